@@ -1,0 +1,46 @@
+# `make run` and `make test` do all the set-up; they need make and Python 3.11 to 3.13, and the package registry.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+BUNDLE := build/bundle
+
+.PHONY: run test lint bench bundle setup lock clean
+
+run: setup bundle
+	$(BIN)/pleura up --bundle $(BUNDLE) --classify-samples
+
+test: setup bundle
+	PLEURA_TEST_BUNDLE=$(BUNDLE) $(BIN)/python -m pytest $(PYTEST_ARGUMENTS)
+
+lint: setup
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+
+bench: setup bundle
+	$(BIN)/python -m benchmarks --bundle $(BUNDLE)
+
+setup: $(VENV)/.installed
+
+bundle: $(BUNDLE)/bundle.json
+
+$(VENV)/.installed: requirements.lock requirements-uv.lock pyproject.toml
+	$(PYTHON) -c 'import sys; sys.exit(None if (3, 11) <= sys.version_info < (3, 14) else "Python 3.11 to 3.13 is needed")'
+	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --require-hashes --requirement requirements-uv.lock
+	$(BIN)/uv pip install --quiet --python $(BIN)/python --require-hashes requirements.lock
+	$(BIN)/uv pip install --quiet --python $(BIN)/python --no-deps --no-build-isolation --editable .
+	touch $@
+
+# The bundle is made anew whenever its source, or what turns the source into a bundle, changes.
+$(BUNDLE)/bundle.json: $(VENV)/.installed predictor/default/source.json predictor/default/weights.npz predictor/build.py predictor/graph.py predictor/network.py
+	$(BIN)/python -m predictor.build predictor/default $(BUNDLE)
+
+lock:
+	$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header \
+	    --all-extras pyproject.toml --output-file requirements.lock
+	echo uv | $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url \
+	    --no-header - --output-file requirements-uv.lock
+
+clean:
+	rm -rf build $(VENV)
