@@ -1,0 +1,138 @@
+"""Every way in which a request can fail, in the words of the field, each with its HTTP status."""
+
+from collections.abc import Mapping
+
+
+class PleuraError(Exception):
+    """The base of the family; the edge of each service maps it once, to ``{"error": ...}``."""
+
+    status = 500
+    code = "internal"
+    retry_after_s: int | None = None
+
+    @property
+    def headers(self) -> Mapping[str, str]:
+        """Headers that the answer carries besides its body."""
+        return {} if self.retry_after_s is None else {"retry-after": str(self.retry_after_s)}
+
+
+class InvalidRequest(PleuraError):
+    """The request is not valid V2, or names inputs, shapes or datatypes that the model has not."""
+
+    status = 400
+    code = "invalid_request"
+
+
+class UnreadableRadiograph(PleuraError):
+    """The bytes are no DICOM, PNG or JPEG file, or their pixel data cannot be decoded."""
+
+    status = 400
+    code = "unreadable_radiograph"
+
+
+class Unauthenticated(PleuraError):
+    """The bearer token is missing, malformed, expired, or not meant for this service."""
+
+    status = 401
+    code = "unauthenticated"
+
+    @property
+    def headers(self) -> Mapping[str, str]:
+        """The challenge that RFC 6750 section 3 asks for."""
+        return {"www-authenticate": 'Bearer error="invalid_token"'}
+
+
+class Forbidden(PleuraError):
+    """The principal is known but lacks the scope."""
+
+    status = 403
+    code = "forbidden"
+
+
+class NotFound(PleuraError):
+    """No such path."""
+
+    status = 404
+    code = "not_found"
+
+
+class RadiographNotFound(NotFound):
+    """The object store holds no radiograph of that id."""
+
+    code = "radiograph_not_found"
+
+
+class ModelNotFound(NotFound):
+    """No model of that name or version is served."""
+
+    code = "model_not_found"
+
+
+class MethodNotAllowed(PleuraError):
+    """The path exists, but not with that verb."""
+
+    status = 405
+    code = "method_not_allowed"
+
+
+class TooLarge(PleuraError):
+    """The request body or the stored object exceeds its limit."""
+
+    status = 413
+    code = "too_large"
+
+
+class RefusedRadiograph(PleuraError):
+    """The file decodes, but is not something the model may answer on."""
+
+    status = 422
+    code = "refused_radiograph"
+
+
+class TooManyRequests(PleuraError):
+    """The principal exceeds its rate."""
+
+    status = 429
+    code = "too_many_requests"
+    retry_after_s = 1
+
+
+class InvalidAnswer(PleuraError):
+    """The predictor answered what cannot be an answer: NaN, a wrong shape, a probability outside [0, 1]."""
+
+    status = 502
+    code = "invalid_answer"
+
+
+class Unavailable(PleuraError):
+    """A part that the answer needs is down, or its queue is full; asking again later may help."""
+
+    status = 503
+    code = "unavailable"
+    retry_after_s = 2
+
+
+class PredictorUnavailable(Unavailable):
+    """The predictor does not answer."""
+
+    code = "predictor_unavailable"
+
+
+class StoreUnavailable(Unavailable):
+    """The object store does not answer."""
+
+    code = "store_unavailable"
+
+
+class Overloaded(Unavailable):
+    """Too much is in flight; the request was turned away at once."""
+
+    code = "overloaded"
+    retry_after_s = 1
+
+
+class DeadlineExceeded(PleuraError):
+    """The time that the request allowed has run out."""
+
+    status = 504
+    code = "deadline_exceeded"

@@ -1,0 +1,41 @@
+"""From pixels as displayed to the tensor that the network was trained on; shared by training and serving."""
+
+from typing import Any, Final
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from pleura.errors import RefusedRadiograph
+from pleura.preprocessing_version import PREPROCESSING_VERSION as PREPROCESSING_VERSION
+
+SIZE_PX: Final = 224
+_BLACK_PERCENTILE: Final = 0.5
+_WHITE_PERCENTILE: Final = 99.5
+
+
+def to_tensor(pixels: NDArray[np.integer[Any] | np.floating[Any]]) -> NDArray[np.uint8]:
+    """Bring a radiograph to the size and grey scale of the network's input.
+
+    The radiograph is squashed to a square, as the NIH did to theirs, and its grey scale is stretched so
+    that 0.5 % of the pixels are black and 0.5 % white. The result therefore does not depend on bit
+    depth, nor on the width and centre of a linear window that clips nothing.
+
+    Args:
+        pixels: One channel, shape (rows, columns), bone brighter than air; uint8, uint16, int16 or float32.
+
+    Returns:
+        uint8, shape (224, 224).
+
+    Raises:
+        RefusedRadiograph: All pixels have the same value.
+    """
+    enlarges = min(pixels.shape) < SIZE_PX
+    interpolation = cv2.INTER_LINEAR if enlarges else cv2.INTER_AREA
+    small = cv2.resize(pixels, (SIZE_PX, SIZE_PX), interpolation=interpolation).astype(np.float32)
+    black, white = np.percentile(small, (_BLACK_PERCENTILE, _WHITE_PERCENTILE))
+    if white <= black:
+        raise RefusedRadiograph("the radiograph is blank: it has no contrast")
+    stretched = (small - black) * np.float32(255.0 / (white - black))
+    tensor: NDArray[np.uint8] = np.rint(stretched.clip(0.0, 255.0)).astype(np.uint8)
+    return tensor

@@ -1,0 +1,5 @@
+"""The version of ``pleura.preprocessing``, apart, for those who need the number and not OpenCV."""
+
+from typing import Final
+
+PREPROCESSING_VERSION: Final = "1"

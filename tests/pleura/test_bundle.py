@@ -1,0 +1,113 @@
+"""Sealing and verifying bundles."""
+
+import json
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from pleura.bundle import FindingDescription, InvalidBundle, ModelDescription, OperatingPoint, seal, verify
+from pleura.findings import FINDINGS
+from pleura.preprocessing_version import PREPROCESSING_VERSION
+
+
+def description() -> ModelDescription:
+    point = OperatingPoint(threshold=0.5, sensitivity=0.7, specificity=0.7)
+    findings = [
+        FindingDescription(
+            name=name,
+            operating_point=point,
+            auroc=None,
+            sensitivity=None,
+            specificity=None,
+            test_positives=0,
+            test_negatives=0,
+        )
+        for name in FINDINGS
+    ]
+    return ModelDescription(
+        name="chest-xray",
+        version="1.0.0",
+        preprocessing_version=PREPROCESSING_VERSION,
+        findings=tuple(findings),
+        calibration="none",
+        operating_points_chosen="by hand",
+        intended_use="tests",
+        limitations=(),
+        training_data=(),
+        metrics={},
+    )
+
+
+@pytest.fixture
+def sealed(tmp_path: Path) -> Path:
+    (tmp_path / "saved_model").mkdir()
+    (tmp_path / "saved_model" / "graph.pb").write_bytes(b"graph" * 50)
+    (tmp_path / "model.tflite").write_bytes(b"flat")
+    seal(tmp_path, description())
+    return tmp_path
+
+
+def test_a_sealed_bundle_is_valid(sealed: Path) -> None:
+    """What was sealed verifies, with the digest that sealing gave."""
+    found, digest = verify(sealed)
+    assert seal(sealed, description()) == digest
+    assert set(found.files) == {"model.tflite", "saved_model/graph.pb"}
+
+
+@given(position=st.integers(0, 249), bit=st.integers(0, 7))
+def test_a_flipped_bit_is_found(tmp_path_factory: pytest.TempPathFactory, position: int, bit: int) -> None:
+    """No single changed bit of any file passes."""
+    folder = tmp_path_factory.mktemp("bundle")
+    graph = bytearray(b"graph" * 50)
+    (folder / "graph.pb").write_bytes(graph)
+    seal(folder, description())
+    graph[position] ^= 1 << bit
+    (folder / "graph.pb").write_bytes(graph)
+    with pytest.raises(InvalidBundle, match=r"graph\.pb"):
+        verify(folder)
+
+
+def test_added_and_missing_files_are_found(sealed: Path) -> None:
+    """A bundle holds exactly the files that it was sealed with."""
+    (sealed / "extra").touch()
+    with pytest.raises(InvalidBundle, match="extra"):
+        verify(sealed)
+    (sealed / "extra").unlink()
+    (sealed / "model.tflite").unlink()
+    with pytest.raises(InvalidBundle, match=r"model\.tflite"):
+        verify(sealed)
+
+
+def test_symbolic_links_are_refused(sealed: Path) -> None:
+    """A link could point to what nobody sealed."""
+    (sealed / "link").symlink_to(sealed / "model.tflite")
+    with pytest.raises(InvalidBundle, match="link"):
+        verify(sealed)
+
+
+@pytest.mark.parametrize(
+    ("change", "says"),
+    [
+        ({"preprocessing_version": "0"}, "preprocessing version 0"),
+        ({"findings": []}, "findings must be"),
+        ({"version": "../1"}, "version"),
+        ({"intended_use": None}, "intended_use"),
+        ({"surprise": 1}, "surprise"),
+    ],
+)
+def test_a_description_that_does_not_fit_is_refused(
+    sealed: Path, change: dict[str, object], says: str
+) -> None:
+    """Other findings, another preprocessing or unknown members are named and refused."""
+    path = sealed / "bundle.json"
+    path.write_text(json.dumps(json.loads(path.read_text()) | change))
+    with pytest.raises(InvalidBundle, match=says):
+        verify(sealed)
+
+
+def test_a_folder_without_description_is_no_bundle(tmp_path: Path) -> None:
+    """The error names the file that is missing."""
+    with pytest.raises(InvalidBundle, match=r"bundle\.json"):
+        verify(tmp_path)
