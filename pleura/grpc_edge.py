@@ -1,0 +1,171 @@
+"""V2 over gRPC; errors carry the status that REST would, as gRPC has it."""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Mapping
+from typing import Any, Final
+
+import grpc
+import kserve
+import structlog
+from grpc import aio
+from kserve.protocol.grpc import grpc_predict_v2_pb2 as pb
+from kserve.protocol.grpc.grpc_predict_v2_pb2_grpc import add_GRPCInferenceServiceServicer_to_server
+from kserve.protocol.grpc.servicer import InferenceServicer
+from kserve.protocol.infer_type import to_grpc_parameters
+
+from pleura.deadline import TIMEOUT_HEADER
+from pleura.errors import InvalidRequest, PleuraError
+from pleura.served import ServedModel, metadata_of, require_model
+from pleura.served import answer as answer_request
+from pleura.v2 import raw_of
+
+DESCRIBE_METHOD: Final = "/pleura.Model/Describe"
+GRPC_STATUS: Final[Mapping[int, grpc.StatusCode]] = {
+    400: grpc.StatusCode.INVALID_ARGUMENT,
+    401: grpc.StatusCode.UNAUTHENTICATED,
+    403: grpc.StatusCode.PERMISSION_DENIED,
+    404: grpc.StatusCode.NOT_FOUND,
+    405: grpc.StatusCode.UNIMPLEMENTED,
+    409: grpc.StatusCode.ALREADY_EXISTS,
+    413: grpc.StatusCode.RESOURCE_EXHAUSTED,
+    422: grpc.StatusCode.FAILED_PRECONDITION,
+    429: grpc.StatusCode.RESOURCE_EXHAUSTED,
+    500: grpc.StatusCode.INTERNAL,
+    502: grpc.StatusCode.INTERNAL,
+    503: grpc.StatusCode.UNAVAILABLE,
+    504: grpc.StatusCode.DEADLINE_EXCEEDED,
+}
+log = structlog.get_logger()
+
+
+class GrpcEdge(InferenceServicer):  # type: ignore[misc]  # kserve has no types for its servicer
+    """The V2 gRPC methods of one model; errors carry the status that REST would, as gRPC has it."""
+
+    def __init__(self, model: ServedModel) -> None:
+        self._model = model
+
+    async def ServerMetadata(self, request: Any, context: Any) -> Any:
+        return pb.ServerMetadataResponse(name="pleura", version=kserve.__version__)
+
+    async def ServerLive(self, request: Any, context: Any) -> Any:
+        return pb.ServerLiveResponse(live=True)
+
+    async def ServerReady(self, request: Any, context: Any) -> Any:
+        return pb.ServerReadyResponse(ready=await self._model.healthy())
+
+    async def ModelReady(self, request: Any, context: Any) -> Any:
+        async def answer() -> Any:
+            await require_model(self._model, request.name, request.version)
+            return pb.ModelReadyResponse(ready=await self._model.healthy())
+
+        return await self._answered(answer, context)
+
+    async def ModelMetadata(self, request: Any, context: Any) -> Any:
+        async def answer() -> Any:
+            await require_model(self._model, request.name, request.version)
+            return pb.ModelMetadataResponse(**await metadata_of(self._model))
+
+        return await self._answered(answer, context)
+
+    async def ModelInfer(self, request: Any, context: Any) -> Any:
+        return await self._answered(lambda: self._infer(request, context), context)
+
+    async def RepositoryModelLoad(self, request: Any, context: Any) -> Any:
+        await context.abort(grpc.StatusCode.UNIMPLEMENTED, "models are not loaded by request")
+
+    async def RepositoryModelUnload(self, request: Any, context: Any) -> Any:
+        await context.abort(grpc.StatusCode.UNIMPLEMENTED, "models are not unloaded by request")
+
+    async def describe(self, request: bytes, context: Any) -> Any:
+        """The description of the model that answers now, as ``Described`` writes it."""
+
+        async def answer() -> bytes:
+            return (await self._model.describe()).to_json()
+
+        return await self._answered(answer, context)
+
+    async def _infer(self, request: Any, context: Any) -> Any:
+        await require_model(self._model, request.model_name, request.model_version)
+        infer_request = _from_grpc(request)
+        response = await answer_request(self._model, infer_request, _headers_of(context))
+        return _to_grpc(response)
+
+    async def _answered(self, answer: Callable[[], Awaitable[Any]], context: Any) -> Any:
+        try:
+            return await answer()
+        except PleuraError as error:
+            context.set_trailing_metadata((("pleura-error", error.code), *error.headers.items()))
+            await context.abort(GRPC_STATUS[error.status], str(error))
+        except (aio.AbortError, asyncio.CancelledError):
+            raise
+        except Exception as error:
+            log.error("internal_error", exc_info=error)
+            await context.abort(grpc.StatusCode.INTERNAL, "internal error")
+            raise
+
+
+def _from_grpc(request: Any) -> kserve.InferRequest:
+    raw = len(request.raw_input_contents)
+    if raw and raw != len(request.inputs):
+        raise InvalidRequest("there must be as many raw_input_contents as inputs")
+    try:
+        return kserve.InferRequest.from_grpc(request)
+    except kserve.errors.InvalidInput as error:
+        raise InvalidRequest("an input has an unknown datatype") from error
+
+
+def _to_grpc(response: kserve.InferResponse) -> Any:
+    outputs = [
+        pb.ModelInferResponse.InferOutputTensor(name=o.name, datatype=o.datatype, shape=o.shape)
+        for o in response.outputs
+    ]
+    return pb.ModelInferResponse(
+        model_name=response.model_name,
+        model_version=response.model_version or "",
+        id=response.id,
+        parameters=to_grpc_parameters(response.parameters or {}),
+        outputs=outputs,
+        raw_output_contents=[raw_of(o.data) for o in response.outputs],
+    )
+
+
+def _headers_of(context: Any) -> dict[str, str]:
+    headers = {k: v for k, v in context.invocation_metadata() or () if isinstance(v, str)}
+    left_s = context.time_remaining()
+    if left_s is not None and left_s < 1e6:
+        headers[TIMEOUT_HEADER] = str(max(1, int(left_s * 1000)))
+    return headers
+
+
+class GrpcServer:
+    """A gRPC server of one model, with the life cycle that ``kserve.ModelServer`` expects of its own."""
+
+    def __init__(self, model: ServedModel, address: str, max_body_bytes: int, grace_period_s: int) -> None:
+        self._model, self._address = model, address
+        self._max_body_bytes, self._grace_period_s = max_body_bytes, grace_period_s
+        self._server: aio.Server | None = None
+
+    async def start(self) -> None:
+        """Listen until stopped."""
+        servicer = GrpcEdge(self._model)
+        self._server = aio.server(
+            options=[
+                ("grpc.max_receive_message_length", self._max_body_bytes),
+                ("grpc.max_send_message_length", self._max_body_bytes),
+                ("grpc.so_reuseport", 0),
+            ]
+        )
+        add_GRPCInferenceServiceServicer_to_server(servicer, self._server)
+        service, method = DESCRIBE_METHOD.strip("/").split("/")
+        handler = grpc.unary_unary_rpc_method_handler(servicer.describe)
+        self._server.add_generic_rpc_handlers(
+            (grpc.method_handlers_generic_handler(service, {method: handler}),)
+        )
+        self._server.add_insecure_port(self._address)
+        await self._server.start()
+        await self._server.wait_for_termination()
+
+    async def stop(self, sig: int) -> None:
+        """Stop listening, and let what is in flight end within the grace period."""
+        if self._server:
+            await self._server.stop(self._grace_period_s)

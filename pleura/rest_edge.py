@@ -1,0 +1,149 @@
+"""V2 over REST, with errors that say what happened."""
+
+import zlib
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from typing import Final
+
+import kserve
+import structlog
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
+
+from pleura.errors import InvalidRequest, MethodNotAllowed, NotFound, PleuraError, TooLarge
+from pleura.served import ServedModel, answer, metadata_of, require_model
+from pleura.v2 import read_request, write_response
+
+JSON_LENGTH_HEADER: Final = "inference-header-content-length"
+log = structlog.get_logger()
+
+
+async def to_v2_error(request: Request, error: Exception) -> Response:
+    """The one form that a failure has over REST; what is not of our family says nothing of itself."""
+    if isinstance(error, HTTPException):
+        known = {404: NotFound("no such path"), 405: MethodNotAllowed("no such verb on that path")}
+        error = known.get(error.status_code, InvalidRequest(str(error.detail)))
+    if isinstance(error, PleuraError):
+        return JSONResponse({"error": str(error)}, error.status, headers=dict(error.headers))
+    log.error("internal_error", exc_info=error)
+    return JSONResponse({"error": "internal error"}, 500)
+
+
+async def _limited_body(request: Request, limit: int) -> bytes:
+    declared = request.headers.get("content-length", "0")
+    if declared.isdigit() and int(declared) > limit:
+        raise TooLarge(f"the body exceeds {limit} bytes")
+    chunks, size = [], 0
+    async for chunk in request.stream():
+        size += len(chunk)
+        if size > limit:
+            raise TooLarge(f"the body exceeds {limit} bytes")
+        chunks.append(chunk)
+    return b"".join(chunks)
+
+
+def _decompressed(body: bytes, encoding: str, limit: int) -> bytes:
+    if encoding in ("", "identity"):
+        return body
+    if encoding not in ("gzip", "deflate"):
+        raise InvalidRequest("content-encoding must be gzip or deflate")
+    decoder = zlib.decompressobj(zlib.MAX_WBITS | 32)
+    try:
+        plain = decoder.decompress(body, limit + 1)
+    except zlib.error as error:
+        raise InvalidRequest(f"the body is not {encoding}") from error
+    if len(plain) > limit:
+        raise TooLarge(f"the body exceeds {limit} bytes")
+    if not decoder.eof:
+        raise InvalidRequest(f"the {encoding} body is cut short")
+    return plain
+
+
+def _json_length(headers: Mapping[str, str]) -> int | None:
+    text = headers.get(JSON_LENGTH_HEADER)
+    if text is None:
+        return None
+    if not (text.isascii() and text.isdigit() and len(text) < 12):
+        raise InvalidRequest(f"'{JSON_LENGTH_HEADER}' must be a number")
+    return int(text)
+
+
+class RestEdge:
+    """The V2 REST routes of one model."""
+
+    def __init__(self, model: ServedModel, max_body_bytes: int) -> None:
+        self._model, self._max_body_bytes = model, max_body_bytes
+
+    def routes(self) -> Sequence[tuple[str, str, Callable[[Request], Awaitable[Response]]]]:
+        """Verb, path and endpoint of each route."""
+        one, versioned = "/v2/models/{model}", "/v2/models/{model}/versions/{version}"
+        return (
+            ("GET", "/v2", self.server),
+            ("GET", "/healthz", self.live),
+            ("GET", "/readyz", self.ready),
+            ("GET", "/v2/health/live", self.live),
+            ("GET", "/v2/health/ready", self.ready),
+            ("GET", "/v2/models", self.models),
+            *(("GET", f"{path}/ready", self.model_ready) for path in (one, versioned)),
+            *(("POST", f"{path}/infer", self.infer) for path in (one, versioned)),
+            *(("GET", path, self.metadata) for path in (one, versioned)),
+            ("GET", "/model-info", self.info),
+        )
+
+    async def server(self, request: Request) -> Response:
+        """Server metadata."""
+        return JSONResponse(
+            {"name": "pleura", "version": kserve.__version__, "extensions": ["binary_tensor_data"]}
+        )
+
+    async def live(self, request: Request) -> Response:
+        """The process answers."""
+        return JSONResponse({"live": True})
+
+    async def ready(self, request: Request) -> Response:
+        """The model answers."""
+        is_ready = await self._model.healthy()
+        return JSONResponse({"ready": is_ready}, 200 if is_ready else 503)
+
+    async def models(self, request: Request) -> Response:
+        """The one model."""
+        return JSONResponse({"models": [self._model.name]})
+
+    async def model_ready(self, request: Request) -> Response:
+        """The model of that name answers."""
+        await self._check(request)
+        is_ready = await self._model.healthy()
+        return JSONResponse({"name": self._model.name, "ready": is_ready}, 200 if is_ready else 503)
+
+    async def metadata(self, request: Request) -> Response:
+        """Model metadata."""
+        await self._check(request)
+        return JSONResponse(await metadata_of(self._model))
+
+    async def info(self, request: Request) -> Response:
+        """The description of the model that answers now."""
+        return Response((await self._model.describe()).to_json(), media_type="application/json")
+
+    async def infer(self, request: Request) -> Response:
+        """Inference."""
+        await self._check(request)
+        body = await _limited_body(request, self._max_body_bytes)
+        encoding = request.headers.get("content-encoding", "").strip().lower()
+        body = _decompressed(body, encoding, self._max_body_bytes)
+        headers = dict(request.headers)
+        infer_request = read_request(
+            body, _json_length(headers), self._model.name, request.path_params.get("version")
+        )
+        response = await answer(self._model, infer_request, headers)
+        content, json_length = write_response(response, infer_request)
+        if json_length is None:
+            return Response(content, media_type="application/json")
+        return Response(
+            content,
+            media_type="application/octet-stream",
+            headers={JSON_LENGTH_HEADER: str(json_length)},
+        )
+
+    async def _check(self, request: Request) -> None:
+        path = request.path_params
+        await require_model(self._model, path["model"], path.get("version"))

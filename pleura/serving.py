@@ -1,0 +1,104 @@
+"""A KServe model server with our edge.
+
+kserve 0.21 answers some V2 requests wrongly (no id, versions in the path, binary BYTES, ``{"detail"}``,
+UNKNOWN over gRPC), and serves V1 and load/unload to anybody. Its routes are replaced by ours; its model,
+registry, metrics, signals and life cycle stay.
+"""
+
+import asyncio
+from collections.abc import Awaitable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import fastapi
+import kserve
+from kserve.protocol.rest.server import RESTServer, metrics_handler
+from starlette.exceptions import HTTPException
+
+from pleura.errors import PleuraError
+from pleura.grpc_edge import GrpcServer
+from pleura.rest_edge import RestEdge, to_v2_error
+from pleura.served import ServedModel
+
+
+@dataclass(frozen=True)
+class Edge:
+    """Where a model server listens, and what it takes."""
+
+    host: str
+    http_port: int
+    grpc_port: int
+    max_body_mb: int
+    grace_period_s: int = 30
+
+    @property
+    def max_body_bytes(self) -> int:
+        """The largest body of a request."""
+        return self.max_body_mb * 2**20
+
+
+class _RestServer(RESTServer):  # type: ignore[misc]  # kserve has no types for its servers
+    def __init__(self, server: kserve.ModelServer, model: ServedModel, edge: Edge) -> None:
+        super().__init__(
+            "kserve.model_server:app",
+            server.dataplane,
+            server.model_repository_extension,
+            edge.http_port,
+            grace_period=edge.grace_period_s,
+            timeout_keep_alive=server.timeout_keep_alive,
+        )
+        self.config.host = edge.host
+        self._edge = RestEdge(model, edge.max_body_bytes)
+
+    def _register_endpoints(self, app: fastapi.FastAPI) -> None:
+        app.add_route("/metrics", metrics_handler, methods=["GET"])
+        for verb, path, endpoint in self._edge.routes():
+            app.add_route(path, endpoint, methods=[verb])
+
+    def _add_exception_handlers(self, app: fastapi.FastAPI) -> None:
+        for family in (PleuraError, HTTPException, Exception):
+            app.add_exception_handler(family, to_v2_error)
+
+    def _add_middlewares(self, app: fastapi.FastAPI) -> None:
+        """kserve's timing middleware logs each route; ours are in the metrics."""
+
+
+class PleuraServer(kserve.ModelServer):  # type: ignore[misc]  # kserve has no types for its servers
+    """kserve's model server with our edge, bound to one host; one worker, as DESIGN.md says."""
+
+    def __init__(self, edge: Edge) -> None:
+        super().__init__(
+            http_port=edge.http_port,
+            grpc_port=edge.grpc_port,
+            workers=1,
+            enable_grpc=False,
+            enable_latency_logging=False,
+            grace_period=edge.grace_period_s,
+        )
+        self._edge = edge
+
+    def serve(self, model: Any, background: Sequence[Awaitable[None]] = ()) -> None:
+        """Serve one model until a signal ends it.
+
+        Args:
+            model: A ``kserve.Model`` that is also a ``ServedModel``.
+            background: What runs beside the servers, on their event loop, until they end.
+        """
+        self._register_and_check_atleast_one_model_is_ready([model])
+        edge = self._edge
+        self._rest_server = _RestServer(self, model, edge)
+        self._grpc_server = GrpcServer(
+            model, f"{edge.host}:{edge.grpc_port}", edge.max_body_bytes, edge.grace_period_s
+        )
+        self.register_signal_handler()
+        asyncio.run(self._serve_all(background))
+
+    async def _serve_all(self, background: Sequence[Awaitable[None]]) -> None:
+        self.setup_event_loop()
+        tasks = [asyncio.ensure_future(each) for each in background]
+        try:
+            await asyncio.gather(self._rest_server.start(), self._grpc_server.start())
+        finally:
+            for task in tasks:
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)

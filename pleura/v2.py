@@ -1,0 +1,331 @@
+"""The V2 (Open Inference) protocol between bytes and kserve's values: JSON, binary extension, selection.
+
+kserve decodes binary REST tensors into Python lists, demands UTF-8 of BYTES, and leaves the selection of
+outputs to the model; this module does all three on numpy arrays.
+
+Source:
+    Open Inference Protocol, "Inference Request JSON Object"; Triton, "Binary Tensor Data Extension".
+"""
+
+import struct
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Final
+
+import numpy as np
+import orjson
+from kserve import InferInput, InferOutput, InferRequest, InferResponse
+from kserve.protocol.infer_type import RequestedOutput
+from numpy.typing import NDArray
+
+from pleura.errors import InvalidRequest
+
+NUMPY_TYPES: Final[Mapping[str, type[Any]]] = {
+    "BOOL": np.bool_,
+    "UINT8": np.uint8,
+    "UINT16": np.uint16,
+    "UINT32": np.uint32,
+    "UINT64": np.uint64,
+    "INT8": np.int8,
+    "INT16": np.int16,
+    "INT32": np.int32,
+    "INT64": np.int64,
+    "FP16": np.float16,
+    "FP32": np.float32,
+    "FP64": np.float64,
+    "BYTES": np.object_,
+}
+Array = NDArray[Any]
+
+
+@dataclass(frozen=True)
+class TensorSpec:
+    """Name, datatype and shape of an input or output; -1 stands for any size."""
+
+    name: str
+    datatype: str
+    shape: tuple[int, ...]
+
+    def as_metadata(self) -> dict[str, Any]:
+        """The form that model metadata has."""
+        return {"name": self.name, "datatype": self.datatype, "shape": list(self.shape)}
+
+
+def _split_bytes(raw: bytes) -> list[bytes]:
+    elements, offset = [], 0
+    while offset < len(raw):
+        if offset + 4 > len(raw):
+            raise InvalidRequest("a BYTES tensor ends within a length")
+        (length,) = struct.unpack_from("<I", raw, offset)
+        offset += 4
+        if offset + length > len(raw):
+            raise InvalidRequest("a BYTES tensor ends within an element")
+        elements.append(raw[offset : offset + length])
+        offset += length
+    return elements
+
+
+def join_bytes(elements: Sequence[bytes]) -> bytes:
+    """Write BYTES elements as the binary extension and gRPC raw contents have them."""
+    return b"".join(struct.pack("<I", len(element)) + element for element in elements)
+
+
+def _objects(elements: Sequence[bytes]) -> Array:
+    array = np.empty(len(elements), np.object_)
+    array[:] = elements
+    return array
+
+
+def _from_raw(raw: bytes, datatype: str) -> Array:
+    if datatype == "BYTES":
+        return _objects(_split_bytes(raw))
+    dtype = np.dtype(NUMPY_TYPES[datatype])
+    if len(raw) % dtype.itemsize:
+        raise InvalidRequest(f"{len(raw)} bytes are no whole number of {datatype} elements")
+    return np.frombuffer(raw, dtype)
+
+
+def _flattened(data: Any) -> list[Any]:
+    if not isinstance(data, list):
+        return [data]
+    flat: list[Any] = []
+    stack = [iter(data)]
+    while stack:
+        for element in stack[-1]:
+            if isinstance(element, list):
+                stack.append(iter(element))
+                break
+            flat.append(element)
+        else:
+            stack.pop()
+    return flat
+
+
+def _from_list(data: Any, datatype: str) -> Array:
+    flat = _flattened(data)
+    if datatype == "BYTES":
+        if not all(isinstance(element, str | bytes) for element in flat):
+            raise InvalidRequest("BYTES elements must be strings")
+        return _objects([e.encode() if isinstance(e, str) else e for e in flat])
+    if not all(isinstance(element, int | float) for element in flat):
+        raise InvalidRequest(f"{datatype} elements must be numbers")
+    dtype = np.dtype(NUMPY_TYPES[datatype])
+    if dtype.kind in "iu" and not all(type(e) is int for e in flat):
+        raise InvalidRequest(f"{datatype} elements must be integers")
+    try:
+        return np.array(flat, dtype)
+    except (OverflowError, ValueError, TypeError) as error:
+        raise InvalidRequest(f"an element does not fit {datatype}") from error
+
+
+def array_of(infer_input: InferInput) -> Array:
+    """Give an input's elements in the shape that it declares.
+
+    Raises:
+        InvalidRequest: Unknown datatype, elements of another type, or a shape that does not fit them.
+    """
+    name, datatype = infer_input.name, infer_input.datatype
+    if datatype not in NUMPY_TYPES:
+        raise InvalidRequest(f"input {name!r} has the unknown datatype {datatype!r}")
+    if isinstance(infer_input.data, np.ndarray):
+        return infer_input.data
+    raw = infer_input._raw_data
+    flat = _from_list(infer_input.data, datatype) if raw is None else _from_raw(raw, datatype)
+    shape = tuple(infer_input.shape)
+    if any(size < 0 for size in shape) or int(np.prod(shape, dtype=object)) != flat.size:
+        raise InvalidRequest(
+            f"input {name!r} has {flat.size} elements, its shape {list(shape)} says otherwise"
+        )
+    return flat.reshape(shape)
+
+
+def _field(of: Mapping[str, Any], key: str, kind: type, where: str) -> Any:
+    value = of.get(key)
+    if not isinstance(value, kind) or (isinstance(value, bool) and kind is int):
+        raise InvalidRequest(f"{where} needs {key!r}")
+    return value
+
+
+def _parameters(of: Mapping[str, Any], where: str) -> dict[str, Any]:
+    value = of.get("parameters")
+    if value is None:
+        return {}
+    if not isinstance(value, dict):
+        raise InvalidRequest(f"'parameters' of {where} must be an object")
+    return value
+
+
+def _read_input(item: Any, binary: memoryview) -> tuple[InferInput, int]:
+    if not isinstance(item, dict):
+        raise InvalidRequest("each input must be an object")
+    name = _field(item, "name", str, "an input")
+    where = f"input {name!r}"
+    shape = _field(item, "shape", list, where)
+    if not all(type(size) is int for size in shape):
+        raise InvalidRequest(f"'shape' of {where} must hold integers")
+    parameters = _parameters(item, where)
+    size = parameters.get("binary_data_size")
+    infer_input = InferInput(name, shape, _field(item, "datatype", str, where), parameters=parameters)
+    if size is None:
+        if "data" not in item:
+            raise InvalidRequest(f"{where} needs 'data'")
+        infer_input.data = item["data"]
+        return infer_input, 0
+    if type(size) is not int or not 0 <= size <= len(binary):
+        raise InvalidRequest(f"'binary_data_size' of {where} does not fit the body")
+    infer_input._raw_data = bytes(binary[:size])
+    return infer_input, size
+
+
+def _read_requested(document: Mapping[str, Any]) -> list[RequestedOutput] | None:
+    outputs = document.get("outputs")
+    if not outputs:
+        return None
+    if not isinstance(outputs, list) or not all(isinstance(output, dict) for output in outputs):
+        raise InvalidRequest("'outputs' must be a list of objects")
+    names = [_field(output, "name", str, "a requested output") for output in outputs]
+    parameters = [_parameters(output, f"output {n!r}") for n, output in zip(names, outputs, strict=True)]
+    return [RequestedOutput(n, p) for n, p in zip(names, parameters, strict=True)]
+
+
+def _read_document(json: memoryview) -> dict[str, Any]:
+    try:
+        document = orjson.loads(json)
+    except orjson.JSONDecodeError as error:
+        raise InvalidRequest("the body is not JSON") from error
+    if not isinstance(document, dict):
+        raise InvalidRequest("the body must be a JSON object")
+    return document
+
+
+def read_request(body: bytes, json_length: int | None, model: str, version: str | None) -> InferRequest:
+    """Decode the body of a REST inference request.
+
+    Args:
+        body: JSON, with the binary tensors behind it where ``json_length`` says so.
+        json_length: Value of ``inference-header-content-length``; None where the header is absent.
+        model: Model name of the path.
+        version: Model version of the path, if any.
+
+    Returns:
+        The request; ``id`` may be None; inputs keep their raw bytes or JSON lists (see ``array_of``).
+
+    Raises:
+        InvalidRequest: Not a V2 inference request.
+    """
+    length = len(body) if json_length is None else json_length
+    if not 0 < length <= len(body):
+        raise InvalidRequest("'inference-header-content-length' does not fit the body")
+    view = memoryview(body)
+    document = _read_document(view[:length])
+    inputs, binary = [], view[length:]
+    for item in _field(document, "inputs", list, "the request"):
+        infer_input, taken = _read_input(item, binary)
+        inputs.append(infer_input)
+        binary = binary[taken:]
+    if binary:
+        raise InvalidRequest("the body is longer than its inputs")
+    request_id = document.get("id")
+    if not isinstance(request_id, str | None):
+        raise InvalidRequest("'id' must be a string")
+    return InferRequest(
+        model,
+        inputs,
+        request_id=request_id,
+        parameters=_parameters(document, "the request"),
+        request_outputs=_read_requested(document),
+        model_version=version,
+    )
+
+
+def requested_names(
+    request: InferRequest, known: Sequence[TensorSpec], default: Sequence[str]
+) -> tuple[str, ...]:
+    """Name the outputs to answer with.
+
+    Raises:
+        InvalidRequest: An output is asked for that the model has not, or twice.
+    """
+    if not request.request_outputs:
+        return tuple(default)
+    names = tuple(output.name for output in request.request_outputs)
+    unknown = sorted(set(names) - {spec.name for spec in known})
+    if unknown:
+        raise InvalidRequest(f"the model has no output {unknown[0]!r}")
+    if len(set(names)) < len(names):
+        raise InvalidRequest("an output is requested twice")
+    return names
+
+
+def to_response(
+    request: InferRequest,
+    version: str,
+    outputs: Mapping[str, Array],
+    parameters: Mapping[str, str | bool | int] | None = None,
+) -> InferResponse:
+    """Make the answer to a request from arrays, in their order; datatypes follow from the arrays."""
+    datatypes = {np.dtype(kind): name for name, kind in NUMPY_TYPES.items()}
+    infer_outputs = [
+        InferOutput(name, list(array.shape), datatypes[array.dtype], data=array)
+        for name, array in outputs.items()
+    ]
+    return InferResponse(
+        request.id,
+        request.model_name,
+        infer_outputs,
+        model_version=version,
+        parameters=dict(parameters or {}),
+        use_binary_outputs=True,
+    )
+
+
+def raw_of(array: Array) -> bytes:
+    """Write an array as the binary extension and gRPC raw contents have it: row-major, little-endian."""
+    return join_bytes(array.ravel().tolist()) if array.dtype == np.object_ else array.tobytes()
+
+
+def _listed(array: Array) -> Any:
+    if array.dtype != np.object_:
+        return np.ascontiguousarray(array).ravel()
+    try:
+        return [element.decode() for element in array.ravel()]
+    except UnicodeDecodeError as error:
+        raise InvalidRequest("an output is not UTF-8: ask for it with binary_data") from error
+
+
+def _wants_binary(request: InferRequest) -> dict[str, bool]:
+    by_default = bool((request.parameters or {}).get("binary_data_output", False))
+    asked = {o.name: (o.parameters or {}).get("binary_data") for o in request.request_outputs or ()}
+    return {"": by_default} | {n: by_default if b is None else bool(b) for n, b in asked.items()}
+
+
+def write_response(response: InferResponse, request: InferRequest) -> tuple[bytes, int | None]:
+    """Encode an answer for REST, binary where the request asks for it.
+
+    Returns:
+        The body, and the length of its JSON part where binary tensors follow, else None.
+    """
+    wanted, described, binary = _wants_binary(request), [], []
+    for output in response.outputs:
+        item: dict[str, Any] = {
+            "name": output.name,
+            "datatype": output.datatype,
+            "shape": output.shape,
+        }
+        if wanted.get(output.name, wanted[""]):
+            raw = raw_of(output.data)
+            item["parameters"] = {"binary_data_size": len(raw)}
+            binary.append(raw)
+        else:
+            item["data"] = _listed(output.data)
+        described.append(item)
+    document = {
+        "id": response.id,
+        "model_name": response.model_name,
+        "model_version": response.model_version,
+        "outputs": described,
+    }
+    if response.parameters:
+        document["parameters"] = response.parameters
+    json = orjson.dumps(document, option=orjson.OPT_SERIALIZE_NUMPY)
+    return (json + b"".join(binary), len(json)) if binary else (json, None)
