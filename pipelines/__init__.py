@@ -1,0 +1,1 @@
+"""Steps of training, evaluation, registration and promotion."""

@@ -1,0 +1,58 @@
+"""``python -m pipelines train`` and ``python -m pipelines export``."""
+
+import argparse
+from pathlib import Path
+from typing import Final
+
+from pipelines.card import model_card
+from pipelines.export import describe, fit, half_precision_weights, judge, macro_metrics, see, write_source
+from pipelines.parameters import Parameters, read_parameters
+from pipelines.radiographs import read_split
+from pipelines.training import train, training_network
+from pleura.logs import configure_logging
+
+_DEFAULTS: Final = Path(__file__).parent / "chest_xray.yaml"
+
+
+def _train(parameters: Parameters, data: Path, run: Path) -> None:
+    sources = (parameters.main_source, parameters.auxiliary_source)
+    training = read_split(data, "train").of_source(*sources)
+    validation = read_split(data, "val").of_source(parameters.main_source)
+    train(training, validation, parameters.training, run)
+
+
+def _export(parameters: Parameters, data: Path, run: Path, target: Path) -> None:
+    network = training_network(parameters.training.dropout)
+    network.load_weights(run / f"stage{len(parameters.training.stages) - 1}.weights.h5")
+    weights = half_precision_weights(network)
+    training, validation, test = (
+        read_split(data, split).of_source(parameters.main_source) for split in ("train", "val", "test")
+    )
+    fitted = fit(see(weights, training.tensors), see(weights, validation.tensors), validation.labels)
+    seen = see(weights, test.tensors)
+    judged = judge(fitted, seen, test, parameters.bootstrap_seed)
+    metrics = macro_metrics(fitted, seen, test, judged, parameters.bootstrap_seed)
+    description = describe(parameters.words, judged, metrics)
+    write_source(target, weights, fitted, description)
+    (target / "MODEL_CARD.md").write_text(model_card(description))
+
+
+def main() -> None:
+    """Train a network into ``--run``, or export a finished run as a model source."""
+    parser = argparse.ArgumentParser(prog="python -m pipelines", description=main.__doc__)
+    parser.add_argument("step", choices=("train", "export"))
+    parser.add_argument("--parameters", type=Path, default=_DEFAULTS)
+    parser.add_argument("--data", type=Path, required=True, help="folder that holds labels.csv")
+    parser.add_argument("--run", type=Path, required=True, help="folder of the training run")
+    parser.add_argument("--target", type=Path, default=Path("predictor/default"))
+    arguments = parser.parse_args()
+    configure_logging("pipelines")
+    parameters = read_parameters(arguments.parameters)
+    if arguments.step == "train":
+        _train(parameters, arguments.data, arguments.run)
+    else:
+        _export(parameters, arguments.data, arguments.run, arguments.target)
+
+
+if __name__ == "__main__":
+    main()

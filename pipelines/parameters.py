@@ -1,0 +1,30 @@
+"""The parameters of a training run, read from YAML."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import yaml
+from pydantic import TypeAdapter
+
+from pipelines.export import ModelWords
+from pipelines.training import TrainingParameters
+
+
+@dataclass(frozen=True)
+class Parameters:
+    """Everything that decides a model besides the data."""
+
+    training: TrainingParameters
+    main_source: str
+    auxiliary_source: str
+    bootstrap_seed: int
+    words: ModelWords
+
+
+def read_parameters(path: Path) -> Parameters:
+    """Read and check a parameter file.
+
+    Raises:
+        pydantic.ValidationError: A parameter is missing, unknown, or of another type.
+    """
+    return TypeAdapter(Parameters).validate_python(yaml.safe_load(path.read_text()))

@@ -1,0 +1,1 @@
+"""The DenseNet121 predictor: network, graph, engines, batching, serving."""
