@@ -73,7 +73,7 @@ def fit_calibration(labels: Floats, logits: Floats, prior_strength: float = 4.0)
         z = np.exp(log_scale) * logits + offset
         return float(np.sum(np.logaddexp(0, z) - labels * z) + prior_strength * log_scale**2)
 
-    log_scale, offset = minimize(loss, np.zeros(2), method="Nelder-Mead").x
+    log_scale, offset = minimize(loss, np.zeros(2), method="BFGS").x
     return Calibration(float(np.exp(log_scale)), float(offset))
 
 

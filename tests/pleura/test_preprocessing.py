@@ -22,7 +22,8 @@ def test_every_radiograph_becomes_one_size(rows: int, columns: int, dtype: str) 
             to_tensor(pixels)
         return
     tensor = to_tensor(pixels)
-    assert (tensor.shape, tensor.dtype) == ((SIZE_PX, SIZE_PX), np.uint8)
+    assert tensor.shape == (SIZE_PX, SIZE_PX)
+    assert tensor.dtype == np.uint8
     assert (tensor.min(), tensor.max()) == (0, 255)
 
 

@@ -1,0 +1,93 @@
+"""One real training, small enough for a test, and its export."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from pipelines.__main__ import _DEFAULTS
+from pipelines.augmentation import augment
+from pipelines.card import model_card
+from pipelines.export import (
+    Seen,
+    describe,
+    fit,
+    half_precision_weights,
+    judge,
+    macro_metrics,
+    see,
+    write_source,
+)
+from pipelines.parameters import read_parameters
+from pipelines.radiographs import LabelledRadiographs
+from pipelines.training import Stage, TrainingParameters, masked_cross_entropy, train
+from pleura.bundle import ModelDescription
+from pleura.findings import FINDINGS
+
+
+def _radiographs(n: int, source: str = "nih_cxr14", seed: int = 0) -> LabelledRadiographs:
+    rng = np.random.default_rng(seed)
+    labels = (rng.random((n, len(FINDINGS))) < 0.5).astype(np.float32)
+    labels[0], labels[1] = 0, 1
+    return LabelledRadiographs(
+        tensors=rng.integers(0, 256, (n, 224, 224), np.uint8),
+        labels=labels,
+        patients=np.arange(n).astype(str),
+        sources=np.full(n, source),
+        paths=np.arange(n).astype(str),
+    )
+
+
+def test_unknown_labels_count_for_nothing() -> None:
+    """The loss of a radiograph of which one finding is known is the loss of that finding."""
+    targets, logits = np.full((1, 15), np.nan, np.float32), np.linspace(-3, 3, 15, dtype=np.float32)[None]
+    targets[0, 4] = 1.0
+    expected = np.log1p(np.exp(-logits[0, 4])) / 15
+    assert float(masked_cross_entropy(targets, logits)) == pytest.approx(expected, rel=1e-4)
+
+
+def test_augmentation_of_no_strength_changes_only_the_size() -> None:
+    """Strength 0 at full size is the identity; at any strength shape and type hold."""
+    tensor = _radiographs(2).tensors[0]
+    rng = np.random.default_rng(0)
+    np.testing.assert_array_equal(augment(tensor, 224, rng, 0.0), tensor)
+    assert augment(tensor, 96, rng, 1.0).shape == (96, 96)
+
+
+def test_a_network_trains_resumes_and_is_exported(tmp_path: Path) -> None:
+    """One step gives weights, a finished run is not trained again, and all of it exports."""
+    parameters = TrainingParameters([Stage(32, 1, 1e-3, 0)], batch_size=8)
+    training, validation = _radiographs(8), _radiographs(24, seed=1)
+    network = train(training, validation, parameters, tmp_path)
+    again = train(training, validation, parameters, tmp_path)
+    for one, other in zip(network.get_weights(), again.get_weights(), strict=True):
+        np.testing.assert_array_equal(one, other)
+
+    weights = half_precision_weights(network)
+    test = _radiographs(60, seed=2)
+    fitted = fit(see(weights, training.tensors), see(weights, validation.tensors), validation.labels)
+    seen = see(weights, test.tensors[:, :32, :32].repeat(7, 1).repeat(7, 2))
+    judged = judge(fitted, seen, test, seed=0)
+    words = read_parameters(_DEFAULTS).words
+    description = describe(words, judged, macro_metrics(fitted, seen, test, judged, seed=0))
+    write_source(tmp_path / "source", weights, fitted, description)
+    written = (tmp_path / "source" / "source.json").read_text()
+    assert ModelDescription.model_validate_json(written) == description
+    assert np.load(tmp_path / "source" / "weights.npz")["head/kernel"].shape == (1024, 14)
+    assert "Pleural Thickening" in model_card(description)
+
+
+def test_too_few_positives_are_declared_unmeasured() -> None:
+    """A finding with fewer positives than can be measured has no figures, and the card says so."""
+    words = read_parameters(_DEFAULTS).words
+    radiographs = _radiographs(12)
+    rng = np.random.default_rng(0)
+    seen = Seen(rng.normal(size=(12, 1024)), rng.normal(size=(12, 14)))
+    fitted = fit(Seen(rng.normal(size=(200, 1024)), rng.normal(size=(200, 14))), seen, radiographs.labels)
+    judged = judge(fitted, seen, radiographs, seed=0)
+    assert not any(finding.is_measured for finding in judged)
+    metrics = dict.fromkeys(
+        ("mean_auroc", "mean_auroc_low", "mean_auroc_high", "mean_brier", "measured_findings"), 0.0
+    )
+    card = model_card(describe(words, judged, metrics | {"test_radiographs": 12.0, "test_patients": 12.0}))
+    assert card.count(" unmeasured ") == 3 * len(FINDINGS)

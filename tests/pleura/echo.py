@@ -1,0 +1,45 @@
+"""A model server that gives back what it gets: ``python echo.py HTTP_PORT GRPC_PORT``."""
+
+import sys
+from typing import Any
+
+import kserve
+import numpy as np
+
+from pleura.bundle import ModelDescription
+from pleura.errors import RefusedRadiograph
+from pleura.served import Described
+from pleura.serving import Edge, PleuraServer
+from pleura.v2 import TensorSpec, array_of, requested_names, to_response
+
+
+class Echo(kserve.Model):  # type: ignore[misc]  # kserve has no types
+    """Outputs ``x``, the BYTES input, and ``length``, INT32."""
+
+    inputs = (TensorSpec("x", "BYTES", (-1,)),)
+    outputs = (TensorSpec("x", "BYTES", (-1,)), TensorSpec("length", "INT32", (-1,)))
+
+    def __init__(self) -> None:
+        super().__init__("echo")
+        self.ready = True
+
+    async def describe(self) -> Described:
+        """Version 7, and nothing else that anybody here asks for."""
+        return Described(ModelDescription.model_construct(version="7"), "0" * 64)
+
+    async def predict(self, payload: Any, headers: Any = None, response_headers: Any = None) -> Any:
+        """Echo; b"boom" fails unexpectedly, b"refuse" as our own errors do."""
+        elements = array_of(payload.inputs[0])
+        if b"boom" in elements.ravel().tolist():
+            raise ZeroDivisionError("a secret detail")
+        if b"refuse" in elements.ravel().tolist():
+            raise RefusedRadiograph("element 0: refused")
+        lengths = np.array([len(e) for e in elements.ravel()], np.int32)
+        outputs = {"x": elements, "length": lengths}
+        names = requested_names(payload, self.outputs, ("length",))
+        return to_response(payload, "7", {name: outputs[name] for name in names}, {"note": "hello"})
+
+
+if __name__ == "__main__":
+    http_port, grpc_port = int(sys.argv.pop(1)), int(sys.argv.pop(1))
+    PleuraServer(Edge("127.0.0.1", http_port, grpc_port, max_body_mb=1)).serve(Echo())
