@@ -75,6 +75,13 @@ class MethodNotAllowed(PleuraError):
     code = "method_not_allowed"
 
 
+class Conflict(PleuraError):
+    """The request's id was already answered for another radiograph."""
+
+    status = 409
+    code = "conflict"
+
+
 class TooLarge(PleuraError):
     """The request body or the stored object exceeds its limit."""
 

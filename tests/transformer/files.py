@@ -1,0 +1,98 @@
+"""Small files of every kind that a decoder may meet, made here."""
+
+import io
+import zlib
+from typing import Any, Literal
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+from pydicom import uid
+from pydicom.dataset import Dataset, FileMetaDataset
+
+MAX_PIXELS = 100_000_000
+
+
+def gradient(rows: int = 40, columns: int = 60, dtype: str = "u2", top: int = 4095) -> NDArray[Any]:
+    """Stored values from 0 at the left to ``top`` at the right, with a mark that breaks every symmetry."""
+    pixels = np.tile(np.linspace(0, top, columns), (rows, 1))
+    pixels[: rows // 4, : columns // 3] = top / 2
+    return np.rint(pixels).astype(dtype)
+
+
+def dicom(
+    pixels: NDArray[Any] | None = None, *, syntax: str = uid.ExplicitVRLittleEndian, **elements: Any
+) -> bytes:
+    """A DICOM file around ``pixels``; ``elements`` are set last, None removes one."""
+    pixels = gradient() if pixels is None else pixels
+    cell = pixels.dtype.itemsize
+    dataset = Dataset()
+    dataset.SOPClassUID, dataset.SOPInstanceUID = uid.DigitalXRayImageStorageForPresentation, "1.2.3.4"
+    dataset.PatientName, dataset.PatientID = "Planted^Name", "PLANTED-4711"
+    dataset.Rows, dataset.Columns = pixels.shape[:2]
+    dataset.SamplesPerPixel = 1 if pixels.ndim == 2 else 3
+    dataset.PhotometricInterpretation = "MONOCHROME2" if pixels.ndim == 2 else "RGB"
+    if pixels.ndim == 3:
+        dataset.PlanarConfiguration = 0
+    dataset.BitsAllocated, dataset.BitsStored, dataset.HighBit = 8 * cell, 8 * cell, 8 * cell - 1
+    dataset.PixelRepresentation = int(pixels.dtype.kind == "i")
+    order: Literal["<", ">"] = ">" if syntax == uid.ExplicitVRBigEndian else "<"
+    body = pixels.astype(pixels.dtype.newbyteorder(order)).tobytes()
+    dataset.PixelData = body + b"\0" * (len(body) % 2)
+    dataset["PixelData"].VR = "OW" if cell == 2 else "OB"
+    for keyword, value in elements.items():
+        if value is None:
+            delattr(dataset, keyword)
+        else:
+            setattr(dataset, keyword, value)
+    return saved(dataset, syntax)
+
+
+def saved(dataset: Dataset, syntax: str) -> bytes:
+    """The file of a dataset."""
+    dataset.file_meta = FileMetaDataset()
+    dataset.file_meta.TransferSyntaxUID = uid.UID(syntax)
+    dataset.file_meta.MediaStorageSOPClassUID = dataset.SOPClassUID
+    dataset.file_meta.MediaStorageSOPInstanceUID = dataset.SOPInstanceUID
+    file = io.BytesIO()
+    dataset.save_as(file, enforce_file_format=True)
+    return file.getvalue()
+
+
+def png(pixels: NDArray[Any]) -> bytes:
+    """A PNG of ``pixels``, colours in OpenCV's order."""
+    return cv2.imencode(".png", pixels)[1].tobytes()
+
+
+def jpeg(pixels: NDArray[Any], quality: int = 95) -> bytes:
+    """A JPEG of ``pixels``, colours in OpenCV's order."""
+    return cv2.imencode(".jpg", pixels, [cv2.IMWRITE_JPEG_QUALITY, quality])[1].tobytes()
+
+
+def chunk(name: bytes, body: bytes) -> bytes:
+    """A PNG chunk."""
+    return len(body).to_bytes(4, "big") + name + body + zlib.crc32(name + body).to_bytes(4, "big")
+
+
+def png_by_hand(
+    rows: int,
+    columns: int,
+    scanlines: bytes,
+    *,
+    depth: int = 8,
+    colour: int = 0,
+    interlaced: bool = False,
+    extra: bytes = b"",
+) -> bytes:
+    """A PNG whose header says what one likes."""
+    header = columns.to_bytes(4, "big") + rows.to_bytes(4, "big") + bytes([depth, colour, 0, 0, interlaced])
+    body = chunk(b"IDAT", zlib.compress(scanlines, 9)) + chunk(b"IEND", b"")
+    return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + extra + body
+
+
+def with_orientation(file: bytes, orientation: int) -> bytes:
+    """A JPEG with an EXIF orientation."""
+    entry = b"\x01\x12\x00\x03\x00\x00\x00\x01" + orientation.to_bytes(2, "big") + b"\0\0"
+    tiff = b"MM\0\x2a\0\0\0\x08\0\x01" + entry + b"\0\0\0\0"
+    segment = b"Exif\0\0" + tiff
+    return file[:2] + b"\xff\xe1" + (len(segment) + 2).to_bytes(2, "big") + segment + file[2:]

@@ -1,0 +1,157 @@
+"""PNG and JPEG files."""
+
+import cv2
+import numpy as np
+import pytest
+
+from pleura.errors import PleuraError, RefusedRadiograph, TooLarge, UnreadableRadiograph
+from tests.transformer.files import (
+    MAX_PIXELS,
+    chunk,
+    gradient,
+    jpeg,
+    png,
+    png_by_hand,
+    with_orientation,
+)
+from transformer.raster import read_jpeg, read_png
+
+GREY = gradient(dtype="u1", top=255)
+DEEP = gradient(top=65535)
+TURNED = [(3, np.rot90(GREY, 2)), (6, np.rot90(GREY, -1)), (8, np.rot90(GREY))]
+
+
+def in_colour(grey: np.ndarray) -> np.ndarray:
+    return cv2.cvtColor(grey, cv2.COLOR_GRAY2BGR)
+
+
+@pytest.mark.parametrize(
+    "pixels", [GREY, gradient(top=65535), in_colour(GREY), in_colour(gradient(top=65535))]
+)
+def test_png_gives_its_greys_back(pixels: np.ndarray) -> None:
+    """Grey and colour, 8 and 16 bits, keep their depth and values."""
+    read = read_png(png(pixels), MAX_PIXELS)
+    grey = pixels if pixels.ndim == 2 else pixels[..., 0]
+    assert read.dtype == grey.dtype
+    assert np.abs(read.astype(int) - grey).max() <= 1
+
+
+def test_transparent_pixels_of_a_png_are_black() -> None:
+    """What no viewer shows is not shown to the network either."""
+    pixels = np.dstack([in_colour(np.full((8, 8), 200, np.uint8)), np.full((8, 8), 255, np.uint8)])
+    pixels[:, :4, 3] = 0
+    read = read_png(png(pixels), MAX_PIXELS)
+    assert read[0, 0] == 0
+    assert read[0, 7] == 200
+
+
+@pytest.mark.parametrize("with_transparency", [False, True])
+def test_palette_png_is_shown_in_its_colours(with_transparency: bool) -> None:
+    """Indices are looked up, not taken for greys."""
+    palette = chunk(b"PLTE", bytes([10, 10, 10, 240, 240, 240]))
+    transparency = chunk(b"tRNS", b"\xff\xff") if with_transparency else b""
+    lines = b"".join(b"\0" + bytes([0, 1, 0, 1]) for _ in range(4))
+    read = read_png(png_by_hand(4, 4, lines, colour=3, extra=palette + transparency), MAX_PIXELS)
+    assert read[0].tolist() == [10, 240, 10, 240]
+
+
+def test_one_bit_png_is_black_and_white() -> None:
+    """Depths below 8 bits are spread over the whole range."""
+    read = read_png(png_by_hand(2, 8, b"\0\x0f\0\xf0", depth=1), MAX_PIXELS)
+    assert read[0].tolist() == [0] * 4 + [255] * 4
+
+
+@pytest.mark.parametrize("interlaced", [False, True])
+@pytest.mark.parametrize("size", [60_000, 2**31 - 1])
+def test_huge_png_is_refused_by_its_header(size: int, interlaced: bool) -> None:
+    """Nothing is allocated for what the header announces."""
+    with pytest.raises(TooLarge):
+        read_png(png_by_hand(size, size, b"\0" * 1000, interlaced=interlaced), MAX_PIXELS)
+
+
+def test_bombs_in_text_and_profiles_are_never_inflated() -> None:
+    """Chunks that make no picture do not reach the decoder."""
+    bomb = b"x\0\0" + b"\x78\xda" + b"\x00" * 100_000
+    extra = chunk(b"zTXt", bomb) + chunk(b"iCCP", bomb) + chunk(b"iTXt", bomb)
+    lines = b"".join(b"\0" + bytes([0, 255]) for _ in range(2))
+    assert read_png(png_by_hand(2, 2, lines, extra=extra), MAX_PIXELS).tolist() == [[0, 255], [0, 255]]
+
+
+def test_animated_png_is_refused() -> None:
+    """Several frames are not one radiograph."""
+    with pytest.raises(RefusedRadiograph):
+        read_png(png_by_hand(2, 2, b"\0\0\0" * 2, extra=chunk(b"acTL", b"\0\0\0\2\0\0\0\0")), MAX_PIXELS)
+
+
+@pytest.mark.parametrize("form", ["png", "jpeg"])
+def test_cut_short_anywhere_is_an_error(form: str) -> None:
+    """Half a radiograph is never answered as if the rest were grey."""
+    file, read = (png(GREY), read_png) if form == "png" else (jpeg(GREY), read_jpeg)
+    for end in range(8, len(file) - 2, 7):
+        with pytest.raises(PleuraError):
+            read(file[:end], MAX_PIXELS)
+
+
+def test_png_with_too_few_lines_is_an_error() -> None:
+    """A whole file that holds fewer pixels than it announces is damaged."""
+    with pytest.raises(UnreadableRadiograph):
+        read_png(png_by_hand(100, 4, b"\0" * 5 * 50), MAX_PIXELS)
+
+
+def test_flipped_bit_in_a_png_is_noticed() -> None:
+    """The checksums are looked at."""
+    file = bytearray(png(GREY))
+    file[len(file) // 2] ^= 1
+    with pytest.raises(UnreadableRadiograph):
+        read_png(bytes(file), MAX_PIXELS)
+
+
+@pytest.mark.parametrize("pixels", [GREY, in_colour(GREY)])
+def test_jpeg_gives_its_greys_back(pixels: np.ndarray) -> None:
+    """Grey and colour, within the loss of the codec."""
+    assert np.abs(read_jpeg(jpeg(pixels, 100), MAX_PIXELS).astype(int) - GREY).mean() < 3
+
+
+@pytest.mark.parametrize(("orientation", "turned"), TURNED)
+def test_exif_orientation_is_applied(orientation: int, turned: np.ndarray) -> None:
+    """A radiograph photographed sideways stands upright."""
+    read = read_jpeg(with_orientation(jpeg(GREY), orientation), MAX_PIXELS)
+    assert read.shape == turned.shape
+    assert np.abs(read.astype(int) - turned).mean() < 5
+
+
+def announcing(rows: int, columns: int) -> bytes:
+    """A JPEG whose frame header says another size."""
+    file = bytearray(jpeg(GREY))
+    at = file.index(b"\xff\xc0")
+    file[at + 5 : at + 9] = rows.to_bytes(2, "big") + columns.to_bytes(2, "big")
+    return bytes(file)
+
+
+def test_huge_jpeg_is_refused_by_its_header() -> None:
+    """65,500 x 65,500 pixels are never allocated."""
+    with pytest.raises(TooLarge):
+        read_jpeg(announcing(65_500, 65_500), MAX_PIXELS)
+
+
+def test_jpeg_without_rows_is_an_error() -> None:
+    """A height that only comes later in the stream is not waited for."""
+    with pytest.raises(UnreadableRadiograph):
+        read_jpeg(announcing(0, 60), MAX_PIXELS)
+
+
+def test_jpeg_of_a_thousand_scans_is_an_error() -> None:
+    """A progressive file that would be gone through again and again is turned away."""
+    file = jpeg(GREY)
+    scan = file.index(b"\xff\xda")
+    with pytest.raises(UnreadableRadiograph, match="passes"):
+        read_jpeg(file[:scan] + file[scan:-2] * 1000 + file[-2:], MAX_PIXELS)
+
+
+def test_jpeg_of_four_colours_is_an_error() -> None:
+    """Whether CMYK is stored inverted is anybody's guess, so nobody guesses."""
+    file = bytearray(jpeg(in_colour(GREY)))
+    at = file.index(b"\xff\xc0")
+    file[at + 9] = 4
+    with pytest.raises(UnreadableRadiograph, match="4 colour"):
+        read_jpeg(bytes(file), MAX_PIXELS)

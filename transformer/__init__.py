@@ -1,0 +1,1 @@
+"""The transformer: fetch, decode, prepare, cache, journal, answer."""

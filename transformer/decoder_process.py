@@ -1,0 +1,186 @@
+"""The service's end of the decoder workers: starting them, handing them files, noticing that they died."""
+
+import asyncio
+import contextlib
+import os
+import socket
+import struct
+import sys
+import tempfile
+import time
+from dataclasses import dataclass
+from typing import IO, Final
+
+# The wire's few constants stand here too: importing the worker would load every codec into the service.
+_REPLY: Final = struct.Struct("<BI")
+_HELLO: Final = struct.Struct("<I")
+_START_TIMEOUT_S: Final = 60.0
+_GRACE_S: Final = 1.0
+_LARGE_BYTES: Final = 4 * 2**20
+
+
+class WorkerLost(Exception):
+    """The worker ended without an answer."""
+
+
+class WorkerTooSlow(Exception):
+    """The worker was ended because the file took too long."""
+
+
+@dataclass(frozen=True)
+class Reply:
+    """What a worker answers: kind 0 with a tensor, or a kind of error with its message."""
+
+    kind: int
+    body: bytes
+
+
+class Worker:
+    """One decoder process, which answers one file at a time."""
+
+    def __init__(self, channel: socket.socket, pid: int) -> None:
+        self.pid = pid
+        self._channel = channel
+
+    @property
+    def is_alive(self) -> bool:
+        """Whether the idle process still holds its end of the socket."""
+        try:
+            return self._channel.recv(1, socket.MSG_PEEK) != b""
+        except BlockingIOError:
+            return True
+        except OSError:
+            return False
+
+    async def ask(self, file: bytes, timeout_s: float) -> Reply:
+        """Have one file decoded; a worker that fails here cannot be asked again.
+
+        Raises:
+            WorkerTooSlow: It took longer than ``timeout_s``, and has been ended for it.
+            WorkerLost: It ended before its time.
+        """
+        began = time.monotonic()
+        try:
+            with await _in_memory(file) as memory:
+                socket.send_fds(self._channel, [b"f"], [memory.fileno()])
+            async with asyncio.timeout(timeout_s + _GRACE_S):
+                kind, length = _REPLY.unpack(await _receive(self._channel, _REPLY.size))
+                return Reply(kind, await _receive(self._channel, length))
+        except OSError as error:  # TimeoutError is one
+            if time.monotonic() - began >= timeout_s:
+                raise WorkerTooSlow from error
+            raise WorkerLost from error
+
+    def close(self) -> None:
+        """Let the worker end; one that hangs is ended by its own alarm."""
+        self._channel.close()
+
+
+class Nursery:
+    """The process that forks workers; started when it is first needed, and again when it has died."""
+
+    def __init__(self, timeout_s: float, memory_mb: int, max_pixels: int) -> None:
+        self._arguments = (
+            *("--timeout-s", str(timeout_s)),
+            *("--memory-mb", str(memory_mb)),
+            *("--max-pixels", str(max_pixels)),
+        )
+        self._process: asyncio.subprocess.Process | None = None
+        self._control: socket.socket | None = None
+        self._starting = asyncio.Lock()
+
+    @property
+    def pid(self) -> int | None:
+        """The process id, for those who watch processes."""
+        return self._process.pid if self._process else None
+
+    async def fork(self) -> Worker:
+        """Start a worker.
+
+        Raises:
+            OSError: It cannot be started, or does not report within a minute (a TimeoutError).
+        """
+        async with self._starting:
+            if self._control is None or self._process is None or self._process.returncode is not None:
+                await self._start()
+        ours, theirs = socket.socketpair()
+        try:
+            assert self._control is not None
+            with theirs:
+                socket.send_fds(self._control, [b"w"], [theirs.fileno()])
+            ours.setblocking(False)
+            async with asyncio.timeout(_START_TIMEOUT_S):
+                (pid,) = _HELLO.unpack(await _receive(ours, _HELLO.size))
+        except BaseException:
+            ours.close()
+            raise
+        return Worker(ours, pid)
+
+    async def close(self) -> None:
+        """End the process, and with it every worker."""
+        if self._control is not None:
+            self._control.close()
+            self._control = None
+        if self._process is not None:
+            with contextlib.suppress(ProcessLookupError):
+                self._process.kill()
+            await self._process.wait()
+            self._process = None
+
+    async def _start(self) -> None:
+        await self.close()
+        ours, theirs = socket.socketpair()
+        with theirs:
+            self._control = ours
+            self._process = await asyncio.create_subprocess_exec(
+                sys.executable,
+                *("-m", "transformer.decoder_worker", "--parent", str(os.getpid()), *self._arguments),
+                stdin=theirs.fileno(),
+                stdout=asyncio.subprocess.DEVNULL,
+                env=_bare_environment(),
+            )
+
+
+async def _in_memory(file: bytes) -> IO[bytes]:
+    """Put a file where another process can read it without a copy through a pipe."""
+    if hasattr(os, "memfd_create"):
+        memory: IO[bytes] = os.fdopen(os.memfd_create("radiograph"), "wb", buffering=0)
+    else:
+        memory = tempfile.TemporaryFile(buffering=0)  # noqa: SIM115
+    try:
+        if len(file) > _LARGE_BYTES:
+            await asyncio.to_thread(_write_all, memory, file)
+        else:
+            _write_all(memory, file)
+    except BaseException:
+        memory.close()
+        raise
+    return memory
+
+
+def _write_all(memory: IO[bytes], file: bytes) -> None:
+    rest = memoryview(file)
+    while rest:
+        rest = rest[memory.write(rest) :]
+
+
+async def _receive(channel: socket.socket, length: int) -> bytes:
+    """Read so many bytes.
+
+    Raises:
+        ConnectionError: The other end closed first.
+    """
+    loop, parts = asyncio.get_running_loop(), []
+    while length:
+        part = await loop.sock_recv(channel, length)
+        if not part:
+            raise ConnectionError("the decoder has ended")
+        parts.append(part)
+        length -= len(part)
+    return b"".join(parts)
+
+
+def _bare_environment() -> dict[str, str]:
+    """One thread a library, the same modules, and none of the service's secrets."""
+    threads = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
+    return {"PYTHONPATH": os.pathsep.join(filter(None, sys.path)), **dict.fromkeys(threads, "1")}

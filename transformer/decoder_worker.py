@@ -1,0 +1,169 @@
+"""Where files are decoded: a process that forks one worker for each socket it is handed.
+
+Decoders are large pieces of C that read what strangers wrote. They run in processes of their own, bounded in
+memory and time by the kernel, without credentials in their environment; one that dies is replaced in
+milliseconds, because its libraries are already loaded in the process that it is forked from.
+
+A worker's socket first says its process id (4 bytes, little endian). Then each file comes as the descriptor
+of an anonymous file in memory; back go a kind (1 byte), a length (4 bytes) and the tensor or the message of
+an error.
+"""
+
+import argparse
+import contextlib
+import ctypes
+import gc
+import io
+import logging
+import os
+import resource
+import signal
+import socket
+import struct
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+import cv2
+import numpy as np
+from pydicom.dataset import Dataset
+from pydicom.filewriter import dcmwrite
+
+from pleura.errors import PleuraError, RefusedRadiograph, TooLarge, UnreadableRadiograph
+from pleura.preprocessing import to_tensor
+from transformer.radiograph import read_radiograph
+
+REPLY: Final = struct.Struct("<BI")
+HELLO: Final = struct.Struct("<I")
+TENSOR: Final = 0
+ERRORS: Final[tuple[type[PleuraError], ...]] = (UnreadableRadiograph, RefusedRadiograph, TooLarge)
+_PR_SET_PDEATHSIG: Final = 1
+
+
+@dataclass(frozen=True)
+class Limits:
+    """What one decoding may cost."""
+
+    timeout_s: float
+    memory_mb: int
+    max_pixels: int
+
+
+def main() -> None:
+    """Hand each socket that arrives on standard input to a new worker, until the other end is closed."""
+    parser = argparse.ArgumentParser(prog="transformer.decoder_worker")
+    parser.add_argument("--timeout-s", type=float, required=True)
+    parser.add_argument("--memory-mb", type=int, required=True)
+    parser.add_argument("--max-pixels", type=int, required=True)
+    parser.add_argument("--parent", type=int, required=True)
+    arguments = parser.parse_args()
+    limits = Limits(arguments.timeout_s, arguments.memory_mb, arguments.max_pixels)
+    _end_with(arguments.parent)
+    # The parent decides when we end (it may still be draining): by closing the socket.
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, signal.SIG_IGN)
+    signal.signal(signal.SIGCHLD, signal.SIG_IGN)
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+    logging.disable()
+    cv2.setNumThreads(1)
+    _warm_up(limits.max_pixels)
+    gc.freeze()
+    with socket.socket(fileno=os.dup(0)) as control:
+        _fork_workers(control, limits)
+
+
+def _fork_workers(control: socket.socket, limits: Limits) -> None:
+    while True:
+        _, handed, _, _ = socket.recv_fds(control, 1, 1)
+        if not handed:
+            return
+        parent = os.getpid()
+        if os.fork() == 0:
+            control.close()
+            _end_with(parent)
+            _silence()
+            _bound_memory(limits.memory_mb)
+            with (
+                socket.socket(fileno=handed[0]) as channel,
+                contextlib.suppress(OSError),
+            ):
+                serve(channel, limits)
+            os._exit(0)
+        os.close(handed[0])
+
+
+def serve(channel: socket.socket, limits: Limits) -> None:
+    """Answer files one after the other, until the other end closes."""
+    channel.sendall(HELLO.pack(os.getpid()))
+    while handed := socket.recv_fds(channel, 1, 1)[1]:
+        with open(handed[0], "rb", buffering=0) as memory:  # noqa: PTH123
+            memory.seek(0)
+            file = memory.read()
+        # The alarm's default action ends the process, even in the middle of C code.
+        signal.setitimer(signal.ITIMER_REAL, limits.timeout_s)
+        kind, body = answer(file, limits.max_pixels)
+        signal.setitimer(signal.ITIMER_REAL, 0.0)
+        del file
+        channel.sendall(REPLY.pack(kind, len(body)) + body)
+
+
+def answer(file: bytes, max_pixels: int) -> tuple[int, bytes]:
+    """Decode and prepare one file.
+
+    Returns:
+        TENSOR and the tensor's bytes, or the place in ``ERRORS`` plus one and the message.
+    """
+    try:
+        return TENSOR, to_tensor(read_radiograph(file, max_pixels).pixels).tobytes()
+    except MemoryError:
+        return 1, b"decoding the radiograph takes too much memory"
+    except ERRORS as error:
+        kind = next(i for i, known in enumerate(ERRORS, 1) if isinstance(error, known))
+        return kind, str(error).encode()
+
+
+def _warm_up(max_pixels: int) -> None:
+    """Decode one of each kind, so that no worker loads anything with a radiograph in hand."""
+    pixels = np.arange(64, dtype=np.uint16).reshape(8, 8)
+    dataset = Dataset()
+    dataset.Modality = "DX"
+    dataset.Rows, dataset.Columns = pixels.shape
+    dataset.SamplesPerPixel, dataset.PhotometricInterpretation = 1, "MONOCHROME2"
+    dataset.BitsAllocated, dataset.BitsStored, dataset.HighBit, dataset.PixelRepresentation = 16, 16, 15, 0
+    dataset.PixelData = pixels.tobytes()
+    dicom = io.BytesIO()
+    dcmwrite(dicom, dataset, implicit_vr=True, little_endian=True)
+    png = cv2.imencode(".png", pixels)[1].tobytes()
+    jpeg = cv2.imencode(".jpg", pixels.astype(np.uint8))[1].tobytes()
+    for file in (dicom.getvalue(), png, jpeg):
+        kind, message = answer(file, max_pixels)
+        if kind != TENSOR:
+            raise RuntimeError(f"the decoder does not work: {message.decode()}")
+
+
+def _end_with(parent: int) -> None:
+    """Let the kernel end this process when its parent ends, however that happens."""
+    if sys.platform == "linux":
+        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+    if os.getppid() != parent:
+        os._exit(1)
+
+
+def _silence() -> None:
+    """Drop what codecs print about damaged files."""
+    nothing = os.open(os.devnull, os.O_RDWR)
+    for descriptor in (0, 1, 2):
+        os.dup2(nothing, descriptor)
+
+
+def _bound_memory(memory_mb: int) -> None:
+    """Allow so much memory on top of what the loaded libraries occupy."""
+    with contextlib.suppress(OSError, ValueError):
+        pages = int(Path("/proc/self/statm").read_text().split()[0])
+        limit = pages * resource.getpagesize() + memory_mb * 2**20
+        resource.setrlimit(resource.RLIMIT_AS, (limit, limit))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,61 @@
+"""The keys that a caller may name, decided before anything is asked of the object store."""
+
+import re
+import unicodedata
+from dataclasses import dataclass
+from typing import Final
+
+from pleura.errors import InvalidRequest
+
+_MAX_BYTES: Final = 1024
+# What other programs take for a dot, a slash or a backslash once they have normalised it.
+_LOOK_ALIKES: Final = re.compile(
+    "[\u2024\u2025\u2026\u2044\u2215\u2216\u29f5\u29f8\u29f9\ufe52\ufe68\uff0e\uff0f\uff3c]"
+)
+_BAD_CATEGORIES: Final = frozenset({"Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp"})
+
+
+@dataclass(frozen=True)
+class ObjectId:
+    """The key of an object, known to be harmless wherever it is put into a path.
+
+    Raises:
+        InvalidRequest: It is not.
+    """
+
+    key: str
+
+    def __post_init__(self) -> None:
+        if reason := _fault(self.key):
+            raise InvalidRequest(f"image_id is not valid: {reason}")
+
+    @classmethod
+    def from_bytes(cls, raw: bytes) -> "ObjectId":
+        """Read an id as it stands in a BYTES tensor.
+
+        Raises:
+            InvalidRequest: It is no UTF-8, or no valid id.
+        """
+        try:
+            return cls(raw.decode("utf-8"))
+        except UnicodeDecodeError as error:
+            raise InvalidRequest("image_id is not valid: it is not UTF-8") from error
+
+
+def _fault(key: str) -> str | None:
+    """Why a key may not be used, or None."""
+    try:
+        length = len(key.encode("utf-8"))
+    except UnicodeEncodeError:
+        return "it is not UTF-8"
+    if not 1 <= length <= _MAX_BYTES:
+        return f"it must have 1 to {_MAX_BYTES} bytes"
+    if any(unicodedata.category(character) in _BAD_CATEGORIES for character in key):
+        return "it has control or invisible characters"
+    if "\\" in key or _LOOK_ALIKES.search(key):
+        return "it has a backslash, or what looks like a dot or slash"
+    if unicodedata.normalize("NFC", key) != key:
+        return "it is not in Unicode normal form C"
+    if any(segment in ("", ".", "..") for segment in key.split("/")):
+        return "it has an empty, '.' or '..' segment"
+    return None

@@ -1,0 +1,107 @@
+"""What a compressed stream says of itself, so that it is believed before it is decoded."""
+
+import struct
+from dataclasses import dataclass
+from typing import Final
+
+from pleura.errors import UnreadableRadiograph
+
+_START_OF_SCAN: Final = 0xDA
+_NOT_FRAMES: Final = (0xC4, 0xC8, 0xCC)
+_JPEG_LS_FRAME: Final = 0xF7
+_BARE_MARKERS: Final = (0x01, *range(0xD0, 0xD8))
+_MAX_SEGMENTS: Final = 10_000
+_J2K_START: Final = b"\xff\x4f\xff\x51"
+
+
+@dataclass(frozen=True)
+class Frame:
+    """The dimensions that a JPEG or JPEG 2000 stream announces."""
+
+    kind: int
+    """The frame's marker: 0xC0 baseline, 0xC1 extended, 0xC3 lossless, 0xF7 JPEG-LS, 0x51 JPEG 2000."""
+    precision: int
+    rows: int
+    columns: int
+    components: int
+    scan_at: int
+    """Where the first scan's header begins."""
+
+
+def jpeg_frame(stream: bytes) -> Frame:
+    """Read the frame header of a JPEG or JPEG-LS stream without decoding it.
+
+    Raises:
+        UnreadableRadiograph: There is none, or it makes no sense.
+
+    Source:
+        ITU-T T.81 annex B (markers), ITU-T T.87 annex C (JPEG-LS).
+    """
+    at = 2
+    frame: tuple[int, int, int, int, int] | None = None
+    for _ in range(_MAX_SEGMENTS):
+        at = _next_marker(stream, at)
+        kind = stream[at + 1]
+        if kind in _BARE_MARKERS:
+            at += 2
+            continue
+        length = int.from_bytes(stream[at + 2 : at + 4], "big")
+        if kind == _START_OF_SCAN and frame is not None:
+            return Frame(*frame, scan_at=at)
+        if length < 2 or kind == _START_OF_SCAN:
+            break
+        if (0xC0 <= kind <= 0xCF and kind not in _NOT_FRAMES) or kind == _JPEG_LS_FRAME:
+            if frame is not None or len(stream) < at + 10:
+                break
+            precision, rows, columns, components = struct.unpack_from(">BHHB", stream, at + 4)
+            frame = (kind, precision, rows, columns, components)
+        at += 2 + length
+    raise UnreadableRadiograph("the JPEG stream has no valid frame header")
+
+
+def _next_marker(stream: bytes, at: int) -> int:
+    """Step over fill bytes to the marker that must stand here."""
+    while stream[at : at + 2] == b"\xff\xff":
+        at += 1
+    if len(stream) < at + 4 or stream[at] != 0xFF:
+        raise UnreadableRadiograph("the JPEG stream is damaged or cut short")
+    return at
+
+
+def j2k_frame(stream: bytes) -> Frame:
+    """Read the size segment of a JPEG 2000 codestream without decoding it.
+
+    Raises:
+        UnreadableRadiograph: There is none, or its components differ in size or depth.
+
+    Source:
+        ITU-T T.800 A.5.1.
+    """
+    if not stream.startswith(_J2K_START) or len(stream) < 42:
+        raise UnreadableRadiograph("the pixel data is no JPEG 2000 codestream")
+    right, bottom, left, top, *_, components = struct.unpack_from(">8IH", stream, 8)
+    described = stream[42 : 42 + 3 * components]
+    kinds = {described[i : i + 3] for i in range(0, len(described), 3)}
+    if len(described) != 3 * components or len(kinds) != 1 or described[1:3] != b"\x01\x01":
+        raise UnreadableRadiograph("the JPEG 2000 codestream has no valid size segment")
+    precision = (described[0] & 0x7F) + 1
+    return Frame(0x51, precision, bottom - top, right - left, components, scan_at=0)
+
+
+def is_whole(stream: bytes) -> bool:
+    """Say whether the stream ends with its end marker (the same in JPEG, JPEG-LS and JPEG 2000)."""
+    return b"\xff\xd9" in stream[-16:]
+
+
+def with_full_spectrum(stream: bytes, frame: Frame) -> bytes:
+    """Write the spectral selection 0 to 63 into the scan header of a sequential JPEG.
+
+    Sequential streams allow no other, but some 12-bit encoders (NEMA's own samples among them) left it
+    0 to 0, which libjpeg refuses.
+
+    Source:
+        ITU-T T.81 table B.3.
+    """
+    components = stream[frame.scan_at + 4]
+    selection = frame.scan_at + 5 + 2 * components
+    return stream[:selection] + b"\x00\x3f\x00" + stream[selection + 3 :]
