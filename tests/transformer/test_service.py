@@ -1,0 +1,229 @@
+"""A real transformer process on real parts: what it answers, and what it keeps."""
+
+import asyncio
+import json
+from collections.abc import Iterator
+from contextlib import closing
+from typing import Any
+
+import httpx
+import numpy as np
+import psycopg2
+import pytest
+import redis
+from minio import Minio
+
+from pleura.findings import FINDINGS
+from pleura.local.servers import Server
+from pleura.local.services import Service
+from tests.transformer.conftest import put
+from tests.transformer.services import Parts, ask, png_of, send, start_transformer
+from tests.triton import Call, CallFailed
+
+
+@pytest.fixture(scope="module")
+def parts(
+    predictor: Service,
+    seaweed: Server,
+    valkey: Server,
+    postgres: Server,
+    bucket: Minio,
+    tmp_path_factory: pytest.TempPathFactory,
+) -> Parts:
+    """The real parts."""
+    spool = tmp_path_factory.mktemp("transformer") / "spool"
+    return Parts(predictor.grpc_address, seaweed.url, valkey.url, postgres.url, spool)
+
+
+@pytest.fixture(scope="module")
+def service(parts: Parts, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
+    """A transformer on them."""
+    environment = parts.environment(PLEURA_MAX_IN_FLIGHT="300", PLEURA_MAX_FILE_MB="1")
+    service = start_transformer(tmp_path_factory.mktemp("service"), environment)
+    yield service
+    service.stop()
+
+
+def _rows(parts: Parts, request_id: str, columns: str) -> list[tuple[Any, ...]]:
+    statement = f"SELECT {columns} FROM answers WHERE request_id = %s ORDER BY position"
+    with closing(psycopg2.connect(parts.journal_dsn)) as connection, connection.cursor() as cursor:
+        cursor.execute(statement, (request_id,))
+        return list(cursor.fetchall())
+
+
+async def test_a_named_radiograph_is_answered_and_journaled(service: Service, parts: Parts) -> None:
+    """The answer has its outputs, the revision that gave it, and a row."""
+    answer = await ask(service, ["r0.png"], {"x-pleura-principal": "ward-3"}, id="named")
+    assert (answer.status, answer.body["id"], answer.body["model_version"]) == (200, "named", "0.0.1")
+    assert [each["name"] for each in answer.body["outputs"]] == [
+        "probability",
+        "present",
+        "typicality",
+        "threshold",
+    ]
+    probability, threshold = answer.output("probability"), answer.output("threshold")
+    np.testing.assert_array_equal(answer.output("present"), probability >= threshold)
+    assert set(answer.body["parameters"]) == {"model_digest", "preprocessing_version", "cached", "journal"}
+    ((principal, image_id, findings, latency),) = _rows(
+        parts, "named", "principal, image_id, findings, latency_ms"
+    )
+    expected = [name for name, there in zip(FINDINGS, answer.output("present")[0], strict=True) if there]
+    assert (principal, image_id, findings) == ("ward-3", "r0.png", expected)
+    assert {"stat", "cache", "until_journal"} <= set(latency)
+
+
+async def test_a_sent_file_is_answered_as_the_stored_one_is(service: Service) -> None:
+    """Both inputs lead to the same answer; maps come when asked for, and agree with the probability."""
+    stored, sent = await ask(service, ["r1.png"]), await send(service, [png_of(1)])
+    np.testing.assert_allclose(stored.output("probability"), sent.output("probability"), atol=1e-6)
+    with_map = await send(service, [png_of(1)], outputs=[{"name": "activation_map"}])
+    assert with_map.output("activation_map").shape == (1, 14, 7, 7)
+    assert with_map.body["parameters"]["cached"]
+
+
+async def test_a_second_request_is_cached_until_the_object_changes(service: Service, bucket: Minio) -> None:
+    """An overwritten object is another radiograph."""
+    put(bucket, "changing.png", png_of(20))
+    first, second = await ask(service, ["changing.png"]), await ask(service, ["changing.png"])
+    put(bucket, "changing.png", png_of(21))
+    third = await ask(service, ["changing.png"])
+    assert [each.body["parameters"]["cached"] for each in (first, second, third)] == [False, True, False]
+    np.testing.assert_array_equal(first.output("probability"), second.output("probability"))
+    assert (first.output("probability") != third.output("probability")).any()
+
+
+async def test_tritonclient_is_answered_over_grpc(service: Service) -> None:
+    """Ids and files by gRPC, a DICOM-like binary file included."""
+    ids = {"image_id": ("BYTES", np.array([b"r2.png", b"r3.png"], np.object_))}
+    named = await asyncio.to_thread(Call(service.grpc_address, "infer", ("chest-xray",), ids))
+    files = {"image": ("BYTES", np.array([png_of(2), png_of(3)], np.object_))}
+    outputs = ("probability", "activation_map")
+    sent = await asyncio.to_thread(Call(service.grpc_address, "infer", ("chest-xray",), files, outputs))
+    np.testing.assert_allclose(named["outputs"]["probability"], sent["outputs"]["probability"], atol=1e-6)
+    assert sent["outputs"]["activation_map"].shape == (2, 14, 7, 7)
+    assert named["parameters"]["journal"] == "written"
+
+
+async def test_a_grpc_error_has_its_status(service: Service) -> None:
+    """An unknown radiograph is NOT_FOUND."""
+    ids = {"image_id": ("BYTES", np.array([b"nowhere.png"], np.object_))}
+    with pytest.raises(CallFailed) as caught:
+        await asyncio.to_thread(Call(service.grpc_address, "infer", ("chest-xray",), ids))
+    assert caught.value.status == "StatusCode.NOT_FOUND"
+
+
+async def test_the_elements_that_fail_are_named(service: Service, parts: Parts) -> None:
+    """All failing elements are listed, with the status of the first, and nothing is journaled."""
+    answer = await ask(service, ["r0.png", "nowhere.png", "text.dcm"], id="partial")
+    assert answer.status == 404
+    first, second = answer.body["error"].split("; ")
+    assert first == "element 1: no radiograph of that id"
+    assert second.startswith("element 2: ")
+    assert _rows(parts, "partial", "position") == []
+
+
+@pytest.mark.parametrize(
+    ("ids", "status"),
+    [
+        (["nowhere.png"], 404),
+        (["empty.png"], 400),
+        (["text.dcm"], 400),
+        (["../secret"], 400),
+        (["/r0.png"], 400),
+        (["a\x00b"], 400),
+        (["x" * 1025], 400),
+        ([""], 400),
+        ([], 400),
+        (["r0.png"] * 33, 400),
+        (["r0.png"] * 1000, 400),
+    ],
+)
+async def test_bad_ids_have_their_status(service: Service, ids: list[str], status: int) -> None:
+    """Each has a clear error, and only that."""
+    answer = await ask(service, ids)
+    assert answer.status == status
+    assert set(answer.body) == {"error"}
+    assert "http" not in answer.body["error"]
+
+
+BYTES = {"name": "image_id", "datatype": "BYTES", "shape": [1], "data": ["r0.png"]}
+
+
+@pytest.mark.parametrize(
+    "document",
+    [
+        {"inputs": []},
+        {"inputs": [BYTES, BYTES]},
+        {"inputs": [BYTES, BYTES | {"name": "image"}]},
+        {"inputs": [BYTES | {"name": "radiograph"}]},
+        {"inputs": [BYTES | {"datatype": "FP32", "data": [1.0]}]},
+        {"inputs": [BYTES | {"shape": [1, 1]}]},
+        {"inputs": [BYTES | {"shape": [2]}]},
+        {"inputs": [BYTES], "outputs": [{"name": "verdict"}]},
+        {"inputs": [BYTES], "id": "two\nlines"},
+        {"inputs": [BYTES], "id": "x" * 257},
+    ],
+)
+async def test_what_is_no_request_is_400(service: Service, document: dict[str, Any]) -> None:
+    """Wrong inputs, datatypes, shapes, outputs and ids are told apart from faults of ours."""
+    async with httpx.AsyncClient(timeout=30, trust_env=False) as client:
+        response = await client.post(f"{service.url}/v2/models/chest-xray/infer", json=document)
+    assert (response.status_code, list(response.json())) == (400, ["error"])
+
+
+async def test_a_file_beyond_its_limit_is_too_large(service: Service, bucket: Minio) -> None:
+    """Stored or sent, it is refused before it is read."""
+    put(bucket, "large.png", bytes(2**20 + 1))
+    answer = await ask(service, ["large.png"])
+    assert answer.status == 413
+    assert (await send(service, [bytes(2**20 + 1)])).status == 413
+
+
+async def test_one_request_id_is_one_row_and_one_radiograph(service: Service, parts: Parts) -> None:
+    """The same again is answered again; another radiograph under the same id is a conflict."""
+    answers = [await ask(service, ids, id="repeated") for ids in (["r4.png"], ["r4.png"], ["r5.png"])]
+    assert [answer.status for answer in answers] == [200, 200, 409]
+    assert _rows(parts, "repeated", "image_id") == [("r4.png",)]
+
+
+async def test_corrupt_cache_entries_are_misses(service: Service, parts: Parts) -> None:
+    """Whatever becomes of the cache's content, the answer stays right."""
+    before = await ask(service, ["r6.png"])
+    with redis.Redis.from_url(parts.redis_url) as client:
+        for key in client.scan_iter("pleura:answer:*"):
+            value = client.get(key)
+            assert isinstance(value, bytes)
+            client.set(key, value[:-5] + b"wrong")
+    after = await ask(service, ["r6.png"])
+    np.testing.assert_array_equal(before.output("probability"), after.output("probability"))
+    assert not after.body["parameters"]["cached"]
+
+
+async def test_a_short_deadline_is_kept(service: Service) -> None:
+    """A caller who has no time is told so, quickly."""
+    answer = await ask(service, ["r7.png"], {"x-request-timeout-ms": "1"})
+    assert answer.status in (503, 504)
+    wrong = await ask(service, ["r7.png"], {"x-request-timeout-ms": "soon"})
+    assert wrong.status == 400
+
+
+async def test_each_request_is_one_line_without_names(service: Service, bucket: Minio) -> None:
+    """The log says what happened, and not which object, which may be called like a patient."""
+    put(bucket, "Doe^Jane.png", png_of(30))
+    await ask(service, ["Doe^Jane.png"], id="logged")
+    await ask(service, ["Doe^John.png"], id="logged-too")
+    text = service.log.read_text()
+    lines = [json.loads(line) for line in text.splitlines() if line.startswith("{")]
+    found = {line["request_id"]: line for line in lines if str(line.get("request_id")).startswith("logged")}
+    assert (found["logged"]["outcome"], found["logged"]["revision"]) == ("ok", "0.0.1")
+    assert found["logged-too"]["outcome"] == "radiograph_not_found"
+    assert "Doe" not in text
+
+
+async def test_the_model_is_described(service: Service) -> None:
+    """Metadata and description are those of the model that answers."""
+    async with httpx.AsyncClient(base_url=service.url, trust_env=False) as client:
+        metadata = (await client.get("/v2/models/chest-xray")).json()
+        info = (await client.get("/model-info")).json()
+    assert [each["name"] for each in metadata["inputs"]] == ["image_id", "image"]
+    assert metadata["versions"] == [info["description"]["version"]] == ["0.0.1"]

@@ -1,0 +1,257 @@
+"""A real transformer process while the parts around it fail, change and come back."""
+
+import asyncio
+import os
+import signal
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager, closing
+from pathlib import Path
+
+import psycopg2
+import pytest
+from minio import Minio
+
+from pleura.local.servers import Server, start_postgres, start_seaweed, start_valkey
+from pleura.local.services import Service
+from tests.transformer.conftest import BUCKET, client_of, put
+from tests.transformer.services import ACCESS_KEY, SECRET_KEY, Answered, Parts, ask, png_of, start_transformer
+from tests.transformer.stand_ins import StandIn, stand_in
+from transformer.answers import Revision
+
+
+@pytest.fixture
+def parts(seaweed: Server, valkey: Server, postgres: Server, bucket: Minio, tmp_path: Path) -> Parts:
+    """The real parts, without a predictor."""
+    return Parts("127.0.0.1:9", seaweed.url, valkey.url, postgres.url, tmp_path / "spool")
+
+
+@asynccontextmanager
+async def _running(folder: Path, parts: Parts, **settings: str) -> AsyncIterator[Service]:
+    service = await asyncio.to_thread(start_transformer, folder, parts.environment(**settings))
+    try:
+        yield service
+    finally:
+        await asyncio.to_thread(service.stop)
+
+
+def _on(parts: Parts, predictor: StandIn, **changes: str) -> Parts:
+    return Parts(**{**vars(parts), "predictor_address": predictor.address, **changes})
+
+
+async def _until(answers: Callable[[], Awaitable[Answered]], status: int, seconds: float = 12) -> Answered:
+    end = time.monotonic() + seconds
+    while (answer := await answers()).status != status:
+        assert time.monotonic() < end, answer
+        await asyncio.sleep(0.2)
+    return answer
+
+
+def _count(dsn: str, prefix: str) -> int:
+    with closing(psycopg2.connect(dsn)) as connection, connection.cursor() as cursor:
+        cursor.execute("SELECT count(*) FROM answers WHERE request_id LIKE %s", (f"{prefix}%",))
+        return int(cursor.fetchone()[0])
+
+
+async def _counted(dsn: str, prefix: str, expected: int, seconds: float = 15) -> None:
+    end = time.monotonic() + seconds
+    while await asyncio.to_thread(_count, dsn, prefix) != expected:
+        assert time.monotonic() < end, "rows are missing"
+        await asyncio.sleep(0.2)
+
+
+async def test_many_requests_for_one_radiograph_are_one_inference(
+    parts: Parts, bucket: Minio, tmp_path: Path
+) -> None:
+    """200 at once share one inference, and each has its row."""
+    put(bucket, "shared.png", png_of(40))
+    async with stand_in() as predictor:
+        predictor.seconds = 0.3
+        async with _running(tmp_path, _on(parts, predictor), PLEURA_MAX_IN_FLIGHT="300") as service:
+            answers = await asyncio.gather(
+                *(ask(service, ["shared.png"], id=f"shared-{i}") for i in range(200))
+            )
+        assert {answer.status for answer in answers} == {200}
+        assert predictor.calls == 1
+    assert _count(parts.journal_dsn, "shared-") == 200
+
+
+async def test_a_promotion_leaves_no_old_answer_behind(parts: Parts, bucket: Minio, tmp_path: Path) -> None:
+    """Once the old revision answers no more, its cached answers do not count; neither after a roll back."""
+    put(bucket, "promoted.png", png_of(41))
+    async with stand_in() as predictor, _running(tmp_path, _on(parts, predictor)) as service:
+        first, second = [await ask(service, ["promoted.png"]) for _ in range(2)]
+        predictor.revision = Revision("0.0.2", "d" * 64)
+        await asyncio.sleep(3.5)
+        third, fourth = [await ask(service, ["promoted.png"]) for _ in range(2)]
+    seen = [(each.body["model_version"], each.body["parameters"]["cached"]) for each in (first, second)]
+    assert seen == [("0.0.1", False), ("0.0.1", True)]
+    seen = [(each.body["model_version"], each.body["parameters"]["cached"]) for each in (third, fourth)]
+    assert seen == [("0.0.2", False), ("0.0.2", True)]
+
+
+async def test_all_answers_of_a_request_come_from_one_revision(
+    parts: Parts, bucket: Minio, tmp_path: Path
+) -> None:
+    """Where a canary would mix a cached answer with a new one, all are asked for anew."""
+    for name in ("mixed-a.png", "mixed-b.png"):
+        put(bucket, name, png_of(hash(name) % 1000))
+    async with stand_in() as predictor, _running(tmp_path, _on(parts, predictor)) as service:
+        await ask(service, ["mixed-a.png"])
+        predictor.revision = Revision("0.0.2", "d" * 64)
+        both = await ask(service, ["mixed-a.png", "mixed-b.png"])
+        assert (both.body["model_version"], both.body["parameters"]["cached"]) == ("0.0.2", False)
+
+
+async def test_a_predictor_that_is_overloaded_or_lies_is_told_and_not_cached(
+    parts: Parts, bucket: Minio, tmp_path: Path
+) -> None:
+    """NaN is 502, and neither journaled nor cached; what follows is right again."""
+    put(bucket, "lied.png", png_of(42))
+
+    def lie(response: object) -> None:
+        contents = response.raw_output_contents  # type: ignore[attr-defined]
+        contents[0] = b"\xff" * len(contents[0])
+
+    async with stand_in() as predictor, _running(tmp_path, _on(parts, predictor)) as service:
+        predictor.change = lie
+        assert (await ask(service, ["lied.png"], id="lied-1")).status == 502
+        predictor.change = None
+        answer = await ask(service, ["lied.png"], id="lied-2")
+    assert (answer.status, answer.body["parameters"]["cached"]) == (200, False)
+    assert _count(parts.journal_dsn, "lied-") == 1
+
+
+async def test_a_predictor_that_hangs_or_stops_is_503_in_time(
+    parts: Parts, bucket: Minio, tmp_path: Path, free_port: Callable[[], int]
+) -> None:
+    """Hanging, it is given up within the deadline; stopped, at once; back again, it is found."""
+    put(bucket, "hung.png", png_of(43))
+    port = free_port()
+    async with stand_in(port) as predictor:
+        predictor.seconds = 60
+        address = _on(parts, predictor)
+        async with _running(tmp_path, address) as service:
+            begun = time.monotonic()
+            hung = await ask(service, ["hung.png"], {"x-request-timeout-ms": "1500"})
+            assert (hung.status, "retry-after" in hung.headers) == (503, True)
+            assert time.monotonic() - begun < 3
+    async with stand_in(port):
+        service_cm = _running(tmp_path / "second", address)
+        service = await service_cm.__aenter__()
+    try:
+        stopped = await ask(service, ["hung.png"])
+        assert (stopped.status, "retry-after" in stopped.headers) == (503, True)
+        async with stand_in(port):
+            await _until(lambda: ask(service, ["hung.png"]), 200)
+    finally:
+        await service_cm.__aexit__(None, None, None)
+
+
+async def test_redis_stopped_costs_no_answer(
+    parts: Parts, bucket: Minio, tmp_path: Path, free_port: Callable[[], int]
+) -> None:
+    """Without Redis every request is answered; with it again, the cache is used again."""
+    put(bucket, "uncached.png", png_of(44))
+    port = free_port()
+    valkey = start_valkey(tmp_path / "valkey", port)
+    async with (
+        stand_in() as predictor,
+        _running(tmp_path, _on(parts, predictor, redis_url=valkey.url)) as service,
+    ):
+        assert (await ask(service, ["uncached.png"])).status == 200
+        await asyncio.to_thread(valkey.stop)
+        answers = [await ask(service, ["uncached.png"]) for _ in range(10)]
+        assert {answer.status for answer in answers} == {200}
+        valkey = await asyncio.to_thread(start_valkey, tmp_path / "valkey", port)
+        end = time.monotonic() + 12
+        while not (await ask(service, ["uncached.png"])).body["parameters"]["cached"]:
+            assert time.monotonic() < end
+            await asyncio.sleep(0.3)
+    valkey.stop()
+
+
+async def test_s3_stopped_is_503_and_comes_back(
+    parts: Parts, tmp_path: Path, free_port: Callable[[], int]
+) -> None:
+    """Without the object store there is no answer, and the caller is told when to ask again."""
+    folder, port = tmp_path / "seaweed", free_port()
+    seaweed = start_seaweed(folder, port, ACCESS_KEY, SECRET_KEY)
+    client = client_of(seaweed.url)
+    client.make_bucket(BUCKET)
+    put(client, "stored.png", png_of(45))
+    async with (
+        stand_in() as predictor,
+        _running(tmp_path, _on(parts, predictor, s3_url=seaweed.url)) as service,
+    ):
+        assert (await ask(service, ["stored.png"])).status == 200
+        await asyncio.to_thread(seaweed.stop)
+        answer = await ask(service, ["stored.png"])
+        assert (answer.status, "retry-after" in answer.headers) == (503, True)
+        seaweed = await asyncio.to_thread(start_seaweed, folder, port, ACCESS_KEY, SECRET_KEY)
+        await _until(lambda: ask(service, ["stored.png"]), 200, 30)
+    seaweed.stop()
+
+
+async def test_postgres_stopped_loses_no_row(
+    parts: Parts, bucket: Minio, tmp_path: Path, free_port: Callable[[], int]
+) -> None:
+    """While PostgreSQL is away answers are spooled and say so; afterwards every row is there, once."""
+    folder, port = tmp_path / "postgres", free_port()
+    postgres = start_postgres(folder, port)
+    async with (
+        stand_in() as predictor,
+        _running(tmp_path, _on(parts, predictor, journal_dsn=postgres.url)) as service,
+    ):
+        kept = [await ask(service, ["r0.png"], id="outage-0")]
+        await asyncio.to_thread(postgres.stop)
+        kept += [await ask(service, ["r0.png"], id=f"outage-{i}") for i in range(1, 20)]
+        postgres = await asyncio.to_thread(start_postgres, folder, port)
+        await _counted(postgres.url, "outage-", 20)
+        kept += [await ask(service, ["r0.png"], id="outage-20")]
+    journals = [answer.body["parameters"]["journal"] for answer in kept]
+    assert journals == ["written", *["spooled"] * 19, "written"]
+    assert _count(postgres.url, "outage-") == 21
+    postgres.stop()
+
+
+async def test_kill_9_with_a_full_spool_loses_no_row(parts: Parts, bucket: Minio, tmp_path: Path) -> None:
+    """What was answered before a kill -9 is in the journal once another process runs on that spool."""
+    nowhere = "postgresql://nobody@127.0.0.1:9/pleura"
+    async with stand_in() as predictor:
+        here = _on(parts, predictor)
+        service = await asyncio.to_thread(
+            start_transformer, tmp_path, here.environment(PLEURA_JOURNAL_DSN=nowhere)
+        )
+        try:
+            answers = [await ask(service, ["r1.png"], id=f"killed-{i}") for i in range(10)]
+            assert {answer.body["parameters"]["journal"] for answer in answers} == {"spooled"}
+        finally:
+            os.kill(service.process.pid, signal.SIGKILL)
+            await asyncio.to_thread(service.stop)
+        async with _running(tmp_path / "second", here):
+            await _counted(parts.journal_dsn, "killed-", 10)
+
+
+async def test_neither_postgres_nor_spool_is_503(parts: Parts, bucket: Minio, tmp_path: Path) -> None:
+    """An answer that can be kept nowhere is not sent."""
+    async with stand_in() as predictor:
+        here = _on(parts, predictor, journal_dsn="postgresql://nobody@127.0.0.1:9/pleura")
+        async with _running(tmp_path, here) as service:
+            assert (await ask(service, ["r2.png"])).status == 200
+            for segment in here.spool_folder.iterdir():
+                segment.unlink()
+            here.spool_folder.rmdir()
+            here.spool_folder.write_text("no folder any more")
+            answer = await ask(service, ["r2.png"])
+    assert (answer.status, "retry-after" in answer.headers) == (503, True)
+    assert "probability" not in str(answer.body)
+
+
+async def test_overload_is_told_at_once(parts: Parts, bucket: Minio, tmp_path: Path) -> None:
+    """Beyond the bound requests are turned away, and those within it are answered."""
+    async with stand_in() as predictor:
+        predictor.seconds = 1.0
+        async with _running(tmp_path, _on(parts, predictor), PLEURA_MAX_IN_FLIGHT="2") as service:
+            answers = await asyncio.gather(*(ask(service, ["r3.png"]) for _ in range(8)))
+    assert sorted(answer.status for answer in answers) == [200, 200, *[503] * 6]

@@ -1,0 +1,57 @@
+"""The transformer's environment."""
+
+import pytest
+
+from transformer.settings import InvalidSettings, read_settings
+
+RIGHT = {
+    "PLEURA_PREDICTOR_ADDRESS": "predictor:8081",
+    "PLEURA_S3_URL": "http://minio:9000",
+    "PLEURA_S3_ACCESS_KEY": "key",
+    "PLEURA_S3_SECRET_KEY": "planted-secret",
+    "PLEURA_JOURNAL_DSN": "postgresql://user:planted-secret@postgres/pleura",
+}
+
+
+@pytest.fixture(autouse=True)
+def environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    """An environment that is right."""
+    for name, value in RIGHT.items():
+        monkeypatch.setenv(name, value)
+
+
+def test_a_right_environment_is_read() -> None:
+    """What need not be said has its default; secrets do not show."""
+    settings = read_settings()
+    assert (settings.max_in_flight, settings.redis_url) == (64, "")
+    assert "planted-secret" not in repr(settings)
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("PLEURA_HTTP_PORT", "0"),
+        ("PLEURA_HTTP_PORT", "eighty"),
+        ("PLEURA_PREDICTOR_ADDRESS", "predictor"),
+        ("PLEURA_S3_URL", "minio:9000"),
+        ("PLEURA_REDIS_URL", "http://redis"),
+        ("PLEURA_TIMEOUT_S", "-1"),
+        ("PLEURA_MAX_ELEMENTS", "33"),
+        ("PLEURA_LOG_LEVEL", "LOUD"),
+    ],
+)
+def test_a_wrong_value_is_named(monkeypatch: pytest.MonkeyPatch, name: str, value: str) -> None:
+    """One line says which variable is wrong, and no secret."""
+    monkeypatch.setenv(name, value)
+    with pytest.raises(InvalidSettings) as caught:
+        read_settings()
+    assert str(caught.value).startswith(f"{name}: ")
+    assert "\n" not in str(caught.value)
+    assert "planted-secret" not in str(caught.value)
+
+
+def test_a_missing_value_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    """So is one that is not there."""
+    monkeypatch.delenv("PLEURA_JOURNAL_DSN")
+    with pytest.raises(InvalidSettings, match=r"^PLEURA_JOURNAL_DSN: "):
+        read_settings()

@@ -1,0 +1,109 @@
+"""Serve the transformer: ``python -m transformer``."""
+
+import socket
+import sys
+from typing import NoReturn
+
+import structlog
+
+from pleura.logs import configure_logging
+from pleura.serving import Edge, PleuraServer
+from transformer.asked import Limits
+from transformer.cache import AnswerCache, Marks, connect
+from transformer.database import Database
+from transformer.decoding import DecoderPool
+from transformer.journal import Journal
+from transformer.model import ChestXrayTransformer
+from transformer.objects import Objects
+from transformer.predictor import Predictor
+from transformer.reading import Reader
+from transformer.settings import InvalidSettings, Settings, read_settings
+from transformer.spool import Spool
+from transformer.store import Store
+from transformer.watch import Watch
+
+log = structlog.get_logger()
+
+
+def _stop(reason: str) -> NoReturn:
+    log.error("start_refused", reason=reason)
+    sys.exit(2)
+
+
+def require_free_ports(settings: Settings) -> None:
+    """Find out at once whether somebody else listens there already."""
+    ports = {"PLEURA_HTTP_PORT": settings.http_port, "PLEURA_GRPC_PORT": settings.grpc_port}
+    for name, port in ports.items():
+        try:
+            socket.create_server((settings.host, port)).close()
+        except OSError as error:
+            _stop(f"{name}: cannot listen on {settings.host}:{port}: {error.strerror}")
+
+
+def open_journal(settings: Settings) -> Journal:
+    """Make the journal; a spool folder that cannot be written ends the process with one line."""
+    try:
+        spool = Spool(settings.spool_folder, settings.spool_max_mb * 2**20)
+    except OSError as error:
+        _stop(f"PLEURA_SPOOL_FOLDER: {settings.spool_folder}: {error.strerror}")
+    return Journal(Database(settings.journal_dsn.get_secret_value()), spool, settings.journal_timeout_s)
+
+
+async def run_parts(decoders: DecoderPool, watch: Watch, cache: AnswerCache, predictor: Predictor) -> None:
+    """Start what lives on the event loop, keep it until cancelled, and close it."""
+    try:
+        await decoders.start()
+        await watch.run()
+    except OSError as error:
+        log.error("start_refused", reason=f"decoders cannot be started: {error.strerror}")
+        raise SystemExit(1) from error
+    finally:
+        await decoders.close()
+        await predictor.close()
+        await cache.close()
+
+
+def main() -> None:
+    """Read the environment, build the parts, serve until a signal."""
+    configure_logging("transformer")
+    try:
+        settings = read_settings()
+    except InvalidSettings as error:
+        _stop(str(error))
+    configure_logging("transformer", settings.log_level)
+    require_free_ports(settings)
+    max_file_bytes = settings.max_file_mb * 2**20
+
+    journal = open_journal(settings)
+    objects = Objects(
+        settings.s3_url,
+        settings.s3_access_key,
+        settings.s3_secret_key.get_secret_value(),
+        settings.s3_bucket,
+        settings.s3_region,
+    )
+    store = Store(objects, max_file_bytes)
+    redis = connect(settings.redis_url) if settings.redis_url else None
+    cache = AnswerCache(
+        redis, Marks(settings.answering_ttl_s), settings.cache_ttl_s, settings.cache_timeout_s
+    )
+    predictor = Predictor(settings.predictor_address, settings.max_in_flight)
+    decoders = DecoderPool(
+        settings.decoders, settings.decode_timeout_s, settings.decode_memory_mb, settings.max_pixels_m * 10**6
+    )
+    watch = Watch(predictor, store, cache, settings.watch_interval_s)
+    reader = Reader(store, decoders, predictor, cache)
+    limits = Limits(settings.timeout_s, settings.max_elements, max_file_bytes)
+    model = ChestXrayTransformer(reader, journal, watch, limits, settings.max_in_flight)
+
+    journal.start()
+    try:
+        edge = Edge(settings.host, settings.http_port, settings.grpc_port, settings.max_file_mb + 1)
+        PleuraServer(edge).serve(model, [run_parts(decoders, watch, cache, predictor)])
+    finally:
+        journal.close()
+        store.close()
+
+
+if __name__ == "__main__":
+    main()

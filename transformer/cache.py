@@ -1,0 +1,146 @@
+"""Answers kept in Redis, and which of them still count.
+
+An answer counts only while the revision that made it is answering. Each revision that is seen (in an
+answer, or when the watch asks for a description) leaves a mark that lives a few seconds, here and in Redis;
+in a canary both revisions leave marks, and after a promotion or rollback the old mark dies out.
+
+Redis may be slow, down or lie: a look-up costs at most a short time-out, after which Redis is left alone
+for a few seconds, and an entry that fails its checksum is a miss. Activation maps are always kept with the
+answer, so that one entry serves whatever outputs a request asks for.
+"""
+
+import asyncio
+import hashlib
+import time
+from collections.abc import Awaitable, Mapping, Sequence
+from typing import Any, Final, TypeVar
+
+import structlog
+from redis.asyncio import Redis
+from redis.asyncio.retry import Retry
+from redis.backoff import NoBackoff
+from redis.exceptions import RedisError
+
+from pleura.preprocessing_version import PREPROCESSING_VERSION
+from transformer.answers import Answer, Revision
+from transformer.breaker import Breaker
+from transformer.cache_entry import read_entry, write_entry
+
+_CONNECT_S: Final = 0.5
+_STORE_S: Final = 0.5
+_REST_S: Final = 3.0
+T = TypeVar("T")
+log = structlog.get_logger()
+
+
+def key_of(*parts: str) -> str:
+    """The cache key of what is known of a radiograph before it is fetched, under this preprocessing."""
+    text = "\0".join((*parts, PREPROCESSING_VERSION))
+    return f"pleura:answer:{hashlib.sha256(text.encode()).hexdigest()}"
+
+
+def connect(url: str) -> Redis:
+    """A client that gives up at once, for a cache."""
+    return Redis.from_url(
+        url, protocol=2, max_connections=256, socket_connect_timeout=_CONNECT_S, retry=Retry(NoBackoff(), 0)
+    )
+
+
+class Marks:
+    """Which revisions were seen answering lately, in this process."""
+
+    def __init__(self, ttl_s: float) -> None:
+        self.ttl_s = ttl_s
+        self._seen_s: dict[Revision, float] = {}
+
+    def see(self, revision: Revision) -> None:
+        """Note that a revision has just answered."""
+        self._seen_s[revision] = time.monotonic()
+
+    def ages(self) -> Mapping[Revision, float]:
+        """Seconds since each live revision was seen; the others are forgotten."""
+        now = time.monotonic()
+        self._seen_s = {each: at for each, at in self._seen_s.items() if now - at < self.ttl_s}
+        return {each: now - at for each, at in self._seen_s.items()}
+
+    def is_live(self, revision: Revision) -> bool:
+        """Whether a revision was seen within the time to live."""
+        at = self._seen_s.get(revision)
+        return at is not None and time.monotonic() - at < self.ttl_s
+
+
+class AnswerCache:
+    """Cached answers; every method does without Redis when Redis does not do its part."""
+
+    def __init__(self, client: Redis | None, marks: Marks, ttl_s: int, look_up_s: float = 0.04) -> None:
+        self._client, self.marks, self._ttl_s, self._look_up_s = client, marks, ttl_s, look_up_s
+        self._breaker = Breaker(_REST_S)
+
+    async def close(self) -> None:
+        """Close the connections."""
+        if self._client:
+            await self._client.aclose()
+
+    async def find(self, keys: Sequence[str]) -> Mapping[str, Answer]:
+        """Look for answers that count still."""
+        if not keys or self._client is None:
+            return {}
+        return await self._guarded(self._find(self._client, keys), self._look_up_s) or {}
+
+    async def keep(self, answers: Mapping[str, Answer]) -> None:
+        """Keep answers under their keys."""
+        if not answers or self._client is None:
+            return
+        pipeline = self._client.pipeline(transaction=False)
+        for key, answer in answers.items():
+            pipeline.set(key, write_entry(key, answer), ex=self._ttl_s)
+        await self._guarded(pipeline.execute(), _STORE_S)
+
+    async def publish_marks(self) -> None:
+        """Tell the other transformers which revisions were seen here, for as long as they count here."""
+        ages = self.marks.ages()
+        if not ages or self._client is None:
+            return
+        pipeline = self._client.pipeline(transaction=False)
+        for revision, age_s in ages.items():
+            left_ms = max(1, int((self.marks.ttl_s - age_s) * 1000))
+            pipeline.set(_mark_of(revision), b"1", px=left_ms)
+        await self._guarded(pipeline.execute(), _STORE_S)
+
+    async def _find(self, client: Redis, keys: Sequence[str]) -> Mapping[str, Answer]:
+        entries: Sequence[Any] = await client.mget(keys)
+        found = {}
+        for key, entry in zip(keys, entries, strict=True):
+            answer = None if entry is None else read_entry(key, entry)
+            if answer:
+                found[key] = answer
+            elif entry is not None:
+                log.warning("cache_entry_corrupt")
+        revisions = {answer.revision for answer in found.values()}
+        live = {each for each in revisions if self.marks.is_live(each) or await client.get(_mark_of(each))}
+        return {key: answer for key, answer in found.items() if answer.revision in live}
+
+    async def _guarded(self, call: Awaitable[T], limit_s: float) -> T | None:
+        if not self._breaker.allows():
+            _discard(call)
+            return None
+        try:
+            async with asyncio.timeout(limit_s):
+                result = await call
+        except (RedisError, OSError, TimeoutError) as error:
+            was_open = self._breaker.is_open
+            self._breaker.failed()
+            if self._breaker.is_open and not was_open:
+                log.warning("cache_left_alone", reason=type(error).__name__, seconds=_REST_S)
+            return None
+        self._breaker.succeeded()
+        return result
+
+
+def _mark_of(revision: Revision) -> str:
+    return f"pleura:answering:{revision.digest}:{revision.version}"
+
+
+def _discard(call: Any) -> None:
+    if hasattr(call, "close"):
+        call.close()

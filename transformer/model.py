@@ -1,0 +1,188 @@
+"""The V2 model ``chest-xray`` of the transformer."""
+
+import asyncio
+import hashlib
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Final
+
+import kserve
+import numpy as np
+import structlog
+from kserve.model import InferenceVerb
+
+from pleura.errors import DeadlineExceeded, Overloaded, PleuraError
+from pleura.served import Described
+from pleura.v2 import Array, TensorSpec, to_response
+from transformer.asked import INPUTS, OUTPUTS, Asked, Limits, read_asked
+from transformer.entries import Entry, entry_of
+from transformer.journal import Journal, Kept
+from transformer.reading import Reader, Reading, Source, Stored
+from transformer.watch import Watch
+
+MODEL: Final = "chest-xray"
+log = structlog.get_logger()
+
+
+@dataclass(frozen=True)
+class Answered:
+    """A request, with a reading for each of its radiographs."""
+
+    asked: Asked
+    readings: tuple[Reading, ...]
+    since_s: float
+
+
+class ChestXrayTransformer(kserve.Model):  # type: ignore[misc]  # kserve has no types for its models
+    """Answers V2 requests on radiographs, named or sent."""
+
+    inputs: Sequence[TensorSpec] = INPUTS
+    outputs: Sequence[TensorSpec] = OUTPUTS
+
+    def __init__(
+        self, reader: Reader, journal: Journal, watch: Watch, limits: Limits, max_in_flight: int
+    ) -> None:
+        super().__init__(MODEL)
+        self._reader, self._journal, self._watch, self._limits = reader, journal, watch, limits
+        self._max_in_flight, self._in_flight = max_in_flight, 0
+        self.ready = True
+
+    async def healthy(self) -> bool:
+        """Whether predictor and object store were seen lately; cache and journal only degrade."""
+        return self._watch.is_healthy
+
+    async def describe(self) -> Described:
+        """The model that answers now."""
+        return await self._watch.described()
+
+    async def __call__(
+        self,
+        body: kserve.InferRequest,
+        headers: dict[str, str] | None = None,
+        verb: InferenceVerb = InferenceVerb.PREDICT,
+    ) -> Any:
+        """Answer one request, unless too many are in flight; one line in the log either way."""
+        with structlog.contextvars.bound_contextvars(request_id=body.id):
+            try:
+                if self._in_flight >= self._max_in_flight:
+                    raise Overloaded("too many requests are in flight")
+                self._in_flight += 1
+                try:
+                    return await super().__call__(body, headers, verb)
+                finally:
+                    self._in_flight -= 1
+            except PleuraError as error:
+                log.info("request_failed", outcome=error.code, status=error.status)
+                raise
+
+    async def preprocess(
+        self, payload: kserve.InferRequest, headers: dict[str, str] | None = None
+    ) -> tuple[Asked, float]:
+        """Read the request."""
+        return read_asked(payload, headers or {}, self._limits), time.perf_counter()
+
+    async def predict(
+        self,
+        payload: tuple[Asked, float],
+        headers: dict[str, str] | None = None,
+        response_headers: dict[str, str] | None = None,
+    ) -> Answered:
+        """Have each radiograph read, from the cache or by the predictor."""
+        asked, since_s = payload
+        outcomes = await self._reader.read(asked.sources, asked.deadline, asked.trace)
+        return Answered(asked, readings_or_raise(outcomes), since_s)
+
+    async def postprocess(
+        self,
+        result: Answered,
+        headers: dict[str, str] | None = None,
+        response_headers: dict[str, str] | None = None,
+    ) -> kserve.InferResponse:
+        """Write the journal, then answer."""
+        asked, readings = result.asked, result.readings
+        entries = entries_of(result)
+        kept = await self._keep(entries, asked)
+        revision = readings[0].answer.revision
+        log.info(
+            "request_answered",
+            outcome="ok",
+            radiographs=[_pseudonym(source) for source in asked.sources],
+            revision=revision.version,
+            cached=sum(reading.cached for reading in readings),
+            journal=kept,
+            latency_ms=_slowest(entries) | {"whole": round(1000 * (time.perf_counter() - result.since_s), 3)},
+        )
+        parameters: dict[str, str | bool | int] = {
+            "model_digest": revision.digest,
+            "preprocessing_version": readings[0].answer.preprocessing_version,
+            "cached": all(reading.cached for reading in readings),
+            "journal": kept,
+        }
+        arrays = arrays_of(readings, asked.outputs)
+        return to_response(asked.request, revision.version, arrays, parameters)
+
+    async def _keep(self, entries: Sequence[Entry], asked: Asked) -> Kept:
+        try:
+            return await asyncio.wait_for(self._journal.append(entries), asked.deadline.remaining_s)
+        except TimeoutError as error:
+            raise DeadlineExceeded("the time for this request has run out") from error
+
+
+def readings_or_raise(outcomes: Sequence[Reading | PleuraError]) -> tuple[Reading, ...]:
+    """Give the readings where there is one for each radiograph.
+
+    Raises:
+        PleuraError: Of the first failure's kind, naming each element that failed and why.
+    """
+    failures = {i: each for i, each in enumerate(outcomes) if isinstance(each, PleuraError)}
+    if not failures:
+        return tuple(each for each in outcomes if isinstance(each, Reading))
+    first = next(iter(failures.values()))
+    texts = {str(each) for each in failures.values()}
+    if len(failures) == len(outcomes) and len(texts) == 1:
+        raise type(first)(str(first)) from first
+    reasons = "; ".join(f"element {position}: {each}" for position, each in failures.items())
+    raise type(first)(reasons) from first
+
+
+def entries_of(answered: Answered) -> list[Entry]:
+    """The journal's rows for a request."""
+    asked = answered.asked
+    whole = {"until_journal": round(1000 * (time.perf_counter() - answered.since_s), 3)}
+    return [
+        entry_of(
+            asked.asker, i, _id_of(source), reading.answer, {**reading.latency_ms, **whole}, reading.cached
+        )
+        for i, (source, reading) in enumerate(zip(asked.sources, answered.readings, strict=True))
+    ]
+
+
+def arrays_of(readings: Sequence[Reading], names: Sequence[str]) -> dict[str, Array]:
+    """The outputs that were asked for, in that order."""
+    answers = [reading.answer for reading in readings]
+    arrays: dict[str, Array] = {
+        "probability": np.stack([answer.probability for answer in answers]),
+        "present": np.stack([answer.present for answer in answers]),
+        "typicality": np.array([answer.typicality for answer in answers], np.float32),
+        "threshold": answers[0].threshold,
+        "activation_map": np.stack([answer.activation_map for answer in answers]),
+    }
+    return {name: arrays[name] for name in names}
+
+
+def _id_of(source: Source) -> str | None:
+    return source.object_id.key if isinstance(source, Stored) else None
+
+
+def _pseudonym(source: Source) -> str | None:
+    """Who knows an object's id finds it in the log; its name, which may be a patient's, stands nowhere."""
+    object_id = _id_of(source)
+    return None if object_id is None else hashlib.sha256(object_id.encode()).hexdigest()[:12]
+
+
+def _slowest(entries: Sequence[Entry]) -> dict[str, float]:
+    stages: Mapping[str, float] = {}
+    for entry in entries:
+        stages = {name: max(ms, stages.get(name, 0.0)) for name, ms in {**stages, **entry.latency_ms}.items()}
+    return dict(stages)

@@ -1,0 +1,94 @@
+"""What the transformer reads from its environment; no other module does."""
+
+from pathlib import Path
+from typing import Annotated
+
+from pydantic import Field, SecretStr, ValidationError
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+Seconds = Annotated[float, Field(gt=0, le=3600)]
+Port = Annotated[int, Field(ge=1, le=65535)]
+Count = Annotated[int, Field(ge=1)]
+
+
+class InvalidSettings(Exception):
+    """A variable of the environment is missing or has a wrong value; the text names it, in one line."""
+
+
+class Settings(BaseSettings):
+    """Everything the transformer reads from its environment."""
+
+    model_config = SettingsConfigDict(
+        env_prefix="PLEURA_", frozen=True, use_attribute_docstrings=True, hide_input_in_errors=True
+    )
+
+    host: str = "0.0.0.0"  # noqa: S104  # a pod listens on its own address
+    """Address to listen on."""
+    http_port: Port = 8080
+    """Port of V2 over REST."""
+    grpc_port: Port = 8081
+    """Port of V2 over gRPC."""
+    predictor_address: str = Field(pattern=r"^[^/\s]+:\d{1,5}$")
+    """host:port of the predictor's gRPC."""
+    s3_url: str = Field(pattern=r"^https?://[^/\s]+/?$")
+    """Where the radiographs' object store answers."""
+    s3_access_key: str
+    """Access key of the object store."""
+    s3_secret_key: SecretStr
+    """Secret key of the object store."""
+    s3_bucket: str = "radiographs"
+    """Bucket that holds the radiographs."""
+    s3_region: str = "us-east-1"
+    """Region of the object store."""
+    redis_url: str = Field(default="", pattern=r"^$|^(redis|rediss|unix)://")
+    """Where the cache answers; empty for none."""
+    journal_dsn: SecretStr
+    """PostgreSQL connection string of the journal."""
+    spool_folder: Path = Path("/var/lib/pleura/spool")
+    """Folder of the local spool, which keeps answers while PostgreSQL is away."""
+    spool_max_mb: Count = 1024
+    """Largest size of the spool."""
+    cache_ttl_s: Annotated[int, Field(ge=1)] = 86_400
+    """Seconds that a cached answer is kept."""
+    cache_timeout_s: Seconds = 0.04
+    """Seconds that a look-up in the cache may take before it counts as a miss."""
+    answering_ttl_s: Seconds = 10.0
+    """Seconds for which a revision that was last seen answering counts as answering still."""
+    watch_interval_s: Seconds = 2.0
+    """Seconds between two looks at predictor and object store."""
+    timeout_s: Seconds = 10.0
+    """Seconds that a whole request may take."""
+    journal_timeout_s: Seconds = 1.0
+    """Seconds to wait for PostgreSQL before an answer goes to the spool."""
+    max_file_mb: Count = 64
+    """Largest file of one radiograph."""
+    max_elements: Annotated[int, Field(ge=1, le=32)] = 32
+    """Radiographs in one request, at most; the predictor takes 32."""
+    max_in_flight: Count = 64
+    """Requests in flight, at most; more are turned away at once."""
+    decoders: Count = 2
+    """Decoder processes."""
+    decode_timeout_s: Seconds = 5.0
+    """Seconds that one radiograph may take to decode."""
+    decode_memory_mb: Annotated[int, Field(ge=256)] = 1024
+    """Memory of one decoder process."""
+    max_pixels_m: Count = 100
+    """Pixels of one radiograph, at most, in millions."""
+    log_level: Annotated[str, Field(pattern="^(DEBUG|INFO|WARNING|ERROR)$")] = "INFO"
+    """Least level that is logged."""
+
+
+def read_settings() -> Settings:
+    """Read the environment.
+
+    Raises:
+        InvalidSettings: A variable is missing or wrong.
+    """
+    try:
+        return Settings()  # type: ignore[call-arg]  # the environment fills it
+    except ValidationError as error:
+        wrong = "; ".join(
+            f"PLEURA_{'_'.join(str(part) for part in each['loc']).upper()}: {each['msg']}"
+            for each in error.errors(include_url=False, include_input=False)
+        )
+        raise InvalidSettings(wrong) from None
