@@ -1,0 +1,25 @@
+"""What the command ``pleura`` reads from its environment."""
+
+from pathlib import Path
+
+from pydantic import SecretStr
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+
+class Settings(BaseSettings):
+    """What the command ``pleura`` reads from its environment; flags of the command line come first."""
+
+    model_config = SettingsConfigDict(env_prefix="PLEURA_", frozen=True, use_attribute_docstrings=True)
+
+    home: Path = Path(".pleura")
+    """State folder of the one-machine stack."""
+    bundle: Path | None = None
+    """Model bundle to serve; without it one is built from the committed weights."""
+    url: str | None = None
+    """Address of the Pleura to ask; without it that of the state folder."""
+    token: SecretStr | None = None
+    """Bearer token to ask with; without it one of the state folder's issuer."""
+    s3_access_key: str | None = None
+    """Access key of the server given with --s3."""
+    s3_secret_key: SecretStr | None = None
+    """Secret key of the server given with --s3."""

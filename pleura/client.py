@@ -1,0 +1,196 @@
+"""Ask a Pleura for findings: V2 with binary tensors over REST, as the command line does.
+
+Light on purpose: httpx and numpy, nothing of the services.
+"""
+
+import json
+import struct
+from collections.abc import Mapping
+from dataclasses import dataclass
+from types import TracebackType
+from typing import Any, Final, Self
+
+import httpx
+import numpy as np
+from numpy.typing import NDArray
+
+from pleura.findings import FINDINGS
+
+_LENGTH_HEADER: Final = "inference-header-content-length"
+_OUTPUTS: Final = ("probability", "present", "threshold", "typicality", "activation_map")
+_DTYPES: Final = {"FP32": np.dtype("<f4"), "BOOL": np.dtype("?")}
+
+
+class AskFailed(Exception):
+    """Pleura gave no answer; the message says why."""
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One finding of a radiograph, judged at its operating point.
+
+    ``measured`` is None where the model that answered could not be asked about it.
+    """
+
+    name: str
+    probability: float
+    threshold: float
+    present: bool
+    measured: bool | None
+
+    @property
+    def ratio(self) -> float:
+        """How far the probability is above its threshold; findings compare by this, not by probability."""
+        return self.probability / max(self.threshold, 1e-6)
+
+
+@dataclass(frozen=True)
+class Reading:
+    """The answer about one radiograph; ``activation_map`` is float32, (findings, rows, columns)."""
+
+    findings: tuple[Finding, ...]
+    typicality: float
+    model_version: str
+    model_digest: str
+    preprocessing_version: str
+    cached: bool
+    journal: str
+    activation_map: NDArray[np.float32]
+
+    @property
+    def ranked(self) -> tuple[Finding, ...]:
+        """The findings, present ones first, each group by how far above its threshold it is."""
+        return tuple(sorted(self.findings, key=lambda each: (not each.present, -each.ratio)))
+
+
+class Client:
+    """A connection to one Pleura, with a bearer token."""
+
+    def __init__(self, url: str, token: str, timeout_s: float = 30.0) -> None:
+        headers = {"authorization": f"Bearer {token}"}
+        self._http = httpx.Client(base_url=url, headers=headers, timeout=timeout_s, trust_env=False)
+        self._measured: dict[str, Mapping[str, bool]] = {}
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self._http.close()
+
+    def read_id(self, image_id: str) -> Reading:
+        """Ask about a radiograph of the object store.
+
+        Raises:
+            AskFailed: There is no answer.
+        """
+        return self._read("image_id", image_id.encode())
+
+    def read_file(self, file: bytes) -> Reading:
+        """Ask about the bytes of a file.
+
+        Raises:
+            AskFailed: There is no answer.
+        """
+        return self._read("image", file)
+
+    def _read(self, name: str, element: bytes) -> Reading:
+        body, length = request_body(name, element)
+        headers = {"content-type": "application/octet-stream", _LENGTH_HEADER: str(length)}
+        response = self._send("POST", "/v2/models/chest-xray/infer", content=body, headers=headers)
+        try:
+            document, arrays = response_arrays(
+                response.content, int(response.headers.get(_LENGTH_HEADER, len(response.content)))
+            )
+            measured = self._measured_of(document["parameters"]["model_digest"])
+            return reading_of(document, arrays, measured)
+        except (ValueError, KeyError, TypeError, IndexError) as error:
+            raise AskFailed("the answer is no V2 answer of this model") from error
+
+    def _send(self, verb: str, path: str, **arguments: Any) -> httpx.Response:
+        try:
+            response = self._http.request(verb, path, **arguments)
+        except httpx.HTTPError as error:
+            raise AskFailed(
+                f"{self._http.base_url} does not answer: {error or type(error).__name__}"
+            ) from error
+        if response.is_success:
+            return response
+        try:
+            reason = str(response.json()["error"])
+        except (ValueError, KeyError, TypeError):
+            reason = "no reason given"
+        raise AskFailed(f"{reason} (status {response.status_code})")
+
+    def _measured_of(self, digest: str) -> Mapping[str, bool]:
+        if digest not in self._measured:
+            try:
+                info = self._send("GET", "/model-info").json()
+                self._measured[info["digest"]] = {f["name"]: f["measured"] for f in info["findings"]}
+            except (AskFailed, ValueError, KeyError, TypeError):
+                return {}  # a token may lack model:read; the findings do not depend on it
+        return self._measured.get(digest, {})
+
+
+def request_body(name: str, element: bytes) -> tuple[bytes, int]:
+    """Write a V2 request about one radiograph.
+
+    Returns:
+        The body, and the length of its JSON part.
+    """
+    raw = struct.pack("<I", len(element)) + element
+    tensor = {
+        "name": name,
+        "datatype": "BYTES",
+        "shape": [1],
+        "parameters": {"binary_data_size": len(raw)},
+    }
+    outputs = [{"name": each, "parameters": {"binary_data": True}} for each in _OUTPUTS]
+    head = json.dumps({"inputs": [tensor], "outputs": outputs}).encode()
+    return head + raw, len(head)
+
+
+def response_arrays(body: bytes, length: int) -> tuple[dict[str, Any], dict[str, NDArray[Any]]]:
+    """Read a V2 answer whose outputs are binary tensors.
+
+    Returns:
+        Its JSON part, and the outputs by name.
+    """
+    document, arrays, offset = json.loads(body[:length]), {}, length
+    for output in document["outputs"]:
+        size, dtype = output["parameters"]["binary_data_size"], _DTYPES[output["datatype"]]
+        array = np.frombuffer(body, dtype, size // dtype.itemsize, offset)
+        arrays[output["name"]] = array.reshape(output["shape"])
+        offset += size
+    return document, arrays
+
+
+def reading_of(
+    document: Mapping[str, Any], arrays: Mapping[str, NDArray[Any]], measured: Mapping[str, bool]
+) -> Reading:
+    """Say the first element of a V2 answer in the words of the field."""
+    parameters = document["parameters"]
+    findings = tuple(
+        Finding(
+            name,
+            float(arrays["probability"][0, position]),
+            float(arrays["threshold"][position]),
+            bool(arrays["present"][0, position]),
+            measured.get(name),
+        )
+        for position, name in enumerate(FINDINGS)
+    )
+    return Reading(
+        findings,
+        float(arrays["typicality"][0]),
+        document["model_version"],
+        parameters["model_digest"],
+        parameters["preprocessing_version"],
+        bool(parameters["cached"]),
+        parameters["journal"],
+        arrays["activation_map"][0],
+    )

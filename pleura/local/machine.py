@@ -1,0 +1,204 @@
+"""The stack of one machine: which parts it has, how each is started, and how they find each other."""
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+import httpx
+
+from pleura.local.access import AUDIENCE, BUCKET, make_token
+from pleura.local.default_bundle import bundle_folder, make_bundle
+from pleura.local.external import require_postgres, require_redis, require_store
+from pleura.local.processes import HOST, START_TIMEOUT_S, Server, StartFailed, require_free
+from pleura.local.samples import example, sample_files
+from pleura.local.servers import Upstream, start_envoy, start_postgres, start_seaweed, start_valkey
+from pleura.local.services import Ports, Service, start_predictor, start_service
+from pleura.local.stack import Part
+from pleura.local.state import ProcessId, Recorded, StateFolder
+from pleura.local.store import store_client, upload
+
+_INNER: Final = (
+    "postgres",
+    "valkey",
+    "seaweed",
+    "predictor_http",
+    "predictor_grpc",
+    "envoy",
+    "issuer",
+    "transformer_http",
+    "transformer_grpc",
+)
+
+
+@dataclass(frozen=True)
+class Store:
+    """An S3 server and its keys."""
+
+    url: str
+    access_key: str
+    secret_key: str
+
+
+@dataclass(frozen=True)
+class Options:
+    """What ``pleura up`` was asked for; None stands for an embedded part."""
+
+    state: Path
+    port: int = 8000
+    grpc_port: int = 8001
+    bundle: Path | None = None
+    store: Store | None = None
+    redis: str | None = None
+    postgres: str | None = None
+    threads: int | None = None
+
+
+class Machine:
+    """The parts of one stack; ports and keys are those of its state folder."""
+
+    def __init__(self, options: Options) -> None:
+        self._options, self._folder = options, options.state.resolve()
+        state = StateFolder(self._folder)
+        self._ports = state.inner_ports(_INNER)
+        seaweed = Store(f"http://{HOST}:{self._ports['seaweed']}", *state.store_keys())
+        self._store = options.store or seaweed
+        self._redis = options.redis or f"redis://{HOST}:{self._ports['valkey']}/0"
+        self._postgres = options.postgres or ""  # the embedded one has its password when it has started
+        self.issuer = f"http://{HOST}:{self._ports['issuer']}"
+        self.address = f"http://{HOST}:{options.port}"
+        self.grpc_address = f"{HOST}:{options.grpc_port}"
+
+    def require_ports(self) -> None:
+        """Refuse to start anything where a port that callers know is taken.
+
+        Raises:
+            StartFailed: It is.
+        """
+        for flag, port in (("--port", self._options.port), ("--grpc-port", self._options.grpc_port)):
+            try:
+                require_free("auth_proxy", port)
+            except StartFailed as error:
+                raise StartFailed(f"{error}; choose another with {flag}") from error
+
+    def parts(self) -> Sequence[Part]:
+        """All parts, in an order in which each finds what it needs."""
+        return (
+            Part("postgres", self._start_postgres),
+            Part("valkey", self._start_valkey),
+            Part("seaweed", self._start_seaweed),
+            Part("bundle", self._make_bundle),
+            Part("issuer", self._start_issuer),
+            Part("predictor", self._start_predictor, ("bundle",)),
+            Part("envoy", self._start_envoy),
+            Part("transformer", self._start_transformer, ("postgres", "bundle")),
+            Part("auth_proxy", self._start_auth_proxy, ("issuer", "bundle")),
+            Part("samples", self._upload_samples, ("seaweed",)),
+            Part("first answer", self._ask, ("samples", "auth_proxy", "transformer", "predictor", "envoy")),
+        )
+
+    def recorded(self) -> Recorded:
+        """What to write down about this stack before anything has started."""
+        return Recorded(
+            phase="starting",
+            supervisor=ProcessId.here(),
+            address=self.address,
+            grpc_address=self.grpc_address,
+            issuer=self.issuer,
+            store={
+                "url": self._store.url,
+                "access_key": self._store.access_key,
+                "secret_key": self._store.secret_key,
+            },
+        )
+
+    def _start_postgres(self) -> Server | None:
+        if self._options.postgres:
+            require_postgres(self._postgres)
+            return None
+        server = start_postgres(self._folder / "postgres", self._ports["postgres"])
+        self._postgres = server.url
+        return server
+
+    def _start_valkey(self) -> Server | None:
+        if self._options.redis:
+            require_redis(self._redis)
+            return None
+        return start_valkey(self._folder / "valkey", self._ports["valkey"])
+
+    def _start_seaweed(self) -> Server | None:
+        store = self._store
+        if self._options.store:
+            require_store(store.url, store.access_key, store.secret_key, BUCKET)
+            return None
+        folder, port = self._folder / "seaweed", self._ports["seaweed"]
+        return start_seaweed(folder, port, store.access_key, store.secret_key)
+
+    def _upload_samples(self) -> None:
+        store = self._store
+        client = store_client(store.url, store.access_key, store.secret_key, timeout_s=20.0)
+        upload(client, BUCKET, sample_files())
+
+    def _make_bundle(self) -> None:
+        make_bundle(self._bundle(), self._folder / "bundle.log")
+
+    def _bundle(self) -> Path:
+        return bundle_folder(self._options.bundle, self._folder / "bundles")
+
+    def _start_predictor(self) -> Service:
+        ports = Ports(self._ports["predictor_http"], self._ports["predictor_grpc"])
+        return start_predictor(self._folder / "predictor", ports, self._bundle(), self._options.threads)
+
+    def _start_envoy(self) -> Server:
+        stable = Upstream("stable", self._ports["predictor_grpc"], 100)
+        return start_envoy(self._folder / "envoy", self._ports["envoy"], [stable])
+
+    def _start_issuer(self) -> Service:
+        folder, port = self._folder / "issuer", self._ports["issuer"]
+        environment = {"PLEURA_ISSUER_FOLDER": str(folder), "PLEURA_ISSUER": self.issuer}
+        return start_service("pleura.local.issuer", folder, Ports(port, port), environment, "/jwks.json")
+
+    def _start_transformer(self) -> Service:
+        folder = self._folder / "transformer"
+        environment = {
+            "PLEURA_PREDICTOR_ADDRESS": f"{HOST}:{self._ports['envoy']}",
+            "PLEURA_S3_URL": self._store.url,
+            "PLEURA_S3_ACCESS_KEY": self._store.access_key,
+            "PLEURA_S3_SECRET_KEY": self._store.secret_key,
+            "PLEURA_S3_BUCKET": BUCKET,
+            "PLEURA_REDIS_URL": self._redis,
+            "PLEURA_JOURNAL_DSN": self._postgres,
+            "PLEURA_SPOOL_FOLDER": str(folder / "spool"),
+        }
+        ports = Ports(self._ports["transformer_http"], self._ports["transformer_grpc"])
+        return start_service("transformer", folder, ports, environment)
+
+    def _start_auth_proxy(self) -> Service:
+        environment = {
+            "PLEURA_TRANSFORMER_URL": f"http://{HOST}:{self._ports['transformer_http']}",
+            "PLEURA_TRANSFORMER_GRPC": f"{HOST}:{self._ports['transformer_grpc']}",
+            "PLEURA_ISSUER": self.issuer,
+            "PLEURA_AUDIENCE": AUDIENCE,
+            "PLEURA_JWKS_URL": f"{self.issuer}/jwks.json",
+        }
+        ports = Ports(self._options.port, self._options.grpc_port)
+        return start_service("auth_proxy", self._folder / "auth_proxy", ports, environment, "/readyz")
+
+    def _ask(self) -> None:
+        """Ask for a sample's findings, as a caller would."""
+        sample = example(sample_files())
+        if sample is None:
+            return
+        headers = {"authorization": f"Bearer {make_token(self._folder, self.issuer)}"}
+        with httpx.Client(trust_env=False, timeout=START_TIMEOUT_S) as client:
+            answer = client.post(f"{self.address}/classify", json={"image_id": sample.name}, headers=headers)
+        if not answer.is_success:
+            raise StartFailed(f"first answer: status {answer.status_code}: {_error_of(answer)}")
+
+
+def _error_of(answer: httpx.Response) -> str:
+    try:
+        return str(answer.json()["error"])
+    except (json.JSONDecodeError, KeyError, TypeError):
+        return answer.text[:200]

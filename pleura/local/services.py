@@ -1,0 +1,86 @@
+"""Pleura's own services as processes, each started by one function that waits until it answers."""
+
+import os
+import sys
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+import httpx
+
+import pleura
+from pleura.local.processes import HOST, Command, Server, launch, require_free, wait_until
+
+MODEL_READY: Final = "/v2/models/chest-xray/ready"
+
+
+@dataclass(frozen=True)
+class Service(Server):
+    """A running service of Pleura, asked over REST at ``url`` and over gRPC at ``grpc_address``."""
+
+    grpc_address: str = ""
+
+    @property
+    def http_url(self) -> str:
+        """The same as ``url``."""
+        return self.url
+
+
+@dataclass(frozen=True)
+class Ports:
+    """Where a service listens."""
+
+    http: int
+    grpc: int
+
+
+def surroundings() -> dict[str, str]:
+    """What any of our processes needs of its environment: this very Pleura, and no HTTP proxy in between."""
+    root = str(Path(pleura.__file__).parents[1])
+    inherited = os.environ.get("PYTHONPATH")
+    return {
+        "PYTHONPATH": f"{root}{os.pathsep}{inherited}" if inherited else root,
+        "NO_PROXY": f"{HOST},localhost",
+        "no_proxy": f"{HOST},localhost",
+    }
+
+
+def start_service(
+    module: str, folder: Path, ports: Ports, environment: Mapping[str, str], question: str = MODEL_READY
+) -> Service:
+    """Start ``python -m module`` and wait until a GET of ``question`` is answered with success.
+
+    Args:
+        module: The service's package.
+        folder: Where its log goes.
+        ports: Where it listens, on 127.0.0.1 only.
+        environment: Its settings besides host and ports.
+        question: Path that says whether it can do its work.
+    """
+    name = module.rpartition(".")[2]
+    for port in {ports.http, ports.grpc}:
+        require_free(name, port)
+    folder.mkdir(parents=True, exist_ok=True)
+    folder = folder.resolve()
+    settings = {
+        **surroundings(),
+        "PLEURA_HOST": HOST,
+        "PLEURA_HTTP_PORT": str(ports.http),
+        "PLEURA_GRPC_PORT": str(ports.grpc),
+        **environment,
+    }
+    command = Command(name, [sys.executable, "-m", module], folder / f"{name}.log", settings, folder=folder)
+    url = f"http://{HOST}:{ports.http}"
+    service = Service(name, url, command.log, launch(command), grpc_address=f"{HOST}:{ports.grpc}")
+    with httpx.Client(base_url=url, timeout=2.0, trust_env=False) as client:
+        wait_until(service, lambda: client.get(question).is_success)
+    return service
+
+
+def start_predictor(folder: Path, ports: Ports, bundle: Path, threads: int | None = None) -> Service:
+    """Start the predictor on a bundle."""
+    environment = {"PLEURA_BUNDLE": str(bundle.resolve())}
+    if threads:
+        environment["PLEURA_THREADS"] = str(threads)
+    return start_service("predictor", folder, ports, environment)

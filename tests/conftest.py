@@ -1,0 +1,90 @@
+"""The real servers that the tests of every package stand on, each started once."""
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+from hypothesis import HealthCheck, settings
+
+from pleura.local import servers
+from pleura.local.servers import Server
+from pleura.local.services import Ports, Service, start_predictor
+from tests.stacks import RunningStack, start_stack
+
+_ROOT = Path(__file__).parents[1]
+
+# These machines are noisy: how long an example takes says nothing about the code.
+settings.register_profile("pleura", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("pleura")
+
+
+@pytest.fixture(scope="session")
+def free_port() -> Callable[[], int]:
+    """Gives a port that nothing listens on."""
+    return servers.free_port
+
+
+@pytest.fixture(scope="session")
+def postgres(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    """A PostgreSQL server; its url names the empty database ``pleura``."""
+    server = servers.start_postgres(tmp_path_factory.mktemp("postgres"), servers.free_port())
+    yield server
+    server.stop()
+
+
+@pytest.fixture(scope="session")
+def valkey(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    """A Valkey server, asked like Redis."""
+    server = servers.start_valkey(tmp_path_factory.mktemp("valkey"), servers.free_port())
+    yield server
+    server.stop()
+
+
+@pytest.fixture(scope="session")
+def seaweed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    """An S3 server with the keys ``test-access`` and ``test-secret-key``."""
+    folder, port = tmp_path_factory.mktemp("seaweed"), servers.free_port()
+    server = servers.start_seaweed(folder, port, "test-access", "test-secret-key")
+    yield server
+    server.stop()
+
+
+@pytest.fixture(scope="session")
+def shared_data() -> Path:
+    """The folder of radiographs beside the repository; a user's clone has none, so its tests are skipped."""
+    folder = _ROOT.parent / "shared" / "data"
+    if not folder.is_dir():
+        pytest.skip("there is no folder ../shared/data")
+    return folder
+
+
+@pytest.fixture(scope="session")
+def samples() -> Path:
+    """The sample radiographs of the repository."""
+    return _ROOT / "samples"
+
+
+@pytest.fixture(scope="session")
+def bundle(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A sealed bundle around a very small network."""
+    from tests.bundles import tiny_bundle  # TensorFlow comes along, for the tests that ask for it only
+
+    return tiny_bundle(tmp_path_factory.mktemp("bundle") / "tiny")
+
+
+@pytest.fixture(scope="session")
+def predictor(bundle: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
+    """A predictor on the small bundle."""
+    ports = Ports(servers.free_port(), servers.free_port())
+    service = start_predictor(tmp_path_factory.mktemp("predictor"), ports, bundle, threads=1)
+    yield service
+    service.stop()
+
+
+@pytest.fixture(scope="session")
+def stack(bundle: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningStack]:
+    """The whole one-machine stack on the small bundle."""
+    running = start_stack(tmp_path_factory.mktemp("stack"), bundle)
+    yield running
+    running.process.terminate()
+    running.process.wait(60)

@@ -1,0 +1,50 @@
+"""The walls between the packages: what a service's image does not hold, its modules do not import."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+HEAVY = {"tensorflow", "keras", "psycopg2", "minio", "mlflow", "kfp", "kserve", "cv2", "redis", "pandas"}
+KSERVE = {"kserve", "pandas"}
+ALLOWED = {
+    "pleura.v2": KSERVE,
+    "pleura.served": KSERVE,
+    "pleura.rest_edge": KSERVE,
+    "pleura.grpc_edge": KSERVE,
+    "pleura.serving": KSERVE,
+    "pleura.preprocessing": {"cv2"},
+    "transformer": KSERVE | {"cv2", "minio", "psycopg2", "redis"},
+    "transformer.decoder_worker": {"cv2"},
+    "predictor": KSERVE,
+    "predictor.build": {"tensorflow", "keras"},
+    "predictor.graph": {"tensorflow", "keras"},
+    "predictor.network": {"tensorflow", "keras"},
+    "auth_proxy": set(),
+    "pipelines": {"tensorflow", "keras", "cv2"},
+    "pleura.local": {"psycopg2", "minio", "redis"},
+    "pleura.overlay": {"cv2"},
+}
+
+
+def _modules() -> list[str]:
+    packages = ("pleura", "transformer", "predictor", "auth_proxy", "pipelines")
+    paths = [path for package in packages for path in sorted((ROOT / package).rglob("*.py"))]
+    names = [".".join(path.relative_to(ROOT).with_suffix("").parts) for path in paths]
+    return [name.removesuffix(".__init__") for name in names if ".migrations." not in name]
+
+
+def _allowed(module: str) -> set[str]:
+    while module not in ALLOWED and "." in module:
+        module = module.rpartition(".")[0]
+    return ALLOWED.get(module, set())
+
+
+@pytest.mark.parametrize("module", _modules())
+def test_a_module_brings_only_what_its_image_holds(module: str) -> None:
+    """Imported in a fresh interpreter, a module brings no uninvited heavy package."""
+    code = f"import sys, {module}; print(*sys.modules)"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=ROOT)
+    assert set(done.stdout.split()) & HEAVY <= _allowed(module)
