@@ -1,0 +1,1 @@
+"""The authenticating proxy: tokens, limits, forwarding, the two plain routes."""

@@ -1,0 +1,137 @@
+"""The auth proxy: ``python -m auth_proxy``."""
+
+import asyncio
+import contextlib
+import logging
+import signal
+import socket
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Final, NoReturn
+
+import structlog
+import uvicorn
+from grpc import aio
+from pydantic import ValidationError
+
+from auth_proxy.app import Guards, build_app
+from auth_proxy.authentication import Authenticator
+from auth_proxy.grpc_proxy import build_server, open_channel
+from auth_proxy.http_server import StrictProtocol
+from auth_proxy.jwks import HttpKeySource, KeyCache
+from auth_proxy.limits import InFlight, RateLimit
+from auth_proxy.settings import Settings
+from auth_proxy.tokens import Trust
+from auth_proxy.upstream import Upstream
+from pleura.logs import configure_logging
+
+_WRONG_SETTING: Final = 2
+_GRACE_S: Final = 30
+_MAX_CONNECTIONS: Final = 2048
+log = structlog.get_logger()
+
+
+class _Server(uvicorn.Server):
+    @contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        """Leave signals to ``serve``: uvicorn would end the process by the signal instead of with 0."""
+        yield
+
+
+def _stop(reason: str) -> NoReturn:
+    log.error("start_refused", reason=reason)
+    sys.exit(_WRONG_SETTING)
+
+
+def _listen(host: str, port: int) -> socket.socket:
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    listener = socket.socket(family, socket.SOCK_STREAM)
+    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    try:
+        listener.bind((host, port))
+        listener.listen(1024)
+    except OSError as error:
+        _stop(f"PLEURA_HTTP_PORT: cannot listen on {host}:{port}: {error.strerror}")
+    return listener
+
+
+def _http_config(app: object) -> uvicorn.Config:
+    return uvicorn.Config(
+        app,  # type: ignore[arg-type]
+        http=StrictProtocol,
+        ws="none",
+        lifespan="off",
+        log_config=None,
+        access_log=False,
+        proxy_headers=False,
+        server_header=False,
+        limit_concurrency=_MAX_CONNECTIONS,
+        timeout_keep_alive=65,
+        timeout_graceful_shutdown=_GRACE_S,
+    )
+
+
+async def serve(settings: Settings, listener: socket.socket) -> None:
+    """Serve REST and gRPC until SIGTERM or SIGINT, then let what is in flight end."""
+    keys = KeyCache(HttpKeySource(str(settings.jwks_url)))
+    trust = Trust(settings.issuer, settings.audience, settings.leeway_s)
+    guards = Guards(
+        Authenticator(keys, trust),
+        RateLimit(settings.rate_per_s, settings.burst),
+        InFlight(settings.max_in_flight),
+        settings.max_body_bytes,
+        settings.timeout_s,
+    )
+    upstream = Upstream(str(settings.transformer_url), settings.max_in_flight)
+    channel = open_channel(settings.transformer_grpc, settings.max_body_bytes)
+    http = _Server(_http_config(build_app(guards, upstream)))
+    try:
+        grpc = build_server(guards, channel, f"{settings.host}:{settings.grpc_port}")
+    except RuntimeError:
+        _stop(f"PLEURA_GRPC_PORT: cannot listen on {settings.host}:{settings.grpc_port}")
+    freshness = asyncio.create_task(keys.keep_fresh())
+    stopping = asyncio.Event()
+    for each in (signal.SIGTERM, signal.SIGINT):
+        asyncio.get_running_loop().add_signal_handler(each, stopping.set)
+    await grpc.start()
+    log.info("serving", http_port=settings.http_port, grpc_port=settings.grpc_port)
+    draining = asyncio.create_task(_stop_at(stopping, http, grpc))
+    await http.serve(sockets=[listener])
+    await draining
+    freshness.cancel()
+    with contextlib.suppress(asyncio.CancelledError):
+        await freshness
+    upstream.close()
+    await channel.close()
+
+
+async def _stop_at(stopping: asyncio.Event, http: uvicorn.Server, grpc: aio.Server) -> None:
+    await stopping.wait()
+    http.should_exit = True
+    await grpc.stop(_GRACE_S)
+
+
+def read_settings() -> Settings:
+    """Read the environment; a wrong value ends the process with one line that names it."""
+    try:
+        return Settings()  # type: ignore[call-arg]  # the environment has the rest
+    except ValidationError as error:
+        first = error.errors()[0]
+        _stop(f"PLEURA_{str(first['loc'][0]).upper()}: {first['msg']}")
+
+
+def main() -> None:
+    """Read the settings and serve."""
+    configure_logging("auth_proxy")
+    settings = read_settings()
+    logging.getLogger().setLevel(settings.log_level)
+    logging.getLogger("python_multipart").setLevel("ERROR")  # it tells bytes of malformed bodies
+    listener = _listen(settings.host, settings.http_port)
+    config = _http_config(None)
+    with asyncio.Runner(loop_factory=config.get_loop_factory()) as runner:
+        runner.run(serve(settings, listener))
+
+
+if __name__ == "__main__":
+    main()

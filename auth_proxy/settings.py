@@ -1,0 +1,50 @@
+"""Everything that the auth proxy reads from its environment."""
+
+from typing import Annotated, Literal
+
+from pydantic import AnyHttpUrl, Field
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+Port = Annotated[int, Field(ge=1, le=65535)]
+
+
+class Settings(BaseSettings):
+    """Everything that the auth proxy reads from its environment."""
+
+    model_config = SettingsConfigDict(env_prefix="PLEURA_", frozen=True, use_attribute_docstrings=True)
+
+    host: str = "0.0.0.0"  # noqa: S104  # a service in a pod listens on every address of the pod
+    """Address to listen on."""
+    http_port: Port = 8000
+    """Port of REST and of the two plain routes."""
+    grpc_port: Port = 8001
+    """Port of V2 over gRPC."""
+    transformer_url: AnyHttpUrl
+    """Where the transformer answers REST, without a path."""
+    transformer_grpc: str = Field(pattern=r"^[A-Za-z0-9.\[\]:-]+:\d{1,5}$")
+    """Where the transformer answers gRPC, host:port."""
+    issuer: str = Field(min_length=1)
+    """The only issuer whose tokens count, exactly as ``iss`` has it."""
+    audience: str = Field(min_length=1)
+    """The name of this service in ``aud``."""
+    jwks_url: AnyHttpUrl
+    """Where the issuer publishes its keys."""
+    max_body_mb: int = Field(default=64, ge=1, le=1024)
+    """Largest body of a request."""
+    max_in_flight: int = Field(default=64, ge=1, le=4096)
+    """Requests forwarded at once; what comes on top is turned away."""
+    rate_per_s: float = Field(default=50.0, gt=0)
+    """Requests that one principal may send each second, on the long run."""
+    burst: int = Field(default=100, ge=1)
+    """Requests that one principal may send at once after a rest."""
+    timeout_s: float = Field(default=15.0, gt=0, le=600)
+    """Longest time from a request's head to the end of its answer, sending the body included."""
+    leeway_s: int = Field(default=30, ge=0, le=60)
+    """How far the issuer's clock may be off."""
+    log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "INFO"
+    """Least severe events to log."""
+
+    @property
+    def max_body_bytes(self) -> int:
+        """The largest body of a request."""
+        return self.max_body_mb * 2**20

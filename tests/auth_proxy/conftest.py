@@ -1,0 +1,117 @@
+"""A real proxy between a real issuer and a server that notes what reaches it."""
+
+import asyncio
+import subprocess
+import threading
+from collections.abc import Callable, Iterator
+
+import httpx
+import pytest
+
+from tests.auth_proxy.servers import (
+    AUDIENCE,
+    DIGEST,
+    Issuer,
+    Proxy,
+    Upstream,
+    answers,
+    serve,
+    start,
+    stop,
+    wait_until,
+)
+
+Port = Callable[[], int]
+
+
+@pytest.fixture(scope="session")
+def shared_upstream(free_port: Port) -> Iterator[Upstream]:
+    """The one server in the transformer's place."""
+    upstream, stopping = Upstream(free_port(), free_port()), threading.Event()
+    thread = threading.Thread(target=lambda: asyncio.run(serve(upstream, stopping)))
+    thread.start()
+    wait_until(lambda: answers(upstream.http_port))
+    yield upstream
+    stopping.set()
+    thread.join()
+
+
+@pytest.fixture
+def upstream(shared_upstream: Upstream) -> Iterator[Upstream]:
+    """The server in the transformer's place, with nothing noted yet."""
+    shared_upstream.requests.clear()
+    shared_upstream.grpc_calls.clear()
+    yield shared_upstream
+    shared_upstream.error, shared_upstream.delay_s = None, 0.0
+    shared_upstream.digest, shared_upstream.ready = DIGEST, True
+
+
+@pytest.fixture(scope="session")
+def local_issuer(free_port: Port, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Issuer]:
+    """A running local issuer."""
+    folder, port = tmp_path_factory.mktemp("issuer"), free_port()
+    environment = {"PLEURA_HTTP_PORT": str(port), "PLEURA_ISSUER_FOLDER": str(folder / "keys")}
+    process = start("pleura.local.issuer", environment, folder / "log")
+    wait_until(lambda: answers(port, "/jwks.json"))
+    yield Issuer(f"http://127.0.0.1:{port}", folder / "keys")
+    stop(process)
+
+
+StartProxy = Callable[..., Proxy]
+
+
+@pytest.fixture(scope="session")
+def start_proxy(
+    free_port: Port,
+    shared_upstream: Upstream,
+    local_issuer: Issuer,
+    tmp_path_factory: pytest.TempPathFactory,
+) -> Iterator[StartProxy]:
+    """Starts a proxy with settings of its own."""
+    started: list[subprocess.Popen[bytes]] = []
+
+    def start_one(**settings: object) -> Proxy:
+        http_port, grpc_port = free_port(), free_port()
+        environment = {
+            "PLEURA_HOST": "127.0.0.1",
+            "PLEURA_HTTP_PORT": str(http_port),
+            "PLEURA_GRPC_PORT": str(grpc_port),
+            "PLEURA_TRANSFORMER_URL": f"http://127.0.0.1:{shared_upstream.http_port}",
+            "PLEURA_TRANSFORMER_GRPC": f"127.0.0.1:{shared_upstream.grpc_port}",
+            "PLEURA_ISSUER": local_issuer.url,
+            "PLEURA_AUDIENCE": AUDIENCE,
+            "PLEURA_JWKS_URL": f"{local_issuer.url}/jwks.json",
+            **{f"PLEURA_{name.upper()}": str(value) for name, value in settings.items()},
+        }
+        log = tmp_path_factory.mktemp("proxy") / "log"
+        process = start("auth_proxy", environment, log)
+        started.append(process)
+        wait_until(lambda: process.poll() is not None or answers(http_port))
+        return Proxy(http_port, grpc_port, log, process)
+
+    yield start_one
+    for process in started:
+        if process.poll() is None:
+            stop(process)
+
+
+@pytest.fixture(scope="session")
+def shared_proxy(start_proxy: StartProxy) -> Proxy:
+    """A proxy that hardly limits anything."""
+    proxy = start_proxy(rate_per_s=10000, burst=10000, max_body_mb=2, timeout_s=5)
+    wait_until(lambda: httpx.get(f"{proxy.url}/readyz").status_code == 200)
+    return proxy
+
+
+@pytest.fixture
+def proxy(shared_proxy: Proxy, upstream: Upstream) -> Proxy:
+    """A proxy in front of an upstream that has noted nothing yet."""
+    return shared_proxy
+
+
+@pytest.fixture
+def client(proxy: Proxy, local_issuer: Issuer) -> Iterator[httpx.Client]:
+    """An HTTP client of the proxy with a good token."""
+    headers = {"authorization": f"Bearer {local_issuer.token()}"}
+    with httpx.Client(base_url=proxy.url, headers=headers, timeout=30, trust_env=False) as client:
+        yield client

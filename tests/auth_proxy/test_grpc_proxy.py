@@ -1,0 +1,179 @@
+"""V2 over gRPC through the proxy."""
+
+import json
+import time
+from collections.abc import Iterator
+from typing import Any
+
+import grpc
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from auth_proxy.grpc_proxy import METHODS, model_version_of
+from tests.auth_proxy.conftest import StartProxy
+from tests.auth_proxy.servers import VERSION, Issuer, Proxy, Upstream
+
+SERVICE = "/inference.GRPCInferenceService/"
+INFER = SERVICE + "ModelInfer"
+MAX_BYTES = 8 * 2**20
+
+
+@pytest.fixture
+def channel(proxy: Proxy) -> Iterator[grpc.Channel]:
+    """A channel to the proxy."""
+    options = [("grpc.max_send_message_length", MAX_BYTES), ("grpc.max_receive_message_length", MAX_BYTES)]
+    with grpc.insecure_channel(f"127.0.0.1:{proxy.grpc_port}", options=options) as channel:
+        yield channel
+
+
+@pytest.fixture
+def token(local_issuer: Issuer) -> tuple[str, str]:
+    """The metadata of a good token."""
+    return ("authorization", f"Bearer {local_issuer.token()}")
+
+
+def ask(channel: grpc.Channel, method: str, request: bytes, *metadata: tuple[str, str], **more: Any) -> bytes:
+    """Call a method with bytes."""
+    call = channel.unary_unary(method)
+    return call(request, metadata=metadata, **{"timeout": 20, **more})  # type: ignore[no-any-return]
+
+
+def refused(
+    channel: grpc.Channel, method: str, request: bytes, *metadata: tuple[str, str], **more: Any
+) -> Any:
+    """The error that a call ends with."""
+    with pytest.raises(grpc.RpcError) as caught:
+        ask(channel, method, request, *metadata, **more)
+    return caught.value
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_a_method_passes_as_bytes(
+    channel: grpc.Channel, upstream: Upstream, token: tuple[str, str], method: str
+) -> None:
+    """Request and answer are what they were, whatever the bytes."""
+    request = bytes(range(256)) * 20
+    assert ask(channel, method, request, token).endswith(request)
+    assert (upstream.grpc_calls[-1][0], upstream.grpc_calls[-1][2]) == (method, request)
+
+
+def test_only_what_we_say_of_the_caller_reaches_the_transformer(
+    channel: grpc.Channel, upstream: Upstream, token: tuple[str, str]
+) -> None:
+    """The principal is the token's; the token and foreign metadata stay outside; the deadline goes on."""
+    spoofed = (("x-pleura-principal", "admin"), ("x-user", "admin"), ("cookie", "a"), ("x-request-id", "g1"))
+    ask(channel, INFER, b"a", token, *spoofed, timeout=3)
+    _, metadata, _ = upstream.grpc_calls[-1]
+    assert (metadata["x-pleura-principal"], metadata["x-request-id"]) == ("somebody", "g1")
+    assert metadata["traceparent"].startswith("00-")
+    assert not {"authorization", "x-user", "cookie"} & metadata.keys()
+    assert 0 < metadata["left_s"] <= 3
+
+
+@pytest.mark.parametrize(
+    "method",
+    [
+        SERVICE + "RepositoryModelLoad",
+        SERVICE + "RepositoryModelUnload",
+        SERVICE + "RepositoryIndex",
+        SERVICE + "modelinfer",
+        SERVICE + "ModelInfer/",
+        "//inference.GRPCInferenceService/ModelInfer",
+        "/pleura.Model/Describe",
+        "/grpc.reflection.v1.ServerReflection/ServerReflectionInfo",
+    ],
+)
+def test_any_other_method_is_unknown(
+    channel: grpc.Channel, upstream: Upstream, token: tuple[str, str], method: str
+) -> None:
+    """Load, unload and the inner methods are not reachable."""
+    assert refused(channel, method, b"", token).code() is grpc.StatusCode.UNIMPLEMENTED
+    assert not upstream.grpc_calls
+
+
+@pytest.mark.parametrize("value", [None, "", "Bearer x", "Basic YTpi", "Bearer a.b.c"])
+def test_without_a_good_token_nothing_is_forwarded(
+    channel: grpc.Channel, upstream: Upstream, value: str | None
+) -> None:
+    """UNAUTHENTICATED, for every method."""
+    metadata = () if value is None else (("authorization", value),)
+    for method in METHODS:
+        assert refused(channel, method, b"", *metadata).code() is grpc.StatusCode.UNAUTHENTICATED
+    assert not upstream.grpc_calls
+
+
+def test_a_scope_allows_its_methods_only(channel: grpc.Channel, local_issuer: Issuer) -> None:
+    """Who may read may not classify."""
+    reader = ("authorization", f"Bearer {local_issuer.token(scopes=['model:read'])}")
+    assert refused(channel, INFER, b"", reader).code() is grpc.StatusCode.PERMISSION_DENIED
+    assert ask(channel, SERVICE + "ServerReady", b"", reader)
+
+
+def test_two_tokens_are_none(channel: grpc.Channel, token: tuple[str, str]) -> None:
+    """Two ``authorization`` entries are refused."""
+    error = refused(channel, INFER, b"", ("authorization", "Bearer x"), token)
+    assert error.code() is grpc.StatusCode.INVALID_ARGUMENT
+
+
+def test_an_error_of_the_transformer_is_passed_on(channel: grpc.Channel, token: tuple[str, str]) -> None:
+    """With its status, its words and its code."""
+    error = refused(channel, INFER, b"fail", token)
+    assert (error.code(), error.details()) == (grpc.StatusCode.NOT_FOUND, "no radiograph of that id")
+    assert ("pleura-error", "radiograph_not_found") in error.trailing_metadata()
+
+
+def test_an_error_in_another_form_says_nothing(channel: grpc.Channel, token: tuple[str, str]) -> None:
+    """What the transformer does not say on purpose stays inside."""
+    error = refused(channel, INFER, b"crash", token)
+    assert (error.code(), error.details()) == (grpc.StatusCode.INTERNAL, "internal error")
+
+
+def test_a_deadline_is_kept(channel: grpc.Channel, upstream: Upstream, token: tuple[str, str]) -> None:
+    """The caller waits no longer than it said, nor longer than the proxy allows."""
+    upstream.delay_s = 30
+    started = time.monotonic()
+    assert refused(channel, INFER, b"", token, timeout=0.3).code() is grpc.StatusCode.DEADLINE_EXCEEDED
+    assert refused(channel, INFER, b"", token, timeout=28).code() is grpc.StatusCode.DEADLINE_EXCEEDED
+    assert time.monotonic() - started < 25
+
+
+def test_a_message_that_is_too_large_is_refused(channel: grpc.Channel, token: tuple[str, str]) -> None:
+    """RESOURCE_EXHAUSTED, without it being taken in whole."""
+    error = refused(channel, INFER, bytes(3 * 2**20), token)
+    assert error.code() is grpc.StatusCode.RESOURCE_EXHAUSTED
+
+
+def test_rate_and_absence_have_their_status(
+    start_proxy: StartProxy, local_issuer: Issuer, free_port: Any
+) -> None:
+    """A transformer that is down is UNAVAILABLE without its address; too many requests RESOURCE_EXHAUSTED."""
+    port = free_port()
+    proxy = start_proxy(transformer_grpc=f"127.0.0.1:{port}", rate_per_s=0.001, burst=1)
+    metadata = ("authorization", f"Bearer {local_issuer.token()}")
+    with grpc.insecure_channel(f"127.0.0.1:{proxy.grpc_port}") as channel:
+        down = refused(channel, INFER, b"", metadata, wait_for_ready=True)
+        limited = refused(channel, INFER, b"", metadata)
+    assert (down.code(), limited.code()) == (grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.RESOURCE_EXHAUSTED)
+    assert str(port) not in down.details()
+    assert ("retry-after", "2") in down.trailing_metadata()
+    assert "retry-after" in dict(limited.trailing_metadata())
+
+
+def test_each_call_leaves_one_audit_line(channel: grpc.Channel, proxy: Proxy, token: tuple[str, str]) -> None:
+    """With the method, the principal and the model version that answered."""
+    ask(channel, INFER, b"a", token, ("x-request-id", "audit-g"))
+    lines = [json.loads(line) for line in proxy.log.read_text().splitlines()]
+    (line,) = [each for each in lines if each.get("request_id") == "audit-g"]
+    assert (line["route"], line["principal"], line["model_version"]) == (
+        "grpc_ModelInfer",
+        "somebody",
+        VERSION,
+    )
+
+
+@given(st.binary(max_size=200))
+def test_any_answer_names_a_version_or_none(response: bytes) -> None:
+    """Bytes that are no answer do no harm to the audit line."""
+    version = model_version_of(response)
+    assert version is None or version.isascii()
