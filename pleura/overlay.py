@@ -41,7 +41,7 @@ def as_shown(pixels: NDArray[Any]) -> Picture:
 
 
 def coloured(grey: Picture, activation: NDArray[np.float32]) -> Picture:
-    """Lay what speaks for a finding over a radiograph; what speaks against it stays grey.
+    """Colour the places that speak for a finding more than the radiograph's median place does.
 
     Args:
         grey: The radiograph, uint8, (rows, columns).
@@ -51,7 +51,7 @@ def coloured(grey: Picture, activation: NDArray[np.float32]) -> Picture:
         uint8, (rows, columns, 3), blue first.
     """
     wide = cv2.resize(activation, (grey.shape[1], grey.shape[0]), interpolation=cv2.INTER_CUBIC)
-    strength = wide.clip(0.0, None)
+    strength = (wide - np.median(activation)).clip(0.0, None)
     strength = strength / max(float(strength.max()), 1e-6)
     hue = np.rint(_FAINTEST_HUE + (_STRONGEST_HUE - _FAINTEST_HUE) * strength).astype(np.uint8)
     heat = cv2.applyColorMap(hue, cv2.COLORMAP_TURBO)
