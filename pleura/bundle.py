@@ -91,8 +91,11 @@ class ModelDescription(_Value):
 
 
 def _digest_of_file(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
+    try:
+        with path.open("rb") as file:
+            return hashlib.file_digest(file, "sha256").hexdigest()
+    except OSError as error:
+        raise InvalidBundle(f"{path} cannot be read: {error.strerror}") from error
 
 
 def _files_of(folder: Path) -> Iterator[Path]:

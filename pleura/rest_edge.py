@@ -1,20 +1,23 @@
 """V2 over REST, with errors that say what happened."""
 
+import asyncio
 import zlib
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from typing import Final
 
 import kserve
 import structlog
 from starlette.exceptions import HTTPException
-from starlette.requests import Request
+from starlette.requests import ClientDisconnect, Request
 from starlette.responses import JSONResponse, Response
 
-from pleura.errors import InvalidRequest, MethodNotAllowed, NotFound, PleuraError, TooLarge
+from pleura.errors import InvalidRequest, MethodNotAllowed, NotFound, Overloaded, PleuraError, TooLarge
 from pleura.served import ServedModel, answer, metadata_of, require_model
 from pleura.v2 import read_request, write_response
 
 JSON_LENGTH_HEADER: Final = "inference-header-content-length"
+_LARGEST_BODIES: Final = 8
 log = structlog.get_logger()
 
 
@@ -29,16 +32,47 @@ async def to_v2_error(request: Request, error: Exception) -> Response:
     return JSONResponse({"error": "internal error"}, 500)
 
 
-async def _limited_body(request: Request, limit: int) -> bytes:
+class Room:
+    """Bytes of request bodies that may be in memory at one time."""
+
+    def __init__(self, most: int) -> None:
+        self._most, self._held = most, 0
+
+    @contextmanager
+    def held(self) -> Iterator[Callable[[int], None]]:
+        """Give a function that takes room for so many bytes more; all of it is given back at the end.
+
+        The function raises ``Overloaded`` where there is no room.
+        """
+        mine = 0
+
+        def take(size: int) -> None:
+            nonlocal mine
+            if self._held + size > self._most:
+                raise Overloaded("too much is being sent at one time")
+            self._held += size
+            mine += size
+
+        try:
+            yield take
+        finally:
+            self._held -= mine
+
+
+async def _limited_body(request: Request, limit: int, take: Callable[[int], None]) -> bytes:
     declared = request.headers.get("content-length", "0")
     if declared.isdigit() and int(declared) > limit:
         raise TooLarge(f"the body exceeds {limit} bytes")
     chunks, size = [], 0
-    async for chunk in request.stream():
-        size += len(chunk)
-        if size > limit:
-            raise TooLarge(f"the body exceeds {limit} bytes")
-        chunks.append(chunk)
+    try:
+        async for chunk in request.stream():
+            size += len(chunk)
+            if size > limit:
+                raise TooLarge(f"the body exceeds {limit} bytes")
+            take(len(chunk))
+            chunks.append(chunk)
+    except ClientDisconnect as error:  # a caller who leaves is no fault of ours
+        raise InvalidRequest("the body is cut short") from error
     return b"".join(chunks)
 
 
@@ -73,6 +107,7 @@ class RestEdge:
 
     def __init__(self, model: ServedModel, max_body_bytes: int) -> None:
         self._model, self._max_body_bytes = model, max_body_bytes
+        self._room = Room(_LARGEST_BODIES * max_body_bytes)
 
     def routes(self) -> Sequence[tuple[str, str, Callable[[Request], Awaitable[Response]]]]:
         """Verb, path and endpoint of each route."""
@@ -127,10 +162,16 @@ class RestEdge:
     async def infer(self, request: Request) -> Response:
         """Inference."""
         await self._check(request)
-        body = await _limited_body(request, self._max_body_bytes)
-        encoding = request.headers.get("content-encoding", "").strip().lower()
-        body = _decompressed(body, encoding, self._max_body_bytes)
-        headers = dict(request.headers)
+        with self._room.held() as take:
+            return await self._infer(request, take)
+
+    async def _infer(self, request: Request, take: Callable[[int], None]) -> Response:
+        headers, limit = dict(request.headers), self._max_body_bytes
+        body = await _limited_body(request, limit, take)
+        encoding = headers.get("content-encoding", "").strip().lower()
+        if encoding:
+            body = await asyncio.to_thread(_decompressed, body, encoding, limit)
+            take(len(body))
         infer_request = read_request(
             body, _json_length(headers), self._model.name, request.path_params.get("version")
         )

@@ -28,7 +28,12 @@ class Described:
     def from_json(cls, json: bytes) -> "Described":
         """Read what ``to_json`` wrote."""
         document = orjson.loads(json)
-        return cls(ModelDescription.model_validate(document["description"]), document["digest"])
+        return cls(_described(document["description"]), document["digest"])
+
+
+def _described(document: Any) -> ModelDescription:
+    # a newer predictor may say more than this version knows of: that must not stop a rolling update
+    return ModelDescription.model_validate(document, extra="ignore")
 
 
 class ServedModel(Protocol):

@@ -12,6 +12,7 @@ from typing import Any
 
 import fastapi
 import kserve
+import structlog
 from kserve.protocol.rest.server import RESTServer, metrics_handler
 from starlette.exceptions import HTTPException
 
@@ -19,6 +20,8 @@ from pleura.errors import PleuraError
 from pleura.grpc_edge import GrpcServer
 from pleura.rest_edge import RestEdge, to_v2_error
 from pleura.served import ServedModel
+
+log = structlog.get_logger()
 
 
 @dataclass(frozen=True)
@@ -63,6 +66,15 @@ class _RestServer(RESTServer):  # type: ignore[misc]  # kserve has no types for 
         """kserve's timing middleware logs each route; ours are in the metrics."""
 
 
+async def _or_end(work: Awaitable[None]) -> None:
+    """Run what requests cannot do without; should it fail, the process ends, to be started anew."""
+    try:
+        await work
+    except Exception as error:  # whatever it is: the process would answer 503 for ever, and seem alive
+        log.critical("background_failed", exc_info=error)
+        raise SystemExit(1) from error
+
+
 class PleuraServer(kserve.ModelServer):  # type: ignore[misc]  # kserve has no types for its servers
     """kserve's model server with our edge, bound to one host; one worker, as DESIGN.md says."""
 
@@ -95,7 +107,7 @@ class PleuraServer(kserve.ModelServer):  # type: ignore[misc]  # kserve has no t
 
     async def _serve_all(self, background: Sequence[Awaitable[None]]) -> None:
         self.setup_event_loop()
-        tasks = [asyncio.ensure_future(each) for each in background]
+        tasks = [asyncio.ensure_future(_or_end(each)) for each in background]
         try:
             await asyncio.gather(self._rest_server.start(), self._grpc_server.start())
         finally:

@@ -18,7 +18,7 @@ from kserve import InferInput, InferOutput, InferRequest, InferResponse
 from kserve.protocol.infer_type import RequestedOutput
 from numpy.typing import NDArray
 
-from pleura.errors import InvalidRequest
+from pleura.errors import InvalidRequest, TooLarge
 
 NUMPY_TYPES: Final[Mapping[str, type[Any]]] = {
     "BOOL": np.bool_,
@@ -36,6 +36,8 @@ NUMPY_TYPES: Final[Mapping[str, type[Any]]] = {
     "BYTES": np.object_,
 }
 Array = NDArray[Any]
+MAX_JSON_BYTES: Final = 8 * 2**20
+"""JSON is read on the event loop: 32 radiographs as lists fit, a file of many megabytes goes as binary."""
 
 
 @dataclass(frozen=True)
@@ -51,9 +53,12 @@ class TensorSpec:
         return {"name": self.name, "datatype": self.datatype, "shape": list(self.shape)}
 
 
-def _split_bytes(raw: bytes) -> list[bytes]:
-    elements, offset = [], 0
+def _split_bytes(raw: bytes, most: int) -> list[bytes]:
+    elements: list[bytes] = []
+    offset = 0
     while offset < len(raw):
+        if len(elements) == most:
+            raise InvalidRequest("a BYTES tensor has more elements than its shape says")
         if offset + 4 > len(raw):
             raise InvalidRequest("a BYTES tensor ends within a length")
         (length,) = struct.unpack_from("<I", raw, offset)
@@ -76,16 +81,16 @@ def _objects(elements: Sequence[bytes]) -> Array:
     return array
 
 
-def _from_raw(raw: bytes, datatype: str) -> Array:
+def _from_raw(raw: bytes, datatype: str, most: int) -> Array:
     if datatype == "BYTES":
-        return _objects(_split_bytes(raw))
+        return _objects(_split_bytes(raw, most))
     dtype = np.dtype(NUMPY_TYPES[datatype])
     if len(raw) % dtype.itemsize:
         raise InvalidRequest(f"{len(raw)} bytes are no whole number of {datatype} elements")
     return np.frombuffer(raw, dtype)
 
 
-def _flattened(data: Any) -> list[Any]:
+def _flattened(data: Any, most: int) -> list[Any]:
     if not isinstance(data, list):
         return [data]
     flat: list[Any] = []
@@ -95,14 +100,16 @@ def _flattened(data: Any) -> list[Any]:
             if isinstance(element, list):
                 stack.append(iter(element))
                 break
+            if len(flat) == most:
+                raise InvalidRequest("a tensor has more elements than its shape says")
             flat.append(element)
         else:
             stack.pop()
     return flat
 
 
-def _from_list(data: Any, datatype: str) -> Array:
-    flat = _flattened(data)
+def _from_list(data: Any, datatype: str, most: int) -> Array:
+    flat = _flattened(data, most)
     if datatype == "BYTES":
         if not all(isinstance(element, str | bytes) for element in flat):
             raise InvalidRequest("BYTES elements must be strings")
@@ -130,9 +137,13 @@ def array_of(infer_input: InferInput) -> Array:
     if isinstance(infer_input.data, np.ndarray):
         return infer_input.data
     raw = infer_input._raw_data
-    flat = _from_list(infer_input.data, datatype) if raw is None else _from_raw(raw, datatype)
     shape = tuple(infer_input.shape)
-    if any(size < 0 for size in shape) or int(np.prod(shape, dtype=object)) != flat.size:
+    if any(size < 0 for size in shape):
+        raise InvalidRequest(f"the shape {list(shape)} of input {name!r} is negative")
+    # known before the elements are gone through: a body of millions of empty ones holds up everybody else
+    count = int(np.prod(shape, dtype=object))
+    flat = _from_list(infer_input.data, datatype, count) if raw is None else _from_raw(raw, datatype, count)
+    if count != flat.size:
         raise InvalidRequest(
             f"input {name!r} has {flat.size} elements, its shape {list(shape)} says otherwise"
         )
@@ -189,6 +200,8 @@ def _read_requested(document: Mapping[str, Any]) -> list[RequestedOutput] | None
 
 
 def _read_document(json: memoryview) -> dict[str, Any]:
+    if len(json) > MAX_JSON_BYTES:
+        raise TooLarge(f"the JSON part exceeds {MAX_JSON_BYTES} bytes; send large tensors as binary data")
     try:
         document = orjson.loads(json)
     except orjson.JSONDecodeError as error:

@@ -9,6 +9,7 @@ import pytest
 ROOT = Path(__file__).parents[1]
 HEAVY = {"tensorflow", "keras", "psycopg2", "minio", "mlflow", "kfp", "kserve", "cv2", "redis", "pandas"}
 KSERVE = {"kserve", "pandas"}
+TENSORFLOW = {"tensorflow", "keras", "cv2", "pandas"}  # keras imports the latter two where they are installed
 ALLOWED = {
     "pleura.v2": KSERVE,
     "pleura.served": KSERVE,
@@ -19,11 +20,13 @@ ALLOWED = {
     "transformer": KSERVE | {"cv2", "minio", "psycopg2", "redis"},
     "transformer.decoder_worker": {"cv2"},
     "predictor": KSERVE,
-    "predictor.build": {"tensorflow", "keras"},
-    "predictor.graph": {"tensorflow", "keras"},
-    "predictor.network": {"tensorflow", "keras"},
+    "predictor.build": TENSORFLOW,
+    "predictor.export": TENSORFLOW,
+    "predictor.folded": TENSORFLOW,
+    "predictor.graph": TENSORFLOW,
+    "predictor.network": TENSORFLOW,
     "auth_proxy": set(),
-    "pipelines": {"tensorflow", "keras", "cv2"},
+    "pipelines": TENSORFLOW,
     "pleura.local": {"psycopg2", "minio", "redis"},
     "pleura.overlay": {"cv2"},
 }

@@ -87,12 +87,12 @@ def main() -> None:
     cache = AnswerCache(
         redis, Marks(settings.answering_ttl_s), settings.cache_ttl_s, settings.cache_timeout_s
     )
-    predictor = Predictor(settings.predictor_address, settings.max_in_flight)
+    predictor = Predictor(settings.predictor_address, settings.max_reading)
     decoders = DecoderPool(
         settings.decoders, settings.decode_timeout_s, settings.decode_memory_mb, settings.max_pixels_m * 10**6
     )
     watch = Watch(predictor, store, cache, settings.watch_interval_s)
-    reader = Reader(store, decoders, predictor, cache)
+    reader = Reader(store, decoders, predictor, cache, settings.max_reading)
     limits = Limits(settings.timeout_s, settings.max_elements, max_file_bytes)
     model = ChestXrayTransformer(reader, journal, watch, limits, settings.max_in_flight)
 

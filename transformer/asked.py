@@ -61,9 +61,14 @@ def read_asked(request: kserve.InferRequest, headers: Mapping[str, str], limits:
         _checked_id("principal", headers.get("x-pleura-principal", "anonymous")),
         _checked_id("request id", request.id),
     )
-    trace = {name: headers[name] for name in _TRACE_HEADERS if name in headers}
+    # gRPC carries printable ASCII only; a header of anything else would fail all who share the flight
+    trace = {n: headers[n] for n in _TRACE_HEADERS if n in headers and _is_plain(headers[n])}
     sources = _sources_of(request, limits)
     return Asked(request, asker, sources, outputs, deadline, {**trace, "x-request-id": _ascii(request.id)})
+
+
+def _is_plain(text: str) -> bool:
+    return text.isascii() and text.isprintable()
 
 
 def _ascii(text: str) -> str:
@@ -85,9 +90,9 @@ def _sources_of(request: kserve.InferRequest, limits: Limits) -> tuple[Source, .
         raise InvalidRequest(f"input {infer_input.name!r} must be BYTES")
     if len(infer_input.shape) != 1:
         raise InvalidRequest(f"input {infer_input.name!r} must have the shape [N]")
-    elements: list[bytes] = array_of(infer_input).tolist()
-    if not 1 <= len(elements) <= limits.max_elements:
+    if not 1 <= infer_input.shape[0] <= limits.max_elements:
         raise InvalidRequest(f"a request holds 1 to {limits.max_elements} radiographs")
+    elements: list[bytes] = array_of(infer_input).tolist()
     if infer_input.name == "image_id":
         return tuple(Stored(_object_id(element, i)) for i, element in enumerate(elements))
     return tuple(Sent(_file(element, i, limits.max_file_bytes)) for i, element in enumerate(elements))

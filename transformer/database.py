@@ -60,7 +60,11 @@ class Database:
         with self._lock:
             if self._pool is None:  # a pool connects when it is made, so a failure must leave none behind
                 self._pool = ThreadedConnectionPool(
-                    1, self._connections, self._dsn, connection_factory=Connection
+                    1,
+                    self._connections,
+                    self._dsn,
+                    connection_factory=Connection,
+                    client_encoding="utf8",
                 )
             return self._pool
 

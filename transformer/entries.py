@@ -88,13 +88,20 @@ def entry_of(
     )
 
 
-def same_answer_or_raise(entry: Entry, journaled_digest: str) -> None:
+def same_answer_or_raise(entry: Entry, image_digest: str, model_digest: str) -> None:
     """Let a repeated request pass, and no other under its id.
 
+    Args:
+        entry: The row of the answer that is about to be given.
+        image_digest: The radiograph that the journal has under the same key.
+        model_digest: The model that answered then.
+
     Raises:
-        Conflict: The id stands for another radiograph.
+        Conflict: The id stands for another radiograph, or for another model's answer.
     """
-    if entry.image_digest != journaled_digest:
+    if entry.model_digest != model_digest:
+        raise Conflict(f"element {entry.position}: the request id was already answered by another model")
+    if entry.image_digest != image_digest:
         raise Conflict(
             f"element {entry.position}: the request id was already answered for another radiograph"
         )

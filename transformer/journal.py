@@ -114,7 +114,7 @@ class Journal:
             if not (self._is_writable and self._wrote(requests)):
                 self._to_spool(requests)
         except Exception as error:  # the writer outlives whatever one batch brings: each caller is told
-            log.error("journal_failed", exc_info=error)
+            log.error("journal_failed", reason=type(error).__name__)
             for request in requests:
                 if not request.kept.done():
                     request.settle(Unavailable("the answer cannot be kept"))
@@ -148,7 +148,8 @@ class Journal:
                 if self._is_writable:
                     self._replay()
             except Exception as error:  # the keeper must not die: it tries again in a second
-                log.error("journal_keeper_failed", exc_info=error)
+                # PostgreSQL's own words may quote a row: only the kind of failure is told
+                log.error("journal_keeper_failed", reason=type(error).__name__)
 
     def _try_database(self) -> None:
         if self._is_writable:

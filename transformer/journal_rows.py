@@ -39,7 +39,8 @@ _INSERT: Final = (  # of constants only
     f"INSERT INTO {{table}} ({_NAMES}) VALUES %s ON CONFLICT DO NOTHING RETURNING position"  # noqa: S608
 )
 _DIGESTS: Final = (
-    'SELECT answers.principal, answers.request_id, answers."position", answers.image_digest FROM answers '
+    'SELECT answers.principal, answers.request_id, answers."position", answers.image_digest, '
+    "answers.model_digest FROM answers "
     'JOIN (VALUES %s) AS asked (principal, request_id, "position") USING (principal, request_id, "position")'
 )
 
@@ -61,9 +62,9 @@ def _inserted(cursor: Any, entries: Sequence[Entry], table: str = "answers") -> 
 def _require_same(cursor: Any, entries: Sequence[Entry]) -> None:
     keys = [entry.key for entry in entries]
     known = execute_values(cursor, _DIGESTS, keys, page_size=len(keys), fetch=True)
-    digests = {tuple(row[:3]): row[3] for row in known}
+    digests = {tuple(row[:3]): tuple(row[3:]) for row in known}
     for entry in entries:
-        same_answer_or_raise(entry, digests[entry.key])
+        same_answer_or_raise(entry, *digests[entry.key])
 
 
 def insert_requests(cursor: Any, requests: Sequence[Sequence[Entry]]) -> list[Conflict | None]:

@@ -12,7 +12,7 @@ import numpy as np
 import structlog
 from kserve.model import InferenceVerb
 
-from pleura.errors import DeadlineExceeded, Overloaded, PleuraError
+from pleura.errors import DeadlineExceeded, Overloaded, PleuraError, Unavailable
 from pleura.served import Described
 from pleura.v2 import Array, TensorSpec, to_response
 from transformer.asked import INPUTS, OUTPUTS, Asked, Limits, read_asked
@@ -91,7 +91,9 @@ class ChestXrayTransformer(kserve.Model):  # type: ignore[misc]  # kserve has no
         """Have each radiograph read, from the cache or by the predictor."""
         asked, since_s = payload
         outcomes = await self._reader.read(asked.sources, asked.deadline, asked.trace)
-        return Answered(asked, readings_or_raise(outcomes), since_s)
+        readings = readings_or_raise(outcomes)
+        require_version(asked.request.model_version, readings[0])
+        return Answered(asked, readings, since_s)
 
     async def postprocess(
         self,
@@ -144,6 +146,16 @@ def readings_or_raise(outcomes: Sequence[Reading | PleuraError]) -> tuple[Readin
         raise type(first)(str(first)) from first
     reasons = "; ".join(f"element {position}: {each}" for position, each in failures.items())
     raise type(first)(reasons) from first
+
+
+def require_version(version: str | None, reading: Reading) -> None:
+    """Let no other version answer than the one that was asked for, if one was.
+
+    Raises:
+        Unavailable: Another did: a canary or a promotion is under way.
+    """
+    if version and version != reading.answer.revision.version:
+        raise Unavailable("another version of the model answers now")
 
 
 def entries_of(answered: Answered) -> list[Entry]:

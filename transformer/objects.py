@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from typing import Any, Final
 from urllib.parse import urlsplit
+from xml.etree.ElementTree import ParseError
 
 import structlog
 import urllib3
@@ -90,7 +91,8 @@ class Objects:
                 found = self._client.stat_object(self._bucket, object_id.key)
         except _FAILURES as error:
             raise _translated(error) from error
-        if found.etag is None or found.size is None:
+        # without an ETag, another radiograph under the same id would be answered from the cache
+        if not found.etag or found.size is None:
             raise StoreUnavailable("the object store does not answer sensibly")
         return Stat(found.etag, found.size)
 
@@ -155,8 +157,8 @@ class Objects:
         return Deadline.after(min(deadline.remaining_s, ours.remaining_s))
 
 
-# ValueError: http.client raises it on answers that are no HTTP.
-_FAILURES: Final = (MinioException, urllib3.exceptions.HTTPError, OSError, ValueError)
+# ValueError: http.client raises it on answers that are no HTTP; ParseError: minio, on errors that are no XML.
+_FAILURES: Final = (MinioException, urllib3.exceptions.HTTPError, OSError, ValueError, ParseError)
 
 
 def _translated(error: Exception) -> Exception:
@@ -176,7 +178,8 @@ def _body(response: Any, limit_bytes: int) -> bytes:
     if announced > limit_bytes:
         raise _too_large(limit_bytes)
     parts, length = [], 0
-    while part := response.read(_CHUNK_BYTES):
+    # as stored: inflating a Content-Encoding would be a bomb, and not what the ETag stands for
+    while part := response.read(_CHUNK_BYTES, decode_content=False):
         length += len(part)
         if length > limit_bytes:
             raise _too_large(limit_bytes)

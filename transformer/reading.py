@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pleura.deadline import Deadline
-from pleura.errors import PleuraError
+from pleura.errors import Overloaded, PleuraError
 from transformer.answers import Answer
 from transformer.cache import AnswerCache, key_of
 from transformer.objects import ObjectId, RadiographChanged
@@ -103,8 +103,11 @@ async def _digest_of(file: bytes) -> str:
 class Reader:
     """Reads radiographs; one for the life of the service."""
 
-    def __init__(self, store: Store, decoders: Decoders, predictor: Predictor, cache: AnswerCache) -> None:
+    def __init__(
+        self, store: Store, decoders: Decoders, predictor: Predictor, cache: AnswerCache, max_reading: int
+    ) -> None:
         self._store, self._decoders, self._predictor, self._cache = store, decoders, predictor, cache
+        self._max_reading, self._reading = max_reading, 0
         self._flights: SingleFlight[Reading] = SingleFlight()
         self._files = asyncio.Semaphore(_FILES_AT_ONCE)
 
@@ -171,7 +174,22 @@ class Reader:
     async def _infer(
         self, radiographs: Sequence[Known], limits: "_Limits", trace: Mapping[str, str]
     ) -> dict[str, Reading | PleuraError]:
-        """Fetch and decode each, and have all that could be decoded judged in one call."""
+        """Fetch and decode each, and have all that could be decoded judged in one call.
+
+        Raises:
+            Overloaded: Too many are being read already.
+        """
+        if self._reading + len(radiographs) > self._max_reading:
+            raise Overloaded("too many radiographs are being read")
+        self._reading += len(radiographs)
+        try:
+            return await self._infer_admitted(radiographs, limits, trace)
+        finally:
+            self._reading -= len(radiographs)
+
+    async def _infer_admitted(
+        self, radiographs: Sequence[Known], limits: "_Limits", trace: Mapping[str, str]
+    ) -> dict[str, Reading | PleuraError]:
         done = await asyncio.gather(*(self._prepare(each, limits) for each in radiographs))
         by_key = {each.key: prepared for each, prepared in zip(radiographs, done, strict=True)}
         outcomes: dict[str, Reading | PleuraError] = {

@@ -64,8 +64,10 @@ class Settings(BaseSettings):
     """Largest file of one radiograph."""
     max_elements: Annotated[int, Field(ge=1, le=32)] = 32
     """Radiographs in one request, at most; the predictor takes 32."""
-    max_in_flight: Count = 64
-    """Requests in flight, at most; more are turned away at once."""
+    max_in_flight: Count = 1024
+    """Requests in flight, at most; more are turned away at once. Those who share a radiograph cost little."""
+    max_reading: Count = 64
+    """Radiographs that are fetched, decoded and judged at one time, at most; more are turned away at once."""
     decoders: Count = 2
     """Decoder processes."""
     decode_timeout_s: Seconds = 5.0

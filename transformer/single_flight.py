@@ -5,12 +5,13 @@ later finds the cache filled. Failures are shared by those who wait, and not kep
 """
 
 import asyncio
+import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Generic, TypeVar
 
 from pleura.deadline import Deadline
-from pleura.errors import DeadlineExceeded, PleuraError
+from pleura.errors import DeadlineExceeded, PleuraError, Unavailable
 
 V = TypeVar("V")
 
@@ -20,6 +21,8 @@ class _Flight(Generic[V]):
     outcome: "asyncio.Future[V | PleuraError]"
     deadline: Deadline
     group: "Group[V]"
+    first: Deadline
+    began_s: float = field(default_factory=time.monotonic)
     waiting: int = 0
 
 
@@ -82,7 +85,7 @@ class SingleFlight(Generic[V]):
             joined = [key for key in dict.fromkeys(keys) if key in self._flights]
             flights = self._join(dict.fromkeys(keys), deadline, work)
             outcomes = await self._wait(flights, deadline)
-            if not any(isinstance(outcomes[key], DeadlineExceeded) for key in joined):
+            if not any(_ran_out(flights[key], outcomes[key], deadline) for key in joined):
                 return outcomes
             if deadline.remaining_s < 0.005:  # those joined ran out of their time; ours goes on
                 return outcomes
@@ -94,7 +97,7 @@ class SingleFlight(Generic[V]):
             flight = self._flights.get(key)
             if flight is None:
                 flight = group.flights[key] = self._flights[key] = _Flight(
-                    loop.create_future(), deadline, group
+                    loop.create_future(), deadline, group, deadline
                 )
             elif deadline.at_s > flight.deadline.at_s:
                 flight.deadline = deadline
@@ -142,6 +145,15 @@ class SingleFlight(Generic[V]):
         for key, flight in group.flights.items():
             if self._flights.get(key) is flight:
                 del self._flights[key]
+
+
+def _ran_out(flight: _Flight[V], outcome: V | PleuraError, deadline: Deadline) -> bool:
+    """Whether a flight failed for want of time that whoever joined it still has."""
+    if not isinstance(outcome, Unavailable):
+        return isinstance(outcome, DeadlineExceeded)
+    # a part that was given little time is called silent: that says nothing to those who brought more
+    now, allowed_s = time.monotonic(), flight.first.at_s - flight.began_s
+    return now - flight.began_s > 0.8 * allowed_s and deadline.at_s - now > 0.3 * allowed_s
 
 
 def _fail(outcome: "asyncio.Future[V | PleuraError]", failure: Exception) -> None:

@@ -4,6 +4,7 @@ A segment is a file of lines, each with its checksum, locked by the process that
 lock (the writer after it sealed the segment, or any process after the writer died) may replay and delete it.
 """
 
+import contextlib
 import fcntl
 import os
 import time
@@ -120,14 +121,20 @@ class Spool:
         return next(self._folder.glob(f"*{_SUFFIX}"), None) is None
 
     def _size(self) -> int:
+        size = 0
         with os.scandir(self._folder) as files:
-            return sum(file.stat().st_size for file in files if not file.name.startswith("."))
+            for file in files:
+                with contextlib.suppress(FileNotFoundError):  # replayed and deleted meanwhile
+                    size += 0 if file.name.startswith(".") else file.stat().st_size
+        return size
 
     def _write(self, lines: bytes) -> None:
         if self._active is None:
             self._open_active()
         assert self._active is not None
-        self._active.write(lines)
+        rest = memoryview(lines)
+        while rest:  # a disk that fills up takes a part, and fails only when asked again
+            rest = rest[self._active.write(rest) :]
         os.fsync(self._active.fileno())
         self._end += len(lines)
 

@@ -12,8 +12,9 @@ from hypothesis.extra.numpy import array_shapes, arrays
 from kserve import InferInput, InferRequest
 from kserve.protocol.infer_type import RequestedOutput
 
-from pleura.errors import InvalidRequest
+from pleura.errors import InvalidRequest, TooLarge
 from pleura.v2 import (
+    MAX_JSON_BYTES,
     NUMPY_TYPES,
     Array,
     TensorSpec,
@@ -173,3 +174,25 @@ def test_raw_grpc_contents_are_checked() -> None:
         infer_input._raw_data = raw
         with pytest.raises(InvalidRequest):
             array_of(infer_input)
+
+
+def test_json_is_read_only_so_far() -> None:
+    """A JSON part that would hold up the event loop is refused; the same bytes behind it are not."""
+    with pytest.raises(TooLarge, match="binary"):
+        read_request(b" " * (MAX_JSON_BYTES + 1), None, "m", None)
+    raw = join_bytes([b"x" * (MAX_JSON_BYTES + 1)])
+    item = _input(datatype="BYTES", shape=[1], parameters={"binary_data_size": len(raw)})
+    item.pop("data")
+    head = _body(item)
+    assert array_of(read_request(head + raw, len(head), "m", None).inputs[0]).size == 1
+
+
+def test_elements_beyond_the_shape_are_not_gone_through() -> None:
+    """Millions of empty elements under a shape of one are refused at the second."""
+    for data in ([""] * 3, [[""], [""]]):
+        with pytest.raises(InvalidRequest, match="more elements"):
+            array_of(InferInput("x", [1], "BYTES", data=data))
+    infer_input = InferInput("x", [1], "BYTES")
+    infer_input._raw_data = bytes(4 * 1000)
+    with pytest.raises(InvalidRequest, match="more elements"):
+        array_of(infer_input)

@@ -108,6 +108,15 @@ async def test_another_radiograph_under_the_same_id_is_a_conflict(table: str, tm
     assert rows[1][3] == "d" * 64
 
 
+async def test_another_models_answer_under_the_same_id_is_a_conflict(table: str, tmp_path: Path) -> None:
+    """After a promotion an old id gives no answer that the journal has not."""
+    with _journal(table, tmp_path) as journal:
+        await journal.append([entry()])
+        with pytest.raises(Conflict, match="another model"):
+            await journal.append([entry(model_version="2.0.0", model_digest="b" * 64)])
+    assert _ask(table, "SELECT model_version FROM answers") == [("1.0.0",)]
+
+
 async def test_two_at_once_under_one_id_are_one_row_and_one_conflict(table: str, tmp_path: Path) -> None:
     """Within one transaction, too, an id stands for one radiograph."""
     with _journal(table, tmp_path) as journal:

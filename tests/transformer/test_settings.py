@@ -23,7 +23,7 @@ def environment(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_a_right_environment_is_read() -> None:
     """What need not be said has its default; secrets do not show."""
     settings = read_settings()
-    assert (settings.max_in_flight, settings.redis_url) == (64, "")
+    assert (settings.max_in_flight, settings.redis_url) == (1024, "")
     assert "planted-secret" not in repr(settings)
 
 

@@ -44,12 +44,16 @@ def _upgrade(connection: Any) -> None:
     from alembic import command
     from alembic.config import Config
     from sqlalchemy import create_engine
+    from sqlalchemy.exc import DBAPIError
     from sqlalchemy.pool import StaticPool
 
     engine = create_engine("postgresql+psycopg2://", creator=lambda: connection, poolclass=StaticPool)
     config = Config()
     config.set_main_option("script_location", "transformer:migrations")
-    with engine.connect() as bound:
-        config.attributes["connection"] = bound
-        command.upgrade(config, HEAD)
-        bound.commit()
+    try:
+        with engine.connect() as bound:
+            config.attributes["connection"] = bound
+            command.upgrade(config, HEAD)
+            bound.commit()
+    except DBAPIError as error:  # SQLAlchemy's own family, around what psycopg2 raised
+        raise error.orig or error from error

@@ -1,0 +1,98 @@
+"""Serve a model bundle: ``python -m predictor``."""
+
+import socket
+import sys
+from typing import Final, NoReturn
+
+import numpy as np
+import structlog
+from pydantic import ValidationError
+
+from pleura.bundle import InvalidBundle, verify
+from pleura.errors import InvalidAnswer
+from pleura.logs import configure_logging
+from pleura.served import Described
+from pleura.serving import Edge, PleuraServer
+from predictor.answers import require_answer, require_shapes
+from predictor.batching import Batcher, BatchLimits
+from predictor.engine_thread import EngineThread
+from predictor.engines import Engine, open_engine
+from predictor.health import Health
+from predictor.model import ChestXrayPredictor
+from predictor.settings import Settings
+from predictor.signature import SIZE_PX
+
+WRONG_SETTING: Final = 2
+WRONG_BUNDLE: Final = 3
+_MAX_BODY_MB: Final = 16
+log = structlog.get_logger()
+
+
+def _stop(code: int, reason: str) -> NoReturn:
+    log.error("start_refused", reason=reason)
+    sys.exit(code)
+
+
+def read_settings() -> Settings:
+    """Read the environment; a wrong value ends the process with one line that names it."""
+    try:
+        return Settings()
+    except ValidationError as error:
+        first = error.errors()[0]
+        _stop(WRONG_SETTING, f"PLEURA_{'_'.join(map(str, first['loc'])).upper()}: {first['msg']}")
+
+
+def read_bundle(settings: Settings) -> Described:
+    """Prove the bundle; one that is not as it was sealed ends the process with one line."""
+    try:
+        return Described(*verify(settings.bundle))
+    except InvalidBundle as error:
+        _stop(WRONG_BUNDLE, str(error))
+
+
+def warm_engine(settings: Settings) -> Engine:
+    """Load the graph and run it once; one that cannot answer ends the process with one line."""
+    blank = np.zeros((settings.max_batch, SIZE_PX, SIZE_PX, 1), np.uint8)
+    try:
+        engine = open_engine(settings.engine, settings.bundle, settings.threads)
+        outputs = engine.run(blank)
+        require_shapes(outputs, len(blank))
+        require_answer(outputs)
+    except ImportError as error:
+        _stop(WRONG_SETTING, f"PLEURA_ENGINE: {settings.engine} is not installed ({error})")
+    except (InvalidAnswer, ValueError, RuntimeError, OSError) as error:
+        _stop(WRONG_BUNDLE, f"{settings.bundle} cannot be served: {str(error).splitlines()[0]}")
+    return engine
+
+
+def require_free_ports(settings: Settings) -> None:
+    """Find out before the model is loaded whether somebody else listens there already."""
+    ports = {"PLEURA_HTTP_PORT": settings.http_port, "PLEURA_GRPC_PORT": settings.grpc_port}
+    for name, port in ports.items():
+        try:
+            socket.create_server((settings.host, port)).close()
+        except OSError as error:
+            _stop(WRONG_SETTING, f"{name}: cannot listen on {settings.host}:{port}: {error.strerror}")
+
+
+def main() -> None:
+    """Read the environment, load the model, serve until a signal."""
+    configure_logging("predictor")
+    settings = read_settings()
+    require_free_ports(settings)
+    configure_logging("predictor", settings.log_level)
+    described = read_bundle(settings)
+    engine = warm_engine(settings)
+    max_batch = min(settings.max_batch, engine.most_at_once or settings.max_batch)
+    limits = BatchLimits(max_batch, settings.max_queue, settings.max_wait_ms / 1000)
+    batcher = Batcher(EngineThread(engine), limits)
+    health = Health()
+    health.note_answer()
+    model = ChestXrayPredictor(described, batcher, health, settings.timeout_s)
+    log.info("model_loaded", version=described.description.version, digest=described.digest)
+    server = PleuraServer(Edge(settings.host, settings.http_port, settings.grpc_port, _MAX_BODY_MB))
+    server.serve(model, [batcher.work(), health.watch(model.probe)])
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,168 @@
+"""Dynamic batching: radiographs that wait together run together, and nothing waits without bound."""
+
+import asyncio
+from collections import deque
+from dataclasses import dataclass, field
+
+import numpy as np
+import structlog
+
+from pleura.deadline import Deadline
+from pleura.errors import DeadlineExceeded, InvalidAnswer, Overloaded, PleuraError, Unavailable
+from predictor.answers import require_answer, require_shapes
+from predictor.engine_thread import EngineThread
+from predictor.engines import Outputs, Radiographs, joined
+
+log = structlog.get_logger()
+
+
+@dataclass(frozen=True)
+class BatchLimits:
+    """How many radiographs run at once, how many may wait, and how long a batch waits to be filled."""
+
+    max_batch: int
+    max_queue: int
+    max_wait_s: float
+
+
+@dataclass(eq=False)
+class _Request:
+    radiographs: Radiographs
+    deadline: Deadline
+    arrived_s: float
+    answer: asyncio.Future[Outputs]
+    taken: int = 0
+    parts: list[Outputs] = field(default_factory=list)
+
+    @property
+    def waiting(self) -> int:
+        return 0 if self.answer.done() else len(self.radiographs) - self.taken
+
+    def take(self, room: int) -> Radiographs:
+        start = self.taken
+        self.taken = min(start + room, len(self.radiographs))
+        return self.radiographs[start : self.taken]
+
+    def fail(self, error: PleuraError) -> None:
+        if not self.answer.done():
+            self.answer.set_exception(error)
+
+    def accept(self, part: Outputs) -> None:
+        try:
+            require_answer(part)
+        except InvalidAnswer as error:
+            self.fail(error)
+            return
+        self.parts.append(part)
+        if self.taken == len(self.radiographs) and not self.answer.done():
+            self.answer.set_result(joined(self.parts))
+
+
+_Batch = list[tuple[_Request, Radiographs]]
+
+
+class Batcher:
+    """Runs radiographs of many requests through one engine; ``work`` must run beside the requests."""
+
+    def __init__(self, engine: EngineThread, limits: BatchLimits) -> None:
+        self._engine, self._limits = engine, limits
+        self._requests: deque[_Request] = deque()
+        self._arrival = asyncio.Event()
+
+    @property
+    def waiting(self) -> int:
+        """Radiographs that wait."""
+        return sum(request.waiting for request in self._requests)
+
+    async def run(self, radiographs: Radiographs, deadline: Deadline) -> Outputs:
+        """Answer on uint8 (N, 224, 224, 1), N >= 1, in whatever batches it takes.
+
+        Raises:
+            Overloaded: Too many radiographs wait already.
+            DeadlineExceeded: The deadline has passed; what had not run by then never will.
+            Unavailable: The engine failed on the batch.
+            InvalidAnswer: The engine answered what cannot be an answer.
+        """
+        loop = asyncio.get_running_loop()
+        left_s = deadline.remaining_s
+        if self.waiting + len(radiographs) > self._limits.max_queue:
+            raise Overloaded("too many radiographs wait for the model")
+        request = _Request(radiographs, deadline, loop.time(), loop.create_future())
+        self._requests.append(request)
+        self._arrival.set()
+        try:
+            async with asyncio.timeout(left_s):
+                return await request.answer
+        except TimeoutError as error:
+            raise DeadlineExceeded("the model did not answer in time") from error
+        finally:
+            request.answer.cancel()
+
+    async def work(self) -> None:
+        """Form batches and run them, for ever."""
+        while True:
+            await self._wait_for_requests()
+            batch = self._take_batch()
+            if batch:
+                await self._run(batch)
+
+    async def _wait_for_requests(self) -> None:
+        while not self.waiting:
+            self._requests.clear()
+            await self._wait_for_arrival(None)
+        full_by_s = self._requests[0].arrived_s + self._limits.max_wait_s
+        while self.waiting < self._limits.max_batch:
+            left_s = full_by_s - asyncio.get_running_loop().time()
+            if left_s <= 0:
+                return
+            await self._wait_for_arrival(left_s)
+
+    async def _wait_for_arrival(self, timeout_s: float | None) -> None:
+        self._arrival.clear()
+        try:
+            async with asyncio.timeout(timeout_s):
+                await self._arrival.wait()
+        except TimeoutError:
+            return
+
+    def _take_batch(self) -> _Batch:
+        batch: _Batch = []
+        room = self._limits.max_batch
+        while self._requests and room:
+            request = self._requests[0]
+            if self._is_late(request) or not request.waiting:
+                self._requests.popleft()
+                continue
+            part = request.take(room)
+            batch.append((request, part))
+            room -= len(part)
+        return batch
+
+    def _is_late(self, request: _Request) -> bool:
+        try:
+            return request.deadline.remaining_s <= 0
+        except DeadlineExceeded as error:
+            request.fail(error)
+            return True
+
+    async def _run(self, batch: _Batch) -> None:
+        radiographs = np.concatenate([part for _, part in batch])
+        try:
+            outputs = await self._engine.run(radiographs)
+            require_shapes(outputs, len(radiographs))
+        except InvalidAnswer as error:
+            self._fail(batch, error)
+            return
+        except Exception as error:  # an engine may raise anything; only this batch has failed
+            log.error("batch_failed", radiographs=len(radiographs), exc_info=error)
+            self._fail(batch, Unavailable("the model failed on this batch"))
+            return
+        start = 0
+        for request, part in batch:
+            request.accept(outputs.rows(start, start + len(part)))
+            start += len(part)
+
+    @staticmethod
+    def _fail(batch: _Batch, error: PleuraError) -> None:
+        for request, _ in batch:
+            request.fail(error)

@@ -1,0 +1,109 @@
+"""Two ways to run the graph behind one seam: LiteRT on CPUs, TensorFlow as the reference and on GPUs."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final, Literal, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from predictor.signature import ACTIVATION_MAP, PROBABILITY, RADIOGRAPH, TYPICALITY
+
+LITERT_FILE: Final = "model.tflite"
+SAVED_MODEL_FOLDER: Final = "saved_model"
+SIGNATURE: Final = "serving_default"
+EngineKind = Literal["litert", "tensorflow"]
+Radiographs = NDArray[np.uint8]
+
+
+@dataclass(frozen=True)
+class Outputs:
+    """What the graph says of N radiographs, as it says it: unchecked float32 arrays."""
+
+    probability: NDArray[np.float32]
+    activation_map: NDArray[np.float32]
+    typicality: NDArray[np.float32]
+
+    @classmethod
+    def of(cls, named: Mapping[str, Any]) -> "Outputs":
+        """Take the outputs from what a signature answers."""
+        names = (PROBABILITY, ACTIVATION_MAP, TYPICALITY)
+        return cls(*(np.asarray(named[name], np.float32) for name in names))
+
+    def rows(self, start: int, stop: int) -> "Outputs":
+        """The outputs of some of the radiographs."""
+        return Outputs(
+            self.probability[start:stop], self.activation_map[start:stop], self.typicality[start:stop]
+        )
+
+
+def joined(parts: list[Outputs]) -> Outputs:
+    """Put the outputs of several runs behind each other."""
+    return Outputs(
+        np.concatenate([part.probability for part in parts]),
+        np.concatenate([part.activation_map for part in parts]),
+        np.concatenate([part.typicality for part in parts]),
+    )
+
+
+class Engine(Protocol):
+    """Something that runs the graph; called by one thread at a time."""
+
+    @property
+    def most_at_once(self) -> int | None:
+        """The largest batch that pays; None where none is too large."""
+        ...
+
+    def run(self, radiographs: Radiographs) -> Outputs:
+        """Run uint8 (N, 224, 224, 1) with N >= 1."""
+        ...
+
+
+class LiteRtEngine:
+    """TensorFlow Lite with XNNPACK on the folded graph, one radiograph after the other.
+
+    The graph has a batch of one: on a CPU larger batches gain nothing (measured), and a change of batch
+    would plan and pack everything anew. Two interpreters of one thread gain nothing over one of two.
+    """
+
+    most_at_once: Final = 1
+
+    def __init__(self, bundle: Path, threads: int) -> None:
+        from ai_edge_litert.interpreter import Interpreter  # only one engine is installed
+
+        interpreter = Interpreter(str(bundle / LITERT_FILE), num_threads=threads)
+        self._run = interpreter.get_signature_runner(SIGNATURE)
+
+    def run(self, radiographs: Radiographs) -> Outputs:
+        """Run uint8 (N, 224, 224, 1) with N >= 1."""
+        ones = (radiographs[i : i + 1] for i in range(len(radiographs)))
+        return joined([Outputs.of(self._run(**{RADIOGRAPH: one})) for one in ones])
+
+
+class TensorFlowEngine:
+    """The SavedModel through TensorFlow, in whose process it is the only one that computes."""
+
+    most_at_once: Final = None
+
+    def __init__(self, bundle: Path) -> None:
+        import tensorflow as tf  # heavy, and not in the LiteRT image
+
+        self._model = tf.saved_model.load(str(bundle / SAVED_MODEL_FOLDER))
+        self._run = self._model.signatures[SIGNATURE]
+        self._constant = tf.constant
+
+    def run(self, radiographs: Radiographs) -> Outputs:
+        """Run uint8 (N, 224, 224, 1) with N >= 1."""
+        return Outputs.of(self._run(**{RADIOGRAPH: self._constant(radiographs)}))
+
+
+def open_engine(kind: EngineKind, bundle: Path, threads: int) -> Engine:
+    """Load a bundle's graph into an engine that computes on so many threads."""
+    if kind == "litert":
+        return LiteRtEngine(bundle, threads)
+    import tensorflow as tf  # heavy, and not in the LiteRT image
+
+    tf.config.threading.set_intra_op_parallelism_threads(threads)
+    tf.config.threading.set_inter_op_parallelism_threads(1)
+    return TensorFlowEngine(bundle)

@@ -1,0 +1,165 @@
+"""The V2 model ``chest-xray`` of the predictor."""
+
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Final
+
+import kserve
+import numpy as np
+import structlog
+
+from pleura.deadline import Deadline
+from pleura.errors import InvalidRequest, PleuraError
+from pleura.findings import FINDINGS
+from pleura.served import Described
+from pleura.v2 import Array, TensorSpec, array_of, requested_names, to_response
+from predictor import signature
+from predictor.batching import Batcher
+from predictor.engines import Outputs, Radiographs
+from predictor.health import Health
+from predictor.settings import MAX_RADIOGRAPHS
+from predictor.signature import ANSWER_SHAPES, SIZE_PX
+
+_RADIOGRAPH: Final = TensorSpec(signature.RADIOGRAPH, "UINT8", (-1, SIZE_PX, SIZE_PX, 1))
+_THRESHOLD: Final = TensorSpec("threshold", "FP32", (len(FINDINGS),))
+_PROBABILITY, _ACTIVATION_MAP, _TYPICALITY = (
+    TensorSpec(name, "FP32", (-1, *shape)) for name, shape in ANSWER_SHAPES.items()
+)
+_DEFAULT_OUTPUTS: Final = (_PROBABILITY.name, _THRESHOLD.name, _TYPICALITY.name)
+_PROBE_S: Final = 4.0
+log = structlog.get_logger()
+
+
+@dataclass(frozen=True)
+class Question:
+    """A request that was found to be one."""
+
+    request: kserve.InferRequest
+    radiographs: Radiographs
+    outputs: tuple[str, ...]
+    deadline: Deadline
+
+
+def radiographs_of(request: kserve.InferRequest) -> Radiographs:
+    """Take the radiographs out of a request.
+
+    Raises:
+        InvalidRequest: Not exactly the one input, or it is not UINT8 [N, 224, 224, 1] with N in 1..32.
+    """
+    names = [infer_input.name for infer_input in request.inputs]
+    if names != [_RADIOGRAPH.name]:
+        raise InvalidRequest(f"the model takes exactly one input, {_RADIOGRAPH.name!r}")
+    infer_input = request.inputs[0]
+    if infer_input.datatype != _RADIOGRAPH.datatype:
+        raise InvalidRequest(f"input {_RADIOGRAPH.name!r} must be {_RADIOGRAPH.datatype}")
+    shape = list(infer_input.shape)
+    if len(shape) != 4 or shape[1:] != list(_RADIOGRAPH.shape[1:]):
+        raise InvalidRequest(f"input {_RADIOGRAPH.name!r} must have the shape [N, {SIZE_PX}, {SIZE_PX}, 1]")
+    if not 1 <= shape[0] <= MAX_RADIOGRAPHS:
+        raise InvalidRequest(f"a request holds 1 to {MAX_RADIOGRAPHS} radiographs")
+    return np.ascontiguousarray(array_of(infer_input), np.uint8)
+
+
+class ChestXrayPredictor(kserve.Model):  # type: ignore[misc]  # kserve has no types for its models
+    """Answers V2 requests on radiographs from one model, in batches."""
+
+    inputs: Sequence[TensorSpec] = (_RADIOGRAPH,)
+    outputs: Sequence[TensorSpec] = (_PROBABILITY, _THRESHOLD, _TYPICALITY, _ACTIVATION_MAP)
+
+    def __init__(self, described: Described, batcher: Batcher, health: Health, timeout_s: float) -> None:
+        super().__init__(described.description.name)
+        self._described, self._batcher, self._health = described, batcher, health
+        self._timeout_s = timeout_s
+        self._thresholds = np.array(described.description.thresholds, np.float32)
+        self.ready = True
+
+    async def healthy(self) -> bool:
+        """Whether the model answered lately."""
+        return self._health.is_ready
+
+    async def describe(self) -> Described:
+        """The bundle that answers."""
+        return self._described
+
+    async def __call__(
+        self, body: kserve.InferRequest, headers: dict[str, str] | None = None, *more: Any
+    ) -> tuple[kserve.InferResponse, dict[str, str]]:
+        """Answer through kserve's hooks, and log one line."""
+        started_s = time.perf_counter()
+        outcome = "answered"
+        try:
+            return await super().__call__(body, headers, *more)  # type: ignore[no-any-return]
+        except PleuraError as error:
+            outcome = error.code
+            raise
+        except BaseException:
+            outcome = "failed"
+            raise
+        finally:
+            seconds = round(time.perf_counter() - started_s, 4)
+            log.info("request", request_id=body.id, outcome=outcome, seconds=seconds, revision=self._version)
+
+    async def preprocess(
+        self, payload: kserve.InferRequest, headers: dict[str, str] | None = None
+    ) -> Question:
+        """Check the request.
+
+        Raises:
+            InvalidRequest: Of other inputs or outputs than the model has.
+        """
+        deadline = Deadline.from_headers(headers or {}, self._timeout_s)
+        names = requested_names(payload, self.outputs, _DEFAULT_OUTPUTS)
+        return Question(payload, radiographs_of(payload), names, deadline)
+
+    def validate(self, payload: Any) -> Any:
+        """Nothing is left to check; kserve's own check knows only V1 and V2 documents."""
+        return payload
+
+    async def predict(
+        self,
+        payload: Question,
+        headers: dict[str, str] | None = None,
+        response_headers: dict[str, str] | None = None,
+    ) -> tuple[Question, Outputs]:
+        """Ask the model."""
+        outputs = await self._batcher.run(payload.radiographs, payload.deadline)
+        self._health.note_answer()
+        return payload, outputs
+
+    async def postprocess(
+        self,
+        result: tuple[Question, Outputs],
+        headers: dict[str, str] | None = None,
+        response_headers: dict[str, str] | None = None,
+    ) -> kserve.InferResponse:
+        """Answer with the outputs that were asked for."""
+        question, outputs = result
+        named = self._named(outputs)
+        return to_response(
+            question.request,
+            self._version,
+            {name: named[name] for name in question.outputs},
+            {
+                "model_digest": self._described.digest,
+                "preprocessing_version": self._described.description.preprocessing_version,
+            },
+        )
+
+    async def probe(self) -> None:
+        """Answer on a blank radiograph, as if somebody had asked."""
+        blank = np.zeros((1, SIZE_PX, SIZE_PX, 1), np.uint8)
+        await self._batcher.run(blank, Deadline.after(_PROBE_S))
+        self._health.note_answer()
+
+    @property
+    def _version(self) -> str:
+        return self._described.description.version
+
+    def _named(self, outputs: Outputs) -> Mapping[str, Array]:
+        return {
+            _PROBABILITY.name: outputs.probability,
+            _THRESHOLD.name: self._thresholds,
+            _TYPICALITY.name: outputs.typicality,
+            _ACTIVATION_MAP.name: outputs.activation_map,
+        }

@@ -1,0 +1,44 @@
+"""Everything the predictor reads from its environment."""
+
+import os
+from pathlib import Path
+from typing import Final, Literal
+
+from pydantic import Field
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from predictor.engines import EngineKind
+
+MAX_RADIOGRAPHS: Final = 32
+"""Most radiographs in one request; the queue must hold them."""
+
+
+class Settings(BaseSettings):
+    """Everything the predictor reads from its environment."""
+
+    model_config = SettingsConfigDict(
+        env_prefix="PLEURA_", frozen=True, use_attribute_docstrings=True, extra="ignore"
+    )
+
+    host: str = "0.0.0.0"  # noqa: S104  # a pod listens on its own address
+    """Address to listen on."""
+    http_port: int = Field(default=8080, ge=1, le=65535)
+    """Port of V2 over REST."""
+    grpc_port: int = Field(default=8081, ge=1, le=65535)
+    """Port of V2 over gRPC."""
+    bundle: Path = Path("/mnt/models")
+    """Folder of the model bundle."""
+    engine: EngineKind = "litert"
+    """What runs the graph."""
+    threads: int = Field(default_factory=lambda: os.cpu_count() or 1, ge=1, le=256)
+    """Threads that the engine computes on; by default one for each core."""
+    max_batch: int = Field(default=8, ge=1, le=1024)
+    """Most radiographs that run together; LiteRT runs one after the other whatever this says."""
+    max_queue: int = Field(default=64, ge=MAX_RADIOGRAPHS, le=100_000)
+    """Most radiographs that wait; beyond that requests are turned away."""
+    max_wait_ms: float = Field(default=2.0, ge=0.0, le=1000.0)
+    """Longest time that an idle engine waits for a batch to fill, in milliseconds."""
+    timeout_s: float = Field(default=10.0, gt=0.0, le=600.0)
+    """Longest time for a request, in seconds."""
+    log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "INFO"
+    """Least severe level that is logged."""

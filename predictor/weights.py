@@ -1,0 +1,116 @@
+"""What training hands over: the arrays of ``weights.npz``, named and checked."""
+
+import zipfile
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pleura.findings import FINDINGS
+
+WEIGHTS_FILE: Final = "weights.npz"
+Array = NDArray[np.float32]
+
+
+class InvalidSource(Exception):
+    """The folder that a bundle is built from lacks a file or an array, or one of them has a wrong shape."""
+
+
+@dataclass(frozen=True)
+class Typicality:
+    """Where the features of known radiographs lie.
+
+    ``components`` (features, k) are orthonormal columns with ``variances`` (k); every other direction has
+    ``residual_variance``. ``quantiles`` (101) are distances of the validation radiographs, increasing.
+    """
+
+    mean: Array
+    components: Array
+    variances: Array
+    residual_variance: Array
+    quantiles: Array
+
+
+@dataclass(frozen=True)
+class Head:
+    """What follows the feature maps: one dense layer, its calibration, and the typicality."""
+
+    kernel: Array
+    bias: Array
+    scale: Array
+    offset: Array
+    typicality: Typicality
+
+
+@dataclass(frozen=True)
+class Weights:
+    """Everything that training learnt; ``network`` by ``layer/variable`` as Keras names them."""
+
+    network: Mapping[str, Array]
+    head: Head
+
+
+def _read_arrays(path: Path) -> dict[str, Array]:
+    try:
+        with path.open("rb") as raw, np.load(raw, allow_pickle=False) as file:
+            return {name: file[name].astype(np.float32) for name in file.files}
+    except (OSError, ValueError, zipfile.BadZipFile) as error:
+        raise InvalidSource(f"{path} cannot be read as weights") from error
+
+
+def _take(arrays: dict[str, Array], name: str, *shape: int) -> Array:
+    if name not in arrays:
+        raise InvalidSource(f"the weights lack {name!r}")
+    array = np.asarray(arrays.pop(name), np.float32)
+    if len(array.shape) != len(shape) or any(
+        want not in (-1, have) for want, have in zip(shape, array.shape, strict=True)
+    ):
+        raise InvalidSource(f"{name!r} has the shape {list(array.shape)}, not {list(shape)}")
+    return array
+
+
+def head_of(arrays: dict[str, Array]) -> Head:
+    """Take what follows the network out of the arrays; what is left belongs to the network.
+
+    Raises:
+        InvalidSource: An array is missing or of a wrong shape, or its values make no sense.
+    """
+    findings = len(FINDINGS)
+    kernel = _take(arrays, "head/kernel", -1, findings)
+    features = kernel.shape[0]
+    components = _take(arrays, "typicality/components", features, -1)
+    typicality = Typicality(
+        _take(arrays, "typicality/mean", features),
+        components,
+        _take(arrays, "typicality/variances", components.shape[1]),
+        _take(arrays, "typicality/residual_variance"),
+        _take(arrays, "typicality/quantiles", 101),
+    )
+    if not (np.diff(typicality.quantiles) > 0).all():
+        raise InvalidSource("'typicality/quantiles' do not increase")
+    if not ((typicality.variances > 0).all() and typicality.residual_variance > 0):
+        raise InvalidSource("a variance of the typicality is not positive")
+    return Head(
+        kernel,
+        _take(arrays, "head/bias", findings),
+        _take(arrays, "calibration/scale", findings),
+        _take(arrays, "calibration/offset", findings),
+        typicality,
+    )
+
+
+def read_weights(source: Path) -> Weights:
+    """Read ``weights.npz`` of a source folder, as float32.
+
+    Raises:
+        InvalidSource: An array is missing, not finite or of a wrong shape.
+    """
+    arrays: dict[str, Any] = _read_arrays(source / WEIGHTS_FILE)
+    for name, array in arrays.items():
+        if not np.isfinite(array).all():
+            raise InvalidSource(f"{name!r} holds values that are not finite")
+    head = head_of(arrays)
+    return Weights(arrays, head)

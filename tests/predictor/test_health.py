@@ -1,0 +1,77 @@
+"""Readiness follows from real inferences, and from nothing else."""
+
+import asyncio
+import threading
+
+import numpy as np
+
+from pleura.deadline import Deadline
+from pleura.errors import PleuraError
+from predictor.batching import Batcher, BatchLimits
+from predictor.engine_thread import EngineThread
+from predictor.engines import Outputs, Radiographs
+from predictor.health import Health
+
+
+class Hanging:
+    """An engine that hangs until it is let go."""
+
+    most_at_once = None
+
+    def __init__(self) -> None:
+        self.may_run = threading.Event()
+        self.may_run.set()
+
+    def run(self, radiographs: Radiographs) -> Outputs:
+        """Answer once allowed."""
+        self.may_run.wait(20)
+        ones = np.ones(len(radiographs), np.float32)
+        return Outputs(np.ones((len(ones), 14), np.float32), np.ones((len(ones), 14, 7, 7), np.float32), ones)
+
+
+async def until(health: Health, ready: bool) -> None:
+    async with asyncio.timeout(20):
+        while health.is_ready != ready:  # noqa: ASYNC110  # no event tells it
+            await asyncio.sleep(0.01)
+
+
+async def test_an_engine_that_hangs_is_unready_until_it_answers_again() -> None:
+    """Nobody asks, yet the hanging engine is found out, and so is its recovery."""
+    engine, health = Hanging(), Health(probe_after_s=0.1, unready_after_s=1.0)
+    batcher = Batcher(EngineThread(engine), BatchLimits(1, 4, 0.0))
+
+    async def probe() -> None:
+        await batcher.run(np.zeros((1, 224, 224, 1), np.uint8), Deadline.after(0.5))
+        health.note_answer()
+
+    work, watch = asyncio.create_task(batcher.work()), asyncio.create_task(health.watch(probe))
+    await until(health, ready=True)
+    engine.may_run.clear()
+    await until(health, ready=False)
+    engine.may_run.set()
+    await until(health, ready=True)
+    work.cancel()
+    watch.cancel()
+
+
+async def test_a_model_that_never_answered_is_not_ready() -> None:
+    """Failing probes are no answers."""
+    health, probes = Health(probe_after_s=0.0), asyncio.Semaphore(0)
+
+    async def fail() -> None:
+        probes.release()
+        raise PleuraError("no")
+
+    watch = asyncio.create_task(health.watch(fail))
+    async with asyncio.timeout(20):
+        await probes.acquire()
+        await probes.acquire()
+    watch.cancel()
+    assert not health.is_ready
+
+
+def test_a_hanging_engine_is_unready_within_ten_seconds() -> None:
+    """The default limits keep the promise, the watch's rhythm included."""
+    health = Health()
+    assert health._unready_after_s < 10
+    assert health._probe_after_s < health._unready_after_s
