@@ -17,7 +17,7 @@ from pleura.deadline import TIMEOUT_HEADER
 from pleura.errors import InvalidRequest, PleuraError
 from pleura.served import ServedModel, metadata_of, require_model
 from pleura.served import answer as answer_request
-from pleura.v2 import raw_of
+from pleura.v2_tensors import raw_of
 
 DESCRIBE_METHOD: Final = "/pleura.Model/Describe"
 GRPC_STATUS: Final[Mapping[int, grpc.StatusCode]] = {

@@ -10,7 +10,7 @@ import orjson
 
 from pleura.bundle import ModelDescription
 from pleura.errors import ModelNotFound, Unavailable
-from pleura.v2 import TensorSpec
+from pleura.v2_tensors import TensorSpec
 
 
 @dataclass(frozen=True)

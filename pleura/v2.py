@@ -7,147 +7,19 @@ Source:
     Open Inference Protocol, "Inference Request JSON Object"; Triton, "Binary Tensor Data Extension".
 """
 
-import struct
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any, Final
 
 import numpy as np
 import orjson
 from kserve import InferInput, InferOutput, InferRequest, InferResponse
 from kserve.protocol.infer_type import RequestedOutput
-from numpy.typing import NDArray
 
 from pleura.errors import InvalidRequest, TooLarge
+from pleura.v2_tensors import NUMPY_TYPES, Array, TensorSpec, raw_of
 
-NUMPY_TYPES: Final[Mapping[str, type[Any]]] = {
-    "BOOL": np.bool_,
-    "UINT8": np.uint8,
-    "UINT16": np.uint16,
-    "UINT32": np.uint32,
-    "UINT64": np.uint64,
-    "INT8": np.int8,
-    "INT16": np.int16,
-    "INT32": np.int32,
-    "INT64": np.int64,
-    "FP16": np.float16,
-    "FP32": np.float32,
-    "FP64": np.float64,
-    "BYTES": np.object_,
-}
-Array = NDArray[Any]
 MAX_JSON_BYTES: Final = 8 * 2**20
 """JSON is read on the event loop: 32 radiographs as lists fit, a file of many megabytes goes as binary."""
-
-
-@dataclass(frozen=True)
-class TensorSpec:
-    """Name, datatype and shape of an input or output; -1 stands for any size."""
-
-    name: str
-    datatype: str
-    shape: tuple[int, ...]
-
-    def as_metadata(self) -> dict[str, Any]:
-        """The form that model metadata has."""
-        return {"name": self.name, "datatype": self.datatype, "shape": list(self.shape)}
-
-
-def _split_bytes(raw: bytes, most: int) -> list[bytes]:
-    elements: list[bytes] = []
-    offset = 0
-    while offset < len(raw):
-        if len(elements) == most:
-            raise InvalidRequest("a BYTES tensor has more elements than its shape says")
-        if offset + 4 > len(raw):
-            raise InvalidRequest("a BYTES tensor ends within a length")
-        (length,) = struct.unpack_from("<I", raw, offset)
-        offset += 4
-        if offset + length > len(raw):
-            raise InvalidRequest("a BYTES tensor ends within an element")
-        elements.append(raw[offset : offset + length])
-        offset += length
-    return elements
-
-
-def join_bytes(elements: Sequence[bytes]) -> bytes:
-    """Write BYTES elements as the binary extension and gRPC raw contents have them."""
-    return b"".join(struct.pack("<I", len(element)) + element for element in elements)
-
-
-def _objects(elements: Sequence[bytes]) -> Array:
-    array = np.empty(len(elements), np.object_)
-    array[:] = elements
-    return array
-
-
-def _from_raw(raw: bytes, datatype: str, most: int) -> Array:
-    if datatype == "BYTES":
-        return _objects(_split_bytes(raw, most))
-    dtype = np.dtype(NUMPY_TYPES[datatype])
-    if len(raw) % dtype.itemsize:
-        raise InvalidRequest(f"{len(raw)} bytes are no whole number of {datatype} elements")
-    return np.frombuffer(raw, dtype)
-
-
-def _flattened(data: Any, most: int) -> list[Any]:
-    if not isinstance(data, list):
-        return [data]
-    flat: list[Any] = []
-    stack = [iter(data)]
-    while stack:
-        for element in stack[-1]:
-            if isinstance(element, list):
-                stack.append(iter(element))
-                break
-            if len(flat) == most:
-                raise InvalidRequest("a tensor has more elements than its shape says")
-            flat.append(element)
-        else:
-            stack.pop()
-    return flat
-
-
-def _from_list(data: Any, datatype: str, most: int) -> Array:
-    flat = _flattened(data, most)
-    if datatype == "BYTES":
-        if not all(isinstance(element, str | bytes) for element in flat):
-            raise InvalidRequest("BYTES elements must be strings")
-        return _objects([e.encode() if isinstance(e, str) else e for e in flat])
-    if not all(isinstance(element, int | float) for element in flat):
-        raise InvalidRequest(f"{datatype} elements must be numbers")
-    dtype = np.dtype(NUMPY_TYPES[datatype])
-    if dtype.kind in "iu" and not all(type(e) is int for e in flat):
-        raise InvalidRequest(f"{datatype} elements must be integers")
-    try:
-        return np.array(flat, dtype)
-    except (OverflowError, ValueError, TypeError) as error:
-        raise InvalidRequest(f"an element does not fit {datatype}") from error
-
-
-def array_of(infer_input: InferInput) -> Array:
-    """Give an input's elements in the shape that it declares.
-
-    Raises:
-        InvalidRequest: Unknown datatype, elements of another type, or a shape that does not fit them.
-    """
-    name, datatype = infer_input.name, infer_input.datatype
-    if datatype not in NUMPY_TYPES:
-        raise InvalidRequest(f"input {name!r} has the unknown datatype {datatype!r}")
-    if isinstance(infer_input.data, np.ndarray):
-        return infer_input.data
-    raw = infer_input._raw_data
-    shape = tuple(infer_input.shape)
-    if any(size < 0 for size in shape):
-        raise InvalidRequest(f"the shape {list(shape)} of input {name!r} is negative")
-    # known before the elements are gone through: a body of millions of empty ones holds up everybody else
-    count = int(np.prod(shape, dtype=object))
-    flat = _from_list(infer_input.data, datatype, count) if raw is None else _from_raw(raw, datatype, count)
-    if count != flat.size:
-        raise InvalidRequest(
-            f"input {name!r} has {flat.size} elements, its shape {list(shape)} says otherwise"
-        )
-    return flat.reshape(shape)
 
 
 def _field(of: Mapping[str, Any], key: str, kind: type, where: str) -> Any:
@@ -290,11 +162,6 @@ def to_response(
         parameters=dict(parameters or {}),
         use_binary_outputs=True,
     )
-
-
-def raw_of(array: Array) -> bytes:
-    """Write an array as the binary extension and gRPC raw contents have it: row-major, little-endian."""
-    return join_bytes(array.ravel().tolist()) if array.dtype == np.object_ else array.tobytes()
 
 
 def _listed(array: Array) -> Any:

@@ -13,7 +13,8 @@ from pleura.deadline import Deadline
 from pleura.errors import InvalidRequest, PleuraError
 from pleura.findings import FINDINGS
 from pleura.served import Described
-from pleura.v2 import Array, TensorSpec, array_of, requested_names, to_response
+from pleura.v2 import requested_names, to_response
+from pleura.v2_tensors import Array, TensorSpec, array_of
 from predictor import signature
 from predictor.batching import Batcher
 from predictor.engines import Outputs, Radiographs

@@ -12,6 +12,7 @@ KSERVE = {"kserve", "pandas"}
 TENSORFLOW = {"tensorflow", "keras", "cv2", "pandas"}  # keras imports the latter two where they are installed
 ALLOWED = {
     "pleura.v2": KSERVE,
+    "pleura.v2_tensors": KSERVE,
     "pleura.served": KSERVE,
     "pleura.rest_edge": KSERVE,
     "pleura.grpc_edge": KSERVE,

@@ -8,7 +8,8 @@ import kserve
 
 from pleura.deadline import Deadline
 from pleura.errors import InvalidRequest, TooLarge
-from pleura.v2 import TensorSpec, array_of, requested_names
+from pleura.v2 import requested_names
+from pleura.v2_tensors import TensorSpec, array_of
 from transformer.entries import Asker
 from transformer.objects import ObjectId
 from transformer.reading import Sent, Source, Stored

@@ -14,7 +14,8 @@ from kserve.model import InferenceVerb
 
 from pleura.errors import DeadlineExceeded, Overloaded, PleuraError, Unavailable
 from pleura.served import Described
-from pleura.v2 import Array, TensorSpec, to_response
+from pleura.v2 import to_response
+from pleura.v2_tensors import Array, TensorSpec
 from transformer.asked import INPUTS, OUTPUTS, Asked, Limits, read_asked
 from transformer.entries import Entry, entry_of
 from transformer.journal import Journal, Kept

@@ -10,7 +10,8 @@ from pleura.bundle import ModelDescription
 from pleura.errors import RefusedRadiograph
 from pleura.served import Described
 from pleura.serving import Edge, PleuraServer
-from pleura.v2 import TensorSpec, array_of, requested_names, to_response
+from pleura.v2 import requested_names, to_response
+from pleura.v2_tensors import TensorSpec, array_of
 
 
 class Echo(kserve.Model):  # type: ignore[misc]  # kserve has no types
