@@ -18,7 +18,8 @@ lint: setup
 	$(BIN)/mypy
 
 bench: setup bundle
-	$(BIN)/python -m benchmarks --bundle $(BUNDLE)
+	$(BIN)/python -m benchmarks.whole_way $(BUNDLE)
+	$(BIN)/python -m benchmarks.engine $(BUNDLE)
 
 setup: $(VENV)/.installed
 

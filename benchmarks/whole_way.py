@@ -1,5 +1,6 @@
 """The whole way, proxy to journal and back, against the engine alone: what the service costs on top."""
 
+import argparse
 import io
 import statistics
 import subprocess
@@ -17,7 +18,7 @@ import numpy as np
 from minio import Minio
 
 from benchmarks.radiographs import fresh_radiographs
-from pleura.local.machine import BUCKET, make_token
+from pleura.local.access import BUCKET, make_token
 from pleura.local.processes import free_port
 from pleura.local.state import Recorded, StateFolder
 from predictor.engines import LiteRtEngine
@@ -150,3 +151,14 @@ def table(figures: Figures) -> str:
     ]
     lines = [f"| {' | '.join(row)} |" for row in rows]
     return "\n".join(["| 1024 px PNG by id | median | ratio |", "|---|---:|---:|", *lines])
+
+
+def main() -> None:
+    """Measure, and print one table."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("bundle", type=Path)
+    print(table(measure(parser.parse_args().bundle)))
+
+
+if __name__ == "__main__":
+    main()
