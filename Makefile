@@ -9,8 +9,8 @@ BUNDLE := build/bundle
 run: setup bundle
 	$(BIN)/pleura up --bundle $(BUNDLE) --classify-samples
 
-test: setup bundle
-	PLEURA_TEST_BUNDLE=$(BUNDLE) $(BIN)/python -m pytest $(PYTEST_ARGUMENTS)
+test: setup
+	$(BIN)/python -m pytest $(PYTEST_ARGUMENTS)
 
 lint: setup
 	$(BIN)/ruff format --check .

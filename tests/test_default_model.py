@@ -1,0 +1,61 @@
+"""The model that comes with the repository."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from pipelines.card import model_card
+from pleura.bundle import ModelDescription, verify
+from pleura.findings import FINDINGS
+from pleura.preprocessing import to_tensor
+from predictor.engines import LiteRtEngine, Outputs
+from transformer.radiograph import read_radiograph
+
+SOURCE = Path(__file__).parents[1] / "predictor" / "default"
+_MOST_BYTES = 15_000_000
+
+
+@pytest.fixture(scope="module")
+def description() -> ModelDescription:
+    return ModelDescription.model_validate_json((SOURCE / "source.json").read_text())
+
+
+@pytest.fixture(scope="module")
+def default_bundle(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    target = tmp_path_factory.mktemp("default") / "bundle"
+    subprocess.run([sys.executable, "-m", "predictor.build", str(SOURCE), str(target)], check=True)
+    return target
+
+
+def _read(bundle: Path, *samples: Path) -> Outputs:
+    tensors = [to_tensor(read_radiograph(path.read_bytes(), 10**8).pixels) for path in samples]
+    return LiteRtEngine(bundle, threads=2).run(np.stack(tensors)[..., None])
+
+
+def test_the_weights_are_small_enough_to_commit() -> None:
+    """Half precision keeps the repository light."""
+    assert (SOURCE / "weights.npz").stat().st_size <= _MOST_BYTES
+
+
+def test_the_card_says_what_the_description_says(description: ModelDescription) -> None:
+    """The card is written from the description that travels with every answer."""
+    assert (SOURCE / "MODEL_CARD.md").read_text() == model_card(description)
+
+
+def test_what_cannot_be_measured_is_declared_so(description: ModelDescription) -> None:
+    """A finding has figures exactly where the test split has enough positives."""
+    for finding in description.findings:
+        assert finding.is_measured == (finding.test_positives >= 20)
+    assert not next(f for f in description.findings if f.name == "Hernia").is_measured
+
+
+def test_the_bundle_reads_the_samples(default_bundle: Path, samples: Path) -> None:
+    """Built from the committed weights, the bundle is sealed and answers; a dog is not typical."""
+    verify(default_bundle)
+    people = sorted(samples.glob("nih_*"))
+    outputs = _read(default_bundle, *people, samples / "dog_thorax.dcm")
+    assert outputs.probability.shape == (len(people) + 1, len(FINDINGS))
+    assert np.median(outputs.typicality[:-1]) > 0.05 > outputs.typicality[-1]
