@@ -5,7 +5,15 @@ from pathlib import Path
 from typing import Final
 
 from pipelines.card import model_card
-from pipelines.export import describe, fit, half_precision_weights, judge, macro_metrics, see, write_source
+from pipelines.export import (
+    describe,
+    fit,
+    half_precision_weights,
+    judge,
+    macro_metrics,
+    reader_of,
+    write_source,
+)
 from pipelines.parameters import Parameters, read_parameters
 from pipelines.radiographs import read_split
 from pipelines.training import train, training_network
@@ -28,8 +36,9 @@ def _export(parameters: Parameters, data: Path, run: Path, target: Path) -> None
     training, validation, test = (
         read_split(data, split).of_source(parameters.main_source) for split in ("train", "val", "test")
     )
-    fitted = fit(see(weights, training.tensors), see(weights, validation.tensors), validation.labels)
-    seen = see(weights, test.tensors)
+    see = reader_of(weights)
+    fitted = fit(see(training.tensors), see(validation.tensors), validation.labels)
+    seen = see(test.tensors)
     judged = judge(fitted, seen, test, parameters.bootstrap_seed)
     metrics = macro_metrics(fitted, seen, test, judged, parameters.bootstrap_seed)
     description = describe(parameters.words, judged, metrics)

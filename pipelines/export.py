@@ -1,6 +1,6 @@
 """From a trained network to a model source: calibrated, given operating points, judged once."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -74,16 +74,19 @@ def load_weights(network: keras.Model, weights: Mapping[str, NDArray[np.generic]
             variable.assign(weights[f"{layer.name}/{variable.name}"].astype(np.float32))
 
 
-def see(weights: Mapping[str, NDArray[np.generic]], tensors: NDArray[np.uint8]) -> Seen:
-    """Run the network, with the weights as they will be served, over tensors (N, 224, 224)."""
+def reader_of(weights: Mapping[str, NDArray[np.generic]]) -> Callable[[NDArray[np.uint8]], Seen]:
+    """Give a function from tensors (N, 224, 224) to what the network makes of them, as it will be served."""
     network = feature_network()
     load_weights(network, weights)
     pooled = keras.layers.GlobalAveragePooling2D()(network.output)
-    features = keras.Model(network.input, pooled).predict(
-        tensors[..., None].astype(np.float32), batch_size=16, verbose=0
-    )
+    features_of = keras.Model(network.input, pooled)
     kernel, bias = weights["head/kernel"].astype(np.float32), weights["head/bias"].astype(np.float32)
-    return Seen(features, features @ kernel + bias)
+
+    def see(tensors: NDArray[np.uint8]) -> Seen:
+        features = features_of.predict(tensors[..., None].astype(np.float32), batch_size=16, verbose=0)
+        return Seen(features, features @ kernel + bias)
+
+    return see
 
 
 @dataclass(frozen=True)

@@ -55,9 +55,12 @@ def fit_typicality(training: Floats, held_out: Floats) -> Typicality:
     mean = training.mean(axis=0)
     _, singular, rows = np.linalg.svd(training - mean, full_matrices=False)
     spectrum = singular**2 / (len(training) - 1)
-    components = rows[:_COMPONENTS].T.astype(np.float16).astype(np.float32)
-    variances = spectrum[:_COMPONENTS]
-    residual = float(spectrum[_COMPONENTS:].sum() / (training.shape[1] - _COMPONENTS))
+    count = min(
+        _COMPONENTS, len(training) // 4
+    )  # so that something is left over to be judged by its variance
+    components = rows[:count].T.astype(np.float16).astype(np.float32)
+    variances = spectrum[:count]
+    residual = float(spectrum[count:].sum() / (training.shape[1] - count))
     distances = _distance(held_out, mean, components, variances, residual)
     quantiles = np.quantile(distances, np.linspace(0, 1, _QUANTILES))
     increasing = quantiles + np.arange(_QUANTILES) * 1e-4

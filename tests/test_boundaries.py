@@ -30,6 +30,7 @@ ALLOWED = {
     "pipelines": TENSORFLOW,
     "pleura.local": {"psycopg2", "minio", "redis"},
     "pleura.overlay": {"cv2"},
+    "pleura.cli_classify": {"cv2", "minio"},
 }
 
 

@@ -181,6 +181,8 @@ class Machine:
             "PLEURA_ISSUER": self.issuer,
             "PLEURA_AUDIENCE": AUDIENCE,
             "PLEURA_JWKS_URL": f"{self.issuer}/jwks.json",
+            "PLEURA_RATE_PER_S": "2000",  # on one machine there is one principal, and nobody to be fair to
+            "PLEURA_BURST": "2000",
         }
         ports = Ports(self._options.port, self._options.grpc_port)
         return start_service("auth_proxy", self._folder / "auth_proxy", ports, environment, "/readyz")

@@ -241,6 +241,13 @@ def exchange(port: int, data: bytes, timeout_s: float = 5.0) -> bytes:
 
 
 def audit_lines(proxy: Proxy, request_id: str) -> list[dict[str, Any]]:
-    """The audit lines of a request."""
-    lines = [json.loads(line) for line in proxy.log.read_text().splitlines()]
-    return [e for e in lines if e["event"] == "request_ended" and e["request_id"] == request_id]
+    """The audit lines of a request; the last byte of the answer leaves before the line is written."""
+    for _ in range(100):
+        lines = [
+            json.loads(line) for line in proxy.log.read_text().splitlines(keepends=True) if line[-1] == "\n"
+        ]
+        found = [e for e in lines if e["event"] == "request_ended" and e["request_id"] == request_id]
+        if found:
+            break
+        time.sleep(0.05)
+    return found

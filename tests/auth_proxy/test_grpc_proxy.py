@@ -68,7 +68,7 @@ def test_only_what_we_say_of_the_caller_reaches_the_transformer(
     assert (metadata["x-pleura-principal"], metadata["x-request-id"]) == ("somebody", "g1")
     assert metadata["traceparent"].startswith("00-")
     assert not {"authorization", "x-user", "cookie"} & metadata.keys()
-    assert 0 < metadata["left_s"] <= 3
+    assert 0 < metadata["left_s"] < 3.5  # gRPC rounds up when it writes a deadline down
 
 
 @pytest.mark.parametrize(

@@ -15,7 +15,7 @@ from pipelines.export import (
     half_precision_weights,
     judge,
     macro_metrics,
-    see,
+    reader_of,
     write_source,
 )
 from pipelines.parameters import read_parameters
@@ -65,8 +65,9 @@ def test_a_network_trains_resumes_and_is_exported(tmp_path: Path) -> None:
 
     weights = half_precision_weights(network)
     test = _radiographs(60, seed=2)
-    fitted = fit(see(weights, training.tensors), see(weights, validation.tensors), validation.labels)
-    seen = see(weights, test.tensors[:, :32, :32].repeat(7, 1).repeat(7, 2))
+    see = reader_of(weights)
+    fitted = fit(see(training.tensors), see(validation.tensors), validation.labels)
+    seen = see(test.tensors[:, :32, :32].repeat(7, 1).repeat(7, 2))
     judged = judge(fitted, seen, test, seed=0)
     words = read_parameters(_DEFAULTS).words
     description = describe(words, judged, macro_metrics(fitted, seen, test, judged, seed=0))

@@ -162,15 +162,11 @@ def test_rle_gives_the_same_picture() -> None:
     np.testing.assert_array_equal(shown(saved(dataset, uid.RLELossless)), shown(dicom()))
 
 
-@pytest.mark.parametrize("syntax", [uid.JPEG2000Lossless, uid.JPEGLSLossless])
-def test_lossless_codecs_give_the_same_picture(syntax: str) -> None:
-    """JPEG 2000 and JPEG-LS, where pydicom can write them here."""
+def test_jpeg_2000_without_loss_gives_the_same_picture() -> None:
+    """What openjpeg compresses without loss comes back; JPEG-LS files are read in test_radiograph.py."""
     dataset = pydicom.dcmread(io.BytesIO(dicom()))
-    try:
-        dataset.compress(syntax)
-    except RuntimeError:
-        pytest.skip("no encoder of this syntax is installed")
-    np.testing.assert_array_equal(shown(saved(dataset, syntax)), shown(dicom()))
+    dataset.compress(uid.JPEG2000Lossless)
+    np.testing.assert_array_equal(shown(saved(dataset, uid.JPEG2000Lossless)), shown(dicom()))
 
 
 def test_file_without_preamble_is_read() -> None:
