@@ -1,7 +1,9 @@
 """What the spool has taken is there after anything but the loss of the disk."""
 
 import multiprocessing
+import multiprocessing.connection
 import os
+import resource
 import signal
 from pathlib import Path
 
@@ -119,3 +121,25 @@ def test_a_folder_that_goes_away_is_a_full_spool(tmp_path: Path) -> None:
     spool.append([b"two"])
     spool.seal()
     assert _contents(spool) == [b"two"]
+
+
+def _fill_the_disk(folder: Path, told: "multiprocessing.connection.Connection") -> None:
+    signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (100, resource.RLIM_INFINITY))
+    spool = Spool(folder, MANY)
+    for line in (b"a" * 30, b"b" * 200, b"c" * 10):
+        try:
+            spool.append([line])
+            told.send("kept")
+        except SpoolFull:
+            told.send("full")
+
+
+def test_a_disk_that_fills_up_within_a_row_loses_nothing_that_was_kept(tmp_path: Path) -> None:
+    """The row that did not fit is refused and leaves no trace; rows before and after it are there."""
+    told, tells = multiprocessing.Pipe(duplex=False)
+    writer = multiprocessing.get_context("spawn").Process(target=_fill_the_disk, args=(tmp_path, tells))
+    writer.start()
+    assert [told.recv() for _ in range(3)] == ["kept", "full", "kept"]
+    writer.join()
+    assert _contents(Spool(tmp_path, MANY)) == [b"a" * 30, b"c" * 10]
