@@ -60,6 +60,7 @@ def test_a_network_trains_resumes_and_is_exported(tmp_path: Path) -> None:
     training, validation = _radiographs(8), _radiographs(24, seed=1)
     network = train(training, validation, parameters, tmp_path)
     again = train(training, validation, parameters, tmp_path)
+    assert len((tmp_path / "history.csv").read_text().splitlines()) == 1
     for one, other in zip(network.get_weights(), again.get_weights(), strict=True):
         np.testing.assert_array_equal(one, other)
 
