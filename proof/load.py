@@ -1,0 +1,127 @@
+"""Load on a running stack: a client that costs little, at a steady rate or by so many callers at once."""
+
+import asyncio
+import io
+import json
+import time
+import uuid
+from collections.abc import Awaitable, Callable, Iterator, Sequence
+from dataclasses import dataclass
+from itertools import count
+from typing import Any, Final
+
+from minio import Minio
+
+from auth_proxy.hop import Hop, HopFailed
+from benchmarks.radiographs import fresh_radiographs
+from pleura.local.access import BUCKET
+from pleura.local.state import Recorded
+
+BROKEN: Final = 0
+"""The status of a call whose connection was refused or broke."""
+LATE: Final = -1
+"""The status of a call that had no answer when the caller gave up."""
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What came of one call; times are of the monotonic clock."""
+
+    request_id: str
+    status: int
+    sent_s: float
+    seconds: float
+    retry_after: str | None = None
+    document: Any = None
+
+    @property
+    def is_ok(self) -> bool:
+        """Whether findings came back."""
+        return self.status == 200
+
+
+class Caller:
+    """Asks the proxy's ``/classify`` over kept connections."""
+
+    def __init__(self, address: str, token: str, gives_up_s: float = 30.0) -> None:
+        self._hop, self._token, self._gives_up_s = Hop(address, most_idle=1024), token, gives_up_s
+
+    async def ask(
+        self, image_id: str, request_id: str | None = None, timeout_ms: int | None = None
+    ) -> Answer:
+        """Ask about one stored radiograph; never raises."""
+        request_id = request_id or str(uuid.uuid4())
+        headers = {
+            "authorization": f"Bearer {self._token}",
+            "content-type": "application/json",
+            "x-request-id": request_id,
+        }
+        if timeout_ms is not None:
+            headers["x-request-timeout-ms"] = str(timeout_ms)
+        body, began_s = json.dumps({"image_id": image_id}).encode(), time.monotonic()
+        try:
+            async with (
+                asyncio.timeout(self._gives_up_s),
+                self._hop.ask("POST", "/classify", headers, body) as response,
+            ):
+                content = b"".join([chunk async for chunk in response.chunks()])
+        except HopFailed:
+            return Answer(request_id, BROKEN, began_s, time.monotonic() - began_s)
+        except TimeoutError:
+            return Answer(request_id, LATE, began_s, time.monotonic() - began_s)
+        seconds, retry_after = time.monotonic() - began_s, response.headers.get("retry-after")
+        return Answer(
+            request_id, response.status_code, began_s, seconds, retry_after, json.loads(content or b"null")
+        )
+
+
+Ask = Callable[[], Awaitable[Answer]]
+
+
+async def at_rate(ask: Ask, per_s: float, seconds: float) -> list[Answer]:
+    """Call at a steady rate whatever the answers do, as strangers would, and wait for the last answer."""
+    calls: list[asyncio.Future[Answer]] = []
+    began_s = time.monotonic()
+    for number in count():
+        due_s = began_s + number / per_s
+        if due_s - began_s >= seconds:
+            break
+        await asyncio.sleep(max(0.0, due_s - time.monotonic()))
+        calls.append(asyncio.ensure_future(ask()))
+    return list(await asyncio.gather(*calls))
+
+
+async def by_callers(ask: Ask, callers: int, seconds: float) -> list[Answer]:
+    """Let so many callers ask one question after the other."""
+    end_s, answers = time.monotonic() + seconds, []
+
+    async def call() -> None:
+        while time.monotonic() < end_s:
+            answers.append(await ask())
+
+    await asyncio.gather(*(call() for _ in range(callers)))
+    return answers
+
+
+def upload(recorded: Recorded, files: Sequence[bytes], prefix: str = "proof") -> list[str]:
+    """Put files into the stack's object store, and give their ids."""
+    store = recorded.store
+    address = store["url"].removeprefix("http://")
+    client = Minio(address, store["access_key"], store["secret_key"], secure=False)
+    names = [f"{prefix}/{number}.png" for number in range(len(files))]
+    for name, file in zip(names, files, strict=True):
+        client.put_object(BUCKET, name, io.BytesIO(file), len(file))
+    return names
+
+
+def fresh_ids(recorded: Recorded, number: int, size_px: int = 256) -> Iterator[str]:
+    """Upload so many radiographs that nobody has asked about, and give their ids, again and again."""
+    names = upload(recorded, fresh_radiographs(number, seed=time.time_ns() % 2**32, size_px=size_px))
+    while True:
+        yield from names
+
+
+def quantile_ms(answers: Sequence[Answer], share: float) -> float:
+    """The time within which so large a share of the answers came, in milliseconds."""
+    ordered = sorted(answer.seconds for answer in answers)
+    return 1000 * ordered[min(len(ordered) - 1, int(share * len(ordered)))]
