@@ -3,16 +3,12 @@
 import asyncio
 import contextlib
 import logging
-import signal
 import socket
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
 from typing import Final, NoReturn
 
 import structlog
 import uvicorn
-from grpc import aio
 from pydantic import ValidationError
 
 from auth_proxy.app import Guards, build_app
@@ -24,19 +20,13 @@ from auth_proxy.limits import InFlight, RateLimit
 from auth_proxy.settings import Settings
 from auth_proxy.tokens import Trust
 from auth_proxy.upstream import Upstream
+from pleura.ending import Ending, HttpServer
 from pleura.logs import configure_logging
 
 _WRONG_SETTING: Final = 2
 _GRACE_S: Final = 30
 _MAX_CONNECTIONS: Final = 2048
 log = structlog.get_logger()
-
-
-class _Server(uvicorn.Server):
-    @contextmanager
-    def capture_signals(self) -> Iterator[None]:
-        """Leave signals to ``serve``: uvicorn would end the process by the signal instead of with 0."""
-        yield
 
 
 def _stop(reason: str) -> NoReturn:
@@ -85,31 +75,22 @@ async def serve(settings: Settings, listener: socket.socket) -> None:
     )
     upstream = Upstream(str(settings.transformer_url), settings.max_in_flight)
     channel = open_channel(settings.transformer_grpc, settings.max_body_bytes)
-    http = _Server(_http_config(build_app(guards, upstream)))
+    ending = Ending(settings.drain_s, _GRACE_S)
+    http = HttpServer(_http_config(build_app(guards, upstream, ending)))
     try:
         grpc = build_server(guards, channel, f"{settings.host}:{settings.grpc_port}")
     except RuntimeError:
         _stop(f"PLEURA_GRPC_PORT: cannot listen on {settings.host}:{settings.grpc_port}")
     freshness = asyncio.create_task(keys.keep_fresh())
-    stopping = asyncio.Event()
-    for each in (signal.SIGTERM, signal.SIGINT):
-        asyncio.get_running_loop().add_signal_handler(each, stopping.set)
+    ending.listen()
     await grpc.start()
     log.info("serving", http_port=settings.http_port, grpc_port=settings.grpc_port)
-    draining = asyncio.create_task(_stop_at(stopping, http, grpc))
-    await http.serve(sockets=[listener])
-    await draining
+    await asyncio.gather(http.serve(sockets=[listener]), ending.stop(http, grpc))
     freshness.cancel()
     with contextlib.suppress(asyncio.CancelledError):
         await freshness
     upstream.close()
     await channel.close()
-
-
-async def _stop_at(stopping: asyncio.Event, http: uvicorn.Server, grpc: aio.Server) -> None:
-    await stopping.wait()
-    http.should_exit = True
-    await grpc.stop(_GRACE_S)
 
 
 def read_settings() -> Settings:

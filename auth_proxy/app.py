@@ -16,6 +16,7 @@ from auth_proxy.middleware import AllowOnly, AnswerErrors, Audit, BoundBody, Lim
 from auth_proxy.model_info import ModelInfo
 from auth_proxy.openapi import openapi
 from auth_proxy.upstream import Upstream
+from pleura.ending import Ending
 from pleura.errors import NotFound
 
 
@@ -45,14 +46,14 @@ class Dispatch:
         await endpoint(scope, receive, send)
 
 
-def build_app(guards: Guards, upstream: Upstream) -> ASGIApp:
+def build_app(guards: Guards, upstream: Upstream, ending: Ending) -> ASGIApp:
     """Put the proxy together; the order of the list is the order of execution."""
     model_info = ModelInfo(upstream)
     endpoints: dict[str, ASGIApp] = {
         "classify": Classify(upstream, model_info),
         "model_info": model_info,
         "healthz": live,
-        "readyz": Ready(guards.authenticator, upstream),
+        "readyz": Ready(guards.authenticator, upstream, ending),
         "openapi": openapi,
     }
     middleware = [

@@ -133,12 +133,15 @@ class GrpcProxy(grpc.GenericRpcHandler):  # type: ignore[misc]  # grpc has no ty
 
 
 def open_channel(address: str, max_message_bytes: int) -> aio.Channel:
-    """Connect to the transformer; every address behind the name is used in turn."""
+    """Connect to the transformer; every address behind the name is used in turn.
+
+    gRPC sends a call again only where the transformer has not seen it, as when that one has said GOAWAY.
+    """
     options = (
         ("grpc.max_receive_message_length", max_message_bytes),
         ("grpc.max_send_message_length", max_message_bytes),
         ("grpc.lb_policy_name", "round_robin"),
-        ("grpc.enable_retries", 0),
+        ("grpc.service_config_disable_resolution", 1),
         ("grpc.enable_http_proxy", 0),
         ("grpc.max_reconnect_backoff_ms", 2_000),
         ("grpc.initial_reconnect_backoff_ms", 200),

@@ -10,6 +10,7 @@ from starlette.types import Receive, Scope, Send
 
 from auth_proxy.authentication import Authenticator
 from auth_proxy.upstream import Upstream
+from pleura.ending import Ending
 from pleura.errors import PleuraError
 
 _FRESH_S: Final = 1.0
@@ -24,14 +25,14 @@ async def live(scope: Scope, receive: Receive, send: Send) -> None:
 class Ready:
     """ASGI endpoint: a good request would be answered; the transformer is asked once a second at most."""
 
-    def __init__(self, authenticator: Authenticator, upstream: Upstream) -> None:
-        self._authenticator, self._upstream = authenticator, upstream
+    def __init__(self, authenticator: Authenticator, upstream: Upstream, ending: Ending) -> None:
+        self._authenticator, self._upstream, self._ending = authenticator, upstream, ending
         self._asking, self._asked_s, self._is_upstream_ready = asyncio.Lock(), float("-inf"), False
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer the request."""
         parts = {"keys": self._authenticator.is_ready, "transformer": await self._ask()}
-        is_ready = all(parts.values())
+        is_ready = all(parts.values()) and not self._ending.has_begun
         await JSONResponse({"ready": is_ready, **parts}, 200 if is_ready else 503)(scope, receive, send)
 
     async def _ask(self) -> bool:

@@ -125,7 +125,7 @@ class Hop:
         """Send a request; give its answer as soon as its head is there.
 
         A kept connection may have been closed while the request was on its way; then it is sent again,
-        once, over a new one, unless its body has been used up.
+        once, over a new one. A body that can be read only once goes over a new one to begin with.
 
         Raises:
             HopFailed: The transformer does not accept the connection, or breaks it off.
@@ -136,13 +136,12 @@ class Hop:
         elif "content-length" not in headers:
             lines.append(("transfer-encoding", "chunked"))
         request = h11.Request(method=verb, target=target, headers=lines)
-        connection = self._kept() or await self._connect()
+        kept = self._kept() if isinstance(content, bytes) else None
+        connection = kept or await self._connect()
         try:
             try:
                 response = await _exchange(connection, request, content)
             except _Stale:
-                if not isinstance(content, bytes):
-                    raise
                 connection.writer.close()
                 connection = await self._connect()
                 response = await _exchange(connection, request, content)

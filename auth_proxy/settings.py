@@ -39,6 +39,8 @@ class Settings(BaseSettings):
     """Requests that one principal may send at once after a rest."""
     timeout_s: float = Field(default=15.0, gt=0, le=600)
     """Longest time from a request's head to the end of its answer, sending the body included."""
+    drain_s: float = Field(default=0.0, ge=0, le=600)
+    """Seconds for which requests are still taken after SIGTERM, while readiness is withdrawn."""
     leeway_s: int = Field(default=30, ge=0, le=60)
     """How far the issuer's clock may be off."""
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "INFO"

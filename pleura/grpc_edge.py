@@ -14,6 +14,7 @@ from kserve.protocol.grpc.servicer import InferenceServicer
 from kserve.protocol.infer_type import to_grpc_parameters
 
 from pleura.deadline import TIMEOUT_HEADER
+from pleura.ending import Ending
 from pleura.errors import InvalidRequest, PleuraError
 from pleura.served import ServedModel, metadata_of, require_model
 from pleura.served import answer as answer_request
@@ -41,8 +42,8 @@ log = structlog.get_logger()
 class GrpcEdge(InferenceServicer):  # type: ignore[misc]  # kserve has no types for its servicer
     """The V2 gRPC methods of one model; errors carry the status that REST would, as gRPC has it."""
 
-    def __init__(self, model: ServedModel) -> None:
-        self._model = model
+    def __init__(self, model: ServedModel, ending: Ending) -> None:
+        self._model, self._ending = model, ending
 
     async def ServerMetadata(self, request: Any, context: Any) -> Any:
         return pb.ServerMetadataResponse(name="pleura", version=kserve.__version__)
@@ -51,12 +52,12 @@ class GrpcEdge(InferenceServicer):  # type: ignore[misc]  # kserve has no types 
         return pb.ServerLiveResponse(live=True)
 
     async def ServerReady(self, request: Any, context: Any) -> Any:
-        return pb.ServerReadyResponse(ready=await self._model.healthy())
+        return pb.ServerReadyResponse(ready=await self._is_ready())
 
     async def ModelReady(self, request: Any, context: Any) -> Any:
         async def answer() -> Any:
             await require_model(self._model, request.name, request.version)
-            return pb.ModelReadyResponse(ready=await self._model.healthy())
+            return pb.ModelReadyResponse(ready=await self._is_ready())
 
         return await self._answered(answer, context)
 
@@ -83,6 +84,9 @@ class GrpcEdge(InferenceServicer):  # type: ignore[misc]  # kserve has no types 
             return (await self._model.describe()).to_json()
 
         return await self._answered(answer, context)
+
+    async def _is_ready(self) -> bool:
+        return not self._ending.has_begun and await self._model.healthy()
 
     async def _infer(self, request: Any, context: Any) -> Any:
         await require_model(self._model, request.model_name, request.model_version)
@@ -138,16 +142,16 @@ def _headers_of(context: Any) -> dict[str, str]:
 
 
 class GrpcServer:
-    """A gRPC server of one model, with the life cycle that ``kserve.ModelServer`` expects of its own."""
+    """A gRPC server of one model."""
 
-    def __init__(self, model: ServedModel, address: str, max_body_bytes: int, grace_period_s: int) -> None:
-        self._model, self._address = model, address
-        self._max_body_bytes, self._grace_period_s = max_body_bytes, grace_period_s
+    def __init__(self, model: ServedModel, address: str, max_body_bytes: int, ending: Ending) -> None:
+        self._model, self._address, self._ending = model, address, ending
+        self._max_body_bytes = max_body_bytes
         self._server: aio.Server | None = None
 
     async def start(self) -> None:
         """Listen until stopped."""
-        servicer = GrpcEdge(self._model)
+        servicer = GrpcEdge(self._model, self._ending)
         self._server = aio.server(
             options=[
                 ("grpc.max_receive_message_length", self._max_body_bytes),
@@ -165,7 +169,7 @@ class GrpcServer:
         await self._server.start()
         await self._server.wait_for_termination()
 
-    async def stop(self, sig: int) -> None:
-        """Stop listening, and let what is in flight end within the grace period."""
+    async def stop(self, grace: float | None) -> None:
+        """Stop listening, and let what is in flight end within so many seconds."""
         if self._server:
-            await self._server.stop(self._grace_period_s)
+            await self._server.stop(grace)

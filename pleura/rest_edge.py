@@ -12,6 +12,7 @@ from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import JSONResponse, Response
 
+from pleura.ending import Ending
 from pleura.errors import InvalidRequest, MethodNotAllowed, NotFound, Overloaded, PleuraError, TooLarge
 from pleura.served import ServedModel, answer, metadata_of, require_model
 from pleura.v2 import read_request, write_response
@@ -105,8 +106,8 @@ def _json_length(headers: Mapping[str, str]) -> int | None:
 class RestEdge:
     """The V2 REST routes of one model."""
 
-    def __init__(self, model: ServedModel, max_body_bytes: int) -> None:
-        self._model, self._max_body_bytes = model, max_body_bytes
+    def __init__(self, model: ServedModel, max_body_bytes: int, ending: Ending) -> None:
+        self._model, self._max_body_bytes, self._ending = model, max_body_bytes, ending
         self._room = Room(_LARGEST_BODIES * max_body_bytes)
 
     def routes(self) -> Sequence[tuple[str, str, Callable[[Request], Awaitable[Response]]]]:
@@ -136,8 +137,8 @@ class RestEdge:
         return JSONResponse({"live": True})
 
     async def ready(self, request: Request) -> Response:
-        """The model answers."""
-        is_ready = await self._model.healthy()
+        """The model answers, and will for some time."""
+        is_ready = await self._is_ready()
         return JSONResponse({"ready": is_ready}, 200 if is_ready else 503)
 
     async def models(self, request: Request) -> Response:
@@ -145,9 +146,9 @@ class RestEdge:
         return JSONResponse({"models": [self._model.name]})
 
     async def model_ready(self, request: Request) -> Response:
-        """The model of that name answers."""
+        """The model of that name answers, and will for some time."""
         await self._check(request)
-        is_ready = await self._model.healthy()
+        is_ready = await self._is_ready()
         return JSONResponse({"name": self._model.name, "ready": is_ready}, 200 if is_ready else 503)
 
     async def metadata(self, request: Request) -> Response:
@@ -184,6 +185,9 @@ class RestEdge:
             media_type="application/octet-stream",
             headers={JSON_LENGTH_HEADER: str(json_length)},
         )
+
+    async def _is_ready(self) -> bool:
+        return not self._ending.has_begun and await self._model.healthy()
 
     async def _check(self, request: Request) -> None:
         path = request.path_params

@@ -2,7 +2,7 @@
 
 kserve 0.21 answers some V2 requests wrongly (no id, versions in the path, binary BYTES, ``{"detail"}``,
 UNKNOWN over gRPC), and serves V1 and load/unload to anybody. Its routes are replaced by ours; its model,
-registry, metrics, signals and life cycle stay.
+registry and metrics stay.
 """
 
 import asyncio
@@ -16,6 +16,7 @@ import structlog
 from kserve.protocol.rest.server import RESTServer, metrics_handler
 from starlette.exceptions import HTTPException
 
+from pleura.ending import Ending, HttpServer
 from pleura.errors import PleuraError
 from pleura.grpc_edge import GrpcServer
 from pleura.rest_edge import RestEdge, to_v2_error
@@ -32,6 +33,7 @@ class Edge:
     http_port: int
     grpc_port: int
     max_body_mb: int
+    drain_s: float = 0.0
     grace_period_s: int = 30
 
     @property
@@ -41,7 +43,7 @@ class Edge:
 
 
 class _RestServer(RESTServer):  # type: ignore[misc]  # kserve has no types for its servers
-    def __init__(self, server: kserve.ModelServer, model: ServedModel, edge: Edge) -> None:
+    def __init__(self, server: kserve.ModelServer, model: ServedModel, edge: Edge, ending: Ending) -> None:
         super().__init__(
             "kserve.model_server:app",
             server.dataplane,
@@ -51,7 +53,8 @@ class _RestServer(RESTServer):  # type: ignore[misc]  # kserve has no types for 
             timeout_keep_alive=server.timeout_keep_alive,
         )
         self.config.host = edge.host
-        self._edge = RestEdge(model, edge.max_body_bytes)
+        self.http = self._server = HttpServer(self.config)
+        self._edge = RestEdge(model, edge.max_body_bytes, ending)
 
     def _register_endpoints(self, app: fastapi.FastAPI) -> None:
         app.add_route("/metrics", metrics_handler, methods=["GET"])
@@ -98,18 +101,19 @@ class PleuraServer(kserve.ModelServer):  # type: ignore[misc]  # kserve has no t
         """
         self._register_and_check_atleast_one_model_is_ready([model])
         edge = self._edge
-        self._rest_server = _RestServer(self, model, edge)
-        self._grpc_server = GrpcServer(
-            model, f"{edge.host}:{edge.grpc_port}", edge.max_body_bytes, edge.grace_period_s
-        )
-        self.register_signal_handler()
-        asyncio.run(self._serve_all(background))
+        ending = Ending(edge.drain_s, edge.grace_period_s)
+        rest = _RestServer(self, model, edge, ending)
+        grpc = GrpcServer(model, f"{edge.host}:{edge.grpc_port}", edge.max_body_bytes, ending)
+        asyncio.run(self._serve_all(rest, grpc, ending, background))
 
-    async def _serve_all(self, background: Sequence[Awaitable[None]]) -> None:
+    async def _serve_all(
+        self, rest: _RestServer, grpc: GrpcServer, ending: Ending, background: Sequence[Awaitable[None]]
+    ) -> None:
         self.setup_event_loop()
+        ending.listen()
         tasks = [asyncio.ensure_future(_or_end(each)) for each in background]
         try:
-            await asyncio.gather(self._rest_server.start(), self._grpc_server.start())
+            await asyncio.gather(rest.start(), grpc.start(), ending.stop(rest.http, grpc))
         finally:
             for task in tasks:
                 task.cancel()

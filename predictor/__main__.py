@@ -90,8 +90,8 @@ def main() -> None:
     health.note_answer()
     model = ChestXrayPredictor(described, batcher, health, settings.timeout_s)
     log.info("model_loaded", version=described.description.version, digest=described.digest)
-    server = PleuraServer(Edge(settings.host, settings.http_port, settings.grpc_port, _MAX_BODY_MB))
-    server.serve(model, [batcher.work(), health.watch(model.probe)])
+    edge = Edge(settings.host, settings.http_port, settings.grpc_port, _MAX_BODY_MB, settings.drain_s)
+    PleuraServer(edge).serve(model, [batcher.work(), health.watch(model.probe)])
 
 
 if __name__ == "__main__":

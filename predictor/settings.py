@@ -40,5 +40,7 @@ class Settings(BaseSettings):
     """Longest time that an idle engine waits for a batch to fill, in milliseconds."""
     timeout_s: float = Field(default=10.0, gt=0.0, le=600.0)
     """Longest time for a request, in seconds."""
+    drain_s: float = Field(default=0.0, ge=0.0, le=600.0)
+    """Seconds for which requests are still taken after SIGTERM, while readiness is withdrawn."""
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "INFO"
     """Least severe level that is logged."""

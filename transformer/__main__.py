@@ -98,7 +98,8 @@ def main() -> None:
 
     journal.start()
     try:
-        edge = Edge(settings.host, settings.http_port, settings.grpc_port, settings.max_file_mb + 1)
+        max_body_mb = settings.max_file_mb + 1
+        edge = Edge(settings.host, settings.http_port, settings.grpc_port, max_body_mb, settings.drain_s)
         PleuraServer(edge).serve(model, [run_parts(decoders, watch, cache, predictor)])
     finally:
         journal.close()

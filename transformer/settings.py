@@ -76,6 +76,8 @@ class Settings(BaseSettings):
     """Memory of one decoder process."""
     max_pixels_m: Count = 100
     """Pixels of one radiograph, at most, in millions."""
+    drain_s: Annotated[float, Field(ge=0, le=600)] = 0.0
+    """Seconds for which requests are still taken after SIGTERM, while readiness is withdrawn."""
     log_level: Annotated[str, Field(pattern="^(DEBUG|INFO|WARNING|ERROR)$")] = "INFO"
     """Least level that is logged."""
 

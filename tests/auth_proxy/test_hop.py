@@ -70,6 +70,22 @@ async def test_a_kept_connection_that_was_closed_costs_nothing() -> None:
         assert [await ask(hop) for _ in range(4)] == [b"ok"] * 4
 
 
+async def test_what_can_be_sent_once_goes_over_a_new_connection() -> None:
+    """A body that is read as it is sent never meets a connection that was closed meanwhile."""
+
+    async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        head = await reader.readuntil(b"\r\n\r\n")
+        if b"chunked" in head:
+            await reader.readuntil(b"0\r\n\r\n")
+        writer.write(OK)
+        await writer.drain()
+        await reader.readuntil(b"\r\n\r\n")
+
+    async with hop_to(answer) as hop:
+        assert await ask(hop) == b"ok"
+        assert [await ask(hop, once(b"a", b"b")) for _ in range(3)] == [b"ok"] * 3
+
+
 @pytest.mark.parametrize("given", [b"", OK.replace(b": 2", b": 5"), b"nonsense\r\n\r\n", OK[:-6]])
 async def test_a_broken_answer_is_said_and_not_asked_for_again(given: bytes) -> None:
     """A new connection that breaks off, before or within an answer, is a failure."""

@@ -1,5 +1,6 @@
-"""A model server that gives back what it gets: ``python echo.py HTTP_PORT GRPC_PORT``."""
+"""A model server that gives back what it gets: ``python echo.py HTTP_PORT GRPC_PORT DRAIN_S``."""
 
+import asyncio
 import sys
 from typing import Any
 
@@ -29,8 +30,10 @@ class Echo(kserve.Model):  # type: ignore[misc]  # kserve has no types
         return Described(ModelDescription.model_construct(version="7"), "0" * 64)
 
     async def predict(self, payload: Any, headers: Any = None, response_headers: Any = None) -> Any:
-        """Echo; b"boom" fails unexpectedly, b"refuse" as our own errors do."""
+        """Echo; b"slow" outlasts a short drain, b"boom" fails unexpectedly, b"refuse" as our errors do."""
         elements = array_of(payload.inputs[0])
+        if b"slow" in elements.ravel().tolist():
+            await asyncio.sleep(3.0)
         if b"boom" in elements.ravel().tolist():
             raise ZeroDivisionError("a secret detail")
         if b"refuse" in elements.ravel().tolist():
@@ -42,5 +45,5 @@ class Echo(kserve.Model):  # type: ignore[misc]  # kserve has no types
 
 
 if __name__ == "__main__":
-    http_port, grpc_port = int(sys.argv.pop(1)), int(sys.argv.pop(1))
-    PleuraServer(Edge("127.0.0.1", http_port, grpc_port, max_body_mb=1)).serve(Echo())
+    http_port, grpc_port, drain_s = (int(sys.argv.pop(1)) for _ in range(3))
+    PleuraServer(Edge("127.0.0.1", http_port, grpc_port, 1, drain_s)).serve(Echo())

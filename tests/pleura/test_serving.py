@@ -6,6 +6,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -18,6 +19,7 @@ import tritonclient.http as triton_http
 from kserve.protocol.grpc import grpc_predict_v2_pb2 as pb
 from kserve.protocol.grpc.grpc_predict_v2_pb2_grpc import GRPCInferenceServiceStub
 
+from pleura.local.processes import free_port
 from tests.triton import Call
 
 NOT_UTF8 = b"\x00\xff\xfeDICM\x80"
@@ -27,13 +29,14 @@ NOT_UTF8 = b"\x00\xff\xfeDICM\x80"
 class Echo:
     http: str
     grpc: str
+    process: subprocess.Popen[bytes]
 
 
-@pytest.fixture(scope="module")
-def echo(free_port: Callable[[], int]) -> Iterator[Echo]:
+def start_echo(drain_s: int = 0) -> Echo:
     ports = [free_port(), free_port()]
     script = Path(__file__).with_name("echo.py")
-    process = subprocess.Popen([sys.executable, str(script), *map(str, ports)], cwd=script.parents[2])
+    command = [sys.executable, str(script), *map(str, ports), str(drain_s)]
+    process = subprocess.Popen(command, cwd=script.parents[2])
     url = f"http://127.0.0.1:{ports[0]}"
     for _ in range(600):
         try:
@@ -42,9 +45,15 @@ def echo(free_port: Callable[[], int]) -> Iterator[Echo]:
         except httpx.TransportError:
             assert process.poll() is None
             time.sleep(0.1)
-    yield Echo(url, f"127.0.0.1:{ports[1]}")
-    process.terminate()
-    assert process.wait(30) == 0
+    return Echo(url, f"127.0.0.1:{ports[1]}", process)
+
+
+@pytest.fixture(scope="module")
+def echo() -> Iterator[Echo]:
+    echo = start_echo()
+    yield echo
+    echo.process.terminate()
+    assert echo.process.wait(30) == 0
 
 
 def _json(*elements: str, **fields: object) -> dict[str, object]:
@@ -178,3 +187,41 @@ def test_grpc_failures_carry_their_status(echo: Echo) -> None:
     assert code(lopsided) is grpc.StatusCode.INVALID_ARGUMENT
     unload = pb.RepositoryModelUnloadRequest(model_name="echo")
     assert _grpc_code(echo, lambda s: s.RepositoryModelUnload(unload)) is grpc.StatusCode.UNIMPLEMENTED
+
+
+def test_a_server_that_ends_says_so_and_goes_on_answering() -> None:
+    """After SIGTERM it is unready, answers all the same, closes its connections; then both sides drain."""
+    echo = start_echo(drain_s=2)
+    x = pb.ModelInferRequest.InferInputTensor(name="x", datatype="BYTES", shape=[1])
+    x.contents.bytes_contents.append(b"slow")
+    with (
+        httpx.Client(base_url=echo.http, timeout=10) as kept,
+        grpc.insecure_channel(echo.grpc) as channel,
+        ThreadPoolExecutor(2) as callers,
+    ):
+        kept.get("/healthz")
+        stub = GRPCInferenceServiceStub(channel)
+        echo.process.terminate()
+        while (ready := kept.get("/readyz")).status_code == 200:
+            time.sleep(0.02)
+        assert (ready.status_code, ready.headers["connection"]) == (503, "close")
+        assert kept.get("/v2/models/echo/ready").status_code == 503
+        assert not stub.ServerReady(pb.ServerReadyRequest()).ready
+        by_rest = callers.submit(kept.post, "/v2/models/echo/infer", json=_json("slow"))
+        by_grpc = callers.submit(stub.ModelInfer, pb.ModelInferRequest(model_name="echo", inputs=[x]))
+        assert (by_rest.result().status_code, by_rest.result().headers["connection"]) == (200, "close")
+        assert by_grpc.result().model_version == "7"
+    assert echo.process.wait(10) == 0
+
+
+def test_a_second_signal_ends_the_drain() -> None:
+    """Who presses Ctrl-C twice does not wait, and what is in flight is answered all the same."""
+    echo = start_echo(drain_s=60)
+    with ThreadPoolExecutor(1) as caller:
+        asked = caller.submit(_infer, echo, _json("slow"))
+        time.sleep(0.3)
+        for _ in range(2):
+            echo.process.terminate()
+            time.sleep(0.2)
+        assert asked.result().status_code == 200
+    assert echo.process.wait(10) == 0
