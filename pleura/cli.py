@@ -31,6 +31,9 @@ def _add_stack(commands: Any, settings: Settings) -> None:
     up.add_argument("--s3-secret-key", default=secret and secret.get_secret_value(), metavar="KEY")
     up.add_argument("--redis", metavar="URL", help="use this Redis server instead of starting one")
     up.add_argument("--postgres", metavar="URL", help="use this PostgreSQL server instead of starting one")
+    up.add_argument(
+        "--restarts", type=int, default=3, help="times a minute that a part is started again (%(default)s)"
+    )
     commands.add_parser("down", help="stop it").set_defaults(run="cli_stack:down")
     commands.add_parser("status", help="say what runs").set_defaults(run="cli_stack:status")
     token = commands.add_parser("token", help="print a token for it")

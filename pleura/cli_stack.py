@@ -54,6 +54,7 @@ def _supervise(arguments: argparse.Namespace, state: StateFolder) -> None:
         store=store,
         redis=arguments.redis,
         postgres=arguments.postgres,
+        restarts=arguments.restarts,
     )
     supervise(options, state, say, lambda: _classify_samples(arguments))
 

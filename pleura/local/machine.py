@@ -15,7 +15,7 @@ from pleura.local.processes import HOST, START_TIMEOUT_S, Server, StartFailed, r
 from pleura.local.samples import example, sample_files
 from pleura.local.servers import Upstream, start_envoy, start_postgres, start_seaweed, start_valkey
 from pleura.local.services import Ports, Service, start_predictor, start_service
-from pleura.local.stack import Part
+from pleura.local.stack import RESTARTS, Part
 from pleura.local.state import ProcessId, Recorded, StateFolder
 from pleura.local.store import store_client, upload
 
@@ -53,6 +53,7 @@ class Options:
     redis: str | None = None
     postgres: str | None = None
     threads: int | None = None
+    restarts: int = RESTARTS
 
 
 class Machine:

@@ -50,6 +50,7 @@ class Stack:
         parts: In an order in which they could be started one by one; they are stopped the other way round.
         report: Takes each line of progress.
         changed: Called when a part was started or has ended, with what runs now.
+        restarts: How often a part is started again within a minute.
     """
 
     def __init__(
@@ -57,8 +58,9 @@ class Stack:
         parts: Sequence[Part],
         report: Callable[[str], None],
         changed: Callable[[Mapping[str, Server]], None] = lambda _: None,
+        restarts: int = RESTARTS,
     ) -> None:
-        self._parts, self._report, self._changed = parts, report, changed
+        self._parts, self._report, self._changed, self._restarts = parts, report, changed, restarts
         self._stopping = threading.Event()
         self._started: queue.Queue[_Started] = queue.Queue()
         self._starting: dict[str, threading.Thread] = {}
@@ -87,7 +89,7 @@ class Stack:
         """Restart what dies, until ``ask_to_stop`` is called.
 
         Raises:
-            PartDied: A part died more than three times within a minute, or could not be restarted.
+            PartDied: A part died too often within a minute, or could not be restarted.
         """
         while not self._stopping.is_set():
             for name, server in list(self.servers.items()):
@@ -158,7 +160,7 @@ class Stack:
         while deaths[0] < now - RESTART_WINDOW_S:
             deaths.popleft()
         how = f"{name} died (exit code {server.process.returncode}; log: {server.log})"
-        if len(deaths) > RESTARTS:
+        if len(deaths) > self._restarts:
             raise PartDied(f"{how} {len(deaths)} times within a minute")
-        self._report(f"{how}; starting it again, {len(deaths)} of {RESTARTS}")
+        self._report(f"{how}; starting it again, {len(deaths)} of {self._restarts}")
         self._start(next(part for part in self._parts if part.name == name))

@@ -36,7 +36,7 @@ def supervise(
     def write(servers: Mapping[str, Server]) -> None:
         state.write(replace(recorded, parts=_parts_of(servers)))
 
-    stack = Stack(machine.parts(), say, write)
+    stack = Stack(machine.parts(), say, write, options.restarts)
     with _stopping_on_signals(stack):
         try:
             write({})
