@@ -69,7 +69,7 @@ async def serve(settings: Settings, listener: socket.socket) -> None:
     guards = Guards(
         Authenticator(keys, trust),
         RateLimit(settings.rate_per_s, settings.burst),
-        InFlight(settings.max_in_flight),
+        InFlight(settings.max_in_flight, settings.patience_s),
         settings.max_body_bytes,
         settings.timeout_s,
     )

@@ -40,6 +40,7 @@ class Call:
     principal: str | None = None
     deadline: Deadline | None = None
     body_end: asyncio.Event = field(default_factory=asyncio.Event)
+    body_ended_s: float | None = None
     bytes_in: int = 0
     model_version: str | None = None
     model_digest: str | None = None
@@ -52,6 +53,11 @@ class Call:
     def body_is_complete(self) -> bool:
         """Whether nothing more of the request is to come."""
         return self.body_end.is_set()
+
+    def end_body(self) -> None:
+        """Note that the request has arrived to its end."""
+        self.body_end.set()
+        self.body_ended_s = time.monotonic()
 
 
 def begin_call(scope: Scope) -> Call:
@@ -85,7 +91,7 @@ def bounded(receive: Receive, call: Call, max_bytes: int) -> Receive:
             raise SlowRequest("the body did not arrive in time") from error
         call.bytes_in += len(message.get("body", b""))
         if not message.get("more_body", False):
-            call.body_end.set()
+            call.end_body()
         if call.bytes_in > max_bytes:
             raise TooLarge(f"the body exceeds {max_bytes} bytes")
         return message

@@ -121,7 +121,8 @@ class GrpcProxy(grpc.GenericRpcHandler):  # type: ignore[misc]  # grpc has no ty
         left_s = context.time_remaining()
         timeout_s = min(self._guards.timeout_s, self._guards.timeout_s if left_s is None else left_s)
         metadata = {"x-request-id": call.request_id, "x-pleura-principal": principal.name}
-        with self._guards.in_flight.slot():
+        with self._guards.in_flight.slot() as slot:
+            slot.since_s = slot.admitted_s
             try:
                 return await ask(
                     request,

@@ -5,11 +5,14 @@ import time
 from collections import OrderedDict
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from typing import Final
 
 from pleura.errors import Overloaded, TooManyRequests
 
 _MAX_PRINCIPALS: Final = 10_000
+_LEAST_IN_FLIGHT: Final = 4
+_RISE: Final = 0.1
 
 
 class RateExceeded(TooManyRequests):
@@ -58,23 +61,64 @@ class RateLimit:
             raise RateExceeded((1 - left) / self._rate_per_s)
 
 
-class InFlight:
-    """A bound on requests that are being answered at one time."""
+@dataclass
+class Slot:
+    """A place among what is in flight.
 
-    def __init__(self, most: int) -> None:
-        self._most, self._now = most, 0
+    ``since_s`` is when the answer could be begun (the request was there to its end); None before that.
+    """
+
+    admitted_s: float
+    since_s: float | None = None
+
+
+class InFlight:
+    """A bound on requests that are being answered at one time; it follows how fast they are answered.
+
+    What is let in must be answered in time, and what is not must be told at once. So the bound falls to
+    what can be answered within ``patience_s`` where answers take longer, and rises again, up to ``most``,
+    where they do not. Failures say nothing: a part that hangs hangs for fewer as well.
+
+    Source:
+        Little, "A proof for the queuing formula L = lambda W", 1961: what is in flight is rate times time.
+    """
+
+    def __init__(
+        self, most: int, patience_s: float = math.inf, clock: Callable[[], float] = time.monotonic
+    ) -> None:
+        self._most, self._patience_s, self._clock = most, patience_s, clock
+        self._least = min(most, _LEAST_IN_FLIGHT)
+        self._bound, self._now, self._fell_s = float(most), 0, -math.inf
+
+    @property
+    def bound(self) -> int:
+        """Requests that may be in flight now."""
+        return int(self._bound)
 
     @contextmanager
-    def slot(self) -> Iterator[None]:
+    def slot(self) -> Iterator[Slot]:
         """Hold a place while the request is answered.
 
         Raises:
             Overloaded: There is none.
         """
-        if self._now >= self._most:
+        if self._now >= self.bound:
             raise Overloaded("too many requests are in flight")
         self._now += 1
+        slot, is_answered = Slot(self._clock()), False
         try:
-            yield
+            yield slot
+            is_answered = True
         finally:
+            if is_answered and slot.since_s is not None:
+                self._follow(slot.admitted_s, self._clock() - slot.since_s)
             self._now -= 1
+
+    def _follow(self, admitted_s: float, seconds: float) -> None:
+        now = self._clock()
+        if seconds > self._patience_s:
+            if admitted_s >= self._fell_s:  # let in before the bound fell, it says nothing about the new one
+                self._bound = max(self._least, self._bound * max(0.5, self._patience_s / seconds))
+                self._fell_s = now
+        elif self._now >= self.bound and now - self._fell_s > self._patience_s:
+            self._bound = min(self._most, self._bound + _RISE)

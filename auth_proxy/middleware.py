@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+from contextlib import suppress
 from typing import Final
 
 import structlog
@@ -9,7 +10,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from auth_proxy.audit import write_audit_line
 from auth_proxy.authentication import Authenticator
-from auth_proxy.call import ClientGone, SlowRequest, begin_call, bounded, call_of
+from auth_proxy.call import Call, ClientGone, SlowRequest, begin_call, bounded, call_of
 from auth_proxy.identity import headers_of, request_id_of, trace_of
 from auth_proxy.limits import InFlight, RateLimit
 from auth_proxy.paths import check_host, route_of
@@ -18,6 +19,8 @@ from pleura.errors import DeadlineExceeded, PleuraError, TooLarge
 
 _MOST_TO_DRAIN_BYTES: Final = 8 * 2**20
 _LONGEST_DRAIN_S: Final = 2.0
+_SMALL_BYTES: Final = 16384
+_ARRIVAL_S: Final = 0.01
 log = structlog.get_logger()
 
 
@@ -72,6 +75,8 @@ class AnswerErrors:
 
 async def _send_error(error: PleuraError, scope: Scope, receive: Receive, send: Send) -> None:
     body, call = json.dumps({"error": str(error)}).encode(), call_of(scope)
+    if not call.body_is_complete and 0 < int(call.headers.get("content-length", 0)) <= _SMALL_BYTES:
+        await _take_arrived(receive, call)
     headers = [(name.encode(), value.encode()) for name, value in error.headers.items()]
     headers += [(b"content-type", b"application/json"), (b"content-length", str(len(body)).encode())]
     if not call.body_is_complete:
@@ -81,6 +86,15 @@ async def _send_error(error: PleuraError, scope: Scope, receive: Receive, send: 
     if not call.body_is_complete:
         await _drain(receive)
     await send({"type": "http.response.body"})
+
+
+async def _take_arrived(receive: Receive, call: Call) -> None:
+    """Take a small body that comes with its head: then the connection can be kept."""
+    with suppress(TimeoutError):
+        async with asyncio.timeout(_ARRIVAL_S):
+            message = await receive()
+            if message["type"] == "http.request" and not message.get("more_body", False):
+                call.end_body()
 
 
 async def _drain(receive: Receive) -> None:
@@ -107,7 +121,7 @@ class AllowOnly:
         """Answer the request."""
         call, raw = call_of(scope), scope["headers"]
         if not any(n == b"transfer-encoding" or (n == b"content-length" and v != b"0") for n, v in raw):
-            call.body_end.set()
+            call.end_body()
         call.headers = headers_of(raw)
         call.request_id = request_id_of(call.headers)
         call.trace = trace_of(call.headers)
@@ -140,12 +154,15 @@ class Limit:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer the request."""
-        principal = call_of(scope).principal
-        if principal is None:
+        call = call_of(scope)
+        if call.principal is None:
             return await self._app(scope, receive, send)
-        self._rate.take(principal)
-        with self._in_flight.slot():
-            return await self._app(scope, receive, send)
+        self._rate.take(call.principal)
+        with self._in_flight.slot() as slot:
+            try:
+                return await self._app(scope, receive, send)
+            finally:
+                slot.since_s = call.body_ended_s
 
 
 class BoundBody:

@@ -32,7 +32,9 @@ class Settings(BaseSettings):
     max_body_mb: int = Field(default=64, ge=1, le=1024)
     """Largest body of a request."""
     max_in_flight: int = Field(default=64, ge=1, le=4096)
-    """Requests forwarded at once; what comes on top is turned away."""
+    """Requests forwarded at once, at most; what comes on top is turned away."""
+    patience_s: float = Field(default=2.0, gt=0, le=600)
+    """Seconds that an answer should take at most; where answers take longer, fewer requests are let in."""
     rate_per_s: float = Field(default=50.0, gt=0)
     """Requests that one principal may send each second, on the long run."""
     burst: int = Field(default=100, ge=1)

@@ -21,6 +21,9 @@ BROKEN: Final = 0
 """The status of a call whose connection was refused or broke."""
 LATE: Final = -1
 """The status of a call that had no answer when the caller gave up."""
+_FORM: Final = "multipart/form-data; boundary=proof"
+_FORM_BEGIN: Final = b'--proof\r\ncontent-disposition: form-data; name="file"; filename="a"\r\n\r\n'
+_FORM_END: Final = b"\r\n--proof--\r\n"
 
 
 @dataclass(frozen=True)
@@ -33,6 +36,7 @@ class Answer:
     seconds: float
     retry_after: str | None = None
     document: Any = None
+    image_id: str = ""
 
     @property
     def is_ok(self) -> bool:
@@ -46,19 +50,36 @@ class Caller:
     def __init__(self, address: str, token: str, gives_up_s: float = 30.0) -> None:
         self._hop, self._token, self._gives_up_s = Hop(address, most_idle=1024), token, gives_up_s
 
+    async def close(self) -> None:
+        """Close the connections."""
+        self._hop.close()
+        await asyncio.sleep(0)  # the event loop has its part in it
+
     async def ask(
         self, image_id: str, request_id: str | None = None, timeout_ms: int | None = None
     ) -> Answer:
         """Ask about one stored radiograph; never raises."""
-        request_id = request_id or str(uuid.uuid4())
-        headers = {
-            "authorization": f"Bearer {self._token}",
-            "content-type": "application/json",
-            "x-request-id": request_id,
-        }
+        headers = {"content-type": "application/json"}
         if timeout_ms is not None:
             headers["x-request-timeout-ms"] = str(timeout_ms)
-        body, began_s = json.dumps({"image_id": image_id}).encode(), time.monotonic()
+        return await self._ask(image_id, request_id, headers, json.dumps({"image_id": image_id}).encode())
+
+    async def send(self, image_id: str, file: bytes, request_id: str | None = None) -> Answer:
+        """Ask about the radiograph that a file holds; never raises.
+
+        Args:
+            image_id: What the answer is to be known by; it is not sent.
+            file: The radiograph.
+            request_id: The request's id; a new one where none is given.
+        """
+        body = _FORM_BEGIN + file + _FORM_END
+        return await self._ask(image_id, request_id, {"content-type": _FORM}, body)
+
+    async def _ask(
+        self, image_id: str, request_id: str | None, headers: dict[str, str], body: bytes
+    ) -> Answer:
+        request_id, began_s = request_id or str(uuid.uuid4()), time.monotonic()
+        headers |= {"authorization": f"Bearer {self._token}", "x-request-id": request_id}
         try:
             async with (
                 asyncio.timeout(self._gives_up_s),
@@ -66,13 +87,12 @@ class Caller:
             ):
                 content = b"".join([chunk async for chunk in response.chunks()])
         except HopFailed:
-            return Answer(request_id, BROKEN, began_s, time.monotonic() - began_s)
+            return Answer(request_id, BROKEN, began_s, time.monotonic() - began_s, image_id=image_id)
         except TimeoutError:
-            return Answer(request_id, LATE, began_s, time.monotonic() - began_s)
+            return Answer(request_id, LATE, began_s, time.monotonic() - began_s, image_id=image_id)
         seconds, retry_after = time.monotonic() - began_s, response.headers.get("retry-after")
-        return Answer(
-            request_id, response.status_code, began_s, seconds, retry_after, json.loads(content or b"null")
-        )
+        document = json.loads(content or b"null")
+        return Answer(request_id, response.status_code, began_s, seconds, retry_after, document, image_id)
 
 
 Ask = Callable[[], Awaitable[Answer]]
@@ -88,6 +108,17 @@ async def at_rate(ask: Ask, per_s: float, seconds: float) -> list[Answer]:
             break
         await asyncio.sleep(max(0.0, due_s - time.monotonic()))
         calls.append(asyncio.ensure_future(ask()))
+    return list(await asyncio.gather(*calls))
+
+
+async def until(stop: asyncio.Event, ask: Ask, per_s: float) -> list[Answer]:
+    """Call at a steady rate until told to stop, and wait for the last answer."""
+    calls: list[asyncio.Future[Answer]] = []
+    began_s = time.monotonic()
+    while not stop.is_set():
+        calls.append(asyncio.ensure_future(ask()))
+        due_s = began_s + len(calls) / per_s
+        await asyncio.sleep(max(0.0, due_s - time.monotonic()))
     return list(await asyncio.gather(*calls))
 
 

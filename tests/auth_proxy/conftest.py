@@ -43,6 +43,7 @@ def upstream(shared_upstream: Upstream) -> Iterator[Upstream]:
     shared_upstream.grpc_calls.clear()
     yield shared_upstream
     shared_upstream.error, shared_upstream.delay_s = None, 0.0
+    shared_upstream.one_at_a_time = False
     shared_upstream.digest, shared_upstream.ready = DIGEST, True
 
 

@@ -1,6 +1,7 @@
 """The processes and servers around the proxy under test."""
 
 import asyncio
+import contextlib
 import json
 import os
 import socket
@@ -40,6 +41,8 @@ class Upstream:
     grpc_calls: list[tuple[str, dict[str, Any], bytes]] = field(default_factory=list)
     error: tuple[int, dict[str, Any], dict[str, str]] | None = None
     delay_s: float = 0.0
+    one_at_a_time: bool = False
+    turn: asyncio.Lock = field(default_factory=asyncio.Lock)
     digest: str = DIGEST
     ready: bool = True
 
@@ -51,7 +54,8 @@ class Upstream:
     async def infer(self, request: Request) -> Response:
         body = await request.body()
         self.requests.append((request, body))
-        await asyncio.sleep(self.delay_s)
+        async with self.turn if self.one_at_a_time else contextlib.nullcontext():
+            await asyncio.sleep(self.delay_s)
         if self.error:
             status, document, headers = self.error
             return JSONResponse(document, status, headers)

@@ -1,5 +1,7 @@
 """How much is let through."""
 
+from contextlib import ExitStack, suppress
+
 import pytest
 
 from auth_proxy.limits import InFlight, RateExceeded, RateLimit
@@ -61,3 +63,71 @@ def test_what_is_in_flight_is_bounded() -> None:
         pass
     with bound.slot():
         pass
+
+
+def _answer(bound: InFlight, clock: Clock, requests: int, seconds: float) -> None:
+    """Let requests in together, and answer them all after so long."""
+    with ExitStack() as places:
+        for _ in range(requests):
+            slot = places.enter_context(bound.slot())
+            slot.since_s = clock()
+        clock.now += seconds
+
+
+def test_the_bound_follows_how_fast_answers_come() -> None:
+    """It falls to what is answered in time, not below what is needed to see that, and rises again."""
+    clock = Clock()
+    bound = InFlight(64, 2.0, clock)
+    for falls_to in (32, 16, 8, 4, 4):
+        _answer(bound, clock, bound.bound, 10.0)
+        assert bound.bound == falls_to
+        with pytest.raises(Overloaded):
+            _answer(bound, clock, falls_to + 1, 0.0)
+    for _ in range(1000):
+        _answer(bound, clock, bound.bound, 0.5)
+    assert bound.bound == 64
+
+
+def test_a_caller_who_sends_slowly_does_not_lower_the_bound() -> None:
+    """Time counts from the end of the request; one that never arrives counts for nothing."""
+    clock = Clock()
+    bound = InFlight(64, 2.0, clock)
+    with bound.slot():
+        clock.now += 100.0
+    with bound.slot() as slot:
+        clock.now += 100.0
+        slot.since_s = clock()
+    assert bound.bound == 64
+
+
+def test_what_was_let_in_before_the_bound_fell_does_not_lower_it_again() -> None:
+    """64 late answers of one moment are one reason to let fewer in, and not 64."""
+    clock = Clock()
+    bound = InFlight(64, 2.0, clock)
+    _answer(bound, clock, 64, 2.5)
+    assert bound.bound == int(64 * 2 / 2.5)
+
+
+def test_failures_say_nothing() -> None:
+    """A part that refuses at once is no sign that more can be answered, one that hangs none for less."""
+    clock = Clock()
+    bound = InFlight(64, 2.0, clock)
+    _answer(bound, clock, 64, 10.0)
+    clock.now += 10.0
+    for seconds in (0.0, 100.0):
+        for _ in range(1000):
+            _fail(bound, clock, seconds)
+        assert bound.bound == 32
+
+
+def _fail(bound: InFlight, clock: Clock, seconds: float) -> None:
+    with ExitStack() as places:
+        for _ in range(bound.bound):
+            places.enter_context(suppress(Overloaded))
+            places.enter_context(bound.slot()).since_s = clock()
+            places.callback(_refuse)
+        clock.now += seconds
+
+
+def _refuse() -> None:
+    raise Overloaded("too many")
