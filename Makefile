@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 BUNDLE := build/bundle
 
-.PHONY: run test lint bench bundle setup lock clean
+.PHONY: run test lint bench bundle setup lock clean proof-kills proof-overload proof-restarts proof-soak
 
 run: setup bundle
 	$(BIN)/pleura up --bundle $(BUNDLE) --classify-samples
@@ -20,6 +20,18 @@ lint: setup
 bench: setup bundle
 	$(BIN)/python -m benchmarks.whole_way $(BUNDLE)
 	$(BIN)/python -m benchmarks.engine $(BUNDLE)
+
+proof-kills: setup bundle
+	$(BIN)/python -m proof.kills $(BUNDLE) $(KILLS)
+
+proof-overload: setup bundle
+	$(BIN)/python -m proof.overload $(BUNDLE) $(OVERLOAD_S)
+
+proof-restarts: setup bundle
+	$(BIN)/python -m proof.restarts $(BUNDLE) $(RESTARTS)
+
+proof-soak: setup bundle
+	$(BIN)/python -m proof.soak $(BUNDLE) $(REQUESTS)
 
 setup: $(VENV)/.installed
 

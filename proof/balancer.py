@@ -1,0 +1,56 @@
+"""What kube-proxy does: each new connection goes to the server of now, and stays with it to its end."""
+
+import asyncio
+from contextlib import suppress
+from typing import Final
+
+from pleura.local.processes import HOST
+
+_CHUNK_BYTES: Final = 65536
+
+
+class Balancer:
+    """One address before servers that come and go; ``port`` is that of the server of now."""
+
+    def __init__(self, port: int) -> None:
+        self.port = port
+        self._server: asyncio.Server | None = None
+        self._connections: set[asyncio.Task[None]] = set()
+
+    async def start(self) -> int:
+        """Listen, and give the port."""
+        self._server = await asyncio.start_server(self._serve, HOST, 0)
+        port: int = self._server.sockets[0].getsockname()[1]
+        return port
+
+    async def close(self) -> None:
+        """Take no more connections, and end those there are."""
+        if self._server:
+            self._server.close()
+        for connection in self._connections:
+            connection.cancel()
+        await asyncio.gather(*self._connections, return_exceptions=True)
+
+    async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        connection = asyncio.ensure_future(self._join(reader, writer))
+        self._connections.add(connection)
+        connection.add_done_callback(self._connections.discard)
+        await asyncio.wait({connection})
+
+    async def _join(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        try:
+            to_reader, to_writer = await asyncio.open_connection(HOST, self.port)
+        except OSError:
+            writer.close()
+            return
+        await asyncio.gather(_pipe(reader, to_writer), _pipe(to_reader, writer))
+
+
+async def _pipe(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    try:
+        with suppress(OSError):
+            while chunk := await reader.read(_CHUNK_BYTES):
+                writer.write(chunk)
+                await writer.drain()
+    finally:
+        writer.close()

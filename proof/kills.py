@@ -1,0 +1,315 @@
+"""kill -9 of whatever runs, chosen at random, under load: ``python -m proof.kills BUNDLE [KILLS] [SEED]``.
+
+The next process is killed as soon as the stack has recovered from the last: the dead part runs again, and a
+radiograph that no cache knows is answered. Callers who get no answer ask again under the same request id, as
+clients do; whoever was answered must have exactly one row in the journal, which says the same.
+"""
+
+import argparse
+import asyncio
+import os
+import random
+import signal
+import sys
+import time
+from collections import Counter, defaultdict
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from contextlib import closing, suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Final
+
+import psycopg2
+
+from pleura.local.state import ProcessId
+from proof.load import BROKEN, Answer, Caller, quantile_ms, until
+from proof.processes import Sample, Watcher, processes_of, samples
+from proof.questions import Questions, probabilities
+from proof.report import Row, conclude
+from proof.stack import running
+from tests.stacks import RunningStack, descendants, survivors
+
+_FRESH: Final = 1000
+_FRESH_PER_S, _KNOWN_PER_S = 2.0, 10.0
+_POLL_S: Final = 0.05
+_DEADLINE_S: Final = 15.0
+_LATE_S: Final = 0.5
+_LONGEST_RECOVERY_S: Final = 60.0
+_REPLAY_S: Final = 60.0
+_ALLOWED: Final = frozenset({200, 502, 503, BROKEN})
+_FIRST_PAUSE_S, _LONGEST_PAUSE_S = 0.5, 8.0
+_PATIENCE_S: Final = 120.0
+_LIVED_S: Final = 30.0
+_QUIET_S: Final = 4.0
+_MOST_DESCRIPTORS_MORE, _MOST_MB_MORE = 60, 40.0
+
+
+@dataclass(frozen=True)
+class Kill:
+    """One process that was killed, and how long it took until all was well again."""
+
+    part: str
+    seconds: float
+
+
+@dataclass
+class Insistent:
+    """Callers who ask until they are answered, ever less often, each under one request id."""
+
+    caller: Caller
+    answers: list[Answer] = field(default_factory=list)
+    given_up: int = 0
+
+    async def once(self, image_id: str, request_id: str | None = None) -> Answer:
+        """Ask once."""
+        answer = await self.caller.ask(image_id, request_id)
+        self.answers.append(answer)
+        return answer
+
+    async def ask(self, image_id: str) -> Answer:
+        """Ask until there is an answer."""
+        answer = await self.once(image_id)
+        end_s, pause_s = time.monotonic() + _PATIENCE_S, _FIRST_PAUSE_S
+        while not answer.is_ok and time.monotonic() < end_s:
+            await asyncio.sleep(random.uniform(pause_s / 2, pause_s))
+            pause_s = min(2 * pause_s, _LONGEST_PAUSE_S)
+            answer = await self.once(image_id, answer.request_id)
+        self.given_up += not answer.is_ok
+        return answer
+
+
+Choose = Callable[[Sequence[str]], str]
+
+
+class Killer:
+    """Kills one process after the other, and waits for the stack each time."""
+
+    def __init__(self, stack: RunningStack, ask: Callable[[], Awaitable[Answer]], choose: Choose) -> None:
+        self._stack, self._ask, self._choose = stack, ask, choose
+        self.ever: set[ProcessId] = set()
+
+    async def kill_one(self) -> Kill:
+        """Kill a process of a part, and wait until it runs again and questions are answered.
+
+        Raises:
+            TimeoutError: It does not come back.
+        """
+        processes = await asyncio.to_thread(processes_of, self._stack)
+        self.ever |= set(processes)
+        kinds: dict[str, list[ProcessId]] = defaultdict(list)
+        for process, part in processes.items():
+            if part != "up":
+                kinds[part].append(process)
+        part = self._choose(sorted(kinds))
+        process = random.choice(kinds[part])
+        began_s = time.monotonic()
+        os.kill(process.pid, signal.SIGKILL)
+        async with asyncio.timeout(_LONGEST_RECOVERY_S):
+            await self._recovered(part, process)
+        return Kill(part, time.monotonic() - began_s)
+
+    async def _recovered(self, part: str, killed: ProcessId) -> None:
+        while True:
+            if self._runs(part.partition("/")[0], killed) and (await self._ask()).is_ok:
+                return
+            await asyncio.sleep(_POLL_S)
+
+    def _runs(self, part: str, killed: ProcessId) -> bool:
+        recorded = self._stack.state.read()
+        now = recorded and recorded.parts.get(part)
+        return bool(now and now.process != killed and now.process.is_alive)
+
+
+@dataclass(frozen=True)
+class Journaled:
+    """What the journal holds once all is well again."""
+
+    rows: Mapping[str, Sequence[tuple[str, Sequence[float]]]]
+    disputed: int
+
+    def lost(self, answers: Sequence[Answer]) -> int:
+        """Answers that have no row."""
+        return sum(answer.is_ok and answer.request_id not in self.rows for answer in answers)
+
+    @property
+    def duplicates(self) -> int:
+        """Rows too many."""
+        return sum(len(rows) - 1 for rows in self.rows.values()) + self.disputed
+
+    def differing(self, answers: Sequence[Answer]) -> int:
+        """Answers whose row says something else."""
+        return sum(
+            image_id != answer.image_id or max(abs(probabilities(answer.document) - values)) > 1e-6
+            for answer in answers
+            if answer.is_ok
+            for image_id, values in self.rows.get(answer.request_id, ())
+        )
+
+
+def read_journal(stack: RunningStack, request_ids: Sequence[str]) -> Journaled:
+    """Read the rows of some requests."""
+    password = (stack.state.path / "postgres" / "password").read_text()
+    address = stack.recorded.parts["postgres"].url
+    connection = psycopg2.connect(f"postgresql://pleura:{password}@{address}")
+    rows: dict[str, list[tuple[str, Sequence[float]]]] = defaultdict(list)
+    with closing(connection), connection.cursor() as cursor:
+        statement = "SELECT request_id, image_id, probabilities FROM answers WHERE request_id = ANY(%s)"
+        cursor.execute(statement, (list(request_ids),))
+        for request_id, image_id, values in cursor.fetchall():
+            rows[str(request_id)].append((image_id, values))
+        statement = "SELECT count(*) FROM disputed_answers WHERE request_id = ANY(%s)"
+        cursor.execute(statement, (list(request_ids),))
+        (disputed,) = cursor.fetchone() or (0,)
+    return Journaled(rows, disputed)
+
+
+async def whole_journal(stack: RunningStack, answers: Sequence[Answer]) -> Journaled:
+    """Read the journal once it has all answers, or does not get them."""
+    end_s, request_ids = time.monotonic() + _REPLAY_S, [answer.request_id for answer in answers]
+    while True:
+        journaled = await asyncio.to_thread(read_journal, stack, request_ids)
+        if not journaled.lost(answers) or time.monotonic() > end_s:
+            return journaled
+        await asyncio.sleep(1.0)
+
+
+@dataclass(frozen=True)
+class Campaign:
+    """All that was seen."""
+
+    asked_for: int
+    kills: Sequence[Kill]
+    insistent: Insistent
+    wrong: int
+    journaled: Journaled
+    orphans: int
+    ever: frozenset[ProcessId]
+    seen: Sequence[Sample]
+
+
+async def campaign(stack: RunningStack, kills: int, choose: Choose, fresh: int = _FRESH) -> Campaign:
+    """Kill so many processes while callers ask, and look into the journal at the end."""
+    questions = await asyncio.to_thread(Questions, stack.recorded.store)
+    await asyncio.to_thread(questions.store, fresh)
+    insistent = Insistent(Caller(stack.recorded.address, stack.token(), gives_up_s=_DEADLINE_S + _LATE_S))
+    await questions.learn(insistent.once)
+    killer = Killer(stack, lambda: insistent.once(questions.fresh()), choose)
+    watcher, stop = Watcher(stack), asyncio.Event()
+    running_on = asyncio.gather(
+        until(stop, lambda: insistent.ask(questions.fresh()), _FRESH_PER_S),
+        until(stop, lambda: insistent.ask(questions.known()), _KNOWN_PER_S),
+        watcher.run(stop),
+    )
+    done = []
+    with suppress(TimeoutError):  # it did not come back: the table says after how many
+        for _ in range(kills):
+            done.append(await killer.kill_one())
+    stop.set()
+    await running_on
+    await insistent.caller.close()
+    journaled = await whole_journal(stack, insistent.answers)
+    await asyncio.sleep(_QUIET_S)
+    watcher.seen += await asyncio.to_thread(lambda: list(samples(stack)))
+    ever = frozenset(killer.ever | {sample.process for sample in watcher.seen})
+    family = set(descendants(stack.process.pid))
+    orphans = sum(process.is_alive and process not in family for process in ever)
+    wrong = len(questions.wrong(insistent.answers))
+    return Campaign(kills, done, insistent, wrong, journaled, orphans, ever | family, watcher.seen)
+
+
+def rows(seen: Campaign, left: int) -> list[Row]:
+    """What is claimed, and what was measured."""
+    answers, journaled = seen.insistent.answers, seen.journaled
+    counts = Counter(answer.status for answer in answers)
+    answered, others = counts[200], sum(n for status, n in counts.items() if status not in _ALLOWED)
+    fresh = sum(answer.is_ok and not answer.document["cached"] for answer in answers)
+    longest_s = max(answer.seconds for answer in answers)
+    lost, differing = journaled.lost(answers), journaled.differing(answers)
+    return [
+        Row("kills after which all came back", f"{seen.asked_for}", *_full(len(seen.kills), seen.asked_for)),
+        Row("answered requests without a row in the journal", "0", f"{lost} of {answered}", not lost),
+        Row("rows too many", "0", f"{journaled.duplicates}", not journaled.duplicates),
+        Row("rows that say something else than the answer", "0", f"{differing}", not differing),
+        Row("answers about another radiograph", "0", f"{seen.wrong} ({fresh} not cached)", not seen.wrong),
+        Row(
+            "calls that ended otherwise than 200, 502, 503, broken",
+            "0",
+            f"{others} of {dict(counts)}",
+            not others,
+        ),
+        Row(
+            "callers who were never answered", "0", f"{seen.insistent.given_up}", not seen.insistent.given_up
+        ),
+        Row(
+            "longest call",
+            f"<= {_DEADLINE_S + _LATE_S:.1f} s",
+            f"{longest_s:.2f} s (p50 of answers {quantile_ms(answers, 0.5):.0f} ms)",
+            longest_s <= _DEADLINE_S + _LATE_S,
+        ),
+        Row("processes without a parent at the end", "0", f"{seen.orphans}", not seen.orphans),
+        Row("processes left after the end", "0", f"{left}", not left),
+        *_recoveries(seen.kills),
+        *_growth(seen.seen),
+    ]
+
+
+def _full(number: int, of: int) -> tuple[str, bool]:
+    return f"{number}", number == of
+
+
+def _recoveries(kills: Sequence[Kill]) -> list[Row]:
+    by_part: dict[str, list[float]] = defaultdict(list)
+    for kill in kills:
+        by_part[kill.part].append(kill.seconds)
+    return [
+        Row(
+            f"recovery after {part} ({len(times)} kills): p50, longest",
+            f"<= {_LONGEST_RECOVERY_S:.0f} s",
+            f"{sorted(times)[len(times) // 2]:.1f}, {max(times):.1f} s",
+            max(times) <= _LONGEST_RECOVERY_S,
+        )
+        for part, times in sorted(by_part.items())
+    ]
+
+
+def _growth(seen: Sequence[Sample]) -> list[Row]:
+    """How much those that lived for a while grew after their first half minute."""
+    lives: dict[tuple[str, ProcessId], list[Sample]] = defaultdict(list)
+    for sample in seen:
+        lives[sample.part, sample.process].append(sample)
+    last_s = max(sample.at_s for sample in seen)
+    descriptors: dict[str, int] = defaultdict(int)
+    megabytes: dict[str, float] = defaultdict(float)
+    for (part, _), life in lives.items():
+        late = [sample for sample in life if sample.at_s - life[0].at_s >= _LIVED_S]
+        if late:
+            megabytes[part] = max(megabytes[part], late[-1].rss_mb - late[0].rss_mb)
+        if last_s - life[-1].at_s < 1.0:  # it lives still, and nobody asks any more
+            descriptors[part] = max(descriptors[part], life[-1].descriptors - life[0].descriptors)
+    return [
+        Row(
+            f"most that a {part} grew, descriptors (when quiet) and memory",
+            f"<= {_MOST_DESCRIPTORS_MORE}, {_MOST_MB_MORE:.0f} MB",
+            f"{descriptors[part]}, {megabytes[part]:.1f} MB",
+            descriptors[part] <= _MOST_DESCRIPTORS_MORE and megabytes[part] <= _MOST_MB_MORE,
+        )
+        for part in sorted({part for part, _ in lives})
+    ]
+
+
+def main() -> int:
+    """Run the campaign."""
+    parser = argparse.ArgumentParser(prog="proof.kills")
+    parser.add_argument("bundle", type=Path)
+    parser.add_argument("kills", type=int, nargs="?", default=200)
+    parser.add_argument("seed", type=int, nargs="?", default=1)
+    arguments = parser.parse_args()
+    with running(arguments.bundle, "--restarts", "1000") as stack:
+        choose = random.Random(arguments.seed).choice
+        seen = asyncio.run(campaign(stack, arguments.kills, choose))
+    left = len(survivors(list(seen.ever)))
+    return conclude(f"{arguments.kills} kills under load, seed {arguments.seed}", rows(seen, left))
+
+
+if __name__ == "__main__":
+    sys.exit(main())

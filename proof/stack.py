@@ -1,0 +1,20 @@
+"""A whole stack for one campaign."""
+
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from tests.stacks import RunningStack, start_stack
+
+
+@contextmanager
+def running(bundle: Path, *more: str) -> Iterator[RunningStack]:
+    """A stack of its own, until the end."""
+    with tempfile.TemporaryDirectory(prefix="pleura-proof-") as folder:
+        stack = start_stack(Path(folder), bundle.resolve(), *more)
+        try:
+            yield stack
+        finally:
+            stack.process.terminate()
+            stack.process.wait(60)

@@ -1,0 +1,43 @@
+"""kill -9 and rolling restarts under load; ``proof.kills`` and ``proof.restarts`` are the long form."""
+
+import dataclasses
+from collections.abc import Sequence
+from itertools import count
+from pathlib import Path
+
+from pleura.local.servers import Server
+from proof import kills, restarts
+from proof.report import Row
+from tests.stacks import RunningStack
+
+_PARTS = 10
+
+
+def _failing(rows: Sequence[Row]) -> list[Row]:
+    return [row for row in rows if not row.holds]
+
+
+async def test_kill_nine_of_every_part_loses_nothing(stack: RunningStack) -> None:
+    """Each part dies once under load: no row is lost or doubled, no answer wrong, and all comes back."""
+    number = count()
+
+    def next_part(parts: Sequence[str]) -> str:
+        assert len(parts) == _PARTS
+        return parts[next(number)]
+
+    seen = await kills.campaign(stack, _PARTS, next_part, fresh=200)
+    assert _failing(kills.rows(seen, left=0)) == []
+    assert {kill.part for kill in seen.kills} >= {"postgres", "transformer", "transformer/child", "envoy"}
+    told = seen.insistent.answers
+    assert any(not answer.is_ok for answer in told)
+    silent = [dataclasses.replace(answer, request_id="never-asked") for answer in told[:3]]
+    assert seen.journaled.lost(silent) == sum(answer.is_ok for answer in silent) > 0
+
+
+async def test_rolling_restarts_fail_no_request(
+    postgres: Server, valkey: Server, seaweed: Server, bundle: Path, tmp_path: Path
+) -> None:
+    """Predictor and transformer are replaced under load: every request is answered, all end with 0."""
+    servers = restarts.Servers(postgres, valkey, seaweed, ("test-access", "test-secret-key"))
+    rows = await restarts.campaign(restarts.Ground.on(tmp_path, bundle, servers), 2, fresh=100)
+    assert _failing(rows) == []
