@@ -136,6 +136,8 @@ def _most(part: str, soaked: Soaked) -> Row:
 
 def _flat(part: str, soaked: Soaked) -> Row:
     first, last = _of(part, soaked.quarters[0]), _of(part, soaked.quarters[-1])
+    lasting = {sample.process for sample in first} & {sample.process for sample in last}
+    first, last = ([sample for sample in samples if sample.process in lasting] for samples in (first, last))
     mb = [mean([sample.rss_mb for sample in samples]) for samples in (first, last)]
     descriptors = [mean([sample.descriptors for sample in samples]) for samples in (first, last)]
     threads = [mean([sample.threads for sample in samples]) for samples in (first, last)]
