@@ -13,18 +13,17 @@ import signal
 import sys
 import time
 from collections import Counter, defaultdict
-from collections.abc import Awaitable, Callable, Mapping, Sequence
-from contextlib import closing, suppress
-from dataclasses import dataclass, field
+from collections.abc import Awaitable, Callable, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-import psycopg2
-
 from pleura.local.state import ProcessId
-from proof.load import BROKEN, Answer, Caller, quantile_ms, until
+from proof.journaled import Journaled, whole_journal
+from proof.load import BROKEN, Answer, Caller, Insistent, quantile_ms, until
 from proof.processes import Sample, Watcher, processes_of, samples
-from proof.questions import Questions, probabilities
+from proof.questions import Questions
 from proof.report import Row, conclude
 from proof.stack import running
 from tests.stacks import RunningStack, descendants, survivors
@@ -35,10 +34,7 @@ _POLL_S: Final = 0.05
 _DEADLINE_S: Final = 15.0
 _LATE_S: Final = 0.5
 _LONGEST_RECOVERY_S: Final = 60.0
-_REPLAY_S: Final = 60.0
 _ALLOWED: Final = frozenset({200, 502, 503, BROKEN})
-_FIRST_PAUSE_S, _LONGEST_PAUSE_S = 0.5, 8.0
-_PATIENCE_S: Final = 120.0
 _LIVED_S: Final = 30.0
 _QUIET_S: Final = 4.0
 _MOST_DESCRIPTORS_MORE, _MOST_MB_MORE = 60, 40.0
@@ -50,32 +46,6 @@ class Kill:
 
     part: str
     seconds: float
-
-
-@dataclass
-class Insistent:
-    """Callers who ask until they are answered, ever less often, each under one request id."""
-
-    caller: Caller
-    answers: list[Answer] = field(default_factory=list)
-    given_up: int = 0
-
-    async def once(self, image_id: str, request_id: str | None = None) -> Answer:
-        """Ask once."""
-        answer = await self.caller.ask(image_id, request_id)
-        self.answers.append(answer)
-        return answer
-
-    async def ask(self, image_id: str) -> Answer:
-        """Ask until there is an answer."""
-        answer = await self.once(image_id)
-        end_s, pause_s = time.monotonic() + _PATIENCE_S, _FIRST_PAUSE_S
-        while not answer.is_ok and time.monotonic() < end_s:
-            await asyncio.sleep(random.uniform(pause_s / 2, pause_s))
-            pause_s = min(2 * pause_s, _LONGEST_PAUSE_S)
-            answer = await self.once(image_id, answer.request_id)
-        self.given_up += not answer.is_ok
-        return answer
 
 
 Choose = Callable[[Sequence[str]], str]
@@ -98,12 +68,13 @@ class Killer:
         self.ever |= set(processes)
         kinds: dict[str, list[ProcessId]] = defaultdict(list)
         for process, part in processes.items():
-            if part != "up":
+            if part != "up" and process.is_alive:  # PostgreSQL has workers that end by themselves
                 kinds[part].append(process)
         part = self._choose(sorted(kinds))
         process = random.choice(kinds[part])
         began_s = time.monotonic()
-        os.kill(process.pid, signal.SIGKILL)
+        with suppress(ProcessLookupError):
+            os.kill(process.pid, signal.SIGKILL)
         async with asyncio.timeout(_LONGEST_RECOVERY_S):
             await self._recovered(part, process)
         return Kill(part, time.monotonic() - began_s)
@@ -118,59 +89,6 @@ class Killer:
         recorded = self._stack.state.read()
         now = recorded and recorded.parts.get(part)
         return bool(now and now.process != killed and now.process.is_alive)
-
-
-@dataclass(frozen=True)
-class Journaled:
-    """What the journal holds once all is well again."""
-
-    rows: Mapping[str, Sequence[tuple[str, Sequence[float]]]]
-    disputed: int
-
-    def lost(self, answers: Sequence[Answer]) -> int:
-        """Answers that have no row."""
-        return sum(answer.is_ok and answer.request_id not in self.rows for answer in answers)
-
-    @property
-    def duplicates(self) -> int:
-        """Rows too many."""
-        return sum(len(rows) - 1 for rows in self.rows.values()) + self.disputed
-
-    def differing(self, answers: Sequence[Answer]) -> int:
-        """Answers whose row says something else."""
-        return sum(
-            image_id != answer.image_id or max(abs(probabilities(answer.document) - values)) > 1e-6
-            for answer in answers
-            if answer.is_ok
-            for image_id, values in self.rows.get(answer.request_id, ())
-        )
-
-
-def read_journal(stack: RunningStack, request_ids: Sequence[str]) -> Journaled:
-    """Read the rows of some requests."""
-    password = (stack.state.path / "postgres" / "password").read_text()
-    address = stack.recorded.parts["postgres"].url
-    connection = psycopg2.connect(f"postgresql://pleura:{password}@{address}")
-    rows: dict[str, list[tuple[str, Sequence[float]]]] = defaultdict(list)
-    with closing(connection), connection.cursor() as cursor:
-        statement = "SELECT request_id, image_id, probabilities FROM answers WHERE request_id = ANY(%s)"
-        cursor.execute(statement, (list(request_ids),))
-        for request_id, image_id, values in cursor.fetchall():
-            rows[str(request_id)].append((image_id, values))
-        statement = "SELECT count(*) FROM disputed_answers WHERE request_id = ANY(%s)"
-        cursor.execute(statement, (list(request_ids),))
-        (disputed,) = cursor.fetchone() or (0,)
-    return Journaled(rows, disputed)
-
-
-async def whole_journal(stack: RunningStack, answers: Sequence[Answer]) -> Journaled:
-    """Read the journal once it has all answers, or does not get them."""
-    end_s, request_ids = time.monotonic() + _REPLAY_S, [answer.request_id for answer in answers]
-    while True:
-        journaled = await asyncio.to_thread(read_journal, stack, request_ids)
-        if not journaled.lost(answers) or time.monotonic() > end_s:
-            return journaled
-        await asyncio.sleep(1.0)
 
 
 @dataclass(frozen=True)

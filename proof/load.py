@@ -3,10 +3,11 @@
 import asyncio
 import io
 import json
+import random
 import time
 import uuid
 from collections.abc import Awaitable, Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import count
 from typing import Any, Final
 
@@ -21,6 +22,8 @@ BROKEN: Final = 0
 """The status of a call whose connection was refused or broke."""
 LATE: Final = -1
 """The status of a call that had no answer when the caller gave up."""
+_FIRST_PAUSE_S, _LONGEST_PAUSE_S = 0.5, 8.0
+_PATIENCE_S: Final = 120.0
 _FORM: Final = "multipart/form-data; boundary=proof"
 _FORM_BEGIN: Final = b'--proof\r\ncontent-disposition: form-data; name="file"; filename="a"\r\n\r\n'
 _FORM_END: Final = b"\r\n--proof--\r\n"
@@ -93,6 +96,32 @@ class Caller:
         seconds, retry_after = time.monotonic() - began_s, response.headers.get("retry-after")
         document = json.loads(content or b"null")
         return Answer(request_id, response.status_code, began_s, seconds, retry_after, document, image_id)
+
+
+@dataclass
+class Insistent:
+    """Callers who ask until they are answered, ever less often, each under one request id."""
+
+    caller: Caller
+    answers: list[Answer] = field(default_factory=list)
+    given_up: int = 0
+
+    async def once(self, image_id: str, request_id: str | None = None) -> Answer:
+        """Ask once."""
+        answer = await self.caller.ask(image_id, request_id)
+        self.answers.append(answer)
+        return answer
+
+    async def ask(self, image_id: str) -> Answer:
+        """Ask until there is an answer."""
+        answer = await self.once(image_id)
+        end_s, pause_s = time.monotonic() + _PATIENCE_S, _FIRST_PAUSE_S
+        while not answer.is_ok and time.monotonic() < end_s:
+            await asyncio.sleep(random.uniform(pause_s / 2, pause_s))
+            pause_s = min(2 * pause_s, _LONGEST_PAUSE_S)
+            answer = await self.once(image_id, answer.request_id)
+        self.given_up += not answer.is_ok
+        return answer
 
 
 Ask = Callable[[], Awaitable[Answer]]

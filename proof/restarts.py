@@ -19,19 +19,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from pleura.local.access import AUDIENCE, BUCKET, make_token
-from pleura.local.processes import HOST, Server, free_port
-from pleura.local.servers import (
-    Upstream,
-    start_envoy,
-    start_postgres,
-    start_seaweed,
-    start_valkey,
-    write_upstreams,
-)
+from pleura.local.processes import free_port
+from pleura.local.servers import Upstream, start_envoy, write_upstreams
 from pleura.local.services import Ports, Service, start_service
-from pleura.local.store import store_client
 from proof.balancer import Balancer
+from proof.ground import Ground, Servers, start_front
 from proof.grpc_caller import GrpcCaller
 from proof.load import Answer, Caller, quantile_ms, until
 from proof.questions import Questions
@@ -44,63 +36,6 @@ _LONGEST_END_S: Final = 15.0
 _REST_S: Final = 0.5
 _FRESH: Final = 500
 _FRESH_PER_S, _FILES_PER_S, _KNOWN_PER_S, _GRPC_PER_S = 2.0, 2.0, 10.0, 5.0
-_KEYS: Final = ("proof-access", "proof-secret-key")
-
-
-@dataclass(frozen=True)
-class Ground:
-    """What the restarted services stand on."""
-
-    folder: Path
-    bundle: Path
-    store: Mapping[str, str]
-    transformer: Mapping[str, str]
-    envoy_port: int
-
-    @classmethod
-    def on(cls, folder: Path, bundle: Path, servers: "Servers") -> "Ground":
-        """The ground that running servers make."""
-        envoy_port, (access_key, secret_key) = free_port(), servers.keys
-        client = store_client(servers.seaweed.url, access_key, secret_key)
-        if not client.bucket_exists(BUCKET):
-            client.make_bucket(BUCKET)
-        environment = {
-            "PLEURA_PREDICTOR_ADDRESS": f"{HOST}:{envoy_port}",
-            "PLEURA_S3_URL": servers.seaweed.url,
-            "PLEURA_S3_ACCESS_KEY": access_key,
-            "PLEURA_S3_SECRET_KEY": secret_key,
-            "PLEURA_REDIS_URL": servers.valkey.url,
-            "PLEURA_JOURNAL_DSN": servers.postgres.url,
-            "PLEURA_SPOOL_FOLDER": str(folder / "spool"),
-            "PLEURA_DRAIN_S": str(_DRAIN_S),
-        }
-        store = {"url": servers.seaweed.url, "access_key": access_key, "secret_key": secret_key}
-        return cls(folder, bundle.resolve(), store, environment, envoy_port)
-
-
-@dataclass(frozen=True)
-class Servers:
-    """The servers that are not restarted."""
-
-    postgres: Server
-    valkey: Server
-    seaweed: Server
-    keys: tuple[str, str]
-
-    @classmethod
-    def start(cls, folder: Path, running: ExitStack) -> "Servers":
-        """Start them; they stop with ``running``."""
-
-        def keep(server: Server) -> Server:
-            running.callback(server.stop)
-            return server
-
-        return cls(
-            keep(start_postgres(folder / "postgres", free_port())),
-            keep(start_valkey(folder / "valkey", free_port())),
-            keep(start_seaweed(folder / "seaweed", free_port(), *_KEYS)),
-            _KEYS,
-        )
 
 
 @dataclass(frozen=True)
@@ -132,11 +67,11 @@ class Rollout:
     def _start(self, name: str, environment: Mapping[str, str]) -> Service:
         self._started += 1
         folder = self._ground.folder / f"{name}-{self._started}"
-        return start_service(name, folder, Ports(free_port(), free_port()), environment)
+        draining = {**environment, "PLEURA_DRAIN_S": str(_DRAIN_S)}
+        return start_service(name, folder, Ports(free_port(), free_port()), draining)
 
     def _start_predictor(self) -> Service:
-        environment = {"PLEURA_BUNDLE": str(self._ground.bundle), "PLEURA_DRAIN_S": str(_DRAIN_S)}
-        return self._start("predictor", environment)
+        return self._start("predictor", {"PLEURA_BUNDLE": str(self._ground.bundle)})
 
     async def replace_predictor(self) -> End:
         """Start a new predictor, and end the old one."""
@@ -181,34 +116,12 @@ async def _end(old: Service, move_traffic: Callable[[], None]) -> End:
     return end
 
 
-def _start_front(ground: Ground, rest_port: int, grpc_port: int, running: ExitStack) -> tuple[Service, str]:
-    """Start issuer and proxy; give the proxy, and a token."""
-    folder, port = ground.folder / "issuer", free_port()
-    issuer = f"http://{HOST}:{port}"
-    environment = {"PLEURA_ISSUER_FOLDER": str(folder), "PLEURA_ISSUER": issuer}
-    keys = start_service("pleura.local.issuer", folder, Ports(port, port), environment, "/jwks.json")
-    running.callback(keys.stop)
-    environment = {
-        "PLEURA_TRANSFORMER_URL": f"http://{HOST}:{rest_port}",
-        "PLEURA_TRANSFORMER_GRPC": f"{HOST}:{grpc_port}",
-        "PLEURA_ISSUER": issuer,
-        "PLEURA_AUDIENCE": AUDIENCE,
-        "PLEURA_JWKS_URL": f"{issuer}/jwks.json",
-        "PLEURA_RATE_PER_S": "2000",
-        "PLEURA_BURST": "2000",
-    }
-    ports = Ports(free_port(), free_port())
-    proxy = start_service("auth_proxy", ground.folder / "auth_proxy", ports, environment, "/readyz")
-    running.callback(proxy.stop)
-    return proxy, make_token(ground.folder, issuer)
-
-
 async def campaign(ground: Ground, restarts: int, fresh: int = _FRESH) -> list[Row]:
     """Replace predictor and transformer in turn, while callers ask in every way there is."""
     with ExitStack() as running:
         rollout = await asyncio.to_thread(Rollout, ground, running)
         rest_port, grpc_port = await rollout.rest.start(), await rollout.grpc.start()
-        proxy, token = await asyncio.to_thread(_start_front, ground, rest_port, grpc_port, running)
+        proxy, token = await asyncio.to_thread(start_front, ground, rest_port, grpc_port, running)
         questions = await asyncio.to_thread(Questions, ground.store)
         await asyncio.to_thread(questions.store, fresh)
         rest, grpc = Caller(proxy.url, token), GrpcCaller(proxy.grpc_address, token)

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from pleura.local.servers import Server
 from proof import kills, restarts
+from proof.ground import Ground, Servers
 from proof.report import Row
 from tests.stacks import RunningStack
 
@@ -38,6 +39,6 @@ async def test_rolling_restarts_fail_no_request(
     postgres: Server, valkey: Server, seaweed: Server, bundle: Path, tmp_path: Path
 ) -> None:
     """Predictor and transformer are replaced under load: every request is answered, all end with 0."""
-    servers = restarts.Servers(postgres, valkey, seaweed, ("test-access", "test-secret-key"))
-    rows = await restarts.campaign(restarts.Ground.on(tmp_path, bundle, servers), 2, fresh=100)
+    servers = Servers(postgres, valkey, seaweed, ("test-access", "test-secret-key"))
+    rows = await restarts.campaign(Ground.on(tmp_path, bundle, servers), 2, fresh=100)
     assert _failing(rows) == []
