@@ -27,6 +27,7 @@ from tests.stacks import RunningStack
 _CALLERS: Final = (1, 2, 4, 8, 16)
 _PEAK_S: Final = 10.0
 _REST_S: Final = 5.0
+_PAUSE_S: Final = 0.25
 _OVERLOAD: Final = 3.0
 _NAMES: Final = 300
 _REFUSED: Final = (429, 503)
@@ -65,10 +66,17 @@ class Overload:
 
 async def best_rate(ask: Ask, seconds: float) -> float:
     """Answers a second, with as many callers as give the most."""
+
+    async def ask_politely() -> Answer:
+        answer = await ask()
+        if not answer.is_ok:
+            await asyncio.sleep(_PAUSE_S)  # else the refused would hammer, and lower what is to be measured
+        return answer
+
     rates = []
     for callers in _CALLERS:
         began_s = time.monotonic()
-        answers = await by_callers(ask, callers, seconds)
+        answers = await by_callers(ask_politely, callers, seconds)
         rates.append(sum(answer.is_ok for answer in answers) / (time.monotonic() - began_s))
     return max(rates)
 
@@ -93,7 +101,7 @@ async def overload(stack: RunningStack, seconds: float, peak_s: float = _PEAK_S)
     await watching
     await asyncio.sleep(min(_REST_S, peak_s))
     stop.clear()
-    after = await by_callers(ask, 8, peak_s)
+    after = await by_callers(ask, 4, peak_s)
     stop.set()
     await emptying
     await caller.close()
