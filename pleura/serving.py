@@ -10,11 +10,13 @@ from collections.abc import Awaitable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-import fastapi
 import kserve
 import structlog
+import uvloop
 from kserve.protocol.rest.server import RESTServer, metrics_handler
+from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
+from starlette.routing import Route
 
 from pleura.errors import PleuraError
 from pleura.grpc_edge import GrpcServer
@@ -53,17 +55,14 @@ class _RestServer(RESTServer):  # type: ignore[misc]  # kserve has no types for 
         self.config.host = edge.host
         self._edge = RestEdge(model, edge.max_body_bytes)
 
-    def _register_endpoints(self, app: fastapi.FastAPI) -> None:
-        app.add_route("/metrics", metrics_handler, methods=["GET"])
-        for verb, path, endpoint in self._edge.routes():
-            app.add_route(path, endpoint, methods=[verb])
-
-    def _add_exception_handlers(self, app: fastapi.FastAPI) -> None:
-        for family in (PleuraError, HTTPException, Exception):
-            app.add_exception_handler(family, to_v2_error)
-
-    def _add_middlewares(self, app: fastapi.FastAPI) -> None:
-        """kserve's timing middleware logs each route; ours are in the metrics."""
+    def create_application(self) -> None:
+        """Put our routes in the place of kserve's application, whose layers of FastAPI they do without."""
+        routes = [Route("/metrics", metrics_handler)]
+        routes += [Route(path, endpoint, methods=[verb]) for verb, path, endpoint in self._edge.routes()]
+        self.config.app = Starlette(
+            routes=routes,
+            exception_handlers=dict.fromkeys((PleuraError, HTTPException, Exception), to_v2_error),
+        )
 
 
 async def _or_end(work: Awaitable[None]) -> None:
@@ -103,7 +102,8 @@ class PleuraServer(kserve.ModelServer):  # type: ignore[misc]  # kserve has no t
             model, f"{edge.host}:{edge.grpc_port}", edge.max_body_bytes, edge.grace_period_s
         )
         self.register_signal_handler()
-        asyncio.run(self._serve_all(background))
+        with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+            runner.run(self._serve_all(background))
 
     async def _serve_all(self, background: Sequence[Awaitable[None]]) -> None:
         self.setup_event_loop()
