@@ -15,6 +15,7 @@ from pleura.served import Described
 from pleura.serving import Edge, PleuraServer
 from predictor.answers import require_answer, require_shapes
 from predictor.batching import Batcher, BatchLimits
+from predictor.engine_pool import EnginePool
 from predictor.engine_thread import EngineThread
 from predictor.engines import Engine, open_engine
 from predictor.health import Health
@@ -50,11 +51,12 @@ def read_bundle(settings: Settings) -> Described:
         _stop(WRONG_BUNDLE, str(error))
 
 
-def warm_engine(settings: Settings) -> Engine:
+def warm_engine(settings: Settings, threads: int) -> Engine:
     """Load the graph and run it once; one that cannot answer ends the process with one line."""
-    blank = np.zeros((settings.max_batch, SIZE_PX, SIZE_PX, 1), np.uint8)
     try:
-        engine = open_engine(settings.engine, settings.bundle, settings.threads)
+        engine = open_engine(settings.engine, settings.bundle, threads)
+        at_once = min(settings.max_batch, engine.most_at_once or settings.max_batch)
+        blank = np.zeros((at_once, SIZE_PX, SIZE_PX, 1), np.uint8)
         outputs = engine.run(blank)
         require_shapes(outputs, len(blank))
         require_answer(outputs)
@@ -63,6 +65,20 @@ def warm_engine(settings: Settings) -> Engine:
     except (InvalidAnswer, ValueError, RuntimeError, OSError) as error:
         _stop(WRONG_BUNDLE, f"{settings.bundle} cannot be served: {str(error).splitlines()[0]}")
     return engine
+
+
+def open_pool(settings: Settings) -> tuple[EnginePool, int]:
+    """Load the engines.
+
+    Returns:
+        The pool, and the most radiographs that run at once in one of its engines.
+    """
+    wide = warm_engine(settings, settings.threads)
+    lanes = min(settings.lanes, settings.threads) if wide.most_at_once == 1 else 1
+    threads = settings.threads // lanes
+    narrow = [warm_engine(settings, threads) for _ in range(lanes)] if lanes > 1 else []
+    pool = EnginePool(EngineThread(wide), [EngineThread(each) for each in narrow])
+    return pool, min(settings.max_batch, wide.most_at_once or settings.max_batch)
 
 
 def require_free_ports(settings: Settings) -> None:
@@ -82,11 +98,9 @@ def main() -> None:
     require_free_ports(settings)
     configure_logging("predictor", settings.log_level)
     described = read_bundle(settings)
-    engine = warm_engine(settings)
-    max_batch = min(settings.max_batch, engine.most_at_once or settings.max_batch)
-    limits = BatchLimits(max_batch, settings.max_queue, settings.max_wait_ms / 1000)
-    batcher = Batcher(EngineThread(engine), limits)
-    health = Health()
+    pool, max_batch = open_pool(settings)
+    batcher = Batcher(pool, BatchLimits(max_batch, settings.max_queue, settings.max_wait_ms / 1000))
+    health = Health(pool)
     health.note_answer()
     model = ChestXrayPredictor(described, batcher, health, settings.timeout_s)
     log.info("model_loaded", version=described.description.version, digest=described.digest)
