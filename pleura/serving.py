@@ -6,6 +6,7 @@ registry, metrics, signals and life cycle stay.
 """
 
 import asyncio
+import gc
 from collections.abc import Awaitable, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -107,6 +108,9 @@ class PleuraServer(kserve.ModelServer):  # type: ignore[misc]  # kserve has no t
 
     async def _serve_all(self, background: Sequence[Awaitable[None]]) -> None:
         self.setup_event_loop()
+        # what was imported lives as long as the process: no collection need walk it, holding up requests
+        gc.collect()
+        gc.freeze()
         tasks = [asyncio.ensure_future(_or_end(each)) for each in background]
         try:
             await asyncio.gather(self._rest_server.start(), self._grpc_server.start())
