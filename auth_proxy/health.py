@@ -11,14 +11,22 @@ from starlette.types import Receive, Scope, Send
 from auth_proxy.authentication import Authenticator
 from auth_proxy.upstream import Upstream
 from pleura.errors import PleuraError
+from pleura.vitals import Vitals
 
 _FRESH_S: Final = 1.0
 _TIMEOUT_S: Final = 2.0
 
 
-async def live(scope: Scope, receive: Receive, send: Send) -> None:
-    """ASGI endpoint: the process answers."""
-    await JSONResponse({"live": True})(scope, receive, send)
+class Live:
+    """ASGI endpoint: the process can do its work."""
+
+    def __init__(self, vitals: Vitals) -> None:
+        self._vitals = vitals
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer the request."""
+        is_live, parts = self._vitals.liveness()
+        await JSONResponse({"live": is_live, **parts}, 200 if is_live else 503)(scope, receive, send)
 
 
 class Ready:

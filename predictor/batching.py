@@ -1,7 +1,9 @@
 """Dynamic batching: radiographs that wait together run together, and nothing waits without bound."""
 
 import asyncio
+import time
 from collections import deque
+from contextvars import Context, copy_context
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -12,6 +14,7 @@ from pleura.errors import DeadlineExceeded, InvalidAnswer, Overloaded, PleuraErr
 from predictor.answers import require_answer, require_shapes
 from predictor.engine_thread import EngineThread
 from predictor.engines import Outputs, Radiographs, joined
+from predictor.metrics import BATCHES, ENGINE, INVALID
 
 log = structlog.get_logger()
 
@@ -31,6 +34,7 @@ class _Request:
     deadline: Deadline
     arrived_s: float
     answer: asyncio.Future[Outputs]
+    context: Context = field(default_factory=copy_context)
     taken: int = 0
     parts: list[Outputs] = field(default_factory=list)
 
@@ -51,6 +55,7 @@ class _Request:
         try:
             require_answer(part)
         except InvalidAnswer as error:
+            INVALID.inc()
             self.fail(error)
             return
         self.parts.append(part)
@@ -147,16 +152,23 @@ class Batcher:
 
     async def _run(self, batch: _Batch) -> None:
         radiographs = np.concatenate([part for _, part in batch])
+        BATCHES.observe(len(radiographs))
+        started_s = time.perf_counter()
         try:
             outputs = await self._engine.run(radiographs)
             require_shapes(outputs, len(radiographs))
         except InvalidAnswer as error:
+            INVALID.inc(len(batch))
             self._fail(batch, error)
             return
         except Exception as error:  # an engine may raise anything; only this batch has failed
-            log.error("batch_failed", radiographs=len(radiographs), exc_info=error)
+            # the line carries the ids of the batch's first request
+            tell = batch[0][0].context.run
+            tell(log.error, "batch_failed", radiographs=len(radiographs), exc_info=error)
             self._fail(batch, Unavailable("the model failed on this batch"))
             return
+        finally:
+            ENGINE.observe(time.perf_counter() - started_s)
         start = 0
         for request, part in batch:
             request.accept(outputs.rows(start, start + len(part)))
