@@ -11,6 +11,7 @@ from starlette.types import Receive, Scope, Send
 from auth_proxy.authentication import Authenticator
 from auth_proxy.upstream import Upstream
 from pleura.errors import PleuraError
+from pleura.telemetry import READY
 from pleura.vitals import Vitals
 
 _FRESH_S: Final = 1.0
@@ -40,6 +41,7 @@ class Ready:
         """Answer the request."""
         parts = {"keys": self._authenticator.is_ready, "transformer": await self._ask()}
         is_ready = all(parts.values())
+        READY.set(is_ready)
         await JSONResponse({"ready": is_ready, **parts}, 200 if is_ready else 503)(scope, receive, send)
 
     async def _ask(self) -> bool:

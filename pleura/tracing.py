@@ -24,7 +24,6 @@ _TRACE_PARENT: Final = re.compile(r"00-(?!0{32})([0-9a-f]{32})-(?!0{16})([0-9a-f
 _TRACE_STATE: Final = re.compile(r"[\x20-\x7e]{1,512}")
 _KNOWN_FLAGS: Final = 0x03
 _FLUSH_S: Final = 1.0
-_TRACER: Final = trace.get_tracer("pleura")
 
 
 class TracingUnavailable(Exception):
@@ -36,6 +35,15 @@ class Settings(BaseSettings):
 
     otel_exporter_otlp_endpoint: str = ""
     """Where spans are sent; empty for nowhere."""
+
+
+class _Spans:
+    """Where spans come from.
+
+    Our provider is never the process's: FastAPI, kserve's base, would export paths and queries through it.
+    """
+
+    tracer = trace.get_tracer("pleura")
 
 
 class Span:
@@ -91,7 +99,7 @@ def begin_span(headers: Mapping[str, str], *, is_recorded: bool = True) -> Span:
     parent = _parent_of(headers)
     if is_recorded:
         context = trace.set_span_in_context(NonRecordingSpan(parent), Context()) if parent else Context()
-        span = _TRACER.start_span("request", context, SpanKind.SERVER)
+        span = _Spans.tracer.start_span("request", context, SpanKind.SERVER)
         made = span.get_span_context()
         if made.is_valid and (parent is None or made.span_id != parent.span_id):
             return Span(span)
@@ -129,7 +137,7 @@ def export_spans(service: str) -> Callable[[], None]:
     if not Settings().otel_exporter_otlp_endpoint:
         return lambda: None
     provider = _provider_of(service)
-    trace.set_tracer_provider(provider)
+    _Spans.tracer = provider.get_tracer("pleura")
     logging.getLogger("opentelemetry").setLevel("CRITICAL")  # it tells addresses, and of each span it drops
 
     def close() -> None:
