@@ -23,6 +23,7 @@ from pleura.errors import PleuraError
 from pleura.grpc_edge import GrpcServer
 from pleura.rest_edge import RestEdge, to_v2_error
 from pleura.served import ServedModel
+from pleura.vitals import Vitals
 
 log = structlog.get_logger()
 
@@ -44,7 +45,7 @@ class Edge:
 
 
 class _RestServer(RESTServer):  # type: ignore[misc]  # kserve has no types for its servers
-    def __init__(self, server: kserve.ModelServer, model: ServedModel, edge: Edge) -> None:
+    def __init__(self, server: kserve.ModelServer, model: ServedModel, vitals: Vitals, edge: Edge) -> None:
         super().__init__(
             "kserve.model_server:app",
             server.dataplane,
@@ -54,7 +55,7 @@ class _RestServer(RESTServer):  # type: ignore[misc]  # kserve has no types for 
             timeout_keep_alive=server.timeout_keep_alive,
         )
         self.config.host = edge.host
-        self._edge = RestEdge(model, edge.max_body_bytes)
+        self._edge = RestEdge(model, vitals, edge.max_body_bytes)
 
     def create_application(self) -> None:
         """Put our routes in the place of kserve's application, whose layers of FastAPI they do without."""
@@ -89,18 +90,22 @@ class PleuraServer(kserve.ModelServer):  # type: ignore[misc]  # kserve has no t
         )
         self._edge = edge
 
-    def serve(self, model: Any, background: Sequence[Awaitable[None]] = ()) -> None:
+    def serve(
+        self, model: Any, background: Sequence[Awaitable[None]] = (), vitals: Vitals | None = None
+    ) -> None:
         """Serve one model until a signal ends it.
 
         Args:
             model: A ``kserve.Model`` that is also a ``ServedModel``.
             background: What runs beside the servers, on their event loop, until they end.
+            vitals: What ``/healthz`` and ``/readyz`` look at.
         """
+        vitals = vitals or Vitals()
         self._register_and_check_atleast_one_model_is_ready([model])
         edge = self._edge
-        self._rest_server = _RestServer(self, model, edge)
+        self._rest_server = _RestServer(self, model, vitals, edge)
         self._grpc_server = GrpcServer(
-            model, f"{edge.host}:{edge.grpc_port}", edge.max_body_bytes, edge.grace_period_s
+            model, vitals, f"{edge.host}:{edge.grpc_port}", edge.max_body_bytes, edge.grace_period_s
         )
         self.register_signal_handler()
         with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:

@@ -13,12 +13,16 @@ from pleura.errors import InvalidAnswer
 from pleura.logs import configure_logging
 from pleura.served import Described
 from pleura.serving import Edge, PleuraServer
+from pleura.telemetry import READY, configure_metrics, show_model
+from pleura.tracing import TracingUnavailable, export_spans
+from pleura.vitals import Vitals
 from predictor.answers import require_answer, require_shapes
 from predictor.batching import Batcher, BatchLimits
 from predictor.engine_pool import EnginePool
 from predictor.engine_thread import EngineThread
 from predictor.engines import Engine, open_engine
 from predictor.health import Health
+from predictor.metrics import QUEUE
 from predictor.model import ChestXrayPredictor
 from predictor.settings import Settings
 from predictor.signature import SIZE_PX
@@ -97,6 +101,11 @@ def main() -> None:
     settings = read_settings()
     require_free_ports(settings)
     configure_logging("predictor", settings.log_level)
+    try:
+        close_spans = export_spans("predictor")
+    except TracingUnavailable as error:
+        _stop(WRONG_SETTING, str(error))
+    configure_metrics("predictor")
     described = read_bundle(settings)
     pool, max_batch = open_pool(settings)
     batcher = Batcher(pool, BatchLimits(max_batch, settings.max_queue, settings.max_wait_ms / 1000))
@@ -104,8 +113,18 @@ def main() -> None:
     health.note_answer()
     model = ChestXrayPredictor(described, batcher, health, settings.timeout_s)
     log.info("model_loaded", version=described.description.version, digest=described.digest)
+    show_model(described.description.version)
+    QUEUE.set_function(lambda: batcher.waiting)
+    READY.set_function(lambda: health.is_ready)
+    vitals = Vitals(
+        alive={"engine": lambda: pool.is_alive and not health.is_lost},
+        needed={"model": lambda: health.is_ready},
+    )
     server = PleuraServer(Edge(settings.host, settings.http_port, settings.grpc_port, _MAX_BODY_MB))
-    server.serve(model, [batcher.work(), health.watch(model.probe)])
+    try:
+        server.serve(model, [batcher.work(), health.watch(model.probe)], vitals)
+    finally:
+        close_spans()
 
 
 if __name__ == "__main__":

@@ -1,8 +1,10 @@
 """Dynamic batching: radiographs that wait together run together, and nothing waits without bound."""
 
 import asyncio
+import time
 from collections import deque
 from collections.abc import Sequence
+from contextvars import Context, copy_context
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -14,6 +16,7 @@ from predictor.answers import require_answer, require_shapes
 from predictor.engine_pool import EnginePool
 from predictor.engine_thread import EngineThread
 from predictor.engines import Outputs, Radiographs, joined
+from predictor.metrics import BATCHES, ENGINE, INVALID
 
 log = structlog.get_logger()
 
@@ -33,6 +36,7 @@ class _Request:
     deadline: Deadline
     arrived_s: float
     answer: asyncio.Future[Outputs]
+    context: Context = field(default_factory=copy_context)
     taken: int = 0
     parts: dict[int, Outputs] = field(default_factory=dict)
 
@@ -53,6 +57,7 @@ class _Request:
         try:
             require_answer(outputs)
         except InvalidAnswer as error:
+            INVALID.inc()
             self.fail(error)
             return
         self.parts[start] = outputs  # engines side by side may end in another order
@@ -156,16 +161,23 @@ class Batcher:
 
     async def _run(self, batch: Sequence[_Part], engine: EngineThread) -> None:
         radiographs = np.concatenate([part.radiographs for part in batch])
+        BATCHES.observe(len(radiographs))
+        started_s = time.perf_counter()
         try:
             outputs = await self._engines.run(engine, radiographs)
             require_shapes(outputs, len(radiographs))
         except InvalidAnswer as error:
+            INVALID.inc(len(batch))
             _fail(batch, error)
             return
         except Exception as error:  # an engine may raise anything; only this batch has failed
-            log.error("batch_failed", radiographs=len(radiographs), exc_info=error)
+            # the line carries the ids of the batch's first request
+            tell = batch[0].request.context.run
+            tell(log.error, "batch_failed", radiographs=len(radiographs), exc_info=error)
             _fail(batch, Unavailable("the model failed on this batch"))
             return
+        finally:
+            ENGINE.observe(time.perf_counter() - started_s)
         start = 0
         for part in batch:
             stop = start + len(part.radiographs)

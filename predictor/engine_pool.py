@@ -26,6 +26,11 @@ class EnginePool:
         self._freed = asyncio.Event()
 
     @property
+    def is_alive(self) -> bool:
+        """Whether the threads of all engines are there still."""
+        return all(each.is_alive for each in (self._wide, *self._narrow))
+
+    @property
     def longest_run_s(self) -> float:
         """For how long the run that began first has been going on; 0 where none is."""
         now = time.monotonic()
