@@ -126,7 +126,7 @@ def test_a_collector_that_hangs_costs_nothing(observed: Observed, client: httpx.
         if is_hanging:
             observed.collector.may_answer.clear()
         before, slowest_s = _processor_s(observed), 0.0
-        for _ in range(2500):
+        for _ in range(600):
             began = time.perf_counter()
             assert client.get("/v2/models").status_code == 200
             slowest_s = max(slowest_s, time.perf_counter() - began)

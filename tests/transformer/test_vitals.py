@@ -24,22 +24,30 @@ _UNSEEN_WITHIN_S = 3 * _INTERVAL_S + 2 * 2.0 + 3.0  # the looks' own time-outs, 
 _SEEN_WITHIN_S = 10.0
 
 
-@pytest.fixture
-def own_predictor(bundle: Path, tmp_path: Path) -> Iterator[Service]:
-    """A predictor that may be killed."""
-    service = start_predictor(tmp_path / "predictor", Ports(free_port(), free_port()), bundle, threads=1)
+@pytest.fixture(scope="module")
+def own_predictor(bundle: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
+    """A predictor that may be killed, by the last test."""
+    service = start_predictor(
+        tmp_path_factory.mktemp("predictor"), Ports(free_port(), free_port()), bundle, threads=1
+    )
     yield service
     service.stop()
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def service(
-    own_predictor: Service, seaweed: Server, valkey: Server, postgres: Server, bucket: Minio, tmp_path: Path
+    own_predictor: Service,
+    seaweed: Server,
+    valkey: Server,
+    postgres: Server,
+    bucket: Minio,
+    tmp_path_factory: pytest.TempPathFactory,
 ) -> Iterator[Service]:
     """A transformer on real parts, which looks at them often."""
-    spool = tmp_path / "spool"
+    folder = tmp_path_factory.mktemp("watching")
+    spool = folder / "spool"
     parts = Parts(own_predictor.grpc_address, seaweed.url, valkey.url, postgres.url, spool)
-    service = start_transformer(tmp_path, parts.environment(PLEURA_WATCH_INTERVAL_S=str(_INTERVAL_S)))
+    service = start_transformer(folder, parts.environment(PLEURA_WATCH_INTERVAL_S=str(_INTERVAL_S)))
     yield service
     service.stop()
 
