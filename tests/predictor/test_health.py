@@ -4,6 +4,7 @@ import asyncio
 import threading
 
 import numpy as np
+import pytest
 
 from pleura.deadline import Deadline
 from pleura.errors import PleuraError
@@ -97,3 +98,36 @@ def test_a_hanging_engine_is_unready_within_ten_seconds() -> None:
     health = Health(EnginePool(EngineThread(Hanging())))
     assert health._unready_after_s < 10
     assert health._probe_after_s < health._unready_after_s
+
+
+def test_an_engine_that_hangs_for_long_is_lost() -> None:
+    """Not ready comes first; only who is silent for much longer is to be started anew."""
+    health = Health(unready_after_s=1.0, lost_after_s=60.0)
+    health.note_answer()
+    assert (health.is_ready, health.is_lost) == (True, False)
+    health._answered_s -= 2.0
+    assert (health.is_ready, health.is_lost) == (False, False)
+    health._answered_s -= 60.0
+    assert (health.is_ready, health.is_lost) == (False, True)
+
+
+class Dying:
+    """An engine that takes its thread with it."""
+
+    most_at_once = None
+
+    def run(self, radiographs: Radiographs) -> Outputs:
+        """End the thread: ``SystemExit`` is no failure of a batch."""
+        raise SystemExit
+
+
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")
+async def test_a_dead_engine_thread_is_seen() -> None:
+    """A thread that is gone answers nobody, and says so."""
+    thread = EngineThread(Dying())
+    assert thread.is_alive
+    task = asyncio.create_task(thread.run(np.zeros((1, 224, 224, 1), np.uint8)))
+    async with asyncio.timeout(20):
+        while thread.is_alive:  # noqa: ASYNC110  # no event tells it
+            await asyncio.sleep(0.01)
+    task.cancel()

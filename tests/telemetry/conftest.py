@@ -37,6 +37,8 @@ def observed(bundle: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator
         with pytest.MonkeyPatch.context() as patched:
             patched.setenv("OTEL_EXPORTER_OTLP_ENDPOINT", collector.url)
             patched.setenv("OTEL_BSP_SCHEDULE_DELAY", "100")
+            patched.setenv("OTEL_BSP_MAX_QUEUE_SIZE", "256")
+            patched.setenv("OTEL_BSP_MAX_EXPORT_BATCH_SIZE", "128")
             stack = start_stack(tmp_path_factory.mktemp("observed"), bundle)
         yield Observed(stack, collector)
         stack.process.terminate()

@@ -12,7 +12,6 @@ from pathlib import Path
 
 import httpx
 import numpy as np
-import psutil
 import pytest
 
 from pleura.local.processes import free_port
@@ -115,8 +114,9 @@ def test_what_threads_log_of_a_request_names_it(observed: Observed, client: http
 
 
 def _processor_s(observed: Observed) -> float:
-    times = psutil.Process(observed.stack.part("auth_proxy").pid).cpu_times()
-    return float(times.user + times.system)
+    stat = Path(f"/proc/{observed.stack.part('auth_proxy').pid}/stat").read_text()
+    user, system = stat.rpartition(")")[2].split()[11:13]
+    return (int(user) + int(system)) / os.sysconf("SC_CLK_TCK")
 
 
 def test_a_collector_that_hangs_costs_nothing(observed: Observed, client: httpx.Client) -> None:
@@ -126,7 +126,7 @@ def test_a_collector_that_hangs_costs_nothing(observed: Observed, client: httpx.
         if is_hanging:
             observed.collector.may_answer.clear()
         before, slowest_s = _processor_s(observed), 0.0
-        for _ in range(2500):
+        for _ in range(600):
             began = time.perf_counter()
             assert client.get("/v2/models").status_code == 200
             slowest_s = max(slowest_s, time.perf_counter() - began)
