@@ -95,6 +95,11 @@ class InFlight:
         """Requests that may be in flight now."""
         return int(self._bound)
 
+    @property
+    def now(self) -> int:
+        """How many there are."""
+        return self._now
+
     @contextmanager
     def slot(self) -> Iterator[Slot]:
         """Hold a place while the request is answered.
