@@ -65,10 +65,12 @@ class RateLimit:
 class Slot:
     """A place among what is in flight.
 
-    ``since_s`` is when the answer could be begun (the request was there to its end); None before that.
+    ``in_flight`` is how many there were when it was taken, itself among them; ``since_s`` is when the answer
+    could be begun (the request was there to its end), None before that.
     """
 
     admitted_s: float
+    in_flight: int
     since_s: float | None = None
 
 
@@ -77,7 +79,7 @@ class InFlight:
 
     What is let in must be answered in time, and what is not must be told at once. So the bound falls to
     what can be answered within ``patience_s`` where answers take longer, and rises again, up to ``most``,
-    where they do not. Failures say nothing: a part that hangs hangs for fewer as well.
+    where they do not. A failure that comes late counts like a late answer; one at once says nothing.
 
     Source:
         Little, "A proof for the queuing formula L = lambda W", 1961: what is in flight is rate times time.
@@ -110,20 +112,22 @@ class InFlight:
         if self._now >= self.bound:
             raise Overloaded("too many requests are in flight")
         self._now += 1
-        slot, is_answered = Slot(self._clock()), False
+        slot, is_answered = Slot(self._clock(), self._now), False
         try:
             yield slot
             is_answered = True
         finally:
-            if is_answered and slot.since_s is not None:
-                self._follow(slot.admitted_s, self._clock() - slot.since_s)
+            if slot.since_s is not None:
+                self._follow(slot.in_flight, self._clock() - slot.since_s, is_answered)
             self._now -= 1
 
-    def _follow(self, admitted_s: float, seconds: float) -> None:
+    def _follow(self, in_flight: int, seconds: float, is_answered: bool) -> None:
         now = self._clock()
-        if seconds > self._patience_s:
-            if admitted_s >= self._fell_s:  # let in before the bound fell, it says nothing about the new one
-                self._bound = max(self._least, self._bound * max(0.5, self._patience_s / seconds))
-                self._fell_s = now
-        elif self._now >= self.bound and now - self._fell_s > self._patience_s:
-            self._bound = min(self._most, self._bound + _RISE)
+        if now - self._fell_s < self._patience_s:
+            return
+        if seconds <= self._patience_s:
+            if is_answered and self._now >= self.bound:
+                self._bound = min(self._most, self._bound + _RISE)
+        elif in_flight >= self._bound / 2:  # else it is not the others that made it slow
+            in_time = in_flight * self._patience_s / seconds
+            self._bound, self._fell_s = max(self._least, self._bound / 2, in_time), now

@@ -1,7 +1,6 @@
 """The processes and servers around the proxy under test."""
 
 import asyncio
-import contextlib
 import json
 import os
 import socket
@@ -41,8 +40,6 @@ class Upstream:
     grpc_calls: list[tuple[str, dict[str, Any], bytes]] = field(default_factory=list)
     error: tuple[int, dict[str, Any], dict[str, str]] | None = None
     delay_s: float = 0.0
-    one_at_a_time: bool = False
-    turn: asyncio.Lock = field(default_factory=asyncio.Lock)
     digest: str = DIGEST
     ready: bool = True
 
@@ -54,8 +51,7 @@ class Upstream:
     async def infer(self, request: Request) -> Response:
         body = await request.body()
         self.requests.append((request, body))
-        async with self.turn if self.one_at_a_time else contextlib.nullcontext():
-            await asyncio.sleep(self.delay_s)
+        await asyncio.sleep(self.delay_s)
         if self.error:
             status, document, headers = self.error
             return JSONResponse(document, status, headers)
@@ -242,6 +238,16 @@ def exchange(port: int, data: bytes, timeout_s: float = 5.0) -> bytes:
         except (TimeoutError, ConnectionResetError):
             pass
     return received
+
+
+def start_proxy(log: Path, free_port: Port, **settings: object) -> Proxy:
+    """Start a proxy on this machine and wait until it answers, or has ended."""
+    ports = free_port(), free_port()
+    settings = {"host": "127.0.0.1", "http_port": ports[0], "grpc_port": ports[1], **settings}
+    environment = {f"PLEURA_{name.upper()}": str(value) for name, value in settings.items()}
+    process = start("auth_proxy", environment, log)
+    wait_until(lambda: process.poll() is not None or answers(ports[0]))
+    return Proxy(*ports, log, process)
 
 
 def audit_lines(proxy: Proxy, request_id: str) -> list[dict[str, Any]]:

@@ -1,6 +1,9 @@
 """How much is let through."""
 
+import math
+from collections.abc import Generator
 from contextlib import ExitStack, suppress
+from heapq import heappop, heappush
 
 import pytest
 
@@ -108,26 +111,75 @@ def test_what_was_let_in_before_the_bound_fell_does_not_lower_it_again() -> None
     assert bound.bound == int(64 * 2 / 2.5)
 
 
-def test_failures_say_nothing() -> None:
-    """A part that refuses at once is no sign that more can be answered, one that hangs none for less."""
+def test_failures_at_once_say_nothing() -> None:
+    """A part that refuses at once is no sign that more can be answered."""
     clock = Clock()
     bound = InFlight(64, 2.0, clock)
     _answer(bound, clock, 64, 10.0)
     clock.now += 10.0
-    for seconds in (0.0, 100.0):
-        for _ in range(1000):
-            _fail(bound, clock, seconds)
-        assert bound.bound == 32
+    for _ in range(1000):
+        _fail(bound, clock)
+    assert bound.bound == 32
 
 
-def _fail(bound: InFlight, clock: Clock, seconds: float) -> None:
+def test_one_that_is_slow_by_itself_does_not_lower_the_bound() -> None:
+    """Where few are in flight it is not the others that make one slow."""
+    clock = Clock()
+    bound = InFlight(64, 2.0, clock)
+    for _ in range(10):
+        _answer(bound, clock, 8, 10.0)
+    assert bound.bound == 64
+
+
+def _fail(bound: InFlight, clock: Clock) -> None:
     with ExitStack() as places:
         for _ in range(bound.bound):
             places.enter_context(suppress(Overloaded))
             places.enter_context(bound.slot()).since_s = clock()
             places.callback(_refuse)
-        clock.now += seconds
 
 
 def _refuse() -> None:
     raise Overloaded("too many")
+
+
+def _answered_in_time(patience_s: float, timeout_s: float, rate_per_s: float) -> int:
+    """Offer three times what a server can answer, for a minute; count the answers of the last 20 s.
+
+    It answers one after the other, and goes on with what nobody waits for any more, as servers do.
+    """
+    clock, ends = Clock(), []
+    bound, free_s, answered = InFlight(64, patience_s, clock), 0.0, 0
+    for number in range(int(3 * rate_per_s * 60)):
+        at_s = number / (3 * rate_per_s)
+        while ends and ends[0][0] <= at_s:
+            clock.now, _, place, is_answered = heappop(ends)
+            answered += is_answered and clock.now >= 40
+            with suppress(TimeoutError):
+                place.throw(TimeoutError()) if not is_answered else next(place, None)
+        clock.now = at_s
+        place = _place(bound, clock)
+        with suppress(Overloaded):
+            next(place)
+            free_s = max(free_s, at_s) + 1 / rate_per_s
+            end_s = min(free_s, at_s + timeout_s)
+            heappush(ends, (end_s, number, place, end_s == free_s))
+    return answered
+
+
+def _place(bound: InFlight, clock: Clock) -> Generator[None]:
+    with bound.slot() as slot:
+        slot.since_s = clock()
+        yield
+
+
+@pytest.mark.parametrize(("patience_s", "timeout_s", "rate_per_s"), [(0.5, 2, 20), (2, 10, 20), (2, 10, 3)])
+def test_overload_costs_no_goodput(patience_s: float, timeout_s: float, rate_per_s: float) -> None:
+    """As much is answered in time as can be, from the start or soon."""
+    assert _answered_in_time(patience_s, timeout_s, rate_per_s) >= 0.9 * rate_per_s * 20
+
+
+@pytest.mark.parametrize(("timeout_s", "rate_per_s"), [(2, 20), (10, 3)])
+def test_a_bound_that_does_not_follow_costs_all_of_it(timeout_s: float, rate_per_s: float) -> None:
+    """64 who wait for each other longer than their time-out: that is what the following is for."""
+    assert _answered_in_time(math.inf, timeout_s, rate_per_s) < 0.1 * rate_per_s * 20
