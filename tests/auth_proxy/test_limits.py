@@ -148,15 +148,18 @@ def _answered_in_time(patience_s: float, timeout_s: float, rate_per_s: float) ->
 
     It answers one after the other, and goes on with what nobody waits for any more, as servers do.
     """
-    clock, ends = Clock(), []
+    clock = Clock()
+    ends: list[tuple[float, int, Generator[None], bool]] = []
     bound, free_s, answered = InFlight(64, patience_s, clock), 0.0, 0
     for number in range(int(3 * rate_per_s * 60)):
         at_s = number / (3 * rate_per_s)
         while ends and ends[0][0] <= at_s:
             clock.now, _, place, is_answered = heappop(ends)
             answered += is_answered and clock.now >= 40
-            with suppress(TimeoutError):
-                place.throw(TimeoutError()) if not is_answered else next(place, None)
+            if is_answered:
+                next(place, None)
+            else:
+                place.close()
         clock.now = at_s
         place = _place(bound, clock)
         with suppress(Overloaded):
