@@ -90,11 +90,12 @@ def _next(stream: BufferedIOBase) -> Noted | None:
 
 
 @contextmanager
-def recorder(answer: Answer) -> Iterator[Recorder]:
+def recorder(answer: Answer, port: int = 0) -> Iterator[Recorder]:
     """Serve, each connection in a thread of its own.
 
     Args:
         answer: Gives the bytes to send for a request; the connection is closed where it gives none.
+        port: Where to listen.
     """
     noted = Recorder()
 
@@ -119,7 +120,7 @@ def recorder(answer: Answer) -> Iterator[Recorder]:
         daemon_threads, allow_reuse_address, request_queue_size = True, True, 256
         block_on_close = False
 
-    with Server(("127.0.0.1", 0), Handler) as server:
+    with Server(("127.0.0.1", port), Handler) as server:
         noted.port = server.server_address[1]
         thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02})
         thread.start()
