@@ -5,12 +5,16 @@ import json
 import socket
 import time
 from collections import Counter
-from collections.abc import Awaitable, Callable, Iterator, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 
-from auth_proxy.hop import Hop
+from auth_proxy.hop import Hop, HopFailed
+from auth_proxy.jwks import REFETCH_INTERVAL_S, HttpKeySource, KeyCache
+from pleura.errors import Unauthenticated
 from tests.attacks.forge import ALGORITHM, PRIVATE, Forge, b64, jwk
-from tests.attacks.recorder import Noted, ok
+from tests.attacks.key_documents import EC, RSA, Send, document
+from tests.attacks.recorder import Noted, Recorder, ok, recorder
 from tests.auth_proxy.servers import Proxy
 
 
@@ -54,10 +58,7 @@ async def load(proxy: Proxy, make: Callable[[], str], until: Awaitable[None], ca
         while not done.done():
             began_s = time.monotonic()
             headers = {"authorization": f"Bearer {make()}"}
-            async with hop.ask("GET", "/v2", headers, b"") as response:
-                async for _ in response.chunks():
-                    pass
-            tally.statuses[response.status_code] += 1
+            tally.statuses[await _status(hop, headers)] += 1
             tally.seconds.append(time.monotonic() - began_s)
             await asyncio.sleep(0.005)
 
@@ -65,6 +66,17 @@ async def load(proxy: Proxy, make: Callable[[], str], until: Awaitable[None], ca
     await done
     hop.close()
     return tally
+
+
+async def _status(hop: Hop, headers: Mapping[str, str]) -> int:
+    """The status of an answer, 0 where there is none."""
+    try:
+        async with hop.ask("GET", "/v2", headers, b"") as response:
+            async for _ in response.chunks():
+                pass
+    except HopFailed:
+        return 0
+    return response.status_code
 
 
 def unknown_key_requests(forge: Forge, first: int, number: int) -> bytes:
@@ -91,3 +103,35 @@ def flood(proxy: Proxy, forge: Forge, per_s: float, seconds: float) -> int:
             assert received.count(b"HTTP/1.1 401 ") == batch, received[:200]
             refused += batch
     return refused
+
+
+class Clock:
+    """A clock that stands still until it is moved."""
+
+    now = 1000.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+async def known(cache: KeyCache) -> set[str]:
+    """The keys that a cache gives, once it has looked again as often as it may."""
+    with suppress(Unauthenticated):
+        await cache.key("there is none")
+    return set(cache.keys)
+
+
+async def keys_after(send: Send, evil: Recorder) -> set[str]:
+    """The keys that are known after an issuer has given two good ones, and then what is given here."""
+
+    def answer(request: Noted) -> Iterator[bytes]:
+        return iter([ok(document(EC, RSA))]) if len(issuer.requests) == 1 else send(evil.url)
+
+    clock = Clock()
+    with recorder(answer) as issuer:
+        cache = KeyCache(HttpKeySource(f"{issuer.url}/jwks.json"), clock)
+        await known(cache)
+        clock.now += REFETCH_INTERVAL_S
+        keys = await known(cache)
+        assert len(issuer.requests) == 2
+    return keys
