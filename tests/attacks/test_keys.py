@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from auth_proxy.jwks import REFETCH_INTERVAL_S, HttpKeySource, KeyCache, read_keys
-from pleura.errors import Unauthenticated
+from auth_proxy.tokens import UnknownKey
 from tests.attacks.forge import Forge
 from tests.attacks.key_attack import Clock, Published, flood, keys_after, known, load
 from tests.attacks.key_documents import EC, ODD_KEYS, RSA, SLOW, USELESS, Send, document
@@ -16,7 +16,7 @@ from tests.attacks.recorder import Recorder, ok, recorder
 from tests.attacks.stage import Stage, running_proxy
 from tests.auth_proxy.servers import AUDIENCE, Proxy
 
-MOST_FETCH_S = 3.0
+MOST_S = 10.0  # a fetch ends after 3 s; without a bound these would never
 
 
 @pytest.fixture(scope="module")
@@ -28,7 +28,7 @@ def evil() -> Iterator[Recorder]:
 
 async def require_unmoved(send: Send, evil: Recorder) -> None:
     """The keys stay as they were, whatever the issuer sends, and the answer comes in time."""
-    async with asyncio.timeout(MOST_FETCH_S + 2):
+    async with asyncio.timeout(MOST_S):
         assert await keys_after(send, evil) == {"ec", "rsa"}
     assert evil.connections == 0
 
@@ -74,9 +74,8 @@ async def test_a_thousand_unknown_keys_a_second_cause_one_fetch_in_thirty() -> N
         cache = KeyCache(HttpKeySource(f"{issuer.url}/jwks.json"), clock)
         for second in range(61):
             asked = (cache.key(f"unknown-{second}-{n}") for n in range(1000))
-            assert {type(e) for e in await asyncio.gather(*asked, return_exceptions=True)} == {
-                Unauthenticated
-            }
+            errors = await asyncio.gather(*asked, return_exceptions=True)
+            assert {type(error) for error in errors} == {UnknownKey}
             clock.now += 1
         assert len(published.asked_s) == 3
 

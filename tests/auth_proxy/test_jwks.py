@@ -11,6 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from auth_proxy.jwks import REFETCH_INTERVAL_S, InvalidKeySet, KeyCache, read_keys
+from auth_proxy.tokens import UnknownKey
 from pleura.errors import Unauthenticated, Unavailable
 from tests.attacks.forge import jwk
 from tests.attacks.key_documents import document
@@ -91,7 +92,7 @@ async def test_unknown_keys_cause_one_fetch_in_thirty_seconds() -> None:
     for expected in (1, 1, 2):
         asked = [cache.key(f"unknown {n}") for n in range(1000)]
         errors = await asyncio.gather(*asked, return_exceptions=True)
-        assert {type(error) for error in errors} == {Unauthenticated}
+        assert {type(error) for error in errors} == {UnknownKey}
         assert source.asked == expected
         if expected == 1:
             clock.now += REFETCH_INTERVAL_S / 2
