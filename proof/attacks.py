@@ -6,6 +6,7 @@ a real clock.
 
 import argparse
 import asyncio
+import logging
 import sys
 import tempfile
 from collections.abc import Callable, Iterable, Mapping
@@ -13,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import grpc
+import structlog
 
 from auth_proxy.jwks import read_keys
 from auth_proxy.tokens import Trust
@@ -156,6 +158,7 @@ def main() -> int:
     parser.add_argument("--outage-s", type=float, default=600.0, help="seconds for which the issuer is down")
     parser.add_argument("--flood-s", type=float, default=65.0, help="seconds of unknown keys")
     given = parser.parse_args()
+    structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.ERROR))
     with tempfile.TemporaryDirectory() as name, stage(Path(name)) as attacked:
         rows = token_rows(attacked) + http_rows(attacked)
         rows += asyncio.run(key_rows(Path(name), attacked, given.flood_s, given.outage_s))
