@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 BUNDLE := build/bundle
 
-.PHONY: run test lint bench bundle setup lock clean proof-attacks
+.PHONY: run test lint bench bundle setup lock clean
 
 run: setup bundle
 	$(BIN)/pleura up --bundle $(BUNDLE) --classify-samples
@@ -21,6 +21,7 @@ bench: setup bundle
 	$(BIN)/python -m benchmarks.whole_way $(BUNDLE)
 	$(BIN)/python -m benchmarks.engine $(BUNDLE)
 
+.PHONY: proof-attacks
 proof-attacks: setup bundle
 	$(BIN)/python -m proof.attacks $(BUNDLE)
 
