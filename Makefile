@@ -21,6 +21,10 @@ bench: setup bundle
 	$(BIN)/python -m benchmarks.whole_way $(BUNDLE)
 	$(BIN)/python -m benchmarks.engine $(BUNDLE)
 
+.PHONY: proof-attacks
+proof-attacks: setup bundle
+	$(BIN)/python -m proof.attacks $(BUNDLE)
+
 setup: $(VENV)/.installed
 
 bundle: $(BUNDLE)/bundle.json
