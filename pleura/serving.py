@@ -54,6 +54,8 @@ class _RestServer(RESTServer):  # type: ignore[misc]  # kserve has no types for 
         self._edge = RestEdge(model, edge.max_body_bytes)
 
     def _register_endpoints(self, app: fastapi.FastAPI) -> None:
+        app.router.redirect_slashes = False  # a path with a slash behind it is another path
+        app.router.routes.clear()  # FastAPI's document, which knows none of ours
         app.add_route("/metrics", metrics_handler, methods=["GET"])
         for verb, path, endpoint in self._edge.routes():
             app.add_route(path, endpoint, methods=[verb])
