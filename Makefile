@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 BUNDLE := build/bundle
 
-.PHONY: run test lint bench bundle setup lock clean
+.PHONY: run test lint bench proof-conformance bundle setup lock clean
 
 run: setup bundle
 	$(BIN)/pleura up --bundle $(BUNDLE) --classify-samples
@@ -20,6 +20,9 @@ lint: setup
 bench: setup bundle
 	$(BIN)/python -m benchmarks.whole_way $(BUNDLE)
 	$(BIN)/python -m benchmarks.engine $(BUNDLE)
+
+proof-conformance: setup
+	PLEURA_CONFORMANCE_EXAMPLES=300 $(BIN)/python -m pytest tests/conformance -q
 
 setup: $(VENV)/.installed
 

@@ -1,6 +1,5 @@
 """A proxy, a transformer and a predictor that hardly limit anything, and the count of what they are asked."""
 
-import os
 from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import closing
@@ -17,13 +16,8 @@ from tests.conformance.hops import Hop, Hops
 from tests.transformer.conftest import BUCKET, client_of, put
 from tests.transformer.services import Parts, png_of, start_transformer
 
+_REQUESTS = pytest.StashKey[Counter[str]]()
 _COUNTED = ("case", "transport", "hop", "client")
-
-
-@pytest.fixture(scope="session")
-def examples() -> int:
-    """How many requests schemathesis makes of each operation; ``make proof-conformance`` asks for more."""
-    return int(os.environ.get("PLEURA_CONFORMANCE_EXAMPLES", "8"))
 
 
 @pytest.fixture(scope="session")
@@ -133,6 +127,17 @@ def count_run(record_property: Callable[[str, object], None]) -> Callable[..., N
     return count
 
 
+@pytest.fixture(scope="session")
+def count_request(pytestconfig: pytest.Config) -> Callable[[str], None]:
+    """Tells the summary of a request that schemathesis made."""
+    counts = pytestconfig.stash.setdefault(_REQUESTS, Counter())
+
+    def count(operation: str) -> None:
+        counts[operation] += 1
+
+    return count
+
+
 def _counted(reports: list[pytest.TestReport]) -> dict[str, Counter[str]]:
     counts = {kind: Counter[str]() for kind in _COUNTED}
     for report in reports:
@@ -149,11 +154,14 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
         for outcome in ("passed", "failed")
     )
     counts = _counted([*passed, *failed])
-    if not counts["case"]:
+    requests = terminalreporter.config.stash.get(_REQUESTS, Counter())
+    if not counts["case"] and not requests:
         return
     terminalreporter.section("V2 conformance")
     terminalreporter.line(f"cases {len(counts['case'])}, runs {counts['case'].total()}")
     for kind in _COUNTED[1:]:
         runs = ", ".join(f"{name} {count}" for name, count in sorted(counts[kind].items()))
         terminalreporter.line(f"runs by {kind}: {runs}")
-    terminalreporter.line(f"failures {sum('case' in dict(r.user_properties) for r in failed)}")
+    terminalreporter.line(f"schemathesis: operations {len(requests)}, requests {requests.total()}")
+    mine = [r for r in failed if "tests/conformance" in r.nodeid]
+    terminalreporter.line(f"failures {len(mine)}")
