@@ -4,9 +4,12 @@ from collections.abc import Callable
 
 import pytest
 
+from tests.conformance import rest_body_cases, rest_path_cases, rest_tensor_cases
 from tests.conformance.checks import check_http_error
 from tests.conformance.hops import Hops
-from tests.conformance.rest_cases import CASES, Rest
+from tests.conformance.rest_request import Rest
+
+CASES = (*rest_tensor_cases.CASES, *rest_body_cases.CASES, *rest_path_cases.CASES)
 
 
 @pytest.mark.parametrize(
