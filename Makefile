@@ -25,6 +25,10 @@ bench: setup bundle
 proof-attacks: setup bundle
 	$(BIN)/python -m proof.attacks $(BUNDLE)
 
+.PHONY: proof-conformance
+proof-conformance: setup
+	PLEURA_CONFORMANCE_EXAMPLES=300 $(BIN)/python -m pytest tests/conformance -q
+
 setup: $(VENV)/.installed
 
 bundle: $(BUNDLE)/bundle.json
