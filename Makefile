@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 BUNDLE := build/bundle
 
-.PHONY: run test lint bench bundle setup lock clean proof-kills proof-overload proof-restarts proof-soak
+.PHONY: run test lint bench bundle setup lock clean
 
 run: setup bundle
 	$(BIN)/pleura up --bundle $(BUNDLE) --classify-samples
@@ -21,6 +21,7 @@ bench: setup bundle
 	$(BIN)/python -m benchmarks.whole_way $(BUNDLE)
 	$(BIN)/python -m benchmarks.engine $(BUNDLE)
 
+.PHONY: proof-kills proof-overload proof-restarts proof-soak
 proof-kills: setup bundle
 	$(BIN)/python -m proof.kills $(BUNDLE) $(KILLS)
 
@@ -32,6 +33,14 @@ proof-restarts: setup bundle
 
 proof-soak: setup bundle
 	$(BIN)/python -m proof.soak $(BUNDLE) $(REQUESTS)
+
+.PHONY: proof-attacks
+proof-attacks: setup bundle
+	$(BIN)/python -m proof.attacks $(BUNDLE)
+
+.PHONY: proof-conformance
+proof-conformance: setup
+	PLEURA_CONFORMANCE_EXAMPLES=300 $(BIN)/python -m pytest tests/conformance -q
 
 setup: $(VENV)/.installed
 

@@ -79,9 +79,7 @@ def _from_raw(raw: bytes, datatype: str, most: int) -> Array:
     return np.frombuffer(raw, dtype)
 
 
-def _flattened(data: Any, most: int) -> list[Any]:
-    if not isinstance(data, list):
-        return [data]
+def _flattened(data: list[Any], most: int) -> list[Any]:
     flat: list[Any] = []
     stack = [iter(data)]
     while stack:
@@ -97,7 +95,7 @@ def _flattened(data: Any, most: int) -> list[Any]:
     return flat
 
 
-def _from_list(data: Any, datatype: str, most: int) -> Array:
+def _from_list(data: list[Any], datatype: str, most: int) -> Array:
     flat = _flattened(data, most)
     if datatype == "BYTES":
         if not all(isinstance(element, str | bytes) for element in flat):
@@ -114,6 +112,16 @@ def _from_list(data: Any, datatype: str, most: int) -> Array:
         raise InvalidRequest(f"an element does not fit {datatype}") from error
 
 
+def require_datatype(name: str, datatype: str) -> None:
+    """See that an input's datatype is one of V2's, to the letter.
+
+    Raises:
+        InvalidRequest: It is not.
+    """
+    if datatype not in NUMPY_TYPES:
+        raise InvalidRequest(f"input {name!r} has the unknown datatype {datatype!r}")
+
+
 def array_of(infer_input: InferInput) -> Array:
     """Give an input's elements in the shape that it declares.
 
@@ -121,8 +129,7 @@ def array_of(infer_input: InferInput) -> Array:
         InvalidRequest: Unknown datatype, elements of another type, or a shape that does not fit them.
     """
     name, datatype = infer_input.name, infer_input.datatype
-    if datatype not in NUMPY_TYPES:
-        raise InvalidRequest(f"input {name!r} has the unknown datatype {datatype!r}")
+    require_datatype(name, datatype)
     if isinstance(infer_input.data, np.ndarray):
         return infer_input.data
     raw = infer_input._raw_data
