@@ -15,7 +15,7 @@ from auth_proxy.identity import headers_of, request_id_of
 from auth_proxy.limits import InFlight, RateLimit
 from auth_proxy.paths import check_host, route_of
 from pleura.deadline import Deadline
-from pleura.errors import DeadlineExceeded, PleuraError, TooLarge
+from pleura.errors import DeadlineExceeded, Overloaded, PleuraError, TooLarge, TooManyRequests
 from pleura.telemetry import name_in_log
 
 _MOST_TO_DRAIN_BYTES: Final = 8 * 2**20
@@ -76,7 +76,8 @@ class AnswerErrors:
 
 async def _send_error(error: PleuraError, scope: Scope, receive: Receive, send: Send) -> None:
     body, call = json.dumps({"error": str(error)}).encode(), call_of(scope)
-    if not call.body_is_complete and 0 < int(call.headers.get("content-length", 0)) <= _SMALL_BYTES:
+    is_small = 0 < int(call.headers.get("content-length", 0)) <= _SMALL_BYTES
+    if isinstance(error, Overloaded | TooManyRequests) and is_small and not call.body_is_complete:
         await _take_arrived(receive, call)
     headers = [(name.encode(), value.encode()) for name, value in error.headers.items()]
     headers += [(b"content-type", b"application/json"), (b"content-length", str(len(body)).encode())]
@@ -90,7 +91,7 @@ async def _send_error(error: PleuraError, scope: Scope, receive: Receive, send: 
 
 
 async def _take_arrived(receive: Receive, call: Call) -> None:
-    """Take a small body that comes with its head: then the connection can be kept."""
+    """Take a small body that comes with its head: who is to come again can keep the connection."""
     with suppress(TimeoutError):
         async with asyncio.timeout(_ARRIVAL_S):
             message = await receive()

@@ -1,16 +1,22 @@
 """What a refusal does to the connection that it comes over."""
 
-from tests.auth_proxy.servers import Proxy, exchange
+from tests.auth_proxy.conftest import StartProxy
+from tests.auth_proxy.servers import Issuer, answers, exchange, wait_until
+
+_JSON = "content-type: application/json"
 
 
-def test_a_refusal_keeps_the_connection(proxy: Proxy) -> None:
-    """A small body has come with its head, so nothing speaks against the next request; else it is closed."""
+def test_who_is_to_come_again_keeps_the_connection(start_proxy: StartProxy, local_issuer: Issuer) -> None:
+    """Refused for its number, a small request that is there to its end closes nothing; else it does."""
+    proxy, token = start_proxy(rate_per_s=0.001, burst=1), local_issuer.token()
+    wait_until(lambda: answers(proxy.http_port, "/readyz"))
 
     def request(length: int, body: bytes) -> bytes:
-        head = f"POST /classify HTTP/1.1\r\nhost: a\r\ncontent-length: {length}\r\n\r\n"
-        return head.encode() + body
+        lines = ("POST /classify HTTP/1.1", "host: a", f"authorization: Bearer {token}", _JSON)
+        return "\r\n".join([*lines, f"content-length: {length}", "", ""]).encode() + body
 
     small, cut = request(4, b"{  }"), request(2**20, b"{")
-    told = exchange(proxy.http_port, small + small + cut + small)
-    assert told.count(b"HTTP/1.1 401") == 3
+    told = exchange(proxy.http_port, small * 3 + cut + small)
+    assert told.count(b"HTTP/1.1 400") == 1
+    assert told.count(b"HTTP/1.1 429") == 3
     assert told.count(b"connection: close") == 1
