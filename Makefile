@@ -18,8 +18,7 @@ lint: setup
 	$(BIN)/mypy
 
 bench: setup bundle
-	$(BIN)/python -m benchmarks.whole_way $(BUNDLE)
-	$(BIN)/python -m benchmarks.engine $(BUNDLE)
+	$(BIN)/python -m benchmarks $(BUNDLE)
 
 setup: $(VENV)/.installed
 
