@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 BUNDLE := build/bundle
 
-.PHONY: run test lint bench bundle setup lock clean
+.PHONY: run test lint bench bench-growth bundle setup lock clean
 
 run: setup bundle
 	$(BIN)/pleura up --bundle $(BUNDLE) --classify-samples
@@ -19,6 +19,9 @@ lint: setup
 
 bench: setup bundle
 	$(BIN)/python -m benchmarks $(BUNDLE)
+
+bench-growth: setup bundle
+	$(BIN)/python -m benchmarks.growth $(BUNDLE) docs/growth.svg
 
 setup: $(VENV)/.installed
 
