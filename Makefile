@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 BUNDLE := build/bundle
 
-.PHONY: run test lint bench bench-growth bundle setup lock clean
+.PHONY: run test lint bench bench-growth flames bundle setup lock clean
 
 run: setup bundle
 	$(BIN)/pleura up --bundle $(BUNDLE) --classify-samples
@@ -22,6 +22,9 @@ bench: setup bundle
 
 bench-growth: setup bundle
 	$(BIN)/python -m benchmarks.growth $(BUNDLE) docs/growth.svg
+
+flames: setup bundle
+	$(BIN)/python -m benchmarks.flames $(BUNDLE) docs/flames
 
 setup: $(VENV)/.installed
 
