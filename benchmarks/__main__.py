@@ -19,7 +19,6 @@ from tests.stacks import RunningStack
 
 SECTIONS: Final = ("engine", "proxy", "whole", "crowd", "tutorial", "cached", "spending", "memory")
 _OF_SERVICE: Final = frozenset(SECTIONS[2:])
-_HITS: Final = 20_000
 _CROWD: Final = 160
 """Radiographs that a crowd asks about: more than there are clients, so that no two ask the same."""
 
@@ -38,8 +37,8 @@ def _memory_rows(lab: Lab, stage: _Stage, before: costs.Footprint) -> list[Row]:
     """Sizes and growth: of the stack that has read anew in this run, and over many hits of the other."""
     after, of_hits = costs.footprint_of(stage.uncached), costs.footprint_of(stage.cached)
     address, replies = stage.cached.recorded.address, 0
-    while replies < _HITS:
-        say(f"memory: {replies:,} of {_HITS:,} hits")
+    while replies < lab.effort.hits:
+        say(f"memory: {replies:,} of {lab.effort.hits:,} hits")
         replies += len(lab.load(address, stage.hits.by_id).replies)
     return [
         *costs.size_rows(after),
@@ -109,8 +108,9 @@ def main() -> int:
     parser.add_argument("--seconds", type=float, default=8.0, help="of one load in one round")
     parser.add_argument("--radiographs", type=int, default=48, help="of each form")
     parser.add_argument("--only", nargs="+", choices=SECTIONS, default=SECTIONS, metavar="SECTION")
+    parser.add_argument("--hits", type=int, default=20_000, help="over which memory must be flat")
     arguments = parser.parse_args()
-    effort = Effort(arguments.rounds, arguments.seconds, arguments.radiographs)
+    effort = Effort(arguments.rounds, arguments.seconds, arguments.radiographs, arguments.hits)
     rows, goes = measure(arguments.bundle.resolve(), effort, arguments.only)
     status = print_table("Speed", rows)
     sys.stdout.write(goes)

@@ -29,11 +29,15 @@ CLIENTS: Final = 8
 
 @dataclass(frozen=True)
 class Effort:
-    """How often each thing is measured in turn, for how long, and on how many radiographs of each form."""
+    """How often each thing is measured in turn, for how long, on how many radiographs of each form.
+
+    ``hits`` are the requests over which memory must be flat.
+    """
 
     rounds: int
     seconds: float
     radiographs: int
+    hits: int = 0
 
 
 @dataclass(frozen=True)

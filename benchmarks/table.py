@@ -37,7 +37,7 @@ class Row:
 
 def ratio(what: str, figure: Figure, peer: Figure, at_least: float | None = None, kind: Kind = "x") -> Row:
     """A figure over its peer's, where more is better; ``at_least`` is the bound of the ratio."""
-    share = figure.value / peer.value if peer.value else math.inf
+    share = figure.value / peer.value if peer.value else math.nan
 
     def told(number: float) -> str:
         return f"{number:.0%}" if kind == "%" else f"{number:.2f}x"

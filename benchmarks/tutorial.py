@@ -14,6 +14,7 @@ import httpx
 import numpy as np
 
 from benchmarks import questions
+from benchmarks.client import one_by_one
 from benchmarks.lab import CLIENTS, Asked, Lab, middle, say
 from benchmarks.radiographs import fresh_radiographs
 from benchmarks.table import Figure, Row, ratio
@@ -24,6 +25,7 @@ from tests.stacks import RunningStack
 _NAME: Final = "densenet"
 _PREDICT: Final = f"/v1/models/{_NAME}:predict"
 _AT_LEAST: Final = 5.0
+_WARM: Final = 3
 _START_TIMEOUT_S: Final = 300.0
 
 
@@ -83,6 +85,8 @@ def rows(lab: Lab, stack: RunningStack, asked: Asked) -> list[Row]:
     ours, by_files, by_floats = list[float](), list[float](), list[float]()
     files, floats = _files(16), _floats(16)
     with tutorial_service() as peer:
+        for address, requests in ((peer.transformer, files), (peer.predictor, floats)):
+            lab.run(one_by_one(address, iter(requests), _WARM))  # the first call of Keras builds its graph
         for number in range(lab.effort.rounds):
             say(f"tutorial: round {number + 1}")
             _rates(lab, stack.recorded.address, asked.with_file, ours)
