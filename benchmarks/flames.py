@@ -56,7 +56,8 @@ def _record(lab: Lab, stack: RunningStack, part: str, asked: Asked) -> str:
         raw, seconds = Path(folder) / "raw.svg", lab.effort.seconds
         spy = [str(Path(sysconfig.get_path("scripts")) / "py-spy"), "record", "--format", "flamegraph"]
         spy += ["--pid", str(stack.part(part).pid), "--rate", str(_RATE_HZ), "--duration", f"{seconds:.0f}"]
-        spy += ["--function", "--subprocesses", "--output", str(raw)]
+        # a paused thread that waited must run before it waits again: where cores are short it counts as busy
+        spy += ["--nonblocking", "--function", "--subprocesses", "--output", str(raw)]
         with subprocess.Popen(spy, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True) as recorder:
             lab.load(stack.recorded.address, asked.by_id)
             _, said = recorder.communicate(timeout=60)
