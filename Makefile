@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 BUNDLE := build/bundle
 
-.PHONY: run test lint bench bundle setup lock clean
+.PHONY: run test lint bench bench-growth flames bundle setup lock clean
 
 run: setup bundle
 	$(BIN)/pleura up --bundle $(BUNDLE) --classify-samples
@@ -18,8 +18,13 @@ lint: setup
 	$(BIN)/mypy
 
 bench: setup bundle
-	$(BIN)/python -m benchmarks.whole_way $(BUNDLE)
-	$(BIN)/python -m benchmarks.engine $(BUNDLE)
+	$(BIN)/python -m benchmarks $(BUNDLE)
+
+bench-growth: setup bundle
+	$(BIN)/python -m benchmarks.growth $(BUNDLE) docs/growth.svg
+
+flames: setup bundle
+	$(BIN)/python -m benchmarks.flames $(BUNDLE) docs/flames
 
 .PHONY: proof-attacks
 proof-attacks: setup bundle
