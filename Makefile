@@ -34,7 +34,7 @@ $(VENV)/.installed: requirements.lock requirements-uv.lock pyproject.toml
 	touch $@
 
 # The bundle is made anew whenever its source, or what turns the source into a bundle, changes.
-$(BUNDLE)/bundle.json: $(VENV)/.installed predictor/default/source.json predictor/default/weights.npz predictor/build.py predictor/graph.py predictor/network.py
+$(BUNDLE)/bundle.json: $(VENV)/.installed predictor/default/source.json predictor/default/weights.npz predictor/build.py predictor/graph.py predictor/network.py pleura/bundle.py
 	$(BIN)/python -m predictor.build predictor/default $(BUNDLE)
 
 lock:
