@@ -41,10 +41,10 @@ log = structlog.get_logger()
 
 
 class RetryBudget:
-    """Allows one extra call for every ten calls made, and a few at the start."""
+    """Allows one extra call for every ten calls made, never more; what is not used adds up to a few."""
 
     def __init__(self, share: float = _RETRY_SHARE, most: float = 3.0) -> None:
-        self._share, self._most, self._left = share, most, 1.0
+        self._share, self._most, self._left = share, most, 0.0
 
     def called(self) -> None:
         """Note a first call."""
