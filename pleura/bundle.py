@@ -1,6 +1,7 @@
 """What a model bundle says of itself: ``bundle.json``, and how its files are proven unchanged.
 
-``bundle.json`` holds the digest of every other file, and ``bundle.json.sha256`` its own, as ``sha256sum`` writes it.
+``bundle.json`` holds the digest of every other file, and ``bundle.json.sha256`` its own, in the form
+of ``sha256sum``.
 """
 
 import hashlib

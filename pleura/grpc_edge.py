@@ -153,6 +153,9 @@ class GrpcServer:
                 ("grpc.max_receive_message_length", self._max_body_bytes),
                 ("grpc.max_send_message_length", self._max_body_bytes),
                 ("grpc.so_reuseport", 0),
+                # Envoy and our own clients ask whether a connection still lives, also an idle one
+                ("grpc.keepalive_permit_without_calls", 1),
+                ("grpc.http2.min_ping_interval_without_data_ms", 1_000),
             ]
         )
         add_GRPCInferenceServiceServicer_to_server(servicer, self._server)
