@@ -35,6 +35,11 @@ GRPC_STATUS: Final[Mapping[int, grpc.StatusCode]] = {
     503: grpc.StatusCode.UNAVAILABLE,
     504: grpc.StatusCode.DEADLINE_EXCEEDED,
 }
+ALLOWED_PINGS: Final = (
+    ("grpc.keepalive_permit_without_calls", 1),
+    ("grpc.http2.min_ping_interval_without_data_ms", 1_000),
+)
+"""Envoy and our own clients ask whether a connection still lives, also an idle one."""
 log = structlog.get_logger()
 
 
@@ -153,9 +158,7 @@ class GrpcServer:
                 ("grpc.max_receive_message_length", self._max_body_bytes),
                 ("grpc.max_send_message_length", self._max_body_bytes),
                 ("grpc.so_reuseport", 0),
-                # Envoy and our own clients ask whether a connection still lives, also an idle one
-                ("grpc.keepalive_permit_without_calls", 1),
-                ("grpc.http2.min_ping_interval_without_data_ms", 1_000),
+                *ALLOWED_PINGS,
             ]
         )
         add_GRPCInferenceServiceServicer_to_server(servicer, self._server)

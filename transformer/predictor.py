@@ -31,6 +31,7 @@ _OPTIONS: Final = (
     ("grpc.max_receive_message_length", 8 * 2**20),
     ("grpc.keepalive_time_ms", 5_000),
     ("grpc.keepalive_timeout_ms", 3_000),
+    ("grpc.http2.ping_timeout_ms", 3_000),  # a minute otherwise, whatever the keepalive's timeout is (tried)
     ("grpc.initial_reconnect_backoff_ms", 100),
     ("grpc.min_reconnect_backoff_ms", 500),
     ("grpc.max_reconnect_backoff_ms", 2_000),
