@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 BUNDLE := build/bundle
 
-.PHONY: run test lint bench bundle setup lock clean
+.PHONY: run test lint bench proof-faults bundle setup lock clean
 
 run: setup bundle
 	$(BIN)/pleura up --bundle $(BUNDLE) --classify-samples
@@ -20,6 +20,9 @@ lint: setup
 bench: setup bundle
 	$(BIN)/python -m benchmarks.whole_way $(BUNDLE)
 	$(BIN)/python -m benchmarks.engine $(BUNDLE)
+
+proof-faults: setup
+	$(BIN)/python -m proof.faults
 
 setup: $(VENV)/.installed
 

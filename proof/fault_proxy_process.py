@@ -5,6 +5,7 @@ It says its port, then takes one order a line (JSON) until its standard input en
 
 import asyncio
 import json
+import os
 import re
 import socket
 import struct
@@ -228,6 +229,7 @@ async def _serve(target_port: int) -> None:
             _say(None)
         else:
             _say(proxy.seen)
+    os._exit(0)  # connections that hang are not waited for
 
 
 if __name__ == "__main__":

@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator
 import pytest
 
 from proof.fault_proxy import FaultProxy
+from tests.transformer.conftest import bucket as bucket
 
 Before = Callable[[int], FaultProxy]
 
