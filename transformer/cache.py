@@ -74,7 +74,8 @@ class AnswerCache:
 
     def __init__(self, client: Redis | None, marks: Marks, ttl_s: int, look_up_s: float = 0.04) -> None:
         self._client, self.marks, self._ttl_s, self._look_up_s = client, marks, ttl_s, look_up_s
-        self._breaker = Breaker(_REST_S)
+        # apart: a slow Redis takes in time what it does not find in time
+        self._look_ups, self._stores = Breaker(_REST_S), Breaker(_REST_S)
 
     async def close(self) -> None:
         """Close the connections."""
@@ -85,7 +86,8 @@ class AnswerCache:
         """Look for answers that count still."""
         if not keys or self._client is None:
             return {}
-        return await self._guarded(self._find(self._client, keys), self._look_up_s) or {}
+        found = await self._guarded(self._find(self._client, keys), self._look_up_s, self._look_ups)
+        return found or {}
 
     async def keep(self, answers: Mapping[str, Answer]) -> None:
         """Keep answers under their keys."""
@@ -94,7 +96,7 @@ class AnswerCache:
         pipeline = self._client.pipeline(transaction=False)
         for key, answer in answers.items():
             pipeline.set(key, write_entry(key, answer), ex=self._ttl_s)
-        await self._guarded(pipeline.execute(), _STORE_S)
+        await self._guarded(pipeline.execute(), _STORE_S, self._stores)
 
     async def publish_marks(self) -> None:
         """Tell the other transformers which revisions were seen here, for as long as they count here."""
@@ -105,7 +107,7 @@ class AnswerCache:
         for revision, age_s in ages.items():
             left_ms = max(1, int((self.marks.ttl_s - age_s) * 1000))
             pipeline.set(_mark_of(revision), b"1", px=left_ms)
-        await self._guarded(pipeline.execute(), _STORE_S)
+        await self._guarded(pipeline.execute(), _STORE_S, self._stores)
 
     async def _find(self, client: Redis, keys: Sequence[str]) -> Mapping[str, Answer]:
         entries: Sequence[Any] = await client.mget(keys)
@@ -120,20 +122,20 @@ class AnswerCache:
         live = {each for each in revisions if self.marks.is_live(each) or await client.get(_mark_of(each))}
         return {key: answer for key, answer in found.items() if answer.revision in live}
 
-    async def _guarded(self, call: Awaitable[T], limit_s: float) -> T | None:
-        if not self._breaker.allows():
+    async def _guarded(self, call: Awaitable[T], limit_s: float, breaker: Breaker) -> T | None:
+        if not breaker.allows():
             _discard(call)
             return None
         try:
             async with asyncio.timeout(limit_s):
                 result = await call
         except (RedisError, OSError, TimeoutError) as error:
-            was_open = self._breaker.is_open
-            self._breaker.failed()
-            if self._breaker.is_open and not was_open:
+            was_open = breaker.is_open
+            breaker.failed()
+            if breaker.is_open and not was_open:
                 log.warning("cache_left_alone", reason=type(error).__name__, seconds=_REST_S)
             return None
-        self._breaker.succeeded()
+        breaker.succeeded()
         return result
 
 

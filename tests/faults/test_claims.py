@@ -17,6 +17,8 @@ from tests.faults.conftest import Before
 from tests.transformer.conftest import put
 from tests.transformer.services import png_of
 from tests.transformer.stand_ins import stand_in
+from tests.transformer.values import answer_of
+from transformer.cache import AnswerCache, Marks, connect, key_of
 from transformer.predictor import Predictor
 
 
@@ -61,3 +63,19 @@ async def test_envoy_gives_up_a_connection_that_is_gone(
         finally:
             await client.close()
             await asyncio.to_thread(envoy.stop)
+
+
+async def test_a_slow_cache_is_left_alone_though_it_keeps(valkey: Server, before: Before) -> None:
+    """Look-ups that come too late are given up for a while, however well answers are kept meanwhile."""
+    proxy = await asyncio.to_thread(before, int(valkey.url.rpartition(":")[2].partition("/")[0]))
+    client = connect(valkey.url.replace(valkey.url.rpartition(":")[2], f"{proxy.port}/0"))
+    cache, key = AnswerCache(client, Marks(60.0), 60, look_up_s=0.04), key_of("faults", "slow")
+    with proxy.being(Fault("slow", ms=60)):
+        seconds = []
+        for _ in range(9):
+            await cache.keep({key: answer_of(1)})
+            began_s = time.monotonic()
+            assert await cache.find([key]) == {}
+            seconds.append(time.monotonic() - began_s)
+    assert sorted(seconds)[4] < 0.03  # most of them did not even try
+    await cache.close()
