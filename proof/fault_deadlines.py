@@ -61,6 +61,24 @@ async def expired_before_the_store(lab: Lab) -> Row:
     return row
 
 
+async def known_radiographs(lab: Lab) -> list[Row]:
+    """What a cached answer is worth while the part is away that knows the object, or the model."""
+    caller, rows, image_id = lab.caller(), [], lab.known[0]
+    for part, status, why in (
+        ("s3", 503, "nobody can say that it is the same object still"),
+        ("predictor", 200, "the model answered a moment ago"),
+    ):
+        await _until_good(lab)
+        before = await caller.ask(image_id)
+        with lab.proxies[part].being(Fault("down")):
+            answer = await caller.ask(image_id)
+        is_told = answer.status == 200 or answer.retry_after is not None
+        holds = before.is_ok and before.document["cached"] and answer.status == status and is_told
+        rows.append(Row(f"a cached answer, {part}: down", f"{status}: {why}", str(answer.status), holds))
+    await _until_good(lab)
+    return rows
+
+
 async def _one_by_one(ask: Ask, ids: Sequence[str]) -> Mapping[str, Answer]:
     calls = []
     for image_id in ids:

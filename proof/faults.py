@@ -9,7 +9,7 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 
 from proof.fault_claims import all_at_once, bench, expired_before_the_predictor, half_failing, lies
-from proof.fault_deadlines import deadlines, expired_before_the_store
+from proof.fault_deadlines import deadlines, expired_before_the_store, known_radiographs
 from proof.fault_lab import PARTS, Lab, lab
 from proof.fault_matrix import FAULTS, Matrix, every_answer_has_its_row
 from proof.fault_model import flipped, frozen, killed
@@ -21,6 +21,8 @@ async def _claims(running: Lab, folder: Path) -> AsyncIterator[Row]:
     for row in await deadlines(running):
         yield row
     yield await expired_before_the_store(running)
+    for row in await known_radiographs(running):
+        yield row
     yield await frozen(running)
     yield await killed(running)
     async with bench(folder / "bench", running.servers, PLEURA_TIMEOUT_S="30") as held:
