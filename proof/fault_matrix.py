@@ -25,7 +25,7 @@ FAULTS: Final[Mapping[str, Fault]] = {
     "garbled": Fault("garbled"),
 }
 PER_S: Final = 24.0
-_HEALTHY_S, _MOST_S = 10.0, 15.0
+_WARM_S, _HEALTHY_S, _MOST_S = 2.0, 10.0, 15.0
 _RECOVERY_S, _GRACE_S = 10.0, 0.1
 _CACHE_COST_MS: Final = 50.0
 _DEADLINES_S: Final[Mapping[str, float]] = {"s3": 2.0, "predictor": 2.0}
@@ -70,18 +70,20 @@ class Matrix:
             yield self._judged(part, name, course, healthy)
 
     async def course(self, part: str, fault: Fault, seconds: float) -> Course:
-        """Let a fault come and go while the load goes on."""
+        """Let a fault come, once the known radiographs are in the cache, and go, while the load goes on."""
         self.lab.forget_answers()
         deadline_s, questions = _DEADLINES_S.get(part), self.lab.questions()
         caller = self.lab.caller()
         timeout_ms = None if deadline_s is None else int(1000 * deadline_s)
         async with steadily(lambda: caller.ask(next(questions), timeout_ms=timeout_ms), PER_S) as load:
+            await asyncio.sleep(_WARM_S)
+            began_s = time.monotonic()
             with self.lab.proxies[part].being(fault):
                 await asyncio.sleep(seconds)
             over_s = time.monotonic()
             recovery_s = await _first_good_second(load, over_s)
         self.answers += load.answers
-        during = [answer for answer in load.answers if answer.sent_s < over_s]
+        during = [answer for answer in load.answers if began_s <= answer.sent_s < over_s]
         return Course(during, [answer for answer in load.answers if answer.sent_s >= over_s], recovery_s)
 
     def _judged(self, part: str, name: str, course: Course, healthy: Sequence[Answer]) -> Row:
