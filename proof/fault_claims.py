@@ -1,6 +1,7 @@
 """What a transformer holds against a predictor that fails, lies, or is asked a thousand times."""
 
 import asyncio
+import json
 import struct
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
@@ -11,6 +12,7 @@ from typing import Any, Final
 import grpc
 import redis
 
+from auth_proxy.hop import Hop
 from pleura.local.servers import Server
 from pleura.local.services import Service
 from proof.fault_lab import rows_of
@@ -21,6 +23,7 @@ from tests.transformer.stand_ins import StandIn, stand_in
 Change = Callable[[Any], None]
 _CALLS_PER_REQUEST: Final = 1.1
 _AT_ONCE: Final = 8
+_INFER: Final = "/v2/models/chest-xray/infer"
 _GRACE_S: Final = 0.1
 
 
@@ -189,14 +192,25 @@ async def all_at_once(bench: Bench, image_id: str, count: int = 1000) -> Row:
     bench.predictor.seconds = 4.0
     ids = [f"at once {number}" for number in range(count)]
     try:
-        answers = await asyncio.gather(*(ask(bench.service, [image_id], id=each) for each in ids))
+        statuses = await asyncio.gather(*(_status_of(bench.service, image_id, each) for each in ids))
     finally:
         bench.predictor.seconds = 0.0
     calls, rows = bench.predictor.calls - before, rows_of(bench.parts.journal_dsn, ids)
-    good = sum(answer.status == 200 for answer in answers)
+    good = statuses.count(200)
     measured = f"{good} answered, {calls} inferences, {len(rows)} rows of {len(set(rows))} requests"
     holds = (good, calls, len(rows), len(set(rows))) == (count, 1, count, count)
     return Row(f"{count} requests at once for one radiograph", f"1 inference, {count} rows", measured, holds)
+
+
+async def _status_of(service: Service, image_id: str, request_id: str) -> int:
+    """Ask over a connection that costs little: the predictor's stand-in lives on this event loop too."""
+    tensor = {"name": "image_id", "datatype": "BYTES", "shape": [1], "data": [image_id]}
+    body = json.dumps({"id": request_id, "inputs": [tensor]}).encode()
+    headers = {"content-type": "application/json"}
+    async with Hop(service.url, most_idle=0).ask("POST", _INFER, headers, body) as response:
+        async for _ in response.chunks():
+            pass
+        return response.status_code
 
 
 async def expired_before_the_predictor(bench: Bench, ids: Sequence[str]) -> Row:
