@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 BUNDLE := build/bundle
 
-.PHONY: run test lint bench bench-growth flames bundle setup lock clean
+.PHONY: run test lint bench bench-growth flames proof-attacks proof-conformance proof-faults bundle setup lock clean
 
 run: setup bundle
 	$(BIN)/pleura up --bundle $(BUNDLE) --classify-samples
@@ -26,13 +26,14 @@ bench-growth: setup bundle
 flames: setup bundle
 	$(BIN)/python -m benchmarks.flames $(BUNDLE) docs/flames
 
-.PHONY: proof-attacks
 proof-attacks: setup bundle
 	$(BIN)/python -m proof.attacks $(BUNDLE)
 
-.PHONY: proof-conformance
 proof-conformance: setup
 	PLEURA_CONFORMANCE_EXAMPLES=300 $(BIN)/python -m pytest tests/conformance -q
+
+proof-faults: setup
+	$(BIN)/python -m proof.faults
 
 setup: $(VENV)/.installed
 
@@ -47,7 +48,7 @@ $(VENV)/.installed: requirements.lock requirements-uv.lock pyproject.toml
 	touch $@
 
 # The bundle is made anew whenever its source, or what turns the source into a bundle, changes.
-$(BUNDLE)/bundle.json: $(VENV)/.installed predictor/default/source.json predictor/default/weights.npz predictor/build.py predictor/graph.py predictor/network.py
+$(BUNDLE)/bundle.json: $(VENV)/.installed predictor/default/source.json predictor/default/weights.npz predictor/build.py predictor/graph.py predictor/network.py pleura/bundle.py
 	$(BIN)/python -m predictor.build predictor/default $(BUNDLE)
 
 lock:

@@ -5,7 +5,8 @@ import io
 import json
 import time
 import uuid
-from collections.abc import Awaitable, Callable, Iterator, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from itertools import count
 from typing import Any, Final
@@ -89,6 +90,42 @@ async def at_rate(ask: Ask, per_s: float, seconds: float) -> list[Answer]:
         await asyncio.sleep(max(0.0, due_s - time.monotonic()))
         calls.append(asyncio.ensure_future(ask()))
     return list(await asyncio.gather(*calls))
+
+
+@dataclass(frozen=True)
+class Steady:
+    """What came of the calls so far, and when those were made that have no answer yet."""
+
+    answers: list[Answer]
+    waiting: dict[int, float]
+
+
+@asynccontextmanager
+async def steadily(ask: Ask, per_s: float) -> AsyncIterator[Steady]:
+    """Call at a steady rate while the ``async with`` lasts; the answers are all there at its end."""
+    steady = Steady([], {})
+
+    async def call(number: int) -> None:
+        steady.waiting[number] = time.monotonic()
+        steady.answers.append(await ask())
+        del steady.waiting[number]
+
+    async def call_on() -> None:
+        began_s = time.monotonic()
+        async with asyncio.TaskGroup() as calls:
+            for number in count():
+                await asyncio.sleep(max(0.0, began_s + number / per_s - time.monotonic()))
+                if stopping.is_set():
+                    return
+                calls.create_task(call(number))
+
+    stopping = asyncio.Event()
+    calling = asyncio.create_task(call_on())
+    try:
+        yield steady
+    finally:
+        stopping.set()
+        await calling
 
 
 async def by_callers(ask: Ask, callers: int, seconds: float) -> list[Answer]:
