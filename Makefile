@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 BUNDLE := build/bundle
 
-.PHONY: run test lint bench bundle setup lock clean
+.PHONY: run test lint bench bench-growth flames proof-attacks proof-conformance proof-faults bundle setup lock clean
 
 run: setup bundle
 	$(BIN)/pleura up --bundle $(BUNDLE) --classify-samples
@@ -18,8 +18,13 @@ lint: setup
 	$(BIN)/mypy
 
 bench: setup bundle
-	$(BIN)/python -m benchmarks.whole_way $(BUNDLE)
-	$(BIN)/python -m benchmarks.engine $(BUNDLE)
+	$(BIN)/python -m benchmarks $(BUNDLE)
+
+bench-growth: setup bundle
+	$(BIN)/python -m benchmarks.growth $(BUNDLE) docs/growth.svg
+
+flames: setup bundle
+	$(BIN)/python -m benchmarks.flames $(BUNDLE) docs/flames
 
 .PHONY: proof-kills proof-overload proof-restarts proof-soak
 proof-kills: setup bundle
@@ -34,13 +39,14 @@ proof-restarts: setup bundle
 proof-soak: setup bundle
 	$(BIN)/python -m proof.soak $(BUNDLE) $(REQUESTS)
 
-.PHONY: proof-attacks
 proof-attacks: setup bundle
 	$(BIN)/python -m proof.attacks $(BUNDLE)
 
-.PHONY: proof-conformance
 proof-conformance: setup
 	PLEURA_CONFORMANCE_EXAMPLES=300 $(BIN)/python -m pytest tests/conformance -q
+
+proof-faults: setup
+	$(BIN)/python -m proof.faults
 
 setup: $(VENV)/.installed
 
@@ -55,7 +61,7 @@ $(VENV)/.installed: requirements.lock requirements-uv.lock pyproject.toml
 	touch $@
 
 # The bundle is made anew whenever its source, or what turns the source into a bundle, changes.
-$(BUNDLE)/bundle.json: $(VENV)/.installed predictor/default/source.json predictor/default/weights.npz predictor/build.py predictor/graph.py predictor/network.py
+$(BUNDLE)/bundle.json: $(VENV)/.installed predictor/default/source.json predictor/default/weights.npz predictor/build.py predictor/graph.py predictor/network.py pleura/bundle.py
 	$(BIN)/python -m predictor.build predictor/default $(BUNDLE)
 
 lock:

@@ -27,7 +27,11 @@ METHODS: Final[Mapping[str, Route]] = {
     for name, scope in (*((name, READ_SCOPE) for name in _READING), ("ModelInfer", CLASSIFY_SCOPE))
 }
 """The only gRPC methods there are; load and unload are not among them."""
-_KEEP_ALIVE: Final = (("grpc.keepalive_time_ms", 30_000), ("grpc.keepalive_timeout_ms", 5_000))
+_KEEP_ALIVE: Final = (
+    ("grpc.keepalive_time_ms", 30_000),
+    ("grpc.keepalive_timeout_ms", 5_000),
+    ("grpc.http2.ping_timeout_ms", 5_000),  # a minute otherwise, whatever the keepalive's timeout is (tried)
+)
 _VERSION: Final = re.compile(rb"[0-9A-Za-z.-]{1,64}")
 log = structlog.get_logger()
 

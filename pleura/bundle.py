@@ -1,4 +1,8 @@
-"""What a model bundle says of itself: ``bundle.json``, and how its files are proven unchanged."""
+"""What a model bundle says of itself: ``bundle.json``, and how its files are proven unchanged.
+
+``bundle.json`` holds the digest of every other file, and ``bundle.json.sha256`` its own, in the form
+of ``sha256sum``.
+"""
 
 import hashlib
 from collections.abc import Iterator
@@ -11,6 +15,7 @@ from pleura.findings import FINDINGS
 from pleura.preprocessing_version import PREPROCESSING_VERSION
 
 DESCRIPTION_FILE: Final = "bundle.json"
+SEAL_FILE: Final = "bundle.json.sha256"
 Fraction = Annotated[float, Field(ge=0.0, le=1.0)]
 
 
@@ -102,12 +107,12 @@ def _files_of(folder: Path) -> Iterator[Path]:
     for path in sorted(folder.rglob("*")):
         if path.is_symlink():
             raise InvalidBundle(f"{path.relative_to(folder)} is a symbolic link")
-        if path.is_file() and path != folder / DESCRIPTION_FILE:
+        if path.is_file() and path not in (folder / DESCRIPTION_FILE, folder / SEAL_FILE):
             yield path
 
 
 def seal(folder: Path, description: ModelDescription) -> str:
-    """Write ``bundle.json`` over the files that the folder now holds.
+    """Write ``bundle.json`` over the files that the folder now holds, and its own digest beside it.
 
     Returns:
         The digest of the bundle: SHA-256 of ``bundle.json``, in hex.
@@ -115,7 +120,23 @@ def seal(folder: Path, description: ModelDescription) -> str:
     files = {str(path.relative_to(folder)): _digest_of_file(path) for path in _files_of(folder)}
     sealed = description.model_copy(update={"files": files})
     (folder / DESCRIPTION_FILE).write_text(sealed.model_dump_json(indent=2) + "\n")
-    return _digest_of_file(folder / DESCRIPTION_FILE)
+    digest = _digest_of_file(folder / DESCRIPTION_FILE)
+    (folder / SEAL_FILE).write_bytes(_seal_of(digest))
+    return digest
+
+
+def _seal_of(digest: str) -> bytes:
+    return f"{digest}  {DESCRIPTION_FILE}\n".encode()
+
+
+def _require_seal(folder: Path, digest: str) -> None:
+    path = folder / SEAL_FILE
+    try:
+        is_sealed = path.read_bytes() == _seal_of(digest)
+    except OSError as error:
+        raise InvalidBundle(f"{path} cannot be read: {error.strerror}") from error
+    if not is_sealed:
+        raise InvalidBundle(f"{folder / DESCRIPTION_FILE} is not the file that the bundle was sealed with")
 
 
 def verify(folder: Path) -> tuple[ModelDescription, str]:
@@ -144,4 +165,6 @@ def verify(folder: Path) -> tuple[ModelDescription, str]:
     for name, file in found.items():
         if _digest_of_file(file) != description.files[name]:
             raise InvalidBundle(f"{file} is not the file that the bundle was sealed with")
-    return description, _digest_of_file(path)
+    digest = _digest_of_file(path)
+    _require_seal(folder, digest)
+    return description, digest

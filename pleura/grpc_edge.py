@@ -49,6 +49,11 @@ _CONTENTS: Final[Mapping[str, str]] = {
     **dict.fromkeys(("UINT8", "UINT16", "UINT32"), "uint_contents"),
 }
 """The field that holds a datatype's elements; FP16 has none, it is always raw."""
+ALLOWED_PINGS: Final = (
+    ("grpc.keepalive_permit_without_calls", 1),
+    ("grpc.http2.min_ping_interval_without_data_ms", 1_000),
+)
+"""Envoy and our own clients ask whether a connection still lives, also an idle one."""
 log = structlog.get_logger()
 
 
@@ -196,6 +201,7 @@ class GrpcServer:
                 ("grpc.max_receive_message_length", self._max_body_bytes),
                 ("grpc.max_send_message_length", self._max_body_bytes),
                 ("grpc.so_reuseport", 0),
+                *ALLOWED_PINGS,
             ]
         )
         self._server.add_generic_rpc_handlers((v2_handlers(servicer),))

@@ -6,7 +6,8 @@ import json
 import random
 import time
 import uuid
-from collections.abc import Awaitable, Callable, Iterator, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from itertools import count
 from typing import Any, Final
@@ -149,6 +150,42 @@ async def until(stop: asyncio.Event, ask: Ask, per_s: float) -> list[Answer]:
         due_s = began_s + len(calls) / per_s
         await asyncio.sleep(max(0.0, due_s - time.monotonic()))
     return list(await asyncio.gather(*calls))
+
+
+@dataclass(frozen=True)
+class Steady:
+    """What came of the calls so far, and when those were made that have no answer yet."""
+
+    answers: list[Answer]
+    waiting: dict[int, float]
+
+
+@asynccontextmanager
+async def steadily(ask: Ask, per_s: float) -> AsyncIterator[Steady]:
+    """Call at a steady rate while the ``async with`` lasts; the answers are all there at its end."""
+    steady = Steady([], {})
+
+    async def call(number: int) -> None:
+        steady.waiting[number] = time.monotonic()
+        steady.answers.append(await ask())
+        del steady.waiting[number]
+
+    async def call_on() -> None:
+        began_s = time.monotonic()
+        async with asyncio.TaskGroup() as calls:
+            for number in count():
+                await asyncio.sleep(max(0.0, began_s + number / per_s - time.monotonic()))
+                if stopping.is_set():
+                    return
+                calls.create_task(call(number))
+
+    stopping = asyncio.Event()
+    calling = asyncio.create_task(call_on())
+    try:
+        yield steady
+    finally:
+        stopping.set()
+        await calling
 
 
 async def by_callers(ask: Ask, callers: int, seconds: float) -> list[Answer]:

@@ -75,7 +75,9 @@ class AnswerCache:
 
     def __init__(self, client: Redis | None, marks: Marks, ttl_s: int, look_up_s: float = 0.04) -> None:
         self._client, self.marks, self._ttl_s, self._look_up_s = client, marks, ttl_s, look_up_s
-        self._breaker, self._is_up = Breaker(_REST_S), False
+        # apart: a slow Redis takes in time what it does not find in time
+        self._look_ups, self._stores = Breaker(_REST_S), Breaker(_REST_S)
+        self._is_up = False
 
     @property
     def is_used(self) -> bool:
@@ -96,7 +98,7 @@ class AnswerCache:
         """Look for answers that count still."""
         if not keys or self._client is None:
             return {}
-        found = await self._guarded(self._find(self._client, keys), self._look_up_s)
+        found = await self._guarded(self._find(self._client, keys), self._look_up_s, self._look_ups)
         if found is None:
             LOOK_UPS["failed"].inc(len(keys))
         return found or {}
@@ -108,7 +110,7 @@ class AnswerCache:
         pipeline = self._client.pipeline(transaction=False)
         for key, answer in answers.items():
             pipeline.set(key, write_entry(key, answer), ex=self._ttl_s)
-        await self._guarded(pipeline.execute(), _STORE_S)
+        await self._guarded(pipeline.execute(), _STORE_S, self._stores)
 
     async def publish_marks(self) -> None:
         """Tell the other transformers which revisions were seen here, for as long as they count here.
@@ -123,7 +125,7 @@ class AnswerCache:
         for revision, age_s in ages.items():
             left_ms = max(1, int((self.marks.ttl_s - age_s) * 1000))
             pipeline.set(_mark_of(revision), b"1", px=left_ms)
-        await self._guarded(pipeline.execute(), _STORE_S)
+        await self._guarded(pipeline.execute(), _STORE_S, self._stores)
 
     async def _find(self, client: Redis, keys: Sequence[str]) -> Mapping[str, Answer]:
         entries: Sequence[Any] = await client.mget(keys)
@@ -142,20 +144,20 @@ class AnswerCache:
         LOOK_UPS["miss"].inc(len(keys) - len(found))
         return counting
 
-    async def _guarded(self, call: Awaitable[T], limit_s: float) -> T | None:
-        if not self._breaker.allows():
+    async def _guarded(self, call: Awaitable[T], limit_s: float, breaker: Breaker) -> T | None:
+        if not breaker.allows():
             _discard(call)
             return None
         try:
             async with asyncio.timeout(limit_s):
                 result = await call
         except (RedisError, OSError, TimeoutError) as error:
-            was_open, self._is_up = self._breaker.is_open, False
-            self._breaker.failed()
-            if self._breaker.is_open and not was_open:
+            was_open, self._is_up = breaker.is_open, False
+            breaker.failed()
+            if breaker.is_open and not was_open:
                 log.warning("cache_left_alone", reason=type(error).__name__, seconds=_REST_S)
             return None
-        self._breaker.succeeded()
+        breaker.succeeded()
         self._is_up = True
         return result
 

@@ -1,7 +1,8 @@
 """PostgreSQL connections that never wait longer than they are told, whatever the network does.
 
 psycopg2 blocks in libpq, where a server that accepts and says nothing holds a thread for ever. Its wait
-callback hands the waiting to us, so that every statement ends by the connection's ``until``.
+callback hands the waiting to us, so that every statement ends by the connection's ``until``, and connecting
+by the thread's.
 """
 
 import select
@@ -13,9 +14,9 @@ from typing import Any, Final
 
 import psycopg2
 from psycopg2 import extensions
-from psycopg2.pool import ThreadedConnectionPool
 
 _CONNECT_S: Final = 2.0
+_connecting: Final = threading.local()
 _EVENTS: Final = {extensions.POLL_READ: select.POLLIN, extensions.POLL_WRITE: select.POLLOUT}
 
 
@@ -30,7 +31,8 @@ class Connection(extensions.connection):  # type: ignore[misc]  # psycopg2 has n
 
 
 def _wait(connection: Any) -> None:
-    until = getattr(connection, "until", None) or time.monotonic() + _CONNECT_S
+    until = getattr(connection, "until", None) or getattr(_connecting, "until", None)
+    until = until or time.monotonic() + _CONNECT_S  # nobody's of ours
     while True:
         state = connection.poll()
         if state == extensions.POLL_OK:
@@ -49,35 +51,29 @@ def wait_with_limits() -> None:
 
 
 class Database:
-    """A pool of such connections, made when they are first needed."""
+    """Connections, made when they are first needed and kept when they are sound."""
 
     def __init__(self, dsn: str, connections: int = 2) -> None:
         self._dsn, self._connections = dsn, connections
-        self._pool: ThreadedConnectionPool | None = None
+        self._idle: list[Connection] = []
         self._lock = threading.Lock()
 
-    def _opened(self) -> ThreadedConnectionPool:
-        with self._lock:
-            if self._pool is None:  # a pool connects when it is made, so a failure must leave none behind
-                self._pool = ThreadedConnectionPool(
-                    1,
-                    self._connections,
-                    self._dsn,
-                    connection_factory=Connection,
-                    client_encoding="utf8",
-                )
-            return self._pool
-
     def close(self) -> None:
-        """Close all connections."""
-        if self._pool:
-            self._pool.closeall()
-            self._pool = None
+        """Close the connections that are kept."""
+        while connection := self._kept():
+            connection.close()
 
     def connect(self, limit_s: float) -> Connection:
-        """Make a connection outside the pool."""
-        connection: Connection = psycopg2.connect(self._dsn, connection_factory=Connection)
-        connection.until = time.monotonic() + limit_s
+        """Make a connection that is not kept; making it counts against ``limit_s`` too."""
+        began_s = time.monotonic()
+        _connecting.until = began_s + min(limit_s, _CONNECT_S)
+        try:
+            connection: Connection = psycopg2.connect(
+                self._dsn, connection_factory=Connection, client_encoding="utf8"
+            )
+        finally:
+            _connecting.until = None
+        connection.until = began_s + limit_s
         return connection
 
     @contextmanager
@@ -87,14 +83,25 @@ class Database:
         Raises:
             psycopg2.Error: The server is away, slow, or refuses; the connection is given up.
         """
-        pool = self._opened()
-        connection = pool.getconn()
+        until = time.monotonic() + limit_s
+        connection = self._kept() or self.connect(limit_s)
         is_sound = False
         try:
-            connection.until = time.monotonic() + limit_s
+            connection.until = until
             with connection.cursor() as cursor:
                 yield cursor
             connection.commit()
             is_sound = True
         finally:
-            pool.putconn(connection, close=not is_sound)
+            self._give_back(connection, is_sound)
+
+    def _kept(self) -> Connection | None:
+        with self._lock:
+            return self._idle.pop() if self._idle else None
+
+    def _give_back(self, connection: Connection, is_sound: bool) -> None:
+        with self._lock:
+            if is_sound and len(self._idle) < self._connections:
+                self._idle.append(connection)
+                return
+        connection.close()

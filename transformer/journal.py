@@ -11,7 +11,7 @@ import threading
 from collections.abc import Sequence
 from concurrent.futures import Future
 from contextvars import copy_context
-from typing import Final, Literal
+from typing import Any, Final, Literal
 
 import psycopg2
 import structlog
@@ -171,6 +171,7 @@ class Journal:
                 self._is_migrated = True
             with self._database.transaction(self._timeout_s) as cursor:
                 cursor.execute("SELECT 1 FROM answers LIMIT 1")
+                _require_writable(cursor)
         except psycopg2.Error as error:
             self._is_migrated = self._is_migrated and not isinstance(error, psycopg2.errors.UndefinedTable)
             tell = log.warning if self._is_writable else log.info
@@ -212,3 +213,10 @@ class Journal:
             segment.delete()
             log.info("spool_replayed", rows=len(lines))
         return True
+
+
+def _require_writable(cursor: Any) -> None:
+    """Refuse a standby: it lets rows be read, and each batch would find out anew that it takes none."""
+    cursor.execute("SHOW transaction_read_only")
+    if cursor.fetchone()[0] == "on":
+        raise psycopg2.errors.ReadOnlySqlTransaction("the server takes no rows")

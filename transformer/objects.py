@@ -69,13 +69,14 @@ class Objects:
     ) -> None:
         parts = urlsplit(url)
         self._bucket, self._timeout_s = bucket, timeout_s
-        self._pool = bounded_pool(connections, timeout_s)
+        is_tls = parts.scheme == "https"
+        self._pool = bounded_pool(connections, timeout_s, is_tls)
         self._client = Minio(
             parts.netloc,
             access_key=access_key,
             secret_key=secret_key,
             region=region,
-            secure=parts.scheme == "https",
+            secure=is_tls,
             http_client=self._pool,
         )
 
@@ -175,6 +176,9 @@ def _translated(error: Exception) -> Exception:
 def _body(response: Any, limit_bytes: int) -> bytes:
     """The bytes of an answer, all of them and not one more."""
     announced = int(response.headers.get("content-length", "-1"))
+    if announced < 0 and not response.chunked:
+        # a head that was cut short reads as a whole one, and the file that follows as empty
+        raise StoreUnavailable("the object store broke off")
     if announced > limit_bytes:
         raise _too_large(limit_bytes)
     parts, length = [], 0

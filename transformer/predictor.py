@@ -31,6 +31,7 @@ _OPTIONS: Final = (
     ("grpc.max_receive_message_length", 8 * 2**20),
     ("grpc.keepalive_time_ms", 5_000),
     ("grpc.keepalive_timeout_ms", 3_000),
+    ("grpc.http2.ping_timeout_ms", 3_000),  # a minute otherwise, whatever the keepalive's timeout is (tried)
     ("grpc.initial_reconnect_backoff_ms", 100),
     ("grpc.min_reconnect_backoff_ms", 500),
     ("grpc.max_reconnect_backoff_ms", 2_000),
@@ -41,10 +42,10 @@ log = structlog.get_logger()
 
 
 class RetryBudget:
-    """Allows one extra call for every ten calls made, and a few at the start."""
+    """Allows one extra call for every ten calls made, never more; what is not used adds up to a few."""
 
     def __init__(self, share: float = _RETRY_SHARE, most: float = 3.0) -> None:
-        self._share, self._most, self._left = share, most, 1.0
+        self._share, self._most, self._left = share, most, 0.0
 
     def called(self) -> None:
         """Note a first call."""

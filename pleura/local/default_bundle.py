@@ -12,7 +12,7 @@ from pleura.local.processes import Command, StartFailed, last_line, launch
 from pleura.local.services import surroundings
 
 _BUILD_TIMEOUT_S: Final = 900.0
-_DESCRIPTION: Final = "bundle.json"
+_SEAL: Final = "bundle.json.sha256"
 
 
 def default_source() -> Path:
@@ -42,7 +42,7 @@ def make_bundle(folder: Path, log: Path) -> None:
     Raises:
         StartFailed: It cannot be built.
     """
-    if (folder / _DESCRIPTION).exists():
+    if (folder / _SEAL).exists():
         return
     new = folder.with_name(f"{folder.name}.new")
     shutil.rmtree(new, ignore_errors=True)
@@ -57,4 +57,5 @@ def make_bundle(folder: Path, log: Path) -> None:
         raise StartFailed(f"bundle: not built within {_BUILD_TIMEOUT_S:.0f} s (log: {log})") from None
     if process.returncode:
         raise StartFailed(f"bundle: cannot be built: {last_line(log)} (log: {log})")
+    shutil.rmtree(folder, ignore_errors=True)  # of an earlier Pleura, and without a seal
     new.rename(folder)

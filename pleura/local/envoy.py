@@ -13,6 +13,8 @@ from pleura.local.processes import HOST, Command, Server, launch, require_free, 
 
 _TYPES: Final = "type.googleapis.com/envoy"
 _ROUTES: Final = "predictor"
+_KEEP_ALIVE: Final = {"interval": "3s", "timeout": "3s"}
+"""A connection whose other end is gone without a word must not take requests for ever."""
 _PROBE: Final = "/inference.GRPCInferenceService/ServerLive"
 
 
@@ -78,7 +80,7 @@ def _cluster(upstream: Upstream) -> dict[str, Any]:
         "typed_extension_protocol_options": {
             "envoy.extensions.upstreams.http.v3.HttpProtocolOptions": {
                 "@type": options,
-                "explicit_http_config": {"http2_protocol_options": {}},
+                "explicit_http_config": {"http2_protocol_options": {"connection_keepalive": _KEEP_ALIVE}},
             }
         },
     }

@@ -1,6 +1,7 @@
 """Sealing and verifying bundles."""
 
 import json
+import subprocess
 from pathlib import Path
 
 import pytest
@@ -40,13 +41,17 @@ def description() -> ModelDescription:
     )
 
 
+def sealed_in(folder: Path) -> Path:
+    (folder / "saved_model").mkdir()
+    (folder / "saved_model" / "graph.pb").write_bytes(b"graph" * 50)
+    (folder / "model.tflite").write_bytes(b"flat")
+    seal(folder, description())
+    return folder
+
+
 @pytest.fixture
 def sealed(tmp_path: Path) -> Path:
-    (tmp_path / "saved_model").mkdir()
-    (tmp_path / "saved_model" / "graph.pb").write_bytes(b"graph" * 50)
-    (tmp_path / "model.tflite").write_bytes(b"flat")
-    seal(tmp_path, description())
-    return tmp_path
+    return sealed_in(tmp_path)
 
 
 def test_a_sealed_bundle_is_valid(sealed: Path) -> None:
@@ -56,17 +61,30 @@ def test_a_sealed_bundle_is_valid(sealed: Path) -> None:
     assert set(found.files) == {"model.tflite", "saved_model/graph.pb"}
 
 
-@given(position=st.integers(0, 249), bit=st.integers(0, 7))
-def test_a_flipped_bit_is_found(tmp_path_factory: pytest.TempPathFactory, position: int, bit: int) -> None:
-    """No single changed bit of any file passes."""
-    folder = tmp_path_factory.mktemp("bundle")
-    graph = bytearray(b"graph" * 50)
-    (folder / "graph.pb").write_bytes(graph)
-    seal(folder, description())
-    graph[position] ^= 1 << bit
-    (folder / "graph.pb").write_bytes(graph)
-    with pytest.raises(InvalidBundle, match=r"graph\.pb"):
+@given(
+    name=st.sampled_from(["saved_model/graph.pb", "model.tflite", "bundle.json", "bundle.json.sha256"]),
+    share=st.floats(0, 1, exclude_max=True),
+    bit=st.integers(0, 7),
+)
+def test_a_flipped_bit_is_found(
+    tmp_path_factory: pytest.TempPathFactory, name: str, share: float, bit: int
+) -> None:
+    """No single changed bit of any file passes, those that describe the others included."""
+    folder = sealed_in(tmp_path_factory.mktemp("bundle"))
+    content = bytearray((folder / name).read_bytes())
+    content[int(share * len(content))] ^= 1 << bit
+    (folder / name).write_bytes(content)
+    with pytest.raises(InvalidBundle):
         verify(folder)
+
+
+def test_a_bundle_without_its_seal_is_refused(sealed: Path) -> None:
+    """Nothing proves its description then; with the seal, sha256sum proves it too."""
+    command = ["sha256sum", "--check", "--quiet", "bundle.json.sha256"]
+    assert subprocess.run(command, cwd=sealed, check=False).returncode == 0
+    (sealed / "bundle.json.sha256").unlink()
+    with pytest.raises(InvalidBundle, match=r"bundle\.json\.sha256"):
+        verify(sealed)
 
 
 def test_added_and_missing_files_are_found(sealed: Path) -> None:

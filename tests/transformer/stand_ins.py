@@ -1,6 +1,7 @@
 """A gRPC server in the predictor's place, which counts, waits, fails or lies as a test needs it."""
 
 import asyncio
+import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
@@ -11,6 +12,7 @@ import numpy as np
 from grpc import aio
 from kserve.protocol.grpc import grpc_predict_v2_pb2 as pb
 
+from pleura.grpc_edge import ALLOWED_PINGS
 from pleura.preprocessing_version import PREPROCESSING_VERSION
 from pleura.served import Described
 from tests.bundles import description
@@ -48,7 +50,10 @@ class StandIn:
     seconds: float = 0.0
     change: Callable[[Any], None] | None = None
     failure: tuple[grpc.StatusCode, tuple[tuple[str, str], ...]] | None = None
+    fails_each: int = 1
+    reason: str = "some reason"
     calls: int = 0
+    arrivals: list[tuple[str, float]] = field(default_factory=list)
     radiographs: int = 0
     timeouts_s: list[float] = field(default_factory=list)
     address: str = ""
@@ -58,10 +63,12 @@ class StandIn:
         self.calls += 1
         self.radiographs += request.inputs[0].shape[0]
         self.timeouts_s.append(context.time_remaining())
+        self.arrivals.append((dict(context.invocation_metadata()).get("x-request-id", ""), time.monotonic()))
+        fails = self.failure and self.calls % self.fails_each == 0
         await asyncio.sleep(self.seconds)
-        if self.failure:
+        if self.failure and fails:
             context.set_trailing_metadata(self.failure[1])
-            await context.abort(self.failure[0], "some reason")
+            await context.abort(self.failure[0], self.reason)
         response = response_of(request, self.revision)
         if self.change:
             self.change(response)
@@ -86,7 +93,7 @@ class StandIn:
 async def stand_in(port: int = 0) -> AsyncIterator[StandIn]:
     """Serve a stand-in; its ``address`` says where."""
     predictor = StandIn()
-    server = aio.server(options=[("grpc.so_reuseport", 0)])
+    server = aio.server(options=[("grpc.so_reuseport", 0), *ALLOWED_PINGS])
     server.add_generic_rpc_handlers((predictor,))
     port = server.add_insecure_port(f"127.0.0.1:{port}")
     predictor.address = f"127.0.0.1:{port}"

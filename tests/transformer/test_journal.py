@@ -2,6 +2,7 @@
 
 import asyncio
 import socket
+import time
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
@@ -13,7 +14,7 @@ import pytest
 from pleura.errors import Conflict
 from pleura.local.servers import Server, start_postgres
 from tests.transformer.values import entry
-from transformer.database import Database
+from transformer.database import Database, wait_with_limits
 from transformer.entries import Entry
 from transformer.journal import Journal
 from transformer.spool import Spool, SpoolFull
@@ -202,3 +203,34 @@ async def test_a_postgres_that_stops_and_comes_back_loses_nothing(
             assert _ask(server.url, "SELECT count(*) FROM answers") == [(22,)]
         finally:
             server.stop()
+
+
+async def test_a_server_that_takes_no_rows_is_left_alone_until_it_does(table: str, tmp_path: Path) -> None:
+    """A standby lets rows be read: it is not tried with every batch, and what was spooled comes home."""
+    database = table.rpartition("/")[2]
+    with _journal(table, tmp_path):
+        pass
+    writing = f"{table}?options=-c%20default_transaction_read_only%3Doff"
+    _ask(table, f"ALTER DATABASE {database} SET default_transaction_read_only = on")
+    try:
+        with _journal(table, tmp_path) as journal:
+            assert await journal.append([entry()]) == "spooled"
+            for _ in range(25):
+                assert not journal.is_writable
+                await asyncio.sleep(0.1)
+            _ask(writing, f"ALTER DATABASE {database} RESET default_transaction_read_only")
+            await _until(lambda: Spool(tmp_path, 0).is_empty())
+    finally:
+        _ask(writing, f"ALTER DATABASE {database} RESET default_transaction_read_only")
+    assert _ask(table, "SELECT count(*) FROM answers") == [(1,)]
+
+
+def test_connecting_counts_against_the_limit() -> None:
+    """A server that accepts and says nothing costs what a transaction may, and nothing on top."""
+    wait_with_limits()
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        database = Database(f"postgresql://nobody@127.0.0.1:{silent.getsockname()[1]}/pleura")
+        began_s = time.monotonic()
+        with pytest.raises(psycopg2.OperationalError), database.transaction(0.3):
+            pass
+        assert time.monotonic() - began_s < 1.5

@@ -1,12 +1,21 @@
 """The object store: a real S3 server, and stand-ins for the ways in which one fails."""
 
+import contextlib
 import io
 import socket
+import ssl
 import threading
 import time
 from collections.abc import Callable, Iterator
+from datetime import UTC, datetime, timedelta
+from ipaddress import ip_address
+from pathlib import Path
 
 import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.x509.oid import NameOID
 from hypothesis import given
 from hypothesis import strategies as st
 from minio import Minio
@@ -159,6 +168,10 @@ def cut(peer: socket.socket) -> None:
     peer.sendall(HEAD + b"x" * 500)
 
 
+def cut_head(peer: socket.socket) -> None:
+    peer.sendall(HEAD[:17])
+
+
 def error_500(peer: socket.socket) -> None:
     peer.sendall(b"HTTP/1.1 500 Oh\r\nContent-Length: 7\r\n\r\npeer.go")
 
@@ -203,7 +216,9 @@ def misbehaving(request: pytest.FixtureRequest) -> Iterator[str]:
 
 
 @pytest.mark.parametrize(
-    "misbehaving", [silence, trickle, trickle_body, cut, error_500, garbage, redirect], indirect=True
+    "misbehaving",
+    [silence, trickle, trickle_body, cut, cut_head, error_500, garbage, redirect],
+    indirect=True,
 )
 def test_store_that_misbehaves_is_unavailable_in_time(misbehaving: str) -> None:
     """Hanging, one byte at a time, cut off, wrong: 503 by the deadline, nothing followed elsewhere."""
@@ -226,3 +241,50 @@ def test_own_time_limit_holds_without_a_deadline(misbehaving: str) -> None:
     assert not store.is_alive()
     assert time.monotonic() - began < 3
     store.close()
+
+
+@pytest.fixture
+def trusted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> ssl.SSLContext:
+    """A server's side of TLS, with a certificate for 127.0.0.1 that this process trusts."""
+    key = ec.generate_private_key(ec.SECP256R1())
+    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "127.0.0.1")])
+    now = datetime.now(UTC)
+    certificate = (
+        x509.CertificateBuilder(name, name, key.public_key(), x509.random_serial_number())
+        .not_valid_before(now - timedelta(days=1))
+        .not_valid_after(now + timedelta(days=1))
+        .add_extension(x509.SubjectAlternativeName([x509.IPAddress(ip_address("127.0.0.1"))]), critical=False)
+        .add_extension(x509.BasicConstraints(ca=True, path_length=None), critical=True)
+        .sign(key, hashes.SHA256())
+    )
+    file = tmp_path / "certificate.pem"
+    pem, pkcs8 = serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8
+    private = key.private_bytes(pem, pkcs8, serialization.NoEncryption())
+    file.write_bytes(certificate.public_bytes(pem) + private)
+    monkeypatch.setenv("SSL_CERT_FILE", str(file))
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(file)
+    return context
+
+
+@pytest.mark.parametrize("behave", [trickle, trickle_body, silence])
+def test_the_deadline_holds_over_tls_too(trusted: ssl.SSLContext, behave: Behaviour) -> None:
+    """Encrypted, one byte at a time does not outlive the deadline either."""
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        ended = threading.Event()
+
+        def serve() -> None:
+            peer, _ = listener.accept()
+            with contextlib.suppress(OSError), trusted.wrap_socket(peer, server_side=True) as encrypted:
+                encrypted.recv(65536)
+                behave(encrypted)
+            ended.set()
+
+        threading.Thread(target=serve, daemon=True).start()
+        store = Objects(f"https://127.0.0.1:{listener.getsockname()[1]}", *KEYS, BUCKET, timeout_s=30)
+        began = time.monotonic()
+        with pytest.raises(StoreUnavailable):
+            store.read(ObjectId("a"), "abc", LIMIT, Deadline.after(0.7))
+        assert 0.5 < time.monotonic() - began < 2
+        store.close()
+        assert ended.wait(15)
