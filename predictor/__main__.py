@@ -8,6 +8,7 @@ import numpy as np
 import structlog
 from pydantic import ValidationError
 
+import pleura.light_kserve  # noqa: F401  # before all that imports kserve
 from pleura.bundle import InvalidBundle, verify
 from pleura.errors import InvalidAnswer
 from pleura.logs import configure_logging

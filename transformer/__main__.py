@@ -6,6 +6,7 @@ from typing import NoReturn
 
 import structlog
 
+import pleura.light_kserve  # noqa: F401  # before all that imports kserve
 from pleura.logs import configure_logging
 from pleura.serving import Edge, PleuraServer
 from pleura.telemetry import READY, configure_metrics
