@@ -5,8 +5,8 @@ memory and time by the kernel, without credentials in their environment; one tha
 milliseconds, because its libraries are already loaded in the process that it is forked from.
 
 A worker's socket first says its process id (4 bytes, little endian). Then each file comes as the descriptor
-of an anonymous file in memory; back go a kind (1 byte), a length (4 bytes) and the tensor or the message of
-an error.
+of an anonymous file in memory, with the processor time it may take (8 bytes, seconds); back go a kind (1
+byte), a length (4 bytes) and the tensor or the message of an error.
 """
 
 import argparse
@@ -36,6 +36,7 @@ from transformer.radiograph import read_radiograph
 
 REPLY: Final = struct.Struct("<BI")
 HELLO: Final = struct.Struct("<I")
+LIMIT: Final = struct.Struct("<d")
 TENSOR: Final = 0
 ERRORS: Final[tuple[type[PleuraError], ...]] = (UnreadableRadiograph, RefusedRadiograph, TooLarge)
 _PR_SET_PDEATHSIG: Final = 1
@@ -96,13 +97,18 @@ def _fork_workers(control: socket.socket, limits: Limits) -> None:
 def serve(channel: socket.socket, limits: Limits) -> None:
     """Answer files one after the other, until the other end closes."""
     channel.sendall(HELLO.pack(os.getpid()))
-    while handed := socket.recv_fds(channel, 1, 1)[1]:
+    while True:
+        limit, handed, _, _ = socket.recv_fds(channel, LIMIT.size, 1)
+        if not handed:
+            return
         with open(handed[0], "rb", buffering=0) as memory:  # noqa: PTH123
             memory.seek(0)
             file = memory.read()
-        # The alarm's default action ends the process, even in the middle of C code.
+        # The default action of both alarms ends the process, even in the middle of C code.
         signal.setitimer(signal.ITIMER_REAL, limits.timeout_s)
+        signal.setitimer(signal.ITIMER_PROF, *LIMIT.unpack(limit))
         kind, body = answer(file, limits.max_pixels)
+        signal.setitimer(signal.ITIMER_PROF, 0.0)
         signal.setitimer(signal.ITIMER_REAL, 0.0)
         del file
         channel.sendall(REPLY.pack(kind, len(body)) + body)
@@ -158,10 +164,13 @@ def _silence() -> None:
 
 
 def _bound_memory(memory_mb: int) -> None:
-    """Allow so much memory on top of what the loaded libraries occupy."""
+    """Allow so much memory, with what the loaded libraries occupy of it already.
+
+    The kernel bounds addresses; those that the libraries reserve and never touch are left out of account.
+    """
     with contextlib.suppress(OSError, ValueError):
-        pages = int(Path("/proc/self/statm").read_text().split()[0])
-        limit = pages * resource.getpagesize() + memory_mb * 2**20
+        reserved, resident = (int(pages) for pages in Path("/proc/self/statm").read_text().split()[:2])
+        limit = (reserved - resident) * resource.getpagesize() + memory_mb * 2**20
         resource.setrlimit(resource.RLIMIT_AS, (limit, limit))
 
 
