@@ -17,6 +17,7 @@ import kserve
 import numpy as np
 import pydicom
 from numpy.typing import NDArray
+from pydicom import uid
 from pydicom.pixels.processing import apply_modality_lut, apply_voi_lut
 from starlette.types import Message, Scope
 
@@ -78,6 +79,7 @@ def _plainly(file: bytes) -> NDArray[Any] | None:
     # another reader may fail on a damaged file in any way: then it shows no picture
     with contextlib.suppress(Exception):
         dataset = pydicom.dcmread(io.BytesIO(file), force=True)
+        dataset.file_meta.setdefault("TransferSyntaxUID", uid.ExplicitVRLittleEndian)
         greys = apply_modality_lut(dataset.pixel_array, dataset)
         with contextlib.suppress(Exception):
             greys = apply_voi_lut(greys, dataset)

@@ -15,6 +15,7 @@ from pleura.errors import RefusedRadiograph, UnreadableRadiograph
 
 Values = NDArray[np.float64]
 _WHITE: Final = 65_535.0
+_LARGEST_NUMBER: Final = 1e9
 _ROWS_AT_A_TIME: Final = 32
 _UNCERTAIN: Final = "the DICOM file contradicts itself about which values are black"
 
@@ -123,13 +124,20 @@ _WINDOWS: Final[dict[str, Callable[[Values, float, float], Values]]] = {
 
 
 def _number(dataset: Dataset, keyword: str, otherwise: float | None) -> Any:
-    """The first value of a decimal string element; ``otherwise`` where it is absent or empty."""
+    """The first value of a decimal string element; ``otherwise`` where it is absent or empty.
+
+    Raises:
+        UnreadableRadiograph: It is no number, or beyond all measure.
+    """
     value = dataset.get(keyword)
     if value is None or value == "":
         return otherwise
     if not isinstance(value, str | int | float):
         value = value[0]
-    return float(value)
+    number = float(value)
+    if not abs(number) <= _LARGEST_NUMBER:
+        raise UnreadableRadiograph(f"{keyword} of the DICOM file is no sensible number")
+    return number
 
 
 def _looked_up(values: Values, item: Dataset, dataset: Dataset) -> Values:
