@@ -20,8 +20,9 @@ from typing import Final
 
 from pleura.deadline import Deadline
 from pleura.errors import PleuraError
-from proof.fuzz_seeds import picture, seeds
+from proof.fuzz_seeds import seeds
 from proof.report import Row, conclude
+from tests.attacks.pictures import picture
 from tests.transformer.files import png
 from transformer.decoding import DecoderPool
 

@@ -3,7 +3,6 @@
 Since the picture is one, whatever a damaged file shows can be compared with it: its negative is an inversion.
 """
 
-import io
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, Final
@@ -11,13 +10,18 @@ from typing import Any, Final
 import cv2
 import jwt
 import numpy as np
-import pydicom
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
-from numpy.typing import NDArray
-from pydicom import uid
-from pydicom.dataset import Dataset
 
-from tests.transformer.files import dicom, jpeg, png, png_by_hand, saved, with_orientation
+from tests.attacks.pictures import (
+    COMPRESSED,
+    NATIVE,
+    compressed,
+    deep_picture,
+    dicom_of_jpeg,
+    lut,
+    picture,
+)
+from tests.transformer.files import dicom, jpeg, png, png_by_hand, with_orientation
 
 _ROOT: Final = Path(__file__).parents[1]
 _MOST_BYTES: Final = 60_000
@@ -25,30 +29,11 @@ _FAR_AWAY: Final = 4_102_444_800
 SIGNING_KEY: Final = Ed25519PrivateKey.from_private_bytes(bytes(range(32)))
 
 
-def picture(rows: int = 44, columns: int = 36) -> NDArray[np.uint8]:
-    """A small chest: no symmetry, no plane larger than the rest, far from being like its own negative."""
-    file = _ROOT / "samples" / "nih_00000362_001.png"
-    grey = cv2.imread(str(file), cv2.IMREAD_GRAYSCALE)
-    assert grey is not None
-    return np.asarray(cv2.resize(grey, (columns, rows), interpolation=cv2.INTER_AREA), np.uint8)
-
-
-def lut(entries: Any, first: int, bits: int = 16) -> list[Dataset]:
-    """A LUT sequence."""
-    item = Dataset()
-    item.LUTDescriptor = [len(entries), first, bits]
-    item.LUTData = [int(entry) for entry in entries]
-    for keyword in ("LUTDescriptor", "LUTData"):
-        item[keyword].VR = "US"
-    return [item]
-
-
 def dicom_seeds() -> Iterator[bytes]:
     """Each transfer syntax that can be written here, and each element of the grey-scale pipeline."""
-    deep = picture().astype(np.uint16) * 16
+    deep = deep_picture()
     negative: dict[str, Any] = {"PhotometricInterpretation": "MONOCHROME1", "BitsStored": 12, "HighBit": 11}
-    native = (uid.ImplicitVRLittleEndian, uid.ExplicitVRLittleEndian, uid.ExplicitVRBigEndian)
-    for syntax in (*native, uid.DeflatedExplicitVRLittleEndian):
+    for syntax in NATIVE:
         yield dicom(deep, syntax=syntax, BitsStored=12, HighBit=11)
         yield dicom(4095 - deep, syntax=syntax, **negative)
     yield dicom(picture(), PresentationLUTShape="IDENTITY", ViewPosition="PA")
@@ -62,21 +47,10 @@ def dicom_seeds() -> Iterator[bytes]:
     yield dicom(cv2.cvtColor(picture(), cv2.COLOR_GRAY2RGB))
     plain = (dicom(deep, BitsStored=12, HighBit=11), dicom(4095 - deep, **negative), dicom(picture()))
     for file in plain:
-        for syntax in (uid.RLELossless, uid.JPEG2000Lossless):
-            dataset = pydicom.dcmread(io.BytesIO(file))
-            dataset.compress(syntax)
-            yield saved(dataset, syntax)
+        for syntax in COMPRESSED:
+            yield compressed(file, syntax)
     yield dicom_of_jpeg(picture())
     yield dicom_of_jpeg(255 - picture(), PhotometricInterpretation="MONOCHROME1")
-
-
-def dicom_of_jpeg(pixels: NDArray[np.uint8], **elements: Any) -> bytes:
-    """A DICOM file that holds a baseline JPEG."""
-    dataset = pydicom.dcmread(io.BytesIO(dicom(pixels, **elements)))
-    dataset.PixelData = pydicom.encaps.encapsulate([jpeg(pixels)])
-    dataset["PixelData"].VR = "OB"
-    dataset["PixelData"].is_undefined_length = True
-    return saved(dataset, uid.JPEGBaseline8Bit)
 
 
 def png_seeds() -> Iterator[bytes]:

@@ -31,7 +31,8 @@ from pleura.errors import PleuraError
 from pleura.preprocessing import to_tensor
 from pleura.v2 import read_request
 from pleura.v2_tensors import array_of
-from proof.fuzz_seeds import SIGNING_KEY, picture, token_seeds
+from proof.fuzz_seeds import SIGNING_KEY, token_seeds
+from tests.attacks.pictures import correlation, seen
 from transformer.asked import Limits, read_asked
 from transformer.decoder_worker import ERRORS, TENSOR, answer
 from transformer.object_id import ObjectId
@@ -45,14 +46,7 @@ class Broken(Exception):
     """Something that must hold does not."""
 
 
-def correlation(one: NDArray[Any], other: NDArray[Any]) -> float:
-    """How much two pictures are alike: 1 the same, -1 the negative; 0 where one has no contrast."""
-    ours, theirs = (each.astype(np.float64) - each.mean() for each in (one, other))
-    norm = float(np.sqrt((ours**2).sum() * (theirs**2).sum()))
-    return float((ours * theirs).sum()) / norm if norm else 0.0
-
-
-_SEEN: Final = to_tensor(picture())
+_SEEN: Final = seen()
 
 
 def read_file(file: bytes) -> str:
@@ -67,17 +61,17 @@ def read_file(file: bytes) -> str:
         return "answered"
     # damage may make a valid file of the negative (a 1 in MONOCHROME2): then other programs agree with us
     plain = _plainly(file)
-    if plain is None or correlation(tensor, to_tensor(plain)) < -INVERTED:
+    if plain is None or correlation(tensor, plain) < INVERTED:
         raise Broken("a silent inversion")
     return "says_negative"
 
 
 def _plainly(file: bytes) -> NDArray[Any] | None:
-    """The picture as another program shows it: pydicom's own functions, or OpenCV with nothing taken out."""
-    if file[128:132] != b"DICM" and file[:1] in (b"\x89", b"\xff"):
-        return cv2.imdecode(np.frombuffer(file, np.uint8), cv2.IMREAD_GRAYSCALE)
+    """The tensor by another program's picture: pydicom's own functions, or OpenCV with nothing taken out."""
     # another reader may fail on a damaged file in any way: then it shows no picture
     with contextlib.suppress(Exception):
+        if file[128:132] != b"DICM" and file[:1] in (b"\x89", b"\xff"):
+            return to_tensor(cv2.imdecode(np.frombuffer(file, np.uint8), cv2.IMREAD_GRAYSCALE))  # type: ignore[arg-type]
         dataset = pydicom.dcmread(io.BytesIO(file), force=True)
         dataset.file_meta.setdefault("TransferSyntaxUID", uid.ExplicitVRLittleEndian)
         greys = apply_modality_lut(dataset.pixel_array, dataset)
@@ -87,7 +81,7 @@ def _plainly(file: bytes) -> NDArray[Any] | None:
         greys = (greys - greys.min()) / np.ptp(greys)
         if dataset.PhotometricInterpretation == "MONOCHROME1":
             greys = 1.0 - greys
-        return np.asarray(greys, np.float32)
+        return to_tensor(greys.astype(np.float32))
     return None
 
 
