@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 BUNDLE := build/bundle
 
-.PHONY: run test lint bench bundle setup lock clean
+.PHONY: run test lint bench proof-fuzz proof-images bundle setup lock clean
 
 run: setup bundle
 	$(BIN)/pleura up --bundle $(BUNDLE) --classify-samples
@@ -20,6 +20,14 @@ lint: setup
 bench: setup bundle
 	$(BIN)/python -m benchmarks.whole_way $(BUNDLE)
 	$(BIN)/python -m benchmarks.engine $(BUNDLE)
+
+# FUZZ_SECONDS=60 for a short one; corpus and findings are kept, so that a later run goes on from there.
+proof-fuzz: setup
+	$(BIN)/python -m proof.fuzz build/fuzz --seconds $(or $(FUZZ_SECONDS),3600)
+
+proof-images: setup
+	$(BIN)/python -m proof.images
+	$(BIN)/python -m pytest tests/attacks/test_images.py tests/attacks/test_polarity.py tests/attacks/test_patient_data.py
 
 setup: $(VENV)/.installed
 

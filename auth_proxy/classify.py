@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from http import HTTPStatus
 from typing import Any, Final
 
-from starlette.datastructures import Headers, UploadFile
+from starlette.datastructures import FormData, Headers, UploadFile
 from starlette.formparsers import MultiPartException, MultiPartParser
 from starlette.responses import JSONResponse
 from starlette.types import Receive, Scope, Send
@@ -30,6 +30,15 @@ _ELEMENT: Final = "element 0: "  # who asks about one radiograph need not be tol
 
 class _Parser(MultiPartParser):
     spool_max_size = 256 * 1024  # what is larger waits on disk: 64 files at once must not fill the memory
+
+    async def parse(self) -> FormData:
+        """Read the form; where that fails in any way, what was spooled is gone at once."""
+        try:
+            return await super().parse()
+        except BaseException:
+            for spooled in self._files_to_close_on_error:
+                spooled.close()
+            raise
 
 
 @dataclass(frozen=True)
