@@ -6,10 +6,12 @@ import logging
 import signal
 import socket
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager
+from dataclasses import dataclass
 from typing import Final, NoReturn
 
+import prometheus_client
 import structlog
 import uvicorn
 from grpc import aio
@@ -21,10 +23,14 @@ from auth_proxy.grpc_proxy import build_server, open_channel
 from auth_proxy.http_server import StrictProtocol
 from auth_proxy.jwks import HttpKeySource, KeyCache
 from auth_proxy.limits import InFlight, RateLimit
+from auth_proxy.metrics import KEY_AGE
 from auth_proxy.settings import Settings
 from auth_proxy.tokens import Trust
 from auth_proxy.upstream import Upstream
 from pleura.logs import configure_logging
+from pleura.telemetry import IN_FLIGHT, configure_metrics
+from pleura.tracing import TracingUnavailable, export_spans
+from pleura.vitals import Vitals
 
 _WRONG_SETTING: Final = 2
 _GRACE_S: Final = 30
@@ -44,7 +50,7 @@ def _stop(reason: str) -> NoReturn:
     sys.exit(_WRONG_SETTING)
 
 
-def _listen(host: str, port: int) -> socket.socket:
+def _listen(name: str, host: str, port: int) -> socket.socket:
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     listener = socket.socket(family, socket.SOCK_STREAM)
     listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
@@ -52,7 +58,7 @@ def _listen(host: str, port: int) -> socket.socket:
         listener.bind((host, port))
         listener.listen(1024)
     except OSError as error:
-        _stop(f"PLEURA_HTTP_PORT: cannot listen on {host}:{port}: {error.strerror}")
+        _stop(f"{name}: cannot listen on {host}:{port}: {error.strerror}")
     return listener
 
 
@@ -72,7 +78,37 @@ def _http_config(app: object) -> uvicorn.Config:
     )
 
 
-async def serve(settings: Settings, listener: socket.socket) -> None:
+@dataclass(frozen=True)
+class Listeners:
+    """The sockets of REST and, where there are any, metrics."""
+
+    http: socket.socket
+    metrics: socket.socket | None
+
+    @classmethod
+    def of(cls, settings: Settings) -> "Listeners":
+        """Listen; a port that another program has ends the process with one line that names it."""
+        http = _listen("PLEURA_HTTP_PORT", settings.host, settings.http_port)
+        if settings.metrics_port is None:
+            return cls(http, None)
+        return cls(http, _listen("PLEURA_METRICS_PORT", settings.host, settings.metrics_port))
+
+
+@asynccontextmanager
+async def _metrics_served(listener: socket.socket | None) -> AsyncIterator[None]:
+    if listener is None:
+        yield
+        return
+    server = _Server(_http_config(prometheus_client.make_asgi_app()))
+    serving = asyncio.create_task(server.serve(sockets=[listener]))
+    try:
+        yield
+    finally:
+        server.should_exit = server.force_exit = True
+        await serving
+
+
+async def serve(settings: Settings, listeners: Listeners) -> None:
     """Serve REST and gRPC until SIGTERM or SIGINT, then let what is in flight end."""
     keys = KeyCache(HttpKeySource(str(settings.jwks_url)))
     trust = Trust(settings.issuer, settings.audience, settings.leeway_s)
@@ -85,20 +121,24 @@ async def serve(settings: Settings, listener: socket.socket) -> None:
     )
     upstream = Upstream(str(settings.transformer_url), settings.max_in_flight)
     channel = open_channel(settings.transformer_grpc, settings.max_body_bytes)
-    http = _Server(_http_config(build_app(guards, upstream)))
+    freshness = asyncio.create_task(keys.keep_fresh())
+    vitals = Vitals(alive={"keys": lambda: not freshness.done()})
+    http = _Server(_http_config(build_app(guards, upstream, vitals)))
+    IN_FLIGHT.set_function(lambda: guards.in_flight.now)
+    KEY_AGE.set_function(lambda: keys.age_s)
     try:
         grpc = build_server(guards, channel, f"{settings.host}:{settings.grpc_port}")
     except RuntimeError:
         _stop(f"PLEURA_GRPC_PORT: cannot listen on {settings.host}:{settings.grpc_port}")
-    freshness = asyncio.create_task(keys.keep_fresh())
     stopping = asyncio.Event()
     for each in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(each, stopping.set)
     await grpc.start()
     log.info("serving", http_port=settings.http_port, grpc_port=settings.grpc_port)
     draining = asyncio.create_task(_stop_at(stopping, http, grpc))
-    await http.serve(sockets=[listener])
-    await draining
+    async with _metrics_served(listeners.metrics):
+        await http.serve(sockets=[listeners.http])
+        await draining
     freshness.cancel()
     with contextlib.suppress(asyncio.CancelledError):
         await freshness
@@ -127,10 +167,18 @@ def main() -> None:
     settings = read_settings()
     logging.getLogger().setLevel(settings.log_level)
     logging.getLogger("python_multipart").setLevel("ERROR")  # it tells bytes of malformed bodies
-    listener = _listen(settings.host, settings.http_port)
+    try:
+        close_spans = export_spans("auth_proxy")
+    except TracingUnavailable as error:
+        _stop(str(error))
+    configure_metrics("auth_proxy")
+    listeners = Listeners.of(settings)
     config = _http_config(None)
     with asyncio.Runner(loop_factory=config.get_loop_factory()) as runner:
-        runner.run(serve(settings, listener))
+        try:
+            runner.run(serve(settings, listeners))
+        finally:
+            close_spans()
 
 
 if __name__ == "__main__":

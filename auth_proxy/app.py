@@ -10,13 +10,14 @@ from auth_proxy.authentication import Authenticator
 from auth_proxy.call import call_of
 from auth_proxy.classify import Classify
 from auth_proxy.forward import Forward
-from auth_proxy.health import Ready, live
+from auth_proxy.health import Live, Ready
 from auth_proxy.limits import InFlight, RateLimit
 from auth_proxy.middleware import AllowOnly, AnswerErrors, Audit, BoundBody, Limit, RequireToken
 from auth_proxy.model_info import ModelInfo
 from auth_proxy.openapi import openapi
 from auth_proxy.upstream import Upstream
 from pleura.errors import NotFound
+from pleura.vitals import Vitals
 
 
 @dataclass(frozen=True)
@@ -45,13 +46,13 @@ class Dispatch:
         await endpoint(scope, receive, send)
 
 
-def build_app(guards: Guards, upstream: Upstream) -> ASGIApp:
+def build_app(guards: Guards, upstream: Upstream, vitals: Vitals) -> ASGIApp:
     """Put the proxy together; the order of the list is the order of execution."""
     model_info = ModelInfo(upstream)
     endpoints: dict[str, ASGIApp] = {
         "classify": Classify(upstream, model_info),
         "model_info": model_info,
-        "healthz": live,
+        "healthz": Live(vitals),
         "readyz": Ready(guards.authenticator, upstream),
         "openapi": openapi,
     }

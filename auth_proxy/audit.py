@@ -1,20 +1,36 @@
 """Who asked what, and what came of it: one line per request, without a word of the patient."""
 
 import time
+from typing import Final
 
 import structlog
 
 from auth_proxy.call import Call
+from pleura.telemetry import OK, UNKNOWN_ROUTE, count_request
 
 log = structlog.get_logger("audit")
 
 
-def write_audit_line(call: Call, verb: str) -> None:
-    """Write the line of a request that has ended; paths, names and ids that a caller chose stay out."""
+_ANSWERED: Final = "answered"
+
+
+def end_call(call: Call, verb: str) -> None:
+    """Count a request that has ended, end its span, and write its line."""
+    seconds = time.perf_counter() - call.started_s
+    route = call.route.name if call.route else UNKNOWN_ROUTE
+    outcome = OK if call.outcome == _ANSWERED else call.outcome
+    count_request(route, outcome, seconds)
+    call.span.model_version = call.model_version
+    call.span.end(route, outcome)
+    _write_audit_line(call, verb, seconds)
+
+
+def _write_audit_line(call: Call, verb: str, seconds: float) -> None:
+    """Paths, names and ids that a caller chose stay out."""
     log.info(
         "request_ended",
         request_id=call.request_id,
-        trace_id=call.trace.trace_id,
+        trace_id=call.span.trace_id,
         principal=call.principal,
         route=call.route.name if call.route else None,
         verb=verb[:16],
@@ -24,5 +40,5 @@ def write_audit_line(call: Call, verb: str) -> None:
         model_digest=call.model_digest,
         bytes_in=call.bytes_in,
         bytes_out=call.bytes_out,
-        seconds=round(time.perf_counter() - call.started_s, 4),
+        seconds=round(seconds, 4),
     )

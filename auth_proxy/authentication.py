@@ -6,7 +6,8 @@ from collections import OrderedDict
 from typing import Final
 
 from auth_proxy.jwks import KeyCache
-from auth_proxy.tokens import Keys, Principal, Trust, bearer_of, key_id_of, verify
+from auth_proxy.metrics import TOKEN_REFUSALS
+from auth_proxy.tokens import Keys, NoToken, Principal, Trust, bearer_of, key_id_of, verify
 from pleura.errors import Forbidden, Unauthenticated
 
 _MAX_REMEMBERED: Final = 10_000
@@ -36,11 +37,16 @@ class Authenticator:
             Forbidden: The token has not the scope.
             Unavailable: The issuer's keys are not known yet.
         """
-        if not authorization:
-            raise Unauthenticated("a bearer token is needed")
-        token = bearer_of(authorization)
-        principal = self._recall(token) or await self._verify(token)
+        try:
+            if not authorization:
+                raise NoToken("a bearer token is needed")
+            token = bearer_of(authorization)
+            principal = self._recall(token) or await self._verify(token)
+        except Unauthenticated as error:
+            TOKEN_REFUSALS[error.reason].inc()
+            raise
         if scope not in principal.scopes:
+            TOKEN_REFUSALS["scope"].inc()
             raise Forbidden(f"the token lacks the scope {scope!r}")
         return principal
 

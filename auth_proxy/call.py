@@ -5,14 +5,16 @@ import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Final
 
 from starlette.types import Message, Receive, Scope
 
-from auth_proxy.identity import Trace, new_request_id, trace_of
+from auth_proxy.identity import new_request_id
 from auth_proxy.paths import Route
 from pleura.deadline import Deadline
 from pleura.errors import PleuraError, TooLarge
+from pleura.tracing import Span, begin_span
 
 _KEY: Final = "pleura.call"
 _IDLE_TIMEOUT_S: Final = 10.0
@@ -34,7 +36,6 @@ class Call:
     """What is known of a request so far; each middleware adds its part, the audit line reads them."""
 
     request_id: str = field(default_factory=new_request_id)
-    trace: Trace = field(default_factory=lambda: trace_of({}))
     headers: dict[str, str] = field(default_factory=dict)
     route: Route | None = None
     principal: str | None = None
@@ -47,6 +48,11 @@ class Call:
     bytes_out: int = 0
     outcome: str = "answered"
     started_s: float = field(default_factory=time.perf_counter)
+
+    @cached_property
+    def span(self) -> Span:
+        """Our part of the caller's trace; begun when headers and route are known, if ever they are."""
+        return begin_span(self.headers, is_recorded=self.route is None or self.route.scope is not None)
 
     @property
     def body_is_complete(self) -> bool:

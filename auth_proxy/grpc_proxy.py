@@ -10,13 +10,15 @@ import structlog
 from grpc import aio
 
 from auth_proxy.app import Guards
-from auth_proxy.audit import write_audit_line
+from auth_proxy.audit import end_call
 from auth_proxy.call import Call
 from auth_proxy.grpc_errors import error_of, grpc_status_of, trailing_metadata_of
-from auth_proxy.identity import request_id_of, trace_of
+from auth_proxy.identity import request_id_of
+from auth_proxy.metrics import UPSTREAM
 from auth_proxy.paths import Route
 from auth_proxy.tokens import CLASSIFY_SCOPE, READ_SCOPE
-from pleura.errors import InvalidRequest, PleuraError
+from pleura.errors import InvalidRequest, MethodNotAllowed, PleuraError
+from pleura.telemetry import UNKNOWN_ROUTE, count_request, name_in_log
 
 _SERVICE: Final = "/inference.GRPCInferenceService/"
 _READING: Final = ("ServerLive", "ServerReady", "ModelReady", "ServerMetadata", "ModelMetadata")
@@ -66,6 +68,7 @@ class GrpcProxy(grpc.GenericRpcHandler):  # type: ignore[misc]  # grpc has no ty
         """Give the handler of a method; None, which answers UNIMPLEMENTED, for all that is not allowed."""
         route = METHODS.get(handler_call_details.method)
         if route is None:
+            count_request(UNKNOWN_ROUTE, MethodNotAllowed.code, 0.0)
             return None
         ask = self._channel.unary_unary(handler_call_details.method)
 
@@ -74,7 +77,7 @@ class GrpcProxy(grpc.GenericRpcHandler):  # type: ignore[misc]  # grpc has no ty
             try:
                 return await self._answer(request, context, call, ask)
             finally:
-                write_audit_line(call, "GRPC")
+                end_call(call, "GRPC")
 
         return grpc.unary_unary_rpc_method_handler(answer)
 
@@ -94,7 +97,7 @@ class GrpcProxy(grpc.GenericRpcHandler):  # type: ignore[misc]  # grpc has no ty
             call.outcome = "client_gone"
             raise
         except Exception as raised:
-            log.error("internal_error", request_id=call.request_id, exc_info=raised)
+            log.error("internal_error", exc_info=raised)
         else:
             call.model_version, call.bytes_out, call.status = model_version_of(response), len(response), 200
             return response
@@ -111,7 +114,8 @@ class GrpcProxy(grpc.GenericRpcHandler):  # type: ignore[misc]  # grpc has no ty
         ask: Callable[..., Awaitable[bytes]],
     ) -> bytes:
         call.headers = _headers_of(context)
-        call.request_id, call.trace = request_id_of(call.headers), trace_of(call.headers)
+        call.request_id = request_id_of(call.headers)
+        name_in_log(call.request_id, call.span.trace_id)
         scope = call.route.scope if call.route else None
         principal = await self._guards.authenticator.principal_of(
             call.headers.get("authorization"), scope or READ_SCOPE
@@ -121,12 +125,12 @@ class GrpcProxy(grpc.GenericRpcHandler):  # type: ignore[misc]  # grpc has no ty
         left_s = context.time_remaining()
         timeout_s = min(self._guards.timeout_s, self._guards.timeout_s if left_s is None else left_s)
         metadata = {"x-request-id": call.request_id, "x-pleura-principal": principal.name}
-        with self._guards.in_flight.slot():
+        with self._guards.in_flight.slot(), UPSTREAM["grpc"].time():
             try:
                 return await ask(
                     request,
                     timeout=max(0.001, timeout_s),
-                    metadata=tuple((metadata | call.trace.as_headers()).items()),
+                    metadata=tuple((metadata | call.span.as_headers()).items()),
                 )
             except aio.AioRpcError as error:
                 raise error_of(error) from error

@@ -11,14 +11,23 @@ from starlette.types import Receive, Scope, Send
 from auth_proxy.authentication import Authenticator
 from auth_proxy.upstream import Upstream
 from pleura.errors import PleuraError
+from pleura.telemetry import READY
+from pleura.vitals import Vitals
 
 _FRESH_S: Final = 1.0
 _TIMEOUT_S: Final = 2.0
 
 
-async def live(scope: Scope, receive: Receive, send: Send) -> None:
-    """ASGI endpoint: the process answers."""
-    await JSONResponse({"live": True})(scope, receive, send)
+class Live:
+    """ASGI endpoint: the process can do its work."""
+
+    def __init__(self, vitals: Vitals) -> None:
+        self._vitals = vitals
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer the request."""
+        is_live, parts = self._vitals.liveness()
+        await JSONResponse({"live": is_live, **parts}, 200 if is_live else 503)(scope, receive, send)
 
 
 class Ready:
@@ -32,6 +41,7 @@ class Ready:
         """Answer the request."""
         parts = {"keys": self._authenticator.is_ready, "transformer": await self._ask()}
         is_ready = all(parts.values())
+        READY.set(is_ready)
         await JSONResponse({"ready": is_ready, **parts}, 200 if is_ready else 503)(scope, receive, send)
 
     async def _ask(self) -> bool:

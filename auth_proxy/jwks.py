@@ -11,8 +11,9 @@ import jwt
 import structlog
 from cryptography.hazmat.primitives.asymmetric.rsa import RSAPublicKey
 
-from auth_proxy.tokens import Keys, VerificationKey
-from pleura.errors import Unauthenticated, Unavailable
+from auth_proxy.metrics import KEY_FETCHES
+from auth_proxy.tokens import Keys, UnknownKey, VerificationKey
+from pleura.errors import Unavailable
 
 MAX_DOCUMENT_BYTES: Final = 65536
 MAX_KEYS: Final = 32
@@ -116,13 +117,18 @@ class KeyCache:
     def __init__(self, source: KeySource, clock: Callable[[], float] = time.monotonic) -> None:
         self._source, self._clock = source, clock
         self._fetching: asyncio.Task[None] | None = None
-        self._last_refetch_s = float("-inf")
+        self._last_refetch_s = self._fetched_s = float("-inf")
         self.keys: Keys = {}
 
     @property
     def is_ready(self) -> bool:
         """Whether there was ever a good key set."""
         return bool(self.keys)
+
+    @property
+    def age_s(self) -> float:
+        """Seconds since the last good fetch; infinite before the first."""
+        return self._clock() - self._fetched_s
 
     async def key(self, key_id: str) -> VerificationKey:
         """Find a key.
@@ -138,7 +144,7 @@ class KeyCache:
         if known is None and not self.keys:
             raise Unavailable("the issuer's keys are not known yet")
         if known is None:
-            raise Unauthenticated("the token is signed with an unknown key")
+            raise UnknownKey("the token is signed with an unknown key")
         return known
 
     async def keep_fresh(self) -> None:
@@ -165,10 +171,13 @@ class KeyCache:
         try:
             async with asyncio.timeout(_FETCH_TIMEOUT_S):
                 keys = read_keys(await self._source.fetch())
+            self._fetched_s = self._clock()
+            KEY_FETCHES["ok"].inc()
             if keys != self.keys:
                 self.keys = keys
                 log.info("keys_changed", keys=len(keys))
         except (httpx.HTTPError, httpx.InvalidURL, InvalidKeySet, OSError, TimeoutError) as error:
+            KEY_FETCHES["failed"].inc()
             log.warning("keys_not_fetched", reason=type(error).__name__, known_keys=len(self.keys))
         finally:
             self._fetching = None

@@ -64,6 +64,11 @@ class InFlight:
     def __init__(self, most: int) -> None:
         self._most, self._now = most, 0
 
+    @property
+    def now(self) -> int:
+        """How many there are."""
+        return self._now
+
     @contextmanager
     def slot(self) -> Iterator[None]:
         """Hold a place while the request is answered.

@@ -7,14 +7,15 @@ from typing import Final
 import structlog
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from auth_proxy.audit import write_audit_line
+from auth_proxy.audit import end_call
 from auth_proxy.authentication import Authenticator
 from auth_proxy.call import ClientGone, SlowRequest, begin_call, bounded, call_of
-from auth_proxy.identity import headers_of, request_id_of, trace_of
+from auth_proxy.identity import headers_of, request_id_of
 from auth_proxy.limits import InFlight, RateLimit
 from auth_proxy.paths import check_host, route_of
 from pleura.deadline import Deadline
 from pleura.errors import DeadlineExceeded, PleuraError, TooLarge
+from pleura.telemetry import name_in_log
 
 _MOST_TO_DRAIN_BYTES: Final = 8 * 2**20
 _LONGEST_DRAIN_S: Final = 2.0
@@ -42,7 +43,7 @@ class Audit:
         try:
             await self._app(scope, receive, send_named)
         finally:
-            write_audit_line(call, scope["method"])
+            end_call(call, scope["method"])
 
 
 class AnswerErrors:
@@ -62,7 +63,7 @@ class AnswerErrors:
             call.outcome = "client_gone"
             return
         except Exception as raised:
-            log.error("internal_error", request_id=call.request_id, exc_info=raised)
+            log.error("internal_error", exc_info=raised)
         else:
             return
         call.outcome = error.code
@@ -110,9 +111,9 @@ class AllowOnly:
             call.body_end.set()
         call.headers = headers_of(raw)
         call.request_id = request_id_of(call.headers)
-        call.trace = trace_of(call.headers)
         check_host([value for name, value in raw if name == b"host"])
         call.route = route_of(scope["method"], scope["raw_path"], scope["query_string"])
+        name_in_log(call.request_id, call.span.trace_id)
         await self._app(scope, receive, send)
 
 

@@ -19,6 +19,8 @@ class Settings(BaseSettings):
     """Port of REST and of the two plain routes."""
     grpc_port: Port = 8001
     """Port of V2 over gRPC."""
+    metrics_port: Port | None = None
+    """Port of ``/metrics``, apart from what callers reach; none where there is none."""
     transformer_url: AnyHttpUrl
     """Where the transformer answers REST, without a path."""
     transformer_grpc: str = Field(pattern=r"^[A-Za-z0-9.\[\]:-]+:\d{1,5}$")

@@ -36,6 +36,42 @@ _JWS: Final = jwt.PyJWS(algorithms=ALGORITHMS)
 PublicKey = RSAPublicKey | EllipticCurvePublicKey | Ed25519PublicKey
 
 
+class NoToken(Unauthenticated):
+    """There is no bearer token."""
+
+    reason = "missing"
+
+
+class UnknownKey(Unauthenticated):
+    """The issuer has no such key."""
+
+    reason = "unknown_key"
+
+
+class WrongSignature(Unauthenticated):
+    """The token was not signed with the key that it names."""
+
+    reason = "signature"
+
+
+class WrongParties(Unauthenticated):
+    """The token is of another issuer, for another audience, or no access token."""
+
+    reason = "parties"
+
+
+class Expired(Unauthenticated):
+    """The token's time is over."""
+
+    reason = "expired"
+
+
+class NotYetValid(Unauthenticated):
+    """The token's time has not come."""
+
+    reason = "not_yet_valid"
+
+
 @dataclass(frozen=True)
 class VerificationKey:
     """A public key of the issuer, with the one algorithm that it is for."""
@@ -94,7 +130,7 @@ def bearer_of(authorization: str) -> str:
     """
     scheme, _, token = authorization.partition(" ")
     if scheme.lower() != "bearer":
-        raise Unauthenticated("a bearer token is needed")
+        raise NoToken("a bearer token is needed")
     if len(token) > MAX_TOKEN_BYTES:
         raise Unauthenticated(f"the token is longer than {MAX_TOKEN_BYTES} bytes")
     if not _SHAPE.fullmatch(token):
@@ -139,7 +175,7 @@ def verify(token: str, key: VerificationKey, trust: Trust, now_s: float) -> Prin
     try:
         payload = _JWS.decode(token, key.key, algorithms=[key.algorithm])
     except (jwt.PyJWTError, ValueError, TypeError) as error:
-        raise Unauthenticated("the token's signature is not valid") from error
+        raise WrongSignature("the token's signature is not valid") from error
     claims = _object(payload, "payload")
     _check_parties(claims, trust)
     expires_at = _check_times(claims, trust.leeway_s, now_s)
@@ -153,18 +189,18 @@ def verify(token: str, key: VerificationKey, trust: Trust, now_s: float) -> Prin
 
 def _check_parties(claims: Mapping[str, Any], trust: Trust) -> None:
     if claims.get("iss") != trust.issuer:
-        raise Unauthenticated("the token is of another issuer")
+        raise WrongParties("the token is of another issuer")
     audience = claims.get("aud")
     audiences = audience if isinstance(audience, list) else [audience]
     if not all(isinstance(each, str) for each in audiences) or trust.audience not in audiences:
-        raise Unauthenticated("the token is meant for another audience")
+        raise WrongParties("the token is meant for another audience")
     is_id_token = (
         _ID_TOKEN_CLAIMS & claims.keys()
         or str(claims.get("typ", "Bearer")).lower() not in ("bearer", "jwt", "at+jwt")
         or claims.get("token_use", "access") != "access"
     )
     if is_id_token:
-        raise Unauthenticated("the token is no access token")
+        raise WrongParties("the token is no access token")
 
 
 def _time(claims: Mapping[str, Any], name: str) -> int:
@@ -178,7 +214,7 @@ def _check_times(claims: Mapping[str, Any], leeway_s: int, now_s: float) -> int:
     expires_at, not_before = _time(claims, "exp"), _time(claims, "nbf")
     issued_at = _time(claims, "iat") if "iat" in claims else not_before
     if now_s >= expires_at + leeway_s:
-        raise Unauthenticated("the token has expired")
+        raise Expired("the token has expired")
     if max(not_before, issued_at) > now_s + leeway_s:
-        raise Unauthenticated("the token is not valid yet")
+        raise NotYetValid("the token is not valid yet")
     return expires_at

@@ -1,24 +1,29 @@
 """Asking the transformer over REST, with its failures in our words."""
 
 import json
+import re
+import time
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from typing import Final
 
 from auth_proxy.call import Call
 from auth_proxy.hop import Content, Hop, HopFailed, Response
+from auth_proxy.metrics import UPSTREAM
 from pleura.deadline import TIMEOUT_HEADER
-from pleura.errors import InvalidAnswer, PleuraError, Unavailable
+from pleura.errors import ERROR_CODE_HEADER, InvalidAnswer, PleuraError, Unavailable
 
 MAX_ANSWER_BYTES: Final = 16 * 2**20
+_CODE: Final = re.compile("[a-z_]{1,40}")
 
 
 class Refused(PleuraError):
     """The transformer answers with an error; it is passed on with its status and its words."""
 
-    def __init__(self, status: int, message: str, retry_after: str | None) -> None:
+    def __init__(self, status: int, message: str, headers: Mapping[str, str]) -> None:
         super().__init__(message)
-        self.status, self.code = status, f"refused_{status}"
+        code, retry_after = headers.get(ERROR_CODE_HEADER, ""), headers.get("retry-after")
+        self.status, self.code = status, code if _CODE.fullmatch(code) else f"refused_{status}"
         self._retry_after = retry_after if status != Unavailable.status else retry_after or "2"
 
     @property
@@ -38,7 +43,7 @@ def refusal_of(response: Response, content: bytes, prefix: str = "") -> PleuraEr
         message = None
     if not isinstance(message, str) or not 400 <= response.status_code < 600:
         return InvalidAnswer("the transformer gives no valid answer")
-    return Refused(response.status_code, message.removeprefix(prefix), response.headers.get("retry-after"))
+    return Refused(response.status_code, message.removeprefix(prefix), response.headers)
 
 
 def hop_headers(call: Call) -> dict[str, str]:
@@ -46,7 +51,7 @@ def hop_headers(call: Call) -> dict[str, str]:
     headers = {
         "x-request-id": call.request_id,
         "x-pleura-principal": call.principal or "",
-        **call.trace.as_headers(),
+        **call.span.as_headers(),
     }
     return headers | ({TIMEOUT_HEADER: call.deadline.as_header()} if call.deadline else {})
 
@@ -70,8 +75,10 @@ class Upstream:
         Raises:
             Unavailable: The transformer does not answer, or breaks off.
         """
+        began_s = time.perf_counter()
         try:
             async with self._hop.ask(verb, path, headers, content) as response:
+                UPSTREAM["rest"].observe(time.perf_counter() - began_s)
                 yield response
         except HopFailed as error:
             raise Unavailable("the transformer does not answer") from error

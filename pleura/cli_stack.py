@@ -138,6 +138,8 @@ def status(arguments: argparse.Namespace) -> int:
     for name, part in recorded.parts.items():
         life = "runs" if part.process.is_alive else "dead"
         say(f"  {name:<12} {life}  {part.process.pid:>8}  {part.url:<28}  {part.log}")
+    for name, url in recorded.metrics.items():
+        say(f"  metrics of {name:<12} {url}")
     return 0 if recorded.phase == "ready" and len(recorded.survivors) == len(recorded.parts) else 1
 
 

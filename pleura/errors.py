@@ -1,6 +1,10 @@
 """Every way in which a request can fail, in the words of the field, each with its HTTP status."""
 
 from collections.abc import Mapping
+from typing import Final
+
+ERROR_CODE_HEADER: Final = "pleura-error"
+"""Header, or gRPC's trailing metadata, that tells the next service an error's ``code``."""
 
 
 class PleuraError(Exception):
@@ -35,6 +39,8 @@ class Unauthenticated(PleuraError):
 
     status = 401
     code = "unauthenticated"
+    reason = "malformed"
+    """What kind of refusal it is, for those who count them."""
 
     @property
     def headers(self) -> Mapping[str, str]:

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping
+from contextlib import AbstractContextManager
 from typing import Any, Final
 
 import grpc
@@ -14,10 +15,12 @@ from kserve.protocol.grpc.servicer import InferenceServicer
 from kserve.protocol.infer_type import to_grpc_parameters
 
 from pleura.deadline import TIMEOUT_HEADER
-from pleura.errors import InvalidRequest, PleuraError
+from pleura.errors import InvalidRequest, PleuraError, Unavailable
 from pleura.served import ServedModel, metadata_of, require_model
 from pleura.served import answer as answer_request
+from pleura.telemetry import counted, observed
 from pleura.v2_tensors import raw_of
+from pleura.vitals import Vitals
 
 DESCRIBE_METHOD: Final = "/pleura.Model/Describe"
 GRPC_STATUS: Final[Mapping[int, grpc.StatusCode]] = {
@@ -41,34 +44,40 @@ log = structlog.get_logger()
 class GrpcEdge(InferenceServicer):  # type: ignore[misc]  # kserve has no types for its servicer
     """The V2 gRPC methods of one model; errors carry the status that REST would, as gRPC has it."""
 
-    def __init__(self, model: ServedModel) -> None:
-        self._model = model
+    def __init__(self, model: ServedModel, vitals: Vitals) -> None:
+        self._model, self._vitals = model, vitals
 
     async def ServerMetadata(self, request: Any, context: Any) -> Any:
-        return pb.ServerMetadataResponse(name="pleura", version=kserve.__version__)
+        with counted("grpc_ServerMetadata"):
+            return pb.ServerMetadataResponse(name="pleura", version=kserve.__version__)
 
     async def ServerLive(self, request: Any, context: Any) -> Any:
-        return pb.ServerLiveResponse(live=True)
+        with counted("grpc_ServerLive"):
+            return pb.ServerLiveResponse(live=self._vitals.liveness()[0])
 
     async def ServerReady(self, request: Any, context: Any) -> Any:
-        return pb.ServerReadyResponse(ready=await self._model.healthy())
+        with counted("grpc_ServerReady"):
+            return pb.ServerReadyResponse(ready=await self._model.healthy())
 
     async def ModelReady(self, request: Any, context: Any) -> Any:
         async def answer() -> Any:
             await require_model(self._model, request.name, request.version)
             return pb.ModelReadyResponse(ready=await self._model.healthy())
 
-        return await self._answered(answer, context)
+        return await self._answered(answer, context, counted("grpc_ModelReady"))
 
     async def ModelMetadata(self, request: Any, context: Any) -> Any:
         async def answer() -> Any:
             await require_model(self._model, request.name, request.version)
             return pb.ModelMetadataResponse(**await metadata_of(self._model))
 
-        return await self._answered(answer, context)
+        observing = observed("grpc_ModelMetadata", _headers_of(context))
+        return await self._answered(answer, context, observing)
 
     async def ModelInfer(self, request: Any, context: Any) -> Any:
-        return await self._answered(lambda: self._infer(request, context), context)
+        headers = _headers_of(context)
+        observing = observed("grpc_ModelInfer", headers)
+        return await self._answered(lambda: self._infer(request, headers), context, observing)
 
     async def RepositoryModelLoad(self, request: Any, context: Any) -> Any:
         await context.abort(grpc.StatusCode.UNIMPLEMENTED, "models are not loaded by request")
@@ -80,19 +89,24 @@ class GrpcEdge(InferenceServicer):  # type: ignore[misc]  # kserve has no types 
         """The description of the model that answers now, as ``Described`` writes it."""
 
         async def answer() -> bytes:
+            if not await self._model.healthy():
+                raise Unavailable("the model is not ready")
             return (await self._model.describe()).to_json()
 
-        return await self._answered(answer, context)
+        return await self._answered(answer, context, counted("grpc_Describe"))
 
-    async def _infer(self, request: Any, context: Any) -> Any:
+    async def _infer(self, request: Any, headers: dict[str, str]) -> Any:
         await require_model(self._model, request.model_name, request.model_version)
         infer_request = _from_grpc(request)
-        response = await answer_request(self._model, infer_request, _headers_of(context))
+        response = await answer_request(self._model, infer_request, headers)
         return _to_grpc(response)
 
-    async def _answered(self, answer: Callable[[], Awaitable[Any]], context: Any) -> Any:
+    async def _answered(
+        self, answer: Callable[[], Awaitable[Any]], context: Any, observing: AbstractContextManager[object]
+    ) -> Any:
         try:
-            return await answer()
+            with observing:
+                return await answer()
         except PleuraError as error:
             context.set_trailing_metadata((("pleura-error", error.code), *error.headers.items()))
             await context.abort(GRPC_STATUS[error.status], str(error))
@@ -140,14 +154,16 @@ def _headers_of(context: Any) -> dict[str, str]:
 class GrpcServer:
     """A gRPC server of one model, with the life cycle that ``kserve.ModelServer`` expects of its own."""
 
-    def __init__(self, model: ServedModel, address: str, max_body_bytes: int, grace_period_s: int) -> None:
-        self._model, self._address = model, address
+    def __init__(
+        self, model: ServedModel, vitals: Vitals, address: str, max_body_bytes: int, grace_period_s: int
+    ) -> None:
+        self._model, self._vitals, self._address = model, vitals, address
         self._max_body_bytes, self._grace_period_s = max_body_bytes, grace_period_s
         self._server: aio.Server | None = None
 
     async def start(self) -> None:
         """Listen until stopped."""
-        servicer = GrpcEdge(self._model)
+        servicer = GrpcEdge(self._model, self._vitals)
         self._server = aio.server(
             options=[
                 ("grpc.max_receive_message_length", self._max_body_bytes),

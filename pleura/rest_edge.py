@@ -12,22 +12,36 @@ from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import JSONResponse, Response
 
-from pleura.errors import InvalidRequest, MethodNotAllowed, NotFound, Overloaded, PleuraError, TooLarge
-from pleura.served import ServedModel, answer, metadata_of, require_model
+from pleura.errors import (
+    ERROR_CODE_HEADER,
+    InvalidRequest,
+    MethodNotAllowed,
+    NotFound,
+    Overloaded,
+    PleuraError,
+    TooLarge,
+)
+from pleura.served import ServedModel, metadata_of, require_model
+from pleura.served import answer as answer_request
+from pleura.telemetry import UNKNOWN_ROUTE, count_request, counted, observed
 from pleura.v2 import read_request, write_response
+from pleura.vitals import Vitals
 
 JSON_LENGTH_HEADER: Final = "inference-header-content-length"
 _LARGEST_BODIES: Final = 8
+Endpoint = Callable[[Request], Awaitable[Response]]
 log = structlog.get_logger()
 
 
 async def to_v2_error(request: Request, error: Exception) -> Response:
     """The one form that a failure has over REST; what is not of our family says nothing of itself."""
-    if isinstance(error, HTTPException):
+    if isinstance(error, HTTPException):  # raised before any endpoint of ours was reached
         known = {404: NotFound("no such path"), 405: MethodNotAllowed("no such verb on that path")}
         error = known.get(error.status_code, InvalidRequest(str(error.detail)))
+        count_request(UNKNOWN_ROUTE, error.code, 0.0)
     if isinstance(error, PleuraError):
-        return JSONResponse({"error": str(error)}, error.status, headers=dict(error.headers))
+        headers = {**error.headers, ERROR_CODE_HEADER: error.code}
+        return JSONResponse({"error": str(error)}, error.status, headers=headers)
     log.error("internal_error", exc_info=error)
     return JSONResponse({"error": "internal error"}, 500)
 
@@ -102,27 +116,43 @@ def _json_length(headers: Mapping[str, str]) -> int | None:
     return int(text)
 
 
+def _traced(route: str, endpoint: Endpoint) -> Endpoint:
+    async def answer(request: Request) -> Response:
+        with observed(route, request.headers):
+            return await endpoint(request)
+
+    return answer
+
+
+def _probed(route: str, endpoint: Endpoint) -> Endpoint:
+    async def answer(request: Request) -> Response:
+        with counted(route):
+            return await endpoint(request)
+
+    return answer
+
+
 class RestEdge:
     """The V2 REST routes of one model."""
 
-    def __init__(self, model: ServedModel, max_body_bytes: int) -> None:
-        self._model, self._max_body_bytes = model, max_body_bytes
+    def __init__(self, model: ServedModel, vitals: Vitals, max_body_bytes: int) -> None:
+        self._model, self._vitals, self._max_body_bytes = model, vitals, max_body_bytes
         self._room = Room(_LARGEST_BODIES * max_body_bytes)
 
-    def routes(self) -> Sequence[tuple[str, str, Callable[[Request], Awaitable[Response]]]]:
-        """Verb, path and endpoint of each route."""
+    def routes(self) -> Sequence[tuple[str, str, Endpoint]]:
+        """Verb, path and endpoint of each route; what probes ask is counted, all else traced as well."""
         one, versioned = "/v2/models/{model}", "/v2/models/{model}/versions/{version}"
         return (
-            ("GET", "/v2", self.server),
-            ("GET", "/healthz", self.live),
-            ("GET", "/readyz", self.ready),
-            ("GET", "/v2/health/live", self.live),
-            ("GET", "/v2/health/ready", self.ready),
-            ("GET", "/v2/models", self.models),
-            *(("GET", f"{path}/ready", self.model_ready) for path in (one, versioned)),
-            *(("POST", f"{path}/infer", self.infer) for path in (one, versioned)),
-            *(("GET", path, self.metadata) for path in (one, versioned)),
-            ("GET", "/model-info", self.info),
+            ("GET", "/v2", _traced("v2_server", self.server)),
+            ("GET", "/healthz", _probed("healthz", self.live)),
+            ("GET", "/readyz", _probed("readyz", self.ready)),
+            ("GET", "/v2/health/live", _probed("v2_health", self.v2_live)),
+            ("GET", "/v2/health/ready", _probed("v2_health", self.v2_ready)),
+            ("GET", "/v2/models", _traced("v2_models", self.models)),
+            *(("GET", f"{p}/ready", _probed("v2_model_ready", self.model_ready)) for p in (one, versioned)),
+            *(("POST", f"{p}/infer", _traced("v2_infer", self.infer)) for p in (one, versioned)),
+            *(("GET", p, _traced("v2_model", self.metadata)) for p in (one, versioned)),
+            ("GET", "/model-info", _traced("model_info", self.info)),
         )
 
     async def server(self, request: Request) -> Response:
@@ -132,11 +162,23 @@ class RestEdge:
         )
 
     async def live(self, request: Request) -> Response:
-        """The process answers."""
-        return JSONResponse({"live": True})
+        """The process can do its work."""
+        is_live, parts = self._vitals.liveness()
+        return JSONResponse({"live": is_live, **parts}, 200 if is_live else 503)
+
+    async def v2_live(self, request: Request) -> Response:
+        """The same in V2's words."""
+        is_live = self._vitals.liveness()[0]
+        return JSONResponse({"live": is_live}, 200 if is_live else 503)
 
     async def ready(self, request: Request) -> Response:
-        """The model answers."""
+        """The model answers, and so do the parts that it needs."""
+        are_ready, parts = self._vitals.readiness()
+        is_ready = are_ready and await self._model.healthy()
+        return JSONResponse({"ready": is_ready, **parts}, 200 if is_ready else 503)
+
+    async def v2_ready(self, request: Request) -> Response:
+        """The same in V2's words."""
         is_ready = await self._model.healthy()
         return JSONResponse({"ready": is_ready}, 200 if is_ready else 503)
 
@@ -175,7 +217,7 @@ class RestEdge:
         infer_request = read_request(
             body, _json_length(headers), self._model.name, request.path_params.get("version")
         )
-        response = await answer(self._model, infer_request, headers)
+        response = await answer_request(self._model, infer_request, headers)
         content, json_length = write_response(response, infer_request)
         if json_length is None:
             return Response(content, media_type="application/json")

@@ -10,6 +10,8 @@ import orjson
 
 from pleura.bundle import ModelDescription
 from pleura.errors import ModelNotFound, Unavailable
+from pleura.telemetry import name_in_log
+from pleura.tracing import current_span
 from pleura.v2_tensors import TensorSpec
 
 
@@ -71,8 +73,11 @@ async def metadata_of(model: ServedModel) -> dict[str, Any]:
 async def answer(
     model: ServedModel, request: kserve.InferRequest, headers: dict[str, str]
 ) -> kserve.InferResponse:
-    request.id = request.id or headers.get("x-request-id") or str(uuid.uuid4())
+    span = current_span()
+    request.id = request.id or span.request_id or str(uuid.uuid4())
+    name_in_log(request.id, span.trace_id)
     if not await model.healthy():
         raise Unavailable("the model is not ready")
-    response, _ = await model(request, headers=headers)
+    response, _ = await model(request, headers=headers | span.as_headers())
+    span.model_version = response.model_version
     return response

@@ -6,20 +6,24 @@ registry, metrics, signals and life cycle stay.
 """
 
 import asyncio
+import gc
 from collections.abc import Awaitable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-import fastapi
 import kserve
 import structlog
+import uvloop
 from kserve.protocol.rest.server import RESTServer, metrics_handler
+from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
+from starlette.routing import Route
 
 from pleura.errors import PleuraError
 from pleura.grpc_edge import GrpcServer
 from pleura.rest_edge import RestEdge, to_v2_error
 from pleura.served import ServedModel
+from pleura.vitals import Vitals
 
 log = structlog.get_logger()
 
@@ -41,7 +45,7 @@ class Edge:
 
 
 class _RestServer(RESTServer):  # type: ignore[misc]  # kserve has no types for its servers
-    def __init__(self, server: kserve.ModelServer, model: ServedModel, edge: Edge) -> None:
+    def __init__(self, server: kserve.ModelServer, model: ServedModel, vitals: Vitals, edge: Edge) -> None:
         super().__init__(
             "kserve.model_server:app",
             server.dataplane,
@@ -51,19 +55,16 @@ class _RestServer(RESTServer):  # type: ignore[misc]  # kserve has no types for 
             timeout_keep_alive=server.timeout_keep_alive,
         )
         self.config.host = edge.host
-        self._edge = RestEdge(model, edge.max_body_bytes)
+        self._edge = RestEdge(model, vitals, edge.max_body_bytes)
 
-    def _register_endpoints(self, app: fastapi.FastAPI) -> None:
-        app.add_route("/metrics", metrics_handler, methods=["GET"])
-        for verb, path, endpoint in self._edge.routes():
-            app.add_route(path, endpoint, methods=[verb])
-
-    def _add_exception_handlers(self, app: fastapi.FastAPI) -> None:
-        for family in (PleuraError, HTTPException, Exception):
-            app.add_exception_handler(family, to_v2_error)
-
-    def _add_middlewares(self, app: fastapi.FastAPI) -> None:
-        """kserve's timing middleware logs each route; ours are in the metrics."""
+    def create_application(self) -> None:
+        """Put our routes in the place of kserve's application, whose layers of FastAPI they do without."""
+        routes = [Route("/metrics", metrics_handler)]
+        routes += [Route(path, endpoint, methods=[verb]) for verb, path, endpoint in self._edge.routes()]
+        self.config.app = Starlette(
+            routes=routes,
+            exception_handlers=dict.fromkeys((PleuraError, HTTPException, Exception), to_v2_error),
+        )
 
 
 async def _or_end(work: Awaitable[None]) -> None:
@@ -89,24 +90,32 @@ class PleuraServer(kserve.ModelServer):  # type: ignore[misc]  # kserve has no t
         )
         self._edge = edge
 
-    def serve(self, model: Any, background: Sequence[Awaitable[None]] = ()) -> None:
+    def serve(
+        self, model: Any, background: Sequence[Awaitable[None]] = (), vitals: Vitals | None = None
+    ) -> None:
         """Serve one model until a signal ends it.
 
         Args:
             model: A ``kserve.Model`` that is also a ``ServedModel``.
             background: What runs beside the servers, on their event loop, until they end.
+            vitals: What ``/healthz`` and ``/readyz`` look at.
         """
+        vitals = vitals or Vitals()
         self._register_and_check_atleast_one_model_is_ready([model])
         edge = self._edge
-        self._rest_server = _RestServer(self, model, edge)
+        self._rest_server = _RestServer(self, model, vitals, edge)
         self._grpc_server = GrpcServer(
-            model, f"{edge.host}:{edge.grpc_port}", edge.max_body_bytes, edge.grace_period_s
+            model, vitals, f"{edge.host}:{edge.grpc_port}", edge.max_body_bytes, edge.grace_period_s
         )
         self.register_signal_handler()
-        asyncio.run(self._serve_all(background))
+        with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+            runner.run(self._serve_all(background))
 
     async def _serve_all(self, background: Sequence[Awaitable[None]]) -> None:
         self.setup_event_loop()
+        # what was imported lives as long as the process: no collection need walk it, holding up requests
+        gc.collect()
+        gc.freeze()
         tasks = [asyncio.ensure_future(_or_end(each)) for each in background]
         try:
             await asyncio.gather(self._rest_server.start(), self._grpc_server.start())

@@ -13,11 +13,16 @@ from pleura.errors import InvalidAnswer
 from pleura.logs import configure_logging
 from pleura.served import Described
 from pleura.serving import Edge, PleuraServer
+from pleura.telemetry import READY, configure_metrics, show_model
+from pleura.tracing import TracingUnavailable, export_spans
+from pleura.vitals import Vitals
 from predictor.answers import require_answer, require_shapes
 from predictor.batching import Batcher, BatchLimits
+from predictor.engine_pool import EnginePool
 from predictor.engine_thread import EngineThread
 from predictor.engines import Engine, open_engine
 from predictor.health import Health
+from predictor.metrics import QUEUE
 from predictor.model import ChestXrayPredictor
 from predictor.settings import Settings
 from predictor.signature import SIZE_PX
@@ -50,11 +55,12 @@ def read_bundle(settings: Settings) -> Described:
         _stop(WRONG_BUNDLE, str(error))
 
 
-def warm_engine(settings: Settings) -> Engine:
+def warm_engine(settings: Settings, threads: int) -> Engine:
     """Load the graph and run it once; one that cannot answer ends the process with one line."""
-    blank = np.zeros((settings.max_batch, SIZE_PX, SIZE_PX, 1), np.uint8)
     try:
-        engine = open_engine(settings.engine, settings.bundle, settings.threads)
+        engine = open_engine(settings.engine, settings.bundle, threads)
+        at_once = min(settings.max_batch, engine.most_at_once or settings.max_batch)
+        blank = np.zeros((at_once, SIZE_PX, SIZE_PX, 1), np.uint8)
         outputs = engine.run(blank)
         require_shapes(outputs, len(blank))
         require_answer(outputs)
@@ -63,6 +69,20 @@ def warm_engine(settings: Settings) -> Engine:
     except (InvalidAnswer, ValueError, RuntimeError, OSError) as error:
         _stop(WRONG_BUNDLE, f"{settings.bundle} cannot be served: {str(error).splitlines()[0]}")
     return engine
+
+
+def open_pool(settings: Settings) -> tuple[EnginePool, int]:
+    """Load the engines.
+
+    Returns:
+        The pool, and the most radiographs that run at once in one of its engines.
+    """
+    wide = warm_engine(settings, settings.threads)
+    lanes = min(settings.lanes, settings.threads) if wide.most_at_once == 1 else 1
+    threads = settings.threads // lanes
+    narrow = [warm_engine(settings, threads) for _ in range(lanes)] if lanes > 1 else []
+    pool = EnginePool(EngineThread(wide), [EngineThread(each) for each in narrow])
+    return pool, min(settings.max_batch, wide.most_at_once or settings.max_batch)
 
 
 def require_free_ports(settings: Settings) -> None:
@@ -81,17 +101,30 @@ def main() -> None:
     settings = read_settings()
     require_free_ports(settings)
     configure_logging("predictor", settings.log_level)
+    try:
+        close_spans = export_spans("predictor")
+    except TracingUnavailable as error:
+        _stop(WRONG_SETTING, str(error))
+    configure_metrics("predictor")
     described = read_bundle(settings)
-    engine = warm_engine(settings)
-    max_batch = min(settings.max_batch, engine.most_at_once or settings.max_batch)
-    limits = BatchLimits(max_batch, settings.max_queue, settings.max_wait_ms / 1000)
-    batcher = Batcher(EngineThread(engine), limits)
-    health = Health()
+    pool, max_batch = open_pool(settings)
+    batcher = Batcher(pool, BatchLimits(max_batch, settings.max_queue, settings.max_wait_ms / 1000))
+    health = Health(pool)
     health.note_answer()
     model = ChestXrayPredictor(described, batcher, health, settings.timeout_s)
     log.info("model_loaded", version=described.description.version, digest=described.digest)
+    show_model(described.description.version)
+    QUEUE.set_function(lambda: batcher.waiting)
+    READY.set_function(lambda: health.is_ready)
+    vitals = Vitals(
+        alive={"engine": lambda: pool.is_alive and not health.is_lost},
+        needed={"model": lambda: health.is_ready},
+    )
     server = PleuraServer(Edge(settings.host, settings.http_port, settings.grpc_port, _MAX_BODY_MB))
-    server.serve(model, [batcher.work(), health.watch(model.probe)])
+    try:
+        server.serve(model, [batcher.work(), health.watch(model.probe)], vitals)
+    finally:
+        close_spans()
 
 
 if __name__ == "__main__":

@@ -1,7 +1,10 @@
 """Dynamic batching: radiographs that wait together run together, and nothing waits without bound."""
 
 import asyncio
+import time
 from collections import deque
+from collections.abc import Sequence
+from contextvars import Context, copy_context
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -10,8 +13,10 @@ import structlog
 from pleura.deadline import Deadline
 from pleura.errors import DeadlineExceeded, InvalidAnswer, Overloaded, PleuraError, Unavailable
 from predictor.answers import require_answer, require_shapes
+from predictor.engine_pool import EnginePool
 from predictor.engine_thread import EngineThread
 from predictor.engines import Outputs, Radiographs, joined
+from predictor.metrics import BATCHES, ENGINE, INVALID
 
 log = structlog.get_logger()
 
@@ -31,41 +36,48 @@ class _Request:
     deadline: Deadline
     arrived_s: float
     answer: asyncio.Future[Outputs]
+    context: Context = field(default_factory=copy_context)
     taken: int = 0
-    parts: list[Outputs] = field(default_factory=list)
+    parts: dict[int, Outputs] = field(default_factory=dict)
 
     @property
     def waiting(self) -> int:
         return 0 if self.answer.done() else len(self.radiographs) - self.taken
 
-    def take(self, room: int) -> Radiographs:
+    def take(self, room: int) -> "_Part":
         start = self.taken
         self.taken = min(start + room, len(self.radiographs))
-        return self.radiographs[start : self.taken]
+        return _Part(self, start, self.radiographs[start : self.taken])
 
     def fail(self, error: PleuraError) -> None:
         if not self.answer.done():
             self.answer.set_exception(error)
 
-    def accept(self, part: Outputs) -> None:
+    def accept(self, start: int, outputs: Outputs) -> None:
         try:
-            require_answer(part)
+            require_answer(outputs)
         except InvalidAnswer as error:
+            INVALID.inc()
             self.fail(error)
             return
-        self.parts.append(part)
-        if self.taken == len(self.radiographs) and not self.answer.done():
-            self.answer.set_result(joined(self.parts))
+        self.parts[start] = outputs  # engines side by side may end in another order
+        answered = sum(len(part.typicality) for part in self.parts.values())
+        if answered == len(self.radiographs) and not self.answer.done():
+            self.answer.set_result(joined([self.parts[each] for each in sorted(self.parts)]))
 
 
-_Batch = list[tuple[_Request, Radiographs]]
+@dataclass(frozen=True, eq=False)
+class _Part:
+    request: _Request
+    start: int
+    radiographs: Radiographs
 
 
 class Batcher:
-    """Runs radiographs of many requests through one engine; ``work`` must run beside the requests."""
+    """Runs radiographs of many requests through the engines; ``work`` must run beside the requests."""
 
-    def __init__(self, engine: EngineThread, limits: BatchLimits) -> None:
-        self._engine, self._limits = engine, limits
+    def __init__(self, engines: EnginePool, limits: BatchLimits) -> None:
+        self._engines, self._limits = engines, limits
         self._requests: deque[_Request] = deque()
         self._arrival = asyncio.Event()
 
@@ -100,11 +112,13 @@ class Batcher:
 
     async def work(self) -> None:
         """Form batches and run them, for ever."""
-        while True:
-            await self._wait_for_requests()
-            batch = self._take_batch()
-            if batch:
-                await self._run(batch)
+        async with asyncio.TaskGroup() as running:
+            while True:
+                await self._wait_for_requests()
+                await self._engines.wait_for_room()
+                waiting, batch = self.waiting, self._take_batch()
+                if batch:
+                    running.create_task(self._run(batch, self._engines.engine_for(waiting)))
 
     async def _wait_for_requests(self) -> None:
         while not self.waiting:
@@ -125,8 +139,8 @@ class Batcher:
         except TimeoutError:
             return
 
-    def _take_batch(self) -> _Batch:
-        batch: _Batch = []
+    def _take_batch(self) -> list[_Part]:
+        batch: list[_Part] = []
         room = self._limits.max_batch
         while self._requests and room:
             request = self._requests[0]
@@ -134,8 +148,8 @@ class Batcher:
                 self._requests.popleft()
                 continue
             part = request.take(room)
-            batch.append((request, part))
-            room -= len(part)
+            batch.append(part)
+            room -= len(part.radiographs)
         return batch
 
     def _is_late(self, request: _Request) -> bool:
@@ -145,24 +159,32 @@ class Batcher:
             request.fail(error)
             return True
 
-    async def _run(self, batch: _Batch) -> None:
-        radiographs = np.concatenate([part for _, part in batch])
+    async def _run(self, batch: Sequence[_Part], engine: EngineThread) -> None:
+        radiographs = np.concatenate([part.radiographs for part in batch])
+        BATCHES.observe(len(radiographs))
+        started_s = time.perf_counter()
         try:
-            outputs = await self._engine.run(radiographs)
+            outputs = await self._engines.run(engine, radiographs)
             require_shapes(outputs, len(radiographs))
         except InvalidAnswer as error:
-            self._fail(batch, error)
+            INVALID.inc(len(batch))
+            _fail(batch, error)
             return
         except Exception as error:  # an engine may raise anything; only this batch has failed
-            log.error("batch_failed", radiographs=len(radiographs), exc_info=error)
-            self._fail(batch, Unavailable("the model failed on this batch"))
+            # the line carries the ids of the batch's first request
+            tell = batch[0].request.context.run
+            tell(log.error, "batch_failed", radiographs=len(radiographs), exc_info=error)
+            _fail(batch, Unavailable("the model failed on this batch"))
             return
+        finally:
+            ENGINE.observe(time.perf_counter() - started_s)
         start = 0
-        for request, part in batch:
-            request.accept(outputs.rows(start, start + len(part)))
-            start += len(part)
+        for part in batch:
+            stop = start + len(part.radiographs)
+            part.request.accept(part.start, outputs.rows(start, stop))
+            start = stop
 
-    @staticmethod
-    def _fail(batch: _Batch, error: PleuraError) -> None:
-        for request, _ in batch:
-            request.fail(error)
+
+def _fail(batch: Sequence[_Part], error: PleuraError) -> None:
+    for part in batch:
+        part.request.fail(error)

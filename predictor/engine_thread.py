@@ -29,7 +29,13 @@ class EngineThread:
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
         self._work: queue.SimpleQueue[_Work] = queue.SimpleQueue()
-        threading.Thread(target=self._serve, name="engine", daemon=True).start()
+        self._thread = threading.Thread(target=self._serve, name="engine", daemon=True)
+        self._thread.start()
+
+    @property
+    def is_alive(self) -> bool:
+        """Whether the thread is there still."""
+        return self._thread.is_alive()
 
     async def run(self, radiographs: Radiographs) -> Outputs:
         """Run the engine; whatever it raises is raised here."""

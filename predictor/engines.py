@@ -64,7 +64,7 @@ class LiteRtEngine:
     """TensorFlow Lite with XNNPACK on the folded graph, one radiograph after the other.
 
     The graph has a batch of one: on a CPU larger batches gain nothing (measured), and a change of batch
-    would plan and pack everything anew. Two interpreters of one thread gain nothing over one of two.
+    would plan and pack everything anew.
     """
 
     most_at_once: Final = 1

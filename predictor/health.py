@@ -8,21 +8,32 @@ from typing import Final
 import structlog
 
 from pleura.errors import PleuraError
+from predictor.engine_pool import EnginePool
 
 _LOOK_EVERY_S: Final = 0.25
 log = structlog.get_logger()
 
 
 class Health:
-    """When the model last answered.
+    """When the model last answered, and whether an engine hangs while another goes on answering.
 
     Args:
+        engines: Whose longest run counts.
         probe_after_s: After so long without an answer the model is asked.
         unready_after_s: After so long it is not ready: an engine that hangs is unready within ten seconds.
+        lost_after_s: After so long nobody expects it to answer again: the process is to be started anew.
     """
 
-    def __init__(self, probe_after_s: float = 3.0, unready_after_s: float = 8.0) -> None:
+    def __init__(
+        self,
+        engines: EnginePool,
+        probe_after_s: float = 3.0,
+        unready_after_s: float = 8.0,
+        lost_after_s: float = 60.0,
+    ) -> None:
+        self._engines = engines
         self._probe_after_s, self._unready_after_s = probe_after_s, unready_after_s
+        self._lost_after_s = lost_after_s
         self._answered_s = -float("inf")
         self._was_ready = False
 
@@ -33,7 +44,16 @@ class Health:
     @property
     def is_ready(self) -> bool:
         """Whether the model answered lately."""
-        return self._silent_s < self._unready_after_s
+        return self._stuck_s < self._unready_after_s
+
+    @property
+    def is_lost(self) -> bool:
+        """Whether the model has been silent for so long that it must hang."""
+        return self._stuck_s >= self._lost_after_s
+
+    @property
+    def _stuck_s(self) -> float:
+        return max(self._silent_s, self._engines.longest_run_s)
 
     @property
     def _silent_s(self) -> float:

@@ -99,7 +99,7 @@ class ChestXrayPredictor(kserve.Model):  # type: ignore[misc]  # kserve has no t
             raise
         finally:
             seconds = round(time.perf_counter() - started_s, 4)
-            log.info("request", request_id=body.id, outcome=outcome, seconds=seconds, revision=self._version)
+            log.info("request", outcome=outcome, seconds=seconds, revision=self._version)
 
     async def preprocess(
         self, payload: kserve.InferRequest, headers: dict[str, str] | None = None

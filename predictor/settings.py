@@ -32,6 +32,9 @@ class Settings(BaseSettings):
     """What runs the graph."""
     threads: int = Field(default_factory=lambda: os.cpu_count() or 1, ge=1, le=256)
     """Threads that the engine computes on; by default one for each core."""
+    lanes: int = Field(default=4, ge=1, le=64)
+    """Engines that run side by side when several radiographs wait, each on its share of the threads (LiteRT);
+    no more than there are threads. Each holds the weights once more."""
     max_batch: int = Field(default=8, ge=1, le=1024)
     """Most radiographs that run together; LiteRT runs one after the other whatever this says."""
     max_queue: int = Field(default=64, ge=MAX_RADIOGRAPHS, le=100_000)

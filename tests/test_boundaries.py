@@ -8,6 +8,7 @@ import pytest
 
 ROOT = Path(__file__).parents[1]
 HEAVY = {"tensorflow", "keras", "psycopg2", "minio", "mlflow", "kfp", "kserve", "cv2", "redis", "pandas"}
+HEAVY |= {"opentelemetry.sdk.trace", "opentelemetry.exporter"}  # loaded where spans are exported only
 KSERVE = {"kserve", "pandas"}
 TENSORFLOW = {"tensorflow", "keras", "cv2", "pandas"}  # keras imports the latter two where they are installed
 ALLOWED = {

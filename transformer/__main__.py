@@ -8,11 +8,15 @@ import structlog
 
 from pleura.logs import configure_logging
 from pleura.serving import Edge, PleuraServer
+from pleura.telemetry import READY, configure_metrics
+from pleura.tracing import TracingUnavailable, export_spans
+from pleura.vitals import Vitals
 from transformer.asked import Limits
 from transformer.cache import AnswerCache, Marks, connect
 from transformer.database import Database
 from transformer.decoding import DecoderPool
 from transformer.journal import Journal
+from transformer.metrics import UP
 from transformer.model import ChestXrayTransformer
 from transformer.objects import Objects
 from transformer.predictor import Predictor
@@ -49,6 +53,25 @@ def open_journal(settings: Settings) -> Journal:
     return Journal(Database(settings.journal_dsn.get_secret_value()), spool, settings.journal_timeout_s)
 
 
+def vitals_of(watch: Watch, cache: AnswerCache, journal: Journal) -> Vitals:
+    """What the transformer looks at to say how it is; without cache or PostgreSQL it goes on answering."""
+    useful = {"journal": lambda: journal.is_writable}
+    if cache.is_used:
+        useful["cache"] = lambda: cache.is_up
+    return Vitals(
+        alive={"watch": lambda: watch.is_alive, "journal": lambda: journal.is_alive},
+        needed={"predictor": lambda: watch.sees_predictor, "store": lambda: watch.sees_store},
+        useful=useful,
+    )
+
+
+def show_vitals(vitals: Vitals) -> None:
+    """Have the metrics say what ``/readyz`` says."""
+    READY.set_function(lambda: vitals.readiness()[0])
+    for name, check in {**vitals.needed, **vitals.useful}.items():
+        UP.labels(name).set_function(check)
+
+
 async def run_parts(decoders: DecoderPool, watch: Watch, cache: AnswerCache, predictor: Predictor) -> None:
     """Start what lives on the event loop, keep it until cancelled, and close it."""
     try:
@@ -72,6 +95,11 @@ def main() -> None:
         _stop(str(error))
     configure_logging("transformer", settings.log_level)
     require_free_ports(settings)
+    try:
+        close_spans = export_spans("transformer")
+    except TracingUnavailable as error:
+        _stop(str(error))
+    configure_metrics("transformer")
     max_file_bytes = settings.max_file_mb * 2**20
 
     journal = open_journal(settings)
@@ -100,13 +128,16 @@ def main() -> None:
     limits = Limits(settings.timeout_s, settings.max_elements, max_file_bytes)
     model = ChestXrayTransformer(reader, journal, watch, limits, settings.max_in_flight)
 
+    vitals = vitals_of(watch, cache, journal)
+    show_vitals(vitals)
     journal.start()
     try:
         edge = Edge(settings.host, settings.http_port, settings.grpc_port, settings.max_file_mb + 1)
-        PleuraServer(edge).serve(model, [run_parts(decoders, watch, cache, predictor)])
+        PleuraServer(edge).serve(model, [run_parts(decoders, watch, cache, predictor)], vitals)
     finally:
         journal.close()
         store.close()
+        close_spans()
 
 
 if __name__ == "__main__":

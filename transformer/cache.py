@@ -25,6 +25,7 @@ from pleura.preprocessing_version import PREPROCESSING_VERSION
 from transformer.answers import Answer, Revision
 from transformer.breaker import Breaker
 from transformer.cache_entry import read_entry, write_entry
+from transformer.metrics import LOOK_UPS
 
 _CONNECT_S: Final = 0.5
 _STORE_S: Final = 0.5
@@ -74,7 +75,17 @@ class AnswerCache:
 
     def __init__(self, client: Redis | None, marks: Marks, ttl_s: int, look_up_s: float = 0.04) -> None:
         self._client, self.marks, self._ttl_s, self._look_up_s = client, marks, ttl_s, look_up_s
-        self._breaker = Breaker(_REST_S)
+        self._breaker, self._is_up = Breaker(_REST_S), False
+
+    @property
+    def is_used(self) -> bool:
+        """Whether there is a cache at all."""
+        return self._client is not None
+
+    @property
+    def is_up(self) -> bool:
+        """Whether Redis answered the last call."""
+        return self._is_up
 
     async def close(self) -> None:
         """Close the connections."""
@@ -85,7 +96,10 @@ class AnswerCache:
         """Look for answers that count still."""
         if not keys or self._client is None:
             return {}
-        return await self._guarded(self._find(self._client, keys), self._look_up_s) or {}
+        found = await self._guarded(self._find(self._client, keys), self._look_up_s)
+        if found is None:
+            LOOK_UPS["failed"].inc(len(keys))
+        return found or {}
 
     async def keep(self, answers: Mapping[str, Answer]) -> None:
         """Keep answers under their keys."""
@@ -97,11 +111,15 @@ class AnswerCache:
         await self._guarded(pipeline.execute(), _STORE_S)
 
     async def publish_marks(self) -> None:
-        """Tell the other transformers which revisions were seen here, for as long as they count here."""
+        """Tell the other transformers which revisions were seen here, for as long as they count here.
+
+        Called now and then, it also finds out whether Redis is there while nobody asks.
+        """
         ages = self.marks.ages()
-        if not ages or self._client is None:
+        if self._client is None:
             return
         pipeline = self._client.pipeline(transaction=False)
+        pipeline.ping()
         for revision, age_s in ages.items():
             left_ms = max(1, int((self.marks.ttl_s - age_s) * 1000))
             pipeline.set(_mark_of(revision), b"1", px=left_ms)
@@ -118,7 +136,11 @@ class AnswerCache:
                 log.warning("cache_entry_corrupt")
         revisions = {answer.revision for answer in found.values()}
         live = {each for each in revisions if self.marks.is_live(each) or await client.get(_mark_of(each))}
-        return {key: answer for key, answer in found.items() if answer.revision in live}
+        counting = {key: answer for key, answer in found.items() if answer.revision in live}
+        LOOK_UPS["hit"].inc(len(counting))
+        LOOK_UPS["stale"].inc(len(found) - len(counting))
+        LOOK_UPS["miss"].inc(len(keys) - len(found))
+        return counting
 
     async def _guarded(self, call: Awaitable[T], limit_s: float) -> T | None:
         if not self._breaker.allows():
@@ -128,12 +150,13 @@ class AnswerCache:
             async with asyncio.timeout(limit_s):
                 result = await call
         except (RedisError, OSError, TimeoutError) as error:
-            was_open = self._breaker.is_open
+            was_open, self._is_up = self._breaker.is_open, False
             self._breaker.failed()
             if self._breaker.is_open and not was_open:
                 log.warning("cache_left_alone", reason=type(error).__name__, seconds=_REST_S)
             return None
         self._breaker.succeeded()
+        self._is_up = True
         return result
 
 

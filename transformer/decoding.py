@@ -20,6 +20,7 @@ from pleura.errors import (
     UnreadableRadiograph,
 )
 from transformer.decoder_process import Nursery, Reply, Worker, WorkerLost, WorkerTooSlow
+from transformer.metrics import RESTARTS
 
 T = TypeVar("T")
 log = structlog.get_logger(__name__)
@@ -150,6 +151,7 @@ class DecoderPool:
         worker.close()
         if self._is_closed:
             return
+        RESTARTS.inc()
         log.warning("decoder_replaced", pid=worker.pid)
         self._background(self._successor())
 

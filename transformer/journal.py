@@ -10,6 +10,7 @@ import queue
 import threading
 from collections.abc import Sequence
 from concurrent.futures import Future
+from contextvars import copy_context
 from typing import Final, Literal
 
 import psycopg2
@@ -19,6 +20,7 @@ from pleura.errors import PleuraError, Unavailable
 from transformer.database import Database, wait_with_limits
 from transformer.entries import Entry
 from transformer.journal_rows import insert_requests, insert_spooled
+from transformer.metrics import ROWS, SPOOL_BYTES, SPOOL_ROWS
 from transformer.migrations import migrate
 from transformer.spool import Segment, Spool
 
@@ -36,9 +38,12 @@ class _Waiting:
     def __init__(self, entries: Sequence[Entry]) -> None:
         self.entries = entries
         self.kept: Future[Kept] = Future()
+        self.context = copy_context()
 
     def settle(self, outcome: Kept | BaseException) -> None:
         """Tell the one who waits, unless gone."""
+        if not isinstance(outcome, BaseException):
+            ROWS[outcome].inc(len(self.entries))
         if not self.kept.set_running_or_notify_cancel():
             return
         if isinstance(outcome, BaseException):
@@ -57,6 +62,11 @@ class Journal:
         self._ended = threading.Event()
         self._writer = threading.Thread(target=self._write_all, name="journal-writer", daemon=True)
         self._keeper = threading.Thread(target=self._keep, name="journal-keeper", daemon=True)
+
+    @property
+    def is_alive(self) -> bool:
+        """Whether both threads are there."""
+        return self._writer.is_alive() and self._keeper.is_alive()
 
     @property
     def is_writable(self) -> bool:
@@ -105,7 +115,7 @@ class Journal:
                 is_last = len(requests) < _REQUESTS_AT_ONCE  # None was taken: close() was called
             except queue.Empty:
                 is_last = False
-            self._write(requests)
+            first.context.run(self._write, requests)  # what it logs carries the ids of the first request
             if is_last:
                 return
 
@@ -147,13 +157,14 @@ class Journal:
                 self._try_database()
                 if self._is_writable:
                     self._replay()
+                rows, size = self._spool.backlog()
+                SPOOL_ROWS.set(rows)
+                SPOOL_BYTES.set(size)
             except Exception as error:  # the keeper must not die: it tries again in a second
                 # PostgreSQL's own words may quote a row: only the kind of failure is told
                 log.error("journal_keeper_failed", reason=type(error).__name__)
 
     def _try_database(self) -> None:
-        if self._is_writable:
-            return
         try:
             if not self._is_migrated:
                 migrate(self._database)
@@ -162,10 +173,13 @@ class Journal:
                 cursor.execute("SELECT 1 FROM answers LIMIT 1")
         except psycopg2.Error as error:
             self._is_migrated = self._is_migrated and not isinstance(error, psycopg2.errors.UndefinedTable)
-            log.info("journal_still_away", reason=type(error).__name__)
+            tell = log.warning if self._is_writable else log.info
+            tell("journal_away" if self._is_writable else "journal_still_away", reason=type(error).__name__)
+            self._is_writable = False
             return
-        self._is_writable = True
-        log.info("journal_reached")
+        if not self._is_writable:
+            self._is_writable = True
+            log.info("journal_reached")
 
     def _replay(self) -> None:
         if self._spool.is_empty():

@@ -19,6 +19,7 @@ from pleura.v2_tensors import Array, TensorSpec
 from transformer.asked import INPUTS, OUTPUTS, Asked, Limits, read_asked
 from transformer.entries import Entry, entry_of
 from transformer.journal import Journal, Kept
+from transformer.metrics import STAGES
 from transformer.reading import Reader, Reading, Source, Stored
 from transformer.watch import Watch
 
@@ -64,18 +65,17 @@ class ChestXrayTransformer(kserve.Model):  # type: ignore[misc]  # kserve has no
         verb: InferenceVerb = InferenceVerb.PREDICT,
     ) -> Any:
         """Answer one request, unless too many are in flight; one line in the log either way."""
-        with structlog.contextvars.bound_contextvars(request_id=body.id):
+        try:
+            if self._in_flight >= self._max_in_flight:
+                raise Overloaded("too many requests are in flight")
+            self._in_flight += 1
             try:
-                if self._in_flight >= self._max_in_flight:
-                    raise Overloaded("too many requests are in flight")
-                self._in_flight += 1
-                try:
-                    return await super().__call__(body, headers, verb)
-                finally:
-                    self._in_flight -= 1
-            except PleuraError as error:
-                log.info("request_failed", outcome=error.code, status=error.status)
-                raise
+                return await super().__call__(body, headers, verb)
+            finally:
+                self._in_flight -= 1
+        except PleuraError as error:
+            log.info("request_failed", outcome=error.code, status=error.status)
+            raise
 
     async def preprocess(
         self, payload: kserve.InferRequest, headers: dict[str, str] | None = None
@@ -105,7 +105,11 @@ class ChestXrayTransformer(kserve.Model):  # type: ignore[misc]  # kserve has no
         """Write the journal, then answer."""
         asked, readings = result.asked, result.readings
         entries = entries_of(result)
+        began_s = time.perf_counter()
         kept = await self._keep(entries, asked)
+        ended_s = time.perf_counter()
+        STAGES["journal"].observe(ended_s - began_s)
+        STAGES["whole"].observe(ended_s - result.since_s)
         revision = readings[0].answer.revision
         log.info(
             "request_answered",
@@ -114,7 +118,7 @@ class ChestXrayTransformer(kserve.Model):  # type: ignore[misc]  # kserve has no
             revision=revision.version,
             cached=sum(reading.cached for reading in readings),
             journal=kept,
-            latency_ms=_slowest(entries) | {"whole": round(1000 * (time.perf_counter() - result.since_s), 3)},
+            latency_ms=_slowest(entries) | {"whole": round(1000 * (ended_s - result.since_s), 3)},
         )
         parameters: dict[str, str | bool | int] = {
             "model_digest": revision.digest,

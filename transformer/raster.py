@@ -1,11 +1,13 @@
-"""PNG and JPEG files: their headers are read here, so that OpenCV only sees what is bounded and whole."""
+"""PNG and JPEG files: their headers are read here, so that a decoder only sees what is bounded and whole."""
 
 import struct
 import zlib
 from collections.abc import Iterator
+from dataclasses import dataclass
 from typing import Final
 
 import cv2
+import kornia_rs.io
 import numpy as np
 from numpy.typing import NDArray
 
@@ -20,6 +22,8 @@ Pixels = NDArray[np.uint8] | NDArray[np.uint16]
 _KEPT_CHUNKS: Final = frozenset({b"IHDR", b"PLTE", b"tRNS", b"eXIf", b"IDAT", b"IEND"})
 _MAX_EXIF_BYTES: Final = 65_536
 _ALPHA_COLOURS: Final = (4, 6)
+_PLAIN_CHUNKS: Final = frozenset({b"IHDR", b"IDAT", b"IEND"})
+_PLAIN_DECODERS: Final = {8: kornia_rs.io.decode_image_png_u8, 16: kornia_rs.io.decode_image_png_u16}
 _HUFFMAN_FRAMES: Final = (0xC0, 0xC1, 0xC2)
 _MAX_SCANS: Final = 64
 _MAX_SCANNED_PIXELS: Final = 1_000_000_000
@@ -28,7 +32,9 @@ _MAX_SCANNED_PIXELS: Final = 1_000_000_000
 def read_png(file: bytes, max_pixels: int) -> Pixels:
     """Decode a PNG of any colour type and depth to grey; what is transparent is black.
 
-    Only the chunks that make the picture reach the decoder: text and colour profiles can be bombs.
+    Only the chunks that make the picture reach the decoder: text and colour profiles can be bombs. Plain
+    greys, as nearly all radiographs are, go to a decoder in Rust, three times as fast as libpng on them and
+    memory-safe; the rest to OpenCV.
 
     Raises:
         UnreadableRadiograph: It is damaged or cut short.
@@ -36,14 +42,17 @@ def read_png(file: bytes, max_pixels: int) -> Pixels:
         TooLarge: It announces more than ``max_pixels`` pixels.
     """
     chunks = list(_chunks(file))
-    if chunks[0][0] != b"IHDR" or len(chunks[0][1]) != 13:
+    if chunks[0].name != b"IHDR" or len(chunks[0].body) != 13:
         raise UnreadableRadiograph("the PNG has no header")
-    columns, rows, _, colour = struct.unpack_from(">IIBB", chunks[0][1])
+    columns, rows, depth, colour = struct.unpack_from(">IIBB", chunks[0].body)
     check_size(rows, columns, max_pixels)
-    names = {name for name, _ in chunks}
-    if b"acTL" in names:
+    if any(chunk.name == b"acTL" for chunk in chunks):
         raise RefusedRadiograph("the PNG is an animation, not one radiograph")
-    whole = b"".join([PNG_MAGIC, *(_as_chunk(name, body) for name, body in chunks if _is_kept(name, body))])
+    kept = [chunk for chunk in chunks if _is_kept(chunk)]
+    names = {chunk.name for chunk in kept}
+    whole = b"".join([PNG_MAGIC, *(chunk.whole for chunk in kept)])
+    if colour == 0 and depth in _PLAIN_DECODERS and names <= _PLAIN_CHUNKS:
+        return _plain(whole, rows, columns, depth)
     if colour in _ALPHA_COLOURS or b"tRNS" in names:
         return _on_black(_decoded(whole, cv2.IMREAD_UNCHANGED, "PNG"))
     return _decoded(whole, cv2.IMREAD_GRAYSCALE | cv2.IMREAD_ANYDEPTH, "PNG")
@@ -74,32 +83,42 @@ def read_jpeg(file: bytes, max_pixels: int) -> Pixels:
     return _decoded(file, cv2.IMREAD_GRAYSCALE, "JPEG")
 
 
-def _chunks(file: bytes) -> Iterator[tuple[bytes, bytes]]:
+@dataclass(frozen=True)
+class _Chunk:
+    """A chunk of a PNG: its body alone, and all of it."""
+
+    name: bytes
+    body: memoryview
+    whole: memoryview
+
+
+def _chunks(file: bytes) -> Iterator[_Chunk]:
     """The chunks of a PNG up to its end, each whole and with the right checksum."""
-    at, name = len(PNG_MAGIC), b""
+    view, at, name = memoryview(file), len(PNG_MAGIC), b""
     while name != b"IEND":
-        if len(file) < at + 12:
+        if len(view) < at + 12:
             raise UnreadableRadiograph("the PNG is cut short")
-        length = int.from_bytes(file[at : at + 4], "big")
-        name, body = file[at + 4 : at + 8], file[at + 8 : at + 8 + length]
-        if len(file) < at + 12 + length:
+        end = at + 12 + int.from_bytes(view[at : at + 4], "big")
+        if len(view) < end:
             raise UnreadableRadiograph("the PNG is cut short")
-        if name in _KEPT_CHUNKS and _checksum(name, body) != file[at + 8 + length : at + 12 + length]:
+        name = bytes(view[at + 4 : at + 8])
+        checksum = int.from_bytes(view[end - 4 : end], "big")
+        if name in _KEPT_CHUNKS and zlib.crc32(view[at + 4 : end - 4]) != checksum:
             raise UnreadableRadiograph("the PNG is damaged")
-        yield name, body if name in _KEPT_CHUNKS else b""
-        at += 12 + length
+        yield _Chunk(name, view[at + 8 : end - 4], view[at:end])
+        at = end
 
 
-def _is_kept(name: bytes, body: bytes) -> bool:
-    return name in _KEPT_CHUNKS and (name != b"eXIf" or len(body) <= _MAX_EXIF_BYTES)
+def _is_kept(chunk: _Chunk) -> bool:
+    return chunk.name in _KEPT_CHUNKS and (chunk.name != b"eXIf" or len(chunk.body) <= _MAX_EXIF_BYTES)
 
 
-def _as_chunk(name: bytes, body: bytes) -> bytes:
-    return len(body).to_bytes(4, "big") + name + body + _checksum(name, body)
-
-
-def _checksum(name: bytes, body: bytes) -> bytes:
-    return zlib.crc32(body, zlib.crc32(name)).to_bytes(4, "big")
+def _plain(file: bytes, rows: int, columns: int, depth: int) -> Pixels:
+    try:
+        pixels: Pixels = _PLAIN_DECODERS[depth](file, (rows, columns), "mono")
+    except Exception as error:  # it raises nothing more special on damaged files
+        raise UnreadableRadiograph("the PNG cannot be decoded") from error
+    return pixels[..., 0]
 
 
 def _decoded(file: bytes, flags: int, form: str) -> Pixels:

@@ -18,6 +18,7 @@ from pleura.deadline import Deadline
 from pleura.errors import Overloaded, PleuraError
 from transformer.answers import Answer
 from transformer.cache import AnswerCache, key_of
+from transformer.metrics import STAGES, count_answers
 from transformer.objects import ObjectId, RadiographChanged
 from transformer.predictor import Predictor
 from transformer.single_flight import Group, SingleFlight
@@ -89,6 +90,7 @@ class Clock:
     def end(self, stage: str) -> None:
         """Note that a stage has ended, and the next begun."""
         now = time.perf_counter()
+        STAGES[stage].observe(now - self._since_s)
         self.latency_ms[stage] = round(1000 * (now - self._since_s), 3)
         self._since_s = now
 
@@ -204,6 +206,7 @@ class Reader:
         self._cache.marks.see(prediction.revision)
         clock.end("predict")
         answers = prediction.answers([each.image_digest for each in ready.values()])
+        count_answers(answers)
         for (key, prepared), answer in zip(ready.items(), answers, strict=True):
             outcomes[key] = Reading(answer, False, {**prepared.latency_ms, **clock.latency_ms})
         return outcomes

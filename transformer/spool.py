@@ -73,6 +73,7 @@ class Spool:
         self._lock = Lock()
         self._active: BinaryIO | None = None
         self._rows = self._end = 0
+        self._counted: dict[str, tuple[int, int]] = {}
         folder.mkdir(parents=True, exist_ok=True)
 
     def append(self, contents: Sequence[bytes]) -> None:
@@ -119,6 +120,18 @@ class Spool:
     def is_empty(self) -> bool:
         """Whether nothing waits to be replayed."""
         return next(self._folder.glob(f"*{_SUFFIX}"), None) is None
+
+    def backlog(self) -> tuple[int, int]:
+        """Count what waits to be replayed, in all processes' segments: rows and bytes."""
+        sizes: dict[str, tuple[int, int]] = {}
+        for path in self._folder.glob(f"*{_SUFFIX}"):
+            with contextlib.suppress(FileNotFoundError):  # replayed and deleted meanwhile
+                size = path.stat().st_size
+                known = self._counted.get(path.name)
+                is_known = known is not None and known[1] == size
+                sizes[path.name] = known if known and is_known else (path.read_bytes().count(b"\n"), size)
+        self._counted = sizes
+        return sum(rows for rows, _ in sizes.values()), sum(size for _, size in sizes.values())
 
     def _size(self) -> int:
         size = 0

@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from contextvars import copy_context
 from typing import Final, TypeVar
 
 from pleura.deadline import Deadline
@@ -66,7 +67,7 @@ class Store:
             _ = until.remaining_s  # it may have waited for a thread: expired work is not sent
             return call(until)
 
-        work = asyncio.get_running_loop().run_in_executor(self._threads, call_in_time)
+        work = asyncio.get_running_loop().run_in_executor(self._threads, copy_context().run, call_in_time)
         try:
             return await asyncio.wait_for(work, until.remaining_s)
         except (TimeoutError, DeadlineExceeded) as error:

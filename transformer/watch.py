@@ -8,6 +8,7 @@ import structlog
 
 from pleura.errors import PleuraError, PredictorUnavailable
 from pleura.served import Described
+from pleura.telemetry import show_model
 from transformer.answers import Revision
 from transformer.cache import AnswerCache
 from transformer.predictor import Predictor
@@ -15,6 +16,7 @@ from transformer.store import Store
 
 _LOOK_S: Final = 2.0
 _MISSED_LOOKS: Final = 3
+_LOST_S: Final = 30.0
 log = structlog.get_logger()
 
 
@@ -26,12 +28,28 @@ class Watch:
         self._interval_s = interval_s
         self._described: Described | None = None
         self._predictor_seen_s = self._store_seen_s = float("-inf")
+        self._looked_s = time.monotonic()
         self._was_healthy = False
 
     @property
     def is_healthy(self) -> bool:
         """Whether both answered one of the last few looks."""
-        return self._is_late(self._predictor_seen_s) is self._is_late(self._store_seen_s) is False
+        return self.sees_predictor and self.sees_store
+
+    @property
+    def sees_predictor(self) -> bool:
+        """Whether the predictor answered one of the last few looks."""
+        return not self._is_late(self._predictor_seen_s)
+
+    @property
+    def sees_store(self) -> bool:
+        """Whether the object store answered one of the last few looks."""
+        return not self._is_late(self._store_seen_s)
+
+    @property
+    def is_alive(self) -> bool:
+        """Whether it looks at all: a look is over in seconds, whatever the parts do."""
+        return time.monotonic() - self._looked_s < _MISSED_LOOKS * self._interval_s + _LOST_S
 
     async def described(self) -> Described:
         """The model that answered the last look.
@@ -39,7 +57,7 @@ class Watch:
         Raises:
             PredictorUnavailable: None answered lately.
         """
-        if self._described is None or self._is_late(self._predictor_seen_s):
+        if self._described is None or not self.sees_predictor:
             raise PredictorUnavailable("the predictor does not answer")
         return self._described
 
@@ -48,6 +66,7 @@ class Watch:
         while True:
             await asyncio.gather(self._look_at_predictor(), self._look_at_store())
             await self._cache.publish_marks()
+            self._looked_s = time.monotonic()
             if self.is_healthy is not self._was_healthy:
                 self._was_healthy = self.is_healthy
                 log.info("readiness_changed", ready=self.is_healthy)
@@ -59,6 +78,8 @@ class Watch:
         except PleuraError as error:
             log.info("predictor_not_seen", code=error.code)
             return
+        if self._described is None or described.digest != self._described.digest:
+            show_model(described.description.version)
         self._described, self._predictor_seen_s = described, time.monotonic()
         self._cache.marks.see(Revision(described.description.version, described.digest))
 

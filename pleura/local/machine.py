@@ -27,9 +27,15 @@ _INNER: Final = (
     "predictor_grpc",
     "envoy",
     "issuer",
+    "auth_proxy_metrics",
     "transformer_http",
     "transformer_grpc",
 )
+_METRICS: Final = {
+    "predictor": "predictor_http",
+    "transformer": "transformer_http",
+    "auth_proxy": "auth_proxy_metrics",
+}
 
 
 @dataclass(frozen=True)
@@ -111,6 +117,7 @@ class Machine:
                 "access_key": self._store.access_key,
                 "secret_key": self._store.secret_key,
             },
+            metrics={name: f"http://{HOST}:{self._ports[port]}/metrics" for name, port in _METRICS.items()},
         )
 
     def _start_postgres(self) -> Server | None:
@@ -176,6 +183,7 @@ class Machine:
 
     def _start_auth_proxy(self) -> Service:
         environment = {
+            "PLEURA_METRICS_PORT": str(self._ports["auth_proxy_metrics"]),
             "PLEURA_TRANSFORMER_URL": f"http://{HOST}:{self._ports['transformer_http']}",
             "PLEURA_TRANSFORMER_GRPC": f"{HOST}:{self._ports['transformer_grpc']}",
             "PLEURA_ISSUER": self.issuer,

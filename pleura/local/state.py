@@ -81,6 +81,7 @@ class Recorded:
     issuer: str
     store: Mapping[str, str]
     parts: Mapping[str, PartState] = field(default_factory=dict)
+    metrics: Mapping[str, str] = field(default_factory=dict)  # by service, where Prometheus asks
 
     @property
     def is_running(self) -> bool:

@@ -12,6 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from auth_proxy.jwks import MAX_KEYS, REFETCH_INTERVAL_S, InvalidKeySet, KeyCache, read_keys
+from auth_proxy.tokens import UnknownKey
 from pleura.errors import Unauthenticated, Unavailable
 
 EC = ec.generate_private_key(ec.SECP256R1())
@@ -131,7 +132,7 @@ async def test_unknown_keys_cause_one_fetch_in_thirty_seconds() -> None:
     for expected in (1, 1, 2):
         asked = [cache.key(f"unknown {n}") for n in range(1000)]
         errors = await asyncio.gather(*asked, return_exceptions=True)
-        assert {type(error) for error in errors} == {Unauthenticated}
+        assert {type(error) for error in errors} == {UnknownKey}
         assert source.asked == expected
         if expected == 1:
             clock.now += REFETCH_INTERVAL_S / 2

@@ -29,7 +29,7 @@ def test_what_describes_no_model_is_no_answer(document: bytes) -> None:
 
 def test_health_is_open_and_true(proxy: Proxy, upstream: Upstream) -> None:
     """The process lives; it is ready while the transformer is."""
-    assert httpx.get(f"{proxy.url}/healthz").json() == {"live": True}
+    assert httpx.get(f"{proxy.url}/healthz").json() == {"live": True, "keys": True}
     upstream.ready = False
     wait_until(lambda: httpx.get(f"{proxy.url}/readyz").status_code == 503)
     answer = httpx.get(f"{proxy.url}/readyz").json()

@@ -16,6 +16,7 @@ from hypothesis import strategies as st
 from pleura.deadline import Deadline
 from pleura.errors import DeadlineExceeded, InvalidAnswer, Overloaded, Unavailable
 from predictor.batching import Batcher, BatchLimits
+from predictor.engine_pool import EnginePool
 from predictor.engine_thread import EngineThread
 from predictor.engines import Outputs, Radiographs
 
@@ -61,7 +62,7 @@ def numbers_of(outputs: Outputs) -> list[int]:
 async def batching(engine: Stand, limits: BatchLimits = LIMITS, runs: bool = True) -> AsyncIterator[Batcher]:
     if runs:
         engine.may_run.set()
-    batcher = Batcher(EngineThread(engine), limits)
+    batcher = Batcher(EnginePool(EngineThread(engine)), limits)
     work = asyncio.create_task(batcher.work())
     try:
         yield batcher

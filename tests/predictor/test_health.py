@@ -4,10 +4,12 @@ import asyncio
 import threading
 
 import numpy as np
+import pytest
 
 from pleura.deadline import Deadline
 from pleura.errors import PleuraError
 from predictor.batching import Batcher, BatchLimits
+from predictor.engine_pool import EnginePool
 from predictor.engine_thread import EngineThread
 from predictor.engines import Outputs, Radiographs
 from predictor.health import Health
@@ -37,8 +39,10 @@ async def until(health: Health, ready: bool) -> None:
 
 async def test_an_engine_that_hangs_is_unready_until_it_answers_again() -> None:
     """Nobody asks, yet the hanging engine is found out, and so is its recovery."""
-    engine, health = Hanging(), Health(probe_after_s=0.1, unready_after_s=1.0)
-    batcher = Batcher(EngineThread(engine), BatchLimits(1, 4, 0.0))
+    engine = Hanging()
+    pool = EnginePool(EngineThread(engine))
+    health = Health(pool, probe_after_s=0.1, unready_after_s=1.0)
+    batcher = Batcher(pool, BatchLimits(1, 4, 0.0))
 
     async def probe() -> None:
         await batcher.run(np.zeros((1, 224, 224, 1), np.uint8), Deadline.after(0.5))
@@ -54,9 +58,28 @@ async def test_an_engine_that_hangs_is_unready_until_it_answers_again() -> None:
     watch.cancel()
 
 
+async def test_one_engine_that_hangs_is_not_hidden_by_another_that_answers() -> None:
+    """Half of the cores are lost for good: the pod has to be replaced, though answers still come."""
+    hanging, working = Hanging(), Hanging()
+    pool = EnginePool(EngineThread(Hanging()), [EngineThread(hanging), EngineThread(working)])
+    health = Health(pool, unready_after_s=0.5)
+    hanging.may_run.clear()
+    blank = np.zeros((1, 224, 224, 1), np.uint8)
+    stuck = asyncio.create_task(pool.run(pool.engine_for(2), blank))
+    health.note_answer()
+    while health.is_ready:
+        await pool.run(pool.engine_for(2), blank)
+        health.note_answer()
+        await asyncio.sleep(0.01)
+    assert pool.longest_run_s > 0.5
+    hanging.may_run.set()
+    await stuck
+    assert health.is_ready
+
+
 async def test_a_model_that_never_answered_is_not_ready() -> None:
     """Failing probes are no answers."""
-    health, probes = Health(probe_after_s=0.0), asyncio.Semaphore(0)
+    health, probes = Health(EnginePool(EngineThread(Hanging())), probe_after_s=0.0), asyncio.Semaphore(0)
 
     async def fail() -> None:
         probes.release()
@@ -72,6 +95,39 @@ async def test_a_model_that_never_answered_is_not_ready() -> None:
 
 def test_a_hanging_engine_is_unready_within_ten_seconds() -> None:
     """The default limits keep the promise, the watch's rhythm included."""
-    health = Health()
+    health = Health(EnginePool(EngineThread(Hanging())))
     assert health._unready_after_s < 10
     assert health._probe_after_s < health._unready_after_s
+
+
+def test_an_engine_that_hangs_for_long_is_lost() -> None:
+    """Not ready comes first; only who is silent for much longer is to be started anew."""
+    health = Health(unready_after_s=1.0, lost_after_s=60.0)
+    health.note_answer()
+    assert (health.is_ready, health.is_lost) == (True, False)
+    health._answered_s -= 2.0
+    assert (health.is_ready, health.is_lost) == (False, False)
+    health._answered_s -= 60.0
+    assert (health.is_ready, health.is_lost) == (False, True)
+
+
+class Dying:
+    """An engine that takes its thread with it."""
+
+    most_at_once = None
+
+    def run(self, radiographs: Radiographs) -> Outputs:
+        """End the thread: ``SystemExit`` is no failure of a batch."""
+        raise SystemExit
+
+
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")
+async def test_a_dead_engine_thread_is_seen() -> None:
+    """A thread that is gone answers nobody, and says so."""
+    thread = EngineThread(Dying())
+    assert thread.is_alive
+    task = asyncio.create_task(thread.run(np.zeros((1, 224, 224, 1), np.uint8)))
+    async with asyncio.timeout(20):
+        while thread.is_alive:  # noqa: ASYNC110  # no event tells it
+            await asyncio.sleep(0.01)
+    task.cancel()

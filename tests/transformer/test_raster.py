@@ -3,6 +3,9 @@
 import cv2
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from hypothesis.extra.numpy import arrays
 
 from pleura.errors import PleuraError, RefusedRadiograph, TooLarge, UnreadableRadiograph
 from tests.transformer.files import (
@@ -155,3 +158,15 @@ def test_jpeg_of_four_colours_is_an_error() -> None:
     file[at + 9] = 4
     with pytest.raises(UnreadableRadiograph, match="4 colour"):
         read_jpeg(bytes(file), MAX_PIXELS)
+
+
+@given(
+    arrays(st.sampled_from([np.uint8, np.uint16]), st.tuples(st.integers(1, 40), st.integers(1, 40))),
+    st.integers(0, 9),
+)
+def test_plain_greys_decode_to_what_was_encoded(pixels: np.ndarray, compression: int) -> None:
+    """The decoder of plain greys loses and turns nothing, at any depth, shape and compression."""
+    file = cv2.imencode(".png", pixels, [cv2.IMWRITE_PNG_COMPRESSION, compression])[1].tobytes()
+    read = read_png(file, 10_000)
+    assert read.dtype == pixels.dtype
+    assert np.array_equal(read, pixels)

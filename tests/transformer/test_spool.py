@@ -55,6 +55,24 @@ def test_a_deleted_segment_is_gone(tmp_path: Path) -> None:
     assert spool.is_empty()
 
 
+def test_the_backlog_counts_all_segments(tmp_path: Path) -> None:
+    """Rows and bytes of what waits, written by whichever process; none once it is replayed."""
+    spool, other = Spool(tmp_path, MANY, rows_per_segment=2), Spool(tmp_path, MANY)
+    assert spool.backlog() == (0, 0)
+    for line in (b"one", b"two", b"three"):
+        spool.append([line])
+    other.append([b"four", b"five"])
+    assert spool.backlog() == (5, sum(path.stat().st_size for path in tmp_path.iterdir()))
+    spool.append([b"six"])
+    assert spool.backlog()[0] == 6
+    for each in (spool, other):
+        each.seal()
+    for segment in spool.segments():
+        with segment:
+            segment.delete()
+    assert spool.backlog() == (0, 0)
+
+
 def _write_and_die(folder: Path) -> None:
     spool = Spool(folder, MANY)
     spool.append([b"one", b"two"])
