@@ -75,6 +75,8 @@ def main() -> None:
 
 
 def _fork_workers(control: socket.socket, limits: Limits) -> None:
+    # reckoned here: a worker just forked has not mapped the libraries' pages yet
+    most_addresses = _most_addresses(limits.memory_mb)
     while True:
         _, handed, _, _ = socket.recv_fds(control, 1, 1)
         if not handed:
@@ -84,7 +86,7 @@ def _fork_workers(control: socket.socket, limits: Limits) -> None:
             control.close()
             _end_with(parent)
             _silence()
-            _bound_memory(limits.memory_mb)
+            resource.setrlimit(resource.RLIMIT_AS, (most_addresses, most_addresses))
             with (
                 socket.socket(fileno=handed[0]) as channel,
                 contextlib.suppress(OSError),
@@ -163,15 +165,16 @@ def _silence() -> None:
         os.dup2(nothing, descriptor)
 
 
-def _bound_memory(memory_mb: int) -> None:
-    """Allow so much memory, with what the loaded libraries occupy of it already.
+def _most_addresses(memory_mb: int) -> int:
+    """The bytes of address space of a worker that may have so much memory, loaded libraries included.
 
     The kernel bounds addresses; those that the libraries reserve and never touch are left out of account.
     """
-    with contextlib.suppress(OSError, ValueError):
+    try:
         reserved, resident = (int(pages) for pages in Path("/proc/self/statm").read_text().split()[:2])
-        limit = (reserved - resident) * resource.getpagesize() + memory_mb * 2**20
-        resource.setrlimit(resource.RLIMIT_AS, (limit, limit))
+    except (OSError, ValueError):
+        return resource.RLIM_INFINITY
+    return (reserved - resident) * resource.getpagesize() + memory_mb * 2**20
 
 
 if __name__ == "__main__":

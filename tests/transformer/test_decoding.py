@@ -152,7 +152,7 @@ async def test_large_file_gets_processor_time_in_proportion() -> None:
 
 async def test_file_that_takes_too_much_memory_is_an_error() -> None:
     """The worker's memory is bounded, the service's is not touched."""
-    async with pool(workers=1, memory_mb=160) as decoders:
+    async with pool(workers=1, memory_mb=128) as decoders:
         with pytest.raises(UnreadableRadiograph):
             await decoders.prepare(slow_file(), soon())
         assert (await decoders.prepare(SMALL, soon())).shape == (224, 224)
