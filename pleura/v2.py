@@ -18,6 +18,9 @@ from kserve.protocol.infer_type import RequestedOutput
 from pleura.errors import InvalidRequest, TooLarge
 from pleura.v2_tensors import NUMPY_TYPES, Array, TensorSpec, raw_of
 
+_OWN_INPUTS: Final = frozenset(
+    {"image_id", "image", "radiograph"}
+)  # what else a caller writes is not repeated
 MAX_JSON_BYTES: Final = 8 * 2**20
 """JSON is read on the event loop: 32 radiographs as lists fit, a file of many megabytes goes as binary."""
 
@@ -42,7 +45,7 @@ def _read_input(item: Any, binary: memoryview) -> tuple[InferInput, int]:
     if not isinstance(item, dict):
         raise InvalidRequest("each input must be an object")
     name = _field(item, "name", str, "an input")
-    where = f"input {name!r}"
+    where = f"input {name!r}" if name in _OWN_INPUTS else "an input"
     shape = _field(item, "shape", list, where)
     if not all(type(size) is int for size in shape):
         raise InvalidRequest(f"'shape' of {where} must hold integers")
@@ -67,7 +70,7 @@ def _read_requested(document: Mapping[str, Any]) -> list[RequestedOutput] | None
     if not isinstance(outputs, list) or not all(isinstance(output, dict) for output in outputs):
         raise InvalidRequest("'outputs' must be a list of objects")
     names = [_field(output, "name", str, "a requested output") for output in outputs]
-    parameters = [_parameters(output, f"output {n!r}") for n, output in zip(names, outputs, strict=True)]
+    parameters = [_parameters(output, "a requested output") for output in outputs]
     return [RequestedOutput(n, p) for n, p in zip(names, parameters, strict=True)]
 
 
@@ -134,9 +137,8 @@ def requested_names(
     if not request.request_outputs:
         return tuple(default)
     names = tuple(output.name for output in request.request_outputs)
-    unknown = sorted(set(names) - {spec.name for spec in known})
-    if unknown:
-        raise InvalidRequest(f"the model has no output {unknown[0]!r}")
+    if not {spec.name for spec in known}.issuperset(names):
+        raise InvalidRequest("the model has no output of that name")
     if len(set(names)) < len(names):
         raise InvalidRequest("an output is requested twice")
     return names

@@ -122,7 +122,7 @@ def array_of(infer_input: InferInput) -> Array:
     """
     name, datatype = infer_input.name, infer_input.datatype
     if datatype not in NUMPY_TYPES:
-        raise InvalidRequest(f"input {name!r} has the unknown datatype {datatype!r}")
+        raise InvalidRequest(f"input {name!r} has an unknown datatype")
     if isinstance(infer_input.data, np.ndarray):
         return infer_input.data
     raw = infer_input._raw_data
