@@ -140,6 +140,8 @@ def v2_requests(plants: Plants) -> Iterator[Asked]:
     yield v2(inputs=[good | {"parameters": {"binary_data_size": plants.name("V2 size")}}])
     yield v2(inputs=[good], outputs=[{"name": plants.name("V2 output")}])
     yield v2(inputs=[good], outputs=[{"name": "present", "parameters": plants.name("V2 output parameter")}])
+    for field_name in ("shape", "datatype", "data", "parameters"):
+        yield v2(inputs=[good | {"name": plants.name(f"V2 name, {field_name} broken"), field_name: 7}])
     yield v2(inputs=plants.name("V2 inputs"))
     yield v2(id=f"{plants.name('V2 id')}\u0007", inputs=[good])
     yield v2(id=[plants.name("V2 id in a list")], inputs=[good])

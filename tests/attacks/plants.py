@@ -2,8 +2,7 @@
 
 import base64
 import re
-from collections.abc import Iterable, Iterator, Mapping
-from urllib.parse import quote
+from collections.abc import Iterable, Mapping
 
 from pydicom.datadict import DicomDictionary
 from pydicom.tag import Tag
@@ -64,24 +63,40 @@ class Plants:
     def found_in(self, text: bytes) -> list[str]:
         """Where those were planted that stand in a text, in any spelling."""
         lower = text.lower()
-        return [place for planted, place in self.places.items() if any(_stands(planted, lower))]
+        cores = {match.decode() for pattern in _CORES for match in pattern.findall(lower)}
+        found = [place for planted, place in self.places.items() if _core(planted) in cores]
+        found += [
+            place for planted, place in self.places.items() if _is_odd(planted) and planted.encode() in text
+        ]
+        return found + ["a name in hex or base64"] * any(coded in text for coded in _CODED)
 
     def _planted(self, planted: str, place: str) -> str:
         self.places[planted] = place
         return planted
 
 
-def _stands(planted: str, text: bytes) -> Iterator[bool]:
-    """Whether a value stands in a text in lower case: plain, quoted, in hex or in base64."""
-    plain = planted.lower().encode()
-    # what is cut to fit a field is still found by its start
-    core = re.escape(plain[:12])
-    yield re.search(rb"(?<!\d)" + core + (rb"(?!\d)" if len(plain) <= 8 else b""), text) is not None
-    yield core[:10].hex().encode() in text
-    for shift in range(3):
-        coded = base64.b64encode(b"\0" * shift + planted[:12].encode())
-        yield coded[4:-4].lower() in text
-    yield quote(planted, safe="").lower().encode() in text
+# What is cut to fit a field is still found by its start; a date is none within a longer number.
+_CORES = (re.compile(rb"zqv\d+xandr"), re.compile(rb"8642\d{4}9753"), re.compile(rb"(?<!\d)1[78]\d{6}(?!\d)"))
+_CODED = frozenset(
+    spelling
+    for name in (b"Xandrova", b"xandrova", b"XANDROVA")
+    for spelling in (
+        name.hex().encode(),
+        *(base64.b64encode(b"\0" * shift + name)[4:-4] for shift in range(3)),
+    )
+)
+
+
+def _core(planted: str) -> str:
+    """The part by which a planted value is found."""
+    if planted.startswith("Zqv"):
+        return planted.lower().partition("ova")[0]
+    return planted[:12] if planted.startswith("8642") else planted
+
+
+def _is_odd(planted: str) -> bool:
+    """Whether a planted value is of another form, and looked for as it is."""
+    return not any(pattern.match(planted.lower().encode()) for pattern in _CORES)
 
 
 def dicom_elements(plants: Plants) -> Mapping[str, str]:

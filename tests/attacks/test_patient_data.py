@@ -2,7 +2,6 @@
 
 import http.client
 import json
-import os
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
@@ -256,11 +255,11 @@ def test_object_keys_are_in_the_journal_and_nowhere_else(asking: Asking) -> None
 
 
 @pytest.mark.parametrize(
-    "spelling", ["Zqv000Xandrova", "zqv000xandrova", "Zqv000Xandrova^Anna", "WnF2MDAwWGFuZHJvdmE="]
+    "spelling", ["Zqv000Xandrova", "zqv000xandrova", "ZQV000XANDR", "WnF2MDAwWGFuZHJvdmE="]
 )
 def test_search_finds_what_is_there(spelling: str) -> None:
-    """A planted value is found in several spellings."""
+    """A planted value is found as it is, in other letters, cut short and in base64."""
     plants = Plants()
     plants.name("place")
-    assert plants.found_in(f"some text with {spelling} in it".encode()) == ["place"]
-    assert not plants.found_in(os.urandom(10_000))
+    assert plants.found_in(f"some text with {spelling} in it".encode())
+    assert not plants.found_in(b"some text with Zqv001Yandrova in it")
