@@ -4,7 +4,7 @@ import argparse
 import sys
 from collections import Counter
 from collections.abc import Callable, Iterator
-from typing import Final
+from typing import Any, Final
 
 import cv2
 import numpy as np
@@ -23,7 +23,7 @@ _MOST_S: Final = 1.0
 _MOST_MB: Final = 512.0
 _TICK_S: Final = 0.05
 _SIDES: Final = (2048, 3072, 4096, 5000)
-_TWELVE: Final = {"BitsStored": 12, "HighBit": 11}
+_TWELVE: Final[dict[str, Any]] = {"BitsStored": 12, "HighBit": 11}
 
 
 def noisy(side: int) -> NDArray[np.uint16]:

@@ -19,23 +19,23 @@ ANY_ERROR = (UnreadableRadiograph, RefusedRadiograph, TooLarge)
 class Case:
     """A file, and what must come of it: errors of which kinds, or this picture, upright and not inverted."""
 
-    file: Callable[[], bytes]
+    file: Callable[..., bytes]
     errors: tuple[type[PleuraError], ...] = ()
     picture: NDArray[Any] | None = None
     likeness: float = 0.98
 
 
-def shows(file: Callable[[], bytes], picture: NDArray[Any], likeness: float = 0.98) -> Case:
+def shows(file: Callable[..., bytes], picture: NDArray[Any], likeness: float = 0.98) -> Case:
     """The file is answered, with this picture."""
     return Case(file, (), picture, likeness)
 
 
-def fails(file: Callable[[], bytes], *errors: type[PleuraError]) -> Case:
+def fails(file: Callable[..., bytes], *errors: type[PleuraError]) -> Case:
     """The file is an error of one of these kinds."""
     return Case(file, errors)
 
 
-def shows_or_fails(file: Callable[[], bytes], picture: NDArray[Any]) -> Case:
+def shows_or_fails(file: Callable[..., bytes], picture: NDArray[Any]) -> Case:
     """The file may be answered, but then with this picture and nothing else."""
     return Case(file, ANY_ERROR, picture, 0.9)
 

@@ -309,7 +309,7 @@ def _jpeg_oddities() -> Iterator[tuple[str, Case]]:
     yield "a script in a comment", shows(lambda: _before_frame(_segment(0xFE, b"<?php 1; ?>")), _PICTURE)
 
 
-_OTHERS: Final[Mapping[str, Callable[[], bytes]]] = {
+_OTHERS: Final[Mapping[str, Callable[..., bytes]]] = {
     "nothing": lambda: b"",
     "one byte": lambda: b"\x89",
     "GIF": lambda: b"GIF89a\1\0\1\0\x80\0\0\0\0\0\xff\xff\xff!\xf9\4\0\0\0\0\0,\0\0\0\0\1\0\1\0\0\2\2D\1\0;",

@@ -55,7 +55,9 @@ def broken_files(plants: Plants) -> Iterator[bytes]:
     for keyword, vr in {"WindowCenter": "DS", "RescaleSlope": "DS", "NumberOfFrames": "IS"}.items():
         dataset = pydicom.dcmread(io.BytesIO(whole))
         dataset.WindowWidth = 100
-        dataset.add_new(pydicom.datadict.tag_for_keyword(keyword), "LO", plants.name(f"broken {keyword}"))
+        dataset.add_new(
+            pydicom.datadict.tag_for_keyword(keyword) or 0, "LO", plants.name(f"broken {keyword}")
+        )
         file = saved(dataset, uid.ExplicitVRLittleEndian)
         tag = pydicom.datadict.tag_for_keyword(keyword) or 0
         number = struct.pack("<HH", tag >> 16, tag & 0xFFFF)
@@ -73,8 +75,8 @@ def rasters(plants: Plants) -> Iterator[bytes]:
     text = chunk(b"tEXt", b"Patient\0" + plants.name("PNG tEXt").encode())
     text += chunk(b"iTXt", b"Patient\0\0\0\0\0" + plants.name("PNG iTXt").encode())
     text += chunk(b"eXIf", b"MM\0\x2a\0\0\0\x08\0\0" + plants.name("PNG eXIf").encode())
-    yield png_by_hand(*picture().shape, lines, extra=text)
-    yield png_by_hand(*picture().shape, lines[:99], extra=text)
+    yield png_by_hand(len(picture()), picture().shape[1], lines, extra=text)
+    yield png_by_hand(len(picture()), picture().shape[1], lines[:99], extra=text)
     plain = jpeg(picture())
     comment = plants.name("JPEG comment").encode()
     exif = b"Exif\0\0MM\0\x2a\0\0\0\x08\0\0\0\0\0\0" + plants.name("JPEG EXIF").encode()
@@ -145,7 +147,7 @@ def v2_requests(plants: Plants) -> Iterator[Asked]:
     yield v2(inputs=plants.name("V2 inputs"))
     yield v2(id=f"{plants.name('V2 id')}\u0007", inputs=[good])
     yield v2(id=[plants.name("V2 id in a list")], inputs=[good])
-    yield v2(**{plants.name("V2 member"): 1})
+    yield v2(INFER, **{plants.name("V2 member"): 1})
     yield v2(inputs=[good | {"shape": [2], "data": [plants.name("V2 elements"), 7]}])
     yield Asked("POST", INFER, {}, b'{"inputs": [' + plants.name("broken JSON").encode())
     yield Asked("POST", "/classify", {"content-type": "application/json"}, plants.name("no JSON").encode())

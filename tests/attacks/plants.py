@@ -4,7 +4,7 @@ import base64
 import re
 from collections.abc import Iterable, Mapping
 
-from pydicom.datadict import DicomDictionary
+from pydicom._dicom_dict import DicomDictionary
 from pydicom.tag import Tag
 
 _TEXTS = frozenset({"AE", "CS", "LO", "LT", "PN", "SH", "ST", "UC", "UT"})
