@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 BUNDLE := build/bundle
 
-.PHONY: run test lint bench proof-fuzz proof-images bundle setup lock clean
+.PHONY: run test lint bench bench-growth flames bundle setup lock clean
 
 run: setup bundle
 	$(BIN)/pleura up --bundle $(BUNDLE) --classify-samples
@@ -18,9 +18,23 @@ lint: setup
 	$(BIN)/mypy
 
 bench: setup bundle
-	$(BIN)/python -m benchmarks.whole_way $(BUNDLE)
-	$(BIN)/python -m benchmarks.engine $(BUNDLE)
+	$(BIN)/python -m benchmarks $(BUNDLE)
 
+bench-growth: setup bundle
+	$(BIN)/python -m benchmarks.growth $(BUNDLE) docs/growth.svg
+
+flames: setup bundle
+	$(BIN)/python -m benchmarks.flames $(BUNDLE) docs/flames
+
+.PHONY: proof-attacks
+proof-attacks: setup bundle
+	$(BIN)/python -m proof.attacks $(BUNDLE)
+
+.PHONY: proof-conformance
+proof-conformance: setup
+	PLEURA_CONFORMANCE_EXAMPLES=300 $(BIN)/python -m pytest tests/conformance -q
+
+.PHONY: proof-fuzz proof-images
 # FUZZ_SECONDS=60 for a short one; corpus and findings are kept, so that a later run goes on from there.
 proof-fuzz: setup
 	$(BIN)/python -m proof.fuzz build/fuzz --seconds $(or $(FUZZ_SECONDS),3600)

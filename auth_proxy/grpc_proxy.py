@@ -100,9 +100,11 @@ class GrpcProxy(grpc.GenericRpcHandler):  # type: ignore[misc]  # grpc has no ty
             log.error("internal_error", exc_info=raised)
         else:
             call.model_version, call.bytes_out, call.status = model_version_of(response), len(response), 200
+            context.set_trailing_metadata((("x-request-id", call.request_id),))
             return response
         call.outcome, call.status = error.code, error.status
-        context.set_trailing_metadata(trailing_metadata_of(error))
+        named = ("x-request-id", call.request_id)
+        context.set_trailing_metadata((named, *trailing_metadata_of(error)))
         await context.abort(grpc_status_of(error), str(error))
         raise error  # abort has raised already
 

@@ -135,7 +135,8 @@ class Hop:
             lines.append(("content-length", str(len(content))))
         elif "content-length" not in headers:
             lines.append(("transfer-encoding", "chunked"))
-        request = h11.Request(method=verb, target=target, headers=lines)
+        raw = [(name.encode(), value.encode("latin-1")) for name, value in lines]
+        request = h11.Request(method=verb, target=target, headers=raw)
         connection = self._kept() or await self._connect()
         try:
             try:

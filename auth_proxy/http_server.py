@@ -1,10 +1,11 @@
 """uvicorn's HTTP/1.1 parser, made stricter: one reading of each request, and no slow ones.
 
-h11 joins folded headers, takes a bare LF for a line end, and merges equal lengths; a proxy before us may
-read the same bytes otherwise, and that difference is what request smuggling lives on.
+h11 joins folded headers, takes a bare LF for a line end, merges equal lengths, and lets nearly anything stand
+behind a chunk's size; a proxy before us may read the same bytes otherwise, and that difference is what
+request smuggling lives on.
 
 Source:
-    RFC 9112 sections 2.2 (bare CR), 5.2 (obs-fold), 6.3 (message body length).
+    RFC 9112 sections 2.2 (bare CR), 5.2 (obs-fold), 6.3 (message body length), 7.1 (chunks and trailers).
 """
 
 import asyncio
@@ -12,6 +13,7 @@ import re
 from typing import Any, Final
 
 import h11
+from h11._receivebuffer import ReceiveBuffer
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
 MAX_HEAD_BYTES: Final = 32768
@@ -19,6 +21,8 @@ _MAX_HEAD_LINES: Final = 100
 _HEAD_TIMEOUT_S: Final = 10.0
 _ODD_LINE_END: Final = re.compile(rb"(?<!\r)\n|\r(?!\n)|\n[ \t]")
 _LENGTH: Final = re.compile(rb"(?im)^content-length:[ \t]*(.*?)[ \t]*\r$")
+_NUMBER: Final = re.compile(rb"0|[1-9]\d{0,17}")  # what others read as octal, or beyond 64 bits, is none
+_CHUNK_LINE: Final = re.compile(rb"[0-9A-Fa-f]{1,15}(?:;[\t\x20-\x7e]{0,256})?\r\n")
 _CODING: Final = re.compile(rb"(?im)^transfer-encoding[ \t]*:")
 _VERSIONS: Final = (b"HTTP/1.1", b"HTTP/1.0")
 _MALFORMED: Final = b'{"error":"the request is no valid HTTP"}'
@@ -32,10 +36,33 @@ def has_one_reading(head: bytes) -> bool:
     lengths, is_coded = _LENGTH.findall(head), _CODING.search(head) is not None
     if version not in _VERSIONS or (is_coded and (lengths or version == b"HTTP/1.0")):
         return False
-    return len(lengths) <= 1 and all(length.isdigit() for length in lengths)
+    return len(lengths) <= 1 and all(_NUMBER.fullmatch(length) for length in lengths)
+
+
+class _StrictBuffer(ReceiveBuffer):
+    """What h11 takes heads, chunk sizes and trailers from: lines that end with CRLF and nothing else."""
+
+    def maybe_extract_next_line(self) -> bytearray | None:
+        """Give the line of a chunk's size."""
+        line = super().maybe_extract_next_line()
+        if line is not None and not _CHUNK_LINE.fullmatch(line):
+            raise h11.LocalProtocolError("the size of a chunk has more than one reading")
+        return line
+
+    def maybe_extract_lines(self) -> list[bytearray] | None:
+        """Give the lines of a head, or of trailers."""
+        received = bytes(self)
+        lines = super().maybe_extract_lines()
+        if lines is not None and _ODD_LINE_END.search(received[: len(received) - len(self)]):
+            raise h11.LocalProtocolError("the lines have odd ends")
+        return lines
 
 
 class _StrictConnection(h11.Connection):
+    def __init__(self) -> None:
+        super().__init__(h11.SERVER, MAX_HEAD_BYTES)
+        self._receive_buffer = _StrictBuffer()
+
     def next_event(self) -> Any:
         """Refuse a head that has more than one reading before h11 chooses one."""
         if self.their_state is h11.IDLE:
@@ -44,6 +71,8 @@ class _StrictConnection(h11.Connection):
 
     def _check_head(self, received: bytes) -> None:
         head, end, _ = received.partition(b"\r\n\r\n")
+        if len(head) > MAX_HEAD_BYTES:  # h11 looks at the length of what is incomplete only
+            raise h11.RemoteProtocolError("the head is too long")
         if end and not has_one_reading(head + b"\r\n"):
             raise h11.RemoteProtocolError("the head has more than one reading")
         if not end and _ODD_LINE_END.search(received.rstrip(b"\r")):
@@ -55,7 +84,7 @@ class StrictProtocol(H11Protocol):
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
-        self.conn = _StrictConnection(h11.SERVER, MAX_HEAD_BYTES)
+        self.conn = _StrictConnection()
         self._head_timer: asyncio.TimerHandle | None = None
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]

@@ -5,7 +5,6 @@ holds an escape, a dot segment, an empty segment or a parameter is no path of ou
 """
 
 import re
-from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Final
 
@@ -52,16 +51,6 @@ ROUTES: Final = (
 )
 
 
-class _NoSuchVerb(MethodNotAllowed):
-    def __init__(self, verbs: Iterable[str]) -> None:
-        super().__init__("no such verb on that path")
-        self._verbs = ", ".join(sorted(verbs))
-
-    @property
-    def headers(self) -> dict[str, str]:
-        return {"allow": self._verbs}
-
-
 def route_of(verb: str, raw_path: bytes, query: bytes) -> Route:
     """Name the route of a request.
 
@@ -80,7 +69,7 @@ def route_of(verb: str, raw_path: bytes, query: bytes) -> Route:
     for route in matching:
         if route.verb == verb:
             return route
-    raise _NoSuchVerb({route.verb for route in matching})
+    raise MethodNotAllowed({route.verb for route in matching})
 
 
 def check_host(values: list[bytes]) -> None:

@@ -27,7 +27,7 @@ MAX_TOKEN_BYTES: Final = 8192
 _SHAPE: Final = re.compile(r"[A-Za-z0-9_-]+\.[A-Za-z0-9_-]+\.[A-Za-z0-9_-]+")
 _SUBJECT: Final = re.compile(r"[\x21-\x7e]{1,128}")
 _KEY_ID: Final = re.compile(r"[\x20-\x7e]{1,128}")
-_FORBIDDEN_HEADERS: Final = frozenset({"crit", "b64", "zip", "enc", "jku", "jwk", "x5u", "x5c"})
+_FORBIDDEN_HEADERS: Final = frozenset({"crit", "b64", "zip", "enc", "jku", "jwk", "x5u", "x5c", "cty"})
 _TYPES: Final = frozenset({"jwt", "at+jwt", "application/at+jwt"})
 _ID_TOKEN_CLAIMS: Final = frozenset({"nonce", "at_hash", "c_hash", "s_hash"})
 _LAST_TIME: Final = 253402300799  # the end of year 9999
@@ -114,7 +114,7 @@ def _refuse_constant(name: str) -> None:
 
 def _object(part: bytes, what: str) -> dict[str, Any]:
     try:
-        value = json.loads(part, object_pairs_hook=_without_twins, parse_constant=_refuse_constant)
+        value = json.loads(part.decode(), object_pairs_hook=_without_twins, parse_constant=_refuse_constant)
     except (ValueError, RecursionError) as error:
         raise Unauthenticated(f"the token's {what} is no valid JSON object") from error
     if not isinstance(value, dict):

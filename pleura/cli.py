@@ -29,7 +29,9 @@ def _add_stack(commands: Any, settings: Settings) -> None:
     secret = settings.s3_secret_key
     up.add_argument("--s3-access-key", default=settings.s3_access_key, metavar="KEY")
     up.add_argument("--s3-secret-key", default=secret and secret.get_secret_value(), metavar="KEY")
-    up.add_argument("--redis", metavar="URL", help="use this Redis server instead of starting one")
+    cache = up.add_mutually_exclusive_group()
+    cache.add_argument("--redis", metavar="URL", help="use this Redis server instead of starting one")
+    cache.add_argument("--no-cache", action="store_true", help="read every radiograph anew: no Redis at all")
     up.add_argument("--postgres", metavar="URL", help="use this PostgreSQL server instead of starting one")
     commands.add_parser("down", help="stop it").set_defaults(run="cli_stack:down")
     commands.add_parser("status", help="say what runs").set_defaults(run="cli_stack:status")

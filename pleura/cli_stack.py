@@ -52,7 +52,7 @@ def _supervise(arguments: argparse.Namespace, state: StateFolder) -> None:
         grpc_port=arguments.grpc_port,
         bundle=arguments.bundle,
         store=store,
-        redis=arguments.redis,
+        redis="" if arguments.no_cache else arguments.redis or None,
         postgres=arguments.postgres,
     )
     supervise(options, state, say, lambda: _classify_samples(arguments))

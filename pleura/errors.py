@@ -1,6 +1,6 @@
 """Every way in which a request can fail, in the words of the field, each with its HTTP status."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Final
 
 ERROR_CODE_HEADER: Final = "pleura-error"
@@ -79,6 +79,15 @@ class MethodNotAllowed(PleuraError):
 
     status = 405
     code = "method_not_allowed"
+
+    def __init__(self, verbs: Iterable[str]) -> None:
+        super().__init__("no such verb on that path")
+        self._verbs = ", ".join(sorted(verbs))
+
+    @property
+    def headers(self) -> Mapping[str, str]:
+        """The verbs that it exists with, as RFC 9110 section 15.5.6 asks for."""
+        return {"allow": self._verbs}
 
 
 class Conflict(PleuraError):

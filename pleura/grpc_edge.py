@@ -10,16 +10,15 @@ import kserve
 import structlog
 from grpc import aio
 from kserve.protocol.grpc import grpc_predict_v2_pb2 as pb
-from kserve.protocol.grpc.grpc_predict_v2_pb2_grpc import add_GRPCInferenceServiceServicer_to_server
-from kserve.protocol.grpc.servicer import InferenceServicer
-from kserve.protocol.infer_type import to_grpc_parameters
+from kserve.protocol.infer_type import RequestedOutput, to_grpc_parameters, to_http_parameters
 
 from pleura.deadline import TIMEOUT_HEADER
 from pleura.errors import InvalidRequest, PleuraError, Unavailable
-from pleura.served import ServedModel, metadata_of, require_model
+from pleura.grpc_methods import v2_handlers
+from pleura.served import ServedModel, metadata_of, require_model, server_metadata
 from pleura.served import answer as answer_request
 from pleura.telemetry import counted, observed
-from pleura.v2_tensors import raw_of
+from pleura.v2_tensors import raw_of, require_datatype
 from pleura.vitals import Vitals
 
 DESCRIBE_METHOD: Final = "/pleura.Model/Describe"
@@ -38,10 +37,21 @@ GRPC_STATUS: Final[Mapping[int, grpc.StatusCode]] = {
     503: grpc.StatusCode.UNAVAILABLE,
     504: grpc.StatusCode.DEADLINE_EXCEEDED,
 }
+_CONTENTS: Final[Mapping[str, str]] = {
+    "BOOL": "bool_contents",
+    "BYTES": "bytes_contents",
+    "FP32": "fp32_contents",
+    "FP64": "fp64_contents",
+    "INT64": "int64_contents",
+    "UINT64": "uint64_contents",
+    **dict.fromkeys(("INT8", "INT16", "INT32"), "int_contents"),
+    **dict.fromkeys(("UINT8", "UINT16", "UINT32"), "uint_contents"),
+}
+"""The field that holds a datatype's elements; FP16 has none, it is always raw."""
 log = structlog.get_logger()
 
 
-class GrpcEdge(InferenceServicer):  # type: ignore[misc]  # kserve has no types for its servicer
+class GrpcEdge:
     """The V2 gRPC methods of one model; errors carry the status that REST would, as gRPC has it."""
 
     def __init__(self, model: ServedModel, vitals: Vitals) -> None:
@@ -49,7 +59,7 @@ class GrpcEdge(InferenceServicer):  # type: ignore[misc]  # kserve has no types 
 
     async def ServerMetadata(self, request: Any, context: Any) -> Any:
         with counted("grpc_ServerMetadata"):
-            return pb.ServerMetadataResponse(name="pleura", version=kserve.__version__)
+            return pb.ServerMetadataResponse(**server_metadata())
 
     async def ServerLive(self, request: Any, context: Any) -> Any:
         with counted("grpc_ServerLive"):
@@ -78,12 +88,6 @@ class GrpcEdge(InferenceServicer):  # type: ignore[misc]  # kserve has no types 
         headers = _headers_of(context)
         observing = observed("grpc_ModelInfer", headers)
         return await self._answered(lambda: self._infer(request, headers), context, observing)
-
-    async def RepositoryModelLoad(self, request: Any, context: Any) -> Any:
-        await context.abort(grpc.StatusCode.UNIMPLEMENTED, "models are not loaded by request")
-
-    async def RepositoryModelUnload(self, request: Any, context: Any) -> Any:
-        await context.abort(grpc.StatusCode.UNIMPLEMENTED, "models are not unloaded by request")
 
     async def describe(self, request: bytes, context: Any) -> Any:
         """The description of the model that answers now, as ``Described`` writes it."""
@@ -119,13 +123,32 @@ class GrpcEdge(InferenceServicer):  # type: ignore[misc]  # kserve has no types 
 
 
 def _from_grpc(request: Any) -> kserve.InferRequest:
-    raw = len(request.raw_input_contents)
-    if raw and raw != len(request.inputs):
+    raw = request.raw_input_contents
+    if raw and len(raw) != len(request.inputs):
         raise InvalidRequest("there must be as many raw_input_contents as inputs")
-    try:
-        return kserve.InferRequest.from_grpc(request)
-    except kserve.errors.InvalidInput as error:
-        raise InvalidRequest("an input has an unknown datatype") from error
+    inputs = [_input_from_grpc(tensor, bool(raw)) for tensor in request.inputs]
+    for infer_input, content in zip(inputs, raw, strict=False):
+        infer_input._raw_data = content
+    outputs = [RequestedOutput(o.name, to_http_parameters(o.parameters)) for o in request.outputs]
+    return kserve.InferRequest(
+        request.model_name,
+        inputs,
+        request_id=request.id,
+        parameters=to_http_parameters(request.parameters),
+        request_outputs=outputs or None,
+        model_version=request.model_version,
+    )
+
+
+def _input_from_grpc(tensor: Any, is_raw: bool) -> kserve.InferInput:
+    require_datatype(tensor.name, tensor.datatype)
+    contents = getattr(tensor.contents, _CONTENTS.get(tensor.datatype, ""), ())
+    if is_raw and tensor.contents.ByteSize():
+        raise InvalidRequest(f"input {tensor.name!r} has both contents and raw_input_contents")
+    parameters = to_http_parameters(tensor.parameters)
+    return kserve.InferInput(
+        tensor.name, list(tensor.shape), tensor.datatype, data=list(contents), parameters=parameters
+    )
 
 
 def _to_grpc(response: kserve.InferResponse) -> Any:
@@ -171,7 +194,7 @@ class GrpcServer:
                 ("grpc.so_reuseport", 0),
             ]
         )
-        add_GRPCInferenceServiceServicer_to_server(servicer, self._server)
+        self._server.add_generic_rpc_handlers((v2_handlers(servicer),))
         service, method = DESCRIBE_METHOD.strip("/").split("/")
         handler = grpc.unary_unary_rpc_method_handler(servicer.describe)
         self._server.add_generic_rpc_handlers(

@@ -6,7 +6,6 @@ from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Final
 
-import kserve
 import structlog
 from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect, Request
@@ -21,7 +20,7 @@ from pleura.errors import (
     PleuraError,
     TooLarge,
 )
-from pleura.served import ServedModel, metadata_of, require_model
+from pleura.served import ServedModel, metadata_of, require_model, server_metadata
 from pleura.served import answer as answer_request
 from pleura.telemetry import UNKNOWN_ROUTE, count_request, counted, observed
 from pleura.v2 import read_request, write_response
@@ -36,7 +35,8 @@ log = structlog.get_logger()
 async def to_v2_error(request: Request, error: Exception) -> Response:
     """The one form that a failure has over REST; what is not of our family says nothing of itself."""
     if isinstance(error, HTTPException):  # raised before any endpoint of ours was reached
-        known = {404: NotFound("no such path"), 405: MethodNotAllowed("no such verb on that path")}
+        verbs = (error.headers or {}).get("Allow", "").split(", ")
+        known = {404: NotFound("no such path"), 405: MethodNotAllowed(verbs)}
         error = known.get(error.status_code, InvalidRequest(str(error.detail)))
         count_request(UNKNOWN_ROUTE, error.code, 0.0)
     if isinstance(error, PleuraError):
@@ -93,6 +93,7 @@ async def _limited_body(request: Request, limit: int, take: Callable[[int], None
 def _decompressed(body: bytes, encoding: str, limit: int) -> bytes:
     if encoding in ("", "identity"):
         return body
+    encoding = encoding.removeprefix("x-")  # RFC 9110 section 8.4.1.3
     if encoding not in ("gzip", "deflate"):
         raise InvalidRequest("content-encoding must be gzip or deflate")
     decoder = zlib.decompressobj(zlib.MAX_WBITS | 32)
@@ -104,6 +105,8 @@ def _decompressed(body: bytes, encoding: str, limit: int) -> bytes:
         raise TooLarge(f"the body exceeds {limit} bytes")
     if not decoder.eof:
         raise InvalidRequest(f"the {encoding} body is cut short")
+    if decoder.unused_data:
+        raise InvalidRequest(f"the body is longer than its {encoding} data")
     return plain
 
 
@@ -157,9 +160,7 @@ class RestEdge:
 
     async def server(self, request: Request) -> Response:
         """Server metadata."""
-        return JSONResponse(
-            {"name": "pleura", "version": kserve.__version__, "extensions": ["binary_tensor_data"]}
-        )
+        return JSONResponse(server_metadata())
 
     async def live(self, request: Request) -> Response:
         """The process can do its work."""

@@ -3,6 +3,7 @@
 import uuid
 from collections.abc import Sequence
 from dataclasses import dataclass
+from importlib import metadata
 from typing import Any, Protocol
 
 import kserve
@@ -57,6 +58,11 @@ async def require_model(model: ServedModel, name: str, version: str | None) -> N
         raise ModelNotFound("no model of that name is served")
     if version and version != (await model.describe()).description.version:
         raise ModelNotFound("no such version of the model is served")
+
+
+def server_metadata() -> dict[str, Any]:
+    """What V2 says of a server, over REST and gRPC."""
+    return {"name": "pleura", "version": metadata.version("pleura"), "extensions": ["binary_tensor_data"]}
 
 
 async def metadata_of(model: ServedModel) -> dict[str, Any]:

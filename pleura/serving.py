@@ -61,10 +61,12 @@ class _RestServer(RESTServer):  # type: ignore[misc]  # kserve has no types for 
         """Put our routes in the place of kserve's application, whose layers of FastAPI they do without."""
         routes = [Route("/metrics", metrics_handler)]
         routes += [Route(path, endpoint, methods=[verb]) for verb, path, endpoint in self._edge.routes()]
-        self.config.app = Starlette(
+        app = Starlette(
             routes=routes,
             exception_handlers=dict.fromkeys((PleuraError, HTTPException, Exception), to_v2_error),
         )
+        app.router.redirect_slashes = False  # a path with a slash behind it is another path
+        self.config.app = app
 
 
 async def _or_end(work: Awaitable[None]) -> None:

@@ -16,11 +16,8 @@ from kserve import InferInput, InferOutput, InferRequest, InferResponse
 from kserve.protocol.infer_type import RequestedOutput
 
 from pleura.errors import InvalidRequest, TooLarge
-from pleura.v2_tensors import NUMPY_TYPES, Array, TensorSpec, raw_of
+from pleura.v2_tensors import NUMPY_TYPES, Array, TensorSpec, raw_of, require_datatype, shown
 
-_OWN_INPUTS: Final = frozenset(
-    {"image_id", "image", "radiograph"}
-)  # what else a caller writes is not repeated
 MAX_JSON_BYTES: Final = 8 * 2**20
 """JSON is read on the event loop: 32 radiographs as lists fit, a file of many megabytes goes as binary."""
 
@@ -41,22 +38,38 @@ def _parameters(of: Mapping[str, Any], where: str) -> dict[str, Any]:
     return value
 
 
+def _listed_data(item: Mapping[str, Any], where: str) -> list[Any]:
+    if "data" not in item:
+        raise InvalidRequest(f"{where} needs 'data'")
+    data = item["data"]
+    if not isinstance(data, list):
+        raise InvalidRequest(f"'data' of {where} must be a list")
+    return data
+
+
+def _flag(parameters: Mapping[str, Any], key: str, where: str) -> None:
+    if not isinstance(parameters.get(key), bool | None):
+        raise InvalidRequest(f"{key!r} of {where} must be a boolean")
+
+
 def _read_input(item: Any, binary: memoryview) -> tuple[InferInput, int]:
     if not isinstance(item, dict):
         raise InvalidRequest("each input must be an object")
     name = _field(item, "name", str, "an input")
-    where = f"input {name!r}" if name in _OWN_INPUTS else "an input"
+    where = shown(name)
     shape = _field(item, "shape", list, where)
     if not all(type(size) is int for size in shape):
         raise InvalidRequest(f"'shape' of {where} must hold integers")
     parameters = _parameters(item, where)
     size = parameters.get("binary_data_size")
-    infer_input = InferInput(name, shape, _field(item, "datatype", str, where), parameters=parameters)
+    datatype = _field(item, "datatype", str, where)
+    require_datatype(name, datatype)
+    infer_input = InferInput(name, shape, datatype, parameters=parameters)
     if size is None:
-        if "data" not in item:
-            raise InvalidRequest(f"{where} needs 'data'")
-        infer_input.data = item["data"]
+        infer_input.data = _listed_data(item, where)
         return infer_input, 0
+    if item.get("data") is not None:
+        raise InvalidRequest(f"{where} has both 'data' and 'binary_data_size'")
     if type(size) is not int or not 0 <= size <= len(binary):
         raise InvalidRequest(f"'binary_data_size' of {where} does not fit the body")
     infer_input._raw_data = bytes(binary[:size])
@@ -65,13 +78,15 @@ def _read_input(item: Any, binary: memoryview) -> tuple[InferInput, int]:
 
 def _read_requested(document: Mapping[str, Any]) -> list[RequestedOutput] | None:
     outputs = document.get("outputs")
-    if not outputs:
+    if outputs is None:
         return None
     if not isinstance(outputs, list) or not all(isinstance(output, dict) for output in outputs):
         raise InvalidRequest("'outputs' must be a list of objects")
     names = [_field(output, "name", str, "a requested output") for output in outputs]
     parameters = [_parameters(output, "a requested output") for output in outputs]
-    return [RequestedOutput(n, p) for n, p in zip(names, parameters, strict=True)]
+    for each in parameters:
+        _flag(each, "binary_data", "a requested output")
+    return [RequestedOutput(n, p) for n, p in zip(names, parameters, strict=True)] or None
 
 
 def _read_document(json: memoryview) -> dict[str, Any]:
@@ -101,6 +116,8 @@ def read_request(body: bytes, json_length: int | None, model: str, version: str 
     Raises:
         InvalidRequest: Not a V2 inference request.
     """
+    if not body:
+        raise InvalidRequest("the body is empty")
     length = len(body) if json_length is None else json_length
     if not 0 < length <= len(body):
         raise InvalidRequest("'inference-header-content-length' does not fit the body")
@@ -116,11 +133,13 @@ def read_request(body: bytes, json_length: int | None, model: str, version: str 
     request_id = document.get("id")
     if not isinstance(request_id, str | None):
         raise InvalidRequest("'id' must be a string")
+    parameters = _parameters(document, "the request")
+    _flag(parameters, "binary_data_output", "the request")
     return InferRequest(
         model,
         inputs,
         request_id=request_id,
-        parameters=_parameters(document, "the request"),
+        parameters=parameters,
         request_outputs=_read_requested(document),
         model_version=version,
     )

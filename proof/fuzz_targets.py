@@ -154,10 +154,11 @@ def read_form(data: bytes) -> str:
 
 def read_head(data: bytes) -> str:
     """What has one reading holds no odd line end and one length at most, and h11 reads no other."""
+    data = data.partition(b"\r\n\r\n")[0].removesuffix(b"\r\n") + b"\r\n"
     if not has_one_reading(data):
         return "refused"
     lines = data.split(b"\r\n")
-    names = [line.partition(b":")[0].strip().lower() for line in lines[1:]]
+    names = [line.partition(b":")[0].strip().lower() for line in lines[1:] if b":" in line]
     is_coded = b"transfer-encoding" in names
     if names.count(b"content-length") > 1 or (is_coded and b"content-length" in names):
         raise Broken("two lengths")

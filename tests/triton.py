@@ -3,6 +3,8 @@
 import pickle
 import subprocess
 import sys
+from collections.abc import Mapping
+from contextlib import closing
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -19,24 +21,14 @@ class Call:
     request_id: str = ""
     headers: dict[str, str] = field(default_factory=dict)
     timeout_s: float | None = None
+    parameters: Mapping[str, Any] = field(default_factory=dict)
+    compression: str | None = None
+    version: str = ""
 
     def __call__(self) -> Any:
-        """Make the call.
-
-        Returns:
-            For ``infer`` a dict: ``id``, ``model_version``, ``parameters`` and ``outputs``, arrays by name;
-            for other methods what the client gives, as JSON has it.
-
-        Raises:
-            CallFailed: The server answered with a status other than OK.
-        """
-        done = subprocess.run(
-            [sys.executable, __file__], input=pickle.dumps(vars(self)), stdout=subprocess.PIPE, check=True
-        )
-        result = pickle.loads(done.stdout)
-        if isinstance(result, tuple):
-            raise CallFailed(*result)
-        return result
+        """Make the call in a process that ends with it; see ``Client.ask``."""
+        with closing(Client()) as client:
+            return client.ask(self)
 
 
 class CallFailed(Exception):
@@ -45,6 +37,38 @@ class CallFailed(Exception):
     def __init__(self, status: str, message: str) -> None:
         super().__init__(status, message)
         self.status, self.message = status, message
+
+
+class Client:
+    """The client's process, for any number of calls."""
+
+    def __init__(self) -> None:
+        self._process = subprocess.Popen(
+            [sys.executable, __file__], stdin=subprocess.PIPE, stdout=subprocess.PIPE
+        )
+
+    def ask(self, call: Call) -> Any:
+        """Make a call.
+
+        Returns:
+            For ``infer`` a dict: ``id``, ``model_version``, ``parameters`` and ``outputs``, arrays by name;
+            for other methods what the client gives, as JSON has it.
+
+        Raises:
+            CallFailed: The server answered with a status other than OK.
+        """
+        assert self._process.stdin
+        assert self._process.stdout
+        pickle.dump(vars(call), self._process.stdin)
+        self._process.stdin.flush()
+        result = pickle.load(self._process.stdout)
+        if isinstance(result, tuple):
+            raise CallFailed(*result)
+        return result
+
+    def close(self) -> None:
+        """End the process."""
+        self._process.communicate()
 
 
 def _infer(client: Any, call: dict[str, Any]) -> dict[str, Any]:
@@ -58,10 +82,13 @@ def _infer(client: Any, call: dict[str, Any]) -> dict[str, Any]:
     result = client.infer(
         *call["arguments"],
         inputs,
+        model_version=call["version"],
         outputs=[triton.InferRequestedOutput(name) for name in call["outputs"]] or None,
         request_id=call["request_id"],
         headers=call["headers"] or None,
         client_timeout=call["timeout_s"],
+        parameters=call["parameters"] or None,
+        compression_algorithm=call["compression"],
     )
     response = result.get_response()
     parameters = {k: getattr(v, v.WhichOneof("parameter_choice")) for k, v in response.parameters.items()}
@@ -73,21 +100,28 @@ def _infer(client: Any, call: dict[str, Any]) -> dict[str, Any]:
     }
 
 
-def _main() -> None:
+def _answer(call: dict[str, Any]) -> Any:
     from tritonclient import grpc as triton
 
-    call = pickle.load(sys.stdin.buffer)
-    client = triton.InferenceServerClient(call["address"])
-    try:
-        if call["method"] == "infer":
-            result: Any = _infer(client, call)
-        else:
+    with closing(triton.InferenceServerClient(call["address"])) as client:
+        try:
+            if call["method"] == "infer":
+                return _infer(client, call)
             headers = call["headers"] or None
             as_json = {"as_json": True} if "metadata" in call["method"] else {}
-            result = getattr(client, call["method"])(*call["arguments"], headers=headers, **as_json)
-    except triton.InferenceServerException as error:
-        result = (str(error.status()), str(error.message()))
-    sys.stdout.buffer.write(pickle.dumps(result))
+            return getattr(client, call["method"])(*call["arguments"], headers=headers, **as_json)
+        except triton.InferenceServerException as error:
+            return str(error.status()), str(error.message())
+
+
+def _main() -> None:
+    while True:
+        try:
+            call = pickle.load(sys.stdin.buffer)
+        except EOFError:
+            return
+        pickle.dump(_answer(call), sys.stdout.buffer)
+        sys.stdout.buffer.flush()
 
 
 if __name__ == "__main__":

@@ -8,10 +8,8 @@ from typing import Final
 from pleura.errors import InvalidRequest
 
 _MAX_BYTES: Final = 1024
-# What other programs take for a dot, a slash or a backslash once they have normalised it.
-_LOOK_ALIKES: Final = re.compile(
-    "[\u2024\u2025\u2026\u2044\u2215\u2216\u29f5\u29f8\u29f9\ufe52\ufe68\uff0e\uff0f\uff3c]"
-)
+# What some programs take for a slash or a backslash, although Unicode's compatibility form K leaves it.
+_LOOK_ALIKES: Final = re.compile("[\u2044\u2215\u2216\u29f5\u29f8\u29f9]")
 _BAD_CATEGORIES: Final = frozenset({"Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp"})
 
 
@@ -52,10 +50,16 @@ def _fault(key: str) -> str | None:
         return f"it must have 1 to {_MAX_BYTES} bytes"
     if any(unicodedata.category(character) in _BAD_CATEGORIES for character in key):
         return "it has control or invisible characters"
-    if "\\" in key or _LOOK_ALIKES.search(key):
+    if _LOOK_ALIKES.search(key) or _has_hidden_steps(key):
         return "it has a backslash, or what looks like a dot or slash"
     if unicodedata.normalize("NFC", key) != key:
         return "it is not in Unicode normal form C"
     if any(segment in ("", ".", "..") for segment in key.split("/")):
         return "it has an empty, '.' or '..' segment"
     return None
+
+
+def _has_hidden_steps(key: str) -> bool:
+    """Whether, once normalised, anything but dots and slashes is a dot, a slash or a backslash."""
+    others = key.replace(".", "").replace("/", "")
+    return any(step in unicodedata.normalize("NFKC", others) for step in "./\\")

@@ -49,7 +49,7 @@ class Store:
 
 @dataclass(frozen=True)
 class Options:
-    """What ``pleura up`` was asked for; None stands for an embedded part."""
+    """What ``pleura up`` was asked for; None stands for an embedded part, an empty ``redis`` for no cache."""
 
     state: Path
     port: int = 8000
@@ -70,7 +70,8 @@ class Machine:
         self._ports = state.inner_ports(_INNER)
         seaweed = Store(f"http://{HOST}:{self._ports['seaweed']}", *state.store_keys())
         self._store = options.store or seaweed
-        self._redis = options.redis or f"redis://{HOST}:{self._ports['valkey']}/0"
+        embedded = f"redis://{HOST}:{self._ports['valkey']}/0"
+        self._redis = embedded if options.redis is None else options.redis
         self._postgres = options.postgres or ""  # the embedded one has its password when it has started
         self.issuer = f"http://{HOST}:{self._ports['issuer']}"
         self.address = f"http://{HOST}:{options.port}"
@@ -129,8 +130,9 @@ class Machine:
         return server
 
     def _start_valkey(self) -> Server | None:
-        if self._options.redis:
-            require_redis(self._redis)
+        if self._options.redis is not None:
+            if self._redis:
+                require_redis(self._redis)
             return None
         return start_valkey(self._folder / "valkey", self._ports["valkey"])
 

@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator
 import httpx
 import pytest
 
+from tests.auth_proxy import servers
 from tests.auth_proxy.servers import (
     AUDIENCE,
     DIGEST,
@@ -70,24 +71,19 @@ def start_proxy(
     """Starts a proxy with settings of its own."""
     started: list[subprocess.Popen[bytes]] = []
 
+    surroundings = {
+        "transformer_url": f"http://127.0.0.1:{shared_upstream.http_port}",
+        "transformer_grpc": f"127.0.0.1:{shared_upstream.grpc_port}",
+        "issuer": local_issuer.url,
+        "audience": AUDIENCE,
+        "jwks_url": f"{local_issuer.url}/jwks.json",
+    }
+
     def start_one(**settings: object) -> Proxy:
-        http_port, grpc_port = free_port(), free_port()
-        environment = {
-            "PLEURA_HOST": "127.0.0.1",
-            "PLEURA_HTTP_PORT": str(http_port),
-            "PLEURA_GRPC_PORT": str(grpc_port),
-            "PLEURA_TRANSFORMER_URL": f"http://127.0.0.1:{shared_upstream.http_port}",
-            "PLEURA_TRANSFORMER_GRPC": f"127.0.0.1:{shared_upstream.grpc_port}",
-            "PLEURA_ISSUER": local_issuer.url,
-            "PLEURA_AUDIENCE": AUDIENCE,
-            "PLEURA_JWKS_URL": f"{local_issuer.url}/jwks.json",
-            **{f"PLEURA_{name.upper()}": str(value) for name, value in settings.items()},
-        }
         log = tmp_path_factory.mktemp("proxy") / "log"
-        process = start("auth_proxy", environment, log)
-        started.append(process)
-        wait_until(lambda: process.poll() is not None or answers(http_port))
-        return Proxy(http_port, grpc_port, log, process)
+        proxy = servers.start_proxy(log, free_port, **{**surroundings, **settings})
+        started.append(proxy.process)
+        return proxy
 
     yield start_one
     for process in started:

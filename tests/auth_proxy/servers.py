@@ -240,6 +240,16 @@ def exchange(port: int, data: bytes, timeout_s: float = 5.0) -> bytes:
     return received
 
 
+def start_proxy(log: Path, free_port: Port, **settings: object) -> Proxy:
+    """Start a proxy on this machine and wait until it answers, or has ended."""
+    ports = free_port(), free_port()
+    settings = {"host": "127.0.0.1", "http_port": ports[0], "grpc_port": ports[1], **settings}
+    environment = {f"PLEURA_{name.upper()}": str(value) for name, value in settings.items()}
+    process = start("auth_proxy", environment, log)
+    wait_until(lambda: process.poll() is not None or answers(ports[0]))
+    return Proxy(*ports, log, process)
+
+
 def audit_lines(proxy: Proxy, request_id: str) -> list[dict[str, Any]]:
     """The audit lines of a request; the last byte of the answer leaves before the line is written."""
     for _ in range(100):

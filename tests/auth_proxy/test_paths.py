@@ -6,6 +6,7 @@ from hypothesis import strategies as st
 
 from auth_proxy.paths import ROUTES, check_host, route_of
 from pleura.errors import InvalidRequest, MethodNotAllowed, NotFound, PleuraError
+from tests.attacks.paths import UNKNOWN
 
 ALLOWED = {
     ("GET", "/v2"): "v2_server",
@@ -25,60 +26,6 @@ ALLOWED = {
     ("GET", "/openapi.json"): "openapi",
 }
 INFER = "/v2/models/chest-xray/infer"
-UNKNOWN = [
-    "",
-    "*",
-    "/",
-    "//",
-    "/v2/",
-    "//v2",
-    "/v2//models",
-    "/v2/./models",
-    "/v2/../v2/models",
-    "/healthz/../v2/models/chest-xray/infer",
-    "/v2/models/..",
-    "/v2/models/../health/live",
-    "/v2/models/.hidden",
-    "/v2/models/a..b",
-    "/v2/models/chest-xray/",
-    INFER + "/",
-    INFER + "/..",
-    INFER + "%20",
-    INFER + "%00",
-    INFER + ";a=b",
-    INFER + "#fragment",
-    INFER + "\\",
-    INFER + " ",
-    INFER + "\n",
-    INFER.upper(),
-    "/v2/models/chest-xray%2finfer",
-    "/v2/models/chest-xray%2Finfer",
-    "/v2%2fmodels/chest-xray/infer",
-    "/%76%32/models/chest-xray/infer",
-    "/v2/models/%63hest-xray/infer",
-    "/v2/models/%2e%2e/infer",
-    "/v2/models/%252e%252e/infer",
-    "/v2/models/chest-xray/versions//infer",
-    "/v2/models/a/b/infer",
-    "/v2/models/" + "a" * 65,
-    "/v2/repository/index",
-    "/v2/repository/models/chest-xray/load",
-    "/v2/repository/models/chest-xray/unload",
-    "/V2/repository/models/chest-xray/unload",
-    "/v2/models/../repository/models/chest-xray/unload",
-    "/v2/models/chest-xray/config",
-    "/v2/models/chest-xray/stats",
-    "/v1/models/chest-xray:predict",
-    "/metrics",
-    "/docs",
-    "/openapixjson",
-    "/classify/",
-    "/Classify",
-    "/classify\u00b7".encode().decode("latin-1"),
-    "http://127.0.0.1/classify",
-    "classify",
-    "/" + "a" * 100_000,
-]
 
 
 @pytest.mark.parametrize(("request_line", "name"), ALLOWED.items())

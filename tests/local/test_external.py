@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 
+from pleura.cli import main
 from pleura.local.external import require_postgres, require_redis, require_store
 from pleura.local.machine import Machine, Options, Store
 from pleura.local.processes import Server, StartFailed, free_port
@@ -43,3 +44,21 @@ def test_a_store_with_other_keys_is_refused(seaweed: Server) -> None:
     """Wrong keys are found at the start, not at the first radiograph."""
     with pytest.raises(StartFailed, match="s3: the server given with --s3"):
         require_store(seaweed.url, "test-access", "wrong", "radiographs")
+
+
+def test_without_a_cache_nothing_is_started_in_its_place(tmp_path: Path) -> None:
+    """An empty address starts no Valkey, and asks for none."""
+    state = StateFolder(tmp_path)
+    state.make()
+    machine = Machine(Options(tmp_path, redis=""))
+    stack = Stack([part for part in machine.parts() if part.name == "valkey"], lambda _: None)
+    stack.start()
+    stack.stop()
+    assert stack.servers == {}
+
+
+def test_a_cache_and_none_cannot_both_be_asked_for(capsys: pytest.CaptureFixture[str]) -> None:
+    """The command line says so before anything starts."""
+    with pytest.raises(SystemExit):
+        main(["up", "--redis", "redis://127.0.0.1:1/0", "--no-cache"])
+    assert "--no-cache: not allowed with argument --redis" in capsys.readouterr().err

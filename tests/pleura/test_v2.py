@@ -99,7 +99,7 @@ def test_any_input_is_an_array_or_invalid(item: dict[str, object]) -> None:
 @pytest.mark.parametrize(
     ("body", "says"),
     [
-        (b"", "does not fit the body"),
+        (b"", "the body is empty"),
         (b"{", "not JSON"),
         (b"[]", "JSON object"),
         (b"{}", "'inputs'"),

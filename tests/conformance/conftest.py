@@ -1,0 +1,167 @@
+"""A proxy, a transformer and a predictor that hardly limit anything, and the count of what they are asked."""
+
+from collections import Counter
+from collections.abc import Callable, Iterator
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+
+from pleura.local import issuer
+from pleura.local.access import AUDIENCE
+from pleura.local.servers import Server, free_port
+from pleura.local.services import Ports, Service, start_service
+from tests import triton
+from tests.conformance.hops import Hop, Hops
+from tests.transformer.conftest import BUCKET, client_of, put
+from tests.transformer.services import Parts, png_of, start_transformer
+
+_REQUESTS = pytest.StashKey[Counter[str]]()
+_COUNTED = ("case", "transport", "hop", "client")
+
+
+@pytest.fixture(scope="session")
+def parts(
+    predictor: Service,
+    seaweed: Server,
+    valkey: Server,
+    postgres: Server,
+    tmp_path_factory: pytest.TempPathFactory,
+) -> Parts:
+    """The real parts, with the radiographs ``r0.png`` and ``r1.png`` in the bucket."""
+    client = client_of(seaweed.url)
+    if not client.bucket_exists(BUCKET):
+        client.make_bucket(BUCKET)
+    for number in range(2):
+        put(client, f"r{number}.png", png_of(number))
+    spool = tmp_path_factory.mktemp("conformance") / "spool"
+    return Parts(predictor.grpc_address, seaweed.url, valkey.url, postgres.url, spool)
+
+
+@pytest.fixture(scope="session")
+def transformer(parts: Parts, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
+    """A transformer that takes files of 1 MB."""
+    environment = parts.environment(PLEURA_MAX_FILE_MB="1")
+    service = start_transformer(tmp_path_factory.mktemp("transformer"), environment)
+    yield service
+    service.stop()
+
+
+@pytest.fixture(scope="session")
+def issuing(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
+    """An issuer; its keys lie beside its log."""
+    folder, port = tmp_path_factory.mktemp("issuer"), free_port()
+    service = start_service(
+        "pleura.local.issuer",
+        folder,
+        Ports(port, port),
+        {"PLEURA_ISSUER_FOLDER": str(folder)},
+        "/jwks.json",
+    )
+    yield service
+    service.stop()
+
+
+def start_proxy(folder: Path, issuing: Service, transformer: Service, question: str, **more: str) -> Service:
+    """Start a proxy in front of a transformer, and wait until it answers the question."""
+    environment = {
+        "PLEURA_TRANSFORMER_URL": transformer.url,
+        "PLEURA_TRANSFORMER_GRPC": transformer.grpc_address,
+        "PLEURA_ISSUER": issuing.url,
+        "PLEURA_AUDIENCE": AUDIENCE,
+        "PLEURA_JWKS_URL": f"{issuing.url}/jwks.json",
+        "PLEURA_RATE_PER_S": "100000",
+        "PLEURA_BURST": "100000",
+    }
+    return start_service("auth_proxy", folder, Ports(free_port(), free_port()), environment | more, question)
+
+
+def token_of(issuing: Service, *scopes: str) -> str:
+    """A token that the proxy believes, with all scopes where none are named."""
+    return issuer.token(issuing.log.parent, "tester", scopes or issuer.SCOPES, 3600, AUDIENCE, issuing.url)
+
+
+@pytest.fixture(scope="session")
+def proxy(
+    transformer: Service, issuing: Service, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Service]:
+    """A proxy that takes 2 MB and has no rate to speak of."""
+    folder = tmp_path_factory.mktemp("proxy")
+    service = start_proxy(folder, issuing, transformer, "/readyz", PLEURA_MAX_BODY_MB="2")
+    yield service
+    service.stop()
+
+
+@pytest.fixture(scope="session")
+def hops(
+    proxy: Service, transformer: Service, predictor: Service, issuing: Service, parts: Parts
+) -> Iterator[Hops]:
+    """The servers that speak V2."""
+    by_name = {
+        "proxy": Hop("proxy", proxy, token_of(issuing)),
+        "transformer": Hop("transformer", transformer),
+        "predictor": Hop("predictor", predictor),
+    }
+    inner = [transformer.url, transformer.grpc_address, predictor.url, predictor.grpc_address]
+    inner += [parts.s3_url, parts.redis_url, parts.journal_dsn]
+    yield Hops(by_name, tuple(address.rpartition("://")[2] for address in inner))
+    for hop in by_name.values():
+        hop.channel.close()
+
+
+@pytest.fixture(scope="session")
+def triton_client() -> Iterator[triton.Client]:
+    """NVIDIA's gRPC client."""
+    with closing(triton.Client()) as client:
+        yield client
+
+
+@pytest.fixture
+def count_run(record_property: Callable[[str, object], None]) -> Callable[..., None]:
+    """Tells the summary which case was asked over what, where, and by whom."""
+
+    def count(**run: str) -> None:
+        for kind in _COUNTED:
+            record_property(kind, run[kind])
+
+    return count
+
+
+@pytest.fixture(scope="session")
+def count_request(pytestconfig: pytest.Config) -> Callable[[str], None]:
+    """Tells the summary of a request that schemathesis made."""
+    counts = pytestconfig.stash.setdefault(_REQUESTS, Counter())
+
+    def count(operation: str) -> None:
+        counts[operation] += 1
+
+    return count
+
+
+def _counted(reports: list[pytest.TestReport]) -> dict[str, Counter[str]]:
+    counts = {kind: Counter[str]() for kind in _COUNTED}
+    for report in reports:
+        for kind, name in report.user_properties:
+            if kind in counts:
+                counts[kind][str(name)] += 1
+    return counts
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """Say how many cases there were, and how often they were asked over what, where, and by whom."""
+    passed, failed = (
+        [r for r in terminalreporter.getreports(outcome) if getattr(r, "when", "") == "call"]
+        for outcome in ("passed", "failed")
+    )
+    counts = _counted([*passed, *failed])
+    requests = terminalreporter.config.stash.get(_REQUESTS, Counter())
+    if not counts["case"] and not requests:
+        return
+    terminalreporter.section("V2 conformance")
+    terminalreporter.line(f"cases {len(counts['case'])}, runs {counts['case'].total()}")
+    for kind in _COUNTED[1:]:
+        runs = ", ".join(f"{name} {count}" for name, count in sorted(counts[kind].items()))
+        terminalreporter.line(f"runs by {kind}: {runs}")
+    terminalreporter.line(f"schemathesis: operations {len(requests)}, requests {requests.total()}")
+    mine = [r for r in failed if "tests/conformance" in r.nodeid]
+    terminalreporter.line(f"failures {len(mine)}")
