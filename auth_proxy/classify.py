@@ -32,13 +32,16 @@ class _Parser(MultiPartParser):
     spool_max_size = 256 * 1024  # what is larger waits on disk: 64 files at once must not fill the memory
 
     async def parse(self) -> FormData:
-        """Read the form; where that fails in any way, what was spooled is gone at once."""
+        """Read the form; what was spooled and is no whole part of it is gone at once."""
+        form = FormData()
         try:
-            return await super().parse()
-        except BaseException:
+            form = await super().parse()
+        finally:
+            whole = {id(part.file) for _, part in form.multi_items() if isinstance(part, UploadFile)}
             for spooled in self._files_to_close_on_error:
-                spooled.close()
-            raise
+                if id(spooled) not in whole:
+                    spooled.close()
+        return form
 
 
 @dataclass(frozen=True)
