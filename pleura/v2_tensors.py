@@ -114,7 +114,7 @@ def _from_list(data: list[Any], datatype: str, most: int) -> Array:
 
 
 def shown(name: str) -> str:
-    """An input as errors call it: what a caller writes is not repeated, it may be what a patient is called."""
+    """An input as errors call it: what a caller writes may be what a patient is called."""
     return f"input {name!r}" if name in _OWN_INPUTS else "an input"
 
 
