@@ -4,7 +4,8 @@ VENV := .venv
 BIN := $(VENV)/bin
 BUNDLE := build/bundle
 
-.PHONY: run test lint bench bench-growth flames proof-attacks proof-conformance proof-faults bundle setup lock clean
+.PHONY: run test lint bench bench-growth flames bundle setup lock clean \
+	proof-attacks proof-conformance proof-faults proof-fuzz proof-images proof-kills proof-overload proof-restarts proof-soak
 
 run: setup bundle
 	$(BIN)/pleura up --bundle $(BUNDLE) --classify-samples
@@ -26,7 +27,6 @@ bench-growth: setup bundle
 flames: setup bundle
 	$(BIN)/python -m benchmarks.flames $(BUNDLE) docs/flames
 
-.PHONY: proof-kills proof-overload proof-restarts proof-soak
 proof-kills: setup bundle
 	$(BIN)/python -m proof.kills $(BUNDLE) $(KILLS)
 
@@ -47,6 +47,13 @@ proof-conformance: setup
 
 proof-faults: setup
 	$(BIN)/python -m proof.faults
+# FUZZ_SECONDS=60 for a short one; corpus and findings are kept, so that a later run goes on from there.
+proof-fuzz: setup
+	$(BIN)/python -m proof.fuzz build/fuzz --seconds $(or $(FUZZ_SECONDS),3600)
+
+proof-images: setup
+	$(BIN)/python -m proof.images
+	$(BIN)/python -m pytest tests/attacks/test_images.py tests/attacks/test_polarity.py tests/attacks/test_patient_data.py
 
 setup: $(VENV)/.installed
 

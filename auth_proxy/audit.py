@@ -12,6 +12,7 @@ log = structlog.get_logger("audit")
 
 
 _ANSWERED: Final = "answered"
+_VERBS: Final = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "TRACE", "CONNECT"})
 
 
 def end_call(call: Call, verb: str) -> None:
@@ -33,7 +34,7 @@ def _write_audit_line(call: Call, verb: str, seconds: float) -> None:
         trace_id=call.span.trace_id,
         principal=call.principal,
         route=call.route.name if call.route else None,
-        verb=verb[:16],
+        verb=verb if verb in _VERBS else "other",
         status=call.status,
         outcome=call.outcome,
         model_version=call.model_version,

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from http import HTTPStatus
 from typing import Any, Final
 
-from starlette.datastructures import Headers, UploadFile
+from starlette.datastructures import FormData, Headers, UploadFile
 from starlette.formparsers import MultiPartException, MultiPartParser
 from starlette.responses import JSONResponse
 from starlette.types import Receive, Scope, Send
@@ -30,6 +30,18 @@ _ELEMENT: Final = "element 0: "  # who asks about one radiograph need not be tol
 
 class _Parser(MultiPartParser):
     spool_max_size = 256 * 1024  # what is larger waits on disk: 64 files at once must not fill the memory
+
+    async def parse(self) -> FormData:
+        """Read the form; what was spooled and is no whole part of it is gone at once."""
+        form = FormData()
+        try:
+            form = await super().parse()
+        finally:
+            whole = {id(part.file) for _, part in form.multi_items() if isinstance(part, UploadFile)}
+            for spooled in self._files_to_close_on_error:
+                if id(spooled) not in whole:
+                    spooled.close()
+        return form
 
 
 @dataclass(frozen=True)

@@ -19,7 +19,7 @@ from pleura.grpc_methods import v2_handlers
 from pleura.served import ServedModel, metadata_of, require_model, server_metadata
 from pleura.served import answer as answer_request
 from pleura.telemetry import counted, observed
-from pleura.v2_tensors import raw_of, require_datatype
+from pleura.v2_tensors import raw_of, require_datatype, shown
 from pleura.vitals import Vitals
 
 DESCRIBE_METHOD: Final = "/pleura.Model/Describe"
@@ -153,7 +153,7 @@ def _input_from_grpc(tensor: Any, is_raw: bool) -> kserve.InferInput:
     require_datatype(tensor.name, tensor.datatype)
     contents = getattr(tensor.contents, _CONTENTS.get(tensor.datatype, ""), ())
     if is_raw and tensor.contents.ByteSize():
-        raise InvalidRequest(f"input {tensor.name!r} has both contents and raw_input_contents")
+        raise InvalidRequest(f"{shown(tensor.name)} has both contents and raw_input_contents")
     parameters = to_http_parameters(tensor.parameters)
     return kserve.InferInput(
         tensor.name, list(tensor.shape), tensor.datatype, data=list(contents), parameters=parameters

@@ -31,8 +31,10 @@ def configure_logging(service: str, level: str = "INFO") -> None:
     root = logging.getLogger()
     root.handlers[:] = [handler]
     root.setLevel(level)
-    for noisy in ("httpx", "httpcore", "urllib3", "uvicorn.access", "kserve.trace"):
+    for noisy in ("httpx", "httpcore", "uvicorn.access", "kserve.trace"):
         logging.getLogger(noisy).setLevel("WARNING")
+    # its warnings name the path that is asked for, which is an object's key
+    logging.getLogger("urllib3").setLevel("ERROR")
     structlog.configure(
         processors=[*shared, structlog.stdlib.ProcessorFormatter.wrap_for_formatter],
         logger_factory=structlog.stdlib.LoggerFactory(),

@@ -6,6 +6,7 @@ all of them.
 """
 
 import asyncio
+import re
 import time
 import uuid
 from collections.abc import Iterator, Mapping
@@ -26,7 +27,7 @@ OK: Final = "ok"
 CLIENT_GONE: Final = "client_gone"
 UNKNOWN_ROUTE: Final = "unknown"
 _OTHER: Final = "other"
-_MAX_ID: Final = 128
+_SOUND_ID: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._:-]{0,127}")
 _NO_REFUSALS: Final = (OK, CLIENT_GONE)
 M = TypeVar("M", bound=MetricWrapperBase)
 Values = str | tuple[str, ...]
@@ -95,9 +96,12 @@ def count_request(route: str, outcome: str, seconds: float) -> None:
 def name_in_log(request_id: str, trace_id: str) -> None:
     """Have each line that is written from here on, in this task and what it starts, carry both ids.
 
+    An id that has not the form of one is no id: a V2 request's may be any text, a patient's name too.
+
     They are never taken back: the task ends with its request, and who tells of its failure last needs them.
     """
-    structlog.contextvars.bind_contextvars(request_id=request_id[:_MAX_ID], trace_id=trace_id)
+    sound_id = request_id if _SOUND_ID.fullmatch(request_id) else "other"
+    structlog.contextvars.bind_contextvars(request_id=sound_id, trace_id=trace_id)
 
 
 @contextmanager

@@ -16,7 +16,7 @@ from kserve import InferInput, InferOutput, InferRequest, InferResponse
 from kserve.protocol.infer_type import RequestedOutput
 
 from pleura.errors import InvalidRequest, TooLarge
-from pleura.v2_tensors import NUMPY_TYPES, Array, TensorSpec, raw_of, require_datatype
+from pleura.v2_tensors import NUMPY_TYPES, Array, TensorSpec, raw_of, require_datatype, shown
 
 MAX_JSON_BYTES: Final = 8 * 2**20
 """JSON is read on the event loop: 32 radiographs as lists fit, a file of many megabytes goes as binary."""
@@ -56,7 +56,7 @@ def _read_input(item: Any, binary: memoryview) -> tuple[InferInput, int]:
     if not isinstance(item, dict):
         raise InvalidRequest("each input must be an object")
     name = _field(item, "name", str, "an input")
-    where = f"input {name!r}"
+    where = shown(name)
     shape = _field(item, "shape", list, where)
     if not all(type(size) is int for size in shape):
         raise InvalidRequest(f"'shape' of {where} must hold integers")
@@ -83,9 +83,9 @@ def _read_requested(document: Mapping[str, Any]) -> list[RequestedOutput] | None
     if not isinstance(outputs, list) or not all(isinstance(output, dict) for output in outputs):
         raise InvalidRequest("'outputs' must be a list of objects")
     names = [_field(output, "name", str, "a requested output") for output in outputs]
-    parameters = [_parameters(output, f"output {n!r}") for n, output in zip(names, outputs, strict=True)]
-    for name, each in zip(names, parameters, strict=True):
-        _flag(each, "binary_data", f"output {name!r}")
+    parameters = [_parameters(output, "a requested output") for output in outputs]
+    for each in parameters:
+        _flag(each, "binary_data", "a requested output")
     return [RequestedOutput(n, p) for n, p in zip(names, parameters, strict=True)] or None
 
 
@@ -156,9 +156,8 @@ def requested_names(
     if not request.request_outputs:
         return tuple(default)
     names = tuple(output.name for output in request.request_outputs)
-    unknown = sorted(set(names) - {spec.name for spec in known})
-    if unknown:
-        raise InvalidRequest(f"the model has no output {unknown[0]!r}")
+    if not {spec.name for spec in known}.issuperset(names):
+        raise InvalidRequest("the model has no output of that name")
     if len(set(names)) < len(names):
         raise InvalidRequest("an output is requested twice")
     return names

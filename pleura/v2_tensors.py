@@ -27,6 +27,7 @@ NUMPY_TYPES: Final[Mapping[str, type[Any]]] = {
     "BYTES": np.object_,
 }
 Array = NDArray[Any]
+_OWN_INPUTS: Final = frozenset({"image_id", "image", "radiograph"})
 
 
 @dataclass(frozen=True)
@@ -112,6 +113,11 @@ def _from_list(data: list[Any], datatype: str, most: int) -> Array:
         raise InvalidRequest(f"an element does not fit {datatype}") from error
 
 
+def shown(name: str) -> str:
+    """An input as errors call it: what a caller writes may be what a patient is called."""
+    return f"input {name!r}" if name in _OWN_INPUTS else "an input"
+
+
 def require_datatype(name: str, datatype: str) -> None:
     """See that an input's datatype is one of V2's, to the letter.
 
@@ -119,7 +125,7 @@ def require_datatype(name: str, datatype: str) -> None:
         InvalidRequest: It is not.
     """
     if datatype not in NUMPY_TYPES:
-        raise InvalidRequest(f"input {name!r} has the unknown datatype {datatype!r}")
+        raise InvalidRequest(f"{shown(name)} has an unknown datatype")
 
 
 def array_of(infer_input: InferInput) -> Array:
@@ -135,13 +141,13 @@ def array_of(infer_input: InferInput) -> Array:
     raw = infer_input._raw_data
     shape = tuple(infer_input.shape)
     if any(size < 0 for size in shape):
-        raise InvalidRequest(f"the shape {list(shape)} of input {name!r} is negative")
+        raise InvalidRequest(f"the shape {list(shape)} of {shown(name)} is negative")
     # known before the elements are gone through: a body of millions of empty ones holds up everybody else
     count = int(np.prod(shape, dtype=object))
     flat = _from_list(infer_input.data, datatype, count) if raw is None else _from_raw(raw, datatype, count)
     if count != flat.size:
         raise InvalidRequest(
-            f"input {name!r} has {flat.size} elements, its shape {list(shape)} says otherwise"
+            f"{shown(name)} has {flat.size} elements, its shape {list(shape)} says otherwise"
         )
     return flat.reshape(shape)
 

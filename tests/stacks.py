@@ -6,7 +6,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -99,7 +99,9 @@ class RunningStack:
                 os.kill(process.pid, signal.SIGCONT)
 
 
-def start_stack(folder: Path, bundle: Path, *more: str) -> RunningStack:
+def start_stack(
+    folder: Path, bundle: Path, *more: str, environment: Mapping[str, str] | None = None
+) -> RunningStack:
     """Start it and wait until it is ready."""
     folder.mkdir(parents=True, exist_ok=True)
     state, log = StateFolder(folder / "state"), folder / "up.log"
@@ -112,7 +114,7 @@ def start_stack(folder: Path, bundle: Path, *more: str) -> RunningStack:
             stdout=output,
             stderr=subprocess.STDOUT,
             cwd=folder,
-            env=surroundings(),
+            env=surroundings() | dict(environment or {}),
         )
     end = time.monotonic() + _START_TIMEOUT_S
     while time.monotonic() < end and process.poll() is None:

@@ -118,7 +118,11 @@ def main() -> None:
     )
     predictor = Predictor(settings.predictor_address, settings.max_reading)
     decoders = DecoderPool(
-        settings.decoders, settings.decode_timeout_s, settings.decode_memory_mb, settings.max_pixels_m * 10**6
+        settings.decoders,
+        settings.decode_timeout_s,
+        settings.decode_memory_mb,
+        settings.max_pixels_m * 10**6,
+        processor_s=settings.decode_processor_s,
     )
     watch = Watch(predictor, store, cache, settings.watch_interval_s)
     reader = Reader(store, decoders, predictor, cache, settings.max_reading)

@@ -14,6 +14,7 @@ from typing import IO, Final
 # The wire's few constants stand here too: importing the worker would load every codec into the service.
 _REPLY: Final = struct.Struct("<BI")
 _HELLO: Final = struct.Struct("<I")
+_LIMIT: Final = struct.Struct("<d")
 _START_TIMEOUT_S: Final = 60.0
 _GRACE_S: Final = 1.0
 _LARGE_BYTES: Final = 4 * 2**20
@@ -52,22 +53,24 @@ class Worker:
         except OSError:
             return False
 
-    async def ask(self, file: bytes, timeout_s: float) -> Reply:
+    async def ask(self, file: bytes, timeout_s: float, processor_s: float) -> Reply:
         """Have one file decoded; a worker that fails here cannot be asked again.
 
         Raises:
-            WorkerTooSlow: It took longer than ``timeout_s``, and has been ended for it.
+            WorkerTooSlow: It took longer than ``timeout_s``, or more than ``processor_s`` of processor time,
+                and has been ended for it.
             WorkerLost: It ended before its time.
         """
         began = time.monotonic()
         try:
             with await _in_memory(file) as memory:
-                socket.send_fds(self._channel, [b"f"], [memory.fileno()])
+                socket.send_fds(self._channel, [_LIMIT.pack(processor_s)], [memory.fileno()])
             async with asyncio.timeout(timeout_s + _GRACE_S):
                 kind, length = _REPLY.unpack(await _receive(self._channel, _REPLY.size))
                 return Reply(kind, await _receive(self._channel, length))
         except OSError as error:  # TimeoutError is one
-            if time.monotonic() - began >= timeout_s:
+            # one thread's processor time never runs ahead of the clock
+            if time.monotonic() - began >= min(timeout_s, processor_s):
                 raise WorkerTooSlow from error
             raise WorkerLost from error
 

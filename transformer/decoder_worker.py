@@ -5,8 +5,8 @@ memory and time by the kernel, without credentials in their environment; one tha
 milliseconds, because its libraries are already loaded in the process that it is forked from.
 
 A worker's socket first says its process id (4 bytes, little endian). Then each file comes as the descriptor
-of an anonymous file in memory; back go a kind (1 byte), a length (4 bytes) and the tensor or the message of
-an error.
+of an anonymous file in memory, with the processor time it may take (8 bytes, seconds); back go a kind (1
+byte), a length (4 bytes) and the tensor or the message of an error.
 """
 
 import argparse
@@ -36,6 +36,7 @@ from transformer.radiograph import read_radiograph
 
 REPLY: Final = struct.Struct("<BI")
 HELLO: Final = struct.Struct("<I")
+LIMIT: Final = struct.Struct("<d")
 TENSOR: Final = 0
 ERRORS: Final[tuple[type[PleuraError], ...]] = (UnreadableRadiograph, RefusedRadiograph, TooLarge)
 _PR_SET_PDEATHSIG: Final = 1
@@ -74,6 +75,8 @@ def main() -> None:
 
 
 def _fork_workers(control: socket.socket, limits: Limits) -> None:
+    # reckoned here: a worker just forked has not mapped the libraries' pages yet
+    most_addresses = _most_addresses(limits.memory_mb)
     while True:
         _, handed, _, _ = socket.recv_fds(control, 1, 1)
         if not handed:
@@ -83,7 +86,7 @@ def _fork_workers(control: socket.socket, limits: Limits) -> None:
             control.close()
             _end_with(parent)
             _silence()
-            _bound_memory(limits.memory_mb)
+            resource.setrlimit(resource.RLIMIT_AS, (most_addresses, most_addresses))
             with (
                 socket.socket(fileno=handed[0]) as channel,
                 contextlib.suppress(OSError),
@@ -96,13 +99,18 @@ def _fork_workers(control: socket.socket, limits: Limits) -> None:
 def serve(channel: socket.socket, limits: Limits) -> None:
     """Answer files one after the other, until the other end closes."""
     channel.sendall(HELLO.pack(os.getpid()))
-    while handed := socket.recv_fds(channel, 1, 1)[1]:
+    while True:
+        limit, handed, _, _ = socket.recv_fds(channel, LIMIT.size, 1)
+        if not handed:
+            return
         with open(handed[0], "rb", buffering=0) as memory:  # noqa: PTH123
             memory.seek(0)
             file = memory.read()
-        # The alarm's default action ends the process, even in the middle of C code.
+        # The default action of both alarms ends the process, even in the middle of C code.
         signal.setitimer(signal.ITIMER_REAL, limits.timeout_s)
+        signal.setitimer(signal.ITIMER_PROF, *LIMIT.unpack(limit))
         kind, body = answer(file, limits.max_pixels)
+        signal.setitimer(signal.ITIMER_PROF, 0.0)
         signal.setitimer(signal.ITIMER_REAL, 0.0)
         del file
         channel.sendall(REPLY.pack(kind, len(body)) + body)
@@ -157,12 +165,16 @@ def _silence() -> None:
         os.dup2(nothing, descriptor)
 
 
-def _bound_memory(memory_mb: int) -> None:
-    """Allow so much memory on top of what the loaded libraries occupy."""
-    with contextlib.suppress(OSError, ValueError):
-        pages = int(Path("/proc/self/statm").read_text().split()[0])
-        limit = pages * resource.getpagesize() + memory_mb * 2**20
-        resource.setrlimit(resource.RLIMIT_AS, (limit, limit))
+def _most_addresses(memory_mb: int) -> int:
+    """The bytes of address space of a worker that may have so much memory, loaded libraries included.
+
+    The kernel bounds addresses; those that the libraries reserve and never touch are left out of account.
+    """
+    try:
+        reserved, resident = (int(pages) for pages in Path("/proc/self/statm").read_text().split()[:2])
+    except (OSError, ValueError):
+        return resource.RLIM_INFINITY
+    return (reserved - resident) * resource.getpagesize() + memory_mb * 2**20
 
 
 if __name__ == "__main__":

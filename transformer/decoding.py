@@ -28,6 +28,7 @@ log = structlog.get_logger(__name__)
 _SIZE_PX: Final = 224
 _ERRORS: Final[tuple[type[PleuraError], ...]] = (UnreadableRadiograph, RefusedRadiograph, TooLarge)
 _PAUSE_S: Final = 1.0
+_SMALL_BYTES: Final = 3 * 2**20
 
 
 class DecoderPool:
@@ -36,15 +37,24 @@ class DecoderPool:
     Args:
         workers: Files that are decoded at the same time.
         timeout_s: Seconds one file may take; then its worker is ended and replaced.
-        memory_mb: Memory one file may take.
+        memory_mb: Memory of one worker.
         max_pixels: Pixels that a file may announce.
         max_waiting: Files that may wait for a worker; the next is turned away at once.
+        processor_s: Processor seconds one file of up to 3 MB may take, a larger one in proportion: bombs are
+            small files, and a stranger gets no more time than he sends bytes for.
     """
 
     def __init__(
-        self, workers: int, timeout_s: float, memory_mb: int, max_pixels: int, max_waiting: int = 64
+        self,
+        workers: int,
+        timeout_s: float,
+        memory_mb: int,
+        max_pixels: int,
+        max_waiting: int = 64,
+        processor_s: float = 1.0,
     ) -> None:
-        self._workers, self._timeout_s, self._max_waiting = workers, timeout_s, max_waiting
+        self._workers, self._max_waiting = workers, max_waiting
+        self._timeout_s, self._processor_s = timeout_s, processor_s
         self._nursery = Nursery(timeout_s, memory_mb, max_pixels)
         self._idle: asyncio.Queue[Worker] = asyncio.Queue()
         self._tasks: set[asyncio.Task[Any]] = set()
@@ -126,7 +136,8 @@ class DecoderPool:
     async def _job(self, worker: Worker, file: bytes) -> Reply:
         """Have a file decoded, and put the worker, or its successor, back among the idle."""
         try:
-            reply = await worker.ask(file, self._timeout_s)
+            processor_s = self._processor_s * max(1.0, len(file) / _SMALL_BYTES)
+            reply = await worker.ask(file, self._timeout_s, processor_s)
         except WorkerTooSlow as error:
             self._replace(worker)
             raise UnreadableRadiograph("the radiograph takes too long to decode") from error

@@ -73,13 +73,17 @@ def _read(file: bytes, max_pixels: int) -> Radiograph:
 
 def _parsed(file: bytes) -> Dataset:
     """Read the few elements that we need, up to and with the pixel data."""
-    seen = 0
+    count, seen = 0, set[int]()
 
     def is_enough(tag: BaseTag, _vr: str | None, _length: int) -> bool:
-        nonlocal seen
-        seen += 1
-        if seen > _MAX_ELEMENTS:
+        nonlocal count
+        count += 1
+        if count > _MAX_ELEMENTS:
             raise UnreadableRadiograph(f"the DICOM file has more than {_MAX_ELEMENTS} elements")
+        if tag in seen:
+            raise UnreadableRadiograph("an element of the DICOM file occurs twice")
+        if tag in _TAGS:
+            seen.add(tag)
         return int(tag) > _PIXEL_DATA
 
     meta, start = _file_meta(file)

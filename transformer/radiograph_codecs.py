@@ -12,6 +12,8 @@ _JPEG_LS_FRAME: Final = 0xF7
 _BARE_MARKERS: Final = (0x01, *range(0xD0, 0xD8))
 _MAX_SEGMENTS: Final = 10_000
 _J2K_START: Final = b"\xff\x4f\xff\x51"
+_START_OF_TILE: Final = b"\xff\x90"
+_MAX_TILES: Final = 65_535
 
 
 @dataclass(frozen=True)
@@ -72,7 +74,8 @@ def j2k_frame(stream: bytes) -> Frame:
     """Read the size segment of a JPEG 2000 codestream without decoding it.
 
     Raises:
-        UnreadableRadiograph: There is none, or its components differ in size or depth.
+        UnreadableRadiograph: There is none, or its components differ in size or depth, or a tile is missing:
+            openjpeg leaves what is missing black.
 
     Source:
         ITU-T T.800 A.5.1.
@@ -84,8 +87,32 @@ def j2k_frame(stream: bytes) -> Frame:
     kinds = {described[i : i + 3] for i in range(0, len(described), 3)}
     if len(described) != 3 * components or len(kinds) != 1 or described[1:3] != b"\x01\x01":
         raise UnreadableRadiograph("the JPEG 2000 codestream has no valid size segment")
+    if not _has_all_tiles(stream):
+        raise UnreadableRadiograph("the JPEG 2000 codestream is damaged or cut short")
     precision = (described[0] & 0x7F) + 1
     return Frame(0x51, precision, bottom - top, right - left, components, scan_at=0)
+
+
+def _has_all_tiles(stream: bytes) -> bool:
+    """Say whether each tile of the grid has a part in the stream, and each part is as long as it says.
+
+    Source:
+        ITU-T T.800 A.4.2, B.3.
+    """
+    right, bottom, _, _, width, height, left, top = struct.unpack_from(">8I", stream, 8)
+    if not (width and height):
+        return False
+    tiles = -(-(right - left) // width) * -(-(bottom - top) // height)
+    at, found = 2, set[int]()
+    while stream[at : at + 2] != _START_OF_TILE:
+        at += 2 + int.from_bytes(stream[at + 2 : at + 4], "big")
+        if at + 12 > len(stream):
+            return False
+    while stream[at : at + 2] == _START_OF_TILE and at + 12 <= len(stream):
+        index, length = struct.unpack_from(">HI", stream, at + 4)
+        found.add(index)
+        at += length or len(stream)
+    return found == set(range(min(tiles, _MAX_TILES + 1)))
 
 
 def is_whole(stream: bytes) -> bool:

@@ -15,6 +15,9 @@ from pleura.errors import RefusedRadiograph, UnreadableRadiograph
 
 Values = NDArray[np.float64]
 _WHITE: Final = 65_535.0
+_LARGEST_NUMBER: Final = 1e9
+_ROWS_AT_A_TIME: Final = 32
+_UNCERTAIN: Final = "the DICOM file contradicts itself about which values are black"
 
 
 def displayed(stored: NDArray[np.integer[Any]], dataset: Dataset) -> NDArray[np.uint16]:
@@ -48,7 +51,12 @@ def displayed(stored: NDArray[np.integer[Any]], dataset: Dataset) -> NDArray[np.
     container = np.dtype(f"u{stored.dtype.itemsize}")
     table = np.zeros(2 ** (8 * container.itemsize), np.uint16)
     table[values.astype(stored.dtype).view(container)] = scaled.astype(np.uint16)
-    return np.take(table, stored.view(container))
+    shown = np.empty(stored.shape, np.uint16)
+    # A look-up widens its indices to eight bytes: a few rows at a time, not a whole radiograph.
+    for start in range(0, len(stored), _ROWS_AT_A_TIME):
+        rows = slice(start, start + _ROWS_AT_A_TIME)
+        np.take(table, stored[rows].view(container), out=shown[rows], mode="clip")
+    return shown
 
 
 def is_inverted(dataset: Dataset) -> bool:
@@ -63,16 +71,21 @@ def is_inverted(dataset: Dataset) -> bool:
     by_photometric = dataset.PhotometricInterpretation == "MONOCHROME1"
     shape = dataset.get("PresentationLUTShape") or None
     if shape not in (None, "IDENTITY", "INVERSE") or (shape and (shape == "INVERSE") != by_photometric):
-        raise RefusedRadiograph("the DICOM file contradicts itself about which values are black")
+        raise RefusedRadiograph(_UNCERTAIN)
     return bool(by_photometric)
 
 
 def _modality(values: Values, dataset: Dataset) -> Values:
     if dataset.get("ModalityLUTSequence"):
         return _looked_up(values, dataset.ModalityLUTSequence[0], dataset)
-    slope, intercept = _number(dataset, "RescaleSlope", 1.0), _number(dataset, "RescaleIntercept", 0.0)
+    slope, intercept = _number(dataset, "RescaleSlope", 1.0), _number(dataset, "RescaleIntercept", None)
     if slope == 0.0:
         raise UnreadableRadiograph("the rescale slope of the DICOM file is zero")
+    if intercept is None:
+        # The two belong together; some viewers ignore a slope that stands alone.
+        if slope < 0.0:
+            raise RefusedRadiograph(_UNCERTAIN)
+        intercept = 0.0
     return np.asarray(values * slope + intercept, np.float64)
 
 
@@ -111,13 +124,20 @@ _WINDOWS: Final[dict[str, Callable[[Values, float, float], Values]]] = {
 
 
 def _number(dataset: Dataset, keyword: str, otherwise: float | None) -> Any:
-    """The first value of a decimal string element; ``otherwise`` where it is absent or empty."""
+    """The first value of a decimal string element; ``otherwise`` where it is absent or empty.
+
+    Raises:
+        UnreadableRadiograph: It is no number, or beyond all measure.
+    """
     value = dataset.get(keyword)
     if value is None or value == "":
         return otherwise
     if not isinstance(value, str | int | float):
         value = value[0]
-    return float(value)
+    number = float(value)
+    if not abs(number) <= _LARGEST_NUMBER:
+        raise UnreadableRadiograph(f"{keyword} of the DICOM file is no sensible number")
+    return number
 
 
 def _looked_up(values: Values, item: Dataset, dataset: Dataset) -> Values:

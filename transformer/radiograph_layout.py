@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from pydicom import uid
+from pydicom.dataelem import RawDataElement
 from pydicom.dataset import Dataset
 from pydicom.encaps import encapsulate, generate_frames
 
@@ -24,6 +25,8 @@ _JPEG_FRAMES: Final = {
     uid.JPEGLSNearLossless: (0xF7,),
 }
 _WRONG_SYNTAX: Final = "the pixel data of the DICOM file is not in the transfer syntax that it names"
+_UNDEFINED_LENGTH: Final = 0xFFFFFFFF
+_ITEM: Final = 0xE000FFFE
 _J2K: Final = (uid.JPEG2000Lossless, uid.JPEG2000)
 
 
@@ -86,6 +89,9 @@ def _whole(dataset: Dataset, keyword: str, allowed: Container[int]) -> int:
 
 def check_pixel_data(dataset: Dataset, layout: Layout) -> None:
     """Compare what the header announces with what the pixel data itself says."""
+    raw = dataset.get_item("PixelData")
+    if isinstance(raw, RawDataElement) and raw.length not in (len(raw.value or b""), _UNDEFINED_LENGTH):
+        raise UnreadableRadiograph("the pixel data of the DICOM file is cut short")
     is_encapsulated = dataset["PixelData"].is_undefined_length
     if layout.syntax in NATIVE and not is_encapsulated:
         _check_length(dataset.PixelData, layout)
@@ -94,6 +100,7 @@ def check_pixel_data(dataset: Dataset, layout: Layout) -> None:
         raise UnreadableRadiograph(
             "the pixel data of the DICOM file is not in the transfer syntax that it names"
         )
+    _check_fragments(dataset.PixelData)
     stream = next(generate_frames(dataset.PixelData, number_of_frames=1))
     if layout.syntax == uid.RLELossless:
         _check_rle(stream, layout)
@@ -108,6 +115,18 @@ def check_pixel_data(dataset: Dataset, layout: Layout) -> None:
     else:
         known = layout.syntax.name if layout.syntax.is_transfer_syntax else "unknown"
         raise UnreadableRadiograph(f"the transfer syntax of the DICOM file is not supported: {known}")
+
+
+def _check_fragments(data: bytes) -> None:
+    """Each fragment is as long as it says, PS3.5 A.4."""
+    at = 0
+    while at + 8 <= len(data):
+        item, length = struct.unpack_from("<II", data, at)
+        if item != _ITEM:
+            break
+        at += 8 + length
+    if at != len(data):
+        raise UnreadableRadiograph("the fragments of the DICOM file are damaged or cut short")
 
 
 def _check_length(data: bytes, layout: Layout) -> None:

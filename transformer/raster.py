@@ -24,6 +24,7 @@ _MAX_EXIF_BYTES: Final = 65_536
 _ALPHA_COLOURS: Final = (4, 6)
 _PLAIN_CHUNKS: Final = frozenset({b"IHDR", b"IDAT", b"IEND"})
 _PLAIN_DECODERS: Final = {8: kornia_rs.io.decode_image_png_u8, 16: kornia_rs.io.decode_image_png_u16}
+_HUFFMAN_FRAMES: Final = (0xC0, 0xC1, 0xC2)
 _MAX_SCANS: Final = 64
 _MAX_SCANNED_PIXELS: Final = 1_000_000_000
 
@@ -64,13 +65,16 @@ def read_jpeg(file: bytes, max_pixels: int) -> Pixels:
     radiographs by up to 2 grey levels, and by up to 16 where a side is odd.
 
     Raises:
-        UnreadableRadiograph: It is damaged, cut short, or has four colours (of what polarity?).
+        UnreadableRadiograph: It is damaged, cut short, coded arithmetically or without loss, or has four
+            colours (of what polarity?).
         TooLarge: It announces more than ``max_pixels`` pixels.
     """
     frame = jpeg_frame(file)
     check_size(frame.rows, frame.columns, max_pixels)
     if frame.components not in (1, 3):
         raise UnreadableRadiograph(f"the JPEG has {frame.components} colour channels")
+    if frame.kind not in _HUFFMAN_FRAMES or frame.precision != 8:
+        raise UnreadableRadiograph("the JPEG is of a kind that is not supported")
     if file.rfind(b"\xff\xd9") < frame.scan_at:
         raise UnreadableRadiograph("the JPEG is cut short")
     scans = file.count(b"\xff\xda", frame.scan_at)

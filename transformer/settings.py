@@ -70,9 +70,11 @@ class Settings(BaseSettings):
     """Radiographs that are fetched, decoded and judged at one time, at most; more are turned away at once."""
     decoders: Count = 2
     """Decoder processes."""
-    decode_timeout_s: Seconds = 5.0
-    """Seconds that one radiograph may take to decode."""
-    decode_memory_mb: Annotated[int, Field(ge=256)] = 1024
+    decode_timeout_s: Seconds = 10.0
+    """Seconds that one radiograph may take to decode, however busy the machine is."""
+    decode_processor_s: Seconds = 1.0
+    """Processor seconds that a radiograph of up to 3 MB may take to decode; a larger one in proportion."""
+    decode_memory_mb: Annotated[int, Field(ge=256)] = 512
     """Memory of one decoder process."""
     max_pixels_m: Count = 100
     """Pixels of one radiograph, at most, in millions."""

@@ -73,9 +73,11 @@ _MODELS = (
     Case("unknown-model-and-version", Question(model="other", version="0.0.1"), 404, _NO_MODEL),
 )
 _OUTPUTS = (
-    Case("unknown-output", Question(outputs=("probability", "y")), 400, "the model has no output 'y'"),
+    Case(
+        "unknown-output", Question(outputs=("probability", "y")), 400, "the model has no output of that name"
+    ),
     Case("output-twice", Question(outputs=("present", "present")), 400, "an output is requested twice"),
-    Case("output-without-name", Question(outputs=("",)), 400, "the model has no output ''"),
+    Case("output-without-name", Question(outputs=("",)), 400, "the model has no output of that name"),
 )
 _INPUTS = (
     Case("no-input", Question(()), 400, _ONE_INPUT),
@@ -127,14 +129,14 @@ _SHAPES = tuple(
         _tensor(
             "shape-2-data-1", 400, "input 'image_id' has 1 elements, its shape [2] says otherwise", shape=(2,)
         ),
-        _tensor("unknown-datatype", 400, "input 'image_id' has the unknown datatype 'TEXT'", datatype="TEXT"),
+        _tensor("unknown-datatype", 400, "input 'image_id' has an unknown datatype", datatype="TEXT"),
         _tensor(
             "datatype-in-lower-case",
             400,
-            "input 'image_id' has the unknown datatype 'bytes'",
+            "input 'image_id' has an unknown datatype",
             datatype="bytes",
         ),
-        _tensor("no-datatype", 400, "input 'image_id' has the unknown datatype ''", datatype=""),
+        _tensor("no-datatype", 400, "input 'image_id' has an unknown datatype", datatype=""),
     )
 )
 _FILES = (

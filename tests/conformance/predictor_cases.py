@@ -40,7 +40,7 @@ CASES = (
     _case("two", inputs=(_radiograph(2),)),
     _case("unknown-version", 404, "no such version of the model is served", version="9"),
     _case("unknown-model", 404, "no model of that name is served", model="other"),
-    _case("unknown-output", 400, "the model has no output 'present'", outputs=("present",)),
+    _case("unknown-output", 400, "the model has no output of that name", outputs=("present",)),
     _case("unknown-input", 400, _ONE_INPUT, (_radiograph(name="image"),), outputs=("probability",)),
     _case("two-inputs", 400, _ONE_INPUT, (_radiograph(), _radiograph()), only_raw=True),
     _case("floats", 400, _DATATYPE, (_radiograph(datatype="FP32"),)),

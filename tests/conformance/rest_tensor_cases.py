@@ -121,19 +121,19 @@ _OUTPUTS = (
         "output-parameters-a-list",
         **_outputs({**_P, "parameters": []}),
         status=400,
-        error="'parameters' of output 'probability' must be an object",
+        error="'parameters' of a requested output must be an object",
     ),
     Rest(
         "binary-data-a-text",
         **_outputs({**_P, "parameters": {"binary_data": "false"}}),
         status=400,
-        error="'binary_data' of output 'probability' must be a boolean",
+        error="'binary_data' of a requested output must be a boolean",
     ),
     Rest(
         "binary-data-a-number",
         **_outputs({**_P, "parameters": {"binary_data": 1}}),
         status=400,
-        error="'binary_data' of output 'probability' must be a boolean",
+        error="'binary_data' of a requested output must be a boolean",
     ),
     Rest(
         "binary-data-output-a-text",

@@ -88,7 +88,7 @@ def test_what_the_model_does_not_take_is_an_invalid_request(
 def test_rest_names_the_mistake(predictor: Service) -> None:
     """An error is one sentence in the V2 form."""
     answer = post(predictor, outputs=[{"name": "logits"}])
-    assert (answer.status_code, answer.json()) == (400, {"error": "the model has no output 'logits'"})
+    assert (answer.status_code, answer.json()) == (400, {"error": "the model has no output of that name"})
 
 
 def test_the_process_holds_neither_tensorflow_nor_a_database(predictor: Service) -> None:

@@ -35,10 +35,14 @@ SMALL = png(gradient(300, 300))
 
 @contextlib.asynccontextmanager
 async def pool(
-    workers: int = 2, timeout_s: float = 30.0, memory_mb: int = 512, max_waiting: int = 8
+    workers: int = 2,
+    timeout_s: float = 30.0,
+    memory_mb: int = 512,
+    max_waiting: int = 8,
+    processor_s: float = 30.0,
 ) -> AsyncIterator[DecoderPool]:
     """A pool that runs."""
-    decoders = DecoderPool(workers, timeout_s, memory_mb, MAX_PIXELS, max_waiting)
+    decoders = DecoderPool(workers, timeout_s, memory_mb, MAX_PIXELS, max_waiting, processor_s)
     await decoders.start()
     try:
         yield decoders
@@ -131,9 +135,24 @@ async def test_file_that_takes_too_long_is_ended_and_the_next_one_served() -> No
         assert workers_of(decoders) != [before]
 
 
+async def test_small_file_that_takes_too_much_processor_time_is_ended() -> None:
+    """What counts is the time that the decoder works, not how long it waits for a processor."""
+    async with pool(workers=1, processor_s=0.1) as decoders:
+        with pytest.raises(UnreadableRadiograph, match="too long"):
+            await decoders.prepare(slow_file(), soon())
+        assert (await decoders.prepare(SMALL, soon())).shape == (224, 224)
+
+
+async def test_large_file_gets_processor_time_in_proportion() -> None:
+    """An honest radiograph of many megabytes is decoded where a small file would be ended."""
+    noise = np.random.default_rng(0).integers(0, 2**16, (2_400, 2_400), np.uint16)
+    async with pool(workers=1, processor_s=0.05) as decoders:
+        assert (await decoders.prepare(dicom(noise), soon())).shape == (224, 224)
+
+
 async def test_file_that_takes_too_much_memory_is_an_error() -> None:
     """The worker's memory is bounded, the service's is not touched."""
-    async with pool(workers=1, memory_mb=48) as decoders:
+    async with pool(workers=1, memory_mb=128) as decoders:
         with pytest.raises(UnreadableRadiograph):
             await decoders.prepare(slow_file(), soon())
         assert (await decoders.prepare(SMALL, soon())).shape == (224, 224)

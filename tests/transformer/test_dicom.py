@@ -204,6 +204,9 @@ REFUSED: list[tuple[dict[str, Any], type[PleuraError]]] = [
     ({"BitsStored": 0}, UnreadableRadiograph),
     ({"HighBit": 3}, UnreadableRadiograph),
     ({"RescaleSlope": "0", "RescaleIntercept": "1"}, UnreadableRadiograph),
+    ({"RescaleSlope": "-1"}, RefusedRadiograph),
+    ({"RescaleSlope": "-1e300", "RescaleIntercept": "0"}, UnreadableRadiograph),
+    ({"WindowCenter": "1e300", "WindowWidth": "1"}, UnreadableRadiograph),
     ({"WindowCenter": 1, "WindowWidth": 2, "VOILUTFunction": "GUESS"}, UnreadableRadiograph),
     ({"Rows": 60_000, "Columns": 60_000}, TooLarge),
 ]

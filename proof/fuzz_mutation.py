@@ -1,0 +1,94 @@
+"""Mutations that get past checksums and compression, so that damage reaches the code behind them."""
+
+import random
+import struct
+import zlib
+from collections.abc import Callable, Mapping
+from typing import Final
+
+Mutate = Callable[[bytes, int], bytes]
+_PNG_START: Final = 8
+_CHANCE_WITHIN: Final = 0.4
+_ELEMENTS: Final = (
+    (0x00280002, b"US", (b"\1\0", b"\3\0", b"\0\0", b"\xff\xff")),
+    (0x00280004, b"CS", (b"MONOCHROME1 ", b"MONOCHROME2 ", b"RGB ", b"YBR_FULL", b"PALETTE COLOR ", b"")),
+    (0x00280008, b"IS", (b"1 ", b"0 ", b"2 ", b"-1", b"99999999")),
+    (0x00280010, b"US", (b"\0\0", b"\x2c\0", b"\xff\xff")),
+    (0x00280100, b"US", (b"\1\0", b"\x08\0", b"\x10\0", b"\x20\0")),
+    (0x00280101, b"US", (b"\1\0", b"\x08\0", b"\x0c\0", b"\x10\0", b"\x40\0")),
+    (0x00280102, b"US", (b"\0\0", b"\x07\0", b"\x0b\0", b"\x0f\0", b"\xff\xff")),
+    (0x00280103, b"US", (b"\0\0", b"\1\0", b"\2\0")),
+    (0x00280120, b"US", (b"\0\0", b"\xff\xff", b"\xff\x0f")),
+    (0x00281050, b"DS", (b"0 ", b"-1000 ", b"1e308 ", b"NaN ", b"inf ", b"1\\2\\3 ")),
+    (0x00281051, b"DS", (b"0 ", b"-1", b"1 ", b"1e-300", b"1e308 ", b"nan ")),
+    (0x00281053, b"DS", (b"-1", b"0 ", b"1e300 ", b"-1e300", b"nan ", b"inf ")),
+    (0x00281052, b"DS", (b"0 ", b"1e308 ", b"-1e308", b"nan ")),
+    (0x20500020, b"CS", (b"INVERSE ", b"IDENTITY", b"")),
+)
+
+
+def mutated_png(data: bytes, most: int, seed: int, mutate: Mutate) -> bytes:
+    """Mutate a chunk's body, or the lines within IDAT, and write the right checksum behind it."""
+    chance = random.Random(seed)
+    chunks = _chunks(data)
+    if not chunks or chance.random() > 2 * _CHANCE_WITHIN:
+        return mutate(data, most)
+    place = chance.randrange(len(chunks))
+    name, body = chunks[place]
+    if name == b"IDAT" and chance.random() < _CHANCE_WITHIN:
+        body = zlib.compress(mutate(_inflated(body), most), 1)
+    else:
+        body = mutate(body, most)
+    chunks[place] = (name, body)
+    if chance.random() < _CHANCE_WITHIN / 4:
+        chance.shuffle(chunks)
+    return data[:_PNG_START] + b"".join(map(_written, chunks))
+
+
+def mutated_dicom(data: bytes, most: int, seed: int, mutate: Mutate) -> bytes:
+    """Put an element with a value of interest in front of one that stands there, or mutate anywhere."""
+    chance = random.Random(seed)
+    if chance.random() > _CHANCE_WITHIN or len(data) < 400:
+        return mutate(data, most)
+    tag, vr, values = chance.choice(_ELEMENTS)
+    value = chance.choice(values)
+    number = struct.pack("<HH", tag >> 16, tag & 0xFFFF)
+    explicit = number + vr + struct.pack("<H", len(value)) + value
+    at = data.find(number, 132)
+    if at < 0:
+        at = data.find(b"\xe0\x7f\x10\x00", 132)
+        return data[:at] + explicit + data[at:] if at > 0 else mutate(data, most)
+    (length,) = struct.unpack_from("<H", data, at + 6)
+    return data[:at] + explicit + data[at + 8 + length :]
+
+
+def plainly_mutated(data: bytes, most: int, _seed: int, mutate: Mutate) -> bytes:
+    """Mutate anywhere."""
+    return mutate(data, most)
+
+
+MUTATORS: Final[Mapping[str, Callable[[bytes, int, int, Mutate], bytes]]] = {
+    "png": mutated_png,
+    "dicom": mutated_dicom,
+}
+
+
+def _chunks(data: bytes) -> list[tuple[bytes, bytes]]:
+    found, at = [], _PNG_START
+    while at + 12 <= len(data):
+        length = int.from_bytes(data[at : at + 4], "big")
+        found.append((data[at + 4 : at + 8], data[at + 8 : at + 8 + length]))
+        at += 12 + length
+    return found
+
+
+def _written(chunk: tuple[bytes, bytes]) -> bytes:
+    name, body = chunk
+    return len(body).to_bytes(4, "big") + name + body + zlib.crc32(name + body).to_bytes(4, "big")
+
+
+def _inflated(body: bytes) -> bytes:
+    try:
+        return zlib.decompressobj().decompress(body, 2**20)
+    except zlib.error:
+        return body

@@ -1,0 +1,102 @@
+"""Hostile files and honest large ones on a decoder as the service starts it: ``make proof-images``."""
+
+import argparse
+import sys
+from collections import Counter
+from collections.abc import Callable, Iterator
+from typing import Any, Final
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+from pydicom import uid
+
+from proof.report import Row, conclude
+from tests.attacks.cases import Case
+from tests.attacks.decoders import Decoders, Outcome, decoders
+from tests.attacks.hostile_dicom import DICOM
+from tests.attacks.hostile_rasters import RASTERS
+from tests.attacks.pictures import compressed, correlation, picture, seen
+from tests.transformer.files import dicom, jpeg, png
+
+_MOST_S: Final = 1.0
+_MOST_MB: Final = 512.0
+_TICK_S: Final = 0.05
+_SIDES: Final = (2048, 3072, 4096, 5000)
+_TWELVE: Final[dict[str, Any]] = {"BitsStored": 12, "HighBit": 11}
+
+
+def noisy(side: int) -> NDArray[np.uint16]:
+    """A chest of 12 bits with the noise of a detector, so that no codec has it easy."""
+    smooth = picture(side, side).astype(np.int32) * 15
+    noise = np.random.default_rng(0).integers(-8, 9, (side, side))
+    return np.asarray(np.clip(smooth + noise, 0, 4095), np.uint16)
+
+
+def honest(side: int) -> Iterator[tuple[str, Callable[[NDArray[np.uint16]], bytes]]]:
+    """Each way in which a radiograph of that size comes."""
+    yield "DICOM, 12 in 16 bits", lambda p: dicom(p, **_TWELVE)
+    yield "DICOM, MONOCHROME1", lambda p: dicom(4095 - p, PhotometricInterpretation="MONOCHROME1", **_TWELVE)
+    yield "DICOM, deflated", lambda p: dicom(p, syntax=uid.DeflatedExplicitVRLittleEndian, **_TWELVE)
+    yield "DICOM, JPEG 2000", lambda p: compressed(dicom(p, **_TWELVE), uid.JPEG2000Lossless)
+    if side <= _SIDES[1]:  # pydicom's own encoder takes minutes beyond
+        yield "DICOM, RLE", lambda p: compressed(dicom(p, **_TWELVE), uid.RLELossless)
+    yield "PNG, 16 bits", png
+    yield "JPEG", lambda p: jpeg((p >> 4).astype(np.uint8))
+    yield "JPEG, colour", lambda p: jpeg(cv2.cvtColor((p >> 4).astype(np.uint8), cv2.COLOR_GRAY2BGR))
+
+
+def is_as_it_must_be(case: Case, outcome: Outcome) -> bool:
+    """Whether what came of a file is what its case says."""
+    if outcome.error is not None:
+        return isinstance(outcome.error, case.errors)
+    if case.picture is None or outcome.tensor is None:
+        return False
+    return case.likeness < -1 or correlation(outcome.tensor, seen(case.picture)) >= case.likeness
+
+
+def hostile_rows(reader: Decoders) -> Iterator[Row]:
+    """Each kind of hostile file."""
+    for kind, cases in {"PNG, JPEG and others": RASTERS, "DICOM": DICOM}.items():
+        outcomes = {name: reader.read(case.file()) for name, case in cases.items()}
+        wrong = [name for name, case in cases.items() if not is_as_it_must_be(case, outcomes[name])]
+        words = Counter(str(o.error.status) if o.error else "answered" for o in outcomes.values())
+        ended = sum(outcome.processor_s is None for outcome in outcomes.values())
+        most_s = max(outcome.processor_s or 0.0 for outcome in outcomes.values())
+        most_mb = max(outcome.peak_mb or 0.0 for outcome in outcomes.values())
+        told = ", ".join(f"{word} {count}" for word, count in sorted(words.items()))
+        yield Row(
+            f"{kind}: as the table says", f"{len(cases)}", f"{len(cases) - len(wrong)} ({told})", not wrong
+        )
+        yield Row(f"{kind}: good file answered next", f"{len(cases)}", f"{len(outcomes)}", True)
+        yield Row(f"{kind}: workers ended by a limit", "counted", f"{ended}", True)
+        yield Row(f"{kind}: most processor time", "<= 1 s", f"{most_s:.2f} s", most_s <= _MOST_S + _TICK_S)
+        yield Row(f"{kind}: most memory of the worker", "<= 512 MB", f"{most_mb:.0f} MB", most_mb <= _MOST_MB)
+
+
+def honest_rows(reader: Decoders, sides: tuple[int, ...]) -> Iterator[Row]:
+    """Each size and encoding of honest radiographs."""
+    for side in sides:
+        pixels = noisy(side)
+        for name, write in honest(side):
+            file = write(pixels)
+            outcome = reader.read(file)
+            cost = "ended"
+            if outcome.processor_s is not None and outcome.peak_mb is not None:
+                cost = f"{outcome.processor_s:.2f} s, {outcome.peak_mb:.0f} MB"
+            is_read = outcome.tensor is not None and correlation(outcome.tensor, seen(pixels)) > 0.98
+            yield Row(f"{side} x {side}, {name}, {len(file) / 2**20:.1f} MB", "answered", cost, is_read)
+
+
+def main() -> int:
+    """Print the table; the exit status is 0 where every claim holds."""
+    parser = argparse.ArgumentParser(prog="proof.images", description=__doc__)
+    parser.add_argument("--sides", type=int, nargs="*", default=_SIDES)
+    arguments = parser.parse_args()
+    with decoders() as reader:
+        rows = [*hostile_rows(reader), *honest_rows(reader, tuple(arguments.sides))]
+    return conclude("Hostile files, and honest large ones", rows)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

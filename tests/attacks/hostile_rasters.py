@@ -1,0 +1,367 @@
+"""PNG, JPEG and other files that were made to do harm, and harmless ones that look like it."""
+
+import zlib
+from collections.abc import Callable, Iterator, Mapping
+from typing import Final
+
+import cv2
+import numpy as np
+
+from tests.attacks.bombs import zlib_zeros
+from tests.attacks.cases import (
+    ANY_ERROR,
+    DAMAGED,
+    REFUSED,
+    TOO_LARGE,
+    Case,
+    fails,
+    shows,
+    shows_or_fails,
+    turned,
+)
+from tests.attacks.pictures import picture
+from tests.transformer.files import chunk, dicom, jpeg, png, png_by_hand, with_orientation
+
+_PICTURE: Final = picture()
+_ROWS, _COLUMNS = _PICTURE.shape
+_LINES: Final = b"".join(b"\0" + row.tobytes() for row in _PICTURE)
+_GIGABYTE: Final = 2**30
+_START: Final = 8
+_HEADER_END: Final = 33
+
+
+def _colour() -> np.ndarray:
+    return cv2.cvtColor(_PICTURE, cv2.COLOR_GRAY2BGR)
+
+
+def _plain(extra: bytes = b"", **changes: int) -> bytes:
+    return png_by_hand(_ROWS, _COLUMNS, _LINES, extra=extra, **changes)  # type: ignore[arg-type]
+
+
+def _png_around(header: bytes, *chunks: bytes) -> bytes:
+    return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + b"".join(chunks) + chunk(b"IEND", b"")
+
+
+def _header(rows: int, columns: int, depth: int = 8, colour: int = 0, interlaced: int = 0) -> bytes:
+    return columns.to_bytes(4, "big") + rows.to_bytes(4, "big") + bytes([depth, colour, 0, 0, interlaced])
+
+
+def _of_zeros(side: int, depth: int, colour: int, interlaced: int = 0, line_bytes: int = 0) -> bytes:
+    body = zlib_zeros(side * (1 + (line_bytes or side)))
+    return _png_around(_header(side, side, depth, colour, interlaced), chunk(b"IDAT", body))
+
+
+def _in_pieces(size: int) -> bytes:
+    body = zlib.compress(_LINES)
+    pieces = [chunk(b"IDAT", body[at : at + size]) for at in range(0, len(body), size)]
+    empty = [chunk(b"IDAT", b"")] * 20_000
+    return _png_around(_header(_ROWS, _COLUMNS), *pieces[:5], *empty, *pieces[5:])
+
+
+def _wrong_checksum(name: bytes) -> bytes:
+    file = bytearray(_plain(chunk(b"tEXt", b"Comment\0x")))
+    at = file.index(name)
+    length = int.from_bytes(file[at - 4 : at], "big")
+    file[at + 4 + length] ^= 0xFF
+    return bytes(file)
+
+
+def _bomb(name: bytes) -> bytes:
+    start = {b"iTXt": b"x\0\1\0\0\0", b"zTXt": b"x\0\0", b"iCCP": b"x\0\0"}[name]
+    return _plain(chunk(name, start + zlib_zeros(_GIGABYTE)))
+
+
+def _valid(depth: int, colour: int) -> bool:
+    return depth in {0: (1, 2, 4, 8, 16), 2: (8, 16), 3: (1, 2, 4, 8), 4: (8, 16), 6: (8, 16)}.get(colour, ())
+
+
+def _combined(depth: int, colour: int) -> bytes:
+    channels = {2: 3, 4: 2, 6: 4}.get(colour, 1)
+    line = b"\0" + bytes(i % 251 for i in range(max(1, 20 * channels * depth // 8)))
+    palette = chunk(b"PLTE", bytes(range(256)) * 3) if colour == 3 and depth == 8 else b""
+    if colour == 3 and depth < 8:
+        palette = chunk(b"PLTE", bytes(range(3 * 2**depth)))
+    return png_by_hand(20, 20, line * 20, depth=depth, colour=colour, extra=palette)
+
+
+def _palette(entries: int) -> bytes:
+    return chunk(b"PLTE", b"".join(bytes([i % 256] * 3) for i in range(entries)))
+
+
+def _negative_palette() -> bytes:
+    """Indices from white to black, and colours from white to black: the picture itself."""
+    lines = b"".join(b"\0" + row.tobytes() for row in 255 - _PICTURE)
+    colours = chunk(b"PLTE", b"".join(bytes([255 - i] * 3) for i in range(256)))
+    return png_by_hand(_ROWS, _COLUMNS, lines, colour=3, extra=colours)
+
+
+def png_cases() -> Iterator[tuple[str, Case]]:
+    """By name."""
+    yield "gigabyte announced", fails(lambda: _of_zeros(32_768, 8, 0, line_bytes=1300), *TOO_LARGE)
+    yield "gigabyte interlaced", fails(lambda: _of_zeros(32_768, 8, 0, 1, line_bytes=1300), *TOO_LARGE)
+    yield "2^31 x 2^31", fails(lambda: png_by_hand(2**31 - 1, 2**31 - 1, b"\0" * 99), *TOO_LARGE)
+    yield (
+        "gigabyte behind a small header",
+        fails(lambda: _png_around(_header(16, 16), chunk(b"IDAT", zlib_zeros(_GIGABYTE))), *ANY_ERROR),
+    )
+    yield "100 megapixels of nothing", fails(lambda: _of_zeros(9_999, 8, 0), *ANY_ERROR)
+    yield "100 megapixels of nothing, interlaced", fails(lambda: _of_zeros(9_999, 8, 0, 1), *ANY_ERROR)
+    yield (
+        "100 megapixels of RGBA with 16 bits",
+        fails(lambda: _of_zeros(9_999, 16, 6, line_bytes=79_992), *ANY_ERROR),
+    )
+    for name in (b"zTXt", b"iTXt", b"iCCP"):
+        yield f"bomb in {name.decode()}", shows(lambda name=name: _bomb(name), _PICTURE)
+    yield "20,000 empty IDAT", shows_or_fails(lambda: _in_pieces(7), _PICTURE)
+    for name in (b"IHDR", b"IDAT", b"IEND"):
+        yield f"checksum of {name.decode()} wrong", fails(lambda name=name: _wrong_checksum(name), *DAMAGED)
+    yield "checksum of tEXt wrong", shows(lambda: _wrong_checksum(b"tEXt"), _PICTURE)
+    for twentieth in range(20):
+        yield (
+            f"cut at {twentieth}/20",
+            fails(lambda n=twentieth: _plain()[: len(_plain()) * n // 20], *DAMAGED),
+        )
+    for depth in (0, 1, 2, 3, 4, 8, 16, 32):
+        for colour in range(8):
+            errors = REFUSED if _valid(depth, colour) and depth < 8 else DAMAGED
+            case = fails(lambda d=depth, c=colour: _combined(d, c), *errors)
+            if _valid(depth, colour):
+                case = Case(case.file, ANY_ERROR, np.zeros((1, 1)), likeness=-2.0)
+            yield f"depth {depth}, colour {colour}", case
+    yield from _png_oddities()
+
+
+def _png_oddities() -> Iterator[tuple[str, Case]]:
+    animation = chunk(b"acTL", b"\0\0\0\2\0\0\0\0")
+    yield "animation", fails(lambda: _plain(animation), *REFUSED)
+    yield "16 bits", shows(lambda: png(_PICTURE.astype(np.uint16) * 257), _PICTURE)
+    yield "RGB with 16 bits", shows(lambda: png(_colour().astype(np.uint16) * 257), _PICTURE)
+    yield (
+        "alpha, opaque",
+        shows(lambda: png(np.dstack([_colour(), np.full_like(_PICTURE, 255)])), _PICTURE, 0.97),
+    )
+    yield "alpha, transparent", fails(lambda: png(np.dstack([_colour(), np.zeros_like(_PICTURE)])), *REFUSED)
+    yield "palette from white to black", shows(_negative_palette, _PICTURE)
+    yield "palette missing", fails(lambda: _plain(colour=3), *DAMAGED)
+    yield "palette of 257", fails(lambda: _plain(_palette(257), colour=3), *ANY_ERROR)
+    yield "palette of 2 bytes", fails(lambda: _plain(chunk(b"PLTE", b"ab"), colour=3), *ANY_ERROR)
+    yield (
+        "palette shorter than its indices",
+        Case(lambda: _plain(_palette(9), colour=3), ANY_ERROR, np.zeros((1, 1)), -2.0),
+    )
+    yield (
+        "gamma and white point",
+        shows(lambda: _plain(chunk(b"gAMA", b"\0\0\0\1") + chunk(b"cHRM", b"\0" * 32)), _PICTURE),
+    )
+    yield "gamma of -1", shows(lambda: _plain(chunk(b"gAMA", b"\xff" * 4)), _PICTURE)
+    yield "significant bits", shows(lambda: _plain(chunk(b"sBIT", b"\1")), _PICTURE)
+    yield "unknown critical chunk", shows_or_fails(lambda: _plain(chunk(b"ABCD", b"x" * 99)), _PICTURE)
+    yield "two headers", shows_or_fails(lambda: _plain(chunk(b"IHDR", _header(9_999, 9_999))), _PICTURE)
+    yield (
+        "header in the middle",
+        fails(lambda: _plain()[:_START] + chunk(b"tEXt", b"a\0b") + _plain()[_START:], *DAMAGED),
+    )
+    yield "header of 12 bytes", fails(lambda: _png_around(_header(4, 4)[:12]), *DAMAGED)
+    yield "no pixels", fails(lambda: png_by_hand(0, 0, b""), *DAMAGED)
+    yield "no columns", fails(lambda: png_by_hand(7, 0, b"\0" * 7), *DAMAGED)
+    yield "no IDAT", fails(lambda: _png_around(_header(4, 4)), *DAMAGED)
+    yield "no IEND", fails(lambda: _plain()[:-12], *DAMAGED)
+    yield (
+        "IDAT of noise",
+        fails(lambda: _png_around(_header(9, 9), chunk(b"IDAT", bytes(range(256)))), *DAMAGED),
+    )
+    yield (
+        "filter of 255",
+        fails(lambda: png_by_hand(_ROWS, _COLUMNS, _LINES.replace(b"\0", b"\xff")), *ANY_ERROR),
+    )
+    yield "half its lines", fails(lambda: png_by_hand(_ROWS, _COLUMNS, _LINES[: len(_LINES) // 2]), *DAMAGED)
+    yield (
+        "a chunk of 4 GB",
+        fails(lambda: _plain()[:_HEADER_END] + b"\xff\xff\xff\xffIDAT" + b"\0" * 99, *DAMAGED),
+    )
+    yield "EXIF of noise", shows(lambda: _plain(chunk(b"eXIf", bytes(range(256)))), _PICTURE)
+    yield "a zip behind it", shows(lambda: _plain() + b"PK\3\4" + b"\0" * 99, _PICTURE)
+    yield (
+        "a script in a comment",
+        shows(lambda: _plain(chunk(b"tEXt", b"Comment\0<?php system($_GET[0]); ?>")), _PICTURE),
+    )
+
+
+def _segment(marker: int, body: bytes) -> bytes:
+    return bytes([0xFF, marker]) + (len(body) + 2).to_bytes(2, "big") + body
+
+
+def _before_frame(*segments: bytes, colour: bool = False) -> bytes:
+    file = jpeg(_colour() if colour else _PICTURE)
+    return file[:2] + b"".join(segments) + file[2:]
+
+
+def _announcing(
+    rows: int, columns: int, *, marker: int = 0xC0, precision: int = 8, components: int = 1
+) -> bytes:
+    file = bytearray(jpeg(_PICTURE))
+    at = file.index(b"\xff\xc0")
+    file[at + 1], file[at + 4], file[at + 9] = marker, precision, components
+    file[at + 5 : at + 9] = rows.to_bytes(2, "big") + columns.to_bytes(2, "big")
+    return bytes(file)
+
+
+def _scans(times: int) -> bytes:
+    file = cv2.imencode(".jpg", _PICTURE, [cv2.IMWRITE_JPEG_PROGRESSIVE, 1])[1].tobytes()
+    scan = file.rindex(b"\xff\xda")
+    return file[:scan] + file[scan:-2] * times + file[-2:]
+
+
+def _large_scans(times: int) -> bytes:
+    """Progressive, of many megapixels and as many scans as are let through."""
+    blank = np.zeros((6_000, 6_000), np.uint8)
+    file = cv2.imencode(".jpg", blank, [cv2.IMWRITE_JPEG_PROGRESSIVE, 1])[1].tobytes()
+    scan = file.rindex(b"\xff\xda")
+    return file[:scan] + file[scan:-2] * times + file[-2:]
+
+
+def _adobe(transform: int) -> bytes:
+    return _segment(0xEE, b"Adobe\0\x64\0\0\0\0" + bytes([transform]))
+
+
+def _sampled(factor: int) -> bytes:
+    file = bytearray(jpeg(_colour()))
+    at = file.index(b"\xff\xc0")
+    file[at + 11] = factor
+    return bytes(file)
+
+
+def jpeg_cases() -> Iterator[tuple[str, Case]]:
+    """By name."""
+    yield "65,500 x 65,500", fails(lambda: _announcing(65_500, 65_500), *TOO_LARGE)
+    yield "9,999 x 9,999 of nothing", fails(lambda: _announcing(9_999, 9_999), *ANY_ERROR)
+    yield "no rows", fails(lambda: _announcing(0, 36), *DAMAGED)
+    yield "65,535 scans", fails(lambda: _scans(65_535), *DAMAGED)
+    yield "65 scans", fails(lambda: _scans(65), *DAMAGED)
+    yield "20 scans of 36 megapixels", fails(lambda: _large_scans(20), *ANY_ERROR)
+    yield "restart interval of 65,535", shows(lambda: _before_frame(_segment(0xDD, b"\xff\xff")), _PICTURE)
+    yield (
+        "restart interval of 1, no restarts",
+        Case(lambda: _before_frame(_segment(0xDD, b"\0\1")), ANY_ERROR, np.zeros((1, 1)), -2.0),
+    )
+    yield "20,000 comments", fails(lambda: _before_frame(_segment(0xFE, b"x") * 20_000), *DAMAGED)
+    yield "5,000 profiles", shows(lambda: _before_frame(_segment(0xE2, b"ICC_PROFILE\0") * 5_000), _PICTURE)
+    for marker in (0xC9, 0xC3, 0xC5, 0xC6, 0xC7, 0xCB, 0xCD, 0xCE, 0xCF, 0xF7):
+        yield f"frame {marker:X}", fails(lambda m=marker: _announcing(44, 36, marker=m), *ANY_ERROR)
+    for precision in (0, 1, 7, 9, 12, 16, 255):
+        yield f"{precision} bits", fails(lambda p=precision: _announcing(44, 36, precision=p), *ANY_ERROR)
+    for components in (0, 2, 4, 5, 255):
+        yield (
+            f"{components} components",
+            fails(lambda c=components: _announcing(44, 36, components=c), *DAMAGED),
+        )
+    for transform in (0, 1):
+        yield (
+            f"Adobe transform {transform}, grey",
+            shows(lambda t=transform: _before_frame(_adobe(t)), _PICTURE),
+        )
+    yield "Adobe transform 1, colour", shows(lambda: _before_frame(_adobe(1), colour=True), _PICTURE)
+    yield "Adobe transform 255, colour", shows(lambda: _before_frame(_adobe(255), colour=True), _PICTURE)
+    for twentieth in range(20):
+        yield (
+            f"cut at {twentieth}/20",
+            fails(lambda n=twentieth: jpeg(_PICTURE)[: len(jpeg(_PICTURE)) * n // 20], *DAMAGED),
+        )
+    for orientation in range(1, 9):
+        yield (
+            f"EXIF orientation {orientation}",
+            shows(lambda o=orientation: with_orientation(jpeg(_PICTURE), o), turned(orientation, _PICTURE)),
+        )
+    for orientation in (0, 9, 65_535):
+        yield (
+            f"EXIF orientation {orientation}",
+            shows(lambda o=orientation: with_orientation(jpeg(_PICTURE), o), _PICTURE),
+        )
+    yield from _jpeg_oddities()
+
+
+def _jpeg_oddities() -> Iterator[tuple[str, Case]]:
+    loop = b"Exif\0\0MM\0\x2a\0\0\0\x08\0\1" + b"\x87\x69\0\4\0\0\0\1\0\0\0\x08" + b"\0\0\0\x08"
+    yield "EXIF that points at itself", shows(lambda: _before_frame(_segment(0xE1, loop)), _PICTURE)
+    yield (
+        "EXIF of noise",
+        shows(lambda: _before_frame(_segment(0xE1, b"Exif\0\0" + bytes(range(256)))), _PICTURE),
+    )
+    yield (
+        "EXIF of a billion entries",
+        shows(lambda: _before_frame(_segment(0xE1, b"Exif\0\0MM\0\x2a\0\0\0\x08\xff\xff")), _PICTURE),
+    )
+    yield "a segment beyond the end", fails(lambda: _before_frame(b"\xff\xe1\xff\xff"), *DAMAGED)
+    yield "a segment of length 1", fails(lambda: _before_frame(b"\xff\xe1\0\1"), *DAMAGED)
+    yield "a million fill bytes", shows_or_fails(lambda: _before_frame(b"\xff" * 10**6), _PICTURE)
+    yield "two frames", fails(lambda: _before_frame(_segment(0xC0, b"\x08\0\x08\0\x08\1\1\x11\0")), *DAMAGED)
+    yield "a scan before the frame", fails(lambda: _before_frame(_segment(0xDA, b"\1\1\0\0\x3f\0")), *DAMAGED)
+    yield "no quantization", fails(lambda: jpeg(_PICTURE).replace(b"\xff\xdb", b"\xff\xfe"), *ANY_ERROR)
+    # the tables of ITU-T T.81 annex K are meant where none stand, and the encoder's are these
+    yield (
+        "no Huffman tables",
+        shows_or_fails(lambda: jpeg(_PICTURE).replace(b"\xff\xc4", b"\xff\xfe"), _PICTURE),
+    )
+    for factor in (0x00, 0x44, 0xFF):
+        yield f"sampling {factor:X}", Case(lambda f=factor: _sampled(f), ANY_ERROR, np.zeros((1, 1)), -2.0)
+    yield "two files in one", shows(lambda: jpeg(_PICTURE) + jpeg(255 - _PICTURE), _PICTURE)
+    yield "a zip behind it", shows(lambda: jpeg(_PICTURE) + b"PK\3\4" + b"\0" * 99, _PICTURE)
+    yield "a script in a comment", shows(lambda: _before_frame(_segment(0xFE, b"<?php 1; ?>")), _PICTURE)
+
+
+_OTHERS: Final[Mapping[str, Callable[..., bytes]]] = {
+    "nothing": lambda: b"",
+    "one byte": lambda: b"\x89",
+    "GIF": lambda: b"GIF89a\1\0\1\0\x80\0\0\0\0\0\xff\xff\xff!\xf9\4\0\0\0\0\0,\0\0\0\0\1\0\1\0\0\2\2D\1\0;",
+    "BMP": lambda: cv2.imencode(".bmp", _PICTURE)[1].tobytes(),
+    "TIFF": lambda: cv2.imencode(".tiff", _PICTURE)[1].tobytes(),
+    "TIFF, big endian": lambda: b"MM\0\x2a\0\0\0\x08" + b"\0" * 200,
+    "WebP": lambda: cv2.imencode(".webp", _PICTURE)[1].tobytes(),
+    "PGM": lambda: cv2.imencode(".pgm", _PICTURE)[1].tobytes(),
+    "JPEG 2000": lambda: cv2.imencode(".jp2", _PICTURE)[1].tobytes(),
+    "Sun raster": lambda: b"\x59\xa6\x6a\x95" + b"\0" * 200,
+    "Radiance": lambda: b"#?RADIANCE\n" + b"\0" * 200,
+    "OpenEXR": lambda: b"\x76\x2f\x31\x01" + b"\0" * 200,
+    "AVIF": lambda: b"\0\0\0\x1cftypavif" + b"\0" * 200,
+    "PSD": lambda: b"8BPS\0\1" + b"\0" * 200,
+    "PDF": lambda: b"%PDF-1.7\n" + b"%" * 500,
+    "SVG": lambda: b'<svg xmlns="http://www.w3.org/2000/svg"><image href="file:///etc/passwd"/></svg>',
+    "XML that grows": lambda: b'<!DOCTYPE a [<!ENTITY b "c">]><a>&b;</a>' * 9,
+    "HTML": lambda: b"<html><script>alert(1)</script>" * 9,
+    "zip": lambda: b"PK\3\4" + b"\0" * 500,
+    "gzip": lambda: b"\x1f\x8b\x08" + b"\0" * 500,
+    "ELF": lambda: b"\x7fELF\2\1\1" + b"\0" * 500,
+    "Windows program": lambda: b"MZ" + b"\0" * 500,
+    "pickle": lambda: b"\x80\4cos\nsystem\n(S'true'\ntR.",
+    "NumPy": lambda: b"\x93NUMPY\1\0v\0{'descr': '|O'}" + b" " * 200,
+    "GIF with a JPEG in it": lambda: b"GIF89a" + jpeg(_PICTURE),
+    "a JPEG one byte late": lambda: b"\0" + jpeg(_PICTURE),
+    "a PNG in text mode": lambda: png(_PICTURE).replace(b"\r\n", b"\n"),
+}
+
+
+def other_cases() -> Iterator[tuple[str, Case]]:
+    """By name: other kinds of files, and files of two kinds."""
+    for name, file in _OTHERS.items():
+        yield name, fails(file, *DAMAGED)
+    for name, start in {
+        "ELF": b"\x7fELF",
+        "Windows program": b"MZ",
+        "PDF": b"%PDF-1.7",
+        "zip": b"PK\3\4",
+    }.items():
+        yield (
+            f"DICOM with the preamble of {name}",
+            shows(lambda s=start: s.ljust(128, b"\x90") + dicom(_PICTURE)[128:], _PICTURE),
+        )
+    yield (
+        "DICOM with the preamble of a JPEG",
+        shows(lambda: jpeg(255 - _PICTURE)[:128] + dicom(_PICTURE)[128:], _PICTURE),
+    )
+
+
+RASTERS: Final = {
+    f"{kind}: {name}": case
+    for kind, cases in {"PNG": png_cases, "JPEG": jpeg_cases, "other": other_cases}.items()
+    for name, case in cases()
+}
