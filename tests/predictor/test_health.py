@@ -102,7 +102,7 @@ def test_a_hanging_engine_is_unready_within_ten_seconds() -> None:
 
 def test_an_engine_that_hangs_for_long_is_lost() -> None:
     """Not ready comes first; only who is silent for much longer is to be started anew."""
-    health = Health(unready_after_s=1.0, lost_after_s=60.0)
+    health = Health(EnginePool(EngineThread(Hanging())), unready_after_s=1.0, lost_after_s=60.0)
     health.note_answer()
     assert (health.is_ready, health.is_lost) == (True, False)
     health._answered_s -= 2.0
