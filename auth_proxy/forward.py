@@ -16,6 +16,7 @@ _RETURNED: Final = ("content-type", "content-length", "inference-header-content-
 _READINESS: Final = ("v2_health", "v2_model_ready")
 _MODEL_VERSION: Final = re.compile(rb'"model_version":\s?"([0-9A-Za-z.-]{1,64})"')
 _PEEK_BYTES: Final = 1024
+_SMALL_BYTES: Final = 65536
 
 
 class Forward:
@@ -66,12 +67,26 @@ async def _check(response: Response, call: Call) -> None:
 
 async def _send(response: Response, call: Call, send: Send) -> None:
     headers = [(n.encode(), response.headers[n].encode()) for n in _RETURNED if n in response.headers]
+    chunks = _peeked(response, call)
+    # a small answer goes out whole or not at all: the deadline must not fall between its head and its body
+    small = b"".join([chunk async for chunk in chunks]) if _is_small(response) else b""
     await send({"type": "http.response.start", "status": response.status_code, "headers": headers})
+    await send({"type": "http.response.body", "body": small, "more_body": True})
+    async for chunk in chunks:
+        await send({"type": "http.response.body", "body": chunk, "more_body": True})
+    await send({"type": "http.response.body"})
+
+
+def _is_small(response: Response) -> bool:
+    return int(response.headers.get("content-length", _SMALL_BYTES + 1)) <= _SMALL_BYTES
+
+
+async def _peeked(response: Response, call: Call) -> AsyncIterator[bytes]:
+    """The body; the model's version is read off its beginning."""
     head = b""
     async for chunk in response.chunks():
         if call.model_version is None and len(head) < _PEEK_BYTES:
             head += chunk[:_PEEK_BYTES]
             match = _MODEL_VERSION.search(head)
             call.model_version = match[1].decode() if match else None
-        await send({"type": "http.response.body", "body": chunk, "more_body": True})
-    await send({"type": "http.response.body"})
+        yield chunk
