@@ -75,6 +75,8 @@ def _plainly(file: bytes) -> NDArray[Any] | None:
         dataset = pydicom.dcmread(io.BytesIO(file), force=True)
         dataset.file_meta.setdefault("TransferSyntaxUID", uid.ExplicitVRLittleEndian)
         greys = apply_modality_lut(dataset.pixel_array, dataset)
+        # else pydicom turns the window's output around with the slope, against PS3.3 C.11.2.1.2
+        dataset.RescaleSlope, dataset.RescaleIntercept = "1", "0"
         with contextlib.suppress(Exception):
             greys = apply_voi_lut(greys, dataset)
         greys = greys.astype(np.float64)
