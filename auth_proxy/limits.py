@@ -130,4 +130,5 @@ class InFlight:
                 self._bound = min(self._most, self._bound + _RISE)
         elif in_flight >= self._bound / 2:  # else it is not the others that made it slow
             in_time = in_flight * self._patience_s / seconds
-            self._bound, self._fell_s = max(self._least, self._bound / 2, in_time), now
+            lower = max(self._least, self._bound / 2, in_time)
+            self._bound, self._fell_s = min(self._bound, lower), now

@@ -186,3 +186,17 @@ def test_overload_costs_no_goodput(patience_s: float, timeout_s: float, rate_per
 def test_a_bound_that_does_not_follow_costs_all_of_it(timeout_s: float, rate_per_s: float) -> None:
     """64 who wait for each other longer than their time-out: that is what the following is for."""
     assert _answered_in_time(math.inf, timeout_s, rate_per_s) < 0.1 * rate_per_s * 20
+
+
+def test_a_late_answer_never_raises_the_bound() -> None:
+    """Let in among many, it says nothing about how many may be in flight now that the bound has fallen."""
+    clock = Clock()
+    limit = InFlight(64, patience_s=2.0, clock=clock)
+    held = [limit.slot() for _ in range(64)]
+    slots = [each.__enter__() for each in held]
+    bounds = []
+    for clock.now, seconds in ((3.0, 30.0), (6.0, 30.0), (9.0, 30.0), (12.0, 2.1)):
+        slots.pop().since_s = clock.now - seconds
+        held.pop().__exit__(None, None, None)
+        bounds.append(limit.bound)
+    assert bounds == [32, 16, 8, 8]
