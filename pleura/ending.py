@@ -40,7 +40,7 @@ class HttpServer(uvicorn.Server):
 
 
 class Ending:
-    """The end of one process: begun by SIGTERM or SIGINT; a second one shortens it.
+    """The end of one process: begun by SIGTERM or SIGINT; each further one ends what is waited for.
 
     Args:
         drain_s: Seconds for which requests are still taken after readiness has been withdrawn.
@@ -49,7 +49,8 @@ class Ending:
 
     def __init__(self, drain_s: float, grace_s: float) -> None:
         self._drain_s, self.grace_s = drain_s, grace_s
-        self._begun, self._hurried = asyncio.Event(), asyncio.Event()
+        self._begun, self._drained, self._forced = (asyncio.Event() for _ in range(3))
+        self._forcing: asyncio.Task[None] | None = None
 
     @property
     def has_begun(self) -> bool:
@@ -62,8 +63,11 @@ class Ending:
             asyncio.get_running_loop().add_signal_handler(number, self.begin)
 
     def begin(self) -> None:
-        """Begin the end, or hurry it."""
-        (self._hurried if self.has_begun else self._begun).set()
+        """Begin the end; called again, end the drain, and then the grace of what is in flight."""
+        for step in (self._begun, self._drained, self._forced):
+            if not step.is_set():
+                step.set()
+                return
 
     async def stop(self, http: HttpServer, grpc: Stoppable) -> None:
         """Wait for the end to begin, then drain both servers."""
@@ -72,6 +76,14 @@ class Ending:
         http.close_connections()
         with suppress(TimeoutError):
             async with asyncio.timeout(self._drain_s):
-                await self._hurried.wait()
+                await self._drained.wait()
+        self._drained.set()
         http.should_exit = True
+        # it lives on while REST drains, and ends with the event loop
+        self._forcing = asyncio.create_task(self._force(http, grpc))
         await grpc.stop(self.grace_s)
+
+    async def _force(self, http: HttpServer, grpc: Stoppable) -> None:
+        await self._forced.wait()
+        http.force_exit = True
+        await grpc.stop(0)

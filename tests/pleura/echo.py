@@ -30,8 +30,10 @@ class Echo(kserve.Model):  # type: ignore[misc]  # kserve has no types
         return Described(ModelDescription.model_construct(version="7"), "0" * 64)
 
     async def predict(self, payload: Any, headers: Any = None, response_headers: Any = None) -> Any:
-        """Echo; b"slow" outlasts a short drain, b"boom" fails unexpectedly, b"refuse" as our errors do."""
+        """Echo; b"slow" outlasts a short drain and b"hang" any test; b"boom" and b"refuse" fail."""
         elements = array_of(payload.inputs[0])
+        if b"hang" in elements.ravel().tolist():
+            await asyncio.sleep(25)
         if b"slow" in elements.ravel().tolist():
             await asyncio.sleep(3.0)
         if b"boom" in elements.ravel().tolist():

@@ -214,6 +214,20 @@ def test_a_server_that_ends_says_so_and_goes_on_answering() -> None:
     assert echo.process.wait(10) == 0
 
 
+def test_one_signal_more_than_the_drain_waits_for_nothing() -> None:
+    """Who insists gets the process ended, whatever is in flight."""
+    echo = start_echo()
+    with ThreadPoolExecutor(1) as caller:
+        asked = caller.submit(_infer, echo, _json("hang"))
+        time.sleep(0.3)
+        for _ in range(2):
+            echo.process.terminate()
+            time.sleep(0.2)
+        assert echo.process.wait(10) == 0
+        error = asked.exception()
+        assert isinstance(error, httpx.TransportError) if error else asked.result().status_code == 500
+
+
 def test_a_second_signal_ends_the_drain() -> None:
     """Who presses Ctrl-C twice does not wait, and what is in flight is answered all the same."""
     echo = start_echo(drain_s=60)
