@@ -2,7 +2,8 @@
 
 import asyncio
 import re
-from collections.abc import Awaitable, Callable, Mapping
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from typing import Any, Final
 
 import grpc
@@ -11,7 +12,7 @@ from grpc import aio
 
 from auth_proxy.app import Guards
 from auth_proxy.audit import end_call
-from auth_proxy.call import Call
+from auth_proxy.call import Call, SlowRequest
 from auth_proxy.grpc_errors import error_of, grpc_status_of, trailing_metadata_of
 from auth_proxy.identity import request_id_of
 from auth_proxy.metrics import UPSTREAM
@@ -35,7 +36,7 @@ _KEEP_ALIVE: Final = (
 _VERSION: Final = re.compile(rb"[0-9A-Za-z.-]{1,64}")
 log = structlog.get_logger()
 
-Answer = Callable[[bytes, aio.ServicerContext[bytes, bytes]], Awaitable[bytes]]
+Messages = AsyncIterator[bytes]
 
 
 def model_version_of(response: bytes) -> str | None:
@@ -76,25 +77,27 @@ class GrpcProxy(grpc.GenericRpcHandler):  # type: ignore[misc]  # grpc has no ty
             return None
         ask = self._channel.unary_unary(handler_call_details.method)
 
-        async def answer(request: bytes, context: aio.ServicerContext[bytes, bytes]) -> bytes:
-            call = Call(route=route, bytes_in=len(request))
+        async def answer(messages: Messages, context: aio.ServicerContext[bytes, bytes]) -> bytes:
+            call = Call(route=route)
             try:
-                return await self._answer(request, context, call, ask)
+                return await self._answer(messages, context, call, ask)
             finally:
                 end_call(call, "GRPC")
 
-        return grpc.unary_unary_rpc_method_handler(answer)
+        # as a stream, on the wire the same: grpc would read a message of any size before anybody is asked for
+        # a token, and hold a place for whoever never ends one
+        return grpc.stream_unary_rpc_method_handler(answer)
 
     async def _answer(
         self,
-        request: bytes,
+        messages: Messages,
         context: aio.ServicerContext[bytes, bytes],
         call: Call,
         ask: Callable[..., Awaitable[bytes]],
     ) -> bytes:
         error = PleuraError("internal error")
         try:
-            response = await self._checked(request, context, call, ask)
+            response = await self._checked(messages, context, call, ask)
         except PleuraError as raised:
             error = raised
         except asyncio.CancelledError:
@@ -114,7 +117,7 @@ class GrpcProxy(grpc.GenericRpcHandler):  # type: ignore[misc]  # grpc has no ty
 
     async def _checked(
         self,
-        request: bytes,
+        messages: Messages,
         context: aio.ServicerContext[bytes, bytes],
         call: Call,
         ask: Callable[..., Awaitable[bytes]],
@@ -132,7 +135,8 @@ class GrpcProxy(grpc.GenericRpcHandler):  # type: ignore[misc]  # grpc has no ty
         timeout_s = min(self._guards.timeout_s, self._guards.timeout_s if left_s is None else left_s)
         metadata = {"x-request-id": call.request_id, "x-pleura-principal": principal.name}
         with self._guards.in_flight.slot() as slot, UPSTREAM["grpc"].time():
-            slot.since_s = slot.admitted_s
+            request = await _message_of(messages, timeout_s)
+            call.bytes_in, slot.since_s = len(request), time.monotonic()
             try:
                 return await ask(
                     request,
@@ -141,6 +145,16 @@ class GrpcProxy(grpc.GenericRpcHandler):  # type: ignore[misc]  # grpc has no ty
                 )
             except aio.AioRpcError as error:
                 raise error_of(error) from error
+
+
+async def _message_of(messages: Messages, timeout_s: float) -> bytes:
+    try:
+        async with asyncio.timeout(timeout_s):
+            return await anext(messages)
+    except TimeoutError as error:
+        raise SlowRequest("the message did not arrive in time") from error
+    except StopAsyncIteration as error:
+        raise InvalidRequest("the call holds no message") from error
 
 
 def open_channel(address: str, max_message_bytes: int) -> aio.Channel:

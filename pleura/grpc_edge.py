@@ -7,6 +7,7 @@ from typing import Any, Final
 
 import grpc
 import kserve
+import numpy as np
 import structlog
 from grpc import aio
 from kserve.protocol.grpc import grpc_predict_v2_pb2 as pb
@@ -14,8 +15,9 @@ from kserve.protocol.infer_type import RequestedOutput, to_grpc_parameters, to_h
 
 from pleura.deadline import TIMEOUT_HEADER
 from pleura.ending import Ending
-from pleura.errors import InvalidRequest, PleuraError, Unavailable
+from pleura.errors import ERROR_CODE_HEADER, InvalidRequest, PleuraError, Unavailable
 from pleura.grpc_methods import v2_handlers
+from pleura.grpc_status import GRPC_STATUS
 from pleura.served import ServedModel, metadata_of, require_model, server_metadata
 from pleura.served import answer as answer_request
 from pleura.telemetry import counted, observed
@@ -23,21 +25,6 @@ from pleura.v2_tensors import raw_of, require_datatype, shown
 from pleura.vitals import Vitals
 
 DESCRIBE_METHOD: Final = "/pleura.Model/Describe"
-GRPC_STATUS: Final[Mapping[int, grpc.StatusCode]] = {
-    400: grpc.StatusCode.INVALID_ARGUMENT,
-    401: grpc.StatusCode.UNAUTHENTICATED,
-    403: grpc.StatusCode.PERMISSION_DENIED,
-    404: grpc.StatusCode.NOT_FOUND,
-    405: grpc.StatusCode.UNIMPLEMENTED,
-    409: grpc.StatusCode.ALREADY_EXISTS,
-    413: grpc.StatusCode.RESOURCE_EXHAUSTED,
-    422: grpc.StatusCode.FAILED_PRECONDITION,
-    429: grpc.StatusCode.RESOURCE_EXHAUSTED,
-    500: grpc.StatusCode.INTERNAL,
-    502: grpc.StatusCode.INTERNAL,
-    503: grpc.StatusCode.UNAVAILABLE,
-    504: grpc.StatusCode.DEADLINE_EXCEEDED,
-}
 _CONTENTS: Final[Mapping[str, str]] = {
     "BOOL": "bool_contents",
     "BYTES": "bytes_contents",
@@ -121,7 +108,7 @@ class GrpcEdge:
             with observing:
                 return await answer()
         except PleuraError as error:
-            context.set_trailing_metadata((("pleura-error", error.code), *error.headers.items()))
+            context.set_trailing_metadata(((ERROR_CODE_HEADER, error.code), *error.headers.items()))
             await context.abort(GRPC_STATUS[error.status], str(error))
         except (aio.AbortError, asyncio.CancelledError):
             raise
@@ -154,6 +141,9 @@ def _input_from_grpc(tensor: Any, is_raw: bool) -> kserve.InferInput:
     contents = getattr(tensor.contents, _CONTENTS.get(tensor.datatype, ""), ())
     if is_raw and tensor.contents.ByteSize():
         raise InvalidRequest(f"{shown(tensor.name)} has both contents and raw_input_contents")
+    if len(contents) > np.prod([max(0, size) for size in tensor.shape], dtype=object):
+        # known before the elements are copied: a message holds millions
+        raise InvalidRequest("a tensor has more elements than its shape says")
     parameters = to_http_parameters(tensor.parameters)
     return kserve.InferInput(
         tensor.name, list(tensor.shape), tensor.datatype, data=list(contents), parameters=parameters

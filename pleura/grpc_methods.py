@@ -14,7 +14,7 @@ from google.protobuf.message import DecodeError  # type: ignore[import-untyped] 
 from grpc import aio
 from kserve.protocol.grpc import grpc_predict_v2_pb2 as pb
 
-from pleura.errors import InvalidRequest
+from pleura.errors import ERROR_CODE_HEADER, InvalidRequest
 
 _SERVICE: Final = "inference.GRPCInferenceService"
 _REQUESTS: Final[Mapping[str, Any]] = {
@@ -45,7 +45,7 @@ def _handler(method: Method, request: Any) -> Callable[[bytes, Any], Awaitable[b
         try:
             read = request.FromString(message)
         except DecodeError:
-            context.set_trailing_metadata((("pleura-error", InvalidRequest.code),))
+            context.set_trailing_metadata(((ERROR_CODE_HEADER, InvalidRequest.code),))
             await context.abort(grpc.StatusCode.INVALID_ARGUMENT, "the message is not of its type")
         try:
             return bytes((await method(read, context)).SerializeToString())

@@ -12,7 +12,7 @@ from kserve.protocol.grpc.grpc_predict_v2_pb2_grpc import GRPCInferenceServiceSt
 from numpy import frombuffer
 
 from pleura.findings import FINDINGS
-from pleura.grpc_edge import GRPC_STATUS
+from pleura.grpc_status import GRPC_STATUS
 from proof.load import BROKEN, LATE, Answer
 
 _STATUS: Final[Mapping[grpc.StatusCode, int]] = {code: status for status, code in GRPC_STATUS.items()}

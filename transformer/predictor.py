@@ -14,7 +14,14 @@ from kserve.protocol.grpc.grpc_predict_v2_pb2_grpc import GRPCInferenceServiceSt
 from numpy.typing import NDArray
 
 from pleura.deadline import Deadline
-from pleura.errors import DeadlineExceeded, InvalidAnswer, Overloaded, PleuraError, PredictorUnavailable
+from pleura.errors import (
+    ERROR_CODE_HEADER,
+    DeadlineExceeded,
+    InvalidAnswer,
+    Overloaded,
+    PleuraError,
+    PredictorUnavailable,
+)
 from pleura.grpc_edge import DESCRIBE_METHOD
 from pleura.served import Described
 from transformer.answers import Prediction
@@ -152,7 +159,7 @@ def _request(radiographs: NDArray[np.uint8]) -> Any:
 def _code_of(error: aio.AioRpcError) -> str | None:
     """The code of our own error family, which our edge sends along; None where it was not our edge."""
     metadata = {str(key): str(value) for key, value in error.trailing_metadata() or ()}
-    return metadata.get("pleura-error")
+    return metadata.get(ERROR_CODE_HEADER)
 
 
 def _was_never_sent(error: aio.AioRpcError) -> bool:

@@ -1,6 +1,7 @@
 """V2 over gRPC through the proxy."""
 
 import json
+import threading
 import time
 from collections.abc import Iterator
 from typing import Any
@@ -12,7 +13,7 @@ from hypothesis import strategies as st
 
 from auth_proxy.grpc_proxy import METHODS, model_version_of
 from tests.auth_proxy.conftest import StartProxy
-from tests.auth_proxy.servers import VERSION, Issuer, Proxy, Upstream
+from tests.auth_proxy.servers import VERSION, Issuer, Proxy, Upstream, audit_lines
 
 SERVICE = "/inference.GRPCInferenceService/"
 INFER = SERVICE + "ModelInfer"
@@ -177,3 +178,39 @@ def test_any_answer_names_a_version_or_none(response: bytes) -> None:
     """Bytes that are no answer do no harm to the audit line."""
     version = model_version_of(response)
     assert version is None or version.isascii()
+
+
+def test_who_has_no_token_is_refused_before_the_message_arrives(
+    channel: grpc.Channel, upstream: Upstream
+) -> None:
+    """Calls that never send their message hold no place that a stranger could take from others."""
+    never = threading.Event()
+
+    def silent() -> Iterator[bytes]:
+        never.wait(20)
+        yield from ()
+
+    calls = [channel.stream_unary(INFER).future(silent(), timeout=20) for _ in range(50)]
+    codes = {call.exception(timeout=10).code() for call in calls}
+    never.set()
+    assert codes == {grpc.StatusCode.UNAUTHENTICATED}
+    assert not upstream.grpc_calls
+
+
+def test_a_call_without_a_message_is_refused(
+    channel: grpc.Channel, upstream: Upstream, token: tuple[str, str]
+) -> None:
+    """A good token does not make a question of nothing."""
+    with pytest.raises(grpc.RpcError) as caught:
+        channel.stream_unary(INFER)(iter(()), metadata=(token,), timeout=20)
+    assert caught.value.code() is grpc.StatusCode.INVALID_ARGUMENT
+    assert not upstream.grpc_calls
+
+
+def test_the_audit_line_of_a_refusal_has_its_status(
+    channel: grpc.Channel, proxy: Proxy, token: tuple[str, str]
+) -> None:
+    """What the transformer refuses over gRPC is the caller's mistake in the log, not ours."""
+    refused(channel, INFER, b"fail", token, ("x-request-id", "audited"))
+    (line,) = audit_lines(proxy, "audited")
+    assert line["status"] == 404
