@@ -42,7 +42,7 @@ class Connection:
     async def send(self, request: h11.Request, content: Content) -> None:
         """Write a request; what the transformer answers in the middle of it is read all the same."""
         head = self.state.send(request) or b""
-        with suppress(ConnectionError):
+        with suppress(ConnectionError, RuntimeError):  # the latter is uvloop's, for one that is closed
             if isinstance(content, bytes):
                 body = self.state.send(h11.Data(data=content)) or b"" if content else b""
                 self.writer.write(head + body + (self.state.send(h11.EndOfMessage()) or b""))

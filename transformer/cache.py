@@ -16,7 +16,7 @@ from collections.abc import Awaitable, Mapping, Sequence
 from typing import Any, Final, TypeVar
 
 import structlog
-from redis.asyncio import Redis
+from redis.asyncio import BlockingConnectionPool, Redis
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
 from redis.exceptions import RedisError
@@ -29,6 +29,7 @@ from transformer.metrics import LOOK_UPS
 
 _CONNECT_S: Final = 0.5
 _STORE_S: Final = 0.5
+_CONNECTIONS: Final = 256
 _REST_S: Final = 3.0
 T = TypeVar("T")
 log = structlog.get_logger()
@@ -42,9 +43,16 @@ def key_of(*parts: str) -> str:
 
 def connect(url: str) -> Redis:
     """A client that gives up at once, for a cache."""
-    return Redis.from_url(
-        url, protocol=2, max_connections=256, socket_connect_timeout=_CONNECT_S, retry=Retry(NoBackoff(), 0)
+    # who finds all connections in use waits for one, within the time that a call has
+    pool = BlockingConnectionPool.from_url(
+        url,
+        protocol=2,
+        max_connections=_CONNECTIONS,
+        timeout=_STORE_S,
+        socket_connect_timeout=_CONNECT_S,
+        retry=Retry(NoBackoff(), 0),
     )
+    return Redis.from_pool(pool)
 
 
 class Marks:
@@ -151,7 +159,7 @@ class AnswerCache:
         try:
             async with asyncio.timeout(limit_s):
                 result = await call
-        except (RedisError, OSError, TimeoutError) as error:
+        except (RedisError, OSError, TimeoutError, RuntimeError) as error:  # uvloop's for a connection reset
             was_open, self._is_up = breaker.is_open, False
             breaker.failed()
             if breaker.is_open and not was_open:
