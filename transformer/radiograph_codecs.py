@@ -111,8 +111,8 @@ def _has_all_tiles(stream: bytes) -> bool:
     while stream[at : at + 2] == _START_OF_TILE and at + 12 <= len(stream):
         index, length = struct.unpack_from(">HI", stream, at + 4)
         found.add(index)
-        at += length or len(stream)
-    return found == set(range(min(tiles, _MAX_TILES + 1)))
+        at = at + length if length else len(stream)
+    return found == set(range(min(tiles, _MAX_TILES + 1))) and at <= len(stream)
 
 
 def is_whole(stream: bytes) -> bool:

@@ -97,9 +97,7 @@ def check_pixel_data(dataset: Dataset, layout: Layout) -> None:
         _check_length(dataset.PixelData, layout)
         return
     if not is_encapsulated or layout.syntax in NATIVE:
-        raise UnreadableRadiograph(
-            "the pixel data of the DICOM file is not in the transfer syntax that it names"
-        )
+        raise UnreadableRadiograph(_WRONG_SYNTAX)
     _check_fragments(dataset.PixelData)
     stream = next(generate_frames(dataset.PixelData, number_of_frames=1))
     if layout.syntax == uid.RLELossless:
@@ -150,9 +148,7 @@ def _check_rle(stream: bytes, layout: Layout) -> None:
 
 def _check_stream(stream: bytes, frame: Frame, kinds: tuple[int, ...], layout: Layout) -> None:
     if frame.kind not in kinds:
-        raise UnreadableRadiograph(
-            "the pixel data of the DICOM file is not in the transfer syntax that it names"
-        )
+        raise UnreadableRadiograph(_WRONG_SYNTAX)
     if (frame.rows, frame.columns, frame.components) != (layout.rows, layout.columns, layout.samples):
         raise UnreadableRadiograph("the compressed pixels are not of the size that the DICOM file announces")
     if not 2 <= frame.precision <= layout.allocated:
