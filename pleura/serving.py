@@ -24,6 +24,7 @@ from pleura.errors import PleuraError
 from pleura.grpc_edge import GrpcServer
 from pleura.rest_edge import RestEdge, to_v2_error
 from pleura.served import ServedModel
+from pleura.telemetry import READY
 from pleura.vitals import Vitals
 
 log = structlog.get_logger()
@@ -111,6 +112,7 @@ class PleuraServer(kserve.ModelServer):  # type: ignore[misc]  # kserve has no t
         self._register_and_check_atleast_one_model_is_ready([model])
         edge = self._edge
         ending = Ending(edge.drain_s, edge.grace_period_s)
+        READY.set_function(lambda: vitals.readiness()[0] and not ending.has_begun)
         rest = _RestServer(self, model, vitals, edge, ending)
         grpc = GrpcServer(model, vitals, f"{edge.host}:{edge.grpc_port}", edge.max_body_bytes, ending)
         with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:

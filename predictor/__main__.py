@@ -14,7 +14,7 @@ from pleura.errors import InvalidAnswer
 from pleura.logs import configure_logging
 from pleura.served import Described
 from pleura.serving import Edge, PleuraServer
-from pleura.telemetry import READY, configure_metrics, show_model
+from pleura.telemetry import configure_metrics, show_model
 from pleura.tracing import TracingUnavailable, export_spans
 from pleura.vitals import Vitals
 from predictor.answers import require_answer, require_shapes
@@ -80,9 +80,10 @@ def open_pool(settings: Settings) -> tuple[EnginePool, int]:
     """
     wide = warm_engine(settings, settings.threads)
     lanes = min(settings.lanes, settings.threads) if wide.most_at_once == 1 else 1
-    threads = settings.threads // lanes
-    narrow = [warm_engine(settings, threads) for _ in range(lanes)] if lanes > 1 else []
-    pool = EnginePool(EngineThread(wide), [EngineThread(each) for each in narrow])
+    each, over = divmod(settings.threads, lanes)
+    shares = [each + (lane < over) for lane in range(lanes)] if lanes > 1 else []
+    narrow = [warm_engine(settings, threads) for threads in shares]
+    pool = EnginePool(EngineThread(wide), [EngineThread(engine) for engine in narrow])
     return pool, min(settings.max_batch, wide.most_at_once or settings.max_batch)
 
 
@@ -116,7 +117,6 @@ def main() -> None:
     log.info("model_loaded", version=described.description.version, digest=described.digest)
     show_model(described.description.version)
     QUEUE.set_function(lambda: batcher.waiting)
-    READY.set_function(lambda: health.is_ready)
     vitals = Vitals(
         alive={"engine": lambda: pool.is_alive and not health.is_lost},
         needed={"model": lambda: health.is_ready},

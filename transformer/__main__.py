@@ -9,7 +9,7 @@ import structlog
 import pleura.light_kserve  # noqa: F401  # before all that imports kserve
 from pleura.logs import configure_logging
 from pleura.serving import Edge, PleuraServer
-from pleura.telemetry import READY, configure_metrics
+from pleura.telemetry import configure_metrics
 from pleura.tracing import TracingUnavailable, export_spans
 from pleura.vitals import Vitals
 from transformer.asked import Limits
@@ -68,7 +68,6 @@ def vitals_of(watch: Watch, cache: AnswerCache, journal: Journal) -> Vitals:
 
 def show_vitals(vitals: Vitals) -> None:
     """Have the metrics say what ``/readyz`` says."""
-    READY.set_function(lambda: vitals.readiness()[0])
     for name, check in {**vitals.needed, **vitals.useful}.items():
         UP.labels(name).set_function(check)
 

@@ -130,8 +130,9 @@ class ChestXrayTransformer(kserve.Model):  # type: ignore[misc]  # kserve has no
         return to_response(asked.request, revision.version, arrays, parameters)
 
     async def _keep(self, entries: Sequence[Entry], asked: Asked) -> Kept:
+        left_s = asked.deadline.remaining_s
         try:
-            return await asyncio.wait_for(self._journal.append(entries), asked.deadline.remaining_s)
+            return await asyncio.wait_for(self._journal.append(entries), left_s)
         except TimeoutError as error:
             raise DeadlineExceeded("the time for this request has run out") from error
 

@@ -28,7 +28,7 @@ class Watch:
         self._interval_s = interval_s
         self._described: Described | None = None
         self._predictor_seen_s = self._store_seen_s = float("-inf")
-        self._looked_s = time.monotonic()
+        self._looked_s = float("inf")  # not before it runs: decoders may take a minute to start
         self._was_healthy = False
 
     @property
@@ -63,6 +63,7 @@ class Watch:
 
     async def run(self) -> None:
         """Look every few seconds, until cancelled."""
+        self._looked_s = time.monotonic()
         while True:
             await asyncio.gather(self._look_at_predictor(), self._look_at_store())
             await self._cache.publish_marks()
