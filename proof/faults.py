@@ -39,7 +39,7 @@ async def _run(folder: Path, arguments: argparse.Namespace) -> list[Row]:
 
     def add(row: Row) -> None:
         sys.stderr.write(
-            f"{time.strftime('%H:%M:%S')} {'   ' if row.holds else 'NO '} {row.claim}: {row.measured}\n"
+            f"{time.strftime('%H:%M:%S')} {'NO ' if row.holds is False else '   '} {row.claim}: {row.measured}\n"
         )
         rows.append(row)
 

@@ -15,7 +15,7 @@ _PARTS = 10
 
 
 def _failing(rows: Sequence[Row]) -> list[Row]:
-    return [row for row in rows if not row.holds]
+    return [row for row in rows if row.holds is False]
 
 
 async def test_kill_nine_of_every_part_loses_nothing(stack: RunningStack) -> None:
