@@ -4,7 +4,6 @@ import asyncio
 import contextlib
 import statistics
 import sys
-import tempfile
 import time
 from collections.abc import Coroutine, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -20,7 +19,7 @@ from benchmarks.engine_alone import EngineAlone
 from benchmarks.radiographs import FORMS, fresh_radiographs
 from benchmarks.table import Figure, Row, at_most
 from proof.load import upload
-from tests.stacks import RunningStack, start_stack
+from tests.stacks import RunningStack
 
 T = TypeVar("T")
 CLIENTS: Final = 8
@@ -82,18 +81,6 @@ def lab(bundle: Path, effort: Effort) -> Iterator[Lab]:
     """A lab with an event loop of its own."""
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
         yield Lab(bundle, effort, EngineAlone(bundle), runner)
-
-
-@contextlib.contextmanager
-def running(bundle: Path, *options: str) -> Iterator[RunningStack]:
-    """A whole ``pleura up`` with empty state."""
-    with tempfile.TemporaryDirectory() as folder:
-        stack = start_stack(Path(folder), bundle, *options)
-        try:
-            yield stack
-        finally:
-            stack.process.terminate()
-            stack.process.wait(60)
 
 
 @dataclass(frozen=True)

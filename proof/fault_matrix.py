@@ -65,7 +65,11 @@ class Course:
         found = sorted({answer.status for answer in self.answers})
         counts = ", ".join(f"{status}: {sum(a.status == status for a in self.answers)}" for status in found)
         early = sum(not answer.is_ok for answer in self.before)
-        return f"{counts}; " + (f"{early} failed before; " if early else "") + f"good after {self.recovery_s:.1f} s"
+        return (
+            f"{counts}; "
+            + (f"{early} failed before; " if early else "")
+            + f"good after {self.recovery_s:.1f} s"
+        )
 
 
 @dataclass

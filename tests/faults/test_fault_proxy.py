@@ -85,7 +85,7 @@ def test_down_and_flapping_refuse(proxy: FaultProxy) -> None:
         with pytest.raises(ConnectionRefusedError):
             _connected(proxy)
     with proxy.being(Fault("flapping", ms=50)):
-        outcomes, end_s = set(), time.monotonic() + 10
+        outcomes, end_s = set[str](), time.monotonic() + 10
         while outcomes != {"up", "down"} and time.monotonic() < end_s:
             try:
                 _connected(proxy).close()
