@@ -13,8 +13,9 @@ from typing import Final
 
 from benchmarks import cached, costs, engine_apart, proxy_alone, tutorial, whole_way
 from benchmarks.costs import Spending
-from benchmarks.lab import Asked, Effort, Lab, lab, prepare, prepare_all, running, say
+from benchmarks.lab import Asked, Effort, Lab, lab, prepare, prepare_all, say
 from benchmarks.table import Row, print_table
+from proof.stack import running
 from tests.stacks import RunningStack
 
 SECTIONS: Final = ("engine", "proxy", "whole", "crowd", "tutorial", "cached", "spending", "memory")

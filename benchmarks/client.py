@@ -121,6 +121,11 @@ class Load:
         return [reply for reply in self.replies if reply.status in _REFUSALS]
 
     @property
+    def unanswered(self) -> list[Reply]:
+        """The replies that carry no findings."""
+        return [reply for reply in self.replies if reply.status != 200]
+
+    @property
     def per_s(self) -> float:
         """Answers a second within the window."""
         inside = sum(self.from_s <= reply.at_s < self.until_s for reply in self.answered)

@@ -81,10 +81,10 @@ def measure(ways: dict[tuple[str, int], Way], rounds: int) -> list[Row]:
     ]
 
 
-def _compared(row: Row, peer: Row, bound: float | None, kind: Kind = "x") -> table.Row:
+def _compared(row: Row, peer: Row, threads: int, bound: float | None, kind: Kind = "x") -> table.Row:
     """A way beside another; radiographs a second, so that more is better."""
     figure, other = (Figure(1000 / each.best_ms, "/s", each.name) for each in (row, peer))
-    return table.ratio(f"engine, batch {row.batch}", figure, other, bound, kind)
+    return table.ratio(f"engine, batch {row.batch}, {threads} threads", figure, other, bound, kind)
 
 
 def rows(bundle: Path, rounds: int) -> list[table.Row]:
@@ -96,9 +96,9 @@ def rows(bundle: Path, rounds: int) -> list[table.Row]:
     found = []
     for batch in (1, _LARGE_BATCH):
         litert = measured["LiteRT", batch]
-        found.append(_compared(litert, measured["tf.function", batch], _OF_FUNCTION))
-        found.append(_compared(litert, measured["keras predict", batch], _OF_PREDICT))
+        found.append(_compared(litert, measured["tf.function", batch], threads, _OF_FUNCTION))
+        found.append(_compared(litert, measured["keras predict", batch], threads, _OF_PREDICT))
         floor = measured["SGEMM floor", 1]
-        found.append(_compared(litert, floor, _OF_FLOOR if batch == 1 else None, "%"))
+        found.append(_compared(litert, floor, threads, _OF_FLOOR if batch == 1 else None, "%"))
     slowest = max(row.median_ms / row.best_ms for row in measured.values())
     return [*found, table.Row("engine, how noisy: median over best round", f"{slowest:.2f}x at most", "", "")]

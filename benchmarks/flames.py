@@ -13,7 +13,8 @@ import tempfile
 from pathlib import Path
 from typing import Final
 
-from benchmarks.lab import CLIENTS, Asked, Effort, Lab, lab, prepare, running, say
+from benchmarks.lab import CLIENTS, Asked, Effort, Lab, lab, prepare, say
+from proof.stack import running
 from tests.stacks import RunningStack
 
 _RATE_HZ: Final = 100

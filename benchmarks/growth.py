@@ -19,8 +19,9 @@ import psycopg2
 
 from benchmarks.client import one_by_one, quantile_ms
 from benchmarks.growth_plot import Line, Point, draw
-from benchmarks.lab import Asked, Effort, Lab, lab, prepare, running, say
+from benchmarks.lab import Asked, Effort, Lab, lab, prepare, say
 from benchmarks.table import Row, print_table
+from proof.stack import running
 from tests.stacks import RunningStack
 from transformer.database import Database
 from transformer.entries import Entry
@@ -49,9 +50,7 @@ class _Journal:
 
     @classmethod
     def of(cls, stack: RunningStack) -> "_Journal":
-        password = (stack.state.path / "postgres" / "password").read_text()
-        dsn = f"postgresql://pleura:{password}@{stack.recorded.parts['postgres'].url}"
-        return cls(dsn, Database(dsn))
+        return cls(stack.journal_dsn, Database(stack.journal_dsn))
 
     def grow_to(self, rows: int) -> None:
         """Fill it up to so many rows, and let nothing of the filling be left to do."""

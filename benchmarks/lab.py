@@ -4,7 +4,6 @@ import asyncio
 import contextlib
 import statistics
 import sys
-import tempfile
 import time
 from collections.abc import Coroutine, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -20,7 +19,7 @@ from benchmarks.engine_alone import EngineAlone
 from benchmarks.radiographs import FORMS, fresh_radiographs
 from benchmarks.table import Figure, Row, at_most
 from proof.load import upload
-from tests.stacks import RunningStack, start_stack
+from tests.stacks import RunningStack
 
 T = TypeVar("T")
 CLIENTS: Final = 8
@@ -50,16 +49,18 @@ class Lab:
     runner: asyncio.Runner
 
     failed: list[Reply] = field(default_factory=list)
-    """What came back that is neither an answer nor a refusal."""
+    """What came back that is no answer, nor a refusal where there may be some."""
 
     def run(self, work: Coroutine[Any, Any, T]) -> T:
         """Run a load to its end."""
         return self.runner.run(work)
 
-    def load(self, address: str, requests: Sequence[bytes], clients: int = CLIENTS) -> Load:
+    def load(
+        self, address: str, requests: Sequence[bytes], clients: int = CLIENTS, may_refuse: bool = False
+    ) -> Load:
         """Let clients ask for as long as one load lasts, the same questions again and again."""
         load = self.run(by_clients(address, cycle(requests), clients, self.effort.seconds))
-        self.failed.extend(load.failed)
+        self.failed.extend(load.failed if may_refuse else load.unanswered)
         if not load.answered:
             raise AssertionError(f"nothing was answered: {load.replies[:1]}")
         return load
@@ -67,7 +68,12 @@ class Lab:
     def failures(self) -> Row:
         """How many requests have failed, and how."""
         kinds = ", ".join(f"{status}" for status in sorted({reply.status for reply in self.failed}))
-        return at_most("requests that failed", Figure(len(self.failed), "requests"), 0, kinds)
+        return at_most(
+            f"requests that failed, or were refused to {CLIENTS} clients",
+            Figure(len(self.failed), "requests"),
+            0,
+            kinds,
+        )
 
 
 @contextlib.contextmanager
@@ -75,18 +81,6 @@ def lab(bundle: Path, effort: Effort) -> Iterator[Lab]:
     """A lab with an event loop of its own."""
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
         yield Lab(bundle, effort, EngineAlone(bundle), runner)
-
-
-@contextlib.contextmanager
-def running(bundle: Path, *options: str) -> Iterator[RunningStack]:
-    """A whole ``pleura up`` with empty state."""
-    with tempfile.TemporaryDirectory() as folder:
-        stack = start_stack(Path(folder), bundle, *options)
-        try:
-            yield stack
-        finally:
-            stack.process.terminate()
-            stack.process.wait(60)
 
 
 @dataclass(frozen=True)

@@ -8,7 +8,7 @@ list; the predictor makes an array of the list and calls ``model.predict``. Whic
 Source:
     https://kserve.github.io/website/docs/model-serving/predictive-inference/frameworks/custom-predictor,
     https://kserve.github.io/website/docs/model-serving/predictive-inference/transformers/custom-transformer;
-    kserve/kserve, python/custom_model/model.py and python/custom_transformer/model.py.
+    kserve/kserve, python/custom_model/model.py and python/custom_transformer/model.py (Apache-2.0).
 """
 
 import argparse

@@ -108,7 +108,7 @@ def crowd_rows(lab: Lab, stack: RunningStack, asked: Asked) -> list[Row]:
     for number in range(lab.effort.rounds):
         for clients, of_clients in loads.items():
             say(f"crowd: round {number + 1}, {clients} clients")
-            of_clients.append(lab.load(stack.recorded.address, asked.by_id, clients))
+            of_clients.append(lab.load(stack.recorded.address, asked.by_id, clients, may_refuse=True))
     few = Figure(middle([load.per_s for load in loads[CLIENTS]]), "/s", f"{CLIENTS} clients")
     found = []
     for clients in (_MANY, _TOO_MANY):

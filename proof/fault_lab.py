@@ -14,18 +14,17 @@ import psycopg2
 import redis
 
 from benchmarks.radiographs import fresh_radiographs
-from pleura.local import servers
 from pleura.local.processes import HOST
 from pleura.local.servers import Server, Upstream, free_port, write_upstreams
 from pleura.local.services import Ports, Service, start_predictor
 from proof.fault_proxy import FaultProxy
+from proof.ground import Servers
 from proof.load import Answer, Caller, upload
 from tests.stacks import RunningStack, start_stack
 from tests.transformer.services import ACCESS_KEY, SECRET_KEY
 
 PARTS: Final = ("redis", "s3", "postgres", "predictor")
 _KNOWN, _FRESH, _SIZE_PX = 20, 300, 256
-_STOP_S: Final = 60.0
 
 
 @dataclass
@@ -93,16 +92,8 @@ def lab(folder: Path, bundle: Path) -> Iterator[Lab]:
     """Start everything, and stop it at the end."""
     keys = (ACCESS_KEY, SECRET_KEY)
     with ExitStack() as running:
-
-        def kept(server: Server) -> Server:
-            running.callback(server.stop)
-            return server
-
-        parts = {
-            "postgres": kept(servers.start_postgres(folder / "postgres", free_port())),
-            "redis": kept(servers.start_valkey(folder / "valkey", free_port())),
-            "s3": kept(servers.start_seaweed(folder / "seaweed", free_port(), *keys)),
-        }
+        servers = Servers.start(folder, running, keys)
+        parts = {"postgres": servers.postgres, "redis": servers.valkey, "s3": servers.seaweed}
         predictor = WatchedPredictor(folder / "predictor", bundle, Ports(free_port(), free_port()))
         running.callback(predictor.stop)
         predictor.start()
@@ -112,7 +103,7 @@ def lab(folder: Path, bundle: Path) -> Iterator[Lab]:
         for proxy in proxies.values():
             running.callback(proxy.stop)
         stack = start_stack(folder / "stack", bundle, *_options(parts, proxies, keys))
-        running.callback(_stop, stack)
+        running.callback(stack.stop)
         upstream = Upstream("watched", proxies["predictor"].port, 100)
         write_upstreams(stack.state.path / "envoy", [upstream])
         files = fresh_radiographs(_KNOWN, seed=time.time_ns() % 2**32, size_px=_SIZE_PX)
@@ -137,11 +128,6 @@ def _options(
         *("--s3-access-key", keys[0], "--s3-secret-key", keys[1]),
         *("--redis", urls["redis"], "--postgres", urls["postgres"]),
     ]
-
-
-def _stop(stack: RunningStack) -> None:
-    stack.process.terminate()
-    stack.process.wait(_STOP_S)
 
 
 def rows_of(dsn: str, request_ids: Iterable[str]) -> list[str]:

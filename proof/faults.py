@@ -38,9 +38,8 @@ async def _run(folder: Path, arguments: argparse.Namespace) -> list[Row]:
     rows: list[Row] = []
 
     def add(row: Row) -> None:
-        sys.stderr.write(
-            f"{time.strftime('%H:%M:%S')} {'   ' if row.holds else 'NO '} {row.claim}: {row.measured}\n"
-        )
+        said = "NO" if row.holds is False else "  "
+        sys.stderr.write(f"{time.strftime('%H:%M:%S')} {said} {row.claim}: {row.measured}\n")
         rows.append(row)
 
     bundle = tiny_bundle(folder / "bundle")
@@ -53,7 +52,8 @@ async def _run(folder: Path, arguments: argparse.Namespace) -> list[Row]:
         if not arguments.part:
             async for row in _claims(running, folder):
                 add(row)
-            add(every_answer_has_its_row(matrix))
+            if matrix.answers:
+                add(every_answer_has_its_row(matrix))
     if not arguments.part:
         for row in flipped(folder, bundle):
             add(row)

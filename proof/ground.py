@@ -25,7 +25,7 @@ class Servers:
     keys: tuple[str, str]
 
     @classmethod
-    def start(cls, folder: Path, running: ExitStack) -> "Servers":
+    def start(cls, folder: Path, running: ExitStack, keys: tuple[str, str] = _KEYS) -> "Servers":
         """Start them; they stop with ``running``."""
 
         def keep(server: Server) -> Server:
@@ -35,8 +35,8 @@ class Servers:
         return cls(
             keep(start_postgres(folder / "postgres", free_port())),
             keep(start_valkey(folder / "valkey", free_port())),
-            keep(start_seaweed(folder / "seaweed", free_port(), *_KEYS)),
-            _KEYS,
+            keep(start_seaweed(folder / "seaweed", free_port(), *keys)),
+            keys,
         )
 
 

@@ -45,9 +45,7 @@ class Journaled:
 
 def read_journal(stack: RunningStack, request_ids: Sequence[str]) -> Journaled:
     """Read the rows of some requests."""
-    password = (stack.state.path / "postgres" / "password").read_text()
-    address = stack.recorded.parts["postgres"].url
-    connection = psycopg2.connect(f"postgresql://pleura:{password}@{address}")
+    connection = psycopg2.connect(stack.journal_dsn)
     rows: dict[str, list[tuple[str, Sequence[float]]]] = defaultdict(list)
     with closing(connection), connection.cursor() as cursor:
         statement = "SELECT request_id, image_id, probabilities FROM answers WHERE request_id = ANY(%s)"

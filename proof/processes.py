@@ -1,4 +1,4 @@
-"""What the processes of a running stack cost: memory, descriptors, threads, processor time."""
+"""What the processes of a running stack cost: memory, descriptors, threads."""
 
 import asyncio
 import time
@@ -24,7 +24,6 @@ class Sample:
     rss_mb: float
     descriptors: int
     threads: int
-    cpu_s: float
 
 
 def processes_of(stack: RunningStack) -> dict[ProcessId, str]:
@@ -43,7 +42,6 @@ def samples(stack: RunningStack) -> Iterator[Sample]:
         try:
             of = psutil.Process(process.pid)
             with of.oneshot():
-                times = of.cpu_times()
                 yield Sample(
                     process,
                     part,
@@ -51,7 +49,6 @@ def samples(stack: RunningStack) -> Iterator[Sample]:
                     of.memory_info().rss / _MB,
                     of.num_fds(),
                     of.num_threads(),
-                    times.user + times.system,
                 )
         except psutil.Error:  # it has just ended
             continue
@@ -69,10 +66,6 @@ class Watcher:
         while not stop.is_set():
             self.seen += await asyncio.to_thread(lambda: list(samples(self._stack)))
             await asyncio.sleep(self._every_s)
-
-    def of(self, part: str) -> list[Sample]:
-        """What was seen of the main process of a part."""
-        return [sample for sample in self.seen if sample.part == part]
 
 
 def mean(values: Sequence[float]) -> float:

@@ -170,7 +170,7 @@ def rows(restarts: int, ends: Sequence[End], answers: Sequence[Answer], question
             "-",
             f"{quantile_ms(answers, 0.5):.0f}, {quantile_ms(answers, 0.99):.0f}, "
             f"{quantile_ms(answers, 1):.0f} ms",
-            True,
+            None,
         ),
     ]
 

@@ -146,7 +146,8 @@ def _flat(part: str, soaked: Soaked) -> Row:
         "flat",
         f"{mb[0]:.1f}, {mb[1]:.1f} MB; {descriptors[0]:.0f}, {descriptors[1]:.0f}; "
         f"{threads[0]:.0f}, {threads[1]:.0f}",
-        mb[1] <= mb[0] * (1 + _GROWTH_SHARE) + _GROWTH_MB
+        bool(lasting)
+        and mb[1] <= mb[0] * (1 + _GROWTH_SHARE) + _GROWTH_MB
         and descriptors[1] <= descriptors[0] + _GROWTH_NUMBER
         and threads[1] <= threads[0] + _GROWTH_NUMBER,
     )

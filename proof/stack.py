@@ -16,5 +16,4 @@ def running(bundle: Path, *more: str) -> Iterator[RunningStack]:
         try:
             yield stack
         finally:
-            stack.process.terminate()
-            stack.process.wait(60)
+            stack.stop()

@@ -16,6 +16,7 @@ from pleura.local.state import ProcessId, Recorded, StateFolder
 
 _ROOT = Path(__file__).parents[1]
 _START_TIMEOUT_S = 180.0
+_STOP_TIMEOUT_S = 60.0
 
 
 def pleura(*arguments: str, folder: Path | None = None) -> subprocess.CompletedProcess[str]:
@@ -77,6 +78,17 @@ class RunningStack:
     def token(self) -> str:
         """A bearer token."""
         return make_token(self.state.path, self.recorded.issuer, subject="tester")
+
+    @property
+    def journal_dsn(self) -> str:
+        """The journal's database, of a stack that started it itself."""
+        password = (self.state.path / "postgres" / "password").read_text()
+        return f"postgresql://pleura:{password}@{self.recorded.parts['postgres'].url}"
+
+    def stop(self) -> None:
+        """End it, and wait until it has."""
+        self.process.terminate()
+        self.process.wait(_STOP_TIMEOUT_S)
 
     def part(self, name: str) -> ProcessId:
         """The process of a part."""

@@ -34,7 +34,7 @@ async def test_what_a_predictor_may_do_to_a_transformer(
             await half_failing(held, ids, "failed to connect"),
             await half_failing(held, ids, "no luck"),
             await lies(held, ids[0]),
-            await expired_before_the_predictor(held, ids),
+            await expired_before_the_predictor(held, ids, grace_s=1.0),
         ]
     assert [row for row in rows if not row.holds] == []
 

@@ -37,7 +37,7 @@ def proxy(before: Before) -> Iterator[FaultProxy]:
     listener.close()
 
 
-def _connected(proxy: FaultProxy, timeout_s: float = 1.0) -> socket.socket:
+def _connected(proxy: FaultProxy, timeout_s: float = 5.0) -> socket.socket:
     return socket.create_connection(("127.0.0.1", proxy.port), timeout=timeout_s)
 
 
@@ -63,15 +63,18 @@ def test_it_passes_what_is_said(proxy: FaultProxy) -> None:
 
 def test_slow_and_one_byte_at_a_time_take_their_time(proxy: FaultProxy) -> None:
     """Each direction takes longer by what was ordered; afterwards the same connection is quick again."""
-    with _connected(proxy, 5) as peer:
+    with _connected(proxy) as peer:
         for fault, least_s in ((Fault("slow", ms=100), 0.2), (Fault("trickle", ms=15), 0.2)):
             with proxy.being(fault):
                 began_s = time.monotonic()
                 assert _asked(peer) == b"GET / HTTP/1.1\r\n\r\n"
                 assert time.monotonic() - began_s >= least_s
-        began_s = time.monotonic()
-        _asked(peer)
-        assert time.monotonic() - began_s < 0.15
+        taken_s = []
+        for _ in range(5):
+            began_s = time.monotonic()
+            _asked(peer)
+            taken_s.append(time.monotonic() - began_s)
+        assert min(taken_s) < 0.15
 
 
 def test_down_and_flapping_refuse(proxy: FaultProxy) -> None:
@@ -82,8 +85,8 @@ def test_down_and_flapping_refuse(proxy: FaultProxy) -> None:
         with pytest.raises(ConnectionRefusedError):
             _connected(proxy)
     with proxy.being(Fault("flapping", ms=50)):
-        outcomes = set()
-        for _ in range(60):
+        outcomes, end_s = set[str](), time.monotonic() + 10
+        while outcomes != {"up", "down"} and time.monotonic() < end_s:
             try:
                 _connected(proxy).close()
                 outcomes.add("up")
@@ -95,19 +98,28 @@ def test_down_and_flapping_refuse(proxy: FaultProxy) -> None:
         assert _asked(peer)
 
 
+@contextlib.contextmanager
+def _hears_nothing(peer: socket.socket) -> Iterator[None]:
+    patience_s = peer.gettimeout()
+    peer.settimeout(0.3)
+    with pytest.raises(TimeoutError):
+        yield
+    peer.settimeout(patience_s)
+
+
 @pytest.mark.parametrize(("kind", "is_over"), [("hanging", True), ("forgotten", False)])
 def test_hanging_says_nothing(proxy: FaultProxy, kind: str, is_over: bool) -> None:
     """Connections old and new hear nothing, and go on afterwards unless they are forgotten."""
-    with _connected(proxy, 0.3) as old:
+    with _connected(proxy) as old:
         _asked(old)
-        with proxy.being(Fault(kind)), _connected(proxy, 0.3) as new:  # type: ignore[arg-type]
+        with proxy.being(Fault(kind)), _connected(proxy) as new:  # type: ignore[arg-type]
             for peer in (old, new):
-                with pytest.raises(TimeoutError):
+                with _hears_nothing(peer):
                     _asked(peer)
         if is_over:
             assert old.recv(100)
         else:
-            with pytest.raises(TimeoutError):
+            with _hears_nothing(old):
                 old.recv(100)
     with _connected(proxy) as later:
         assert _asked(later)
@@ -127,7 +139,7 @@ def test_reset_and_cut_break_off(proxy: FaultProxy) -> None:
 
 def test_slow_close_tells_late_that_the_server_has_gone(proxy: FaultProxy) -> None:
     """The client's side stays open for a while, and nobody answers on it."""
-    with _connected(proxy, 5) as peer:
+    with _connected(proxy) as peer:
         _asked(peer)
         with proxy.being(Fault("slow_close", ms=300)):
             began_s = time.monotonic()

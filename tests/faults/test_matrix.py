@@ -17,9 +17,10 @@ from minio import Minio
 from pleura.local.servers import Server
 from pleura.local.services import Service
 from proof.fault_lab import rows_of
-from proof.fault_matrix import FAULTS
+from proof.fault_matrix import BITING, FAULTS, SPOOLING
 from proof.fault_proxy import FaultProxy
 from tests.faults.conftest import Before
+from tests.telemetry.scrapes import scrape
 from tests.transformer.conftest import put
 from tests.transformer.services import Answered, Parts, ask, png_of, start_transformer
 from tests.transformer.stand_ins import stand_in
@@ -54,6 +55,11 @@ class Faulty:
             return Asked(request_id, answer, time.monotonic() - began_s)
 
         return list(await asyncio.gather(*(asked(image_id) for image_id in ids)))
+
+    async def failed_lookups(self) -> int:
+        """How often the cache has said nothing."""
+        said = await asyncio.to_thread(scrape, f"{self.service.url}/metrics")
+        return said.counts("pleura_cache_lookups_total", result="failed").total()
 
     async def until_good(self, mark: str) -> None:
         """Wait until the fault leaves no trace."""
@@ -93,10 +99,12 @@ async def test_redis_in_any_fault_costs_no_answer(parts: Parts, before: Before, 
     """Known and new radiographs are answered whatever the cache does."""
     async with _faulty(parts, "redis_url", before, tmp_path) as faulty:
         for number, (name, fault) in enumerate(FAULTS.items()):
+            lookups = await faulty.failed_lookups()
             with faulty.proxy.being(fault):
                 ids = ["r0.png", "r1.png", f"fresh-{number}.png"]
                 asked = [each for _ in range(4) for each in await faulty.ask(ids, f"redis {name}")]
             assert {each.answer.status for each in asked} == {200}, name
+            assert name not in BITING or await faulty.failed_lookups() > lookups, name
 
 
 @pytest.mark.parametrize("part", ["s3_url", "predictor_address"])
@@ -111,6 +119,7 @@ async def test_what_an_answer_needs_fails_in_words(
                 asked = [
                     each for n in range(2) for each in await faulty.ask(ids, f"{part} {name} {n}", DEADLINE_S)
                 ]
+            assert name not in BITING or any(each.answer.status != 200 for each in asked), name
             for each in asked:
                 answer = each.answer
                 told = answer.status in (200, 504) or (
@@ -136,6 +145,8 @@ async def test_postgres_in_any_fault_costs_neither_answer_nor_row(
                 ]
                 await asyncio.sleep(0.5)
             assert {each.answer.status for each in asked} == {200}, name
+            kept = {each.answer.body["parameters"]["journal"] for each in asked}
+            assert name not in SPOOLING or "spooled" in kept, name
             given += [each.request_id for each in asked]
         end_s = time.monotonic() + RECOVERY_S
         while sorted(rows_of(faulty.dsn, given)) != sorted(given):
