@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import os
+import signal
 import socket
 import struct
 import sys
@@ -15,6 +16,10 @@ from typing import IO, Final
 _REPLY: Final = struct.Struct("<BI")
 _HELLO: Final = struct.Struct("<I")
 _LIMIT: Final = struct.Struct("<d")
+_END: Final = struct.Struct("<II")
+_LIMITS: Final = (signal.SIGALRM, signal.SIGPROF)
+_END_TOLD_S: Final = 0.5
+_POLL_S: Final = 0.005
 _START_TIMEOUT_S: Final = 60.0
 _GRACE_S: Final = 1.0
 _LARGE_BYTES: Final = 4 * 2**20
@@ -39,9 +44,9 @@ class Reply:
 class Worker:
     """One decoder process, which answers one file at a time."""
 
-    def __init__(self, channel: socket.socket, pid: int) -> None:
+    def __init__(self, channel: socket.socket, pid: int, nursery: "Nursery") -> None:
         self.pid = pid
-        self._channel = channel
+        self._channel, self._nursery = channel, nursery
 
     @property
     def is_alive(self) -> bool:
@@ -61,16 +66,17 @@ class Worker:
                 and has been ended for it.
             WorkerLost: It ended before its time.
         """
-        began = time.monotonic()
         try:
             with await _in_memory(file) as memory:
                 socket.send_fds(self._channel, [_LIMIT.pack(processor_s)], [memory.fileno()])
             async with asyncio.timeout(timeout_s + _GRACE_S):
                 kind, length = _REPLY.unpack(await _receive(self._channel, _REPLY.size))
                 return Reply(kind, await _receive(self._channel, length))
-        except OSError as error:  # TimeoutError is one
-            # one thread's processor time never runs ahead of the clock
-            if time.monotonic() - began >= min(timeout_s, processor_s):
+        except TimeoutError as error:
+            raise WorkerTooSlow from error
+        except OSError as error:
+            # killed from outside, by the kernel for want of memory say, it says nothing about the file
+            if await self._nursery.signal_that_ended(self.pid) in _LIMITS:
                 raise WorkerTooSlow from error
             raise WorkerLost from error
 
@@ -91,6 +97,7 @@ class Nursery:
         self._process: asyncio.subprocess.Process | None = None
         self._control: socket.socket | None = None
         self._starting = asyncio.Lock()
+        self._ends: dict[int, int] = {}
 
     @property
     def pid(self) -> int | None:
@@ -117,7 +124,20 @@ class Nursery:
         except BaseException:
             ours.close()
             raise
-        return Worker(ours, pid)
+        return Worker(ours, pid, self)
+
+    async def signal_that_ended(self, pid: int) -> int | None:
+        """The signal that ended a worker; None where the process that forked it does not say."""
+        deadline_s = time.monotonic() + _END_TOLD_S
+        while pid not in self._ends and time.monotonic() < deadline_s:
+            self._hear_ends()
+            await asyncio.sleep(_POLL_S)
+        return self._ends.pop(pid, None)
+
+    def _hear_ends(self) -> None:
+        with contextlib.suppress(OSError):  # nothing to hear, or nobody who says it any more
+            while self._control and (said := self._control.recv(512 * _END.size, socket.MSG_DONTWAIT)):
+                self._ends |= dict(_END.iter_unpack(said[: len(said) // _END.size * _END.size]))
 
     async def close(self) -> None:
         """End the process, and with it every worker."""

@@ -4,6 +4,7 @@ Decoders are large pieces of C that read what strangers wrote. They run in proce
 memory and time by the kernel, without credentials in their environment; one that dies is replaced in
 milliseconds, because its libraries are already loaded in the process that it is forked from.
 
+Of each worker that has ended the process says its id and the signal that ended it (4 bytes each, 0 for none).
 A worker's socket first says its process id (4 bytes, little endian). Then each file comes as the descriptor
 of an anonymous file in memory, with the processor time it may take (8 bytes, seconds); back go a kind (1
 byte), a length (4 bytes) and the tensor or the message of an error.
@@ -36,6 +37,7 @@ from transformer.radiograph import read_radiograph
 
 REPLY: Final = struct.Struct("<BI")
 HELLO: Final = struct.Struct("<I")
+END: Final = struct.Struct("<II")
 LIMIT: Final = struct.Struct("<d")
 TENSOR: Final = 0
 ERRORS: Final[tuple[type[PleuraError], ...]] = (UnreadableRadiograph, RefusedRadiograph, TooLarge)
@@ -64,7 +66,6 @@ def main() -> None:
     # The parent decides when we end (it may still be draining): by closing the socket.
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, signal.SIG_IGN)
-    signal.signal(signal.SIGCHLD, signal.SIG_IGN)
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     logging.disable()
     cv2.setNumThreads(1)
@@ -77,12 +78,14 @@ def main() -> None:
 def _fork_workers(control: socket.socket, limits: Limits) -> None:
     # reckoned here: a worker just forked has not mapped the libraries' pages yet
     most_addresses = _most_addresses(limits.memory_mb)
+    signal.signal(signal.SIGCHLD, lambda *_: _tell_ends(control))
     while True:
         _, handed, _, _ = socket.recv_fds(control, 1, 1)
         if not handed:
             return
         parent = os.getpid()
         if os.fork() == 0:
+            signal.signal(signal.SIGCHLD, signal.SIG_DFL)
             control.close()
             _end_with(parent)
             _silence()
@@ -94,6 +97,16 @@ def _fork_workers(control: socket.socket, limits: Limits) -> None:
                 serve(channel, limits)
             os._exit(0)
         os.close(handed[0])
+
+
+def _tell_ends(control: socket.socket) -> None:
+    """Bury the workers that have ended, and tell what ended them; nobody need listen."""
+    with contextlib.suppress(ChildProcessError):
+        while (ended := os.waitpid(-1, os.WNOHANG))[0]:
+            pid, status = ended
+            number = os.WTERMSIG(status) if os.WIFSIGNALED(status) else 0
+            with contextlib.suppress(OSError):
+                control.send(END.pack(pid, number), socket.MSG_DONTWAIT)
 
 
 def serve(channel: socket.socket, limits: Limits) -> None:

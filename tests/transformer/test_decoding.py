@@ -177,6 +177,17 @@ async def test_worker_killed_at_work_is_tried_again() -> None:
         assert (await asked).shape == (224, 224)
 
 
+async def test_worker_killed_late_is_tried_again() -> None:
+    """However long it had been at work by the clock: what killed it says nothing about the file."""
+    async with pool(workers=1, processor_s=0.2) as decoders:
+        (pid,) = workers_of(decoders)
+        os.kill(pid, signal.SIGSTOP)
+        asked = asyncio.create_task(decoders.prepare(SMALL, soon()))
+        await asyncio.sleep(0.5)
+        os.kill(pid, signal.SIGKILL)
+        assert (await asked).shape == (224, 224)
+
+
 SMALL_AND_SLOW = png(np.tile(np.arange(3_000, dtype=np.uint16), (3_000, 1)))
 
 
