@@ -2,6 +2,7 @@
 
 import http.client
 import json
+import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
@@ -10,6 +11,7 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 import grpc
+import httpx
 import psycopg2
 import pytest
 import redis
@@ -29,12 +31,14 @@ from tests.attacks.planted import (
 )
 from tests.attacks.plants import Plants, all_found
 from tests.stacks import RunningStack, start_stack
+from tests.telemetry.collector import Collector, collecting
 
 METHOD = "/inference.GRPCInferenceService/"
 DOWN = ("predictor", "seaweed", "postgres", "valkey", "transformer")
 ASKED_AT_ONCE = 6
 TIMEOUT_S = 60
 SERVICES = ("auth_proxy", "transformer", "predictor")
+EXPORT_MS = 100
 Text = tuple[str, bytes]
 
 
@@ -43,9 +47,11 @@ class Asking:
     """Asks a stack, and keeps all that it answers."""
 
     stack: RunningStack
+    collector: Collector
     token: str
     answers: list[Text] = field(default_factory=list)
     statuses: list[int] = field(default_factory=list)
+    unsent: list[str] = field(default_factory=list)
 
     def rest(self, requests: Sequence[Asked], part: str = "auth_proxy") -> None:
         """Send requests to a part, several at once."""
@@ -65,8 +71,8 @@ class Asking:
             self.statuses.append(response.status)
             said = str(response.headers).encode() + response.read()
             self.answers.append((f"the answer {response.status} to {asked.verb}", said))
-        except (OSError, http.client.HTTPException):
-            self.statuses.append(0)
+        except (OSError, http.client.HTTPException) as error:
+            self.unsent.append(f"{asked.verb} {asked.path[:40]}: {error!r}"[:200])
         finally:
             connection.close()
 
@@ -87,14 +93,16 @@ class Asking:
 
 @pytest.fixture(scope="module")
 def asking(bundle: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Asking]:
-    """A stack of its own, all services at DEBUG."""
-    running = start_stack(
-        tmp_path_factory.mktemp("planted"), bundle, environment={"PLEURA_LOG_LEVEL": "DEBUG"}
-    )
-    scopes = [*SCOPES, "zqvscope-of-the-caller"]
-    yield Asking(running, make_token(running.state.path, running.recorded.issuer, "tester", scopes))
-    running.process.terminate()
-    running.process.wait(60)
+    """A stack of its own, all services at DEBUG, that exports its spans."""
+    environment = {"PLEURA_LOG_LEVEL": "DEBUG", "OTEL_BSP_SCHEDULE_DELAY": str(EXPORT_MS)}
+    with collecting() as collector:
+        environment["OTEL_EXPORTER_OTLP_ENDPOINT"] = collector.url
+        running = start_stack(tmp_path_factory.mktemp("planted"), bundle, environment=environment)
+        scopes = [*SCOPES, "zqvscope-of-the-caller"]
+        token = make_token(running.state.path, running.recorded.issuer, "tester", scopes)
+        yield Asking(running, collector, token)
+        running.process.terminate()
+        running.process.wait(60)
 
 
 def grpc_calls(plants: Plants, file: bytes) -> list[tuple[str, bytes, list[tuple[str, str]]]]:
@@ -143,19 +151,19 @@ def grpc_calls(plants: Plants, file: bytes) -> list[tuple[str, bytes, list[tuple
 
 
 def metrics_of(stack: RunningStack) -> Iterator[Text]:
-    """What each process says under ``/metrics``, where it says anything."""
-    for name, part in stack.recorded.parts.items():
-        address = urlsplit(part.url).netloc if "//" in part.url else part.url
-        if name in ("postgres", "valkey"):
-            continue
-        connection = http.client.HTTPConnection(address, timeout=10)
-        try:
-            connection.request("GET", "/metrics")
-            yield f"metrics of {name}", connection.getresponse().read()
-        except (OSError, http.client.HTTPException):
-            continue
-        finally:
-            connection.close()
+    """What Prometheus reads of each service."""
+    for name in SERVICES:
+        text = httpx.get(stack.recorded.metrics[name], trust_env=False, timeout=30).raise_for_status().text
+        assert "pleura_requests_total" in text
+        yield f"metrics of {name}", text.encode()
+
+
+def spans_of(collector: Collector) -> Iterator[Text]:
+    """Names and attributes of all spans, of every service."""
+    time.sleep(10 * EXPORT_MS / 1000)
+    assert {span.service.removeprefix("pleura-") for span in collector.spans} >= set(SERVICES)
+    for span in list(collector.spans):
+        yield f"a span of {span.service}", repr((span.name, span.attributes)).encode()
 
 
 def logs_of(stack: RunningStack) -> Iterator[Text]:
@@ -195,7 +203,14 @@ def cache_of(stack: RunningStack) -> Iterator[Text]:
 def written_by(asking: Asking) -> list[Text]:
     """All that may not hold a planted value."""
     stack = asking.stack
-    return [*asking.answers, *logs_of(stack), *metrics_of(stack), *spool_of(stack), *cache_of(stack)]
+    return [
+        *asking.answers,
+        *logs_of(stack),
+        *metrics_of(stack),
+        *spans_of(asking.collector),
+        *spool_of(stack),
+        *cache_of(stack),
+    ]
 
 
 def with_a_part_down(asking: Asking, ask: Callable[[], None]) -> None:
@@ -230,6 +245,9 @@ def test_nothing_planted_is_found(asking: Asking) -> None:
     with_a_part_down(asking, ask_some)
     assert len(plants.places) >= 200
     assert {200, 400, 401, 404, 422, 503} <= set(asking.statuses)
+    assert not asking.unsent
+    for name in SERVICES:
+        assert '"level": "debug"' in Path(asking.stack.recorded.parts[name].log).read_text()
     found = all_found(plants, [*written_by(asking), *journal_of(asking.stack)])
     assert not found, "\n".join(sorted(set(found)))
 
