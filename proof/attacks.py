@@ -78,7 +78,10 @@ def token_rows(attacked: Stage) -> list[Row]:
         at_least("bad tokens, each verified alone, by REST and by gRPC", 60, len(tokens)),
         at_least("good tokens and identities in places that do not count", 60, len(places)),
         none_of("of these let in", [*alone, *(name for name, v in everything.items() if v.is_let_in)]),
-        none_of("answers of 5xx, gRPC's like, or none at all", [name for name, v in everything.items() if v.is_fault]),
+        none_of(
+            "answers of 5xx, gRPC's like, or none at all",
+            [name for name, v in everything.items() if v.is_fault],
+        ),
         none_of("fetches beyond the issuer's keys", [1] * attacked.strange_fetches),
         Row(
             "processor time of the slowest verification",
