@@ -73,7 +73,8 @@ def _check(case: Case, hops: Hops, hop: str, count_request: Callable[[str], None
     response = case.call(asked.service.url, headers=asked.metadata)
     count_request(f"{case.operation.label} {hop}")
     if response.status_code in (408, 504):
-        assert float((case.headers or {}).get("x-request-timeout-ms", "inf")) < _LONG_MS
+        sent = dict[str, str](case.headers or {})
+        assert float(sent.get("x-request-timeout-ms", "inf")) < _LONG_MS
     case.validate_response(response, headers=asked.metadata)
     if response.status_code >= 400 and case.method != "HEAD":
         check_says_nothing_of_the_inside(hops, response.json()["error"])
