@@ -1,27 +1,16 @@
 """No planted name, number, date or token of a patient is found in anything that the services write."""
 
-import http.client
-import json
-import time
-from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
-from contextlib import closing
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterator
 from pathlib import Path
-from urllib.parse import urlsplit
 
-import grpc
-import httpx
-import psycopg2
 import pytest
-import redis
 from kserve.protocol.grpc import grpc_predict_v2_pb2 as messages
 
 from pleura.local.access import BUCKET, make_token
 from pleura.local.issuer import SCOPES
 from pleura.local.store import store_client
+from tests.attacks.asking import Asking
 from tests.attacks.planted import (
-    Asked,
     by_id,
     file_requests,
     header_requests,
@@ -30,65 +19,11 @@ from tests.attacks.planted import (
     v2_requests,
 )
 from tests.attacks.plants import Plants, all_found
-from tests.stacks import RunningStack, start_stack
-from tests.telemetry.collector import Collector, collecting
+from tests.attacks.written import EXPORT_MS, SERVICES, journal_of, written_by
+from tests.stacks import start_stack
+from tests.telemetry.collector import collecting
 
-METHOD = "/inference.GRPCInferenceService/"
 DOWN = ("predictor", "seaweed", "postgres", "valkey", "transformer")
-ASKED_AT_ONCE = 6
-TIMEOUT_S = 60
-SERVICES = ("auth_proxy", "transformer", "predictor")
-EXPORT_MS = 100
-Text = tuple[str, bytes]
-
-
-@dataclass
-class Asking:
-    """Asks a stack, and keeps all that it answers."""
-
-    stack: RunningStack
-    collector: Collector
-    token: str
-    answers: list[Text] = field(default_factory=list)
-    statuses: list[int] = field(default_factory=list)
-    unsent: list[str] = field(default_factory=list)
-
-    def rest(self, requests: Sequence[Asked], part: str = "auth_proxy") -> None:
-        """Send requests to a part, several at once."""
-        url = self.stack.recorded.parts[part].url if part != "auth_proxy" else self.stack.recorded.address
-        address = urlsplit(url).netloc
-        with ThreadPoolExecutor(ASKED_AT_ONCE) as threads:
-            list(threads.map(lambda asked: self._send(address, asked), requests))
-
-    def _send(self, address: str, asked: Asked) -> None:
-        connection = http.client.HTTPConnection(address, timeout=TIMEOUT_S)
-        headers = {"authorization": f"Bearer {self.token}", "x-request-timeout-ms": "4000"} | dict(
-            asked.headers
-        )
-        try:
-            connection.request(asked.verb, asked.path, asked.body, headers)
-            response = connection.getresponse()
-            self.statuses.append(response.status)
-            said = str(response.headers).encode() + response.read()
-            self.answers.append((f"the answer {response.status} to {asked.verb}", said))
-        except (OSError, http.client.HTTPException) as error:
-            self.unsent.append(f"{asked.verb} {asked.path[:40]}: {error!r}"[:200])
-        finally:
-            connection.close()
-
-    def grpc(self, calls: Sequence[tuple[str, bytes, Sequence[tuple[str, str]]]]) -> None:
-        """Make gRPC calls one after the other."""
-        token = ("authorization", f"Bearer {self.token}")
-        with grpc.insecure_channel(self.stack.recorded.grpc_address) as channel:
-            for method, request, metadata in calls:
-                try:
-                    answer = channel.unary_unary(METHOD + method)(
-                        request, metadata=[token, *metadata], timeout=10
-                    )
-                    self.answers.append((f"the gRPC answer to {method}", answer))
-                except grpc.RpcError as error:
-                    said = f"{error.details()} {error.trailing_metadata()}".encode()
-                    self.answers.append((f"the gRPC error of {method}", said))
 
 
 @pytest.fixture(scope="module")
@@ -148,69 +83,6 @@ def grpc_calls(plants: Plants, file: bytes) -> list[tuple[str, bytes, list[tuple
         asked = messages.ModelReadyRequest(name=plants.name(f"gRPC {method}")).SerializeToString()
         calls.append((method, asked, metadata))
     return [*calls, (plants.name("gRPC method"), b"", metadata)]
-
-
-def metrics_of(stack: RunningStack) -> Iterator[Text]:
-    """What Prometheus reads of each service."""
-    for name in SERVICES:
-        text = httpx.get(stack.recorded.metrics[name], trust_env=False, timeout=30).raise_for_status().text
-        assert "pleura_requests_total" in text
-        yield f"metrics of {name}", text.encode()
-
-
-def spans_of(collector: Collector) -> Iterator[Text]:
-    """Names and attributes of all spans, of every service."""
-    time.sleep(10 * EXPORT_MS / 1000)
-    assert {span.service.removeprefix("pleura-") for span in collector.spans} >= set(SERVICES)
-    for span in list(collector.spans):
-        yield f"a span of {span.service}", repr((span.name, span.attributes)).encode()
-
-
-def logs_of(stack: RunningStack) -> Iterator[Text]:
-    """All log files of the stack; what the object store calls so in its data folder holds the objects."""
-    for path in [stack.log, *stack.state.path.rglob("*.log")]:
-        if "data" not in path.relative_to(stack.state.path.parent).parts:
-            yield f"log {path.name}", path.read_bytes()
-
-
-def spool_of(stack: RunningStack) -> Iterator[Text]:
-    """The files of the spool."""
-    for path in (stack.state.path / "transformer" / "spool").rglob("*"):
-        if path.is_file():
-            yield "spool", path.read_bytes()
-
-
-def journal_of(stack: RunningStack, without: str = "") -> Iterator[Text]:
-    """Each row of each table of the journal, less a column."""
-    password = (stack.state.path / "postgres" / "password").read_text()
-    connection = psycopg2.connect(f"postgresql://pleura:{password}@{stack.recorded.parts['postgres'].url}")
-    with closing(connection), connection.cursor() as cursor:
-        cursor.execute("SELECT table_name FROM information_schema.tables WHERE table_schema = 'public'")
-        for (table,) in cursor.fetchall():
-            cursor.execute(f'SELECT to_jsonb(t) - %s FROM "{table}" t', (without,))
-            for (row,) in cursor.fetchall():
-                yield f"table {table}", json.dumps(row).encode()
-
-
-def cache_of(stack: RunningStack) -> Iterator[Text]:
-    """Each key and value of the cache."""
-    client = redis.Redis.from_url(stack.recorded.parts["valkey"].url)
-    for key in client.scan_iter():
-        yield "cache", repr((key, client.get(key))).encode()
-    client.close()
-
-
-def written_by(asking: Asking) -> list[Text]:
-    """All that may not hold a planted value."""
-    stack = asking.stack
-    return [
-        *asking.answers,
-        *logs_of(stack),
-        *metrics_of(stack),
-        *spans_of(asking.collector),
-        *spool_of(stack),
-        *cache_of(stack),
-    ]
 
 
 def with_a_part_down(asking: Asking, ask: Callable[[], None]) -> None:
