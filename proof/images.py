@@ -13,14 +13,12 @@ from pydicom import uid
 
 from proof.report import Row, conclude
 from tests.attacks.cases import Case
-from tests.attacks.decoders import Decoders, Outcome, decoders
+from tests.attacks.decoders import MEMORY_MB, PROCESSOR_S, WALL_S, Decoders, Outcome, decoders
 from tests.attacks.hostile_dicom import DICOM
 from tests.attacks.hostile_rasters import RASTERS
 from tests.attacks.pictures import compressed, correlation, picture, seen
 from tests.transformer.files import dicom, jpeg, png
 
-_MOST_S: Final = 1.0
-_MOST_MB: Final = 512.0
 _TICK_S: Final = 0.05
 _SIDES: Final = (2048, 3072, 4096, 5000)
 _TWELVE: Final[dict[str, Any]] = {"BitsStored": 12, "HighBit": 11}
@@ -52,7 +50,7 @@ def is_as_it_must_be(case: Case, outcome: Outcome) -> bool:
         return isinstance(outcome.error, case.errors)
     if case.picture is None or outcome.tensor is None:
         return False
-    return case.likeness < -1 or correlation(outcome.tensor, seen(case.picture)) >= case.likeness
+    return correlation(outcome.tensor, seen(case.picture)) >= case.likeness
 
 
 def hostile_rows(reader: Decoders) -> Iterator[Row]:
@@ -61,17 +59,25 @@ def hostile_rows(reader: Decoders) -> Iterator[Row]:
         outcomes = {name: reader.read(case.file()) for name, case in cases.items()}
         wrong = [name for name, case in cases.items() if not is_as_it_must_be(case, outcomes[name])]
         words = Counter(str(o.error.status) if o.error else "answered" for o in outcomes.values())
-        ended = sum(outcome.processor_s is None for outcome in outcomes.values())
-        most_s = max(outcome.processor_s or 0.0 for outcome in outcomes.values())
-        most_mb = max(outcome.peak_mb or 0.0 for outcome in outcomes.values())
+        costs = [outcome.cost for outcome in outcomes.values()]
+        ended = sum(cost.is_ended for cost in costs)
+        good = sum(outcome.is_good_next for outcome in outcomes.values())
+        most_s = max(cost.processor_s for cost in costs)
+        most_wall_s = max(cost.wall_s for cost in costs)
+        most_mb = max(cost.peak_mb for cost in costs)
         told = ", ".join(f"{word} {count}" for word, count in sorted(words.items()))
         yield Row(
             f"{kind}: as the table says", f"{len(cases)}", f"{len(cases) - len(wrong)} ({told})", not wrong
         )
-        yield Row(f"{kind}: good file answered next", f"{len(cases)}", f"{len(outcomes)}", True)
+        yield Row(f"{kind}: good file answered next", f"{len(cases)}", f"{good}", good == len(cases))
         yield Row(f"{kind}: workers ended by a limit", "counted", f"{ended}", True)
-        yield Row(f"{kind}: most processor time", "<= 1 s", f"{most_s:.2f} s", most_s <= _MOST_S + _TICK_S)
-        yield Row(f"{kind}: most memory of the worker", "<= 512 MB", f"{most_mb:.0f} MB", most_mb <= _MOST_MB)
+        yield _at_most(f"{kind}: most processor time", PROCESSOR_S, most_s, "s", _TICK_S)
+        yield _at_most(f"{kind}: most time by the clock", WALL_S, most_wall_s, "s", _TICK_S)
+        yield _at_most(f"{kind}: most memory of the worker", MEMORY_MB, most_mb, "MB")
+
+
+def _at_most(claim: str, most: float, measured: float, unit: str, late: float = 0.0) -> Row:
+    return Row(claim, f"<= {most:g} {unit}", f"{measured:.2f} {unit}", measured <= most + late)
 
 
 def honest_rows(reader: Decoders, sides: tuple[int, ...]) -> Iterator[Row]:
@@ -81,9 +87,8 @@ def honest_rows(reader: Decoders, sides: tuple[int, ...]) -> Iterator[Row]:
         for name, write in honest(side):
             file = write(pixels)
             outcome = reader.read(file)
-            cost = "ended"
-            if outcome.processor_s is not None and outcome.peak_mb is not None:
-                cost = f"{outcome.processor_s:.2f} s, {outcome.peak_mb:.0f} MB"
+            cost = f"{outcome.cost.processor_s:.2f} s, {outcome.cost.peak_mb:.0f} MB"
+            cost += ", ended" if outcome.cost.is_ended else ""
             is_read = outcome.tensor is not None and correlation(outcome.tensor, seen(pixels)) > 0.98
             yield Row(f"{side} x {side}, {name}, {len(file) / 2**20:.1f} MB", "answered", cost, is_read)
 

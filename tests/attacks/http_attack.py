@@ -19,7 +19,7 @@ _HEADERS: Final = frozenset(
     | {"transfer-encoding", "inference-header-content-length", "x-request-id", "x-request-timeout-ms"}
     | {"x-pleura-principal", "traceparent", "tracestate"}
 )
-_PATIENCE_S: Final = 3.0
+_PATIENCE_S: Final = 20.0
 _serial: Final = count()
 
 AnswerOf = tuple[int, str | None]

@@ -1,25 +1,16 @@
 """No planted name, number, date or token of a patient is found in anything that the services write."""
 
-import http.client
-import json
-from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
-from contextlib import closing
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterator
 from pathlib import Path
-from urllib.parse import urlsplit
 
-import grpc
-import psycopg2
 import pytest
-import redis
 from kserve.protocol.grpc import grpc_predict_v2_pb2 as messages
 
 from pleura.local.access import BUCKET, make_token
 from pleura.local.issuer import SCOPES
 from pleura.local.store import store_client
+from tests.attacks.asking import Asking
 from tests.attacks.planted import (
-    Asked,
     by_id,
     file_requests,
     header_requests,
@@ -28,73 +19,25 @@ from tests.attacks.planted import (
     v2_requests,
 )
 from tests.attacks.plants import Plants, all_found
-from tests.stacks import RunningStack, start_stack
+from tests.attacks.written import EXPORT_MS, SERVICES, journal_of, written_by
+from tests.stacks import start_stack
+from tests.telemetry.collector import collecting
 
-METHOD = "/inference.GRPCInferenceService/"
 DOWN = ("predictor", "seaweed", "postgres", "valkey", "transformer")
-ASKED_AT_ONCE = 6
-TIMEOUT_S = 60
-SERVICES = ("auth_proxy", "transformer", "predictor")
-Text = tuple[str, bytes]
-
-
-@dataclass
-class Asking:
-    """Asks a stack, and keeps all that it answers."""
-
-    stack: RunningStack
-    token: str
-    answers: list[Text] = field(default_factory=list)
-    statuses: list[int] = field(default_factory=list)
-
-    def rest(self, requests: Sequence[Asked], part: str = "auth_proxy") -> None:
-        """Send requests to a part, several at once."""
-        url = self.stack.recorded.parts[part].url if part != "auth_proxy" else self.stack.recorded.address
-        address = urlsplit(url).netloc
-        with ThreadPoolExecutor(ASKED_AT_ONCE) as threads:
-            list(threads.map(lambda asked: self._send(address, asked), requests))
-
-    def _send(self, address: str, asked: Asked) -> None:
-        connection = http.client.HTTPConnection(address, timeout=TIMEOUT_S)
-        headers = {"authorization": f"Bearer {self.token}", "x-request-timeout-ms": "4000"} | dict(
-            asked.headers
-        )
-        try:
-            connection.request(asked.verb, asked.path, asked.body, headers)
-            response = connection.getresponse()
-            self.statuses.append(response.status)
-            said = str(response.headers).encode() + response.read()
-            self.answers.append((f"the answer {response.status} to {asked.verb}", said))
-        except (OSError, http.client.HTTPException):
-            self.statuses.append(0)
-        finally:
-            connection.close()
-
-    def grpc(self, calls: Sequence[tuple[str, bytes, Sequence[tuple[str, str]]]]) -> None:
-        """Make gRPC calls one after the other."""
-        token = ("authorization", f"Bearer {self.token}")
-        with grpc.insecure_channel(self.stack.recorded.grpc_address) as channel:
-            for method, request, metadata in calls:
-                try:
-                    answer = channel.unary_unary(METHOD + method)(
-                        request, metadata=[token, *metadata], timeout=10
-                    )
-                    self.answers.append((f"the gRPC answer to {method}", answer))
-                except grpc.RpcError as error:
-                    said = f"{error.details()} {error.trailing_metadata()}".encode()
-                    self.answers.append((f"the gRPC error of {method}", said))
 
 
 @pytest.fixture(scope="module")
 def asking(bundle: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Asking]:
-    """A stack of its own, all services at DEBUG."""
-    running = start_stack(
-        tmp_path_factory.mktemp("planted"), bundle, environment={"PLEURA_LOG_LEVEL": "DEBUG"}
-    )
-    scopes = [*SCOPES, "zqvscope-of-the-caller"]
-    yield Asking(running, make_token(running.state.path, running.recorded.issuer, "tester", scopes))
-    running.process.terminate()
-    running.process.wait(60)
+    """A stack of its own, all services at DEBUG, that exports its spans."""
+    environment = {"PLEURA_LOG_LEVEL": "DEBUG", "OTEL_BSP_SCHEDULE_DELAY": str(EXPORT_MS)}
+    with collecting() as collector:
+        environment["OTEL_EXPORTER_OTLP_ENDPOINT"] = collector.url
+        running = start_stack(tmp_path_factory.mktemp("planted"), bundle, environment=environment)
+        scopes = [*SCOPES, "zqvscope-of-the-caller"]
+        token = make_token(running.state.path, running.recorded.issuer, "tester", scopes)
+        yield Asking(running, collector, token)
+        running.process.terminate()
+        running.process.wait(60)
 
 
 def grpc_calls(plants: Plants, file: bytes) -> list[tuple[str, bytes, list[tuple[str, str]]]]:
@@ -142,62 +85,6 @@ def grpc_calls(plants: Plants, file: bytes) -> list[tuple[str, bytes, list[tuple
     return [*calls, (plants.name("gRPC method"), b"", metadata)]
 
 
-def metrics_of(stack: RunningStack) -> Iterator[Text]:
-    """What each process says under ``/metrics``, where it says anything."""
-    for name, part in stack.recorded.parts.items():
-        address = urlsplit(part.url).netloc if "//" in part.url else part.url
-        if name in ("postgres", "valkey"):
-            continue
-        connection = http.client.HTTPConnection(address, timeout=10)
-        try:
-            connection.request("GET", "/metrics")
-            yield f"metrics of {name}", connection.getresponse().read()
-        except (OSError, http.client.HTTPException):
-            continue
-        finally:
-            connection.close()
-
-
-def logs_of(stack: RunningStack) -> Iterator[Text]:
-    """All log files of the stack; what the object store calls so in its data folder holds the objects."""
-    for path in [stack.log, *stack.state.path.rglob("*.log")]:
-        if "data" not in path.relative_to(stack.state.path.parent).parts:
-            yield f"log {path.name}", path.read_bytes()
-
-
-def spool_of(stack: RunningStack) -> Iterator[Text]:
-    """The files of the spool."""
-    for path in (stack.state.path / "transformer" / "spool").rglob("*"):
-        if path.is_file():
-            yield "spool", path.read_bytes()
-
-
-def journal_of(stack: RunningStack, without: str = "") -> Iterator[Text]:
-    """Each row of each table of the journal, less a column."""
-    password = (stack.state.path / "postgres" / "password").read_text()
-    connection = psycopg2.connect(f"postgresql://pleura:{password}@{stack.recorded.parts['postgres'].url}")
-    with closing(connection), connection.cursor() as cursor:
-        cursor.execute("SELECT table_name FROM information_schema.tables WHERE table_schema = 'public'")
-        for (table,) in cursor.fetchall():
-            cursor.execute(f'SELECT to_jsonb(t) - %s FROM "{table}" t', (without,))
-            for (row,) in cursor.fetchall():
-                yield f"table {table}", json.dumps(row).encode()
-
-
-def cache_of(stack: RunningStack) -> Iterator[Text]:
-    """Each key and value of the cache."""
-    client = redis.Redis.from_url(stack.recorded.parts["valkey"].url)
-    for key in client.scan_iter():
-        yield "cache", repr((key, client.get(key))).encode()
-    client.close()
-
-
-def written_by(asking: Asking) -> list[Text]:
-    """All that may not hold a planted value."""
-    stack = asking.stack
-    return [*asking.answers, *logs_of(stack), *metrics_of(stack), *spool_of(stack), *cache_of(stack)]
-
-
 def with_a_part_down(asking: Asking, ask: Callable[[], None]) -> None:
     """Ask while each part in turn does not answer."""
     for name in DOWN:
@@ -230,6 +117,9 @@ def test_nothing_planted_is_found(asking: Asking) -> None:
     with_a_part_down(asking, ask_some)
     assert len(plants.places) >= 200
     assert {200, 400, 401, 404, 422, 503} <= set(asking.statuses)
+    assert not asking.unsent
+    for name in SERVICES:
+        assert '"level": "debug"' in Path(asking.stack.recorded.parts[name].log).read_text()
     found = all_found(plants, [*written_by(asking), *journal_of(asking.stack)])
     assert not found, "\n".join(sorted(set(found)))
 

@@ -21,6 +21,7 @@ from tests.attacks.pictures import (
     compressed,
     correlation,
     deep_picture,
+    dicom_of_jpeg,
     lut,
     picture,
     seen,
@@ -103,7 +104,23 @@ def test_picture_comes_out_as_it_is_meant(
 )
 def test_real_encodings_follow_the_photometric_interpretation(name: str, shared_data: Path) -> None:
     """A real file of each codec whose MONOCHROME1 is made MONOCHROME2 comes out as the negative."""
-    file = (shared_data / "dicom" / f"rg3_leg_{name}.dcm").read_bytes()
+    require_negatives((shared_data / "dicom" / f"rg3_leg_{name}.dcm").read_bytes())
+
+
+@pytest.mark.parametrize("syntax", [uid.RLELossless, uid.JPEG2000Lossless, uid.JPEGBaseline8Bit])
+def test_encoded_samples_follow_the_photometric_interpretation(syntax: str) -> None:
+    """The same of the codecs in which we can write, from a picture that every clone has."""
+    large: Any = picture(512, 512)
+    native = dicom(large, PhotometricInterpretation="MONOCHROME1")
+    if syntax == uid.JPEGBaseline8Bit:
+        file = dicom_of_jpeg(large, PhotometricInterpretation="MONOCHROME1")
+    else:
+        file = compressed(native, syntax)
+    require_negatives(file)
+
+
+def require_negatives(file: bytes) -> None:
+    """A file whose MONOCHROME1 is made MONOCHROME2 comes out as the negative."""
     turned = file.replace(b"MONOCHROME1", b"MONOCHROME2")
     assert turned != file
     tensors = [to_tensor(read_radiograph(each, MAX_PIXELS).pixels) for each in (file, turned)]

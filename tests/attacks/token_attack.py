@@ -15,10 +15,12 @@ from tests.attacks.stage import Stage
 from tests.auth_proxy.servers import exchange
 
 METHOD: Final = "/inference.GRPCInferenceService/ModelInfer"
-_FAULTS: Final = frozenset({"INTERNAL", "UNKNOWN", "UNAVAILABLE", "DATA_LOSS", "DEADLINE_EXCEEDED"})
+_REFUSALS: Final = frozenset(
+    {"UNAUTHENTICATED", "PERMISSION_DENIED", "INVALID_ARGUMENT", "RESOURCE_EXHAUSTED", "TRAILERS"}
+)
 _PREFACE: Final = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"
 _DATA, _HEADERS, _SETTINGS = 0, 1, 4
-_ENDINGS: Final = (3, 7)  # RST_STREAM, GOAWAY
+_ENDINGS: Final = {3: "RST_STREAM", 7: "GOAWAY"}
 
 
 @dataclass(frozen=True)
@@ -35,8 +37,9 @@ class Verdict:
 
     @property
     def is_fault(self) -> bool:
-        """Whether the proxy failed, rather than the caller."""
-        return self.outcome.startswith("5") or self.outcome in _FAULTS
+        """Whether the proxy failed, or said nothing, rather than refuse."""
+        is_refusal = self.outcome[:1] == "4" or self.outcome in _REFUSALS
+        return not self.is_let_in and not is_refusal
 
 
 def raw_rest(stage: Stage, raw: bytes) -> Verdict:
@@ -80,8 +83,8 @@ def raw_grpc(stage: Stage, authorizations: list[bytes]) -> Verdict:
     message = b"\0" + struct.pack(">I", 1) + b"a"
     frames = _frame(_SETTINGS, 0, 0, b"") + _frame(_HEADERS, 4, 1, block) + _frame(_DATA, 1, 1, message)
     before = len(stage.grpc.grpc_calls)
-    is_answered = _DATA in _frame_types(stage.proxy.grpc_port, _PREFACE + frames)
-    return Verdict("OK" if is_answered else "REFUSED", len(stage.grpc.grpc_calls) > before)
+    outcome = _ended_with(stage.proxy.grpc_port, _PREFACE + frames)
+    return Verdict(outcome, len(stage.grpc.grpc_calls) > before)
 
 
 def _string(value: bytes) -> bytes:
@@ -98,18 +101,20 @@ def _frame(kind: int, flags: int, stream: int, payload: bytes) -> bytes:
     return struct.pack(">I", len(payload))[1:] + bytes([kind, flags]) + struct.pack(">I", stream) + payload
 
 
-def _frame_types(port: int, sent: bytes) -> list[int]:
-    """Send frames; the types of those that come back until the stream or the connection has ended."""
-    types: list[int] = []
+def _ended_with(port: int, sent: bytes) -> str:
+    """Send frames; OK where a message comes back, TRAILERS where an error does, else how the stream ended."""
     with socket.create_connection(("127.0.0.1", port), timeout=10) as connection:
         connection.sendall(sent)
         stream = connection.makefile("rb")
         while len(head := stream.read(9)) == 9:
             stream.read(int.from_bytes(head[:3], "big"))
-            types.append(head[3])
-            if head[3] in _ENDINGS or (head[3] == _HEADERS and head[4] & 1):
-                break
-    return types
+            if head[3] == _DATA:
+                return "OK"
+            if head[3] == _HEADERS and head[4] & 1:
+                return "TRAILERS"
+            if head[3] in _ENDINGS:
+                return _ENDINGS[head[3]]
+    return "EOF"
 
 
 @dataclass(frozen=True)

@@ -227,11 +227,11 @@ def stop(process: subprocess.Popen[bytes]) -> None:
 
 
 def exchange(port: int, data: bytes, timeout_s: float = 5.0) -> bytes:
-    """Send raw bytes; give what comes back until the server closes or says nothing for a while."""
+    """Send raw bytes; give what comes back until the server closes or has long said nothing."""
     received = b""
     with socket.create_connection(("127.0.0.1", port), timeout=timeout_s) as connection:
         connection.sendall(data)
-        connection.settimeout(1.0)
+        connection.settimeout(20.0)
         try:
             while chunk := connection.recv(65536):
                 received += chunk

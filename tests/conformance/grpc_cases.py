@@ -32,7 +32,6 @@ class Grpc:
     method: str = "ModelInfer"
     metadata: tuple[tuple[str, str], ...] = ()
     compression: grpc.Compression | None = None
-    timeout_s: float = 60.0
     hops: tuple[str, ...] = BOTH
     check: Callable[[GrpcAnswer], object] = field(default=lambda answer: True)
 
@@ -194,13 +193,6 @@ _INFER = (
             "group": b"\x0b" * 200,
             "wrong-wire-type": b"\x08\x01" + _infer() + b"\x0d\x01",
         }.items()
-    ),
-    Grpc(
-        "deadline",
-        _infer(inputs=(Tensor(elements=("r1.png",) * 32),)),
-        grpc.StatusCode.DEADLINE_EXCEEDED,
-        None,
-        timeout_s=0.0005,
     ),
 )
 

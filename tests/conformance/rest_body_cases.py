@@ -48,7 +48,6 @@ _BODIES = (
     Rest("json-escapes", GOOD.replace(b"r0", b"\\u00720")),
 )
 _GZIP, _DEFLATE = (("content-encoding", "gzip"),), (("content-encoding", "deflate"),)
-_CUT = "the {} body is cut short"
 _CODINGS = (
     Rest("gzip", gzip.compress(GOOD), headers=_GZIP),
     Rest("deflate", zlib.compress(GOOD), headers=_DEFLATE),

@@ -15,7 +15,7 @@ from tests.conformance.open_inference import DOCUMENT as PROTOCOL
 
 _EXAMPLES = int(os.environ.get("PLEURA_CONFORMANCE_EXAMPLES", "8"))
 """Requests that are generated for each operation; ``make proof-conformance`` asks for more."""
-_LONG_MS = 2000
+_LONG_MS = 20_000
 """Whoever waits for less may be told that the time has run out."""
 _ANY_REFUSAL = ["2xx", "400", "404", "408", "409", "413", "422", "504"]
 _REFUSABLE = (
@@ -73,7 +73,8 @@ def _check(case: Case, hops: Hops, hop: str, count_request: Callable[[str], None
     response = case.call(asked.service.url, headers=asked.metadata)
     count_request(f"{case.operation.label} {hop}")
     if response.status_code in (408, 504):
-        assert int(case.headers["x-request-timeout-ms"]) < _LONG_MS
+        sent = dict[str, str](case.headers or {})
+        assert float(sent.get("x-request-timeout-ms", "inf")) < _LONG_MS
     case.validate_response(response, headers=asked.metadata)
     if response.status_code >= 400 and case.method != "HEAD":
         check_says_nothing_of_the_inside(hops, response.json()["error"])

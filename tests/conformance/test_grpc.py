@@ -18,7 +18,7 @@ from tests.conformance.question import Question, Tensor
 def test_a_message_has_its_answer(case: Grpc, hop: str, hops: Hops, count_run: Callable[..., None]) -> None:
     """A message is answered, or refused with its code, in the same words wherever it is sent."""
     count_run(case=f"grpc-{case.name}", transport="grpc", hop=hop, client="raw")
-    answer = hops[hop].call(case.method, case.message, case.metadata, case.timeout_s, case.compression)
+    answer = hops[hop].call(case.method, case.message, case.metadata, compression=case.compression)
     details = answer.details if case.details is None else case.details
     assert (answer.code, answer.details) == (case.code, details)
     if case.code is grpc.StatusCode.OK:

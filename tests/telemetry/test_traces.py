@@ -132,7 +132,7 @@ def test_a_collector_that_hangs_costs_nothing(observed: Observed, client: httpx.
             slowest_s = max(slowest_s, time.perf_counter() - began)
         spent.append(_processor_s(observed) - before)
         assert slowest_s < 5
-    assert spent[1] < 1.2 * spent[0] + 0.2
+    assert spent[1] < 2 * spent[0] + 0.5
     assert "Queue full" not in observed.log("auth_proxy")
 
 
