@@ -24,6 +24,12 @@ class PartDied(Exception):
     """A part ended again and again; the message is one line that names it and its log."""
 
 
+class _NotStarted(StartFailed):
+    def __init__(self, name: str, reason: str) -> None:
+        super().__init__(reason)
+        self.name = name
+
+
 @dataclass(frozen=True)
 class Part:
     """A process of the stack, or a step between processes.
@@ -89,7 +95,7 @@ class Stack:
         """Restart what dies, until ``ask_to_stop`` is called.
 
         Raises:
-            PartDied: A part died too often within a minute, or could not be restarted.
+            PartDied: A part died, or could not be restarted, too often within a minute.
         """
         while not self._stopping.is_set():
             for name, server in list(self.servers.items()):
@@ -97,8 +103,8 @@ class Stack:
                     self._bury(name, server)
             try:
                 self._take_outcome()
-            except StartFailed as error:
-                raise PartDied(str(error)) from error
+            except _NotStarted as error:  # what its predecessor left may be in its way for a moment
+                self._start_again(error.name, str(error))
             except Interrupted:
                 return
 
@@ -138,9 +144,8 @@ class Stack:
             return
         part, outcome = started.part, started.outcome
         if isinstance(outcome, BaseException):
-            if isinstance(outcome, StartFailed):
-                raise outcome
-            raise StartFailed(f"{part.name}: {outcome}") from outcome
+            reason = str(outcome) if isinstance(outcome, StartFailed) else f"{part.name}: {outcome}"
+            raise _NotStarted(part.name, reason) from outcome
         self._done.add(part.name)
         where = ""
         if outcome:
@@ -155,11 +160,13 @@ class Stack:
         with contextlib.suppress(ProcessLookupError):
             server.stop()
         self._changed(self.servers)
+        self._start_again(name, f"{name} died (exit code {server.process.returncode}; log: {server.log})")
+
+    def _start_again(self, name: str, how: str) -> None:
         now, deaths = time.monotonic(), self._deaths[name]
         deaths.append(now)
         while deaths[0] < now - RESTART_WINDOW_S:
             deaths.popleft()
-        how = f"{name} died (exit code {server.process.returncode}; log: {server.log})"
         if len(deaths) > self._restarts:
             raise PartDied(f"{how} {len(deaths)} times within a minute")
         self._report(f"{how}; starting it again, {len(deaths)} of {self._restarts}")

@@ -101,3 +101,18 @@ def test_a_part_that_dies_again_and_again_ends_the_stack(tmp_path: Path) -> None
         stack.watch()
     stack.stop()
     assert sum("starting it again" in line for line in said) == 5
+
+
+def test_a_part_that_does_not_restart_at_once_is_tried_again(tmp_path: Path) -> None:
+    """A killed PostgreSQL's children may hold its files for a moment; the stack does not fall for that."""
+    said: list[str] = []
+    starts = [_sleeper(tmp_path, "a", 0.05), _fails, _fails, _sleeper(tmp_path, "a")]
+    stack = Stack([Part("a", lambda: starts.pop(0)())], said.append)
+    stack.start()
+    watching = threading.Thread(target=stack.watch)
+    watching.start()
+    _until(lambda: not starts and "a" in stack.servers)
+    stack.ask_to_stop()
+    watching.join(20)
+    stack.stop()
+    assert sum("part b: no" in line for line in said) == 2
