@@ -3,6 +3,7 @@
 import asyncio
 import socket
 import time
+import uuid
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
@@ -23,10 +24,13 @@ NOWHERE = "postgresql://nobody@127.0.0.1:9/pleura"
 
 
 @pytest.fixture
-def table(postgres: Server) -> Iterator[str]:
-    """The DSN of a PostgreSQL in which the journal's tables are not, or are empty."""
-    yield postgres.url
-    _ask(postgres.url, "DROP TABLE IF EXISTS answers, disputed_answers, alembic_version")
+def table(postgres: Server) -> str:
+    """The DSN of a database that nobody else writes to, in which the journal's tables are not yet."""
+    name = f"journal_{uuid.uuid4().hex}"
+    with closing(psycopg2.connect(postgres.url)) as connection, connection.cursor() as cursor:
+        connection.autocommit = True
+        cursor.execute(f"CREATE DATABASE {name}")
+    return postgres.url.rpartition("/")[0] + f"/{name}"
 
 
 def _ask(dsn: str, statement: str) -> list[tuple[Any, ...]]:
