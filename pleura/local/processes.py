@@ -2,6 +2,7 @@
 
 import contextlib
 import os
+import secrets
 import signal
 import socket
 import subprocess
@@ -18,6 +19,8 @@ from pleura.local import guard
 HOST: Final = "127.0.0.1"
 START_TIMEOUT_S: Final = 60.0
 _POLL_S: Final = 0.05
+_PORTS: Final = range(15_000, 32_000)
+_given: Final[set[int]] = set()
 _SPAWNER: Final = ThreadPoolExecutor(1, "spawner")
 """Starts every process: the kernel ends a child with the thread that started it, so that thread must stay."""
 
@@ -68,11 +71,16 @@ class Command:
 
 
 def free_port() -> int:
-    """A port on this machine that nothing listens on."""
-    with socket.socket() as listener:
-        listener.bind((HOST, 0))
-        port: int = listener.getsockname()[1]
-        return port
+    """A port on this machine that nothing listens on, and that was not given out before.
+
+    It is none of those that the kernel gives to outgoing connections: between its choice and its use it
+    would be taken now and then.
+    """
+    while True:
+        port = secrets.choice(_PORTS)
+        if port not in _given and is_free(port):
+            _given.add(port)
+            return port
 
 
 def is_free(port: int) -> bool:

@@ -124,3 +124,9 @@ def test_a_taken_port_is_named() -> None:
         with pytest.raises(StartFailed, match=f"thing: port {port} is taken"):
             require_free("thing", port)
     assert is_free(free_port())
+
+
+def test_a_port_is_given_once() -> None:
+    """Ports asked for before any is listened on are all different."""
+    ports = [free_port() for _ in range(2_000)]
+    assert len(set(ports)) == len(ports)
