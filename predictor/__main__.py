@@ -1,5 +1,6 @@
 """Serve a model bundle: ``python -m predictor``."""
 
+import os
 import socket
 import sys
 from typing import Final, NoReturn
@@ -109,6 +110,7 @@ def main() -> None:
         _stop(WRONG_SETTING, str(error))
     configure_metrics("predictor")
     described = read_bundle(settings)
+    os.nice(settings.niceness)  # before the engines make their threads
     pool, max_batch = open_pool(settings)
     batcher = Batcher(pool, BatchLimits(max_batch, settings.max_queue, settings.max_wait_ms / 1000))
     health = Health(pool)

@@ -35,6 +35,8 @@ class Settings(BaseSettings):
     lanes: int = Field(default=4, ge=1, le=64)
     """Engines that run side by side when several radiographs wait, each on its share of the threads (LiteRT);
     no more than there are threads. Each holds the weights once more."""
+    niceness: int = Field(default=5, ge=0, le=19)
+    """How far inference gives way to whatever else wants the same cores."""
     max_batch: int = Field(default=8, ge=1, le=1024)
     """Most radiographs that run together; LiteRT runs one after the other whatever this says."""
     max_queue: int = Field(default=64, ge=MAX_RADIOGRAPHS, le=100_000)
