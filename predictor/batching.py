@@ -36,6 +36,7 @@ class _Request:
     deadline: Deadline
     arrived_s: float
     answer: asyncio.Future[Outputs]
+    is_urgent: bool = True
     context: Context = field(default_factory=copy_context)
     taken: int = 0
     parts: dict[int, Outputs] = field(default_factory=dict)
@@ -86,8 +87,10 @@ class Batcher:
         """Radiographs that wait."""
         return sum(request.waiting for request in self._requests)
 
-    async def run(self, radiographs: Radiographs, deadline: Deadline) -> Outputs:
+    async def run(self, radiographs: Radiographs, deadline: Deadline, is_urgent: bool = True) -> Outputs:
         """Answer on uint8 (N, 224, 224, 1), N >= 1, in whatever batches it takes.
+
+        What is not urgent leaves cores to others, though it be alone.
 
         Raises:
             Overloaded: Too many radiographs wait already.
@@ -99,7 +102,7 @@ class Batcher:
         left_s = deadline.remaining_s
         if self.waiting + len(radiographs) > self._limits.max_queue:
             raise Overloaded("too many radiographs wait for the model")
-        request = _Request(radiographs, deadline, loop.time(), loop.create_future())
+        request = _Request(radiographs, deadline, loop.time(), loop.create_future(), is_urgent)
         self._requests.append(request)
         self._arrival.set()
         try:
@@ -118,7 +121,9 @@ class Batcher:
                 await self._engines.wait_for_room()
                 waiting, batch = self.waiting, self._take_batch()
                 if batch:
-                    running.create_task(self._run(batch, self._engines.engine_for(waiting)))
+                    is_urgent = any(part.request.is_urgent for part in batch)
+                    engine = self._engines.engine_for(waiting, is_urgent)
+                    running.create_task(self._run(batch, engine))
 
     async def _wait_for_requests(self) -> None:
         while not self.waiting:

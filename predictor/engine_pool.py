@@ -42,9 +42,9 @@ class EnginePool:
             self._freed.clear()
             await self._freed.wait()
 
-    def engine_for(self, radiographs: int) -> EngineThread:
+    def engine_for(self, radiographs: int, is_urgent: bool = True) -> EngineThread:
         """Reserve an idle engine where so many radiographs wait; ``run`` gives it back."""
-        is_alone = radiographs == 1 and not self._busy_since_s
+        is_alone = radiographs == 1 and is_urgent and not self._busy_since_s
         idle = [each for each in self._narrow if each not in self._busy_since_s]
         engine = self._wide if is_alone or not idle else idle[0]
         self._busy_since_s[engine] = time.monotonic()

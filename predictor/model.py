@@ -150,7 +150,7 @@ class ChestXrayPredictor(kserve.Model):  # type: ignore[misc]  # kserve has no t
     async def probe(self) -> None:
         """Answer on a blank radiograph, as if somebody had asked."""
         blank = np.zeros((1, SIZE_PX, SIZE_PX, 1), np.uint8)
-        await self._batcher.run(blank, Deadline.after(_PROBE_S))
+        await self._batcher.run(blank, Deadline.after(_PROBE_S), is_urgent=False)
         self._health.note_answer()
 
     @property

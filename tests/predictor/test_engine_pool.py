@@ -46,6 +46,18 @@ async def test_a_lone_radiograph_runs_on_all_cores() -> None:
     assert (wide.runs, left.runs, right.runs) == (5, 0, 0)
 
 
+async def test_what_is_not_urgent_leaves_cores_to_others() -> None:
+    """A probe runs on a narrow engine though nothing else runs; a caller's radiograph on the wide one."""
+    wide, narrow = Slow(), Slow()
+    batcher = Batcher(pool_of(wide, narrow), LIMITS)
+    work = asyncio.create_task(batcher.work())
+    await batcher.run(numbered(1), Deadline.after(20), is_urgent=False)
+    assert (wide.runs, narrow.runs) == (0, 1)
+    await batcher.run(numbered(2), Deadline.after(20))
+    work.cancel()
+    assert (wide.runs, narrow.runs) == (1, 1)
+
+
 async def test_several_run_side_by_side_and_come_back_in_order() -> None:
     """Requests of many radiographs, cut up among engines of changing speed, get their own answers."""
     wide, left, right = Slow(), Slow(0.004), Slow(0.004)
