@@ -9,7 +9,6 @@ for a few seconds, and an entry that fails its checksum is a miss. Activation ma
 answer, so that one entry serves whatever outputs a request asks for.
 """
 
-import asyncio
 import hashlib
 import time
 from collections.abc import Awaitable, Mapping, Sequence
@@ -25,6 +24,7 @@ from pleura.preprocessing_version import PREPROCESSING_VERSION
 from transformer.answers import Answer, Revision
 from transformer.breaker import Breaker
 from transformer.cache_entry import read_entry, write_entry
+from transformer.idle_timeout import idle_timeout
 from transformer.metrics import LOOK_UPS
 
 _CONNECT_S: Final = 0.5
@@ -157,7 +157,7 @@ class AnswerCache:
             _discard(call)
             return None
         try:
-            async with asyncio.timeout(limit_s):
+            async with idle_timeout(limit_s):
                 result = await call
         except (RedisError, OSError, TimeoutError, RuntimeError) as error:  # uvloop's for a connection reset
             was_open, self._is_up = breaker.is_open, False
