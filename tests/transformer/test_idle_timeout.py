@@ -19,11 +19,15 @@ async def test_what_never_comes_is_given_up_in_time() -> None:
 
 
 async def test_an_answer_that_has_come_is_read_though_the_loop_was_held_up() -> None:
-    """The loop stands still for longer than the limit, while the answer lies ready on its socket."""
+    """The loop stands still for longer than the limit, while the answer comes."""
     ours, theirs = socket.socketpair()
     reader, writer = await asyncio.open_connection(sock=ours)
-    theirs.send(b"answer")
-    asyncio.get_running_loop().call_soon(time.sleep, 0.3)
+
+    def hold_up() -> None:
+        time.sleep(0.3)
+        theirs.send(b"answer")
+
+    asyncio.get_running_loop().call_soon(hold_up)
     async with idle_timeout(0.2):
         assert await reader.readexactly(6) == b"answer"
     writer.close()
