@@ -1,0 +1,89 @@
+"""A data set as a value: which radiographs, by content, with what is known of each."""
+
+import hashlib
+from collections.abc import Mapping
+from datetime import datetime
+from typing import Annotated, Final, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+from pleura.findings import FINDINGS
+
+SPLITS: Final = ("train", "val", "test")
+Split = Literal["train", "val", "test"]
+Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
+
+
+class InvalidManifest(Exception):
+    """The bytes are no manifest."""
+
+
+class _Value(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class Record(_Value):
+    """One radiograph of a data set.
+
+    ``labels`` holds what is known: True present, False absent; a finding that is not in it is unknown, which
+    is not the same as absent. ``patient`` is a pseudonym, ``view`` the view position, ``age`` in years.
+    """
+
+    key: str = Field(min_length=1)
+    sha256: Sha256
+    patient: str = Field(min_length=1)
+    source: str = Field(min_length=1)
+    licence: str
+    split: Split
+    labels: Mapping[str, bool]
+    view: str = ""
+    sex: Literal["M", "F", ""] = ""
+    age: Annotated[float, Field(ge=0, le=130)] | None = None
+
+    @model_validator(mode="after")
+    def _knows_its_findings(self) -> "Record":
+        unknown = sorted(set(self.labels) - set(FINDINGS))
+        if unknown:
+            raise ValueError(f"{unknown[0]!r} is no finding")
+        return self
+
+
+class Manifest(_Value):
+    """A data set: immutable, and named by the digest of what it says.
+
+    ``bucket`` holds the objects under the records' keys; ``made_from`` says in words where it came from.
+    """
+
+    name: str = Field(pattern=r"^[a-z0-9][a-z0-9-]{0,62}$")
+    bucket: str
+    made_from: tuple[str, ...]
+    made_at: datetime
+    records: tuple[Record, ...]
+
+    def to_json(self) -> bytes:
+        """The bytes that are stored, always the same for the same data set: records by key."""
+        ordered = self.model_copy(update={"records": tuple(sorted(self.records, key=lambda each: each.key))})
+        return (ordered.model_dump_json(indent=1) + "\n").encode()
+
+    @classmethod
+    def from_json(cls, document: bytes) -> "Manifest":
+        """Read what ``to_json`` wrote.
+
+        Raises:
+            InvalidManifest: It did not write this.
+        """
+        try:
+            return cls.model_validate_json(document)
+        except ValidationError as error:
+            first = error.errors()[0]
+            where = ".".join(map(str, first["loc"])) or "content"
+            raise InvalidManifest(f"{where}: {first['msg']}") from error
+
+    @property
+    def digest(self) -> str:
+        """SHA-256 of what is stored, in hex: the data set's name for all who refer to it."""
+        return hashlib.sha256(self.to_json()).hexdigest()
+
+    def of_split(self, split: Split) -> tuple[Record, ...]:
+        """The records of one split."""
+        return tuple(record for record in self.records if record.split == split)
