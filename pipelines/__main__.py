@@ -23,14 +23,14 @@ _DEFAULTS: Final = Path(__file__).parent / "chest_xray.yaml"
 
 
 def _train(parameters: Parameters, data: Path, run: Path) -> None:
-    sources = (parameters.main_source, parameters.auxiliary_source)
+    sources = (parameters.main_source, parameters.training.auxiliary_source)
     training = read_split(data, "train").of_source(*sources)
     validation = read_split(data, "val").of_source(parameters.main_source)
     train(training, validation, parameters.training, run)
 
 
 def _export(parameters: Parameters, data: Path, run: Path, target: Path) -> None:
-    network = training_network(parameters.training.dropout)
+    network = training_network(parameters.training)
     network.load_weights(run / f"stage{len(parameters.training.stages) - 1}.weights.h5")
     weights = half_precision_weights(network)
     training, validation, test = (

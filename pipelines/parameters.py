@@ -7,7 +7,7 @@ import yaml
 from pydantic import TypeAdapter
 
 from pipelines.export import ModelWords
-from pipelines.training import TrainingParameters
+from pipelines.training_parameters import TrainingParameters
 
 
 @dataclass(frozen=True)
@@ -16,7 +16,6 @@ class Parameters:
 
     training: TrainingParameters
     main_source: str
-    auxiliary_source: str
     bootstrap_seed: int
     words: ModelWords
 

@@ -1,8 +1,9 @@
-"""Train DenseNet121 on labelled radiographs, from low to full resolution."""
+"""Train DenseNet121 on labelled radiographs, from low to full resolution, from random or given weights."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+import csv
+from collections.abc import Callable, Mapping
 from pathlib import Path
+from typing import Any, Final
 
 import cv2
 import keras
@@ -12,102 +13,97 @@ from keras import ops
 from numpy.typing import NDArray
 from sklearn.metrics import roc_auc_score
 
-from pipelines.augmentation import augment
+from pipelines.batches import Batches, positive_weights
 from pipelines.radiographs import LabelledRadiographs
+from pipelines.training_parameters import Stage, TrainingParameters
 from pleura.findings import FINDINGS
 from predictor.network import feature_network
 
-_AUXILIARY_SOURCE = "kermany"
+HISTORY_FILE: Final = "history.csv"
+_HISTORY: Final = ("stage", "size_px", "epoch", "loss", "auroc")
+_CPU_INFO: Final = Path("/proc/cpuinfo")
+Weights = Mapping[str, NDArray[np.generic]]
 log = structlog.get_logger()
 
 
-@dataclass(frozen=True)
-class Stage:
-    """Epochs at one resolution; the learning rate falls along a cosine to a hundredth."""
-
-    size_px: int
-    epochs: int
-    learning_rate: float
-    auxiliary_per_epoch: int
-    strength: float = 1.0
+class UnfitWeights(Exception):
+    """The weights to start from are not those of this network, or not finite."""
 
 
-@dataclass(frozen=True)
-class TrainingParameters:
-    """Everything that decides a training run besides the data."""
-
-    stages: Sequence[Stage]
-    batch_size: int = 32
-    weight_decay: float = 1e-3
-    dropout: float = 0.3
-    ema_momentum: float = 0.99
-    seed: int = 1
+class Diverged(Exception):
+    """The loss is no number any more."""
 
 
-class _Batches(keras.utils.PyDataset):  # type: ignore[misc]  # keras has no types
-    """Augmented batches; each epoch shows every main radiograph and a fresh draw of auxiliary ones."""
+def masked_cross_entropy(
+    weights: NDArray[np.float32], smoothing: float = 0.0
+) -> Callable[[keras.KerasTensor, keras.KerasTensor], keras.KerasTensor]:
+    """Make a loss: binary cross-entropy over what is known; a NaN target counts for nothing.
 
-    def __init__(
-        self,
-        radiographs: LabelledRadiographs,
-        targets: NDArray[np.float32],
-        stage: Stage,
-        batch_size: int,
-        seed: int,
-    ) -> None:
-        super().__init__()
-        self._radiographs, self._targets = radiographs, targets
-        self._stage, self._batch_size = stage, batch_size
-        self._rng = np.random.default_rng(seed)
-        self._draw()
+    Args:
+        weights: What a present finding weighs, shape (15,).
+        smoothing: How far targets lie from 0 and 1.
+    """
 
-    def _draw(self) -> None:
-        auxiliary = self._radiographs.sources == _AUXILIARY_SOURCE
-        main, extra = np.flatnonzero(~auxiliary), np.flatnonzero(auxiliary)
-        size = min(self._stage.auxiliary_per_epoch, len(extra))
-        self._order = np.concatenate([main, self._rng.choice(extra, size, replace=False)])
-        self._rng.shuffle(self._order)
+    def loss(targets: keras.KerasTensor, logits: keras.KerasTensor) -> keras.KerasTensor:
+        known = ops.logical_not(ops.isnan(targets))
+        truth = ops.where(known, targets, ops.zeros_like(targets))
+        smooth = truth * (1 - 2 * smoothing) + smoothing
+        each = ops.binary_crossentropy(smooth, ops.cast(logits, "float32"), from_logits=True)
+        each = each * (1 + truth * (ops.convert_to_tensor(weights) - 1))
+        return ops.mean(ops.where(known, each, ops.zeros_like(each)))
 
-    def __len__(self) -> int:
-        return len(self._order) // self._batch_size
-
-    def __getitem__(self, index: int) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-        rows = self._order[index * self._batch_size : (index + 1) * self._batch_size]
-        size, strength = self._stage.size_px, self._stage.strength
-        tensors = [augment(self._radiographs.tensors[r], size, self._rng, strength) for r in rows]
-        return np.stack(tensors)[..., None].astype(np.float32), self._targets[rows]
-
-    def on_epoch_end(self) -> None:
-        self._draw()
+    return loss
 
 
-def masked_cross_entropy(targets: keras.KerasTensor, logits: keras.KerasTensor) -> keras.KerasTensor:
-    """Binary cross-entropy over what is known; a NaN target counts for nothing."""
-    known = ops.logical_not(ops.isnan(targets))
-    truth = ops.where(known, targets, ops.zeros_like(targets))
-    loss = ops.binary_crossentropy(truth, logits, from_logits=True)
-    return ops.mean(ops.where(known, loss, ops.zeros_like(loss)))
+def has_bfloat16() -> bool:
+    """Whether this machine computes in bfloat16: a GPU or TPU, or a CPU with the instructions for it."""
+    if any("gpu" in name or "tpu" in name for name in keras.distribution.list_devices()):
+        return True
+    return _CPU_INFO.exists() and not {"avx512_bf16", "amx_bf16"}.isdisjoint(_CPU_INFO.read_text().split())
 
 
-def training_network(dropout: float) -> keras.Model:
+def training_network(parameters: TrainingParameters) -> keras.Model:
     """Build the network with its two heads: the fourteen findings, and the auxiliary pneumonia.
 
     The auxiliary source (children, one hospital) has a head of its own, so that it shapes the features but
     never says what pneumonia looks like in an adult.
     """
-    features = feature_network()
-    pooled = keras.layers.GlobalAveragePooling2D(name="pooled")(features.output)
-    pooled = keras.layers.Dropout(dropout)(pooled)
-    findings = keras.layers.Dense(len(FINDINGS), name="findings")(pooled)
-    auxiliary = keras.layers.Dense(1, name="auxiliary")(pooled)
-    return keras.Model(features.input, keras.layers.Concatenate()([findings, auxiliary]))
+    before = keras.config.dtype_policy()
+    keras.config.set_dtype_policy(
+        "mixed_bfloat16" if parameters.mixed_precision and has_bfloat16() else "float32"
+    )
+    try:
+        features = feature_network()
+        pooled = keras.layers.GlobalAveragePooling2D(name="pooled")(features.output)
+        pooled = keras.layers.Dropout(parameters.dropout)(pooled)
+        findings = keras.layers.Dense(len(FINDINGS), name="findings", dtype="float32")(pooled)
+        auxiliary = keras.layers.Dense(1, name="auxiliary", dtype="float32")(pooled)
+        outputs = keras.layers.Concatenate(dtype="float32")([findings, auxiliary])
+    finally:
+        keras.config.set_dtype_policy(before)
+    return keras.Model(features.input, outputs)
 
 
-def _targets(radiographs: LabelledRadiographs) -> NDArray[np.float32]:
-    auxiliary = radiographs.sources == _AUXILIARY_SOURCE
-    pneumonia = radiographs.labels[:, FINDINGS.index("Pneumonia")]
-    findings = np.where(auxiliary[:, None], np.nan, radiographs.labels)
-    return np.column_stack([findings, np.where(auxiliary, pneumonia, np.nan)]).astype(np.float32)
+def start_from(network: keras.Model, weights: Weights) -> None:
+    """Set a training network to the weights of a model source; the auxiliary head stays as it is.
+
+    Raises:
+        UnfitWeights: One is missing, of another shape, or not finite.
+    """
+    named = dict(weights) | {
+        f"findings/{name}": weights.get(f"head/{name}", np.empty(0)) for name in ("kernel", "bias")
+    }
+    for layer in network.layers:
+        if layer.name == "auxiliary":
+            continue
+        for variable in layer.variables:
+            if "seed" in variable.name:
+                continue
+            name = f"{layer.name}/{variable.name}"
+            value = np.asarray(named.get(name, np.empty(0)), np.float32)
+            if value.shape != tuple(variable.shape) or not np.isfinite(value).all():
+                raise UnfitWeights(f"{name!r} is missing, of another shape, or not finite")
+            variable.assign(value)
 
 
 def resized(tensors: NDArray[np.uint8], size_px: int) -> NDArray[np.float32]:
@@ -117,21 +113,69 @@ def resized(tensors: NDArray[np.uint8], size_px: int) -> NDArray[np.float32]:
     return np.stack(small)[..., None].astype(np.float32)
 
 
-class _Validation(keras.callbacks.Callback):  # type: ignore[misc]  # keras has no types
-    """Print and keep the mean AUROC on the validation split after each epoch, with averaged weights."""
+def mean_auroc(labels: NDArray[np.floating], scores: NDArray[np.floating]) -> float:
+    """Mean AUROC over the findings of which both sides are known; NaN where there is none."""
+    areas = []
+    for column, score in zip(labels.T, scores.T, strict=True):
+        known = ~np.isnan(column)
+        if len(np.unique(column[known])) == 1 + 1:
+            areas.append(roc_auc_score(column[known], score[known]))
+    return float(np.mean(areas)) if areas else float("nan")
 
-    def __init__(self, tensors: NDArray[np.float32], labels: NDArray[np.float32], history: Path) -> None:
+
+class _Progress(keras.callbacks.Callback):  # type: ignore[misc]  # keras has no types
+    """After each epoch, measure on the validation split with averaged weights, and write it down."""
+
+    def __init__(self, validation: LabelledRadiographs, stage: Stage, number: int, history: Path) -> None:
         super().__init__()
-        self._tensors, self._labels, self._history = tensors, labels, history
+        self._tensors, self._labels = resized(validation.tensors, stage.size_px), validation.labels
+        self._stage, self._number, self._history = stage, number, history
 
     def on_epoch_end(self, epoch: int, logs: dict[str, float] | None = None) -> None:
+        loss = (logs or {}).get("loss", float("nan"))
+        if not np.isfinite(loss):
+            raise Diverged(f"the loss of epoch {epoch + 1} of stage {self._number + 1} is {loss}")
         logits = self.model.predict(self._tensors, batch_size=32, verbose=0)[:, : len(FINDINGS)]
-        areas = [roc_auc_score(self._labels[:, f], logits[:, f]) for f in range(len(FINDINGS))]
-        size, loss = self._tensors.shape[1], (logs or {}).get("loss", float("nan"))
-        line = f"{size},{epoch + 1},{loss:.4f},{np.mean(areas):.4f}"
-        with self._history.open("a") as file:
-            file.write(line + "\n")
-        log.info("epoch_ended", size_px=size, epoch=epoch + 1, auroc=round(float(np.mean(areas)), 4))
+        auroc = mean_auroc(self._labels, logits)
+        row = (self._number, self._stage.size_px, epoch + 1, f"{loss:.4f}", f"{auroc:.4f}")
+        is_new = not self._history.exists()
+        with self._history.open("a", newline="") as file:
+            csv.writer(file).writerows([_HISTORY, row] if is_new else [row])
+        log.info(
+            "epoch_ended",
+            stage=self._number + 1,
+            size_px=self._stage.size_px,
+            epoch=epoch + 1,
+            of=self._stage.epochs,
+            loss=round(loss, 4),
+            auroc=round(auroc, 4),
+        )
+
+
+class _EpochOrder(keras.callbacks.Callback):  # type: ignore[misc]  # keras has no types
+    """Tell the batches which epoch begins; after an interruption it is not the first."""
+
+    def __init__(self, batches: Batches) -> None:
+        super().__init__()
+        self._batches = batches
+
+    def on_epoch_begin(self, epoch: int, logs: Any = None) -> None:
+        self._batches.begin_epoch(epoch)
+
+
+def _compile(network: keras.Model, batches: Batches, stage: Stage, parameters: TrainingParameters) -> None:
+    schedule = keras.optimizers.schedules.CosineDecay(
+        stage.learning_rate / 20,
+        len(batches) * stage.epochs,
+        alpha=0.01,
+        warmup_target=stage.learning_rate,
+        warmup_steps=len(batches),
+    )
+    optimizer = keras.optimizers.AdamW(
+        schedule, weight_decay=parameters.weight_decay, use_ema=True, ema_momentum=parameters.ema_momentum
+    )
+    weights = positive_weights(batches.targets, parameters.positive_weighting)
+    network.compile(optimizer, masked_cross_entropy(weights, parameters.label_smoothing), jit_compile=False)
 
 
 def train(
@@ -139,56 +183,51 @@ def train(
     validation: LabelledRadiographs,
     parameters: TrainingParameters,
     folder: Path,
+    start: Weights | None = None,
 ) -> keras.Model:
-    """Train from random weights, stage after stage; a finished stage is not run again.
+    """Train stage after stage; a finished stage is not run again.
 
     Args:
         training: Radiographs with at least one known finding; those of the auxiliary source train the
             auxiliary head.
-        validation: Radiographs whose fourteen findings are all known.
+        validation: What the progress is measured on.
         parameters: See there.
         folder: Where the weights after each stage and ``history.csv`` go; after an interruption the
             stage that was under way goes on from its last epoch.
+        start: Weights of a model source to start from; None starts from random ones.
 
     Returns:
         The network with averaged weights, float32 (N, rows, columns, 1) in [0, 255] to logits (N, 15).
+
+    Raises:
+        UnfitWeights: ``start`` does not fit.
+        Diverged: The loss became no number.
     """
     keras.utils.set_random_seed(parameters.seed)
     folder.mkdir(parents=True, exist_ok=True)
-    network = training_network(parameters.dropout)
-    targets = _targets(training)
+    network = training_network(parameters)
+    if start is not None:
+        start_from(network, start)
     for number, stage in enumerate(parameters.stages):
         saved = folder / f"stage{number}.weights.h5"
         if saved.exists():
             network.load_weights(saved)
             continue
-        batches = _Batches(training, targets, stage, parameters.batch_size, parameters.seed + number)
-        steps = len(batches) * stage.epochs
-        schedule = keras.optimizers.schedules.CosineDecay(
-            stage.learning_rate / 20,
-            steps,
-            alpha=0.01,
-            warmup_target=stage.learning_rate,
-            warmup_steps=len(batches),
-        )
-        optimizer = keras.optimizers.AdamW(
-            schedule,
-            weight_decay=parameters.weight_decay,
-            use_ema=True,
-            ema_momentum=parameters.ema_momentum,
-        )
-        network.compile(optimizer, masked_cross_entropy, jit_compile=False)
+        batches = Batches(training, stage, parameters, parameters.seed + number)
+        _compile(network, batches, stage, parameters)
         network.fit(
             batches,
             epochs=stage.epochs,
             verbose=0,
+            shuffle=False,
             callbacks=[
+                _EpochOrder(batches),
                 keras.callbacks.BackupAndRestore(folder / f"stage{number}"),
                 keras.callbacks.SwapEMAWeights(swap_on_epoch=True),
-                _Validation(
-                    resized(validation.tensors, stage.size_px), validation.labels, folder / "history.csv"
-                ),
+                _Progress(validation, stage, number, folder / HISTORY_FILE),
             ],
         )
-        network.save_weights(saved)
+        draft = folder / f"stage{number}.draft.weights.h5"
+        network.save_weights(draft)
+        draft.replace(saved)  # a file that is there is whole
     return network

@@ -7,7 +7,9 @@ import pytest
 
 from pipelines.__main__ import _DEFAULTS
 from pipelines.augmentation import augment
+from pipelines.batches import Batches, positive_weights, targets_of
 from pipelines.card import model_card
+from pipelines.curves import draw_curves
 from pipelines.export import (
     Seen,
     describe,
@@ -20,7 +22,15 @@ from pipelines.export import (
 )
 from pipelines.parameters import read_parameters
 from pipelines.radiographs import LabelledRadiographs
-from pipelines.training import Stage, TrainingParameters, masked_cross_entropy, train
+from pipelines.training import (
+    UnfitWeights,
+    masked_cross_entropy,
+    mean_auroc,
+    start_from,
+    train,
+    training_network,
+)
+from pipelines.training_parameters import Stage, TrainingParameters
 from pleura.bundle import ModelDescription
 from pleura.findings import FINDINGS
 
@@ -43,7 +53,58 @@ def test_unknown_labels_count_for_nothing() -> None:
     targets, logits = np.full((1, 15), np.nan, np.float32), np.linspace(-3, 3, 15, dtype=np.float32)[None]
     targets[0, 4] = 1.0
     expected = np.log1p(np.exp(-logits[0, 4])) / 15
-    assert float(masked_cross_entropy(targets, logits)) == pytest.approx(expected, rel=1e-4)
+    assert float(masked_cross_entropy(np.ones(15, np.float32))(targets, logits)) == pytest.approx(
+        expected, rel=1e-4
+    )
+
+
+def test_smoothing_and_weights_change_the_loss_as_they_say() -> None:
+    """A present finding that weighs 3 counts three times; smoothed targets are never met exactly."""
+    targets, logits = np.zeros((1, 15), np.float32), np.zeros((1, 15), np.float32)
+    targets[0, 0] = 1.0
+    weights = np.full(15, 3, np.float32)
+    assert float(masked_cross_entropy(weights)(targets, logits)) == pytest.approx(np.log(2) * 17 / 15)
+    sure = np.where(targets == 1, 30.0, -30.0).astype(np.float32)
+    assert float(masked_cross_entropy(weights * 0 + 1)(targets, sure)) < 1e-6
+    assert float(masked_cross_entropy(weights * 0 + 1, 0.05)(targets, sure)) == pytest.approx(1.5, rel=1e-3)
+
+
+def test_rare_findings_weigh_more_only_where_asked() -> None:
+    """Power 0 counts all alike, 1 balances a finding; a finding without positives stays as it is."""
+    targets = np.full((10, 15), np.nan, np.float32)
+    targets[:, 0], targets[:2, 0], targets[:, 1] = 0, 1, 0
+    np.testing.assert_array_equal(positive_weights(targets, 0.0), 1)
+    np.testing.assert_allclose(positive_weights(targets, 1.0)[:3], [4, 1, 1])
+
+
+def test_the_heads_share_no_target() -> None:
+    """The auxiliary source says nothing of the findings, and the others nothing of the auxiliary one."""
+    main, auxiliary = _radiographs(3), _radiographs(3, "kermany")
+    assert np.isnan(targets_of(auxiliary, "kermany")[:, :14]).all()
+    assert not np.isnan(targets_of(auxiliary, "kermany")[:, 14]).any()
+    assert np.isnan(targets_of(main, "kermany")[:, 14]).all()
+
+
+def test_an_epoch_shows_the_same_after_an_interruption() -> None:
+    """The batches of an epoch depend on seed and number alone, and differ between epochs."""
+    parameters = TrainingParameters([Stage(32, 3, 1e-3, 0)], batch_size=4)
+
+    def batch(epoch: int, seed: int = 1) -> np.ndarray:
+        batches = Batches(_radiographs(8), parameters.stages[0], parameters, seed)
+        batches.begin_epoch(epoch)
+        return batches[0][0]
+
+    np.testing.assert_array_equal(batch(2), batch(2))
+    assert (batch(2) != batch(1)).any()
+    assert (batch(2) != batch(2, seed=2)).any()
+
+
+def test_the_mean_auroc_is_over_what_is_known() -> None:
+    """Findings of one side only do not count, unknown labels neither; nothing known is no figure."""
+    labels = np.array([[1, 1, np.nan], [0, 1, 1], [0, 1, 0], [np.nan, 1, 1]])
+    scores = np.array([[0.9, 0, 0], [0.1, 0, 0.2], [0.2, 0, 0.7], [5, 0, 0.9]])
+    assert mean_auroc(labels, scores) == pytest.approx((1.0 + 0.5) / 2)
+    assert np.isnan(mean_auroc(labels[:, 1:2], scores[:, 1:2]))
 
 
 def test_augmentation_of_no_strength_changes_only_the_size() -> None:
@@ -60,11 +121,19 @@ def test_a_network_trains_resumes_and_is_exported(tmp_path: Path) -> None:
     training, validation = _radiographs(8), _radiographs(24, seed=1)
     network = train(training, validation, parameters, tmp_path)
     again = train(training, validation, parameters, tmp_path)
-    assert len((tmp_path / "history.csv").read_text().splitlines()) == 1
+    assert len((tmp_path / "history.csv").read_text().splitlines()) == 1 + 1
     for one, other in zip(network.get_weights(), again.get_weights(), strict=True):
         np.testing.assert_array_equal(one, other)
 
+    assert draw_curves(tmp_path / "history.csv").count("<svg") == 1
     weights = half_precision_weights(network)
+    started = training_network(parameters)
+    start_from(started, weights)
+    small = validation.tensors[:2, :32, :32, None].astype(np.float32)
+    one, other = (each.predict(small, verbose=0)[:, :14] for each in (network, started))
+    np.testing.assert_allclose(one, other, atol=0.02)
+    with pytest.raises(UnfitWeights, match="stem_conv"):
+        start_from(started, {n: w for n, w in weights.items() if not n.startswith("stem_conv")})
     test = _radiographs(60, seed=2)
     see = reader_of(weights)
     fitted = fit(see(training.tensors), see(validation.tensors), validation.labels)
