@@ -4,8 +4,11 @@ The transformer writes the rows (``transformer/journal.py``, ``transformer/verdi
 read, in one snapshot, so that an answer and its verdicts fit together.
 """
 
+import os
+import socket
+import threading
 from collections.abc import Iterator, Mapping
-from contextlib import closing
+from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass, fields
 from datetime import datetime
 from typing import Any, Final
@@ -91,8 +94,13 @@ _FIELDS: Final = tuple(each.name for each in fields(JournaledAnswer) if each.nam
 _ANSWERS: Final = "SELECT " + ", ".join(f'"{name}"' for name in _FIELDS) + f" {_IN_WINDOW}"
 
 
-def read_answers(dsn: str, window: Window) -> list[JournaledAnswer]:
+def read_answers(dsn: str, window: Window, limit_s: float = 600.0) -> list[JournaledAnswer]:
     """Read the answers of a time with their verdicts.
+
+    Args:
+        dsn: PostgreSQL connection string of the journal; a user who may only read is enough.
+        window: Which answers.
+        limit_s: Seconds that it may take at most, once connected.
 
     Returns:
         The newest first; of those given at one time in an order that does not change.
@@ -101,7 +109,7 @@ def read_answers(dsn: str, window: Window) -> list[JournaledAnswer]:
         JournalUnreadable: PostgreSQL is away, refuses, or has not the tables.
     """
     try:
-        with closing(_connect(dsn)) as connection:
+        with closing(_connect(dsn)) as connection, _ended_after(connection, limit_s):
             verdicts: dict[_Key, list[Verdict]] = {}
             for row in _rows(connection, _VERDICTS, window):
                 verdicts.setdefault(tuple(row[:3]), []).append(Verdict(*row[3:]))
@@ -145,6 +153,26 @@ def _connect(dsn: str) -> Any:
     )
     connection.set_session(isolation_level="REPEATABLE READ", readonly=True)
     return connection
+
+
+@contextmanager
+def _ended_after(connection: Any, limit_s: float) -> Iterator[None]:
+    """Break a connection off in time: libpq waits for ever on a server that hangs."""
+    wire = socket.socket(fileno=os.dup(connection.fileno()))
+
+    def break_off() -> None:
+        with suppress(OSError):  # the server was first
+            wire.shutdown(socket.SHUT_RDWR)
+
+    timer = threading.Timer(limit_s, break_off)
+    timer.daemon = True
+    timer.start()
+    try:
+        yield
+    finally:
+        timer.cancel()
+        timer.join()
+        wire.close()
 
 
 def _rows(connection: Any, statement: str, window: Window) -> Iterator[tuple[Any, ...]]:

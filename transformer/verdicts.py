@@ -59,8 +59,8 @@ class Verdicts:
         self._waiting = 0
 
     def close(self) -> None:
-        """Let what is being stored end."""
-        self._threads.shutdown()
+        """Let what is being stored end; of what waited still, nobody was told that it is."""
+        self._threads.shutdown(cancel_futures=True)
         self._database.close()
 
     async def store(self, feedback: Feedback, deadline: Deadline) -> Stored:
@@ -96,6 +96,8 @@ class Verdicts:
             storing.exception()  # taken note of, should nobody wait any more
 
     def _store(self, feedback: Feedback, deadline: Deadline) -> Stored | PleuraError:
+        if not self._journal.is_writable:  # found out while we waited for a thread
+            return Unavailable("verdicts cannot be stored now")
         try:
             with self._database.transaction(min(self._timeout_s, deadline.remaining_s)) as cursor:
                 outcome = _insert(cursor, feedback)

@@ -1,5 +1,6 @@
 """Reading answers and their verdicts back from a real PostgreSQL."""
 
+import time
 import uuid
 from collections.abc import Sequence
 from contextlib import closing
@@ -105,6 +106,30 @@ def test_a_journal_that_cannot_be_read_says_so_and_no_more(dsn: str, postgres: S
             read_answers(wrong, WINDOW)
         assert "secret" not in str(failed.value)
         assert failed.value.__suppress_context__
+
+
+def test_a_journal_that_does_not_answer_is_left(dsn: str) -> None:
+    """Whoever reads behind a lock, or from a server that hangs, is told so in time."""
+    with closing(psycopg2.connect(dsn)) as other, other.cursor() as cursor:
+        cursor.execute("LOCK TABLE answers IN ACCESS EXCLUSIVE MODE")
+        began_s = time.monotonic()
+        with pytest.raises(JournalUnreadable):
+            read_answers(dsn, WINDOW, limit_s=0.5)
+        assert time.monotonic() - began_s < 10
+    assert read_answers(dsn, WINDOW) == []
+
+
+def test_many_answers_come_in_parts(dsn: str) -> None:
+    """More answers than are fetched at once come whole, each with its verdict."""
+    with closing(psycopg2.connect(dsn)) as connection, connection, connection.cursor() as cursor:
+        insert_requests(cursor, [[_entry(f"r{number}", 1) for number in range(4500)]])
+        cursor.execute(
+            "INSERT INTO verdicts SELECT 'dr-a', request_id, principal, request_id, position, '{Mass}', "
+            "'{t}', false FROM answers"
+        )
+    read = read_answers(dsn, WINDOW)
+    assert len({each.request_id for each in read}) == 4500
+    assert {len(each.verdicts) for each in read} == {1}
 
 
 def test_a_window_needs_a_zone() -> None:
