@@ -13,6 +13,7 @@ from typing import Any
 
 import psycopg2
 import pytest
+from psycopg2 import errors
 
 from pleura.deadline import Deadline
 from pleura.errors import Conflict, DeadlineExceeded, Overloaded, Unavailable
@@ -144,17 +145,17 @@ async def test_too_many_at_once_are_turned_away(dsn: str, tmp_path: Path) -> Non
     assert _ask(dsn, "SELECT count(*) FROM verdicts") == [(128,)]
 
 
-@pytest.mark.parametrize(
-    "other", [{"principal": "ward-4"}, {"request_id": "request-2"}, {"position": 1}], ids=str
-)
-async def test_verdicts_are_on_answers_that_there_are(
-    dsn: str, tmp_path: Path, other: dict[str, Any]
-) -> None:
+async def test_verdicts_are_on_answers_that_there_are(dsn: str, tmp_path: Path) -> None:
     """Another principal's, id's or position's answer is none, and nothing is stored of it."""
     with _store(dsn, tmp_path) as (journal, verdicts):
         await journal.append([entry()])
-        with pytest.raises(AnswerNotFound):
-            await _keep(verdicts, replace(SAID, answer=replace(SAID.answer, **other)))
+        for other in (
+            AnswerKey("ward-4", "request-1", 0),
+            AnswerKey("ward-3", "request-2", 0),
+            AnswerKey("ward-3", "request-1", 1),
+        ):
+            with pytest.raises(AnswerNotFound):
+                await _keep(verdicts, replace(SAID, answer=other))
     assert _ask(dsn, "SELECT * FROM verdicts") == []
 
 
@@ -169,32 +170,36 @@ async def test_an_answer_that_waits_in_the_spool_may_come(dsn: str, tmp_path: Pa
         await _eventually_kept(verdicts)
 
 
-@pytest.mark.parametrize(
-    "statement",
-    [
-        "UPDATE verdicts SET present = '{f,f}'",
-        "UPDATE verdicts SET given_at = now()",
-        "DELETE FROM verdicts",
-        "TRUNCATE verdicts",
-        "TRUNCATE answers CASCADE",
-        "DELETE FROM answers",
-        "INSERT INTO verdicts SELECT * FROM verdicts ON CONFLICT (reader, feedback_id) "
-        "DO UPDATE SET had_seen_answer = true",
-        "INSERT INTO verdicts (reader, feedback_id, principal, request_id, position, findings, present, "
-        "had_seen_answer) VALUES ('a', 'b', 'nobody', 'c', 0, '{Mass}', '{t}', false)",
-        "INSERT INTO verdicts (reader, feedback_id, principal, request_id, position, findings, present, "
-        "had_seen_answer) VALUES ('a', 'b', 'ward-3', 'request-1', 0, '{Mass,Edema}', '{t}', false)",
-    ],
+_VALUES = (
+    "INSERT INTO verdicts (reader, feedback_id, principal, request_id, position, findings, present, "
+    "had_seen_answer) VALUES "
 )
-async def test_rows_come_and_neither_change_nor_go(dsn: str, tmp_path: Path, statement: str) -> None:
+REFUSED = {
+    "UPDATE verdicts SET present = '{f,f}'": errors.RestrictViolation,
+    "UPDATE verdicts SET given_at = now()": errors.RestrictViolation,
+    "DELETE FROM verdicts": errors.RestrictViolation,
+    "TRUNCATE verdicts": errors.RestrictViolation,
+    "TRUNCATE answers CASCADE": errors.RestrictViolation,
+    "DELETE FROM answers": errors.ForeignKeyViolation,
+    _VALUES + "('dr-a', 'f1', 'ward-3', 'request-1', 0, '{Mass}', '{t}', false) "
+    "ON CONFLICT (reader, feedback_id) DO UPDATE SET had_seen_answer = true": errors.RestrictViolation,
+    _VALUES + "('a', 'b', 'nobody', 'c', 0, '{Mass}', '{t}', false)": errors.ForeignKeyViolation,
+    _VALUES + "('a', 'b', 'ward-3', 'request-1', 0, '{Mass,Edema}', '{t}', false)": errors.CheckViolation,
+    _VALUES + "('a', 'b', 'ward-3', 'request-1', 0, '{}', '{}', false)": errors.CheckViolation,
+}
+"""What PostgreSQL must refuse, and why."""
+
+
+async def test_rows_come_and_neither_change_nor_go(dsn: str, tmp_path: Path) -> None:
     """PostgreSQL itself refuses the owner of the table what is not a new row on an answer."""
     with _store(dsn, tmp_path) as (journal, verdicts):
         await journal.append([entry()])
         await _keep(verdicts, SAID)
     before = _ask(dsn, "SELECT * FROM verdicts")
-    with pytest.raises(psycopg2.Error):
-        _ask(dsn, statement)
-    assert _ask(dsn, "SELECT * FROM verdicts") == before
+    for statement, error in REFUSED.items():
+        with pytest.raises(error):
+            _ask(dsn, statement)
+        assert _ask(dsn, "SELECT * FROM verdicts") == before
 
 
 async def test_an_older_journal_takes_verdicts(
