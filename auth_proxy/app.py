@@ -9,6 +9,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from auth_proxy.authentication import Authenticator
 from auth_proxy.call import call_of
 from auth_proxy.classify import Classify
+from auth_proxy.feedback import Feedback
 from auth_proxy.forward import Forward
 from auth_proxy.health import Live, Ready
 from auth_proxy.limits import InFlight, RateLimit
@@ -52,6 +53,7 @@ def build_app(guards: Guards, upstream: Upstream, vitals: Vitals, ending: Ending
     model_info = ModelInfo(upstream)
     endpoints: dict[str, ASGIApp] = {
         "classify": Classify(upstream, model_info),
+        "feedback": Feedback(upstream),
         "model_info": model_info,
         "healthz": Live(vitals),
         "readyz": Ready(guards.authenticator, upstream, ending),

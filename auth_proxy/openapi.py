@@ -12,6 +12,7 @@ from auth_proxy.openapi_parts import (
     OPEN_ERRORS,
     READING_ERRORS,
     TEXT,
+    WRITING_ERRORS,
     json_of,
     list_of,
     named,
@@ -22,7 +23,7 @@ from auth_proxy.openapi_parts import (
     responses,
     shared_components,
 )
-from auth_proxy.tokens import CLASSIFY_SCOPE, READ_SCOPE
+from auth_proxy.tokens import CLASSIFY_SCOPE, FEEDBACK_SCOPE, READ_SCOPE
 from pleura.findings import FINDINGS
 
 _FRACTION: Final = {"type": "number", "minimum": 0, "maximum": 1}
@@ -31,10 +32,24 @@ _INTERVAL: Final = object_of({"value": _FRACTION, "low": _FRACTION, "high": _FRA
 _OPERATING_POINT: Final = object_of(
     {"threshold": _FRACTION, "sensitivity": _FRACTION, "specificity": _FRACTION}
 )
+_ID: Final = {"type": "string", "minLength": 1, "maxLength": 256}
+_SAID: Final = {
+    "id": _ID | {"description": "the request id of the answer"},
+    "answered_to": _ID | {"description": "the principal that was answered; the caller's own if left out"},
+    "position": {"type": "integer", "minimum": 0, "maximum": 31},
+    "verdicts": object_of({name: or_null(FLAG) for name in FINDINGS}, FINDINGS)
+    | {"minProperties": 1, "additionalProperties": False, "description": "null: cannot be told"},
+    "had_seen_answer": FLAG
+    | {"description": "whether the reader knew the answer; only blind verdicts count for accuracy"},
+}
 _SCHEMAS: Final[dict[str, Any]] = {
     "Error": object_of({"error": TEXT}),
     "ImageId": object_of({"image_id": {"type": "string", "minLength": 1, "maxLength": 1024}})
     | {"additionalProperties": False},
+    "Feedback": object_of(_SAID, ("answered_to", "position")) | {"additionalProperties": False},
+    "StoredFeedback": object_of(
+        {**_SAID, "feedback_id": TEXT, "reader": TEXT, "given_at": {"type": "string", "format": "date-time"}}
+    ),
     "File": object_of({"file": {"type": "string", "contentMediaType": "application/octet-stream"}}),
     "Model": object_of({"name": TEXT, "version": TEXT, "digest": TEXT}),
     "Finding": object_of(
@@ -99,6 +114,12 @@ _CLASSIFY: Final = operation(
         "content": json_of("ImageId") | {"multipart/form-data": {"schema": named("File")}},
     },
 }
+_FEEDBACK: Final = operation(
+    "feedback",
+    "A radiologist's verdicts on an answer; stored once per request id, and never changed.",
+    responses("StoredFeedback", WRITING_ERRORS, "201"),
+    FEEDBACK_SCOPE,
+) | {"requestBody": {"required": True, "content": json_of("Feedback")}}
 _MODEL_INFO: Final = operation(
     "modelInfo", "The model that answers now.", responses("ModelInfo", READING_ERRORS), READ_SCOPE
 )
@@ -119,6 +140,7 @@ DOCUMENT: Final[dict[str, Any]] = {
     },
     "paths": {
         "/classify": {"post": _CLASSIFY},
+        "/feedback": {"post": _FEEDBACK},
         "/model-info": {"get": _MODEL_INFO},
         "/healthz": {"get": _LIVE},
         "/readyz": {"get": _READY},

@@ -9,9 +9,9 @@ _ERRORS: Final = {
     "400": "The request is malformed, or the file is no readable radiograph.",
     "401": "The bearer token is missing or not valid.",
     "403": "The token lacks the scope.",
-    "404": "There is no radiograph, model or version of that name.",
+    "404": "There is no radiograph, model, version or answer of that name.",
     "408": "The body did not arrive in time.",
-    "409": "The request id was used before, for another radiograph.",
+    "409": "The request id was used before, for another radiograph or other verdicts.",
     "413": "The body is too large.",
     "422": "The file is no radiograph that the model may answer on.",
     "429": "Too many requests of this principal; see Retry-After.",
@@ -22,6 +22,8 @@ _ERRORS: Final = {
 }
 ASKING_ERRORS: Final = tuple(_ERRORS)
 """How a question about a radiograph can fail."""
+WRITING_ERRORS: Final = tuple(code for code in _ERRORS if code != "422")
+"""How what a radiologist says can fail to be stored."""
 READING_ERRORS: Final = ("400", "401", "403", "408", "413", "429", "500", "502", "503", "504")
 """How a question about the service can fail."""
 OPEN_ERRORS: Final = ("400", "413", "500", "504")
@@ -90,9 +92,9 @@ def response(description: str, content: Mapping[str, Any], status: str = "200") 
     return {"description": description, "content": dict(content), "headers": headers}
 
 
-def responses(schema: str, errors: Sequence[str]) -> dict[str, Any]:
+def responses(schema: str, errors: Sequence[str], status: str = "200") -> dict[str, Any]:
     """A JSON answer, and the ways to fail."""
-    answered = {"200": response("The answer.", json_of(schema))}
+    answered = {status: response("The answer.", json_of(schema))}
     return answered | {code: {"$ref": f"#/components/responses/{code}"} for code in errors}
 
 

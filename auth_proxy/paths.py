@@ -8,7 +8,7 @@ import re
 from dataclasses import dataclass
 from typing import Final
 
-from auth_proxy.tokens import CLASSIFY_SCOPE, READ_SCOPE
+from auth_proxy.tokens import CLASSIFY_SCOPE, FEEDBACK_SCOPE, READ_SCOPE
 from pleura.errors import InvalidRequest, MethodNotAllowed, NotFound
 
 _SEGMENT: Final = rb"[A-Za-z0-9](?:\.?[A-Za-z0-9_-]){0,63}"
@@ -44,6 +44,7 @@ ROUTES: Final = (
     _route("v2_model", "GET", _MODEL, READ_SCOPE),
     _route("v2_model_ready", "GET", _MODEL + rb"/ready", READ_SCOPE),
     _route("classify", "POST", rb"/classify", CLASSIFY_SCOPE),
+    _route("feedback", "POST", rb"/feedback", FEEDBACK_SCOPE),
     _route("model_info", "GET", rb"/model-info", READ_SCOPE),
     _route("healthz", "GET", rb"/healthz", None),
     _route("readyz", "GET", rb"/readyz", None),

@@ -60,9 +60,32 @@ def _add_classify(commands: Any, settings: Settings) -> None:
         "--output", type=Path, default=Path(), metavar="FOLDER", help="where pictures go (here)"
     )
     classify.add_argument("--no-overlay", action="store_true", help="draw nothing")
-    classify.add_argument("--url", default=settings.url, help="address (that of the local stack)")
+    _add_where(classify, settings)
+
+
+def _add_feedback(commands: Any, settings: Settings) -> None:
+    feedback = commands.add_parser("feedback", help="store a radiologist's verdicts on an answer")
+    feedback.set_defaults(run="cli_feedback:feedback")
+    feedback.add_argument("request_id", help="the request id of the answer")
+    feedback.add_argument("--position", type=int, default=0, help="which radiograph of the request (0)")
+    feedback.add_argument("--answered-to", metavar="PRINCIPAL", help="who was answered (who gives feedback)")
+    for name, meaning in {
+        "present": "is there",
+        "absent": "is not there",
+        "unsure": "cannot be told",
+    }.items():
+        feedback.add_argument(f"--{name}", nargs="+", default=[], metavar="FINDING", help=meaning)
+    seen = feedback.add_mutually_exclusive_group(required=True)
+    seen.add_argument("--blind", dest="seen", action="store_false", help="judged before seeing the answer")
+    seen.add_argument("--seen", dest="seen", action="store_true", help="judged after seeing the answer")
+    feedback.add_argument("--feedback-id", metavar="ID", help="that of verdicts to be sent again")
+    _add_where(feedback, settings)
+
+
+def _add_where(command: Any, settings: Settings) -> None:
+    command.add_argument("--url", default=settings.url, help="address (that of the local stack)")
     token = settings.token
-    classify.add_argument("--token", default=token and token.get_secret_value(), help="bearer token")
+    command.add_argument("--token", default=token and token.get_secret_value(), help="bearer token")
 
 
 def _parser(settings: Settings) -> argparse.ArgumentParser:
@@ -77,6 +100,7 @@ def _parser(settings: Settings) -> argparse.ArgumentParser:
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
     _add_stack(commands, settings)
     _add_classify(commands, settings)
+    _add_feedback(commands, settings)
     return parser
 
 

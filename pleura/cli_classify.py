@@ -7,10 +7,11 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Final
 
+from pleura.cli_ask import where_to_ask
 from pleura.cli_text import complain, say
 from pleura.client import AskFailed, Client, Reading
 from pleura.errors import PleuraError
-from pleura.local.access import BUCKET, make_token
+from pleura.local.access import BUCKET
 from pleura.local.state import Recorded, StateFolder
 from pleura.local.store import store_client
 from pleura.overlay import draw, write_png
@@ -29,13 +30,11 @@ class _Session:
 
 def classify(arguments: argparse.Namespace) -> int:
     """Print the findings of each radiograph, and draw it."""
-    state = arguments.state.resolve()
-    recorded = StateFolder(state).read()
-    url, token = arguments.url, arguments.token
-    if not (url and token):
-        if recorded is None:
-            return complain(f"no stack runs in {state}: start one with pleura up, or give --url and --token")
-        url, token = url or recorded.address, token or make_token(state, recorded.issuer)
+    recorded = StateFolder(arguments.state.resolve()).read()
+    try:
+        url, token = where_to_ask(arguments, recorded)
+    except AskFailed as error:
+        return complain(str(error))
     output = None if arguments.no_overlay else arguments.output
     try:
         if output:
@@ -92,6 +91,7 @@ def _draw(output: Path | None, name: str, file: bytes | None, reading: Reading) 
 def _as_json(name: str, reading: Reading, overlay: Path | None) -> str:
     document = {
         "radiograph": name,
+        "request_id": reading.request_id,
         "model_version": reading.model_version,
         "model_digest": reading.model_digest,
         "preprocessing_version": reading.preprocessing_version,
@@ -105,7 +105,8 @@ def _as_json(name: str, reading: Reading, overlay: Path | None) -> str:
 
 
 def _as_table(name: str, reading: Reading, overlay: Path | None) -> str:
-    head = f"{name}   (typicality {reading.typicality:.2f}, model {reading.model_version})"
+    head = f"{name}   (typicality {reading.typicality:.2f}, model {reading.model_version}"
+    head += f", answer {reading.request_id})"
     rows = [
         f"  {'PRESENT' if finding.present else '':<9}{finding.name:<20}"
         f"{finding.probability:>6.3f}   threshold {finding.threshold:.3f}"

@@ -56,6 +56,7 @@ class Reading:
     cached: bool
     journal: str
     activation_map: NDArray[np.float32]
+    request_id: str
 
     @property
     def ranked(self) -> tuple[Finding, ...]:
@@ -97,6 +98,19 @@ class Client:
             AskFailed: There is no answer.
         """
         return self._read("image", file)
+
+    def give_feedback(self, document: Mapping[str, Any], feedback_id: str) -> dict[str, Any]:
+        """Send verdicts on an answer; the same again under the same id is stored once.
+
+        Returns:
+            What is stored.
+
+        Raises:
+            AskFailed: It is not known to be stored.
+        """
+        response = self._send("POST", "/feedback", json=document, headers={"x-request-id": feedback_id})
+        stored: dict[str, Any] = response.json()
+        return stored
 
     def _read(self, name: str, element: bytes) -> Reading:
         body, length = request_body(name, element)
@@ -193,4 +207,5 @@ def reading_of(
         bool(parameters["cached"]),
         parameters["journal"],
         arrays["activation_map"][0],
+        document["id"],
     )

@@ -30,6 +30,8 @@ from pleura.vitals import Vitals
 JSON_LENGTH_HEADER: Final = "inference-header-content-length"
 _LARGEST_BODIES: Final = 8
 Endpoint = Callable[[Request], Awaitable[Response]]
+RouteSpec = tuple[str, str, Endpoint]
+"""Verb, path and endpoint of a route."""
 log = structlog.get_logger()
 
 
@@ -74,7 +76,18 @@ class Room:
             self._held -= mine
 
 
-async def _limited_body(request: Request, limit: int, take: Callable[[int], None]) -> bytes:
+async def limited_body(request: Request, limit: int, take: Callable[[int], None] | None = None) -> bytes:
+    """Read a body.
+
+    Args:
+        request: Whose body it is.
+        limit: The most bytes that it may have.
+        take: Makes room for so many bytes more; a small body needs none.
+
+    Raises:
+        TooLarge: It has more.
+        InvalidRequest: It is cut short.
+    """
     declared = request.headers.get("content-length", "0")
     if declared.isdigit() and int(declared) > limit:
         raise TooLarge(f"the body exceeds {limit} bytes")
@@ -84,7 +97,8 @@ async def _limited_body(request: Request, limit: int, take: Callable[[int], None
             size += len(chunk)
             if size > limit:
                 raise TooLarge(f"the body exceeds {limit} bytes")
-            take(len(chunk))
+            if take:
+                take(len(chunk))
             chunks.append(chunk)
     except ClientDisconnect as error:  # a caller who leaves is no fault of ours
         raise InvalidRequest("the body is cut short") from error
@@ -120,7 +134,9 @@ def _json_length(headers: Mapping[str, str]) -> int | None:
     return int(text)
 
 
-def _traced(route: str, endpoint: Endpoint) -> Endpoint:
+def traced(route: str, endpoint: Endpoint) -> Endpoint:
+    """Count, time and trace what an endpoint is asked."""
+
     async def answer(request: Request) -> Response:
         with observed(route, request.headers):
             return await endpoint(request)
@@ -144,20 +160,20 @@ class RestEdge:
         self._max_body_bytes = max_body_bytes
         self._room = Room(_LARGEST_BODIES * max_body_bytes)
 
-    def routes(self) -> Sequence[tuple[str, str, Endpoint]]:
+    def routes(self) -> Sequence[RouteSpec]:
         """Verb, path and endpoint of each route; what probes ask is counted, all else traced as well."""
         one, versioned = "/v2/models/{model}", "/v2/models/{model}/versions/{version}"
         return (
-            ("GET", "/v2", _traced("v2_server", self.server)),
+            ("GET", "/v2", traced("v2_server", self.server)),
             ("GET", "/healthz", _probed("healthz", self.live)),
             ("GET", "/readyz", _probed("readyz", self.ready)),
             ("GET", "/v2/health/live", _probed("v2_health", self.v2_live)),
             ("GET", "/v2/health/ready", _probed("v2_health", self.v2_ready)),
-            ("GET", "/v2/models", _traced("v2_models", self.models)),
+            ("GET", "/v2/models", traced("v2_models", self.models)),
             *(("GET", f"{p}/ready", _probed("v2_model_ready", self.model_ready)) for p in (one, versioned)),
-            *(("POST", f"{p}/infer", _traced("v2_infer", self.infer)) for p in (one, versioned)),
-            *(("GET", p, _traced("v2_model", self.metadata)) for p in (one, versioned)),
-            ("GET", "/model-info", _traced("model_info", self.info)),
+            *(("POST", f"{p}/infer", traced("v2_infer", self.infer)) for p in (one, versioned)),
+            *(("GET", p, traced("v2_model", self.metadata)) for p in (one, versioned)),
+            ("GET", "/model-info", traced("model_info", self.info)),
         )
 
     async def server(self, request: Request) -> Response:
@@ -212,7 +228,7 @@ class RestEdge:
 
     async def _infer(self, request: Request, take: Callable[[int], None]) -> Response:
         headers, limit = dict(request.headers), self._max_body_bytes
-        body = await _limited_body(request, limit, take)
+        body = await limited_body(request, limit, take)
         encoding = headers.get("content-encoding", "").strip().lower()
         if encoding:
             body = await asyncio.to_thread(_decompressed, body, encoding, limit)

@@ -22,7 +22,7 @@ from starlette.routing import Route
 from pleura.ending import Ending, HttpServer
 from pleura.errors import PleuraError
 from pleura.grpc_edge import GrpcServer
-from pleura.rest_edge import RestEdge, to_v2_error
+from pleura.rest_edge import RestEdge, RouteSpec, to_v2_error
 from pleura.served import ServedModel
 from pleura.telemetry import READY
 from pleura.vitals import Vitals
@@ -62,11 +62,15 @@ class _RestServer(RESTServer):  # type: ignore[misc]  # kserve has no types for 
         self.config.host = edge.host
         self.http = self._server = HttpServer(self.config)
         self._edge = RestEdge(model, vitals, edge.max_body_bytes, ending)
+        self.more: Sequence[RouteSpec] = ()
 
     def create_application(self) -> None:
         """Put our routes in the place of kserve's application, whose layers of FastAPI they do without."""
         routes = [Route("/metrics", metrics_handler)]
-        routes += [Route(path, endpoint, methods=[verb]) for verb, path, endpoint in self._edge.routes()]
+        routes += [
+            Route(path, endpoint, methods=[verb])
+            for verb, path, endpoint in (*self._edge.routes(), *self.more)
+        ]
         app = Starlette(
             routes=routes,
             exception_handlers=dict.fromkeys((PleuraError, HTTPException, Exception), to_v2_error),
@@ -99,7 +103,11 @@ class PleuraServer(kserve.ModelServer):  # type: ignore[misc]  # kserve has no t
         self._edge = edge
 
     def serve(
-        self, model: Any, background: Sequence[Awaitable[None]] = (), vitals: Vitals | None = None
+        self,
+        model: Any,
+        background: Sequence[Awaitable[None]] = (),
+        vitals: Vitals | None = None,
+        more: Sequence[RouteSpec] = (),
     ) -> None:
         """Serve one model until a signal ends it.
 
@@ -107,6 +115,7 @@ class PleuraServer(kserve.ModelServer):  # type: ignore[misc]  # kserve has no t
             model: A ``kserve.Model`` that is also a ``ServedModel``.
             background: What runs beside the servers, on their event loop, until they end.
             vitals: What ``/healthz`` and ``/readyz`` look at.
+            more: Routes that this server has beside those of V2.
         """
         vitals = vitals or Vitals()
         self._register_and_check_atleast_one_model_is_ready([model])
@@ -114,6 +123,7 @@ class PleuraServer(kserve.ModelServer):  # type: ignore[misc]  # kserve has no t
         ending = Ending(edge.drain_s, edge.grace_period_s)
         READY.set_function(lambda: vitals.readiness()[0] and not ending.has_begun)
         rest = _RestServer(self, model, vitals, edge, ending)
+        rest.more = more
         grpc = GrpcServer(model, vitals, f"{edge.host}:{edge.grpc_port}", edge.max_body_bytes, ending)
         with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
             runner.run(self._serve_all(rest, grpc, ending, background))

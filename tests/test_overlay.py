@@ -20,7 +20,7 @@ def _reading(hot: tuple[int, int] = (0, 6)) -> Reading:
     findings = tuple(
         Finding(name, 0.6 if name == "Effusion" else 0.1, 0.3, name == "Effusion", True) for name in FINDINGS
     )
-    return Reading(findings, 0.5, "1.0.0", "digest", "1", False, "written", activation)
+    return Reading(findings, 0.5, "1.0.0", "digest", "1", False, "written", activation, "request-1")
 
 
 def test_findings_are_ranked_by_how_far_they_are_above_their_threshold() -> None:

@@ -16,6 +16,7 @@ from transformer.asked import Limits
 from transformer.cache import AnswerCache, Marks, connect
 from transformer.database import Database
 from transformer.decoding import DecoderPool
+from transformer.feedback_route import FeedbackRoute
 from transformer.journal import Journal
 from transformer.metrics import UP
 from transformer.model import ChestXrayTransformer
@@ -25,6 +26,7 @@ from transformer.reading import Reader
 from transformer.settings import InvalidSettings, Settings, read_settings
 from transformer.spool import Spool
 from transformer.store import Store
+from transformer.verdicts import Verdicts
 from transformer.watch import Watch
 
 log = structlog.get_logger()
@@ -127,6 +129,9 @@ def main() -> None:
     reader = Reader(store, decoders, predictor, cache, settings.max_reading)
     limits = Limits(settings.timeout_s, settings.max_elements, max_file_bytes)
     model = ChestXrayTransformer(reader, journal, watch, limits, settings.max_in_flight)
+    database = Database(settings.journal_dsn.get_secret_value())
+    verdicts = Verdicts(database, journal, settings.journal_timeout_s)
+    routes = [FeedbackRoute(verdicts, settings.timeout_s).spec()]
 
     vitals = vitals_of(watch, cache, journal)
     show_vitals(vitals)
@@ -134,8 +139,10 @@ def main() -> None:
     try:
         max_body_mb = settings.max_file_mb + 1
         edge = Edge(settings.host, settings.http_port, settings.grpc_port, max_body_mb, settings.drain_s)
-        PleuraServer(edge).serve(model, [run_parts(decoders, watch, cache, predictor)], vitals)
+        background = [run_parts(decoders, watch, cache, predictor)]
+        PleuraServer(edge).serve(model, background, vitals, routes)
     finally:
+        verdicts.close()
         journal.close()
         store.close()
         close_spans()

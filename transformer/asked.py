@@ -59,8 +59,8 @@ def read_asked(request: kserve.InferRequest, headers: Mapping[str, str], limits:
     deadline = Deadline.from_headers(headers, limits.timeout_s)
     outputs = requested_names(request, OUTPUTS, _DEFAULT)
     asker = Asker(
-        _checked_id("principal", headers.get("x-pleura-principal", "anonymous")),
-        _checked_id("request id", request.id),
+        checked_id("principal", headers.get("x-pleura-principal", "anonymous")),
+        checked_id("request id", request.id),
     )
     # gRPC carries printable ASCII only; a header of anything else would fail all who share the flight
     trace = {n: headers[n] for n in _TRACE_HEADERS if n in headers and _is_plain(headers[n])}
@@ -76,7 +76,12 @@ def _ascii(text: str) -> str:
     return text.encode("ascii", "replace").decode()
 
 
-def _checked_id(what: str, text: str) -> str:
+def checked_id(what: str, text: str) -> str:
+    """Let an id pass that the journal may keep.
+
+    Raises:
+        InvalidRequest: It is empty, long, or holds what cannot be printed.
+    """
     if not (0 < len(text) <= _MAX_ID and text.isprintable()):
         raise InvalidRequest(f"the {what} must be 1 to {_MAX_ID} printable characters")
     return text

@@ -73,6 +73,11 @@ class Journal:
         """Whether rows go straight to PostgreSQL."""
         return self._is_writable
 
+    @property
+    def has_backlog(self) -> bool:
+        """Whether answers that were given wait in the spool."""
+        return not self._spool.is_empty()
+
     def start(self) -> None:
         """Try PostgreSQL once, then start the threads; an absent PostgreSQL does not hold up the start."""
         wait_with_limits()

@@ -33,7 +33,7 @@ from starlette.routing import Route
 
 from pleura.logs import configure_logging
 
-SCOPES: Final = ("radiograph:classify", "model:read")
+SCOPES: Final = ("radiograph:classify", "model:read", "feedback:write")
 _KEY_SUFFIX: Final = ".pem"
 
 

@@ -171,6 +171,24 @@ def v2_requests(plants: Plants) -> Iterator[Asked]:
     yield Asked(plants.name("verb").upper(), "/v2")
 
 
+def feedback_requests(plants: Plants) -> Iterator[Asked]:
+    """Planted values in verdicts on answers, each where it makes them refused."""
+    good = {"id": "nobody", "verdicts": {"Mass": True}, "had_seen_answer": False}
+    planted: list[dict[str, Any]] = [
+        {name: plants.name(f"feedback {name}")} for name in ("id", "answered_to", "position", "verdicts")
+    ]
+    planted += [{"reader": plants.name("feedback reader")}, {plants.name("feedback member"): None}]
+    planted += [{"verdicts": {plants.name("feedback finding"): True}}]
+    planted += [{"verdicts": {"Mass": {"why": plants.name("feedback verdict")}}}]
+    headers = {"content-type": "application/json"}
+    for changed in planted:
+        yield Asked("POST", "/feedback", headers, json.dumps(good | changed).encode())
+    broken = json.dumps(good)[:-1] + plants.name("feedback, broken")
+    yield Asked("POST", "/feedback", headers, broken.encode())
+    yield Asked("POST", "/feedback", headers | {"x-request-id": f"{plants.name('feedback id')} x"}, b"{}")
+    yield Asked("POST", f"/feedback/{plants.name('feedback path')}", headers, b"{}")
+
+
 _HEADERS = (
     *("user-agent", "cookie", "referer", "origin", "x-forwarded-for", "x-forwarded-user", "x-correlation-id"),
     *("x-amzn-trace-id", "x-b3-traceid", "x-cloud-trace-context", "baggage", "x-patient-id", "from", "via"),

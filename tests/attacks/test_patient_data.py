@@ -12,6 +12,7 @@ from pleura.local.store import store_client
 from tests.attacks.asking import Asking
 from tests.attacks.planted import (
     by_id,
+    feedback_requests,
     file_requests,
     header_requests,
     planted_dicom,
@@ -100,6 +101,7 @@ def test_nothing_planted_is_found(asking: Asking) -> None:
     requests = [
         *file_requests(plants),
         *v2_requests(plants),
+        *feedback_requests(plants),
         *header_requests(plants),
         *token_requests(plants),
     ]
@@ -107,8 +109,8 @@ def test_nothing_planted_is_found(asking: Asking) -> None:
     asking.rest(requests)
     asking.grpc(calls)
     for part in ("transformer", "predictor"):
-        asking.rest([*v2_requests(plants)], part)
-    some = [*file_requests(plants)][:4] + [*v2_requests(plants)][-3:]
+        asking.rest([*v2_requests(plants), *feedback_requests(plants)], part)
+    some = [*file_requests(plants)][:4] + [*v2_requests(plants)][-3:] + [*feedback_requests(plants)][:2]
 
     def ask_some() -> None:
         asking.rest(some)

@@ -61,12 +61,23 @@ class Upstream:
         self.requests.append((request, b""))
         return JSONResponse({"path": request.url.path})
 
+    async def feedback(self, request: Request) -> Response:
+        self.requests.append((request, await request.body()))
+        status, document, headers = self.error or (201, stored_feedback(), {})
+        return JSONResponse(document, status, headers)
+
     async def info(self, request: Request) -> Response:
         self.requests.append((request, b""))
         return JSONResponse(described())
 
     async def readyz(self, request: Request) -> Response:
         return JSONResponse({"ready": self.ready}, 200 if self.ready else 503)
+
+
+def stored_feedback() -> dict[str, Any]:
+    """What a transformer says of verdicts that it has stored."""
+    said = {"verdicts": {"Mass": True}, "had_seen_answer": False, "given_at": "2026-11-25T12:00:00.000000Z"}
+    return {"feedback_id": "f1", "id": "r1", "answered_to": "ris", "position": 0, "reader": "dr-a", **said}
 
 
 def v2_answer(digest: str) -> dict[str, Any]:
@@ -150,6 +161,7 @@ class _GrpcUpstream(grpc.GenericRpcHandler):  # type: ignore[misc]
 async def serve(upstream: Upstream, stopping: threading.Event) -> None:
     routes = [
         Route("/v2/models/chest-xray/infer", upstream.infer, methods=["POST"]),
+        Route("/feedback", upstream.feedback, methods=["POST"]),
         Route("/model-info", upstream.info),
         Route("/readyz", upstream.readyz),
         Route("/{path:path}", upstream.note, methods=["GET", "POST", "PUT", "DELETE"]),

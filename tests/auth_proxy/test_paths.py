@@ -20,6 +20,7 @@ ALLOWED = {
     ("POST", "/v2/models/chest-xray/infer"): "v2_infer",
     ("POST", "/v2/models/chest-xray/versions/1/infer"): "v2_infer",
     ("POST", "/classify"): "classify",
+    ("POST", "/feedback"): "feedback",
     ("GET", "/model-info"): "model_info",
     ("GET", "/healthz"): "healthz",
     ("GET", "/readyz"): "readyz",

@@ -19,7 +19,7 @@ _LONG_MS = 20_000
 """Whoever waits for less may be told that the time has run out."""
 _ANY_REFUSAL = ["2xx", "400", "404", "408", "409", "413", "422", "504"]
 _REFUSABLE = (
-    *("classify", "v2Infer", "v2InferVersion", "infer", "model-metadata", "model-ready"),
+    *("classify", "feedback", "v2Infer", "v2InferVersion", "infer", "model-metadata", "model-ready"),
     *("v2Model", "v2ModelReady", "v2ModelVersion", "v2ModelVersionReady"),
 )
 """No document can say which radiographs, models and versions there are: the good may be refused for them."""

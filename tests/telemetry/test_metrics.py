@@ -53,7 +53,7 @@ def _moved(before: Counter[tuple[str, ...]], after: Counter[tuple[str, ...]]) ->
 def _is_all_counted(before: Mapping[str, Scrape], after: Mapping[str, Scrape]) -> bool:
     """Whether what the test asks is counted in each service, and all of it has ended."""
     counts = {name: sum(_asked(before[name], after[name]).values()) for name in SERVICES}
-    is_counted = counts["auth_proxy"] >= 10 and counts["transformer"] >= 6 and counts["predictor"] >= 1
+    is_counted = counts["auth_proxy"] >= 12 and counts["transformer"] >= 8 and counts["predictor"] >= 1
     return is_counted and not any(each.value("pleura_requests_in_flight") for each in after.values())
 
 
@@ -91,6 +91,10 @@ def test_counts_move_by_what_was_asked(observed: Observed, client: httpx.Client)
     assert client.post("/classify", json={"image_id": "nosuch.png"}).status_code == 404
     assert client.post("/classify", files={"file": b"no radiograph"}).status_code == 400
     assert httpx.post(f"{client.base_url}/classify", json={}).status_code == 401
+    verdict = {"id": "nosuch", "verdicts": {"Mass": True}, "had_seen_answer": True}
+    assert client.post("/feedback", json=verdict).status_code == 404
+    verdict["id"] = fresh.json()["request_id"]
+    assert client.post("/feedback", json=verdict | {"answered_to": "tester"}).status_code == 201
     assert client.get("/nowhere").status_code == 404
     assert client.get("/classify").status_code == 405
     _by_grpc(observed, sample.name.encode(), observed.stack.token())
@@ -104,6 +108,8 @@ def test_counts_move_by_what_was_asked(observed: Observed, client: httpx.Client)
         ("radiograph_not_found", "classify"): 1,
         ("unreadable_radiograph", "classify"): 1,
         ("unauthenticated", "classify"): 1,
+        ("ok", "feedback"): 1,
+        ("answer_not_found", "feedback"): 1,
         ("not_found", "unknown"): 1,
         ("method_not_allowed", "unknown"): 1,
         ("ok", "grpc_ModelInfer"): 1,
@@ -112,6 +118,8 @@ def test_counts_move_by_what_was_asked(observed: Observed, client: httpx.Client)
     }
     assert moved["transformer"] == {
         ("ok", "v2_infer"): 2,
+        ("ok", "feedback"): 1,
+        ("answer_not_found", "feedback"): 1,
         ("radiograph_not_found", "v2_infer"): 1,
         ("unreadable_radiograph", "v2_infer"): 1,
         ("ok", "grpc_ModelInfer"): 1,
@@ -141,6 +149,7 @@ def _check_the_rest(before: dict[str, Scrape], after: dict[str, Scrape]) -> None
     assert moved("auth_proxy", "pleura_refusals_total") == {
         ("radiograph_not_found",): 2,
         ("unreadable_radiograph",): 1,
+        ("answer_not_found",): 1,
         ("unauthenticated",): 2,
         ("not_found",): 1,
         ("method_not_allowed",): 1,

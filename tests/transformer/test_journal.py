@@ -139,7 +139,7 @@ async def test_two_transformers_migrate_one_after_the_other(table: str, tmp_path
     assert all(journal.is_writable for journal in journals)
     for journal in journals:
         journal.close()
-    assert _ask(table, "SELECT version_num FROM alembic_version") == [("0001",)]
+    assert _ask(table, "SELECT version_num FROM alembic_version") == [("0002",)]
 
 
 async def test_without_postgres_rows_go_to_the_spool(table: str, tmp_path: Path) -> None:
