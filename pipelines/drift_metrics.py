@@ -46,17 +46,34 @@ def drift_registry(report: DriftReport, open_audits: int) -> CollectorRegistry:
     for name, (words, figure_of) in _COMPARED.items():
         gauge = Gauge(name, words, _MEASURE, registry=registry)
         for model in report.models:
-            for each in model.compared:
-                if (figure := figure_of(each)) is not None:
-                    gauge.labels(model.model_version, each.measure.name, each.measure.finding).set(figure)
+            _set_compared(gauge, model, figure_of)
     _set_models(registry, report.models)
-    _single(registry, "pleura_drift_open_audits", "Audit requests not yet read.", open_audits)
-    made_s, ended_s = report.made_at.timestamp(), report.until.timestamp()
-    _single(
-        registry, "pleura_drift_last_success_timestamp_seconds", "When drift was last looked for.", made_s
-    )
-    _single(registry, "pleura_drift_window_end_timestamp_seconds", "When that window ended.", ended_s)
+    for name, words, value in (
+        (
+            "pleura_drift_open_audits",
+            "Audit requests of the last 90 days that are not yet wholly read.",
+            float(open_audits),
+        ),
+        (
+            "pleura_drift_last_success_timestamp_seconds",
+            "When drift was last looked for.",
+            report.made_at.timestamp(),
+        ),
+        (
+            "pleura_drift_window_end_timestamp_seconds",
+            "When the window ended.",
+            report.until.timestamp(),
+        ),
+    ):
+        Gauge(name, words, registry=registry).set(value)
     return registry
+
+
+def _set_compared(gauge: Gauge, model: ModelDrift, figure_of: Callable[[Compared], float | None]) -> None:
+    for each in model.compared:
+        if (figure := figure_of(each)) is not None:
+            measure = each.measure.name.replace(" ", "_")
+            gauge.labels(model.model_version, measure, each.measure.finding).set(figure)
 
 
 def _set_models(registry: CollectorRegistry, models: tuple[ModelDrift, ...]) -> None:
@@ -74,10 +91,6 @@ def _set_models(registry: CollectorRegistry, models: tuple[ModelDrift, ...]) -> 
         for word in _WORDS:
             result = word.replace(" ", "_")
             comparisons.labels(model.model_version, result).set(sum(c.word == word for c in model.compared))
-
-
-def _single(registry: CollectorRegistry, name: str, words: str, value: float) -> None:
-    Gauge(name, words, registry=registry).set(value)
 
 
 def _of(figure: object) -> float | None:

@@ -2,7 +2,8 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
+from typing import Final
 
 import structlog
 
@@ -20,6 +21,8 @@ from pipelines.image_sample import drawn, read_again
 from pipelines.journal import JournaledAnswer, Window, read_answers
 from transformer.objects import Objects
 
+AUDITS_SHOWN: Final = timedelta(days=90)
+"""How old an audit's window may be for the audit to be counted among the open ones: each is read anew."""
 log = structlog.get_logger(__name__)
 
 
@@ -150,7 +153,9 @@ def _report(
 def _show(settings: DriftSettings, report: DriftReport) -> None:
     if not (settings.pushgateway_url or settings.drift_textfile):
         return
-    registry = drift_registry(report, sum(each.is_open for each in list_audits(settings)))
+    since = report.until - AUDITS_SHOWN
+    recent = [each for each in open_store(settings).audits() if each.until >= since]
+    registry = drift_registry(report, sum(_progress(settings, each).is_open for each in recent))
     if settings.drift_textfile:
         write_textfile(registry, settings.drift_textfile)
     if settings.pushgateway_url:

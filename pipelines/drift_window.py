@@ -89,7 +89,12 @@ def sample_of_answers(
 def sample_of_scored(
     model: ModelName, scored: Scored, thresholds: Sequence[float], images: Sequence[ImageStatistics] = ()
 ) -> Sample:
-    """Gather what a model says of a labelled split, so that it may be a reference."""
+    """Gather what a model says of a labelled split, so that it may be a reference.
+
+    The split must be none that it was trained on, whose radiographs are more typical than any other: against
+    638 of the training split, the 299 of the test split drift (PSI of typicality 0.20); against the 210 of
+    the validation split they do not.
+    """
     scores, calls = of_findings(scored.probabilities, np.array(thresholds))
     values = scores | {TYPICALITY: scored.typicality} | of_images(images)
     return Sample(model, len(scored), len(scored), values, calls)

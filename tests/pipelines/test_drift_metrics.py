@@ -64,12 +64,12 @@ def test_each_comparison_is_a_series() -> None:
     """Every figure of the report is there under its finding, and when it was made."""
     found = _samples(generate_latest(drift_registry(REPORT, 2)).decode())
     for each in REPORT.models[0].compared:
-        labels = (each.measure.name, each.measure.finding)
+        labels = (each.measure.name.replace(" ", "_"), each.measure.finding)
         assert found["pleura_drift_psi", *labels] == each.psi
         assert found["pleura_drift_found", *labels] == (each.word == "drift")
     assert found["pleura_drift_open_audits", "", ""] == 2
     assert found["pleura_drift_last_success_timestamp_seconds", "", ""] == UNTIL.timestamp()
-    assert 0 < found["pleura_drift_share_ratio", "call rate", "Effusion"] < 1
+    assert 0 < found["pleura_drift_share_ratio", "call_rate", "Effusion"] < 1
 
 
 def test_what_cannot_be_shown_is_no_series() -> None:
