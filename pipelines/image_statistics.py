@@ -1,0 +1,42 @@
+"""What radiographs look like, apart from what any model says of them."""
+
+from dataclasses import dataclass
+from typing import Final
+
+import numpy as np
+
+from pleura.preprocessing import to_tensor
+from transformer.radiograph_pixels import Radiograph
+
+_LEVELS: Final = 256
+
+
+@dataclass(frozen=True)
+class ImageStatistics:
+    """``mean`` and ``contrast`` (standard deviation) of the greys as shares of the full scale of their type;
+    ``entropy`` in bits of what the network sees; ``aspect`` is width by height."""
+
+    mean: float
+    contrast: float
+    entropy: float
+    aspect: float
+
+
+def image_statistics(radiograph: Radiograph) -> ImageStatistics:
+    """Measure a radiograph.
+
+    Raises:
+        RefusedRadiograph: It is blank.
+    """
+    pixels = radiograph.pixels
+    greys = pixels / np.float32(np.iinfo(pixels.dtype).max)
+    tensor = to_tensor(pixels)
+    shares = np.bincount(tensor.reshape(-1), minlength=_LEVELS) / tensor.size
+    seen = shares[shares > 0]
+    rows, columns = pixels.shape
+    return ImageStatistics(
+        mean=float(greys.mean()),
+        contrast=float(greys.std()),
+        entropy=float(-(seen * np.log2(seen)).sum()),
+        aspect=columns / rows,
+    )
