@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.stats import rankdata
 
-from pipelines.paired import Difference, Floats, Names, by_patient, difference_from, group_of
+from pipelines.paired import Difference, Floats, Patients, by_patient, difference_from, group_of
 
 
 @dataclass(frozen=True)
@@ -66,7 +66,7 @@ class Areas:
         return Difference(float(contrast @ self.aurocs), variance**0.5)
 
 
-def areas(labels: Floats, scores: Floats, patients: Names) -> Areas:
+def areas(labels: Floats, scores: Floats, patients: Patients) -> Areas:
     """Estimate the AUROCs of K models, and how far they vary together.
 
     Args:
@@ -105,16 +105,16 @@ def _sums(rows: list[Floats], groups: NDArray[np.intp], count: int) -> Floats:
     return np.stack([by_patient(row, groups, count) for row in rows]) / len(groups)
 
 
-def influence(labels: Floats, scores: Floats) -> Floats:
+def influence(labels: Floats, parts: Placements) -> Floats:
     """How much each radiograph moves the AUROC: (N,), with mean zero within positives and negatives."""
-    parts, positive = placements(labels, scores), labels == 1
+    positive = labels == 1
     moved = np.empty(len(labels))
     moved[positive] = (parts.positives - parts.auroc) / positive.sum()
     moved[~positive] = (parts.negatives - parts.auroc) / (~positive).sum()
     return moved
 
 
-def macro_advantage(labels: Floats, old: Floats, new: Floats, patients: Names) -> Difference:
+def macro_advantage(labels: Floats, old: Floats, new: Floats, patients: Patients) -> Difference:
     """How much larger the mean AUROC of F findings is.
 
     The findings share their radiographs, so it is patients' contributions to the mean that vary, and no
@@ -132,7 +132,8 @@ def macro_advantage(labels: Floats, old: Floats, new: Floats, patients: Names) -
     moved, gains = np.zeros(len(labels)), []
     for column in range(labels.shape[1]):
         known = ~np.isnan(labels[:, column])
-        truth, before, after = (x[known, column] for x in (labels, old, new))
-        gains.append(placements(truth, after).auroc - placements(truth, before).auroc)
+        truth = labels[known, column]
+        before, after = (placements(truth, side[known, column]) for side in (old, new))
+        gains.append(after.auroc - before.auroc)
         moved[known] += influence(truth, after) - influence(truth, before)
     return difference_from(float(np.mean(gains)), moved / labels.shape[1], patients)

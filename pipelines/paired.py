@@ -12,7 +12,8 @@ from numpy.typing import NDArray
 from scipy.stats import norm
 
 Floats = NDArray[np.floating]
-Names = NDArray[np.str_]
+Patients = NDArray[np.str_] | NDArray[np.intp]
+"""Who each radiograph is of, (N,): by name or by number."""
 _ALIKE: Final = 1e-12
 """Standard errors below this are rounding: the two models do not differ on any radiograph."""
 
@@ -46,7 +47,7 @@ class Difference:
         return float(norm.sf(distance / self.standard_error))
 
 
-def group_of(patients: Names) -> NDArray[np.intp]:
+def group_of(patients: Patients) -> NDArray[np.intp]:
     """Number the patients: (N,), from 0 on without a gap."""
     groups: NDArray[np.intp] = np.unique(patients, return_inverse=True)[1].reshape(-1)
     return groups
@@ -54,10 +55,11 @@ def group_of(patients: Names) -> NDArray[np.intp]:
 
 def by_patient(values: Floats, groups: NDArray[np.intp], count: int) -> Floats:
     """Sum values (N,) within patients: (count,)."""
-    return np.bincount(groups, weights=values, minlength=count)
+    sums: Floats = np.bincount(groups, weights=values, minlength=count).astype(float)
+    return sums
 
 
-def difference_from(value: float, influence: Floats, patients: Names) -> Difference:
+def difference_from(value: float, influence: Floats, patients: Patients) -> Difference:
     """Give an advantage its standard error from what each radiograph contributes to it.
 
     Args:
@@ -76,7 +78,7 @@ def difference_from(value: float, influence: Floats, patients: Names) -> Differe
     return Difference(value, float(np.sqrt(count / (count - 1) * np.sum(sums**2))))
 
 
-def mean_difference(old: Floats, new: Floats, patients: Names) -> Difference:
+def mean_difference(old: Floats, new: Floats, patients: Patients) -> Difference:
     """The mean of ``new - old`` over radiographs, where more is better.
 
     Raises:
@@ -87,7 +89,7 @@ def mean_difference(old: Floats, new: Floats, patients: Names) -> Difference:
     return difference_from(value, (gains - value) / len(gains), patients)
 
 
-def share_difference(old: NDArray[np.bool_], new: NDArray[np.bool_], patients: Names) -> Difference:
+def share_difference(old: NDArray[np.bool_], new: NDArray[np.bool_], patients: Patients) -> Difference:
     """The difference of two shares of the same radiographs, such as two sensitivities.
 
     Two made-up patients are added, one that only the old model reads rightly and one that only the new one
@@ -104,9 +106,10 @@ def share_difference(old: NDArray[np.bool_], new: NDArray[np.bool_], patients: N
     """
     if not len(old):
         raise ValueError("there are no radiographs")
-    made_up = np.array(["\0made up: old", "\0made up: new"])
+    groups = group_of(patients)
+    made_up = groups.max() + np.array([1, 2])
     return mean_difference(
         np.append(old, [True, False]).astype(float),
         np.append(new, [False, True]).astype(float),
-        np.append(patients, made_up),
+        np.append(groups, made_up),
     )
