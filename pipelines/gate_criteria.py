@@ -16,9 +16,11 @@ _NO_VARIANCE: Final = "its positives or negatives are of fewer than two patients
 Judged = tuple[Verdict, str]
 
 
-def has_enough(pair: Pair, protocol: Protocol) -> bool:
-    """Whether a finding has the positives and negatives that the protocol asks for."""
-    return pair.positives >= protocol.minimum_positives and pair.negatives >= protocol.minimum_negatives
+def has_enough(name: CriterionName, pair: Pair, protocol: Protocol) -> bool:
+    """Whether a finding has what the protocol asks for: each rate needs only those that it is a rate of."""
+    positives = pair.positives >= protocol.minimum_positives or name == "specificity"
+    negatives = pair.negatives >= protocol.minimum_negatives or name == "sensitivity"
+    return positives and negatives
 
 
 def _margin(name: CriterionName, finding: str, protocol: Protocol) -> float:
@@ -68,8 +70,8 @@ def _criterion(
         negatives=pair.negatives,
         margin=margin,
         verdict="cannot be shown",
-        reason=_NO_VARIANCE if has_enough(pair, protocol) else too_few(pair, protocol),
-        is_excused=is_excused(pair, protocol),
+        reason=_NO_VARIANCE if has_enough(name, pair, protocol) else too_few(pair, protocol),
+        is_excused=is_excused(name, pair, protocol),
     )
     if found is None:
         return plain
@@ -85,7 +87,7 @@ def _criterion(
         }
     )
     by_point = name == "brier" and protocol.brier.judged_by == "point"
-    verdict, reason = _judge(figures, has_enough(pair, protocol), by_point, protocol.alpha)
+    verdict, reason = _judge(figures, has_enough(name, pair, protocol), by_point, protocol.alpha)
     return figures.model_copy(update={"verdict": verdict, "reason": reason or plain.reason})
 
 
@@ -98,7 +100,7 @@ def _judge(figures: Criterion, enough: bool, by_point: bool, alpha: float) -> Ju
         return "passed", f"{advantage:+.4f}, at least {low:+.4f}; {-margin:+.4f} is allowed"
     if enough and advantage <= -margin:
         return "failed", f"{advantage:+.4f} itself is beyond the {-margin:+.4f} that is allowed"
-    if shown_worse:
+    if shown_worse and low <= -margin:
         return "failed", f"{advantage:+.4f} is shown to be worse, and not to be within {-margin:+.4f}"
     if enough:
         return "cannot be shown", f"{advantage:+.4f}, but it may be {low:+.4f}; {-margin:+.4f} is allowed"
@@ -113,9 +115,9 @@ def too_few(pair: Pair, protocol: Protocol) -> str:
     )
 
 
-def is_excused(pair: Pair, protocol: Protocol) -> bool:
+def is_excused(name: CriterionName, pair: Pair, protocol: Protocol) -> bool:
     """Whether a finding may go unshown; an exemption for want of positives ends where there are enough."""
-    is_exempt = pair.finding in protocol.exempt and not has_enough(pair, protocol)
+    is_exempt = pair.finding in protocol.exempt and not has_enough(name, pair, protocol)
     return is_exempt or protocol.unshown == "allow_with_note"
 
 
@@ -123,7 +125,7 @@ def compare_mean_auroc(
     pairs: list[Pair], champion: Contender, challenger: Contender, protocol: Protocol
 ) -> Criterion:
     """Compare the mean AUROC over the findings that have enough positives and negatives."""
-    columns = [index for index, pair in enumerate(pairs) if has_enough(pair, protocol)]
+    columns = [index for index, pair in enumerate(pairs) if has_enough("macro auroc", pair, protocol)]
     plain = Criterion(
         name="macro auroc",
         positives=sum(pairs[index].positives for index in columns),
@@ -172,9 +174,9 @@ def compare_calibration(pair: Pair, protocol: Protocol) -> Criterion:
         margin=rounded((limits.high - limits.low) / 2),
         verdict="cannot be shown",
         reason="it has no calibration slope",
-        is_excused=is_excused(pair, protocol),
+        is_excused=is_excused("calibration slope", pair, protocol),
     )
-    if not has_enough(pair, protocol):
+    if not has_enough("calibration slope", pair, protocol):
         return plain.model_copy(update={"reason": too_few(pair, protocol)})
     if new is None:
         return plain

@@ -107,6 +107,9 @@ def test_too_few_positives_are_neither_passed_nor_forgotten(clinical: Protocol) 
     decision = decide(clinical, old, challenger(old), PROVENANCE)
     found = _of(decision, "auroc", FINDINGS[-1])
     assert (found.verdict, found.positives) == ("cannot be shown", 13)
+    assert _of(decision, "sensitivity", FINDINGS[-1]).verdict == "cannot be shown"
+    # Its negatives are many: what is a rate of them is judged.
+    assert _of(decision, "specificity", FINDINGS[-1]).verdict == "passed"
     assert any(
         reason.startswith("auroc, Hernia: cannot be shown: 13 positives") for reason in decision.reasons
     )
