@@ -39,3 +39,10 @@ def test_a_constant_reference_tells_a_change() -> None:
     """A quantity that never varied and now does is a shift."""
     assert shift_of(np.zeros(1000), np.ones(1000)).psi > SERIOUS_PSI
     assert shift_of(np.zeros(1000), np.zeros(50)).psi < NOTABLE_PSI
+
+
+def test_five_equal_values_have_shifted_by_nothing() -> None:
+    """A small window is compared without complaint."""
+    sample = np.linspace(0.1, 0.9, 5)
+    shift = shift_of(sample, sample)
+    assert (shift.psi, shift.ks, shift.p) == (0.0, 0.0, 1.0)
