@@ -13,6 +13,7 @@ from typing import Any
 
 from pydantic import ValidationError
 
+from pleura.cli_model_import import add_import
 from pleura.cli_settings import Settings
 from pleura.cli_text import complain
 
@@ -65,6 +66,11 @@ def _add_classify(commands: Any, settings: Settings) -> None:
     classify.add_argument("--token", default=token and token.get_secret_value(), help="bearer token")
 
 
+def _add_model(commands: Any) -> None:
+    model = commands.add_parser("model", help="bring a model in")
+    add_import(model.add_subparsers(required=True, metavar="COMMAND"))
+
+
 def _parser(settings: Settings) -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="pleura", description="Run Pleura on one machine, and ask it.")
     parser.add_argument(
@@ -77,6 +83,7 @@ def _parser(settings: Settings) -> argparse.ArgumentParser:
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
     _add_stack(commands, settings)
     _add_classify(commands, settings)
+    _add_model(commands)
     return parser
 
 
