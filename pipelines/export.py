@@ -26,6 +26,7 @@ from pleura.bundle import FindingDescription, Interval, ModelDescription, Operat
 from pleura.findings import FINDINGS
 from pleura.preprocessing import PREPROCESSING_VERSION
 from predictor.network import feature_network
+from predictor.weights import normalisation_of
 
 MINIMUM_POSITIVES: Final = 20
 _BOOTSTRAP_ROUNDS: Final = 2000
@@ -76,7 +77,8 @@ def load_weights(network: keras.Model, weights: Mapping[str, NDArray[np.generic]
 
 def reader_of(weights: Mapping[str, NDArray[np.generic]]) -> Callable[[NDArray[np.uint8]], Seen]:
     """Give a function from tensors (N, 224, 224) to what the network makes of them, as it will be served."""
-    network = feature_network()
+    arrays: dict[str, Any] = dict(weights)
+    network = feature_network(normalisation_of(arrays))
     load_weights(network, weights)
     pooled = keras.layers.GlobalAveragePooling2D()(network.output)
     features_of = keras.Model(network.input, pooled)

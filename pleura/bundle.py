@@ -60,10 +60,26 @@ class FindingDescription(_Value):
         return self.auroc is not None
 
 
+class Origin(_Value):
+    """Where imported weights come from, and what they were trained to be given.
+
+    ``outputs`` are the names of all outputs of the checkpoint, empty for one that was not trained; a pixel in
+    [0, 255] enters the network as ``scale * pixel + offset``, once for each channel.
+    """
+
+    kind: str
+    file_sha256: str = Field(pattern=r"^[0-9a-f]{64}$")
+    outputs: tuple[str, ...]
+    preprocessing: str
+    scale: tuple[float, ...]
+    offset: tuple[float, ...]
+
+
 class ModelDescription(_Value):
     """Everything about a model that a reader of its answers may ask; the content of ``bundle.json``.
 
-    ``files`` maps each file of the bundle, by its path relative to the folder, to its SHA-256 in hex.
+    ``origin`` is there for an imported model only. ``files`` maps each file of the bundle, by its path
+    relative to the folder, to its SHA-256 in hex.
     """
 
     name: str
@@ -76,6 +92,7 @@ class ModelDescription(_Value):
     limitations: tuple[str, ...]
     training_data: tuple[str, ...]
     metrics: dict[str, float]
+    origin: Origin | None = Field(default=None, exclude_if=lambda origin: origin is None)
     files: dict[str, str] = {}
 
     @model_validator(mode="after")

@@ -73,7 +73,7 @@ def build_bundle(source: Path, target: Path) -> str:
         DifferentGraphs: The two forms of the model do not agree.
     """
     description, weights = read_description(source), read_weights(source)
-    network = feature_network()
+    network = feature_network(weights.normalisation)
     load_weights(network, weights.network)
     target.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=target.parent, prefix=f".{target.name}-") as folder:

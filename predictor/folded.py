@@ -36,9 +36,10 @@ class FoldedNetwork:
 
     def _stem(self, radiograph: tf.Tensor) -> tf.Tensor:
         # The padding must be zero behind the rescaling: its scale goes into the kernel, its offset cannot.
-        centred = radiograph + self._rescaling.offset / self._rescaling.scale
+        scale, offset = np.array(self._rescaling.scale), np.array(self._rescaling.offset)
+        centred = radiograph + (offset / scale).astype(np.float32)
         padded = tf.pad(centred, ((0, 0), (3, 3), (3, 3), (0, 0)))
-        kernel = self._kernel("stem_conv") * np.float32(self._rescaling.scale)
+        kernel = self._kernel("stem_conv") * scale.astype(np.float32)[..., None]
         x = tf.nn.relu(self._convolve(padded, kernel, "stem_bn", strides=2))
         x = tf.pad(x, ((0, 0), (1, 1), (1, 1), (0, 0)))
         return tf.nn.max_pool2d(x, 3, strides=2, padding="VALID")

@@ -4,17 +4,18 @@ from typing import Final
 
 import keras
 
+from predictor.weights import Normalisation
+
 DENSE_BLOCKS: Final = (6, 12, 24, 16)
 GROWTH_RATE: Final = 32
 STEM_CHANNELS: Final = 64
 FEATURES: Final = 1024
-_EPSILON: Final = 1.001e-5
-_MEAN: Final = 0.5
-_STANDARD_DEVIATION: Final = 0.25
+EPSILON: Final = 1.001e-5
+_AS_TRAINED_HERE: Final = Normalisation()
 
 
 def _normalise_relu(x: keras.KerasTensor, name: str) -> keras.KerasTensor:
-    x = keras.layers.BatchNormalization(epsilon=_EPSILON, name=f"{name}_bn")(x)
+    x = keras.layers.BatchNormalization(epsilon=EPSILON, name=f"{name}_bn")(x)
     return keras.layers.Activation("relu", name=f"{name}_relu")(x)
 
 
@@ -41,8 +42,16 @@ def _transition(x: keras.KerasTensor, name: str) -> keras.KerasTensor:
     return _convolve(x, x.shape[-1] // 2, 1, f"{name}_conv")
 
 
-def _stem(x: keras.KerasTensor) -> keras.KerasTensor:
-    x = keras.layers.Rescaling(1 / (255 * _STANDARD_DEVIATION), -_MEAN / _STANDARD_DEVIATION)(x)
+def _normalise(x: keras.KerasTensor, normalisation: Normalisation) -> keras.KerasTensor:
+    scale, offset = normalisation.scale, normalisation.offset
+    if len(scale) == 1:
+        return keras.layers.Rescaling(scale[0], offset[0])(x)
+    grey = keras.layers.Concatenate(name="grey")([x] * len(scale))
+    return keras.layers.Rescaling(list(scale), list(offset))(grey)
+
+
+def _stem(x: keras.KerasTensor, normalisation: Normalisation) -> keras.KerasTensor:
+    x = _normalise(x, normalisation)
     x = keras.layers.ZeroPadding2D(3)(x)
     x = keras.layers.Conv2D(STEM_CHANNELS, 7, strides=2, use_bias=False, name="stem_conv")(x)
     x = _normalise_relu(x, "stem")
@@ -50,8 +59,12 @@ def _stem(x: keras.KerasTensor) -> keras.KerasTensor:
     return keras.layers.MaxPooling2D(3, strides=2, name="stem_pool")(x)
 
 
-def feature_network() -> keras.Model:
+def feature_network(normalisation: Normalisation = _AS_TRAINED_HERE) -> keras.Model:
     """Build DenseNet121 up to its last activation, with random weights.
+
+    Args:
+        normalisation: What is done to the pixels first; a stem of more than one channel sees the same
+            radiograph in each.
 
     Returns:
         A model from float32 (N, rows, columns, 1) in [0, 255] to feature maps
@@ -61,7 +74,7 @@ def feature_network() -> keras.Model:
         Huang et al., "Densely Connected Convolutional Networks", CVPR 2017, table 1, k = 32.
     """
     radiograph = keras.Input((None, None, 1), name="radiograph")
-    x = _stem(radiograph)
+    x = _stem(radiograph, normalisation)
     for block, layers in enumerate(DENSE_BLOCKS, start=1):
         for layer in range(1, layers + 1):
             x = _dense_layer(x, f"block{block}_layer{layer}")

@@ -12,6 +12,8 @@ from numpy.typing import NDArray
 from pleura.findings import FINDINGS
 
 WEIGHTS_FILE: Final = "weights.npz"
+SCALE: Final = "input/scale"
+OFFSET: Final = "input/offset"
 Array = NDArray[np.float32]
 
 
@@ -46,11 +48,24 @@ class Head:
 
 
 @dataclass(frozen=True)
+class Normalisation:
+    """What the network does first: ``scale * pixel + offset`` for each channel that its stem takes.
+
+    A pixel is in [0, 255]. What lies outside the radiograph is zero *after* this, so neither number can be
+    moved into the stem's kernel. The defaults are those of a network that was trained here.
+    """
+
+    scale: tuple[float, ...] = (1 / (255 * 0.25),)
+    offset: tuple[float, ...] = (-0.5 / 0.25,)
+
+
+@dataclass(frozen=True)
 class Weights:
     """Everything that training learnt; ``network`` by ``layer/variable`` as Keras names them."""
 
     network: Mapping[str, Array]
     head: Head
+    normalisation: Normalisation = Normalisation()
 
 
 def _read_arrays(path: Path) -> dict[str, Array]:
@@ -102,6 +117,20 @@ def head_of(arrays: dict[str, Array]) -> Head:
     )
 
 
+def normalisation_of(arrays: dict[str, Array]) -> Normalisation:
+    """Take the input's scale and offset out of the arrays; without them it is the default.
+
+    Raises:
+        InvalidSource: One of them is missing, or they are not of the same channels, or a scale is zero.
+    """
+    if not {SCALE, OFFSET} & arrays.keys():
+        return Normalisation()
+    scale, offset = _take(arrays, SCALE, -1), _take(arrays, OFFSET, -1)
+    if scale.shape != offset.shape or not scale.size or not scale.all():
+        raise InvalidSource(f"{SCALE!r} and {OFFSET!r} are no normalisation")
+    return Normalisation(tuple(map(float, scale)), tuple(map(float, offset)))
+
+
 def read_weights(source: Path) -> Weights:
     """Read ``weights.npz`` of a source folder, as float32.
 
@@ -112,5 +141,5 @@ def read_weights(source: Path) -> Weights:
     for name, array in arrays.items():
         if not np.isfinite(array).all():
             raise InvalidSource(f"{name!r} holds values that are not finite")
-    head = head_of(arrays)
-    return Weights(arrays, head)
+    head, normalisation = head_of(arrays), normalisation_of(arrays)
+    return Weights(arrays, head, normalisation)

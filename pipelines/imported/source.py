@@ -1,0 +1,165 @@
+"""From a published checkpoint to a model source: fitted and judged on radiographs, or marked as neither."""
+
+import hashlib
+from collections.abc import Mapping
+from dataclasses import fields
+from pathlib import Path
+from typing import Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pipelines.export import (
+    Fitted,
+    describe,
+    fit,
+    judge,
+    macro_metrics,
+    reader_of,
+    write_source,
+)
+from pipelines.imported.densenet import Imported, NotTheNetwork, imported
+from pipelines.imported.state import state_of
+from pipelines.imported.torch_file import read_checkpoint, read_file
+from pipelines.imported.words import NOT_CALIBRATED, Published, leakage, origin_of, words_of
+from pipelines.radiographs import LabelledRadiographs, Split, read_split
+from pipelines.statistics import Calibration
+from pipelines.typicality import Typicality
+from pleura.bundle import FindingDescription, ModelDescription, OperatingPoint
+from pleura.findings import FINDINGS
+from predictor.build import load_weights
+from predictor.network import FEATURES, feature_network
+from predictor.weights import OFFSET, SCALE, InvalidSource, Normalisation
+
+_SEED: Final = 1
+_FEWEST: Final = 5
+Weights = Mapping[str, NDArray[np.generic]]
+
+
+class UnfitRadiographs(Exception):
+    """The labelled radiographs do not do for calibration, operating points or typicality."""
+
+
+def weights_of(network: Imported, normalisation: Normalisation) -> Weights:
+    """The arrays of ``weights.npz`` up to the head, in full precision as they were published."""
+    return dict(network.network) | {
+        "head/kernel": network.kernel,
+        "head/bias": network.bias,
+        SCALE: np.array(normalisation.scale, np.float32),
+        OFFSET: np.array(normalisation.offset, np.float32),
+    }
+
+
+def read_published(published: Published) -> tuple[Weights, str]:
+    """Read a checkpoint as the arrays of our network, with the SHA-256 of the file in hex.
+
+    Raises:
+        UnreadableCheckpoint: The file is no PyTorch checkpoint, is damaged, or is unsafe.
+        NotTheNetwork: It is no DenseNet121 of this kind with our findings.
+    """
+    kind, data = published.kind, read_file(published.file)
+    network = imported(state_of(read_checkpoint(data)), published.release.outputs)
+    try:
+        load_weights(feature_network(kind.normalisation), network.network)
+    except InvalidSource as error:
+        raise NotTheNetwork(f"{error}: it is no DenseNet121 of the kind {kind.name}") from error
+    return weights_of(network, kind.normalisation), hashlib.sha256(data).hexdigest()
+
+
+def _known(radiographs: LabelledRadiographs) -> LabelledRadiographs:
+    keep = ~np.isnan(radiographs.labels).any(axis=1)
+    values = (getattr(radiographs, field.name)[keep] for field in fields(radiographs))
+    return LabelledRadiographs(*values)
+
+
+def _split(folder: Path, split: Split) -> LabelledRadiographs:
+    """Read the radiographs of a split of which all findings are known."""
+    try:
+        radiographs = _known(read_split(folder, split))
+    except (OSError, KeyError, ValueError) as error:
+        raise UnfitRadiographs(f"{folder / 'labels.csv'} cannot be used: {error}") from error
+    if not len(radiographs.tensors):
+        raise UnfitRadiographs(f"no radiograph of the split {split} has all findings known")
+    return radiographs
+
+
+def _require_both(validation: LabelledRadiographs) -> None:
+    positives = validation.labels.sum(axis=0)
+    rare = np.minimum(positives, len(validation.labels) - positives)
+    lacking = [name for name, count in zip(FINDINGS, rare, strict=True) if count < _FEWEST]
+    if lacking:
+        raise UnfitRadiographs(
+            f"the validation split has fewer than {_FEWEST} radiographs with or without {', '.join(lacking)}"
+        )
+
+
+def fitted_source(published: Published, data: Path, target: Path) -> ModelDescription:
+    """Import a checkpoint, fit what is fitted after training, judge it, and write the model source.
+
+    Args:
+        published: The checkpoint.
+        data: Folder as ``pipelines.radiographs.read_split`` reads it. Calibration and operating points are
+            fitted on its validation split, typicality on its training split, figures are of its test split.
+        target: Folder to write.
+
+    Raises:
+        UnreadableCheckpoint: See ``read_published``.
+        NotTheNetwork: See ``read_published``.
+        UnfitRadiographs: The folder cannot be read, or a finding is too rare in the validation split.
+    """
+    weights, sha256 = read_published(published)
+    training, validation, test = (_split(data, split) for split in ("train", "val", "test"))
+    _require_both(validation)
+    see = reader_of(weights)
+    fitted = fit(see(training.tensors), see(validation.tensors), validation.labels)
+    seen = see(test.tensors)
+    judged = judge(fitted, seen, test, _SEED)
+    counts = {"measured_findings": 0.0, "test_radiographs": float(len(test.tensors))}
+    measured = any(finding.is_measured for finding in judged)
+    metrics = macro_metrics(fitted, seen, test, judged, _SEED) if measured else counts
+    sources = np.concatenate([training.sources, validation.sources, test.sources])
+    words = words_of(published, sha256, leakage(published, sources))
+    description = describe(words, judged, metrics).model_copy(update={"origin": origin_of(published, sha256)})
+    write_source(target, weights, fitted, description)
+    return description
+
+
+def _unmeasured(name: str) -> FindingDescription:
+    return FindingDescription(
+        name=name,
+        operating_point=OperatingPoint(threshold=0.0, sensitivity=1.0, specificity=0.0),
+        auroc=None,
+        sensitivity=None,
+        specificity=None,
+        test_positives=0,
+        test_negatives=0,
+    )
+
+
+def _nothing_fitted() -> Fitted:
+    """Every finding is called and every radiograph is atypical: nobody can take that for a reading."""
+    one_direction, quantiles = np.eye(FEATURES, 1), np.arange(101) * 1e-4
+    typicality = Typicality(np.zeros(FEATURES), one_direction, np.ones(1), 1.0, quantiles)
+    findings = [_unmeasured(name) for name in FINDINGS]
+    points = tuple(finding.operating_point for finding in findings)
+    return Fitted(tuple(Calibration(1.0, 0.0) for _ in FINDINGS), points, typicality)
+
+
+def uncalibrated_source(published: Published, target: Path) -> ModelDescription:
+    """Import a checkpoint without any radiograph, to train on from it: a model that says so of itself.
+
+    Raises:
+        UnreadableCheckpoint: See ``read_published``.
+        NotTheNetwork: See ``read_published``.
+    """
+    weights, sha256 = read_published(published)
+    words = words_of(published, sha256, (NOT_CALIBRATED,))
+    description = describe(words, [_unmeasured(name) for name in FINDINGS], {}).model_copy(
+        update={
+            "origin": origin_of(published, sha256),
+            "calibration": "none: the raw scores of the imported network",
+            "operating_points_chosen": "none: a threshold of 0 calls every finding, whatever the radiograph",
+        }
+    )
+    write_source(target, weights, _nothing_fitted(), description)
+    return description

@@ -1,0 +1,139 @@
+"""An imported network says what PyTorch says of the same weights and the same tensor."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from pipelines.export import Seen, reader_of
+from pipelines.imported.densenet import NotTheNetwork, imported, rows_of
+from pipelines.imported.kinds import KINDS, release_of
+from pipelines.imported.source import weights_of
+from pipelines.imported.state import state_of
+from pipelines.imported.torch_file import read_checkpoint
+from pleura.findings import FINDINGS
+from tests.pipelines.imported.networks import (
+    CHEXNET,
+    TORCHXRAYVISION,
+    Arrays,
+    Shape,
+    radiographs,
+    random_state,
+)
+from tests.pipelines.imported.torch_writer import legacy_file, module, state_dict, zip_file
+
+REFERENCE = np.load(Path(__file__).parent / "reference.npz")
+TOLERANCE = 2e-5
+"""Of logits up to 5; PyTorch's own rounding in float32 is up to 7e-6 (``make_reference`` prints it)."""
+ALL = KINDS["torchxrayvision"].releases["all"].outputs
+
+
+def as_published(kind: str, shape: Shape) -> bytes:
+    """The random network in the form in which the kind is published."""
+    arrays = random_state(shape, seed=4)
+    if kind == "torchxrayvision":
+        return legacy_file(module(arrays), arrays)
+    return zip_file({"epoch": 3, "state_dict": wrapped(arrays)}, arrays)
+
+
+def wrapped(arrays: Arrays) -> dict[str, Any]:
+    """As DataParallel and the class of a reproduction wrap it, in the names of old torchvision."""
+    named = {
+        f"module.densenet121.{name.replace('norm1.', 'norm.1.').replace('conv2.', 'conv.2.')}": array
+        for name, array in arrays.items()
+    }
+    return state_dict(named)
+
+
+def seen(kind: str, shape: Shape) -> Seen:
+    """What our network makes of the radiographs with the weights of a published file."""
+    network = imported(
+        state_of(read_checkpoint(as_published(kind, shape))),
+        next(iter(KINDS[kind].releases.values())).outputs,
+    )
+    return reader_of(weights_of(network, KINDS[kind].normalisation))(radiographs())
+
+
+@pytest.mark.parametrize(("kind", "shape"), [("torchxrayvision", TORCHXRAYVISION), ("chexnet", CHEXNET)])
+def test_logits_and_features_are_those_of_pytorch(kind: str, shape: Shape) -> None:
+    """Through the file, the names, the epsilon, the padding and the order of the findings."""
+    ours = seen(kind, shape)
+    outputs = next(iter(KINDS[kind].releases.values())).outputs
+    theirs = REFERENCE[kind][:, [outputs.index(name) for name in FINDINGS]]
+    assert np.abs(ours.logits - theirs).max() < TOLERANCE
+    assert np.abs(ours.features - REFERENCE[f"{kind}_features"]).max() < 3 * TOLERANCE
+    assert np.ptp(theirs, axis=0).max() > 0.1  # the radiographs do differ
+
+
+def test_findings_are_matched_by_name_however_it_is_written() -> None:
+    """Spaces, case and the names of CheXpert's labels do not matter; the order does not either."""
+    names = [name.replace("_", " ").upper() for name in reversed(FINDINGS)]
+    assert rows_of(names) == list(reversed(range(14)))
+    spoken = ["Pleural Effusion" if name == "Effusion" else name for name in FINDINGS]
+    assert rows_of(spoken) == list(range(14))
+
+
+def test_a_checkpoint_without_one_of_our_findings_is_refused() -> None:
+    """The refusal names what it does not read."""
+    chexpert = KINDS["torchxrayvision"].releases["chex"].outputs
+    missing = "Infiltration, Mass, Nodule, Emphysema, Fibrosis, Pleural_Thickening, Hernia"
+    with pytest.raises(NotTheNetwork, match=missing):
+        rows_of(chexpert)
+    with pytest.raises(NotTheNetwork, match="Hernia twice"):
+        rows_of([*FINDINGS, "hernia"])
+
+
+@pytest.mark.parametrize(
+    ("file", "release"),
+    [
+        (
+            "nih-pc-chex-mimic_ch-google-openi-kaggle-densenet121-d121-tw-lr001-rot45-tr15-sc15-seed0-best.pt",
+            "all",
+        ),
+        ("nih-densenet121-d121-tw-lr001-rot45-tr15-sc15-seed0-best.pt", "nih"),
+        ("kaggle-densenet121-d121-tw-lr001-rot45-tr15-sc15-seed0-best.pt", "rsna"),
+        ("mimic_ch-densenet121-d121-tw-lr001-rot45-tr15-sc15-seed0-best.pt", "mimic_ch"),
+        ("densenet121-res224-pc.pt", "pc"),
+    ],
+)
+def test_a_release_is_known_by_the_name_of_its_file(file: str, release: str) -> None:
+    """The files of the releases do not say what their outputs are called, their names do."""
+    kind = KINDS["torchxrayvision"]
+    assert release_of(kind, file) is kind.releases[release]
+
+
+def test_a_release_that_is_not_known_must_be_said() -> None:
+    """A renamed file is refused, until its user says what it is."""
+    kind = KINDS["torchxrayvision"]
+    with pytest.raises(NotTheNetwork, match="--outputs"):
+        release_of(kind, "weights.pt")
+    assert release_of(kind, "weights.pt", "nih") is kind.releases["nih"]
+    assert release_of(kind, "weights.pt", "Hernia, Mass").outputs == ("Hernia", "Mass")
+
+
+def _without(name: str) -> Callable[[Arrays], Arrays]:
+    return lambda arrays: {key: array for key, array in arrays.items() if key != name}
+
+
+def _with(name: str, array: Any) -> Callable[[Arrays], Arrays]:
+    return lambda arrays: arrays | {name: array}
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        (_without("features.norm5.bias"), "lacks 'features.norm5.bias'"),
+        (_without("features.conv0.weight"), "no DenseNet"),
+        (_with("features.extra.weight", np.ones(1)), "'features.extra.weight' besides"),
+        (_with("features.norm0.bias", np.full(64, np.nan)), "'features.norm0.bias' holds values"),
+        (_with("features.norm0.running_var", np.full(64, -1.0)), "variance of 'features.norm0'"),
+        (_with("features.norm0.weight", np.ones((64, 1))), "'features.norm0.weight' has the shape"),
+        (_with("classifier.weight", np.ones((14, 1024))), "its last layer has the shape"),
+    ],
+)
+def test_another_network_is_refused(change: Callable[[Arrays], Arrays], said: str) -> None:
+    """What is missing, left over, damaged or of another shape is named."""
+    with pytest.raises(NotTheNetwork, match=said):
+        imported(change(random_state(TORCHXRAYVISION, seed=0)), ALL)
