@@ -173,23 +173,28 @@ class DatasetStore:
         return etag == hashlib.md5(file, usedforsecurity=False).hexdigest()
 
     def _get(self, key: str) -> bytes:
-        return read_object(self._client, self.bucket, key)
+        with _translated(key):
+            return _content(self._client, self.bucket, key)
 
 
-def read_object(client: Minio, bucket: str, key: str) -> bytes:
-    """Read an object of any bucket.
+def read_radiograph(client: Minio, bucket: str, image_id: str) -> bytes:
+    """Read an answered radiograph; no error tells its id, which may name a patient.
 
     Raises:
         NotStored: It is not there.
-        StoreFailed: The store does not answer, or sends less than it announced.
+        StoreFailed: The store does not answer.
     """
-    with _translated(key):
-        response = client.get_object(bucket, key)
-        try:
-            return bytes(response.read())
-        finally:
-            response.close()
-            response.release_conn()
+    with _translated("an answered radiograph"):
+        return _content(client, bucket, image_id)
+
+
+def _content(client: Minio, bucket: str, key: str) -> bytes:
+    response = client.get_object(bucket, key)
+    try:
+        return bytes(response.read())
+    finally:
+        response.close()
+        response.release_conn()
 
 
 def _key(name: str, digest: str) -> str:

@@ -4,7 +4,14 @@ import io
 
 import pytest
 
-from pipelines.dataset_store import DamagedObject, DatasetStore, NotStored, StoreFailed, connect
+from pipelines.dataset_store import (
+    DamagedObject,
+    DatasetStore,
+    NotStored,
+    StoreFailed,
+    connect,
+    read_radiograph,
+)
 from pleura.local.servers import Server, free_port
 from tests.pipelines.datasets import ACCESS_KEY, SECRET_KEY, manifest_of, picture, record_of, store_of
 
@@ -78,3 +85,15 @@ def test_a_store_that_is_away_is_one_kind_of_error() -> None:
         with pytest.raises(StoreFailed, match="the object store failed") as failed:
             act()
         assert "very-secret" not in str(failed.value)
+
+
+def test_no_error_tells_an_image_id(seaweed: Server) -> None:
+    """A hospital's ids may name patients: neither what is missing nor what is away tells."""
+    store = store_of(seaweed)
+    for client, kind in (
+        (connect(seaweed.url, ACCESS_KEY, SECRET_KEY), NotStored),
+        (connect(f"http://127.0.0.1:{free_port()}", ACCESS_KEY, SECRET_KEY), StoreFailed),
+    ):
+        with pytest.raises(kind) as failed:
+            read_radiograph(client, store.bucket, "Miller/1950.dcm")
+        assert "Miller" not in str(failed.value)
