@@ -1,9 +1,11 @@
-"""``python -m pipelines train`` and ``python -m pipelines export``."""
+"""``python -m pipelines train``, ``export`` and ``data``."""
 
 import argparse
+import sys
 from pathlib import Path
 from typing import Final
 
+from pipelines import data_cli
 from pipelines.card import model_card
 from pipelines.export import (
     describe,
@@ -48,6 +50,9 @@ def _export(parameters: Parameters, data: Path, run: Path, target: Path) -> None
 
 def main() -> None:
     """Train a network into ``--run``, or export a finished run as a model source."""
+    if sys.argv[1:2] == ["data"]:
+        configure_logging("pipelines")
+        sys.exit(data_cli.main(sys.argv[2:]))
     parser = argparse.ArgumentParser(prog="python -m pipelines", description=main.__doc__)
     parser.add_argument("step", choices=("train", "export"))
     parser.add_argument("--parameters", type=Path, default=_DEFAULTS)

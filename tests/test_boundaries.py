@@ -11,6 +11,7 @@ HEAVY = {"tensorflow", "keras", "psycopg2", "minio", "mlflow", "kfp", "kserve", 
 HEAVY |= {"opentelemetry.sdk.trace", "opentelemetry.exporter"}  # loaded where spans are exported only
 KSERVE = {"kserve", "pandas"}
 TENSORFLOW = {"tensorflow", "keras", "cv2", "pandas"}  # keras imports the latter two where they are installed
+MLFLOW = {"mlflow", "pandas", "opentelemetry.sdk.trace"}
 ALLOWED = {
     "pleura.v2": KSERVE,
     "pleura.v2_tensors": KSERVE,
@@ -47,6 +48,17 @@ ALLOWED = {
     "pipelines.replay_accuracy": {"psycopg2"},
     "pipelines.replay_reading": {"cv2", "psycopg2"},
     "pipelines.replay_words": TENSORFLOW | {"psycopg2"},
+    "pipelines.__main__": TENSORFLOW | MLFLOW | {"minio", "psycopg2"},
+    "pipelines.data_cli": MLFLOW | {"cv2", "minio", "psycopg2"},
+    "pipelines.dataset_checks": {"cv2", "minio"},
+    "pipelines.dataset_folder": {"minio"},
+    "pipelines.dataset_journal": {"minio", "psycopg2"},
+    "pipelines.dataset_looks": {"cv2", "minio"},
+    "pipelines.dataset_registration": MLFLOW,
+    "pipelines.dataset_shift": {"cv2", "minio"},
+    "pipelines.dataset_store": {"minio"},
+    "pipelines.dataset_validation": {"cv2", "minio"},
+    "pipelines.journal": {"psycopg2"},
     "pleura.local": {"psycopg2", "minio", "redis"},
     "pleura.overlay": {"cv2"},
     "pleura.cli_classify": {"cv2", "minio"},

@@ -1,0 +1,122 @@
+"""Radiographs that show the same exposure: equal pixels, or the same once re-encoded, resized or trimmed.
+
+A 256-bit hash of the low frequencies finds candidates among all pairs; each is then laid over the other and
+correlated. Measured on the 7,743 radiographs of the data README: of 30 million pairs 10,694 are candidates,
+and different patients reach a correlation of 0.981 at most. Of 300 radiographs all are known again with 1 or
+2 % taken off every edge, 99 % turned by a degree or with a letter burnt in, 91 % with 3 % off every edge.
+"""
+
+import hashlib
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import Final
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from pleura.preprocessing import to_tensor
+
+NEAR_DISTANCE: Final = 72
+NEAR_CORRELATION: Final = 0.985
+_EDGE: Final = 64
+_FREQUENCIES: Final = 16
+_BLOCK: Final = 256
+_THREADS: Final = 2
+_UNTIL: Final = (cv2.TERM_CRITERIA_COUNT | cv2.TERM_CRITERIA_EPS, 50, 1e-5)
+_SMOOTHED_PX: Final = 5
+
+
+@dataclass(frozen=True)
+class Fingerprint:
+    """What is compared: digest of the decoded pixels, hash uint64 (4,), small radiograph uint8 (64, 64)."""
+
+    pixels: str
+    hash: NDArray[np.uint64]
+    small: NDArray[np.uint8]
+
+
+@dataclass(frozen=True)
+class Duplicate:
+    """Two radiographs by their places, the first the lower; ``exact`` if their pixels are equal."""
+
+    first: int
+    second: int
+    correlation: float
+    exact: bool
+
+
+def fingerprint(pixels: NDArray[np.uint8] | NDArray[np.uint16]) -> Fingerprint:
+    """Take the fingerprint of a decoded radiograph, shape (rows, columns).
+
+    Raises:
+        RefusedRadiograph: All pixels have the same value.
+
+    Source:
+        Zauner, "Implementation and benchmarking of perceptual image hash functions", 2010 (DCT hash).
+    """
+    exactly = hashlib.sha256(repr((pixels.shape, pixels.dtype.str)).encode() + pixels.tobytes())
+    small = cv2.resize(to_tensor(pixels), (_EDGE, _EDGE), interpolation=cv2.INTER_AREA)
+    low = np.asarray(cv2.dct(small.astype(np.float32)))[:_FREQUENCIES, :_FREQUENCIES]
+    bits = np.packbits(low.ravel() > np.median(low))
+    return Fingerprint(exactly.hexdigest(), bits.view(np.uint64), small.astype(np.uint8))
+
+
+def duplicates(fingerprints: Sequence[Fingerprint]) -> list[Duplicate]:
+    """Find all pairs of radiographs that show the same exposure, in order of their places."""
+    pairs = list(_candidates(fingerprints))
+    with ThreadPoolExecutor(_THREADS) as pool:
+        judged = pool.map(lambda pair: _judged(fingerprints, *pair), pairs)
+        return sorted(
+            (each for each in judged if each.exact or each.correlation > NEAR_CORRELATION),
+            key=lambda each: (each.first, each.second),
+        )
+
+
+def _candidates(fingerprints: Sequence[Fingerprint]) -> Iterator[tuple[int, int]]:
+    """The pairs whose hashes are close: every pair is looked at, a few hundred rows at a time."""
+    hashes = np.array([each.hash for each in fingerprints], np.uint64).reshape(-1, 4)
+    for start in range(0, len(hashes), _BLOCK):
+        rows, others = hashes[start : start + _BLOCK], hashes[start:]
+        distance = np.zeros((len(rows), len(others)), np.uint16)
+        for word in range(hashes.shape[1]):
+            distance += np.bitwise_count(rows[:, word, None] ^ others[None, :, word])
+        close = np.triu(distance <= NEAR_DISTANCE, 1)
+        for first, second in np.argwhere(close):
+            yield start + int(first), start + int(second)
+
+
+def _judged(fingerprints: Sequence[Fingerprint], first: int, second: int) -> Duplicate:
+    one, other = fingerprints[first], fingerprints[second]
+    if one.pixels == other.pixels:
+        return Duplicate(first, second, 1.0, exact=True)
+    return Duplicate(first, second, correlation(one.small, other.small), exact=False)
+
+
+def correlation(one: NDArray[np.uint8], other: NDArray[np.uint8]) -> float:
+    """How alike two small radiographs are, as they lie or with one laid over the other, whichever is more.
+
+    Source:
+        Evangelidis and Psarakis, "Parametric image alignment using enhanced correlation coefficient
+        maximization", IEEE TPAMI 2008.
+    """
+    first, second = one.astype(np.float32), other.astype(np.float32)
+    as_they_lie = _pearson(first.ravel(), second.ravel())
+    matrix = np.eye(2, 3, dtype=np.float32)
+    try:
+        cv2.findTransformECC(first, second, matrix, cv2.MOTION_AFFINE, _UNTIL, None, _SMOOTHED_PX)  # type: ignore[call-overload]  # the stubs want a mask
+    except cv2.error:  # it does not converge
+        return as_they_lie
+    flags = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
+    over = np.asarray(cv2.warpAffine(second, matrix, one.shape, flags=flags), np.float32)
+    shared = (
+        cv2.warpAffine(np.ones_like(first), matrix, one.shape, flags=flags) > 0.999
+    )  # nothing from outside
+    if shared.mean() < 0.5:  # what little is shared proves nothing
+        return as_they_lie
+    return max(as_they_lie, _pearson(first[shared], over[shared]))
+
+
+def _pearson(one: NDArray[np.floating], other: NDArray[np.floating]) -> float:
+    return float(np.corrcoef(one, other)[0, 1])
