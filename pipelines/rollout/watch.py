@@ -1,0 +1,165 @@
+"""Looks at what both revisions do: the journal in PostgreSQL, and the counters of their predictors."""
+
+import contextlib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, Final, Protocol
+
+import httpx
+import psycopg2
+from prometheus_client.parser import text_string_to_metric_families
+
+from pipelines.rollout.msprt import Events, Sample
+from pipelines.rollout.observed import Arm, Counted, Journaled, Observation
+from pleura.findings import FINDINGS
+
+_ROUTES: Final = ("grpc_ModelInfer", "v2_infer")
+_SOUND: Final = ("ok", "invalid_request", "model_not_found")
+_REFUSALS: Final = ("overloaded", "deadline_exceeded", "unavailable", "client_gone")
+"""``client_gone``: the transformer did not wait any longer."""
+_ATYPICAL_BELOW: Final = 0.01
+_ASK_S: Final = 5.0
+_JOURNALED: Final = """
+    SELECT model_digest, count(*), count(*) FILTER (WHERE typicality < %(atypical)s),
+        count(ms), coalesce(avg(ln(ms)), 0), coalesce(var_samp(ln(ms)), 0)
+    FROM (
+        SELECT model_digest, typicality, greatest((latency_ms ->> 'predict')::float8, 0.001) AS ms
+        FROM answers WHERE answered_at >= %(since)s AND NOT cached
+    ) AS fresh GROUP BY model_digest
+"""
+_CALLS: Final = """
+    SELECT model_digest, finding, count(*) FROM answers, unnest(findings) AS finding
+    WHERE answered_at >= %(since)s AND NOT cached GROUP BY model_digest, finding
+"""
+_PAIRS: Final = """
+    SELECT canary.findings, stable.findings
+    FROM (
+        SELECT DISTINCT ON (image_digest) image_digest, findings FROM answers
+        WHERE answered_at >= %(since)s AND model_digest = %(canary)s ORDER BY image_digest, answered_at
+    ) AS canary
+    JOIN LATERAL (
+        SELECT findings FROM answers
+        WHERE image_digest = canary.image_digest AND model_digest = %(stable)s
+        ORDER BY answered_at DESC LIMIT 1
+    ) AS stable ON true
+"""
+
+
+class Unseen(Exception):
+    """The journal or a counter cannot be read just now; the message names no answer."""
+
+
+@dataclass(frozen=True)
+class Counts:
+    """The counters of both revisions."""
+
+    canary: Counted
+    stable: Counted
+
+
+class CountersSource(Protocol):
+    """Where the counters of both revisions are read."""
+
+    def read(self) -> Counts: ...
+
+
+@dataclass(frozen=True)
+class Watch:
+    """Looks at two models, told apart by digest.
+
+    Args:
+        dsn: The journal.
+        counters: The predictors' counters.
+        canary: Digest of the challenger.
+        stable: Digest of the champion.
+    """
+
+    dsn: str
+    counters: CountersSource
+    canary: str
+    stable: str
+
+    def count(self) -> Counts:
+        """The counters now.
+
+        Raises:
+            Unseen: They cannot be read.
+        """
+        return self.counters.read()
+
+    def observe(self, since: datetime, before: Counts) -> Observation:
+        """What happened since then, and since the counters stood there.
+
+        Raises:
+            Unseen: The journal or a counter cannot be read.
+        """
+        now = self.count()
+        journaled, disagreements = self._journaled(since)
+        none = Journaled()
+        return Observation(
+            Arm(journaled.get(self.canary, none), now.canary.since(before.canary)),
+            Arm(journaled.get(self.stable, none), now.stable.since(before.stable)),
+            sum(
+                each.answers for digest, each in journaled.items() if digest not in (self.canary, self.stable)
+            ),
+            disagreements,
+        )
+
+    def _journaled(self, since: datetime) -> tuple[dict[str, Journaled], Events]:
+        asked = {"since": since, "atypical": _ATYPICAL_BELOW, "canary": self.canary, "stable": self.stable}
+        try:
+            connected = psycopg2.connect(self.dsn, connect_timeout=int(_ASK_S))
+            with contextlib.closing(connected) as connection, connection.cursor() as cursor:
+                cursor.execute("SET statement_timeout = %s", (int(_ASK_S * 1000),))
+                return _read_journaled(cursor, asked), _read_disagreements(cursor, asked)
+        except psycopg2.Error as error:  # PostgreSQL's own words may quote a row
+            raise Unseen(f"the journal cannot be read ({type(error).__name__})") from None
+
+
+def _read_journaled(cursor: Any, asked: Mapping[str, object]) -> dict[str, Journaled]:
+    cursor.execute(_CALLS, asked)
+    calls: dict[tuple[str, str], int] = {(digest, name): count for digest, name, count in cursor.fetchall()}
+    cursor.execute(_JOURNALED, asked)
+    return {
+        digest: Journaled(
+            answers,
+            tuple(calls.get((digest, name), 0) for name in FINDINGS),
+            atypical,
+            Sample(timed, float(mean), float(variance)),
+        )
+        for digest, answers, atypical, timed, mean, variance in cursor.fetchall()
+    }
+
+
+def _read_disagreements(cursor: Any, asked: Mapping[str, object]) -> Events:
+    cursor.execute(_PAIRS, asked)
+    pairs = cursor.fetchall()
+    return Events(sum(len(set(one) ^ set(other)) for one, other in pairs), len(pairs) * len(FINDINGS))
+
+
+def read_counted(metrics: str) -> Counted:
+    """Add up what a predictor's metrics say of its requests."""
+    requests = errors = refusals = invalid = 0.0
+    for family in text_string_to_metric_families(metrics):
+        for sample in family.samples:
+            if sample.name == "pleura_invalid_answers_total":
+                invalid += sample.value
+            elif sample.name == "pleura_requests_total" and sample.labels["route"] in _ROUTES:
+                outcome = sample.labels["outcome"]
+                requests += sample.value
+                refusals += sample.value * (outcome in _REFUSALS)
+                errors += sample.value * (outcome not in _REFUSALS + _SOUND)
+    return Counted(int(requests), int(errors), int(refusals), int(invalid))
+
+
+def scrape(client: httpx.Client, url: str) -> str:
+    """Fetch a service's metrics.
+
+    Raises:
+        Unseen: It does not answer.
+    """
+    try:
+        return client.get(url).raise_for_status().text
+    except httpx.HTTPError as error:
+        raise Unseen(f"the counters at {url} cannot be read ({type(error).__name__})") from error
