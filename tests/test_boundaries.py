@@ -33,6 +33,7 @@ ALLOWED = {
     "predictor.network": TENSORFLOW,
     "auth_proxy": set(),
     "pipelines": TENSORFLOW,
+    "pipelines.rollout": {"psycopg2"},
     "pleura.local": {"psycopg2", "minio", "redis"},
     "pleura.overlay": {"cv2"},
     "pleura.cli_classify": {"cv2", "minio"},

@@ -9,7 +9,7 @@ import httpx
 
 from pipelines.rollout.observed import Counted
 from pipelines.rollout.target import Change, Model, Refused, Serving, TargetUnavailable
-from pipelines.rollout.watch import Counts, Unseen, read_counted, scrape
+from pipelines.rollout.watch import Counts, Unseen, read_counted, read_invalid, scrape
 from pleura.bundle import InvalidBundle, verify
 from pleura.local.revisions import (
     InvalidRevisions,
@@ -139,15 +139,16 @@ class LocalCounters:
         Raises:
             Unseen: One that runs does not answer.
         """
-        status = read_status(self.state)
-        if status is None:
+        recorded, status = StateFolder(self.state).read(), read_status(self.state)
+        if recorded is None or status is None:
             raise Unseen(f"no stack is ready in {self.state}")
         with httpx.Client(timeout=_ASK_S, trust_env=False) as client:
             canary, stable = (
                 _counted(client, status.of(model.digest))
                 for model in (self.change.challenger, self.change.champion)
             )
-        return Counts(canary, stable)
+            transformer = scrape(client, recorded.metrics["transformer"])
+        return Counts(canary.with_invalid(read_invalid(transformer, self.change.challenger.version)), stable)
 
 
 def _counted(client: httpx.Client, running: Running | None) -> Counted:

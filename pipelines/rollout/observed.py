@@ -1,7 +1,7 @@
 """What canary and stable revision did during a step, and whether that ends the rollout."""
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from pipelines.rollout.msprt import (
     Events,
@@ -28,6 +28,10 @@ class Counted:
     refusals: int = 0
     invalid: int = 0
     """Answers that cannot be one: NaN, or outside [0, 1]."""
+
+    def with_invalid(self, more: int) -> "Counted":
+        """The same, with answers that somebody else found invalid."""
+        return replace(self, invalid=self.invalid + more)
 
     def since(self, before: "Counted") -> "Counted":
         """What was counted after ``before``; a process that started anew counts from 0 again."""

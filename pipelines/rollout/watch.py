@@ -153,6 +153,18 @@ def read_counted(metrics: str) -> Counted:
     return Counted(int(requests), int(errors), int(refusals), int(invalid))
 
 
+def read_invalid(metrics: str, version: str) -> int:
+    """What a transformer's metrics say of a version's answers that cannot be one."""
+    families = text_string_to_metric_families(metrics)
+    samples = [sample for family in families for sample in family.samples]
+    counts = (
+        sample.value
+        for sample in samples
+        if sample.name == "pleura_invalid_answers_total" and sample.labels.get("model_version") == version
+    )
+    return int(sum(counts))
+
+
 def scrape(client: httpx.Client, url: str) -> str:
     """Fetch a service's metrics.
 
