@@ -1,7 +1,10 @@
 """Looks at what both revisions do: the journal in PostgreSQL, and the counters of their predictors."""
 
 import contextlib
-from collections.abc import Mapping
+import os
+import socket
+import threading
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Final, Protocol
@@ -110,11 +113,34 @@ class Watch:
         asked = {"since": since, "atypical": _ATYPICAL_BELOW, "canary": self.canary, "stable": self.stable}
         try:
             connected = psycopg2.connect(self.dsn, connect_timeout=int(_ASK_S))
-            with contextlib.closing(connected) as connection, connection.cursor() as cursor:
-                cursor.execute("SET statement_timeout = %s", (int(_ASK_S * 1000),))
+            with (
+                contextlib.closing(connected) as connection,
+                cut_after(connection, _ASK_S),
+                connection.cursor() as cursor,
+            ):
                 return _read_journaled(cursor, asked), _read_disagreements(cursor, asked)
         except psycopg2.Error as error:  # PostgreSQL's own words may quote a row
             raise Unseen(f"the journal cannot be read ({type(error).__name__})") from None
+
+
+@contextlib.contextmanager
+def cut_after(connection: Any, seconds: float) -> Iterator[None]:
+    """Break a connection off when the time is over: libpq waits for ever for a server that hangs."""
+
+    def cut() -> None:
+        try:
+            with socket.socket(fileno=os.dup(connection.fileno())) as peer:
+                peer.shutdown(socket.SHUT_RDWR)
+        except (OSError, psycopg2.InterfaceError):  # closed just now
+            return
+
+    timer = threading.Timer(seconds, cut)
+    timer.daemon = True
+    timer.start()
+    try:
+        yield
+    finally:
+        timer.cancel()
 
 
 def _read_journaled(cursor: Any, asked: Mapping[str, object]) -> dict[str, Journaled]:

@@ -3,6 +3,7 @@
 import json
 import subprocess
 import sys
+import threading
 import time
 from pathlib import Path
 
@@ -83,11 +84,11 @@ def test_a_challenger_that_answers_nan_is_rolled_back_at_once(
 
 def _quiet(load: Load) -> None:
     """Wait for more answers, and see that all of them are good."""
-    failed, good = load.statuses[502], load.statuses[200]
+    failed, good = load.statuses.total() - load.statuses[200], load.statuses[200]
     end = time.monotonic() + 30
     while load.statuses[200] < good + 50 and time.monotonic() < end:
         time.sleep(0.05)
-    assert load.statuses[502] == failed
+    assert load.statuses.total() - load.statuses[200] == failed
 
 
 def test_a_slow_challenger_is_rolled_back(
@@ -114,6 +115,32 @@ def test_a_challenger_that_does_not_start_is_rolled_back(
     assert outcome.result == "rolled_back", _told(outcome)
     assert "did not start" in outcome.reason
     assert set(load.statuses) == {200}
+    assert _serves(serving, _model(bundle))
+
+
+def test_a_canary_that_dies_is_rolled_back(
+    serving: RunningStack, bundle: Path, challengers: dict[str, Path], quick: Plan, sample: Path
+) -> None:
+    """The predictor of the canary ends in the middle of a step: the champion has all of the traffic again."""
+    steps = tuple(step.model_copy(update={"least_answers": 10**6}) for step in quick.steps[3:])
+    ledger, killed = FileLedger(serving.state.path / "rollout.json"), []
+
+    def kill() -> None:
+        _await_step(ledger, 0)
+        serving.kill("canary")
+        killed.append(True)
+
+    killing = threading.Thread(target=kill)
+    with load_on(serving, sample) as load:
+        killing.start()
+        outcome = _rolled_out(
+            serving, _model(challengers["close"]), quick.model_copy(update={"steps": steps})
+        )
+        killing.join()
+        _quiet(load)
+    assert killed
+    assert outcome.result == "rolled_back", _told(outcome)
+    assert "its predictor ended" in outcome.reason
     assert _serves(serving, _model(bundle))
 
 
