@@ -67,6 +67,9 @@ class LocalTarget:
         """Refuse to begin where anything but the champion alone is served."""
         if not _is_alone(self._status(), change.champion):
             raise Refused("what is served is not the champion alone")
+        for folder in (self.state / "revisions").glob("*"):  # copies of models of earlier rollouts
+            if folder.name not in (change.champion.digest, change.challenger.digest):
+                shutil.rmtree(folder, ignore_errors=True)
 
     def shift(self, change: Change, percent: int) -> None:
         """Have the challenger served with this percent of the traffic."""

@@ -4,7 +4,7 @@ import contextlib
 import os
 import socket
 import threading
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Final, Protocol
@@ -164,19 +164,25 @@ def _read_disagreements(cursor: Any, asked: Mapping[str, object]) -> Events:
     return Events(sum(len(set(one) ^ set(other)) for one, other in pairs), len(pairs) * len(FINDINGS))
 
 
+def count_outcomes(outcomes: Iterable[tuple[str, str, float]]) -> Counted:
+    """Add up requests by route, outcome and number: inferences count, probes do not."""
+    asked = [(outcome, number) for route, outcome, number in outcomes if route in _ROUTES]
+    refusals = sum(number for outcome, number in asked if outcome in _REFUSALS)
+    sound = sum(number for outcome, number in asked if outcome in _SOUND)
+    requests = sum(number for _, number in asked)
+    return Counted(int(requests), int(requests - refusals - sound), int(refusals))
+
+
 def read_counted(metrics: str) -> Counted:
     """Add up what a predictor's metrics say of its requests."""
-    requests = errors = refusals = invalid = 0.0
-    for family in text_string_to_metric_families(metrics):
-        for sample in family.samples:
-            if sample.name == "pleura_invalid_answers_total":
-                invalid += sample.value
-            elif sample.name == "pleura_requests_total" and sample.labels["route"] in _ROUTES:
-                outcome = sample.labels["outcome"]
-                requests += sample.value
-                refusals += sample.value * (outcome in _REFUSALS)
-                errors += sample.value * (outcome not in _REFUSALS + _SOUND)
-    return Counted(int(requests), int(errors), int(refusals), int(invalid))
+    samples = [sample for family in text_string_to_metric_families(metrics) for sample in family.samples]
+    outcomes = (
+        (sample.labels["route"], sample.labels["outcome"], sample.value)
+        for sample in samples
+        if sample.name == "pleura_requests_total"
+    )
+    invalid = sum(sample.value for sample in samples if sample.name == "pleura_invalid_answers_total")
+    return count_outcomes(outcomes).with_invalid(int(invalid))
 
 
 def read_invalid(metrics: str, version: str) -> int:

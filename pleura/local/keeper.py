@@ -6,7 +6,6 @@ again until something else is wanted. A promoted model takes the stable seat: th
 the traffic while it does.
 """
 
-import contextlib
 import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -77,6 +76,7 @@ class Keeper:
         self._old_stable: Server | None = None
         self._weight = 0
         self._told: Status | None = None
+        self._complaint = ""
         self._stopping = threading.Event()
         self._thread = threading.Thread(target=self._keep, name="revisions", daemon=True)
         self._client = httpx.Client(timeout=_ASK_S, trust_env=False)
@@ -104,14 +104,18 @@ class Keeper:
         while not self._stopping.wait(_LOOK_EVERY_S):
             try:
                 wanted, digest = read_wanted(self._seats.folder)
-            except InvalidRevisions as error:
-                if not self._told or self._told.wanted:
-                    self._say(str(error))
-                    self._told = Status(wanted="", revisions=())
-                continue
-            with contextlib.suppress(OSError):  # a full disk must not end this thread: it looks again
                 self.follow(wanted or Wanted(revisions=(self._seats.stable,)))
                 self._tell(digest)
+            except (InvalidRevisions, OSError) as error:  # of a full disk, too: it looks again
+                self._complain(str(error))
+            except Exception as error:  # nobody follows the file any more: at least that is said
+                self._complain(f"{type(error).__name__}: {error}")
+                raise
+
+    def _complain(self, reason: str) -> None:
+        if reason != self._complaint:
+            self._complaint = reason
+            self._say(f"revisions cannot be followed: {reason}")
 
     def follow(self, wanted: Wanted) -> None:
         """Take one look, and the next step towards what is wanted; never waits for a process to start."""
