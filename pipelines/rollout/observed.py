@@ -80,9 +80,6 @@ class Observation:
 
 def reason_to_return(steps: Sequence[Observation], guardrails: Guardrails) -> str | None:
     """Say why the canary must not go on, given all steps so far; None where nothing speaks against it."""
-    invalid = sum(each.canary.counted.invalid for each in steps)
-    if invalid:
-        return f"the canary gave {invalid} answers that cannot be one (NaN or outside [0, 1])"
     if strangers := sum(each.strangers for each in steps):
         return f"{strangers} answers came from a model that is neither champion nor challenger"
     errors = Events(
@@ -92,7 +89,7 @@ def reason_to_return(steps: Sequence[Observation], guardrails: Guardrails) -> st
         return f"the canary fails: {errors.count} of {errors.answers} requests"
     for name, excess, guardrail, tests in _compared(steps, guardrails):
         if is_harmful(excess, guardrail.bound(guardrails.least_answers, tests)):
-            return f"guardrail {name}: the canary exceeds the stable revision by {excess.value:.3g}"
+            return f"guardrail {name}: the canary is worse by {excess.value:.3g}"
     return None
 
 
@@ -112,8 +109,8 @@ def _compared(
     for index, finding in enumerate(FINDINGS):
         calls = rates(lambda arm, at=index: Events(arm.journaled.calls[at], arm.journaled.answers))  # type: ignore[misc]
         tests = 2 * len(FINDINGS)
-        yield f"call rate of {finding}", calls, guardrails.call_rate, tests
-        yield f"call rate of {finding} (fewer)", opposite(calls), guardrails.call_rate, tests
+        yield f"call rate of {finding}, too many", calls, guardrails.call_rate, tests
+        yield f"call rate of {finding}, too few", opposite(calls), guardrails.call_rate, tests
     if guardrails.disagreement:
         yield "disagreement", _disagreement(steps), guardrails.disagreement, 1
 

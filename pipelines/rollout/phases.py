@@ -38,12 +38,16 @@ def _blind(parts: Parts, state: State, reason: str) -> State:
     state = state.model_copy(update={"blind_since": since})
     if now() - since <= timedelta(seconds=parts.plan.blind_s):
         return state
+    if state.phase == "checking":
+        return _end(state, "refused", reason)
     if state.phase == "returning":
         return _end(state, "stuck", f"{state.reason}; the roll-back is not confirmed: {reason}")
     return returning(state, f"nothing could be seen for {parts.plan.blind_s:.0f} s: {reason}")
 
 
 def _check(parts: Parts, state: State) -> State:
+    if state.change.champion.digest == state.change.challenger.digest:
+        raise Refused("the challenger is the champion")
     parts.target.require_champion(state.change)
     return told(_phase(state, "starting"), "the champion alone is served", 0)
 
@@ -55,7 +59,8 @@ def _start(parts: Parts, state: State) -> State:
     if serving.failure:
         return returning(state, f"the canary did not start: {serving.failure}")
     if serving.is_canary_ready:
-        return told(_phase(state, "watching"), "the canary is ready", 0)
+        watching = _phase(state, "watching").model_copy(update={"first": parts.watcher.count()})
+        return told(watching, "the canary is ready", 0)
     if _since(state) > parts.plan.start_s:
         return returning(state, f"the canary was not ready within {parts.plan.start_s:.0f} s")
     return state
@@ -66,6 +71,8 @@ def _watch(parts: Parts, state: State) -> State:
     state = _named(state, serving)
     if serving.failure:
         return returning(state, f"the canary failed: {serving.failure}")
+    if invalid := _invalid(parts, state):
+        return returning(state, invalid)
     is_off = state.before is not None and serving.percent != step.percent
     if is_off or not serving.is_canary_ready:
         return _await_canary(parts, state, step)
@@ -79,6 +86,12 @@ def _watch(parts: Parts, state: State) -> State:
         begun = state.model_copy(update={"before": parts.watcher.count(), "since": now()})
         return told(begun, "the share is reached", step.percent)
     return _judge(parts.plan, state, parts.watcher.observe(state.since, state.before))
+
+
+def _invalid(parts: Parts, state: State) -> str:
+    """Look for answers that cannot be one, apart from all else: the journal may be away meanwhile."""
+    count = parts.watcher.count().canary.since(state.first.canary).invalid if state.first else 0
+    return f"the canary gave {count} answers that cannot be one (NaN or outside [0, 1])" if count else ""
 
 
 def _await_canary(parts: Parts, state: State, step: Step) -> State:
@@ -109,6 +122,8 @@ def _next(plan: Plan, state: State, seen: Observation) -> State:
 
 
 def _promote(parts: Parts, state: State) -> State:
+    if invalid := _invalid(parts, state):
+        return returning(state, invalid)
     parts.target.promote(state.change)
     serving = parts.target.read(state.change)
     if serving.is_promoted:

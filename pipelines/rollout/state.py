@@ -45,10 +45,14 @@ class State(_Value):
     holder: str
     beat: int
     change: Change
+    run: str = ""
+    """The pipeline run that asked for this rollout."""
     phase: Phase
     since: datetime
     """Begin of the phase; of a step, since its share of the traffic was reached."""
     step: int = 0
+    first: Counts | None = None
+    """The counters before the canary had any traffic."""
     before: Counts | None = None
     """The counters at the begin of the step; None until its share is reached."""
     observed: tuple[Observation, ...] = ()

@@ -16,10 +16,10 @@ from pipelines.rollout.kserve import KServeTarget
 from pipelines.rollout.kserve_ledger import ConfigMapLedger
 from pipelines.rollout.observed import Arm, Counted, Journaled, Observation
 from pipelines.rollout.plan import Plan
-from pipelines.rollout.run import RolloutInProgress, roll_out
-from pipelines.rollout.state import Outcome, Parts
+from pipelines.rollout.run import RolloutInProgress, abandon, roll_out
+from pipelines.rollout.state import Outcome, Parts, State, now
 from pipelines.rollout.target import Change, Model, Refused
-from pipelines.rollout.watch import Counts
+from pipelines.rollout.watch import Counts, Unseen
 from tests.pipelines.rollout.api_server import Cluster, running
 from tests.pipelines.rollout.knative import Controller
 
@@ -40,18 +40,23 @@ _MODEL = {"model": {"modelFormat": {"name": "pleura"}, "storageUri": _OLD.uri}}
 
 @dataclass
 class _Seen:
-    """Sees as many answers as a step needs, and NaN from a certain share of the traffic on."""
+    """Sees as many answers as a step needs, and NaN from a certain share of the traffic on.
+
+    From ``blind_from`` on it sees no journal.
+    """
 
     cluster: Cluster
     nan_from: int = 101
+    blind_from: int = 101
 
     def count(self) -> Counts:
-        return Counts(Counted(), Counted())
+        share = self.cluster.splits[-1].get(_NEW.uri, 0)
+        return Counts(Counted(requests=1000, invalid=int(share >= self.nan_from)), Counted())
 
     def observe(self, since: datetime, before: Counts) -> Observation:
-        share = self.cluster.splits[-1].get(_NEW.uri, 0)
-        counted = Counted(requests=1000, invalid=int(share >= self.nan_from))
-        return Observation(Arm(Journaled(answers=1000), counted), Arm(Journaled(answers=1000)))
+        if self.cluster.splits[-1].get(_NEW.uri, 0) >= self.blind_from:
+            raise Unseen("the journal cannot be read")
+        return Observation(Arm(Journaled(answers=1000), Counted(1000)), Arm(Journaled(answers=1000)))
 
 
 @contextmanager
@@ -63,12 +68,13 @@ def _cluster(predictor: dict[str, Any], **settings: Any) -> Iterator[tuple[Clust
         yield cluster, api
 
 
-def _parts(cluster: Cluster, api: client.ApiClient, plan: Plan, nan_from: int = 101) -> Parts:
+def _parts(cluster: Cluster, api: client.ApiClient, plan: Plan, **sees: int) -> Parts:
     steps = tuple(step.model_copy(update={"least_s": 0.0}) for step in plan.steps)
-    plan = plan.model_copy(update={"steps": steps, "check_s": 0.1, "settle_s": 10.0, "lease_s": 0.5})
+    patience = {"check_s": 0.1, "settle_s": 10.0, "lease_s": 0.5, "blind_s": 1.0}
+    plan = plan.model_copy(update={"steps": steps, **patience})
     target = KServeTarget(api, "pleura", "chest-xray")
     ledger = ConfigMapLedger(api, "pleura", "chest-xray-rollout")
-    return Parts(target, _Seen(cluster, nan_from), ledger, plan, "test")
+    return Parts(target, _Seen(cluster, **sees), ledger, plan, "test")
 
 
 def _after(outcome: Outcome) -> str:
@@ -98,7 +104,7 @@ def test_a_good_challenger_goes_through_all_steps(predictor: dict[str, Any], qui
 def test_a_bad_challenger_is_taken_back(nan_from: int, quick: Plan) -> None:
     """From whatever step: the share falls to 0, never rises again, and the spec names the champion."""
     with _cluster(_MODEL) as (cluster, api):
-        outcome = roll_out(_parts(cluster, api, quick, nan_from), _CHANGE)
+        outcome = roll_out(_parts(cluster, api, quick, nan_from=nan_from), _CHANGE)
         service = cluster.objects[_PATH]
     assert outcome.result == "rolled_back", _after(outcome)
     assert "NaN" in outcome.reason
@@ -107,6 +113,34 @@ def test_a_bad_challenger_is_taken_back(nan_from: int, quick: Plan) -> None:
     assert set(shares[len(shares) - shares[::-1].index(nan_from) :]) == {0}
     found = predictor_of(service)
     assert (found.uri, found.percent, found.is_settled) == (_OLD.uri, None, True)
+
+
+def test_a_rollout_that_sees_nothing_goes_back(quick: Plan) -> None:
+    """Without the journal it goes no further, and after a while back; NaN is seen even then, and at once."""
+    with _cluster(_MODEL) as (cluster, api):
+        blind = roll_out(_parts(cluster, api, quick, blind_from=25), _CHANGE)
+        assert max(_shares(cluster)) == 25
+        bad = roll_out(_parts(cluster, api, quick, blind_from=5, nan_from=5), _CHANGE)
+    assert (blind.result, bad.result) == ("rolled_back", "rolled_back")
+    assert "nothing could be seen for 1 s" in blind.reason
+    assert "NaN" in bad.reason
+
+
+def test_an_ended_rollout_is_not_repeated_for_the_same_run(quick: Plan) -> None:
+    """A pipeline that died after its rollout gets the same outcome; an unfinished one can be abandoned."""
+    with _cluster(_MODEL) as (cluster, api):
+        parts = _parts(cluster, api, quick, nan_from=1)
+        first = roll_out(parts, _CHANGE, run="run-1")
+        assert roll_out(parts, _CHANGE, run="run-1") == first
+        assert len(cluster.controller.revisions) == 3
+        dead = State(holder="dead", beat=7, change=_CHANGE, phase="starting", since=now())
+        assert parts.ledger.swap(parts.ledger.read(), dead.model_dump_json().encode())
+        outcome = abandon(parts)
+        assert outcome is not None
+        assert (outcome.result, outcome.reason) == ("rolled_back", "abandoned")
+        assert abandon(parts) is None
+        same = Change(_OLD, Model(_OLD.uri, _OLD.digest, "1.0.0"))
+        assert roll_out(parts, same).reason == "the challenger is the champion"
 
 
 def test_a_challenger_that_is_never_ready_gets_nothing(quick: Plan) -> None:

@@ -40,7 +40,6 @@ def test_an_equal_canary_goes_on(guardrails: Guardrails) -> None:
 @pytest.mark.parametrize(
     ("canary", "reason"),
     [
-        (replace(_SOUND, counted=replace(_SOUND.counted, invalid=1)), "1 answers that cannot be one"),
         (replace(_SOUND, counted=replace(_SOUND.counted, errors=60)), "guardrail errors"),
         (replace(_SOUND, counted=replace(_SOUND.counted, refusals=120)), "guardrail refusals"),
         (replace(_SOUND, counted=Counted(requests=3, errors=3)), "the canary fails: 3 of 3 requests"),
@@ -49,8 +48,8 @@ def test_an_equal_canary_goes_on(guardrails: Guardrails) -> None:
             "guardrail latency",
         ),
         (replace(_SOUND, journaled=replace(_SOUND.journaled, atypical=400)), "guardrail atypical"),
-        (_with_calls(3, 700), f"call rate of {FINDINGS[3]}: the canary exceeds"),
-        (_with_calls(13, 0), f"call rate of {FINDINGS[13]} (fewer): the canary exceeds"),
+        (_with_calls(3, 700), f"call rate of {FINDINGS[3]}, too many: the canary is worse by"),
+        (_with_calls(13, 0), f"call rate of {FINDINGS[13]}, too few: the canary is worse by"),
     ],
 )
 def test_each_harm_has_its_reason(canary: Arm, reason: str, guardrails: Guardrails) -> None:
