@@ -88,3 +88,11 @@ def stack(bundle: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Ru
     yield running
     running.process.terminate()
     running.process.wait(60)
+
+
+@pytest.fixture(scope="session")
+def challengers(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+    """Bundles beside the small one, by what is special about each."""
+    from tests.challengers import challengers as make
+
+    return make(tmp_path_factory.mktemp("challengers"))

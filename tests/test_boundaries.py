@@ -59,6 +59,7 @@ ALLOWED = {
     "pipelines.dataset_store": {"minio"},
     "pipelines.dataset_validation": {"cv2", "minio"},
     "pipelines.journal": {"psycopg2"},
+    "pipelines.rollout": {"psycopg2"},
     "pleura.local": {"psycopg2", "minio", "redis"},
     "pleura.overlay": {"cv2"},
     "pleura.cli_classify": {"cv2", "minio"},

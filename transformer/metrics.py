@@ -31,6 +31,14 @@ SPOOL_BYTES: Final = Gauge("pleura_spool_bytes", "Size of the spool.")
 SPOOL_ROWS: Final = Gauge("pleura_spool_rows", "Rows in the spool that wait for PostgreSQL.")
 RESTARTS: Final = Counter("pleura_decoder_restarts_total", "Decoder processes that had to be replaced.")
 UP: Final = Gauge("pleura_dependency_up", "Whether a part answered lately.", ["dependency"])
+INVALID: Final = Children(
+    Counter(
+        "pleura_invalid_answers_total",
+        "Answers of the predictor that cannot be one.",
+        ["model_version"],
+    ),
+    most=_MOST_VERSIONS,
+)
 _SCORES: Final = Histogram(
     "pleura_finding_score",
     "What the model said of a finding, for each radiograph that it read.",
@@ -54,6 +62,7 @@ class _OfVersion:
     """The children of one model version, resolved once: there are 29 to be counted in for each radiograph."""
 
     def __init__(self, version: str) -> None:
+        _ = INVALID[version]  # shown as 0 before there is one
         self.typicality = _TYPICALITY.labels(version)
         self.findings = [(_SCORES.labels(name, version), _CALLS.labels(name, version)) for name in FINDINGS]
 

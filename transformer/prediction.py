@@ -43,6 +43,11 @@ def read_prediction(response: Any, count: int) -> Prediction:
     return prediction
 
 
+def sound_version(version: str) -> str:
+    """The version that a predictor says it has, where that has the form of one; "other" where it has not."""
+    return version if _VERSION.fullmatch(version) else "other"
+
+
 def _revision_of(version: str, digest: str) -> Revision:
     if not (_VERSION.fullmatch(version) and _DIGEST.fullmatch(digest)):
         raise InvalidAnswer("the predictor does not say which model answered")

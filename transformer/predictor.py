@@ -25,7 +25,8 @@ from pleura.errors import (
 from pleura.grpc_edge import DESCRIBE_METHOD
 from pleura.served import Described
 from transformer.answers import Prediction
-from transformer.prediction import OUTPUTS, read_prediction
+from transformer.metrics import INVALID
+from transformer.prediction import OUTPUTS, read_prediction, sound_version
 
 MODEL: Final = "chest-xray"
 _HOP_SHARE: Final = 0.9
@@ -118,7 +119,11 @@ class Predictor:
             response = await self._called(_request(radiographs), deadline, tuple(trace.items()))
         finally:
             self._in_flight -= 1
-        return read_prediction(response, len(radiographs))
+        try:
+            return read_prediction(response, len(radiographs))
+        except InvalidAnswer:
+            INVALID[sound_version(response.model_version)].inc()
+            raise
 
     async def _called(self, request: Any, deadline: Deadline, metadata: tuple[tuple[str, str], ...]) -> Any:
         self._budget.called()

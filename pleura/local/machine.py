@@ -8,13 +8,16 @@ from typing import Final
 
 import httpx
 
+from pleura.bundle import SEAL_FILE, InvalidBundle
 from pleura.local.access import AUDIENCE, BUCKET, make_token
 from pleura.local.default_bundle import bundle_folder, make_bundle
+from pleura.local.envoy import write_upstreams
 from pleura.local.external import require_postgres, require_redis, require_store
 from pleura.local.processes import HOST, START_TIMEOUT_S, Server, StartFailed, require_free
+from pleura.local.revisions import InvalidRevisions, Revision, read_wanted, require_digest
 from pleura.local.samples import example, sample_files
 from pleura.local.servers import Upstream, start_envoy, start_postgres, start_seaweed, start_valkey
-from pleura.local.services import Ports, Service, start_predictor, start_service
+from pleura.local.services import Ports, Service, launch_predictor, start_predictor, start_service
 from pleura.local.stack import RESTARTS, Part
 from pleura.local.state import ProcessId, Recorded, StateFolder
 from pleura.local.store import store_client, upload
@@ -25,6 +28,8 @@ _INNER: Final = (
     "seaweed",
     "predictor_http",
     "predictor_grpc",
+    "canary_http",
+    "canary_grpc",
     "envoy",
     "issuer",
     "auth_proxy_metrics",
@@ -67,6 +72,7 @@ class Machine:
 
     def __init__(self, options: Options) -> None:
         self._options, self._folder = options, options.state.resolve()
+        self._revision = _wanted_revision(self._folder)
         state = StateFolder(self._folder)
         self._ports = state.inner_ports(_INNER)
         seaweed = Store(f"http://{HOST}:{self._ports['seaweed']}", *state.store_keys())
@@ -75,6 +81,7 @@ class Machine:
         self._redis = embedded if options.redis is None else options.redis
         self._postgres = options.postgres or ""  # the embedded one has its password when it has started
         self.issuer = f"http://{HOST}:{self._ports['issuer']}"
+        self._upstreams = [Upstream("stable", self._ports["predictor_grpc"], 100)]
         self.address = f"http://{HOST}:{options.port}"
         self.grpc_address = f"{HOST}:{options.grpc_port}"
 
@@ -105,6 +112,43 @@ class Machine:
             Part("samples", self._upload_samples, ("seaweed",)),
             Part("first answer", self._ask, ("samples", "auth_proxy", "transformer", "predictor", "envoy")),
         )
+
+    @property
+    def folder(self) -> Path:
+        """The state folder."""
+        return self._folder
+
+    @property
+    def stable(self) -> Revision:
+        """The revision that the part ``predictor`` serves; known once there is its bundle."""
+        if self._revision is None:
+            digest = (self._bundle() / SEAL_FILE).read_text().split()[0]
+            self._revision = Revision(name="stable", bundle=self._bundle(), digest=digest, weight=100)
+        return self._revision
+
+    @property
+    def stable_ports(self) -> Ports:
+        """Where the part ``predictor`` listens."""
+        return Ports(self._ports["predictor_http"], self._ports["predictor_grpc"])
+
+    @property
+    def canary_ports(self) -> Ports:
+        """Where a canary listens."""
+        return Ports(self._ports["canary_http"], self._ports["canary_grpc"])
+
+    def serve_from(self, revision: Revision) -> None:
+        """Have the part ``predictor`` started on this revision from its next start on."""
+        self._revision = revision
+
+    def launch_canary(self, bundle: Path) -> Service:
+        """Start a second predictor, beside that of the stable revision; it may not answer yet."""
+        return launch_predictor(self._folder / "canary", self.canary_ports, bundle, self._options.threads)
+
+    def split(self, upstreams: Sequence[Upstream]) -> None:
+        """Split the traffic between the predictors, also should Envoy start anew."""
+        if list(upstreams) != self._upstreams:
+            self._upstreams = list(upstreams)
+            write_upstreams(self._folder / "envoy", upstreams)
 
     def recorded(self) -> Recorded:
         """What to write down about this stack before anything has started."""
@@ -151,18 +195,26 @@ class Machine:
         upload(client, BUCKET, sample_files())
 
     def _make_bundle(self) -> None:
-        make_bundle(self._bundle(), self._folder / "bundle.log")
+        revision = self._revision
+        if revision is None:
+            make_bundle(self._bundle(), self._folder / "bundle.log")
+            return
+        try:
+            require_digest(revision.bundle, revision.digest)
+        except InvalidBundle as error:
+            raise StartFailed(f"bundle: revision {revision.name} cannot be served: {error}") from error
 
     def _bundle(self) -> Path:
+        if self._revision:
+            return self._revision.bundle
         return bundle_folder(self._options.bundle, self._folder / "bundles")
 
     def _start_predictor(self) -> Service:
-        ports = Ports(self._ports["predictor_http"], self._ports["predictor_grpc"])
-        return start_predictor(self._folder / "predictor", ports, self._bundle(), self._options.threads)
+        folder = self._folder / "predictor"
+        return start_predictor(folder, self.stable_ports, self._bundle(), self._options.threads)
 
     def _start_envoy(self) -> Server:
-        stable = Upstream("stable", self._ports["predictor_grpc"], 100)
-        return start_envoy(self._folder / "envoy", self._ports["envoy"], [stable])
+        return start_envoy(self._folder / "envoy", self._ports["envoy"], self._upstreams)
 
     def _start_issuer(self) -> Service:
         folder, port = self._folder / "issuer", self._ports["issuer"]
@@ -208,6 +260,15 @@ class Machine:
             answer = client.post(f"{self.address}/classify", json={"image_id": sample.name}, headers=headers)
         if not answer.is_success:
             raise StartFailed(f"first answer: status {answer.status_code}: {_error_of(answer)}")
+
+
+def _wanted_revision(folder: Path) -> Revision | None:
+    """The revision that has most of the traffic by ``revisions.json``, if there is that file."""
+    try:
+        wanted, _ = read_wanted(folder)
+    except InvalidRevisions as error:
+        raise StartFailed(f"bundle: {error}") from error
+    return wanted.heaviest if wanted else None
 
 
 def _error_of(answer: httpx.Response) -> str:

@@ -58,6 +58,13 @@ def start_service(
         environment: Its settings besides host and ports.
         question: Path that says whether it can do its work.
     """
+    service = _launch_service(module, folder, ports, environment)
+    with httpx.Client(base_url=service.url, timeout=2.0, trust_env=False) as client:
+        wait_until(service, lambda: client.get(question).is_success)
+    return service
+
+
+def _launch_service(module: str, folder: Path, ports: Ports, environment: Mapping[str, str]) -> Service:
     name = module.rpartition(".")[2]
     for port in {ports.http, ports.grpc}:
         require_free(name, port)
@@ -72,15 +79,21 @@ def start_service(
     }
     command = Command(name, [sys.executable, "-m", module], folder / f"{name}.log", settings, folder=folder)
     url = f"http://{HOST}:{ports.http}"
-    service = Service(name, url, command.log, launch(command), grpc_address=f"{HOST}:{ports.grpc}")
-    with httpx.Client(base_url=url, timeout=2.0, trust_env=False) as client:
-        wait_until(service, lambda: client.get(question).is_success)
-    return service
+    return Service(name, url, command.log, launch(command), grpc_address=f"{HOST}:{ports.grpc}")
 
 
 def start_predictor(folder: Path, ports: Ports, bundle: Path, threads: int | None = None) -> Service:
     """Start the predictor on a bundle."""
-    environment = {"PLEURA_BUNDLE": str(bundle.resolve())}
+    return start_service("predictor", folder, ports, _predictor_settings(bundle, threads))
+
+
+def launch_predictor(folder: Path, ports: Ports, bundle: Path, threads: int | None = None) -> Service:
+    """Start the predictor on a bundle, and leave it to the caller to find out when it answers."""
+    return _launch_service("predictor", folder, ports, _predictor_settings(bundle, threads))
+
+
+def _predictor_settings(bundle: Path, threads: int | None) -> dict[str, str]:
+    settings = {"PLEURA_BUNDLE": str(bundle.resolve())}
     if threads:
-        environment["PLEURA_THREADS"] = str(threads)
-    return start_service("predictor", folder, ports, environment)
+        settings["PLEURA_THREADS"] = str(threads)
+    return settings

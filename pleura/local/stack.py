@@ -70,6 +70,7 @@ class Stack:
         self._stopping = threading.Event()
         self._started: queue.Queue[_Started] = queue.Queue()
         self._starting: dict[str, threading.Thread] = {}
+        self._to_replace: queue.SimpleQueue[str] = queue.SimpleQueue()
         self._done: set[str] = set()
         self._deaths: dict[str, deque[float]] = {part.name: deque() for part in parts}
         self.servers: dict[str, Server] = {}
@@ -77,6 +78,10 @@ class Stack:
     def ask_to_stop(self) -> None:
         """Make ``start`` and ``watch`` come to an end; may be called by a signal handler."""
         self._stopping.set()
+
+    def ask_to_replace(self, name: str) -> None:
+        """Have ``watch`` stop a part in order and start it anew, which is no death; any thread may ask."""
+        self._to_replace.put(name)
 
     def start(self) -> None:
         """Start all parts, each as soon as what it needs answers.
@@ -98,6 +103,7 @@ class Stack:
             PartDied: A part died, or could not be restarted, too often within a minute.
         """
         while not self._stopping.is_set():
+            self._replace()
             for name, server in list(self.servers.items()):
                 if server.process.poll() is not None:
                     self._bury(name, server)
@@ -118,11 +124,20 @@ class Stack:
         for thread in self._starting.values():
             thread.join(timeout=10.0)
 
-    def _start(self, part: Part) -> None:
+    def _replace(self) -> None:
+        with contextlib.suppress(queue.Empty):
+            name = self._to_replace.get_nowait()
+            server = self.servers.pop(name, None)
+            if server:  # otherwise it is being started already
+                self._start(next(part for part in self._parts if part.name == name), server)
+
+    def _start(self, part: Part, predecessor: Server | None = None) -> None:
         def run() -> None:
             began = time.monotonic()
             outcome: Server | BaseException | None
             try:
+                if predecessor:
+                    predecessor.stop()
                 outcome = part.start()
             except BaseException as error:
                 outcome = error

@@ -4,11 +4,13 @@ import asyncio
 import socket
 import time
 from collections.abc import AsyncIterator, Callable
+from typing import Any
 
 import grpc
 import numpy as np
 import pytest
 import pytest_asyncio
+from prometheus_client import REGISTRY
 
 from pleura.deadline import Deadline
 from pleura.errors import (
@@ -20,6 +22,7 @@ from pleura.errors import (
 )
 from pleura.local.services import Service
 from tests.transformer.stand_ins import StandIn, stand_in
+from transformer.answers import Revision
 from transformer.predictor import Predictor, RetryBudget
 
 RADIOGRAPHS = np.arange(2 * 224 * 224, dtype=np.uint32).astype(np.uint8).reshape(2, 224, 224)
@@ -106,6 +109,25 @@ async def test_each_failure_has_its_name(
     assert type(caught.value) is expected
     assert "some reason" not in str(caught.value)
     assert server.calls == 1
+
+
+async def test_an_answer_that_is_none_is_counted_for_its_version(client: Predictor, server: StandIn) -> None:
+    """A canary that does not look at its own answers is told from the stable revision by its version."""
+
+    def spoil(response: Any) -> None:
+        response.raw_output_contents[0] = np.full((2, 14), np.nan, "<f4").tobytes()
+
+    def counted(version: str) -> float:
+        return REGISTRY.get_sample_value("pleura_invalid_answers_total", {"model_version": version}) or 0.0
+
+    before = counted("0.0.1"), counted("other")
+    server.change = spoil
+    with pytest.raises(InvalidAnswer):
+        await client.predict(RADIOGRAPHS, Deadline.after(5), {})
+    server.revision = Revision("no version", server.revision.digest)
+    with pytest.raises(InvalidAnswer):
+        await client.predict(RADIOGRAPHS, Deadline.after(5), {})
+    assert (counted("0.0.1"), counted("other")) == (before[0] + 1, before[1] + 1)
 
 
 async def test_a_predictor_that_is_down_is_said_to_be_so_and_found_again(

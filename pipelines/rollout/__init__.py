@@ -1,0 +1,1 @@
+"""From a challenger's bundle to all of the traffic, step by step, or back."""

@@ -1,0 +1,141 @@
+"""Is the canary worse than the stable revision? A test that may be looked at at any time.
+
+Whoever looks daily at p < .05 raises a false alarm in a quarter of all months. The mixture sequential
+probability ratio test bounds the chance of ever raising one, however often it is looked at, by ``alpha``.
+
+Each step of a rollout is a stratum: what comes in at night and what share the canary gets both change from
+step to step, so arms are compared within a step only, and the differences are then pooled.
+
+Source:
+    Robbins, "Statistical methods related to the law of the iterated logarithm", 1970; Johari, Koomen,
+    Pekelis, Walsh, "Always valid inference", Operations Research 70(3), 2022, section 4 (normal mixture, two
+    arms, variance plugged in). One-sided: only the half of the normal on the side of harm is mixed.
+"""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Final
+
+from scipy.special import log_ndtr
+
+LEAST_ANSWERS: Final = 300
+"""Below so many an estimated rate is too far from normal for the bound to hold."""
+
+
+@dataclass(frozen=True)
+class Events:
+    """How many of an arm's answers had something about them."""
+
+    count: int
+    answers: int
+
+
+@dataclass(frozen=True)
+class Sample:
+    """A quantity over an arm's answers; ``variance`` is that of one answer."""
+
+    answers: int
+    mean: float
+    variance: float
+
+
+@dataclass(frozen=True)
+class Excess:
+    """By how much the canary exceeds the stable revision: an estimate and its variance.
+
+    ``answers`` is the number of answers of the arm that has fewer.
+    """
+
+    value: float
+    variance: float
+    answers: int
+
+
+@dataclass(frozen=True)
+class Bound:
+    """What counts as harm, and how sure one must be.
+
+    ``margin`` is the excess that nobody minds; ``scale`` the size of a harm beyond it that one expects, in
+    the same unit: the test finds harms of about that size soonest, and is valid whatever it is.
+    """
+
+    margin: float
+    scale: float
+    alpha: float
+    least_answers: int = LEAST_ANSWERS
+
+
+def rate_excess(strata: Sequence[tuple[Events, Events]]) -> Excess:
+    """Compare a rate between canary and stable, in that order, within each stratum.
+
+    The variance is that under one common rate, which is never taken as 0: half an event is added.
+    """
+    both = [(c, s) for c, s in strata if c.answers and s.answers]
+    weights = [_weight(c.answers, s.answers) for c, s in both]
+    if not both:
+        return Excess(0.0, math.inf, 0)
+    events = sum(c.count + s.count for c, s in both)
+    answers = sum(c.answers + s.answers for c, s in both)
+    rate = (events + 0.5) / (answers + 1)
+    differences = [c.count / c.answers - s.count / s.answers for c, s in both]
+    value = _mean(differences, weights)
+    fewer = min(sum(c.answers for c, _ in both), sum(s.answers for _, s in both))
+    return Excess(value, rate * (1 - rate) / sum(weights), fewer)
+
+
+def mean_excess(strata: Sequence[tuple[Sample, Sample]]) -> Excess:
+    """Compare the mean of a quantity between canary and stable, in that order, within each stratum."""
+    both = [(c, s) for c, s in strata if c.answers > 1 and s.answers > 1]
+    weights = [_weight(c.answers, s.answers) for c, s in both]
+    if not both:
+        return Excess(0.0, math.inf, 0)
+    parts = [c.variance / c.answers + s.variance / s.answers for c, s in both]
+    variance = sum(w * w * part for w, part in zip(weights, parts, strict=True)) / sum(weights) ** 2
+    value = _mean([c.mean - s.mean for c, s in both], weights)
+    fewer = min(sum(c.answers for c, _ in both), sum(s.answers for _, s in both))
+    return Excess(value, max(variance, 1e-12), fewer)
+
+
+def opposite(excess: Excess) -> Excess:
+    """By how much the canary falls short of the stable revision."""
+    return Excess(-excess.value, excess.variance, excess.answers)
+
+
+def log_evidence(excess: Excess, bound: Bound) -> float:
+    """Log of the mixture likelihood ratio of "worse by more than the margin" to "worse by the margin"."""
+    x, v, t = excess.value - bound.margin, excess.variance, bound.scale**2
+    if math.isinf(v):
+        return 0.0
+    shrunk = math.sqrt(v / (v + t))
+    z = x * bound.scale / math.sqrt(v * (v + t))
+    return math.log(2 * shrunk) + z * z / 2 + float(log_ndtr(z))
+
+
+def is_harmful(excess: Excess, bound: Bound) -> bool:
+    """Say whether the canary is worse by more than the margin.
+
+    Asked after every answer for ever, this is true with a chance of at most ``alpha`` where it is not.
+    """
+    return excess.answers >= bound.least_answers and log_evidence(excess, bound) >= -math.log(bound.alpha)
+
+
+def is_failing(events: Events, tolerated: float, alpha: float) -> bool:
+    """Say whether an arm outright fails: every other answer, rather than the share that is tolerated.
+
+    Exact from the first answer on, so that nobody waits for hundreds of failures.
+
+    Source:
+        Wald, "Sequential tests of statistical hypotheses", 1945.
+    """
+    sound = events.answers - events.count
+    ratio = events.count * math.log(0.5 / tolerated) + sound * math.log(0.5 / (1 - tolerated))
+    return ratio >= -math.log(alpha)
+
+
+def _weight(canary: int, stable: int) -> float:
+    return canary * stable / (canary + stable)
+
+
+def _mean(values: Sequence[float], weights: Sequence[float]) -> float:
+    return sum(v * w for v, w in zip(values, weights, strict=True)) / sum(weights)

@@ -1,0 +1,188 @@
+"""What a rollout does next: a look at the target and at both revisions leads from one state to the next."""
+
+from collections.abc import Callable
+from datetime import timedelta
+
+import structlog
+
+from pipelines.rollout.observed import Observation, reason_to_return
+from pipelines.rollout.plan import Plan, Step
+from pipelines.rollout.state import Event, Parts, Phase, Result, State, now
+from pipelines.rollout.target import Change, Refused, Serving, TargetUnavailable
+from pipelines.rollout.watch import Unseen
+
+log = structlog.get_logger()
+
+
+def advance(parts: Parts, state: State) -> State:
+    """Look once, and do what follows."""
+    phases: dict[Phase, Callable[[Parts, State], State]] = {
+        "checking": _check,
+        "starting": _start,
+        "watching": _watch,
+        "promoting": _promote,
+        "returning": _come_back,
+    }
+    try:
+        return phases[state.phase](parts, state).model_copy(update={"blind_since": None})
+    except Refused as error:
+        if state.phase in ("checking", "starting") and not state.change.canary_revision:
+            return _end(state, "refused", str(error))
+        return returning(state, str(error))
+    except (TargetUnavailable, Unseen) as error:
+        return _blind(parts, state, str(error))
+
+
+def _blind(parts: Parts, state: State, reason: str) -> State:
+    since = state.blind_since or now()
+    state = state.model_copy(update={"blind_since": since})
+    if now() - since <= timedelta(seconds=parts.plan.blind_s):
+        return state
+    if state.phase == "checking":
+        return _end(state, "refused", reason)
+    if state.phase == "returning":
+        return _end(state, "stuck", f"{state.reason}; the roll-back is not confirmed: {reason}")
+    return returning(state, f"nothing could be seen for {parts.plan.blind_s:.0f} s: {reason}")
+
+
+def _check(parts: Parts, state: State) -> State:
+    if state.change.champion.digest == state.change.challenger.digest:
+        raise Refused("the challenger is the champion")
+    parts.target.require_champion(state.change)
+    return told(_phase(state, "starting"), "the champion alone is served", 0)
+
+
+def _start(parts: Parts, state: State) -> State:
+    parts.target.shift(state.change, 0)
+    serving = parts.target.read(state.change)
+    state = _named(state, serving)
+    if serving.failure:
+        return returning(state, f"the canary did not start: {serving.failure}")
+    if serving.is_canary_ready:
+        watching = _phase(state, "watching").model_copy(update={"first": parts.watcher.count()})
+        return told(watching, "the canary is ready", 0)
+    if _since(state) > parts.plan.start_s:
+        return returning(state, f"the canary was not ready within {parts.plan.start_s:.0f} s")
+    return state
+
+
+def _watch(parts: Parts, state: State) -> State:
+    step, serving = parts.plan.steps[state.step], parts.target.read(state.change)
+    state = _named(state, serving)
+    if serving.failure:
+        return returning(state, f"the canary failed: {serving.failure}")
+    if invalid := _invalid(parts, state):
+        return returning(state, invalid)
+    is_off = state.before is not None and serving.percent != step.percent
+    if is_off or not serving.is_canary_ready:
+        return _await_canary(parts, state, step)
+    state = state.model_copy(update={"unready_since": None})
+    if serving.percent != step.percent:
+        parts.target.shift(state.change, step.percent)
+        if _since(state) > parts.plan.settle_s:
+            return returning(state, f"the traffic did not follow to {step.percent} percent")
+        return state
+    if state.before is None:
+        begun = state.model_copy(update={"before": parts.watcher.count(), "since": now()})
+        return told(begun, "the share is reached", step.percent)
+    return _judge(parts.plan, state, parts.watcher.observe(state.since, state.before))
+
+
+def _invalid(parts: Parts, state: State) -> str:
+    """Look for answers that cannot be one, apart from all else: the journal may be away meanwhile."""
+    count = parts.watcher.count().canary.since(state.first.canary).invalid if state.first else 0
+    return f"the canary gave {count} answers that cannot be one (NaN or outside [0, 1])" if count else ""
+
+
+def _await_canary(parts: Parts, state: State, step: Step) -> State:
+    """Be patient with a canary that is not ready, or has lost its share: what serves it may start anew."""
+    since = state.unready_since or now()
+    if now() - since > timedelta(seconds=parts.plan.unready_s):
+        return returning(state, f"the canary was not ready for {parts.plan.unready_s:.0f} s")
+    parts.target.shift(state.change, step.percent)
+    return state.model_copy(update={"unready_since": since})
+
+
+def _judge(plan: Plan, state: State, seen: Observation) -> State:
+    step, reason = plan.steps[state.step], reason_to_return((*state.observed, seen), plan.guardrails)
+    answers = seen.canary.journaled.answers
+    if reason:
+        return returning(told(state, _summary(seen), step.percent), reason)
+    if answers >= step.least_answers and _since(state) >= step.least_s:
+        return _next(plan, told(state, _summary(seen), step.percent), seen)
+    if _since(state) > step.most_s:
+        return returning(state, _too_few(step, answers))
+    return state
+
+
+def _next(plan: Plan, state: State, seen: Observation) -> State:
+    update = {"observed": (*state.observed, seen), "before": None, "since": now(), "step": state.step + 1}
+    state = state.model_copy(update=update)
+    return state if state.step < len(plan.steps) else _phase(state, "promoting")
+
+
+def _promote(parts: Parts, state: State) -> State:
+    if invalid := _invalid(parts, state):
+        return returning(state, invalid)
+    parts.target.promote(state.change)
+    serving = parts.target.read(state.change)
+    if serving.is_promoted:
+        return _end(state, "promoted", "all steps passed")
+    if serving.failure:
+        return returning(state, f"the canary failed: {serving.failure}")
+    if _since(state) > parts.plan.settle_s:
+        return returning(state, "the promotion was not confirmed")
+    return state
+
+
+def _come_back(parts: Parts, state: State) -> State:
+    parts.target.roll_back(state.change)
+    if parts.target.read(state.change).is_returned:
+        return _end(state, "rolled_back", state.reason)
+    if _since(state) > parts.plan.settle_s:
+        return _end(state, "stuck", f"{state.reason}; the roll-back is not confirmed")
+    return state
+
+
+def returning(state: State, reason: str) -> State:
+    log.warning("rollout_returns", reason=reason)
+    return told(_phase(state, "returning").model_copy(update={"reason": reason}), f"back: {reason}", 0)
+
+
+def _end(state: State, result: Result, reason: str) -> State:
+    ended = _phase(state, "ended").model_copy(update={"result": result, "reason": reason})
+    return told(ended, result, 100 if result == "promoted" else 0)
+
+
+def _phase(state: State, phase: Phase) -> State:
+    return state.model_copy(update={"phase": phase, "since": now(), "before": None})
+
+
+def _named(state: State, serving: Serving) -> State:
+    known = state.change.canary_revision
+    if known or not serving.canary_revision:
+        return state
+    change = Change(state.change.champion, state.change.challenger, serving.canary_revision)
+    return state.model_copy(update={"change": change})
+
+
+def told(state: State, what: str, percent: int) -> State:
+    log.info("rollout", what=what, percent=percent)
+    return state.model_copy(update={"history": (*state.history, Event(at=now(), percent=percent, what=what))})
+
+
+def _summary(seen: Observation) -> str:
+    arms = {"canary": seen.canary, "stable": seen.stable}
+    return "; ".join(
+        f"{name}: {arm.journaled.answers} answers; of {arm.counted.requests} requests"
+        f" {arm.counted.errors} errors, {arm.counted.refusals} refusals, {arm.counted.invalid} invalid"
+        for name, arm in arms.items()
+    )
+
+
+def _too_few(step: Step, answers: int) -> str:
+    return f"timeout: {answers} of {step.least_answers} answers within {step.most_s:.0f} s"
+
+
+def _since(state: State) -> float:
+    return (now() - state.since).total_seconds()

@@ -1,0 +1,93 @@
+"""How far a rollout is: the document of its ledger, and what is reported of it in the end."""
+
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Literal, Protocol
+
+from pydantic import BaseModel, ConfigDict
+
+from pipelines.rollout.ledger import Ledger
+from pipelines.rollout.observed import Observation
+from pipelines.rollout.plan import Plan
+from pipelines.rollout.target import Change, Target
+from pipelines.rollout.watch import Counts
+
+Result = Literal["promoted", "rolled_back", "refused", "stuck"]
+Phase = Literal["checking", "starting", "watching", "promoting", "returning", "ended"]
+
+
+class _Value(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class Event(_Value):
+    """Something that happened, at which share of the traffic."""
+
+    at: datetime
+    percent: int
+    what: str
+
+
+class Outcome(_Value):
+    """How a rollout ended.
+
+    ``refused``: nothing was changed. ``stuck``: it was to be rolled back, and the target does not confirm it.
+    """
+
+    result: Result
+    reason: str
+    history: tuple[Event, ...]
+
+
+class State(_Value):
+    """Everything that another process needs to go on; ``beat`` grows with each look."""
+
+    holder: str
+    beat: int
+    change: Change
+    run: str = ""
+    """The pipeline run that asked for this rollout."""
+    phase: Phase
+    since: datetime
+    """Begin of the phase; of a step, since its share of the traffic was reached."""
+    step: int = 0
+    first: Counts | None = None
+    """The counters before the canary had any traffic."""
+    before: Counts | None = None
+    """The counters at the begin of the step; None until its share is reached."""
+    observed: tuple[Observation, ...] = ()
+    """The steps that are done."""
+    unready_since: datetime | None = None
+    blind_since: datetime | None = None
+    result: Result | None = None
+    reason: str = ""
+    history: tuple[Event, ...] = ()
+
+    @property
+    def outcome(self) -> Outcome:
+        """What is reported; to be asked of a rollout that has ended."""
+        assert self.result
+        return Outcome(result=self.result, reason=self.reason, history=self.history)
+
+
+class Watcher(Protocol):
+    """What a rollout sees of both revisions; both methods raise ``Unseen``."""
+
+    def count(self) -> Counts: ...
+    def observe(self, since: datetime, before: Counts) -> Observation: ...
+
+
+@dataclass(frozen=True)
+class Parts:
+    """What a rollout works with; ``holder`` names this process among all that may ever hold the ledger."""
+
+    target: Target
+    watcher: Watcher
+    ledger: Ledger
+    plan: Plan
+    holder: str
+
+
+def now() -> datetime:
+    """The time that the journal's clock shows too."""
+    return datetime.now(UTC)

@@ -1,0 +1,209 @@
+"""Looks at what both revisions do: the journal in PostgreSQL, and the counters of their predictors."""
+
+import contextlib
+import os
+import socket
+import threading
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, Final, Protocol
+
+import httpx
+import psycopg2
+from prometheus_client.parser import text_string_to_metric_families
+
+from pipelines.rollout.msprt import Events, Sample
+from pipelines.rollout.observed import Arm, Counted, Journaled, Observation
+from pleura.findings import FINDINGS
+
+_ROUTES: Final = ("grpc_ModelInfer", "v2_infer")
+_SOUND: Final = ("ok", "invalid_request", "model_not_found")
+_REFUSALS: Final = ("overloaded", "deadline_exceeded", "unavailable", "client_gone")
+"""``client_gone``: the transformer did not wait any longer."""
+_ATYPICAL_BELOW: Final = 0.01
+_ASK_S: Final = 5.0
+_JOURNALED: Final = """
+    SELECT model_digest, count(*), count(*) FILTER (WHERE typicality < %(atypical)s),
+        count(ms), coalesce(avg(ln(ms)), 0), coalesce(var_samp(ln(ms)), 0)
+    FROM (
+        SELECT model_digest, typicality, greatest((latency_ms ->> 'predict')::float8, 0.001) AS ms
+        FROM answers WHERE answered_at >= %(since)s AND NOT cached
+    ) AS fresh GROUP BY model_digest
+"""
+_CALLS: Final = """
+    SELECT model_digest, finding, count(*) FROM answers, unnest(findings) AS finding
+    WHERE answered_at >= %(since)s AND NOT cached GROUP BY model_digest, finding
+"""
+_PAIRS: Final = """
+    SELECT canary.findings, stable.findings
+    FROM (
+        SELECT DISTINCT ON (image_digest) image_digest, findings FROM answers
+        WHERE answered_at >= %(since)s AND model_digest = %(canary)s ORDER BY image_digest, answered_at
+    ) AS canary
+    JOIN LATERAL (
+        SELECT findings FROM answers
+        WHERE image_digest = canary.image_digest AND model_digest = %(stable)s
+        ORDER BY answered_at DESC LIMIT 1
+    ) AS stable ON true
+"""
+
+
+class Unseen(Exception):
+    """The journal or a counter cannot be read just now; the message names no answer."""
+
+
+@dataclass(frozen=True)
+class Counts:
+    """The counters of both revisions."""
+
+    canary: Counted
+    stable: Counted
+
+
+class CountersSource(Protocol):
+    """Where the counters of both revisions are read."""
+
+    def read(self) -> Counts: ...
+
+
+@dataclass(frozen=True)
+class Watch:
+    """Looks at two models, told apart by digest.
+
+    Args:
+        dsn: The journal.
+        counters: The predictors' counters.
+        canary: Digest of the challenger.
+        stable: Digest of the champion.
+    """
+
+    dsn: str
+    counters: CountersSource
+    canary: str
+    stable: str
+
+    def count(self) -> Counts:
+        """The counters now.
+
+        Raises:
+            Unseen: They cannot be read.
+        """
+        return self.counters.read()
+
+    def observe(self, since: datetime, before: Counts) -> Observation:
+        """What happened since then, and since the counters stood there.
+
+        Raises:
+            Unseen: The journal or a counter cannot be read.
+        """
+        now = self.count()
+        journaled, disagreements = self._journaled(since)
+        none = Journaled()
+        return Observation(
+            Arm(journaled.get(self.canary, none), now.canary.since(before.canary)),
+            Arm(journaled.get(self.stable, none), now.stable.since(before.stable)),
+            sum(
+                each.answers for digest, each in journaled.items() if digest not in (self.canary, self.stable)
+            ),
+            disagreements,
+        )
+
+    def _journaled(self, since: datetime) -> tuple[dict[str, Journaled], Events]:
+        asked = {"since": since, "atypical": _ATYPICAL_BELOW, "canary": self.canary, "stable": self.stable}
+        try:
+            connected = psycopg2.connect(self.dsn, connect_timeout=int(_ASK_S))
+            with (
+                contextlib.closing(connected) as connection,
+                cut_after(connection, _ASK_S),
+                connection.cursor() as cursor,
+            ):
+                return _read_journaled(cursor, asked), _read_disagreements(cursor, asked)
+        except psycopg2.Error as error:  # PostgreSQL's own words may quote a row
+            raise Unseen(f"the journal cannot be read ({type(error).__name__})") from None
+
+
+@contextlib.contextmanager
+def cut_after(connection: Any, seconds: float) -> Iterator[None]:
+    """Break a connection off when the time is over: libpq waits for ever for a server that hangs."""
+
+    def cut() -> None:
+        try:
+            with socket.socket(fileno=os.dup(connection.fileno())) as peer:
+                peer.shutdown(socket.SHUT_RDWR)
+        except (OSError, psycopg2.InterfaceError):  # closed just now
+            return
+
+    timer = threading.Timer(seconds, cut)
+    timer.daemon = True
+    timer.start()
+    try:
+        yield
+    finally:
+        timer.cancel()
+
+
+def _read_journaled(cursor: Any, asked: Mapping[str, object]) -> dict[str, Journaled]:
+    cursor.execute(_CALLS, asked)
+    calls: dict[tuple[str, str], int] = {(digest, name): count for digest, name, count in cursor.fetchall()}
+    cursor.execute(_JOURNALED, asked)
+    return {
+        digest: Journaled(
+            answers,
+            tuple(calls.get((digest, name), 0) for name in FINDINGS),
+            atypical,
+            Sample(timed, float(mean), float(variance)),
+        )
+        for digest, answers, atypical, timed, mean, variance in cursor.fetchall()
+    }
+
+
+def _read_disagreements(cursor: Any, asked: Mapping[str, object]) -> Events:
+    cursor.execute(_PAIRS, asked)
+    pairs = cursor.fetchall()
+    return Events(sum(len(set(one) ^ set(other)) for one, other in pairs), len(pairs) * len(FINDINGS))
+
+
+def count_outcomes(outcomes: Iterable[tuple[str, str, float]]) -> Counted:
+    """Add up requests by route, outcome and number: inferences count, probes do not."""
+    asked = [(outcome, number) for route, outcome, number in outcomes if route in _ROUTES]
+    refusals = sum(number for outcome, number in asked if outcome in _REFUSALS)
+    sound = sum(number for outcome, number in asked if outcome in _SOUND)
+    requests = sum(number for _, number in asked)
+    return Counted(int(requests), int(requests - refusals - sound), int(refusals))
+
+
+def read_counted(metrics: str) -> Counted:
+    """Add up what a predictor's metrics say of its requests."""
+    samples = [sample for family in text_string_to_metric_families(metrics) for sample in family.samples]
+    outcomes = (
+        (sample.labels["route"], sample.labels["outcome"], sample.value)
+        for sample in samples
+        if sample.name == "pleura_requests_total"
+    )
+    invalid = sum(sample.value for sample in samples if sample.name == "pleura_invalid_answers_total")
+    return count_outcomes(outcomes).with_invalid(int(invalid))
+
+
+def read_invalid(metrics: str, version: str) -> int:
+    """What a transformer's metrics say of a version's answers that cannot be one."""
+    families = text_string_to_metric_families(metrics)
+    samples = [sample for family in families for sample in family.samples]
+    counts = (
+        sample.value
+        for sample in samples
+        if sample.name == "pleura_invalid_answers_total" and sample.labels.get("model_version") == version
+    )
+    return int(sum(counts))
+
+
+def scrape(client: httpx.Client, url: str) -> str:
+    """Fetch a service's metrics.
+
+    Raises:
+        Unseen: It does not answer.
+    """
+    try:
+        return client.get(url).raise_for_status().text
+    except httpx.HTTPError as error:
+        raise Unseen(f"the counters at {url} cannot be read ({type(error).__name__})") from error

@@ -1,0 +1,38 @@
+"""A stack for rollouts, and plans that take seconds."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from pipelines.rollout.plan import Plan, read_plan
+from pleura.local.samples import example, sample_files
+from tests.stacks import RunningStack, start_stack
+
+
+@pytest.fixture(scope="session")
+def serving(bundle: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningStack]:
+    """A stack that serves the small bundle, without a cache: each request reaches a predictor."""
+    running = start_stack(tmp_path_factory.mktemp("rollout"), bundle, "--no-cache")
+    yield running
+    running.stop()
+
+
+@pytest.fixture(scope="session")
+def sample() -> Path:
+    """A sample radiograph; the stack has uploaded it under its name."""
+    path = example(sample_files())
+    assert path
+    return path
+
+
+@pytest.fixture(scope="session")
+def quick() -> Plan:
+    """The default guardrails, looked at often, with steps of seconds."""
+    default = read_plan()
+    steps = tuple(
+        step.model_copy(update={"least_answers": least, "least_s": 0.5, "most_s": 60.0})
+        for step, least in zip(default.steps, (1, 3, 20, 40, 40), strict=True)
+    )
+    patience = {"check_s": 0.3, "unready_s": 20.0, "settle_s": 60.0, "lease_s": 2.0, "start_s": 90.0}
+    return default.model_copy(update={"steps": steps, **patience})

@@ -1,0 +1,83 @@
+"""What KServe 0.21 on Knative makes of an InferenceService's predictor, step by step as its controllers do.
+
+Source:
+    KServe ``ksvc_reconciler.go`` (createKnativeService), ``inference_service_status.go`` (PropagateStatus,
+    PropagateModelStatus); Knative Serving, ``Route``: a target ``latestRevision`` is the latest ready one.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+
+@dataclass
+class Controller:
+    """The revisions of one service. ``broken`` are the URIs that never get ready; others are at once."""
+
+    broken: frozenset[str] = frozenset()
+    revisions: list[tuple[str, str]] = field(default_factory=list)
+    ready: set[str] = field(default_factory=set)
+
+    def uri_of(self, revision: str) -> str:
+        """The bundle of a revision."""
+        return dict(self.revisions)[revision]
+
+    def reconcile(self, service: Mapping[str, Any]) -> dict[str, Any]:
+        """The status that follows from the spec and the last status."""
+        name, spec = service["metadata"]["name"], service["spec"]["predictor"]
+        before = service.get("status", {}).get("components", {}).get("predictor", {})
+        for revision, of_uri in self.revisions:
+            if of_uri not in self.broken:
+                self.ready.add(revision)
+        uri = _uri(spec)
+        if not self.revisions or self.revisions[-1][1] != uri:
+            self.revisions.append((f"{name}-predictor-{len(self.revisions) + 1:05d}", uri))
+        created = self.revisions[-1][0]
+        ready = next((each for each, _ in reversed(self.revisions) if each in self.ready), "")
+        targets = _targets(spec.get("canaryTrafficPercent"), before.get("latestRolledoutRevision", ""))
+        traffic = [{**each, "revisionName": each.get("revisionName", ready)} for each in targets]
+        component = {
+            "latestCreatedRevision": created,
+            "latestReadyRevision": ready,
+            "traffic": traffic if ready else [],
+            **_rolled_out(before, created, ready, traffic),
+        }
+        is_failed = uri in self.broken
+        model: dict[str, Any] = {"transitionStatus": "UpToDate" if ready == created else "InProgress"}
+        if is_failed:
+            model = {
+                "transitionStatus": "BlockedByFailedLoad",
+                "lastFailureInfo": {"reason": "ModelLoadFailed", "message": "exit code 3"},
+            }
+        return {"components": {"predictor": component}, "modelStatus": model}
+
+
+def _uri(spec: Mapping[str, Any]) -> str:
+    if "model" in spec:
+        return str(spec["model"]["storageUri"])
+    return next(str(each["value"]) for each in spec["containers"][0]["env"] if each["name"] == "STORAGE_URI")
+
+
+def _targets(percent: int | None, rolled_out: str) -> list[dict[str, Any]]:
+    if percent is None or not rolled_out:
+        return [{"latestRevision": True, "percent": 100}]
+    latest = {"latestRevision": True, "percent": percent}
+    if percent == 100:
+        return [latest]
+    rest = {"latestRevision": False, "percent": 100 - percent, "revisionName": rolled_out, "tag": "prev"}
+    return [latest, rest]
+
+
+def _rolled_out(
+    before: Mapping[str, Any], created: str, ready: str, traffic: list[dict[str, Any]]
+) -> dict[str, str]:
+    latest, previous = before.get("latestRolledoutRevision", ""), before.get("previousRolledoutRevision", "")
+    of_latest = sum(each["percent"] for each in traffic if each["revisionName"] == ready)
+    for target in traffic:
+        if target["revisionName"] != ready or not target["latestRevision"]:
+            continue
+        if latest != ready and target["percent"] == 100:
+            latest, previous = ready, latest
+        elif latest == ready == created and target["percent"] < 100 and of_latest == 100 and previous:
+            latest = previous
+    return {"latestRolledoutRevision": latest, "previousRolledoutRevision": previous}

@@ -1,0 +1,207 @@
+"""Rollouts on an API server that keeps InferenceServices, with a controller that writes KServe's status."""
+
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+import pytest
+from kubernetes import client  # type: ignore[import-untyped]
+
+from pipelines.rollout.inference_service import predictor_of
+from pipelines.rollout.kserve import KServeTarget
+from pipelines.rollout.kserve_ledger import ConfigMapLedger
+from pipelines.rollout.observed import Arm, Counted, Journaled, Observation
+from pipelines.rollout.plan import Plan
+from pipelines.rollout.run import RolloutInProgress, abandon, roll_out
+from pipelines.rollout.state import Outcome, Parts, State, now
+from pipelines.rollout.target import Change, Model, Refused
+from pipelines.rollout.watch import Counts, Unseen
+from tests.pipelines.rollout.api_server import Cluster, running
+from tests.pipelines.rollout.knative import Controller
+
+_PATH = "/apis/serving.kserve.io/v1beta1/namespaces/pleura/inferenceservices/chest-xray"
+_OLD, _NEW = Model("s3://models/old", "a" * 64, "1.0.0"), Model("s3://models/new", "b" * 64, "2.0.0")
+_CHANGE = Change(_OLD, _NEW)
+_CUSTOM = {
+    "containers": [
+        {
+            "name": "kserve-container",
+            "image": "predictor",
+            "env": [{"name": "STORAGE_URI", "value": _OLD.uri}],
+        }
+    ]
+}
+_MODEL = {"model": {"modelFormat": {"name": "pleura"}, "storageUri": _OLD.uri}}
+
+
+@dataclass
+class _Seen:
+    """Sees as many answers as a step needs, and NaN from a certain share of the traffic on.
+
+    From ``blind_from`` on it sees no journal.
+    """
+
+    cluster: Cluster
+    nan_from: int = 101
+    blind_from: int = 101
+
+    def count(self) -> Counts:
+        share = self.cluster.splits[-1].get(_NEW.uri, 0)
+        return Counts(Counted(requests=1000, invalid=int(share >= self.nan_from)), Counted())
+
+    def observe(self, since: datetime, before: Counts) -> Observation:
+        if self.cluster.splits[-1].get(_NEW.uri, 0) >= self.blind_from:
+            raise Unseen("the journal cannot be read")
+        return Observation(Arm(Journaled(answers=1000), Counted(1000)), Arm(Journaled(answers=1000)))
+
+
+@contextmanager
+def _cluster(predictor: dict[str, Any], **settings: Any) -> Iterator[tuple[Cluster, client.ApiClient]]:
+    cluster = Cluster(Controller(**settings))
+    cluster.put(_PATH, {"metadata": {"name": "chest-xray"}, "spec": {"predictor": predictor}})
+    cluster.reconcile()
+    with running(cluster) as api:
+        yield cluster, api
+
+
+def _parts(cluster: Cluster, api: client.ApiClient, plan: Plan, **sees: int) -> Parts:
+    steps = tuple(step.model_copy(update={"least_s": 0.0}) for step in plan.steps)
+    patience = {"check_s": 0.1, "settle_s": 10.0, "lease_s": 0.5, "blind_s": 1.0}
+    plan = plan.model_copy(update={"steps": steps, **patience})
+    target = KServeTarget(api, "pleura", "chest-xray")
+    ledger = ConfigMapLedger(api, "pleura", "chest-xray-rollout")
+    return Parts(target, _Seen(cluster, **sees), ledger, plan, "test")
+
+
+def _after(outcome: Outcome) -> str:
+    return "\n".join(event.what for event in outcome.history)
+
+
+def _shares(cluster: Cluster) -> list[int]:
+    return [split.get(_NEW.uri, 0) for split in cluster.splits]
+
+
+@pytest.mark.parametrize("predictor", [_MODEL, _CUSTOM], ids=["model", "custom"])
+def test_a_good_challenger_goes_through_all_steps(predictor: dict[str, Any], quick: Plan) -> None:
+    """The canary's share goes up as planned and never before its revision is ready; the spec ends clean."""
+    with _cluster(predictor) as (cluster, api):
+        outcome = roll_out(_parts(cluster, api, quick), _CHANGE)
+        service = cluster.objects[_PATH]
+    assert outcome.result == "promoted", _after(outcome)
+    shares = _shares(cluster)
+    assert list(dict.fromkeys(shares)) == [0, 1, 5, 25, 50, 100]
+    found = predictor_of(service)
+    assert (found.uri, found.percent, found.is_settled) == (_NEW.uri, None, True)
+    if predictor is _CUSTOM:
+        assert service["spec"]["predictor"]["containers"][0]["image"] == "predictor"
+
+
+@pytest.mark.parametrize("nan_from", [1, 25, 100])
+def test_a_bad_challenger_is_taken_back(nan_from: int, quick: Plan) -> None:
+    """From whatever step: the share falls to 0, never rises again, and the spec names the champion."""
+    with _cluster(_MODEL) as (cluster, api):
+        outcome = roll_out(_parts(cluster, api, quick, nan_from=nan_from), _CHANGE)
+        service = cluster.objects[_PATH]
+    assert outcome.result == "rolled_back", _after(outcome)
+    assert "NaN" in outcome.reason
+    shares = _shares(cluster)
+    assert max(shares) == nan_from
+    assert set(shares[len(shares) - shares[::-1].index(nan_from) :]) == {0}
+    found = predictor_of(service)
+    assert (found.uri, found.percent, found.is_settled) == (_OLD.uri, None, True)
+
+
+def test_a_rollout_that_sees_nothing_goes_back(quick: Plan) -> None:
+    """Without the journal it goes no further, and after a while back; NaN is seen even then, and at once."""
+    with _cluster(_MODEL) as (cluster, api):
+        blind = roll_out(_parts(cluster, api, quick, blind_from=25), _CHANGE)
+        assert max(_shares(cluster)) == 25
+        bad = roll_out(_parts(cluster, api, quick, blind_from=5, nan_from=5), _CHANGE)
+    assert (blind.result, bad.result) == ("rolled_back", "rolled_back")
+    assert "nothing could be seen for 1 s" in blind.reason
+    assert "NaN" in bad.reason
+
+
+def test_an_ended_rollout_is_not_repeated_for_the_same_run(quick: Plan) -> None:
+    """A pipeline that died after its rollout gets the same outcome; an unfinished one can be abandoned."""
+    with _cluster(_MODEL) as (cluster, api):
+        parts = _parts(cluster, api, quick, nan_from=1)
+        first = roll_out(parts, _CHANGE, run="run-1")
+        assert roll_out(parts, _CHANGE, run="run-1") == first
+        assert len(cluster.controller.revisions) == 3
+        dead = State(holder="dead", beat=7, change=_CHANGE, phase="starting", since=now())
+        assert parts.ledger.swap(parts.ledger.read(), dead.model_dump_json().encode())
+        outcome = abandon(parts)
+        assert outcome is not None
+        assert (outcome.result, outcome.reason) == ("rolled_back", "abandoned")
+        assert abandon(parts) is None
+        same = Change(_OLD, Model(_OLD.uri, _OLD.digest, "1.0.0"))
+        assert roll_out(parts, same).reason == "the challenger is the champion"
+
+
+def test_a_challenger_that_is_never_ready_gets_nothing(quick: Plan) -> None:
+    """KServe's own reason is told, and no request was ever sent to it."""
+    with _cluster(_MODEL, broken=frozenset({_NEW.uri})) as (cluster, api):
+        outcome = roll_out(_parts(cluster, api, quick), _CHANGE)
+        found = predictor_of(cluster.objects[_PATH])
+    assert outcome.result == "rolled_back", _after(outcome)
+    assert "BlockedByFailedLoad: exit code 3" in outcome.reason
+    assert set(_shares(cluster)) == {0}
+    assert found.uri == _OLD.uri
+
+
+def test_a_service_that_serves_something_else_is_left_alone(quick: Plan) -> None:
+    """A rollout begins from the champion alone, or not at all."""
+    with _cluster({"model": {"storageUri": "s3://models/other"}}) as (cluster, api):
+        outcome = roll_out(_parts(cluster, api, quick), _CHANGE)
+    assert outcome.result == "refused"
+    assert set(cluster.controller.revisions) == {("chest-xray-predictor-00001", "s3://models/other")}
+
+
+def test_a_change_by_others_meanwhile_is_seen(quick: Plan) -> None:
+    """A patch of an object that was changed since it was read is made anew; what is not ours is refused."""
+    with _cluster(_MODEL) as (cluster, api):
+        target = KServeTarget(api, "pleura", "chest-xray")
+        cluster.interferences = 3
+        target.shift(_CHANGE, 0)
+        assert cluster.interferences == 0
+        assert predictor_of(cluster.objects[_PATH]).uri == _NEW.uri
+        with cluster.lock:
+            service = cluster.objects[_PATH]
+            others = {"predictor": {"model": {"storageUri": "s3://models/others"}}}
+            cluster.put(_PATH, {**service, "spec": others})
+        with pytest.raises(Refused, match="somebody else"):
+            target.shift(_CHANGE, 5)
+
+
+def test_a_lost_watch_is_begun_anew() -> None:
+    """A wait ends with the change that it waits for, though its watch broke off before."""
+    with _cluster(_MODEL) as (cluster, api):
+        time.sleep(0.1)
+        target = KServeTarget(api, "pleura", "chest-xray")
+        cluster.cut_watches = 2
+        change = threading.Timer(1.5, lambda: cluster.put(_PATH, cluster.objects[_PATH]))
+        change.start()
+        began = time.monotonic()
+        target.wait(30.0)
+        assert 1.0 < time.monotonic() - began < 10.0
+        assert cluster.cut_watches == 0
+        change.join()
+
+
+def test_the_ledger_lets_one_rollout_lead(quick: Plan) -> None:
+    """Who has not read the last version cannot write; a second rollout is refused while one is unfinished."""
+    with _cluster(_MODEL) as (cluster, api):
+        parts = _parts(cluster, api, quick)
+        one, other = parts.ledger, ConfigMapLedger(api, "pleura", "chest-xray-rollout")
+        assert one.swap(None, b"{}")
+        assert not other.swap(None, b"1")
+        assert other.swap(b"{}", b"2")
+        assert not one.swap(b"{}", b"3")
+        assert one.read() == b"2"
+        with pytest.raises(RolloutInProgress, match="no rollout of this software"):
+            roll_out(parts, _CHANGE)

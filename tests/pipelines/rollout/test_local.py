@@ -1,0 +1,210 @@
+"""Whole rollouts on a running stack under a steady load: real predictors, Envoy, PostgreSQL."""
+
+import json
+import subprocess
+import sys
+import threading
+import time
+from pathlib import Path
+
+import pytest
+import yaml
+
+from pipelines.rollout.ledger import FileLedger
+from pipelines.rollout.local import LocalCounters, LocalTarget
+from pipelines.rollout.plan import Guardrail, Plan
+from pipelines.rollout.run import RolloutInProgress, roll_out, unfinished
+from pipelines.rollout.state import Outcome, Parts
+from pipelines.rollout.target import Change, Model
+from pipelines.rollout.watch import Watch
+from pleura.bundle import verify
+from tests.load import Load, load_on
+from tests.stacks import RunningStack, surroundings
+
+_ROOT = Path(__file__).parents[3]
+
+
+def _model(bundle: Path) -> Model:
+    description, digest = verify(bundle)
+    return Model(str(bundle), digest, description.version)
+
+
+def _parts(stack: RunningStack, change: Change, plan: Plan, holder: str = "test") -> Parts:
+    state = stack.state.path
+    watch = Watch(
+        stack.journal_dsn, LocalCounters(state, change), change.challenger.digest, change.champion.digest
+    )
+    return Parts(LocalTarget(state), watch, FileLedger(state / "rollout.json"), plan, holder)
+
+
+def _rolled_out(stack: RunningStack, challenger: Model, plan: Plan) -> Outcome:
+    change = Change(LocalTarget(stack.state.path).serving_model(), challenger)
+    return roll_out(_parts(stack, change, plan), change)
+
+
+def _told(outcome: Outcome) -> str:
+    return "\n".join(f"{event.percent:>4} {event.what}" for event in outcome.history)
+
+
+def _serves(stack: RunningStack, model: Model) -> bool:
+    return LocalTarget(stack.state.path).serving_model().digest == model.digest
+
+
+def test_a_challenger_of_another_digest_is_never_started(
+    serving: RunningStack, bundle: Path, challengers: dict[str, Path], quick: Plan
+) -> None:
+    """A bundle that is not the one that was meant changes nothing, and is refused in words."""
+    champion, challenger = _model(bundle), _model(challengers["close"])
+    meant = Model(challenger.uri, _model(challengers["nan"]).digest, challenger.version)
+    outcome = _rolled_out(serving, meant, quick)
+    assert outcome.result == "refused"
+    assert "digest mismatch" in outcome.reason
+    assert not (serving.state.path / "revisions.json").exists()
+    assert _serves(serving, champion)
+
+
+def test_a_challenger_that_answers_nan_is_rolled_back_at_once(
+    serving: RunningStack, bundle: Path, challengers: dict[str, Path], quick: Plan, sample: Path
+) -> None:
+    """The first answer that is none ends the rollout; no client ever sees a NaN."""
+    champion, challenger = _model(bundle), _model(challengers["nan"])
+    with load_on(serving, sample) as load:
+        outcome = _rolled_out(serving, challenger, quick)
+        _quiet(load)
+    assert outcome.result == "rolled_back", _told(outcome)
+    assert "NaN" in outcome.reason
+    assert outcome.history[-2].what.startswith("back: ")
+    # seen within the look that followed: whatever the load, few requests met the canary
+    assert 1 <= load.statuses[502] <= 20
+    assert set(load.statuses) == {200, 502}
+    assert set(load.versions) == {"0.0.1"}
+    assert load.texts == []
+    assert _serves(serving, champion)
+
+
+def _quiet(load: Load) -> None:
+    """Wait for more answers, and see that all of them are good."""
+    failed, good = load.statuses.total() - load.statuses[200], load.statuses[200]
+    end = time.monotonic() + 30
+    while load.statuses[200] < good + 50 and time.monotonic() < end:
+        time.sleep(0.05)
+    assert load.statuses.total() - load.statuses[200] == failed
+
+
+def test_a_slow_challenger_is_rolled_back(
+    serving: RunningStack, bundle: Path, challengers: dict[str, Path], quick: Plan, sample: Path
+) -> None:
+    """A latency far beyond the margin trips its guardrail as soon as both arms have answers enough."""
+    steps = tuple(step.model_copy(update={"least_answers": 10**6}) for step in quick.steps[3:])
+    latency = Guardrail(margin=0.22, scale=0.5, alpha=0.01)
+    guardrails = quick.guardrails.model_copy(update={"least_answers": 20, "latency": latency})
+    plan = quick.model_copy(update={"steps": steps, "guardrails": guardrails})
+    with load_on(serving, sample, clients=4):
+        outcome = _rolled_out(serving, _model(challengers["slow"]), plan)
+    assert outcome.result == "rolled_back", _told(outcome)
+    assert "latency" in outcome.reason
+    assert _serves(serving, _model(bundle))
+
+
+def test_a_challenger_that_does_not_start_is_rolled_back(
+    serving: RunningStack, bundle: Path, challengers: dict[str, Path], quick: Plan, sample: Path
+) -> None:
+    """A canary whose predictor ends at its start takes no traffic; the reason says so."""
+    with load_on(serving, sample) as load:
+        outcome = _rolled_out(serving, _model(challengers["never_ready"]), quick)
+    assert outcome.result == "rolled_back", _told(outcome)
+    assert "did not start" in outcome.reason
+    assert set(load.statuses) == {200}
+    assert _serves(serving, _model(bundle))
+
+
+def test_a_canary_that_dies_is_rolled_back(
+    serving: RunningStack, bundle: Path, challengers: dict[str, Path], quick: Plan, sample: Path
+) -> None:
+    """The predictor of the canary ends in the middle of a step: the champion has all of the traffic again."""
+    steps = tuple(step.model_copy(update={"least_answers": 10**6}) for step in quick.steps[3:])
+    ledger, killed = FileLedger(serving.state.path / "rollout.json"), []
+
+    def kill() -> None:
+        _await_step(ledger, 0)
+        serving.kill("canary")
+        killed.append(True)
+
+    killing = threading.Thread(target=kill)
+    with load_on(serving, sample) as load:
+        killing.start()
+        outcome = _rolled_out(
+            serving, _model(challengers["close"]), quick.model_copy(update={"steps": steps})
+        )
+        killing.join()
+        _quiet(load)
+    assert killed
+    assert outcome.result == "rolled_back", _told(outcome)
+    assert "its predictor ended" in outcome.reason
+    assert _serves(serving, _model(bundle))
+
+
+def test_too_few_answers_end_in_a_timeout(
+    serving: RunningStack, bundle: Path, challengers: dict[str, Path], quick: Plan
+) -> None:
+    """Without traffic nothing can be shown, and the rollout does not wait for ever."""
+    steps = tuple(step.model_copy(update={"most_s": 1.0}) for step in quick.steps)
+    outcome = _rolled_out(serving, _model(challengers["close"]), quick.model_copy(update={"steps": steps}))
+    assert (outcome.result, outcome.reason) == ("rolled_back", "timeout: 0 of 1 answers within 1 s")
+    assert _serves(serving, _model(bundle))
+
+
+def _start(stack: RunningStack, bundle: Path, plan: Path) -> subprocess.Popen[str]:
+    arguments = ["--state", str(stack.state.path), "--bundle", str(bundle), "--plan", str(plan)]
+    return subprocess.Popen(
+        [sys.executable, "-m", "pipelines.rollout", *arguments],
+        stdout=subprocess.PIPE,
+        text=True,
+        cwd=_ROOT,
+        env=surroundings() | {"PLEURA_JOURNAL_DSN": stack.journal_dsn},
+    )
+
+
+def _await_step(ledger: FileLedger, step: int, timeout_s: float = 90.0) -> None:
+    end = time.monotonic() + timeout_s
+    while time.monotonic() < end:
+        state = unfinished(ledger)
+        if state and state.step >= step and state.before:
+            return
+        time.sleep(0.05)
+    raise AssertionError(ledger.read())
+
+
+def test_a_killed_rollout_is_resumed_and_promotes(
+    serving: RunningStack, challengers: dict[str, Path], quick: Plan, sample: Path, tmp_path: Path
+) -> None:
+    """Killed in the middle of a step, it goes on where it was, through all steps; nobody else can begin.
+
+    No request fails on the whole way, and the challenger has all of the traffic in the end.
+    """
+    (tmp_path / "plan.yaml").write_text(yaml.safe_dump(quick.model_dump(mode="json")))
+    challenger, ledger = challengers["close"], FileLedger(serving.state.path / "rollout.json")
+    champion = LocalTarget(serving.state.path).serving_model()
+    with load_on(serving, sample) as load:
+        first = _start(serving, challenger, tmp_path / "plan.yaml")
+        _await_step(ledger, 2)
+        other = Change(champion, _model(challengers["slow"]))
+        with pytest.raises(RolloutInProgress, match="is not finished"):
+            roll_out(_parts(serving, other, quick, "another"), other)
+        same = Change(champion, _model(challenger))
+        with pytest.raises(RolloutInProgress, match="another process leads"):
+            roll_out(_parts(serving, same, quick, "another"), same)
+        first.kill()
+        first.communicate()
+        beat = ledger.read()
+        second = _start(serving, challenger, tmp_path / "plan.yaml")
+        said, _ = second.communicate(timeout=120)
+    assert second.returncode == 0, said
+    outcome = Outcome.model_validate(json.loads(said.splitlines()[-1]))
+    assert outcome.result == "promoted"
+    assert b'"phase":"watching"' in (beat or b"")
+    assert "resumed" in [event.what for event in outcome.history]
+    reached = [event.percent for event in outcome.history if event.what == "the share is reached"]
+    assert reached == [1, 5, 25, 50, 100]
+    assert set(load.statuses) == {200}
+    assert _serves(serving, _model(challenger))

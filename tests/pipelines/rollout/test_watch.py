@@ -1,0 +1,138 @@
+"""What is read out of a real journal, and out of counters."""
+
+import time
+from contextlib import closing
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime, timedelta
+
+import httpx
+import psycopg2
+import pytest
+
+from pipelines.rollout.msprt import Events
+from pipelines.rollout.observed import Counted
+from pipelines.rollout.watch import Counts, Unseen, Watch, cut_after, read_counted, read_invalid, scrape
+from pleura.findings import FINDINGS
+from pleura.local.servers import Server
+from transformer.database import Database
+from transformer.entries import Entry
+from transformer.journal_rows import insert_requests
+from transformer.migrations import migrate
+
+_OLD, _NEW, _OTHER = "a" * 64, "b" * 64, "c" * 64
+_BEGIN = datetime(2026, 1, 1, tzinfo=UTC)
+
+
+@dataclass(frozen=True)
+class _Still:
+    """Counters that stand still."""
+
+    def read(self) -> Counts:
+        return Counts(Counted(10), Counted(20))
+
+
+def _entry(number: int, digest: str, findings: tuple[str, ...] = (), milliseconds: float = 20.0) -> Entry:
+    return Entry(
+        principal="watch",
+        request_id=f"{digest[:1]}-{number}",
+        position=0,
+        image_id=None,
+        image_digest=f"{number:064x}",
+        model_name="chest-xray",
+        model_version="1",
+        model_digest=digest,
+        preprocessing_version="1",
+        probabilities=(0.5,) * len(FINDINGS),
+        thresholds=(0.5,) * len(FINDINGS),
+        findings=findings,
+        typicality=0.5,
+        latency_ms={"predict": milliseconds},
+        cached=False,
+        answered_at=_BEGIN + timedelta(seconds=number),
+    )
+
+
+@pytest.fixture(scope="module")
+def dsn(postgres: Server) -> str:
+    """A journal: 40 answers of the champion, the last 10 radiographs read by the challenger too."""
+    with closing(psycopg2.connect(postgres.url)) as connection, connection.cursor() as cursor:
+        connection.autocommit = True
+        cursor.execute("CREATE DATABASE watched")  # its own: whatever others journal would be strangers
+    own = postgres.url.rpartition("/")[0] + "/watched"
+    database = Database(own)
+    migrate(database)
+    rows = [_entry(number, _OLD, FINDINGS[:2]) for number in range(40)]
+    rows += [_entry(number, _NEW, FINDINGS[:1] + FINDINGS[5:6], 40.0) for number in range(30, 40)]
+    rows += [replace(_entry(41, _NEW), cached=True), replace(_entry(42, _NEW), typicality=0.001)]
+    rows += [_entry(5, _OTHER)]
+    with database.transaction(10.0) as cursor:
+        insert_requests(cursor, [[row] for row in rows])
+    database.close()
+    return own
+
+
+def test_both_arms_are_read_out_of_the_journal(dsn: str) -> None:
+    """Fresh answers since then count for the model that gave them: calls, latency, disagreement."""
+    seen = Watch(dsn, _Still(), _NEW, _OLD).observe(
+        _BEGIN + timedelta(seconds=20), Counts(Counted(), Counted())
+    )
+    stable, canary = seen.stable.journaled, seen.canary.journaled
+    assert (stable.answers, canary.answers, seen.strangers) == (20, 11, 0)
+    assert stable.calls[:2] == (20, 20)
+    assert (canary.calls[0], canary.calls[1], canary.calls[5]) == (10, 0, 10)
+    assert (stable.atypical, canary.atypical) == (0, 1)
+    assert stable.log_latency.mean == pytest.approx(2.9957, abs=1e-3)  # ln 20
+    assert canary.log_latency.answers == 11
+    # ten radiographs read by both, which differ in two findings each
+    assert seen.disagreements == Events(20, 10 * len(FINDINGS))
+    assert (seen.canary.counted.requests, seen.stable.counted.requests) == (10, 20)
+
+
+def test_another_model_is_a_stranger(dsn: str) -> None:
+    """An answer of a third digest is seen as what it is."""
+    seen = Watch(dsn, _Still(), _NEW, _OLD).observe(_BEGIN, Counts(Counted(), Counted()))
+    assert seen.strangers == 1
+
+
+def test_a_journal_that_is_away_or_hangs_is_unseen(dsn: str) -> None:
+    """Nobody waits for ever, and the error quotes nothing that PostgreSQL said."""
+    nowhere = "postgresql://nobody@127.0.0.1:1/nothing"
+    with pytest.raises(Unseen, match=r"the journal cannot be read \(OperationalError\)"):
+        Watch(nowhere, _Still(), _NEW, _OLD).observe(_BEGIN, Counts(Counted(), Counted()))
+    began = time.monotonic()
+    with (
+        closing(psycopg2.connect(dsn)) as connection,
+        connection.cursor() as cursor,
+        pytest.raises(psycopg2.OperationalError),
+        cut_after(connection, 0.3),
+    ):
+        cursor.execute("SELECT pg_sleep(60)")
+    assert time.monotonic() - began < 20.0
+
+
+def test_a_predictor_that_does_not_answer_is_unseen() -> None:
+    """Its counters are not taken for zeros."""
+    with httpx.Client(trust_env=False, timeout=1.0) as client, pytest.raises(Unseen, match="cannot be read"):
+        scrape(client, "http://127.0.0.1:1/metrics")
+
+
+_METRICS = """# HELP pleura_requests_total Requests.
+# TYPE pleura_requests_total counter
+pleura_requests_total{route="grpc_ModelInfer",outcome="ok"} 90.0
+pleura_requests_total{route="grpc_ModelInfer",outcome="invalid_answer"} 3.0
+pleura_requests_total{route="grpc_ModelInfer",outcome="internal"} 2.0
+pleura_requests_total{route="grpc_ModelInfer",outcome="overloaded"} 4.0
+pleura_requests_total{route="grpc_ModelInfer",outcome="client_gone"} 1.0
+pleura_requests_total{route="healthz",outcome="unavailable"} 500.0
+# HELP pleura_invalid_answers_total Invalid.
+# TYPE pleura_invalid_answers_total counter
+"""
+
+
+def test_counters_are_added_up_by_what_they_mean() -> None:
+    """Inferences count, probes do not; invalid answers are errors too, and are told by version."""
+    assert read_counted(_METRICS + "pleura_invalid_answers_total 3.0\n") == Counted(100, 5, 5, 3)
+    labelled = 'pleura_invalid_answers_total{{model_version="{}"}} {}\n'
+    both = _METRICS + labelled.format("1.0", 1.0) + labelled.format("2.0", 7.0)
+    assert read_invalid(both, "2.0") == 7
+    assert read_invalid(both, "3.0") == 0
