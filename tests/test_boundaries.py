@@ -33,9 +33,15 @@ ALLOWED = {
     "predictor.network": TENSORFLOW,
     "auth_proxy": set(),
     "pipelines": TENSORFLOW,
+    "pipelines.object_store": {"minio"},
+    "pipelines.bundle_store": {"minio"},
+    "pipelines.catalogue": set(),
+    "pipelines.registration": set(),
+    "pipelines.registry": {"minio"},
     "pleura.local": {"psycopg2", "minio", "redis"},
     "pleura.overlay": {"cv2"},
     "pleura.cli_classify": {"cv2", "minio"},
+    "pleura.cli_model": {"minio"},
 }
 
 
