@@ -8,7 +8,15 @@ from pydantic import ValidationError
 
 from pipelines.mlflow_client import RegistryUnavailable, asked
 from pipelines.moves import Moves
-from pipelines.registration import CHALLENGER, CHAMPION, Decision, Move, Registration, Version, standing_after
+from pipelines.registration import (
+    CHALLENGER,
+    CHAMPION,
+    DecisionReference,
+    Move,
+    Registration,
+    Version,
+    standing_after,
+)
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -105,7 +113,7 @@ class Catalogue:
                 figures=run.metrics,
                 report_uri=entry.tags["report_uri"],
                 judgement_uri=entry.tags["judgement_uri"],
-                decision=decision and Decision.model_validate_json(decision),
+                decision=decision and DecisionReference.model_validate_json(decision),
             )
         except (KeyError, ValidationError) as error:
             raise RegistryUnavailable(f"version {entry.version} in MLflow was changed there") from error

@@ -4,9 +4,13 @@ Nothing that MLflow stores is ever loaded as code or as a pickle: only names, ta
 """
 
 import contextlib
+import logging
 import os
+import re
+import tempfile
 import warnings
 from collections.abc import Iterator
+from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
@@ -14,10 +18,12 @@ if TYPE_CHECKING:
 
 _QUIETLY: Final = {
     "MLFLOW_DISABLE_TELEMETRY": "true",
-    "MLFLOW_LOGGING_LEVEL": "CRITICAL",  # it logs tracebacks of what it then raises
     "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "2",  # its own seven take four minutes to say that a server is down
     "MLFLOW_HTTP_REQUEST_TIMEOUT": "15",
 }
+
+
+_SQLITE: Final = "sqlite:///"
 
 
 class RegistryUnavailable(Exception):
@@ -38,10 +44,34 @@ def connect(uri: str) -> "MlflowClient":
         warnings.simplefilter("ignore", DeprecationWarning)  # its own use of SQLAlchemy and pydantic
         from mlflow import MlflowClient
 
+        logging.getLogger("mlflow").setLevel(logging.CRITICAL)  # it logs tracebacks of what it then raises
         try:
+            if uri.startswith(_SQLITE):
+                _make_database(Path(uri.removeprefix(_SQLITE)))
             return MlflowClient(tracking_uri=uri, registry_uri=uri)
         except Exception as error:  # SQLAlchemy's, sqlite3's, alembic's and MLflow's own, by what is wrong
-            raise RegistryUnavailable(f"the registry {uri} cannot be opened: {_first_line(error)}") from error
+            where = re.sub("//[^/]*@", "//", uri)  # without the password
+            raise RegistryUnavailable(
+                f"the registry {where} cannot be opened: {_first_line(error)}"
+            ) from error
+
+
+def _make_database(path: Path) -> None:
+    """Let MLflow make its tables in a file that appears only when they are all there.
+
+    Two processes that make them in one file get in each other's way, and one that is killed leaves a file
+    that MLflow never opens again (both tried).
+    """
+    from mlflow import MlflowClient
+
+    if path.exists():
+        return
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=path.parent, prefix=f".{path.name}-") as folder:
+        draft = Path(folder).resolve() / path.name
+        MlflowClient(tracking_uri=f"{_SQLITE}{draft}", registry_uri=f"{_SQLITE}{draft}")
+        with contextlib.suppress(FileExistsError):  # somebody else's appeared first, and stays
+            path.hardlink_to(draft)
 
 
 @contextlib.contextmanager
@@ -58,4 +88,4 @@ def asked(*expected: str) -> Iterator[None]:
 
 
 def _first_line(error: Exception) -> str:
-    return str(error).strip().split("\n", 1)[0][:200]
+    return str(error).strip().split("\n", 1)[0].split(" with exception ", 1)[0][:200]

@@ -22,15 +22,17 @@ class _Value(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
 
-class Decision(_Value):
+class DecisionReference(_Value):
     """What the gate decided of a challenger, and where its signed record lies.
 
-    ``champion`` is the digest of the champion that it was compared with; None where there was none.
+    ``challenger`` is the digest of the bundle that was judged, ``champion`` that of the champion that it was
+    compared with; None where there was none.
     """
 
     uri: str
     sha256: Sha256
     is_passed: bool
+    challenger: Sha256
     champion: Sha256 | None
 
 
@@ -44,7 +46,7 @@ class Registration(_Value):
     figures: Mapping[Name, Figure]
     report_uri: str
     judgement_uri: str
-    decision: Decision | None = None
+    decision: DecisionReference | None = None
 
 
 @dataclass(frozen=True)

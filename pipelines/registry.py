@@ -14,7 +14,7 @@ from pipelines.moves import StaleView
 from pipelines.registration import (
     CHALLENGER,
     CHAMPION,
-    Decision,
+    DecisionReference,
     Registration,
     Standing,
     Version,
@@ -73,7 +73,7 @@ class Registry(Catalogue):
             self.attach_decision(numbers[0], registration.decision)
         return self.version(numbers[0])
 
-    def attach_decision(self, number: int, decision: Decision) -> None:
+    def attach_decision(self, number: int, decision: DecisionReference) -> None:
         """Set what the gate decided of a version; a later decision takes the place of an earlier one."""
         with asked():
             self.client.set_model_version_tag(MODEL, str(number), DECISION_TAG, decision.model_dump_json())
@@ -155,6 +155,8 @@ class Registry(Catalogue):
             raise NotPromotable(f"{name} was champion and was rolled back")
         if decision is None:
             raise NotPromotable(f"{name} has no decision record: the gate has not judged it")
+        if decision.challenger != version.digest:
+            raise NotPromotable(f"the decision record of {name} is about another model: {decision.uri}")
         if not decision.is_passed:
             raise NotPromotable(f"the gate refused {name}: {decision.uri}")
         champion = None if standing.champion is None else self.version(standing.champion).digest

@@ -8,7 +8,7 @@ import numpy as np
 
 from pipelines.bundle_store import BundleStore
 from pipelines.object_store import ObjectStore
-from pipelines.registration import Decision, Registration, Why
+from pipelines.registration import DecisionReference, Registration, Why
 from pleura.bundle import seal
 from pleura.local.store import store_client
 from tests.bundles import description, save_weights
@@ -41,7 +41,7 @@ def new_source(folder: Path, version: str = "0.0.1", seed: int = 0) -> Path:
     return folder
 
 
-def registration(digest: str, decision: Decision | None = None) -> Registration:
+def registration(digest: str, decision: DecisionReference | None = None) -> Registration:
     """A registration of a stored bundle."""
     return Registration(
         digest=digest,
@@ -55,11 +55,19 @@ def registration(digest: str, decision: Decision | None = None) -> Registration:
     )
 
 
-def decided(store: BundleStore, champion: str | None, is_passed: bool = True) -> Decision:
-    """A stored decision record against that champion."""
+def decided(
+    store: BundleStore, challenger: str, champion: str | None, is_passed: bool = True
+) -> DecisionReference:
+    """A stored decision record on a challenger against that champion."""
     record = f"{is_passed} {champion}".encode()
     key = f"decisions/{secrets.token_hex(8)}.json"
     store.objects.make_bucket()
     store.objects.put(key, record)
     sha256 = hashlib.sha256(record).hexdigest()
-    return Decision(uri=store.objects.uri(key), sha256=sha256, is_passed=is_passed, champion=champion)
+    return DecisionReference(
+        uri=store.objects.uri(key),
+        sha256=sha256,
+        is_passed=is_passed,
+        challenger=challenger,
+        champion=champion,
+    )

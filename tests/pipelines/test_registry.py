@@ -57,7 +57,7 @@ def registry(database: str, store: BundleStore) -> Registry:
 def promoted(registry: Registry, digest: str) -> int:
     """Register a model, let the gate pass it, and make it the champion."""
     champion = registry.champion()
-    decision = decided(registry.store, champion.digest if champion else None)
+    decision = decided(registry.store, digest, champion.digest if champion else None)
     number = registry.register(registration(digest, decision)).number
     return registry.promote(number, WHY, champion.number if champion else None).number
 
@@ -85,7 +85,7 @@ def test_a_version_says_what_was_registered(registry: Registry, digests: list[st
 def test_the_same_digest_is_the_same_version(registry: Registry, digests: list[str]) -> None:
     """Registering twice makes one version; a decision given the second time is attached to it."""
     first = registry.register(registration(digests[0]))
-    decision = decided(registry.store, None)
+    decision = decided(registry.store, digests[0], None)
     again = registry.register(registration(digests[0], decision))
     assert again.number == first.number
     assert [version.registration.decision for version in registry.versions()] == [decision]
@@ -114,7 +114,9 @@ def test_a_model_without_its_bundle_is_not_registered(registry: Registry) -> Non
 def test_a_promotion_moves_the_aliases_and_is_written_down(registry: Registry, digests: list[str]) -> None:
     """Champion and challenger stand in MLflow as in the trail, which says who, when, from, to and why."""
     first = promoted(registry, digests[0])
-    second = registry.register(registration(digests[1], decided(registry.store, digests[0]))).number
+    second = registry.register(
+        registration(digests[1], decided(registry.store, digests[1], digests[0]))
+    ).number
     registry.set_challenger(second, WHY)
     assert mlflow_aliases(registry) == {"champion": first, "challenger": second}
     registry.promote(second, WHY, expected_champion=first)
@@ -162,13 +164,16 @@ def test_nothing_is_promoted_past_the_gate(registry: Registry, digests: list[str
     second = registry.register(registration(digests[1])).number
     with pytest.raises(NotPromotable, match="no decision record"):
         registry.promote(second, WHY, first)
-    registry.attach_decision(second, decided(registry.store, digests[0], is_passed=False))
+    registry.attach_decision(second, decided(registry.store, digests[1], digests[0], is_passed=False))
     with pytest.raises(NotPromotable, match="refused"):
         registry.promote(second, WHY, first)
-    registry.attach_decision(second, decided(registry.store, digests[2]))
+    registry.attach_decision(second, decided(registry.store, digests[1], digests[2]))
     with pytest.raises(NotPromotable, match="another champion"):
         registry.promote(second, WHY, first)
-    record = decided(registry.store, digests[0])
+    registry.attach_decision(second, decided(registry.store, digests[2], digests[0]))
+    with pytest.raises(NotPromotable, match="about another model"):
+        registry.promote(second, WHY, first)
+    record = decided(registry.store, digests[1], digests[0])
     registry.attach_decision(second, record)
     registry.store.objects.put(record.uri.removeprefix(registry.store.objects.uri("")), b"forged")
     with pytest.raises(ChangedObject):
@@ -180,7 +185,7 @@ def test_nothing_is_promoted_past_the_gate(registry: Registry, digests: list[str
 def test_a_promotion_decided_on_a_stale_view_is_refused(registry: Registry, digests: list[str]) -> None:
     """Whoever looked before another promotion must look again."""
     first = promoted(registry, digests[0])
-    second = registry.register(registration(digests[1], decided(registry.store, None))).number
+    second = registry.register(registration(digests[1], decided(registry.store, digests[1], None))).number
     for expected in (None, second):
         with pytest.raises(StaleView, match=f"the champion is version {first}"):
             registry.promote(second, WHY, expected)
@@ -205,7 +210,9 @@ def test_a_damaged_bundle_becomes_no_champion(
     registry = Registry(connect(database), new_store(seaweed.url))
     digests = [registry.store.upload(new_bundle(tmp_path / str(n), f"0.0.{n}")) for n in (1, 2, 3)]
     first, second = (promoted(registry, digest) for digest in digests[:2])
-    third = registry.register(registration(digests[2], decided(registry.store, digests[1]))).number
+    third = registry.register(
+        registration(digests[2], decided(registry.store, digests[2], digests[1]))
+    ).number
     for digest in (digests[0], digests[2]):
         registry.store.objects.put(f"models/chest-xray/{digest}/model.tflite", b"another network")
     with pytest.raises(InvalidBundle):
@@ -282,7 +289,9 @@ def test_a_killed_promotion_leaves_the_old_champion_or_the_new(
 ) -> None:
     """After each kill one of the two is champion; the end is one move, and MLflow's aliases follow it."""
     first = promoted(registry, digests[0])
-    second = registry.register(registration(digests[1], decided(registry.store, digests[0]))).number
+    second = registry.register(
+        registration(digests[1], decided(registry.store, digests[1], digests[0]))
+    ).number
     registry.set_challenger(second, WHY)
 
     def promote(mortal: Registry) -> None:
