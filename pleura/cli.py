@@ -13,6 +13,7 @@ from typing import Any
 
 from pydantic import ValidationError
 
+from pleura.cli_model_arguments import add_model
 from pleura.cli_settings import Settings
 from pleura.cli_text import complain
 
@@ -77,6 +78,7 @@ def _parser(settings: Settings) -> argparse.ArgumentParser:
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
     _add_stack(commands, settings)
     _add_classify(commands, settings)
+    add_model(commands, settings)
     return parser
 
 
