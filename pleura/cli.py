@@ -14,6 +14,7 @@ from typing import Any
 from pydantic import ValidationError
 
 from pleura.cli_model_import import add_import
+from pleura.cli_model_arguments import add_model
 from pleura.cli_settings import Settings
 from pleura.cli_text import complain
 
@@ -108,6 +109,7 @@ def _parser(settings: Settings) -> argparse.ArgumentParser:
     _add_classify(commands, settings)
     _add_feedback(commands, settings)
     _add_model(commands)
+    add_model(commands, settings)
     return parser
 
 

@@ -23,3 +23,7 @@ class Settings(BaseSettings):
     """Access key of the server given with --s3."""
     s3_secret_key: SecretStr | None = None
     """Secret key of the server given with --s3."""
+    mlflow_uri: str | None = None
+    """Registry of models, an MLflow server or sqlite:///FILE; without it a file of the state folder."""
+    models_bucket: str = "models"
+    """Bucket of the model bundles."""

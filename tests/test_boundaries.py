@@ -60,9 +60,15 @@ ALLOWED = {
     "pipelines.dataset_validation": {"cv2", "minio"},
     "pipelines.journal": {"psycopg2"},
     "pipelines.rollout": {"psycopg2"},
+    "pipelines.object_store": {"minio"},
+    "pipelines.bundle_store": {"minio"},
+    "pipelines.catalogue": set(),
+    "pipelines.registration": set(),
+    "pipelines.registry": {"minio"},
     "pleura.local": {"psycopg2", "minio", "redis"},
     "pleura.overlay": {"cv2"},
     "pleura.cli_classify": {"cv2", "minio"},
+    "pleura.cli_model": {"minio"},
 }
 
 
