@@ -13,8 +13,8 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from pleura.cli_model_import import add_import
 from pleura.cli_model_arguments import add_model
+from pleura.cli_pipeline_arguments import add_pipeline
 from pleura.cli_settings import Settings
 from pleura.cli_text import complain
 
@@ -90,11 +90,6 @@ def _add_where(command: Any, settings: Settings) -> None:
     command.add_argument("--token", default=token and token.get_secret_value(), help="bearer token")
 
 
-def _add_model(commands: Any) -> None:
-    model = commands.add_parser("model", help="bring a model in")
-    add_import(model.add_subparsers(required=True, metavar="COMMAND"))
-
-
 def _parser(settings: Settings) -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="pleura", description="Run Pleura on one machine, and ask it.")
     parser.add_argument(
@@ -108,8 +103,8 @@ def _parser(settings: Settings) -> argparse.ArgumentParser:
     _add_stack(commands, settings)
     _add_classify(commands, settings)
     _add_feedback(commands, settings)
-    _add_model(commands)
     add_model(commands, settings)
+    add_pipeline(commands)
     return parser
 
 

@@ -4,12 +4,13 @@ import argparse
 import getpass
 from typing import Any
 
+from pleura.cli_model_import import add_import
 from pleura.cli_settings import Settings
 
 
 def add_model(commands: Any, settings: Settings) -> None:
     """Add the command ``model`` and its own commands."""
-    model = commands.add_parser("model", help="list, compare, promote and roll back models")
+    model = commands.add_parser("model", help="list, compare, promote, roll back and import models")
     models = model.add_subparsers(required=True, metavar="MODEL_COMMAND")
     shared = _shared(settings)
     listed = models.add_parser("list", parents=[shared], help="list the registered versions")
@@ -30,6 +31,7 @@ def add_model(commands: Any, settings: Settings) -> None:
     )
     rollback = models.add_parser("rollback", parents=[shared, reason], help="return to the champion before")
     rollback.set_defaults(run="cli_model:rollback")
+    add_import(models)
 
 
 def _add_version(parser: argparse.ArgumentParser, name: str) -> None:

@@ -1,0 +1,90 @@
+"""What the steps of a run have done: written once each, so that a step that is run again is not done again."""
+
+from dataclasses import dataclass
+from typing import Final
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from pipelines.life.parameters import Parameters
+from pipelines.object_store import ChangedObject, NoSuchObject, ObjectStore
+
+_LIMIT_BYTES: Final = 2**24
+
+
+class OtherRun(Exception):
+    """A run of that name was started with other parameters."""
+
+
+class UnderWay(Exception):
+    """Another process is at the same run."""
+
+
+class Done(BaseModel):
+    """What a step leaves: ``verdict`` decides how the run goes on, ``facts`` are what later steps need.
+
+    ``words`` is what the run's report says of it; ``links`` are the URIs of what it wrote, by name.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    step: str
+    verdict: str
+    words: str
+    facts: dict[str, str] = {}
+    links: dict[str, str] = {}
+    seconds: float = Field(ge=0)
+
+
+@dataclass(frozen=True)
+class Records:
+    """The records of one run, in the bucket of the models."""
+
+    objects: ObjectStore
+    run: str
+
+    def begin(self, parameters: Parameters) -> None:
+        """See that the run has these parameters; the first who asks decides.
+
+        Raises:
+            OtherRun: It was begun with others.
+        """
+        key, document = self._key("parameters"), parameters.to_json().encode()
+        try:
+            known = self.objects.read(key, _LIMIT_BYTES)
+        except NoSuchObject:
+            self.objects.put(key, document, "application/json")
+            known = self.objects.read(key, _LIMIT_BYTES)
+        if known != document:
+            raise OtherRun(
+                f"the run {self.run} was started with other parameters: give this one another name"
+            )
+
+    def read(self, step: str) -> Done | None:
+        """What a step left; None where it is not done.
+
+        Raises:
+            ChangedObject: What is there is no record.
+        """
+        try:
+            return Done.model_validate_json(self.objects.read(self._key(step)))
+        except NoSuchObject:
+            return None
+        except ValidationError as error:
+            raise ChangedObject(f"{self.objects.uri(self._key(step))} is no record of a step") from error
+
+    def keep(self, done: Done) -> None:
+        """Write down that a step is done."""
+        self.objects.put(self._key(done.step), done.model_dump_json(indent=1).encode(), "application/json")
+
+    def write(self, name: str, content: bytes, content_type: str) -> str:
+        """Keep a file of the run.
+
+        Returns:
+            Its URI.
+        """
+        key = f"runs/{self.run}/{name}"
+        self.objects.put(key, content, content_type)
+        return self.objects.uri(key)
+
+    def _key(self, step: str) -> str:
+        return f"runs/{self.run}/{step}.json"

@@ -1,0 +1,155 @@
+"""What a step works with: the clients of the servers, and a folder of the run; made once, at the edge."""
+
+import contextlib
+import shutil
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Final
+
+from minio import Minio
+
+from pipelines.bundle_store import BundleStore
+from pipelines.dataset_store import DatasetStore, connect
+from pipelines.decision_seal import read_private_key
+from pipelines.labelled import RadiographCache
+from pipelines.life.parameters import Parameters
+from pipelines.life.records import Done, Records
+from pipelines.life.settings import Settings
+from pipelines.manifest import Manifest
+from pipelines.mlflow_client import connect as connect_mlflow
+from pipelines.object_store import NoSuchObject, ObjectStore
+from pipelines.registration import Version
+from pipelines.registry import Registry
+from pleura.errors import RadiographNotFound
+
+_MOST_BYTES: Final = 256_000_000
+
+
+class NoChampion(Exception):
+    """The registry has no champion to start from and to compare with."""
+
+
+class NotDone(Exception):
+    """A step needs one that has not been done."""
+
+
+@dataclass(frozen=True)
+class Shop:
+    """The servers, parameters and records of one run."""
+
+    settings: Settings
+    parameters: Parameters
+    run: str
+
+    @cached_property
+    def client(self) -> Minio:
+        """The object store."""
+        settings = self.settings
+        return connect(settings.s3_url, settings.s3_access_key, settings.s3_secret_key.get_secret_value())
+
+    @cached_property
+    def datasets(self) -> DatasetStore:
+        """The data sets in S3."""
+        return DatasetStore(self.client, self.settings.data_bucket)
+
+    @cached_property
+    def objects(self) -> ObjectStore:
+        """The bucket of models, reports, decisions and records."""
+        objects = ObjectStore(self.client, self.settings.models_bucket)
+        objects.make_bucket()
+        return objects
+
+    @cached_property
+    def records(self) -> Records:
+        """What the steps of this run have left."""
+        return Records(self.objects, self.run)
+
+    @cached_property
+    def bundles(self) -> BundleStore:
+        """The bundles in S3."""
+        return BundleStore(self.objects)
+
+    @cached_property
+    def registry(self) -> Registry:
+        """The registered models."""
+        return Registry(connect_mlflow(self.settings.mlflow_uri), self.bundles)
+
+    @property
+    def folder(self) -> Path:
+        """The folder of this run."""
+        return self.settings.work / self.run
+
+    @cached_property
+    def manifest(self) -> Manifest:
+        """The data set."""
+        return self.datasets.get(self.parameters.data_set)
+
+    @cached_property
+    def cache(self) -> RadiographCache:
+        """Radiographs by content, kept on this machine."""
+        return RadiographCache(self.settings.work / "radiographs", self.datasets.read)
+
+    def champion(self) -> Version:
+        """The champion that the run began with: what it started from is what it is compared with.
+
+        Raises:
+            NoChampion: There is none.
+            NotDone: The run has not begun.
+        """
+        return self.registry.version(int(self.fact("validate_data", "champion")))
+
+    def done(self, step: str) -> Done:
+        """What an earlier step left.
+
+        Raises:
+            NotDone: It has not been done.
+        """
+        done = self.records.read(step)
+        if done is None:
+            raise NotDone(f"the step {step} of the run {self.run} has not been done")
+        return done
+
+    def fact(self, step: str, name: str) -> str:
+        """One fact of what an earlier step left; raises as ``done`` does."""
+        return self.done(step).facts[name]
+
+    def bundle(self, digest: str) -> Path:
+        """A folder with a bundle, fetched and proven where it is not there yet."""
+        folder = self.settings.work / "bundles" / digest
+        self.bundles.download(digest, folder)
+        return folder
+
+    @contextlib.contextmanager
+    def source(self, digest: str) -> Iterator[Path]:
+        """A folder with what a bundle was built from, for as long as it is needed."""
+        folder = self.folder / "source"
+        shutil.rmtree(folder, ignore_errors=True)
+        self.bundles.download_source(digest, folder)
+        try:
+            yield folder
+        finally:
+            shutil.rmtree(folder, ignore_errors=True)
+
+    def read_radiograph(self, key: str) -> bytes:
+        """A radiograph that was answered, by its image id.
+
+        Raises:
+            RadiographNotFound: It is not there any more.
+            StoreUnavailable: The store does not answer.
+        """
+        try:
+            return ObjectStore(self.client, self.settings.s3_bucket).read(key, _MOST_BYTES)
+        except NoSuchObject as error:
+            raise RadiographNotFound("no such radiograph") from error
+
+    def signing_key(self) -> bytes:
+        """The key of the decisions, as PEM.
+
+        Raises:
+            InvalidKey: The file holds none.
+        """
+        pem = self.settings.decision_key_file.read_bytes()
+        read_private_key(pem)
+        return pem

@@ -1,0 +1,131 @@
+"""A whole run on one machine: it promotes, it refuses, it leads back, and it goes on where it was killed."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import httpx
+import pytest
+import yaml
+
+from pipelines.life.parameters import SMALL
+from pleura.local.default_bundle import make_bundle
+from tests.load import load_on
+from tests.pipelines.life.lessons import write_lessons
+from tests.stacks import RunningStack, pleura, start_stack, surroundings
+
+_RUN_S = 900
+
+
+@pytest.fixture(scope="module")
+def bundle(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("default")
+    make_bundle(folder / "bundle", folder / "log")
+    return folder / "bundle"
+
+
+@pytest.fixture(scope="module")
+def stack(tmp_path_factory: pytest.TempPathFactory, bundle: Path) -> Iterator[RunningStack]:
+    running = start_stack(tmp_path_factory.mktemp("stack"), bundle)
+    yield running
+    running.stop()
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory: pytest.TempPathFactory, samples: Path, bundle: Path) -> Path:
+    folder = tmp_path_factory.mktemp("data")
+    write_lessons(folder, samples, bundle)
+    return folder
+
+
+def _parameters(folder: Path, **changes: object) -> Path:
+    document = yaml.safe_load(SMALL.read_text())
+    for name in ("gate", "rollout"):
+        if isinstance(document[name], str):
+            document[name] = yaml.safe_load((SMALL.parent / document[name]).read_text())
+    path = folder / "parameters.yaml"
+    path.write_text(yaml.safe_dump(document | changes))
+    return path
+
+
+def _command(stack: RunningStack, data: Path, parameters: Path, name: str) -> list[str]:
+    arguments = ("pipeline", "run", "--data", str(data), "--parameters", str(parameters), "--name", name)
+    return [sys.executable, "-m", "pleura.cli", "--state", str(stack.state.path), *arguments]
+
+
+def _run(stack: RunningStack, data: Path, parameters: Path, name: str) -> subprocess.CompletedProcess[str]:
+    command = _command(stack, data, parameters, name)
+    return subprocess.run(
+        command, capture_output=True, text=True, check=False, timeout=_RUN_S, env=surroundings()
+    )
+
+
+def _served(stack: RunningStack) -> str:
+    headers = {"authorization": f"Bearer {stack.token()}"}
+    answer = httpx.get(f"{stack.recorded.address}/model-info", headers=headers, trust_env=False, timeout=60)
+    return str(answer.json()["version"])
+
+
+def test_a_challenger_that_is_as_good_is_promoted(
+    stack: RunningStack, data: Path, samples: Path, tmp_path: Path
+) -> None:
+    """Killed in the middle, the run goes on where it was; then all traffic and the registry are the new model's."""
+    parameters = _parameters(tmp_path)
+    with load_on(stack, samples / "nih_00000362_001.png"):
+        killed = subprocess.Popen(
+            _command(stack, data, parameters, "good"),
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+            env=surroundings(),
+            start_new_session=True,
+        )
+        _wait_for_step(stack, "good", "train")
+        os.killpg(killed.pid, signal.SIGKILL)
+        killed.wait()
+        done = _run(stack, data, parameters, "good")
+    assert done.returncode == 0, done.stdout + done.stderr + _log(stack, "good")
+    assert "promoted: the challenger is the champion" in done.stdout
+    assert _served(stack) == "1.1.0"
+    listed = pleura("--state", str(stack.state.path), "model", "list")
+    assert "champion" in next(line for line in listed.stdout.splitlines() if "2" in line.split()[:1])
+    steps = [line.split("|")[1].strip() for line in done.stdout.splitlines() if line.startswith("| ")]
+    assert steps[1:] == [
+        "validate_data",
+        "train",
+        "judge",
+        "gate",
+        "register",
+        "replay",
+        "roll_out",
+        "conclude",
+    ]
+
+
+def test_a_challenger_that_is_worse_is_refused(stack: RunningStack, data: Path, tmp_path: Path) -> None:
+    """Trained to nonsense, it is registered with the reasons and gets no traffic; the run exits with 3."""
+    before = _served(stack)
+    training = {
+        "batch_size": 8,
+        "stages": [{"size_px": 32, "epochs": 1, "learning_rate": 3.0, "auxiliary_per_epoch": 0}],
+    }
+    done = _run(stack, data, _parameters(tmp_path, training=training), "bad")
+    assert done.returncode == 3, done.stdout + done.stderr + _log(stack, "bad")
+    assert "refused: nothing was changed" in done.stdout
+    assert "roll_out" not in done.stdout.replace("rollout", "")
+    assert _served(stack) == before
+
+
+def _wait_for_step(stack: RunningStack, run: str, step: str) -> None:
+    end = time.monotonic() + _RUN_S
+    while f'"step": "{step}"' not in _log(stack, run):
+        assert time.monotonic() < end, _log(stack, run)
+        time.sleep(0.2)
+
+
+def _log(stack: RunningStack, run: str) -> str:
+    path = stack.state.path / "pipelines" / run / "log"
+    return path.read_text() if path.exists() else ""
