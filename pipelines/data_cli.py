@@ -1,4 +1,7 @@
-"""``python -m pipelines data``: build, join, validate and show data sets."""
+"""``python -m pipelines data``: build, join, validate and show data sets.
+
+``python -m pipelines.data_cli`` is the same, and starts sooner: TensorFlow stays away.
+"""
 
 import argparse
 import sys
@@ -11,14 +14,9 @@ from mlflow.tracking import MlflowClient
 
 from pipelines.data_settings import DataSettings
 from pipelines.dataset_folder import InvalidLabels, Selection, from_folder
-from pipelines.dataset_journal import (
-    InvalidPatients,
-    JournalRules,
-    NothingLabelled,
-    from_journal,
-    read_patients,
-)
+from pipelines.dataset_journal import JournalRules, NothingLabelled, from_journal
 from pipelines.dataset_merge import ConflictingDatasets, merged
+from pipelines.dataset_patients import InvalidPatients, read_patients
 from pipelines.dataset_registration import RegistrationFailed, register
 from pipelines.dataset_report import Kind
 from pipelines.dataset_store import DatasetStore, DatasetStoreError, connect, read_radiograph
@@ -26,6 +24,7 @@ from pipelines.dataset_validation import Reference, StopOnSerious, require_sound
 from pipelines.journal import JournalUnreadable, Window, read_answers
 from pipelines.labelled import RadiographCache
 from pipelines.manifest import InvalidManifest, Manifest
+from pleura.logs import configure_logging
 
 _FAILURES: Final = (
     ConflictingDatasets,
@@ -42,7 +41,7 @@ _FAILURES: Final = (
 
 
 def main(arguments: Sequence[str]) -> int:
-    """Run one command, and give the status to exit with."""
+    """Build, join, validate and show data sets, each named by its digest."""
     asked = _parser().parse_args(arguments)
     try:
         settings = DataSettings()  # type: ignore[call-arg]  # the environment fills it
@@ -54,7 +53,7 @@ def main(arguments: Sequence[str]) -> int:
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="python -m pipelines data", description=__doc__)
+    parser = argparse.ArgumentParser(prog="python -m pipelines data", description=main.__doc__)
     commands = parser.add_subparsers(required=True)
     folder = commands.add_parser("build-folder", help="from a folder that holds labels.csv")
     folder.add_argument("name")
@@ -162,3 +161,8 @@ def _show(asked: argparse.Namespace, settings: DataSettings) -> None:
 
 def _say(text: str) -> None:
     print(text)  # noqa: T201
+
+
+if __name__ == "__main__":
+    configure_logging("pipelines")
+    sys.exit(main(sys.argv[1:]))

@@ -5,28 +5,21 @@ radiograph can only be trained on: nothing shows that its patient is not in anot
 have a pseudonym, those that have none are left out, since their patient may be one that is tested on.
 """
 
-import csv
 import hashlib
 from collections import Counter, defaultdict
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
-from pathlib import Path
 from typing import Final
 
+from pipelines.dataset_patients import split_of
 from pipelines.dataset_store import DatasetStore, NotStored
 from pipelines.journal import JournaledAnswer, Verdict, verdicts_that_count
-from pipelines.manifest import Manifest, Record, Split
+from pipelines.manifest import Manifest, Record
 from pleura.findings import FINDINGS
 
 _READERS: Final = 8
-_TRAINED: Final = 0.80
-_VALIDATED: Final = 0.88
 ReadRadiograph = Callable[[str], bytes]
-
-
-class InvalidPatients(Exception):
-    """The file of pseudonyms cannot be read; the text names the line, and no patient."""
 
 
 class NothingLabelled(Exception):
@@ -96,35 +89,6 @@ def from_journal(
     return Manifest(
         name=name, bucket=store.bucket, made_from=(summary,), made_at=made_at, records=tuple(records)
     )
-
-
-def read_patients(path: Path) -> dict[str, str]:
-    """Read a CSV file with the columns ``image_id`` and ``patient``, a pseudonym.
-
-    Raises:
-        InvalidPatients: A column or a value is missing, or an image id has two patients.
-    """
-    patients: dict[str, str] = {}
-    try:
-        with path.open(newline="", encoding="utf-8-sig") as file:
-            rows = csv.DictReader(file, strict=True)
-            if not {"image_id", "patient"} <= set(rows.fieldnames or ()):
-                raise InvalidPatients("line 1: the columns image_id and patient are needed")
-            for row in rows:
-                image_id, patient = row["image_id"], row["patient"]
-                if not image_id or not patient:
-                    raise InvalidPatients(f"line {rows.line_num}: the image id or the patient is missing")
-                if patients.setdefault(image_id, patient) != patient:
-                    raise InvalidPatients(f"line {rows.line_num}: the image id has another patient above")
-    except (OSError, UnicodeDecodeError, csv.Error) as error:
-        raise InvalidPatients(f"the file cannot be read: {type(error).__name__}") from None
-    return patients
-
-
-def split_of(patient: str) -> Split:
-    """The split of a patient: 80 % train, 8 % val, 12 % test, always the same, as in the data README."""
-    share = int(hashlib.sha256(f"split-v1|{patient}".encode()).hexdigest()[:8], 16) / 2**32
-    return "train" if share < _TRAINED else "val" if share < _VALIDATED else "test"
 
 
 def label_of(verdicts: Sequence[Verdict]) -> bool | None:
