@@ -42,7 +42,7 @@ _REFUSALS: Final = (
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """Run the pipeline here; 0 where the challenger was promoted, 3 where it was not, 1 where a step failed."""
+    """Run the pipeline here: 0 where the challenger is promoted, 3 where it is not, 1 where a step fails."""
     name = arguments.name or time.strftime("run-%Y%m%d-%H%M%S")
     if not _RUN.fullmatch(name):
         return complain("--name takes small letters, digits, dots and dashes, 63 at most")
@@ -146,7 +146,7 @@ def schedule(arguments: argparse.Namespace) -> int:
 
 def _at_server(arguments: argparse.Namespace, hand_over: Callable[["Client", str, Parameters], str]) -> int:
     from kfp.client import Client
-    from kfp_server_api import ApiException
+    from kfp_server_api import ApiException  # type: ignore[import-untyped]
     from urllib3.exceptions import HTTPError
 
     changes = {"data_set": arguments.data_set} if arguments.data_set else {}

@@ -22,7 +22,8 @@ from pipelines.imported.densenet import Imported, NotTheNetwork, imported
 from pipelines.imported.state import state_of
 from pipelines.imported.torch_file import read_checkpoint, read_file
 from pipelines.imported.words import NOT_CALIBRATED, Published, leakage, origin_of, words_of
-from pipelines.radiographs import LabelledRadiographs, Split, read_split
+from pipelines.manifest import Split
+from pipelines.radiographs import LabelledRadiographs, read_split
 from pipelines.statistics import Calibration
 from pipelines.typicality import Typicality
 from pleura.bundle import FindingDescription, ModelDescription, OperatingPoint

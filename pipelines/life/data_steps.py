@@ -8,12 +8,13 @@ import numpy as np
 
 from pipelines.curves import draw_curves
 from pipelines.dataset_registration import register
-from pipelines.dataset_validation import StopOnSerious, require_sound, validate
+from pipelines.dataset_validation import require_sound, validate
 from pipelines.export import describe, fit, half_precision_weights, reader_of, unmeasured, write_source
 from pipelines.labelled import labelled
 from pipelines.life.records import Done
 from pipelines.life.shop import NoChampion, Shop
-from pipelines.radiographs import LabelledRadiographs, Split
+from pipelines.manifest import Split
+from pipelines.radiographs import LabelledRadiographs
 from pipelines.training import HISTORY_FILE, train
 from predictor.build import build_bundle
 from predictor.weights import WEIGHTS_FILE
@@ -36,10 +37,7 @@ def validate_data(shop: Shop) -> Done:
         "data.md": shop.records.write("data.md", found.to_markdown().encode(), "text/markdown"),
         "data.json": shop.records.write("data.json", found.to_json().encode(), "application/json"),
     }
-    try:
-        require_sound(found, shop.parameters.accepted)  # type: ignore[arg-type]  # kinds, checked there
-    except StopOnSerious as stop:
-        raise StopOnSerious(stop.report, stop.problems) from stop
+    require_sound(found, shop.parameters.accepted)
     counts = ", ".join(f"{len(manifest.of_split(split))} {split}" for split in ("train", "val", "test"))
     return Done(
         step="validate_data",

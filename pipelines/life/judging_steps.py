@@ -18,7 +18,7 @@ from pipelines.labelled import labelled
 from pipelines.life.records import Done
 from pipelines.life.shop import Shop
 from pipelines.manifest import Record
-from pipelines.registration import Decision, Registration, Why
+from pipelines.registration import DecisionReference, Registration, Why
 from pipelines.replay import Archive, Challenger, replay
 from pipelines.replay_words import replay_page
 from pipelines.scoring import ask, score
@@ -48,7 +48,7 @@ def judge_challenger(shop: Shop) -> Done:
         material = Material(records, labelled(records, shop.cache.read).tensors)
         return judge_bundle(bundle, material, dataset, shop.settings.code_version, shop.parameters.judgement)
 
-    dossier = judged_once(shop.objects, Pair(manifest.digest, draft), judge)
+    dossier = judged_once(shop.judgements, Pair(manifest.digest, draft), judge)
     digest = _with_figures(shop, draft, dossier)
     description, _ = verify(shop.bundle(digest))
     subject = Subject.of(description, digest, dataset, dossier.subject.code_version)
@@ -116,7 +116,7 @@ def compare(shop: Shop) -> Done:
 def register_challenger(shop: Shop) -> Done:
     """Register the model with all that is known of it; the challenger it is where the gate lets it pass."""
     gate, judged = shop.done("gate"), shop.done("judge")
-    document = shop.objects.read_as_uri(gate.links["decision.json"])
+    document = shop.records.content("decision.json")
     registration = Registration(
         digest=judged.facts["challenger"],
         dataset_digest=shop.manifest.digest,
@@ -125,7 +125,7 @@ def register_challenger(shop: Shop) -> Done:
         figures={},
         report_uri=judged.links["report.html"],
         judgement_uri=judged.links["figures.json"],
-        decision=Decision(
+        decision=DecisionReference(
             uri=gate.links["decision.json"],
             sha256=hashlib.sha256(document).hexdigest(),
             is_passed=gate.verdict == "promoted",

@@ -23,7 +23,7 @@ _LARGE: Final = ("2", "8", "8Gi", "16Gi")
 Size = tuple[str, str, str, str]
 
 
-@dsl.component(base_image=IMAGE, install_kfp_package=False)
+@dsl.component(base_image=IMAGE, install_kfp_package=False)  # type: ignore[untyped-decorator]  # kfp's
 def perform_step(step: str, run: str, job: str, parameters: str, after: str = "") -> str:
     """Do one step of the run, and give its verdict."""
     from pipelines.life.perform import perform  # the pod runs this function alone
@@ -31,7 +31,7 @@ def perform_step(step: str, run: str, job: str, parameters: str, after: str = ""
     return perform(step, run or job, parameters)
 
 
-@dsl.component(base_image=IMAGE, install_kfp_package=False)
+@dsl.component(base_image=IMAGE, install_kfp_package=False)  # type: ignore[untyped-decorator]  # kfp's
 def report(run: str, job: str, parameters: str) -> str:
     """Write down how the run went, and give the URI of that."""
     from pipelines.life.perform import write_report
@@ -54,7 +54,9 @@ def _equipped(task: dsl.PipelineTask, size: Size = _SMALL) -> dsl.PipelineTask:
     return task
 
 
-@dsl.pipeline(name="life-of-a-model", description="From a data set to a promoted model, or a report why not.")
+@dsl.pipeline(  # type: ignore[untyped-decorator]  # kfp's
+    name="life-of-a-model", description="From a data set to a promoted model, or a report why not."
+)
 def life_of_a_model(parameters: str, run: str = "") -> None:
     """Validate data, train, judge, gate, register, replay, roll out, conclude; report whatever happens.
 

@@ -1,4 +1,4 @@
-"""What the steps of a run have done: written once each, so that a step that is run again is not done again."""
+"""What the steps of a run have done: written once each, so that no step is done twice."""
 
 from dataclasses import dataclass
 from typing import Final
@@ -33,6 +33,27 @@ class Done(BaseModel):
     facts: dict[str, str] = {}
     links: dict[str, str] = {}
     seconds: float = Field(ge=0)
+
+
+@dataclass(frozen=True)
+class Judgements:
+    """Where judgements are kept, for ``judged_once``: of two who write at once, one is read by both."""
+
+    objects: ObjectStore
+
+    def read(self, key: str) -> bytes | None:
+        """What is stored under a key, None where nothing is."""
+        try:
+            return self.objects.read(key, _LIMIT_BYTES)
+        except NoSuchObject:
+            return None
+
+    def write_new(self, key: str, document: bytes) -> bool:
+        """Store a document where nothing is; a rival's may have come first."""
+        if self.read(key) is not None:
+            return False
+        self.objects.put(key, document, "application/json")
+        return self.read(key) == document
 
 
 @dataclass(frozen=True)
@@ -85,6 +106,10 @@ class Records:
         key = f"runs/{self.run}/{name}"
         self.objects.put(key, content, content_type)
         return self.objects.uri(key)
+
+    def content(self, name: str) -> bytes:
+        """A file of the run."""
+        return self.objects.read(f"runs/{self.run}/{name}", _LIMIT_BYTES)
 
     def _key(self, step: str) -> str:
         return f"runs/{self.run}/{step}.json"

@@ -15,7 +15,7 @@ from pipelines.dataset_store import DatasetStore, connect
 from pipelines.decision_seal import read_private_key
 from pipelines.labelled import RadiographCache
 from pipelines.life.parameters import Parameters
-from pipelines.life.records import Done, Records
+from pipelines.life.records import Done, Judgements, Records
 from pipelines.life.settings import Settings
 from pipelines.manifest import Manifest
 from pipelines.mlflow_client import connect as connect_mlflow
@@ -65,6 +65,11 @@ class Shop:
     def records(self) -> Records:
         """What the steps of this run have left."""
         return Records(self.objects, self.run)
+
+    @cached_property
+    def judgements(self) -> Judgements:
+        """What was judged on which data set, ever."""
+        return Judgements(self.objects)
 
     @cached_property
     def bundles(self) -> BundleStore:

@@ -1,4 +1,4 @@
-"""A small data set on which the default model is nearly right: labels are what it says, with some turned over."""
+"""A small data set on which the default model is nearly right: labels are what it says, some turned over."""
 
 import csv
 from collections.abc import Iterator

@@ -73,7 +73,7 @@ def _served(stack: RunningStack) -> str:
 def test_a_challenger_that_is_as_good_is_promoted(
     stack: RunningStack, data: Path, samples: Path, tmp_path: Path
 ) -> None:
-    """Killed in the middle, the run goes on where it was; then all traffic and the registry are the new model's."""
+    """Killed in the middle, the run goes on where it was; then traffic and registry are the new model's."""
     parameters = _parameters(tmp_path)
     with load_on(stack, samples / "nih_00000362_001.png"):
         killed = subprocess.Popen(
