@@ -68,8 +68,9 @@ def import_model(arguments: argparse.Namespace) -> int:
     except (UnreadableCheckpoint, NotTheNetwork, UnfitRadiographs) as error:
         return complain(f"{file.name}: {error}")
     lines = [f"{target}: {description.name} {description.version}", *description.limitations]
-    if "mean_auroc" in description.metrics:
-        lines.append(f"mean AUROC on the test split: {description.metrics['mean_auroc']:.3f}")
+    area = description.metrics.get("mean_auroc")
+    figure = "unmeasured" if area is None else f"{area:.3f} (near 0.5: wrong kind, or wrong order of outputs)"
+    lines.append(f"mean AUROC on the test split: {figure}")
     lines.append(f"make a bundle of it: python -m predictor.build {target} BUNDLE")
     sys.stdout.write("\n".join(lines) + "\n")
     return 0
