@@ -7,9 +7,9 @@ from pathlib import Path
 
 import httpx
 
+from pipelines.rollout.counters import Counts, Unseen, read_counted, read_invalid, scrape
 from pipelines.rollout.observed import Counted
 from pipelines.rollout.target import Change, Model, Refused, Serving, TargetUnavailable
-from pipelines.rollout.watch import Counts, Unseen, read_counted, read_invalid, scrape
 from pleura.bundle import InvalidBundle, verify
 from pleura.local.revisions import (
     InvalidRevisions,

@@ -8,9 +8,9 @@ from typing import Any, Final
 
 import httpx
 
+from pipelines.rollout.counters import Counts, Unseen, count_outcomes
 from pipelines.rollout.observed import Counted
 from pipelines.rollout.target import Change
-from pipelines.rollout.watch import Counts, Unseen, count_outcomes
 
 _ASK_S: Final = 10.0
 _OF_VERSION: Final = (

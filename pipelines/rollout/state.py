@@ -6,11 +6,11 @@ from typing import Literal, Protocol
 
 from pydantic import BaseModel, ConfigDict
 
+from pipelines.rollout.counters import Counts
 from pipelines.rollout.ledger import Ledger
 from pipelines.rollout.observed import Observation
 from pipelines.rollout.plan import Plan
 from pipelines.rollout.target import Change, Target
-from pipelines.rollout.watch import Counts
 
 Result = Literal["promoted", "rolled_back", "refused", "stuck"]
 Phase = Literal["checking", "starting", "watching", "promoting", "returning", "ended"]

@@ -4,23 +4,18 @@ import contextlib
 import os
 import socket
 import threading
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any, Final, Protocol
+from typing import Any, Final
 
-import httpx
 import psycopg2
-from prometheus_client.parser import text_string_to_metric_families
 
+from pipelines.rollout.counters import CountersSource, Counts, Unseen
 from pipelines.rollout.msprt import Events, Sample
-from pipelines.rollout.observed import Arm, Counted, Journaled, Observation
+from pipelines.rollout.observed import Arm, Journaled, Observation
 from pleura.findings import FINDINGS
 
-_ROUTES: Final = ("grpc_ModelInfer", "v2_infer")
-_SOUND: Final = ("ok", "invalid_request", "model_not_found")
-_REFUSALS: Final = ("overloaded", "deadline_exceeded", "unavailable", "client_gone")
-"""``client_gone``: the transformer did not wait any longer."""
 _ATYPICAL_BELOW: Final = 0.01
 _ASK_S: Final = 5.0
 _JOURNALED: Final = """
@@ -47,24 +42,6 @@ _PAIRS: Final = """
         ORDER BY answered_at DESC LIMIT 1
     ) AS stable ON true
 """
-
-
-class Unseen(Exception):
-    """The journal or a counter cannot be read just now; the message names no answer."""
-
-
-@dataclass(frozen=True)
-class Counts:
-    """The counters of both revisions."""
-
-    canary: Counted
-    stable: Counted
-
-
-class CountersSource(Protocol):
-    """Where the counters of both revisions are read."""
-
-    def read(self) -> Counts: ...
 
 
 @dataclass(frozen=True)
@@ -162,48 +139,3 @@ def _read_disagreements(cursor: Any, asked: Mapping[str, object]) -> Events:
     cursor.execute(_PAIRS, asked)
     pairs = cursor.fetchall()
     return Events(sum(len(set(one) ^ set(other)) for one, other in pairs), len(pairs) * len(FINDINGS))
-
-
-def count_outcomes(outcomes: Iterable[tuple[str, str, float]]) -> Counted:
-    """Add up requests by route, outcome and number: inferences count, probes do not."""
-    asked = [(outcome, number) for route, outcome, number in outcomes if route in _ROUTES]
-    refusals = sum(number for outcome, number in asked if outcome in _REFUSALS)
-    sound = sum(number for outcome, number in asked if outcome in _SOUND)
-    requests = sum(number for _, number in asked)
-    return Counted(int(requests), int(requests - refusals - sound), int(refusals))
-
-
-def read_counted(metrics: str) -> Counted:
-    """Add up what a predictor's metrics say of its requests."""
-    samples = [sample for family in text_string_to_metric_families(metrics) for sample in family.samples]
-    outcomes = (
-        (sample.labels["route"], sample.labels["outcome"], sample.value)
-        for sample in samples
-        if sample.name == "pleura_requests_total"
-    )
-    invalid = sum(sample.value for sample in samples if sample.name == "pleura_invalid_answers_total")
-    return count_outcomes(outcomes).with_invalid(int(invalid))
-
-
-def read_invalid(metrics: str, version: str) -> int:
-    """What a transformer's metrics say of a version's answers that cannot be one."""
-    families = text_string_to_metric_families(metrics)
-    samples = [sample for family in families for sample in family.samples]
-    counts = (
-        sample.value
-        for sample in samples
-        if sample.name == "pleura_invalid_answers_total" and sample.labels.get("model_version") == version
-    )
-    return int(sum(counts))
-
-
-def scrape(client: httpx.Client, url: str) -> str:
-    """Fetch a service's metrics.
-
-    Raises:
-        Unseen: It does not answer.
-    """
-    try:
-        return client.get(url).raise_for_status().text
-    except httpx.HTTPError as error:
-        raise Unseen(f"the counters at {url} cannot be read ({type(error).__name__})") from error

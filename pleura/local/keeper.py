@@ -8,10 +8,9 @@ the traffic while it does.
 
 import threading
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from pathlib import Path
-from typing import Final, Protocol
+from typing import Final
 
 import httpx
 
@@ -29,29 +28,14 @@ from pleura.local.revisions import (
     require_digest,
     write_status,
 )
+from pleura.local.seats import Seats
 from pleura.local.services import MODEL_READY, Ports, Service
 
-STABLE: Final = "predictor"
 CANARY: Final = "canary"
 _LOOK_EVERY_S: Final = 0.2
 _ASK_S: Final = 2.0
 _SILENT_S: Final = 8.0
 _DRAIN_S: Final = 12.0
-
-
-class Seats(Protocol):
-    """What the keeper needs of the stack: its two predictors, and the split between them."""
-
-    folder: Path
-    stable_ports: Ports
-    canary_ports: Ports
-
-    @property
-    def stable(self) -> Revision: ...
-    def launch_canary(self, bundle: Path) -> Service: ...
-    def split(self, upstreams: Sequence[Upstream]) -> None: ...
-    def stable_server(self) -> Server | None: ...
-    def replace_stable(self, revision: Revision) -> None: ...
 
 
 @dataclass

@@ -4,18 +4,16 @@ import contextlib
 import signal
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
-from pathlib import Path
 from typing import Any, Final
 
 from pleura.local.access import usage
-from pleura.local.keeper import STABLE, Keeper
+from pleura.local.keeper import Keeper
 from pleura.local.machine import Machine, Options
 from pleura.local.processes import Server
-from pleura.local.revisions import Revision, forget_status
-from pleura.local.servers import Upstream
-from pleura.local.services import Service
+from pleura.local.revisions import forget_status
+from pleura.local.seats import Seats
 from pleura.local.stack import Interrupted, Stack
 from pleura.local.state import PartState, ProcessId, StateFolder, stop_left_behind
 
@@ -45,7 +43,7 @@ def supervise(
             state.write(replace(recorded, parts=_parts_of({**servers, **keeper.servers})))
 
     stack = Stack(machine.parts(), say, write, options.restarts)
-    keeper = Keeper(_SeatsOf(machine, stack), say, lambda: write(stack.servers))
+    keeper = Keeper(Seats(machine, stack), say, lambda: write(stack.servers))
     with _stopping_on_signals(stack):
         try:
             write({})
@@ -65,31 +63,6 @@ def supervise(
             stack.stop()
             forget_status(state.path)
             state.forget()
-
-
-class _SeatsOf:
-    """The two predictors of a machine's stack, as their keeper knows them."""
-
-    def __init__(self, machine: Machine, stack: Stack) -> None:
-        self._machine, self._stack, self.folder = machine, stack, machine.folder
-        self.stable_ports, self.canary_ports = machine.stable_ports, machine.canary_ports
-
-    @property
-    def stable(self) -> Revision:
-        return self._machine.stable
-
-    def launch_canary(self, bundle: Path) -> Service:
-        return self._machine.launch_canary(bundle)
-
-    def split(self, upstreams: Sequence[Upstream]) -> None:
-        self._machine.split(upstreams)
-
-    def stable_server(self) -> Server | None:
-        return self._stack.servers.get(STABLE)
-
-    def replace_stable(self, revision: Revision) -> None:
-        self._machine.serve_from(revision)
-        self._stack.ask_to_replace(STABLE)
 
 
 def _parts_of(servers: Mapping[str, Server]) -> dict[str, PartState]:

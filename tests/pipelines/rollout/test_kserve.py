@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 from kubernetes import client  # type: ignore[import-untyped]
 
+from pipelines.rollout.counters import Counts, Unseen
 from pipelines.rollout.inference_service import predictor_of
 from pipelines.rollout.kserve import KServeTarget
 from pipelines.rollout.kserve_ledger import ConfigMapLedger
@@ -19,7 +20,6 @@ from pipelines.rollout.plan import Plan
 from pipelines.rollout.run import RolloutInProgress, abandon, roll_out
 from pipelines.rollout.state import Outcome, Parts, State, now
 from pipelines.rollout.target import Change, Model, Refused
-from pipelines.rollout.watch import Counts, Unseen
 from tests.pipelines.rollout.api_server import Cluster, running
 from tests.pipelines.rollout.knative import Controller
 

@@ -9,10 +9,10 @@ from urllib.parse import parse_qs, urlsplit
 
 import pytest
 
+from pipelines.rollout.counters import Unseen
 from pipelines.rollout.observed import Counted
 from pipelines.rollout.prometheus import PrometheusCounters
 from pipelines.rollout.target import Change, Model
-from pipelines.rollout.watch import Unseen
 
 _OLD, _NEW = Model("s3://old", "a" * 64, "1.0.0"), Model("s3://new", "b" * 64, "2.0.0")
 

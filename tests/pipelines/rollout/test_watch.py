@@ -9,9 +9,10 @@ import httpx
 import psycopg2
 import pytest
 
+from pipelines.rollout.counters import Counts, Unseen, read_counted, read_invalid, scrape
 from pipelines.rollout.msprt import Events
 from pipelines.rollout.observed import Counted
-from pipelines.rollout.watch import Counts, Unseen, Watch, cut_after, read_counted, read_invalid, scrape
+from pipelines.rollout.watch import Watch, cut_after
 from pleura.findings import FINDINGS
 from pleura.local.servers import Server
 from transformer.database import Database
