@@ -59,8 +59,7 @@ def connect(uri: str) -> "MlflowClient":
 def _make_database(path: Path) -> None:
     """Let MLflow make its tables in a file that appears only when they are all there.
 
-    Two processes that make them in one file get in each other's way, and one that is killed leaves a file
-    that MLflow never opens again (both tried).
+    Two processes that make them in one file get in each other's way: "duplicate column name: step" (tried).
     """
     from mlflow import MlflowClient
 

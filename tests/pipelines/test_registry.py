@@ -16,8 +16,10 @@ from pipelines.object_store import ChangedObject
 from pipelines.registration import Standing, standing_after
 from pipelines.registry import NoPreviousChampion, NotPromotable, Registry
 from pleura.bundle import InvalidBundle
+from pleura.errors import StoreUnavailable
+from pleura.local import servers
 from pleura.local.servers import Server
-from tests.pipelines.models import WHY, decided, new_bundle, new_store, registration
+from tests.pipelines.models import KEYS, WHY, decided, new_bundle, new_store, registration
 
 
 @pytest.fixture(scope="module")
@@ -221,6 +223,26 @@ def test_a_damaged_bundle_becomes_no_champion(
         registry.rollback(WHY, second)
     assert mlflow_aliases(registry) == {"champion": second}
     assert standing_after(registry.moves()).former == (first,)
+
+
+def test_a_store_that_goes_down_stops_a_promotion_until_it_is_back(database: str, tmp_path: Path) -> None:
+    """While S3 is stopped no alias moves; when it is back the same calls go through."""
+    port = servers.free_port()
+    server = servers.start_seaweed(tmp_path / "s3", port, *KEYS)
+    registry = Registry(connect(database), new_store(server.url))
+    digests = [registry.store.upload(new_bundle(tmp_path / str(n), f"0.0.{n}")) for n in (1, 2)]
+    first, second = (promoted(registry, digest) for digest in digests)
+    server.stop()
+    with pytest.raises(StoreUnavailable):
+        registry.rollback(WHY, second)
+    with pytest.raises(StoreUnavailable):
+        registry.register(registration(digests[0]))
+    assert mlflow_aliases(registry) == {"champion": second}
+    server = servers.start_seaweed(tmp_path / "s3", port, *KEYS)
+    try:
+        assert registry.rollback(WHY, second).number == first
+    finally:
+        server.stop()
 
 
 def test_an_alias_moved_by_hand_is_put_back(registry: Registry, digests: list[str]) -> None:

@@ -117,7 +117,11 @@ def test_two_processes_on_one_new_file_lose_no_move(
         )
         for digest in both
     ]
-    told = [rival.communicate(timeout=200)[0].split() for rival in rivals]
+    try:
+        told = [rival.communicate(timeout=200)[0].split() for rival in rivals]
+    finally:
+        for rival in rivals:
+            rival.kill()
     assert [rival.returncode for rival in rivals] == [0, 0]
     assert sorted(words[0] for words in told) == ["promoted", "stale"]
     registry = Registry(connect(f"sqlite:///{tmp_path / 'mlflow.db'}"), store)
