@@ -1,34 +1,26 @@
 """From a trained network to a model source: calibrated, given operating points, judged once."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final
+from typing import Any
 
 import keras
 import numpy as np
 from numpy.typing import NDArray
 
+from pipelines.bootstrap import Figure
+from pipelines.dossier import Dossier
+from pipelines.judgement import FindingJudgement, Judgement, Protocol, judge
 from pipelines.radiographs import LabelledRadiographs
-from pipelines.statistics import (
-    Calibration,
-    auroc,
-    brier,
-    choose_operating_point,
-    fit_calibration,
-    interval,
-    resampled,
-    sensitivity_at,
-    specificity_at,
-)
+from pipelines.scored import Scored
+from pipelines.statistics import Calibration, choose_operating_point, fit_calibration
 from pipelines.typicality import Typicality, fit_typicality
 from pleura.bundle import FindingDescription, Interval, ModelDescription, OperatingPoint
 from pleura.findings import FINDINGS
 from pleura.preprocessing import PREPROCESSING_VERSION
 from predictor.network import feature_network
 
-MINIMUM_POSITIVES: Final = 20
-_BOOTSTRAP_ROUNDS: Final = 2000
 Floats = NDArray[np.floating]
 
 
@@ -104,64 +96,99 @@ class Fitted:
 
 
 def fit(training: Seen, validation: Seen, labels: Floats) -> Fitted:
-    """Fit calibration and operating points on the validation split, typicality on the training split."""
-    calibrations = tuple(fit_calibration(labels[:, f], validation.logits[:, f]) for f in range(len(FINDINGS)))
-    points = tuple(
-        choose_operating_point(labels[:, f], c.apply(validation.logits[:, f]))
-        for f, c in enumerate(calibrations)
+    """Fit calibration and operating points on the validation split, typicality on the training split.
+
+    Unknown labels (NaN) are left out of their finding.
+    """
+    known = ~np.isnan(labels)
+    calibrations, points = [], []
+    for f in range(len(FINDINGS)):
+        truth, logits = labels[known[:, f], f], validation.logits[known[:, f], f]
+        calibrations.append(fit_calibration(truth, logits))
+        points.append(choose_operating_point(truth, calibrations[f].apply(logits)))
+    typicality = fit_typicality(training.features, validation.features)
+    return Fitted(tuple(calibrations), tuple(points), typicality)
+
+
+def judge_fitted(fitted: Fitted, test: Seen, radiographs: LabelledRadiographs, seed: int) -> Judgement:
+    """Judge on the test split what is about to be exported, at the operating points that it will serve."""
+    count = len(radiographs.labels)
+    nowhere = np.full(count, "")
+    scored = Scored(
+        probabilities=fitted.probabilities(test),
+        labels=radiographs.labels,
+        typicality=fitted.typicality.share_farther(test.features),
+        digests=radiographs.paths,
+        patients=radiographs.patients,
+        sources=radiographs.sources,
+        views=nowhere,
+        sexes=nowhere,
+        ages=np.full(count, np.nan),
     )
-    return Fitted(calibrations, points, fit_typicality(training.features, validation.features))
+    thresholds = [point.threshold for point in fitted.operating_points]
+    return judge(scored, thresholds, Protocol(seed=seed))
 
 
-def judge(
-    fitted: Fitted, test: Seen, radiographs: LabelledRadiographs, seed: int
-) -> list[FindingDescription]:
-    """Judge each finding on the test split; one with too few positives is left unmeasured."""
-    draws = resampled(radiographs.patients, _BOOTSTRAP_ROUNDS, seed)
-    probabilities = fitted.probabilities(test)
-    judged = []
-    for index, name in enumerate(FINDINGS):
-        labels, scores = radiographs.labels[:, index], probabilities[:, index]
-        point = fitted.operating_points[index]
-        statistics = (auroc, sensitivity_at(point.threshold), specificity_at(point.threshold))
-        measured: list[Interval | None] = [None, None, None]
-        if labels.sum() >= MINIMUM_POSITIVES:
-            measured = [interval(statistic, labels, scores, draws) for statistic in statistics]
-        judged.append(
-            FindingDescription(
-                name=name,
-                operating_point=point,
-                auroc=measured[0],
-                sensitivity=measured[1],
-                specificity=measured[2],
-                test_positives=int(labels.sum()),
-                test_negatives=int((labels == 0).sum()),
-            )
+def _served(figure: Figure | None) -> Interval | None:
+    return None if figure is None else Interval(value=figure.value, low=figure.low, high=figure.high)
+
+
+def _described_finding(point: OperatingPoint, finding: FindingJudgement) -> FindingDescription:
+    figures = finding.figures
+    return FindingDescription(
+        name=finding.finding,
+        operating_point=point,
+        auroc=None if figures is None else _served(figures.auroc),
+        sensitivity=None if figures is None else _served(figures.sensitivity),
+        specificity=None if figures is None else _served(figures.specificity),
+        test_positives=finding.positives,
+        test_negatives=finding.negatives,
+    )
+
+
+def judged_findings(points: Sequence[OperatingPoint], judgement: Judgement) -> list[FindingDescription]:
+    """Say of each finding what travels with the model; one with too few positives is unmeasured."""
+    return [_described_finding(p, f) for p, f in zip(points, judgement.findings, strict=True)]
+
+
+def unmeasured(fitted: Fitted) -> list[FindingDescription]:
+    """Say of each finding that it was not judged yet."""
+    return [
+        FindingDescription(
+            name=name,
+            operating_point=point,
+            auroc=None,
+            sensitivity=None,
+            specificity=None,
+            test_positives=0,
+            test_negatives=0,
         )
-    return judged
+        for name, point in zip(FINDINGS, fitted.operating_points, strict=True)
+    ]
 
 
-def macro_metrics(
-    fitted: Fitted, test: Seen, radiographs: LabelledRadiographs, judged: list[FindingDescription], seed: int
-) -> dict[str, float]:
-    """Mean AUROC over the measured findings with its interval, and the mean Brier score."""
-    measured = [index for index, finding in enumerate(judged) if finding.is_measured]
-    labels, probabilities = radiographs.labels[:, measured], fitted.probabilities(test)[:, measured]
+def described(description: ModelDescription, dossier: Dossier) -> ModelDescription:
+    """Put the figures of a judgement into the description of the model that was judged."""
+    points = [finding.operating_point for finding in description.findings]
+    findings = tuple(judged_findings(points, dossier.judgement))
+    return description.model_copy(update={"findings": findings, "metrics": macro_metrics(dossier.judgement)})
 
-    def mean_auroc(rows: NDArray[np.intp]) -> float:
-        columns = range(len(measured))
-        return float(np.mean([auroc(labels[rows, c], probabilities[rows, c]) for c in columns]))
 
-    draws = [mean_auroc(rows) for rows in resampled(radiographs.patients, _BOOTSTRAP_ROUNDS // 4, seed)]
-    low, high = np.percentile(draws, (2.5, 97.5))
-    return {
-        "mean_auroc": mean_auroc(np.arange(len(labels))),
-        "mean_auroc_low": float(low),
-        "mean_auroc_high": float(high),
-        "mean_brier": brier(labels, probabilities),
-        "measured_findings": float(len(measured)),
-        "test_radiographs": float(len(labels)),
-        "test_patients": float(len(np.unique(radiographs.patients))),
+def macro_metrics(judgement: Judgement) -> dict[str, float]:
+    """Mean AUROC over the measured findings with its interval, and the mean Brier score, where there are."""
+    counts = {
+        "measured_findings": float(len(judgement.measured)),
+        "test_radiographs": float(judgement.radiographs),
+        "test_patients": float(judgement.patients),
+    }
+    macro = judgement.macro
+    if macro is None:
+        return counts
+    return counts | {
+        "mean_auroc": macro.auroc.value,
+        "mean_auroc_low": macro.auroc.low,
+        "mean_auroc_high": macro.auroc.high,
+        "mean_brier": macro.brier.value,
     }
 
 
