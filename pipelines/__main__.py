@@ -11,7 +11,8 @@ from pipelines.export import (
     describe,
     fit,
     half_precision_weights,
-    judge,
+    judge_fitted,
+    judged_findings,
     macro_metrics,
     reader_of,
     write_source,
@@ -40,10 +41,9 @@ def _export(parameters: Parameters, data: Path, run: Path, target: Path) -> None
     )
     see = reader_of(weights)
     fitted = fit(see(training.tensors), see(validation.tensors), validation.labels)
-    seen = see(test.tensors)
-    judged = judge(fitted, seen, test, parameters.bootstrap_seed)
-    metrics = macro_metrics(fitted, seen, test, judged, parameters.bootstrap_seed)
-    description = describe(parameters.words, judged, metrics)
+    judgement = judge_fitted(fitted, see(test.tensors), test, parameters.bootstrap_seed)
+    judged = judged_findings(fitted.operating_points, judgement)
+    description = describe(parameters.words, judged, macro_metrics(judgement))
     write_source(target, weights, fitted, description)
     (target / "MODEL_CARD.md").write_text(model_card(description))
 

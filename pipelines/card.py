@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from pipelines.bootstrap import Figure
 from pipelines.dossier import Dossier
 from pipelines.judgement import FindingJudgement
-from pipelines.refusal_figures import RefusalFigures
+from pipelines.refusal_figures import Rate, RefusalFigures
 from pleura.bundle import FindingDescription, Interval, ModelDescription
 
 
@@ -64,17 +64,21 @@ def _subgroups(dossier: Dossier) -> str:
     return "\n".join(lines) or "Not looked at."
 
 
+def _rate(rate: Rate) -> str:
+    return f"{rate.value:.0%} ({rate.low:.0%} to {rate.high:.0%})"
+
+
 def _refusals(refusals: RefusalFigures | None) -> str:
     if refusals is None:
         return "Not looked at."
     refused = [
         f"- {each.kind} ({each.radiographs}), wrongly refused: "
-        + ", ".join(f"{at.rate.value:.0%} below {at.threshold}" for at in each.rates)
+        + ", ".join(f"{_rate(at.rate)} below {at.threshold}" for at in each.rates)
         for each in refusals.alike
     ]
     answered = [
         f"- {each.kind} ({each.radiographs}), wrongly answered: "
-        + ", ".join(f"{at.rate.value:.0%} at {at.threshold}" for at in each.rates)
+        + ", ".join(f"{_rate(at.rate)} at {at.threshold}" for at in each.rates)
         + (f"; AUROC {_figure(each.auroc)}" if each.auroc else "")
         for each in refusals.unlike
     ]

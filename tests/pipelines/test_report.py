@@ -133,7 +133,10 @@ def test_the_card_holds_what_the_dossier_says(judged: Dossier) -> None:
     added = card.removeprefix(model_card(plain))
     for heading in ("Judgement", "Subgroups", "Refusing by typicality", "Where the activation maps point"):
         assert f"## {heading}\n" in added
-    assert "- upside down (40), wrongly answered:" in added
+    assert judged.refusals is not None
+    first = judged.refusals.unlike[0].rates[0].rate
+    expected = f"{first.value:.0%} ({first.low:.0%} to {first.high:.0%}) at 0.01"
+    assert f"- upside down (40), wrongly answered: {expected}" in added
     assert added.count(" unmeasured |") == 5
 
 

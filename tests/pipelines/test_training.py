@@ -13,11 +13,14 @@ from pipelines.curves import draw_curves
 from pipelines.export import (
     Seen,
     describe,
+    described,
     fit,
     half_precision_weights,
-    judge,
+    judge_fitted,
+    judged_findings,
     macro_metrics,
     reader_of,
+    unmeasured,
     write_source,
 )
 from pipelines.parameters import read_parameters
@@ -33,6 +36,7 @@ from pipelines.training import (
 from pipelines.training_parameters import Stage, TrainingParameters
 from pleura.bundle import ModelDescription
 from pleura.findings import FINDINGS
+from tests.pipelines.judged import dossier
 
 
 def _radiographs(n: int, source: str = "nih_cxr14", seed: int = 0) -> LabelledRadiographs:
@@ -138,9 +142,13 @@ def test_a_network_trains_resumes_and_is_exported(tmp_path: Path) -> None:
     see = reader_of(weights)
     fitted = fit(see(training.tensors), see(validation.tensors), validation.labels)
     seen = see(test.tensors[:, :32, :32].repeat(7, 1).repeat(7, 2))
-    judged = judge(fitted, seen, test, seed=0)
+    judgement = judge_fitted(fitted, seen, test, seed=0)
     words = read_parameters(_DEFAULTS).words
-    description = describe(words, judged, macro_metrics(fitted, seen, test, judged, seed=0))
+    judged = judged_findings(fitted.operating_points, judgement)
+    description = describe(words, judged, macro_metrics(judgement))
+    for said, found in zip(description.findings, judgement.findings, strict=True):
+        assert said.is_measured == (min(found.positives, found.negatives) >= 20)
+        assert said.operating_point.threshold == pytest.approx(found.threshold)
     write_source(tmp_path / "source", weights, fitted, description)
     written = (tmp_path / "source" / "source.json").read_text()
     assert ModelDescription.model_validate_json(written) == description
@@ -155,10 +163,39 @@ def test_too_few_positives_are_declared_unmeasured() -> None:
     rng = np.random.default_rng(0)
     seen = Seen(rng.normal(size=(12, 1024)), rng.normal(size=(12, 14)))
     fitted = fit(Seen(rng.normal(size=(200, 1024)), rng.normal(size=(200, 14))), seen, radiographs.labels)
-    judged = judge(fitted, seen, radiographs, seed=0)
-    assert not any(finding.is_measured for finding in judged)
-    metrics = dict.fromkeys(
-        ("mean_auroc", "mean_auroc_low", "mean_auroc_high", "mean_brier", "measured_findings"), 0.0
-    )
-    card = model_card(describe(words, judged, metrics | {"test_radiographs": 12.0, "test_patients": 12.0}))
+    judgement = judge_fitted(fitted, seen, radiographs, seed=0)
+    judged = judged_findings(fitted.operating_points, judgement)
+    description = describe(words, judged, macro_metrics(judgement))
+    assert not any(finding.is_measured for finding in description.findings)
+    card = model_card(description)
     assert card.count(" unmeasured ") == 3 * len(FINDINGS)
+    assert "No mean was measured." in card
+
+
+def test_a_draft_gets_its_figures_from_its_judgement() -> None:
+    """A model without figures is unmeasured in all; its dossier gives it those, and changes no threshold."""
+    rng = np.random.default_rng(0)
+    seen = Seen(rng.normal(size=(60, 1024)), rng.normal(size=(60, 14)))
+    fitted = fit(seen, seen, _radiographs(60).labels)
+    draft = describe(read_parameters(_DEFAULTS).words, unmeasured(fitted), {})
+    assert not any(finding.is_measured for finding in draft.findings)
+    made = dossier()
+    measured = described(draft, made)
+    assert all(finding.is_measured for finding in measured.findings)
+    assert measured.thresholds == draft.thresholds
+    assert made.judgement.macro is not None
+    assert measured.metrics["mean_auroc"] == made.judgement.macro.auroc.value
+    assert ModelDescription.model_validate_json(measured.model_dump_json()) == measured
+
+
+def test_unknown_labels_are_left_out_of_what_is_fitted() -> None:
+    """Radiographs of which a finding is unknown change neither its calibration nor its operating point."""
+    rng = np.random.default_rng(0)
+    seen = Seen(rng.normal(size=(60, 1024)), rng.normal(size=(60, 14)))
+    labels = (rng.random((60, 14)) < 0.5).astype(np.float32)
+    labels[40:, 3] = np.nan
+    training = Seen(rng.normal(size=(200, 1024)), rng.normal(size=(200, 14)))
+    partly = fit(training, seen, labels)
+    known = fit(training, Seen(seen.features[:40], seen.logits[:40]), labels[:40])
+    assert partly.calibrations[3] == known.calibrations[3]
+    assert partly.operating_points[3] == known.operating_points[3]
