@@ -7,16 +7,8 @@ from typing import Final
 
 from pipelines import data_cli
 from pipelines.card import model_card
-from pipelines.export import (
-    describe,
-    fit,
-    half_precision_weights,
-    judge_fitted,
-    judged_findings,
-    macro_metrics,
-    reader_of,
-    write_source,
-)
+from pipelines.description import describe, judged_findings, macro_metrics
+from pipelines.export import fit, half_precision_weights, judge_fitted, reader_of, write_source
 from pipelines.parameters import Parameters, read_parameters
 from pipelines.radiographs import read_split
 from pipelines.training import train, training_network

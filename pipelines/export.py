@@ -1,6 +1,6 @@
 """From a trained network to a model source: calibrated, given operating points, judged once."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -9,30 +9,16 @@ import keras
 import numpy as np
 from numpy.typing import NDArray
 
-from pipelines.bootstrap import Figure
-from pipelines.dossier import Dossier
-from pipelines.judgement import FindingJudgement, Judgement, Protocol, judge
+from pipelines.judgement import Judgement, Protocol, judge
 from pipelines.radiographs import LabelledRadiographs
 from pipelines.scored import Scored
 from pipelines.statistics import Calibration, choose_operating_point, fit_calibration
 from pipelines.typicality import Typicality, fit_typicality
-from pleura.bundle import FindingDescription, Interval, ModelDescription, OperatingPoint
+from pleura.bundle import ModelDescription, OperatingPoint
 from pleura.findings import FINDINGS
-from pleura.preprocessing import PREPROCESSING_VERSION
 from predictor.network import feature_network
 
 Floats = NDArray[np.floating]
-
-
-@dataclass(frozen=True)
-class ModelWords:
-    """What people say of a model, as opposed to what is measured."""
-
-    name: str
-    version: str
-    intended_use: str
-    limitations: tuple[str, ...]
-    training_data: tuple[str, ...]
 
 
 @dataclass(frozen=True)
@@ -43,16 +29,21 @@ class Seen:
     logits: Floats
 
 
-def half_precision_weights(network: keras.Model) -> dict[str, NDArray[np.float16]]:
+def half_precision_weights(network: keras.Model) -> dict[str, NDArray[Any]]:
     """Take the network's weights by layer and variable name; the head of the findings as ``head``."""
+    return weights_of(network, np.dtype(np.float16))
+
+
+def weights_of(network: keras.Model, dtype: np.dtype[Any]) -> dict[str, NDArray[Any]]:
+    """The same in a precision that is given: imported weights do not fit into half of it."""
     weights = {
-        f"{layer.name}/{variable.name}": np.asarray(variable.value, np.float16)
+        f"{layer.name}/{variable.name}": np.asarray(variable.value, dtype)
         for layer in network.layers
         for variable in layer.variables
         if layer.name not in ("findings", "auxiliary") and "seed" not in variable.name
     }
     kernel, bias = network.get_layer("findings").get_weights()
-    return weights | {"head/kernel": kernel.astype(np.float16), "head/bias": bias.astype(np.float16)}
+    return weights | {"head/kernel": kernel.astype(dtype), "head/bias": bias.astype(dtype)}
 
 
 def load_weights(network: keras.Model, weights: Mapping[str, NDArray[np.generic]]) -> None:
@@ -129,69 +120,6 @@ def judge_fitted(fitted: Fitted, test: Seen, radiographs: LabelledRadiographs, s
     return judge(scored, thresholds, Protocol(seed=seed))
 
 
-def _served(figure: Figure | None) -> Interval | None:
-    return None if figure is None else Interval(value=figure.value, low=figure.low, high=figure.high)
-
-
-def _described_finding(point: OperatingPoint, finding: FindingJudgement) -> FindingDescription:
-    figures = finding.figures
-    return FindingDescription(
-        name=finding.finding,
-        operating_point=point,
-        auroc=None if figures is None else _served(figures.auroc),
-        sensitivity=None if figures is None else _served(figures.sensitivity),
-        specificity=None if figures is None else _served(figures.specificity),
-        test_positives=finding.positives,
-        test_negatives=finding.negatives,
-    )
-
-
-def judged_findings(points: Sequence[OperatingPoint], judgement: Judgement) -> list[FindingDescription]:
-    """Say of each finding what travels with the model; one with too few positives is unmeasured."""
-    return [_described_finding(p, f) for p, f in zip(points, judgement.findings, strict=True)]
-
-
-def unmeasured(fitted: Fitted) -> list[FindingDescription]:
-    """Say of each finding that it was not judged yet."""
-    return [
-        FindingDescription(
-            name=name,
-            operating_point=point,
-            auroc=None,
-            sensitivity=None,
-            specificity=None,
-            test_positives=0,
-            test_negatives=0,
-        )
-        for name, point in zip(FINDINGS, fitted.operating_points, strict=True)
-    ]
-
-
-def described(description: ModelDescription, dossier: Dossier) -> ModelDescription:
-    """Put the figures of a judgement into the description of the model that was judged."""
-    points = [finding.operating_point for finding in description.findings]
-    findings = tuple(judged_findings(points, dossier.judgement))
-    return description.model_copy(update={"findings": findings, "metrics": macro_metrics(dossier.judgement)})
-
-
-def macro_metrics(judgement: Judgement) -> dict[str, float]:
-    """Mean AUROC over the measured findings with its interval, and the mean Brier score, where there are."""
-    counts = {
-        "measured_findings": float(len(judgement.measured)),
-        "test_radiographs": float(judgement.radiographs),
-        "test_patients": float(judgement.patients),
-    }
-    macro = judgement.macro
-    if macro is None:
-        return counts
-    return counts | {
-        "mean_auroc": macro.auroc.value,
-        "mean_auroc_low": macro.auroc.low,
-        "mean_auroc_high": macro.auroc.high,
-        "mean_brier": macro.brier.value,
-    }
-
-
 def write_source(
     folder: Path,
     weights: Mapping[str, NDArray[np.generic]],
@@ -212,23 +140,3 @@ def write_source(
     }
     np.savez_compressed(folder / "weights.npz", **arrays)
     (folder / "source.json").write_text(description.model_dump_json(indent=2) + "\n")
-
-
-def describe(
-    words: ModelWords, judged: list[FindingDescription], metrics: dict[str, float]
-) -> ModelDescription:
-    """Join what was measured with what is said of the model."""
-    return ModelDescription(
-        name=words.name,
-        version=words.version,
-        preprocessing_version=PREPROCESSING_VERSION,
-        findings=tuple(judged),
-        calibration="Platt scaling per finding, fitted on the validation split",
-        operating_points_chosen=(
-            "per finding, where sensitivity and specificity are closest on the validation split"
-        ),
-        intended_use=words.intended_use,
-        limitations=words.limitations,
-        training_data=words.training_data,
-        metrics=metrics,
-    )

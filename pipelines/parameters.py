@@ -6,7 +6,7 @@ from pathlib import Path
 import yaml
 from pydantic import TypeAdapter
 
-from pipelines.export import ModelWords
+from pipelines.description import ModelWords
 from pipelines.training_parameters import TrainingParameters
 
 

@@ -18,9 +18,11 @@ from pipelines.radiographs import LabelledRadiographs
 from pipelines.training_parameters import Stage, TrainingParameters
 from pleura.findings import FINDINGS
 from predictor.network import feature_network
+from predictor.weights import Normalisation, normalisation_of
 
 HISTORY_FILE: Final = "history.csv"
 _HISTORY: Final = ("stage", "size_px", "epoch", "loss", "auroc")
+_AS_TRAINED_HERE: Final = Normalisation()
 _CPU_INFO: Final = Path("/proc/cpuinfo")
 Weights = Mapping[str, NDArray[np.generic]]
 log = structlog.get_logger()
@@ -62,7 +64,9 @@ def has_bfloat16() -> bool:
     return _CPU_INFO.exists() and not {"avx512_bf16", "amx_bf16"}.isdisjoint(_CPU_INFO.read_text().split())
 
 
-def training_network(parameters: TrainingParameters) -> keras.Model:
+def training_network(
+    parameters: TrainingParameters, normalisation: Normalisation = _AS_TRAINED_HERE
+) -> keras.Model:
     """Build the network with its two heads: the fourteen findings, and the auxiliary pneumonia.
 
     The auxiliary source (children, one hospital) has a head of its own, so that it shapes the features but
@@ -73,7 +77,7 @@ def training_network(parameters: TrainingParameters) -> keras.Model:
         "mixed_bfloat16" if parameters.mixed_precision and has_bfloat16() else "float32"
     )
     try:
-        features = feature_network()
+        features = feature_network(normalisation)
         pooled = keras.layers.GlobalAveragePooling2D(name="pooled")(features.output)
         pooled = keras.layers.Dropout(parameters.dropout)(pooled)
         findings = keras.layers.Dense(len(FINDINGS), name="findings", dtype="float32")(pooled)
@@ -205,7 +209,14 @@ def train(
     """
     keras.utils.set_random_seed(parameters.seed)
     folder.mkdir(parents=True, exist_ok=True)
-    network = training_network(parameters)
+    normalisation = (
+        _AS_TRAINED_HERE
+        if start is None
+        else normalisation_of(
+            {name: np.asarray(start[name], np.float32) for name in start if name.startswith("input/")}
+        )
+    )
+    network = training_network(parameters, normalisation)
     if start is not None:
         start_from(network, start)
     for number, stage in enumerate(parameters.stages):

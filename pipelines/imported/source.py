@@ -9,15 +9,8 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from pipelines.export import (
-    Fitted,
-    describe,
-    fit,
-    judge,
-    macro_metrics,
-    reader_of,
-    write_source,
-)
+from pipelines.description import describe, judged_findings, macro_metrics
+from pipelines.export import Fitted, fit, judge_fitted, reader_of, write_source
 from pipelines.imported.densenet import Imported, NotTheNetwork, imported
 from pipelines.imported.state import state_of
 from pipelines.imported.torch_file import read_checkpoint, read_file
@@ -114,10 +107,11 @@ def fitted_source(published: Published, data: Path, target: Path) -> ModelDescri
     see = reader_of(weights)
     fitted = fit(see(training.tensors), see(validation.tensors), validation.labels)
     seen = see(test.tensors)
-    judged = judge(fitted, seen, test, _SEED)
+    judgement = judge_fitted(fitted, seen, test, _SEED)
+    judged = judged_findings(fitted.operating_points, judgement)
     counts = {"measured_findings": 0.0, "test_radiographs": float(len(test.tensors))}
     measured = any(finding.is_measured for finding in judged)
-    metrics = macro_metrics(fitted, seen, test, judged, _SEED) if measured else counts
+    metrics = macro_metrics(judgement) if measured else counts
     sources = np.concatenate([training.sources, validation.sources, test.sources])
     words = words_of(published, sha256, leakage(published, sources))
     description = describe(words, judged, metrics).model_copy(update={"origin": origin_of(published, sha256)})

@@ -7,7 +7,7 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from pipelines.export import ModelWords
+from pipelines.description import ModelWords
 from pipelines.imported.kinds import Kind, Release
 from pleura.bundle import Origin
 from pleura.preprocessing import PREPROCESSING_VERSION

@@ -9,8 +9,8 @@ from pipelines.contenders import Contender
 from pipelines.decision import ModelIdentity
 from pipelines.decision_seal import read_private_key, sign
 from pipelines.decision_words import decision_page
+from pipelines.description import described
 from pipelines.dossier import Dataset, Dossier, Subject
-from pipelines.export import described
 from pipelines.gate import Provenance, decide
 from pipelines.journal import Window, read_answers
 from pipelines.judging import Material, judge_bundle, write_files
@@ -18,6 +18,7 @@ from pipelines.labelled import labelled
 from pipelines.life.records import Done
 from pipelines.life.shop import Shop
 from pipelines.manifest import Record
+from pipelines.refusal_figures import turned
 from pipelines.registration import DecisionReference, Registration, Why
 from pipelines.replay import Archive, Challenger, replay
 from pipelines.replay_words import replay_page
@@ -45,7 +46,8 @@ def judge_challenger(shop: Shop) -> Done:
     dataset = Dataset(name=manifest.name, digest=manifest.digest, split="test", made_from=manifest.made_from)
 
     def judge() -> Dossier:
-        material = Material(records, labelled(records, shop.cache.read).tensors)
+        tensors = labelled(records, shop.cache.read).tensors
+        material = Material(records, tensors, unlike=turned(tensors))
         return judge_bundle(bundle, material, dataset, shop.settings.code_version, shop.parameters.judgement)
 
     dossier = judged_once(shop.judgements, Pair(manifest.digest, draft), judge)
@@ -129,6 +131,7 @@ def register_challenger(shop: Shop) -> Done:
             uri=gate.links["decision.json"],
             sha256=hashlib.sha256(document).hexdigest(),
             is_passed=gate.verdict == "promoted",
+            challenger=judged.facts["challenger"],
             champion=shop.champion().digest,
         ),
     )

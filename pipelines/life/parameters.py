@@ -12,7 +12,7 @@ from typing import Annotated, Any, Final, Literal
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from pipelines.export import ModelWords
+from pipelines.description import ModelWords
 from pipelines.judgement import Protocol as JudgementProtocol
 from pipelines.protocol import Protocol as GateProtocol
 from pipelines.rollout.plan import Plan

@@ -2,6 +2,7 @@
 
 import contextlib
 import fcntl
+import importlib
 import time
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
@@ -9,7 +10,6 @@ from typing import Final
 
 import structlog
 
-from pipelines.life import data_steps, judging_steps, rollout_steps
 from pipelines.life.parameters import Parameters
 from pipelines.life.records import Done, UnderWay
 from pipelines.life.settings import Settings
@@ -17,17 +17,17 @@ from pipelines.life.shop import Shop
 from pipelines.life.summary import html_summary, markdown_summary
 from pleura.logs import configure_logging
 
-STEPS: Final[Mapping[str, Callable[[Shop], Done]]] = {
-    "validate_data": data_steps.validate_data,
-    "train": data_steps.train_challenger,
-    "judge": judging_steps.judge_challenger,
-    "gate": judging_steps.compare,
-    "register": judging_steps.register_challenger,
-    "replay": judging_steps.replay_journal,
-    "roll_out": rollout_steps.roll_challenger_out,
-    "conclude": rollout_steps.conclude,
+STEPS: Final[Mapping[str, tuple[str, str]]] = {
+    "validate_data": ("data_steps", "validate_data"),
+    "train": ("training_steps", "train_challenger"),
+    "judge": ("judging_steps", "judge_challenger"),
+    "gate": ("judging_steps", "compare"),
+    "register": ("judging_steps", "register_challenger"),
+    "replay": ("judging_steps", "replay_journal"),
+    "roll_out": ("rollout_steps", "roll_challenger_out"),
+    "conclude": ("rollout_steps", "conclude"),
 }
-"""The steps in their order."""
+"""The steps in their order: module and function, imported when they are done, for TensorFlow takes long."""
 _ONLY_AFTER: Final[Mapping[str, tuple[str, str]]] = {
     "replay": ("register", "challenger"),
     "roll_out": ("replay", "passed"),
@@ -71,7 +71,9 @@ def _do(shop: Shop, step: str) -> Done:
     log.info("step_begun", run=shop.run, step=step)
     began_s = time.monotonic()
     try:
-        done = STEPS[step](shop)
+        module, function = STEPS[step]
+        do: Callable[[Shop], Done] = getattr(importlib.import_module(f"pipelines.life.{module}"), function)
+        done = do(shop)
     except Exception as error:
         log.error("step_failed", run=shop.run, step=step, reason=f"{type(error).__name__}: {error}")
         raise

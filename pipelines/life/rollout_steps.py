@@ -19,9 +19,8 @@ def roll_challenger_out(shop: Shop) -> Done:
     """Lead the challenger through the steps of the plan, or back; a step that died goes on where it was."""
     place = place_of(shop)
     holder = f"{socket.gethostname()}:{os.getpid()}:{secrets.token_hex(4)}"
-    outcome = roll_out(
-        Parts(place.target, place.watcher, place.ledger, shop.parameters.rollout, holder), place.change
-    )
+    parts = Parts(place.target, place.watcher, place.ledger, shop.parameters.rollout, holder)
+    outcome = roll_out(parts, place.change, shop.run)
     return Done(
         step="roll_out",
         verdict=outcome.result,

@@ -10,19 +10,8 @@ from pipelines.augmentation import augment
 from pipelines.batches import Batches, positive_weights, targets_of
 from pipelines.card import model_card
 from pipelines.curves import draw_curves
-from pipelines.export import (
-    Seen,
-    describe,
-    described,
-    fit,
-    half_precision_weights,
-    judge_fitted,
-    judged_findings,
-    macro_metrics,
-    reader_of,
-    unmeasured,
-    write_source,
-)
+from pipelines.description import describe, described, judged_findings, macro_metrics, unmeasured
+from pipelines.export import Seen, fit, half_precision_weights, judge_fitted, reader_of, write_source
 from pipelines.parameters import read_parameters
 from pipelines.radiographs import LabelledRadiographs
 from pipelines.training import (
@@ -177,7 +166,7 @@ def test_a_draft_gets_its_figures_from_its_judgement() -> None:
     rng = np.random.default_rng(0)
     seen = Seen(rng.normal(size=(60, 1024)), rng.normal(size=(60, 14)))
     fitted = fit(seen, seen, _radiographs(60).labels)
-    draft = describe(read_parameters(_DEFAULTS).words, unmeasured(fitted), {})
+    draft = describe(read_parameters(_DEFAULTS).words, unmeasured(fitted.operating_points), {})
     assert not any(finding.is_measured for finding in draft.findings)
     made = dossier()
     measured = described(draft, made)
