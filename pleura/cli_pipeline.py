@@ -61,7 +61,7 @@ def _run(arguments: argparse.Namespace, name: str) -> int:
         adopt_champion(stack, Registry(connect(environment["PLEURA_MLFLOW_URI"]), store), parameters.who)
         os.environ.update(environment)
         say(f"run {name}, data set {parameters.data_set}")
-        run_here(stack, name, parameters, say)
+        run_here(stack, name, parameters)
     return _tell(stack, Records(store.objects, name), name)
 
 

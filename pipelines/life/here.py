@@ -5,8 +5,9 @@ import fcntl
 import io
 import json
 import os
+import sys
 import warnings
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
@@ -130,10 +131,10 @@ def store_of(environment: Mapping[str, str], bucket: str) -> BundleStore:
 
 
 class _Sieve(io.TextIOBase):
-    """Takes what KFP and the steps print: all of it into a file, what people want to know to ``say`` too."""
+    """Takes what KFP and the steps print: all of it into a file, what people want to know onto the screen."""
 
-    def __init__(self, log: TextIO, say: Callable[[str], None]) -> None:
-        self._log, self._say, self._rest = log, say, ""
+    def __init__(self, log: TextIO, screen: TextIO) -> None:
+        self._log, self._screen, self._rest = log, screen, ""
 
     def write(self, text: str) -> int:
         """Keep the text, and tell of the steps in it."""
@@ -141,7 +142,8 @@ class _Sieve(io.TextIOBase):
         *lines, self._rest = (self._rest + text).split("\n")
         for line in lines:
             if words := told(line):
-                self._say(words)
+                self._screen.write(f"{words}\n")
+                self._screen.flush()
         return len(text)
 
     def flush(self) -> None:
@@ -167,7 +169,7 @@ def told(line: str) -> str:
     return ""
 
 
-def run_here(stack: Stack, run: str, parameters: Parameters, say: Callable[[str], None]) -> None:
+def run_here(stack: Stack, run: str, parameters: Parameters) -> None:
     """Run the pipeline in processes of this machine; the environment is that of the steps.
 
     KFP's local runner runs no exit task after a failure, and does not look at conditions within an exit
@@ -177,7 +179,6 @@ def run_here(stack: Stack, run: str, parameters: Parameters, say: Callable[[str]
         stack: What it runs against.
         run: Name of the run.
         parameters: What decides it.
-        say: Takes a line for people.
     """
     from kfp import local
 
@@ -186,7 +187,7 @@ def run_here(stack: Stack, run: str, parameters: Parameters, say: Callable[[str]
 
     folder = stack.work / run
     folder.mkdir(parents=True, exist_ok=True)
-    with (folder / "log").open("a") as log, contextlib.redirect_stdout(_Sieve(log, say)):
+    with (folder / "log").open("a") as log, contextlib.redirect_stdout(_Sieve(log, sys.stdout)):
         local.init(
             local.SubprocessRunner(use_venv=False), pipeline_root=str(folder / "kfp"), raise_on_error=False
         )

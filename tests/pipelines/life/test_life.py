@@ -30,7 +30,7 @@ def bundle(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def stack(tmp_path_factory: pytest.TempPathFactory, bundle: Path) -> Iterator[RunningStack]:
-    running = start_stack(tmp_path_factory.mktemp("stack"), bundle)
+    running = start_stack(tmp_path_factory.mktemp("stack"), bundle, "--no-cache")
     yield running
     running.stop()
 
