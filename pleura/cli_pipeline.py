@@ -5,6 +5,7 @@ import os
 import re
 import tempfile
 import time
+import warnings
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
@@ -155,7 +156,9 @@ def _at_server(arguments: argparse.Namespace, hand_over: Callable[["Client", str
         with tempfile.TemporaryDirectory() as folder:
             package = Path(folder) / "pipeline.yaml"
             _compile(package)
-            client = Client(host=arguments.host, existing_token=os.environ.get("PLEURA_KFP_TOKEN"))
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore", FutureWarning)  # that the server must be of version 2
+                client = Client(host=arguments.host, existing_token=os.environ.get("PLEURA_KFP_TOKEN"))
             say(hand_over(client, str(package), parameters))
     except InvalidParameters as error:
         return complain(str(error))
