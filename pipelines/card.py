@@ -139,8 +139,8 @@ def model_card(description: ModelDescription, dossier: Dossier | None = None) ->
 def _means(metrics: Mapping[str, float]) -> str:
     if "mean_auroc" not in metrics:
         return "No mean was measured."
-    return f"""{metrics["test_radiographs"]:.0f} radiographs of {metrics["test_patients"]:.0f} patients (NIH ChestX-ray14 only).
-Intervals are 95 %, by bootstrap over patients (2,000 draws; 500 for the mean).
+    return f"""{metrics["test_radiographs"]:.0f} radiographs of {metrics["test_patients"]:.0f} patients.
+Intervals are 95 %, by bootstrap over patients.
 
 Mean AUROC over the {metrics["measured_findings"]:.0f} measured findings:
 **{metrics["mean_auroc"]:.3f}** ({metrics["mean_auroc_low"]:.3f} to {metrics["mean_auroc_high"]:.3f});
@@ -151,8 +151,8 @@ def _described(description: ModelDescription) -> str:
     rows = "\n".join(_row(finding) for finding in description.findings)
     return f"""# Model card: {description.name} {description.version}
 
-DenseNet121, one channel, 224x224, fourteen findings, trained from random weights.
-Written by `python -m pipelines export`; do not edit.
+DenseNet121, 224x224, fourteen findings.
+Written from what travels with the model; do not edit.
 
 ## Intended use
 
@@ -166,7 +166,7 @@ Written by `python -m pipelines export`; do not edit.
 
 {_bullets(description.training_data)}
 
-Patients are split 80/8/12 into training, validation and test; no patient is in two splits. Labels that are not known
+Patients are split into training, validation and test; no patient is in two splits. Labels that are not known
 count for nothing in training. The test split was looked at once, for the table below, after everything was chosen.
 
 ## Figures on the test split
@@ -177,7 +177,7 @@ count for nothing in training. The test split was looked at once, for the table 
 |---|---:|---|---:|---|---|
 {rows}
 
-Do not compare these with figures on other splits of ChestX-ray14: this sample is small and enriched.
+Do not compare these with figures on other radiographs: they depend on how a sample was gathered.
 
 ## Operating points and calibration
 

@@ -59,7 +59,7 @@ def _draw_precision(axes: Axes, curves: Curves, finding: FindingJudgement, figur
     if figures.ppv is not None:
         axes.plot(figures.sensitivity.value, figures.ppv.value, "o", color=_POINT, label="operating point")
     _square(axes, "Precision and recall", "recall (sensitivity)", "precision (PPV)")
-    axes.legend(fontsize=8, loc="upper right")
+    axes.legend(fontsize=8, loc="lower left")
 
 
 def _draw_reliability(axes: Axes, curves: Curves) -> None:
@@ -83,7 +83,7 @@ def _draw_reliability(axes: Axes, curves: Curves) -> None:
     ticks = np.linspace(0, end, 6)
     _square(axes, "Reliability", "predicted probability", "share of positives")
     axes.set(xlim=(-0.02 * end, 1.02 * end), ylim=(-0.02 * end, 1.02 * end), xticks=ticks, yticks=ticks)
-    axes.legend(fontsize=8, loc="lower right")
+    axes.legend(fontsize=8, loc="upper left")
 
 
 def finding_plot(finding: FindingJudgement) -> bytes | None:

@@ -33,7 +33,7 @@ RESTARTS: Final = Counter("pleura_decoder_restarts_total", "Decoder processes th
 UP: Final = Gauge("pleura_dependency_up", "Whether a part answered lately.", ["dependency"])
 INVALID: Final = Children(
     Counter(
-        "pleura_invalid_answers_total",
+        "pleura_unusable_predictions_total",
         "Answers of the predictor that cannot be one.",
         ["model_version"],
     ),

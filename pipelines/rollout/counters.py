@@ -61,7 +61,8 @@ def read_invalid(metrics: str, version: str) -> int:
     counts = (
         sample.value
         for sample in samples
-        if sample.name == "pleura_invalid_answers_total" and sample.labels.get("model_version") == version
+        if sample.name == "pleura_unusable_predictions_total"
+        and sample.labels.get("model_version") == version
     )
     return int(sum(counts))
 

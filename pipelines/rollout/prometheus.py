@@ -21,7 +21,7 @@ _OF_VERSION: Final = (
 _REQUESTS: Final = f"sum by (route, outcome) (pleura_requests_total {_OF_VERSION})"
 _INVALID: Final = (
     f"sum (pleura_invalid_answers_total {_OF_VERSION})",
-    'sum (pleura_invalid_answers_total{{model_version="{version}"}})',  # what transformers found
+    'sum (pleura_unusable_predictions_total{{model_version="{version}"}})',  # what transformers found
 )
 
 

@@ -118,7 +118,9 @@ async def test_an_answer_that_is_none_is_counted_for_its_version(client: Predict
         response.raw_output_contents[0] = np.full((2, 14), np.nan, "<f4").tobytes()
 
     def counted(version: str) -> float:
-        return REGISTRY.get_sample_value("pleura_invalid_answers_total", {"model_version": version}) or 0.0
+        return (
+            REGISTRY.get_sample_value("pleura_unusable_predictions_total", {"model_version": version}) or 0.0
+        )
 
     before = counted("0.0.1"), counted("other")
     server.change = spoil

@@ -133,7 +133,7 @@ pleura_requests_total{route="healthz",outcome="unavailable"} 500.0
 def test_counters_are_added_up_by_what_they_mean() -> None:
     """Inferences count, probes do not; invalid answers are errors too, and are told by version."""
     assert read_counted(_METRICS + "pleura_invalid_answers_total 3.0\n") == Counted(100, 5, 5, 3)
-    labelled = 'pleura_invalid_answers_total{{model_version="{}"}} {}\n'
+    labelled = 'pleura_unusable_predictions_total{{model_version="{}"}} {}\n'
     both = _METRICS + labelled.format("1.0", 1.0) + labelled.format("2.0", 7.0)
     assert read_invalid(both, "2.0") == 7
     assert read_invalid(both, "3.0") == 0
