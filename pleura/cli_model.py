@@ -14,7 +14,9 @@ from pipelines.moves import StaleView
 from pipelines.object_store import ChangedObject, NoSuchObject, ObjectStore
 from pipelines.registration import Version, Why
 from pipelines.registry import NoPreviousChampion, NotPromotable, Registry
+from pipelines.rollout.target import TargetUnavailable
 from pleura.bundle import InvalidBundle
+from pleura.cli_model_serving import serve
 from pleura.cli_model_text import comparison, details, listing, told
 from pleura.cli_text import complain, say
 from pleura.errors import StoreUnavailable
@@ -34,6 +36,7 @@ _REFUSALS: Final = (
     RegistryUnavailable,
     StaleView,
     StoreUnavailable,
+    TargetUnavailable,
 )
 
 
@@ -85,7 +88,7 @@ def promote(arguments: argparse.Namespace) -> int:
 
 
 def rollback(arguments: argparse.Namespace) -> int:
-    """Make the champion before this one the champion again."""
+    """Make the champion before this one the champion again; the stack that runs here serves it first."""
 
     def move() -> None:
         registry = _registry(arguments)
@@ -93,6 +96,9 @@ def rollback(arguments: argparse.Namespace) -> int:
         champion = registry.champion()
         if champion is None:
             raise NoPreviousChampion("there is no champion")
+        former = registry.settle().former
+        if former and serve(arguments.state.resolve(), registry.store, registry.version(former[-1])):
+            say(f"served here: version {former[-1]}")
         _say_moved(registry, registry.rollback(why, champion.number))
 
     return _told(move)

@@ -37,7 +37,8 @@ ALLOWED = {
     "pleura.local": {"psycopg2", "minio", "redis"},
     "pleura.overlay": {"cv2"},
     "pleura.cli_classify": {"cv2", "minio"},
-    "pleura.cli_model": {"minio"},
+    "pleura.cli_model": {"minio", "psycopg2"},
+    "pleura.cli_model_serving": {"minio", "psycopg2"},
     "pleura.cli_pipeline": TENSORFLOW | MLFLOW | {"minio", "psycopg2"},
 }
 

@@ -8,6 +8,7 @@ from typing import Final
 from pipelines.contenders import Contender
 from pipelines.decision import ModelIdentity
 from pipelines.decision_seal import read_private_key, sign
+from pipelines.decision_seal import verify as verify_decision
 from pipelines.decision_words import decision_page
 from pipelines.description import described
 from pipelines.dossier import Dataset, Dossier, Subject
@@ -119,6 +120,7 @@ def register_challenger(shop: Shop) -> Done:
     """Register the model with all that is known of it; the challenger it is where the gate lets it pass."""
     gate, judged = shop.done("gate"), shop.done("judge")
     document = shop.records.content("decision.json")
+    decision = verify_decision(document, [read_private_key(shop.signing_key()).public_key()]).decision
     registration = Registration(
         digest=judged.facts["challenger"],
         dataset_digest=shop.manifest.digest,
@@ -130,14 +132,14 @@ def register_challenger(shop: Shop) -> Done:
         decision=DecisionReference(
             uri=gate.links["decision.json"],
             sha256=hashlib.sha256(document).hexdigest(),
-            is_passed=gate.verdict == "promoted",
-            challenger=judged.facts["challenger"],
-            champion=shop.champion().digest,
+            is_passed=decision.is_promoted,
+            challenger=decision.inputs.challenger.digest,
+            champion=decision.inputs.champion.digest,
         ),
     )
     version = shop.registry.register(registration)
     verdict = "refused"
-    if gate.verdict == "promoted":
+    if decision.is_promoted:
         why = Why(who=shop.parameters.who, reason=f"run {shop.run}: the gate lets it pass")
         shop.registry.set_challenger(version.number, why)
         verdict = "challenger"

@@ -119,6 +119,18 @@ def test_a_challenger_that_is_worse_is_refused(stack: RunningStack, data: Path, 
     assert _served(stack) == before
 
 
+def test_the_way_back_is_one_command(stack: RunningStack) -> None:
+    """A rollback serves the former champion first, then says so in the registry; it is not promoted again."""
+    state = str(stack.state.path)
+    done = pleura("--state", state, "model", "rollback", "--reason", "calls too much")
+    assert done.returncode == 0, done.stderr
+    assert _served(stack) == "1.0.0"
+    assert "served here: version 1" in done.stdout
+    again = pleura("--state", state, "model", "promote", "2", "--reason", "again")
+    assert again.returncode == 1
+    assert "rolled back" in again.stderr
+
+
 def _wait_for_step(stack: RunningStack, run: str, step: str) -> None:
     end = time.monotonic() + _RUN_S
     while f'"step": "{step}"' not in _log(stack, run):
