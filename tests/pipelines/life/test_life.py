@@ -13,6 +13,7 @@ import pytest
 import yaml
 
 from pipelines.life.parameters import SMALL
+from pipelines.life.perform import STEPS
 from pleura.local.default_bundle import make_bundle
 from tests.load import load_on
 from tests.pipelines.life.lessons import write_lessons
@@ -73,36 +74,20 @@ def _served(stack: RunningStack) -> str:
 def test_a_challenger_that_is_as_good_is_promoted(
     stack: RunningStack, data: Path, samples: Path, tmp_path: Path
 ) -> None:
-    """Killed in the middle, the run goes on where it was; then traffic and registry are the new model's."""
+    """Killed at every step, the run goes on where it was; then traffic and registry are the new model's."""
     parameters = _parameters(tmp_path)
-    with load_on(stack, samples / "nih_00000362_001.png"):
-        killed = subprocess.Popen(
-            _command(stack, data, parameters, "good"),
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.DEVNULL,
-            env=surroundings(),
-            start_new_session=True,
-        )
-        _wait_for_step(stack, "good", "train")
-        os.killpg(killed.pid, signal.SIGKILL)
-        killed.wait()
+    with load_on(stack, samples / "nih_00000362_001.png") as load:
+        for step in STEPS:
+            _kill_at(step, _command(stack, data, parameters, "good"), stack)
         done = _run(stack, data, parameters, "good")
     assert done.returncode == 0, done.stdout + done.stderr + _log(stack, "good")
     assert "promoted: the challenger is the champion" in done.stdout
+    assert load.statuses.keys() == {200}
     assert _served(stack) == "1.1.0"
     listed = pleura("--state", str(stack.state.path), "model", "list")
     assert "champion" in next(line for line in listed.stdout.splitlines() if "2" in line.split()[:1])
     steps = [line.split("|")[1].strip() for line in done.stdout.splitlines() if line.startswith("| ")]
-    assert steps[1:] == [
-        "validate_data",
-        "train",
-        "judge",
-        "gate",
-        "register",
-        "replay",
-        "roll_out",
-        "conclude",
-    ]
+    assert steps[1:] == list(STEPS)
 
 
 def test_a_challenger_that_is_worse_is_refused(stack: RunningStack, data: Path, tmp_path: Path) -> None:
@@ -131,11 +116,22 @@ def test_the_way_back_is_one_command(stack: RunningStack) -> None:
     assert "rolled back" in again.stderr
 
 
-def _wait_for_step(stack: RunningStack, run: str, step: str) -> None:
+def _kill_at(step: str, command: list[str], stack: RunningStack) -> None:
+    """Kill the run, and what it has started, as soon as a step has begun."""
+    killed = subprocess.Popen(
+        command,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+        env=surroundings(),
+        start_new_session=True,
+    )
     end = time.monotonic() + _RUN_S
-    while f'"step": "{step}"' not in _log(stack, run):
-        assert time.monotonic() < end, _log(stack, run)
-        time.sleep(0.2)
+    while f'"step": "{step}", "event": "step_begun"' not in _log(stack, "good"):
+        assert killed.poll() is None, _log(stack, "good")
+        assert time.monotonic() < end, _log(stack, "good")
+        time.sleep(0.1)
+    os.killpg(killed.pid, signal.SIGKILL)
+    killed.wait()
 
 
 def _log(stack: RunningStack, run: str) -> str:
