@@ -81,17 +81,16 @@ def _parameters(arguments: argparse.Namespace, client: Any) -> Parameters:
 
 def _tell(stack: Stack, records: Records, name: str) -> int:
     from pipelines.life.perform import STEPS
-    from pipelines.life.summary import markdown_summary, outcome_of
+    from pipelines.life.summary import Story, markdown_summary
 
     done = [each for each in map(records.read, STEPS) if each]
-    folder = stack.work / name
-    (folder / "report.md").write_text(markdown_summary(name, done))
-    say(markdown_summary(name, done))
+    story, folder = Story(name, done, records.failure()), stack.work / name
+    (folder / "report.md").write_text(markdown_summary(story))
+    say(markdown_summary(story))
     say(f"report: {folder / 'report.md'}")
-    outcome = outcome_of(done)
-    if outcome.startswith("promoted"):
+    if story.outcome.startswith("promoted"):
         return 0
-    return 1 if outcome.startswith(("interrupted", "nothing")) else _NOT_PROMOTED
+    return 1 if story.outcome.startswith(("failed", "interrupted", "nothing")) else _NOT_PROMOTED
 
 
 def compile_to(arguments: argparse.Namespace) -> int:

@@ -11,10 +11,11 @@ from typing import Final
 import structlog
 
 from pipelines.life.parameters import Parameters
-from pipelines.life.records import Done, UnderWay
+from pipelines.life.records import Done, Failure, UnderWay
 from pipelines.life.settings import Settings
 from pipelines.life.shop import Shop
-from pipelines.life.summary import html_summary, markdown_summary
+from pipelines.life.summary import Story, html_summary, markdown_summary
+from pleura.errors import StoreUnavailable
 from pleura.logs import configure_logging
 
 STEPS: Final[Mapping[str, tuple[str, str]]] = {
@@ -75,7 +76,10 @@ def _do(shop: Shop, step: str) -> Done:
         do: Callable[[Shop], Done] = getattr(importlib.import_module(f"pipelines.life.{module}"), function)
         done = do(shop)
     except Exception as error:
-        log.error("step_failed", run=shop.run, step=step, reason=f"{type(error).__name__}: {error}")
+        failure = Failure(step=step, reason=f"{type(error).__name__}: {error}")
+        log.error("step_failed", run=shop.run, step=step, reason=failure.reason)
+        with contextlib.suppress(StoreUnavailable):
+            shop.records.note_failure(failure)
         raise
     done = done.model_copy(update={"seconds": round(time.monotonic() - began_s, 1)})
     shop.records.keep(done)
@@ -108,8 +112,9 @@ def write_report(run: str, parameters: str) -> str:
     configure_logging("pipelines")
     shop = _open(run, parameters)
     done = [each for each in map(shop.records.read, STEPS) if each]
-    shop.records.write("report.md", markdown_summary(run, done).encode(), "text/markdown")
-    return shop.records.write("run.html", html_summary(run, done).encode(), "text/html")
+    story = Story(run, done, shop.records.failure())
+    shop.records.write("report.md", markdown_summary(story).encode(), "text/markdown")
+    return shop.records.write("run.html", html_summary(story).encode(), "text/html")
 
 
 def _open(run: str, parameters: str) -> Shop:

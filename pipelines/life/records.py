@@ -35,6 +35,15 @@ class Done(BaseModel):
     seconds: float = Field(ge=0)
 
 
+class Failure(BaseModel):
+    """Why a step of a run has failed, when it was last tried."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    step: str
+    reason: str
+
+
 @dataclass(frozen=True)
 class Judgements:
     """Where judgements are kept, for ``judged_once``: of two who write at once, one is read by both."""
@@ -96,6 +105,18 @@ class Records:
     def keep(self, done: Done) -> None:
         """Write down that a step is done."""
         self.objects.put(self._key(done.step), done.model_dump_json(indent=1).encode(), "application/json")
+
+    def note_failure(self, failure: Failure) -> None:
+        """Write down why a step has failed; who tries it again may succeed."""
+        self.objects.put(self._key("failure"), failure.model_dump_json().encode(), "application/json")
+
+    def failure(self) -> Failure | None:
+        """The last failure, unless the step was done since."""
+        try:
+            found = Failure.model_validate_json(self.objects.read(self._key("failure")))
+        except NoSuchObject:
+            return None
+        return None if self.read(found.step) else found
 
     def write(self, name: str, content: bytes, content_type: str) -> str:
         """Keep a file of the run.

@@ -1,6 +1,7 @@
 """A whole run on one machine: it promotes, it refuses, it leads back, and it goes on where it was killed."""
 
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -102,6 +103,19 @@ def test_a_challenger_that_is_worse_is_refused(stack: RunningStack, data: Path, 
     assert "refused: nothing was changed" in done.stdout
     assert "roll_out" not in done.stdout.replace("rollout", "")
     assert _served(stack) == before
+
+
+def test_a_patient_in_two_splits_stops_the_run(stack: RunningStack, data: Path, tmp_path: Path) -> None:
+    """Nothing is trained; the report says what is wrong without naming the patient; the run exits with 1."""
+    mixed = tmp_path / "data"
+    shutil.copytree(data, mixed)
+    labels = mixed / "labels.csv"
+    labels.write_text(labels.read_text().replace("test-3,", "train-3,"))
+    done = _run(stack, mixed, _parameters(tmp_path), "mixed")
+    assert done.returncode == 1
+    assert "failed at validate_data: StopOnSerious" in done.stdout
+    assert "patients with radiographs in more than one split" in done.stdout
+    assert "train-3" not in done.stdout
 
 
 def test_the_way_back_is_one_command(stack: RunningStack) -> None:

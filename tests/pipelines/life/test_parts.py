@@ -9,8 +9,8 @@ import yaml
 
 from pipelines.life.here import told
 from pipelines.life.parameters import DEFAULT, SMALL, InvalidParameters, Parameters, read_parameters
-from pipelines.life.records import Done
-from pipelines.life.summary import html_summary, markdown_summary, outcome_of
+from pipelines.life.records import Done, Failure
+from pipelines.life.summary import Story, html_summary, markdown_summary
 from pleura.cli import main
 
 
@@ -94,9 +94,17 @@ def _tasks(spec: dict[str, Any]) -> list[dict[str, Any]]:
 )
 def test_what_came_of_a_run_is_said_in_one_line(done: list[Done], words: str) -> None:
     """Each way to end has its words, and nothing but a promotion is called one."""
-    assert outcome_of(done).startswith(words)
-    assert f"**{outcome_of(done)}**" in markdown_summary("mine", done)
-    assert "<b>" not in html_summary("mine", done)
+    story = Story("mine", done)
+    assert story.outcome.startswith(words)
+    assert f"**{story.outcome}**" in markdown_summary(story)
+    assert "<b>" not in html_summary(story)
+
+
+def test_a_failure_is_told_with_its_reason() -> None:
+    """The report of a run that stopped says at which step and why."""
+    story = Story("mine", _done(("validate_data", "sound")), Failure(step="train", reason="Diverged: nan"))
+    assert "failed at train: Diverged: nan" in markdown_summary(story)
+    assert "failed at train: Diverged: nan" in html_summary(story)
 
 
 def test_people_see_the_steps_and_not_the_rest() -> None:
