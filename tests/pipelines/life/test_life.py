@@ -77,7 +77,7 @@ def test_a_challenger_that_is_as_good_is_promoted(
 ) -> None:
     """Killed at every step, the run goes on where it was; then traffic and registry are the new model's."""
     parameters = _parameters(tmp_path)
-    with load_on(stack, samples / "nih_00000362_001.png") as load:
+    with load_on(stack, samples / "nih_00000362_001.png", clients=1, pause_s=0.3) as load:
         for step in STEPS:
             _kill_at(step, _command(stack, data, parameters, "good"), stack)
         done = _run(stack, data, parameters, "good")
