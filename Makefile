@@ -4,14 +4,18 @@ VENV := .venv
 BIN := $(VENV)/bin
 BUNDLE := build/bundle
 
-.PHONY: run test lint bench bench-growth flames bundle setup lock clean \
+.PHONY: run test test-life lint bench bench-growth flames bundle setup lock clean \
 	proof-attacks proof-conformance proof-faults proof-fuzz proof-images proof-kills proof-overload proof-restarts proof-soak
 
 run: setup bundle
 	$(BIN)/pleura up --bundle $(BUNDLE) --classify-samples
 
 test: setup
-	$(BIN)/python -m pytest $(PYTEST_ARGUMENTS)
+	$(BIN)/python -m pytest --ignore tests/pipelines/life/test_life.py $(PYTEST_ARGUMENTS)
+
+# What takes too long for CI: whole runs of the pipeline, promoted, refused, stopped, killed at every step, led back.
+test-life: setup
+	$(BIN)/python -m pytest tests/pipelines/life/test_life.py $(PYTEST_ARGUMENTS)
 
 lint: setup
 	$(BIN)/ruff format --check .

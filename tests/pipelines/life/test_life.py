@@ -96,7 +96,7 @@ def test_a_challenger_that_is_worse_is_refused(stack: RunningStack, data: Path, 
     before = _served(stack)
     training = {
         "batch_size": 8,
-        "stages": [{"size_px": 32, "epochs": 1, "learning_rate": 3.0, "auxiliary_per_epoch": 0}],
+        "stages": [{"size_px": 32, "epochs": 1, "learning_rate": 0.02, "auxiliary_per_epoch": 0}],
     }
     done = _run(stack, data, _parameters(tmp_path, training=training), "bad")
     assert done.returncode == 3, done.stdout + done.stderr + _log(stack, "bad")
