@@ -3,19 +3,20 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 BUNDLE := build/bundle
+# What takes too long for CI: whole runs of the pipeline, rollouts on a stack, a registry whose server is killed.
+LONG := tests/pipelines/life/test_life.py tests/pipelines/rollout/test_local.py tests/pipelines/test_registry_server.py
 
-.PHONY: run test test-life lint bench bench-growth flames bundle setup lock clean \
+.PHONY: run test test-long lint bench bench-growth flames bundle setup lock clean \
 	proof-attacks proof-conformance proof-faults proof-fuzz proof-images proof-kills proof-overload proof-restarts proof-soak
 
 run: setup bundle
 	$(BIN)/pleura up --bundle $(BUNDLE) --classify-samples
 
 test: setup
-	$(BIN)/python -m pytest --ignore tests/pipelines/life/test_life.py $(PYTEST_ARGUMENTS)
+	$(BIN)/python -m pytest $(LONG:%=--ignore %) $(PYTEST_ARGUMENTS)
 
-# What takes too long for CI: whole runs of the pipeline, promoted, refused, stopped, killed at every step, led back.
-test-life: setup
-	$(BIN)/python -m pytest tests/pipelines/life/test_life.py $(PYTEST_ARGUMENTS)
+test-long: setup
+	$(BIN)/python -m pytest $(LONG) $(PYTEST_ARGUMENTS)
 
 lint: setup
 	$(BIN)/ruff format --check .

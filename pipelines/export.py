@@ -17,6 +17,7 @@ from pipelines.typicality import Typicality, fit_typicality
 from pleura.bundle import ModelDescription, OperatingPoint
 from pleura.findings import FINDINGS
 from predictor.network import feature_network
+from predictor.weights import normalisation_of
 
 Floats = NDArray[np.floating]
 
@@ -59,7 +60,8 @@ def load_weights(network: keras.Model, weights: Mapping[str, NDArray[np.generic]
 
 def reader_of(weights: Mapping[str, NDArray[np.generic]]) -> Callable[[NDArray[np.uint8]], Seen]:
     """Give a function from tensors (N, 224, 224) to what the network makes of them, as it will be served."""
-    network = feature_network()
+    arrays: dict[str, Any] = dict(weights)
+    network = feature_network(normalisation_of(arrays))
     load_weights(network, weights)
     pooled = keras.layers.GlobalAveragePooling2D()(network.output)
     features_of = keras.Model(network.input, pooled)
