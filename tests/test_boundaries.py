@@ -44,7 +44,11 @@ ALLOWED = {
 
 
 def _modules() -> list[str]:
-    packages = ("pleura", "transformer", "predictor", "auth_proxy", "pipelines")
+    packages = ("pleura", "transformer", "predictor", "auth_proxy")
+    return _modules_of(*packages)
+
+
+def _modules_of(*packages: str) -> list[str]:
     paths = [path for package in packages for path in sorted((ROOT / package).rglob("*.py"))]
     names = [".".join(path.relative_to(ROOT).with_suffix("").parts) for path in paths]
     return [name.removesuffix(".__init__") for name in names if ".migrations." not in name]
@@ -62,3 +66,10 @@ def test_a_module_brings_only_what_its_image_holds(module: str) -> None:
     code = f"import sys, {module}; print(*sys.modules)"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=ROOT)
     assert set(done.stdout.split()) & HEAVY <= _allowed(module)
+
+
+def test_the_pipelines_bring_only_what_their_image_holds() -> None:
+    """All of them imported together, since they share one image."""
+    code = f"import sys, {', '.join(_modules_of('pipelines'))}; print(*sys.modules)"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=ROOT)
+    assert set(done.stdout.split()) & HEAVY <= _allowed("pipelines")
