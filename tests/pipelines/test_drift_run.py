@@ -6,14 +6,12 @@ import io
 import json
 import uuid
 from collections.abc import Sequence
-from contextlib import closing
 from dataclasses import dataclass, fields, replace
 from datetime import timedelta
 from pathlib import Path
 
 import cv2
 import numpy as np
-import psycopg2
 import pytest
 from minio import Minio
 from pydantic import SecretStr
@@ -23,6 +21,7 @@ from pipelines.drift_run import list_audits, make_reference, open_store, run_dri
 from pipelines.drift_settings import DriftSettings
 from pipelines.journal import JournaledAnswer, Window, read_answers
 from pleura.local.servers import Server
+from tests.databases import own_database
 from tests.pipelines.drift_values import MODEL, SINCE, UNTIL, answers
 from transformer.database import Database
 from transformer.entries import Entry
@@ -84,11 +83,8 @@ def _entry(row: JournaledAnswer) -> Entry:
 def place(postgres: Server, seaweed: Server, tmp_path: Path) -> _Place:
     """An empty journal, and empty buckets."""
     name = f"drift{uuid.uuid4().hex[:12]}"
-    with closing(psycopg2.connect(postgres.url)) as connection, connection.cursor() as cursor:
-        connection.autocommit = True
-        cursor.execute(f"CREATE DATABASE {name}")
     settings = DriftSettings(
-        journal_dsn=SecretStr(postgres.url.rpartition("/")[0] + f"/{name}"),
+        journal_dsn=SecretStr(own_database(postgres)),
         s3_url=seaweed.url,
         s3_access_key=KEYS[0],
         s3_secret_key=SecretStr(KEYS[1]),

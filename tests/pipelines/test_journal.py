@@ -12,6 +12,7 @@ import pytest
 
 from pipelines.journal import JournalUnreadable, Verdict, Window, read_answers, verdicts_that_count
 from pleura.local.servers import Server
+from tests.databases import own_database
 from tests.transformer.values import entry
 from transformer.database import Database
 from transformer.entries import Entry
@@ -30,11 +31,7 @@ _SAID = (
 @pytest.fixture
 def dsn(postgres: Server) -> str:
     """The DSN of an empty journal."""
-    name = f"read_{uuid.uuid4().hex}"
-    with closing(psycopg2.connect(postgres.url)) as connection, connection.cursor() as cursor:
-        connection.autocommit = True
-        cursor.execute(f"CREATE DATABASE {name}")
-    dsn = postgres.url.rpartition("/")[0] + f"/{name}"
+    dsn = own_database(postgres)
     migrate(Database(dsn))
     return dsn
 

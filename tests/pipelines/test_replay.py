@@ -27,6 +27,7 @@ from pleura.findings import FINDINGS
 from pleura.local.servers import Server
 from pleura.preprocessing import to_tensor
 from predictor.engines import open_engine
+from tests.databases import own_database
 from tests.transformer.values import entry
 from transformer.database import Database
 from transformer.journal import Journal
@@ -307,10 +308,7 @@ async def test_real_radiographs_are_replayed_from_the_real_journal(
     )
     _put(client, bucket, files)
     client.remove_object(bucket, rows[-1].image_id or "")
-    dsn = postgres.url.rpartition("/")[0] + f"/replay_{uuid.uuid4().hex}"
-    with closing(psycopg2.connect(postgres.url)) as connection, connection.cursor() as cursor:
-        connection.autocommit = True
-        cursor.execute(f"CREATE DATABASE {dsn.rpartition('/')[2]}")
+    dsn = own_database(postgres)
     await _keep(dsn, tmp_path, rows)
 
     objects = Objects(seaweed.url, "test-access", "test-secret-key", bucket, timeout_s=20)

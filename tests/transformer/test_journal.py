@@ -3,17 +3,16 @@
 import asyncio
 import socket
 import time
-import uuid
 from collections.abc import Callable, Iterator
-from contextlib import closing, contextmanager
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
 
 import psycopg2
 import pytest
 
 from pleura.errors import Conflict
 from pleura.local.servers import Server, start_postgres
+from tests.databases import ask, own_database
 from tests.transformer.values import entry
 from transformer.database import Database, wait_with_limits
 from transformer.entries import Entry
@@ -26,17 +25,7 @@ NOWHERE = "postgresql://nobody@127.0.0.1:9/pleura"
 @pytest.fixture
 def table(postgres: Server) -> str:
     """The DSN of a database that nobody else writes to, in which the journal's tables are not yet."""
-    name = f"journal_{uuid.uuid4().hex}"
-    with closing(psycopg2.connect(postgres.url)) as connection, connection.cursor() as cursor:
-        connection.autocommit = True
-        cursor.execute(f"CREATE DATABASE {name}")
-    return postgres.url.rpartition("/")[0] + f"/{name}"
-
-
-def _ask(dsn: str, statement: str) -> list[tuple[Any, ...]]:
-    with closing(psycopg2.connect(dsn)) as connection, connection, connection.cursor() as cursor:
-        cursor.execute(statement)
-        return cursor.fetchall() if cursor.description else []
+    return own_database(postgres)
 
 
 @contextmanager
@@ -76,7 +65,7 @@ async def test_a_row_holds_what_was_answered(table: str, tmp_path: Path) -> None
     with _journal(table, tmp_path) as journal:
         assert await journal.append([entry(), entry(position=1, image_id=None)]) == "written"
     columns = "image_id, probabilities[1], findings, latency_ms->>'predict', cached, answered_at"
-    rows = _ask(table, f"SELECT {columns} FROM answers ORDER BY position")
+    rows = ask(table, f"SELECT {columns} FROM answers ORDER BY position")
     assert rows[0] == ("some/radiograph.dcm", 0.25, ["Effusion"], "40.0", False, entry().answered_at)
     assert rows[1][0] is None
 
@@ -88,7 +77,7 @@ async def test_the_same_request_is_one_row(table: str, tmp_path: Path) -> None:
         repeats = [journal.append([entry()]) for _ in range(5)]
         others = [journal.append([entry(request_id=f"other-{i}")]) for i in range(5)]
         assert set(await asyncio.gather(*repeats, *others)) == {"written"}
-    assert _ask(table, "SELECT count(*) FROM answers") == [(6,)]
+    assert ask(table, "SELECT count(*) FROM answers") == [(6,)]
 
 
 async def test_another_radiograph_under_the_same_id_is_a_conflict(table: str, tmp_path: Path) -> None:
@@ -104,7 +93,7 @@ async def test_another_radiograph_under_the_same_id_is_a_conflict(table: str, tm
         assert isinstance(outcomes[0], Conflict)
         assert outcomes[1] == "written"
         assert await journal.append([entry(principal="ward-4", image_digest="e" * 64)]) == "written"
-    rows = _ask(table, "SELECT principal, request_id, position, image_digest FROM answers ORDER BY 1, 2")
+    rows = ask(table, "SELECT principal, request_id, position, image_digest FROM answers ORDER BY 1, 2")
     assert [row[:3] for row in rows] == [
         ("ward-3", "other", 0),
         ("ward-3", "request-1", 0),
@@ -119,7 +108,7 @@ async def test_another_models_answer_under_the_same_id_is_a_conflict(table: str,
         await journal.append([entry()])
         with pytest.raises(Conflict, match="another model"):
             await journal.append([entry(model_version="2.0.0", model_digest="b" * 64)])
-    assert _ask(table, "SELECT model_version FROM answers") == [("1.0.0",)]
+    assert ask(table, "SELECT model_version FROM answers") == [("1.0.0",)]
 
 
 async def test_two_at_once_under_one_id_are_one_row_and_one_conflict(table: str, tmp_path: Path) -> None:
@@ -129,7 +118,7 @@ async def test_two_at_once_under_one_id_are_one_row_and_one_conflict(table: str,
             *(journal.append([entry(image_digest=digest * 64)]) for digest in "abc"), return_exceptions=True
         )
     assert sorted(type(outcome).__name__ for outcome in outcomes) == ["Conflict", "Conflict", "str"]
-    assert _ask(table, "SELECT count(*) FROM answers") == [(1,)]
+    assert ask(table, "SELECT count(*) FROM answers") == [(1,)]
 
 
 async def test_two_transformers_migrate_one_after_the_other(table: str, tmp_path: Path) -> None:
@@ -139,7 +128,7 @@ async def test_two_transformers_migrate_one_after_the_other(table: str, tmp_path
     assert all(journal.is_writable for journal in journals)
     for journal in journals:
         journal.close()
-    assert _ask(table, "SELECT version_num FROM alembic_version") == [("0002",)]
+    assert ask(table, "SELECT version_num FROM alembic_version") == [("0002",)]
 
 
 async def test_without_postgres_rows_go_to_the_spool(table: str, tmp_path: Path) -> None:
@@ -149,7 +138,7 @@ async def test_without_postgres_rows_go_to_the_spool(table: str, tmp_path: Path)
         assert await journal.append([entry()]) == "spooled"
     with _journal(table, tmp_path):
         await _until(lambda: Spool(tmp_path, 0).is_empty())
-    assert _ask(table, "SELECT count(*) FROM answers") == [(2,)]
+    assert ask(table, "SELECT count(*) FROM answers") == [(2,)]
 
 
 async def test_a_conflict_that_was_spooled_is_kept_aside(table: str, tmp_path: Path) -> None:
@@ -159,8 +148,8 @@ async def test_a_conflict_that_was_spooled_is_kept_aside(table: str, tmp_path: P
         await journal.append([entry(image_digest="e" * 64)])
     with _journal(table, tmp_path):
         await _until(lambda: Spool(tmp_path, 0).is_empty())
-    assert _ask(table, "SELECT image_digest FROM answers") == [("d" * 64,)]
-    assert _ask(table, "SELECT image_digest FROM disputed_answers") == [("e" * 64,)]
+    assert ask(table, "SELECT image_digest FROM answers") == [("d" * 64,)]
+    assert ask(table, "SELECT image_digest FROM disputed_answers") == [("e" * 64,)]
 
 
 async def test_without_postgres_and_with_a_full_spool_there_is_no_answer(tmp_path: Path) -> None:
@@ -176,7 +165,7 @@ async def test_a_damaged_segment_is_set_aside(table: str, tmp_path: Path) -> Non
     _damage_first_line(tmp_path)
     with _journal(table, tmp_path):
         await _until(lambda: Spool(tmp_path, 0).is_empty())
-    assert _ask(table, "SELECT position FROM answers") == [(1,)]
+    assert ask(table, "SELECT position FROM answers") == [(1,)]
     assert _names_in(tmp_path) == [".damaged"]
 
 
@@ -204,7 +193,7 @@ async def test_a_postgres_that_stops_and_comes_back_loses_nothing(
             await _until(lambda: journal.is_writable and Spool(tmp_path / "spool", 0).is_empty())
             kept += [await journal.append([entry(request_id="after")])]
             assert kept == ["written", *["spooled"] * 20, "written"]
-            assert _ask(server.url, "SELECT count(*) FROM answers") == [(22,)]
+            assert ask(server.url, "SELECT count(*) FROM answers") == [(22,)]
         finally:
             server.stop()
 
@@ -215,18 +204,18 @@ async def test_a_server_that_takes_no_rows_is_left_alone_until_it_does(table: st
     with _journal(table, tmp_path):
         pass
     writing = f"{table}?options=-c%20default_transaction_read_only%3Doff"
-    _ask(table, f"ALTER DATABASE {database} SET default_transaction_read_only = on")
+    ask(table, f"ALTER DATABASE {database} SET default_transaction_read_only = on")
     try:
         with _journal(table, tmp_path) as journal:
             assert await journal.append([entry()]) == "spooled"
             for _ in range(25):
                 assert not journal.is_writable
                 await asyncio.sleep(0.1)
-            _ask(writing, f"ALTER DATABASE {database} RESET default_transaction_read_only")
+            ask(writing, f"ALTER DATABASE {database} RESET default_transaction_read_only")
             await _until(lambda: Spool(tmp_path, 0).is_empty())
     finally:
-        _ask(writing, f"ALTER DATABASE {database} RESET default_transaction_read_only")
-    assert _ask(table, "SELECT count(*) FROM answers") == [(1,)]
+        ask(writing, f"ALTER DATABASE {database} RESET default_transaction_read_only")
+    assert ask(table, "SELECT count(*) FROM answers") == [(1,)]
 
 
 def test_connecting_counts_against_the_limit() -> None:

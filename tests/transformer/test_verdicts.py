@@ -4,14 +4,11 @@ import asyncio
 import os
 import signal
 import time
-import uuid
 from collections.abc import Iterator, Sequence
-from contextlib import closing, contextmanager, suppress
+from contextlib import contextmanager, suppress
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
-import psycopg2
 import pytest
 from psycopg2 import errors
 
@@ -19,6 +16,7 @@ from pleura.deadline import Deadline
 from pleura.errors import Conflict, DeadlineExceeded, Overloaded, Unavailable
 from pleura.local.servers import Server
 from pleura.local.state import ProcessId
+from tests.databases import ask, own_database
 from tests.stacks import descendants
 from tests.transformer.values import entry
 from transformer import migrations
@@ -34,17 +32,7 @@ SAID = Feedback("dr-a", "f1", AnswerKey("ward-3", "request-1", 0), (("Mass", Tru
 @pytest.fixture
 def dsn(postgres: Server) -> str:
     """The DSN of an empty database."""
-    name = f"verdicts_{uuid.uuid4().hex}"
-    with closing(psycopg2.connect(postgres.url)) as connection, connection.cursor() as cursor:
-        connection.autocommit = True
-        cursor.execute(f"CREATE DATABASE {name}")
-    return postgres.url.rpartition("/")[0] + f"/{name}"
-
-
-def _ask(dsn: str, statement: str) -> list[tuple[Any, ...]]:
-    with closing(psycopg2.connect(dsn)) as connection, connection, connection.cursor() as cursor:
-        cursor.execute(statement)
-        return cursor.fetchall() if cursor.description else []
+    return own_database(postgres)
 
 
 @contextmanager
@@ -76,7 +64,7 @@ async def _eventually_kept(verdicts: Verdicts) -> None:
 
 @contextmanager
 def _frozen(dsn: str) -> Iterator[None]:
-    pid = int(_ask(dsn, "SELECT split_part(pg_read_file('postmaster.pid'), chr(10), 1)")[0][0])
+    pid = int(ask(dsn, "SELECT split_part(pg_read_file('postmaster.pid'), chr(10), 1)")[0][0])
     processes = descendants(pid)
     try:
         _signal(processes, signal.SIGSTOP)
@@ -97,7 +85,7 @@ async def test_what_is_said_is_stored(dsn: str, tmp_path: Path) -> None:
         await journal.append([entry()])
         stored = await _keep(verdicts, SAID)
     columns = 'reader, principal, request_id, "position", findings, present, had_seen_answer'
-    (row,) = _ask(dsn, f"SELECT {columns}, given_at, now() - given_at < '1 min' FROM verdicts")
+    (row,) = ask(dsn, f"SELECT {columns}, given_at, now() - given_at < '1 min' FROM verdicts")
     expected = ("dr-a", "ward-3", "request-1", 0, ["Mass", "Edema"], [True, None], False)
     assert row == (*expected, stored.given_at, True)
 
@@ -119,7 +107,7 @@ async def test_the_same_again_is_stored_once(dsn: str, tmp_path: Path) -> None:
                 await _keep(verdicts, other)
         await _keep(verdicts, replace(SAID, reader="dr-b"))
         await _keep(verdicts, replace(SAID, feedback_id="f2", had_seen_answer=True))
-    rows = _ask(dsn, "SELECT reader, feedback_id, had_seen_answer FROM verdicts ORDER BY serial")
+    rows = ask(dsn, "SELECT reader, feedback_id, had_seen_answer FROM verdicts ORDER BY serial")
     assert rows == [("dr-a", "f1", False), ("dr-b", "f1", False), ("dr-a", "f2", True)]
 
 
@@ -131,7 +119,7 @@ async def test_a_hundred_at_once_are_stored_once_each(dsn: str, tmp_path: Path) 
             said = [replace(SAID, feedback_id=f"f{i}") for i in range(most, min(100, most + 40))] * 3
             stored = await asyncio.gather(*(_keep(verdicts, each) for each in said))
             assert len({(each.feedback.feedback_id, each.given_at) for each in stored}) == len(said) // 3
-    assert _ask(dsn, "SELECT count(*), count(DISTINCT feedback_id) FROM verdicts") == [(100, 100)]
+    assert ask(dsn, "SELECT count(*), count(DISTINCT feedback_id) FROM verdicts") == [(100, 100)]
 
 
 async def test_too_many_at_once_are_turned_away(dsn: str, tmp_path: Path) -> None:
@@ -142,7 +130,7 @@ async def test_too_many_at_once_are_turned_away(dsn: str, tmp_path: Path) -> Non
         outcomes = await asyncio.gather(*said, return_exceptions=True)
     refused = [each for each in outcomes if isinstance(each, Overloaded)]
     assert len(refused) == 12
-    assert _ask(dsn, "SELECT count(*) FROM verdicts") == [(128,)]
+    assert ask(dsn, "SELECT count(*) FROM verdicts") == [(128,)]
 
 
 async def test_verdicts_are_on_answers_that_there_are(dsn: str, tmp_path: Path) -> None:
@@ -156,7 +144,7 @@ async def test_verdicts_are_on_answers_that_there_are(dsn: str, tmp_path: Path) 
         ):
             with pytest.raises(AnswerNotFound):
                 await _keep(verdicts, replace(SAID, answer=other))
-    assert _ask(dsn, "SELECT * FROM verdicts") == []
+    assert ask(dsn, "SELECT * FROM verdicts") == []
 
 
 async def test_an_answer_that_waits_in_the_spool_may_come(dsn: str, tmp_path: Path) -> None:
@@ -195,11 +183,11 @@ async def test_rows_come_and_neither_change_nor_go(dsn: str, tmp_path: Path) -> 
     with _store(dsn, tmp_path) as (journal, verdicts):
         await journal.append([entry()])
         await _keep(verdicts, SAID)
-    before = _ask(dsn, "SELECT * FROM verdicts")
+    before = ask(dsn, "SELECT * FROM verdicts")
     for statement, error in REFUSED.items():
         with pytest.raises(error):
-            _ask(dsn, statement)
-        assert _ask(dsn, "SELECT * FROM verdicts") == before
+            ask(dsn, statement)
+        assert ask(dsn, "SELECT * FROM verdicts") == before
 
 
 async def test_an_older_journal_takes_verdicts(
@@ -214,8 +202,8 @@ async def test_an_older_journal_takes_verdicts(
                 await _keep(verdicts, SAID)
     with _store(dsn, tmp_path) as (_, verdicts):
         await _keep(verdicts, SAID)
-    assert _ask(dsn, "SELECT version_num FROM alembic_version") == [("0002",)]
-    assert _ask(dsn, "SELECT (SELECT count(*) FROM answers), (SELECT count(*) FROM verdicts)") == [(1, 1)]
+    assert ask(dsn, "SELECT version_num FROM alembic_version") == [("0002",)]
+    assert ask(dsn, "SELECT (SELECT count(*) FROM answers), (SELECT count(*) FROM verdicts)") == [(1, 1)]
 
 
 async def test_what_is_not_stored_is_not_acknowledged(dsn: str, tmp_path: Path) -> None:
@@ -230,4 +218,4 @@ async def test_what_is_not_stored_is_not_acknowledged(dsn: str, tmp_path: Path) 
                 await _keep(verdicts, SAID)
             assert time.monotonic() - began_s < 3
         await _eventually_kept(verdicts)
-    assert _ask(dsn, "SELECT count(*) FROM verdicts") == [(1,)]
+    assert ask(dsn, "SELECT count(*) FROM verdicts") == [(1,)]

@@ -15,6 +15,7 @@ from pipelines.rollout.observed import Counted
 from pipelines.rollout.watch import Watch, cut_after
 from pleura.findings import FINDINGS
 from pleura.local.servers import Server
+from tests.databases import own_database
 from transformer.database import Database
 from transformer.entries import Entry
 from transformer.journal_rows import insert_requests
@@ -56,10 +57,7 @@ def _entry(number: int, digest: str, findings: tuple[str, ...] = (), millisecond
 @pytest.fixture(scope="module")
 def dsn(postgres: Server) -> str:
     """A journal: 40 answers of the champion, the last 10 radiographs read by the challenger too."""
-    with closing(psycopg2.connect(postgres.url)) as connection, connection.cursor() as cursor:
-        connection.autocommit = True
-        cursor.execute("CREATE DATABASE watched")  # its own: whatever others journal would be strangers
-    own = postgres.url.rpartition("/")[0] + "/watched"
+    own = own_database(postgres)
     database = Database(own)
     migrate(database)
     rows = [_entry(number, _OLD, FINDINGS[:2]) for number in range(40)]
