@@ -3,7 +3,7 @@
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import keras
 import numpy as np
@@ -19,6 +19,8 @@ from pleura.findings import FINDINGS
 from predictor.network import feature_network
 from predictor.weights import normalisation_of
 
+FEWEST: Final = 5
+"""Radiographs with a finding, and without it, that calibration and operating point are fitted on at least."""
 Floats = NDArray[np.floating]
 
 
@@ -86,6 +88,24 @@ class Fitted:
         """Calibrated probabilities (N, 14)."""
         columns = [c.apply(seen.logits[:, f]) for f, c in enumerate(self.calibrations)]
         return np.column_stack(columns)
+
+
+class UnfitLabels(Exception):
+    """Too little is known of a finding to fit anything to it."""
+
+
+def require_both(labels: Floats, fewest: int = FEWEST) -> None:
+    """See that enough radiographs are known to have each finding, and to lack it.
+
+    Raises:
+        UnfitLabels: Too few are; the findings are named.
+    """
+    fewer = np.minimum((labels == 1).sum(axis=0), (labels == 0).sum(axis=0))
+    lacking = [name for name, count in zip(FINDINGS, fewer, strict=True) if count < fewest]
+    if lacking:
+        raise UnfitLabels(
+            f"the validation split has fewer than {fewest} radiographs with or without {', '.join(lacking)}"
+        )
 
 
 def fit(training: Seen, validation: Seen, labels: Floats) -> Fitted:

@@ -45,6 +45,7 @@ def add_import(commands: Any) -> None:
 
 def import_model(arguments: argparse.Namespace) -> int:
     """Run the command."""
+    from pipelines.export import UnfitLabels
     from pipelines.imported.densenet import NotTheNetwork
     from pipelines.imported.kinds import KINDS, release_of
     from pipelines.imported.pickled import UnreadableCheckpoint
@@ -65,7 +66,7 @@ def import_model(arguments: argparse.Namespace) -> int:
             else:
                 description = fitted_source(published, arguments.data, draft)
             draft.rename(target)
-    except (UnreadableCheckpoint, NotTheNetwork, UnfitRadiographs) as error:
+    except (UnreadableCheckpoint, NotTheNetwork, UnfitRadiographs, UnfitLabels) as error:
         return complain(f"{file.name}: {error}")
     lines = [f"{target}: {description.name} {description.version}", *description.limitations]
     area = description.metrics.get("mean_auroc")

@@ -15,7 +15,7 @@ from pipelines.dataset_folder import InvalidLabels, Selection, from_folder
 from pipelines.dataset_store import DatasetStore, DatasetStoreError
 from pipelines.life.here import NoStack, Stack, adopt_champion, run_here, store_of
 from pipelines.life.parameters import DEFAULT, InvalidParameters, Parameters, read_parameters
-from pipelines.life.records import Records, UnderWay
+from pipelines.life.records import OtherRun, Records, UnderWay
 from pipelines.mlflow_client import RegistryUnavailable, connect
 from pipelines.registry import Registry
 from pipelines.rollout.target import TargetUnavailable
@@ -35,6 +35,7 @@ _REFUSALS: Final = (
     InvalidParameters,
     NoStack,
     NotStored,
+    OtherRun,
     RegistryUnavailable,
     StoreUnavailable,
     TargetUnavailable,
@@ -57,13 +58,15 @@ def _run(arguments: argparse.Namespace, name: str) -> int:
     stack = Stack(arguments.state.resolve())
     environment = stack.environment()
     store = store_of(environment, "models")
+    records = Records(store.objects, name)
     with stack.leading(name):
         parameters = _parameters(arguments, store.objects.client)
+        records.begin(parameters)
         adopt_champion(stack, Registry(connect(environment["PLEURA_MLFLOW_URI"]), store), parameters.who)
         os.environ.update(environment)
         say(f"run {name}, data set {parameters.data_set}")
         run_here(stack, name, parameters)
-    return _tell(stack, Records(store.objects, name), name)
+    return _tell(stack, records, name)
 
 
 def _parameters(arguments: argparse.Namespace, client: Any) -> Parameters:

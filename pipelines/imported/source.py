@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pipelines.description import describe, judged_findings, macro_metrics
-from pipelines.export import Fitted, fit, judge_fitted, reader_of, write_source
+from pipelines.export import Fitted, fit, judge_fitted, reader_of, require_both, write_source
 from pipelines.imported.densenet import Imported, NotTheNetwork, imported
 from pipelines.imported.state import state_of
 from pipelines.imported.torch_file import read_checkpoint, read_file
@@ -26,7 +26,6 @@ from predictor.network import FEATURES, feature_network
 from predictor.weights import OFFSET, SCALE, InvalidSource, Normalisation
 
 _SEED: Final = 1
-_FEWEST: Final = 5
 Weights = Mapping[str, NDArray[np.generic]]
 
 
@@ -77,16 +76,6 @@ def _split(folder: Path, split: Split) -> LabelledRadiographs:
     return radiographs
 
 
-def _require_both(validation: LabelledRadiographs) -> None:
-    positives = validation.labels.sum(axis=0)
-    rare = np.minimum(positives, len(validation.labels) - positives)
-    lacking = [name for name, count in zip(FINDINGS, rare, strict=True) if count < _FEWEST]
-    if lacking:
-        raise UnfitRadiographs(
-            f"the validation split has fewer than {_FEWEST} radiographs with or without {', '.join(lacking)}"
-        )
-
-
 def fitted_source(published: Published, data: Path, target: Path) -> ModelDescription:
     """Import a checkpoint, fit what is fitted after training, judge it, and write the model source.
 
@@ -99,11 +88,12 @@ def fitted_source(published: Published, data: Path, target: Path) -> ModelDescri
     Raises:
         UnreadableCheckpoint: See ``read_published``.
         NotTheNetwork: See ``read_published``.
-        UnfitRadiographs: The folder cannot be read, or a finding is too rare in the validation split.
+        UnfitRadiographs: The folder cannot be read.
+        UnfitLabels: A finding is too rare in the validation split.
     """
     weights, sha256 = read_published(published)
     training, validation, test = (_split(data, split) for split in ("train", "val", "test"))
-    _require_both(validation)
+    require_both(validation.labels)
     see = reader_of(weights)
     fitted = fit(see(training.tensors), see(validation.tensors), validation.labels)
     seen = see(test.tensors)

@@ -22,7 +22,7 @@ from pipelines.registration import Registration, Why
 from pipelines.registry import Registry
 from pipelines.rollout.local import LocalTarget
 from pleura.local.default_bundle import default_source
-from pleura.local.state import StateFolder
+from pleura.local.state import Recorded, StateFolder
 from pleura.local.store import store_client
 
 _TIMEOUT_S: Final = 60.0
@@ -48,7 +48,7 @@ class Stack:
         """What the steps read from their environment.
 
         Raises:
-            NoStack: None runs.
+            NoStack: None runs, or its journal is elsewhere and nobody says where.
         """
         recorded = StateFolder(self.state).read()
         if recorded is None or not recorded.is_running:
@@ -58,7 +58,7 @@ class Stack:
             "PLEURA_S3_ACCESS_KEY": recorded.store["access_key"],
             "PLEURA_S3_SECRET_KEY": recorded.store["secret_key"],
             "PLEURA_MLFLOW_URI": f"sqlite:///{self.state / 'mlflow.db'}",
-            "PLEURA_JOURNAL_DSN": self._journal(recorded.parts["postgres"].url),
+            "PLEURA_JOURNAL_DSN": self._journal(recorded),
             "PLEURA_DECISION_KEY_FILE": str(self._key()),
             "PLEURA_WORK": str(self.work),
             "PLEURA_TARGET": "stack",
@@ -66,9 +66,14 @@ class Stack:
             "PLEURA_CODE_VERSION": f"pleura {version('pleura')}",
         }
 
-    def _journal(self, address: str) -> str:
+    def _journal(self, recorded: Recorded) -> str:
+        """The embedded journal, or the one that ``pleura up --postgres`` was given."""
+        if "postgres" not in recorded.parts:
+            if given := os.environ.get("PLEURA_JOURNAL_DSN"):
+                return given
+            raise NoStack("the stack's PostgreSQL is not its own: name it in PLEURA_JOURNAL_DSN")
         password = (self.state / "postgres" / "password").read_text()
-        return f"postgresql://pleura:{password}@{address}"
+        return f"postgresql://pleura:{password}@{recorded.parts['postgres'].url}"
 
     def _key(self) -> Path:
         """The key that decisions are signed with here, made at the first run."""

@@ -18,7 +18,6 @@ from pipelines.judging import Material, judge_bundle, write_files
 from pipelines.labelled import labelled
 from pipelines.life.records import Done
 from pipelines.life.shop import Shop
-from pipelines.manifest import Record
 from pipelines.refusal_figures import turned
 from pipelines.registration import DecisionReference, Registration, Why
 from pipelines.replay import Archive, Challenger, replay
@@ -34,15 +33,10 @@ _MOST_PIXELS: Final = 100_000_000
 _INPUT: Final = (SIZE_PX, SIZE_PX, 1)
 
 
-def _sealed_records(shop: Shop) -> tuple[Record, ...]:
-    source = shop.parameters.main_source
-    return tuple(each for each in shop.manifest.of_split("test") if each.source == source)
-
-
 def judge_challenger(shop: Shop) -> Done:
     """Judge the draft on the sealed split, once, and make of it the model with its figures."""
     draft = shop.fact("train", "draft")
-    bundle, records = shop.bundle(draft), _sealed_records(shop)
+    bundle, records = shop.bundle(draft), shop.records_of("test")
     manifest = shop.manifest
     dataset = Dataset(name=manifest.name, digest=manifest.digest, split="test", made_from=manifest.made_from)
 
@@ -92,7 +86,7 @@ def _with_figures(shop: Shop, draft: str, dossier: Dossier) -> str:
 
 def compare(shop: Shop) -> Done:
     """Put champion and challenger before the gate, on the same sealed radiographs; sign what it decides."""
-    records = _sealed_records(shop)
+    records = shop.records_of("test")
     tensors = labelled(records, shop.cache.read).tensors
 
     def contender(digest: str) -> Contender:

@@ -12,6 +12,7 @@ from typing import Annotated, Any, Final, Literal
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
+from pipelines.dataset_report import Kind
 from pipelines.description import ModelWords
 from pipelines.judgement import Protocol as JudgementProtocol
 from pipelines.protocol import Protocol as GateProtocol
@@ -50,9 +51,9 @@ class Parameters(_Value):
     that somebody has looked into and takes upon himself; ``who`` that is, in the registry's audit trail too.
     """
 
-    data_set: str
+    data_set: Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9-]{0,62}@[0-9a-f]{64}$")]
     main_source: str
-    accepted: tuple[str, ...] = ()
+    accepted: tuple[Kind, ...] = ()
     who: Annotated[str, Field(min_length=1, max_length=100)]
     training: TrainingParameters
     words: ModelWords
@@ -114,6 +115,8 @@ def read_parameters(path: Path, **changes: str) -> Parameters:
         if not isinstance(document, dict):
             raise InvalidParameters(f"{path.name} holds no parameters")
         document |= changes
+        if not document.get("data_set"):
+            raise InvalidParameters("no data set is given: --data FOLDER, or --data-set NAME@DIGEST")
         for name in _FILES:
             if isinstance(document.get(name), str):
                 document[name] = yaml.safe_load((path.parent / document[name]).read_text())

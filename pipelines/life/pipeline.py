@@ -14,7 +14,7 @@ VOLUME: Final = "pleura-pipelines-work"
 WORK: Final = "/work"
 _FROM_SECRET: Final = {
     key: f"PLEURA_{key.upper()}"
-    for key in ("s3_url", "s3_access_key", "s3_secret_key", "mlflow_uri", "journal_dsn")
+    for key in ("s3_url", "s3_access_key", "s3_secret_key", "mlflow_uri", "journal_dsn", "prometheus_url")
 }
 _SMALL: Final = ("500m", "1", "2Gi", "4Gi")
 _LARGE: Final = ("2", "8", "8Gi", "16Gi")

@@ -34,6 +34,8 @@ def place_of(shop: Shop) -> Place:
         state = shop.settings.stack
         watch = Watch(dsn, LocalCounters(state, change), challenger, champion)
         return Place(LocalTarget(state), watch, FileLedger(state / "rollout.json"), change)
+    if not shop.settings.prometheus_url:
+        raise TargetUnavailable("PLEURA_PROMETHEUS_URL is not set: nobody would see what the canary does")
     api = kubernetes_api()
     target = KServeTarget(api, shop.settings.namespace, shop.settings.inference_service)
     ledger = ConfigMapLedger(api, shop.settings.namespace, f"{shop.settings.inference_service}-rollout")

@@ -17,7 +17,7 @@ from pipelines.labelled import RadiographCache
 from pipelines.life.parameters import Parameters
 from pipelines.life.records import Done, Judgements, Records
 from pipelines.life.settings import Settings
-from pipelines.manifest import Manifest
+from pipelines.manifest import Manifest, Record, Split
 from pipelines.mlflow_client import connect as connect_mlflow
 from pipelines.object_store import NoSuchObject, ObjectStore
 from pipelines.registration import Version
@@ -29,6 +29,10 @@ _MOST_BYTES: Final = 256_000_000
 
 class NoChampion(Exception):
     """The registry has no champion to start from and to compare with."""
+
+
+class NoRadiographs(Exception):
+    """The data set has no radiograph of a split that a step needs."""
 
 
 class NotDone(Exception):
@@ -90,6 +94,20 @@ class Shop:
     def manifest(self) -> Manifest:
         """The data set."""
         return self.datasets.get(self.parameters.data_set)
+
+    def records_of(self, split: Split, *sources: str) -> tuple[Record, ...]:
+        """The radiographs of a split, of these sources or of the main one.
+
+        Raises:
+            NoRadiographs: There is none.
+        """
+        wanted = sources or (self.parameters.main_source,)
+        found = tuple(each for each in self.manifest.of_split(split) if each.source in wanted)
+        if not found:
+            raise NoRadiographs(
+                f"the data set has no radiograph of {' or '.join(wanted)} in the split {split}"
+            )
+        return found
 
     @cached_property
     def cache(self) -> RadiographCache:

@@ -7,31 +7,31 @@ import numpy as np
 
 from pipelines.curves import draw_curves
 from pipelines.description import describe, unmeasured
-from pipelines.export import fit, reader_of, weights_of, write_source
+from pipelines.export import fit, reader_of, require_both, weights_of, write_source
 from pipelines.labelled import labelled
 from pipelines.life.records import Done
 from pipelines.life.shop import Shop
-from pipelines.manifest import Split
-from pipelines.radiographs import LabelledRadiographs
 from pipelines.training import HISTORY_FILE, train
 from predictor.build import build_bundle
 from predictor.weights import WEIGHTS_FILE
-
-
-def _radiographs(shop: Shop, split: Split, *sources: str) -> LabelledRadiographs:
-    records = [each for each in shop.manifest.of_split(split) if each.source in sources]
-    return labelled(records, shop.cache.read)
 
 
 def train_challenger(shop: Shop) -> Done:
     """Fine-tune the champion, fit what belongs to the new model on the validation split, and build it.
 
     What is built is a draft: its figures come from the judgement.
+
+    Raises:
+        NoRadiographs: A split has none of the main source.
+        UnfitLabels: A finding is too rare in the validation split; known before anything is trained.
+        Diverged: The loss became no number.
+        DifferentGraphs: The two forms of the new model do not agree.
     """
     parameters, folder = shop.parameters, shop.folder / "training"
     main, auxiliary = parameters.main_source, parameters.training.auxiliary_source
-    training = _radiographs(shop, "train", main, *filter(None, [auxiliary]))
-    validation = _radiographs(shop, "val", main)
+    training = labelled(shop.records_of("train", main, auxiliary), shop.cache.read)
+    validation = labelled(shop.records_of("val"), shop.cache.read)
+    require_both(validation.labels)
     champion = shop.champion()
     with shop.source(champion.digest) as source, np.load(source / WEIGHTS_FILE, allow_pickle=False) as file:
         start = dict(file)

@@ -116,6 +116,9 @@ def test_a_patient_in_two_splits_stops_the_run(stack: RunningStack, data: Path, 
     assert "failed at validate_data: StopOnSerious" in done.stdout
     assert "patients with radiographs in more than one split" in done.stdout
     assert "train-3" not in done.stdout
+    other = _run(stack, mixed, _parameters(tmp_path, who="somebody else"), "mixed")
+    assert other.returncode == 1
+    assert other.stderr.splitlines()[-1].endswith("with other parameters: name this one otherwise")
 
 
 def test_the_way_back_is_one_command(stack: RunningStack) -> None:

@@ -13,6 +13,8 @@ from pipelines.life.records import Done, Failure
 from pipelines.life.summary import Story, html_summary, markdown_summary
 from pleura.cli import main
 
+_DATA_SET = "ours@" + "a" * 64
+
 
 def _done(*steps: tuple[str, str]) -> list[Done]:
     return [Done(step=step, verdict=verdict, words="<b>", seconds=1) for step, verdict in steps]
@@ -21,7 +23,7 @@ def _done(*steps: tuple[str, str]) -> list[Done]:
 @pytest.mark.parametrize("path", [DEFAULT, SMALL], ids=lambda path: path.stem)
 def test_the_shipped_parameters_travel_whole(path: Path) -> None:
     """With the files that they name inside, read back they are the same, to the digest."""
-    parameters = read_parameters(path, data_set="ours@" + "a" * 64)
+    parameters = read_parameters(path, data_set=_DATA_SET)
     again = Parameters.from_json(parameters.to_json())
     assert again == parameters
     assert again.digest == parameters.digest
@@ -30,10 +32,10 @@ def test_the_shipped_parameters_travel_whole(path: Path) -> None:
 
 def test_the_default_rises_as_the_design_says_by_a_clinical_protocol() -> None:
     """1, 5, 25, 50, 100 percent, and what cannot be shown is refused."""
-    parameters = read_parameters(DEFAULT)
+    parameters = read_parameters(DEFAULT, data_set=_DATA_SET)
     assert [step.percent for step in parameters.rollout.steps] == [1, 5, 25, 50, 100]
     assert parameters.gate.is_clinical
-    assert not read_parameters(SMALL).gate.is_clinical
+    assert not read_parameters(SMALL, data_set=_DATA_SET).gate.is_clinical
 
 
 @pytest.mark.parametrize(
@@ -43,12 +45,15 @@ def test_the_default_rises_as_the_design_says_by_a_clinical_protocol() -> None:
         ({"rollout": "nowhere.yaml"}, "cannot be read"),
         ({"replay": {"days": 0, "most": 1, "unshown": "stop"}}, "replay.days"),
         ({"gate": {"name": "x"}}, "gate"),
+        ({"accepted": ["everything"]}, "accepted"),
+        ({"data_set": "ours"}, "data_set"),
+        ({"data_set": ""}, "no data set is given"),
     ],
-    ids=["unknown", "missing file", "no days", "half a protocol"],
+    ids=["unknown", "missing file", "no days", "half a protocol", "no problem", "no digest", "no data"],
 )
 def test_wrong_parameters_are_named(tmp_path: Path, change: dict[str, object], words: str) -> None:
     """One line says which file or parameter is wrong."""
-    document = yaml.safe_load(SMALL.read_text()) | change
+    document = yaml.safe_load(SMALL.read_text()) | {"data_set": _DATA_SET} | change
     (tmp_path / "wrong.yaml").write_text(yaml.safe_dump(document))
     with pytest.raises(InvalidParameters, match=words):
         read_parameters(tmp_path / "wrong.yaml")
