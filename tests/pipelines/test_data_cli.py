@@ -9,6 +9,7 @@ from pipelines.data_cli import main
 from pipelines.dataset_registration import EXPERIMENT
 from pipelines.dataset_report import ValidationReport
 from pleura.local.servers import Server, free_port
+from tests.databases import own_database
 from tests.pipelines.datasets import ACCESS_KEY, SECRET_KEY, some_rows, store_of, write_folder
 
 # mlflow 3.17 with SQLAlchemy 2.1
@@ -116,7 +117,7 @@ def test_what_cannot_be_done_is_one_line(
     postgres: Server,
 ) -> None:
     """No traceback, and a status that stops a script."""
-    monkeypatch.setenv("PLEURA_JOURNAL_DSN", postgres.url)
+    monkeypatch.setenv("PLEURA_JOURNAL_DSN", own_database(postgres))
     assert main(arguments) == 1
     error = capsys.readouterr().err
     assert message in error
