@@ -17,11 +17,15 @@ Pleura = Callable[..., tuple[int, str, str]]
 
 @pytest.fixture
 def state(seaweed: Server, tmp_path: Path) -> Path:
-    """The state folder of a stack whose store is the test's."""
+    """The state folder of a stack that has ended, whose store is the test's."""
+    return _recorded(tmp_path, seaweed, ProcessId(1, "in another time"))
+
+
+def _recorded(tmp_path: Path, seaweed: Server, supervisor: ProcessId) -> Path:
     folder = StateFolder(tmp_path / "state")
     folder.make()
     store = {"url": seaweed.url, "access_key": KEYS[0], "secret_key": KEYS[1]}
-    folder.write(Recorded("ready", ProcessId.here(), "", "", "", store))
+    folder.write(Recorded("ready", supervisor, "", "", "", store))
     return folder.path
 
 
@@ -69,6 +73,21 @@ def test_the_life_of_two_models(pleura: Pleura, registry: Registry) -> None:
     assert "rollback: champion 2 -> 1, grace: worse at night" in said
     code, _, said = pleura("rollback", "--reason", "once more")
     assert (code, said) == (1, "pleura: there is no champion before this one to roll back to\n")
+
+
+def test_the_alias_stays_where_what_is_served_cannot_follow(
+    pleura: Pleura, registry: Registry, seaweed: Server, tmp_path: Path
+) -> None:
+    """A stack that runs and is not ready yet: nothing is rolled back, and one line says why."""
+    for number in ("1", "2"):
+        assert pleura("promote", number, "--reason", "x", "--override", "x")[0] == 0
+    _recorded(tmp_path, seaweed, ProcessId.here())
+    code, _, said = pleura("rollback", "--reason", "worse")
+    assert (code, said.count("\n")) == (1, 1)
+    assert "no stack is ready" in said
+    champion = registry.champion()
+    assert champion
+    assert champion.number == 2
 
 
 def test_list_and_compare_show_figures(pleura: Pleura, registry: Registry) -> None:
