@@ -1,4 +1,4 @@
-"""``python -m pipelines train``, ``export`` and ``data``."""
+"""``python -m pipelines train``, ``export``, ``ablate`` and ``data``."""
 
 import argparse
 import sys
@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Final
 
 from pipelines import data_cli
+from pipelines.ablation import ablate, read_ablation
 from pipelines.card import model_card
 from pipelines.description import describe, judged_findings, macro_metrics
 from pipelines.export import fit, half_precision_weights, judge_fitted, reader_of, write_source
@@ -14,7 +15,11 @@ from pipelines.radiographs import read_split
 from pipelines.training import train, training_network
 from pleura.logs import configure_logging
 
-_DEFAULTS: Final = Path(__file__).parent / "chest_xray.yaml"
+_DEFAULTS: Final = {
+    "train": Path(__file__).with_name("chest_xray.yaml"),
+    "export": Path(__file__).with_name("chest_xray.yaml"),
+    "ablate": Path(__file__).with_name("ablation.yaml"),
+}
 
 
 def _train(parameters: Parameters, data: Path, run: Path) -> None:
@@ -41,19 +46,23 @@ def _export(parameters: Parameters, data: Path, run: Path, target: Path) -> None
 
 
 def main() -> None:
-    """Train a network into ``--run``, or export a finished run as a model source."""
+    """Train a network into ``--run``, export a finished run as a model source, or compare trainings."""
     if sys.argv[1:2] == ["data"]:
         configure_logging("pipelines")
         sys.exit(data_cli.main(sys.argv[2:]))
     parser = argparse.ArgumentParser(prog="python -m pipelines", description=main.__doc__)
-    parser.add_argument("step", choices=("train", "export"))
-    parser.add_argument("--parameters", type=Path, default=_DEFAULTS)
+    parser.add_argument("step", choices=tuple(_DEFAULTS))
+    parser.add_argument("--parameters", type=Path, help="chest_xray.yaml, or ablation.yaml, beside this file")
     parser.add_argument("--data", type=Path, required=True, help="folder that holds labels.csv")
     parser.add_argument("--run", type=Path, required=True, help="folder of the training run")
     parser.add_argument("--target", type=Path, default=Path("predictor/default"))
     arguments = parser.parse_args()
     configure_logging("pipelines")
-    parameters = read_parameters(arguments.parameters)
+    path = arguments.parameters or _DEFAULTS[arguments.step]
+    if arguments.step == "ablate":
+        sys.stdout.write(ablate(arguments.data, arguments.run, read_ablation(path)).read_text())
+        return
+    parameters = read_parameters(path)
     if arguments.step == "train":
         _train(parameters, arguments.data, arguments.run)
     else:

@@ -10,18 +10,40 @@ from pipelines.training_parameters import Stage, TrainingParameters
 from pleura.findings import FINDINGS
 
 _PNEUMONIA = FINDINGS.index("Pneumonia")
+_OLDEST_YEARS = 100
+UNSERVED = ("pneumonia of the auxiliary source", "female", "AP view", "age in centuries")
+"""What the network learns besides the findings; it shapes the features, and is not served."""
 
 
-def targets_of(radiographs: LabelledRadiographs, auxiliary_source: str) -> NDArray[np.float32]:
-    """Give the targets of both heads, (N, 15): NaN where nothing is known of one, or it is not its source."""
-    is_auxiliary = radiographs.sources == auxiliary_source
-    pneumonia = radiographs.labels[:, _PNEUMONIA]
+def targets_of(radiographs: LabelledRadiographs, parameters: TrainingParameters) -> NDArray[np.float32]:
+    """Give the targets of both heads, the findings and ``UNSERVED``: (N, 18), NaN where nothing is known.
+
+    The auxiliary source says nothing of the findings, and the others nothing of its pneumonia. An age is a
+    target between 0 and 1 like the others.
+    """
+    is_auxiliary = radiographs.sources == parameters.auxiliary_source
+    pneumonia = np.where(is_auxiliary, radiographs.labels[:, _PNEUMONIA], np.nan)
     findings = np.where(is_auxiliary[:, None], np.nan, radiographs.labels)
-    return np.column_stack([findings, np.where(is_auxiliary, pneumonia, np.nan)]).astype(np.float32)
+    attributes = np.column_stack(
+        [
+            _is_second_of(radiographs.sexes, "M", "F"),
+            _is_second_of(radiographs.views, "PA", "AP"),
+            np.clip(radiographs.ages / _OLDEST_YEARS, 0, 1),
+        ]
+    )
+    if not parameters.patient_attributes:
+        attributes[:] = np.nan
+    attributes[is_auxiliary] = np.nan
+    return np.column_stack([findings, pneumonia, attributes]).astype(np.float32)
+
+
+def _is_second_of(words: NDArray[np.str_], first: str, second: str) -> NDArray[np.floating]:
+    """1 for the second word, 0 for the first, NaN for any other."""
+    return np.select([words == second, words == first], [1.0, 0.0], np.nan)
 
 
 def positive_weights(targets: NDArray[np.float32], power: float) -> NDArray[np.float32]:
-    """Give what a present finding weighs, (15,): (absent / present) ** power, 1 where one side is missing."""
+    """Give what a present finding weighs, (18,): (absent / present) ** power, 1 where one side is missing."""
     present, absent = (targets == 1).sum(axis=0), (targets == 0).sum(axis=0)
     ratio = np.where((present > 0) & (absent > 0), absent / np.maximum(present, 1), 1.0)
     return (ratio**power).astype(np.float32)
@@ -39,7 +61,7 @@ class Batches(keras.utils.PyDataset):  # type: ignore[misc]  # keras has no type
     ) -> None:
         super().__init__()
         self._radiographs, self._stage, self._parameters = radiographs, stage, parameters
-        self.targets = targets_of(radiographs, parameters.auxiliary_source)
+        self.targets = targets_of(radiographs, parameters)
         self._is_auxiliary = radiographs.sources == parameters.auxiliary_source
         self._seed = seed
         self.begin_epoch(0)

@@ -57,6 +57,15 @@ class LabelledRadiographs:
         """Some of the radiographs."""
         return LabelledRadiographs(**{each.name: getattr(self, each.name)[keep] for each in fields(self)})
 
+    def joined(self, other: "LabelledRadiographs") -> "LabelledRadiographs":
+        """These radiographs, then the others."""
+        return LabelledRadiographs(
+            **{
+                each.name: np.concatenate([getattr(self, each.name), getattr(other, each.name)])
+                for each in fields(self)
+            }
+        )
+
     def of_source(self, *sources: str) -> "LabelledRadiographs":
         """Keep the radiographs of these sources."""
         return self.rows(np.isin(self.sources, sources))

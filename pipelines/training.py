@@ -13,7 +13,7 @@ from keras import ops
 from numpy.typing import NDArray
 from sklearn.metrics import roc_auc_score
 
-from pipelines.batches import Batches, positive_weights
+from pipelines.batches import UNSERVED, Batches, positive_weights
 from pipelines.radiographs import LabelledRadiographs
 from pipelines.training_parameters import Stage, TrainingParameters
 from pleura.findings import FINDINGS
@@ -42,7 +42,7 @@ def masked_cross_entropy(
     """Make a loss: binary cross-entropy over what is known; a NaN target counts for nothing.
 
     Args:
-        weights: What a present finding weighs, shape (15,).
+        weights: What a present finding weighs, one per target.
         smoothing: How far targets lie from 0 and 1.
     """
 
@@ -67,9 +67,9 @@ def has_bfloat16() -> bool:
 def training_network(
     parameters: TrainingParameters, normalisation: Normalisation = _AS_TRAINED_HERE
 ) -> keras.Model:
-    """Build the network with its two heads: the fourteen findings, and the auxiliary pneumonia.
+    """Build the network with its two heads: the fourteen findings, and what is not served.
 
-    The auxiliary source (children, one hospital) has a head of its own, so that it shapes the features but
+    The auxiliary source (children, one hospital) has an output of its own, so that it shapes the features but
     never says what pneumonia looks like in an adult.
     """
     before = keras.config.dtype_policy()
@@ -81,7 +81,7 @@ def training_network(
         pooled = keras.layers.GlobalAveragePooling2D(name="pooled")(features.output)
         pooled = keras.layers.Dropout(parameters.dropout)(pooled)
         findings = keras.layers.Dense(len(FINDINGS), name="findings", dtype="float32")(pooled)
-        auxiliary = keras.layers.Dense(1, name="auxiliary", dtype="float32")(pooled)
+        auxiliary = keras.layers.Dense(len(UNSERVED), name="auxiliary", dtype="float32")(pooled)
         outputs = keras.layers.Concatenate(dtype="float32")([findings, auxiliary])
     finally:
         keras.config.set_dtype_policy(before)
@@ -201,7 +201,7 @@ def train(
         start: Weights of a model source to start from; None starts from random ones.
 
     Returns:
-        The network with averaged weights, float32 (N, rows, columns, 1) in [0, 255] to logits (N, 15).
+        The network with averaged weights, float32 (N, rows, columns, 1) in [0, 255] to logits (N, 18).
 
     Raises:
         UnfitWeights: ``start`` does not fit.

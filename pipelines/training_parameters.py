@@ -22,8 +22,10 @@ class TrainingParameters:
     ``auxiliary_source`` names radiographs that train a head of their own. ``label_smoothing`` moves the
     targets that far from 0 and 1: labels mined from reports are wrong now and then. ``positive_weighting`` is
     the power of (absent / present) that a present finding weighs: 0 counts all alike, 1 gives both sides of a
-    finding the same weight. ``horizontal_flip`` mirrors half of the radiographs: for ablations, see
-    ``augment``. ``mixed_precision`` computes in bfloat16 where the hardware does; weights stay float32.
+    finding the same weight. ``patient_attributes`` has a head of its own learn sex, age and view where they
+    are known; like the auxiliary one it is not served. ``horizontal_flip`` mirrors half of the radiographs:
+    for ablations, see ``augment``. ``mixed_precision`` computes in bfloat16 where the hardware does; weights
+    stay float32.
     """
 
     stages: Sequence[Stage]
@@ -34,6 +36,7 @@ class TrainingParameters:
     ema_momentum: float = 0.99
     label_smoothing: float = 0.0
     positive_weighting: float = 0.0
+    patient_attributes: bool = False
     horizontal_flip: bool = False
     mixed_precision: bool = False
     seed: int = 1

@@ -1,5 +1,6 @@
 """One real training, small enough for a test, and its export."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -72,10 +73,31 @@ def test_rare_findings_weigh_more_only_where_asked() -> None:
 
 def test_the_heads_share_no_target() -> None:
     """The auxiliary source says nothing of the findings, and the others nothing of the auxiliary one."""
-    main, auxiliary = _radiographs(3), _radiographs(3, "kermany")
-    assert np.isnan(targets_of(auxiliary, "kermany")[:, :14]).all()
-    assert not np.isnan(targets_of(auxiliary, "kermany")[:, 14]).any()
-    assert np.isnan(targets_of(main, "kermany")[:, 14]).all()
+    parameters = TrainingParameters((), auxiliary_source="kermany")
+    main, auxiliary = (
+        targets_of(_radiographs(3), parameters),
+        targets_of(_radiographs(3, "kermany"), parameters),
+    )
+    assert np.isnan(auxiliary[:, :14]).all()
+    assert not np.isnan(auxiliary[:, 14]).any()
+    assert np.isnan(main[:, 14:]).all()
+
+
+def test_sex_view_and_age_are_learnt_where_they_are_known_and_asked_for() -> None:
+    """Female, AP and the age in centuries are targets; what is not known of a patient is none."""
+    radiographs = replace(
+        _radiographs(2),
+        sexes=np.array(["F", ""]),
+        views=np.array(["PA", "AP"]),
+        ages=np.array([61, np.nan], np.float32),
+    )
+    parameters = TrainingParameters((), patient_attributes=True)
+    np.testing.assert_allclose(
+        targets_of(radiographs, parameters)[:, 15:], [[1, 0, 0.61], [np.nan, 1, np.nan]]
+    )
+    assert np.isnan(targets_of(radiographs, replace(parameters, patient_attributes=False))[:, 14:]).all()
+    of_children = replace(parameters, auxiliary_source=str(radiographs.sources[0]))
+    assert np.isnan(targets_of(radiographs, of_children)[:, 15:]).all()
 
 
 def test_an_epoch_shows_the_same_after_an_interruption() -> None:
@@ -132,7 +154,7 @@ def test_a_network_trains_resumes_and_is_exported(tmp_path: Path) -> None:
     fitted = fit(see(training.tensors), see(validation.tensors), validation.labels)
     seen = see(test.tensors[:, :32, :32].repeat(7, 1).repeat(7, 2))
     judgement = judge_fitted(fitted, seen, test, seed=0)
-    words = read_parameters(_DEFAULTS).words
+    words = read_parameters(_DEFAULTS["train"]).words
     judged = judged_findings(fitted.operating_points, judgement)
     description = describe(words, judged, macro_metrics(judgement))
     for said, found in zip(description.findings, judgement.findings, strict=True):
@@ -147,7 +169,7 @@ def test_a_network_trains_resumes_and_is_exported(tmp_path: Path) -> None:
 
 def test_too_few_positives_are_declared_unmeasured() -> None:
     """A finding with fewer positives than can be measured has no figures, and the card says so."""
-    words = read_parameters(_DEFAULTS).words
+    words = read_parameters(_DEFAULTS["train"]).words
     radiographs = _radiographs(12)
     rng = np.random.default_rng(0)
     seen = Seen(rng.normal(size=(12, 1024)), rng.normal(size=(12, 14)))
@@ -166,7 +188,7 @@ def test_a_draft_gets_its_figures_from_its_judgement() -> None:
     rng = np.random.default_rng(0)
     seen = Seen(rng.normal(size=(60, 1024)), rng.normal(size=(60, 14)))
     fitted = fit(seen, seen, _radiographs(60).labels)
-    draft = describe(read_parameters(_DEFAULTS).words, unmeasured(fitted.operating_points), {})
+    draft = describe(read_parameters(_DEFAULTS["train"]).words, unmeasured(fitted.operating_points), {})
     assert not any(finding.is_measured for finding in draft.findings)
     made = dossier()
     measured = described(draft, made)
