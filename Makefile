@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 BUNDLE := build/bundle
 # What takes too long for CI: whole runs of the pipeline, rollouts on a stack, a registry whose server is killed.
-LONG := tests/pipelines/life/test_life.py tests/pipelines/rollout/test_local.py tests/pipelines/test_registry_server.py
+LONG := tests/pipelines/life/test_life.py tests/pipelines/rollout/test_local.py tests/pipelines/registry/test_registry_server.py
 
 .PHONY: run test test-long lint bench bench-growth flames bundle setup lock clean \
 	proof-attacks proof-conformance proof-faults proof-fuzz proof-images proof-kills proof-overload proof-restarts proof-soak

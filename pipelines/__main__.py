@@ -5,20 +5,20 @@ import sys
 from pathlib import Path
 from typing import Final
 
-from pipelines import data_cli
-from pipelines.ablation import ablate, read_ablation
-from pipelines.card import model_card
-from pipelines.description import describe, judged_findings, macro_metrics
-from pipelines.export import fit, half_precision_weights, judge_fitted, reader_of, write_source
+from pipelines.data import cli as data_cli
+from pipelines.data.radiographs import read_split
+from pipelines.model.card import model_card
+from pipelines.model.description import describe, judged_findings, macro_metrics
+from pipelines.model.export import fit, half_precision_weights, judge_fitted, reader_of, write_source
 from pipelines.parameters import Parameters, read_parameters
-from pipelines.radiographs import read_split
-from pipelines.training import train, training_network
+from pipelines.training.ablation import ablate, read_ablation
+from pipelines.training.train import train, training_network
 from pleura.logs import configure_logging
 
 _DEFAULTS: Final = {
     "train": Path(__file__).with_name("chest_xray.yaml"),
     "export": Path(__file__).with_name("chest_xray.yaml"),
-    "ablate": Path(__file__).with_name("ablation.yaml"),
+    "ablate": Path(__file__).with_name("training") / "ablation.yaml",
 }
 
 

@@ -6,8 +6,8 @@ from pathlib import Path
 import yaml
 from pydantic import TypeAdapter
 
-from pipelines.description import ModelWords
-from pipelines.training_parameters import TrainingParameters
+from pipelines.model.description import ModelWords
+from pipelines.training.parameters import TrainingParameters
 
 
 @dataclass(frozen=True)

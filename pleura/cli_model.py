@@ -7,13 +7,13 @@ from typing import Final
 
 from pydantic import ValidationError
 
-from pipelines.bundle_store import BundleStore, NotStored
-from pipelines.catalogue import Catalogue, NoSuchVersion
-from pipelines.mlflow_client import RegistryUnavailable, connect
-from pipelines.moves import StaleView
-from pipelines.object_store import ChangedObject, NoSuchObject, ObjectStore
-from pipelines.registration import Version, Why
-from pipelines.registry import NoPreviousChampion, NotPromotable, Registry
+from pipelines.registry.bundle_store import BundleStore, NotStored
+from pipelines.registry.catalogue import Catalogue, NoSuchVersion
+from pipelines.registry.mlflow_client import RegistryUnavailable, connect
+from pipelines.registry.moves import StaleView
+from pipelines.registry.object_store import ChangedObject, NoSuchObject, ObjectStore
+from pipelines.registry.registration import Version, Why
+from pipelines.registry.registry import NoPreviousChampion, NotPromotable, Registry
 from pipelines.rollout.target import TargetUnavailable
 from pleura.bundle import InvalidBundle
 from pleura.cli_model_serving import serve

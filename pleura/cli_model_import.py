@@ -45,12 +45,12 @@ def add_import(commands: Any) -> None:
 
 def import_model(arguments: argparse.Namespace) -> int:
     """Run the command."""
-    from pipelines.export import UnfitLabels
     from pipelines.imported.densenet import NotTheNetwork
     from pipelines.imported.kinds import KINDS, release_of
     from pipelines.imported.pickled import UnreadableCheckpoint
     from pipelines.imported.source import UnfitRadiographs, fitted_source, uncalibrated_source
     from pipelines.imported.words import Published
+    from pipelines.model.export import UnfitLabels
 
     file, target, kind = arguments.file, arguments.target, KINDS[arguments.kind]
     if target.exists():

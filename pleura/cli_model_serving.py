@@ -4,8 +4,8 @@ import time
 from pathlib import Path
 from typing import Final
 
-from pipelines.bundle_store import BundleStore
-from pipelines.registration import Version
+from pipelines.registry.bundle_store import BundleStore
+from pipelines.registry.registration import Version
 from pipelines.rollout.local import LocalTarget
 from pipelines.rollout.target import Change, Model, TargetUnavailable
 from pleura.local.state import StateFolder

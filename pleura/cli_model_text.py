@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from typing import Final
 
-from pipelines.registration import MEAN_AUROC, Move, Version
+from pipelines.registry.registration import MEAN_AUROC, Move, Version
 from pleura.findings import FINDINGS
 
 _FIGURES: Final = ("auroc", "sensitivity", "specificity", "threshold")

@@ -10,14 +10,14 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
-from pipelines.bundle_store import NotStored
-from pipelines.dataset_folder import InvalidLabels, Selection, from_folder
-from pipelines.dataset_store import DatasetStore, DatasetStoreError
+from pipelines.data.folder import InvalidLabels, Selection, from_folder
+from pipelines.data.store import DatasetStore, DatasetStoreError
 from pipelines.life.here import NoStack, Stack, adopt_champion, run_here, store_of
 from pipelines.life.parameters import DEFAULT, InvalidParameters, Parameters, read_parameters
 from pipelines.life.records import OtherRun, Records, UnderWay
-from pipelines.mlflow_client import RegistryUnavailable, connect
-from pipelines.registry import Registry
+from pipelines.registry.bundle_store import NotStored
+from pipelines.registry.mlflow_client import RegistryUnavailable, connect
+from pipelines.registry.registry import Registry
 from pipelines.rollout.target import TargetUnavailable
 from pleura.bundle import InvalidBundle
 from pleura.cli_text import complain, say

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from pipelines.card import model_card
+from pipelines.model.card import model_card
 from pleura.bundle import ModelDescription, verify
 from pleura.findings import FINDINGS
 from pleura.preprocessing import to_tensor

@@ -9,16 +9,16 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from pipelines.description import describe, judged_findings, macro_metrics
-from pipelines.export import Fitted, fit, judge_fitted, reader_of, require_both, write_source
+from pipelines.data.manifest import Split
+from pipelines.data.radiographs import LabelledRadiographs, read_split
 from pipelines.imported.densenet import Imported, NotTheNetwork, imported
 from pipelines.imported.state import state_of
 from pipelines.imported.torch_file import read_checkpoint, read_file
 from pipelines.imported.words import NOT_CALIBRATED, Published, leakage, origin_of, words_of
-from pipelines.manifest import Split
-from pipelines.radiographs import LabelledRadiographs, read_split
-from pipelines.statistics import Calibration
-from pipelines.typicality import Typicality
+from pipelines.model.description import describe, judged_findings, macro_metrics
+from pipelines.model.export import Fitted, fit, judge_fitted, reader_of, require_both, write_source
+from pipelines.model.statistics import Calibration
+from pipelines.model.typicality import Typicality
 from pleura.bundle import FindingDescription, ModelDescription, OperatingPoint
 from pleura.findings import FINDINGS
 from predictor.build import load_weights
@@ -81,8 +81,9 @@ def fitted_source(published: Published, data: Path, target: Path) -> ModelDescri
 
     Args:
         published: The checkpoint.
-        data: Folder as ``pipelines.radiographs.read_split`` reads it. Calibration and operating points are
-            fitted on its validation split, typicality on its training split, figures are of its test split.
+        data: Folder as ``pipelines.data.radiographs.read_split`` reads it. Calibration and operating points
+            are fitted on its validation split, typicality on its training split, figures are of its test
+            split.
         target: Folder to write.
 
     Raises:

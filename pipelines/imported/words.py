@@ -7,8 +7,8 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from pipelines.description import ModelWords
 from pipelines.imported.kinds import Kind, Release
+from pipelines.model.description import ModelWords
 from pleura.bundle import Origin
 from pleura.preprocessing import PREPROCESSING_VERSION
 

@@ -1,7 +1,7 @@
 """The first step: is the data sound."""
 
-from pipelines.dataset_registration import register
-from pipelines.dataset_validation import require_sound, validate
+from pipelines.data.registration import register
+from pipelines.data.validation import require_sound, validate
 from pipelines.life.records import Done
 from pipelines.life.shop import NoChampion, Shop
 

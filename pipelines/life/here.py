@@ -13,13 +13,13 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Final, TextIO
 
-from pipelines.bundle_store import BundleStore
-from pipelines.decision_seal import generate_key
+from pipelines.gate.seal import generate_key
 from pipelines.life.parameters import Parameters
 from pipelines.life.records import UnderWay
-from pipelines.object_store import ObjectStore
-from pipelines.registration import Registration, Why
-from pipelines.registry import Registry
+from pipelines.registry.bundle_store import BundleStore
+from pipelines.registry.object_store import ObjectStore
+from pipelines.registry.registration import Registration, Why
+from pipelines.registry.registry import Registry
 from pipelines.rollout.local import LocalTarget
 from pleura.local.default_bundle import default_source
 from pleura.local.state import Recorded, StateFolder

@@ -5,25 +5,25 @@ import shutil
 from datetime import UTC, datetime, timedelta
 from typing import Final
 
-from pipelines.contenders import Contender
-from pipelines.decision import ModelIdentity
-from pipelines.decision_seal import read_private_key, sign
-from pipelines.decision_seal import verify as verify_decision
-from pipelines.decision_words import decision_page
-from pipelines.description import described
-from pipelines.dossier import Dataset, Dossier, Subject
-from pipelines.gate import Provenance, decide
+from pipelines.data.labelled import labelled
+from pipelines.gate.contenders import Contender
+from pipelines.gate.decision import ModelIdentity
+from pipelines.gate.gate import Provenance, decide
+from pipelines.gate.seal import read_private_key, sign
+from pipelines.gate.seal import verify as verify_decision
+from pipelines.gate.words import decision_page
 from pipelines.journal import Window, read_answers
-from pipelines.judging import Material, judge_bundle, write_files
-from pipelines.labelled import labelled
+from pipelines.judgement.dossier import Dataset, Dossier, Subject
+from pipelines.judgement.judging import Material, judge_bundle, write_files
+from pipelines.judgement.refusal_figures import turned
+from pipelines.judgement.scoring import ask, score
+from pipelines.judgement.sealed import Pair, judged_once
 from pipelines.life.records import Done
 from pipelines.life.shop import Shop
-from pipelines.refusal_figures import turned
-from pipelines.registration import DecisionReference, Registration, Why
-from pipelines.replay import Archive, Challenger, replay
-from pipelines.replay_words import replay_page
-from pipelines.scoring import ask, score
-from pipelines.sealed import Pair, judged_once
+from pipelines.model.description import described
+from pipelines.registry.registration import DecisionReference, Registration, Why
+from pipelines.replay.replay import Archive, Challenger, replay
+from pipelines.replay.words import replay_page
 from pleura.bundle import seal, verify
 from pleura.findings import FINDINGS
 from pleura.preprocessing import SIZE_PX

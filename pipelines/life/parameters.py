@@ -12,12 +12,12 @@ from typing import Annotated, Any, Final, Literal
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from pipelines.dataset_report import Kind
-from pipelines.description import ModelWords
-from pipelines.judgement import Protocol as JudgementProtocol
-from pipelines.protocol import Protocol as GateProtocol
+from pipelines.data.report import Kind
+from pipelines.gate.protocol import Protocol as GateProtocol
+from pipelines.judgement.judge import Protocol as JudgementProtocol
+from pipelines.model.description import ModelWords
 from pipelines.rollout.plan import Plan
-from pipelines.training_parameters import TrainingParameters
+from pipelines.training.parameters import TrainingParameters
 
 DEFAULT: Final = Path(__file__).with_name("life.yaml")
 SMALL: Final = Path(__file__).with_name("life_small.yaml")

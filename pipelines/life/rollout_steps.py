@@ -8,7 +8,7 @@ from typing import Final
 from pipelines.life.records import Done
 from pipelines.life.serving import place_of
 from pipelines.life.shop import Shop
-from pipelines.registration import Why
+from pipelines.registry.registration import Why
 from pipelines.rollout.run import roll_out
 from pipelines.rollout.state import Parts
 

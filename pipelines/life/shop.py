@@ -10,18 +10,18 @@ from typing import Final
 
 from minio import Minio
 
-from pipelines.bundle_store import BundleStore
-from pipelines.dataset_store import DatasetStore, connect
-from pipelines.decision_seal import read_private_key
-from pipelines.labelled import RadiographCache
+from pipelines.data.labelled import RadiographCache
+from pipelines.data.manifest import Manifest, Record, Split
+from pipelines.data.store import DatasetStore, connect
+from pipelines.gate.seal import read_private_key
 from pipelines.life.parameters import Parameters
 from pipelines.life.records import Done, Judgements, Records
 from pipelines.life.settings import Settings
-from pipelines.manifest import Manifest, Record, Split
-from pipelines.mlflow_client import connect as connect_mlflow
-from pipelines.object_store import NoSuchObject, ObjectStore
-from pipelines.registration import Version
-from pipelines.registry import Registry
+from pipelines.registry.bundle_store import BundleStore
+from pipelines.registry.mlflow_client import connect as connect_mlflow
+from pipelines.registry.object_store import NoSuchObject, ObjectStore
+from pipelines.registry.registration import Version
+from pipelines.registry.registry import Registry
 from pleura.errors import RadiographNotFound
 
 _MOST_BYTES: Final = 256_000_000

@@ -5,13 +5,13 @@ from pathlib import Path
 
 import numpy as np
 
-from pipelines.curves import draw_curves
-from pipelines.description import describe, unmeasured
-from pipelines.export import fit, reader_of, require_both, weights_of, write_source
-from pipelines.labelled import labelled
+from pipelines.data.labelled import labelled
 from pipelines.life.records import Done
 from pipelines.life.shop import Shop
-from pipelines.training import HISTORY_FILE, train
+from pipelines.model.description import describe, unmeasured
+from pipelines.model.export import fit, reader_of, require_both, weights_of, write_source
+from pipelines.training.curves import draw_curves
+from pipelines.training.train import HISTORY_FILE, train
 from predictor.build import build_bundle
 from predictor.weights import WEIGHTS_FILE
 

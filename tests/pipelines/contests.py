@@ -5,10 +5,10 @@ from dataclasses import replace
 import numpy as np
 from scipy.special import expit, logit
 
-from pipelines.contenders import Contender
-from pipelines.decision import ModelIdentity
-from pipelines.gate import Provenance
-from pipelines.scored import Scored
+from pipelines.gate.contenders import Contender
+from pipelines.gate.decision import ModelIdentity
+from pipelines.gate.gate import Provenance
+from pipelines.judgement.scored import Scored
 from pleura.findings import FINDINGS
 from pleura.preprocessing_version import PREPROCESSING_VERSION
 

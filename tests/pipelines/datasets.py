@@ -11,8 +11,8 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from pipelines.dataset_store import DatasetStore, connect
-from pipelines.manifest import Manifest, Record
+from pipelines.data.manifest import Manifest, Record
+from pipelines.data.store import DatasetStore, connect
 from pleura.findings import FINDINGS
 from pleura.local.servers import Server
 

@@ -10,10 +10,10 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.special import expit
 
-from pipelines.drift import DriftReport, DriftRules, compare
-from pipelines.drift_reference import DriftReference, ModelName, Sample, reference_of
-from pipelines.drift_window import TYPICALITY, of_findings, of_images, of_refusals
-from pipelines.image_statistics import ImageStatistics
+from pipelines.drift.drift import DriftReport, DriftRules, compare
+from pipelines.drift.image_statistics import ImageStatistics
+from pipelines.drift.reference import DriftReference, ModelName, Sample, reference_of
+from pipelines.drift.window import TYPICALITY, of_findings, of_images, of_refusals
 from pipelines.journal import JournaledAnswer
 from pleura.findings import FINDINGS
 from pleura.preprocessing_version import PREPROCESSING_VERSION

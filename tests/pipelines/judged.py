@@ -3,12 +3,12 @@
 import numpy as np
 from scipy.special import expit
 
-from pipelines.dossier import Dataset, Dossier, LocalisedOn, Subject
-from pipelines.judgement import Protocol, judge
-from pipelines.localisation import Box, judge_localisation
-from pipelines.refusal_figures import judge_refusals
-from pipelines.scored import Scored
-from pipelines.subgroups import judge_subgroups
+from pipelines.judgement.dossier import Dataset, Dossier, LocalisedOn, Subject
+from pipelines.judgement.judge import Protocol, judge
+from pipelines.judgement.localisation import Box, judge_localisation
+from pipelines.judgement.refusal_figures import judge_refusals
+from pipelines.judgement.scored import Scored
+from pipelines.judgement.subgroups import judge_subgroups
 from pleura.findings import FINDINGS
 from tests.bundles import description
 

@@ -6,9 +6,9 @@ from pathlib import Path
 
 import numpy as np
 
-from pipelines.bundle_store import BundleStore
-from pipelines.object_store import ObjectStore
-from pipelines.registration import DecisionReference, Registration, Why
+from pipelines.registry.bundle_store import BundleStore
+from pipelines.registry.object_store import ObjectStore
+from pipelines.registry.registration import DecisionReference, Registration, Why
 from pleura.bundle import seal
 from pleura.local.store import store_client
 from tests.bundles import description, save_weights

@@ -3,9 +3,9 @@
 import sys
 import time
 
-from pipelines.mlflow_client import connect
-from pipelines.moves import StaleView
-from pipelines.registry import Registry
+from pipelines.registry.mlflow_client import connect
+from pipelines.registry.moves import StaleView
+from pipelines.registry.registry import Registry
 from tests.pipelines.models import WHY, decided, new_store, registration
 
 _TURNS = 8

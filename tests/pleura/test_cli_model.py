@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from pipelines.mlflow_client import connect
-from pipelines.registry import Registry
+from pipelines.registry.mlflow_client import connect
+from pipelines.registry.registry import Registry
 from pleura.cli import main
 from pleura.local.servers import Server
 from pleura.local.state import ProcessId, Recorded, StateFolder

@@ -7,12 +7,12 @@ from typing import Any
 import numpy as np
 import pytest
 
-from pipelines.export import Seen, reader_of
 from pipelines.imported.densenet import NotTheNetwork, imported, rows_of
 from pipelines.imported.kinds import KINDS, release_of
 from pipelines.imported.source import weights_of
 from pipelines.imported.state import state_of
 from pipelines.imported.torch_file import read_checkpoint
+from pipelines.model.export import Seen, reader_of
 from pleura.findings import FINDINGS
 from tests.pipelines.imported.networks import (
     CHEXNET,

@@ -8,7 +8,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from pipelines.augmentation import augment
+from pipelines.training.augmentation import augment
 from pleura.findings import FINDINGS
 from pleura.preprocessing import to_tensor
 from predictor.engines import LiteRtEngine

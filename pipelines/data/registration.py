@@ -1,0 +1,74 @@
+"""Data sets in MLflow: one run each, by which people and models find them."""
+
+import json
+from collections import Counter
+from typing import Final
+
+from mlflow.entities import Experiment, ViewType
+from mlflow.exceptions import MlflowException
+from mlflow.tracking import MlflowClient
+
+from pipelines.data.manifest import SPLITS, Manifest
+
+EXPERIMENT: Final = "chest-xray-data"
+
+
+class RegistrationFailed(Exception):
+    """MLflow does not answer, or refuses. The data set itself is safe in the store; register it once more."""
+
+
+def register(client: MlflowClient, manifest: Manifest, uri: str) -> str:
+    """Register a stored data set, once by its digest, and give the run's id.
+
+    Args:
+        client: Of any MLflow server.
+        manifest: What is stored.
+        uri: Where it is stored, as of ``DatasetStore.uri``.
+
+    Raises:
+        RegistrationFailed: MLflow does not answer, or refuses.
+    """
+    try:
+        experiment_id = _experiment(client)
+        found = client.search_runs(
+            [experiment_id],
+            f"tags.digest = '{manifest.digest}' and attributes.status = 'FINISHED'",
+            ViewType.ACTIVE_ONLY,
+            max_results=1,
+            order_by=["attributes.start_time ASC"],
+        )
+        if found:
+            return str(found[0].info.run_id)
+        run = client.create_run(experiment_id, tags=_tags(manifest, uri), run_name=manifest.name)
+        client.set_terminated(run.info.run_id)
+        return str(run.info.run_id)
+    except MlflowException as error:
+        raise RegistrationFailed(
+            f"MLflow did not register {manifest.digest[:12]}: {error.error_code}"
+        ) from error
+
+
+def _experiment(client: MlflowClient) -> str:
+    found: Experiment | None = client.get_experiment_by_name(EXPERIMENT)
+    if found is not None:
+        return str(found.experiment_id)
+    try:
+        return str(client.create_experiment(EXPERIMENT))
+    except MlflowException:  # another pipeline may have made it in between
+        found = client.get_experiment_by_name(EXPERIMENT)
+        if found is None:
+            raise
+        return str(found.experiment_id)
+
+
+def _tags(manifest: Manifest, uri: str) -> dict[str, str]:
+    licences = Counter(record.licence for record in manifest.records)
+    return {
+        "name": manifest.name,
+        "digest": manifest.digest,
+        "uri": uri,
+        "made_from": "; ".join(manifest.made_from),
+        "made_at": manifest.made_at.isoformat(),
+        "licences": json.dumps(dict(sorted(licences.items()))),
+        **{f"radiographs_{split}": str(len(manifest.of_split(split))) for split in SPLITS},
+    }

@@ -1,0 +1,1 @@
+"""Whether what is seen today is what the model was judged on."""

@@ -1,0 +1,62 @@
+"""Reading some radiographs of a window again, since the journal holds no pixels.
+
+One counts only where the object is still the very file that was answered on. Its bytes have been through the
+transformer's decoder processes before, or there were no answer on them.
+"""
+
+import hashlib
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Final
+
+import numpy as np
+import structlog
+
+from pipelines.drift.image_statistics import ImageStatistics, image_statistics
+from pipelines.journal import JournaledAnswer
+from pleura.errors import PleuraError, StoreUnavailable
+from transformer.objects import ObjectId, Objects, RadiographChanged
+from transformer.radiograph import read_radiograph
+
+_MAX_PIXELS: Final = 100_000_000
+_MAX_BYTES: Final = 64 * 2**20
+log = structlog.get_logger(__name__)
+
+
+@dataclass(frozen=True)
+class ReadAgain:
+    """What was read again: statistics, and how many could not be, or were no longer the same file."""
+
+    statistics: tuple[ImageStatistics, ...]
+    lost: int
+
+
+def drawn(answers: Sequence[JournaledAnswer], most: int, seed: int) -> list[JournaledAnswer]:
+    """Draw at most so many answers on stored radiographs, at random; the same for the same seed."""
+    named = sorted((a for a in answers if a.image_id is not None), key=lambda each: each.image_digest)
+    chosen = np.random.default_rng(seed).permutation(len(named))[:most]
+    return [named[place] for place in sorted(chosen)]
+
+
+def read_again(objects: Objects, answers: Sequence[JournaledAnswer]) -> ReadAgain:
+    """Measure the radiographs of some answers, from the object store.
+
+    Raises:
+        StoreUnavailable: It does not answer; what is gone or another file by now is counted as lost instead.
+    """
+    found = [_statistics_of(objects, answer) for answer in answers]
+    statistics = tuple(each for each in found if each is not None)
+    return ReadAgain(statistics, len(found) - len(statistics))
+
+
+def _statistics_of(objects: Objects, answer: JournaledAnswer) -> ImageStatistics | None:
+    try:
+        file = objects.fetch(ObjectId(answer.image_id or ""), _MAX_BYTES).file
+        if hashlib.sha256(file).hexdigest() != answer.image_digest:
+            return None
+        return image_statistics(read_radiograph(file, _MAX_PIXELS))
+    except PleuraError as error:  # its words name no object
+        if isinstance(error, StoreUnavailable) and not isinstance(error, RadiographChanged):
+            raise
+        log.info("radiograph_not_read_again", reason=error.code)
+        return None

@@ -1,0 +1,162 @@
+"""The drift step: read a window, compare it, write the report, ask for an audit, set the gauges."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from typing import Final
+
+import structlog
+
+from pipelines.drift.audit import AuditRequest, audit_of
+from pipelines.drift.audit_progress import AuditProgress, progress_of
+from pipelines.drift.drift import DriftReport, compare
+from pipelines.drift.image_sample import drawn, read_again
+from pipelines.drift.metrics import drift_registry, push, write_textfile
+from pipelines.drift.reference import DriftReference, InvalidReference, Measure, Sample, Share, reference_of
+from pipelines.drift.refusals import RefusalsUnknown, read_refusals
+from pipelines.drift.report import page_of
+from pipelines.drift.settings import DriftSettings
+from pipelines.drift.store import DriftStore, store_client
+from pipelines.drift.window import by_model, distinct, of_refusals, sample_of_answers
+from pipelines.journal import JournaledAnswer, Window, read_answers
+from transformer.objects import Objects
+
+AUDITS_SHOWN: Final = timedelta(days=90)
+"""How old an audit's window may be for the audit to be counted among the open ones: each is read anew."""
+log = structlog.get_logger(__name__)
+
+
+@dataclass(frozen=True)
+class _Seen:
+    """A window as it was read."""
+
+    answers: Sequence[JournaledAnswer]
+    samples: tuple[Sample, ...]
+    images_lost: int
+
+
+def open_store(settings: DriftSettings) -> DriftStore:
+    """Where the settings keep references, reports and audit requests."""
+    secret = settings.s3_secret_key.get_secret_value()
+    client = store_client(settings.s3_url, settings.s3_access_key, secret, settings.s3_region)
+    return DriftStore(client, settings.drift_bucket, settings.audit_bucket)
+
+
+def run_drift(settings: DriftSettings, window: Window) -> DriftReport:
+    """Compare a window of the journal with the references, keep the report, and ask for an audit on drift.
+
+    Running it again for the same window replaces its report and asks for no second audit.
+
+    Raises:
+        JournalUnreadable: The journal does not answer.
+        StoreUnavailable, DriftStoreUnavailable: The object store does not answer.
+        InvalidReference, InvalidAudit: What lies there is none.
+        MetricsNotKept: The gauges could not be written; report and audit request are kept by then.
+    """
+    store = open_store(settings)
+    seen = _read(settings, window)
+    digests = {sample.model.digest for sample in seen.samples}
+    found = {digest: store.reference_of(digest) for digest in digests}
+    references = {digest: reference for digest, reference in found.items() if reference is not None}
+    report = _report(settings, window, seen, references)
+    if request := audit_of(report, seen.answers, settings.audit_rules, report.made_at):
+        report = report.model_copy(update={"audit": request.id})
+        is_new = store.raise_audit(request)
+        log.info("audit_requested", audit=request.id, radiographs=len(request.items), new=is_new)
+    key = store.put_report(report, page_of(report))
+    log.info("drift_compared", word=report.word, kinds=report.kinds, report=key)
+    _show(settings, report)
+    return report
+
+
+def make_reference(settings: DriftSettings, window: Window, model_digest: str) -> DriftReference:
+    """Make the reference of a model from a time of the journal in which all was well, and keep it.
+
+    Raises:
+        InvalidReference: The model answered nothing in that time.
+        JournalUnreadable, StoreUnavailable, DriftStoreUnavailable: As ``run_drift``.
+    """
+    samples = {sample.model.digest: sample for sample in _read(settings, window).samples}
+    if model_digest not in samples:
+        raise InvalidReference("the model answered nothing in that time")
+    words = f"journal from {window.since:%Y-%m-%d} until {window.until:%Y-%m-%d}"
+    reference = reference_of(samples[model_digest], words, datetime.now(UTC))
+    open_store(settings).put_reference(reference)
+    log.info("drift_reference_kept", model_digest=model_digest, radiographs=reference.n)
+    return reference
+
+
+def list_audits(settings: DriftSettings) -> list[AuditProgress]:
+    """Say of each audit request how much has come back, the oldest first."""
+    return [_progress(settings, request) for request in open_store(settings).audits()]
+
+
+def _progress(settings: DriftSettings, request: AuditRequest) -> AuditProgress:
+    window = Window(request.since, request.until)
+    return progress_of(request, read_answers(settings.journal_dsn.get_secret_value(), window))
+
+
+def _read(settings: DriftSettings, window: Window) -> _Seen:
+    answers = read_answers(settings.journal_dsn.get_secret_value(), window)
+    parts = by_model(answers)
+    main = max(parts, key=lambda model: len(parts[model]), default=None)
+    refused = _refused(settings, window, len(answers))
+    objects = _open_objects(settings)
+    samples, lost = [], 0
+    for model, theirs in parts.items():
+        again = read_again(objects, drawn(distinct(theirs), settings.drift_images, settings.drift_seed))
+        # what was refused came to no model: it counts beside the one that answered most
+        shares = refused if model == main else {}
+        samples.append(sample_of_answers(model, theirs, again.statistics, shares))
+        lost += again.lost
+    objects.close()
+    return _Seen(answers, tuple(samples), lost)
+
+
+def _refused(settings: DriftSettings, window: Window, answers: int) -> Mapping[Measure, Share]:
+    if not settings.prometheus_url:
+        return {}
+    try:
+        counts = read_refusals(
+            settings.prometheus_url, settings.prometheus_selector, window.since, window.until
+        )
+    except RefusalsUnknown as error:
+        log.warning("refusals_unknown", reason=str(error))
+        return {}
+    return of_refusals(counts, answers)
+
+
+def _open_objects(settings: DriftSettings) -> Objects:
+    return Objects(
+        settings.s3_url,
+        settings.s3_access_key,
+        settings.s3_secret_key.get_secret_value(),
+        settings.s3_bucket,
+        settings.s3_region,
+    )
+
+
+def _report(
+    settings: DriftSettings, window: Window, seen: _Seen, references: Mapping[str, DriftReference]
+) -> DriftReport:
+    return DriftReport(
+        since=window.since,
+        until=window.until,
+        made_at=datetime.now(UTC),
+        rules=settings.drift_rules,
+        models=compare(seen.samples, references, settings.drift_rules),
+        images_lost=seen.images_lost,
+        is_cut=len(seen.answers) >= window.most,
+    )
+
+
+def _show(settings: DriftSettings, report: DriftReport) -> None:
+    if not (settings.pushgateway_url or settings.drift_textfile):
+        return
+    since = report.until - AUDITS_SHOWN
+    recent = [each for each in open_store(settings).audits() if each.until >= since]
+    registry = drift_registry(report, sum(_progress(settings, each).is_open for each in recent))
+    if settings.drift_textfile:
+        write_textfile(registry, settings.drift_textfile)
+    if settings.pushgateway_url:
+        push(registry, settings.pushgateway_url)

@@ -1,0 +1,75 @@
+"""What the drift step reads from its environment; no other module of it does."""
+
+from pathlib import Path
+from typing import Annotated
+
+from pydantic import Field, SecretStr, ValidationError
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from pipelines.drift.audit import AuditRules
+from pipelines.drift.drift import DriftRules
+
+
+class InvalidSettings(Exception):
+    """A variable of the environment is missing or has a wrong value; the text names it, in one line."""
+
+
+class DriftSettings(BaseSettings):
+    """Everything the drift step reads from its environment; what the transformer has too means the same."""
+
+    model_config = SettingsConfigDict(
+        env_prefix="PLEURA_",
+        env_nested_delimiter="__",
+        frozen=True,
+        use_attribute_docstrings=True,
+        hide_input_in_errors=True,
+    )
+
+    journal_dsn: SecretStr
+    """PostgreSQL connection string of the journal; a user that may only read is enough."""
+    s3_url: str = Field(pattern=r"^https?://[^/\s]+/?$")
+    """Where the object store answers."""
+    s3_access_key: str
+    """Access key of the object store."""
+    s3_secret_key: SecretStr
+    """Secret key of the object store."""
+    s3_region: str = "us-east-1"
+    """Region of the object store."""
+    s3_bucket: str = "radiographs"
+    """Bucket that holds the radiographs."""
+    drift_bucket: str = "drift"
+    """Bucket for references and reports."""
+    audit_bucket: str = "audits"
+    """Bucket for audit requests, which name radiographs: only those who audit may read it."""
+    drift_images: Annotated[int, Field(ge=0, le=10_000)] = 400
+    """Radiographs of each model that are read again to measure them, at most; 0 for none."""
+    drift_seed: int = 0
+    """Seed of which radiographs these are."""
+    drift_rules: DriftRules = DriftRules()
+    """When a difference is drift, as JSON."""
+    audit_rules: AuditRules = AuditRules()
+    """How much an audit asks for, as JSON."""
+    prometheus_url: str = Field(default="", pattern=r"^$|^https?://[^\s]+$")
+    """Prometheus, which knows the refusals; empty for none: they are not compared then."""
+    prometheus_selector: str = 'job="transformer"'
+    """What tells the transformers' series from the proxy's."""
+    pushgateway_url: str = Field(default="", pattern=r"^$|^https?://[^\s]+$")
+    """Pushgateway for the gauges; empty for none."""
+    drift_textfile: Path | None = None
+    """File for the node exporter's textfile collector, named ``*.prom``; none if not set."""
+
+
+def read_settings() -> DriftSettings:
+    """Read the environment.
+
+    Raises:
+        InvalidSettings: A variable is missing or wrong.
+    """
+    try:
+        return DriftSettings()  # type: ignore[call-arg]  # the environment fills it
+    except ValidationError as error:
+        wrong = "; ".join(
+            f"PLEURA_{'_'.join(str(part) for part in each['loc']).upper()}: {each['msg']}"
+            for each in error.errors(include_url=False, include_input=False)
+        )
+        raise InvalidSettings(wrong) from None

@@ -1,0 +1,113 @@
+"""Whether a challenger may take the champion's place: both on the same sealed radiographs, paired.
+
+A challenger is promoted when every criterion of the protocol is shown to hold. "Cannot be shown" is an
+answer of its own: too few positives, or a bound that reaches beyond the margin while the figure does not.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pipelines.gate.contenders import (
+    Contender,
+    patients_of,
+    radiographs_digest,
+    scores_digest,
+    why_not_comparable,
+)
+from pipelines.gate.criteria import compare_calibration, compare_findings, compare_mean_auroc
+from pipelines.gate.decision import Criterion, Decision, Inputs
+from pipelines.gate.measures import Pair
+from pipelines.gate.paired import Floats
+from pipelines.gate.protocol import Protocol
+from pipelines.gate.subgroups import compare_subgroups
+
+_PER_FINDING: Final = ("auroc", "sensitivity", "specificity", "brier")
+
+
+@dataclass(frozen=True)
+class Provenance:
+    """Where the radiographs and the code come from: the data set's digest, and the version of the code."""
+
+    data_set: str
+    code_version: str
+
+
+def decide(
+    protocol: Protocol, champion: Contender, challenger: Contender, provenance: Provenance
+) -> Decision:
+    """Decide whether the challenger may be promoted; never raises for what the models say."""
+    inputs = Inputs(
+        protocol_name=protocol.name,
+        protocol_version=protocol.version,
+        protocol_digest=protocol.digest,
+        is_clinical=protocol.is_clinical,
+        data_set=provenance.data_set,
+        code_version=provenance.code_version,
+        champion=champion.identity,
+        challenger=challenger.identity,
+        radiographs=radiographs_digest(challenger.scored),
+        scores=scores_digest(champion.scored, challenger.scored),
+    )
+    obstacles = why_not_comparable(champion, challenger)
+    criteria = () if obstacles else tuple(_criteria(protocol, champion, challenger))
+    reasons = obstacles or tuple(_told(each) for each in criteria if each.is_in_the_way)
+    return Decision(
+        verdict="refused" if reasons else "promoted",
+        reasons=reasons,
+        notes=tuple(_notes(protocol, criteria)),
+        inputs=inputs,
+        radiographs=len(challenger.scored),
+        patients=len(np.unique(patients_of(challenger.scored))),
+        criteria=criteria,
+    )
+
+
+def calls_at(threshold: float, probabilities: Floats) -> NDArray[np.bool_]:
+    """What is called present: compared as FP32, as the service does."""
+    return probabilities.astype(np.float32) >= np.float32(threshold)
+
+
+def pairs_of(champion: Contender, challenger: Contender) -> list[Pair]:
+    """Put both models side by side, finding by finding, on the radiographs where it is known."""
+    patients = patients_of(champion.scored)
+    pairs = []
+    for index, finding in enumerate(champion.findings):
+        truth = champion.scored.labels[:, index]
+        known = ~np.isnan(truth)
+        old, new = (side.scored.probabilities[known, index] for side in (champion, challenger))
+        old_calls = calls_at(champion.thresholds[index], old)
+        new_calls = calls_at(challenger.thresholds[index], new)
+        pairs.append(Pair(finding, truth[known], old, new, old_calls, new_calls, patients[known]))
+    return pairs
+
+
+def _criteria(protocol: Protocol, champion: Contender, challenger: Contender) -> Iterator[Criterion]:
+    pairs = pairs_of(champion, challenger)
+    for name in _PER_FINDING:
+        yield from compare_findings(name, pairs, protocol)
+    yield compare_mean_auroc(pairs, champion, challenger, protocol)
+    for pair in pairs:
+        yield compare_calibration(pair, protocol)
+    yield from compare_subgroups(champion, challenger, protocol)
+
+
+def _told(criterion: Criterion) -> str:
+    where = " of ".join(filter(None, (criterion.finding, criterion.subgroup)))
+    return f"{criterion.name}{', ' + where if where else ''}: {criterion.verdict}: {criterion.reason}"
+
+
+def _notes(protocol: Protocol, criteria: tuple[Criterion, ...]) -> Iterator[str]:
+    if not protocol.is_clinical:
+        yield f"decided by {protocol.name}, which is no clinical protocol: {protocol.purpose}"
+    for each in criteria:
+        if each.verdict == "cannot be shown" and each.is_excused:
+            why = protocol.exempt.get(each.finding, "the protocol allows it")
+            yield f"{_told(each)}; excused: {why}"
+        if each.verdict == "passed" and each.claims and each.claims.worse <= protocol.alpha:
+            yield f"{each.name}, {each.finding}: worse, but shown to be within the margin"
+    if criteria and not any(each.name == "subgroup gap" for each in criteria):
+        yield f"no subgroup has {protocol.subgroups.minimum_positives} positives beside as many others"

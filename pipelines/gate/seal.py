@@ -1,0 +1,129 @@
+"""A decision under an Ed25519 signature: who decides can be proven, and no byte can be changed after."""
+
+import hashlib
+from collections.abc import Iterable
+from datetime import datetime
+from typing import Annotated
+
+from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
+from cryptography.hazmat.primitives.serialization import (
+    Encoding,
+    NoEncryption,
+    PrivateFormat,
+    PublicFormat,
+    load_pem_private_key,
+    load_pem_public_key,
+)
+from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, ValidationError
+
+from pipelines.gate.decision import Decision, canonical
+
+
+class InvalidDecision(Exception):
+    """The bytes are no signed decision, were changed, or were signed by nobody who is trusted."""
+
+
+class InvalidKey(Exception):
+    """The file holds no Ed25519 key."""
+
+
+class _Signed(BaseModel):
+    """What the signature covers."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    decision: Decision
+    key_id: Annotated[str, Field(pattern=r"^[0-9a-f]{32}$")]
+    signed_at: AwareDatetime
+
+
+class SignedDecision(_Signed):
+    """A decision with the time and the key of its signature, which covers all three."""
+
+    signature: Annotated[str, Field(pattern=r"^[0-9a-f]{128}$")]
+
+    def to_json(self) -> bytes:
+        """The bytes that are stored."""
+        return canonical(self) + b"\n"
+
+
+def generate_key() -> bytes:
+    """Make a private key, as PEM (PKCS 8) without a passphrase; it belongs in a secret store."""
+    return Ed25519PrivateKey.generate().private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
+
+
+def read_private_key(pem: bytes) -> Ed25519PrivateKey:
+    """Read the key that decisions are signed with.
+
+    Raises:
+        InvalidKey: It is none, or has a passphrase.
+    """
+    try:
+        key = load_pem_private_key(pem, password=None)
+    except (ValueError, TypeError, UnsupportedAlgorithm) as error:
+        raise InvalidKey("this is no private key in PEM without a passphrase") from error
+    if not isinstance(key, Ed25519PrivateKey):
+        raise InvalidKey("the private key is no Ed25519 key")
+    return key
+
+
+def public_pem(key: Ed25519PrivateKey) -> bytes:
+    """The public half, as PEM: what those who verify are given."""
+    return key.public_key().public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo)
+
+
+def read_public_key(pem: bytes) -> Ed25519PublicKey:
+    """Read a key that decisions are verified with.
+
+    Raises:
+        InvalidKey: It is none.
+    """
+    try:
+        key = load_pem_public_key(pem)
+    except (ValueError, UnsupportedAlgorithm) as error:
+        raise InvalidKey("this is no public key in PEM") from error
+    if not isinstance(key, Ed25519PublicKey):
+        raise InvalidKey("the public key is no Ed25519 key")
+    return key
+
+
+def key_id_of(key: Ed25519PublicKey) -> str:
+    """The name of a key: the first 16 bytes of the SHA-256 of its raw bytes, in hex."""
+    return hashlib.sha256(key.public_bytes(Encoding.Raw, PublicFormat.Raw)).hexdigest()[:32]
+
+
+def sign(decision: Decision, key: Ed25519PrivateKey, signed_at: datetime) -> SignedDecision:
+    """Sign a decision; the same decision, key and time give the same bytes.
+
+    Source:
+        RFC 8032: Ed25519 draws no random number.
+    """
+    body = _Signed(decision=decision, key_id=key_id_of(key.public_key()), signed_at=signed_at)
+    return SignedDecision(**dict(body), signature=key.sign(canonical(body)).hex())
+
+
+def verify(document: bytes, trusted: Iterable[Ed25519PublicKey]) -> SignedDecision:
+    """Read what ``to_json`` wrote, and prove that one of the trusted keys signed exactly that.
+
+    Raises:
+        InvalidDecision: No trusted key did.
+    """
+    try:
+        signed = SignedDecision.model_validate_json(document)
+    except ValidationError as error:
+        first = error.errors()[0]
+        where = ".".join(map(str, first["loc"])) or "content"
+        raise InvalidDecision(f"{where}: {first['msg']}") from error
+    # Other spaces, another order or another spelling of a number would read the same: the bytes count.
+    if signed.to_json() != document:
+        raise InvalidDecision("these are not the bytes that a decision is written in")
+    key = next((key for key in trusted if key_id_of(key) == signed.key_id), None)
+    if key is None:
+        raise InvalidDecision(f"the key {signed.key_id} is not trusted")
+    body = canonical(_Signed(decision=signed.decision, key_id=signed.key_id, signed_at=signed.signed_at))
+    try:
+        key.verify(bytes.fromhex(signed.signature), body)
+    except InvalidSignature as error:
+        raise InvalidDecision("the signature is not of this decision") from error
+    return signed

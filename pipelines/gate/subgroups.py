@@ -1,0 +1,114 @@
+"""Whether some patients fall further behind the others under the challenger than under the champion."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pipelines.gate.contenders import Contender, patients_of
+from pipelines.gate.decision import Criterion, rounded
+from pipelines.gate.delong import influence, placements
+from pipelines.gate.paired import Floats, Patients, difference_from
+from pipelines.gate.protocol import Axis, Protocol
+from pipelines.judgement.scored import Scored
+
+Rows = NDArray[np.bool_]
+
+
+@dataclass(frozen=True)
+class _Sides:
+    """A subgroup and all others of whom the axis is known, on the radiographs where a finding is known."""
+
+    finding: str
+    subgroup: str
+    truth: Floats
+    scores: tuple[Floats, Floats]
+    members: Rows
+    patients: Patients
+
+    def fewest(self, present: float) -> int:
+        """Positives (1.0) or negatives (0.0) on the side that has fewer of them."""
+        of_kind = self.truth == present
+        return int(min((of_kind & self.members).sum(), (of_kind & ~self.members).sum()))
+
+    @property
+    def can_be_compared(self) -> bool:
+        """Whether both sides have negatives, and the patients are more than one."""
+        return self.fewest(0) > 0 and bool((self.patients != self.patients[0]).any())
+
+    def compared(self) -> tuple[list[float], Floats]:
+        """How far the subgroup's AUROC lies below that of the others, under either model.
+
+        Returns:
+            The gap under the champion and under the challenger, and how much each radiograph moves the
+            subgroup's gain beyond that of the others: (n,).
+        """
+        gaps, moved = [0.0, 0.0], np.empty(len(self.truth))
+        for rows, sign in ((self.members, 1.0), (~self.members, -1.0)):
+            truth = self.truth[rows]
+            old, new = (placements(truth, scores[rows]) for scores in self.scores)
+            gaps = [gaps[0] - sign * old.auroc, gaps[1] - sign * new.auroc]
+            moved[rows] = sign * (influence(truth, new) - influence(truth, old))
+        return gaps, moved
+
+
+def subgroups(scored: Scored, protocol: Protocol) -> Iterator[tuple[str, Rows, Rows]]:
+    """Give each subgroup's name, its radiographs, and those of which the axis is known."""
+    for axis in protocol.subgroups.axes:
+        values = _values(scored, axis, protocol.subgroups.age_cuts)
+        for value in sorted(set(values.tolist()) - {""}):
+            yield f"{axis} {value}", values == value, values != ""
+
+
+def _values(scored: Scored, axis: Axis, cuts: tuple[float, ...]) -> NDArray[np.str_]:
+    if axis != "age":
+        values: NDArray[np.str_] = {"sex": scored.sexes, "view": scored.views, "source": scored.sources}[axis]
+        return values
+    starts = [f"from {cut:g}" for cut in cuts]
+    bands = np.array([f"below {cuts[0]:g}" if cuts else "any", *starts])
+    known = ~np.isnan(scored.ages)
+    numbers = np.digitize(np.where(known, scored.ages, 0), cuts)
+    return np.where(known, bands[numbers], "")
+
+
+def compare_subgroups(champion: Contender, challenger: Contender, protocol: Protocol) -> Iterator[Criterion]:
+    """Compare the gap of every subgroup that has enough positives beside enough others."""
+    old, new = champion.scored, challenger.scored
+    patients = patients_of(old)
+    for name, members, known_axis in subgroups(old, protocol):
+        for index, finding in enumerate(champion.findings):
+            rows = known_axis & ~np.isnan(old.labels[:, index])
+            sides = _Sides(
+                finding,
+                name,
+                old.labels[rows, index],
+                (old.probabilities[rows, index], new.probabilities[rows, index]),
+                members[rows],
+                patients[rows],
+            )
+            if sides.fewest(1) >= protocol.subgroups.minimum_positives and sides.can_be_compared:
+                yield _criterion(sides, protocol)
+
+
+def _criterion(sides: _Sides, protocol: Protocol) -> Criterion:
+    gaps, moved = sides.compared()
+    # Only who is behind counts: a subgroup that was ahead and is less so has lost nothing to the others.
+    widened = rounded(max(gaps[1], 0.0) - max(gaps[0], 0.0))
+    estimate = difference_from(gaps[0] - gaps[1], moved, sides.patients)
+    limit = protocol.subgroups.widened_by
+    return Criterion(
+        name="subgroup gap",
+        finding=sides.finding,
+        subgroup=sides.subgroup,
+        positives=sides.fewest(1),
+        negatives=sides.fewest(0),
+        champion=rounded(gaps[0]),
+        challenger=rounded(gaps[1]),
+        advantage=rounded(-widened),
+        low=rounded(estimate.low(protocol.confidence)),
+        high=rounded(estimate.high(protocol.confidence)),
+        margin=limit,
+        verdict="passed" if widened < limit else "failed",
+        reason=f"the gap was {gaps[0]:+.3f} and is {gaps[1]:+.3f}; it may not widen by {limit:g}",
+    )

@@ -1,0 +1,1 @@
+"""What a trained network becomes before it is served: calibrated, bounded, described."""

@@ -1,0 +1,1 @@
+"""What a challenger says of radiographs that the champion has answered."""

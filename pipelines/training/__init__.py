@@ -1,0 +1,1 @@
+"""Training a network, and what each choice of it is worth."""

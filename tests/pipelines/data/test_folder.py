@@ -1,0 +1,139 @@
+"""A folder becomes the data set that its label file tells of, or an error names the line that cannot be."""
+
+from collections import Counter
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from pipelines.data.folder import InvalidLabels, Selection, from_folder, read_labels, selected
+from pipelines.data.store import DatasetStore, StoreFailed
+from pleura.findings import FINDINGS
+from pleura.local.servers import Server, free_port, start_seaweed
+from tests.pipelines.datasets import ACCESS_KEY, SECRET_KEY, row_of, some_rows, store_of, write_folder
+
+
+def test_a_folder_becomes_a_data_set(tmp_path: Path, seaweed: Server) -> None:
+    """Files are stored by content; unknown stays apart from absent; twice gives the same."""
+    rows = [row_of("a.png", Hernia="", sex="", age=""), row_of("b.png", "test", Hernia="1")]
+    folder, store = write_folder(tmp_path, rows), store_of(seaweed)
+    manifest = from_folder(store, "ours", folder, Selection())
+    a, b = sorted(manifest.records, key=lambda each: each.split, reverse=True)
+    assert (a.split, b.split, a.sex, a.age, b.age) == ("train", "test", "", None, 40)
+    assert "Hernia" not in a.labels
+    assert b.labels["Hernia"]
+    assert a.labels["Edema"] is False
+    assert store.read(a) == (folder / "a.png").read_bytes()
+    assert from_folder(store, "ours", folder, Selection()).digest == manifest.digest
+
+
+def _lines(folder: Path) -> list[str]:
+    return (folder / "labels.csv").read_text().splitlines()
+
+
+def _edit(change: Callable[[list[str]], list[str]]) -> Callable[[Path], None]:
+    def edit(folder: Path) -> None:
+        (folder / "labels.csv").write_text("\n".join(change(_lines(folder))))
+
+    return edit
+
+
+def _replaced(old: str, new: str) -> Callable[[Path], None]:
+    return _edit(lambda lines: [lines[0], lines[1].replace(old, new, 1), *lines[2:]])
+
+
+BAD = {
+    "no column": (_edit(lambda lines: [lines[0].replace("Hernia", "X"), *lines[1:]]), "line 1: .*Hernia"),
+    "short line": (_edit(lambda lines: [lines[0], lines[1].rpartition(",")[0]]), "line 2: .*cells"),
+    "long line": (_edit(lambda lines: [lines[0], lines[1] + ",x"]), "line 2: .*cells"),
+    "unknown label": (_replaced(",1,", ",yes,"), "line 2: Atelectasis is neither 1, 0 nor empty"),
+    "no such file": (_replaced("a.png", "c.png"), "line 2: there is no such file"),
+    "absolute path": (_replaced("a.png", "/etc/passwd"), "line 2: the path leaves the folder"),
+    "path upwards": (_replaced("a.png", "../labels.csv"), "line 2: the path leaves the folder"),
+    "twice": (_edit(lambda lines: [*lines, lines[1].replace("a.png", "./a.png", 1)]), "line 4: .*line 2"),
+    "split": (_replaced(",train,", ",training,"), "line 2: split: "),
+    "age": (_replaced(",40", ",old"), "line 2: age: "),
+    "sex": (_replaced(",F,", ",female,"), "line 2: sex: "),
+    "no patient": (_replaced("patient of a.png", ""), "line 2: patient: "),
+    "contradiction": (_replaced("0,,train", "0,1,train"), "line 2: it has a finding, and No_Finding"),
+    "quote": (_edit(lambda lines: [*lines, '"x"y']), "cannot be read"),
+}
+
+
+@pytest.mark.parametrize("case", BAD)
+def test_a_bad_label_file_is_told_by_line(tmp_path: Path, case: str) -> None:
+    """Each kind of nonsense stops the reading, and no message tells who the patient is."""
+    damage, message = BAD[case]
+    folder = write_folder(tmp_path / "x", [row_of("a.png"), row_of("b.png")])
+    damage(folder)
+    with pytest.raises(InvalidLabels, match=message) as refused:
+        read_labels(folder)
+    assert "patient of" not in str(refused.value)
+
+
+def test_a_link_out_of_the_folder_is_refused(tmp_path: Path) -> None:
+    """What a path leads to counts, not how it is written."""
+    folder = write_folder(tmp_path / "inside", [row_of("a.png")])
+    (folder / "a.png").rename(tmp_path / "outside.png")
+    (folder / "a.png").symlink_to(tmp_path / "outside.png")
+    with pytest.raises(InvalidLabels, match="line 2: the path leaves the folder"):
+        read_labels(folder)
+
+
+def test_a_missing_label_file_is_told(tmp_path: Path) -> None:
+    """It is the same kind of error as a bad one."""
+    with pytest.raises(InvalidLabels, match=r"labels\.csv cannot be read"):
+        read_labels(tmp_path)
+
+
+def test_a_selection_has_something_of_each(tmp_path: Path) -> None:
+    """A small draw keeps to its sources and sizes, has the rarest finding, and depends on its seed only."""
+    rows = [row_of(f"{n}.png", ("test", "train")[n % 2]) for n in range(40)]
+    rows += [row_of("hernia.png", Atelectasis="0", Hernia="1"), row_of("other.png", source="theirs")]
+    files = read_labels(write_folder(tmp_path, rows))
+    selection = Selection(("ours",), 4, seed=3)
+    drawn = selected(files, selection)
+    assert Counter(each.record.split for each in drawn) == {"train": 4, "test": 4}
+    assert {each.record.source for each in drawn} == {"ours"}
+    assert any(each.record.labels["Hernia"] for each in drawn)
+    assert drawn == selected(files, selection)
+    assert drawn != selected(files, Selection(("ours",), 4, seed=4))
+    with pytest.raises(InvalidLabels, match="no radiograph of sources none"):
+        selected(files, Selection(("none",)))
+
+
+class _Interrupted(DatasetStore):
+    """A store whose server is killed before the fifth radiograph."""
+
+    server: Server
+    sent = 0
+
+    def add(self, file: bytes) -> str:
+        self.sent += 1
+        if self.sent == 5:
+            self.server.stop()
+        return super().add(file)
+
+
+def test_a_store_that_dies_in_the_middle_loses_nothing(tmp_path: Path) -> None:
+    """The build fails with one clear error; done again, it goes on and ends as if nothing had been."""
+    folder = write_folder(tmp_path / "folder", some_rows(24))
+    at, port = tmp_path / "s3", free_port()
+    server = start_seaweed(at, port, ACCESS_KEY, SECRET_KEY)
+    store = store_of(server)
+    interrupted = _Interrupted(store._client, store.bucket)
+    interrupted.server = server
+    with pytest.raises(StoreFailed):
+        from_folder(interrupted, "ours", folder, Selection())
+    server = start_seaweed(at, port, ACCESS_KEY, SECRET_KEY)
+    try:
+        assert store.references() == []
+        manifest = from_folder(store, "ours", folder, Selection())
+        assert store.get(store.put(manifest)) == manifest
+        assert len(manifest.records) == 24
+        assert {store.read(each) for each in manifest.records} == {
+            (folder / f"{number}.png").read_bytes() for number in range(24)
+        }
+        assert set(manifest.records[0].labels) == set(FINDINGS)
+    finally:
+        server.stop()

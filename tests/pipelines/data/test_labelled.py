@@ -1,0 +1,128 @@
+"""What a model is trained on is what the data set says, prepared as the service prepares it."""
+
+import hashlib
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+
+from pipelines.data.decoded import decoded
+from pipelines.data.labelled import RadiographCache, labelled
+from pipelines.data.manifest import Record
+from pipelines.data.radiographs import read_split
+from pipelines.data.store import DamagedObject, NotStored
+from pleura.errors import UnreadableRadiograph
+from pleura.findings import FINDINGS
+from pleura.local.servers import Server
+from pleura.preprocessing import to_tensor
+from tests.pipelines.datasets import picture, record_of, row_of, store_of, write_folder
+from transformer.radiograph import read_radiograph
+
+
+class _Counting:
+    """Gives files of its own, and counts how often it is asked."""
+
+    def __init__(self, *files: bytes) -> None:
+        self.asked, self._files = 0, {hashlib.sha256(file).hexdigest(): file for file in files}
+
+    def read(self, record: Record) -> bytes:
+        self.asked += 1
+        return self._files[record.sha256]
+
+
+def test_samples_come_out_as_the_service_prepares_them(
+    samples: Path, seaweed: Server, tmp_path: Path
+) -> None:
+    """DICOM, PNG and JPEG through the store and the cache: the very tensors that are served."""
+    store = store_of(seaweed)
+    files = [path.read_bytes() for path in sorted(samples.glob("nih_*"))]
+    records = [record_of(file, age=None) for file in files]
+    for file in files:
+        store.add(file)
+    seen = labelled(records, RadiographCache(tmp_path, store.read).read)
+    for tensor, file in zip(seen.tensors, files, strict=True):
+        np.testing.assert_array_equal(tensor, to_tensor(read_radiograph(file, 10**8).pixels))
+    assert list(seen.digests) == [each.sha256 for each in records]
+    assert set(seen.views) == {"PA"}
+    assert np.isnan(seen.ages).all()
+
+
+def test_unknown_is_neither_present_nor_absent() -> None:
+    """Three kinds of label, in the order of the findings; part of them stays together."""
+    record = record_of(picture(1), labels={"Hernia": True, "Edema": False})
+    seen = labelled([record, record_of(picture(2))], _Counting(picture(1), picture(2)).read)
+    assert seen.labels[0, FINDINGS.index("Hernia")] == 1
+    assert seen.labels[0, FINDINGS.index("Edema")] == 0
+    assert np.isnan(seen.labels[0]).sum() == 12
+    part = seen.rows(np.array([False, True]))
+    assert len(part) == 1
+    assert part.patients[0] == seen.patients[1]
+    np.testing.assert_array_equal(part.tensors[0], seen.tensors[1])
+
+
+def test_an_empty_split_is_empty() -> None:
+    """Nothing is read, and the shapes hold."""
+    seen = labelled([], _Counting().read)
+    assert seen.tensors.shape == (0, 224, 224)
+    assert seen.labels.shape == (0, 14)
+
+
+def test_what_was_fetched_is_not_fetched_again(tmp_path: Path) -> None:
+    """Unless the kept file has been harmed: then it is fetched anew, and mended."""
+    source, record = _Counting(picture(1)), record_of(picture(1))
+    cache = RadiographCache(tmp_path / "new", source.read)
+    assert cache.read(record) == cache.read(record) == picture(1)
+    assert source.asked == 1
+    (kept,) = (path for path in (tmp_path / "new").rglob("*") if path.is_file())
+    kept.write_bytes(picture(1)[:50])
+    assert cache.read(record) == cache.read(record) == picture(1)
+    assert source.asked == 2
+
+
+def test_a_file_that_is_no_radiograph_is_named_by_its_digest() -> None:
+    """Training stops, and tells which."""
+    record = record_of(b"no radiograph")
+    with pytest.raises(UnreadableRadiograph, match=record.sha256[:12]):
+        labelled([record], _Counting(b"no radiograph").read)
+
+
+def test_a_missing_file_leaves_nothing_behind(tmp_path: Path, seaweed: Server) -> None:
+    """Neither a part of it nor an empty one."""
+    with pytest.raises(NotStored):
+        RadiographCache(tmp_path, store_of(seaweed).read).read(record_of(picture(1)))
+    assert not [path for path in tmp_path.rglob("*") if path.is_file()]
+
+
+def test_a_store_that_lies_fills_no_cache(tmp_path: Path, seaweed: Server) -> None:
+    """The file's digest is checked on the way."""
+    store = store_of(seaweed)
+    key = store.add(picture(2))
+    with pytest.raises(DamagedObject):
+        RadiographCache(tmp_path, store.read).read(record_of(picture(1), key=key))
+    assert not [path for path in tmp_path.rglob("*") if path.is_file()]
+
+
+def test_webp_is_read_whole_or_not_at_all(samples: Path) -> None:
+    """Without loss it gives the pixels; cut short or scrambled it is refused."""
+    pixels = decoded((samples / "nih_00000362_001.png").read_bytes())
+    file = bytes(cv2.imencode(".webp", pixels, [cv2.IMWRITE_WEBP_QUALITY, 101])[1])
+    np.testing.assert_array_equal(decoded(file), pixels)
+    for damaged in (file[:-100], file[:16] + bytes(len(file) - 16)):
+        with pytest.raises(UnreadableRadiograph, match="the WebP"):
+            decoded(damaged)
+
+
+def test_a_folder_is_read_as_before(tmp_path: Path) -> None:
+    """``read_split`` gives the split's rows with all that the label file knows."""
+    folder = write_folder(tmp_path, [row_of("a.png", Hernia=""), row_of("b.png", "test", sex="", age="")])
+    train, test = read_split(folder, "train"), read_split(folder, "test")
+    np.testing.assert_array_equal(train.tensors[0], to_tensor(decoded(picture(0))))
+    assert np.isnan(train.labels[0, FINDINGS.index("Hernia")])
+    assert (train.sexes[0], train.ages[0], train.views[0]) == ("F", 40, "PA")
+    assert train.digests[0] == hashlib.sha256(picture(0)).hexdigest()
+    assert (test.sexes[0], list(test.paths)) == ("", ["b.png"])
+    assert np.isnan(test.ages[0])
+    (folder / "b.png").write_bytes(b"x")
+    with pytest.raises(ValueError, match=r"b\.png is no readable radiograph"):
+        read_split(folder, "test")

@@ -1,0 +1,57 @@
+"""A data set is what its digest says, in whatever order it was gathered."""
+
+import json
+from datetime import UTC, datetime
+
+import pytest
+
+from pipelines.data.manifest import InvalidManifest, Manifest, Record
+
+
+def record(key: str, **changes: object) -> Record:
+    """A radiograph of one patient."""
+    return Record.model_validate(
+        {
+            "key": key,
+            "sha256": "0" * 64,
+            "patient": f"patient of {key}",
+            "source": "a",
+            "licence": "CC0",
+            "split": "train",
+            "labels": {"Edema": True, "Hernia": False},
+        }
+        | changes
+    )
+
+
+def manifest(*records: Record) -> Manifest:
+    """A data set of these."""
+    made_at = datetime(2026, 11, 25, tzinfo=UTC)
+    return Manifest(name="ours", bucket="data", made_from=("a test",), made_at=made_at, records=records)
+
+
+def test_the_digest_does_not_depend_on_the_order() -> None:
+    """The same records are the same data set; another label makes another."""
+    a, b = record("a"), record("b")
+    assert manifest(a, b).digest == manifest(b, a).digest
+    assert manifest(a, record("b", labels={"Edema": True})).digest != manifest(a, b).digest
+
+
+def test_it_is_read_as_it_was_written() -> None:
+    """Unknown findings stay unknown, absent ones absent."""
+    read = Manifest.from_json(manifest(record("a")).to_json())
+    assert read == manifest(record("a"))
+    assert read.records[0].labels == {"Edema": True, "Hernia": False}
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [{"labels": {"Flu": True}}, {"sha256": "x"}, {"split": "all"}, {"patient": ""}, {"colour": "red"}],
+    ids=str,
+)
+def test_what_is_no_manifest_is_refused(damage: dict[str, object]) -> None:
+    """Each kind of nonsense is named, and none is read."""
+    document = manifest(record("a")).model_dump(mode="json")
+    document["records"][0] |= damage
+    with pytest.raises(InvalidManifest, match="records"):
+        Manifest.from_json(json.dumps(document).encode())

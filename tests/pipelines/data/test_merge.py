@@ -1,0 +1,57 @@
+"""Joined data sets hold each radiograph once, and no contradiction."""
+
+import pytest
+
+from pipelines.data.manifest import Manifest
+from pipelines.data.merge import ConflictingDatasets, merged
+from tests.pipelines.datasets import manifest_of, picture, record_of
+
+A, B = picture(1), picture(2)
+
+
+def _two(**changes: object) -> list[Manifest]:
+    """Two data sets that share a radiograph; the second says something else of it."""
+    one = manifest_of(record_of(A, labels={"Edema": True, "Mass": False}), record_of(B), name="one")
+    other = record_of(A).model_copy(update={"labels": {"Edema": True}} | changes)
+    return [one, manifest_of(other, name="two")]
+
+
+def test_what_one_knows_is_known() -> None:
+    """Unknown in one and known in the other is no contradiction, and the order of joining changes nothing."""
+    one, two = _two(labels={"Hernia": False, "Edema": True}, view="")
+    both = merged("both", [one, two])
+    (record,) = (each for each in both.records if each.sha256 == record_of(A).sha256)
+    assert record.labels == {"Edema": True, "Mass": False, "Hernia": False}
+    assert record.view == "PA"
+    assert len(both.records) == 2
+    assert both.records == merged("both", [two, one]).records
+    assert one.digest[:12] in both.made_from[0]
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"labels": {"Edema": False}}, "Edema"),
+        ({"split": "test"}, "two splits, train and test"),
+        ({"patient": "Miller"}, "two patients"),
+        ({"licence": "none"}, "two licences"),
+    ],
+    ids=str,
+)
+def test_a_contradiction_names_both(changes: dict[str, object], message: str) -> None:
+    """The error names both data sets and the radiograph, and no patient."""
+    one, two = _two(**changes)
+    with pytest.raises(ConflictingDatasets, match=message) as refused:
+        merged("both", [one, two])
+    told = str(refused.value)
+    assert all(name in told for name in (f"one@{one.digest[:12]}", f"two@{two.digest[:12]}"))
+    assert record_of(A).sha256[:12] in told
+    assert "Miller" not in told
+
+
+def test_two_buckets_are_not_joined() -> None:
+    """A manifest has one bucket; and nothing joined is no data set."""
+    with pytest.raises(ConflictingDatasets, match="two buckets"):
+        merged("both", [manifest_of(record_of(A)), manifest_of(record_of(B), bucket="other")])
+    with pytest.raises(ValueError, match="no data sets"):
+        merged("both", [])

@@ -1,0 +1,99 @@
+"""What a data set's store gives back is what was put, or an error that says what is wrong."""
+
+import io
+
+import pytest
+
+from pipelines.data.store import (
+    DamagedObject,
+    DatasetStore,
+    NotStored,
+    StoreFailed,
+    connect,
+    read_radiograph,
+)
+from pleura.local.servers import Server, free_port
+from tests.pipelines.datasets import ACCESS_KEY, SECRET_KEY, manifest_of, picture, record_of, store_of
+
+
+def _overwrite(server: Server, store: DatasetStore, key: str, content: bytes) -> None:
+    client = connect(server.url, ACCESS_KEY, SECRET_KEY)
+    client.put_object(store.bucket, key, io.BytesIO(content), len(content))
+
+
+def test_a_data_set_is_read_as_it_was_put(seaweed: Server) -> None:
+    """Under its digest, under name@digest, and as often as it is put."""
+    store, file = store_of(seaweed), picture(1)
+    record = record_of(file)
+    assert store.add(file) == store.add(file) == record.key
+    manifest = manifest_of(record, bucket=store.bucket)
+    digest = store.put(manifest)
+    assert store.put(manifest) == digest == manifest.digest
+    assert store.get(digest) == store.get(f"ours@{digest}") == manifest
+    assert store.references() == [f"ours@{digest}"]
+    assert store.read(record) == file
+    assert store.uri(manifest) == f"s3://{store.bucket}/datasets/ours/{digest}.json"
+
+
+def test_what_was_never_put_is_not_there(seaweed: Server) -> None:
+    """Neither a data set nor a radiograph; and what is no digest is not asked for."""
+    store = store_of(seaweed)
+    for reference in ("0" * 64, "ours@" + "0" * 64):
+        with pytest.raises(NotStored):
+            store.get(reference)
+    with pytest.raises(NotStored):
+        store.read(record_of(picture(1)))
+    with pytest.raises(ValueError, match="neither a digest"):
+        store.get("../ours")
+
+
+def test_a_changed_data_set_is_neither_read_nor_replaced(seaweed: Server) -> None:
+    """Another document under the digest is an error for who reads and for who puts, and is left as it is."""
+    store = store_of(seaweed)
+    manifest = manifest_of(record_of(picture(1)), bucket=store.bucket)
+    digest = store.put(manifest)
+    _overwrite(seaweed, store, f"datasets/ours/{digest}.json", manifest.to_json() + b"\n")
+    for act in (lambda: store.get(digest), lambda: store.put(manifest)):
+        with pytest.raises(DamagedObject, match=r"another document"):
+            act()
+
+
+def test_a_changed_radiograph_is_not_read_and_can_be_put_right(seaweed: Server) -> None:
+    """Its key is its digest, so only the file that belongs there can be sent again."""
+    store, file = store_of(seaweed), picture(1)
+    record = record_of(file)
+    store.add(file)
+    _overwrite(seaweed, store, record.key, file[:-1])
+    with pytest.raises(DamagedObject, match=record.sha256[:12]):
+        store.read(record)
+    store.add(file)
+    assert store.read(record) == file
+
+
+def test_a_store_that_is_away_is_one_kind_of_error() -> None:
+    """Whatever is asked of it, and without a hint of what the keys are."""
+    store = DatasetStore(connect(f"http://127.0.0.1:{free_port()}", "key", "very-secret"), "data")
+    manifest = manifest_of(record_of(picture(1)))
+    acts = (
+        store.prepare,
+        store.references,
+        lambda: store.add(picture(1)),
+        lambda: store.put(manifest),
+        lambda: store.read(manifest.records[0]),
+    )
+    for act in acts:
+        with pytest.raises(StoreFailed, match="the object store failed") as failed:
+            act()
+        assert "very-secret" not in str(failed.value)
+
+
+def test_no_error_tells_an_image_id(seaweed: Server) -> None:
+    """A hospital's ids may name patients: neither what is missing nor what is away tells."""
+    store = store_of(seaweed)
+    for client, kind in (
+        (connect(seaweed.url, ACCESS_KEY, SECRET_KEY), NotStored),
+        (connect(f"http://127.0.0.1:{free_port()}", ACCESS_KEY, SECRET_KEY), StoreFailed),
+    ):
+        with pytest.raises(kind) as failed:
+            read_radiograph(client, store.bucket, "Miller/1950.dcm")
+        assert "Miller" not in str(failed.value)

@@ -1,0 +1,216 @@
+"""An unsound data set is stopped before its use, and the report says why without naming a patient."""
+
+import hashlib
+import json
+from collections.abc import Sequence
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+
+from pipelines.data.decoded import decoded
+from pipelines.data.folder import Selection, from_folder
+from pipelines.data.manifest import Manifest, Record
+from pipelines.data.report import Kind, Problem, ValidationReport
+from pipelines.data.store import DatasetStore, StoreFailed, connect
+from pipelines.data.validation import Reference, StopOnSerious, require_sound, validate
+from pleura.findings import FINDINGS
+from pleura.local.servers import Server, free_port
+from tests.pipelines.datasets import (
+    ACCESS_KEY,
+    SECRET_KEY,
+    manifest_of,
+    picture,
+    record_of,
+    some_rows,
+    store_of,
+    write_folder,
+)
+
+_SPLITS = ("train", "val", "test")
+
+
+def _files(count: int, first: int = 0) -> list[bytes]:
+    return [picture(seed) for seed in range(first, first + count)]
+
+
+def _sound(files: Sequence[bytes], **changes: object) -> Manifest:
+    """A data set without fault: a third in each split."""
+    return manifest_of(*(record_of(f, _SPLITS[n % 3], **changes) for n, f in enumerate(files)))
+
+
+def _with(manifest: Manifest, *records: Record) -> Manifest:
+    return manifest.model_copy(update={"records": (*manifest.records, *records)})
+
+
+def _report(
+    manifest: Manifest, files: Sequence[bytes], reference: Manifest | None = None
+) -> ValidationReport:
+    kept = {hashlib.sha256(file).hexdigest(): file for file in files}
+
+    def read(record: Record) -> bytes:
+        return kept[record.sha256]
+
+    return validate(manifest, read, None if reference is None else Reference(reference, read))
+
+
+def _of_kind(report: ValidationReport, kind: Kind) -> list[Problem]:
+    return [each for each in report.problems if each.kind == kind]
+
+
+def test_a_sound_data_set_passes() -> None:
+    """Nothing is found, everything is counted, and the report is read back as it was written."""
+    files = _files(60)
+    report = _report(_sound(files), files)
+    require_sound(report)
+    assert report.problems == ()
+    assert [(each.split, each.radiographs, each.patients) for each in report.splits] == [
+        ("train", 20, 20),
+        ("val", 20, 20),
+        ("test", 20, 20),
+    ]
+    assert all(sum(each.findings["Edema"]) == 20 for each in report.splits)
+    assert ValidationReport.model_validate_json(report.to_json()) == report
+    assert "**No serious problem.**" in report.to_markdown()
+
+
+def test_a_patient_in_two_splits_stops(tmp_path: Path, seaweed: Server) -> None:
+    """From the label file to the stop; neither the report nor the error names the patient."""
+    rows = some_rows(12)
+    for row in rows[:2]:
+        row["patient_id"] = "Miller-1950"
+    store = store_of(seaweed)
+    manifest = from_folder(store, "ours", write_folder(tmp_path, rows), Selection())
+    report = validate(manifest, store.read)
+    (found,) = _of_kind(report, "patient_in_two_splits")
+    assert (found.severity, found.count) == ("serious", 1)
+    with pytest.raises(StopOnSerious, match="1 patients with radiographs in more than one split") as stop:
+        require_sound(report)
+    assert stop.value.report == report
+    assert all("Miller" not in text for text in (str(stop.value), report.to_json(), report.to_markdown()))
+
+
+def test_the_same_exposure_in_two_splits_stops(samples: Path) -> None:
+    """Whether stored equally, under other names, or re-encoded and trimmed."""
+    file = (samples / "nih_00000362_001.png").read_bytes()
+    pixels = decoded(file)
+    same = bytes(cv2.imencode(".png", pixels, [cv2.IMWRITE_PNG_COMPRESSION, 1])[1])
+    near = bytes(cv2.imencode(".jpg", pixels[3:-3, 3:-3])[1])
+    files = [*_files(30), file, same, near]
+    sound = _with(_sound(files[:30]), record_of(file, "train", labels={"Edema": True}))
+    report = _report(_with(sound, record_of(same, "test", labels={"Edema": True})), files)
+    (found,) = _of_kind(report, "duplicate_across_splits")
+    assert (found.count, found.words) == (1, "pairs of equal radiographs in two splits")
+    assert found.examples == (f"{record_of(file).sha256[:12]} ~ {record_of(same).sha256[:12]}",)
+    (found,) = _of_kind(_report(_with(sound, record_of(near, "val")), files), "duplicate_across_splits")
+    assert (found.severity, found.words) == ("serious", "pairs of nearly equal radiographs in two splits")
+
+
+def test_duplicates_within_a_split_are_told(samples: Path) -> None:
+    """They do not stop, unless they contradict each other."""
+    file = (samples / "nih_00000362_001.png").read_bytes()
+    same = bytes(cv2.imencode(".png", decoded(file), [cv2.IMWRITE_PNG_COMPRESSION, 1])[1])
+    files = [*_files(30), file, same]
+    sound = _with(_sound(files[:30]), record_of(file, labels={"Edema": True}))
+    agreeing = _report(_with(sound, record_of(same, labels={"Edema": True, "Mass": False})), files)
+    require_sound(agreeing)
+    assert [each.kind for each in agreeing.problems if "pairs" in each.words] == ["duplicate_within_split"]
+    with pytest.raises(StopOnSerious, match="of which one has a finding and the other has it not"):
+        require_sound(_report(_with(sound, record_of(same, labels={"Edema": False})), files))
+
+
+def test_bad_files_stop(seaweed: Server) -> None:
+    """A file that is gone, another in its place, no radiograph: each is told by its digest."""
+    store, files = store_of(seaweed), _files(30)
+    for file in (*files, b"no radiograph"):
+        store.add(file)
+    gone, swapped = record_of(picture(100)), record_of(picture(101), key=record_of(files[0]).key)
+    manifest = _with(_sound(files), gone, swapped, record_of(b"no radiograph", "val"))
+    report = validate(manifest, store.read)
+    (damaged,), (unreadable,) = _of_kind(report, "damaged"), _of_kind(report, "unreadable")
+    assert damaged.examples == (gone.sha256[:12], swapped.sha256[:12])
+    assert unreadable.count == 1
+    assert {damaged.severity, unreadable.severity} == {"serious"}
+
+
+def test_a_store_that_is_away_says_nothing_about_the_data() -> None:
+    """It is an error of its own, not a report full of missing files."""
+    away = DatasetStore(connect(f"http://127.0.0.1:{free_port()}", ACCESS_KEY, SECRET_KEY), "data")
+    with pytest.raises(StoreFailed):
+        validate(_sound(_files(3)), away.read)
+
+
+def test_a_missing_licence_stops_unless_somebody_answers_for_it() -> None:
+    """Blank is missing; what is accepted is still in the report."""
+    files = _files(30)
+    report = _report(_sound(files, licence=" "), files)
+    with pytest.raises(StopOnSerious, match="30 radiographs without a licence"):
+        require_sound(report)
+    require_sound(report, accepted=("licence_missing",))
+    assert [each.kind for each in report.serious] == ["licence_missing"]
+
+
+def test_what_labels_lack_is_told() -> None:
+    """Findings of one kind only, radiographs and splits of which nothing is known, splits without any."""
+    files = _files(30)
+    sound = _sound(files)
+    no_hernia = [r.model_copy(update={"labels": {**r.labels, "Hernia": False}}) for r in sound.records]
+    report = _report(sound.model_copy(update={"records": tuple(no_hernia)}), files)
+    assert [(each.words, each.examples) for each in _of_kind(report, "one_sided")] == [
+        (f"findings that no radiograph of {split} is known to have", ("Hernia",)) for split in _SPLITS
+    ]
+    unknown = _report(_sound(files, labels={}), files)
+    assert [(each.severity, each.count) for each in _of_kind(unknown, "nothing_known")] == [
+        ("serious", 1),
+        ("serious", 1),
+        ("serious", 1),
+        ("notable", 30),
+    ]
+    only_train = manifest_of(*(r for r in sound.records if r.split == "train"))
+    assert _of_kind(_report(only_train, files), "empty_split")[0].examples == ("val", "test")
+
+
+def test_a_split_of_another_prevalence_is_told() -> None:
+    """A finding in all of one split and in none of another is no chance; in a tenth more, it is."""
+    files = _files(90)
+    sound = _sound(files)
+    changed = [
+        r.model_copy(update={"labels": {**r.labels, "Edema": r.split == "test"}}) for r in sound.records
+    ]
+    report = _report(sound.model_copy(update={"records": tuple(changed)}), files)
+    assert [each.examples for each in _of_kind(report, "prevalence")] == [("Edema",)]
+    assert not _of_kind(_report(sound, files), "prevalence")
+
+
+def _darkened(file: bytes) -> bytes:
+    pixels = decoded(file).astype(np.float32) / 255
+    return bytes(cv2.imencode(".png", np.rint(255 * pixels**4).astype(np.uint8))[1])
+
+
+def test_another_hospital_is_seen_as_a_shift() -> None:
+    """Darker, older, bedside, of another prevalence: each quantity is told, and those unchanged are not."""
+    files = _files(120)
+    theirs = [_darkened(file) for file in _files(120, first=500)]
+    labels = dict.fromkeys(FINDINGS[:7], True) | dict.fromkeys(FINDINGS[7:], False)
+    reference = _sound(files)
+    moved = _sound(theirs, view="AP", age=80, labels=labels, sex="")
+    report = _report(moved, [*files, *theirs], reference)
+    serious = {each.quantity for each in report.shifts if each.severity == "serious"}
+    assert {"mean", "age", "view", *FINDINGS} <= serious
+    assert "aspect" not in serious
+    (shift,) = [each for each in _of_kind(report, "shift") if each.severity == "serious"]
+    assert shift.count == len(serious)
+    assert _of_kind(report, "too_few_to_compare")[0].examples == ("sex",)
+    with pytest.raises(StopOnSerious, match="far from the reference"):
+        require_sound(report)
+    assert "| mean |" in report.to_markdown()
+    assert json.loads(report.to_json())["reference"] == f"ours@{reference.digest}"
+
+
+def test_other_patients_of_one_hospital_are_no_shift() -> None:
+    """Two samples of one kind pass, although their indices differ by chance."""
+    files, others = _files(120), _files(60, first=500)
+    report = _report(_sound(others), [*files, *others], _sound(files))
+    require_sound(report)
+    assert len(report.shifts) == 4 + 1 + 2 + len(FINDINGS)

@@ -1,0 +1,62 @@
+"""A reference keeps shapes, travels as JSON, and keeps no radiograph's own score."""
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from hypothesis.extra.numpy import arrays
+
+from pipelines.drift.reference import (
+    DriftReference,
+    Histogram,
+    InvalidReference,
+    Sample,
+    Share,
+    reference_of,
+)
+from tests.pipelines.drift_values import MODEL, SINCE, reference
+
+numbers = arrays(np.float64, st.integers(1, 60), elements=st.floats(-1e6, 1e6))
+
+
+@given(numbers, numbers)
+def test_each_value_is_counted_once(own: np.ndarray, others: np.ndarray) -> None:
+    """Whatever the values, ties too, every one falls into one bin."""
+    made = Histogram.of(own)
+    assert made.n == len(own)
+    assert made.of_others(others).n == len(others)
+
+
+def test_bins_hold_a_twentieth_each() -> None:
+    """Where no two values are equal the bins of the reference are equally full."""
+    assert set(Histogram.of(np.arange(200.0)).counts) == {10}
+
+
+def test_what_is_no_number_is_refused() -> None:
+    """NaN is counted nowhere, and not silently."""
+    with pytest.raises(ValueError, match="numbers"):
+        Histogram.of(np.arange(20.0)).of_others(np.array([1.0, np.nan]))
+
+
+def test_a_reference_travels_as_json() -> None:
+    """What is stored reads as what it was."""
+    assert DriftReference.from_json(reference().to_json()) == reference()
+
+
+@pytest.mark.parametrize("document", [b"", b"{}", b"[1]", reference().to_json().replace(b"edges", b"edge")])
+def test_what_is_no_reference_is_refused(document: bytes) -> None:
+    """A half-written or foreign object is told, not compared with."""
+    with pytest.raises(InvalidReference):
+        DriftReference.from_json(document)
+
+
+def test_nothing_makes_no_reference() -> None:
+    """An empty window is no time in which all was well."""
+    with pytest.raises(InvalidReference):
+        reference_of(Sample(MODEL, 0, 0, {}, {}), "nothing", SINCE)
+
+
+def test_a_share_is_no_more_than_all() -> None:
+    """More hits than radiographs is a mistake of whoever counted."""
+    with pytest.raises(ValueError, match="no more than all"):
+        Share(hits=3, n=2)

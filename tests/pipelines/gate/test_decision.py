@@ -1,0 +1,122 @@
+"""A decision is reproducible to the byte, signed, and cannot be changed."""
+
+import functools
+from datetime import UTC, datetime
+
+import pytest
+from cryptography.hazmat.primitives.asymmetric.ec import SECP256R1, generate_private_key
+from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from pipelines.gate.decision import Decision, canonical
+from pipelines.gate.gate import decide
+from pipelines.gate.protocol import SMALL, read_protocol
+from pipelines.gate.seal import (
+    InvalidDecision,
+    InvalidKey,
+    generate_key,
+    public_pem,
+    read_private_key,
+    read_public_key,
+    sign,
+    verify,
+)
+from pipelines.gate.words import decision_page
+from tests.pipelines.contests import PROVENANCE, challenger, champion, shifted
+
+KEY = read_private_key(generate_key())
+PUBLIC = KEY.public_key()
+NOON = datetime(2026, 11, 25, 12, 0, tzinfo=UTC)
+
+
+def _decide() -> Decision:
+    old = champion(films=150, rare=13)
+    return decide(read_protocol(SMALL), old, challenger(old, shifted(old, noise=0.3)), PROVENANCE)
+
+
+@functools.cache
+def _document() -> bytes:
+    return sign(_decide(), KEY, NOON).to_json()
+
+
+def test_the_same_inputs_give_the_same_bytes() -> None:
+    """Run again, a decision differs in nothing; signed at another time, in time and signature only."""
+    again = _decide()
+    assert sign(again, KEY, NOON).to_json() == _document()
+    later = sign(again, KEY, NOON.replace(hour=13))
+    assert canonical(later.decision) == canonical(verify(_document(), [PUBLIC]).decision)
+    assert later.to_json() != _document()
+
+
+def test_what_was_signed_is_verified() -> None:
+    """Whoever has the public key reads the decision back."""
+    found = verify(_document(), [read_private_key(generate_key()).public_key(), PUBLIC])
+    assert found.decision == _decide()
+    assert found.signed_at == NOON
+
+
+@settings(max_examples=40)
+@given(st.integers(0, 10**9), st.integers(1, 255))
+def test_a_changed_byte_is_found(position: int, change: int) -> None:
+    """Whichever byte of the record is changed, and to whatever, it is no valid decision."""
+    document = bytearray(_document())
+    document[position % len(document)] ^= change
+    with pytest.raises(InvalidDecision):
+        verify(bytes(document), [PUBLIC])
+
+
+def test_other_bytes_of_the_same_meaning_are_no_decision() -> None:
+    """Spaces and capital letters of the signature would pass a check of the meaning only."""
+    signature = verify(_document(), [PUBLIC]).signature
+    for spelt in (
+        _document().replace(b'":', b'": '),
+        _document().rstrip(b"\n"),
+        _document().replace(signature.encode(), signature.upper().encode()),
+    ):
+        with pytest.raises(InvalidDecision):
+            verify(spelt, [PUBLIC])
+
+
+def test_a_stranger_signs_nothing() -> None:
+    """A decision by a key that is not trusted is refused, and so is one without any trusted key."""
+    stranger = read_private_key(generate_key())
+    with pytest.raises(InvalidDecision, match="not trusted"):
+        verify(sign(_decide(), stranger, NOON).to_json(), [PUBLIC])
+    with pytest.raises(InvalidDecision, match="not trusted"):
+        verify(_document(), [])
+
+
+def test_a_key_id_that_is_borrowed_signs_nothing() -> None:
+    """Who names a trusted key must have signed with it."""
+    stranger = read_private_key(generate_key())
+    forged = sign(_decide(), stranger, NOON)
+    honest = verify(_document(), [PUBLIC])
+    borrowed = forged.model_copy(update={"key_id": honest.key_id})
+    with pytest.raises(InvalidDecision, match="not of this decision"):
+        verify(borrowed.to_json(), [PUBLIC])
+
+
+def test_keys_travel_as_pem() -> None:
+    """The public half verifies; what is no Ed25519 key is refused in words."""
+    assert verify(_document(), [read_public_key(public_pem(KEY))]).decision.inputs.code_version == "0123abc"
+    curve = generate_private_key(SECP256R1()).private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
+    for read, pem in (
+        (read_private_key, b"no key"),
+        (read_private_key, curve),
+        (read_public_key, b"no key"),
+        (read_public_key, curve),
+    ):
+        with pytest.raises(InvalidKey):
+            read(pem)
+
+
+def test_people_read_it_too() -> None:
+    """The page says the verdict, that the protocol is no clinical one, every reason and every comparison."""
+    signed = verify(_document(), [PUBLIC])
+    page = decision_page(signed)
+    assert page.startswith(f"# {signed.decision.verdict.capitalize()}: 1.1.0 for 1.0.0\n")
+    assert "Not a clinical decision" in page
+    assert all(f"- {reason}\n" in page for reason in signed.decision.reasons)
+    assert page.count("\n| ") == 1 + len(signed.decision.criteria)
+    assert signed.decision.inputs.scores in page

@@ -1,0 +1,64 @@
+"""The protocol is fixed, versioned, and refuses to be nonsense."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from pipelines.gate.protocol import DEFAULT, SMALL, InvalidProtocol, read_protocol
+
+
+def test_the_default_margins_are_the_agreed_ones() -> None:
+    """Two points of AUROC, one of the mean, five of sensitivity, three for pneumothorax, and so on."""
+    protocol = read_protocol(DEFAULT)
+    assert (protocol.auroc.margin, protocol.auroc.macro_margin, protocol.confidence) == (0.02, 0.01, 0.95)
+    assert protocol.sensitivity.of("Effusion") == 0.05
+    assert protocol.sensitivity.of("Pneumothorax") == 0.03
+    assert (protocol.brier.margin, protocol.brier.judged_by) == (0.002, "bound")
+    assert (protocol.calibration_slope.low, protocol.calibration_slope.high) == (0.9, 1.1)
+    assert (protocol.subgroups.widened_by, protocol.subgroups.minimum_positives) == (0.03, 50)
+    assert (protocol.unshown, dict(protocol.exempt), protocol.is_clinical) == ("refuse", {}, True)
+
+
+def test_the_small_protocol_says_that_it_is_no_clinical_one() -> None:
+    """Nobody takes its wide margins for a judgement."""
+    assert not read_protocol(SMALL).is_clinical
+
+
+def test_the_digest_is_of_the_rules_and_not_of_the_file(tmp_path: Path) -> None:
+    """A comment changes nothing, a margin does."""
+    plain, commented, changed = (tmp_path / name for name in ("a.yaml", "b.yaml", "c.yaml"))
+    text = DEFAULT.read_text()
+    plain.write_text(text)
+    commented.write_text("# seen\n" + text)
+    changed.write_text(text.replace("macro_margin: 0.01", "macro_margin: 0.011"))
+    digests = [read_protocol(path).digest for path in (plain, commented, changed)]
+    assert digests[0] == digests[1] != digests[2]
+
+
+@pytest.mark.parametrize(
+    ("change", "says"),
+    [
+        ({"sensitivity": {"margin": 0.05, "of_finding": {"Pneumotorax": 0.03}}}, "no finding"),
+        ({"exempt": {"Hernai": "rare"}}, "no finding"),
+        ({"unshown": "allow_with_note"}, "refuses what cannot be shown"),
+        ({"calibration_slope": {"low": 1.1, "high": 0.9, "judged_by": "bound"}}, "slope of 1"),
+        ({"auroc": {"margin": -0.02, "macro_margin": 0.01}}, "auroc.margin"),
+        ({"aurok": {"margin": 0.5}}, "aurok"),
+    ],
+)
+def test_nonsense_is_refused_before_a_run(tmp_path: Path, change: dict[str, Any], says: str) -> None:
+    """A misspelt finding would otherwise silently get the wide margin."""
+    path = tmp_path / "protocol.yaml"
+    path.write_text(yaml.safe_dump(yaml.safe_load(DEFAULT.read_text()) | change))
+    with pytest.raises(InvalidProtocol, match=says):
+        read_protocol(path)
+
+
+def test_a_file_that_is_no_yaml_is_no_protocol(tmp_path: Path) -> None:
+    """It is told in one family of errors."""
+    path = tmp_path / "protocol.yaml"
+    path.write_text("a: [")
+    with pytest.raises(InvalidProtocol, match="no YAML"):
+        read_protocol(path)

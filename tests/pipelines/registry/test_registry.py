@@ -1,0 +1,351 @@
+"""The registry on MLflow's SQLite file and a real S3: versions, aliases, and what a crash leaves."""
+
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from mlflow import MlflowClient
+
+from pipelines.registry.bundle_store import BundleStore, NotStored
+from pipelines.registry.catalogue import MODEL, NoSuchVersion
+from pipelines.registry.mlflow_client import RegistryUnavailable, connect
+from pipelines.registry.moves import StaleView
+from pipelines.registry.object_store import ChangedObject
+from pipelines.registry.registration import Standing, standing_after
+from pipelines.registry.registry import NoPreviousChampion, NotPromotable, Registry
+from pleura.bundle import InvalidBundle
+from pleura.errors import StoreUnavailable
+from pleura.local import servers
+from pleura.local.servers import Server
+from tests.pipelines.models import KEYS, WHY, decided, new_bundle, new_store, registration
+
+
+@pytest.fixture(scope="module")
+def empty_database(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """MLflow's tables with nothing in them: making them takes seconds."""
+    path = tmp_path_factory.mktemp("mlflow") / "empty.db"
+    connect(f"sqlite:///{path}")
+    return path
+
+
+@pytest.fixture(scope="module")
+def store(seaweed: Server) -> BundleStore:
+    """Where the bundles of this module are."""
+    return new_store(seaweed.url)
+
+
+@pytest.fixture(scope="module")
+def digests(store: BundleStore, tmp_path_factory: pytest.TempPathFactory) -> list[str]:
+    """Three stored bundles."""
+    folder = tmp_path_factory.mktemp("bundles")
+    return [store.upload(new_bundle(folder / str(n), f"0.0.{n}")) for n in (1, 2, 3)]
+
+
+@pytest.fixture
+def database(empty_database: Path, tmp_path: Path) -> str:
+    """A database of one's own."""
+    shutil.copy(empty_database, tmp_path / "mlflow.db")
+    return f"sqlite:///{tmp_path / 'mlflow.db'}"
+
+
+@pytest.fixture
+def registry(database: str, store: BundleStore) -> Registry:
+    """An empty registry."""
+    return Registry(connect(database), store)
+
+
+def promoted(registry: Registry, digest: str) -> int:
+    """Register a model, let the gate pass it, and make it the champion."""
+    champion = registry.champion()
+    decision = decided(registry.store, digest, champion.digest if champion else None)
+    number = registry.register(registration(digest, decision)).number
+    return registry.promote(number, WHY, champion.number if champion else None).number
+
+
+def mlflow_aliases(registry: Registry) -> dict[str, int]:
+    """The aliases as anybody who asks MLflow sees them."""
+    aliases = registry.client.get_registered_model(MODEL).aliases
+    return {alias: int(number) for alias, number in aliases.items()}
+
+
+def test_a_version_says_what_was_registered(registry: Registry, digests: list[str]) -> None:
+    """Digest, URI, data set, code, parameters, URIs and figures come back, the bundle's own figures too."""
+    version = registry.register(registration(digests[0]))
+    read = registry.version(version.number)
+    assert read == version
+    assert read.bundle_uri == registry.store.uri(digests[0])
+    assert read.registration.parameters == {"training.seed": "7"}
+    assert read.registration.figures["mean_auroc"] == 0.75
+    assert read.registration.figures["auroc/Atelectasis"] == 0.8
+    assert "auroc/Hernia" not in read.registration.figures
+    given = registration(digests[0]).model_dump(exclude={"figures"})
+    assert read.registration.model_dump(exclude={"figures"}) == given
+
+
+def test_the_same_digest_is_the_same_version(registry: Registry, digests: list[str]) -> None:
+    """Registering twice makes one version; a decision given the second time is attached to it."""
+    first = registry.register(registration(digests[0]))
+    decision = decided(registry.store, digests[0], None)
+    again = registry.register(registration(digests[0], decision))
+    assert again.number == first.number
+    assert [version.registration.decision for version in registry.versions()] == [decision]
+
+
+def test_a_version_is_found_by_number_alias_and_digest(registry: Registry, digests: list[str]) -> None:
+    """Each way leads to it; what leads nowhere, or to two, is an error."""
+    number = promoted(registry, digests[0])
+    other = registry.register(registration(digests[1])).number
+    registry.set_challenger(other, WHY)
+    assert registry.version("champion").number == registry.version(digests[0]).number == number
+    assert registry.version("challenger").number == registry.version(digests[1][:8]).number == other
+    assert registry.version(str(other)).aliases == ("challenger",)
+    for unknown in (99, "99", "Champion", digests[2], digests[0][:7], ""):
+        with pytest.raises(NoSuchVersion):
+            registry.version(unknown)
+
+
+def test_a_model_without_its_bundle_is_not_registered(registry: Registry) -> None:
+    """What is not in S3 as it was sealed does not enter the registry."""
+    with pytest.raises(NotStored):
+        registry.register(registration("0" * 64))
+    assert registry.versions() == ()
+
+
+def test_a_promotion_moves_the_aliases_and_is_written_down(registry: Registry, digests: list[str]) -> None:
+    """Champion and challenger stand in MLflow as in the trail, which says who, when, from, to and why."""
+    first = promoted(registry, digests[0])
+    second = registry.register(
+        registration(digests[1], decided(registry.store, digests[1], digests[0]))
+    ).number
+    registry.set_challenger(second, WHY)
+    assert mlflow_aliases(registry) == {"champion": first, "challenger": second}
+    registry.promote(second, WHY, expected_champion=first)
+    assert mlflow_aliases(registry) == {"champion": second}
+    told = [(move.kind, move.before, move.after, move.why) for move in registry.moves()]
+    assert told == [
+        ("promote", None, first, WHY),
+        ("challenge", None, second, WHY),
+        ("promote", first, second, WHY),
+    ]
+    assert registry.client.get_registered_model(MODEL).tags["previous_champion"] == str(first)
+
+
+def test_a_promotion_that_is_done_is_not_done_again(registry: Registry, digests: list[str]) -> None:
+    """The same call, repeated after it has succeeded, changes nothing."""
+    number = promoted(registry, digests[0])
+    assert registry.promote(number, WHY, expected_champion=None).aliases == ("champion",)
+    assert len(registry.moves()) == 1
+
+
+def test_a_rollback_returns_to_each_former_champion(registry: Registry, digests: list[str]) -> None:
+    """Twice rolled back is two champions back; before the first there is none."""
+    numbers = [promoted(registry, digest) for digest in digests]
+    assert registry.rollback(WHY, numbers[2]).number == numbers[1]
+    assert registry.rollback(WHY, numbers[1]).number == numbers[0]
+    assert mlflow_aliases(registry) == {"champion": numbers[0]}
+    with pytest.raises(NoPreviousChampion):
+        registry.rollback(WHY, numbers[0])
+
+
+def test_what_was_rolled_back_does_not_come_back_by_itself(registry: Registry, digests: list[str]) -> None:
+    """A pipeline that is run again does not promote what a human rolled back; a human may."""
+    first, second = (promoted(registry, digest) for digest in digests[:2])
+    registry.rollback(WHY, second)
+    with pytest.raises(NotPromotable, match="was rolled back"):
+        registry.promote(second, WHY, first)
+    overridden = WHY.model_copy(update={"override": "the fault was elsewhere"})
+    assert registry.promote(second, overridden, first).aliases == ("champion",)
+    assert registry.moves()[-1].why.override == "the fault was elsewhere"
+
+
+def test_nothing_is_promoted_past_the_gate(registry: Registry, digests: list[str]) -> None:
+    """No decision, a refusal, one against another champion, or a forged one: the champion stays."""
+    first = promoted(registry, digests[0])
+    second = registry.register(registration(digests[1])).number
+    with pytest.raises(NotPromotable, match="no decision record"):
+        registry.promote(second, WHY, first)
+    registry.attach_decision(second, decided(registry.store, digests[1], digests[0], is_passed=False))
+    with pytest.raises(NotPromotable, match="refused"):
+        registry.promote(second, WHY, first)
+    registry.attach_decision(second, decided(registry.store, digests[1], digests[2]))
+    with pytest.raises(NotPromotable, match="another champion"):
+        registry.promote(second, WHY, first)
+    registry.attach_decision(second, decided(registry.store, digests[2], digests[0]))
+    with pytest.raises(NotPromotable, match="about another model"):
+        registry.promote(second, WHY, first)
+    record = decided(registry.store, digests[1], digests[0])
+    registry.attach_decision(second, record)
+    registry.store.objects.put(record.uri.removeprefix(registry.store.objects.uri("")), b"forged")
+    with pytest.raises(ChangedObject):
+        registry.promote(second, WHY, first)
+    assert mlflow_aliases(registry) == {"champion": first}
+    assert len(registry.moves()) == 1
+
+
+def test_a_promotion_decided_on_a_stale_view_is_refused(registry: Registry, digests: list[str]) -> None:
+    """Whoever looked before another promotion must look again."""
+    first = promoted(registry, digests[0])
+    second = registry.register(registration(digests[1], decided(registry.store, digests[1], None))).number
+    for expected in (None, second):
+        with pytest.raises(StaleView, match=f"the champion is version {first}"):
+            registry.promote(second, WHY, expected)
+        with pytest.raises(StaleView):
+            registry.rollback(WHY, second)
+
+
+def test_of_two_moves_after_the_same_look_one_is_refused(registry: Registry, digests: list[str]) -> None:
+    """Two who have seen the same trail cannot both write its next line."""
+    number = promoted(registry, digests[0])
+    seen = registry.moves()
+    registry.trail().append(seen, "challenge", number, WHY)
+    with pytest.raises(StaleView, match="a test moved the challenger"):
+        registry.trail().append(seen, "challenge", number, WHY)
+    assert len(registry.moves()) == 2
+
+
+def test_a_damaged_bundle_becomes_no_champion(
+    registry: Registry, seaweed: Server, tmp_path: Path, database: str
+) -> None:
+    """Bytes changed after the registration stop a promotion, and a rollback, before any alias moves."""
+    registry = Registry(connect(database), new_store(seaweed.url))
+    digests = [registry.store.upload(new_bundle(tmp_path / str(n), f"0.0.{n}")) for n in (1, 2, 3)]
+    first, second = (promoted(registry, digest) for digest in digests[:2])
+    third = registry.register(
+        registration(digests[2], decided(registry.store, digests[2], digests[1]))
+    ).number
+    for digest in (digests[0], digests[2]):
+        registry.store.objects.put(f"models/chest-xray/{digest}/model.tflite", b"another network")
+    with pytest.raises(InvalidBundle):
+        registry.promote(third, WHY, second)
+    with pytest.raises(InvalidBundle):
+        registry.rollback(WHY, second)
+    assert mlflow_aliases(registry) == {"champion": second}
+    assert standing_after(registry.moves()).former == (first,)
+
+
+def test_a_store_that_goes_down_stops_a_promotion_until_it_is_back(database: str, tmp_path: Path) -> None:
+    """While S3 is stopped no alias moves; when it is back the same calls go through."""
+    port = servers.free_port()
+    server = servers.start_seaweed(tmp_path / "s3", port, *KEYS)
+    registry = Registry(connect(database), new_store(server.url))
+    digests = [registry.store.upload(new_bundle(tmp_path / str(n), f"0.0.{n}")) for n in (1, 2)]
+    first, second = (promoted(registry, digest) for digest in digests)
+    server.stop()
+    with pytest.raises(StoreUnavailable):
+        registry.rollback(WHY, second)
+    with pytest.raises(StoreUnavailable):
+        registry.register(registration(digests[0]))
+    assert mlflow_aliases(registry) == {"champion": second}
+    server = servers.start_seaweed(tmp_path / "s3", port, *KEYS)
+    try:
+        assert registry.rollback(WHY, second).number == first
+    finally:
+        server.stop()
+
+
+def test_an_alias_moved_by_hand_is_put_back(registry: Registry, digests: list[str]) -> None:
+    """The trail says who is champion; MLflow's alias follows it, and reading never trusts the alias."""
+    first, second = (promoted(registry, digest) for digest in digests[:2])
+    registry.client.set_registered_model_alias(MODEL, "champion", str(first))
+    assert registry.version("champion").number == second
+    registry.settle()
+    assert mlflow_aliases(registry) == {"champion": second}
+
+
+def test_an_empty_registry_has_nothing_and_settles(registry: Registry) -> None:
+    """Nothing registered is no error to a reader."""
+    assert not registry.versions()
+    assert not registry.moves()
+    assert registry.champion() is None
+    assert registry.settle() == Standing()
+
+
+class Died(BaseException):
+    """The process was killed here."""
+
+
+class MortalClient(MlflowClient):
+    """MLflow's client in a process that is killed before its n-th write."""
+
+    left = 1_000
+
+    def __getattribute__(self, name: str) -> Any:
+        if name.startswith(("create_", "set_", "delete_", "log_")):
+            self.left -= 1
+            if self.left < 0:
+                raise Died
+        return super().__getattribute__(name)
+
+
+def die_everywhere(database: str, store: BundleStore, do: Callable[[Registry], object]) -> int:
+    """Do something in processes that are killed before each of their writes, until one is not.
+
+    Each write is a transaction of its own, so what the exception leaves is what a killed process leaves.
+    """
+    for writes in range(100):
+        client = MortalClient(database, database)
+        client.left = writes
+        try:
+            do(Registry(client, store))
+        except Died:
+            continue
+        return writes
+    raise AssertionError("it never ended")
+
+
+def test_a_killed_registration_is_completed_by_the_next(
+    registry: Registry, database: str, digests: list[str]
+) -> None:
+    """Wherever each attempt was killed, one version is there in the end, whole."""
+    killed = die_everywhere(database, registry.store, lambda r: r.register(registration(digests[0])))
+    assert killed >= 5
+    (version,) = registry.versions()
+    assert version == registry.register(registration(digests[0]))
+    assert len(registry.entries()) == 1
+
+
+def test_a_killed_promotion_leaves_the_old_champion_or_the_new(
+    registry: Registry, database: str, digests: list[str]
+) -> None:
+    """After each kill one of the two is champion; the end is one move, and MLflow's aliases follow it."""
+    first = promoted(registry, digests[0])
+    second = registry.register(
+        registration(digests[1], decided(registry.store, digests[1], digests[0]))
+    ).number
+    registry.set_challenger(second, WHY)
+
+    def promote(mortal: Registry) -> None:
+        assert standing_after(registry.moves()).champion in (first, second)
+        mortal.promote(second, WHY, expected_champion=first)
+
+    assert die_everywhere(database, registry.store, promote) >= 3
+    assert mlflow_aliases(registry) == {"champion": second}
+    assert [move.kind for move in registry.moves()] == ["promote", "challenge", "promote"]
+
+
+def test_what_pleura_did_not_write_is_no_version(registry: Registry, digests: list[str]) -> None:
+    """A version added by hand is passed over; one that was changed is refused by its number."""
+    first = registry.register(registration(digests[0]))
+    run = registry.entries()[0].run_id
+    registry.client.create_model_version(MODEL, "s3://elsewhere/model.pkl", run)
+    assert registry.versions() == (first,)
+    registry.client.set_model_version_tag(MODEL, str(first.number), "digest", digests[1])
+    with pytest.raises(RegistryUnavailable, match="version 1 in MLflow was changed"):
+        registry.versions()
+
+
+def test_somebody_elses_registered_model_is_not_taken_over(registry: Registry, digests: list[str]) -> None:
+    """A model of our name that has no trail is left as it is."""
+    registry.client.create_registered_model(MODEL)
+    with pytest.raises(RegistryUnavailable, match="not made by Pleura"):
+        registry.register(registration(digests[0]))
+
+
+def test_a_file_that_is_no_database_is_one_line(tmp_path: Path) -> None:
+    """The registry says which file it cannot open."""
+    (tmp_path / "mlflow.db").write_bytes(b"no database" * 1000)
+    with pytest.raises(RegistryUnavailable, match=r"mlflow\.db cannot be opened") as refused:
+        connect(f"sqlite:///{tmp_path / 'mlflow.db'}")
+    assert "\n" not in str(refused.value)

@@ -1,0 +1,331 @@
+"""Journaled radiographs through a challenger: what is compared, what is left out, and what never counts."""
+
+import functools
+import hashlib
+import io
+import uuid
+from collections.abc import Callable
+from contextlib import closing
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import cv2
+import numpy as np
+import psycopg2
+import pytest
+from minio import Minio
+
+from pipelines.gate.decision import ModelIdentity
+from pipelines.gate.protocol import SMALL, Protocol, read_protocol
+from pipelines.journal import JournaledAnswer, Verdict, Window, read_answers
+from pipelines.replay.replay import Archive, Challenger, FindingReplay, Replay, replay
+from pipelines.replay.words import replay_page
+from pleura.bundle import verify
+from pleura.errors import RadiographNotFound, StoreUnavailable
+from pleura.findings import FINDINGS
+from pleura.local.servers import Server
+from pleura.preprocessing import to_tensor
+from predictor.engines import open_engine
+from tests.databases import own_database
+from tests.transformer.values import entry
+from transformer.database import Database
+from transformer.journal import Journal
+from transformer.objects import ObjectId, Objects
+from transformer.radiograph import read_radiograph
+from transformer.spool import Spool
+
+CHAMPION = "a" * 64
+NEW = ModelIdentity(version="1.1.0", digest="b" * 64)
+NOON = datetime(2026, 11, 25, 12, tzinfo=UTC)
+THRESHOLDS = (0.5,) * len(FINDINGS)
+MAX_PIXELS = 10**7
+
+
+@functools.cache
+def _file(number: int) -> bytes:
+    pixels = np.random.default_rng(number).integers(0, 255, (40, 40)).astype(np.uint8)
+    return bytes(cv2.imencode(".png", pixels)[1])
+
+
+def _answer(number: int, probability: float = 0.2, **changes: object) -> JournaledAnswer:
+    plain = JournaledAnswer(
+        principal="ward-3",
+        request_id=f"request-{number}",
+        position=0,
+        image_id=f"{number}.png",
+        image_digest=hashlib.sha256(_file(number)).hexdigest(),
+        model_version="1.0.0",
+        model_digest=CHAMPION,
+        preprocessing_version="1",
+        probabilities=(probability,) * len(FINDINGS),
+        thresholds=THRESHOLDS,
+        findings=FINDINGS if probability >= 0.5 else (),
+        typicality=0.5,
+        latency_ms={"predict": 40.0},
+        cached=False,
+        answered_at=NOON,
+        verdicts=(),
+    )
+    return replace(plain, **changes)  # type: ignore[arg-type]
+
+
+def _read(key: str) -> bytes:
+    return _file(int(key.removesuffix(".png")))
+
+
+def _saying(*probabilities: float) -> Callable[[np.ndarray], np.ndarray]:
+    """A challenger that says one thing after the other, of all findings alike."""
+    told = iter(probabilities)
+    return lambda tensors: np.full((len(tensors), len(FINDINGS)), next(told))
+
+
+@pytest.fixture(scope="module")
+def protocol() -> Protocol:
+    """Limits of a tenth of disagreement and of a twentieth of calls, on a hundred radiographs."""
+    small = read_protocol(SMALL)
+    limits = {"minimum_radiographs": 100, "disagreement_at_most": 0.1, "call_rate_change_at_most": 0.05}
+    return small.model_copy(
+        update={"replay": small.replay.model_copy(update=limits | {"left_out_at_most": 0.05})}
+    )
+
+
+def _replay(
+    answers: list[JournaledAnswer],
+    score: Callable[[np.ndarray], np.ndarray],
+    protocol: Protocol,
+    read: Callable[[str], bytes] = _read,
+) -> Replay:
+    challenger = Challenger(NEW, FINDINGS, THRESHOLDS, score)
+    return replay(answers, CHAMPION, challenger, Archive(read, MAX_PIXELS), protocol)
+
+
+def _effusion(found: Replay) -> FindingReplay:
+    return found.findings[FINDINGS.index("Effusion")]
+
+
+def test_a_challenger_that_says_the_same_passes(protocol: Protocol) -> None:
+    """On enough radiographs, no disagreement and no change of calls."""
+    answers = [_answer(number, 0.8 if number % 3 else 0.2) for number in range(120)]
+    found = _replay(answers, _saying(*(a.probabilities[0] for a in answers)), protocol)
+    assert (found.verdict, found.reasons, found.radiographs) == ("passed", (), 120)
+    assert (_effusion(found).champion_calls, _effusion(found).challenger_calls) == (80, 80)
+    assert _effusion(found).disagreement.value == 0
+    assert _effusion(found).psi == pytest.approx(0, abs=1e-9)
+    assert found.latency_ms.champion_median == 40
+
+
+def test_a_challenger_that_calls_everybody_fails(protocol: Protocol) -> None:
+    """Every radiograph is called that was not before: shift, disagreement and call rate say so."""
+    found = _replay([_answer(n) for n in range(110)], _saying(*[0.9] * 110), protocol)
+    assert found.verdict == "failed"
+    assert _effusion(found).disagreement.value == _effusion(found).call_rate_change.value == 1
+    assert _effusion(found).ks == 1
+    assert "Effusion: they disagree on 100.0%, 10% is allowed" in found.reasons[2]
+
+
+def test_calls_that_change_both_ways_are_disagreement_and_no_change_of_rate(protocol: Protocol) -> None:
+    """The interval is Wilson's: 24 of 120 at one-sided 95 % lie between 14.7 % and 26.7 %."""
+    answers = [_answer(number, 0.8 if number < 60 else 0.2) for number in range(120)]
+    now = [0.2 if number < 12 else 0.8 if number >= 108 else answers[number].probabilities[0]
+           for number in range(120)]  # fmt: skip
+    found = _effusion(_replay(answers, _saying(*now), protocol))
+    assert found.disagreement.value == pytest.approx(0.2)
+    assert (found.disagreement.low, found.disagreement.high) == pytest.approx((0.147, 0.267), abs=1e-3)
+    assert found.call_rate_change.value == 0
+
+
+def test_a_few_radiographs_show_nothing(protocol: Protocol) -> None:
+    """Twenty agreements are not passed: too few, and a tenth of disagreement may still be there."""
+    found = _replay([_answer(n) for n in range(20)], _saying(*[0.2] * 20), protocol)
+    assert found.verdict == "cannot be shown"
+    assert found.reasons[0] == "20 radiographs, where 100 are needed"
+
+
+def test_nothing_journaled_shows_nothing(protocol: Protocol) -> None:
+    """An empty journal passes nobody."""
+    found = _replay([], _saying(), protocol)
+    assert (found.verdict, found.findings) == ("cannot be shown", ())
+
+
+@pytest.mark.parametrize("wrong", [float("nan"), float("inf"), 1.5, -0.1])
+def test_one_answer_that_is_none_fails_the_challenger(protocol: Protocol, wrong: float) -> None:
+    """NaN on one of 110 radiographs is counted, kept out of the figures, and fails."""
+    found = _replay([_answer(n) for n in range(110)], _saying(*[0.2] * 109, wrong), protocol)
+    assert (found.verdict, found.invalid) == ("failed", 1)
+    assert found.reasons[0] == "the challenger gave no probabilities on 1 of 110 radiographs"
+    assert _effusion(found).disagreement.value == 0
+
+
+def test_a_challenger_of_other_findings_fails(protocol: Protocol) -> None:
+    """Thirteen columns are no answer for fourteen findings."""
+    found = _replay([_answer(0)], lambda tensors: np.full((len(tensors), 13), 0.2), protocol)
+    assert (found.verdict, found.invalid) == ("failed", 1)
+
+
+def test_what_is_left_out_is_counted_by_its_reason(protocol: Protocol) -> None:
+    """Gone, changed, unreadable, not kept, repeated and another model's: none of them silently."""
+
+    def read(key: str) -> bytes:
+        if key == "1.png":
+            raise RadiographNotFound("gone")
+        return b"no radiograph" if key == "3.png" else _read("9.png" if key == "2.png" else key)
+
+    answers = [
+        _answer(0),
+        _answer(1),
+        _answer(2),
+        _answer(3, image_digest=hashlib.sha256(b"no radiograph").hexdigest()),
+        _answer(4, image_id=None),
+        _answer(5, model_digest="c" * 64),
+        _answer(0, request_id="asked again"),
+    ]
+    found = _replay(answers, _saying(0.2), protocol, read)
+    assert found.radiographs == 1
+    left_out = found.left_out
+    assert (left_out.gone, left_out.changed, left_out.unreadable) == (1, 1, 1)
+    assert (left_out.not_kept, left_out.repeated, left_out.other_model) == (1, 1, 1)
+    assert "4 of 5 radiographs could not be replayed" in found.reasons
+
+
+def test_a_store_that_is_down_is_no_radiograph_that_is_gone(protocol: Protocol) -> None:
+    """The replay ends with the store's error instead of a report on what was left."""
+
+    def read(_: str) -> bytes:
+        raise StoreUnavailable("down")
+
+    with pytest.raises(StoreUnavailable):
+        _replay([_answer(0)], _saying(0.2), protocol, read)
+
+
+def _said(present: bool | None, reader: str = "r1", seen: bool = False) -> tuple[Verdict, ...]:
+    return (Verdict("Effusion", present, reader, seen, NOON + timedelta(hours=1)),)
+
+
+def test_blind_readers_decide_who_was_right(protocol: Protocol) -> None:
+    """Ten films that only the champion read rightly: McNemar's exact p is 2 / 1024, and the replay fails."""
+    answers = [_answer(n, 0.8 if n < 10 else 0.2) for n in range(200)]
+    answers = [replace(a, verdicts=_said(True)) if n < 10 else a for n, a in enumerate(answers)]
+    found = _replay(answers, _saying(*[0.2] * 200), protocol)
+    blind = _effusion(found).blind
+    assert (blind.champion_only, blind.challenger_only, blind.both_right) == (10, 0, 0)
+    assert blind.p == pytest.approx(2 / 1024)
+    assert _effusion(found).verdict == "failed"
+    assert "readers agree with the champion alone 10 times" in _effusion(found).reason
+
+
+def test_who_had_seen_the_answer_is_told_apart_and_never_counts(protocol: Protocol) -> None:
+    """The same ten words after seeing the answer leave the accuracy empty."""
+    answers = [_answer(n, 0.8 if n < 10 else 0.2) for n in range(200)]
+    answers = [replace(a, verdicts=_said(True, seen=True)) if n < 10 else a for n, a in enumerate(answers)]
+    found = _effusion(_replay(answers, _saying(*[0.2] * 200), protocol))
+    assert (found.blind.champion_only, found.blind.p) == (0, 1.0)
+    assert found.after_seeing.champion_only == 10
+    assert "readers" not in found.reason
+
+
+def test_readers_who_contradict_each_other_tell_nothing(protocol: Protocol) -> None:
+    """Neither does one who cannot tell."""
+    answers = [
+        _answer(0, verdicts=_said(True) + _said(False, "r2")),
+        _answer(1, verdicts=_said(None)),
+        _answer(2, verdicts=_said(False) + _said(None, "r2")),
+    ]
+    blind = _effusion(_replay(answers, _saying(0.2, 0.2, 0.9), protocol)).blind
+    assert (blind.disputed, blind.champion_only, blind.both_right, blind.both_wrong) == (1, 1, 0, 0)
+
+
+def _films(folder: Path) -> dict[str, bytes]:
+    return {path.name: path.read_bytes() for path in sorted(folder.glob("nih_*"))}
+
+
+def _put(client: Minio, bucket: str, files: dict[str, bytes]) -> None:
+    client.make_bucket(bucket)
+    for key, file in files.items():
+        client.put_object(bucket, key, io.BytesIO(file), len(file))
+
+
+async def _keep(dsn: str, folder: Path, rows: list[JournaledAnswer]) -> None:
+    """Write rows as the transformer does, and one verdict on each as `POST /feedback` does."""
+    journal = Journal(Database(dsn), Spool(folder, 10**6), timeout_s=10.0)
+    journal.start()
+    try:
+        for row in rows:
+            values = {name: value for name, value in vars(row).items() if name != "verdicts"}
+            assert await journal.append([entry(**values)]) == "written"
+    finally:
+        journal.close()
+    with closing(psycopg2.connect(dsn)) as connection, connection, connection.cursor() as cursor:
+        cursor.execute(
+            "CREATE TABLE IF NOT EXISTS verdicts (reader text, feedback_id text, principal text, "
+            'request_id text, "position" integer, findings text[], present boolean[], '
+            "had_seen_answer boolean, given_at timestamptz DEFAULT now(), "
+            "serial bigint GENERATED ALWAYS AS IDENTITY)"
+        )
+        cursor.execute(
+            'INSERT INTO verdicts (reader, feedback_id, principal, request_id, "position", findings, '
+            "present, had_seen_answer) SELECT 'r1', request_id, principal, request_id, \"position\", "
+            "ARRAY['Effusion'], ARRAY['Effusion' = ANY(findings)], false FROM answers"
+        )
+
+
+async def test_real_radiographs_are_replayed_from_the_real_journal(
+    postgres: Server, seaweed: Server, samples: Path, tmp_path: Path, protocol: Protocol
+) -> None:
+    """PostgreSQL, S3, the service's decoder and the default model, which agrees with itself."""
+    folder = Path(__file__).parents[3] / "build" / "bundle"
+    if not folder.is_dir():
+        pytest.skip("there is no build/bundle: make bundle")
+    description, digest = verify(folder)
+    engine = open_engine("litert", folder, threads=1)
+
+    def score(tensors: np.ndarray) -> np.ndarray:
+        return engine.run(tensors[..., None]).probability
+
+    files = _films(samples)
+    rows = []
+    for number, (key, file) in enumerate(files.items()):
+        probabilities = score(to_tensor(read_radiograph(file, MAX_PIXELS).pixels)[None])[0]
+        present = probabilities >= np.asarray(description.thresholds, np.float32)
+        rows.append(
+            _answer(
+                number,
+                image_id=key,
+                image_digest=hashlib.sha256(file).hexdigest(),
+                model_digest=digest,
+                probabilities=tuple(probabilities.tolist()),
+                thresholds=description.thresholds,
+                findings=tuple(np.array(FINDINGS)[present].tolist()),
+            )
+        )
+    bucket = f"replay-{uuid.uuid4().hex}"
+    client = Minio(
+        seaweed.url.removeprefix("http://"),
+        "test-access",
+        "test-secret-key",
+        secure=False,
+        region="us-east-1",
+    )
+    _put(client, bucket, files)
+    client.remove_object(bucket, rows[-1].image_id or "")
+    dsn = own_database(postgres)
+    await _keep(dsn, tmp_path, rows)
+
+    objects = Objects(seaweed.url, "test-access", "test-secret-key", bucket, timeout_s=20)
+
+    def read(key: str) -> bytes:
+        name = ObjectId(key)
+        return objects.read(name, objects.stat(name).etag, 10**7)
+
+    answers = read_answers(dsn, Window(NOON - timedelta(hours=1), NOON + timedelta(hours=1)))
+    challenger = Challenger(NEW, FINDINGS, description.thresholds, score)
+    found = replay(answers, digest, challenger, Archive(read, MAX_PIXELS), protocol)
+    assert (found.radiographs, found.left_out.gone, found.left_out.lost) == (len(rows) - 1, 1, 1)
+    assert all(each.disagreement.value == 0 and each.ks == 0 for each in found.findings)
+    assert _effusion(found).blind.both_right == len(rows) - 1
+    assert found.latency_ms.challenger_median is not None
+    assert Replay.model_validate_json(found.to_json()) == found
+    page = replay_page(found)
+    assert "# Replay of 5 radiographs: cannot be shown" in page
+    assert "1 gone" in page
+    assert page.count("\n| ") == 1 + len(FINDINGS)

@@ -1,0 +1,212 @@
+"""One real training, small enough for a test, and its export."""
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from pipelines.__main__ import _DEFAULTS
+from pipelines.data.radiographs import LabelledRadiographs
+from pipelines.model.card import model_card
+from pipelines.model.description import describe, described, judged_findings, macro_metrics, unmeasured
+from pipelines.model.export import Seen, fit, half_precision_weights, judge_fitted, reader_of, write_source
+from pipelines.parameters import read_parameters
+from pipelines.training.augmentation import augment
+from pipelines.training.batches import Batches, positive_weights, targets_of
+from pipelines.training.curves import draw_curves
+from pipelines.training.parameters import Stage, TrainingParameters
+from pipelines.training.train import (
+    UnfitWeights,
+    masked_cross_entropy,
+    mean_auroc,
+    start_from,
+    train,
+    training_network,
+)
+from pleura.bundle import ModelDescription
+from pleura.findings import FINDINGS
+from tests.pipelines.judged import dossier
+
+
+def _radiographs(n: int, source: str = "nih_cxr14", seed: int = 0) -> LabelledRadiographs:
+    rng = np.random.default_rng(seed)
+    labels = (rng.random((n, len(FINDINGS))) < 0.5).astype(np.float32)
+    labels[0], labels[1] = 0, 1
+    return LabelledRadiographs(
+        tensors=rng.integers(0, 256, (n, 224, 224), np.uint8),
+        labels=labels,
+        patients=np.arange(n).astype(str),
+        sources=np.full(n, source),
+        paths=np.arange(n).astype(str),
+    )
+
+
+def test_unknown_labels_count_for_nothing() -> None:
+    """The loss of a radiograph of which one finding is known is the loss of that finding."""
+    targets, logits = np.full((1, 15), np.nan, np.float32), np.linspace(-3, 3, 15, dtype=np.float32)[None]
+    targets[0, 4] = 1.0
+    expected = np.log1p(np.exp(-logits[0, 4])) / 15
+    assert float(masked_cross_entropy(np.ones(15, np.float32))(targets, logits)) == pytest.approx(
+        expected, rel=1e-4
+    )
+
+
+def test_smoothing_and_weights_change_the_loss_as_they_say() -> None:
+    """A present finding that weighs 3 counts three times; smoothed targets are never met exactly."""
+    targets, logits = np.zeros((1, 15), np.float32), np.zeros((1, 15), np.float32)
+    targets[0, 0] = 1.0
+    weights = np.full(15, 3, np.float32)
+    assert float(masked_cross_entropy(weights)(targets, logits)) == pytest.approx(np.log(2) * 17 / 15)
+    sure = np.where(targets == 1, 30.0, -30.0).astype(np.float32)
+    assert float(masked_cross_entropy(weights * 0 + 1)(targets, sure)) < 1e-6
+    assert float(masked_cross_entropy(weights * 0 + 1, 0.05)(targets, sure)) == pytest.approx(1.5, rel=1e-3)
+
+
+def test_rare_findings_weigh_more_only_where_asked() -> None:
+    """Power 0 counts all alike, 1 balances a finding; a finding without positives stays as it is."""
+    targets = np.full((10, 15), np.nan, np.float32)
+    targets[:, 0], targets[:2, 0], targets[:, 1] = 0, 1, 0
+    np.testing.assert_array_equal(positive_weights(targets, 0.0), 1)
+    np.testing.assert_allclose(positive_weights(targets, 1.0)[:3], [4, 1, 1])
+
+
+def test_the_heads_share_no_target() -> None:
+    """The auxiliary source says nothing of the findings, and the others nothing of the auxiliary one."""
+    parameters = TrainingParameters((), auxiliary_source="kermany")
+    main, auxiliary = (
+        targets_of(_radiographs(3), parameters),
+        targets_of(_radiographs(3, "kermany"), parameters),
+    )
+    assert np.isnan(auxiliary[:, :14]).all()
+    assert not np.isnan(auxiliary[:, 14]).any()
+    assert np.isnan(main[:, 14:]).all()
+
+
+def test_sex_view_and_age_are_learnt_where_they_are_known_and_asked_for() -> None:
+    """Female, AP and the age in centuries are targets; what is not known of a patient is none."""
+    radiographs = replace(
+        _radiographs(2),
+        sexes=np.array(["F", ""]),
+        views=np.array(["PA", "AP"]),
+        ages=np.array([61, np.nan], np.float32),
+    )
+    parameters = TrainingParameters((), patient_attributes=True)
+    np.testing.assert_allclose(
+        targets_of(radiographs, parameters)[:, 15:], [[1, 0, 0.61], [np.nan, 1, np.nan]]
+    )
+    assert np.isnan(targets_of(radiographs, replace(parameters, patient_attributes=False))[:, 14:]).all()
+    of_children = replace(parameters, auxiliary_source=str(radiographs.sources[0]))
+    assert np.isnan(targets_of(radiographs, of_children)[:, 15:]).all()
+
+
+def test_an_epoch_shows_the_same_after_an_interruption() -> None:
+    """The batches of an epoch depend on seed and number alone, and differ between epochs."""
+    parameters = TrainingParameters([Stage(32, 3, 1e-3, 0)], batch_size=4)
+
+    def batch(epoch: int, seed: int = 1) -> np.ndarray:
+        batches = Batches(_radiographs(8), parameters.stages[0], parameters, seed)
+        batches.begin_epoch(epoch)
+        return batches[0][0]
+
+    np.testing.assert_array_equal(batch(2), batch(2))
+    assert (batch(2) != batch(1)).any()
+    assert (batch(2) != batch(2, seed=2)).any()
+
+
+def test_the_mean_auroc_is_over_what_is_known() -> None:
+    """Findings of one side only do not count, unknown labels neither; nothing known is no figure."""
+    labels = np.array([[1, 1, np.nan], [0, 1, 1], [0, 1, 0], [np.nan, 1, 1]])
+    scores = np.array([[0.9, 0, 0], [0.1, 0, 0.2], [0.2, 0, 0.7], [5, 0, 0.9]])
+    assert mean_auroc(labels, scores) == pytest.approx((1.0 + 0.5) / 2)
+    assert np.isnan(mean_auroc(labels[:, 1:2], scores[:, 1:2]))
+
+
+def test_augmentation_of_no_strength_changes_only_the_size() -> None:
+    """Strength 0 at full size is the identity; at any strength shape and type hold."""
+    tensor = _radiographs(2).tensors[0]
+    rng = np.random.default_rng(0)
+    np.testing.assert_array_equal(augment(tensor, 224, rng, 0.0), tensor)
+    assert augment(tensor, 96, rng, 1.0).shape == (96, 96)
+
+
+def test_a_network_trains_resumes_and_is_exported(tmp_path: Path) -> None:
+    """One step gives weights, a finished run is not trained again, and all of it exports."""
+    parameters = TrainingParameters([Stage(32, 1, 1e-3, 0)], batch_size=8)
+    training, validation = _radiographs(8), _radiographs(24, seed=1)
+    network = train(training, validation, parameters, tmp_path)
+    again = train(training, validation, parameters, tmp_path)
+    assert len((tmp_path / "history.csv").read_text().splitlines()) == 1 + 1
+    for one, other in zip(network.get_weights(), again.get_weights(), strict=True):
+        np.testing.assert_array_equal(one, other)
+
+    assert draw_curves(tmp_path / "history.csv").count("<svg") == 1
+    weights = half_precision_weights(network)
+    started = training_network(parameters)
+    start_from(started, weights)
+    small = validation.tensors[:2, :32, :32, None].astype(np.float32)
+    one, other = (each.predict(small, verbose=0)[:, :14] for each in (network, started))
+    np.testing.assert_allclose(one, other, atol=0.02)
+    with pytest.raises(UnfitWeights, match="stem_conv"):
+        start_from(started, {n: w for n, w in weights.items() if not n.startswith("stem_conv")})
+    test = _radiographs(60, seed=2)
+    see = reader_of(weights)
+    fitted = fit(see(training.tensors), see(validation.tensors), validation.labels)
+    seen = see(test.tensors[:, :32, :32].repeat(7, 1).repeat(7, 2))
+    judgement = judge_fitted(fitted, seen, test, seed=0)
+    words = read_parameters(_DEFAULTS["train"]).words
+    judged = judged_findings(fitted.operating_points, judgement)
+    description = describe(words, judged, macro_metrics(judgement))
+    for said, found in zip(description.findings, judgement.findings, strict=True):
+        assert said.is_measured == (min(found.positives, found.negatives) >= 20)
+        assert said.operating_point.threshold == pytest.approx(found.threshold)
+    write_source(tmp_path / "source", weights, fitted, description)
+    written = (tmp_path / "source" / "source.json").read_text()
+    assert ModelDescription.model_validate_json(written) == description
+    assert np.load(tmp_path / "source" / "weights.npz")["head/kernel"].shape == (1024, 14)
+    assert "Pleural Thickening" in model_card(description)
+
+
+def test_too_few_positives_are_declared_unmeasured() -> None:
+    """A finding with fewer positives than can be measured has no figures, and the card says so."""
+    words = read_parameters(_DEFAULTS["train"]).words
+    radiographs = _radiographs(12)
+    rng = np.random.default_rng(0)
+    seen = Seen(rng.normal(size=(12, 1024)), rng.normal(size=(12, 14)))
+    fitted = fit(Seen(rng.normal(size=(200, 1024)), rng.normal(size=(200, 14))), seen, radiographs.labels)
+    judgement = judge_fitted(fitted, seen, radiographs, seed=0)
+    judged = judged_findings(fitted.operating_points, judgement)
+    description = describe(words, judged, macro_metrics(judgement))
+    assert not any(finding.is_measured for finding in description.findings)
+    card = model_card(description)
+    assert card.count(" unmeasured ") == 3 * len(FINDINGS)
+    assert "No mean was measured." in card
+
+
+def test_a_draft_gets_its_figures_from_its_judgement() -> None:
+    """A model without figures is unmeasured in all; its dossier gives it those, and changes no threshold."""
+    rng = np.random.default_rng(0)
+    seen = Seen(rng.normal(size=(60, 1024)), rng.normal(size=(60, 14)))
+    fitted = fit(seen, seen, _radiographs(60).labels)
+    draft = describe(read_parameters(_DEFAULTS["train"]).words, unmeasured(fitted.operating_points), {})
+    assert not any(finding.is_measured for finding in draft.findings)
+    made = dossier()
+    measured = described(draft, made)
+    assert all(finding.is_measured for finding in measured.findings)
+    assert measured.thresholds == draft.thresholds
+    assert made.judgement.macro is not None
+    assert measured.metrics["mean_auroc"] == made.judgement.macro.auroc.value
+    assert ModelDescription.model_validate_json(measured.model_dump_json()) == measured
+
+
+def test_unknown_labels_are_left_out_of_what_is_fitted() -> None:
+    """Radiographs of which a finding is unknown change neither its calibration nor its operating point."""
+    rng = np.random.default_rng(0)
+    seen = Seen(rng.normal(size=(60, 1024)), rng.normal(size=(60, 14)))
+    labels = (rng.random((60, 14)) < 0.5).astype(np.float32)
+    labels[40:, 3] = np.nan
+    training = Seen(rng.normal(size=(200, 1024)), rng.normal(size=(200, 14)))
+    partly = fit(training, seen, labels)
+    known = fit(training, Seen(seen.features[:40], seen.logits[:40]), labels[:40])
+    assert partly.calibrations[3] == known.calibrations[3]
+    assert partly.operating_points[3] == known.operating_points[3]
