@@ -1,16 +1,16 @@
 """The parameters of a training run, read from YAML."""
 
-from dataclasses import dataclass
 from pathlib import Path
 
 import yaml
-from pydantic import TypeAdapter
+from pydantic import ConfigDict, TypeAdapter
+from pydantic.dataclasses import dataclass
 
 from pipelines.model.description import ModelWords
 from pipelines.training.parameters import TrainingParameters
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, config=ConfigDict(extra="forbid"))
 class Parameters:
     """Everything that decides a model besides the data."""
 

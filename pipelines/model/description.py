@@ -1,7 +1,9 @@
 """What a bundle says of itself: what people say of the model, joined with what a judgement found."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+
+from pydantic import ConfigDict
+from pydantic.dataclasses import dataclass
 
 from pipelines.judgement.bootstrap import Figure
 from pipelines.judgement.dossier import Dossier
@@ -11,7 +13,7 @@ from pleura.findings import FINDINGS
 from pleura.preprocessing_version import PREPROCESSING_VERSION
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, config=ConfigDict(extra="forbid"))
 class ModelWords:
     """What people say of a model, as opposed to what is measured."""
 

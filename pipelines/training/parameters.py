@@ -1,21 +1,26 @@
 """What decides a training run besides the data and the weights that it starts from."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from typing import Annotated, Final
+
+from pydantic import ConfigDict, Field
+from pydantic.dataclasses import dataclass
+
+_STRICT: Final = ConfigDict(extra="forbid", allow_inf_nan=False)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, config=_STRICT)
 class Stage:
     """Epochs at one resolution; the learning rate falls along a cosine to a hundredth."""
 
-    size_px: int
-    epochs: int
-    learning_rate: float
-    auxiliary_per_epoch: int
-    strength: float = 1.0
+    size_px: Annotated[int, Field(ge=32)]
+    epochs: Annotated[int, Field(ge=1)]
+    learning_rate: Annotated[float, Field(gt=0)]
+    auxiliary_per_epoch: Annotated[int, Field(ge=0)]
+    strength: Annotated[float, Field(ge=0)] = 1.0
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, config=_STRICT)
 class TrainingParameters:
     """See the fields.
 
@@ -30,12 +35,12 @@ class TrainingParameters:
 
     stages: Sequence[Stage]
     auxiliary_source: str = ""
-    batch_size: int = 32
-    weight_decay: float = 1e-3
-    dropout: float = 0.3
-    ema_momentum: float = 0.99
-    label_smoothing: float = 0.0
-    positive_weighting: float = 0.0
+    batch_size: Annotated[int, Field(ge=1)] = 32
+    weight_decay: Annotated[float, Field(ge=0)] = 1e-3
+    dropout: Annotated[float, Field(ge=0, lt=1)] = 0.3
+    ema_momentum: Annotated[float, Field(ge=0, lt=1)] = 0.99
+    label_smoothing: Annotated[float, Field(ge=0, lt=0.5)] = 0.0
+    positive_weighting: Annotated[float, Field(ge=0)] = 0.0
     patient_attributes: bool = False
     horizontal_flip: bool = False
     mixed_precision: bool = False

@@ -2,9 +2,11 @@
 
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
+from pydantic import TypeAdapter, ValidationError
 
 from pipelines.__main__ import _DEFAULTS
 from pipelines.data.radiographs import LabelledRadiographs
@@ -61,6 +63,23 @@ def test_smoothing_and_weights_change_the_loss_as_they_say() -> None:
     sure = np.where(targets == 1, 30.0, -30.0).astype(np.float32)
     assert float(masked_cross_entropy(weights * 0 + 1)(targets, sure)) < 1e-6
     assert float(masked_cross_entropy(weights * 0 + 1, 0.05)(targets, sure)) == pytest.approx(1.5, rel=1e-3)
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"epoch_count": 3},
+        {"label_smothing": 0.1},
+        {"dropout": 1.0},
+        {"ema_momentum": -0.1},
+        {"stages": [{"size_px": 96, "epochs": 0, "learning_rate": 1e-3, "auxiliary_per_epoch": 0}]},
+        {"stages": [{"size_px": 96, "epochs": 1, "learning_rate": float("nan"), "auxiliary_per_epoch": 0}]},
+    ],
+)
+def test_parameters_that_cannot_be_meant_are_refused(changes: dict[str, Any]) -> None:
+    """A name that is none, and a value out of its range, are no training parameters."""
+    with pytest.raises(ValidationError):
+        TypeAdapter(TrainingParameters).validate_python({"stages": []} | changes)
 
 
 def test_rare_findings_weigh_more_only_where_asked() -> None:
