@@ -8,8 +8,7 @@ import csv
 import hashlib
 import os
 from collections.abc import Iterator, Mapping, Sequence
-from concurrent.futures import Future, ProcessPoolExecutor
-from dataclasses import dataclass
+from concurrent.futures import Future, ThreadPoolExecutor
 from multiprocessing import get_context
 from pathlib import Path
 from typing import Any, Final
@@ -18,21 +17,32 @@ import numpy as np
 import structlog
 import yaml
 from numpy.typing import NDArray
-from pydantic import TypeAdapter
+from pydantic import ConfigDict, TypeAdapter
+from pydantic.dataclasses import dataclass
 
 from pipelines.data.radiographs import LabelledRadiographs, read_split
 from pipelines.judgement.bootstrap import Bootstrap, Figure, Floats, aurocs, figure, observed
 from pipelines.training.parameters import TrainingParameters
 from pleura.findings import FINDINGS
 
+_STRICT: Final = ConfigDict(extra="forbid")
 TABLE_FILE: Final = "ablation.csv"
 _SCORES_FILE: Final = "scores.npy"
 _WEIGHTS_FILE: Final = "weights.npz"
-_HEADINGS: Final = ("arm", "against", "auroc", "low", "high", "difference", "low", "high")
+_HEADINGS: Final = (
+    "arm",
+    "against",
+    *("auroc", "auroc low", "auroc high"),
+    *("difference", "difference low", "difference high"),
+)
 log = structlog.get_logger()
 
 
-@dataclass(frozen=True)
+class ArmFailed(Exception):
+    """One arm of an ablation could not be trained."""
+
+
+@dataclass(frozen=True, config=_STRICT)
 class Arm:
     """One training: ``changes`` of the common parameters, from the weights of the arm ``start`` or random.
 
@@ -45,7 +55,7 @@ class Arm:
     start: str = ""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, config=_STRICT)
 class Ablation:
     """The arms in the order in which they are trained, and what they have in common.
 
@@ -124,18 +134,28 @@ def train_arms(data: Path, run: Path, ablation: Ablation) -> None:
     radiographs at 96 px, 98 against 57 at 64 px.
 
     Raises:
-        Exception: Whatever the first arm that failed raised.
+        ArmFailed: An arm could not be trained; what it raised is in the output.
     """
     done: dict[str, Future[None]] = {}
-    with ProcessPoolExecutor(os.cpu_count(), get_context("spawn"), max_tasks_per_child=1) as pool:
+    with ThreadPoolExecutor(os.cpu_count()) as threads:
         for arm in ablation.arms:
-            if (run / arm.name / _SCORES_FILE).exists():
-                continue
-            if arm.start in done:
-                done[arm.start].result()
-            done[arm.name] = pool.submit(_train_arm, data, run, ablation, arm)
+            if not (run / arm.name / _SCORES_FILE).exists():
+                if arm.start in done:
+                    done[arm.start].result()
+                done[arm.name] = threads.submit(_train_apart, data, run, ablation, arm)
         for each in done.values():
             each.result()
+
+
+def _train_apart(data: Path, run: Path, ablation: Ablation, arm: Arm) -> None:
+    """Train one arm in a process of its own, which takes its memory and its threads along when it ends."""
+    process = get_context("spawn").Process(target=_train_arm, args=(data, run, ablation, arm), daemon=True)
+    process.start()
+    process.join()
+    if process.exitcode:
+        raise ArmFailed(
+            f"the arm {arm.name!r} could not be trained: its process ended with {process.exitcode}"
+        )
 
 
 @dataclass(frozen=True)

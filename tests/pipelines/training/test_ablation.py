@@ -1,0 +1,96 @@
+"""Real trainings of an epoch each, compared with one another."""
+
+import csv
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import yaml
+from pydantic import ValidationError
+
+from pipelines.training.ablation import ablate, held_out, judge_arms, read_ablation
+from pleura.findings import FINDINGS
+from tests.pipelines.datasets import row_of, write_folder
+
+_STAGE = {"size_px": 32, "epochs": 1, "learning_rate": 1e-3, "auxiliary_per_epoch": 0}
+_BOTH = [
+    {"name": "plain", "changes": {}},
+    {"name": "again", "changes": {"seed": 2}, "start": "plain", "against": "plain"},
+]
+
+
+def _file(folder: Path, arms: list[dict[str, Any]]) -> Path:
+    file = folder / "arms.yaml"
+    common = {"stages": [_STAGE], "batch_size": 4}
+    file.write_text(yaml.safe_dump({"main_source": "ours", "one_in": 3, "training": common, "arms": arms}))
+    return file
+
+
+def _row(number: int) -> dict[str, str]:
+    labels = np.random.default_rng(number).integers(0, 2, len(FINDINGS))
+    named = {finding: str(label) for finding, label in zip(FINDINGS, labels, strict=True)}
+    return row_of(f"{number}.png", "val" if number % 2 else "train", **named)
+
+
+def test_arms_are_trained_and_compared_on_the_same_held_out_patients(tmp_path: Path) -> None:
+    """Each arm has a mean AUROC with its interval, a compared one a difference; nothing is done twice."""
+    data, run = write_folder(tmp_path / "data", [_row(number) for number in range(48)]), tmp_path / "run"
+    ablation = read_ablation(_file(tmp_path, _BOTH))
+    rows = list(csv.DictReader(ablate(data, run, ablation).read_text().splitlines()))
+    assert [(row["arm"], row["against"]) for row in rows] == [("plain", ""), ("again", "plain")]
+    assert rows[0]["difference"] == ""
+    assert float(rows[1]["difference"]) == pytest.approx(
+        float(rows[1]["auroc"]) - float(rows[0]["auroc"]), abs=2e-4
+    )
+    for row in rows:
+        assert float(row["auroc low"]) < float(row["auroc"]) < float(row["auroc high"])
+    before = (run / "plain" / "weights.npz").stat().st_mtime_ns
+    ablate(data, run, ablation)
+    assert (run / "plain" / "weights.npz").stat().st_mtime_ns == before
+
+
+def test_an_arm_against_one_that_says_the_same_differs_by_nothing(tmp_path: Path) -> None:
+    """Two arms with the same scores differ by 0, with an interval of no width."""
+    data, run = write_folder(tmp_path / "data", [_row(number) for number in range(48)]), tmp_path / "run"
+    held = [_row(n) for n in range(48)]
+    count = sum(row["split"] == "val" for row in held)
+    count += int(held_out(np.array([r["patient_id"] for r in held if r["split"] == "train"]), 3).sum())
+    for name in ("plain", "again"):
+        (run / name).mkdir(parents=True)
+        np.save(run / name / "scores.npy", np.random.default_rng(0).normal(size=(count, len(FINDINGS))))
+    difference = list(judge_arms(data, run, read_ablation(_file(tmp_path, _BOTH))))[1].difference
+    assert difference is not None
+    assert (difference.value, difference.low, difference.high) == (0, 0, 0)
+
+
+def test_who_is_held_out_depends_on_the_patient_alone() -> None:
+    """All radiographs of a patient are held out or none, about one patient in four, the same every time."""
+    patients = np.array([f"patient {n // 3}" for n in range(6000)])
+    kept = held_out(patients, 4)
+    assert kept.reshape(-1, 3).any(axis=1).tolist() == kept.reshape(-1, 3).all(axis=1).tolist()
+    assert 0.22 < kept.mean() < 0.28
+    np.testing.assert_array_equal(held_out(patients[::-1], 4), kept[::-1])
+
+
+@pytest.mark.parametrize(
+    ("arms", "word"),
+    [
+        ([{"name": "a", "changes": {}}, {"name": "a", "changes": {}}], "two arms are called 'a'"),
+        ([{"name": "a", "changes": {}, "start": "b"}], "starts from 'b'"),
+        ([{"name": "a", "changes": {}, "against": "b"}], "compared with 'b'"),
+        ([{"name": "a", "changes": {"learning": 1}}], "learning"),
+    ],
+)
+def test_arms_that_cannot_be_meant_are_refused_before_any_is_trained(
+    arms: list[dict[str, Any]], word: str, tmp_path: Path
+) -> None:
+    """A name twice, one that nobody is called, and a parameter that does not exist are named."""
+    with pytest.raises((ValueError, ValidationError), match=word):
+        read_ablation(_file(tmp_path, arms))
+
+
+def test_the_ablation_of_this_repository_can_be_read() -> None:
+    """The file that the command reads by default is sound."""
+    arms = read_ablation(Path(__file__).parents[3] / "pipelines" / "training" / "ablation.yaml").arms
+    assert {"scratch", "no-auxiliary", "smoothing"} <= {arm.name for arm in arms}
