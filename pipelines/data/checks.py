@@ -9,7 +9,7 @@ from scipy.stats import chi2_contingency
 
 from pipelines.data.labelled import label_rows
 from pipelines.data.looks import Blind, Look
-from pipelines.data.manifest import SPLITS, Manifest, Record
+from pipelines.data.manifest import SPLITS, Manifest, Record, Stored, Stranger
 from pipelines.data.near_duplicates import Duplicate, duplicates
 from pipelines.data.report import Kind, Problem, Severity
 from pleura.findings import FINDINGS
@@ -34,12 +34,12 @@ def problem(kind: Kind, severity: Severity, words: str, found: Iterable[str]) ->
     ]
 
 
-def short(*records: Record) -> str:
+def short(*records: Stored) -> str:
     """Radiographs as a report names them."""
     return " ~ ".join(record.sha256[:12] for record in records)
 
 
-def check_files(records: Sequence[Record], seen: Sequence[Look | Blind]) -> list[Problem]:
+def check_files(records: Sequence[Stored], seen: Sequence[Look | Blind]) -> list[Problem]:
     """Files that are not there, are not what they were, or are no radiographs."""
     blind = [(r, s) for r, s in zip(records, seen, strict=True) if isinstance(s, Blind)]
     damaged = [short(record) for record, look in blind if look.is_damaged]
@@ -48,6 +48,14 @@ def check_files(records: Sequence[Record], seen: Sequence[Look | Blind]) -> list
         *problem("damaged", "serious", "files that are missing, or not those of the manifest", damaged),
         *problem("unreadable", "serious", "files that cannot be read as a radiograph", unreadable),
     ]
+
+
+def check_strangers(strangers: Sequence[Stranger], seen: Sequence[Look | Blind]) -> list[Problem]:
+    """Files that are not there, or not what they were; what cannot be read is refused anyway."""
+    blind = [(s, look) for s, look in zip(strangers, seen, strict=True) if isinstance(look, Blind)]
+    damaged = [short(stranger) for stranger, look in blind if look.is_damaged]
+    words = "files of other things than chests that are missing, or not those of the manifest"
+    return problem("damaged", "serious", words, damaged)
 
 
 def check_duplicates(records: Sequence[Record], seen: Sequence[Look | Blind]) -> list[Problem]:
@@ -97,7 +105,7 @@ def check_patients(records: Sequence[Record]) -> list[Problem]:
     )
 
 
-def check_licences(records: Sequence[Record]) -> list[Problem]:
+def check_licences(records: Sequence[Record | Stranger]) -> list[Problem]:
     """Radiographs of which nobody said that they may be used."""
     without = [short(record) for record in records if not record.licence.strip()]
     return problem("licence_missing", "serious", "radiographs without a licence", without)

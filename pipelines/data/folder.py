@@ -1,7 +1,7 @@
 """A data set from a folder: radiographs, and a CSV file that says what is known of each."""
 
 import csv
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -11,11 +11,15 @@ from typing import Final
 import numpy as np
 from pydantic import ValidationError
 
-from pipelines.data.manifest import SPLITS, Manifest, Record
+from pipelines.data.manifest import SPLITS, Box, Manifest, Record, Stranger
 from pipelines.data.store import DatasetStore
 from pleura.findings import FINDINGS
 
 LABELS: Final = "labels.csv"
+BOXES: Final = "nih_boxes.csv"
+STRANGERS: Final = "dicom/dicom.csv"
+_BOX_FRAME_PX: Final = 1024
+_BOX_SIDES: Final = {"x1024": "x", "y1024": "y", "w1024": "width", "h1024": "height"}
 _NO_FINDING: Final = "No_Finding"
 _REQUIRED: Final = ("path", "source", "patient_id", "view", "licence", *FINDINGS, "split")
 _KNOWN: Final = {"1": True, "0": False, "": None}
@@ -90,21 +94,101 @@ def selected(files: list[LabelledFile], selection: Selection) -> list[LabelledFi
     return kept
 
 
+def read_boxes(folder: Path) -> dict[Path, tuple[Box, ...]]:
+    """Read ``nih_boxes.csv`` of a folder, where there is one: what radiologists drew around findings.
+
+    Args:
+        folder: The columns ``path``, as in ``labels.csv`` but for its ending, ``finding``, and ``x1024``,
+            ``y1024``, ``w1024``, ``h1024``: pixels, were the radiograph 1024 by 1024. Others are passed over.
+
+    Returns:
+        The boxes by path without ending.
+
+    Raises:
+        InvalidLabels: A column is missing, or a box is none.
+    """
+    boxes: dict[Path, tuple[Box, ...]] = {}
+    for row, where in _rows(folder, BOXES, ("path", "finding", *_BOX_SIDES)):
+        path = (folder.resolve() / row["path"]).with_suffix("")
+        try:
+            sides = {name: float(row[side]) / _BOX_FRAME_PX for side, name in _BOX_SIDES.items()}
+            box = Box(finding=row["finding"], **sides)
+        except ValueError:
+            raise InvalidLabels(f"{where}: it is no box within the radiograph") from None
+        if box.finding not in FINDINGS:
+            raise InvalidLabels(f"{where}: {box.finding!r} is no finding")
+        boxes[path] = (*boxes.get(path, ()), box)
+    return boxes
+
+
+def read_strangers(folder: Path) -> list[tuple[Path, Stranger]]:
+    """Read ``dicom/dicom.csv`` of a folder, where there is one, for what is no radiograph of a human chest.
+
+    Args:
+        folder: The columns ``file``, beside the CSV file, ``is_human_chest``, of which 0 is taken,
+            ``body_part`` and ``licence``. Others are passed over.
+
+    Raises:
+        InvalidLabels: A column is missing, or a file.
+    """
+    strangers = []
+    for row, where in _rows(folder, STRANGERS, ("file", "is_human_chest", "body_part", "licence")):
+        if row["is_human_chest"] != "0":
+            continue
+        path = (folder / STRANGERS).parent.resolve() / row["file"]
+        if not (path.resolve().is_relative_to(folder.resolve()) and path.is_file()):
+            raise InvalidLabels(f"{where}: there is no such file in the folder")
+        kind = f"no human chest: {row['body_part'].lower() or 'unnamed part'}"
+        stranger = Stranger(key=row["file"], sha256="0" * 64, kind=kind, licence=row["licence"].strip())
+        strangers.append((path, stranger))
+    return strangers
+
+
+def _rows(folder: Path, name: str, columns: Collection[str]) -> Iterator[tuple[dict[str, str], str]]:
+    """The rows of a CSV file that need not be there, each with the words that it is named by."""
+    if not (folder / name).exists():
+        return
+    try:
+        with (folder / name).open(newline="", encoding="utf-8-sig") as file:
+            rows = csv.DictReader(file, strict=True)
+            missing = [column for column in columns if column not in (rows.fieldnames or ())]
+            if missing:
+                raise InvalidLabels(f"{name} line 1: there is no column {missing[0]}")
+            for row in rows:
+                where = f"{name} line {rows.line_num}"
+                if None in row or None in row.values():
+                    raise InvalidLabels(f"{where}: it has another number of cells than line 1")
+                yield row, where
+    except (OSError, UnicodeDecodeError, csv.Error) as error:
+        raise InvalidLabels(f"{name} cannot be read: {error}") from error
+
+
 def from_folder(store: DatasetStore, name: str, folder: Path, selection: Selection) -> Manifest:
     """Send a folder's radiographs to the store and say what they are; keep the result with ``store.put``.
 
-    The same folder gives the same data set, however often it is sent: it is dated by its CSV file.
+    Boxes and strangers come along where the folder has them. The same folder gives the same data set, however
+    often it is sent: it is dated by ``labels.csv``.
 
     Raises:
-        InvalidLabels: See ``read_labels`` and ``selected``.
+        InvalidLabels: See ``read_labels``, ``selected``, ``read_boxes`` and ``read_strangers``.
         StoreFailed: The store does not answer. What was sent is kept, and not sent again.
     """
-    files = selected(read_labels(folder), selection)
+    labelled = read_labels(folder)
+    boxes, strangers = _boxes_of(folder, labelled), read_strangers(folder)
+    files = selected(labelled, selection)
     with ThreadPoolExecutor(_SENDERS) as pool:
-        keys = pool.map(lambda each: store.add(each.path.read_bytes()), files)
+
+        def stored(paths: Iterable[Path]) -> Iterator[dict[str, str]]:
+            keys = pool.map(lambda path: store.add(path.read_bytes()), paths)
+            return ({"key": key, "sha256": key.rpartition("/")[2]} for key in keys)
+
         records = [
-            each.record.model_copy(update={"key": key, "sha256": key.rpartition("/")[2]})
-            for each, key in zip(files, keys, strict=True)
+            each.record.model_copy(update=where | {"boxes": boxes.get(each.path.with_suffix(""), ())})
+            for each, where in zip(files, stored(each.path for each in files), strict=True)
+        ]
+        unlike = [
+            stranger.model_copy(update=where)
+            for (_, stranger), where in zip(strangers, stored(path for path, _ in strangers), strict=True)
         ]
     changed_at = datetime.fromtimestamp(int((folder / LABELS).stat().st_mtime), UTC)
     return Manifest(
@@ -113,7 +197,16 @@ def from_folder(store: DatasetStore, name: str, folder: Path, selection: Selecti
         made_from=(f"a folder with {LABELS}, {selection}",),
         made_at=changed_at,
         records=tuple(sorted(records, key=lambda each: each.key)),
+        strangers=tuple(sorted({each.sha256: each for each in unlike}.values(), key=lambda each: each.key)),
     )
+
+
+def _boxes_of(folder: Path, files: Sequence[LabelledFile]) -> dict[Path, tuple[Box, ...]]:
+    boxes = read_boxes(folder)
+    unknown = set(boxes) - {each.path.with_suffix("") for each in files}
+    if unknown:
+        raise InvalidLabels(f"{BOXES}: {len(unknown)} radiographs with boxes are not in {LABELS}")
+    return boxes
 
 
 def _files(rows: "csv.DictReader[str]", folder: Path) -> Iterator[LabelledFile]:

@@ -12,14 +12,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pipelines.data.decoded import decoded
-from pipelines.data.manifest import Record
+from pipelines.data.manifest import Record, Stored
 from pipelines.data.radiographs import LabelledRadiographs
 from pleura.errors import PleuraError, UnreadableRadiograph
 from pleura.findings import FINDINGS
 from pleura.preprocessing import SIZE_PX, to_tensor
 
 _READERS: Final = 4
-Read = Callable[[Record], bytes]
+Read = Callable[[Stored], bytes]
 
 
 class RadiographCache:
@@ -33,21 +33,21 @@ class RadiographCache:
     def __init__(self, folder: Path, read: Read) -> None:
         self._folder, self._read = folder, read
 
-    def read(self, record: Record) -> bytes:
+    def read(self, stored: Stored) -> bytes:
         """Give a radiograph's file, from the folder if it is there unharmed.
 
         Raises:
             DatasetStoreError: It has to be fetched, and cannot be.
         """
-        kept = self._folder / record.sha256[:2] / record.sha256
+        kept = self._folder / stored.sha256[:2] / stored.sha256
         try:
             file = kept.read_bytes()
         except FileNotFoundError:
             pass
         else:
-            if hashlib.sha256(file).hexdigest() == record.sha256:
+            if hashlib.sha256(file).hexdigest() == stored.sha256:
                 return file
-        file = self._read(record)
+        file = self._read(stored)
         kept.parent.mkdir(parents=True, exist_ok=True)
         _write_whole(kept, file)
         return file

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from pipelines.data.decoded import decoded
 from pipelines.data.labelled import Read
-from pipelines.data.manifest import Record
+from pipelines.data.manifest import Stored
 from pipelines.data.near_duplicates import Fingerprint, fingerprint
 from pipelines.data.store import DamagedObject, NotStored
 from pleura.errors import PleuraError
@@ -39,19 +39,19 @@ class Blind:
     is_damaged: bool
 
 
-def looks(records: Sequence[Record], read: Read) -> list[Look | Blind]:
+def looks(records: Sequence[Stored], read: Read) -> list[Look | Blind]:
     """Look at each radiograph, in their order.
 
     Raises:
         StoreFailed: The store does not answer: that says nothing about the data.
     """
     with ThreadPoolExecutor(_READERS) as pool:
-        return list(pool.map(lambda record: _look(record, read), records))
+        return list(pool.map(lambda stored: _look(stored, read), records))
 
 
-def _look(record: Record, read: Read) -> Look | Blind:
+def _look(stored: Stored, read: Read) -> Look | Blind:
     try:
-        return look_at(decoded(read(record)))
+        return look_at(decoded(read(stored)))
     except (DamagedObject, NotStored):
         return Blind(is_damaged=True)
     except PleuraError:

@@ -15,8 +15,8 @@ def merged(name: str, manifests: Sequence[Manifest]) -> Manifest:
 
     Args:
         name: Of the result.
-        manifests: At least one. Of a radiograph in two of them the first one's source, view, sex and age
-            stand where it has them.
+        manifests: At least one. Of a radiograph in two of them the first one's source, view, sex, age
+            and boxes stand where it has them.
 
     Raises:
         ConflictingDatasets: A radiograph has a finding in one and lacks it in another, is in two splits, has
@@ -38,12 +38,14 @@ def merged(name: str, manifests: Sequence[Manifest]) -> Manifest:
                 where = f"{_called(known[0])} and {_called(manifest)}: radiograph {record.sha256[:12]}"
                 raise ConflictingDatasets(f"{where} has {fault}")
             joined[record.sha256] = known[0], _both(known[1], record)
+    strangers = {each.sha256: each for manifest in manifests for each in manifest.strangers}
     return Manifest(
         name=name,
         bucket=manifests[0].bucket,
         made_from=tuple(f"{_called(each)}: {words}" for each in manifests for words in each.made_from),
         made_at=max(each.made_at for each in manifests),
         records=tuple(sorted((record for _, record in joined.values()), key=lambda each: each.key)),
+        strangers=tuple(sorted(strangers.values(), key=lambda each: each.key)),
     )
 
 
@@ -72,6 +74,7 @@ def _both(one: Record, other: Record) -> Record:
             "view": one.view or other.view,
             "sex": one.sex or other.sex,
             "age": other.age if one.age is None else one.age,
+            "boxes": one.boxes or other.boxes,
         }
     )
 

@@ -13,7 +13,7 @@ import urllib3
 from minio import Minio
 from minio.error import MinioException, S3Error
 
-from pipelines.data.manifest import Manifest, Record
+from pipelines.data.manifest import Manifest, Stored
 
 _TIMEOUT_S: Final = 10.0
 _TRIES: Final = 3
@@ -86,17 +86,17 @@ class DatasetStore:
                 self._client.put_object(self.bucket, key, io.BytesIO(file), len(file))
         return key
 
-    def read(self, record: Record) -> bytes:
+    def read(self, stored: Stored) -> bytes:
         """Read a radiograph's file.
 
         Raises:
             NotStored: It is not there.
-            DamagedObject: It is not the file that the record tells of.
+            DamagedObject: It is not the file that the data set tells of.
             StoreFailed: The store does not answer.
         """
-        file = self._get(record.key)
-        if hashlib.sha256(file).hexdigest() != record.sha256:
-            raise DamagedObject(f"radiograph {record.sha256[:12]}: another file is stored in its place")
+        file = self._get(stored.key)
+        if hashlib.sha256(file).hexdigest() != stored.sha256:
+            raise DamagedObject(f"radiograph {stored.sha256[:12]}: another file is stored in its place")
         return file
 
     def put(self, manifest: Manifest) -> str:

@@ -12,6 +12,7 @@ from pipelines.data.checks import (
     check_labels,
     check_licences,
     check_patients,
+    check_strangers,
     problem,
 )
 from pipelines.data.labelled import Read, label_rows
@@ -51,9 +52,10 @@ def validate(manifest: Manifest, read: Read, reference: Reference | None = None)
     sample = Sample(manifest.records, looks(manifest.records, read))
     problems = [
         *check_files(sample.records, sample.seen),
+        *check_strangers(manifest.strangers, looks(manifest.strangers, read)),
         *check_patients(sample.records),
         *check_duplicates(sample.records, sample.seen),
-        *check_licences(sample.records),
+        *check_licences([*sample.records, *manifest.strangers]),
         *check_labels(manifest),
     ]
     figures = []

@@ -1,10 +1,8 @@
 """From a bundle and the radiographs of a sealed split to the dossier, and to the files that people read."""
 
-import csv
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
@@ -22,7 +20,6 @@ from pipelines.model.card import model_card
 from pleura.bundle import verify
 
 Tensors = NDArray[np.uint8]
-_NIH_SIDE_PX: Final = 1024
 
 
 @dataclass(frozen=True, eq=False)
@@ -50,26 +47,18 @@ class Material:
     unlike: Mapping[str, Tensors] = field(default_factory=dict)
 
 
-def read_nih_boxes(path: Path, stems: Sequence[str]) -> tuple[Box, ...]:
-    """Read the boxes of NIH radiographs from a CSV file.
-
-    Args:
-        path: Columns ``path``, ``finding`` and ``x1024``, ``y1024``, ``w1024``, ``h1024``, in pixels of the
-            original frame of 1024 by 1024.
-        stems: File name without its ending of each radiograph, in the order of rows; others are passed over.
-    """
-    rows = {stem: row for row, stem in enumerate(stems)}
-    with path.open(newline="") as file:
-        lines = [line for line in csv.DictReader(file) if Path(line["path"]).stem in rows]
-    sides = ("x1024", "y1024", "w1024", "h1024")
-    return tuple(
-        Box(
-            rows[Path(line["path"]).stem],
-            line["finding"],
-            *(float(line[side]) / _NIH_SIDE_PX for side in sides),
-        )
-        for line in lines
+def boxed(words: str, records: Sequence[Record], tensors: Tensors) -> tuple[Boxed, ...]:
+    """Pick the radiographs that have boxes; nothing where none has."""
+    rows = [row for row, record in enumerate(records) if record.boxes]
+    if not rows:
+        return ()
+    boxes = tuple(
+        Box(at, drawn.finding, drawn.x, drawn.y, drawn.width, drawn.height)
+        for at, row in enumerate(rows)
+        for drawn in records[row].boxes
     )
+    patients = np.array([records[row].patient for row in rows], np.str_)
+    return (Boxed(words, tensors[rows], patients, boxes),)
 
 
 def judge_bundle(

@@ -7,10 +7,22 @@ from pathlib import Path
 import pytest
 
 from pipelines.data.folder import InvalidLabels, Selection, from_folder, read_labels, selected
+from pipelines.data.manifest import Box
 from pipelines.data.store import DatasetStore, StoreFailed
 from pleura.findings import FINDINGS
 from pleura.local.servers import Server, free_port, start_seaweed
-from tests.pipelines.datasets import ACCESS_KEY, SECRET_KEY, row_of, some_rows, store_of, write_folder
+from tests.pipelines.datasets import (
+    ACCESS_KEY,
+    SECRET_KEY,
+    picture,
+    row_of,
+    some_rows,
+    store_of,
+    write_folder,
+)
+
+_BOX_HEADER = "path,finding,x1024,y1024,w1024,h1024"
+_STRANGER_HEADER = "file,is_human_chest,body_part,licence"
 
 
 def test_a_folder_becomes_a_data_set(tmp_path: Path, seaweed: Server) -> None:
@@ -25,6 +37,49 @@ def test_a_folder_becomes_a_data_set(tmp_path: Path, seaweed: Server) -> None:
     assert a.labels["Edema"] is False
     assert store.read(a) == (folder / "a.png").read_bytes()
     assert from_folder(store, "ours", folder, Selection()).digest == manifest.digest
+
+
+def test_boxes_and_what_is_no_chest_come_along(tmp_path: Path, seaweed: Server) -> None:
+    """A box lies on the radiograph of its path, in fractions; only what is no human chest is a stranger."""
+    folder, store = write_folder(tmp_path, [row_of("a.png"), row_of("b.png", "test")]), store_of(seaweed)
+    (folder / "nih_boxes.csv").write_text(f"{_BOX_HEADER}\nb.jpg,Mass,256,512,128,64\n")
+    (folder / "dicom").mkdir()
+    (folder / "dicom" / "leg.png").write_bytes(picture(9))
+    (folder / "dicom" / "dicom.csv").write_text(
+        "file,is_human_chest,body_part,licence\nleg.png,0,EXTREMITY,CC0\nchest.dcm,1,CHEST,CC0\n"
+    )
+    manifest = from_folder(store, "ours", folder, Selection())
+    boxes = {record.split: record.boxes for record in manifest.records}
+    assert boxes == {
+        "train": (),
+        "test": (Box(finding="Mass", x=0.25, y=0.5, width=0.125, height=0.0625),),
+    }
+    (stranger,) = manifest.strangers
+    assert (stranger.kind, stranger.licence) == ("no human chest: extremity", "CC0")
+    assert store.read(stranger) == picture(9)
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "message"),
+    [
+        ("nih_boxes.csv", "path,finding\n", "nih_boxes.csv line 1: there is no column x1024"),
+        ("nih_boxes.csv", f"{_BOX_HEADER}\na.jpg,Mass,0,0,2000,9\n", "nih_boxes.csv line 2: it is no box"),
+        ("nih_boxes.csv", f"{_BOX_HEADER}\na.jpg,Mass,0,0,left,9\n", "nih_boxes.csv line 2: it is no box"),
+        ("nih_boxes.csv", f"{_BOX_HEADER}\na.jpg,Flu,0,0,9,9\n", "line 2: 'Flu' is no finding"),
+        ("nih_boxes.csv", f"{_BOX_HEADER}\nz.jpg,Mass,0,0,9,9\n", "1 radiographs with boxes are not in"),
+        ("dicom/dicom.csv", f"{_STRANGER_HEADER}\nz.dcm,0,,CC0\n", "line 2: .*no such file"),
+        ("dicom/dicom.csv", f"{_STRANGER_HEADER}\n../../a,0,,\n", "line 2: .*no such file"),
+    ],
+)
+def test_boxes_and_strangers_that_cannot_be_are_named(
+    name: str, content: str, message: str, tmp_path: Path, seaweed: Server
+) -> None:
+    """The file and the line are named, and no data set is made."""
+    folder = write_folder(tmp_path, [row_of("a.png")])
+    (folder / "dicom").mkdir()
+    (folder / name).write_text(content)
+    with pytest.raises(InvalidLabels, match=message):
+        from_folder(store_of(seaweed), "ours", folder, Selection())
 
 
 def _lines(folder: Path) -> list[str]:

@@ -9,7 +9,7 @@ import pytest
 
 from pipelines.data.decoded import decoded
 from pipelines.data.labelled import RadiographCache, labelled
-from pipelines.data.manifest import Record
+from pipelines.data.manifest import Stored
 from pipelines.data.radiographs import read_split
 from pipelines.data.store import DamagedObject, NotStored
 from pleura.errors import UnreadableRadiograph
@@ -26,7 +26,7 @@ class _Counting:
     def __init__(self, *files: bytes) -> None:
         self.asked, self._files = 0, {hashlib.sha256(file).hexdigest(): file for file in files}
 
-    def read(self, record: Record) -> bytes:
+    def read(self, record: Stored) -> bytes:
         self.asked += 1
         return self._files[record.sha256]
 

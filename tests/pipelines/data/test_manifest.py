@@ -5,7 +5,7 @@ from datetime import UTC, datetime
 
 import pytest
 
-from pipelines.data.manifest import InvalidManifest, Manifest, Record
+from pipelines.data.manifest import Box, InvalidManifest, Manifest, Record, Stranger
 
 
 def record(key: str, **changes: object) -> Record:
@@ -44,9 +44,30 @@ def test_it_is_read_as_it_was_written() -> None:
     assert read.records[0].labels == {"Edema": True, "Hernia": False}
 
 
+def test_data_sets_from_before_there_were_boxes_keep_their_digest() -> None:
+    """The digest of a data set with neither boxes nor strangers is what it was; with either, another one."""
+    old = manifest(record("a"))
+    assert old.digest == "b62846692fabfedf081a19abe027434e0d6f07b4f195bc2b6577dc56a5852ef7"
+    box = Box(finding="Edema", x=0.1, y=0.2, width=0.3, height=0.4)
+    boxed = manifest(record("a", boxes=(box,)))
+    stranger = Stranger(key="s", sha256="1" * 64, kind="a leg", licence="CC0")
+    with_stranger = old.model_copy(update={"strangers": (stranger,)})
+    assert len({old.digest, boxed.digest, with_stranger.digest}) == 3
+    for each in (boxed, with_stranger):
+        assert Manifest.from_json(each.to_json()) == each
+
+
 @pytest.mark.parametrize(
     "damage",
-    [{"labels": {"Flu": True}}, {"sha256": "x"}, {"split": "all"}, {"patient": ""}, {"colour": "red"}],
+    [
+        {"boxes": [{"finding": "Flu", "x": 0, "y": 0, "width": 0.1, "height": 0.1}]},
+        {"boxes": [{"finding": "Mass", "x": 0, "y": 0, "width": 0, "height": 0.1}]},
+        {"labels": {"Flu": True}},
+        {"sha256": "x"},
+        {"split": "all"},
+        {"patient": ""},
+        {"colour": "red"},
+    ],
     ids=str,
 )
 def test_what_is_no_manifest_is_refused(damage: dict[str, object]) -> None:

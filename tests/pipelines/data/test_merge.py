@@ -2,7 +2,7 @@
 
 import pytest
 
-from pipelines.data.manifest import Manifest
+from pipelines.data.manifest import Box, Manifest, Stranger
 from pipelines.data.merge import ConflictingDatasets, merged
 from tests.pipelines.datasets import manifest_of, picture, record_of
 
@@ -26,6 +26,17 @@ def test_what_one_knows_is_known() -> None:
     assert len(both.records) == 2
     assert both.records == merged("both", [two, one]).records
     assert one.digest[:12] in both.made_from[0]
+
+
+def test_boxes_and_strangers_are_kept() -> None:
+    """Boxes that one has stand in both; a stranger that is in both is there once."""
+    one, two = _two(boxes=(Box(finding="Edema", x=0.1, y=0.1, width=0.2, height=0.2),))
+    leg = Stranger(key="radiographs/leg", sha256="1" * 64, kind="a leg", licence="CC0")
+    one, two = (each.model_copy(update={"strangers": (leg,)}) for each in (one, two))
+    both = merged("both", [one, two])
+    (record,) = (each for each in both.records if each.sha256 == record_of(A).sha256)
+    assert [box.finding for box in record.boxes] == ["Edema"]
+    assert both.strangers == (leg,)
 
 
 @pytest.mark.parametrize(

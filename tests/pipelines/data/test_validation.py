@@ -11,9 +11,9 @@ import pytest
 
 from pipelines.data.decoded import decoded
 from pipelines.data.folder import Selection, from_folder
-from pipelines.data.manifest import Manifest, Record
+from pipelines.data.manifest import Manifest, Record, Stored, Stranger
 from pipelines.data.report import Kind, Problem, ValidationReport
-from pipelines.data.store import DatasetStore, StoreFailed, connect
+from pipelines.data.store import DatasetStore, NotStored, StoreFailed, connect
 from pipelines.data.validation import Reference, StopOnSerious, require_sound, validate
 from pleura.findings import FINDINGS
 from pleura.local.servers import Server, free_port
@@ -49,8 +49,10 @@ def _report(
 ) -> ValidationReport:
     kept = {hashlib.sha256(file).hexdigest(): file for file in files}
 
-    def read(record: Record) -> bytes:
-        return kept[record.sha256]
+    def read(stored: Stored) -> bytes:
+        if stored.sha256 not in kept:
+            raise NotStored("it is not there")
+        return kept[stored.sha256]
 
     return validate(manifest, read, None if reference is None else Reference(reference, read))
 
@@ -132,6 +134,21 @@ def test_bad_files_stop(seaweed: Server) -> None:
     assert damaged.examples == (gone.sha256[:12], swapped.sha256[:12])
     assert unreadable.count == 1
     assert {damaged.severity, unreadable.severity} == {"serious"}
+
+
+def test_what_is_no_chest_needs_a_licence_and_its_file() -> None:
+    """Strangers that are missing, or that nobody said may be used, stop; one that is no picture does not."""
+    files = _files(9)
+    kept = [*files, b"no picture"]
+    digests = [hashlib.sha256(b"no picture").hexdigest(), "1" * 64]
+    sound, lost = (Stranger(key=each, sha256=each, kind="a leg", licence="CC0") for each in digests)
+    manifest = _sound(files)
+    alone = manifest.model_copy(update={"strangers": (sound,)})
+    assert [each.kind for each in _report(alone, kept).serious] == [
+        each.kind for each in _report(manifest, kept).serious
+    ]
+    without = manifest.model_copy(update={"strangers": (lost.model_copy(update={"licence": ""}),)})
+    assert {"damaged", "licence_missing"} <= {each.kind for each in _report(without, kept).serious}
 
 
 def test_a_store_that_is_away_says_nothing_about_the_data() -> None:

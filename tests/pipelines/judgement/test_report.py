@@ -10,11 +10,10 @@ import cv2
 import numpy as np
 import pytest
 
-from pipelines.data.manifest import Record
+from pipelines.data.manifest import Box, Record
 from pipelines.judgement.dossier import Dossier
 from pipelines.judgement.judge import Protocol
-from pipelines.judgement.judging import Boxed, Material, judge_bundle, read_nih_boxes, write_files
-from pipelines.judgement.localisation import Box
+from pipelines.judgement.judging import Material, boxed, judge_bundle, write_files
 from pipelines.judgement.report import html_report
 from pipelines.model.card import model_card
 from pleura.bundle import ModelDescription, verify
@@ -140,19 +139,11 @@ def test_the_card_holds_what_the_dossier_says(judged: Dossier) -> None:
     assert added.count(" unmeasured |") == 5
 
 
-def test_boxes_are_read_in_fractions_of_the_film(tmp_path: Path) -> None:
-    """A quarter of the original frame is a quarter of the film; boxes of other films are passed over."""
-    path = tmp_path / "boxes.csv"
-    path.write_text(
-        "path,finding,x1024,y1024,w1024,h1024\na/one.jpg,Mass,256,512,128,64\nb/two.png,Nodule,0,0,9,9\n"
-    )
-    assert read_nih_boxes(path, ["none", "one"]) == (Box(1, "Mass", 0.25, 0.5, 0.125, 0.0625),)
-
-
 def test_a_bundle_is_judged_from_end_to_end(tmp_path: Path, bundle: Path) -> None:
     """A sealed bundle and radiographs give the three files, and a second run gives the same bytes."""
     rng = np.random.default_rng(0)
     tensors = rng.integers(0, 256, (50, 224, 224), np.uint8)
+    box = Box(finding="Mass", x=0.2, y=0.2, width=0.3, height=0.3)
     records = tuple(
         Record(
             key=str(n),
@@ -162,12 +153,17 @@ def test_a_bundle_is_judged_from_end_to_end(tmp_path: Path, bundle: Path) -> Non
             licence="none",
             split="test",
             labels=dict(zip(FINDINGS, (rng.random(14) < 0.5).tolist(), strict=True)),
+            boxes=(box,) if n < 12 else (),
         )
         for n in range(50)
     )
-    boxes = tuple(Box(n, "Mass", 0.2, 0.2, 0.3, 0.3) for n in range(12))
-    boxed = Boxed("Test split", tensors[:12], np.array([f"p{n}" for n in range(12)]), boxes)
-    material = Material(records, tensors, (boxed,), {"elsewhere": tensors[:5]}, {"inverted": 255 - tensors})
+    material = Material(
+        records,
+        tensors,
+        boxed("test split", records, tensors),
+        {"elsewhere": tensors[:5]},
+        {"inverted": 255 - tensors},
+    )
     made = judge_bundle(bundle, material, DATASET, "0" * 40, Protocol(draws=100, minimum_positives=10))
     assert made.subject.model_digest == verify(bundle)[1]
     assert made.judgement.radiographs == 50
