@@ -81,6 +81,14 @@ class LiteRtEngine:
         return joined([Outputs.of(self._run(**{RADIOGRAPH: one})) for one in ones])
 
 
+def input_shape(bundle: Path) -> tuple[int, ...]:
+    """Say what a bundle's graph for LiteRT takes of one radiograph: (rows, columns, channels)."""
+    from ai_edge_litert.interpreter import Interpreter  # only one engine is installed
+
+    runner = Interpreter(str(bundle / LITERT_FILE)).get_signature_runner(SIGNATURE)
+    return tuple(int(length) for length in runner.get_input_details()[RADIOGRAPH]["shape"][1:])
+
+
 class TensorFlowEngine:
     """The SavedModel through TensorFlow, in whose process it is the only one that computes."""
 

@@ -15,7 +15,7 @@ from pleura.bundle import verify
 from pleura.errors import UnreadableRadiograph
 from pleura.findings import FINDINGS
 from pleura.preprocessing import to_tensor
-from predictor.engines import EngineKind, open_engine
+from predictor.engines import EngineKind, input_shape, open_engine
 from transformer.radiograph import read_radiograph
 
 _MOST_PIXELS: Final = 100_000_000
@@ -25,7 +25,7 @@ Tensors = NDArray[np.uint8]
 
 
 class UnusableAnswers(Exception):
-    """The model answered something that is no number; nothing can be judged by it."""
+    """The model takes what is not there, or answered something that is no number: it cannot be judged."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -64,9 +64,13 @@ def ask(bundle: Path, tensors: Tensors, engine: EngineKind = "litert", threads: 
 
     Raises:
         InvalidBundle: The folder is no sealed bundle.
-        UnusableAnswers: An answer is NaN, infinite, or no probability.
+        UnusableAnswers: It takes radiographs of another size, or an answer is NaN, infinite, or no
+            probability.
     """
     verify(bundle)
+    taken, given = input_shape(bundle), (*tensors.shape[1:], 1)
+    if taken != given:
+        raise UnusableAnswers(f"the model takes radiographs of {_size(taken)}, not of {_size(given)}")
     opened = open_engine(engine, bundle, threads)
     parts = [opened.run(tensors[i : i + _BATCH, ..., None]) for i in range(0, len(tensors), _BATCH)]
     answers = Answers(
@@ -76,6 +80,10 @@ def ask(bundle: Path, tensors: Tensors, engine: EngineKind = "litert", threads: 
     )
     _require_numbers(answers)
     return answers
+
+
+def _size(shape: tuple[int, ...]) -> str:
+    return " x ".join(map(str, shape))
 
 
 def _require_numbers(answers: Answers) -> None:

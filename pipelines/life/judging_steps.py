@@ -32,12 +32,11 @@ from pipelines.replay.words import replay_page
 from pleura.bundle import seal, verify
 from pleura.errors import PleuraError
 from pleura.findings import FINDINGS
-from pleura.preprocessing import SIZE_PX
+from predictor.engines import input_shape
 
 _TYPES: Final = {".html": "text/html", ".json": "application/json", ".md": "text/markdown"}
 _MOST_PIXELS: Final = 100_000_000
 log = structlog.get_logger()
-_INPUT: Final = (SIZE_PX, SIZE_PX, 1)
 
 
 def judge_challenger(shop: Shop) -> Done:
@@ -124,7 +123,7 @@ def compare(shop: Shop) -> Done:
     def contender(digest: str) -> Contender:
         bundle = shop.bundle(digest)
         description, _ = verify(bundle)
-        return Contender.of(description, digest, _INPUT, score(bundle, records, tensors)[0])
+        return Contender.of(description, digest, input_shape(bundle), score(bundle, records, tensors)[0])
 
     challenger = shop.fact("judge", "challenger")
     decision = decide(

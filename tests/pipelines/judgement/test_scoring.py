@@ -13,8 +13,8 @@ from pleura.bundle import InvalidBundle
 from pleura.errors import RefusedRadiograph, UnreadableRadiograph
 from pleura.findings import FINDINGS
 from pleura.preprocessing import to_tensor
-from predictor.engines import LiteRtEngine
-from tests.pipelines.nan_bundle import nan_bundle
+from predictor.engines import LiteRtEngine, input_shape
+from tests.pipelines.odd_bundles import large_bundle, nan_bundle
 
 
 def _records(samples: Path) -> tuple[tuple[Record, ...], np.ndarray]:
@@ -64,6 +64,13 @@ def test_nan_is_an_error(tmp_path: Path) -> None:
     white = np.full((1, 224, 224), 255, np.uint8)
     with pytest.raises(UnusableAnswers, match="1 of 3 radiographs"):
         ask(bundle, np.concatenate([grey, white]))
+
+
+def test_a_model_of_another_size_is_not_judged(tmp_path: Path, bundle: Path) -> None:
+    """The error says what it takes, and what there is."""
+    assert input_shape(bundle) == (224, 224, 1)
+    with pytest.raises(UnusableAnswers, match="of 448 x 448 x 1, not of 224 x 224 x 1"):
+        ask(large_bundle(tmp_path / "bundle"), np.zeros((1, 224, 224), np.uint8))
 
 
 def test_a_changed_bundle_is_not_asked(tmp_path: Path, bundle: Path) -> None:
