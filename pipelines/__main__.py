@@ -7,7 +7,6 @@ from typing import Final
 
 from pipelines.data import cli as data_cli
 from pipelines.data.radiographs import read_split
-from pipelines.model.card import model_card
 from pipelines.model.description import describe, judged_findings, macro_metrics
 from pipelines.model.export import fit, half_precision_weights, judge_fitted, reader_of, write_source
 from pipelines.parameters import Parameters, read_parameters
@@ -42,7 +41,6 @@ def _export(parameters: Parameters, data: Path, run: Path, target: Path) -> None
     judged = judged_findings(fitted.operating_points, judgement)
     description = describe(parameters.words, judged, macro_metrics(judgement))
     write_source(target, weights, fitted, description)
-    (target / "MODEL_CARD.md").write_text(model_card(description))
 
 
 def main() -> None:

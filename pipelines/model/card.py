@@ -6,7 +6,7 @@ from pipelines.judgement.bootstrap import Figure
 from pipelines.judgement.dossier import Dossier
 from pipelines.judgement.judge import FindingJudgement
 from pipelines.judgement.refusal_figures import Rate, RefusalFigures
-from pleura.bundle import FindingDescription, Interval, ModelDescription
+from pleura.bundle import FindingDescription, Interval, ModelDescription, Origin
 
 
 def words_of(finding: str) -> str:
@@ -147,6 +147,16 @@ Mean AUROC over the {metrics["measured_findings"]:.0f} measured findings:
 mean Brier score {metrics["mean_brier"]:.3f}."""
 
 
+def _origin(origin: Origin | None) -> str:
+    """Where imported weights come from; nothing for a model that was trained here."""
+    if origin is None:
+        return ""
+    return f"""
+The weights were imported ({origin.kind}) from a file with SHA-256 `{origin.file_sha256}`. What they were trained to be
+given: {origin.preprocessing}.
+"""
+
+
 def _described(description: ModelDescription) -> str:
     rows = "\n".join(_row(finding) for finding in description.findings)
     return f"""# Model card: {description.name} {description.version}
@@ -168,7 +178,7 @@ Written from what travels with the model; do not edit.
 
 Patients are split into training, validation and test; no patient is in two splits. Labels that are not known
 count for nothing in training. The test split was looked at once, for the table below, after everything was chosen.
-
+{_origin(description.origin)}
 ## Figures on the test split
 
 {_means(description.metrics)}

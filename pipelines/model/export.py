@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from pipelines.data.radiographs import LabelledRadiographs
 from pipelines.judgement.judge import Judgement, Protocol, judge
 from pipelines.judgement.scored import Scored
+from pipelines.model.card import model_card
 from pipelines.model.statistics import Calibration, choose_operating_point, fit_calibration
 from pipelines.model.typicality import Typicality, fit_typicality
 from pleura.bundle import ModelDescription, OperatingPoint
@@ -148,7 +149,7 @@ def write_source(
     fitted: Fitted,
     description: ModelDescription,
 ) -> None:
-    """Write ``weights.npz`` and ``source.json``, from which ``predictor.build`` makes the bundle."""
+    """Write ``weights.npz`` and ``source.json``, which the bundle is made of, and ``MODEL_CARD.md``."""
     folder.mkdir(parents=True, exist_ok=True)
     typicality = fitted.typicality
     arrays: dict[str, Any] = dict(weights) | {
@@ -162,3 +163,4 @@ def write_source(
     }
     np.savez_compressed(folder / "weights.npz", **arrays)
     (folder / "source.json").write_text(description.model_dump_json(indent=2) + "\n")
+    (folder / "MODEL_CARD.md").write_text(model_card(description), encoding="utf-8")

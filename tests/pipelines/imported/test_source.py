@@ -1,6 +1,7 @@
 """``pleura model import``: from a published file to a bundle that answers, or to a reason why not."""
 
 import csv
+import hashlib
 import json
 from pathlib import Path
 from typing import Any
@@ -65,6 +66,10 @@ def test_the_bundle_of_an_uncalibrated_import_says_what_pytorch_says(chexnet: Pa
     assert (
         main(["model", "import", str(chexnet), "--kind=chexnet", f"--target={target}", "--uncalibrated"]) == 0
     )
+    card = (target / "MODEL_CARD.md").read_text()
+    assert "NOT CALIBRATED" in card
+    assert source_of(target).origin is not None
+    assert hashlib.sha256(chexnet.read_bytes()).hexdigest() in card
     build_bundle(target, tmp_path / "bundle")
     described = json.loads((tmp_path / "bundle" / "bundle.json").read_text())
     assert described["origin"]["offset"] == pytest.approx([-0.485 / 0.229, -0.456 / 0.224, -0.406 / 0.225])
