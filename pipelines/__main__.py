@@ -5,6 +5,8 @@ import sys
 from pathlib import Path
 from typing import Final
 
+import numpy as np
+
 from pipelines.data import cli as data_cli
 from pipelines.data.radiographs import read_split
 from pipelines.model.description import describe, judged_findings, macro_metrics
@@ -13,6 +15,7 @@ from pipelines.parameters import Parameters, read_parameters
 from pipelines.training.ablation import ablate, read_ablation
 from pipelines.training.train import train, training_network
 from pleura.logs import configure_logging
+from predictor.weights import WEIGHTS_FILE
 
 _DEFAULTS: Final = {
     "train": Path(__file__).with_name("chest_xray.yaml"),
@@ -21,11 +24,15 @@ _DEFAULTS: Final = {
 }
 
 
-def _train(parameters: Parameters, data: Path, run: Path) -> None:
+def _train(parameters: Parameters, data: Path, run: Path, start: Path | None) -> None:
     sources = (parameters.main_source, parameters.training.auxiliary_source)
     training = read_split(data, "train").of_source(*sources)
     validation = read_split(data, "val").of_source(parameters.main_source)
-    train(training, validation, parameters.training, run)
+    weights = None
+    if start is not None:
+        with np.load(start / WEIGHTS_FILE, allow_pickle=False) as file:
+            weights = dict(file)
+    train(training, validation, parameters.training, run, weights)
 
 
 def _export(parameters: Parameters, data: Path, run: Path, target: Path) -> None:
@@ -53,6 +60,9 @@ def main() -> None:
     parser.add_argument("--parameters", type=Path, help="chest_xray.yaml, or ablation.yaml, beside this file")
     parser.add_argument("--data", type=Path, required=True, help="folder that holds labels.csv")
     parser.add_argument("--run", type=Path, required=True, help="folder of the training run")
+    parser.add_argument(
+        "--start", type=Path, help="a model source to train on from: predictor/default"
+    )
     parser.add_argument("--target", type=Path, default=Path("predictor/default"))
     arguments = parser.parse_args()
     configure_logging("pipelines")
@@ -62,7 +72,7 @@ def main() -> None:
         return
     parameters = read_parameters(path)
     if arguments.step == "train":
-        _train(parameters, arguments.data, arguments.run)
+        _train(parameters, arguments.data, arguments.run, arguments.start)
     else:
         _export(parameters, arguments.data, arguments.run, arguments.target)
 

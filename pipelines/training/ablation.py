@@ -11,22 +11,24 @@ from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from multiprocessing import get_context
 from pathlib import Path
-from typing import Any, Final
+from typing import Annotated, Any, Final
 
 import numpy as np
 import structlog
 import yaml
 from numpy.typing import NDArray
-from pydantic import ConfigDict, TypeAdapter
+from pydantic import ConfigDict, Field, TypeAdapter
 from pydantic.dataclasses import dataclass
 
 from pipelines.data.radiographs import LabelledRadiographs, read_split
 from pipelines.judgement.bootstrap import Bootstrap, Figure, Floats, aurocs, figure, observed
+from pipelines.training.augmentation import augment
 from pipelines.training.parameters import TrainingParameters
 from pleura.findings import FINDINGS
 
 _STRICT: Final = ConfigDict(extra="forbid")
 TABLE_FILE: Final = "ablation.csv"
+_VIEW_STRENGTH: Final = 0.5
 _SCORES_FILE: Final = "scores.npy"
 _WEIGHTS_FILE: Final = "weights.npz"
 _HEADINGS: Final = (
@@ -46,13 +48,16 @@ class ArmFailed(Exception):
 class Arm:
     """One training: ``changes`` of the common parameters, from the weights of the arm ``start`` or random.
 
-    ``against`` is the arm that it is compared with; empty where there is none.
+    ``against`` is the arm that it is compared with; empty where there is none. Logits are the mean over
+    ``views`` of each held-out radiograph, the first as it is, the others moved a little: so many times the
+    cost of an answer.
     """
 
     name: str
     changes: Mapping[str, Any]
     against: str = ""
     start: str = ""
+    views: Annotated[int, Field(ge=1)] = 1
 
 
 @dataclass(frozen=True, config=_STRICT)
@@ -123,8 +128,13 @@ def _train_arm(data: Path, run: Path, ablation: Ablation, arm: Arm) -> None:
     start = dict(np.load(run / arm.start / _WEIGHTS_FILE)) if arm.start else None
     network = train(training, judged, parameters, folder, start)
     np.savez(folder / _WEIGHTS_FILE, **weights_of(network, np.dtype(np.float32)))  # type: ignore[arg-type]
-    tensors = resized(judged.tensors, parameters.stages[-1].size_px)
-    np.save(folder / _SCORES_FILE, network.predict(tensors, batch_size=32, verbose=0)[:, : len(FINDINGS)])
+    size_px, rng = parameters.stages[-1].size_px, np.random.default_rng(parameters.seed)
+    views = [resized(judged.tensors, size_px)]
+    for _ in range(arm.views - 1):
+        moved = [augment(tensor, size_px, rng, _VIEW_STRENGTH) for tensor in judged.tensors]
+        views.append(np.stack(moved)[..., None].astype(np.float32))
+    logits = [network.predict(view, batch_size=32, verbose=0)[:, : len(FINDINGS)] for view in views]
+    np.save(folder / _SCORES_FILE, np.mean(logits, axis=0))
 
 
 def train_arms(data: Path, run: Path, ablation: Ablation) -> None:

@@ -16,7 +16,7 @@ from tests.pipelines.datasets import row_of, write_folder
 _STAGE = {"size_px": 32, "epochs": 1, "learning_rate": 1e-3, "auxiliary_per_epoch": 0}
 _BOTH = [
     {"name": "plain", "changes": {}},
-    {"name": "again", "changes": {"seed": 2}, "start": "plain", "against": "plain"},
+    {"name": "again", "changes": {"seed": 2}, "start": "plain", "against": "plain", "views": 3},
 ]
 
 
@@ -80,6 +80,7 @@ def test_who_is_held_out_depends_on_the_patient_alone() -> None:
         ([{"name": "a", "changes": {}, "start": "b"}], "starts from 'b'"),
         ([{"name": "a", "changes": {}, "against": "b"}], "compared with 'b'"),
         ([{"name": "a", "changes": {"learning": 1}}], "learning"),
+        ([{"name": "a", "changes": {}, "views": 0}], "views"),
     ],
 )
 def test_arms_that_cannot_be_meant_are_refused_before_any_is_trained(
