@@ -60,9 +60,7 @@ def main() -> None:
     parser.add_argument("--parameters", type=Path, help="chest_xray.yaml, or ablation.yaml, beside this file")
     parser.add_argument("--data", type=Path, required=True, help="folder that holds labels.csv")
     parser.add_argument("--run", type=Path, required=True, help="folder of the training run")
-    parser.add_argument(
-        "--start", type=Path, help="a model source to train on from: predictor/default"
-    )
+    parser.add_argument("--start", type=Path, help="a model source to train on from: predictor/default")
     parser.add_argument("--target", type=Path, default=Path("predictor/default"))
     arguments = parser.parse_args()
     configure_logging("pipelines")

@@ -7,11 +7,11 @@ from typing import Final
 
 from pydantic import ValidationError
 
+from pipelines.object_store import ChangedObject, NoSuchObject, ObjectStore
 from pipelines.registry.bundle_store import BundleStore, NotStored
 from pipelines.registry.catalogue import Catalogue, NoSuchVersion
 from pipelines.registry.mlflow_client import RegistryUnavailable, connect
 from pipelines.registry.moves import StaleView
-from pipelines.registry.object_store import ChangedObject, NoSuchObject, ObjectStore
 from pipelines.registry.registration import Version, Why
 from pipelines.registry.registry import NoPreviousChampion, NotPromotable, Registry
 from pipelines.rollout.target import TargetUnavailable

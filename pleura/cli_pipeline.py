@@ -11,10 +11,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from pipelines.data.folder import InvalidLabels, Selection, from_folder
-from pipelines.data.store import DatasetStore, DatasetStoreError
+from pipelines.data.store import DatasetStore
 from pipelines.life.here import NoStack, Stack, adopt_champion, run_here, store_of
 from pipelines.life.parameters import DEFAULT, InvalidParameters, Parameters, read_parameters
 from pipelines.life.records import OtherRun, Records, UnderWay
+from pipelines.object_store import ChangedObject, NoSuchObject
 from pipelines.registry.bundle_store import NotStored
 from pipelines.registry.mlflow_client import RegistryUnavailable, connect
 from pipelines.registry.registry import Registry
@@ -29,11 +30,12 @@ if TYPE_CHECKING:
 _RUN: Final = re.compile(r"[a-z0-9][a-z0-9.-]{0,62}")
 _NOT_PROMOTED: Final = 3
 _REFUSALS: Final = (
-    DatasetStoreError,
+    ChangedObject,
     InvalidBundle,
     InvalidLabels,
     InvalidParameters,
     NoStack,
+    NoSuchObject,
     NotStored,
     OtherRun,
     RegistryUnavailable,

@@ -21,21 +21,25 @@ from pipelines.data.patients import InvalidPatients, read_patients
 from pipelines.data.registration import RegistrationFailed, register
 from pipelines.data.report import Kind
 from pipelines.data.settings import DataSettings
-from pipelines.data.store import DatasetStore, DatasetStoreError, connect, read_radiograph
+from pipelines.data.store import DatasetStore, read_answered
 from pipelines.data.validation import Reference, StopOnSerious, require_sound, validate
 from pipelines.journal import JournalUnreadable, Window, read_answers
+from pipelines.object_store import ChangedObject, NoSuchObject, ObjectStore, connect
+from pleura.errors import StoreUnavailable
 from pleura.logs import configure_logging
 
 _FAILURES: Final = (
+    ChangedObject,
     ConflictingDatasets,
-    DatasetStoreError,
     InvalidLabels,
     InvalidManifest,
     InvalidPatients,
     JournalUnreadable,
+    NoSuchObject,
     NothingLabelled,
     RegistrationFailed,
     StopOnSerious,
+    StoreUnavailable,
     ValueError,
 )
 
@@ -118,12 +122,13 @@ def _build_journal(asked: argparse.Namespace, settings: DataSettings) -> None:
     patients = None if asked.patients is None else read_patients(asked.patients)
     secret = settings.s3_secret_key.get_secret_value()
     client = connect(settings.s3_url, settings.s3_access_key, secret, settings.s3_region)
+    answered = ObjectStore(client, settings.s3_bucket)
     rules = JournalRules(asked.licence, patients=patients, even_if_seen=asked.even_if_seen)
     manifest = from_journal(
         store,
         asked.name,
         answers,
-        lambda image_id: read_radiograph(client, settings.s3_bucket, image_id),
+        lambda image_id: read_answered(answered, image_id),
         rules,
     )
     _keep(store, manifest, settings)

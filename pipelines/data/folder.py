@@ -171,7 +171,7 @@ def from_folder(store: DatasetStore, name: str, folder: Path, selection: Selecti
 
     Raises:
         InvalidLabels: See ``read_labels``, ``selected``, ``read_boxes`` and ``read_strangers``.
-        StoreFailed: The store does not answer. What was sent is kept, and not sent again.
+        StoreUnavailable: The store does not answer. What was sent is kept, and not sent again.
     """
     labelled = read_labels(folder)
     boxes, strangers = _boxes_of(folder, labelled), read_strangers(folder)

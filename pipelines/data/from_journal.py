@@ -14,8 +14,9 @@ from typing import Final
 
 from pipelines.data.manifest import Manifest, Record
 from pipelines.data.patients import split_of
-from pipelines.data.store import DatasetStore, NotStored
+from pipelines.data.store import DatasetStore
 from pipelines.journal import JournaledAnswer, Verdict, verdicts_that_count
+from pipelines.object_store import NoSuchObject
 from pleura.findings import FINDINGS
 
 _READERS: Final = 8
@@ -66,12 +67,12 @@ def from_journal(
         store: Where to; keep the result with ``store.put``.
         name: Of the data set.
         answers: With their verdicts, as of ``read_answers``.
-        read_radiograph: Gives the file of an image id, raising NotStored if there is none.
+        read_radiograph: Gives the file of an image id, raising NoSuchObject if there is none.
         rules: See there.
 
     Raises:
         NothingLabelled: No radiograph is left.
-        StoreFailed: A store does not answer. What was copied is kept, and not copied again.
+        StoreUnavailable: A store does not answer. What was copied is kept, and not copied again.
     """
     counts: Counter[str] = Counter()
     radiographs = _by_content(answers)
@@ -165,7 +166,7 @@ def _file(each: _Answered, read_radiograph: ReadRadiograph) -> bytes | None:
     for image_id in each.image_ids:
         try:
             file = read_radiograph(image_id)
-        except NotStored:
+        except NoSuchObject:
             continue
         if hashlib.sha256(file).hexdigest() == each.digest:
             return file

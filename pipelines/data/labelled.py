@@ -37,7 +37,7 @@ class RadiographCache:
         """Give a radiograph's file, from the folder if it is there unharmed.
 
         Raises:
-            DatasetStoreError: It has to be fetched, and cannot be.
+            NoSuchObject, ChangedObject, StoreUnavailable: It has to be fetched, and cannot be.
         """
         kept = self._folder / stored.sha256[:2] / stored.sha256
         try:
@@ -62,7 +62,7 @@ def labelled(records: Sequence[Record], read: Read) -> LabelledRadiographs:
 
     Raises:
         UnreadableRadiograph: A file is no radiograph; it is named by its digest.
-        DatasetStoreError: A file cannot be fetched.
+        NoSuchObject, ChangedObject, StoreUnavailable: A file cannot be fetched.
     """
     tensors = np.empty((len(records), SIZE_PX, SIZE_PX), np.uint8)
     with ThreadPoolExecutor(_READERS) as pool:

@@ -13,7 +13,7 @@ from pipelines.data.decoded import decoded
 from pipelines.data.labelled import Read
 from pipelines.data.manifest import Stored
 from pipelines.data.near_duplicates import Fingerprint, fingerprint
-from pipelines.data.store import DamagedObject, NotStored
+from pipelines.object_store import ChangedObject, NoSuchObject
 from pleura.errors import PleuraError
 
 _READERS: Final = 4
@@ -43,7 +43,7 @@ def looks(records: Sequence[Stored], read: Read) -> list[Look | Blind]:
     """Look at each radiograph, in their order.
 
     Raises:
-        StoreFailed: The store does not answer: that says nothing about the data.
+        StoreUnavailable: The store does not answer: that says nothing about the data.
     """
     with ThreadPoolExecutor(_READERS) as pool:
         return list(pool.map(lambda stored: _look(stored, read), records))
@@ -51,9 +51,11 @@ def looks(records: Sequence[Stored], read: Read) -> list[Look | Blind]:
 
 def _look(stored: Stored, read: Read) -> Look | Blind:
     try:
-        return look_at(decoded(read(stored)))
-    except (DamagedObject, NotStored):
+        file = read(stored)
+    except (ChangedObject, NoSuchObject):
         return Blind(is_damaged=True)
+    try:
+        return look_at(decoded(file))
     except PleuraError:
         return Blind(is_damaged=False)
 

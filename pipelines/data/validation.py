@@ -47,7 +47,7 @@ def validate(manifest: Manifest, read: Read, reference: Reference | None = None)
     """Look at every radiograph of a data set, and compare it with at most 2,000 of the reference.
 
     Raises:
-        StoreFailed: The store does not answer: nothing is said about the data then.
+        StoreUnavailable: The store does not answer: nothing is said about the data then.
     """
     sample = Sample(manifest.records, looks(manifest.records, read))
     problems = [

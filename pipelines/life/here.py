@@ -16,8 +16,8 @@ from typing import Final, TextIO
 from pipelines.gate.seal import generate_key
 from pipelines.life.parameters import Parameters
 from pipelines.life.records import UnderWay
+from pipelines.object_store import ObjectStore
 from pipelines.registry.bundle_store import BundleStore
-from pipelines.registry.object_store import ObjectStore
 from pipelines.registry.registration import Registration, Why
 from pipelines.registry.registry import Registry
 from pipelines.rollout.local import LocalTarget

@@ -93,8 +93,9 @@ def _strangers(shop: Shop) -> dict[str, NDArray[np.uint8]]:
     """What is no chest, by kind; what cannot even be decoded is refused before a model is asked."""
     found: dict[str, list[NDArray[np.uint8]]] = defaultdict(list)
     for stranger in shop.manifest.strangers:
+        file = shop.cache.read(stranger)
         try:
-            found[stranger.kind].append(tensor_of(shop.cache.read(stranger)))
+            found[stranger.kind].append(tensor_of(file))
         except PleuraError as error:
             log.info("stranger_undecodable", digest=stranger.sha256[:12], reason=str(error))
     return {kind: np.stack(tensors) for kind, tensors in sorted(found.items())}

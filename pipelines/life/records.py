@@ -6,7 +6,7 @@ from typing import Final
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from pipelines.life.parameters import Parameters
-from pipelines.registry.object_store import ChangedObject, NoSuchObject, ObjectStore
+from pipelines.object_store import ChangedObject, NoSuchObject, ObjectStore
 
 _LIMIT_BYTES: Final = 2**24
 

@@ -6,25 +6,22 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Final
 
 from minio import Minio
 
 from pipelines.data.labelled import RadiographCache
 from pipelines.data.manifest import Manifest, Record, Split
-from pipelines.data.store import DatasetStore, connect
+from pipelines.data.store import DatasetStore, read_answered
 from pipelines.gate.seal import read_private_key
 from pipelines.life.parameters import Parameters
 from pipelines.life.records import Done, Judgements, Records
 from pipelines.life.settings import Settings
+from pipelines.object_store import NoSuchObject, ObjectStore, connect
 from pipelines.registry.bundle_store import BundleStore
 from pipelines.registry.mlflow_client import connect as connect_mlflow
-from pipelines.registry.object_store import NoSuchObject, ObjectStore
 from pipelines.registry.registration import Version
 from pipelines.registry.registry import Registry
 from pleura.errors import RadiographNotFound
-
-_MOST_BYTES: Final = 256_000_000
 
 
 class NoChampion(Exception):
@@ -163,7 +160,7 @@ class Shop:
             StoreUnavailable: The store does not answer.
         """
         try:
-            return ObjectStore(self.client, self.settings.s3_bucket).read(key, _MOST_BYTES)
+            return read_answered(ObjectStore(self.client, self.settings.s3_bucket), key)
         except NoSuchObject as error:
             raise RadiographNotFound("no such radiograph") from error
 

@@ -14,7 +14,7 @@ from typing import Final
 
 from pydantic import ValidationError
 
-from pipelines.registry.object_store import NoSuchObject, ObjectStore
+from pipelines.object_store import NoSuchObject, ObjectStore
 from pleura.bundle import DESCRIPTION_FILE, SEAL_FILE, InvalidBundle, ModelDescription, verify
 from predictor.weights import WEIGHTS_FILE
 

@@ -12,7 +12,8 @@ import cv2
 import numpy as np
 
 from pipelines.data.manifest import Manifest, Record
-from pipelines.data.store import DatasetStore, connect
+from pipelines.data.store import DatasetStore
+from pipelines.object_store import connect
 from pleura.findings import FINDINGS
 from pleura.local.servers import Server
 

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import numpy as np
 
+from pipelines.object_store import ObjectStore
 from pipelines.registry.bundle_store import BundleStore
-from pipelines.registry.object_store import ObjectStore
 from pipelines.registry.registration import DecisionReference, Registration, Why
 from pleura.bundle import seal
 from pleura.local.store import store_client

@@ -8,7 +8,8 @@ import pytest
 
 from pipelines.data.folder import InvalidLabels, Selection, from_folder, read_labels, selected
 from pipelines.data.manifest import Box
-from pipelines.data.store import DatasetStore, StoreFailed
+from pipelines.data.store import DatasetStore
+from pleura.errors import StoreUnavailable
 from pleura.findings import FINDINGS
 from pleura.local.servers import Server, free_port, start_seaweed
 from tests.pipelines.datasets import (
@@ -176,9 +177,9 @@ def test_a_store_that_dies_in_the_middle_loses_nothing(tmp_path: Path) -> None:
     at, port = tmp_path / "s3", free_port()
     server = start_seaweed(at, port, ACCESS_KEY, SECRET_KEY)
     store = store_of(server)
-    interrupted = _Interrupted(store._client, store.bucket)
+    interrupted = _Interrupted(store._objects.client, store.bucket)
     interrupted.server = server
-    with pytest.raises(StoreFailed):
+    with pytest.raises(StoreUnavailable):
         from_folder(interrupted, "ours", folder, Selection())
     server = start_seaweed(at, port, ACCESS_KEY, SECRET_KEY)
     try:

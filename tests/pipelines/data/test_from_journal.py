@@ -9,8 +9,9 @@ import pytest
 from pipelines.data.from_journal import JournalRules, NothingLabelled, from_journal, label_of
 from pipelines.data.manifest import Manifest
 from pipelines.data.patients import split_of
-from pipelines.data.store import DatasetStore, NotStored
+from pipelines.data.store import DatasetStore
 from pipelines.journal import JournaledAnswer, Verdict
+from pipelines.object_store import NoSuchObject
 from pleura.findings import FINDINGS
 from pleura.local.servers import Server
 from tests.pipelines.datasets import picture, store_of
@@ -52,7 +53,7 @@ def _bucket(files: Mapping[str, bytes]) -> Read:
 
     def read(image_id: str) -> bytes:
         if image_id not in files:
-            raise NotStored(f"{image_id} is not stored")
+            raise NoSuchObject(f"{image_id} is not stored")
         return files[image_id]
 
     return read

@@ -11,7 +11,7 @@ from pipelines.data.decoded import decoded
 from pipelines.data.labelled import RadiographCache, labelled
 from pipelines.data.manifest import Stored
 from pipelines.data.radiographs import read_split
-from pipelines.data.store import DamagedObject, NotStored
+from pipelines.object_store import ChangedObject, NoSuchObject
 from pleura.errors import UnreadableRadiograph
 from pleura.findings import FINDINGS
 from pleura.local.servers import Server
@@ -89,7 +89,7 @@ def test_a_file_that_is_no_radiograph_is_named_by_its_digest() -> None:
 
 def test_a_missing_file_leaves_nothing_behind(tmp_path: Path, seaweed: Server) -> None:
     """Neither a part of it nor an empty one."""
-    with pytest.raises(NotStored):
+    with pytest.raises(NoSuchObject):
         RadiographCache(tmp_path, store_of(seaweed).read).read(record_of(picture(1)))
     assert not [path for path in tmp_path.rglob("*") if path.is_file()]
 
@@ -98,7 +98,7 @@ def test_a_store_that_lies_fills_no_cache(tmp_path: Path, seaweed: Server) -> No
     """The file's digest is checked on the way."""
     store = store_of(seaweed)
     key = store.add(picture(2))
-    with pytest.raises(DamagedObject):
+    with pytest.raises(ChangedObject):
         RadiographCache(tmp_path, store.read).read(record_of(picture(1), key=key))
     assert not [path for path in tmp_path.rglob("*") if path.is_file()]
 

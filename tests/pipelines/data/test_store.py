@@ -4,14 +4,9 @@ import io
 
 import pytest
 
-from pipelines.data.store import (
-    DamagedObject,
-    DatasetStore,
-    NotStored,
-    StoreFailed,
-    connect,
-    read_radiograph,
-)
+from pipelines.data.store import DatasetStore, read_answered
+from pipelines.object_store import ChangedObject, NoSuchObject, ObjectStore, connect
+from pleura.errors import StoreUnavailable
 from pleura.local.servers import Server, free_port
 from tests.pipelines.datasets import ACCESS_KEY, SECRET_KEY, manifest_of, picture, record_of, store_of
 
@@ -39,9 +34,9 @@ def test_what_was_never_put_is_not_there(seaweed: Server) -> None:
     """Neither a data set nor a radiograph; and what is no digest is not asked for."""
     store = store_of(seaweed)
     for reference in ("0" * 64, "ours@" + "0" * 64):
-        with pytest.raises(NotStored):
+        with pytest.raises(NoSuchObject):
             store.get(reference)
-    with pytest.raises(NotStored):
+    with pytest.raises(NoSuchObject):
         store.read(record_of(picture(1)))
     with pytest.raises(ValueError, match="neither a digest"):
         store.get("../ours")
@@ -54,7 +49,7 @@ def test_a_changed_data_set_is_neither_read_nor_replaced(seaweed: Server) -> Non
     digest = store.put(manifest)
     _overwrite(seaweed, store, f"datasets/ours/{digest}.json", manifest.to_json() + b"\n")
     for act in (lambda: store.get(digest), lambda: store.put(manifest)):
-        with pytest.raises(DamagedObject, match=r"another document"):
+        with pytest.raises(ChangedObject, match=r"another document"):
             act()
 
 
@@ -64,7 +59,7 @@ def test_a_changed_radiograph_is_not_read_and_can_be_put_right(seaweed: Server) 
     record = record_of(file)
     store.add(file)
     _overwrite(seaweed, store, record.key, file[:-1])
-    with pytest.raises(DamagedObject, match=record.sha256[:12]):
+    with pytest.raises(ChangedObject, match=record.sha256[:12]):
         store.read(record)
     store.add(file)
     assert store.read(record) == file
@@ -82,7 +77,7 @@ def test_a_store_that_is_away_is_one_kind_of_error() -> None:
         lambda: store.read(manifest.records[0]),
     )
     for act in acts:
-        with pytest.raises(StoreFailed, match="the object store failed") as failed:
+        with pytest.raises(StoreUnavailable, match="the object store does not answer") as failed:
             act()
         assert "very-secret" not in str(failed.value)
 
@@ -91,9 +86,9 @@ def test_no_error_tells_an_image_id(seaweed: Server) -> None:
     """A hospital's ids may name patients: neither what is missing nor what is away tells."""
     store = store_of(seaweed)
     for client, kind in (
-        (connect(seaweed.url, ACCESS_KEY, SECRET_KEY), NotStored),
-        (connect(f"http://127.0.0.1:{free_port()}", ACCESS_KEY, SECRET_KEY), StoreFailed),
+        (connect(seaweed.url, ACCESS_KEY, SECRET_KEY), NoSuchObject),
+        (connect(f"http://127.0.0.1:{free_port()}", ACCESS_KEY, SECRET_KEY), StoreUnavailable),
     ):
         with pytest.raises(kind) as failed:
-            read_radiograph(client, store.bucket, "Miller/1950.dcm")
+            read_answered(ObjectStore(client, store.bucket), "Miller/1950.dcm")
         assert "Miller" not in str(failed.value)

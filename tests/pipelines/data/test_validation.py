@@ -13,8 +13,10 @@ from pipelines.data.decoded import decoded
 from pipelines.data.folder import Selection, from_folder
 from pipelines.data.manifest import Manifest, Record, Stored, Stranger
 from pipelines.data.report import Kind, Problem, ValidationReport
-from pipelines.data.store import DatasetStore, NotStored, StoreFailed, connect
+from pipelines.data.store import DatasetStore
 from pipelines.data.validation import Reference, StopOnSerious, require_sound, validate
+from pipelines.object_store import NoSuchObject, connect
+from pleura.errors import StoreUnavailable
 from pleura.findings import FINDINGS
 from pleura.local.servers import Server, free_port
 from tests.pipelines.datasets import (
@@ -51,7 +53,7 @@ def _report(
 
     def read(stored: Stored) -> bytes:
         if stored.sha256 not in kept:
-            raise NotStored("it is not there")
+            raise NoSuchObject("it is not there")
         return kept[stored.sha256]
 
     return validate(manifest, read, None if reference is None else Reference(reference, read))
@@ -154,7 +156,7 @@ def test_what_is_no_chest_needs_a_licence_and_its_file() -> None:
 def test_a_store_that_is_away_says_nothing_about_the_data() -> None:
     """It is an error of its own, not a report full of missing files."""
     away = DatasetStore(connect(f"http://127.0.0.1:{free_port()}", ACCESS_KEY, SECRET_KEY), "data")
-    with pytest.raises(StoreFailed):
+    with pytest.raises(StoreUnavailable):
         validate(_sound(_files(3)), away.read)
 
 

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
+from pipelines.object_store import ObjectStore
 from pipelines.registry.bundle_store import BundleStore, NotStored
-from pipelines.registry.object_store import ObjectStore
 from pleura.bundle import InvalidBundle, verify
 from pleura.errors import StoreUnavailable
 from pleura.local import servers

@@ -8,11 +8,11 @@ from typing import Any
 import pytest
 from mlflow import MlflowClient
 
+from pipelines.object_store import ChangedObject
 from pipelines.registry.bundle_store import BundleStore, NotStored
 from pipelines.registry.catalogue import MODEL, NoSuchVersion
 from pipelines.registry.mlflow_client import RegistryUnavailable, connect
 from pipelines.registry.moves import StaleView
-from pipelines.registry.object_store import ChangedObject
 from pipelines.registry.registration import Standing, standing_after
 from pipelines.registry.registry import NoPreviousChampion, NotPromotable, Registry
 from pleura.bundle import InvalidBundle

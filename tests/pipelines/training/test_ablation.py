@@ -14,7 +14,7 @@ from pleura.findings import FINDINGS
 from tests.pipelines.datasets import row_of, write_folder
 
 _STAGE = {"size_px": 32, "epochs": 1, "learning_rate": 1e-3, "auxiliary_per_epoch": 0}
-_BOTH = [
+_BOTH: list[dict[str, Any]] = [
     {"name": "plain", "changes": {}},
     {"name": "again", "changes": {"seed": 2}, "start": "plain", "against": "plain", "views": 3},
 ]

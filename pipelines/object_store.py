@@ -7,14 +7,18 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
+from urllib.parse import urlsplit
 from xml.etree.ElementTree import ParseError
 
+import urllib3
 from minio import Minio
 from minio.error import MinioException, S3Error
 from urllib3.exceptions import HTTPError
 
 from pleura.errors import StoreUnavailable
 
+_TIMEOUT_S: Final = 10.0
+_TRIES: Final = 3
 _CHUNK_BYTES: Final = 2**20
 _PART_BYTES: Final = 2**26  # up to here an object is one request, which happens as a whole or not at all
 _SHA256: Final = "x-amz-meta-sha256"
@@ -29,6 +33,20 @@ class ChangedObject(Exception):
     """The object is not the one that was kept under that name."""
 
 
+def connect(url: str, access_key: str, secret_key: str, region: str = "us-east-1") -> Minio:
+    """A client that asks three times before it gives up, for steps that run long and unattended."""
+    parts = urlsplit(url)
+    retries = urllib3.Retry(total=_TRIES - 1, backoff_factor=0.5, status_forcelist=(500, 502, 503, 504))
+    return Minio(
+        parts.netloc,
+        access_key,
+        secret_key,
+        secure=parts.scheme == "https",
+        region=region,
+        http_client=urllib3.PoolManager(maxsize=16, timeout=_TIMEOUT_S, retries=retries),
+    )
+
+
 @contextlib.contextmanager
 def _asked(what: str) -> Iterator[None]:
     """Turn what the client raises into this module's words."""
@@ -39,7 +57,7 @@ def _asked(what: str) -> Iterator[None]:
             raise NoSuchObject(f"{what} is not in the object store") from error
         raise StoreUnavailable(f"the object store refuses {what}: {error.code}") from error
     # ValueError and ParseError: answers that are no HTTP, and errors that are no XML
-    except (MinioException, HTTPError, ValueError, ParseError) as error:
+    except (MinioException, HTTPError, ConnectionError, TimeoutError, ValueError, ParseError) as error:
         raise StoreUnavailable(f"the object store does not answer, asked for {what}") from error
 
 
@@ -109,18 +127,23 @@ class ObjectStore:
                 digest.update(chunk)
         return digest.hexdigest()
 
-    def read(self, key: str, limit_bytes: int = 2**24) -> bytes:
-        """The bytes of a small object.
+    def read(self, key: str, limit_bytes: int = 2**24, named: str = "") -> bytes:
+        """The bytes of an object that is small enough.
+
+        Args:
+            key: Where it is.
+            limit_bytes: How large it may be.
+            named: What errors call it, where the key itself may name a patient.
 
         Raises:
             NoSuchObject: It is not there.
             ChangedObject: It is larger than anything that is kept under such a name.
         """
         content = bytearray()
-        for chunk in self._chunks(key):
+        for chunk in self._chunks(key, named):
             content += chunk
             if len(content) > limit_bytes:
-                raise ChangedObject(f"{self.uri(key)} is larger than {limit_bytes} bytes")
+                raise ChangedObject(f"{named or self.uri(key)} is larger than {limit_bytes} bytes")
         return bytes(content)
 
     def read_as(self, uri: str, sha256: str) -> bytes:
@@ -137,10 +160,10 @@ class ObjectStore:
             raise ChangedObject(f"{uri} is not what was recorded: its digest is another")
         return content
 
-    def _chunks(self, key: str) -> Iterator[bytes]:
+    def _chunks(self, key: str, named: str = "") -> Iterator[bytes]:
         response: Any = None
         try:
-            with _asked(self.uri(key)):
+            with _asked(named or self.uri(key)):
                 response = self.client.get_object(self.bucket, key)
                 yield from response.stream(_CHUNK_BYTES)
         finally:
