@@ -1,14 +1,19 @@
-"""``python -m pipelines train``, ``export``, ``ablate`` and ``data``."""
+"""``python -m pipelines train``, ``export``, ``ablate``, ``judge`` and ``data``."""
 
 import argparse
 import sys
+from importlib.metadata import version
 from pathlib import Path
 from typing import Final
 
 import numpy as np
 
 from pipelines.data import cli as data_cli
+from pipelines.data.folder import KeptHere, Selection, from_folder
 from pipelines.data.radiographs import read_split
+from pipelines.judgement.dossier import Dataset
+from pipelines.judgement.judging import judge_bundle, write_files
+from pipelines.judgement.material import material_of
 from pipelines.model.description import describe, judged_findings, macro_metrics
 from pipelines.model.export import fit, half_precision_weights, judge_fitted, reader_of, write_source
 from pipelines.parameters import Parameters, read_parameters
@@ -17,11 +22,8 @@ from pipelines.training.train import train, training_network
 from pleura.logs import configure_logging
 from predictor.weights import WEIGHTS_FILE
 
-_DEFAULTS: Final = {
-    "train": Path(__file__).with_name("chest_xray.yaml"),
-    "export": Path(__file__).with_name("chest_xray.yaml"),
-    "ablate": Path(__file__).with_name("training") / "ablation.yaml",
-}
+CHEST_XRAY: Final = Path(__file__).with_name("chest_xray.yaml")
+_ABLATION: Final = Path(__file__).with_name("training") / "ablation.yaml"
 
 
 def _train(parameters: Parameters, data: Path, run: Path, start: Path | None) -> None:
@@ -50,29 +52,52 @@ def _export(parameters: Parameters, data: Path, run: Path, target: Path) -> None
     write_source(target, weights, fitted, description)
 
 
+def _judge(bundle: Path, data: Path, source: str, target: Path) -> None:
+    kept = KeptHere()
+    manifest = from_folder(kept, "test", data, Selection(splits=("test",)))
+    dataset = Dataset(name=manifest.name, digest=manifest.digest, split="test", made_from=manifest.made_from)
+    material = material_of(manifest, source, kept.read)
+    write_files(judge_bundle(bundle, material, dataset, f"pleura {version('pleura')}"), bundle, target)
+
+
 def main() -> None:
-    """Train a network into ``--run``, export a finished run as a model source, or compare trainings."""
+    """Train a network, make a model source of it, compare trainings, judge a bundle, or look after data."""
     if sys.argv[1:2] == ["data"]:
         configure_logging("pipelines")
         sys.exit(data_cli.main(sys.argv[2:]))
-    parser = argparse.ArgumentParser(prog="python -m pipelines", description=main.__doc__)
-    parser.add_argument("step", choices=tuple(_DEFAULTS))
-    parser.add_argument("--parameters", type=Path, help="chest_xray.yaml, or ablation.yaml, beside this file")
-    parser.add_argument("--data", type=Path, required=True, help="folder that holds labels.csv")
-    parser.add_argument("--run", type=Path, required=True, help="folder of the training run")
-    parser.add_argument("--start", type=Path, help="a model source to train on from: predictor/default")
-    parser.add_argument("--target", type=Path, default=Path("predictor/default"))
-    arguments = parser.parse_args()
+    asked = _parser().parse_args()
     configure_logging("pipelines")
-    path = arguments.parameters or _DEFAULTS[arguments.step]
-    if arguments.step == "ablate":
-        sys.stdout.write(ablate(arguments.data, arguments.run, read_ablation(path)).read_text())
-        return
-    parameters = read_parameters(path)
-    if arguments.step == "train":
-        _train(parameters, arguments.data, arguments.run, arguments.start)
+    if asked.step == "train":
+        _train(read_parameters(asked.parameters), asked.data, asked.run, asked.start)
+    elif asked.step == "export":
+        _export(read_parameters(asked.parameters), asked.data, asked.run, asked.target)
+    elif asked.step == "judge":
+        _judge(asked.bundle, asked.data, asked.source, asked.target)
     else:
-        _export(parameters, arguments.data, arguments.run, arguments.target)
+        sys.stdout.write(ablate(asked.data, asked.run, read_ablation(asked.parameters)).read_text())
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="python -m pipelines", description=main.__doc__)
+    steps = parser.add_subparsers(dest="step", required=True)
+    steps.add_parser("data", help="data sets: see its own --help", add_help=False)
+    of_data = argparse.ArgumentParser(add_help=False)
+    of_data.add_argument("--data", type=Path, required=True, help="folder that holds labels.csv")
+    of_run = argparse.ArgumentParser(add_help=False, parents=[of_data])
+    of_run.add_argument("--run", type=Path, required=True, help="folder of the training run")
+    train_step = steps.add_parser("train", parents=[of_run], help="train; goes on where it was stopped")
+    train_step.add_argument("--parameters", type=Path, default=CHEST_XRAY)
+    train_step.add_argument("--start", type=Path, help="a model source to train on from: predictor/default")
+    export_step = steps.add_parser("export", parents=[of_run], help="calibrate and judge a trained network")
+    export_step.add_argument("--parameters", type=Path, default=CHEST_XRAY)
+    export_step.add_argument("--target", type=Path, default=Path("predictor/default"))
+    ablate_step = steps.add_parser("ablate", parents=[of_run], help="compare trainings on held-out patients")
+    ablate_step.add_argument("--parameters", type=Path, default=_ABLATION)
+    judge_step = steps.add_parser("judge", parents=[of_data], help="judge a bundle on the test split")
+    judge_step.add_argument("--bundle", type=Path, default=Path("build/bundle"))
+    judge_step.add_argument("--source", default="nih_cxr14", help="whose radiographs it is judged on")
+    judge_step.add_argument("--target", type=Path, required=True, help="folder for report, figures and card")
+    return parser
 
 
 if __name__ == "__main__":

@@ -1,7 +1,7 @@
 """What can be wrong with a data set by itself: each check gives the problems that it finds."""
 
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Final
 
 import numpy as np
@@ -9,7 +9,7 @@ from scipy.stats import chi2_contingency
 
 from pipelines.data.labelled import label_rows
 from pipelines.data.looks import Blind, Look
-from pipelines.data.manifest import SPLITS, Manifest, Record, Stored, Stranger
+from pipelines.data.manifest import SPLITS, Manifest, Record, Split, Stored, Stranger
 from pipelines.data.near_duplicates import Duplicate, duplicates
 from pipelines.data.report import Kind, Problem, Severity
 from pleura.findings import FINDINGS
@@ -137,7 +137,7 @@ def _one_sided(split: str, labels: np.ndarray) -> list[Problem]:
     ]
 
 
-def _prevalences(tables: dict[str, np.ndarray]) -> list[Problem]:
+def _prevalences(tables: Mapping[Split, np.ndarray]) -> list[Problem]:
     unequal = []
     for index, finding in enumerate(FINDINGS):
         counts = [[np.sum(t[:, index] == 1), np.sum(t[:, index] == 0)] for t in tables.values()]

@@ -1,18 +1,18 @@
 """A data set from a folder: radiographs, and a CSV file that says what is known of each."""
 
 import csv
+import hashlib
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Final
+from typing import Final, Protocol
 
 import numpy as np
 from pydantic import ValidationError
 
-from pipelines.data.manifest import SPLITS, Box, Manifest, Record, Stranger
-from pipelines.data.store import DatasetStore
+from pipelines.data.manifest import SPLITS, Box, Manifest, Record, Split, Stored, Stranger
 from pleura.findings import FINDINGS
 
 LABELS: Final = "labels.csv"
@@ -40,7 +40,7 @@ class LabelledFile:
 
 @dataclass(frozen=True)
 class Selection:
-    """Which radiographs of a folder to take: of these sources, and so many of each split, drawn by a seed.
+    """Which radiographs of a folder to take: of these sources and splits, so many of each by a seed.
 
     A draw takes turns over the findings, the rarest first, and the radiographs without any, so that a small
     data set still has something of each; its prevalences are those of no hospital.
@@ -49,10 +49,13 @@ class Selection:
     sources: tuple[str, ...] | None = None
     most_per_split: int | None = None
     seed: int = 1
+    splits: tuple[Split, ...] = SPLITS
 
     def __str__(self) -> str:
         """The selection in words."""
         which = "all sources" if self.sources is None else f"sources {', '.join(self.sources)}"
+        if self.splits != SPLITS:
+            which += f", splits {', '.join(self.splits)}"
         if self.most_per_split is None:
             return which
         return f"{which}, at most {self.most_per_split} of each split (seed {self.seed})"
@@ -84,10 +87,14 @@ def selected(files: list[LabelledFile], selection: Selection) -> list[LabelledFi
         InvalidLabels: That is nothing.
     """
     wanted = selection.sources
-    kept = [each for each in files if wanted is None or each.record.source in wanted]
+    kept = [
+        each
+        for each in files
+        if each.record.split in selection.splits and (wanted is None or each.record.source in wanted)
+    ]
     if selection.most_per_split is not None:
         most, rng = selection.most_per_split, np.random.default_rng(selection.seed)
-        of_split = ([each for each in kept if each.record.split == split] for split in SPLITS)
+        of_split = ([each for each in kept if each.record.split == split] for split in selection.splits)
         kept = [each for files in of_split for each in _in_turn(files, rng)[:most]]
     if not kept:
         raise InvalidLabels(f"{LABELS} has no radiograph of {selection}")
@@ -163,7 +170,40 @@ def _rows(folder: Path, name: str, columns: Collection[str]) -> Iterator[tuple[d
         raise InvalidLabels(f"{name} cannot be read: {error}") from error
 
 
-def from_folder(store: DatasetStore, name: str, folder: Path, selection: Selection) -> Manifest:
+class Keeper(Protocol):
+    """Keeps files under their digest, as a ``DatasetStore`` does."""
+
+    bucket: str
+
+    def add(self, file: bytes) -> str:
+        """Keep a file and give its key, which ends in its digest."""
+        ...
+
+
+class KeptHere:
+    """Files of a data set that is used here and now, in memory."""
+
+    bucket = "none"
+
+    def __init__(self) -> None:
+        self._files: dict[str, bytes] = {}
+
+    def add(self, file: bytes) -> str:
+        """Keep a file and give its key."""
+        key = f"radiographs/{hashlib.sha256(file).hexdigest()}"
+        self._files[key] = file
+        return key
+
+    def read(self, stored: Stored) -> bytes:
+        """Give a file that was kept.
+
+        Raises:
+            KeyError: It was not.
+        """
+        return self._files[stored.key]
+
+
+def from_folder(store: Keeper, name: str, folder: Path, selection: Selection) -> Manifest:
     """Send a folder's radiographs to the store and say what they are; keep the result with ``store.put``.
 
     Boxes and strangers come along where the folder has them. The same folder gives the same data set, however

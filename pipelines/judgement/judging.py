@@ -1,16 +1,15 @@
 """From a bundle and the radiographs of a sealed split to the dossier, and to the files that people read."""
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
-from pipelines.data.manifest import Record
 from pipelines.judgement.dossier import Dataset, Dossier, LocalisedOn, Subject
 from pipelines.judgement.judge import Protocol, judge
-from pipelines.judgement.localisation import Box, judge_localisation
+from pipelines.judgement.localisation import judge_localisation
+from pipelines.judgement.material import Boxed, Material, Tensors
 from pipelines.judgement.refusal_figures import RefusalFigures, judge_refusals
 from pipelines.judgement.report import CARD_FILE, FIGURES_FILE, REPORT_FILE, html_report
 from pipelines.judgement.scored import Scored
@@ -18,47 +17,6 @@ from pipelines.judgement.scoring import ask, score
 from pipelines.judgement.subgroups import judge_subgroups
 from pipelines.model.card import model_card
 from pleura.bundle import verify
-
-Tensors = NDArray[np.uint8]
-
-
-@dataclass(frozen=True, eq=False)
-class Boxed:
-    """Radiographs on which radiologists drew boxes; ``words`` says which radiographs these are."""
-
-    words: str
-    tensors: Tensors
-    patients: NDArray[np.str_]
-    boxes: tuple[Box, ...]
-
-
-@dataclass(frozen=True, eq=False)
-class Material:
-    """What a model is judged on; all tensors are uint8 (N, 224, 224).
-
-    ``records`` and ``tensors`` are the sealed split, in one order. ``others`` are chest radiographs from
-    elsewhere that should be answered, ``unlike`` what should be refused, both by kind.
-    """
-
-    records: tuple[Record, ...]
-    tensors: Tensors
-    boxed: tuple[Boxed, ...] = ()
-    others: Mapping[str, Tensors] = field(default_factory=dict)
-    unlike: Mapping[str, Tensors] = field(default_factory=dict)
-
-
-def boxed(words: str, records: Sequence[Record], tensors: Tensors) -> tuple[Boxed, ...]:
-    """Pick the radiographs that have boxes; nothing where none has."""
-    rows = [row for row, record in enumerate(records) if record.boxes]
-    if not rows:
-        return ()
-    boxes = tuple(
-        Box(at, drawn.finding, drawn.x, drawn.y, drawn.width, drawn.height)
-        for at, row in enumerate(rows)
-        for drawn in records[row].boxes
-    )
-    patients = np.array([records[row].patient for row in rows], np.str_)
-    return (Boxed(words, tensors[rows], patients, boxes),)
 
 
 def judge_bundle(

@@ -2,13 +2,8 @@
 
 import hashlib
 import shutil
-from collections import defaultdict
 from datetime import UTC, datetime, timedelta
 from typing import Final
-
-import numpy as np
-import structlog
-from numpy.typing import NDArray
 
 from pipelines.data.labelled import labelled
 from pipelines.gate.contenders import Contender
@@ -19,9 +14,9 @@ from pipelines.gate.seal import verify as verify_decision
 from pipelines.gate.words import decision_page
 from pipelines.journal import Window, read_answers
 from pipelines.judgement.dossier import Dataset, Dossier, Subject
-from pipelines.judgement.judging import Material, boxed, judge_bundle, write_files
-from pipelines.judgement.refusal_figures import turned
-from pipelines.judgement.scoring import ask, score, tensor_of
+from pipelines.judgement.judging import judge_bundle, write_files
+from pipelines.judgement.material import material_of
+from pipelines.judgement.scoring import ask, score
 from pipelines.judgement.sealed import Pair, judged_once
 from pipelines.life.records import Done
 from pipelines.life.shop import Shop
@@ -30,13 +25,11 @@ from pipelines.registry.registration import DecisionReference, Registration, Why
 from pipelines.replay.replay import Archive, Challenger, replay
 from pipelines.replay.words import replay_page
 from pleura.bundle import seal, verify
-from pleura.errors import PleuraError
 from pleura.findings import FINDINGS
 from predictor.engines import input_shape
 
 _TYPES: Final = {".html": "text/html", ".json": "application/json", ".md": "text/markdown"}
 _MOST_PIXELS: Final = 100_000_000
-log = structlog.get_logger()
 
 
 def judge_challenger(shop: Shop) -> Done:
@@ -47,14 +40,7 @@ def judge_challenger(shop: Shop) -> Done:
     dataset = Dataset(name=manifest.name, digest=manifest.digest, split="test", made_from=manifest.made_from)
 
     def judge() -> Dossier:
-        tensors = labelled(records, shop.cache.read).tensors
-        material = Material(
-            records,
-            tensors,
-            boxed(f"test split of {manifest.name}", records, tensors),
-            others=_from_elsewhere(shop),
-            unlike=turned(tensors) | _strangers(shop),
-        )
+        material = material_of(manifest, shop.parameters.main_source, shop.cache.read)
         return judge_bundle(bundle, material, dataset, shop.settings.code_version, shop.parameters.judgement)
 
     dossier = judged_once(shop.judgements, Pair(manifest.digest, draft), judge)
@@ -79,26 +65,6 @@ def judge_challenger(shop: Shop) -> Done:
         links=links,
         seconds=0,
     )
-
-
-def _from_elsewhere(shop: Shop) -> dict[str, NDArray[np.uint8]]:
-    """Chest radiographs of the test split from other sources than the main one, by source."""
-    records = [r for r in shop.manifest.of_split("test") if r.source != shop.parameters.main_source]
-    sources = sorted({record.source for record in records})
-    of_source = {source: [r for r in records if r.source == source] for source in sources}
-    return {source: labelled(found, shop.cache.read).tensors for source, found in of_source.items()}
-
-
-def _strangers(shop: Shop) -> dict[str, NDArray[np.uint8]]:
-    """What is no chest, by kind; what cannot even be decoded is refused before a model is asked."""
-    found: dict[str, list[NDArray[np.uint8]]] = defaultdict(list)
-    for stranger in shop.manifest.strangers:
-        file = shop.cache.read(stranger)
-        try:
-            found[stranger.kind].append(tensor_of(file))
-        except PleuraError as error:
-            log.info("stranger_undecodable", digest=stranger.sha256[:12], reason=str(error))
-    return {kind: np.stack(tensors) for kind, tensors in sorted(found.items())}
 
 
 def _with_figures(shop: Shop, draft: str, dossier: Dossier) -> str:

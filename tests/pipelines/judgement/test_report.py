@@ -13,7 +13,8 @@ import pytest
 from pipelines.data.manifest import Box, Record
 from pipelines.judgement.dossier import Dossier
 from pipelines.judgement.judge import Protocol
-from pipelines.judgement.judging import Material, boxed, judge_bundle, write_files
+from pipelines.judgement.judging import judge_bundle, write_files
+from pipelines.judgement.material import Material, boxed
 from pipelines.judgement.report import html_report
 from pipelines.model.card import model_card
 from pleura.bundle import ModelDescription, verify

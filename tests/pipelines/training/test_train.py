@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from pydantic import TypeAdapter, ValidationError
 
-from pipelines.__main__ import _DEFAULTS
+from pipelines.__main__ import CHEST_XRAY
 from pipelines.data.radiographs import LabelledRadiographs
 from pipelines.model.card import model_card
 from pipelines.model.description import describe, described, judged_findings, macro_metrics, unmeasured
@@ -173,7 +173,7 @@ def test_a_network_trains_resumes_and_is_exported(tmp_path: Path) -> None:
     fitted = fit(see(training.tensors), see(validation.tensors), validation.labels)
     seen = see(test.tensors[:, :32, :32].repeat(7, 1).repeat(7, 2))
     judgement = judge_fitted(fitted, seen, test, seed=0)
-    words = read_parameters(_DEFAULTS["train"]).words
+    words = read_parameters(CHEST_XRAY).words
     judged = judged_findings(fitted.operating_points, judgement)
     description = describe(words, judged, macro_metrics(judgement))
     for said, found in zip(description.findings, judgement.findings, strict=True):
@@ -188,7 +188,7 @@ def test_a_network_trains_resumes_and_is_exported(tmp_path: Path) -> None:
 
 def test_too_few_positives_are_declared_unmeasured() -> None:
     """A finding with fewer positives than can be measured has no figures, and the card says so."""
-    words = read_parameters(_DEFAULTS["train"]).words
+    words = read_parameters(CHEST_XRAY).words
     radiographs = _radiographs(12)
     rng = np.random.default_rng(0)
     seen = Seen(rng.normal(size=(12, 1024)), rng.normal(size=(12, 14)))
@@ -207,7 +207,7 @@ def test_a_draft_gets_its_figures_from_its_judgement() -> None:
     rng = np.random.default_rng(0)
     seen = Seen(rng.normal(size=(60, 1024)), rng.normal(size=(60, 14)))
     fitted = fit(seen, seen, _radiographs(60).labels)
-    draft = describe(read_parameters(_DEFAULTS["train"]).words, unmeasured(fitted.operating_points), {})
+    draft = describe(read_parameters(CHEST_XRAY).words, unmeasured(fitted.operating_points), {})
     assert not any(finding.is_measured for finding in draft.findings)
     made = dossier()
     measured = described(draft, made)
