@@ -15,7 +15,7 @@ from mlflow.tracking import MlflowClient
 from pipelines.data.folder import InvalidLabels, Selection, from_folder
 from pipelines.data.from_journal import JournalRules, NothingLabelled, from_journal
 from pipelines.data.labelled import RadiographCache
-from pipelines.data.manifest import InvalidManifest, Manifest
+from pipelines.data.manifest import Manifest
 from pipelines.data.merge import ConflictingDatasets, merged
 from pipelines.data.patients import InvalidPatients, read_patients
 from pipelines.data.registration import RegistrationFailed, register
@@ -25,6 +25,7 @@ from pipelines.data.store import DatasetStore, read_answered
 from pipelines.data.validation import Reference, StopOnSerious, require_sound, validate
 from pipelines.journal import JournalUnreadable, Window, read_answers
 from pipelines.object_store import ChangedObject, NoSuchObject, ObjectStore, connect
+from pipelines.value import InvalidDocument
 from pleura.errors import StoreUnavailable
 from pleura.logs import configure_logging
 
@@ -32,7 +33,7 @@ _FAILURES: Final = (
     ChangedObject,
     ConflictingDatasets,
     InvalidLabels,
-    InvalidManifest,
+    InvalidDocument,
     InvalidPatients,
     JournalUnreadable,
     NoSuchObject,

@@ -5,8 +5,9 @@ from collections.abc import Mapping
 from datetime import datetime
 from typing import Annotated, Final, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import Field, model_validator
 
+from pipelines.value import Document, Value
 from pleura.findings import FINDINGS
 
 Split = Literal["train", "val", "test"]
@@ -19,22 +20,14 @@ def _is_empty(values: tuple[object, ...]) -> bool:
     return not values
 
 
-class InvalidManifest(Exception):
-    """The bytes are no manifest."""
-
-
-class _Value(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-
-class Stored(_Value):
+class Stored(Value):
     """A file of a data set, by where it is kept and what it holds."""
 
     key: str = Field(min_length=1)
     sha256: Sha256
 
 
-class Box(_Value):
+class Box(Value):
     """Where a radiologist saw a finding: fractions of the width and height of the whole radiograph."""
 
     finding: str
@@ -76,7 +69,7 @@ class Stranger(Stored):
     licence: str
 
 
-class Manifest(_Value):
+class Manifest(Document):
     """A data set: immutable, and named by the digest of what it says.
 
     ``bucket`` holds the objects under the records' keys; ``made_from`` says in words where it came from. No
@@ -98,21 +91,7 @@ class Manifest(_Value):
                 "strangers": tuple(sorted(self.strangers, key=lambda each: each.key)),
             }
         )
-        return (ordered.model_dump_json(indent=1) + "\n").encode()
-
-    @classmethod
-    def from_json(cls, document: bytes) -> "Manifest":
-        """Read what ``to_json`` wrote.
-
-        Raises:
-            InvalidManifest: It did not write this.
-        """
-        try:
-            return cls.model_validate_json(document)
-        except ValidationError as error:
-            first = error.errors()[0]
-            where = ".".join(map(str, first["loc"])) or "content"
-            raise InvalidManifest(f"{where}: {first['msg']}") from error
+        return super(Manifest, ordered).to_json()
 
     @property
     def digest(self) -> str:

@@ -2,8 +2,7 @@
 
 from typing import Literal
 
-from pydantic import BaseModel, ConfigDict
-
+from pipelines.value import Value
 from pleura.findings import FINDINGS
 
 Severity = Literal["serious", "notable"]
@@ -24,11 +23,7 @@ Kind = Literal[
 ]
 
 
-class _Value(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-
-class Problem(_Value):
+class Problem(Value):
     """One kind of problem: how many of it, and a few by the first twelve digits of their SHA-256."""
 
     kind: Kind
@@ -38,7 +33,7 @@ class Problem(_Value):
     examples: tuple[str, ...] = ()
 
 
-class ShiftFigure(_Value):
+class ShiftFigure(Value):
     """How far one quantity has moved from the reference; ``ks`` where it is a number."""
 
     quantity: str
@@ -48,7 +43,7 @@ class ShiftFigure(_Value):
     severity: Severity | None
 
 
-class SplitCounts(_Value):
+class SplitCounts(Value):
     """One split: radiographs, patients, and per finding how many have it, have it not, and are unknown."""
 
     split: str
@@ -57,7 +52,7 @@ class SplitCounts(_Value):
     findings: dict[str, tuple[int, int, int]]
 
 
-class ValidationReport(_Value):
+class ValidationReport(Value):
     """A judgement of a data set; ``dataset`` and ``reference`` are ``name@digest``."""
 
     dataset: str

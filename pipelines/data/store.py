@@ -74,7 +74,7 @@ class DatasetStore:
             ValueError: The reference is neither.
             NoSuchObject: There is no such data set.
             ChangedObject: What is stored is not what the digest tells of.
-            InvalidManifest: It is, and yet no manifest.
+            InvalidDocument: It is, and yet no manifest.
         """
         match = _REFERENCE.fullmatch(reference)
         if match is None:

@@ -12,25 +12,18 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Annotated, Final
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import Field
 from scipy.stats import norm
 
 from pipelines.drift.drift import OPERATION, Compared, DriftReport, ModelDrift
 from pipelines.drift.window import distinct
 from pipelines.journal import JournaledAnswer
+from pipelines.value import Document, Value
 
 _OUTLYING: Final = 0.05
 
 
-class InvalidAudit(Exception):
-    """The bytes are no audit request."""
-
-
-class _Value(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-
-class AuditRules(_Value):
+class AuditRules(Value):
     """How much shall be read: shares to within ``half_width`` at ``confidence``, ``most`` radiographs in all.
 
     A third of them at most are controls.
@@ -42,7 +35,7 @@ class AuditRules(_Value):
     seed: int = 0
 
 
-class AuditItem(_Value):
+class AuditItem(Value):
     """One radiograph to be read: the answer's key in the journal, and where the radiograph lies."""
 
     principal: str
@@ -52,7 +45,7 @@ class AuditItem(_Value):
     image_digest: str
 
 
-class Stratum(_Value):
+class Stratum(Value):
     """A part of the window: how many radiographs it has, how many shall be read, how many precision wants.
 
     ``half_width`` is what the share of it will be known to within; None where none is read.
@@ -65,7 +58,7 @@ class Stratum(_Value):
     half_width: float | None
 
 
-class AuditRequest(_Value):
+class AuditRequest(Document):
     """What shall be read and why; only those who audit may see it, since keys of objects may hold names.
 
     A stratum's sample are the ``asked`` radiographs of lowest ``rank`` in it, so that one radiograph serves
@@ -80,22 +73,6 @@ class AuditRequest(_Value):
     rules: AuditRules
     strata: tuple[Stratum, ...]
     items: tuple[AuditItem, ...]
-
-    def to_json(self) -> bytes:
-        """The bytes that are stored."""
-        return (self.model_dump_json(indent=1) + "\n").encode()
-
-    @classmethod
-    def from_json(cls, document: bytes) -> "AuditRequest":
-        """Read what ``to_json`` wrote.
-
-        Raises:
-            InvalidAudit: It did not write this.
-        """
-        try:
-            return cls.model_validate_json(document)
-        except ValidationError as error:
-            raise InvalidAudit(f"no audit request: {error.errors()[0]['msg']}") from error
 
 
 def needed(population: int, half_width: float, confidence: float) -> int:

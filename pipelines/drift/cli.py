@@ -10,26 +10,26 @@ from typing import Any, Final
 
 import structlog
 
-from pipelines.drift.audit import InvalidAudit
 from pipelines.drift.drift import Word
 from pipelines.drift.metrics import MetricsNotKept
-from pipelines.drift.reference import InvalidReference
+from pipelines.drift.reference import NothingAnswered
 from pipelines.drift.run import list_audits, make_reference, run_drift
 from pipelines.drift.settings import DriftSettings, InvalidSettings, read_settings
-from pipelines.drift.store import DriftStoreUnavailable
 from pipelines.journal import JournalUnreadable, Window
+from pipelines.object_store import NoSuchObject
+from pipelines.value import InvalidDocument
 from pleura.errors import PleuraError
 from pleura.logs import configure_logging
 
 EXIT_CODES: Final[Mapping[Word, int]] = {"no drift seen": 0, "drift": 3, "cannot be shown": 4}
 _FAILED: Final = 1
 _EXPECTED: Final = (
-    DriftStoreUnavailable,
-    InvalidAudit,
-    InvalidReference,
+    InvalidDocument,
     InvalidSettings,
     JournalUnreadable,
     MetricsNotKept,
+    NoSuchObject,
+    NothingAnswered,
     PleuraError,
 )
 log = structlog.get_logger(__name__)

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Annotated, Final, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 from scipy.stats import false_discovery_control
 
 from pipelines.drift.distance import (
@@ -25,16 +25,13 @@ from pipelines.drift.distance import (
 )
 from pipelines.drift.reference import DriftReference, Histogram, Kind, Measure, Sample, Share
 from pipelines.shift import NOTABLE_PSI
+from pipelines.value import Document, Value
 
 Word = Literal["drift", "no drift seen", "cannot be shown"]
 OPERATION: Final[Kind] = "operation"
 
 
-class _Value(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-
-class DriftRules(_Value):
+class DriftRules(Value):
     """When a difference is called drift.
 
     ``level`` bounds the share of windows with a false alarm; ``minimum`` is the number of radiographs, in the
@@ -47,7 +44,7 @@ class DriftRules(_Value):
     notable_effect: Annotated[float, Field(ge=0)] = NOTABLE_EFFECT
 
 
-class Compared(_Value):
+class Compared(Value):
     """One quantity beside its reference; figures are None where there is too little to tell.
 
     ``distance`` is the Kolmogorov-Smirnov distance of a distribution, Cohen's h of a share; ``detectable`` is
@@ -64,7 +61,7 @@ class Compared(_Value):
     detectable: float | None = None
 
 
-class ModelDrift(_Value):
+class ModelDrift(Value):
     """One model's part of a window; ``reference`` says what it was compared with, empty for nothing."""
 
     model_version: str
@@ -86,7 +83,7 @@ class ModelDrift(_Value):
         return tuple(each for each in self.compared if each.word == word)
 
 
-class DriftReport(_Value):
+class DriftReport(Document):
     """What a window showed, model by model.
 
     ``images_lost`` radiographs could not be read again; ``is_cut``: there were more answers than were read;

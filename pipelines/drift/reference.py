@@ -10,24 +10,21 @@ from typing import Annotated, Final, Literal
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import Field, model_validator
 
 from pipelines.data.manifest import Sha256
+from pipelines.value import Document, Value
 
 Floats = NDArray[np.floating]
 Kind = Literal["input", "features", "score", "call rate", "refusal", "operation"]
 _BINS: Final = 20
 
 
-class InvalidReference(Exception):
-    """The bytes are no reference, or there is nothing to make one of."""
+class NothingAnswered(Exception):
+    """There is nothing to make a reference of."""
 
 
-class _Value(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-
-class Measure(_Value):
+class Measure(Value):
     """One quantity that may drift; ``finding`` is empty where it is not of one finding."""
 
     kind: Kind
@@ -39,7 +36,7 @@ class Measure(_Value):
         return f"{self.name} of {self.finding.replace('_', ' ')}" if self.finding else self.name
 
 
-class Histogram(_Value):
+class Histogram(Value):
     """How often a quantity fell between the edges: ``counts`` has one more than ``edges``."""
 
     edges: tuple[float, ...]
@@ -80,7 +77,7 @@ class Histogram(_Value):
         return Histogram(edges=self.edges, counts=tuple(counts.tolist()))
 
 
-class Share(_Value):
+class Share(Value):
     """``hits`` of ``n``."""
 
     hits: int = Field(ge=0)
@@ -115,21 +112,21 @@ class Sample:
     shares: Mapping[Measure, Share]
 
 
-class MeasuredHistogram(_Value):
+class MeasuredHistogram(Value):
     """The shape of one quantity."""
 
     measure: Measure
     histogram: Histogram
 
 
-class MeasuredShare(_Value):
+class MeasuredShare(Value):
     """The share of another."""
 
     measure: Measure
     share: Share
 
 
-class DriftReference(_Value):
+class DriftReference(Document):
     """How everything was when all was well, for one model; ``made_from`` says in words what it is made of."""
 
     model_version: str
@@ -140,31 +137,15 @@ class DriftReference(_Value):
     histograms: tuple[MeasuredHistogram, ...]
     shares: tuple[MeasuredShare, ...]
 
-    def to_json(self) -> bytes:
-        """The bytes that are stored."""
-        return (self.model_dump_json(indent=1) + "\n").encode()
-
-    @classmethod
-    def from_json(cls, document: bytes) -> "DriftReference":
-        """Read what ``to_json`` wrote.
-
-        Raises:
-            InvalidReference: It did not write this.
-        """
-        try:
-            return cls.model_validate_json(document)
-        except ValidationError as error:
-            raise InvalidReference(f"no drift reference: {error.errors()[0]['msg']}") from error
-
 
 def reference_of(sample: Sample, made_from: str, made_at: datetime) -> DriftReference:
     """Make the reference of a sample from a time, or a split, in which all was well.
 
     Raises:
-        InvalidReference: The sample holds no radiograph.
+        NothingAnswered: The sample holds no radiograph.
     """
     if not sample.radiographs:
-        raise InvalidReference("a reference is made of radiographs, and there are none")
+        raise NothingAnswered("a reference is made of radiographs, and there are none")
     measured = sorted(((m, v) for m, v in sample.values.items() if len(v)), key=lambda each: str(each[0]))
     return DriftReference(
         model_version=sample.model.version,

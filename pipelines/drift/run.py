@@ -12,13 +12,14 @@ from pipelines.drift.audit_progress import AuditProgress, progress_of
 from pipelines.drift.drift import DriftReport, compare
 from pipelines.drift.image_sample import drawn, read_again
 from pipelines.drift.metrics import drift_registry, push, write_textfile
-from pipelines.drift.reference import DriftReference, InvalidReference, Measure, Sample, Share, reference_of
+from pipelines.drift.reference import DriftReference, Measure, NothingAnswered, Sample, Share, reference_of
 from pipelines.drift.refusals import RefusalsUnknown, read_refusals
 from pipelines.drift.report import page_of
 from pipelines.drift.settings import DriftSettings
-from pipelines.drift.store import DriftStore, store_client
+from pipelines.drift.store import DriftStore
 from pipelines.drift.window import by_model, distinct, of_refusals, sample_of_answers
 from pipelines.journal import JournaledAnswer, Window, read_answers
+from pipelines.object_store import connect
 from transformer.objects import Objects
 
 AUDITS_SHOWN: Final = timedelta(days=90)
@@ -38,7 +39,7 @@ class _Seen:
 def open_store(settings: DriftSettings) -> DriftStore:
     """Where the settings keep references, reports and audit requests."""
     secret = settings.s3_secret_key.get_secret_value()
-    client = store_client(settings.s3_url, settings.s3_access_key, secret, settings.s3_region)
+    client = connect(settings.s3_url, settings.s3_access_key, secret, settings.s3_region)
     return DriftStore(client, settings.drift_bucket, settings.audit_bucket)
 
 
@@ -49,8 +50,8 @@ def run_drift(settings: DriftSettings, window: Window) -> DriftReport:
 
     Raises:
         JournalUnreadable: The journal does not answer.
-        StoreUnavailable, DriftStoreUnavailable: The object store does not answer.
-        InvalidReference, InvalidAudit: What lies there is none.
+        StoreUnavailable: The object store does not answer.
+        InvalidDocument: What lies there is none.
         MetricsNotKept: The gauges could not be written; report and audit request are kept by then.
     """
     store = open_store(settings)
@@ -73,12 +74,12 @@ def make_reference(settings: DriftSettings, window: Window, model_digest: str) -
     """Make the reference of a model from a time of the journal in which all was well, and keep it.
 
     Raises:
-        InvalidReference: The model answered nothing in that time.
-        JournalUnreadable, StoreUnavailable, DriftStoreUnavailable: As ``run_drift``.
+        NothingAnswered: The model answered nothing in that time.
+        JournalUnreadable, StoreUnavailable: As ``run_drift``.
     """
     samples = {sample.model.digest: sample for sample in _read(settings, window).samples}
     if model_digest not in samples:
-        raise InvalidReference("the model answered nothing in that time")
+        raise NothingAnswered("the model answered nothing in that time")
     words = f"journal from {window.since:%Y-%m-%d} until {window.until:%Y-%m-%d}"
     reference = reference_of(samples[model_digest], words, datetime.now(UTC))
     open_store(settings).put_reference(reference)

@@ -16,8 +16,9 @@ from pathlib import Path
 from typing import Annotated, Final, Literal
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import Field, ValidationError, model_validator
 
+from pipelines.value import Value
 from pleura.findings import FINDINGS
 
 DEFAULT: Final = Path(__file__).parent / "protocol.yaml"
@@ -32,24 +33,20 @@ class InvalidProtocol(Exception):
     """The file is no protocol."""
 
 
-class _Value(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-
 def _require_findings(names: Mapping[str, object]) -> None:
     unknown = sorted(set(names) - set(FINDINGS))
     if unknown:
         raise ValueError(f"{unknown[0]!r} is no finding")
 
 
-class AurocMargins(_Value):
+class AurocMargins(Value):
     """How much AUROC a challenger may lose in each finding, and in their mean."""
 
     margin: Margin
     macro_margin: Margin
 
 
-class ThresholdMargin(_Value):
+class ThresholdMargin(Value):
     """How much sensitivity, or specificity, may be lost at the served thresholds; some findings have less."""
 
     margin: Margin
@@ -65,14 +62,14 @@ class ThresholdMargin(_Value):
         return self.of_finding.get(finding, self.margin)
 
 
-class BrierMargin(_Value):
+class BrierMargin(Value):
     """How much larger the Brier score may be; by its bound, or by its point figure."""
 
     margin: Margin
     judged_by: JudgedBy
 
 
-class SlopeRange(_Value):
+class SlopeRange(Value):
     """Where the challenger's calibration slope must lie; with its whole interval, or its point figure."""
 
     low: float = Field(gt=0)
@@ -80,7 +77,7 @@ class SlopeRange(_Value):
     judged_by: JudgedBy
 
 
-class SubgroupLimit(_Value):
+class SubgroupLimit(Value):
     """How much further a subgroup may fall behind all others, where both have enough positives.
 
     By the point figure: with fifty positives a bound of three points cannot be reached, so such a rule
@@ -93,7 +90,7 @@ class SubgroupLimit(_Value):
     minimum_positives: int = Field(ge=2)
 
 
-class ReplayLimits(_Value):
+class ReplayLimits(Value):
     """What a replay of journaled radiographs may show at most, and on how many it must stand."""
 
     minimum_radiographs: int = Field(ge=1)
@@ -102,7 +99,7 @@ class ReplayLimits(_Value):
     left_out_at_most: Share
 
 
-class Protocol(_Value):
+class Protocol(Value):
     """The rules of the gate and of the replay.
 
     ``exempt`` names findings that may go unshown for want of positives, each with the reason; the exemption

@@ -15,9 +15,10 @@ from cryptography.hazmat.primitives.serialization import (
     load_pem_private_key,
     load_pem_public_key,
 )
-from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, ValidationError
+from pydantic import AwareDatetime, Field, ValidationError
 
 from pipelines.gate.decision import Decision, canonical
+from pipelines.value import Value
 
 
 class InvalidDecision(Exception):
@@ -28,10 +29,8 @@ class InvalidKey(Exception):
     """The file holds no Ed25519 key."""
 
 
-class _Signed(BaseModel):
+class _Signed(Value):
     """What the signature covers."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     decision: Decision
     key_id: Annotated[str, Field(pattern=r"^[0-9a-f]{32}$")]

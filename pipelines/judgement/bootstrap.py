@@ -11,8 +11,9 @@ from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import BaseModel, ConfigDict
 from statsmodels.stats.proportion import proportion_confint  # type: ignore[import-untyped]
+
+from pipelines.value import Value
 
 Floats = NDArray[np.floating]
 Statistics = Callable[[Floats], Floats]
@@ -22,10 +23,8 @@ _DECIMALS: Final = 9
 _LEAST_VALID_DRAWS: Final = 0.95
 
 
-class Figure(BaseModel):
+class Figure(Value):
     """A figure of any range with its 95 % interval; nine decimals, the same on every machine."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     value: float
     low: float

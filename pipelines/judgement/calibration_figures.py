@@ -5,11 +5,11 @@ from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import BaseModel, ConfigDict
 from scipy.special import expit, logit
 from statsmodels.stats.proportion import proportion_confint  # type: ignore[import-untyped]
 
 from pipelines.judgement.bootstrap import ratio, rounded
+from pipelines.value import Value
 
 Floats = NDArray[np.floating]
 ECE_BINS: Final = 15
@@ -19,11 +19,7 @@ _STEEPEST: Final = 50.0
 _SMALLEST: Final = 1e-7
 
 
-class _Value(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-
-class NoiseFloor(_Value):
+class NoiseFloor(Value):
     """The calibration error that a perfectly calibrated model would show on as many radiographs.
 
     ``share_above`` is the share of such models whose error reaches the one observed: small where the
@@ -35,7 +31,7 @@ class NoiseFloor(_Value):
     share_above: float
 
 
-class ReliabilityBin(_Value):
+class ReliabilityBin(Value):
     """Radiographs of similar probability: what was predicted, what was seen, and what noise explains.
 
     ``seen_low`` and ``seen_high`` bound the share of positives (Wilson, 95 %); ``noise_low`` and

@@ -2,25 +2,16 @@
 
 from typing import Literal
 
-from pydantic import BaseModel, ConfigDict, ValidationError
-
 from pipelines.data.manifest import Sha256
 from pipelines.judgement.judge import Judgement
 from pipelines.judgement.localisation import Localised
 from pipelines.judgement.refusal_figures import RefusalFigures
 from pipelines.judgement.subgroups import Subgroup
+from pipelines.value import Document, Value
 from pleura.bundle import ModelDescription
 
 
-class InvalidDossier(Exception):
-    """The bytes are no dossier."""
-
-
-class _Value(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-
-class Dataset(_Value):
+class Dataset(Value):
     """What a model was judged on: a data set by digest, and which part of it."""
 
     name: str
@@ -29,7 +20,7 @@ class Dataset(_Value):
     made_from: tuple[str, ...]
 
 
-class Subject(_Value):
+class Subject(Value):
     """Who is judged on what: a model by digest, what is said of it, the data set, the code that judged."""
 
     name: str
@@ -53,14 +44,14 @@ class Subject(_Value):
         return cls(**said, model_digest=model_digest, dataset=dataset, code_version=code_version)
 
 
-class LocalisedOn(_Value):
+class LocalisedOn(Value):
     """Localisation on one set of radiographs; ``radiographs`` says in words which."""
 
     radiographs: str
     findings: tuple[Localised, ...]
 
 
-class Dossier(_Value):
+class Dossier(Document):
     """The judgement of a model with all that belongs to it; what could not be looked at is empty or None."""
 
     subject: Subject
@@ -68,21 +59,3 @@ class Dossier(_Value):
     subgroups: tuple[Subgroup, ...] = ()
     refusals: RefusalFigures | None = None
     localisation: tuple[LocalisedOn, ...] = ()
-
-    def to_json(self) -> bytes:
-        """The bytes that are stored, the same for the same dossier."""
-        return (self.model_dump_json(indent=1) + "\n").encode()
-
-    @classmethod
-    def from_json(cls, document: bytes) -> "Dossier":
-        """Read what ``to_json`` wrote.
-
-        Raises:
-            InvalidDossier: It did not write this.
-        """
-        try:
-            return cls.model_validate_json(document)
-        except ValidationError as error:
-            first = error.errors(include_input=False)[0]
-            where = ".".join(map(str, first["loc"])) or "content"
-            raise InvalidDossier(f"{where}: {first['msg']}") from error

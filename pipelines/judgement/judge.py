@@ -5,7 +5,7 @@ from typing import Final, Literal
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 from sklearn.metrics import precision_recall_curve, roc_curve
 
 from pipelines.judgement.bootstrap import (
@@ -31,6 +31,7 @@ from pipelines.judgement.calibration_figures import (
     slopes,
 )
 from pipelines.judgement.scored import Scored
+from pipelines.value import Value
 from pleura.findings import FINDINGS
 
 Floats = NDArray[np.floating]
@@ -42,11 +43,7 @@ _NAMES: Final = (
 _CURVE_DECIMALS: Final = 5
 
 
-class _Value(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-
-class Protocol(_Value):
+class Protocol(Value):
     """What a judgement depends on besides the radiographs: fixed before they are read.
 
     A finding with fewer positives or negatives than ``minimum_positives`` is unmeasured; a subgroup needs
@@ -66,7 +63,7 @@ class Protocol(_Value):
         return Bootstrap(self.draws, self.seed)
 
 
-class Figures(_Value):
+class Figures(Value):
     """What was measured of one finding; PPV and NPV hold at the prevalence of these radiographs only.
 
     ``auprc`` is to be read beside that prevalence, which guessing reaches; ``ece`` beside its noise floor. As
@@ -86,7 +83,7 @@ class Figures(_Value):
     calibration_intercept: Figure | None
 
 
-class Curves(_Value):
+class Curves(Value):
     """What plots show: points (1 - specificity, sensitivity) and (recall, precision), and reliability."""
 
     roc: tuple[Point, ...]
@@ -94,7 +91,7 @@ class Curves(_Value):
     reliability: tuple[ReliabilityBin, ...]
 
 
-class FindingJudgement(_Value):
+class FindingJudgement(Value):
     """One finding on the radiographs where it is known; ``figures`` is None where it is unmeasured."""
 
     finding: str
@@ -117,7 +114,7 @@ class FindingJudgement(_Value):
         return "unmeasured" if self.figures is None else "measured"
 
 
-class Macro(_Value):
+class Macro(Value):
     """Plain means over the measured findings."""
 
     auroc: Figure
@@ -129,7 +126,7 @@ class Macro(_Value):
     calibration_slope: Figure | None
 
 
-class Judgement(_Value):
+class Judgement(Value):
     """How well a model reads each finding on one sealed set of radiographs."""
 
     protocol: Protocol

@@ -10,10 +10,10 @@ from typing import Final
 import cv2
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import BaseModel, ConfigDict
 
 from pipelines.judgement.bootstrap import Bootstrap, Figure, figure, means, observed, share_figure
 from pipelines.judgement.judge import Protocol
+from pipelines.value import Value
 from pleura.findings import FINDINGS
 
 Floats = NDArray[np.floating]
@@ -24,10 +24,6 @@ _HALF: Final = 0.5
 _RANDOM_PLACES: Final = 200
 _FEWEST: Final = 10
 OVERALL: Final = "all"
-
-
-class _Value(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
 
 @dataclass(frozen=True)
@@ -53,7 +49,7 @@ class Box:
         return left, top, min(max(right, left + 1), SIDE_PX), min(max(bottom, top + 1), SIDE_PX)
 
 
-class Localised(_Value):
+class Localised(Value):
     """How one finding is localised; the figures are None where there are too few boxes.
 
     ``pointing`` is the share of boxes that hold the map's highest place. Chance: a place drawn at random

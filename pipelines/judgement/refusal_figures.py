@@ -5,11 +5,11 @@ from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import BaseModel, ConfigDict
 from statsmodels.stats.proportion import proportion_confint  # type: ignore[import-untyped]
 
 from pipelines.judgement.bootstrap import Bootstrap, Figure, aurocs, figure, observed, rounded
 from pipelines.judgement.judge import Protocol
+from pipelines.value import Value
 
 Floats = NDArray[np.floating]
 Tensors = NDArray[np.uint8]
@@ -17,11 +17,7 @@ MIRRORED: Final = "mirrored"
 _FEWEST: Final = 10
 
 
-class _Value(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-
-class Rate(_Value):
+class Rate(Value):
     """A share of radiographs with its 95 % interval (Wilson), ``count`` of ``of``."""
 
     count: int
@@ -31,14 +27,14 @@ class Rate(_Value):
     high: float
 
 
-class AtThreshold(_Value):
+class AtThreshold(Value):
     """What happens when radiographs of lower typicality than ``threshold`` are refused."""
 
     threshold: float
     rate: Rate
 
 
-class Unlike(_Value):
+class Unlike(Value):
     """A kind of input that should be refused; ``auroc`` says how well typicality sets it apart.
 
     ``rates`` are false acceptances: what would still be answered. ``auroc`` is None of fewer than ten.
@@ -50,7 +46,7 @@ class Unlike(_Value):
     rates: tuple[AtThreshold, ...]
 
 
-class Alike(_Value):
+class Alike(Value):
     """Chest radiographs that should be answered; ``rates`` are false refusals."""
 
     kind: str
@@ -58,7 +54,7 @@ class Alike(_Value):
     rates: tuple[AtThreshold, ...]
 
 
-class RefusalFigures(_Value):
+class RefusalFigures(Value):
     """What refusing by typicality would cost and catch."""
 
     alike: tuple[Alike, ...]

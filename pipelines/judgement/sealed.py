@@ -82,7 +82,7 @@ def judged_once(records: Records, pair: Pair, judge: Callable[[], Dossier]) -> D
 
     Raises:
         WrongDossier: The dossier is of another pair.
-        InvalidDossier: What is stored is none.
+        InvalidDocument: What is stored is none.
     """
     stored = records.read(pair.key)
     if stored is None:

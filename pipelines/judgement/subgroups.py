@@ -6,11 +6,11 @@ from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import BaseModel, ConfigDict
 
 from pipelines.judgement.bootstrap import Figure, aurocs, figure, observed, shares
 from pipelines.judgement.judge import Protocol, called, in_order, require_probabilities
 from pipelines.judgement.scored import Scored
+from pipelines.value import Value
 from pleura.findings import FINDINGS
 
 Floats = NDArray[np.floating]
@@ -19,11 +19,7 @@ MEAN = "mean"
 """Stands for a finding where a gap is the mean over findings."""
 
 
-class _Value(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-
-class Gap(_Value):
+class Gap(Value):
     """One finding in one group: AUROC there, and how much better (+) or worse (-) than in the rest it is.
 
     ``positives`` and ``positives_of_rest`` count over all findings where ``finding`` is "mean". The gaps of
@@ -39,7 +35,7 @@ class Gap(_Value):
     specificity_gap: Figure
 
 
-class TooSmall(_Value):
+class TooSmall(Value):
     """One finding of one group with too few positives, there or in the rest, to show a gap."""
 
     finding: str
@@ -47,7 +43,7 @@ class TooSmall(_Value):
     positives_of_rest: int
 
 
-class Subgroup(_Value):
+class Subgroup(Value):
     """A group of radiographs, with the gaps that can be shown and the findings of which none can."""
 
     attribute: Attribute

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Annotated, Any, Final, Literal
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import Field, ValidationError
 
 from pipelines.data.report import Kind
 from pipelines.gate.protocol import Protocol as GateProtocol
@@ -18,6 +18,7 @@ from pipelines.judgement.judge import Protocol as JudgementProtocol
 from pipelines.model.description import ModelWords
 from pipelines.rollout.plan import Plan
 from pipelines.training.parameters import TrainingParameters
+from pipelines.value import Value
 
 DEFAULT: Final = Path(__file__).with_name("life.yaml")
 SMALL: Final = Path(__file__).with_name("life_small.yaml")
@@ -28,11 +29,7 @@ class InvalidParameters(Exception):
     """The file does not say what a run needs, or says what none understands."""
 
 
-class _Value(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-
-class Replay(_Value):
+class Replay(Value):
     """How much of the journal a challenger is shown: the newest answers of so many days.
 
     ``unshown`` says what becomes of a challenger where the journal holds too little to show anything.
@@ -43,7 +40,7 @@ class Replay(_Value):
     unshown: Literal["stop", "go on"]
 
 
-class Parameters(_Value):
+class Parameters(Value):
     """See the fields.
 
     ``data_set`` is ``name@digest``. ``main_source`` is what the model is judged on; radiographs of the

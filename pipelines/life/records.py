@@ -3,10 +3,11 @@
 from dataclasses import dataclass
 from typing import Final
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import Field, ValidationError
 
 from pipelines.life.parameters import Parameters
 from pipelines.object_store import ChangedObject, NoSuchObject, ObjectStore
+from pipelines.value import Value
 
 _LIMIT_BYTES: Final = 2**24
 
@@ -19,26 +20,22 @@ class UnderWay(Exception):
     """Another process is at the same run."""
 
 
-class Done(BaseModel):
+class Done(Value):
     """What a step leaves: ``verdict`` decides how the run goes on, ``facts`` are what later steps need.
 
     ``words`` is what the run's report says of it; ``links`` are the URIs of what it wrote, by name.
     """
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
     step: str
     verdict: str
     words: str
-    facts: dict[str, str] = {}
-    links: dict[str, str] = {}
+    facts: dict[str, str] = Field(default_factory=dict)
+    links: dict[str, str] = Field(default_factory=dict)
     seconds: float = Field(ge=0)
 
 
-class Failure(BaseModel):
+class Failure(Value):
     """Why a step of a run has failed, when it was last tried."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     step: str
     reason: str

@@ -5,9 +5,10 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Annotated, Final, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 
 from pipelines.data.manifest import Sha256
+from pipelines.value import Value
 from pleura.bundle import ModelDescription
 
 CHAMPION: Final = "champion"
@@ -18,11 +19,7 @@ Line = Annotated[str, Field(pattern=r"^[^\x00-\x1f\x7f]+$", max_length=1000)]
 Figure = Annotated[float, Field(allow_inf_nan=False)]
 
 
-class _Value(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-
-class DecisionReference(_Value):
+class DecisionReference(Value):
     """What the gate decided of a challenger, and where its signed record lies.
 
     ``challenger`` is the digest of the bundle that was judged, ``champion`` that of the champion that it was
@@ -36,7 +33,7 @@ class DecisionReference(_Value):
     champion: Sha256 | None
 
 
-class Registration(_Value):
+class Registration(Value):
     """A trained and judged model, as it is registered; ``digest`` is that of its bundle."""
 
     digest: Sha256
@@ -65,7 +62,7 @@ class Version:
         return self.registration.digest
 
 
-class Why(_Value):
+class Why(Value):
     """Who moves an alias, and for what reason; ``override`` is a reason to pass over the gate.
 
     Together they stay below the 6,000 characters at which MLflow would silently cut a parameter.
@@ -76,7 +73,7 @@ class Why(_Value):
     override: Line | None = None
 
 
-class Move(_Value):
+class Move(Value):
     """One line of the audit trail: an alias went from one version to another.
 
     ``token`` tells two attempts at the same line apart.

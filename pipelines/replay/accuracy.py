@@ -4,23 +4,21 @@ from collections.abc import Sequence
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import BaseModel, ConfigDict
 from scipy.stats import binomtest
 
 from pipelines.journal import JournaledAnswer, verdicts_that_count
+from pipelines.value import Value
 
 Calls = NDArray[np.bool_]
 
 
-class Accuracy(BaseModel):
+class Accuracy(Value):
     """How often either model was right where radiologists said what is true.
 
     ``p`` is the exact two-sided p-value of McNemar's test, ``p_worse`` that of the one-sided claim that the
     challenger is worse. ``disputed`` counts radiographs on which readers contradict each other: they tell
     nothing.
     """
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     both_right: int
     champion_only: int

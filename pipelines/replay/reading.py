@@ -11,9 +11,9 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import BaseModel, ConfigDict
 
 from pipelines.journal import JournaledAnswer
+from pipelines.value import Value
 from pleura.errors import RadiographNotFound, RefusedRadiograph, TooLarge, UnreadableRadiograph
 from pleura.preprocessing import to_tensor
 from transformer.radiograph import read_radiograph
@@ -25,15 +25,13 @@ Score = Callable[[NDArray[np.uint8]], Floats]
 """Gives probabilities (N, F) for tensors uint8 (N, 224, 224)."""
 
 
-class LeftOut(BaseModel):
+class LeftOut(Value):
     """How many answers were not replayed, and why.
 
     ``other_model``: not the champion answered. ``repeated``: a newer answer on the same radiograph stands for
     it. ``not_kept``: the radiograph was sent with the request and is in no store. ``gone``, ``changed``:
     the object is no longer there, or is another. ``unreadable``: it no longer decodes.
     """
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     other_model: int = 0
     repeated: int = 0

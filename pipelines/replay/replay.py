@@ -8,7 +8,6 @@ from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
-from pydantic import BaseModel, ConfigDict
 from scipy.stats import binomtest
 from statsmodels.stats.multitest import multipletests  # type: ignore[import-untyped]
 
@@ -19,13 +18,10 @@ from pipelines.journal import JournaledAnswer
 from pipelines.replay.accuracy import Accuracy, Calls, accuracy
 from pipelines.replay.reading import LeftOut, Read, Replayed, Score, replay_answers
 from pipelines.shift import shift_of
+from pipelines.value import Value
 
 
-class _Value(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-
-class Bounded(_Value):
+class Bounded(Value):
     """A figure with its one-sided bounds at the protocol's confidence."""
 
     value: float
@@ -33,7 +29,7 @@ class Bounded(_Value):
     high: float
 
 
-class FindingReplay(_Value):
+class FindingReplay(Value):
     """One finding; rates are shares of the replayed radiographs, ``psi`` and ``ks`` of the probabilities.
 
     ``blind`` is what readers said who had not seen the answer; ``after_seeing`` is told, and never counts.
@@ -52,7 +48,7 @@ class FindingReplay(_Value):
     reason: str
 
 
-class Latency(_Value):
+class Latency(Value):
     """Milliseconds; the champion's as journaled with queue and network, the challenger's in this process."""
 
     champion_median: float | None
@@ -61,7 +57,7 @@ class Latency(_Value):
     challenger_p95: float | None
 
 
-class Replay(_Value):
+class Replay(Value):
     """What a replay showed; ``invalid`` counts radiographs on which the challenger gave no probabilities."""
 
     format: Literal[1] = 1

@@ -4,20 +4,17 @@ from pathlib import Path
 from typing import Annotated, Final
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import Field, model_validator
 
 from pipelines.rollout.msprt import LEAST_ANSWERS, Bound
+from pipelines.value import Value
 
 DEFAULT_PLAN: Final = Path(__file__).with_name("plan.yaml")
 Seconds = Annotated[float, Field(ge=0)]
 Share = Annotated[float, Field(ge=0, le=1)]
 
 
-class _Value(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-
-class Step(_Value):
+class Step(Value):
     """A share of the traffic, kept until the canary gave enough answers and enough time has passed."""
 
     percent: int = Field(ge=1, le=100)
@@ -27,7 +24,7 @@ class Step(_Value):
     """After so long without enough answers the rollout is given up."""
 
 
-class Guardrail(_Value):
+class Guardrail(Value):
     """How much worse the canary may be: ``margin`` is minded by nobody, see ``Bound``."""
 
     margin: float = Field(ge=0)
@@ -39,7 +36,7 @@ class Guardrail(_Value):
         return Bound(self.margin, self.scale, self.alpha / tests, least_answers)
 
 
-class Guardrails(_Value):
+class Guardrails(Value):
     """What the canary is compared with the stable revision in.
 
     ``latency`` is in units of the natural logarithm (0.2: a fifth slower), all others are shares. A guardrail
@@ -56,7 +53,7 @@ class Guardrails(_Value):
     tolerated_errors: float = Field(default=0.02, gt=0, lt=0.5)
 
 
-class Plan(_Value):
+class Plan(Value):
     """The steps up to all of the traffic, the guardrails, and how patient a rollout is."""
 
     steps: tuple[Step, ...] = Field(min_length=1)

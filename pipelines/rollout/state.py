@@ -4,23 +4,18 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Literal, Protocol
 
-from pydantic import BaseModel, ConfigDict
-
 from pipelines.rollout.counters import Counts
 from pipelines.rollout.ledger import Ledger
 from pipelines.rollout.observed import Observation
 from pipelines.rollout.plan import Plan
 from pipelines.rollout.target import Change, Target
+from pipelines.value import Value
 
 Result = Literal["promoted", "rolled_back", "refused", "stuck"]
 Phase = Literal["checking", "starting", "watching", "promoting", "returning", "ended"]
 
 
-class _Value(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-
-class Event(_Value):
+class Event(Value):
     """Something that happened, at which share of the traffic."""
 
     at: datetime
@@ -28,7 +23,7 @@ class Event(_Value):
     what: str
 
 
-class Outcome(_Value):
+class Outcome(Value):
     """How a rollout ended.
 
     ``refused``: nothing was changed. ``stuck``: it was to be rolled back, and the target does not confirm it.
@@ -39,7 +34,7 @@ class Outcome(_Value):
     history: tuple[Event, ...]
 
 
-class State(_Value):
+class State(Value):
     """Everything that another process needs to go on; ``beat`` grows with each look."""
 
     holder: str

@@ -5,7 +5,8 @@ from datetime import UTC, datetime
 
 import pytest
 
-from pipelines.data.manifest import Box, InvalidManifest, Manifest, Record, Stranger
+from pipelines.data.manifest import Box, Manifest, Record, Stranger
+from pipelines.value import InvalidDocument
 
 
 def record(key: str, **changes: object) -> Record:
@@ -74,5 +75,5 @@ def test_what_is_no_manifest_is_refused(damage: dict[str, object]) -> None:
     """Each kind of nonsense is named, and none is read."""
     document = manifest(record("a")).model_dump(mode="json")
     document["records"][0] |= damage
-    with pytest.raises(InvalidManifest, match="records"):
+    with pytest.raises(InvalidDocument, match="records"):
         Manifest.from_json(json.dumps(document).encode())

@@ -10,7 +10,6 @@ from hypothesis import strategies as st
 from pipelines.drift.audit import (
     AuditRequest,
     AuditRules,
-    InvalidAudit,
     audit_of,
     half_width_of,
     needed,
@@ -19,6 +18,7 @@ from pipelines.drift.audit_progress import progress_of
 from pipelines.drift.drift import DriftReport
 from pipelines.drift.window import by_model, sample_of_answers
 from pipelines.journal import JournaledAnswer, Verdict
+from pipelines.value import InvalidDocument
 from tests.pipelines.drift_values import MODEL, UNTIL, answers, report_of
 
 RULES = AuditRules(most=300)
@@ -120,7 +120,7 @@ def test_what_lies_in_no_store_is_not_asked_for() -> None:
 def test_a_request_travels_as_json() -> None:
     """What is stored reads as what it was, and what is no request is told."""
     assert AuditRequest.from_json(_request().to_json()) == _request()
-    with pytest.raises(InvalidAudit):
+    with pytest.raises(InvalidDocument):
         AuditRequest.from_json(b"{}")
 
 

@@ -9,11 +9,12 @@ from hypothesis.extra.numpy import arrays
 from pipelines.drift.reference import (
     DriftReference,
     Histogram,
-    InvalidReference,
+    NothingAnswered,
     Sample,
     Share,
     reference_of,
 )
+from pipelines.value import InvalidDocument
 from tests.pipelines.drift_values import MODEL, SINCE, reference
 
 numbers = arrays(np.float64, st.integers(1, 60), elements=st.floats(-1e6, 1e6))
@@ -46,13 +47,13 @@ def test_a_reference_travels_as_json() -> None:
 @pytest.mark.parametrize("document", [b"", b"{}", b"[1]", reference().to_json().replace(b"edges", b"edge")])
 def test_what_is_no_reference_is_refused(document: bytes) -> None:
     """A half-written or foreign object is told, not compared with."""
-    with pytest.raises(InvalidReference):
+    with pytest.raises(InvalidDocument):
         DriftReference.from_json(document)
 
 
 def test_nothing_makes_no_reference() -> None:
     """An empty window is no time in which all was well."""
-    with pytest.raises(InvalidReference):
+    with pytest.raises(NothingAnswered):
         reference_of(Sample(MODEL, 0, 0, {}, {}), "nothing", SINCE)
 
 

@@ -5,8 +5,9 @@ from pathlib import Path
 
 import pytest
 
-from pipelines.judgement.dossier import Dossier, InvalidDossier
+from pipelines.judgement.dossier import Dossier
 from pipelines.judgement.sealed import Pair, RecordFolder, WrongDossier, judged_once
+from pipelines.value import InvalidDocument
 from tests.pipelines.judged import DATASET, dossier
 
 PAIR = Pair(DATASET.digest, "a" * 64)
@@ -72,7 +73,7 @@ def test_a_damaged_judgement_is_not_taken(tmp_path: Path, first: Dossier) -> Non
     path = tmp_path / PAIR.key
     path.parent.mkdir(parents=True)
     path.write_bytes(first.to_json()[:1_000])
-    with pytest.raises(InvalidDossier):
+    with pytest.raises(InvalidDocument):
         judged_once(RecordFolder(tmp_path), PAIR, lambda: first)
 
 
