@@ -27,9 +27,8 @@ _ABLATION: Final = Path(__file__).with_name("training") / "ablation.yaml"
 
 
 def _train(parameters: Parameters, data: Path, run: Path, start: Path | None) -> None:
-    sources = (parameters.main_source, parameters.training.auxiliary_source)
-    training = read_split(data, "train").of_source(*sources)
-    validation = read_split(data, "val").of_source(parameters.main_source)
+    main, auxiliary = parameters.main_source, parameters.training.auxiliary_source
+    training, validation = read_split(data, "train", main, auxiliary), read_split(data, "val", main)
     weights = None
     if start is not None:
         with np.load(start / WEIGHTS_FILE, allow_pickle=False) as file:
@@ -42,7 +41,7 @@ def _export(parameters: Parameters, data: Path, run: Path, target: Path) -> None
     network.load_weights(run / f"stage{len(parameters.training.stages) - 1}.weights.h5")
     weights = half_precision_weights(network)
     training, validation, test = (
-        read_split(data, split).of_source(parameters.main_source) for split in ("train", "val", "test")
+        read_split(data, split, parameters.main_source) for split in ("train", "val", "test")
     )
     see = reader_of(weights)
     fitted = fit(see(training.tensors), see(validation.tensors), validation.labels)

@@ -79,19 +79,22 @@ def _column(rows: list[dict[str, str]], name: str) -> NDArray[Any]:
     return np.array([row.get(name, "") for row in rows], np.str_)
 
 
-def read_split(folder: Path, split: Split) -> LabelledRadiographs:
+def read_split(folder: Path, split: Split, *sources: str) -> LabelledRadiographs:
     """Read one split of a folder that holds ``labels.csv`` and the files that it names.
 
     Args:
         folder: As described in the data README: columns ``path``, ``patient_id``, ``source``, ``split``
             and one per finding with 1, 0 or nothing (unknown); ``view``, ``sex`` and ``age`` if there are.
         split: Which rows to read.
+        sources: Of which sources; none means all.
 
     Raises:
         ValueError: A file cannot be decoded.
     """
     with (folder / "labels.csv").open(newline="") as file:
         rows = [row for row in csv.DictReader(file) if row["split"] == split]
+    if sources:
+        rows = [row for row in rows if row["source"] in sources]
     tensors, digests = np.empty((len(rows), SIZE_PX, SIZE_PX), np.uint8), []
     for index, row in enumerate(rows):
         content = (folder / row["path"]).read_bytes()

@@ -109,8 +109,8 @@ def divided(
     data: Path, ablation: Ablation, auxiliary: str
 ) -> tuple[LabelledRadiographs, LabelledRadiographs]:
     """Give the radiographs that an arm trains on, and those that all arms are judged on."""
-    training = read_split(data, "train").of_source(ablation.main_source, auxiliary)
-    validation = read_split(data, "val").of_source(ablation.main_source)
+    training = read_split(data, "train", ablation.main_source, auxiliary)
+    validation = read_split(data, "val", ablation.main_source)
     is_main = training.sources == ablation.main_source
     kept_back = is_main & held_out(training.patients, ablation.one_in)
     return training.rows(~kept_back), training.rows(kept_back).joined(validation)
@@ -124,7 +124,8 @@ def _train_arm(data: Path, run: Path, ablation: Ablation, arm: Arm) -> None:
 
     parameters = ablation.parameters(arm)
     folder = run / arm.name
-    training, judged = divided(data, ablation, parameters.auxiliary_source)
+    is_used = any(stage.auxiliary_per_epoch for stage in parameters.stages)
+    training, judged = divided(data, ablation, parameters.auxiliary_source if is_used else "")
     start = dict(np.load(run / arm.start / _WEIGHTS_FILE)) if arm.start else None
     network = train(training, judged, parameters, folder, start)
     np.savez(folder / _WEIGHTS_FILE, **weights_of(network, np.dtype(np.float32)))  # type: ignore[arg-type]
