@@ -15,6 +15,7 @@ from sklearn.metrics import roc_auc_score
 
 from pipelines.data.radiographs import LabelledRadiographs
 from pipelines.training.batches import UNSERVED, Batches, positive_weights
+from pipelines.training.checkpoints import Checkpoints
 from pipelines.training.parameters import Stage, TrainingParameters
 from pleura.findings import FINDINGS
 from predictor.network import feature_network
@@ -157,14 +158,17 @@ class _Progress(keras.callbacks.Callback):  # type: ignore[misc]  # keras has no
 
 
 class _EpochOrder(keras.callbacks.Callback):  # type: ignore[misc]  # keras has no types
-    """Tell the batches which epoch begins; after an interruption it is not the first."""
+    """Tell batches and dropout which epoch begins; after an interruption it is not the first."""
 
-    def __init__(self, batches: Batches) -> None:
+    def __init__(self, batches: Batches, seed: int) -> None:
         super().__init__()
-        self._batches = batches
+        self._batches, self._seed = batches, seed
 
     def on_epoch_begin(self, epoch: int, logs: Any = None) -> None:
         self._batches.begin_epoch(epoch)
+        for layer in self.model.layers:
+            if isinstance(layer, keras.layers.Dropout):
+                layer.seed_generator.state.assign([self._seed, epoch])  # no checkpoint holds it
 
 
 def _compile(network: keras.Model, batches: Batches, stage: Stage, parameters: TrainingParameters) -> None:
@@ -224,16 +228,19 @@ def train(
         if saved.exists():
             network.load_weights(saved)
             continue
-        batches = Batches(training, stage, parameters, parameters.seed + number)
+        seed = parameters.seed + number
+        batches = Batches(training, stage, parameters, seed)
         _compile(network, batches, stage, parameters)
+        checkpoints = Checkpoints(folder / f"stage{number}")
         network.fit(
             batches,
             epochs=stage.epochs,
+            initial_epoch=checkpoints.restore(network),
             verbose=0,
             shuffle=False,
             callbacks=[
-                _EpochOrder(batches),
-                keras.callbacks.BackupAndRestore(folder / f"stage{number}"),
+                _EpochOrder(batches, seed),
+                checkpoints,
                 keras.callbacks.SwapEMAWeights(swap_on_epoch=True),
                 _Progress(validation, stage, number, folder / HISTORY_FILE),
             ],
@@ -241,4 +248,5 @@ def train(
         draft = folder / f"stage{number}.draft.weights.h5"
         network.save_weights(draft)
         draft.replace(saved)  # a file that is there is whole
+        checkpoints.remove()
     return network

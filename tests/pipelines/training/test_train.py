@@ -1,9 +1,11 @@
 """One real training, small enough for a test, and its export."""
 
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import keras
 import numpy as np
 import pytest
 from pydantic import TypeAdapter, ValidationError
@@ -16,6 +18,7 @@ from pipelines.model.export import Seen, fit, half_precision_weights, judge_fitt
 from pipelines.parameters import read_parameters
 from pipelines.training.augmentation import augment
 from pipelines.training.batches import Batches, positive_weights, targets_of
+from pipelines.training.checkpoints import Checkpoints
 from pipelines.training.curves import draw_curves
 from pipelines.training.parameters import Stage, TrainingParameters
 from pipelines.training.train import (
@@ -42,6 +45,18 @@ def _radiographs(n: int, source: str = "nih_cxr14", seed: int = 0) -> LabelledRa
         sources=np.full(n, source),
         paths=np.arange(n).astype(str),
     )
+
+
+def _killed_after(epochs: int) -> Callable[[Checkpoints, int], None]:
+    """What keeps a checkpoint, and has the process end after so many."""
+    keep = Checkpoints.on_epoch_end
+
+    def kept_and_killed(self: Checkpoints, epoch: int, logs: Any = None) -> None:
+        keep(self, epoch, logs)
+        if epoch + 1 == epochs:
+            raise KeyboardInterrupt
+
+    return kept_and_killed
 
 
 def test_unknown_labels_count_for_nothing() -> None:
@@ -149,17 +164,42 @@ def test_augmentation_of_no_strength_changes_only_the_size() -> None:
     assert augment(tensor, 96, rng, 1.0).shape == (96, 96)
 
 
-def test_a_network_trains_resumes_and_is_exported(tmp_path: Path) -> None:
-    """One step gives weights, a finished run is not trained again, and all of it exports."""
-    parameters = TrainingParameters([Stage(32, 1, 1e-3, 0)], batch_size=8)
+_TINY = TrainingParameters([Stage(32, 2, 1e-3, 0)], batch_size=8)
+
+
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory: pytest.TempPathFactory) -> tuple[keras.Model, Path]:
+    """A training that nothing interrupted, and its folder."""
+    folder = tmp_path_factory.mktemp("whole")
+    return train(_radiographs(8), _radiographs(24, seed=1), _TINY, folder), folder
+
+
+def test_a_training_that_was_killed_while_it_wrote_goes_on(
+    whole: tuple[keras.Model, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Killed after an epoch, with half a checkpoint beside the whole one, it ends as if nothing had been."""
     training, validation = _radiographs(8), _radiographs(24, seed=1)
-    network = train(training, validation, parameters, tmp_path)
-    again = train(training, validation, parameters, tmp_path)
-    assert len((tmp_path / "history.csv").read_text().splitlines()) == 1 + 1
+    with monkeypatch.context() as context:
+        context.setattr(Checkpoints, "on_epoch_end", _killed_after(1))
+        with pytest.raises(KeyboardInterrupt):
+            train(training, validation, _TINY, tmp_path)
+    (tmp_path / "stage0" / "draft.weights.h5").write_bytes(b"half a file")
+    network = train(training, validation, _TINY, tmp_path)
+    for one, other in zip(network.get_weights(), whole[0].get_weights(), strict=True):
+        np.testing.assert_allclose(one, other, atol=1e-5)
+    assert [path.name for path in tmp_path.glob("stage0*")] == ["stage0.weights.h5"]
+
+
+def test_a_network_trains_and_is_exported(whole: tuple[keras.Model, Path], tmp_path: Path) -> None:
+    """Training gives weights, a finished run is not trained again, and all of it exports."""
+    network, folder = whole
+    parameters, training, validation = _TINY, _radiographs(8), _radiographs(24, seed=1)
+    again = train(training, validation, parameters, folder)
+    assert len((folder / "history.csv").read_text().splitlines()) == 1 + 2
     for one, other in zip(network.get_weights(), again.get_weights(), strict=True):
         np.testing.assert_array_equal(one, other)
 
-    assert draw_curves(tmp_path / "history.csv").count("<svg") == 1
+    assert draw_curves(folder / "history.csv").count("<svg") == 1
     weights = half_precision_weights(network)
     started = training_network(parameters)
     start_from(started, weights)
