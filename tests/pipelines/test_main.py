@@ -1,19 +1,15 @@
 """The command ``python -m pipelines``, as somebody would type it."""
 
+import subprocess
 import sys
 from pathlib import Path
 
-import pytest
-
-from pipelines.__main__ import main
 from pipelines.judgement.dossier import Dossier
 from pleura.bundle import verify
 from tests.pipelines.datasets import picture, row_of, write_folder
 
 
-def test_a_bundle_is_judged_on_a_folder(
-    tmp_path: Path, bundle: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_bundle_is_judged_on_a_folder(tmp_path: Path, bundle: Path) -> None:
     """The test split of its source counts; another source and what is no chest show what it refuses."""
     rows = [row_of(f"{number}.png", "test", Mass=str(number % 2)) for number in range(30)]
     rows += [row_of(f"other{number}.png", "test", source="elsewhere") for number in range(3)]
@@ -28,8 +24,7 @@ def test_a_bundle_is_judged_on_a_folder(
     )
     judged = tmp_path / "judged"
     arguments = ["judge", f"--bundle={bundle}", f"--data={folder}", "--source=ours", f"--target={judged}"]
-    monkeypatch.setattr(sys, "argv", ["pipelines", *arguments])
-    main()
+    subprocess.run([sys.executable, "-m", "pipelines", *arguments], check=True)
     dossier = Dossier.from_json((judged / "figures.json").read_bytes())
     assert dossier.subject.model_digest == verify(bundle)[1]
     assert dossier.judgement.radiographs == 30
