@@ -13,7 +13,6 @@ from typing import Final, NoReturn
 import prometheus_client
 import structlog
 import uvicorn
-from pydantic import ValidationError
 
 from auth_proxy.app import Guards, build_app
 from auth_proxy.authentication import Authenticator
@@ -26,6 +25,7 @@ from auth_proxy.settings import Settings
 from auth_proxy.tokens import Trust
 from auth_proxy.upstream import Upstream
 from pleura.ending import Ending, HttpServer
+from pleura.environment import InvalidSettings
 from pleura.logs import configure_logging
 from pleura.telemetry import IN_FLIGHT, configure_metrics
 from pleura.tracing import TracingUnavailable, export_spans
@@ -135,19 +135,13 @@ async def serve(settings: Settings, listeners: Listeners) -> None:
     await channel.close()
 
 
-def read_settings() -> Settings:
-    """Read the environment; a wrong value ends the process with one line that names it."""
-    try:
-        return Settings()  # type: ignore[call-arg]  # the environment has the rest
-    except ValidationError as error:
-        first = error.errors()[0]
-        _stop(f"PLEURA_{str(first['loc'][0]).upper()}: {first['msg']}")
-
-
 def main() -> None:
     """Read the settings and serve."""
     configure_logging("auth_proxy")
-    settings = read_settings()
+    try:
+        settings = Settings.read()
+    except InvalidSettings as error:
+        _stop(str(error))
     logging.getLogger().setLevel(settings.log_level)
     logging.getLogger("python_multipart").setLevel("ERROR")  # it tells bytes of malformed bodies
     try:

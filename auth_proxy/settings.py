@@ -3,15 +3,14 @@
 from typing import Annotated, Literal
 
 from pydantic import AnyHttpUrl, Field
-from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from pleura.environment import Environment
 
 Port = Annotated[int, Field(ge=1, le=65535)]
 
 
-class Settings(BaseSettings):
+class Settings(Environment):
     """Everything that the auth proxy reads from its environment."""
-
-    model_config = SettingsConfigDict(env_prefix="PLEURA_", frozen=True, use_attribute_docstrings=True)
 
     host: str = "0.0.0.0"  # noqa: S104  # a service in a pod listens on every address of the pod
     """Address to listen on."""

@@ -15,6 +15,7 @@ from minio import Minio
 from minio.error import MinioException, S3Error
 from urllib3.exceptions import HTTPError
 
+from pleura.environment import ObjectStoreEnvironment
 from pleura.errors import StoreUnavailable
 
 _TIMEOUT_S: Final = 10.0
@@ -45,6 +46,12 @@ def connect(url: str, access_key: str, secret_key: str, region: str = "us-east-1
         region=region,
         http_client=urllib3.PoolManager(maxsize=16, timeout=_TIMEOUT_S, retries=retries),
     )
+
+
+def connect_by(settings: ObjectStoreEnvironment) -> Minio:
+    """The client that a process's environment asks for."""
+    secret = settings.s3_secret_key.get_secret_value()
+    return connect(settings.s3_url, settings.s3_access_key, secret, settings.s3_region)
 
 
 @contextlib.contextmanager

@@ -11,12 +11,11 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from pydantic import ValidationError
-
 from pleura.cli_model_arguments import add_model
 from pleura.cli_pipeline_arguments import add_pipeline
 from pleura.cli_settings import Settings
 from pleura.cli_text import complain
+from pleura.environment import InvalidSettings
 
 
 def _add_stack(commands: Any, settings: Settings) -> None:
@@ -116,10 +115,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """
     given = sys.argv[1:] if arguments is None else list(arguments)
     try:
-        settings = Settings()
-    except ValidationError as error:
-        first = error.errors()[0]
-        return complain(f"PLEURA_{'_'.join(map(str, first['loc'])).upper()}: {first['msg']}")
+        settings = Settings.read()
+    except InvalidSettings as error:
+        return complain(str(error))
     parsed = _parser(settings).parse_args(given, argparse.Namespace(given=given))
     module, name = parsed.run.split(":")
     try:

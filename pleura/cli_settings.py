@@ -3,13 +3,12 @@
 from pathlib import Path
 
 from pydantic import SecretStr
-from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from pleura.environment import Environment
 
 
-class Settings(BaseSettings):
+class Settings(Environment):
     """What the command ``pleura`` reads from its environment; flags of the command line come first."""
-
-    model_config = SettingsConfigDict(env_prefix="PLEURA_", frozen=True, use_attribute_docstrings=True)
 
     home: Path = Path(".pleura")
     """State folder of the one-machine stack."""

@@ -7,10 +7,10 @@ from typing import Final, NoReturn
 
 import numpy as np
 import structlog
-from pydantic import ValidationError
 
 import pleura.light_kserve  # noqa: F401  # before all that imports kserve
 from pleura.bundle import InvalidBundle, verify
+from pleura.environment import InvalidSettings
 from pleura.errors import InvalidAnswer
 from pleura.logs import configure_logging
 from pleura.served import Described
@@ -38,15 +38,6 @@ log = structlog.get_logger()
 def _stop(code: int, reason: str) -> NoReturn:
     log.error("start_refused", reason=reason)
     sys.exit(code)
-
-
-def read_settings() -> Settings:
-    """Read the environment; a wrong value ends the process with one line that names it."""
-    try:
-        return Settings()
-    except ValidationError as error:
-        first = error.errors()[0]
-        _stop(WRONG_SETTING, f"PLEURA_{'_'.join(map(str, first['loc'])).upper()}: {first['msg']}")
 
 
 def read_bundle(settings: Settings) -> Described:
@@ -101,7 +92,10 @@ def require_free_ports(settings: Settings) -> None:
 def main() -> None:
     """Read the environment, load the model, serve until a signal."""
     configure_logging("predictor")
-    settings = read_settings()
+    try:
+        settings = Settings.read()
+    except InvalidSettings as error:
+        _stop(WRONG_SETTING, str(error))
     require_free_ports(settings)
     configure_logging("predictor", settings.log_level)
     try:

@@ -5,20 +5,16 @@ from pathlib import Path
 from typing import Final, Literal
 
 from pydantic import Field
-from pydantic_settings import BaseSettings, SettingsConfigDict
 
+from pleura.environment import Environment
 from predictor.engines import EngineKind
 
 MAX_RADIOGRAPHS: Final = 32
 """Most radiographs in one request; the queue must hold them."""
 
 
-class Settings(BaseSettings):
+class Settings(Environment):
     """Everything the predictor reads from its environment."""
-
-    model_config = SettingsConfigDict(
-        env_prefix="PLEURA_", frozen=True, use_attribute_docstrings=True, extra="ignore"
-    )
 
     host: str = "0.0.0.0"  # noqa: S104  # a pod listens on its own address
     """Address to listen on."""

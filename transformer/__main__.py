@@ -7,6 +7,7 @@ from typing import NoReturn
 import structlog
 
 import pleura.light_kserve  # noqa: F401  # before all that imports kserve
+from pleura.environment import InvalidSettings
 from pleura.logs import configure_logging
 from pleura.serving import Edge, PleuraServer
 from pleura.telemetry import configure_metrics
@@ -23,7 +24,7 @@ from transformer.model import ChestXrayTransformer
 from transformer.objects import Objects
 from transformer.predictor import Predictor
 from transformer.reading import Reader
-from transformer.settings import InvalidSettings, Settings, read_settings
+from transformer.settings import Settings
 from transformer.spool import Spool
 from transformer.store import Store
 from transformer.verdicts import Verdicts
@@ -92,7 +93,7 @@ def main() -> None:
     """Read the environment, build the parts, serve until a signal."""
     configure_logging("transformer")
     try:
-        settings = read_settings()
+        settings = Settings.read()
     except InvalidSettings as error:
         _stop(str(error))
     configure_logging("transformer", settings.log_level)

@@ -3,24 +3,17 @@
 from pathlib import Path
 from typing import Annotated
 
-from pydantic import Field, SecretStr, ValidationError
-from pydantic_settings import BaseSettings, SettingsConfigDict
+from pydantic import Field, SecretStr
+
+from pleura.environment import ObjectStoreEnvironment
 
 Seconds = Annotated[float, Field(gt=0, le=3600)]
 Port = Annotated[int, Field(ge=1, le=65535)]
 Count = Annotated[int, Field(ge=1)]
 
 
-class InvalidSettings(Exception):
-    """A variable of the environment is missing or has a wrong value; the text names it, in one line."""
-
-
-class Settings(BaseSettings):
+class Settings(ObjectStoreEnvironment):
     """Everything the transformer reads from its environment."""
-
-    model_config = SettingsConfigDict(
-        env_prefix="PLEURA_", frozen=True, use_attribute_docstrings=True, hide_input_in_errors=True
-    )
 
     host: str = "0.0.0.0"  # noqa: S104  # a pod listens on its own address
     """Address to listen on."""
@@ -30,16 +23,6 @@ class Settings(BaseSettings):
     """Port of V2 over gRPC."""
     predictor_address: str = Field(pattern=r"^[^/\s]+:\d{1,5}$")
     """host:port of the predictor's gRPC."""
-    s3_url: str = Field(pattern=r"^https?://[^/\s]+/?$")
-    """Where the radiographs' object store answers."""
-    s3_access_key: str
-    """Access key of the object store."""
-    s3_secret_key: SecretStr
-    """Secret key of the object store."""
-    s3_bucket: str = "radiographs"
-    """Bucket that holds the radiographs."""
-    s3_region: str = "us-east-1"
-    """Region of the object store."""
     redis_url: str = Field(default="", pattern=r"^$|^(redis|rediss|unix)://")
     """Where the cache answers; empty for none."""
     journal_dsn: SecretStr
@@ -82,19 +65,3 @@ class Settings(BaseSettings):
     """Seconds for which requests are still taken after SIGTERM, while readiness is withdrawn."""
     log_level: Annotated[str, Field(pattern="^(DEBUG|INFO|WARNING|ERROR)$")] = "INFO"
     """Least level that is logged."""
-
-
-def read_settings() -> Settings:
-    """Read the environment.
-
-    Raises:
-        InvalidSettings: A variable is missing or wrong.
-    """
-    try:
-        return Settings()  # type: ignore[call-arg]  # the environment fills it
-    except ValidationError as error:
-        wrong = "; ".join(
-            f"PLEURA_{'_'.join(str(part) for part in each['loc']).upper()}: {each['msg']}"
-            for each in error.errors(include_url=False, include_input=False)
-        )
-        raise InvalidSettings(wrong) from None

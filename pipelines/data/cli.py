@@ -24,8 +24,9 @@ from pipelines.data.settings import DataSettings
 from pipelines.data.store import DatasetStore, read_answered
 from pipelines.data.validation import Reference, StopOnSerious, require_sound, validate
 from pipelines.journal import JournalUnreadable, Window, read_answers
-from pipelines.object_store import ChangedObject, NoSuchObject, ObjectStore, connect
+from pipelines.object_store import ChangedObject, NoSuchObject, ObjectStore, connect_by
 from pipelines.value import InvalidDocument
+from pleura.environment import InvalidSettings
 from pleura.errors import StoreUnavailable
 from pleura.logs import configure_logging
 
@@ -35,6 +36,7 @@ _FAILURES: Final = (
     InvalidLabels,
     InvalidDocument,
     InvalidPatients,
+    InvalidSettings,
     JournalUnreadable,
     NoSuchObject,
     NothingLabelled,
@@ -49,7 +51,7 @@ def main(arguments: Sequence[str]) -> int:
     """Build, join, validate and show data sets, each named by its digest."""
     asked = _parser().parse_args(arguments)
     try:
-        settings = DataSettings()  # type: ignore[call-arg]  # the environment fills it
+        settings = DataSettings.read()
         asked.run(asked, settings)
     except _FAILURES as error:
         print(f"error: {error}", file=sys.stderr)  # noqa: T201
@@ -93,9 +95,7 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _store(settings: DataSettings) -> DatasetStore:
-    secret = settings.s3_secret_key.get_secret_value()
-    client = connect(settings.s3_url, settings.s3_access_key, secret, settings.s3_region)
-    return DatasetStore(client, settings.data_bucket)
+    return DatasetStore(connect_by(settings), settings.data_bucket)
 
 
 def _keep(store: DatasetStore, manifest: Manifest, settings: DataSettings) -> None:
@@ -121,9 +121,7 @@ def _build_journal(asked: argparse.Namespace, settings: DataSettings) -> None:
         settings.journal_dsn.get_secret_value(), Window(now - timedelta(days=asked.days), now)
     )
     patients = None if asked.patients is None else read_patients(asked.patients)
-    secret = settings.s3_secret_key.get_secret_value()
-    client = connect(settings.s3_url, settings.s3_access_key, secret, settings.s3_region)
-    answered = ObjectStore(client, settings.s3_bucket)
+    answered = ObjectStore(connect_by(settings), settings.s3_bucket)
     rules = JournalRules(asked.licence, patients=patients, even_if_seen=asked.even_if_seen)
     manifest = from_journal(
         store,

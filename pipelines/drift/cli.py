@@ -14,10 +14,11 @@ from pipelines.drift.drift import Word
 from pipelines.drift.metrics import MetricsNotKept
 from pipelines.drift.reference import NothingAnswered
 from pipelines.drift.run import list_audits, make_reference, run_drift
-from pipelines.drift.settings import DriftSettings, InvalidSettings, read_settings
+from pipelines.drift.settings import DriftSettings
 from pipelines.journal import JournalUnreadable, Window
 from pipelines.object_store import NoSuchObject
 from pipelines.value import InvalidDocument
+from pleura.environment import InvalidSettings
 from pleura.errors import PleuraError
 from pleura.logs import configure_logging
 
@@ -80,7 +81,7 @@ def main(words: Sequence[str] | None = None) -> int:
     arguments = _parsed(words)
     configure_logging("drift")
     try:
-        return _do(arguments, read_settings())
+        return _do(arguments, DriftSettings.read())
     except _EXPECTED as error:
         log.error("drift_failed", reason=str(error), kind=type(error).__name__)
     except Exception as error:  # a traceback may quote a row: only the kind of failure is told

@@ -19,7 +19,7 @@ from pipelines.drift.settings import DriftSettings
 from pipelines.drift.store import DriftStore
 from pipelines.drift.window import by_model, distinct, of_refusals, sample_of_answers
 from pipelines.journal import JournaledAnswer, Window, read_answers
-from pipelines.object_store import connect
+from pipelines.object_store import connect_by
 from transformer.objects import Objects
 
 AUDITS_SHOWN: Final = timedelta(days=90)
@@ -38,9 +38,7 @@ class _Seen:
 
 def open_store(settings: DriftSettings) -> DriftStore:
     """Where the settings keep references, reports and audit requests."""
-    secret = settings.s3_secret_key.get_secret_value()
-    client = connect(settings.s3_url, settings.s3_access_key, secret, settings.s3_region)
-    return DriftStore(client, settings.drift_bucket, settings.audit_bucket)
+    return DriftStore(connect_by(settings), settings.drift_bucket, settings.audit_bucket)
 
 
 def run_drift(settings: DriftSettings, window: Window) -> DriftReport:

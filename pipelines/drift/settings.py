@@ -3,40 +3,21 @@
 from pathlib import Path
 from typing import Annotated
 
-from pydantic import Field, SecretStr, ValidationError
-from pydantic_settings import BaseSettings, SettingsConfigDict
+from pydantic import Field, SecretStr
+from pydantic_settings import SettingsConfigDict
 
 from pipelines.drift.audit import AuditRules
 from pipelines.drift.drift import DriftRules
+from pleura.environment import ObjectStoreEnvironment
 
 
-class InvalidSettings(Exception):
-    """A variable of the environment is missing or has a wrong value; the text names it, in one line."""
-
-
-class DriftSettings(BaseSettings):
+class DriftSettings(ObjectStoreEnvironment):
     """Everything the drift step reads from its environment; what the transformer has too means the same."""
 
-    model_config = SettingsConfigDict(
-        env_prefix="PLEURA_",
-        env_nested_delimiter="__",
-        frozen=True,
-        use_attribute_docstrings=True,
-        hide_input_in_errors=True,
-    )
+    model_config = SettingsConfigDict(env_nested_delimiter="__")
 
     journal_dsn: SecretStr
     """PostgreSQL connection string of the journal; a user that may only read is enough."""
-    s3_url: str = Field(pattern=r"^https?://[^/\s]+/?$")
-    """Where the object store answers."""
-    s3_access_key: str
-    """Access key of the object store."""
-    s3_secret_key: SecretStr
-    """Secret key of the object store."""
-    s3_region: str = "us-east-1"
-    """Region of the object store."""
-    s3_bucket: str = "radiographs"
-    """Bucket that holds the radiographs."""
     drift_bucket: str = "drift"
     """Bucket for references and reports."""
     audit_bucket: str = "audits"
@@ -57,19 +38,3 @@ class DriftSettings(BaseSettings):
     """Pushgateway for the gauges; empty for none."""
     drift_textfile: Path | None = None
     """File for the node exporter's textfile collector, named ``*.prom``; none if not set."""
-
-
-def read_settings() -> DriftSettings:
-    """Read the environment.
-
-    Raises:
-        InvalidSettings: A variable is missing or wrong.
-    """
-    try:
-        return DriftSettings()  # type: ignore[call-arg]  # the environment fills it
-    except ValidationError as error:
-        wrong = "; ".join(
-            f"PLEURA_{'_'.join(str(part) for part in each['loc']).upper()}: {each['msg']}"
-            for each in error.errors(include_url=False, include_input=False)
-        )
-        raise InvalidSettings(wrong) from None

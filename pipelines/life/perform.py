@@ -118,7 +118,7 @@ def write_report(run: str, parameters: str) -> str:
 
 
 def _open(run: str, parameters: str) -> Shop:
-    settings = Settings()  # type: ignore[call-arg]  # the environment fills it
+    settings = Settings.read()
     shop = Shop(settings, Parameters.from_json(parameters), run)
     shop.records.begin(shop.parameters)
     return shop

@@ -4,24 +4,13 @@ from pathlib import Path
 from typing import Literal
 
 from pydantic import Field, SecretStr
-from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from pleura.environment import ObjectStoreEnvironment
 
 
-class Settings(BaseSettings):
+class Settings(ObjectStoreEnvironment):
     """Everything that a step reads from its environment; on Kubernetes from secrets."""
 
-    model_config = SettingsConfigDict(
-        env_prefix="PLEURA_", frozen=True, use_attribute_docstrings=True, hide_input_in_errors=True
-    )
-
-    s3_url: str = Field(pattern=r"^https?://[^/\s]+/?$")
-    """Where the object store answers."""
-    s3_access_key: str
-    """Access key of the object store."""
-    s3_secret_key: SecretStr
-    """Secret key of the object store."""
-    s3_bucket: str = "radiographs"
-    """Bucket of the radiographs that were answered."""
     data_bucket: str = "datasets"
     """Bucket of the data sets."""
     models_bucket: str = "models"

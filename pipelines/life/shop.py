@@ -16,7 +16,7 @@ from pipelines.gate.seal import read_private_key
 from pipelines.life.parameters import Parameters
 from pipelines.life.records import Done, Judgements, Records
 from pipelines.life.settings import Settings
-from pipelines.object_store import NoSuchObject, ObjectStore, connect
+from pipelines.object_store import NoSuchObject, ObjectStore, connect_by
 from pipelines.registry.bundle_store import BundleStore
 from pipelines.registry.mlflow_client import connect as connect_mlflow
 from pipelines.registry.registration import Version
@@ -47,8 +47,7 @@ class Shop:
     @cached_property
     def client(self) -> Minio:
         """The object store."""
-        settings = self.settings
-        return connect(settings.s3_url, settings.s3_access_key, settings.s3_secret_key.get_secret_value())
+        return connect_by(self.settings)
 
     @cached_property
     def datasets(self) -> DatasetStore:

@@ -24,23 +24,21 @@ from cryptography.hazmat.primitives.serialization import (
     PrivateFormat,
     load_pem_private_key,
 )
-from pydantic import Field, ValidationError
-from pydantic_settings import BaseSettings, SettingsConfigDict
+from pydantic import Field
 from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
+from pleura.environment import Environment, InvalidSettings
 from pleura.logs import configure_logging
 
 SCOPES: Final = ("radiograph:classify", "model:read", "feedback:write")
 _KEY_SUFFIX: Final = ".pem"
 
 
-class Settings(BaseSettings):
+class Settings(Environment):
     """Everything that the local issuer reads from its environment."""
-
-    model_config = SettingsConfigDict(env_prefix="PLEURA_", frozen=True, use_attribute_docstrings=True)
 
     host: str = "127.0.0.1"
     """Address to listen on."""
@@ -152,10 +150,9 @@ def build_app(folder: Path, url: str) -> Starlette:
 def main() -> None:
     """Serve the documents until a signal ends it."""
     try:
-        settings = Settings()  # type: ignore[call-arg]  # the environment has the rest
-    except ValidationError as error:
-        first = error.errors()[0]
-        sys.exit(f"issuer: PLEURA_{str(first['loc'][0]).upper()}: {first['msg']}")
+        settings = Settings.read()
+    except InvalidSettings as error:
+        sys.exit(f"issuer: {error}")
     configure_logging("issuer")
     load_keys(settings.issuer_folder)
     url = f"http://{settings.host}:{settings.http_port}"

@@ -2,13 +2,12 @@
 
 import pytest
 
-from transformer.settings import InvalidSettings, read_settings
+from pleura.environment import InvalidSettings
+from tests.pleura.test_environment import OBJECT_STORE
+from transformer.settings import Settings
 
-RIGHT = {
+RIGHT = OBJECT_STORE | {
     "PLEURA_PREDICTOR_ADDRESS": "predictor:8081",
-    "PLEURA_S3_URL": "http://minio:9000",
-    "PLEURA_S3_ACCESS_KEY": "key",
-    "PLEURA_S3_SECRET_KEY": "planted-secret",
     "PLEURA_JOURNAL_DSN": "postgresql://user:planted-secret@postgres/pleura",
 }
 
@@ -22,7 +21,7 @@ def environment(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_a_right_environment_is_read() -> None:
     """What need not be said has its default; secrets do not show."""
-    settings = read_settings()
+    settings = Settings.read()
     assert (settings.max_in_flight, settings.redis_url) == (1024, "")
     assert "planted-secret" not in repr(settings)
 
@@ -44,7 +43,7 @@ def test_a_wrong_value_is_named(monkeypatch: pytest.MonkeyPatch, name: str, valu
     """One line says which variable is wrong, and no secret."""
     monkeypatch.setenv(name, value)
     with pytest.raises(InvalidSettings) as caught:
-        read_settings()
+        Settings.read()
     assert str(caught.value).startswith(f"{name}: ")
     assert "\n" not in str(caught.value)
     assert "planted-secret" not in str(caught.value)
@@ -54,4 +53,4 @@ def test_a_missing_value_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     """So is one that is not there."""
     monkeypatch.delenv("PLEURA_JOURNAL_DSN")
     with pytest.raises(InvalidSettings, match=r"^PLEURA_JOURNAL_DSN: "):
-        read_settings()
+        Settings.read()
