@@ -213,16 +213,7 @@ def train(
     """
     keras.utils.set_random_seed(parameters.seed)
     folder.mkdir(parents=True, exist_ok=True)
-    normalisation = (
-        _AS_TRAINED_HERE
-        if start is None
-        else normalisation_of(
-            {name: np.asarray(start[name], np.float32) for name in start if name.startswith("input/")}
-        )
-    )
-    network = training_network(parameters, normalisation)
-    if start is not None:
-        start_from(network, start)
+    network = _begun(parameters, start)
     for number, stage in enumerate(parameters.stages):
         saved = folder / f"stage{number}.weights.h5"
         if saved.exists():
@@ -232,6 +223,7 @@ def train(
         batches = Batches(training, stage, parameters, seed)
         _compile(network, batches, stage, parameters)
         checkpoints = Checkpoints(folder / f"stage{number}")
+        progress = _Progress(validation, stage, number, folder / HISTORY_FILE)
         network.fit(
             batches,
             epochs=stage.epochs,
@@ -242,11 +234,24 @@ def train(
                 _EpochOrder(batches, seed),
                 checkpoints,
                 keras.callbacks.SwapEMAWeights(swap_on_epoch=True),
-                _Progress(validation, stage, number, folder / HISTORY_FILE),
+                progress,
             ],
         )
-        draft = folder / f"stage{number}.draft.weights.h5"
-        network.save_weights(draft)
-        draft.replace(saved)  # a file that is there is whole
+        _save(network, saved)
         checkpoints.remove()
     return network
+
+
+def _begun(parameters: TrainingParameters, start: Weights | None) -> keras.Model:
+    if start is None:
+        return training_network(parameters)
+    learnt = {name: np.asarray(start[name], np.float32) for name in start if name.startswith("input/")}
+    network = training_network(parameters, normalisation_of(learnt))
+    start_from(network, start)
+    return network
+
+
+def _save(network: keras.Model, file: Path) -> None:
+    draft = file.with_name(f"draft.{file.name}")
+    network.save_weights(draft)
+    draft.replace(file)  # a file that is there is whole
