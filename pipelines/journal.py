@@ -7,13 +7,15 @@ read, in one snapshot, so that an answer and its verdicts fit together.
 import os
 import socket
 import threading
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass, fields
 from datetime import datetime
 from typing import Any, Final
 
 import psycopg2
+
+from transformer.entries import Entry
 
 _CONNECT_TIMEOUT_S: Final = 10
 _STATEMENT_TIMEOUT_MS: Final = 300_000
@@ -49,24 +51,9 @@ class Verdict:
 
 
 @dataclass(frozen=True)
-class JournaledAnswer:
+class JournaledAnswer(Entry):
     """One row of the journal, with the verdicts on it in the order in which they were given."""
 
-    principal: str
-    request_id: str
-    position: int
-    image_id: str | None
-    image_digest: str
-    model_version: str
-    model_digest: str
-    preprocessing_version: str
-    probabilities: tuple[float, ...]
-    thresholds: tuple[float, ...]
-    findings: tuple[str, ...]
-    typicality: float
-    latency_ms: Mapping[str, float]
-    cached: bool
-    answered_at: datetime
     verdicts: tuple[Verdict, ...]
 
 

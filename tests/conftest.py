@@ -1,12 +1,15 @@
 """The real servers that the tests of every package stand on, each started once."""
 
+import logging
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+import structlog
 from hypothesis import HealthCheck, settings
 
 from pleura.local import servers
+from pleura.local.default_bundle import make_bundle
 from pleura.local.servers import Server
 from pleura.local.services import Ports, Service, start_predictor
 from tests.stacks import RunningStack, start_stack
@@ -16,6 +19,18 @@ _ROOT = Path(__file__).parents[1]
 # These machines are noisy: how long an example takes says nothing about the code.
 settings.register_profile("pleura", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("pleura")
+
+
+@pytest.fixture(autouse=True)
+def _logging_as_before() -> Iterator[None]:
+    """What a command's ``main`` sets up in this process ends with its test, whose output is then closed."""
+    root = logging.getLogger()
+    handlers, level, configured = root.handlers[:], root.level, structlog.get_config()
+    yield
+    root.handlers[:] = handlers
+    root.setLevel(level)
+    structlog.configure(**configured)
+    structlog.contextvars.clear_contextvars()
 
 
 @pytest.fixture(scope="session")
@@ -70,6 +85,14 @@ def bundle(tmp_path_factory: pytest.TempPathFactory) -> Path:
     from tests.bundles import tiny_bundle  # TensorFlow comes along, for the tests that ask for it only
 
     return tiny_bundle(tmp_path_factory.mktemp("bundle") / "tiny")
+
+
+@pytest.fixture(scope="session")
+def default_bundle(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The bundle of the committed weights."""
+    folder = tmp_path_factory.mktemp("default")
+    make_bundle(folder / "bundle", folder / "log")
+    return folder / "bundle"
 
 
 @pytest.fixture(scope="session")

@@ -1,7 +1,5 @@
 """The model that comes with the repository."""
 
-import subprocess
-import sys
 from pathlib import Path
 
 import numpy as np
@@ -21,13 +19,6 @@ _MOST_BYTES = 15_000_000
 @pytest.fixture(scope="module")
 def description() -> ModelDescription:
     return ModelDescription.model_validate_json((SOURCE / "source.json").read_text())
-
-
-@pytest.fixture(scope="module")
-def default_bundle(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    target = tmp_path_factory.mktemp("default") / "bundle"
-    subprocess.run([sys.executable, "-m", "predictor.build", str(SOURCE), str(target)], check=True)
-    return target
 
 
 def _read(bundle: Path, *samples: Path) -> Outputs:

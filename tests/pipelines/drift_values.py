@@ -68,6 +68,7 @@ def answer(number: int, scores: Sequence[float] = (0.1,) * 14, **changes: Any) -
         position=0,
         image_id=f"Doe^Jane/{number}.png",
         image_digest=hashlib.sha256(str(number).encode()).hexdigest(),
+        model_name="chest-xray",
         model_version=MODEL.version,
         model_digest=MODEL.digest,
         preprocessing_version=PREPROCESSING_VERSION,

@@ -34,6 +34,7 @@ def _answer(file: bytes, image_id: str | None, *verdicts: Verdict, request_id: s
         position=0,
         image_id=image_id,
         image_digest=hashlib.sha256(file).hexdigest(),
+        model_name="chest-xray",
         model_version="1",
         model_digest="0" * 64,
         preprocessing_version="1",

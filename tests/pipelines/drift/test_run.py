@@ -76,7 +76,7 @@ def _png(seed: int, contrast: float) -> bytes:
 
 def _entry(row: JournaledAnswer) -> Entry:
     values = {each.name: getattr(row, each.name) for each in fields(row) if each.name != "verdicts"}
-    return Entry(model_name="chest-xray", **values)
+    return Entry(**values)
 
 
 @pytest.fixture

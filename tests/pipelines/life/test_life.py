@@ -15,7 +15,6 @@ import yaml
 
 from pipelines.life.parameters import SMALL
 from pipelines.life.perform import STEPS
-from pleura.local.default_bundle import make_bundle
 from tests.load import load_on
 from tests.pipelines.life.lessons import write_lessons
 from tests.stacks import RunningStack, pleura, start_stack, surroundings
@@ -24,10 +23,8 @@ _RUN_S = 900
 
 
 @pytest.fixture(scope="module")
-def bundle(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("default")
-    make_bundle(folder / "bundle", folder / "log")
-    return folder / "bundle"
+def bundle(default_bundle: Path) -> Path:
+    return default_bundle
 
 
 @pytest.fixture(scope="module")

@@ -55,6 +55,7 @@ def _answer(number: int, probability: float = 0.2, **changes: object) -> Journal
         position=0,
         image_id=f"{number}.png",
         image_digest=hashlib.sha256(_file(number)).hexdigest(),
+        model_name="chest-xray",
         model_version="1.0.0",
         model_digest=CHAMPION,
         preprocessing_version="1",
@@ -270,14 +271,16 @@ async def _keep(dsn: str, folder: Path, rows: list[JournaledAnswer]) -> None:
 
 
 async def test_real_radiographs_are_replayed_from_the_real_journal(
-    postgres: Server, seaweed: Server, samples: Path, tmp_path: Path, protocol: Protocol
+    postgres: Server,
+    seaweed: Server,
+    samples: Path,
+    default_bundle: Path,
+    tmp_path: Path,
+    protocol: Protocol,
 ) -> None:
     """PostgreSQL, S3, the service's decoder and the default model, which agrees with itself."""
-    folder = Path(__file__).parents[3] / "build" / "bundle"
-    if not folder.is_dir():
-        pytest.skip("there is no build/bundle: make bundle")
-    description, digest = verify(folder)
-    engine = open_engine("litert", folder, threads=1)
+    description, digest = verify(default_bundle)
+    engine = open_engine("litert", default_bundle, threads=1)
 
     def score(tensors: np.ndarray) -> np.ndarray:
         return engine.run(tensors[..., None]).probability
