@@ -2,8 +2,7 @@
 
 import asyncio
 import zlib
-from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Final
 
 import structlog
@@ -17,10 +16,10 @@ from pleura.errors import (
     InvalidRequest,
     MethodNotAllowed,
     NotFound,
-    Overloaded,
     PleuraError,
     TooLarge,
 )
+from pleura.room import Room
 from pleura.served import ServedModel, metadata_of, require_model, server_metadata
 from pleura.served import answer as answer_request
 from pleura.telemetry import UNKNOWN_ROUTE, count_request, counted, observed
@@ -47,33 +46,6 @@ async def to_v2_error(request: Request, error: Exception) -> Response:
         return JSONResponse({"error": str(error)}, error.status, headers=headers)
     log.error("internal_error", exc_info=error)
     return JSONResponse({"error": "internal error"}, 500)
-
-
-class Room:
-    """Bytes of request bodies that may be in memory at one time."""
-
-    def __init__(self, most: int) -> None:
-        self._most, self._held = most, 0
-
-    @contextmanager
-    def held(self) -> Iterator[Callable[[int], None]]:
-        """Give a function that takes room for so many bytes more; all of it is given back at the end.
-
-        The function raises ``Overloaded`` where there is no room.
-        """
-        mine = 0
-
-        def take(size: int) -> None:
-            nonlocal mine
-            if self._held + size > self._most:
-                raise Overloaded("too much is being sent at one time")
-            self._held += size
-            mine += size
-
-        try:
-            yield take
-        finally:
-            self._held -= mine
 
 
 async def limited_body(request: Request, limit: int, take: Callable[[int], None] | None = None) -> bytes:

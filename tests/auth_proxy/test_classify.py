@@ -6,7 +6,9 @@ import struct
 import httpx
 import pytest
 
+from auth_proxy.classify import most_in_memory
 from pleura.findings import FINDINGS
+from pleura.room import Room
 from tests.auth_proxy.servers import DIGEST, VERSION, Proxy, Upstream, audit_lines, v2_answer, wait_until
 
 FILES = [b"", b"\x89PNG", bytes(range(256)) * 2000, b"\r\n--boundary--\r\n" * 50]
@@ -145,3 +147,12 @@ def test_work_for_a_caller_who_has_gone_is_given_up(
         client.post("/classify", json={"image_id": "a"}, headers={"x-request-id": "gone-2"}, timeout=0.5)
     wait_until(lambda: bool(audit_lines(proxy, "gone-2")))
     assert audit_lines(proxy, "gone-2")[0]["outcome"] == "client_gone"
+
+
+def test_an_upload_waits_in_memory_where_there_is_room() -> None:
+    """What finds no room beside another waits on disk, but for its beginning; later there is room again."""
+    room, large = Room(10 * 2**20), 8 * 2**20
+    with most_in_memory(room, large) as first, most_in_memory(room, large) as second:
+        assert (first, second) == (large, 2**18)
+    with most_in_memory(room, large) as third:
+        assert third == large

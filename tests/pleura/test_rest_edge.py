@@ -3,7 +3,7 @@
 import pytest
 
 from pleura.errors import Overloaded
-from pleura.rest_edge import Room
+from pleura.room import Room
 
 
 def test_room_is_bounded_and_given_back() -> None:
