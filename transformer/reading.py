@@ -25,7 +25,7 @@ from transformer.single_flight import Group, SingleFlight
 from transformer.store import Store
 
 _FILES_AT_ONCE: Final = 8
-_HASHED_IN_THREAD: Final = 2**18
+_HASHED_IN_THREAD: Final = 2**19
 Latency = Mapping[str, float]
 
 
@@ -54,7 +54,10 @@ Source = Stored | Sent
 
 @dataclass(frozen=True)
 class Known:
-    """A radiograph, and the key that stands for its very content."""
+    """A radiograph, and the key that stands for its very content.
+
+    ``tag`` is what the key was made of: the ETag of what is stored, the SHA-256 of what is sent.
+    """
 
     source: Source
     key: str
@@ -216,8 +219,7 @@ class Reader:
         try:
             async with self._files:
                 clock.end("queue")
-                file = await self._file_of(radiograph, limits.deadline)
-                digest = await _digest_of(file)
+                file, digest = await self._file_of(radiograph, limits.deadline)
                 clock.end("fetch")
                 tensor = await self._decoders.prepare(file, limits.deadline)
                 clock.end("decode")
@@ -225,10 +227,10 @@ class Reader:
             return error
         return Prepared(tensor, digest, clock.latency_ms)
 
-    async def _file_of(self, radiograph: Known, deadline: Deadline) -> bytes:
+    async def _file_of(self, radiograph: Known, deadline: Deadline) -> tuple[bytes, str]:
         source = radiograph.source
         if isinstance(source, Sent):
-            return source.file
+            return source.file, radiograph.tag
         return await self._store.read(source.object_id, radiograph.tag, deadline)
 
     async def _keep(self, outcomes: Mapping[str, Reading | PleuraError]) -> None:

@@ -1,6 +1,7 @@
 """The object store, asked from the event loop: in threads, each call ended in time."""
 
 import asyncio
+import hashlib
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextvars import copy_context
@@ -39,17 +40,20 @@ class Store:
             raise TooLarge(f"the radiograph's file exceeds {self._limit_bytes} bytes")
         return stat
 
-    async def read(self, object_id: ObjectId, etag: str, deadline: Deadline) -> bytes:
-        """Fetch the object of that ETag.
+    async def read(self, object_id: ObjectId, etag: str, deadline: Deadline) -> tuple[bytes, str]:
+        """Fetch the object of that ETag, and its SHA-256.
 
         Raises:
             RadiographNotFound, RadiographChanged: It is not there any more.
             TooLarge: It is larger than a radiograph may be.
             StoreUnavailable: The store does not send it in time.
         """
-        return await self._called(
-            lambda until: self._objects.read(object_id, etag, self._limit_bytes, until), deadline
-        )
+
+        def read(until: Deadline) -> tuple[bytes, str]:
+            file = self._objects.read(object_id, etag, self._limit_bytes, until)
+            return file, hashlib.sha256(file).hexdigest()
+
+        return await self._called(read, deadline)
 
     async def is_alive(self, limit_s: float) -> bool:
         """Whether the store answers within ``limit_s``."""
