@@ -12,7 +12,6 @@ byte), a length (4 bytes) and the tensor or the message of an error.
 
 import argparse
 import contextlib
-import ctypes
 import gc
 import io
 import logging
@@ -21,7 +20,6 @@ import resource
 import signal
 import socket
 import struct
-import sys
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -31,6 +29,7 @@ import numpy as np
 from pydicom.dataset import Dataset
 from pydicom.filewriter import dcmwrite
 
+from pleura.end_with import end_with
 from pleura.errors import PleuraError, RefusedRadiograph, TooLarge, UnreadableRadiograph
 from pleura.preprocessing import to_tensor
 from transformer.radiograph import read_radiograph
@@ -41,7 +40,6 @@ END: Final = struct.Struct("<II")
 LIMIT: Final = struct.Struct("<d")
 TENSOR: Final = 0
 ERRORS: Final[tuple[type[PleuraError], ...]] = (UnreadableRadiograph, RefusedRadiograph, TooLarge)
-_PR_SET_PDEATHSIG: Final = 1
 
 
 @dataclass(frozen=True)
@@ -62,7 +60,7 @@ def main() -> None:
     parser.add_argument("--parent", type=int, required=True)
     arguments = parser.parse_args()
     limits = Limits(arguments.timeout_s, arguments.memory_mb, arguments.max_pixels)
-    _end_with(arguments.parent)
+    end_with(arguments.parent)
     # The parent decides when we end (it may still be draining): by closing the socket.
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, signal.SIG_IGN)
@@ -87,7 +85,7 @@ def _fork_workers(control: socket.socket, limits: Limits) -> None:
         if os.fork() == 0:
             signal.signal(signal.SIGCHLD, signal.SIG_DFL)
             control.close()
-            _end_with(parent)
+            end_with(parent)
             _silence()
             resource.setrlimit(resource.RLIMIT_AS, (most_addresses, most_addresses))
             with (
@@ -161,14 +159,6 @@ def _warm_up(max_pixels: int) -> None:
         kind, message = answer(file, max_pixels)
         if kind != TENSOR:
             raise RuntimeError(f"the decoder does not work: {message.decode()}")
-
-
-def _end_with(parent: int) -> None:
-    """Let the kernel end this process when its parent ends, however that happens."""
-    if sys.platform == "linux":
-        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
-    if os.getppid() != parent:
-        os._exit(1)
 
 
 def _silence() -> None:

@@ -24,6 +24,7 @@ from pipelines.data.radiographs import LabelledRadiographs, read_split
 from pipelines.judgement.bootstrap import Bootstrap, Figure, Floats, aurocs, figure, observed
 from pipelines.training.augmentation import augment
 from pipelines.training.parameters import TrainingParameters
+from pleura.end_with import end_with
 from pleura.findings import FINDINGS
 
 _STRICT: Final = ConfigDict(extra="forbid")
@@ -116,8 +117,9 @@ def divided(
     return training.rows(~kept_back), training.rows(kept_back).joined(validation)
 
 
-def _train_arm(data: Path, run: Path, ablation: Ablation, arm: Arm) -> None:
+def _train_arm(data: Path, run: Path, ablation: Ablation, arm: Arm, parent: int) -> None:
     """Train one arm on one thread, and write what it says of the held-out radiographs: logits (N, 14)."""
+    end_with(parent)
     os.environ["TF_NUM_INTRAOP_THREADS"] = os.environ["TF_NUM_INTEROP_THREADS"] = "1"
     from pipelines.model.export import weights_of
     from pipelines.training.train import resized, train
@@ -159,8 +161,9 @@ def train_arms(data: Path, run: Path, ablation: Ablation) -> None:
 
 
 def _train_apart(data: Path, run: Path, ablation: Ablation, arm: Arm) -> None:
-    """Train one arm in a process of its own, which takes its memory and its threads along when it ends."""
-    process = get_context("spawn").Process(target=_train_arm, args=(data, run, ablation, arm), daemon=True)
+    """Train one arm in a process of its own: when either ends, so do its memory and its threads."""
+    arguments = (data, run, ablation, arm, os.getpid())
+    process = get_context("spawn").Process(target=_train_arm, args=arguments, daemon=True)
     process.start()
     process.join()
     if process.exitcode:

@@ -1,6 +1,8 @@
 """Real trainings of an epoch each, compared with one another."""
 
 import csv
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +13,9 @@ from pydantic import ValidationError
 
 from pipelines.training.ablation import ablate, held_out, judge_arms, read_ablation
 from pleura.findings import FINDINGS
+from tests.auth_proxy.servers import wait_until
 from tests.pipelines.datasets import row_of, write_folder
+from tests.stacks import descendants, survivors
 
 _STAGE = {"size_px": 32, "epochs": 1, "learning_rate": 1e-3, "auxiliary_per_epoch": 0}
 _BOTH: list[dict[str, Any]] = [
@@ -48,6 +52,22 @@ def test_arms_are_trained_and_compared_on_the_same_held_out_patients(tmp_path: P
     before = (run / "plain" / "weights.npz").stat().st_mtime_ns
     ablate(data, run, ablation)
     assert (run / "plain" / "weights.npz").stat().st_mtime_ns == before
+
+
+def test_no_training_outlives_the_command(tmp_path: Path) -> None:
+    """Killed, the command takes along the processes that train."""
+    data = write_folder(tmp_path / "data", [_row(number) for number in range(48)])
+    arguments = ["ablate", f"--data={data}", f"--run={tmp_path / 'run'}"]
+    arguments.append(f"--parameters={_file(tmp_path, _BOTH[:1])}")
+    command = subprocess.Popen([sys.executable, "-m", "pipelines", *arguments])
+    try:
+        wait_until(lambda: (tmp_path / "run" / "plain").is_dir(), 120)
+        processes = descendants(command.pid)
+    finally:
+        command.kill()
+        command.wait()
+    assert len(processes) > 1
+    assert survivors(processes) == []
 
 
 def test_an_arm_against_one_that_says_the_same_differs_by_nothing(tmp_path: Path) -> None:

@@ -1,0 +1,21 @@
+"""A process that ends when the one that started it does."""
+
+import ctypes
+import os
+import signal
+import sys
+from typing import Final
+
+_PR_SET_PDEATHSIG: Final = 1
+
+
+def end_with(parent: int) -> None:
+    """Let the kernel end this process when its parent ends, however that happens (on Linux).
+
+    Args:
+        parent: The parent's process id, as the parent said it: it may have ended already.
+    """
+    if sys.platform == "linux":
+        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+    if os.getppid() != parent:
+        os._exit(1)
