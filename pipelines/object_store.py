@@ -5,6 +5,8 @@ import hashlib
 import io
 from collections.abc import Iterator
 from dataclasses import dataclass
+from datetime import timedelta
+from http import HTTPStatus
 from pathlib import Path
 from typing import Any, Final
 from urllib.parse import urlsplit
@@ -21,9 +23,15 @@ from pleura.errors import StoreUnavailable
 _TIMEOUT_S: Final = 10.0
 _TRIES: Final = 3
 _CHUNK_BYTES: Final = 2**20
+_PRESIGNED: Final = timedelta(minutes=10)
 _PART_BYTES: Final = 2**26  # up to here an object is one request, which happens as a whole or not at all
 _SHA256: Final = "x-amz-meta-sha256"
 _NOT_FOUND: Final = frozenset({"NoSuchKey", "NoSuchBucket", "ResourceNotFound"})
+_http: Final = urllib3.PoolManager(
+    maxsize=16,
+    timeout=_TIMEOUT_S,
+    retries=urllib3.Retry(total=_TRIES - 1, backoff_factor=0.5, status_forcelist=(500, 502, 503, 504)),
+)
 
 
 class NoSuchObject(Exception):
@@ -37,14 +45,13 @@ class ChangedObject(Exception):
 def connect(url: str, access_key: str, secret_key: str, region: str = "us-east-1") -> Minio:
     """A client that asks three times before it gives up, for steps that run long and unattended."""
     parts = urlsplit(url)
-    retries = urllib3.Retry(total=_TRIES - 1, backoff_factor=0.5, status_forcelist=(500, 502, 503, 504))
     return Minio(
         parts.netloc,
         access_key,
         secret_key,
         secure=parts.scheme == "https",
         region=region,
-        http_client=urllib3.PoolManager(maxsize=16, timeout=_TIMEOUT_S, retries=retries),
+        http_client=_http,
     )
 
 
@@ -117,6 +124,23 @@ class ObjectStore:
             self.client.put_object(
                 self.bucket, key, io.BytesIO(content), len(content), content_type, {"sha256": digest}
             )
+
+    def put_new(self, key: str, content: bytes, content_type: str) -> bool:
+        """Put some bytes where nothing is; of several who do so at once, one has put them.
+
+        Returns:
+            Whether it was so; otherwise what was there is there still.
+
+        Source:
+            RFC 9110 section 13.1.2, which S3 keeps for PutObject; the client's own call cannot say it.
+        """
+        headers = {"If-None-Match": "*", "Content-Type": content_type}
+        with _asked(self.uri(key)):
+            url = self.client.presigned_put_object(self.bucket, key, _PRESIGNED)
+            response = _http.request("PUT", url, body=content, headers=headers)
+        if response.status not in (HTTPStatus.OK, HTTPStatus.PRECONDITION_FAILED):
+            raise StoreUnavailable(f"the object store refuses {self.uri(key)}: {response.status}")
+        return response.status == HTTPStatus.OK
 
     def fetch(self, key: str, path: Path) -> str:
         """Write an object into a file.

@@ -43,7 +43,7 @@ def judge_challenger(shop: Shop) -> Done:
         material = material_of(manifest, shop.parameters.main_source, shop.cache.read)
         return judge_bundle(bundle, material, dataset, shop.settings.code_version, shop.parameters.judgement)
 
-    dossier = judged_once(shop.judgements, Pair(manifest.digest, draft), judge)
+    dossier = judged_once(shop.objects, Pair(manifest.digest, draft), judge)
     digest = _with_figures(shop, draft, dossier)
     description, _ = verify(shop.bundle(digest))
     subject = Subject.of(description, digest, dataset, dossier.subject.code_version)

@@ -1,15 +1,12 @@
 """What the steps of a run have done: written once each, so that no step is done twice."""
 
 from dataclasses import dataclass
-from typing import Final
 
 from pydantic import Field, ValidationError
 
 from pipelines.life.parameters import Parameters
 from pipelines.object_store import ChangedObject, NoSuchObject, ObjectStore
 from pipelines.value import Value
-
-_LIMIT_BYTES: Final = 2**24
 
 
 class OtherRun(Exception):
@@ -42,27 +39,6 @@ class Failure(Value):
 
 
 @dataclass(frozen=True)
-class Judgements:
-    """Where judgements are kept, for ``judged_once``: of two who write at once, one is read by both."""
-
-    objects: ObjectStore
-
-    def read(self, key: str) -> bytes | None:
-        """What is stored under a key, None where nothing is."""
-        try:
-            return self.objects.read(key, _LIMIT_BYTES)
-        except NoSuchObject:
-            return None
-
-    def write_new(self, key: str, document: bytes) -> bool:
-        """Store a document where nothing is; a rival's may have come first."""
-        if self.read(key) is not None:
-            return False
-        self.objects.put(key, document, "application/json")
-        return self.read(key) == document
-
-
-@dataclass(frozen=True)
 class Records:
     """The records of one run, in the bucket of the models."""
 
@@ -76,12 +52,8 @@ class Records:
             OtherRun: It was begun with others.
         """
         key, document = self._key("parameters"), parameters.to_json().encode()
-        try:
-            known = self.objects.read(key, _LIMIT_BYTES)
-        except NoSuchObject:
-            self.objects.put(key, document, "application/json")
-            known = self.objects.read(key, _LIMIT_BYTES)
-        if known != document:
+        is_first = self.objects.put_new(key, document, "application/json")
+        if not is_first and self.objects.read(key) != document:
             raise OtherRun(
                 f"the run {self.run} was started with other parameters: give this one another name"
             )
@@ -127,7 +99,7 @@ class Records:
 
     def content(self, name: str) -> bytes:
         """A file of the run."""
-        return self.objects.read(f"runs/{self.run}/{name}", _LIMIT_BYTES)
+        return self.objects.read(f"runs/{self.run}/{name}")
 
     def _key(self, step: str) -> str:
         return f"runs/{self.run}/{step}.json"

@@ -14,7 +14,7 @@ from pipelines.data.manifest import Manifest, Record, Split
 from pipelines.data.store import DatasetStore, read_answered
 from pipelines.gate.seal import read_private_key
 from pipelines.life.parameters import Parameters
-from pipelines.life.records import Done, Judgements, Records
+from pipelines.life.records import Done, Records
 from pipelines.life.settings import Settings
 from pipelines.object_store import NoSuchObject, ObjectStore, connect_by
 from pipelines.registry.bundle_store import BundleStore
@@ -65,11 +65,6 @@ class Shop:
     def records(self) -> Records:
         """What the steps of this run have left."""
         return Records(self.objects, self.run)
-
-    @cached_property
-    def judgements(self) -> Judgements:
-        """What was judged on which data set, ever."""
-        return Judgements(self.objects)
 
     @cached_property
     def bundles(self) -> BundleStore:

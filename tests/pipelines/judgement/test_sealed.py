@@ -1,16 +1,27 @@
 """A model is judged on a data set once."""
 
 import threading
-from pathlib import Path
+import uuid
 
 import pytest
 
 from pipelines.judgement.dossier import Dossier
-from pipelines.judgement.sealed import Pair, RecordFolder, WrongDossier, judged_once
+from pipelines.judgement.sealed import Pair, WrongDossier, judged_once
+from pipelines.object_store import ObjectStore, connect
 from pipelines.value import InvalidDocument
+from pleura.local.servers import Server
 from tests.pipelines.judged import DATASET, dossier
 
 PAIR = Pair(DATASET.digest, "a" * 64)
+
+
+@pytest.fixture
+def objects(seaweed: Server) -> ObjectStore:
+    store = ObjectStore(
+        connect(seaweed.url, "test-access", "test-secret-key"), f"sealed-{uuid.uuid4().hex[:12]}"
+    )
+    store.make_bucket()
+    return store
 
 
 @pytest.fixture(scope="module")
@@ -23,23 +34,23 @@ def second() -> Dossier:
     return dossier(seed=1)
 
 
-def test_a_second_judgement_is_the_first_one(tmp_path: Path, first: Dossier, second: Dossier) -> None:
+def test_a_second_judgement_is_the_first_one(objects: ObjectStore, first: Dossier, second: Dossier) -> None:
     """Whoever judges again gets what stands, and the test split is not read again."""
-    records, read = RecordFolder(tmp_path), []
+    read = []
 
     def judge() -> Dossier:
         read.append(1)
         return second if len(read) > 1 else first
 
-    one, other = judged_once(records, PAIR, judge), judged_once(records, PAIR, judge)
+    one, other = judged_once(objects, PAIR, judge), judged_once(objects, PAIR, judge)
     assert one.to_json() == other.to_json() == first.to_json() != second.to_json()
     assert len(read) == 1
-    assert (tmp_path / PAIR.key).read_bytes() == first.to_json()
+    assert objects.read(PAIR.key) == first.to_json()
 
 
-def test_of_two_at_once_the_first_one_stands(tmp_path: Path, first: Dossier, second: Dossier) -> None:
+def test_of_two_at_once_the_first_one_stands(objects: ObjectStore, first: Dossier, second: Dossier) -> None:
     """Two who judge the same pair at the same time both get the same judgement."""
-    records, both = RecordFolder(tmp_path), threading.Barrier(2)
+    both = threading.Barrier(2)
     found: list[bytes] = []
 
     def judge_with(made: Dossier) -> None:
@@ -47,7 +58,7 @@ def test_of_two_at_once_the_first_one_stands(tmp_path: Path, first: Dossier, sec
             both.wait(30)
             return made
 
-        found.append(judged_once(records, PAIR, judge).to_json())
+        found.append(judged_once(objects, PAIR, judge).to_json())
 
     threads = [threading.Thread(target=judge_with, args=(made,)) for made in (first, second)]
     for thread in threads:
@@ -57,32 +68,30 @@ def test_of_two_at_once_the_first_one_stands(tmp_path: Path, first: Dossier, sec
     assert len(found) == 2
     assert found[0] == found[1]
     assert found[0] in (first.to_json(), second.to_json())
-    assert [path.name for path in (tmp_path / PAIR.key).parent.iterdir()] == [f"{PAIR.model_digest}.json"]
+    assert objects.names("") == {PAIR.key}
 
 
-def test_a_judgement_of_another_pair_is_not_stored(tmp_path: Path, first: Dossier) -> None:
+def test_a_judgement_of_another_pair_is_not_stored(objects: ObjectStore, first: Dossier) -> None:
     """What was judged must be what was asked for; nothing is left behind."""
     other = Pair(DATASET.digest, "b" * 64)
     with pytest.raises(WrongDossier, match="not of judgements"):
-        judged_once(RecordFolder(tmp_path), other, lambda: first)
-    assert not (tmp_path / other.key).exists()
+        judged_once(objects, other, lambda: first)
+    assert objects.names("") == frozenset()
 
 
-def test_a_damaged_judgement_is_not_taken(tmp_path: Path, first: Dossier) -> None:
+def test_a_damaged_judgement_is_not_taken(objects: ObjectStore, first: Dossier) -> None:
     """Half a document stops the judgement instead of starting a second reading of the test split."""
-    path = tmp_path / PAIR.key
-    path.parent.mkdir(parents=True)
-    path.write_bytes(first.to_json()[:1_000])
+    objects.put(PAIR.key, first.to_json()[:1_000])
     with pytest.raises(InvalidDocument):
-        judged_once(RecordFolder(tmp_path), PAIR, lambda: first)
+        judged_once(objects, PAIR, lambda: first)
 
 
-def test_a_failed_judgement_leaves_the_seal_whole(tmp_path: Path, first: Dossier) -> None:
+def test_a_failed_judgement_leaves_the_seal_whole(objects: ObjectStore, first: Dossier) -> None:
     """After a failure on the way nothing is stored, and the judgement can be made."""
 
     def fail() -> Dossier:
         raise MemoryError
 
     with pytest.raises(MemoryError):
-        judged_once(RecordFolder(tmp_path), PAIR, fail)
-    assert judged_once(RecordFolder(tmp_path), PAIR, lambda: first) == first
+        judged_once(objects, PAIR, fail)
+    assert judged_once(objects, PAIR, lambda: first) == first
