@@ -167,6 +167,7 @@ def _train_apart(data: Path, run: Path, ablation: Ablation, arm: Arm) -> None:
     process.start()
     process.join()
     if process.exitcode:
+        log.error("arm_failed", arm=arm.name)  # at once: the others are trained to their end
         raise ArmFailed(
             f"the arm {arm.name!r} could not be trained: its process ended with {process.exitcode}"
         )
