@@ -103,7 +103,10 @@ def test_a_challenger_that_is_worse_is_refused(stack: RunningStack, data: Path, 
 
 
 def test_a_patient_in_two_splits_stops_the_run(stack: RunningStack, data: Path, tmp_path: Path) -> None:
-    """Nothing is trained; the report says what is wrong without naming the patient; the run exits with 1."""
+    """Nothing is trained; the report says what is wrong without naming the patient; the run exits with 1.
+
+    A second run of that name with other parameters is refused.
+    """
     mixed = tmp_path / "data"
     shutil.copytree(data, mixed)
     labels = mixed / "labels.csv"
@@ -115,7 +118,7 @@ def test_a_patient_in_two_splits_stops_the_run(stack: RunningStack, data: Path, 
     assert "train-3" not in done.stdout
     other = _run(stack, mixed, _parameters(tmp_path, who="somebody else"), "mixed")
     assert other.returncode == 1
-    assert other.stderr.splitlines()[-1].endswith("with other parameters: name this one otherwise")
+    assert other.stderr.splitlines()[-1].endswith("with other parameters: give this one another name")
 
 
 def test_the_way_back_is_one_command(stack: RunningStack) -> None:
