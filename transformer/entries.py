@@ -37,18 +37,19 @@ class Entry:
         """What makes the row one of its kind."""
         return (self.principal, self.request_id, self.position)
 
-    def to_json(self) -> bytes:
-        """The form that the spool keeps, in one line."""
-        return orjson.dumps(self)
 
-    @classmethod
-    def from_json(cls, line: bytes) -> "Entry":
-        """Read what ``to_json`` wrote."""
-        values: dict[str, Any] = orjson.loads(line)
-        for name in ("probabilities", "thresholds", "findings"):
-            values[name] = tuple(values[name])
-        values["answered_at"] = datetime.fromisoformat(values["answered_at"])
-        return cls(**values)
+def line_of(entry: Entry) -> bytes:
+    """The form that the spool keeps, in one line."""
+    return orjson.dumps(entry)
+
+
+def entry_from(line: bytes) -> Entry:
+    """Read what ``line_of`` wrote."""
+    values: dict[str, Any] = orjson.loads(line)
+    for name in ("probabilities", "thresholds", "findings"):
+        values[name] = tuple(values[name])
+    values["answered_at"] = datetime.fromisoformat(values["answered_at"])
+    return Entry(**values)
 
 
 @dataclass(frozen=True)

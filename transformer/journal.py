@@ -18,7 +18,7 @@ import structlog
 
 from pleura.errors import PleuraError, Unavailable
 from transformer.database import Database, wait_with_limits
-from transformer.entries import Entry
+from transformer.entries import Entry, entry_from, line_of
 from transformer.journal_rows import insert_requests, insert_spooled
 from transformer.metrics import ROWS, SPOOL_BYTES, SPOOL_ROWS
 from transformer.migrations import migrate
@@ -149,7 +149,7 @@ class Journal:
     def _to_spool(self, requests: Sequence[_Waiting]) -> None:
         outcome: Kept | PleuraError = "spooled"
         try:
-            self._spool.append([entry.to_json() for request in requests for entry in request.entries])
+            self._spool.append([line_of(entry) for request in requests for entry in request.entries])
         except PleuraError as error:
             log.error("spool_failed", reason=str(error))
             outcome = error
@@ -199,7 +199,7 @@ class Journal:
     def _replay_segment(self, segment: Segment) -> bool:
         lines, damaged = segment.read()
         try:
-            entries = [Entry.from_json(line) for line in lines]
+            entries = [entry_from(line) for line in lines]
             for start in range(0, len(entries), _ROWS_AT_ONCE):
                 with self._database.transaction(_REPLAY_S) as cursor:
                     insert_spooled(cursor, entries[start : start + _ROWS_AT_ONCE])

@@ -8,7 +8,6 @@ import numpy as np
 from pipelines.drift.image_statistics import ImageStatistics
 from pipelines.drift.reference import Floats, Measure, ModelName, Sample, Share
 from pipelines.journal import JournaledAnswer
-from pipelines.judgement.scored import Scored
 from pleura.findings import FINDINGS
 
 STAGES: Final = ("fetch", "decode", "predict", "whole")
@@ -84,20 +83,6 @@ def sample_of_answers(
     typicality = {TYPICALITY: np.array([answer.typicality for answer in once])}
     values = scores | typicality | of_images(images) | _latency(answers)
     return Sample(model, len(answers), len(once), values, {**calls, **(refused or {})})
-
-
-def sample_of_scored(
-    model: ModelName, scored: Scored, thresholds: Sequence[float], images: Sequence[ImageStatistics] = ()
-) -> Sample:
-    """Gather what a model says of a labelled split, so that it may be a reference.
-
-    The split must be none that it was trained on, whose radiographs are more typical than any other: against
-    638 of the training split, the 299 of the test split drift (PSI of typicality 0.20); against the 210 of
-    the validation split they do not.
-    """
-    scores, calls = of_findings(scored.probabilities, np.array(thresholds))
-    values = scores | {TYPICALITY: scored.typicality} | of_images(images)
-    return Sample(model, len(scored), len(scored), values, calls)
 
 
 def _latency(answers: Sequence[JournaledAnswer]) -> dict[Measure, Floats]:

@@ -15,7 +15,7 @@ from pleura.local.servers import Server, start_postgres
 from tests.databases import ask, own_database
 from tests.transformer.values import entry
 from transformer.database import Database, wait_with_limits
-from transformer.entries import Entry
+from transformer.entries import entry_from, line_of
 from transformer.journal import Journal
 from transformer.spool import Spool, SpoolFull
 
@@ -57,7 +57,7 @@ def _names_in(folder: Path) -> list[str]:
 
 def test_an_entry_travels_as_json() -> None:
     """What the spool keeps of a row is the row."""
-    assert Entry.from_json(entry().to_json()) == entry()
+    assert entry_from(line_of(entry())) == entry()
 
 
 async def test_a_row_holds_what_was_answered(table: str, tmp_path: Path) -> None:

@@ -21,6 +21,7 @@ from tests.stacks import descendants
 from tests.transformer.values import entry
 from transformer import migrations
 from transformer.database import Database
+from transformer.entries import line_of
 from transformer.feedback import AnswerKey, Feedback
 from transformer.journal import Journal
 from transformer.spool import Spool
@@ -151,7 +152,7 @@ async def test_an_answer_that_waits_in_the_spool_may_come(dsn: str, tmp_path: Pa
     """While answers wait to be written, one that is not there yet is no reason to give up."""
     with _store(dsn, tmp_path) as (_, verdicts):
         waiting = Spool(tmp_path, 10**6)
-        waiting.append([entry().to_json()])
+        waiting.append([line_of(entry())])
         with pytest.raises(Unavailable, match="wait to be written"):
             await _keep(verdicts, SAID)
         waiting.seal()
