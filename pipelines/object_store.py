@@ -27,10 +27,10 @@ _PRESIGNED: Final = timedelta(minutes=10)
 _PART_BYTES: Final = 2**26  # up to here an object is one request, which happens as a whole or not at all
 _SHA256: Final = "x-amz-meta-sha256"
 _NOT_FOUND: Final = frozenset({"NoSuchKey", "NoSuchBucket", "ResourceNotFound"})
-_http: Final = urllib3.PoolManager(
-    maxsize=16,
-    timeout=_TIMEOUT_S,
-    retries=urllib3.Retry(total=_TRIES - 1, backoff_factor=0.5, status_forcelist=(500, 502, 503, 504)),
+_RETRIES: Final = urllib3.Retry(
+    total=_TRIES - 1,
+    backoff_factor=0.5,
+    status_forcelist=(409, 500, 502, 503, 504),  # 409: several write the same object at once
 )
 
 
@@ -51,7 +51,7 @@ def connect(url: str, access_key: str, secret_key: str, region: str = "us-east-1
         secret_key,
         secure=parts.scheme == "https",
         region=region,
-        http_client=_http,
+        http_client=urllib3.PoolManager(maxsize=16, timeout=_TIMEOUT_S, retries=_RETRIES),
     )
 
 
@@ -63,16 +63,17 @@ def connect_by(settings: ObjectStoreEnvironment) -> Minio:
 
 @contextlib.contextmanager
 def _asked(what: str) -> Iterator[None]:
-    """Turn what the client raises into this module's words."""
+    """Turn what the client raises into this module's words; its own, which name the key, go no further."""
     try:
         yield
     except S3Error as error:
         if error.code in _NOT_FOUND:
-            raise NoSuchObject(f"{what} is not in the object store") from error
-        raise StoreUnavailable(f"the object store refuses {what}: {error.code}") from error
+            raise NoSuchObject(f"{what} is not in the object store") from None
+        raise StoreUnavailable(f"the object store refuses {what}: {error.code}") from None
     # ValueError and ParseError: answers that are no HTTP, and errors that are no XML
     except (MinioException, HTTPError, ConnectionError, TimeoutError, ValueError, ParseError) as error:
-        raise StoreUnavailable(f"the object store does not answer, asked for {what}") from error
+        kind = type(error).__name__
+        raise StoreUnavailable(f"the object store does not answer, asked for {what}: {kind}") from None
 
 
 @dataclass(frozen=True)
@@ -137,7 +138,9 @@ class ObjectStore:
         headers = {"If-None-Match": "*", "Content-Type": content_type}
         with _asked(self.uri(key)):
             url = self.client.presigned_put_object(self.bucket, key, _PRESIGNED)
-            response = _http.request("PUT", url, body=content, headers=headers)
+            response = urllib3.request(
+                "PUT", url, body=content, headers=headers, timeout=_TIMEOUT_S, retries=_RETRIES
+            )
         if response.status not in (HTTPStatus.OK, HTTPStatus.PRECONDITION_FAILED):
             raise StoreUnavailable(f"the object store refuses {self.uri(key)}: {response.status}")
         return response.status == HTTPStatus.OK

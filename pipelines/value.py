@@ -10,9 +10,9 @@ class InvalidDocument(Exception):
 
 
 class Value(BaseModel):
-    """A value: nobody changes it, and what it does not know it refuses."""
+    """A value: nobody changes it, what it does not know it refuses, and no error quotes what it was given."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True)
 
 
 class Document(Value):
@@ -27,11 +27,11 @@ class Document(Value):
         """Read what ``to_json`` wrote.
 
         Raises:
-            InvalidDocument: It did not write this; the text repeats nothing of it.
+            InvalidDocument: It did not write this; the text names the place that is wrong and quotes nothing.
         """
         try:
             return cls.model_validate_json(document)
         except ValidationError as error:
             first = error.errors(include_input=False)[0]
             where = ".".join(map(str, first["loc"])) or "content"
-            raise InvalidDocument(f"no {cls.__name__}: {where}: {first['msg']}") from error
+            raise InvalidDocument(f"no {cls.__name__}: {where}: {first['msg']}") from None

@@ -16,7 +16,7 @@ from pipelines.data.manifest import Manifest, Record
 from pipelines.data.patients import split_of
 from pipelines.data.store import DatasetStore
 from pipelines.journal import JournaledAnswer, Verdict, verdicts_that_count
-from pipelines.object_store import NoSuchObject
+from pipelines.object_store import ChangedObject, NoSuchObject
 from pleura.findings import FINDINGS
 
 _READERS: Final = 8
@@ -166,7 +166,7 @@ def _file(each: _Answered, read_radiograph: ReadRadiograph) -> bytes | None:
     for image_id in each.image_ids:
         try:
             file = read_radiograph(image_id)
-        except NoSuchObject:
+        except (NoSuchObject, ChangedObject):
             continue
         if hashlib.sha256(file).hexdigest() == each.digest:
             return file

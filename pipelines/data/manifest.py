@@ -58,7 +58,7 @@ class Record(Stored):
     def _knows_its_findings(self) -> "Record":
         unknown = sorted({*self.labels, *(box.finding for box in self.boxes)} - set(FINDINGS))
         if unknown:
-            raise ValueError(f"{unknown[0]!r} is no finding")
+            raise ValueError("it has a finding that is none")
         return self
 
 

@@ -16,7 +16,7 @@ from pipelines.gate.seal import read_private_key
 from pipelines.life.parameters import Parameters
 from pipelines.life.records import Done, Records
 from pipelines.life.settings import Settings
-from pipelines.object_store import NoSuchObject, ObjectStore, connect_by
+from pipelines.object_store import ChangedObject, NoSuchObject, ObjectStore, connect_by
 from pipelines.registry.bundle_store import BundleStore
 from pipelines.registry.mlflow_client import connect as connect_mlflow
 from pipelines.registry.registration import Version
@@ -150,13 +150,13 @@ class Shop:
         """A radiograph that was answered, by its image id.
 
         Raises:
-            RadiographNotFound: It is not there any more.
+            RadiographNotFound: It is not there any more, or something else is.
             StoreUnavailable: The store does not answer.
         """
         try:
             return read_answered(ObjectStore(self.client, self.settings.s3_bucket), key)
-        except NoSuchObject as error:
-            raise RadiographNotFound("no such radiograph") from error
+        except (NoSuchObject, ChangedObject):  # what is larger than any radiograph was not answered
+            raise RadiographNotFound("no such radiograph") from None
 
     def signing_key(self) -> bytes:
         """The key of the decisions, as PEM.

@@ -69,15 +69,16 @@ def test_boxes_and_what_is_no_chest_come_along(tmp_path: Path, seaweed: Server) 
         ("nih_boxes.csv", f"{_BOX_HEADER}\na.jpg,Flu,0,0,9,9\n", "line 2: 'Flu' is no finding"),
         ("nih_boxes.csv", f"{_BOX_HEADER}\nz.jpg,Mass,0,0,9,9\n", "1 radiographs with boxes are not in"),
         ("dicom/dicom.csv", f"{_STRANGER_HEADER}\nz.dcm,0,,CC0\n", "line 2: .*no such file"),
-        ("dicom/dicom.csv", f"{_STRANGER_HEADER}\n../../a,0,,\n", "line 2: .*no such file"),
+        ("dicom/dicom.csv", f"{_STRANGER_HEADER}\n../../beside.dcm,0,,\n", "line 2: .*no such file"),
     ],
 )
 def test_boxes_and_strangers_that_cannot_be_are_named(
     name: str, content: str, message: str, tmp_path: Path, seaweed: Server
 ) -> None:
     """The file and the line are named, and no data set is made."""
-    folder = write_folder(tmp_path, [row_of("a.png")])
+    folder = write_folder(tmp_path / "data", [row_of("a.png")])
     (folder / "dicom").mkdir()
+    (tmp_path / "beside.dcm").write_bytes(picture(9))
     (folder / name).write_text(content)
     with pytest.raises(InvalidLabels, match=message):
         from_folder(store_of(seaweed), "ours", folder, Selection())
