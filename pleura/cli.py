@@ -103,7 +103,7 @@ def _parser(settings: Settings) -> argparse.ArgumentParser:
     _add_classify(commands, settings)
     _add_feedback(commands, settings)
     add_model(commands, settings)
-    add_pipeline(commands)
+    add_pipeline(commands, settings)
     return parser
 
 

@@ -57,7 +57,8 @@ def run(arguments: argparse.Namespace) -> int:
 
 
 def _run(arguments: argparse.Namespace, name: str) -> int:
-    stack = Stack(arguments.state.resolve())
+    dsn = arguments.journal_dsn
+    stack = Stack(arguments.state.resolve(), dsn.get_secret_value() if dsn else None)
     environment = stack.environment()
     store = store_of(environment, "models")
     records = Records(store.objects, name)

@@ -4,17 +4,19 @@ import argparse
 from pathlib import Path
 from typing import Any
 
+from pleura.cli_settings import Settings
+
 _NAME = "letters, digits, dots and dashes"
 
 
-def add_pipeline(commands: Any) -> None:
+def add_pipeline(commands: Any, settings: Settings) -> None:
     """Add ``pleura pipeline`` and its subcommands."""
     pipeline = commands.add_parser(
         "pipeline", help="from a data set to a promoted model, or a report why not"
     )
     actions = pipeline.add_subparsers(required=True, metavar="ACTION")
     run = actions.add_parser("run", help="run it on this machine, against the stack that runs here")
-    run.set_defaults(run="cli_pipeline:run")
+    run.set_defaults(run="cli_pipeline:run", journal_dsn=settings.journal_dsn)
     _add_parameters(run)
     run.add_argument("--data", type=Path, metavar="FOLDER", help="make the data set from labels.csv in it")
     run.add_argument("--name", metavar="RUN", help="name of the run; the same again goes on where it stopped")

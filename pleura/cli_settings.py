@@ -24,5 +24,7 @@ class Settings(Environment):
     """Secret key of the server given with --s3."""
     mlflow_uri: str | None = None
     """Registry of models, an MLflow server or sqlite:///FILE; without it a file of the state folder."""
+    journal_dsn: SecretStr | None = None
+    """PostgreSQL connection string of the journal, for pipeline runs on a stack that was given --postgres."""
     models_bucket: str = "models"
     """Bucket of the model bundles."""

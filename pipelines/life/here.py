@@ -30,14 +30,18 @@ _NO_DATA_SET: Final = "0" * 64
 
 
 class NoStack(Exception):
-    """No stack runs here."""
+    """No stack runs here, or it is not known where its journal is."""
 
 
 @dataclass(frozen=True)
 class Stack:
-    """The stack of this machine, and where a run keeps what it needs of it."""
+    """The stack of this machine, and where a run keeps what it needs of it.
+
+    ``journal_dsn`` is the PostgreSQL connection string of a stack whose journal is not its own.
+    """
 
     state: Path
+    journal_dsn: str | None = None
 
     @property
     def work(self) -> Path:
@@ -69,8 +73,8 @@ class Stack:
     def _journal(self, recorded: Recorded) -> str:
         """The embedded journal, or the one that ``pleura up --postgres`` was given."""
         if "postgres" not in recorded.parts:
-            if given := os.environ.get("PLEURA_JOURNAL_DSN"):
-                return given
+            if self.journal_dsn:
+                return self.journal_dsn
             raise NoStack("the stack's PostgreSQL is not its own: name it in PLEURA_JOURNAL_DSN")
         password = (self.state / "postgres" / "password").read_text()
         return f"postgresql://pleura:{password}@{recorded.parts['postgres'].url}"
