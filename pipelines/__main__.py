@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Final
 
 import numpy as np
+from numpy.typing import NDArray
 
 from pipelines.data import cli as data_cli
 from pipelines.data.folder import KeptHere, Selection, from_folder
@@ -15,10 +16,11 @@ from pipelines.judgement.dossier import Dataset
 from pipelines.judgement.judging import judge_bundle, write_files
 from pipelines.judgement.material import material_of
 from pipelines.model.description import describe, judged_findings, macro_metrics
-from pipelines.model.export import fit, half_precision_weights, judge_fitted, reader_of, write_source
+from pipelines.model.export import fit, judge_fitted, reader_of, source_weights, write_source
 from pipelines.parameters import Parameters, read_parameters
 from pipelines.training.ablation import ablate, read_ablation
-from pipelines.training.train import train, training_network
+from pipelines.training.train import train
+from pipelines.whole_file import written_whole
 from pleura.logs import configure_logging
 from predictor.weights import WEIGHTS_FILE
 
@@ -29,17 +31,22 @@ _ABLATION: Final = Path(__file__).with_name("training") / "ablation.yaml"
 def _train(parameters: Parameters, data: Path, run: Path, start: Path | None) -> None:
     main, auxiliary = parameters.main_source, parameters.training.auxiliary_source
     training, validation = read_split(data, "train", main, auxiliary), read_split(data, "val", main)
-    weights = None
-    if start is not None:
-        with np.load(start / WEIGHTS_FILE, allow_pickle=False) as file:
-            weights = dict(file)
-    train(training, validation, parameters.training, run, weights)
+    weights = None if start is None else _read_weights(start)
+    network = train(training, validation, parameters.training, run, weights)
+    with written_whole(run / WEIGHTS_FILE) as draft:
+        np.savez(draft, **source_weights(network, weights))  # type: ignore[arg-type]
+
+
+def _read_weights(folder: Path) -> dict[str, NDArray[np.generic]]:
+    try:
+        with np.load(folder / WEIGHTS_FILE, allow_pickle=False) as file:
+            return dict(file)
+    except FileNotFoundError:
+        sys.exit(f"there is no {WEIGHTS_FILE} in {folder}")
 
 
 def _export(parameters: Parameters, data: Path, run: Path, target: Path) -> None:
-    network = training_network(parameters.training)
-    network.load_weights(run / f"stage{len(parameters.training.stages) - 1}.weights.h5")
-    weights = half_precision_weights(network)
+    weights = _read_weights(run)
     training, validation, test = (
         read_split(data, split, parameters.main_source) for split in ("train", "val", "test")
     )
@@ -73,7 +80,7 @@ def main() -> None:
     elif asked.step == "judge":
         _judge(asked.bundle, asked.data, asked.source, asked.target)
     else:
-        sys.stdout.write(ablate(asked.data, asked.run, read_ablation(asked.parameters)).read_text())
+        sys.stdout.write(f"{ablate(asked.data, asked.run, read_ablation(asked.parameters))}\n")
 
 
 def _parser() -> argparse.ArgumentParser:

@@ -9,7 +9,7 @@ from pipelines.data.labelled import labelled
 from pipelines.life.records import Done
 from pipelines.life.shop import Shop
 from pipelines.model.description import describe, unmeasured
-from pipelines.model.export import fit, reader_of, require_both, weights_of, write_source
+from pipelines.model.export import fit, reader_of, require_both, source_weights, write_source
 from pipelines.training.curves import draw_curves
 from pipelines.training.train import HISTORY_FILE, train
 from predictor.build import build_bundle
@@ -29,16 +29,15 @@ def train_challenger(shop: Shop) -> Done:
     """
     parameters, folder = shop.parameters, shop.folder / "training"
     main, auxiliary = parameters.main_source, parameters.training.auxiliary_source
-    training = labelled(shop.records_of("train", main, auxiliary), shop.cache.read)
+    records = [*shop.records_of("train"), *(shop.records_of("train", auxiliary) if auxiliary else ())]
+    training = labelled(records, shop.cache.read)
     validation = labelled(shop.records_of("val"), shop.cache.read)
     require_both(validation.labels)
     champion = shop.champion()
     with shop.source(champion.digest) as source, np.load(source / WEIGHTS_FILE, allow_pickle=False) as file:
         start = dict(file)
     network = train(training, validation, parameters.training, folder, start)
-    weights = weights_of(network, start["head/kernel"].dtype) | {
-        name: array for name, array in start.items() if name.startswith("input/")
-    }
+    weights = source_weights(network, start)
     see = reader_of(weights)
     fitted = fit(see(training.of_source(main).tensors), see(validation.tensors), validation.labels)
     draft = describe(parameters.words, unmeasured(fitted.operating_points), {})

@@ -33,13 +33,8 @@ class Seen:
     logits: Floats
 
 
-def half_precision_weights(network: keras.Model) -> dict[str, NDArray[Any]]:
-    """Take the network's weights by layer and variable name; the head of the findings as ``head``."""
-    return weights_of(network, np.dtype(np.float16))
-
-
 def weights_of(network: keras.Model, dtype: np.dtype[Any]) -> dict[str, NDArray[Any]]:
-    """The same in a precision that is given: imported weights do not fit into half of it."""
+    """Take the network's weights by layer and variable name; the head of the findings as ``head``."""
     weights = {
         f"{layer.name}/{variable.name}": np.asarray(variable.value, dtype)
         for layer in network.layers
@@ -48,6 +43,22 @@ def weights_of(network: keras.Model, dtype: np.dtype[Any]) -> dict[str, NDArray[
     }
     kernel, bias = network.get_layer("findings").get_weights()
     return weights | {"head/kernel": kernel.astype(dtype), "head/bias": bias.astype(dtype)}
+
+
+def source_weights(
+    network: keras.Model, start: Mapping[str, NDArray[Any]] | None = None
+) -> dict[str, NDArray[Any]]:
+    """Take the weights that a model source holds.
+
+    Args:
+        network: A trained network.
+        start: The weights that it started from, whose precision and normalisation are kept: imported ones do
+            not fit into half precision. None where it started from random ones: half precision is enough.
+    """
+    if start is None:
+        return weights_of(network, np.dtype(np.float16))
+    normalisation = {name: array for name, array in start.items() if name.startswith("input/")}
+    return weights_of(network, start["head/kernel"].dtype) | normalisation
 
 
 def load_weights(network: keras.Model, weights: Mapping[str, NDArray[np.generic]]) -> None:

@@ -6,9 +6,11 @@ the patients to train on is held out beside it: the arms train on fewer radiogra
 
 import csv
 import hashlib
+import json
 import os
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import asdict
 from multiprocessing import get_context
 from pathlib import Path
 from typing import Annotated, Any, Final
@@ -24,14 +26,17 @@ from pipelines.data.radiographs import LabelledRadiographs, read_split
 from pipelines.judgement.bootstrap import Bootstrap, Figure, Floats, aurocs, figure, observed
 from pipelines.training.augmentation import augment
 from pipelines.training.parameters import TrainingParameters
+from pipelines.whole_file import written_whole
 from pleura.end_with import end_with
 from pleura.findings import FINDINGS
+from pleura.logs import configure_logging
 
 _STRICT: Final = ConfigDict(extra="forbid")
 TABLE_FILE: Final = "ablation.csv"
 _VIEW_STRENGTH: Final = 0.5
 _SCORES_FILE: Final = "scores.npy"
 _WEIGHTS_FILE: Final = "weights.npz"
+_DEFINITION_FILE: Final = "arm.json"
 _HEADINGS: Final = (
     "arm",
     "against",
@@ -43,6 +48,10 @@ log = structlog.get_logger()
 
 class ArmFailed(Exception):
     """One arm of an ablation could not be trained."""
+
+
+class OtherArm(Exception):
+    """An arm of that name was begun with other parameters."""
 
 
 @dataclass(frozen=True, config=_STRICT)
@@ -76,6 +85,12 @@ class Ablation:
     def parameters(self, arm: Arm) -> TrainingParameters:
         """What an arm is trained with."""
         return TypeAdapter(TrainingParameters).validate_python({**self.training, **arm.changes})
+
+    def definition(self, arm: Arm) -> str:
+        """All that decides what an arm says of the held-out radiographs, but the data and earlier arms."""
+        common = {"main_source": self.main_source, "one_in": self.one_in}
+        own = {"start": arm.start, "views": arm.views, "training": asdict(self.parameters(arm))}
+        return json.dumps(common | own, indent=1, sort_keys=True) + "\n"
 
 
 def read_ablation(path: Path) -> Ablation:
@@ -120,6 +135,8 @@ def divided(
 def _train_arm(data: Path, run: Path, ablation: Ablation, arm: Arm, parent: int) -> None:
     """Train one arm on one thread, and write what it says of the held-out radiographs: logits (N, 14)."""
     end_with(parent)
+    configure_logging("pipelines")
+    structlog.contextvars.bind_contextvars(arm=arm.name)
     os.environ["TF_NUM_INTRAOP_THREADS"] = os.environ["TF_NUM_INTEROP_THREADS"] = "1"
     from pipelines.model.export import weights_of
     from pipelines.training.train import resized, train
@@ -128,16 +145,21 @@ def _train_arm(data: Path, run: Path, ablation: Ablation, arm: Arm, parent: int)
     folder = run / arm.name
     is_used = any(stage.auxiliary_per_epoch for stage in parameters.stages)
     training, judged = divided(data, ablation, parameters.auxiliary_source if is_used else "")
-    start = dict(np.load(run / arm.start / _WEIGHTS_FILE)) if arm.start else None
+    start = None
+    if arm.start:
+        with np.load(run / arm.start / _WEIGHTS_FILE, allow_pickle=False) as file:
+            start = dict(file)
     network = train(training, judged, parameters, folder, start)
-    np.savez(folder / _WEIGHTS_FILE, **weights_of(network, np.dtype(np.float32)))  # type: ignore[arg-type]
+    with written_whole(folder / _WEIGHTS_FILE) as draft:
+        np.savez(draft, **weights_of(network, np.dtype(np.float32)))  # type: ignore[arg-type]
     size_px, rng = parameters.stages[-1].size_px, np.random.default_rng(parameters.seed)
     views = [resized(judged.tensors, size_px)]
     for _ in range(arm.views - 1):
         moved = [augment(tensor, size_px, rng, _VIEW_STRENGTH) for tensor in judged.tensors]
         views.append(np.stack(moved)[..., None].astype(np.float32))
     logits = [network.predict(view, batch_size=32, verbose=0)[:, : len(FINDINGS)] for view in views]
-    np.save(folder / _SCORES_FILE, np.mean(logits, axis=0))
+    with written_whole(folder / _SCORES_FILE) as draft:
+        np.save(draft, np.mean(logits, axis=0))
 
 
 def train_arms(data: Path, run: Path, ablation: Ablation) -> None:
@@ -148,16 +170,33 @@ def train_arms(data: Path, run: Path, ablation: Ablation) -> None:
 
     Raises:
         ArmFailed: An arm could not be trained; what it raised is in the output.
+        OtherArm: The folder holds an arm of that name with other parameters.
     """
+    for arm in ablation.arms:
+        _begin(run / arm.name, ablation.definition(arm))
     done: dict[str, Future[None]] = {}
     with ThreadPoolExecutor(os.cpu_count()) as threads:
-        for arm in ablation.arms:
-            if not (run / arm.name / _SCORES_FILE).exists():
-                if arm.start in done:
-                    done[arm.start].result()
-                done[arm.name] = threads.submit(_train_apart, data, run, ablation, arm)
-        for each in done.values():
-            each.result()
+        try:
+            for arm in ablation.arms:
+                if not (run / arm.name / _SCORES_FILE).exists():
+                    if arm.start in done:
+                        done[arm.start].result()
+                    done[arm.name] = threads.submit(_train_apart, data, run, ablation, arm)
+            for each in done.values():
+                each.result()
+        except KeyboardInterrupt:  # has reached the processes too: no other is to begin
+            threads.shutdown(wait=False, cancel_futures=True)
+            raise
+
+
+def _begin(folder: Path, definition: str) -> None:
+    folder.mkdir(parents=True, exist_ok=True)
+    file = folder / _DEFINITION_FILE
+    if not file.exists():
+        with written_whole(file) as draft:
+            draft.write_text(definition)
+    elif file.read_text() != definition:
+        raise OtherArm(f"the arm in {folder} was begun with other parameters: give this run another folder")
 
 
 def _train_apart(data: Path, run: Path, ablation: Ablation, arm: Arm) -> None:
@@ -197,6 +236,8 @@ def judge_arms(data: Path, run: Path, ablation: Ablation) -> Iterator[Worth]:
     values, drawn = observed(means, len(judged)), Bootstrap().drawn(means, judged.patients)
     index = {arm.name: number for number, arm in enumerate(ablation.arms)}
     for number, arm in enumerate(ablation.arms):
+        if not np.isfinite(scores[number]).all():
+            raise ValueError(f"the arm {arm.name!r} gives what is no number")
         auroc = figure(values[number], drawn[:, number])
         if auroc is None:
             raise ValueError(

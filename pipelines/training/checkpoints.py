@@ -10,8 +10,9 @@ from typing import Any, Final
 
 import keras
 
+from pipelines.whole_file import written_whole
+
 _PATTERN: Final = "epoch*.weights.h5"
-_DRAFT: Final = "draft.weights.h5"
 
 
 class Checkpoints(keras.callbacks.Callback):  # type: ignore[misc]  # keras has no types
@@ -24,9 +25,9 @@ class Checkpoints(keras.callbacks.Callback):  # type: ignore[misc]  # keras has 
     def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
         """Keep the state in place of the former epoch's."""
         self._folder.mkdir(exist_ok=True)
-        self.model.save_weights(self._folder / _DRAFT)
         kept = self._folder / f"epoch{epoch + 1:05}.weights.h5"
-        (self._folder / _DRAFT).replace(kept)
+        with written_whole(kept) as draft:
+            self.model.save_weights(draft)
         for each in self._folder.glob(_PATTERN):
             if each != kept:
                 each.unlink()

@@ -17,6 +17,7 @@ from pipelines.data.radiographs import LabelledRadiographs
 from pipelines.training.batches import UNSERVED, Batches, positive_weights
 from pipelines.training.checkpoints import Checkpoints
 from pipelines.training.parameters import Stage, TrainingParameters
+from pipelines.whole_file import written_whole
 from pleura.findings import FINDINGS
 from predictor.network import feature_network
 from predictor.weights import Normalisation, normalisation_of
@@ -34,7 +35,7 @@ class UnfitWeights(Exception):
 
 
 class Diverged(Exception):
-    """The loss is no number any more."""
+    """The loss, or what the network says of the validation split, became no number."""
 
 
 def masked_cross_entropy(
@@ -138,9 +139,9 @@ class _Progress(keras.callbacks.Callback):  # type: ignore[misc]  # keras has no
 
     def on_epoch_end(self, epoch: int, logs: dict[str, float] | None = None) -> None:
         loss = (logs or {}).get("loss", float("nan"))
-        if not np.isfinite(loss):
-            raise Diverged(f"the loss of epoch {epoch + 1} of stage {self._number + 1} is {loss}")
         logits = self.model.predict(self._tensors, batch_size=32, verbose=0)[:, : len(FINDINGS)]
+        if not (np.isfinite(loss) and np.isfinite(logits).all()):
+            raise Diverged(f"after epoch {epoch + 1} of stage {self._number + 1} the loss is {loss}")
         auroc = mean_auroc(self._labels, logits)
         row = (self._number, self._stage.size_px, epoch + 1, f"{loss:.4f}", f"{auroc:.4f}")
         is_new = not self._history.exists()
@@ -209,7 +210,7 @@ def train(
 
     Raises:
         UnfitWeights: ``start`` does not fit.
-        Diverged: The loss became no number.
+        Diverged: The loss, or what the network says, became no number; the stage begins anew next time.
     """
     keras.utils.set_random_seed(parameters.seed)
     folder.mkdir(parents=True, exist_ok=True)
@@ -224,20 +225,25 @@ def train(
         _compile(network, batches, stage, parameters)
         checkpoints = Checkpoints(folder / f"stage{number}")
         progress = _Progress(validation, stage, number, folder / HISTORY_FILE)
-        network.fit(
-            batches,
-            epochs=stage.epochs,
-            initial_epoch=checkpoints.restore(network),
-            verbose=0,
-            shuffle=False,
-            callbacks=[
-                _EpochOrder(batches, seed),
-                checkpoints,
-                keras.callbacks.SwapEMAWeights(swap_on_epoch=True),
-                progress,
-            ],
-        )
-        _save(network, saved)
+        try:
+            network.fit(
+                batches,
+                epochs=stage.epochs,
+                initial_epoch=checkpoints.restore(network),
+                verbose=0,
+                shuffle=False,
+                callbacks=[
+                    _EpochOrder(batches, seed),
+                    checkpoints,
+                    keras.callbacks.SwapEMAWeights(swap_on_epoch=True),
+                    progress,
+                ],
+            )
+        except Diverged:
+            checkpoints.remove()  # nothing goes on from there
+            raise
+        with written_whole(saved) as draft:
+            network.save_weights(draft)
         checkpoints.remove()
     return network
 
@@ -249,9 +255,3 @@ def _begun(parameters: TrainingParameters, start: Weights | None) -> keras.Model
     network = training_network(parameters, normalisation_of(learnt))
     start_from(network, start)
     return network
-
-
-def _save(network: keras.Model, file: Path) -> None:
-    draft = file.with_name(f"draft.{file.name}")
-    network.save_weights(draft)
-    draft.replace(file)  # a file that is there is whole

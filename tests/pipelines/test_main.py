@@ -4,8 +4,15 @@ import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
+
+from pipelines.__main__ import CHEST_XRAY
 from pipelines.judgement.dossier import Dossier
+from pipelines.model.export import source_weights
+from pipelines.parameters import read_parameters
+from pipelines.training.train import training_network
 from pleura.bundle import verify
+from pleura.findings import FINDINGS
 from tests.pipelines.datasets import picture, row_of, write_folder
 
 
@@ -34,3 +41,27 @@ def test_a_bundle_is_judged_on_a_folder(tmp_path: Path, bundle: Path) -> None:
     assert [found.boxes for found in dossier.localisation[0].findings if found.finding == "Mass"] == [1]
     assert (judged / "report.html").exists()
     assert (judged / "MODEL_CARD.md").exists()
+
+
+def test_a_training_from_given_weights_is_exported_with_their_normalisation(tmp_path: Path) -> None:
+    """What ``train`` leaves is calibrated, judged and written, on the scale that it was trained on."""
+    rows = [_row(number, split) for number, split in enumerate(("train", "val", "test") * 12)]
+    folder, run = write_folder(tmp_path / "data", rows), tmp_path / "run"
+    run.mkdir()
+    start = {"input/scale": np.ones(1, np.float32), "input/offset": np.full(1, 3, np.float32)}
+    weights = source_weights(
+        training_network(read_parameters(CHEST_XRAY).training),
+        start | {"head/kernel": np.zeros(1, np.float32)},
+    )
+    np.savez(run / "weights.npz", **weights)  # type: ignore[arg-type]
+    arguments = ["export", f"--data={folder}", f"--run={run}", f"--target={tmp_path / 'source'}"]
+    subprocess.run([sys.executable, "-m", "pipelines", *arguments], check=True)
+    with np.load(tmp_path / "source" / "weights.npz") as written:
+        assert float(written["input/offset"][0]) == 3
+        np.testing.assert_array_equal(written["stem_conv/kernel"], weights["stem_conv/kernel"])
+
+
+def _row(number: int, split: str) -> dict[str, str]:
+    labels = np.random.default_rng(number).integers(0, 2, len(FINDINGS))
+    named = {finding: str(label) for finding, label in zip(FINDINGS, labels, strict=True)}
+    return row_of(f"{number}.png", split, source="nih_cxr14", **named)

@@ -11,7 +11,7 @@ import pytest
 import yaml
 from pydantic import ValidationError
 
-from pipelines.training.ablation import ablate, held_out, judge_arms, read_ablation
+from pipelines.training.ablation import OtherArm, ablate, held_out, judge_arms, read_ablation
 from pleura.findings import FINDINGS
 from tests.auth_proxy.servers import wait_until
 from tests.pipelines.datasets import row_of, write_folder
@@ -38,7 +38,10 @@ def _row(number: int) -> dict[str, str]:
 
 
 def test_arms_are_trained_and_compared_on_the_same_held_out_patients(tmp_path: Path) -> None:
-    """Each arm has a mean AUROC with its interval, a compared one a difference; nothing is done twice."""
+    """Each arm has a mean AUROC with its interval, a compared one a difference; nothing is done twice.
+
+    An arm that was trained is not taken for one of the same name with other parameters.
+    """
     data, run = write_folder(tmp_path / "data", [_row(number) for number in range(48)]), tmp_path / "run"
     ablation = read_ablation(_file(tmp_path, _BOTH))
     rows = list(csv.DictReader(ablate(data, run, ablation).read_text().splitlines()))
@@ -52,6 +55,9 @@ def test_arms_are_trained_and_compared_on_the_same_held_out_patients(tmp_path: P
     before = (run / "plain" / "weights.npz").stat().st_mtime_ns
     ablate(data, run, ablation)
     assert (run / "plain" / "weights.npz").stat().st_mtime_ns == before
+    other = read_ablation(_file(tmp_path, [_BOTH[0], _BOTH[1] | {"changes": {"seed": 3}}]))
+    with pytest.raises(OtherArm, match="again was begun with other parameters"):
+        ablate(data, run, other)
 
 
 def test_no_training_outlives_the_command(tmp_path: Path) -> None:
@@ -61,7 +67,7 @@ def test_no_training_outlives_the_command(tmp_path: Path) -> None:
     arguments.append(f"--parameters={_file(tmp_path, _BOTH[:1])}")
     command = subprocess.Popen([sys.executable, "-m", "pipelines", *arguments])
     try:
-        wait_until(lambda: (tmp_path / "run" / "plain").is_dir(), 120)
+        wait_until(lambda: len(descendants(command.pid)) > 2, 120)  # the tracker of resources is one
         processes = descendants(command.pid)
     finally:
         command.kill()
@@ -70,8 +76,8 @@ def test_no_training_outlives_the_command(tmp_path: Path) -> None:
     assert survivors(processes) == []
 
 
-def test_an_arm_against_one_that_says_the_same_differs_by_nothing(tmp_path: Path) -> None:
-    """Two arms with the same scores differ by 0, with an interval of no width."""
+def test_scores_are_compared_if_they_are_numbers(tmp_path: Path) -> None:
+    """Two arms with the same scores differ by 0, with an interval of no width; NaN has no figure."""
     data, run = write_folder(tmp_path / "data", [_row(number) for number in range(48)]), tmp_path / "run"
     held = [_row(n) for n in range(48)]
     count = sum(row["split"] == "val" for row in held)
@@ -82,6 +88,9 @@ def test_an_arm_against_one_that_says_the_same_differs_by_nothing(tmp_path: Path
     difference = list(judge_arms(data, run, read_ablation(_file(tmp_path, _BOTH))))[1].difference
     assert difference is not None
     assert (difference.value, difference.low, difference.high) == (0, 0, 0)
+    np.save(run / "again" / "scores.npy", np.full((count, len(FINDINGS)), np.nan))
+    with pytest.raises(ValueError, match="'again' gives what is no number"):
+        list(judge_arms(data, run, read_ablation(_file(tmp_path, _BOTH))))
 
 
 def test_who_is_held_out_depends_on_the_patient_alone() -> None:

@@ -14,7 +14,7 @@ from pipelines.__main__ import CHEST_XRAY
 from pipelines.data.radiographs import LabelledRadiographs
 from pipelines.model.card import model_card
 from pipelines.model.description import describe, described, judged_findings, macro_metrics, unmeasured
-from pipelines.model.export import Seen, fit, half_precision_weights, judge_fitted, reader_of, write_source
+from pipelines.model.export import Seen, fit, judge_fitted, reader_of, source_weights, write_source
 from pipelines.parameters import read_parameters
 from pipelines.training.augmentation import augment
 from pipelines.training.batches import Batches, positive_weights, targets_of
@@ -22,6 +22,7 @@ from pipelines.training.checkpoints import Checkpoints
 from pipelines.training.curves import draw_curves
 from pipelines.training.parameters import Stage, TrainingParameters
 from pipelines.training.train import (
+    Diverged,
     UnfitWeights,
     masked_cross_entropy,
     mean_auroc,
@@ -183,7 +184,7 @@ def test_a_training_that_was_killed_while_it_wrote_goes_on(
         context.setattr(Checkpoints, "on_epoch_end", _killed_after(1))
         with pytest.raises(KeyboardInterrupt):
             train(training, validation, _TINY, tmp_path)
-    (tmp_path / "stage0" / "draft.weights.h5").write_bytes(b"half a file")
+    (tmp_path / "stage0" / "draft.epoch00002.weights.h5").write_bytes(b"half a file")
     network = train(training, validation, _TINY, tmp_path)
     for one, other in zip(network.get_weights(), whole[0].get_weights(), strict=True):
         np.testing.assert_allclose(one, other, atol=1e-5)
@@ -200,7 +201,7 @@ def test_a_network_trains_and_is_exported(whole: tuple[keras.Model, Path], tmp_p
         np.testing.assert_array_equal(one, other)
 
     assert draw_curves(folder / "history.csv").count("<svg") == 1
-    weights = half_precision_weights(network)
+    weights = source_weights(network)
     started = training_network(parameters)
     start_from(started, weights)
     small = validation.tensors[:2, :32, :32, None].astype(np.float32)
@@ -224,6 +225,24 @@ def test_a_network_trains_and_is_exported(whole: tuple[keras.Model, Path], tmp_p
     assert ModelDescription.model_validate_json(written) == description
     assert np.load(tmp_path / "source" / "weights.npz")["head/kernel"].shape == (1024, 14)
     assert "Pleural Thickening" in model_card(description)
+
+
+def test_nothing_goes_on_from_where_a_training_diverged(tmp_path: Path) -> None:
+    """At an absurd learning rate it says so, and leaves no weights that a later try would go on from."""
+    parameters = replace(_TINY, stages=[Stage(32, 1, 1e30, 0)])
+    with pytest.raises(Diverged, match="after epoch 1 of stage 1"):
+        train(_radiographs(8), _radiographs(24, seed=1), parameters, tmp_path)
+    assert list(tmp_path.rglob("*.weights.h5")) == []
+
+
+def test_what_started_from_given_weights_keeps_their_precision_and_normalisation() -> None:
+    """Imported weights do not fit into half precision, and mean nothing on another scale of greys."""
+    network = training_network(_TINY)
+    scale = np.array([0.5], np.float32)
+    started = source_weights(network, {"head/kernel": np.zeros(1, np.float32), "input/scale": scale})
+    assert started["stem_conv/kernel"].dtype == np.float32
+    np.testing.assert_array_equal(started["input/scale"], scale)
+    assert source_weights(network)["stem_conv/kernel"].dtype == np.float16
 
 
 def test_too_few_positives_are_declared_unmeasured() -> None:
