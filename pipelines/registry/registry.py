@@ -67,11 +67,19 @@ class Registry(Catalogue):
             self._create(registration.model_copy(update={"figures": figures}))
             numbers = self._numbers_of(registration.digest)
         for double in numbers[1:]:  # somebody registered the same model at the same time
-            with asked("RESOURCE_DOES_NOT_EXIST"):
-                self.client.delete_model_version(MODEL, str(double))
+            self._delete(double)
         if registration.decision:
             self.attach_decision(numbers[0], registration.decision)
         return self.version(numbers[0])
+
+    def _delete(self, number: int) -> None:
+        from mlflow.exceptions import MlflowException
+
+        try:
+            with asked("RESOURCE_DOES_NOT_EXIST"):
+                self.client.delete_model_version(MODEL, str(number))
+        except MlflowException:  # somebody else has deleted it
+            return
 
     def attach_decision(self, number: int, decision: DecisionReference) -> None:
         """Set what the gate decided of a version; a later decision takes the place of an earlier one."""
