@@ -51,7 +51,7 @@ def start_seaweed(folder: Path, port: int, access_key: str, secret_key: str) -> 
         "master.telemetry": "false",
         "master.volumeSizeLimitMB": "1024",
         "master.electionTimeout": "1s",
-        "volume.max": "100",
+        "volume.max": "1000",  # a bucket has some of its own; how much there is, the disk says
         "volume.preStopSeconds": "0",
         "filer": "true",
         "filer.localSocket": str(folder / "f.sock"),
