@@ -27,11 +27,8 @@ _PRESIGNED: Final = timedelta(minutes=10)
 _PART_BYTES: Final = 2**26  # up to here an object is one request, which happens as a whole or not at all
 _SHA256: Final = "x-amz-meta-sha256"
 _NOT_FOUND: Final = frozenset({"NoSuchKey", "NoSuchBucket", "ResourceNotFound"})
-_RETRIES: Final = urllib3.Retry(
-    total=_TRIES - 1,
-    backoff_factor=0.5,
-    status_forcelist=(409, 500, 502, 503, 504),  # 409: several write the same object at once
-)
+_UNWELL: Final = (500, 502, 503, 504)
+_RETRIES: Final = urllib3.Retry(total=_TRIES - 1, backoff_factor=0.5, status_forcelist=_UNWELL)
 
 
 class NoSuchObject(Exception):
@@ -136,10 +133,12 @@ class ObjectStore:
             RFC 9110 section 13.1.2, which S3 keeps for PutObject; the client's own call cannot say it.
         """
         headers = {"If-None-Match": "*", "Content-Type": content_type}
+        # 409: another is writing the same object; asked again, S3 says whose it is
+        retries = _RETRIES.new(status_forcelist=(HTTPStatus.CONFLICT, *_UNWELL))
         with _asked(self.uri(key)):
             url = self.client.presigned_put_object(self.bucket, key, _PRESIGNED)
             response = urllib3.request(
-                "PUT", url, body=content, headers=headers, timeout=_TIMEOUT_S, retries=_RETRIES
+                "PUT", url, body=content, headers=headers, timeout=_TIMEOUT_S, retries=retries
             )
         if response.status not in (HTTPStatus.OK, HTTPStatus.PRECONDITION_FAILED):
             raise StoreUnavailable(f"the object store refuses {self.uri(key)}: {response.status}")

@@ -1,7 +1,9 @@
 """What a data set's store gives back is what was put, or an error that says what is wrong."""
 
 import io
+import threading
 import traceback
+from http.server import BaseHTTPRequestHandler, HTTPServer
 
 import pytest
 
@@ -93,3 +95,22 @@ def test_no_error_tells_an_image_id(seaweed: Server) -> None:
         with pytest.raises(kind) as failed:
             read_answered(ObjectStore(client, store.bucket), image_id)
         assert "Miller" not in "".join(traceback.format_exception(failed.value))
+
+
+def test_a_rival_under_way_is_waited_for() -> None:
+    """S3 says 409 while somebody else writes the same new object: asked again, it says whose it is."""
+    answers = [409, 412, 409, 200]
+
+    class Rivalled(BaseHTTPRequestHandler):
+        def do_PUT(self) -> None:
+            self.rfile.read(int(self.headers["content-length"]))
+            self.send_response(answers.pop(0) if self.headers["if-none-match"] == "*" else 400)
+            self.send_header("content-length", "0")
+            self.end_headers()
+
+    with HTTPServer(("127.0.0.1", 0), Rivalled) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        objects = ObjectStore(connect(f"http://127.0.0.1:{server.server_port}", "key", "secret"), "runs")
+        found = [objects.put_new("a.json", b"{}", "application/json") for _ in range(2)]
+        server.shutdown()
+    assert (found, answers) == ([False, True], [])
