@@ -14,11 +14,11 @@ from starlette.responses import JSONResponse
 from starlette.types import Receive, Scope, Send
 
 from auth_proxy.call import Call, call_of, chunks_of, read_body, while_connected
-from auth_proxy.hop import Content
 from auth_proxy.model_info import ModelInfo
 from auth_proxy.upstream import Upstream, hop_headers, refusal_of
 from pleura.errors import InvalidAnswer, InvalidRequest, Overloaded
 from pleura.findings import FINDINGS
+from pleura.hop import Content
 from pleura.room import Room
 
 _INFER_PATH: Final = "/v2/models/chest-xray/infer"

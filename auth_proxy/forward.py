@@ -8,9 +8,9 @@ from typing import Final
 from starlette.types import Receive, Scope, Send
 
 from auth_proxy.call import Call, call_of, chunks_of, while_connected
-from auth_proxy.hop import Content, Response
 from auth_proxy.identity import forwarded_headers
 from auth_proxy.upstream import Upstream, hop_headers, refusal_of, whole
+from pleura.hop import Content, Response
 
 _RETURNED: Final = ("content-type", "content-length", "inference-header-content-length", "retry-after")
 _READINESS: Final = ("v2_health", "v2_model_ready")

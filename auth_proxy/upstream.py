@@ -8,10 +8,10 @@ from contextlib import asynccontextmanager
 from typing import Final
 
 from auth_proxy.call import Call
-from auth_proxy.hop import Content, Hop, HopFailed, Response
 from auth_proxy.metrics import UPSTREAM
 from pleura.deadline import TIMEOUT_HEADER
 from pleura.errors import ERROR_CODE_HEADER, InvalidAnswer, PleuraError, Unavailable
+from pleura.hop import Content, Hop, HopFailed, Response
 
 MAX_ANSWER_BYTES: Final = 16 * 2**20
 _CODE: Final = re.compile("[a-z_]{1,40}")

@@ -12,7 +12,7 @@ from typing import Any, Final
 import grpc
 import redis
 
-from auth_proxy.hop import Hop
+from pleura.hop import Hop
 from pleura.local.servers import Server
 from pleura.local.services import Service
 from proof.fault_lab import rows_of

@@ -14,8 +14,8 @@ from typing import Any, Final
 
 from minio import Minio
 
-from auth_proxy.hop import Hop, HopFailed
 from benchmarks.radiographs import fresh_radiographs
+from pleura.hop import Hop, HopFailed
 from pleura.local.access import BUCKET
 from pleura.local.state import Recorded
 

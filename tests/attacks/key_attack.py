@@ -9,9 +9,9 @@ from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 
-from auth_proxy.hop import Hop, HopFailed
 from auth_proxy.jwks import REFETCH_INTERVAL_S, HttpKeySource, KeyCache
 from pleura.errors import Unauthenticated
+from pleura.hop import Hop, HopFailed
 from tests.attacks.forge import ALGORITHM, PRIVATE, Forge, b64, jwk
 from tests.attacks.key_documents import EC, RSA, Send, document
 from tests.attacks.recorder import Noted, Recorder, ok, recorder
