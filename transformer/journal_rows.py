@@ -47,8 +47,9 @@ _DIGESTS: Final = (
 
 def _values(entry: Entry) -> tuple[Any, ...]:
     values = {name: getattr(entry, name) for name in COLUMNS}
-    for name in ("probabilities", "thresholds", "findings"):
-        values[name] = list(values[name])
+    for name in ("probabilities", "thresholds"):
+        values[name] = f"{{{','.join(map(repr, values[name]))}}}"  # psycopg2 adapts number by number
+    values["findings"] = list(values["findings"])
     values["latency_ms"] = Json(dict(entry.latency_ms))
     return tuple(values.values())
 
@@ -68,17 +69,16 @@ def _require_same(cursor: Any, entries: Sequence[Entry]) -> None:
 
 
 def insert_requests(cursor: Any, requests: Sequence[Sequence[Entry]]) -> list[Conflict | None]:
-    """Insert the rows of several requests, each request wholly or not at all.
+    """Insert the rows of several requests, each request wholly or not at all, first in their transaction.
 
     Returns:
         For each request None, or the conflict for which none of its rows was inserted; the same rows
         again are none.
     """
     entries = [entry for request in requests for entry in request]
-    cursor.execute("SAVEPOINT all_requests")
     if _inserted(cursor, entries) == len(entries):
         return [None] * len(requests)
-    cursor.execute("ROLLBACK TO SAVEPOINT all_requests")
+    cursor.connection.rollback()
     return [_insert_request(cursor, request) for request in requests]
 
 
