@@ -35,6 +35,9 @@ def _add_stack(commands: Any, settings: Settings) -> None:
     cache.add_argument("--no-cache", action="store_true", help="read every radiograph anew: no Redis at all")
     up.add_argument("--postgres", metavar="URL", help="use this PostgreSQL server instead of starting one")
     up.add_argument(
+        "--threads", type=int, metavar="N", help="threads that inference computes on (one for each core)"
+    )
+    up.add_argument(
         "--restarts", type=int, default=3, help="times a minute that a part is started again (%(default)s)"
     )
     commands.add_parser("down", help="stop it").set_defaults(run="cli_stack:down")

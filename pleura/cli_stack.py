@@ -54,6 +54,7 @@ def _supervise(arguments: argparse.Namespace, state: StateFolder) -> None:
         store=store,
         redis="" if arguments.no_cache else arguments.redis or None,
         postgres=arguments.postgres,
+        threads=arguments.threads,
         restarts=arguments.restarts,
     )
     supervise(options, state, say, lambda: _classify_samples(arguments))
