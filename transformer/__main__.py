@@ -21,12 +21,11 @@ from transformer.feedback_route import FeedbackRoute
 from transformer.journal import Journal
 from transformer.metrics import UP
 from transformer.model import ChestXrayTransformer
-from transformer.objects import Objects
 from transformer.predictor import Predictor
 from transformer.reading import Reader
 from transformer.settings import Settings
 from transformer.spool import Spool
-from transformer.store import Store
+from transformer.store import Bucket, Store
 from transformer.verdicts import Verdicts
 from transformer.watch import Watch
 
@@ -57,6 +56,21 @@ def open_journal(settings: Settings) -> Journal:
     return Journal(Database(settings.journal_dsn.get_secret_value()), spool, settings.journal_timeout_s)
 
 
+def open_store(settings: Settings) -> Store:
+    """Say where the radiographs are; a bucket that S3 cannot have ends the process with one line."""
+    bucket = Bucket(
+        settings.s3_url,
+        settings.s3_access_key,
+        settings.s3_secret_key.get_secret_value(),
+        settings.s3_bucket,
+        settings.s3_region,
+    )
+    try:
+        return Store(bucket, settings.max_file_mb * 2**20)
+    except ValueError as error:
+        _stop(f"PLEURA_S3_BUCKET: {error}")
+
+
 def vitals_of(watch: Watch, cache: AnswerCache, journal: Journal) -> Vitals:
     """What the transformer looks at to say how it is; without cache or PostgreSQL it goes on answering."""
     useful = {"journal": lambda: journal.is_writable}
@@ -75,7 +89,9 @@ def show_vitals(vitals: Vitals) -> None:
         UP.labels(name).set_function(check)
 
 
-async def run_parts(decoders: DecoderPool, watch: Watch, cache: AnswerCache, predictor: Predictor) -> None:
+async def run_parts(
+    decoders: DecoderPool, watch: Watch, cache: AnswerCache, predictor: Predictor, store: Store
+) -> None:
     """Start what lives on the event loop, keep it until cancelled, and close it."""
     try:
         await decoders.start()
@@ -87,6 +103,7 @@ async def run_parts(decoders: DecoderPool, watch: Watch, cache: AnswerCache, pre
         await decoders.close()
         await predictor.close()
         await cache.close()
+        store.close()
 
 
 def main() -> None:
@@ -103,17 +120,8 @@ def main() -> None:
     except TracingUnavailable as error:
         _stop(str(error))
     configure_metrics("transformer")
-    max_file_bytes = settings.max_file_mb * 2**20
-
     journal = open_journal(settings)
-    objects = Objects(
-        settings.s3_url,
-        settings.s3_access_key,
-        settings.s3_secret_key.get_secret_value(),
-        settings.s3_bucket,
-        settings.s3_region,
-    )
-    store = Store(objects, max_file_bytes)
+    store = open_store(settings)
     redis = connect(settings.redis_url) if settings.redis_url else None
     cache = AnswerCache(
         redis, Marks(settings.answering_ttl_s), settings.cache_ttl_s, settings.cache_timeout_s
@@ -128,7 +136,7 @@ def main() -> None:
     )
     watch = Watch(predictor, store, cache, settings.watch_interval_s)
     reader = Reader(store, decoders, predictor, cache, settings.max_reading)
-    limits = Limits(settings.timeout_s, settings.max_elements, max_file_bytes)
+    limits = Limits(settings.timeout_s, settings.max_elements, settings.max_file_mb * 2**20)
     model = ChestXrayTransformer(reader, journal, watch, limits, settings.max_in_flight)
     database = Database(settings.journal_dsn.get_secret_value())
     verdicts = Verdicts(database, journal, settings.journal_timeout_s)
@@ -140,12 +148,11 @@ def main() -> None:
     try:
         max_body_mb = settings.max_file_mb + 1
         edge = Edge(settings.host, settings.http_port, settings.grpc_port, max_body_mb, settings.drain_s)
-        background = [run_parts(decoders, watch, cache, predictor)]
+        background = [run_parts(decoders, watch, cache, predictor, store)]
         PleuraServer(edge).serve(model, background, vitals, routes)
     finally:
         verdicts.close()
         journal.close()
-        store.close()
         close_spans()
 
 

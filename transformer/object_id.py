@@ -48,6 +48,8 @@ def _fault(key: str) -> str | None:
         return "it is not UTF-8"
     if not 1 <= length <= _MAX_BYTES:
         return f"it must have 1 to {_MAX_BYTES} bytes"
+    if not key.strip():
+        return "it is blank"
     if any(unicodedata.category(character) in _BAD_CATEGORIES for character in key):
         return "it has control or invisible characters"
     if _LOOK_ALIKES.search(key) or _has_hidden_steps(key):

@@ -5,7 +5,6 @@ cache and the keeping of the answer. All answers of one request come from one re
 """
 
 import asyncio
-import hashlib
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -19,13 +18,12 @@ from pleura.errors import Overloaded, PleuraError
 from transformer.answers import Answer
 from transformer.cache import AnswerCache, key_of
 from transformer.metrics import STAGES, count_answers
-from transformer.objects import ObjectId, RadiographChanged
+from transformer.object_id import ObjectId
 from transformer.predictor import Predictor
 from transformer.single_flight import Group, SingleFlight
-from transformer.store import Store
+from transformer.store import RadiographChanged, Store, digest_of
 
 _FILES_AT_ONCE: Final = 8
-_HASHED_IN_THREAD: Final = 2**19
 Latency = Mapping[str, float]
 
 
@@ -98,13 +96,6 @@ class Clock:
         self._since_s = now
 
 
-async def _digest_of(file: bytes) -> str:
-    def digest() -> str:
-        return hashlib.sha256(file).hexdigest()
-
-    return digest() if len(file) < _HASHED_IN_THREAD else await asyncio.to_thread(digest)
-
-
 class Reader:
     """Reads radiographs; one for the life of the service."""
 
@@ -146,7 +137,7 @@ class Reader:
     async def _name(self, source: Source, deadline: Deadline) -> Known | PleuraError:
         clock = Clock()
         if isinstance(source, Sent):
-            digest = await _digest_of(source.file)
+            digest = await digest_of(source.file)
             clock.end("hash")
             return Known(source, key_of("file", digest), digest, clock.latency_ms)
         try:

@@ -1,78 +1,220 @@
-"""The object store, asked from the event loop: in threads, each call ended in time."""
+"""The object store: what may be asked of it, for how long, and how much it may send.
+
+The client of MinIO says where an object is and signs for it; the question goes over kept connections on the
+event loop, since a cached answer waits for nothing longer.
+
+Source:
+    AWS Signature Version 4, in the header ``Authorization``: an address, which is logged, tells none of it.
+"""
 
 import asyncio
 import hashlib
-from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
-from contextvars import copy_context
-from typing import Final, TypeVar
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from http import HTTPStatus
+from typing import Final
+from urllib.parse import SplitResult, urlsplit
+
+import structlog
+from minio import Minio
+from minio.credentials.credentials import Credentials
+from minio.signer import sign_v4_s3
 
 from pleura.deadline import Deadline
-from pleura.errors import DeadlineExceeded, PleuraError, StoreUnavailable, TooLarge
-from transformer.objects import ObjectId, Objects, Stat
+from pleura.errors import RadiographNotFound, StoreUnavailable, TooLarge
+from pleura.hop import Hop, HopFailed, Response
+from transformer.object_id import ObjectId
 
 _HOP_SHARE: Final = 0.9
-_THREADS: Final = 16
-T = TypeVar("T")
+_AT_ONCE: Final = 16
+_HASHED_IN_THREAD: Final = 2**19
+_SOME: Final = "a"
+_CONTENT: Final = "x-amz-content-sha256"
+_NO_BODY: Final = hashlib.sha256().hexdigest()
+log = structlog.get_logger(__name__)
+
+
+class RadiographChanged(StoreUnavailable):
+    """The object was replaced between asking for its ETag and reading it."""
+
+    retry_after_s = 1
+
+
+@dataclass(frozen=True)
+class Stat:
+    """What the store says of an object without sending it."""
+
+    etag: str
+    size: int
+
+
+@dataclass(frozen=True)
+class Bucket:
+    """Where radiographs are: a bucket of any S3 server, and the keys to it.
+
+    ``region`` is the server's, so that the client need not ask.
+    """
+
+    url: str
+    access_key: str
+    secret_key: str
+    name: str
+    region: str = "us-east-1"
+
+    def client(self) -> Minio:
+        """MinIO's client of the server, without keys: it is asked for addresses only."""
+        parts = urlsplit(self.url)
+        return Minio(parts.netloc, region=self.region, secure=parts.scheme == "https")
 
 
 class Store:
-    """Radiographs in the object store."""
+    """A bucket of radiographs; nothing outside of it is ever asked for.
 
-    def __init__(self, objects: Objects, limit_bytes: int) -> None:
-        self._objects, self._limit_bytes = objects, limit_bytes
-        self._threads = ThreadPoolExecutor(_THREADS, "store")
+    Args:
+        bucket: Which it is.
+        limit_bytes: The most bytes that a radiograph's file may have.
+        timeout_s: The longest that one call may take, connecting, waiting and reading together.
+
+    Raises:
+        ValueError: There can be no such bucket.
+    """
+
+    def __init__(self, bucket: Bucket, limit_bytes: int, timeout_s: float = 5.0) -> None:
+        self._bucket, self._limit_bytes, self._timeout_s = bucket, limit_bytes, timeout_s
+        self._client = bucket.client()
+        self._credentials = Credentials(bucket.access_key, bucket.secret_key)
+        some = self._address_of(_SOME)
+        self._place = some._replace(path=some.path.removesuffix(f"/{_SOME}") or "/")
+        self._hop = Hop(f"{some.scheme}://{some.netloc}", _AT_ONCE)
+        self._calls = asyncio.Semaphore(_AT_ONCE)
 
     def close(self) -> None:
-        """Start no more calls."""
-        self._threads.shutdown(wait=False, cancel_futures=True)
+        """Close the connections."""
+        self._hop.close()
+
+    @property
+    def place(self) -> str:
+        """The bucket's address: on the server, or on a server of its own."""
+        return self._place.geturl()
 
     async def stat(self, object_id: ObjectId, deadline: Deadline) -> Stat:
-        """Ask for ETag and size.
+        """Ask for an object's ETag and size.
 
         Raises:
             RadiographNotFound: There is no such object.
             TooLarge: It is larger than a radiograph may be.
-            StoreUnavailable: The store does not answer in time.
+            StoreUnavailable: The store does not answer in time, or not sensibly.
         """
-        stat = await self._called(lambda until: self._objects.stat(object_id, until), deadline)
-        if stat.size > self._limit_bytes:
-            raise TooLarge(f"the radiograph's file exceeds {self._limit_bytes} bytes")
-        return stat
+        async with self._asked("HEAD", self._address_of(object_id.key), {}, deadline) as response:
+            etag, size = response.headers.get("etag", "").replace('"', ""), _length_of(response)
+        # without an ETag, another radiograph under the same id would be answered from the cache
+        if not etag or size is None:
+            raise StoreUnavailable("the object store does not answer sensibly")
+        if size > self._limit_bytes:
+            raise self._too_large()
+        return Stat(etag, size)
 
     async def read(self, object_id: ObjectId, etag: str, deadline: Deadline) -> tuple[bytes, str]:
-        """Fetch the object of that ETag, and its SHA-256.
+        """Fetch an object, provided it is still the one with that ETag, and its SHA-256.
 
         Raises:
-            RadiographNotFound, RadiographChanged: It is not there any more.
-            TooLarge: It is larger than a radiograph may be.
+            RadiographNotFound: There is no such object any more.
+            RadiographChanged: There is another one under that id by now.
+            TooLarge: It is larger than a radiograph may be; it is not read further than its header.
             StoreUnavailable: The store does not send it in time.
         """
-
-        def read(until: Deadline) -> tuple[bytes, str]:
-            file = self._objects.read(object_id, etag, self._limit_bytes, until)
-            return file, hashlib.sha256(file).hexdigest()
-
-        return await self._called(read, deadline)
+        # as stored: inflating a Content-Encoding would be a bomb, and not what the ETag stands for
+        headers = {"if-match": f'"{etag}"', "accept-encoding": "identity"}
+        async with self._asked("GET", self._address_of(object_id.key), headers, deadline) as response:
+            file = await self._body(response)
+        return file, await digest_of(file)
 
     async def is_alive(self, limit_s: float) -> bool:
-        """Whether the store answers within ``limit_s``."""
+        """Say whether the store answers within ``limit_s``, and has the bucket."""
         try:
-            # not one of our threads: those may all be busy with radiographs
-            return await asyncio.wait_for(asyncio.to_thread(self._objects.is_alive), limit_s)
-        except (PleuraError, TimeoutError):
+            async with self._asked("HEAD", self._place, {}, Deadline.after(limit_s)):
+                return True
+        except (RadiographNotFound, StoreUnavailable):
             return False
 
-    async def _called(self, call: Callable[[Deadline], T], deadline: Deadline) -> T:
+    def _address_of(self, key: str) -> SplitResult:
+        return urlsplit(self._client.get_presigned_url("GET", self._bucket.name, key))  # signed with no keys
+
+    def _signed(self, verb: str, address: SplitResult) -> dict[str, str]:
+        """The headers that say who asks."""
+        now = datetime.now(UTC)
+        signed = sign_v4_s3(
+            method=verb,
+            url=address,
+            region=self._bucket.region,
+            headers={"host": address.netloc, "x-amz-date": f"{now:%Y%m%dT%H%M%SZ}", _CONTENT: _NO_BODY},
+            credentials=self._credentials,
+            content_sha256=_NO_BODY,
+            date=now,
+        )
+        return {name: str(value) for name, value in signed.items() if name != "host"}  # the hop says that
+
+    @asynccontextmanager
+    async def _asked(
+        self, verb: str, address: SplitResult, headers: dict[str, str], deadline: Deadline
+    ) -> AsyncIterator[Response]:
+        """Ask, and see to it that asking and reading end in time; every failure is one of ours."""
         # a part of the time is kept back: what fails here is told while the caller still listens
-        until = Deadline.after(deadline.remaining_s * _HOP_SHARE)
-
-        def call_in_time() -> T:
-            _ = until.remaining_s  # it may have waited for a thread: expired work is not sent
-            return call(until)
-
-        work = asyncio.get_running_loop().run_in_executor(self._threads, copy_context().run, call_in_time)
+        seconds = min(deadline.remaining_s * _HOP_SHARE, self._timeout_s)
+        headers = headers | self._signed(verb, address)
         try:
-            return await asyncio.wait_for(work, until.remaining_s)
-        except (TimeoutError, DeadlineExceeded) as error:
+            async with (
+                asyncio.timeout(seconds),
+                self._calls,
+                self._hop.ask(verb, address.path, headers) as response,
+            ):
+                _require_ok(response)
+                yield response
+        except (HopFailed, TimeoutError) as error:
+            log.warning("object_store_failed", reason=type(error).__name__)
             raise StoreUnavailable("the object store does not answer in time") from error
+
+    async def _body(self, response: Response) -> bytes:
+        """The bytes of an answer, all of them and not one more."""
+        if (_length_of(response) or 0) > self._limit_bytes:
+            raise self._too_large()
+        parts, length = [], 0
+        async for part in response.chunks():
+            length += len(part)
+            if length > self._limit_bytes:
+                raise self._too_large()
+            parts.append(part)
+        return b"".join(parts)
+
+    def _too_large(self) -> TooLarge:
+        return TooLarge(f"the radiograph's file exceeds {self._limit_bytes} bytes")
+
+
+async def digest_of(file: bytes) -> str:
+    """The SHA-256 of a file, in hex; of a large one it is reckoned beside the event loop."""
+
+    def digest() -> str:
+        return hashlib.sha256(file).hexdigest()
+
+    return digest() if len(file) < _HASHED_IN_THREAD else await asyncio.to_thread(digest)
+
+
+def _length_of(response: Response) -> int | None:
+    """The length that an answer announces."""
+    text = response.headers.get("content-length", "")
+    return int(text) if text.isascii() and text.isdigit() else None
+
+
+def _require_ok(response: Response) -> None:
+    """Let no other answer pass than the object; the store's own words go nowhere."""
+    status = response.status_code
+    if status == HTTPStatus.OK:
+        return
+    if status == HTTPStatus.NOT_FOUND:
+        raise RadiographNotFound("no radiograph of that id")
+    if status == HTTPStatus.PRECONDITION_FAILED:
+        raise RadiographChanged("the radiograph was replaced while it was read")
+    log.warning("object_store_failed", status=status)
+    raise StoreUnavailable("the object store does not answer")

@@ -12,14 +12,14 @@ from typing import Final
 import numpy as np
 import structlog
 
+from pipelines.data.store import read_answered
 from pipelines.drift.image_statistics import ImageStatistics, image_statistics
 from pipelines.journal import JournaledAnswer
+from pipelines.object_store import ChangedObject, NoSuchObject, ObjectStore
 from pleura.errors import PleuraError, StoreUnavailable
-from transformer.objects import ObjectId, Objects, RadiographChanged
 from transformer.radiograph import read_radiograph
 
 _MAX_PIXELS: Final = 100_000_000
-_MAX_BYTES: Final = 64 * 2**20
 log = structlog.get_logger(__name__)
 
 
@@ -38,7 +38,7 @@ def drawn(answers: Sequence[JournaledAnswer], most: int, seed: int) -> list[Jour
     return [named[place] for place in sorted(chosen)]
 
 
-def read_again(objects: Objects, answers: Sequence[JournaledAnswer]) -> ReadAgain:
+def read_again(objects: ObjectStore, answers: Sequence[JournaledAnswer]) -> ReadAgain:
     """Measure the radiographs of some answers, from the object store.
 
     Raises:
@@ -49,14 +49,14 @@ def read_again(objects: Objects, answers: Sequence[JournaledAnswer]) -> ReadAgai
     return ReadAgain(statistics, len(found) - len(statistics))
 
 
-def _statistics_of(objects: Objects, answer: JournaledAnswer) -> ImageStatistics | None:
+def _statistics_of(objects: ObjectStore, answer: JournaledAnswer) -> ImageStatistics | None:
     try:
-        file = objects.fetch(ObjectId(answer.image_id or ""), _MAX_BYTES).file
+        file = read_answered(objects, answer.image_id or "")
         if hashlib.sha256(file).hexdigest() != answer.image_digest:
             return None
         return image_statistics(read_radiograph(file, _MAX_PIXELS))
-    except PleuraError as error:  # its words name no object
-        if isinstance(error, StoreUnavailable) and not isinstance(error, RadiographChanged):
-            raise
-        log.info("radiograph_not_read_again", reason=error.code)
+    except StoreUnavailable:
+        raise
+    except (PleuraError, NoSuchObject, ChangedObject) as error:
+        log.info("radiograph_not_read_again", reason=type(error).__name__)
         return None

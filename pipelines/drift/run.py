@@ -19,8 +19,7 @@ from pipelines.drift.settings import DriftSettings
 from pipelines.drift.store import DriftStore
 from pipelines.drift.window import by_model, distinct, of_refusals, sample_of_answers
 from pipelines.journal import JournaledAnswer, Window, read_answers
-from pipelines.object_store import connect_by
-from transformer.objects import Objects
+from pipelines.object_store import ObjectStore, connect_by
 
 AUDITS_SHOWN: Final = timedelta(days=90)
 """How old an audit's window may be for the audit to be counted among the open ones: each is read anew."""
@@ -100,7 +99,7 @@ def _read(settings: DriftSettings, window: Window) -> _Seen:
     parts = by_model(answers)
     main = max(parts, key=lambda model: len(parts[model]), default=None)
     refused = _refused(settings, window, len(answers))
-    objects = _open_objects(settings)
+    objects = ObjectStore(connect_by(settings), settings.s3_bucket)
     samples, lost = [], 0
     for model, theirs in parts.items():
         again = read_again(objects, drawn(distinct(theirs), settings.drift_images, settings.drift_seed))
@@ -108,7 +107,6 @@ def _read(settings: DriftSettings, window: Window) -> _Seen:
         shares = refused if model == main else {}
         samples.append(sample_of_answers(model, theirs, again.statistics, shares))
         lost += again.lost
-    objects.close()
     return _Seen(answers, tuple(samples), lost)
 
 
@@ -123,16 +121,6 @@ def _refused(settings: DriftSettings, window: Window, answers: int) -> Mapping[M
         log.warning("refusals_unknown", reason=str(error))
         return {}
     return of_refusals(counts, answers)
-
-
-def _open_objects(settings: DriftSettings) -> Objects:
-    return Objects(
-        settings.s3_url,
-        settings.s3_access_key,
-        settings.s3_secret_key.get_secret_value(),
-        settings.s3_bucket,
-        settings.s3_region,
-    )
 
 
 def _report(

@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from typing import Final
 
 _TEXTS: Final = (
+    *(" ", "\u3000"),
     *("", "/", "/a", "a/", "a//b", "..", "a/../b", "./a", "a/.", "a/..", ".", "a/./b", "//", "///", "../"),
     *("/..", "a/../", "../secrets/secret.png", "../../secrets/secret.png", "/secrets/secret.png"),
     *("//secrets/secret.png", "a/../../secrets/secret.png", "../../../../etc/passwd", "/etc/passwd"),

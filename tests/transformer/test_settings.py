@@ -1,5 +1,11 @@
 """The transformer's environment."""
 
+import os
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
 import pytest
 
 from pleura.environment import InvalidSettings
@@ -54,3 +60,19 @@ def test_a_missing_value_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("PLEURA_JOURNAL_DSN")
     with pytest.raises(InvalidSettings, match=r"^PLEURA_JOURNAL_DSN: "):
         Settings.read()
+
+
+def test_a_bucket_that_s3_cannot_have_ends_the_start(tmp_path: Path, free_port: Callable[[], int]) -> None:
+    """One line says so, before anything is asked or answered."""
+    wrong = {
+        "PLEURA_S3_BUCKET": "a",
+        "PLEURA_SPOOL_FOLDER": str(tmp_path),
+        "PLEURA_HOST": "127.0.0.1",
+        "PLEURA_HTTP_PORT": str(free_port()),
+        "PLEURA_GRPC_PORT": str(free_port()),
+    }
+    command = [sys.executable, "-m", "transformer"]
+    ended = subprocess.run(command, env=os.environ | wrong, capture_output=True, text=True, timeout=60)
+    assert ended.returncode == 2
+    assert "PLEURA_S3_BUCKET: " in ended.stdout + ended.stderr
+    assert "Traceback" not in ended.stdout + ended.stderr

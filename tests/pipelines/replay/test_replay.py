@@ -16,9 +16,11 @@ import psycopg2
 import pytest
 from minio import Minio
 
+from pipelines.data.store import read_answered
 from pipelines.gate.decision import ModelIdentity
 from pipelines.gate.protocol import SMALL, Protocol, read_protocol
 from pipelines.journal import JournaledAnswer, Verdict, Window, read_answers
+from pipelines.object_store import NoSuchObject, ObjectStore
 from pipelines.replay.replay import Archive, Challenger, FindingReplay, Replay, replay
 from pipelines.replay.words import replay_page
 from pleura.bundle import verify
@@ -31,7 +33,6 @@ from tests.databases import own_database
 from tests.transformer.values import entry
 from transformer.database import Database
 from transformer.journal import Journal
-from transformer.objects import ObjectId, Objects
 from transformer.radiograph import read_radiograph
 from transformer.spool import Spool
 
@@ -314,11 +315,11 @@ async def test_real_radiographs_are_replayed_from_the_real_journal(
     dsn = own_database(postgres)
     await _keep(dsn, tmp_path, rows)
 
-    objects = Objects(seaweed.url, "test-access", "test-secret-key", bucket, timeout_s=20)
-
     def read(key: str) -> bytes:
-        name = ObjectId(key)
-        return objects.read(name, objects.stat(name).etag, 10**7)
+        try:
+            return read_answered(ObjectStore(client, bucket), key)
+        except NoSuchObject:
+            raise RadiographNotFound("no such radiograph") from None
 
     answers = read_answers(dsn, Window(NOON - timedelta(hours=1), NOON + timedelta(hours=1)))
     challenger = Challenger(NEW, FINDINGS, description.thresholds, score)
