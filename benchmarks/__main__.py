@@ -11,15 +11,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from benchmarks import cached, costs, engine_apart, proxy_alone, tutorial, whole_way
+from benchmarks import apart, cached, costs, engine_apart, proxy_alone, tutorial, whole_way
 from benchmarks.costs import Spending
 from benchmarks.lab import Asked, Effort, Lab, lab, prepare, prepare_all, say
 from benchmarks.table import Row, print_table
 from proof.stack import running
 from tests.stacks import RunningStack
 
-SECTIONS: Final = ("engine", "proxy", "whole", "crowd", "tutorial", "cached", "spending", "memory")
-_OF_SERVICE: Final = frozenset(SECTIONS[2:])
+SECTIONS: Final = ("engine", "proxy", "apart", "whole", "crowd", "tutorial", "cached", "spending", "memory")
+_OF_SERVICE: Final = frozenset(SECTIONS[3:])
 _CROWD: Final = 160
 """Radiographs that a crowd asks about: more than there are clients, so that no two ask the same."""
 _CROWD_CLIENTS: Final = 128
@@ -94,6 +94,8 @@ def measure(bundle: Path, effort: Effort, sections: Sequence[str]) -> tuple[list
     with lab(bundle, effort) as here:
         if "proxy" in sections:
             rows += proxy_alone.rows(here)
+        if "apart" in sections:
+            rows += apart.rows(here)
         if _OF_SERVICE.isdisjoint(sections):
             return [*rows, here.failures()], ""
         say("starting two stacks")

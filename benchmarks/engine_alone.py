@@ -17,8 +17,7 @@ class EngineAlone:
     It lives in the client's process and idles while the service is measured.
     """
 
-    def __init__(self, bundle: Path) -> None:
-        cores = os.cpu_count() or 1
+    def __init__(self, bundle: Path, cores: int = os.cpu_count() or 1) -> None:
         self._wide = LiteRtEngine(bundle, cores)
         self._narrow = [LiteRtEngine(bundle, 1) for _ in range(cores)]
         rng = np.random.default_rng(0)

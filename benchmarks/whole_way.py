@@ -21,7 +21,7 @@ _ALONE: Final = 20
 
 
 @dataclass(frozen=True)
-class _Way:
+class Way:
     """One way to ask: what the radiographs are, and the requests about them."""
 
     name: str
@@ -58,21 +58,22 @@ def best_of(floors: Sequence[_Floor]) -> Figure:
     return Figure(narrow, "/s", "engine, one on each core")
 
 
-def _ways(asked: Mapping[str, Asked]) -> list[_Way]:
+def ways_of(asked: Mapping[str, Asked]) -> list[Way]:
+    """By id and as file, in every form."""
     ways = []
     for form, of_form in asked.items():
-        ways += [_Way(f"{form} by id", of_form.by_id), _Way(f"{form} as file", of_form.with_file)]
+        ways += [Way(f"{form} by id", of_form.by_id), Way(f"{form} as file", of_form.with_file)]
     return ways
 
 
-def _round(lab: Lab, address: str, way: _Way) -> _Round:
+def _round(lab: Lab, address: str, way: Way) -> _Round:
     alone = lab.run(one_by_one(address, cycle(way.requests), _ALONE))
     return _Round(lab.load(address, way.requests).per_s, quantile_ms(alone, 0.5))
 
 
 def rows(lab: Lab, stack: RunningStack, asked: Mapping[str, Asked]) -> list[Row]:
     """Each way to ask: radiographs a second at eight clients, and what it costs one client."""
-    address, ways = stack.recorded.address, _ways(asked)
+    address, ways = stack.recorded.address, ways_of(asked)
     floors, rounds = list[_Floor](), {way.name: list[_Round]() for way in ways}
     for number in range(lab.effort.rounds):
         for position, way in enumerate(ways):
