@@ -27,6 +27,16 @@ def read_radiograph(file: bytes, max_pixels: int) -> Radiograph:
         RefusedRadiograph: The file is fine, but no single greyscale radiograph.
         TooLarge: The header announces more than ``max_pixels`` pixels.
     """
+    try:
+        return _read(file, max_pixels)
+    except BaseException as error:
+        # of a codec in Rust that fails an assertion: no Exception, so that nobody catches it unawares
+        if type(error).__name__ != "PanicException":
+            raise
+        raise UnreadableRadiograph("the file is damaged") from error
+
+
+def _read(file: bytes, max_pixels: int) -> Radiograph:
     if not file:
         raise UnreadableRadiograph("the file is empty")
     if file[_PREAMBLE : _PREAMBLE + 4] == b"DICM":

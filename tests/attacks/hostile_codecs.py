@@ -19,6 +19,7 @@ from tests.attacks.cases import (
 from tests.attacks.pictures import (
     around,
     compressed,
+    deep_picture,
     encapsulated,
     picture,
 )
@@ -44,6 +45,14 @@ def _even(data: bytes) -> bytes:
 
 def _rle(header: bytes, body: bytes = b"\0" * 200) -> bytes:
     return encapsulated(header.ljust(64, b"\0") + body, uid.RLELossless, _PICTURE)
+
+
+def _rle_of_two() -> bytes:
+    """The second segment has more bytes than the picture; pylibjpeg-rle panics where it writes them."""
+    pixels = deep_picture()
+    zeros = b"\x81\0" * (pixels.size // 128)
+    header = struct.pack("<3I", 2, 64, 64 + len(zeros)).ljust(64, b"\0")
+    return encapsulated(header + zeros + zeros + b"\x81\0" * 9, uid.RLELossless, pixels)
 
 
 def _j2k(change: Callable[[bytearray], None]) -> bytes:
@@ -152,4 +161,5 @@ def _rle_cases() -> Iterator[tuple[str, Case]]:
         "RLE that unpacks too much",
         fails(lambda: _rle(b"\1\0\0\0\x40\0\0\0", b"\x81\xff" * 100_000), *REFUSED),
     )
+    yield "RLE whose second bytes unpack too much", fails(_rle_of_two, *DAMAGED)
     yield "RLE that unpacks too little", fails(lambda: _rle(b"\1\0\0\0\x40\0\0\0", b"\xff\0" * 9), *ANY_ERROR)
