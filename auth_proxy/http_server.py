@@ -5,7 +5,8 @@ behind a chunk's size; a proxy before us may read the same bytes otherwise, and 
 request smuggling lives on.
 
 Source:
-    RFC 9112 sections 2.2 (bare CR), 5.2 (obs-fold), 6.3 (message body length), 7.1 (chunks and trailers).
+    RFC 9110 section 5.5 (control characters), RFC 9112 sections 2.2 (bare CR), 5.2 (obs-fold), 6.3 (message
+    body length), 7.1 (chunks and trailers).
 """
 
 import asyncio
@@ -20,6 +21,7 @@ MAX_HEAD_BYTES: Final = 32768
 _MAX_HEAD_LINES: Final = 100
 _HEAD_TIMEOUT_S: Final = 10.0
 _ODD_LINE_END: Final = re.compile(rb"(?<!\r)\n|\r(?!\n)|\n[ \t]")
+_CONTROL: Final = re.compile(rb"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f]")  # all but tab and the ends of lines
 _LENGTH: Final = re.compile(rb"(?im)^content-length:[ \t]*(.*?)[ \t]*\r$")
 _NUMBER: Final = re.compile(rb"0|[1-9]\d{0,17}")  # what others read as octal, or beyond 64 bits, is none
 _CHUNK_LINE: Final = re.compile(rb"[0-9A-Fa-f]{1,15}(?:;[\t\x20-\x7e]{0,256})?\r\n")
@@ -30,7 +32,7 @@ _MALFORMED: Final = b'{"error":"the request is no valid HTTP"}'
 
 def has_one_reading(head: bytes) -> bool:
     """Whether a request's head, up to its empty line, can be read in one way only."""
-    if _ODD_LINE_END.search(head) or head.count(b"\n") > _MAX_HEAD_LINES:
+    if _ODD_LINE_END.search(head) or _CONTROL.search(head) or head.count(b"\n") > _MAX_HEAD_LINES:
         return False
     version = head.partition(b"\r\n")[0].rpartition(b" ")[2]
     lengths, is_coded = _LENGTH.findall(head), _CODING.search(head) is not None

@@ -41,7 +41,7 @@ class ObjectStoreEnvironment(Environment):
 
     s3_url: str = Field(pattern=r"^https?://[^/\s]+/?$")
     """Where the object store answers."""
-    s3_access_key: str
+    s3_access_key: str = Field(pattern=r"^[\x21-\x7e]+$")
     """Access key of the object store."""
     s3_secret_key: SecretStr
     """Secret key of the object store."""

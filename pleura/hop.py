@@ -7,6 +7,7 @@ a cached answer; they stay where speed does not matter.
 
 import asyncio
 import re
+import socket
 import ssl
 from collections import deque
 from collections.abc import AsyncIterator, Iterable, Mapping
@@ -20,7 +21,8 @@ import httptools
 _CONNECT_TIMEOUT_S: Final = 2.0
 _IDLE_TIMEOUT_S: Final = 3.0
 _BUFFER_BYTES: Final = 2**18
-_MAX_HEAD_BYTES: Final = 65536
+_MAX_FRAME_BYTES: Final = 65536
+_JOINED_BYTES: Final = 65536
 _FIRST_FINAL_STATUS: Final = 200
 _ODD: Final = re.compile(r"[^\t\x20-\x7e\x80-\xff]")
 Content = bytes | AsyncIterator[bytes]
@@ -41,25 +43,30 @@ class _Answer:
         self.status, self.headers = 0, dict[str, str]()
         self.parts, self.buffered = deque[bytes](), 0
         self.has_head, self.is_complete, self.is_reusable = False, False, False
-        self._is_bare, self._head_bytes = verb == "HEAD", 0
+        self._is_bare, self._fed, self._body = verb == "HEAD", 0, 0
         self._parser = httptools.HttpResponseParser(self)
 
     def feed(self, data: bytes) -> None:
         """Read on.
 
         Raises:
-            HopFailed: It is no HTTP, its head is too long, or more comes than the answer.
+            HopFailed: It is no HTTP, more comes than the answer, or head, frames of chunks and trailers are
+                out of all proportion to the body.
         """
         if self.is_complete:
             raise HopFailed("more than an answer came")
-        if not self.has_head:
-            self._head_bytes += len(data)
+        self._fed += len(data)
         try:
             self._parser.feed_data(data)
         except (httptools.HttpParserError, httptools.HttpParserUpgrade) as error:
             raise HopFailed("the answer is no HTTP") from error
-        if not self.has_head and self._head_bytes > _MAX_HEAD_BYTES:
-            raise HopFailed("the answer's head is too long")
+        if self._fed - self._body > _MAX_FRAME_BYTES + self._body:
+            raise HopFailed("the answer is more frame than body")
+
+    @property
+    def has_begun(self) -> bool:
+        """Whether anything of it has come."""
+        return self._fed > 0
 
     def take(self) -> bytes:
         """Give the part of the body that came first."""
@@ -73,8 +80,9 @@ class _Answer:
             raise HopFailed("more than an answer came")
 
     def on_header(self, name: bytes, value: bytes) -> None:
-        """Keep a header; of several of a name the last counts."""
-        self.headers[name.decode("latin-1").lower()] = value.decode("latin-1")
+        """Keep a header, and no trailer; of several of a name the last counts."""
+        if not self.has_head:
+            self.headers[name.decode("latin-1").lower()] = value.decode("latin-1").strip(" \t")
 
     def on_headers_complete(self) -> None:
         """Read the status; an answer that is not final, and its headers, are forgotten."""
@@ -91,6 +99,7 @@ class _Answer:
             raise HopFailed("a body came that was not asked for")
         self.parts.append(body)
         self.buffered += len(body)
+        self._body += len(body)
 
     def on_message_complete(self) -> None:
         """Note the end of the answer."""
@@ -145,6 +154,11 @@ class Connection(asyncio.Protocol):
         """Whether another request can go over it."""
         is_recent = asyncio.get_running_loop().time() - self.idle_since_s < _IDLE_TIMEOUT_S
         return is_recent and not self._is_ended and not self._transport.is_closing()
+
+    @property
+    def has_heard(self) -> bool:
+        """Whether anything of an answer has come to the last question."""
+        return self._answer is not None and self._answer.has_begun
 
     def close(self) -> None:
         """Close it at once, whatever is on its way."""
@@ -214,9 +228,13 @@ class Connection(asyncio.Protocol):
         return length in (None, sent)
 
     def _write(self, *parts: bytes) -> None:
+        # not by ``writelines``: asyncio's of Python 3.12 and 3.13 spins on an empty part, and pauses nobody
+        if sum(map(len, parts)) <= _JOINED_BYTES:
+            parts = (b"".join(parts),)
         if not self._is_ended:
             with suppress(RuntimeError):  # uvloop's, for one that is closing: its end will be told
-                self._transport.writelines(parts)
+                for part in parts:
+                    self._transport.write(part)
 
     def _read_on(self) -> None:
         if self._is_paused and not self._is_ended:
@@ -323,15 +341,25 @@ class Hop:
             connection.close()
 
     async def _connect(self) -> Connection:
-        loop = asyncio.get_running_loop()
+        """Connect to the first address of the host that answers in time."""
+        loop, failure = asyncio.get_running_loop(), OSError("the host has no address")
+        name = self._host if self._tls else None
         try:
             async with asyncio.timeout(_CONNECT_TIMEOUT_S):
-                _, connection = await loop.create_connection(
-                    Connection, self._host, self._port, ssl=self._tls
-                )
+                found = await loop.getaddrinfo(self._host, self._port, type=socket.SOCK_STREAM)
         except OSError as error:  # TimeoutError is one
-            raise HopFailed("no connection") from error
-        return connection
+            raise HopFailed("the host is not known") from error
+        for *_, address in found:
+            try:
+                async with asyncio.timeout(_CONNECT_TIMEOUT_S):
+                    _, connection = await loop.create_connection(
+                        Connection, str(address[0]), self._port, ssl=self._tls, server_hostname=name
+                    )
+            except OSError as error:
+                failure = error
+            else:
+                return connection
+        raise HopFailed("no connection") from failure
 
 
 def _head(verb: str, target: str, headers: Iterable[tuple[str, str]]) -> bytes:
@@ -348,6 +376,6 @@ async def _exchange(
     try:
         return await connection.ask(verb, head, content, length)
     except HopFailed as error:
-        if was_kept:
+        if was_kept and not connection.has_heard:
             raise _Stale("a kept connection was closed") from error
         raise

@@ -57,7 +57,7 @@ def open_journal(settings: Settings) -> Journal:
 
 
 def open_store(settings: Settings) -> Store:
-    """Say where the radiographs are; a bucket that S3 cannot have ends the process with one line."""
+    """Say where the radiographs are; a place that S3 cannot have ends the process with one line."""
     bucket = Bucket(
         settings.s3_url,
         settings.s3_access_key,
@@ -68,7 +68,7 @@ def open_store(settings: Settings) -> Store:
     try:
         return Store(bucket, settings.max_file_mb * 2**20)
     except ValueError as error:
-        _stop(f"PLEURA_S3_BUCKET: {error}")
+        _stop(f"PLEURA_S3_URL, PLEURA_S3_REGION or PLEURA_S3_BUCKET: {error}")
 
 
 def vitals_of(watch: Watch, cache: AnswerCache, journal: Journal) -> Vitals:

@@ -9,8 +9,9 @@ Source:
 
 import asyncio
 import hashlib
+import io
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, nullcontext
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from http import HTTPStatus
@@ -133,8 +134,9 @@ class Store:
 
     async def is_alive(self, limit_s: float) -> bool:
         """Say whether the store answers within ``limit_s``, and has the bucket."""
+        until, beside = Deadline.after(limit_s), nullcontext()  # the calls may all be about radiographs
         try:
-            async with self._asked("HEAD", self._place, {}, Deadline.after(limit_s)):
+            async with self._asked("HEAD", self._place, {}, until, beside):
                 return True
         except (RadiographNotFound, StoreUnavailable):
             return False
@@ -158,16 +160,24 @@ class Store:
 
     @asynccontextmanager
     async def _asked(
-        self, verb: str, address: SplitResult, headers: dict[str, str], deadline: Deadline
+        self,
+        verb: str,
+        address: SplitResult,
+        headers: dict[str, str],
+        deadline: Deadline,
+        turn: AbstractAsyncContextManager[None] | None = None,
     ) -> AsyncIterator[Response]:
-        """Ask, and see to it that asking and reading end in time; every failure is one of ours."""
+        """Ask, and see to it that asking and reading end in time; every failure is one of ours.
+
+        ``turn`` is waited for first: a place among the calls that may be under way, if it is not said.
+        """
         # a part of the time is kept back: what fails here is told while the caller still listens
         seconds = min(deadline.remaining_s * _HOP_SHARE, self._timeout_s)
         headers = headers | self._signed(verb, address)
         try:
             async with (
                 asyncio.timeout(seconds),
-                self._calls,
+                turn or self._calls,
                 self._hop.ask(verb, address.path, headers) as response,
             ):
                 _require_ok(response)
@@ -180,13 +190,12 @@ class Store:
         """The bytes of an answer, all of them and not one more."""
         if (_length_of(response) or 0) > self._limit_bytes:
             raise self._too_large()
-        parts, length = [], 0
+        file = io.BytesIO()  # a list would hold far more than the bytes, where they come in small parts
         async for part in response.chunks():
-            length += len(part)
-            if length > self._limit_bytes:
+            if file.tell() + len(part) > self._limit_bytes:
                 raise self._too_large()
-            parts.append(part)
-        return b"".join(parts)
+            file.write(part)
+        return file.getvalue()
 
     def _too_large(self) -> TooLarge:
         return TooLarge(f"the radiograph's file exceeds {self._limit_bytes} bytes")

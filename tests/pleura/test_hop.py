@@ -1,6 +1,7 @@
 """The hop to the transformer, when the transformer misbehaves."""
 
 import asyncio
+import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 
@@ -13,8 +14,8 @@ Answer = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
 
 
 @asynccontextmanager
-async def hop_to(answer: Answer) -> AsyncIterator[Hop]:
-    """A hop to a server that does with each connection what it is told."""
+async def serving(answer: Answer) -> AsyncIterator[int]:
+    """A server that does with each connection what it is told; gives its port."""
 
     async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         try:
@@ -25,8 +26,15 @@ async def hop_to(answer: Answer) -> AsyncIterator[Hop]:
             writer.close()
 
     server = await asyncio.start_server(serve, "127.0.0.1", 0)
-    hop = Hop(f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}", 4)
     async with server:
+        yield server.sockets[0].getsockname()[1]
+
+
+@asynccontextmanager
+async def hop_to(answer: Answer) -> AsyncIterator[Hop]:
+    """A hop to such a server."""
+    async with serving(answer) as port:
+        hop = Hop(f"http://127.0.0.1:{port}", 4)
         yield hop
         hop.close()
 
@@ -289,3 +297,103 @@ async def test_a_body_of_another_length_than_announced_is_not_answered(announced
                 pass
         assert await ask(hop) == b"ok"
     assert len(heads) == 3
+
+
+async def test_trailers_are_no_headers_and_have_a_bound() -> None:
+    """What stands behind a body changes nothing that was said before it, and is not kept in memory."""
+    chunked = b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\netag: a\r\n\r\n2\r\nok\r\n0\r\n"
+
+    async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        writer.write(chunked + b"etag: b\r\n\r\n")
+        await reader.readuntil(b"\r\n\r\n")
+        await reader.readuntil(b"\r\n\r\n")
+        writer.write(chunked)
+        while not writer.is_closing():
+            writer.write(b"x-more: " + b"a" * 1000 + b"\r\n")
+            await asyncio.sleep(0)
+
+    async with hop_to(answer) as hop:
+        async with hop.ask("GET", "/", {}) as response:
+            assert b"".join([chunk async for chunk in response.chunks()]) == b"ok"
+            assert response.headers["etag"] == "a"
+        with pytest.raises(HopFailed):
+            await ask(hop)
+
+
+async def test_an_answer_that_is_all_frame_is_given_up() -> None:
+    """Chunks of a byte or two cost far more than they bring."""
+
+    async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readuntil(b"\r\n\r\n")
+        writer.write(b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n")
+        while not writer.is_closing():
+            writer.write(b"1\r\na\r\n" * 1000)
+            await asyncio.sleep(0)
+
+    async with hop_to(answer) as hop:
+        with pytest.raises(HopFailed):
+            await ask(hop)
+
+
+async def test_blanks_around_a_header_are_not_its_own() -> None:
+    """RFC 9110 section 5.5: they are left out before it is looked at."""
+
+    async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readuntil(b"\r\n\r\n")
+        writer.write(b"HTTP/1.1 200 OK\r\ncontent-length:  2 \t\r\nX-Empty: \r\n\r\nok")
+
+    async with hop_to(answer) as hop, hop.ask("GET", "/", {}) as response:
+        assert (response.headers["content-length"], response.headers["x-empty"]) == ("2", "")
+        assert b"".join([chunk async for chunk in response.chunks()]) == b"ok"
+
+
+async def test_what_was_half_answered_is_not_asked_again() -> None:
+    """On a kept connection, too: the service has done what it was asked."""
+    asked = 0
+
+    async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        nonlocal asked
+        while await reader.readuntil(b"\r\n\r\n"):
+            asked += 1
+            if asked == 2:
+                writer.write(b"HTTP/1.1 201 Created\r\nloca")
+                return
+            writer.write(OK)
+
+    async with hop_to(answer) as hop:
+        assert await ask(hop) == b"ok"
+        with pytest.raises(HopFailed):
+            await ask(hop)
+    assert asked == 2
+
+
+async def test_the_next_address_is_tried(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A host with several addresses is there as long as one of them is."""
+
+    async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readuntil(b"\r\n\r\n")
+        writer.write(OK)
+
+    async def two(host: str, port: int, **_: object) -> list[tuple[object, ...]]:
+        assert host == "localhost"
+        return [(2, 1, 6, "", ("127.0.0.2", 1)), (2, 1, 6, "", ("127.0.0.1", port))]
+
+    async with serving(answer) as there:
+        monkeypatch.setattr(asyncio.get_running_loop(), "getaddrinfo", two)
+        hop = Hop(f"http://localhost:{there}", 4)
+        assert await ask(hop) == b"ok"
+        hop.close()
+
+
+async def test_a_kept_connection_costs_nothing() -> None:
+    """Nothing of a request is left to be written once it was answered."""
+
+    async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        while await reader.readuntil(b"\r\n\r\n"):
+            writer.write(OK)
+
+    async with hop_to(answer) as hop:
+        assert await ask(hop) == b"ok"
+        began_s = time.process_time()
+        await asyncio.sleep(0.5)
+        assert time.process_time() - began_s < 0.25

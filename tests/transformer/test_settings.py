@@ -39,6 +39,7 @@ def test_a_right_environment_is_read() -> None:
         ("PLEURA_HTTP_PORT", "eighty"),
         ("PLEURA_PREDICTOR_ADDRESS", "predictor"),
         ("PLEURA_S3_URL", "minio:9000"),
+        ("PLEURA_S3_ACCESS_KEY", "key\n"),
         ("PLEURA_REDIS_URL", "http://redis"),
         ("PLEURA_TIMEOUT_S", "-1"),
         ("PLEURA_MAX_ELEMENTS", "33"),
@@ -74,5 +75,5 @@ def test_a_bucket_that_s3_cannot_have_ends_the_start(tmp_path: Path, free_port: 
     command = [sys.executable, "-m", "transformer"]
     ended = subprocess.run(command, env=os.environ | wrong, capture_output=True, text=True, timeout=60)
     assert ended.returncode == 2
-    assert "PLEURA_S3_BUCKET: " in ended.stdout + ended.stderr
+    assert "PLEURA_S3_BUCKET: invalid bucket name" in ended.stdout + ended.stderr
     assert "Traceback" not in ended.stdout + ended.stderr

@@ -287,6 +287,25 @@ async def test_no_more_calls_are_under_way_than_may_be(misbehaving: str) -> None
         assert time.monotonic() - began < 3
 
 
+async def test_the_bucket_is_seen_while_all_calls_are_under_way() -> None:
+    """Many questions about radiographs do not make the store look dead."""
+
+    async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        if f"/{BUCKET} HTTP".encode() in await reader.readuntil(b"\r\n\r\n"):
+            writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n")
+        await reader.read()
+        writer.close()
+
+    server = await asyncio.start_server(answer, "127.0.0.1", 0)
+    url = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"
+    async with server, opened(url, timeout_s=1.5) as store:
+        calls = [asyncio.ensure_future(store.stat(ObjectId("a"), soon(30))) for _ in range(100)]
+        await asyncio.sleep(0.2)
+        assert await store.is_alive(1)
+        assert not any(call.done() for call in calls)
+        await asyncio.gather(*calls, return_exceptions=True)
+
+
 @pytest.mark.parametrize("misbehaving", [no_etag, no_length], indirect=True)
 async def test_an_object_of_unknown_version_or_size_is_not_answered(misbehaving: str) -> None:
     """Without an ETag, another radiograph under the same id would be answered from the cache."""
