@@ -219,7 +219,7 @@ async def expired_before_the_predictor(bench: Bench, ids: Sequence[str], grace_s
     """While the predictor is slow, no call arrives there when a request's time is over and that was told."""
     bench.forget_answers()
     loop = asyncio.get_running_loop()
-    bench.predictor.seconds, bench.predictor.arrivals = 0.3, []
+    bench.predictor.seconds, bench.predictor.arrivals = 0.8 * _EXPIRING_S, []
     over: dict[str, float] = {}
     seconds: list[float] = []
 
