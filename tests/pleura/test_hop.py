@@ -1,9 +1,10 @@
 """The hop to the transformer, when the transformer misbehaves."""
 
 import asyncio
+import socket
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager
+from contextlib import ExitStack, asynccontextmanager
 
 import pytest
 
@@ -31,6 +32,22 @@ async def serving(answer: Answer) -> AsyncIterator[int]:
 
 
 @asynccontextmanager
+async def swallowing(host: str, port: int) -> AsyncIterator[None]:
+    """An address that accepts no connection and refuses none: its queue is full."""
+    with ExitStack() as held:
+        listener = held.enter_context(socket.socket())
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listener.bind((host, port))
+        listener.listen(0)
+        for _ in range(8):
+            waiting = held.enter_context(socket.socket())
+            waiting.setblocking(False)
+            waiting.connect_ex((host, port))
+        await asyncio.sleep(0.05)
+        yield
+
+
+@asynccontextmanager
 async def hop_to(answer: Answer) -> AsyncIterator[Hop]:
     """A hop to such a server."""
     async with serving(answer) as port:
@@ -43,6 +60,14 @@ async def ask(hop: Hop, content: bytes | AsyncIterator[bytes] = b"") -> bytes:
     """Ask and read the whole answer."""
     async with hop.ask("POST", "/", {}, content) as response:
         return b"".join([chunk async for chunk in response.chunks()])
+
+
+async def on_and_on(writer: asyncio.StreamWriter, first: bytes, more: bytes) -> None:
+    """Write the same again and again, until the other end has had enough."""
+    writer.write(first)
+    while not writer.is_closing():
+        writer.write(more)
+        await asyncio.sleep(0)
 
 
 async def once(*chunks: bytes) -> AsyncIterator[bytes]:
@@ -195,10 +220,7 @@ async def test_a_head_without_end_is_not_kept_in_memory() -> None:
 
     async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         await reader.readuntil(b"\r\n\r\n")
-        writer.write(b"HTTP/1.1 200 OK\r\n")
-        while not writer.is_closing():
-            writer.write(b"x-more: " + b"a" * 1000 + b"\r\n")
-            await asyncio.sleep(0)
+        await on_and_on(writer, b"HTTP/1.1 200 OK\r\n", b"x-more: " + b"a" * 1000 + b"\r\n")
 
     async with hop_to(answer) as hop:
         with pytest.raises(HopFailed):
@@ -307,10 +329,7 @@ async def test_trailers_are_no_headers_and_have_a_bound() -> None:
         writer.write(chunked + b"etag: b\r\n\r\n")
         await reader.readuntil(b"\r\n\r\n")
         await reader.readuntil(b"\r\n\r\n")
-        writer.write(chunked)
-        while not writer.is_closing():
-            writer.write(b"x-more: " + b"a" * 1000 + b"\r\n")
-            await asyncio.sleep(0)
+        await on_and_on(writer, chunked, b"x-more: " + b"a" * 1000 + b"\r\n")
 
     async with hop_to(answer) as hop:
         async with hop.ask("GET", "/", {}) as response:
@@ -325,10 +344,8 @@ async def test_an_answer_that_is_all_frame_is_given_up() -> None:
 
     async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         await reader.readuntil(b"\r\n\r\n")
-        writer.write(b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n")
-        while not writer.is_closing():
-            writer.write(b"1\r\na\r\n" * 1000)
-            await asyncio.sleep(0)
+        head = b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n"
+        await on_and_on(writer, head, b"1\r\na\r\n" * 1000)
 
     async with hop_to(answer) as hop:
         with pytest.raises(HopFailed):
@@ -368,7 +385,7 @@ async def test_what_was_half_answered_is_not_asked_again() -> None:
 
 
 async def test_the_next_address_is_tried(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A host with several addresses is there as long as one of them is."""
+    """A host is there as long as one of its addresses is, though another swallows what is sent to it."""
 
     async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         await reader.readuntil(b"\r\n\r\n")
@@ -376,9 +393,9 @@ async def test_the_next_address_is_tried(monkeypatch: pytest.MonkeyPatch) -> Non
 
     async def two(host: str, port: int, **_: object) -> list[tuple[object, ...]]:
         assert host == "localhost"
-        return [(2, 1, 6, "", ("127.0.0.2", 1)), (2, 1, 6, "", ("127.0.0.1", port))]
+        return [(2, 1, 6, "", ("127.0.0.2", port)), (2, 1, 6, "", ("127.0.0.1", port))]
 
-    async with serving(answer) as there:
+    async with serving(answer) as there, swallowing("127.0.0.2", there):
         monkeypatch.setattr(asyncio.get_running_loop(), "getaddrinfo", two)
         hop = Hop(f"http://localhost:{there}", 4)
         assert await ask(hop) == b"ok"
@@ -386,7 +403,7 @@ async def test_the_next_address_is_tried(monkeypatch: pytest.MonkeyPatch) -> Non
 
 
 async def test_a_kept_connection_costs_nothing() -> None:
-    """Nothing of a request is left to be written once it was answered."""
+    """Nothing is left to be written once it was answered; asyncio's ``writelines`` of 3.12 and 3.13 spins."""
 
     async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         while await reader.readuntil(b"\r\n\r\n"):
