@@ -5,6 +5,7 @@ cache and the keeping of the answer. All answers of one request come from one re
 """
 
 import asyncio
+import hashlib
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -21,9 +22,10 @@ from transformer.metrics import STAGES, count_answers
 from transformer.object_id import ObjectId
 from transformer.predictor import Predictor
 from transformer.single_flight import Group, SingleFlight
-from transformer.store import RadiographChanged, Store, digest_of
+from transformer.store import RadiographChanged, Store
 
 _FILES_AT_ONCE: Final = 8
+_HASHED_IN_THREAD: Final = 2**19
 Latency = Mapping[str, float]
 
 
@@ -137,7 +139,7 @@ class Reader:
     async def _name(self, source: Source, deadline: Deadline) -> Known | PleuraError:
         clock = Clock()
         if isinstance(source, Sent):
-            digest = await digest_of(source.file)
+            digest = await _digest_of(source.file)
             clock.end("hash")
             return Known(source, key_of("file", digest), digest, clock.latency_ms)
         try:
@@ -210,19 +212,25 @@ class Reader:
         try:
             async with self._files:
                 clock.end("queue")
-                file, digest = await self._file_of(radiograph, limits.deadline)
+                file = await self._file_of(radiograph, limits.deadline)
                 clock.end("fetch")
-                tensor = await self._decoders.prepare(file, limits.deadline)
+                tensor, digest = await asyncio.gather(
+                    self._decoders.prepare(file, limits.deadline), self._digest(radiograph, file)
+                )
                 clock.end("decode")
         except PleuraError as error:
             return error
         return Prepared(tensor, digest, clock.latency_ms)
 
-    async def _file_of(self, radiograph: Known, deadline: Deadline) -> tuple[bytes, str]:
+    async def _file_of(self, radiograph: Known, deadline: Deadline) -> bytes:
         source = radiograph.source
         if isinstance(source, Sent):
-            return source.file, radiograph.tag
+            return source.file
         return await self._store.read(source.object_id, radiograph.tag, deadline)
+
+    async def _digest(self, radiograph: Known, file: bytes) -> str:
+        """The SHA-256: known of what was sent; of what was stored reckoned while it is decoded."""
+        return radiograph.tag if isinstance(radiograph.source, Sent) else await _digest_of(file)
 
     async def _keep(self, outcomes: Mapping[str, Reading | PleuraError]) -> None:
         await self._cache.keep(
@@ -238,6 +246,15 @@ class _Limits(Protocol):
 @dataclass(frozen=True)
 class _Own:
     deadline: Deadline
+
+
+async def _digest_of(file: bytes) -> str:
+    """The SHA-256 of a file, in hex; of a large one it is reckoned beside the event loop."""
+
+    def digest() -> str:
+        return hashlib.sha256(file).hexdigest()
+
+    return digest() if len(file) < _HASHED_IN_THREAD else await asyncio.to_thread(digest)
 
 
 def _after(latency_ms: Latency, outcome: Reading | PleuraError) -> Reading | PleuraError:

@@ -30,7 +30,6 @@ from transformer.object_id import ObjectId
 
 _HOP_SHARE: Final = 0.9
 _AT_ONCE: Final = 16
-_HASHED_IN_THREAD: Final = 2**19
 _SOME: Final = "a"
 _CONTENT: Final = "x-amz-content-sha256"
 _NO_BODY: Final = hashlib.sha256().hexdigest()
@@ -117,8 +116,8 @@ class Store:
             raise self._too_large()
         return Stat(etag, size)
 
-    async def read(self, object_id: ObjectId, etag: str, deadline: Deadline) -> tuple[bytes, str]:
-        """Fetch an object, provided it is still the one with that ETag, and its SHA-256.
+    async def read(self, object_id: ObjectId, etag: str, deadline: Deadline) -> bytes:
+        """Fetch an object, provided it is still the one with that ETag.
 
         Raises:
             RadiographNotFound: There is no such object any more.
@@ -129,8 +128,7 @@ class Store:
         # as stored: inflating a Content-Encoding would be a bomb, and not what the ETag stands for
         headers = {"if-match": f'"{etag}"', "accept-encoding": "identity"}
         async with self._asked("GET", self._address_of(object_id.key), headers, deadline) as response:
-            file = await self._body(response)
-        return file, await digest_of(file)
+            return await self._body(response)
 
     async def is_alive(self, limit_s: float) -> bool:
         """Say whether the store answers within ``limit_s``, and has the bucket."""
@@ -199,15 +197,6 @@ class Store:
 
     def _too_large(self) -> TooLarge:
         return TooLarge(f"the radiograph's file exceeds {self._limit_bytes} bytes")
-
-
-async def digest_of(file: bytes) -> str:
-    """The SHA-256 of a file, in hex; of a large one it is reckoned beside the event loop."""
-
-    def digest() -> str:
-        return hashlib.sha256(file).hexdigest()
-
-    return digest() if len(file) < _HASHED_IN_THREAD else await asyncio.to_thread(digest)
 
 
 def _length_of(response: Response) -> int | None:

@@ -1,6 +1,7 @@
 """A real transformer process on real parts: what it answers, and what it keeps."""
 
 import asyncio
+import hashlib
 import json
 from collections.abc import Iterator
 from contextlib import closing
@@ -79,6 +80,21 @@ async def test_a_sent_file_is_answered_as_the_stored_one_is(service: Service) ->
     with_map = await send(service, [png_of(1)], outputs=[{"name": "activation_map"}])
     assert with_map.output("activation_map").shape == (1, 14, 7, 7)
     assert with_map.body["parameters"]["cached"]
+
+
+async def test_the_journal_says_which_file_was_read(service: Service, parts: Parts, bucket: Minio) -> None:
+    """The digest of a row is that of the file, small or large, stored or sent, read or cached."""
+    files = [png_of(30), png_of(31, side=2048)]
+    assert len(files[0]) < 2**19 < len(files[1])
+    for number, file in enumerate(files):
+        put(bucket, f"digest-{number}.png", file)
+    names = ["digest-0.png", "digest-1.png"]
+    for request_id in ("digests-read", "digests-cached"):
+        await ask(service, names, id=request_id)
+    await send(service, files, id="digests-sent")
+    digests = [(hashlib.sha256(file).hexdigest(),) for file in files]
+    for request_id in ("digests-read", "digests-cached", "digests-sent"):
+        assert _rows(parts, request_id, "image_digest") == digests
 
 
 async def test_a_second_request_is_cached_until_the_object_changes(service: Service, bucket: Minio) -> None:
