@@ -290,8 +290,9 @@ async def test_the_bucket_is_seen_while_all_calls_are_under_way() -> None:
     """Many questions about radiographs do not make the store look dead."""
 
     async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        if f"/{BUCKET} HTTP".encode() in await reader.readuntil(b"\r\n\r\n"):
-            writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n")
+        with contextlib.suppress(asyncio.IncompleteReadError):  # nothing is asked once its time is over
+            if f"/{BUCKET} HTTP".encode() in await reader.readuntil(b"\r\n\r\n"):
+                writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n")
         await reader.read()
         writer.close()
 
