@@ -72,7 +72,7 @@ def _read_input(item: Any, binary: memoryview) -> tuple[InferInput, int]:
         raise InvalidRequest(f"{where} has both 'data' and 'binary_data_size'")
     if type(size) is not int or not 0 <= size <= len(binary):
         raise InvalidRequest(f"'binary_data_size' of {where} does not fit the body")
-    infer_input._raw_data = bytes(binary[:size])
+    infer_input._raw_data = binary[:size]
     return infer_input, size
 
 

@@ -1,5 +1,6 @@
 """Tensors of the V2 protocol as numpy arrays: datatypes, shapes, BYTES, raw contents."""
 
+import math
 import struct
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -43,7 +44,7 @@ class TensorSpec:
         return {"name": self.name, "datatype": self.datatype, "shape": list(self.shape)}
 
 
-def _split_bytes(raw: bytes, most: int) -> list[bytes]:
+def _split_bytes(raw: bytes | memoryview, most: int) -> list[bytes]:
     elements: list[bytes] = []
     offset = 0
     while offset < len(raw):
@@ -55,7 +56,7 @@ def _split_bytes(raw: bytes, most: int) -> list[bytes]:
         offset += 4
         if offset + length > len(raw):
             raise InvalidRequest("a BYTES tensor ends within an element")
-        elements.append(raw[offset : offset + length])
+        elements.append(bytes(raw[offset : offset + length]))
         offset += length
     return elements
 
@@ -71,7 +72,7 @@ def _objects(elements: Sequence[bytes]) -> Array:
     return array
 
 
-def _from_raw(raw: bytes, datatype: str, most: int) -> Array:
+def _from_raw(raw: bytes | memoryview, datatype: str, most: int) -> Array:
     if datatype == "BYTES":
         return _objects(_split_bytes(raw, most))
     dtype = np.dtype(NUMPY_TYPES[datatype])
@@ -143,7 +144,7 @@ def array_of(infer_input: InferInput) -> Array:
     if any(size < 0 for size in shape):
         raise InvalidRequest(f"the shape {list(shape)} of {shown(name)} is negative")
     # known before the elements are gone through: a body of millions of empty ones holds up everybody else
-    count = int(np.prod(shape, dtype=object))
+    count = math.prod(shape)
     flat = _from_list(infer_input.data, datatype, count) if raw is None else _from_raw(raw, datatype, count)
     if count != flat.size:
         raise InvalidRequest(

@@ -1,6 +1,7 @@
 """How an answer is kept in the cache: a checksum, a line of JSON, and the tensors behind it."""
 
 import hashlib
+import math
 import struct
 from typing import Final
 
@@ -59,7 +60,7 @@ def read_entry(key: str, entry: bytes) -> Answer | None:
 def _arrays(raw: bytes) -> list[Floats]:
     arrays, offset = [], 0
     for shape in _SHAPES:
-        count = int(np.prod(shape))
+        count = math.prod(shape)
         flat = np.frombuffer(raw, "<f4", count, offset).astype(np.float32, copy=False)
         arrays.append(flat.reshape(shape))
         offset += 4 * count

@@ -1,5 +1,6 @@
 """Proving that what came back from the predictor can be an answer, before anything is kept of it."""
 
+import math
 import re
 from collections.abc import Mapping
 from typing import Any, Final
@@ -63,7 +64,7 @@ def _arrays_of(response: Any) -> dict[str, Floats]:
         if output.datatype != "FP32":
             raise InvalidAnswer("the predictor's outputs must be FP32")
         flat = _floats_of(raw[index]) if raw else np.array(output.contents.fp32_contents, np.float32)
-        if any(size < 0 for size in output.shape) or int(np.prod(output.shape, dtype=object)) != flat.size:
+        if any(size < 0 for size in output.shape) or math.prod(output.shape) != flat.size:
             raise InvalidAnswer("the predictor's outputs do not fit their shapes")
         arrays[output.name] = flat.reshape(tuple(output.shape))
     return arrays
