@@ -51,10 +51,32 @@ class _Parser(MultiPartParser):
 
 @dataclass(frozen=True)
 class Question:
-    """A V2 inference request: the headers that describe its body, and the body."""
+    """A V2 inference request: its JSON, the file that follows as a binary tensor, and their lengths."""
 
-    headers: dict[str, str]
-    content: Content
+    json: bytes
+    file: UploadFile | None = None
+    file_bytes: int = 0
+
+    @property
+    def headers(self) -> dict[str, str]:
+        """The headers that describe the body."""
+        if self.file is None:
+            return {"content-type": "application/json"}
+        return {
+            "content-type": "application/octet-stream",
+            "content-length": str(len(self.json) + 4 + self.file_bytes),
+            "inference-header-content-length": str(len(self.json)),
+        }
+
+    @property
+    def content(self) -> Content:
+        """The body."""
+        return self.json if self.file is None else self._chunks(self.file)
+
+    async def _chunks(self, file: UploadFile) -> AsyncIterator[bytes]:
+        yield self.json + struct.pack("<I", self.file_bytes)
+        while chunk := await file.read(_CHUNK_BYTES):
+            yield chunk
 
 
 def _json_of(request_id: str, infer_input: Mapping[str, Any]) -> bytes:
@@ -77,10 +99,10 @@ def ask_by_id(body: bytes, request_id: str) -> Question:
     if len(document) > 1 or not 0 < size <= _MAX_ID_BYTES:
         raise InvalidRequest(f'the body must be {{"image_id": "..."}}, of 1 to {_MAX_ID_BYTES} bytes')
     tensor = {"name": "image_id", "datatype": "BYTES", "shape": [1], "data": [image_id]}
-    return Question({"content-type": "application/json"}, _json_of(request_id, tensor))
+    return Question(_json_of(request_id, tensor))
 
 
-async def ask_by_file(file: UploadFile, request_id: str, most_in_memory: int) -> Question:
+def ask_by_file(file: UploadFile, request_id: str) -> Question:
     """Ask about the radiograph that a file holds; what the file is called goes no further."""
     size = file.size or 0
     tensor = {
@@ -89,23 +111,7 @@ async def ask_by_file(file: UploadFile, request_id: str, most_in_memory: int) ->
         "shape": [1],
         "parameters": {"binary_data_size": size + 4},
     }
-    json_part = _json_of(request_id, tensor)
-    headers = {
-        "content-type": "application/octet-stream",
-        "inference-header-content-length": str(len(json_part)),
-    }
-    head = json_part + struct.pack("<I", size)
-    if size > most_in_memory:
-        return Question(headers | {"content-length": str(len(head) + size)}, _chunks(head, file))
-    whole = head + await file.read()  # at once, over a connection that was kept
-    await file.close()
-    return Question(headers, whole)
-
-
-async def _chunks(head: bytes, file: UploadFile) -> AsyncIterator[bytes]:
-    yield head
-    while chunk := await file.read(_CHUNK_BYTES):
-        yield chunk
+    return Question(_json_of(request_id, tensor), file, size)
 
 
 @asynccontextmanager
@@ -128,7 +134,7 @@ async def _question(receive: Receive, call: Call, room: Room) -> AsyncIterator[Q
             file = form.get("file")
             if not isinstance(file, UploadFile):
                 raise InvalidRequest("the body must be one multipart file of the name 'file'")
-            yield await ask_by_file(file, call.request_id, most)
+            yield ask_by_file(file, call.request_id)
         finally:
             await form.close()
 

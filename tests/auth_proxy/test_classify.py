@@ -1,14 +1,12 @@
 """``POST /classify``: V2 behind plain JSON."""
 
-import io
 import json
 import struct
 
 import httpx
 import pytest
-from starlette.datastructures import UploadFile
 
-from auth_proxy.classify import ask_by_file, most_in_memory
+from auth_proxy.classify import most_in_memory
 from pleura.findings import FINDINGS
 from pleura.room import Room
 from tests.auth_proxy.servers import DIGEST, VERSION, Proxy, Upstream, audit_lines, v2_answer, wait_until
@@ -61,19 +59,6 @@ def test_a_file_becomes_a_binary_tensor(client: httpx.Client, upstream: Upstream
     assert tensor["parameters"]["binary_data_size"] == len(body) - length == len(file) + 4
     assert body[length:] == struct.pack("<I", len(file)) + file
     assert b"JANE" not in body + str(request.headers.raw).encode()
-
-
-@pytest.mark.parametrize("file", FILES, ids=len)
-async def test_a_file_on_disk_is_asked_about_in_the_same_words(file: bytes) -> None:
-    """What waited in memory goes out at once, what waited on disk bit by bit; it is the same body."""
-    whole, parted = [
-        await ask_by_file(UploadFile(io.BytesIO(file), size=len(file)), "c3", most)
-        for most in (len(file), len(file) - 1)
-    ]
-    assert isinstance(whole.content, bytes)
-    assert not isinstance(parted.content, bytes)
-    assert b"".join([part async for part in parted.content]) == whole.content
-    assert parted.headers == whole.headers | {"content-length": str(len(whole.content))}
 
 
 JSON = {"content-type": "application/json"}
