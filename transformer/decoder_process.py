@@ -23,6 +23,7 @@ _POLL_S: Final = 0.005
 _START_TIMEOUT_S: Final = 60.0
 _GRACE_S: Final = 1.0
 _LARGE_BYTES: Final = 4 * 2**20
+_KEPT_BYTES: Final = 64 * 2**20
 
 
 class WorkerLost(Exception):
@@ -204,6 +205,15 @@ async def _receive(channel: socket.socket, length: int) -> bytes:
 
 
 def _bare_environment() -> dict[str, str]:
-    """One thread a library, the same modules, and none of the service's secrets."""
+    """One thread a library, the same modules, and none of the service's secrets.
+
+    The C library gives freed memory back at once where blocks are large; fetched anew for every file, page by
+    page, it is a quarter of what decoding costs. A worker keeps up to 64 MB for the next file.
+    """
     threads = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
-    return {"PYTHONPATH": os.pathsep.join(filter(None, sys.path)), **dict.fromkeys(threads, "1")}
+    return {
+        "PYTHONPATH": os.pathsep.join(filter(None, sys.path)),
+        "MALLOC_TRIM_THRESHOLD_": str(_KEPT_BYTES),
+        "MALLOC_MMAP_THRESHOLD_": str(_KEPT_BYTES // 2),
+        **dict.fromkeys(threads, "1"),
+    }
