@@ -22,8 +22,9 @@ _END_TOLD_S: Final = 0.5
 _POLL_S: Final = 0.005
 _START_TIMEOUT_S: Final = 60.0
 _GRACE_S: Final = 1.0
-_LARGE_BYTES: Final = 4 * 2**20
-_KEPT_BYTES: Final = 64 * 2**20
+_PIECE_BYTES: Final = 4 * 2**20
+_KEPT_FILE_BYTES: Final = 16 * 2**20
+_KEPT_HEAP_BYTES: Final = 64 * 2**20
 
 
 class WorkerLost(Exception):
@@ -47,7 +48,7 @@ class Worker:
 
     def __init__(self, channel: socket.socket, pid: int, nursery: "Nursery") -> None:
         self.pid = pid
-        self._channel, self._nursery = channel, nursery
+        self._channel, self._nursery, self._memory = channel, nursery, _anonymous_file()
 
     @property
     def is_alive(self) -> bool:
@@ -68,8 +69,8 @@ class Worker:
             WorkerLost: It ended before its time.
         """
         try:
-            with await _in_memory(file) as memory:
-                socket.send_fds(self._channel, [_LIMIT.pack(processor_s)], [memory.fileno()])
+            await self._show(file)
+            socket.send_fds(self._channel, [_LIMIT.pack(processor_s)], [self._memory.fileno()])
             async with asyncio.timeout(timeout_s + _GRACE_S):
                 kind, length = _REPLY.unpack(await _receive(self._channel, _REPLY.size))
                 return Reply(kind, await _receive(self._channel, length))
@@ -80,10 +81,27 @@ class Worker:
             if await self._nursery.signal_that_ended(self.pid) in _LIMITS:
                 raise WorkerTooSlow from error
             raise WorkerLost from error
+        finally:
+            if len(file) > _KEPT_FILE_BYTES:
+                self._memory.truncate(0)
 
     def close(self) -> None:
         """Let the worker end; one that hangs is ended by its own alarm."""
         self._channel.close()
+        self._memory.close()
+
+    async def _show(self, file: bytes) -> None:
+        """Put a file where the worker reads it without a copy through a pipe, in the place of the last one.
+
+        The memory is kept, since new pages take twice as long as copying; in pieces, since others wait.
+        """
+        rest, at = memoryview(file), 0
+        while rest:
+            written = os.pwrite(self._memory.fileno(), rest[:_PIECE_BYTES], at)
+            rest, at = rest[written:], at + written
+            if rest:
+                await asyncio.sleep(0)
+        self._memory.truncate(at)
 
 
 class Nursery:
@@ -122,10 +140,10 @@ class Nursery:
             ours.setblocking(False)
             async with asyncio.timeout(_START_TIMEOUT_S):
                 (pid,) = _HELLO.unpack(await _receive(ours, _HELLO.size))
+            return Worker(ours, pid, self)
         except BaseException:
             ours.close()
             raise
-        return Worker(ours, pid, self)
 
     async def signal_that_ended(self, pid: int) -> int | None:
         """The signal that ended a worker; None where the process that forked it does not say."""
@@ -165,27 +183,10 @@ class Nursery:
             )
 
 
-async def _in_memory(file: bytes) -> IO[bytes]:
-    """Put a file where another process can read it without a copy through a pipe."""
+def _anonymous_file() -> IO[bytes]:
     if hasattr(os, "memfd_create"):
-        memory: IO[bytes] = os.fdopen(os.memfd_create("radiograph"), "wb", buffering=0)
-    else:
-        memory = tempfile.TemporaryFile(buffering=0)  # noqa: SIM115
-    try:
-        if len(file) > _LARGE_BYTES:
-            await asyncio.to_thread(_write_all, memory, file)
-        else:
-            _write_all(memory, file)
-    except BaseException:
-        memory.close()
-        raise
-    return memory
-
-
-def _write_all(memory: IO[bytes], file: bytes) -> None:
-    rest = memoryview(file)
-    while rest:
-        rest = rest[memory.write(rest) :]
+        return os.fdopen(os.memfd_create("radiograph"), "wb", buffering=0)
+    return tempfile.TemporaryFile(buffering=0)
 
 
 async def _receive(channel: socket.socket, length: int) -> bytes:
@@ -213,7 +214,7 @@ def _bare_environment() -> dict[str, str]:
     threads = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
     return {
         "PYTHONPATH": os.pathsep.join(filter(None, sys.path)),
-        "MALLOC_TRIM_THRESHOLD_": str(_KEPT_BYTES),
-        "MALLOC_MMAP_THRESHOLD_": str(_KEPT_BYTES // 2),
+        "MALLOC_TRIM_THRESHOLD_": str(_KEPT_HEAP_BYTES),
+        "MALLOC_MMAP_THRESHOLD_": str(_KEPT_HEAP_BYTES // 2),
         **dict.fromkeys(threads, "1"),
     }
