@@ -3,8 +3,10 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 BUNDLE := build/bundle
-# What takes too long for CI: whole runs of the pipeline, rollouts on a stack, a registry whose server is killed.
-LONG := tests/pipelines/life/test_life.py tests/pipelines/rollout/test_local.py tests/pipelines/registry/test_registry_server.py
+# What takes too long for CI: whole runs of the pipeline, rollouts on a stack, a registry whose server is killed, trainings that
+# are killed, diverge, or are compared.
+LONG := tests/pipelines/life/test_life.py tests/pipelines/rollout/test_local.py tests/pipelines/registry/test_registry_server.py \
+	tests/pipelines/training/test_whole_trainings.py
 
 .PHONY: run test test-long lint bench bench-growth flames bundle setup lock clean \
 	proof-attacks proof-conformance proof-faults proof-fuzz proof-images proof-kills proof-overload proof-restarts proof-soak

@@ -1,6 +1,5 @@
-"""Real trainings of an epoch each, compared with one another."""
+"""Arms of an ablation, as they are written, killed and compared; trained they are in whole trainings."""
 
-import csv
 import subprocess
 import sys
 from pathlib import Path
@@ -8,63 +7,21 @@ from typing import Any
 
 import numpy as np
 import pytest
-import yaml
 from pydantic import ValidationError
 
-from pipelines.training.ablation import OtherArm, ablate, held_out, judge_arms, read_ablation
+from pipelines.training.ablation import held_out, judge_arms, read_ablation
 from pleura.findings import FINDINGS
 from tests.auth_proxy.servers import wait_until
-from tests.pipelines.datasets import row_of, write_folder
+from tests.pipelines.datasets import write_folder
+from tests.pipelines.trainings import BOTH, arms_file, random_row
 from tests.stacks import descendants, survivors
-
-_STAGE = {"size_px": 32, "epochs": 1, "learning_rate": 1e-3, "auxiliary_per_epoch": 0}
-_BOTH: list[dict[str, Any]] = [
-    {"name": "plain", "changes": {}},
-    {"name": "again", "changes": {"seed": 2}, "start": "plain", "against": "plain", "views": 3},
-]
-
-
-def _file(folder: Path, arms: list[dict[str, Any]]) -> Path:
-    file = folder / "arms.yaml"
-    common = {"stages": [_STAGE], "batch_size": 4}
-    file.write_text(yaml.safe_dump({"main_source": "ours", "one_in": 3, "training": common, "arms": arms}))
-    return file
-
-
-def _row(number: int) -> dict[str, str]:
-    labels = np.random.default_rng(number).integers(0, 2, len(FINDINGS))
-    named = {finding: str(label) for finding, label in zip(FINDINGS, labels, strict=True)}
-    return row_of(f"{number}.png", "val" if number % 2 else "train", **named)
-
-
-def test_arms_are_trained_and_compared_on_the_same_held_out_patients(tmp_path: Path) -> None:
-    """Each arm has a mean AUROC with its interval, a compared one a difference; nothing is done twice.
-
-    An arm that was trained is not taken for one of the same name with other parameters.
-    """
-    data, run = write_folder(tmp_path / "data", [_row(number) for number in range(48)]), tmp_path / "run"
-    ablation = read_ablation(_file(tmp_path, _BOTH))
-    rows = list(csv.DictReader(ablate(data, run, ablation).read_text().splitlines()))
-    assert [(row["arm"], row["against"]) for row in rows] == [("plain", ""), ("again", "plain")]
-    assert rows[0]["difference"] == ""
-    assert float(rows[1]["difference"]) == pytest.approx(
-        float(rows[1]["auroc"]) - float(rows[0]["auroc"]), abs=2e-4
-    )
-    for row in rows:
-        assert float(row["auroc low"]) < float(row["auroc"]) < float(row["auroc high"])
-    before = (run / "plain" / "weights.npz").stat().st_mtime_ns
-    ablate(data, run, ablation)
-    assert (run / "plain" / "weights.npz").stat().st_mtime_ns == before
-    other = read_ablation(_file(tmp_path, [_BOTH[0], _BOTH[1] | {"changes": {"seed": 3}}]))
-    with pytest.raises(OtherArm, match="again was begun with other parameters"):
-        ablate(data, run, other)
 
 
 def test_no_training_outlives_the_command(tmp_path: Path) -> None:
     """Killed, the command takes along the processes that train."""
-    data = write_folder(tmp_path / "data", [_row(number) for number in range(48)])
+    data = write_folder(tmp_path / "data", [random_row(number) for number in range(48)])
     arguments = ["ablate", f"--data={data}", f"--run={tmp_path / 'run'}"]
-    arguments.append(f"--parameters={_file(tmp_path, _BOTH[:1])}")
+    arguments.append(f"--parameters={arms_file(tmp_path, BOTH[:1])}")
     command = subprocess.Popen([sys.executable, "-m", "pipelines", *arguments])
     try:
         wait_until(lambda: len(descendants(command.pid)) > 2, 120)  # the tracker of resources is one
@@ -78,19 +35,22 @@ def test_no_training_outlives_the_command(tmp_path: Path) -> None:
 
 def test_scores_are_compared_if_they_are_numbers(tmp_path: Path) -> None:
     """Two arms with the same scores differ by 0, with an interval of no width; NaN has no figure."""
-    data, run = write_folder(tmp_path / "data", [_row(number) for number in range(48)]), tmp_path / "run"
-    held = [_row(n) for n in range(48)]
+    data, run = (
+        write_folder(tmp_path / "data", [random_row(number) for number in range(48)]),
+        tmp_path / "run",
+    )
+    held = [random_row(n) for n in range(48)]
     count = sum(row["split"] == "val" for row in held)
     count += int(held_out(np.array([r["patient_id"] for r in held if r["split"] == "train"]), 3).sum())
     for name in ("plain", "again"):
         (run / name).mkdir(parents=True)
         np.save(run / name / "scores.npy", np.random.default_rng(0).normal(size=(count, len(FINDINGS))))
-    difference = list(judge_arms(data, run, read_ablation(_file(tmp_path, _BOTH))))[1].difference
+    difference = list(judge_arms(data, run, read_ablation(arms_file(tmp_path, BOTH))))[1].difference
     assert difference is not None
     assert (difference.value, difference.low, difference.high) == (0, 0, 0)
     np.save(run / "again" / "scores.npy", np.full((count, len(FINDINGS)), np.nan))
     with pytest.raises(ValueError, match="'again' gives what is no number"):
-        list(judge_arms(data, run, read_ablation(_file(tmp_path, _BOTH))))
+        list(judge_arms(data, run, read_ablation(arms_file(tmp_path, BOTH))))
 
 
 def test_who_is_held_out_depends_on_the_patient_alone() -> None:
@@ -117,7 +77,7 @@ def test_arms_that_cannot_be_meant_are_refused_before_any_is_trained(
 ) -> None:
     """A name twice, one that nobody is called, and a parameter that does not exist are named."""
     with pytest.raises((ValueError, ValidationError), match=word):
-        read_ablation(_file(tmp_path, arms))
+        read_ablation(arms_file(tmp_path, arms))
 
 
 def test_the_ablation_of_this_repository_can_be_read() -> None:

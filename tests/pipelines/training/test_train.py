@@ -1,28 +1,23 @@
 """One real training, small enough for a test, and its export."""
 
-from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-import keras
 import numpy as np
 import pytest
 from pydantic import TypeAdapter, ValidationError
 
 from pipelines.__main__ import CHEST_XRAY
-from pipelines.data.radiographs import LabelledRadiographs
 from pipelines.model.card import model_card
 from pipelines.model.description import describe, described, judged_findings, macro_metrics, unmeasured
 from pipelines.model.export import Seen, fit, judge_fitted, reader_of, source_weights, write_source
 from pipelines.parameters import read_parameters
 from pipelines.training.augmentation import augment
 from pipelines.training.batches import Batches, positive_weights, targets_of
-from pipelines.training.checkpoints import Checkpoints
 from pipelines.training.curves import draw_curves
 from pipelines.training.parameters import Stage, TrainingParameters
 from pipelines.training.train import (
-    Diverged,
     UnfitWeights,
     masked_cross_entropy,
     mean_auroc,
@@ -33,31 +28,7 @@ from pipelines.training.train import (
 from pleura.bundle import ModelDescription
 from pleura.findings import FINDINGS
 from tests.pipelines.judged import dossier
-
-
-def _radiographs(n: int, source: str = "nih_cxr14", seed: int = 0) -> LabelledRadiographs:
-    rng = np.random.default_rng(seed)
-    labels = (rng.random((n, len(FINDINGS))) < 0.5).astype(np.float32)
-    labels[0], labels[1] = 0, 1
-    return LabelledRadiographs(
-        tensors=rng.integers(0, 256, (n, 224, 224), np.uint8),
-        labels=labels,
-        patients=np.arange(n).astype(str),
-        sources=np.full(n, source),
-        paths=np.arange(n).astype(str),
-    )
-
-
-def _killed_after(epochs: int) -> Callable[[Checkpoints, int], None]:
-    """What keeps a checkpoint, and has the process end after so many."""
-    keep = Checkpoints.on_epoch_end
-
-    def kept_and_killed(self: Checkpoints, epoch: int, logs: Any = None) -> None:
-        keep(self, epoch, logs)
-        if epoch + 1 == epochs:
-            raise KeyboardInterrupt
-
-    return kept_and_killed
+from tests.pipelines.trainings import TINY, random_radiographs
 
 
 def test_unknown_labels_count_for_nothing() -> None:
@@ -110,8 +81,8 @@ def test_the_heads_share_no_target() -> None:
     """The auxiliary source says nothing of the findings, and the others nothing of the auxiliary one."""
     parameters = TrainingParameters((), auxiliary_source="kermany")
     main, auxiliary = (
-        targets_of(_radiographs(3), parameters),
-        targets_of(_radiographs(3, "kermany"), parameters),
+        targets_of(random_radiographs(3), parameters),
+        targets_of(random_radiographs(3, "kermany"), parameters),
     )
     assert np.isnan(auxiliary[:, :14]).all()
     assert not np.isnan(auxiliary[:, 14]).any()
@@ -121,7 +92,7 @@ def test_the_heads_share_no_target() -> None:
 def test_sex_view_and_age_are_learnt_where_they_are_known_and_asked_for() -> None:
     """Female, AP and the age in centuries are targets; what is not known of a patient is none."""
     radiographs = replace(
-        _radiographs(2),
+        random_radiographs(2),
         sexes=np.array(["F", ""]),
         views=np.array(["PA", "AP"]),
         ages=np.array([61, np.nan], np.float32),
@@ -140,7 +111,7 @@ def test_an_epoch_shows_the_same_after_an_interruption() -> None:
     parameters = TrainingParameters([Stage(32, 3, 1e-3, 0)], batch_size=4)
 
     def batch(epoch: int, seed: int = 1) -> np.ndarray:
-        batches = Batches(_radiographs(8), parameters.stages[0], parameters, seed)
+        batches = Batches(random_radiographs(8), parameters.stages[0], parameters, seed)
         batches.begin_epoch(epoch)
         return batches[0][0]
 
@@ -159,42 +130,17 @@ def test_the_mean_auroc_is_over_what_is_known() -> None:
 
 def test_augmentation_of_no_strength_changes_only_the_size() -> None:
     """Strength 0 at full size is the identity; at any strength shape and type hold."""
-    tensor = _radiographs(2).tensors[0]
+    tensor = random_radiographs(2).tensors[0]
     rng = np.random.default_rng(0)
     np.testing.assert_array_equal(augment(tensor, 224, rng, 0.0), tensor)
     assert augment(tensor, 96, rng, 1.0).shape == (96, 96)
 
 
-_TINY = TrainingParameters([Stage(32, 2, 1e-3, 0)], batch_size=8)
-
-
-@pytest.fixture(scope="module")
-def whole(tmp_path_factory: pytest.TempPathFactory) -> tuple[keras.Model, Path]:
-    """A training that nothing interrupted, and its folder."""
-    folder = tmp_path_factory.mktemp("whole")
-    return train(_radiographs(8), _radiographs(24, seed=1), _TINY, folder), folder
-
-
-def test_a_training_that_was_killed_while_it_wrote_goes_on(
-    whole: tuple[keras.Model, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """Killed after an epoch, with half a checkpoint beside the whole one, it ends as if nothing had been."""
-    training, validation = _radiographs(8), _radiographs(24, seed=1)
-    with monkeypatch.context() as context:
-        context.setattr(Checkpoints, "on_epoch_end", _killed_after(1))
-        with pytest.raises(KeyboardInterrupt):
-            train(training, validation, _TINY, tmp_path)
-    (tmp_path / "stage0" / "draft.epoch00002.weights.h5").write_bytes(b"half a file")
-    network = train(training, validation, _TINY, tmp_path)
-    for one, other in zip(network.get_weights(), whole[0].get_weights(), strict=True):
-        np.testing.assert_allclose(one, other, atol=1e-5)
-    assert [path.name for path in tmp_path.glob("stage0*")] == ["stage0.weights.h5"]
-
-
-def test_a_network_trains_and_is_exported(whole: tuple[keras.Model, Path], tmp_path: Path) -> None:
+def test_a_network_trains_and_is_exported(tmp_path: Path) -> None:
     """Training gives weights, a finished run is not trained again, and all of it exports."""
-    network, folder = whole
-    parameters, training, validation = _TINY, _radiographs(8), _radiographs(24, seed=1)
+    parameters, training, validation = TINY, random_radiographs(8), random_radiographs(24, seed=1)
+    folder = tmp_path / "run"
+    network = train(training, validation, parameters, folder)
     again = train(training, validation, parameters, folder)
     assert len((folder / "history.csv").read_text().splitlines()) == 1 + 2
     for one, other in zip(network.get_weights(), again.get_weights(), strict=True):
@@ -209,7 +155,7 @@ def test_a_network_trains_and_is_exported(whole: tuple[keras.Model, Path], tmp_p
     np.testing.assert_allclose(one, other, atol=0.02)
     with pytest.raises(UnfitWeights, match="stem_conv"):
         start_from(started, {n: w for n, w in weights.items() if not n.startswith("stem_conv")})
-    test = _radiographs(60, seed=2)
+    test = random_radiographs(60, seed=2)
     see = reader_of(weights)
     fitted = fit(see(training.tensors), see(validation.tensors), validation.labels)
     seen = see(test.tensors[:, :32, :32].repeat(7, 1).repeat(7, 2))
@@ -227,17 +173,9 @@ def test_a_network_trains_and_is_exported(whole: tuple[keras.Model, Path], tmp_p
     assert "Pleural Thickening" in model_card(description)
 
 
-def test_nothing_goes_on_from_where_a_training_diverged(tmp_path: Path) -> None:
-    """At an absurd learning rate it says so, and leaves no weights that a later try would go on from."""
-    parameters = replace(_TINY, stages=[Stage(32, 1, 1e30, 0)])
-    with pytest.raises(Diverged, match="after epoch 1 of stage 1"):
-        train(_radiographs(8), _radiographs(24, seed=1), parameters, tmp_path)
-    assert list(tmp_path.rglob("*.weights.h5")) == []
-
-
 def test_what_started_from_given_weights_keeps_their_precision_and_normalisation() -> None:
     """Imported weights do not fit into half precision, and mean nothing on another scale of greys."""
-    network = training_network(_TINY)
+    network = training_network(TINY)
     scale = np.array([0.5], np.float32)
     started = source_weights(network, {"head/kernel": np.zeros(1, np.float32), "input/scale": scale})
     assert started["stem_conv/kernel"].dtype == np.float32
@@ -248,7 +186,7 @@ def test_what_started_from_given_weights_keeps_their_precision_and_normalisation
 def test_too_few_positives_are_declared_unmeasured() -> None:
     """A finding with fewer positives than can be measured has no figures, and the card says so."""
     words = read_parameters(CHEST_XRAY).words
-    radiographs = _radiographs(12)
+    radiographs = random_radiographs(12)
     rng = np.random.default_rng(0)
     seen = Seen(rng.normal(size=(12, 1024)), rng.normal(size=(12, 14)))
     fitted = fit(Seen(rng.normal(size=(200, 1024)), rng.normal(size=(200, 14))), seen, radiographs.labels)
@@ -265,7 +203,7 @@ def test_a_draft_gets_its_figures_from_its_judgement() -> None:
     """A model without figures is unmeasured in all; its dossier gives it those, and changes no threshold."""
     rng = np.random.default_rng(0)
     seen = Seen(rng.normal(size=(60, 1024)), rng.normal(size=(60, 14)))
-    fitted = fit(seen, seen, _radiographs(60).labels)
+    fitted = fit(seen, seen, random_radiographs(60).labels)
     draft = describe(read_parameters(CHEST_XRAY).words, unmeasured(fitted.operating_points), {})
     assert not any(finding.is_measured for finding in draft.findings)
     made = dossier()
