@@ -15,9 +15,10 @@ import cv2
 import h11
 import kserve
 import numpy as np
-import pydicom
 from numpy.typing import NDArray
 from pydicom import uid
+from pydicom.dataset import Dataset
+from pydicom.filereader import read_partial
 from pydicom.pixels.processing import apply_modality_lut, apply_voi_lut
 from starlette.types import Message, Scope
 
@@ -40,6 +41,7 @@ from transformer.object_id import ObjectId
 MAX_PIXELS: Final = 100_000_000
 INVERTED: Final = -0.5
 _LIMITS: Final = Limits(10.0, 32, 2**20)
+_PIXEL_DATA: Final = 0x7FE00010
 
 
 class Broken(Exception):
@@ -72,9 +74,13 @@ def _plainly(file: bytes) -> NDArray[Any] | None:
     with contextlib.suppress(Exception):
         if file[128:132] != b"DICM" and file[:1] in (b"\x89", b"\xff"):
             return to_tensor(cv2.imdecode(np.frombuffer(file, np.uint8), cv2.IMREAD_GRAYSCALE))  # type: ignore[arg-type]
-        dataset = pydicom.dcmread(io.BytesIO(file), force=True)
-        dataset.file_meta.setdefault("TransferSyntaxUID", uid.ExplicitVRLittleEndian)
-        greys = apply_modality_lut(dataset.pixel_array, dataset)
+        # with what is cut short behind the pixels, pydicom forgets all that stands before
+        dataset = read_partial(io.BytesIO(file), lambda tag, *_: bool(tag > _PIXEL_DATA), force=True)
+        is_little = dataset.original_encoding[1]
+        assumed = uid.ExplicitVRLittleEndian if is_little else uid.ExplicitVRBigEndian
+        dataset.file_meta.setdefault("TransferSyntaxUID", assumed)
+        _sign_tables(dataset)
+        greys = apply_modality_lut(dataset.pixel_array.astype(np.int32), dataset)
         # else pydicom turns the window's output around with the slope, against PS3.3 C.11.2.1.2
         dataset.RescaleSlope, dataset.RescaleIntercept = "1", "0"
         with contextlib.suppress(Exception):
@@ -85,6 +91,14 @@ def _plainly(file: bytes) -> NDArray[Any] | None:
             greys = 1.0 - greys
         return to_tensor(greys.astype(np.float32))
     return None
+
+
+def _sign_tables(dataset: Dataset) -> None:
+    """Read the first value that a table maps with the sign of the pixels, which pydicom does not."""
+    if dataset.PixelRepresentation == 1:
+        for item in dataset.get("ModalityLUTSequence") or ():
+            count, first, bits = item.LUTDescriptor
+            item.LUTDescriptor = [count, first - 2**16 if first >= 2**15 else first, bits]
 
 
 def read_v2(data: bytes) -> str:
