@@ -58,7 +58,7 @@ def mutated_dicom(data: bytes, most: int, seed: int, mutate: Mutate) -> bytes:
     if at < 0:
         at = data.find(b"\xe0\x7f\x10\x00", 132)
         return data[:at] + explicit + data[at:] if at > 0 else mutate(data, most)
-    (length,) = struct.unpack_from("<H", data, at + 6)
+    length = int.from_bytes(data[at + 6 : at + 8], "little")  # the file may end here
     return data[:at] + explicit + data[at + 8 + length :]
 
 
