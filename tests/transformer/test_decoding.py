@@ -117,6 +117,18 @@ async def test_a_worker_keeps_memory_for_the_next_file() -> None:
     assert faults[-1] - faults[-2] < 200
 
 
+async def test_nothing_of_one_file_is_left_for_the_next() -> None:
+    """What is cut short, or empty, is not made whole by the file before it, which lay in the same memory."""
+    large = dicom(gradient(3_000, 3_000))
+    assert len(large) > 16 * 2**20
+    async with pool(workers=1) as decoders:
+        for whole in (SMALL, large):
+            for part in (whole[:-20], b""):
+                await decoders.prepare(whole, soon())
+                with pytest.raises(UnreadableRadiograph):
+                    await decoders.prepare(part, soon())
+
+
 async def test_errors_keep_their_kind_and_words() -> None:
     """What the core raises in the worker is raised in the service."""
     async with pool(workers=1) as decoders:
