@@ -1,4 +1,4 @@
-"""Arms of an ablation, as they are written, killed and compared; trained they are in whole trainings."""
+"""Arms of an ablation: how they are written, killed and compared; whole ones are in test_whole_trainings."""
 
 import subprocess
 import sys
