@@ -65,15 +65,30 @@ class Database:
 
     def connect(self, limit_s: float) -> Connection:
         """Make a connection that is not kept; making it counts against ``limit_s`` too."""
-        began_s = time.monotonic()
-        _connecting.until = began_s + min(limit_s, _CONNECT_S)
+        until = time.monotonic() + limit_s
+        connection = self._open(limit_s)
+        connection.until = until
+        return connection
+
+    def connect_for_loop(self, limit_s: float) -> Connection:
+        """Make a connection that an event loop waits for. This blocks: it looks up the host."""
+        connection = self._open(limit_s, async_=True)
+        connection.until = time.monotonic() + min(limit_s, _CONNECT_S)
+        try:
+            _wait(connection)
+        except psycopg2.Error:
+            connection.close()
+            raise
+        return connection
+
+    def _open(self, limit_s: float, **more: Any) -> Connection:
+        _connecting.until = time.monotonic() + min(limit_s, _CONNECT_S)
         try:
             connection: Connection = psycopg2.connect(
-                self._dsn, connection_factory=Connection, client_encoding="utf8"
+                self._dsn, connection_factory=Connection, client_encoding="utf8", **more
             )
         finally:
             _connecting.until = None
-        connection.until = began_s + limit_s
         return connection
 
     @contextmanager

@@ -1,25 +1,26 @@
 """The journal: an answer is given only when its row is committed in PostgreSQL or durable in the spool.
 
-One writer thread takes all requests that wait and commits their rows in one transaction. While PostgreSQL is
-away or slow they go to the spool instead; a keeper thread migrates the schema, notices when PostgreSQL is
-back, and replays the spool.
+All requests that wait are written together, in one statement that the event loop waits for. While PostgreSQL
+is away or slow their rows go to the spool instead; a keeper thread migrates the schema, notices when
+PostgreSQL is back, and replays the spool.
 """
 
 import asyncio
-import queue
 import threading
+from collections import deque
 from collections.abc import Sequence
-from concurrent.futures import Future
-from contextvars import copy_context
+from contextvars import Context, copy_context
+from dataclasses import dataclass, field
 from typing import Any, Final, Literal
 
 import psycopg2
 import structlog
 
-from pleura.errors import PleuraError, Unavailable
+from pleura.errors import Conflict, PleuraError, Unavailable
 from transformer.database import Database, wait_with_limits
 from transformer.entries import Entry, entry_from, line_of
-from transformer.journal_rows import insert_requests, insert_spooled
+from transformer.journal_rows import insert_requests, insert_spooled, send_rows
+from transformer.loop_connection import LoopConnection
 from transformer.metrics import ROWS, SPOOL_BYTES, SPOOL_ROWS
 from transformer.migrations import migrate
 from transformer.spool import Segment, Spool
@@ -32,19 +33,19 @@ _ROWS_AT_ONCE: Final = 500
 log = structlog.get_logger()
 
 
+@dataclass(eq=False)
 class _Waiting:
-    """A request whose rows wait for the writer."""
+    """A request whose rows wait to be written."""
 
-    def __init__(self, entries: Sequence[Entry]) -> None:
-        self.entries = entries
-        self.kept: Future[Kept] = Future()
-        self.context = copy_context()
+    entries: Sequence[Entry]
+    kept: "asyncio.Future[Kept]"
+    context: Context = field(default_factory=copy_context)
 
     def settle(self, outcome: Kept | BaseException) -> None:
         """Tell the one who waits, unless gone."""
         if not isinstance(outcome, BaseException):
             ROWS[outcome].inc(len(self.entries))
-        if not self.kept.set_running_or_notify_cancel():
+        if self.kept.done():
             return
         if isinstance(outcome, BaseException):
             self.kept.set_exception(outcome)
@@ -53,20 +54,21 @@ class _Waiting:
 
 
 class Journal:
-    """Rows go in by ``append``; ``start`` and ``close`` bound the life of its two threads."""
+    """Rows go in by ``append``, on an event loop; ``start`` and ``close`` bound the life of the keeper."""
 
     def __init__(self, database: Database, spool: Spool, timeout_s: float) -> None:
         self._database, self._spool, self._timeout_s = database, spool, timeout_s
-        self._queue: queue.SimpleQueue[_Waiting | None] = queue.SimpleQueue()
+        self._connection = LoopConnection(database)
+        self._waiting: deque[_Waiting] = deque()
+        self._writing: asyncio.Task[None] | None = None
         self._is_writable, self._is_migrated, self._is_closed = False, False, False
         self._ended = threading.Event()
-        self._writer = threading.Thread(target=self._write_all, name="journal-writer", daemon=True)
         self._keeper = threading.Thread(target=self._keep, name="journal-keeper", daemon=True)
 
     @property
     def is_alive(self) -> bool:
-        """Whether both threads are there."""
-        return self._writer.is_alive() and self._keeper.is_alive()
+        """Whether the keeper is there."""
+        return self._keeper.is_alive()
 
     @property
     def is_writable(self) -> bool:
@@ -79,20 +81,18 @@ class Journal:
         return not self._spool.is_empty()
 
     def start(self) -> None:
-        """Try PostgreSQL once, then start the threads; an absent PostgreSQL does not hold up the start."""
+        """Try PostgreSQL once, then start the keeper; an absent PostgreSQL does not hold up the start."""
         wait_with_limits()
         self._try_database()
-        self._writer.start()
         self._keeper.start()
 
     def close(self) -> None:
-        """Write what waits, stop the threads, and leave the spool to the next process."""
+        """Stop the keeper, and leave the spool to the next process; who waited still gets no answer."""
         self._is_closed = True
         self._ended.set()
-        self._queue.put(None)
-        self._writer.join(timeout=2 * self._timeout_s + 5)
         self._keeper.join(timeout=_REPLAY_S)
         self._spool.seal()
+        self._connection.close()
         self._database.close()
 
     async def append(self, entries: Sequence[Entry]) -> Kept:
@@ -107,38 +107,35 @@ class Journal:
         """
         if self._is_closed:
             raise Unavailable("the service is stopping")
-        waiting = _Waiting(entries)
-        self._queue.put(waiting)
-        return await asyncio.wrap_future(waiting.kept)
+        waiting = _Waiting(entries, asyncio.get_running_loop().create_future())
+        self._waiting.append(waiting)
+        self._write_on()
+        return await waiting.kept
 
-    def _write_all(self) -> None:
-        while (first := self._queue.get()) is not None:
-            requests = [first]
-            try:
-                while len(requests) < _REQUESTS_AT_ONCE and (more := self._queue.get_nowait()):
-                    requests.append(more)
-                is_last = len(requests) < _REQUESTS_AT_ONCE  # None was taken: close() was called
-            except queue.Empty:
-                is_last = False
-            first.context.run(self._write, requests)  # what it logs carries the ids of the first request
-            if is_last:
-                return
+    def _write_on(self) -> None:
+        """Begin to write what waits, unless something is being written: then it waits for that."""
+        if self._waiting and self._writing is None:
+            # what is logged carries the ids of the first request
+            self._writing = asyncio.create_task(self._write(), context=self._waiting[0].context)
 
-    def _write(self, requests: Sequence[_Waiting]) -> None:
+    async def _write(self) -> None:
+        number = min(len(self._waiting), _REQUESTS_AT_ONCE)
+        requests = [self._waiting.popleft() for _ in range(number)]
         try:
-            if not (self._is_writable and self._wrote(requests)):
-                self._to_spool(requests)
-        except Exception as error:  # the writer outlives whatever one batch brings: each caller is told
+            if not (self._is_writable and await self._wrote(requests)):
+                await self._to_spool(requests)
+        except Exception as error:  # whatever one batch brings, each caller is told, and the next is written
             log.error("journal_failed", reason=type(error).__name__)
             for request in requests:
                 if not request.kept.done():
                     request.settle(Unavailable("the answer cannot be kept"))
+        self._writing = None
+        self._write_on()
 
-    def _wrote(self, requests: Sequence[_Waiting]) -> bool:
+    async def _wrote(self, requests: Sequence[_Waiting]) -> bool:
         try:
-            with self._database.transaction(self._timeout_s) as cursor:
-                conflicts = insert_requests(cursor, [request.entries for request in requests])
-        except psycopg2.Error as error:
+            conflicts = await self._inserted(requests)
+        except (psycopg2.Error, TimeoutError) as error:
             self._is_writable = False
             log.warning("journal_away", reason=type(error).__name__)
             return False
@@ -146,10 +143,23 @@ class Journal:
             request.settle(conflict or "written")
         return True
 
-    def _to_spool(self, requests: Sequence[_Waiting]) -> None:
-        outcome: Kept | PleuraError = "spooled"
+    async def _inserted(self, requests: Sequence[_Waiting]) -> Sequence[Conflict | None]:
+        entries = [entry for request in requests for entry in request.entries]
         try:
-            self._spool.append([line_of(entry) for request in requests for entry in request.entries])
+            await self._connection.run(lambda cursor: send_rows(cursor, entries), self._timeout_s)
+        except psycopg2.errors.UniqueViolation:  # somebody asks again, or anew under an old id
+            return await asyncio.to_thread(self._insert_each, requests)
+        return [None] * len(requests)
+
+    def _insert_each(self, requests: Sequence[_Waiting]) -> Sequence[Conflict | None]:
+        with self._database.transaction(self._timeout_s) as cursor:
+            return insert_requests(cursor, [request.entries for request in requests])
+
+    async def _to_spool(self, requests: Sequence[_Waiting]) -> None:
+        outcome: Kept | PleuraError = "spooled"
+        lines = [line_of(entry) for request in requests for entry in request.entries]
+        try:
+            await asyncio.to_thread(self._spool.append, lines)
         except PleuraError as error:
             log.error("spool_failed", reason=str(error))
             outcome = error

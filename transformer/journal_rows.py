@@ -3,7 +3,8 @@
 from collections.abc import Iterable, Sequence
 from typing import Any, Final
 
-from psycopg2.extras import Json, execute_values
+import orjson
+from psycopg2.extras import execute_values
 
 from pleura.errors import Conflict
 from transformer.entries import Entry, same_answer_or_raise
@@ -38,6 +39,7 @@ _NAMES: Final = ", ".join(f'"{name}"' for name in COLUMNS)
 _INSERT: Final = (  # of constants only
     f"INSERT INTO {{table}} ({_NAMES}) VALUES %s ON CONFLICT DO NOTHING RETURNING position"  # noqa: S608
 )
+_INSERT_ALL: Final = f"INSERT INTO answers ({_NAMES}) VALUES ".encode()  # noqa: S608  # of constants only
 _DIGESTS: Final = (
     'SELECT answers.principal, answers.request_id, answers."position", answers.image_digest, '
     "answers.model_digest FROM answers "
@@ -50,8 +52,14 @@ def _values(entry: Entry) -> tuple[Any, ...]:
     for name in ("probabilities", "thresholds"):
         values[name] = f"{{{','.join(map(repr, values[name]))}}}"  # psycopg2 adapts number by number
     values["findings"] = list(values["findings"])
-    values["latency_ms"] = Json(dict(entry.latency_ms))
+    values["latency_ms"] = orjson.dumps(entry.latency_ms).decode()
     return tuple(values.values())
+
+
+def send_rows(cursor: Any, entries: Sequence[Entry]) -> None:
+    """Send the statement that inserts all of the rows, or none where one of their keys is there already."""
+    rows = b", ".join(cursor.mogrify(_TEMPLATE, _values(entry)) for entry in entries)
+    cursor.execute(_INSERT_ALL + rows)
 
 
 def _inserted(cursor: Any, entries: Sequence[Entry], table: str = "answers") -> int:

@@ -10,7 +10,7 @@ from pathlib import Path
 import psycopg2
 import pytest
 
-from pleura.errors import Conflict
+from pleura.errors import Conflict, Unavailable
 from pleura.local.servers import Server, start_postgres
 from tests.databases import ask, own_database
 from tests.transformer.values import entry
@@ -78,6 +78,36 @@ async def test_the_same_request_is_one_row(table: str, tmp_path: Path) -> None:
         others = [journal.append([entry(request_id=f"other-{i}")]) for i in range(5)]
         assert set(await asyncio.gather(*repeats, *others)) == {"written"}
     assert ask(table, "SELECT count(*) FROM answers") == [(6,)]
+
+
+async def test_what_waits_is_written_together(table: str, tmp_path: Path) -> None:
+    """Requests that come while rows are being written share one transaction."""
+    with _journal(table, tmp_path) as journal:
+        await asyncio.gather(*(journal.append([entry(request_id=f"request-{i}")]) for i in range(100)))
+    assert ask(table, "SELECT count(*) FROM answers") == [(100,)]
+    ((transactions,),) = ask(table, "SELECT count(DISTINCT xmin::text) FROM answers")
+    assert transactions <= 2
+
+
+async def test_a_request_that_cannot_be_written_is_told_and_the_next_is_written(
+    table: str, tmp_path: Path
+) -> None:
+    """Whatever is wrong with one batch, nobody waits for ever, and the journal goes on."""
+    with _journal(table, tmp_path) as journal:
+        with pytest.raises(Unavailable):
+            await journal.append([entry(principal="no\0text")])
+        assert await journal.append([entry()]) == "written"
+
+
+async def test_a_caller_who_has_gone_holds_nobody_up(table: str, tmp_path: Path) -> None:
+    """Who no longer waits may have a row or none; the others are written."""
+    with _journal(table, tmp_path) as journal:
+        gone = asyncio.create_task(journal.append([entry(request_id="gone")]))
+        others = [asyncio.create_task(journal.append([entry(request_id=f"other-{i}")])) for i in range(5)]
+        await asyncio.sleep(0)
+        gone.cancel()
+        assert set(await asyncio.gather(*others)) == {"written"}
+        assert await journal.append([entry(request_id="next")]) == "written"
 
 
 async def test_another_radiograph_under_the_same_id_is_a_conflict(table: str, tmp_path: Path) -> None:
