@@ -49,6 +49,17 @@ def _wait_for_end(process: ProcessId, timeout_s: float = 20.0) -> None:
     assert not process.is_alive
 
 
+def test_nobody_is_interrupted_for_a_server(tmp_path: Path) -> None:
+    """A server that is woken takes no core from whoever woke it."""
+    server, end = _sleeper(tmp_path), time.monotonic() + 10
+    try:
+        while os.sched_getscheduler(server.process.pid) != os.SCHED_BATCH:
+            assert time.monotonic() < end
+            time.sleep(0.02)
+    finally:
+        server.stop()
+
+
 def test_a_child_ends_when_its_parent_is_killed(tmp_path: Path) -> None:
     """Kill -9 of the parent ends what it started, also what a thread started that is long gone."""
     parent = subprocess.Popen(
