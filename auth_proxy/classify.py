@@ -36,6 +36,10 @@ class _Parser(MultiPartParser):
         super().__init__(Headers({"content-type": content_type}), chunks, max_files=1, max_fields=0)  # type: ignore[arg-type]
         self.spool_max_size = most_in_memory
 
+    def on_part_data(self, data: bytes, start: int, end: int) -> None:
+        """Take a piece without a copy of its own."""
+        super().on_part_data(memoryview(data), start, end)  # type: ignore[arg-type]  # slices are all it takes
+
     async def parse(self) -> FormData:
         """Read the form; what was spooled and is no whole part of it is gone at once."""
         form = FormData()

@@ -3,7 +3,7 @@
 import asyncio
 import hashlib
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -16,6 +16,7 @@ from pleura.errors import DeadlineExceeded, Overloaded, PleuraError, Unavailable
 from pleura.served import Described
 from pleura.v2 import to_response
 from pleura.v2_tensors import Array, TensorSpec
+from transformer.answers import Answer
 from transformer.asked import INPUTS, OUTPUTS, Asked, Limits, read_asked
 from transformer.entries import Entry, entry_of
 from transformer.journal import Journal, Kept
@@ -24,6 +25,13 @@ from transformer.reading import Reader, Reading, Source, Stored
 from transformer.watch import Watch
 
 MODEL: Final = "chest-xray"
+_ARRAYS: Final[Mapping[str, Callable[[Sequence[Answer]], Array]]] = {
+    "probability": lambda answers: np.stack([answer.probability for answer in answers]),
+    "present": lambda answers: np.stack([answer.present for answer in answers]),
+    "typicality": lambda answers: np.array([answer.typicality for answer in answers], np.float32),
+    "threshold": lambda answers: answers[0].threshold,
+    "activation_map": lambda answers: np.stack([answer.activation_map for answer in answers]),
+}
 log = structlog.get_logger()
 
 
@@ -132,7 +140,8 @@ class ChestXrayTransformer(kserve.Model):  # type: ignore[misc]  # kserve has no
     async def _keep(self, entries: Sequence[Entry], asked: Asked) -> Kept:
         left_s = asked.deadline.remaining_s
         try:
-            return await asyncio.wait_for(self._journal.append(entries), left_s)
+            async with asyncio.timeout(left_s):
+                return await self._journal.append(entries)
         except TimeoutError as error:
             raise DeadlineExceeded("the time for this request has run out") from error
 
@@ -179,14 +188,7 @@ def entries_of(answered: Answered) -> list[Entry]:
 def arrays_of(readings: Sequence[Reading], names: Sequence[str]) -> dict[str, Array]:
     """The outputs that were asked for, in that order."""
     answers = [reading.answer for reading in readings]
-    arrays: dict[str, Array] = {
-        "probability": np.stack([answer.probability for answer in answers]),
-        "present": np.stack([answer.present for answer in answers]),
-        "typicality": np.array([answer.typicality for answer in answers], np.float32),
-        "threshold": answers[0].threshold,
-        "activation_map": np.stack([answer.activation_map for answer in answers]),
-    }
-    return {name: arrays[name] for name in names}
+    return {name: _ARRAYS[name](answers) for name in names}
 
 
 def _id_of(source: Source) -> str | None:
