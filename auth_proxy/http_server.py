@@ -17,6 +17,8 @@ import h11
 from h11._receivebuffer import ReceiveBuffer
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
+from pleura.joined_writes import JoinedWrites
+
 MAX_HEAD_BYTES: Final = 32768
 _MAX_HEAD_LINES: Final = 100
 _HEAD_TIMEOUT_S: Final = 10.0
@@ -91,7 +93,7 @@ class StrictProtocol(H11Protocol):
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         """Begin to wait for the first head."""
-        super().connection_made(transport)
+        super().connection_made(JoinedWrites(transport, self.loop))  # type: ignore[arg-type]
         self._watch_head()
 
     def connection_lost(self, exc: Exception | None) -> None:

@@ -18,10 +18,12 @@ from kserve.protocol.rest.server import RESTServer, metrics_handler
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
 from starlette.routing import Route
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from pleura.ending import Ending, HttpServer
 from pleura.errors import PleuraError
 from pleura.grpc_edge import GrpcServer
+from pleura.joined_writes import JoinedWrites
 from pleura.rest_edge import RestEdge, RouteSpec, to_v2_error
 from pleura.served import ServedModel
 from pleura.telemetry import READY
@@ -47,6 +49,12 @@ class Edge:
         return self.max_body_mb * 2**20
 
 
+class _Protocol(HttpToolsProtocol):
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+        """Have the head of an answer and its body sent together."""
+        super().connection_made(JoinedWrites(transport, self.loop))  # type: ignore[arg-type]
+
+
 class _RestServer(RESTServer):  # type: ignore[misc]  # kserve has no types for its servers
     def __init__(
         self, server: kserve.ModelServer, model: ServedModel, vitals: Vitals, edge: Edge, ending: Ending
@@ -59,7 +67,7 @@ class _RestServer(RESTServer):  # type: ignore[misc]  # kserve has no types for 
             grace_period=edge.grace_period_s,
             timeout_keep_alive=server.timeout_keep_alive,
         )
-        self.config.host = edge.host
+        self.config.host, self.config.http = edge.host, _Protocol
         self.http = self._server = HttpServer(self.config)
         self._edge = RestEdge(model, vitals, edge.max_body_bytes, ending)
         self.more: Sequence[RouteSpec] = ()
