@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
+from typing import Any
 
 import pytest
 
@@ -11,18 +12,32 @@ from pleura.joined_writes import JoinedWrites
 Write = Callable[[JoinedWrites], None]
 
 
+class _Counted:
+    """A real transport that knows what it was told to send."""
+
+    def __init__(self, transport: asyncio.BaseTransport, sent: list[bytes]) -> None:
+        self._transport, self._sent = transport, sent
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._transport, name)
+
+    def write(self, data: bytes) -> None:
+        self._sent.append(data)
+        self._transport.write(data)  # type: ignore[attr-defined]
+
+
 class _Server(asyncio.Protocol):
-    def __init__(self, write: Write) -> None:
-        self._write = write
+    def __init__(self, write: Write, sent: list[bytes]) -> None:
+        self._write, self._sent = write, sent
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        assert isinstance(transport, asyncio.Transport)
-        self._write(JoinedWrites(transport, asyncio.get_running_loop()))
+        counted: Any = _Counted(transport, self._sent)
+        self._write(JoinedWrites(counted, asyncio.get_running_loop()))
 
 
 class _Client(asyncio.Protocol):
     def __init__(self) -> None:
-        self.parts, self.arrival = list[bytes](), asyncio.Event()
+        self.parts, self.sent, self.arrival = list[bytes](), list[bytes](), asyncio.Event()
         self.ended = asyncio.get_running_loop().create_future()
 
     def data_received(self, data: bytes) -> None:
@@ -35,10 +50,10 @@ class _Client(asyncio.Protocol):
 
 @asynccontextmanager
 async def _connected(write: Write) -> AsyncIterator[_Client]:
-    loop = asyncio.get_running_loop()
+    loop, client = asyncio.get_running_loop(), _Client()
     async with asyncio.timeout(10):
-        server = await loop.create_server(lambda: _Server(write), "127.0.0.1", 0)
-        transport, client = await loop.create_connection(_Client, *server.sockets[0].getsockname())
+        server = await loop.create_server(lambda: _Server(write, client.sent), "127.0.0.1", 0)
+        transport, _ = await loop.create_connection(lambda: client, *server.sockets[0].getsockname())
         try:
             yield client
         finally:
@@ -56,10 +71,10 @@ def _in_turn(*parts: bytes) -> Write:
 
 
 async def test_a_head_and_its_body_are_one_packet() -> None:
-    """What is written in one turn of the event loop awakens the reader once."""
+    """What is written in one turn of the event loop is sent once."""
     async with _connected(_in_turn(b"head", b"body", b"")) as client:
         await client.ended
-        assert client.parts == [b"headbody"]
+        assert client.sent == client.parts == [b"headbody"]
 
 
 async def test_a_write_that_stays_alone_is_sent() -> None:
@@ -88,4 +103,4 @@ async def test_what_is_written_after_the_end_goes_nowhere() -> None:
     async with _connected(write) as client:
         await client.ended
         await asyncio.sleep(0)
-        assert client.parts == []
+        assert client.sent == client.parts == []
