@@ -12,7 +12,7 @@ from pleura.v2 import requested_names
 from pleura.v2_tensors import TensorSpec, array_of
 from transformer.entries import Asker
 from transformer.object_id import ObjectId
-from transformer.reading import Sent, Source, Stored
+from transformer.sources import Sent, Source, Stored
 
 INPUTS: Final = (TensorSpec("image_id", "BYTES", (-1,)), TensorSpec("image", "BYTES", (-1,)))
 OUTPUTS: Final = (

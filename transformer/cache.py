@@ -21,9 +21,9 @@ from redis.backoff import NoBackoff
 from redis.exceptions import RedisError
 
 from pleura.preprocessing_version import PREPROCESSING_VERSION
-from transformer.answers import Answer, Revision
+from transformer.answers import Revision
 from transformer.breaker import Breaker
-from transformer.cache_entry import read_entry, write_entry
+from transformer.cache_entry import Cached, read_entry, write_entry
 from transformer.idle_timeout import idle_timeout
 from transformer.metrics import LOOK_UPS
 
@@ -36,7 +36,7 @@ log = structlog.get_logger()
 
 
 def key_of(*parts: str) -> str:
-    """The cache key of what is known of a radiograph before it is fetched, under this preprocessing."""
+    """The cache key of what is known of a radiograph before anybody is asked, under this preprocessing."""
     text = "\0".join((*parts, PREPROCESSING_VERSION))
     return f"pleura:answer:{hashlib.sha256(text.encode()).hexdigest()}"
 
@@ -102,8 +102,11 @@ class AnswerCache:
         if self._client:
             await self._client.aclose()
 
-    async def find(self, keys: Sequence[str]) -> Mapping[str, Answer]:
-        """Look for answers that count still."""
+    async def find(self, keys: Sequence[str]) -> Mapping[str, Cached]:
+        """Look for answers that count still, as far as their revision goes.
+
+        Whether they are about what is there now, their ``tag`` tells; who compares it counts them as hits.
+        """
         if not keys or self._client is None:
             return {}
         found = await self._guarded(self._find(self._client, keys), self._look_up_s, self._look_ups)
@@ -111,13 +114,13 @@ class AnswerCache:
             LOOK_UPS["failed"].inc(len(keys))
         return found or {}
 
-    async def keep(self, answers: Mapping[str, Answer]) -> None:
-        """Keep answers under their keys."""
+    async def keep(self, answers: Mapping[str, Cached]) -> None:
+        """Keep answers under their keys, in the place of those about what was there before."""
         if not answers or self._client is None:
             return
         pipeline = self._client.pipeline(transaction=False)
-        for key, answer in answers.items():
-            pipeline.set(key, write_entry(key, answer), ex=self._ttl_s)
+        for key, cached in answers.items():
+            pipeline.set(key, write_entry(key, cached), ex=self._ttl_s)
         await self._guarded(pipeline.execute(), _STORE_S, self._stores)
 
     async def publish_marks(self) -> None:
@@ -135,19 +138,18 @@ class AnswerCache:
             pipeline.set(_mark_of(revision), b"1", px=left_ms)
         await self._guarded(pipeline.execute(), _STORE_S, self._stores)
 
-    async def _find(self, client: Redis, keys: Sequence[str]) -> Mapping[str, Answer]:
+    async def _find(self, client: Redis, keys: Sequence[str]) -> Mapping[str, Cached]:
         entries: Sequence[Any] = await client.mget(keys)
         found = {}
         for key, entry in zip(keys, entries, strict=True):
-            answer = None if entry is None else read_entry(key, entry)
-            if answer:
-                found[key] = answer
+            cached = None if entry is None else read_entry(key, entry)
+            if cached:
+                found[key] = cached
             elif entry is not None:
                 log.warning("cache_entry_corrupt")
-        revisions = {answer.revision for answer in found.values()}
+        revisions = {each.answer.revision for each in found.values()}
         live = {each for each in revisions if self.marks.is_live(each) or await client.get(_mark_of(each))}
-        counting = {key: answer for key, answer in found.items() if answer.revision in live}
-        LOOK_UPS["hit"].inc(len(counting))
+        counting = {key: each for key, each in found.items() if each.answer.revision in live}
         LOOK_UPS["stale"].inc(len(found) - len(counting))
         LOOK_UPS["miss"].inc(len(keys) - len(found))
         return counting

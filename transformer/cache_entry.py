@@ -3,6 +3,7 @@
 import hashlib
 import math
 import struct
+from dataclasses import dataclass
 from typing import Final
 
 import numpy as np
@@ -11,9 +12,17 @@ import orjson
 from pleura.findings import FINDINGS
 from transformer.answers import MAP_SIDE, Answer, Floats, Revision
 
-_MAGIC: Final = b"PLA1"
+_MAGIC: Final = b"PLA2"
 _CHECKSUM: Final = 16
 _SHAPES: Final = ((len(FINDINGS),), (len(FINDINGS),), (len(FINDINGS), MAP_SIDE, MAP_SIDE))
+
+
+@dataclass(frozen=True, eq=False)
+class Cached:
+    """An answer as it is kept, and the content it is about: an object's ETag, or a sent file's SHA-256."""
+
+    answer: Answer
+    tag: str
 
 
 def _checksum(key: str, content: bytes) -> bytes:
@@ -21,10 +30,12 @@ def _checksum(key: str, content: bytes) -> bytes:
     return hashlib.blake2b(key.encode() + b"\0" + content, digest_size=_CHECKSUM).digest()
 
 
-def write_entry(key: str, answer: Answer) -> bytes:
+def write_entry(key: str, cached: Cached) -> bytes:
     """Encode an answer for its key."""
+    answer = cached.answer
     json = orjson.dumps(
         {
+            "tag": cached.tag,
             "version": answer.revision.version,
             "digest": answer.revision.digest,
             "preprocessing_version": answer.preprocessing_version,
@@ -38,7 +49,7 @@ def write_entry(key: str, answer: Answer) -> bytes:
     return _MAGIC + _checksum(key, content) + content
 
 
-def read_entry(key: str, entry: bytes) -> Answer | None:
+def read_entry(key: str, entry: bytes) -> Cached | None:
     """Decode what ``write_entry`` wrote for that key; None when it is anything else."""
     head, content = len(_MAGIC) + _CHECKSUM, entry[len(_MAGIC) + _CHECKSUM :]
     if entry[:head] != _MAGIC + _checksum(key, content):
@@ -46,7 +57,7 @@ def read_entry(key: str, entry: bytes) -> Answer | None:
     (length,) = struct.unpack_from("<H", content)
     document = orjson.loads(content[2 : 2 + length])
     probability, threshold, activation_map = _arrays(content[2 + length :])
-    return Answer(
+    answer = Answer(
         probability,
         threshold,
         document["typicality"],
@@ -55,6 +66,7 @@ def read_entry(key: str, entry: bytes) -> Answer | None:
         document["preprocessing_version"],
         document["image_digest"],
     )
+    return Cached(answer, document["tag"])
 
 
 def _arrays(raw: bytes) -> list[Floats]:

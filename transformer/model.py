@@ -21,7 +21,8 @@ from transformer.asked import INPUTS, OUTPUTS, Asked, Limits, read_asked
 from transformer.entries import Entry, entry_of
 from transformer.journal import Journal, Kept
 from transformer.metrics import STAGES
-from transformer.reading import Reader, Reading, Source, Stored
+from transformer.reading import Reader, Reading
+from transformer.sources import Source, Stored
 from transformer.watch import Watch
 
 MODEL: Final = "chest-xray"

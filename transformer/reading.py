@@ -2,13 +2,15 @@
 
 Whoever asks for the same radiograph at the same time shares one flight, which includes the look-up in the
 cache and the keeping of the answer. All answers of one request come from one revision.
+
+An answer is about the object as it was at some time since it was asked for. What is fetched is that; an
+answer from the cache, or of a flight that others began, counts once the store has confirmed its ETag.
 """
 
 import asyncio
-import hashlib
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Final, Protocol
 
 import numpy as np
@@ -17,15 +19,17 @@ from numpy.typing import NDArray
 from pleura.deadline import Deadline
 from pleura.errors import Overloaded, PleuraError
 from transformer.answers import Answer
-from transformer.cache import AnswerCache, key_of
-from transformer.metrics import STAGES, count_answers
-from transformer.object_id import ObjectId
+from transformer.cache import AnswerCache
+from transformer.cache_entry import Cached
+from transformer.metrics import LOOK_UPS, count_answers
 from transformer.predictor import Predictor
 from transformer.single_flight import Group, SingleFlight
-from transformer.store import RadiographChanged, Store
+from transformer.sources import Known, Source, Stored, digest_of, known_of
+from transformer.stages import Clock
+from transformer.store import Store
 
 _FILES_AT_ONCE: Final = 8
-_HASHED_IN_THREAD: Final = 2**19
+_ALWAYS: Final = float("inf")
 Latency = Mapping[str, float]
 
 
@@ -33,45 +37,6 @@ class Decoders(Protocol):
     """What turns a file into the predictor's tensor: processes apart, since files may be hostile."""
 
     async def prepare(self, file: bytes, deadline: Deadline) -> NDArray[np.uint8]: ...
-
-
-@dataclass(frozen=True)
-class Stored:
-    """A radiograph named by the key of its object."""
-
-    object_id: ObjectId
-
-
-@dataclass(frozen=True)
-class Sent:
-    """A radiograph sent with the request."""
-
-    file: bytes = field(repr=False)
-
-
-Source = Stored | Sent
-
-
-@dataclass(frozen=True)
-class Known:
-    """A radiograph, and the key that stands for its very content.
-
-    ``tag`` is what the key was made of: the ETag of what is stored, the SHA-256 of what is sent.
-    """
-
-    source: Source
-    key: str
-    tag: str
-    latency_ms: Latency
-
-
-@dataclass(frozen=True, eq=False)
-class Prepared:
-    """A radiograph as the predictor takes it."""
-
-    tensor: NDArray[np.uint8]
-    image_digest: str
-    latency_ms: Latency
 
 
 @dataclass(frozen=True, eq=False)
@@ -83,19 +48,38 @@ class Reading:
     latency_ms: Latency
 
 
-class Clock:
-    """Milliseconds of the stages that have ended."""
+@dataclass(frozen=True)
+class Content:
+    """What a radiograph's file was found to hold.
 
-    def __init__(self) -> None:
-        self.latency_ms: dict[str, float] = {}
-        self._since_s = time.perf_counter()
+    ``tag`` is the ETag of what is stored, None where there was none to be had, or the SHA-256 of what is
+    sent. ``asked_s`` is when the store was asked, in monotonic seconds; what is sent stays what it is.
+    """
 
-    def end(self, stage: str) -> None:
-        """Note that a stage has ended, and the next begun."""
-        now = time.perf_counter()
-        STAGES[stage].observe(now - self._since_s)
-        self.latency_ms[stage] = round(1000 * (now - self._since_s), 3)
-        self._since_s = now
+    tag: str | None
+    asked_s: float = _ALWAYS
+
+
+@dataclass(frozen=True, eq=False)
+class Outcome:
+    """What became of a radiograph of that content."""
+
+    reading: Reading | PleuraError
+    content: Content
+
+
+@dataclass(frozen=True, eq=False)
+class Prepared:
+    """A radiograph as the predictor takes it."""
+
+    tensor: NDArray[np.uint8]
+    image_digest: str
+    content: Content
+    latency_ms: Latency
+
+
+Outcomes = Mapping[str, Outcome]
+"""By key."""
 
 
 class Reader:
@@ -106,7 +90,7 @@ class Reader:
     ) -> None:
         self._store, self._decoders, self._predictor, self._cache = store, decoders, predictor, cache
         self._max_reading, self._reading = max_reading, 0
-        self._flights: SingleFlight[Reading] = SingleFlight()
+        self._flights: SingleFlight[Outcome] = SingleFlight()
         self._files = asyncio.Semaphore(_FILES_AT_ONCE)
 
     async def read(
@@ -116,62 +100,83 @@ class Reader:
 
         Raises:
             DeadlineExceeded: The request's time ran out.
+            Overloaded: Too many are being read to read one anew, which another's answer does not hold for.
         """
-        outcomes = await self._read(sources, deadline, trace)
-        if any(isinstance(each, RadiographChanged) for each in outcomes):
-            outcomes = await self._read(sources, deadline, trace)
-        return outcomes
-
-    async def _read(
-        self, sources: Sequence[Source], deadline: Deadline, trace: Mapping[str, str]
-    ) -> list[Reading | PleuraError]:
-        named = await asyncio.gather(*(self._name(source, deadline) for source in sources))
-        known = {each.key: each for each in named if isinstance(each, Known)}
-        outcomes: Mapping[str, Reading | PleuraError] = {}
-        if known:
-            outcomes = await self._flights.run(
-                tuple(known), deadline, lambda group: self._fly(group, known, trace)
-            )
+        asked_s = time.monotonic()
+        named = [await known_of(source) for source in sources]
+        known = {each.key: each for each in named}
+        flown = await self._flights.run(tuple(known), deadline, lambda group: self._fly(group, known, trace))
+        outcomes = {key: _outcome(each) for key, each in flown.items()}
+        shared = [known[key] for key, each in outcomes.items() if each.content.asked_s < asked_s]
+        if shared:
+            outcomes |= await self._checked(shared, outcomes, deadline, trace)
         if len(_revisions(outcomes)) > 1:
-            outcomes = await self._read_anew(known, deadline, trace)
-        return [_outcome(each, outcomes) for each in named]
+            # in a canary, cached answers and new ones may come from two revisions: ask once more, for all
+            outcomes |= await self._read_anew(tuple(known.values()), deadline, trace)
+        return [_after(each.latency_ms, outcomes[each.key]).reading for each in named]
 
-    async def _name(self, source: Source, deadline: Deadline) -> Known | PleuraError:
-        clock = Clock()
-        if isinstance(source, Sent):
-            digest = await _digest_of(source.file)
-            clock.end("hash")
-            return Known(source, key_of("file", digest), digest, clock.latency_ms)
-        try:
-            stat = await self._store.stat(source.object_id, deadline)
-        except PleuraError as error:
-            return error
-        clock.end("stat")
-        return Known(source, key_of("object", source.object_id.key, stat.etag), stat.etag, clock.latency_ms)
-
-    async def _fly(self, group: Group[Reading], known: Mapping[str, Known], trace: Mapping[str, str]) -> None:
+    async def _fly(self, group: Group[Outcome], known: Mapping[str, Known], trace: Mapping[str, str]) -> None:
         clock = Clock()
         found = await self._cache.find(group.keys)
         clock.end("cache")
-        for key, answer in found.items():
-            group.land(key, Reading(answer, True, clock.latency_ms))
-        missing = [known[key] for key in group.keys if key not in found]
+        confirmed = await asyncio.gather(*(self._confirmed(known[k], c, group) for k, c in found.items()))
+        landed = {key: outcome for key, outcome in zip(found, confirmed, strict=True) if outcome}
+        for key, outcome in landed.items():
+            group.land(key, _after(clock.latency_ms, outcome))
+        missing = [known[key] for key in group.keys if key not in landed]
         fresh = await self._infer(missing, group, trace)
         for key, outcome in fresh.items():
             group.land(key, _after(clock.latency_ms, outcome))
         await self._keep(fresh)
 
+    async def _confirmed(self, known: Known, cached: Cached, limits: "_Limits") -> Outcome | None:
+        """The answer that was found, where it is about what is there now."""
+        clock, asked_s = Clock(), time.monotonic()
+        content = await self._content_of(known, limits.deadline)
+        if isinstance(content, PleuraError):
+            return Outcome(content, Content(None, asked_s))
+        if isinstance(known.source, Stored):
+            clock.end("stat")
+        if content.tag != cached.tag:
+            LOOK_UPS["replaced"].inc()
+            return None
+        LOOK_UPS["hit"].inc()
+        return Outcome(Reading(cached.answer, True, clock.latency_ms), content)
+
+    async def _content_of(self, known: Known, deadline: Deadline) -> Content | PleuraError:
+        """What a radiograph holds now, or why nobody can say."""
+        asked_s = time.monotonic()
+        if not isinstance(known.source, Stored):
+            return Content(known.tag)
+        try:
+            return Content(await self._store.etag_of(known.source.object_id, deadline), asked_s)
+        except PleuraError as error:
+            return error
+
+    async def _checked(
+        self, shared: Sequence[Known], outcomes: Outcomes, deadline: Deadline, trace: Mapping[str, str]
+    ) -> Outcomes:
+        """Those outcomes of others that do not hold for who asks now, made right."""
+        checked, outdated = dict[str, Outcome](), []
+        contents = await asyncio.gather(*(self._content_of(each, deadline) for each in shared))
+        for each, content in zip(shared, contents, strict=True):
+            if isinstance(content, PleuraError):
+                checked[each.key] = Outcome(content, Content(None))
+            elif content.tag != outcomes[each.key].content.tag:
+                outdated.append(each)
+        return checked | dict(await self._read_anew(outdated, deadline, trace))
+
     async def _read_anew(
-        self, known: Mapping[str, Known], deadline: Deadline, trace: Mapping[str, str]
-    ) -> Mapping[str, Reading | PleuraError]:
-        # in a canary, cached answers and new ones may come from two revisions: ask once more, for all
-        fresh = await self._infer(tuple(known.values()), _Own(deadline), trace)
+        self, radiographs: Sequence[Known], deadline: Deadline, trace: Mapping[str, str]
+    ) -> Outcomes:
+        """Read without the cache, and without sharing the work with others."""
+        fresh = await self._infer(radiographs, _Own(deadline), trace)
         await self._keep(fresh)
         return fresh
 
     async def _infer(
         self, radiographs: Sequence[Known], limits: "_Limits", trace: Mapping[str, str]
-    ) -> dict[str, Reading | PleuraError]:
+    ) -> Outcomes:
         """Fetch and decode each, and have all that could be decoded judged in one call.
 
         Raises:
@@ -187,12 +192,10 @@ class Reader:
 
     async def _infer_admitted(
         self, radiographs: Sequence[Known], limits: "_Limits", trace: Mapping[str, str]
-    ) -> dict[str, Reading | PleuraError]:
+    ) -> Outcomes:
         done = await asyncio.gather(*(self._prepare(each, limits) for each in radiographs))
         by_key = {each.key: prepared for each, prepared in zip(radiographs, done, strict=True)}
-        outcomes: dict[str, Reading | PleuraError] = {
-            key: each for key, each in by_key.items() if isinstance(each, PleuraError)
-        }
+        outcomes = {key: each for key, each in by_key.items() if isinstance(each, Outcome)}
         ready = {key: each for key, each in by_key.items() if isinstance(each, Prepared)}
         if not ready:
             return outcomes
@@ -204,37 +207,37 @@ class Reader:
         answers = prediction.answers([each.image_digest for each in ready.values()])
         count_answers(answers)
         for (key, prepared), answer in zip(ready.items(), answers, strict=True):
-            outcomes[key] = Reading(answer, False, {**prepared.latency_ms, **clock.latency_ms})
+            reading = Reading(answer, False, {**prepared.latency_ms, **clock.latency_ms})
+            outcomes[key] = Outcome(reading, prepared.content)
         return outcomes
 
-    async def _prepare(self, radiograph: Known, limits: "_Limits") -> Prepared | PleuraError:
-        clock = Clock()
+    async def _prepare(self, radiograph: Known, limits: "_Limits") -> Prepared | Outcome:
+        clock, content = Clock(), Content(radiograph.tag)
         try:
             async with self._files:
                 clock.end("queue")
-                file = await self._file_of(radiograph, limits.deadline)
+                if isinstance(radiograph.source, Stored):
+                    content = Content(None, time.monotonic())
+                    fetched = await self._store.read(radiograph.source.object_id, limits.deadline)
+                    file, content = fetched.file, Content(fetched.etag, content.asked_s)
+                else:
+                    file = radiograph.source.file
                 clock.end("fetch")
                 tensor, digest = await asyncio.gather(
-                    self._decoders.prepare(file, limits.deadline), self._digest(radiograph, file)
+                    self._decoders.prepare(file, limits.deadline), _digest_of(radiograph, file)
                 )
                 clock.end("decode")
         except PleuraError as error:
-            return error
-        return Prepared(tensor, digest, clock.latency_ms)
+            return Outcome(error, content)
+        return Prepared(tensor, digest, content, clock.latency_ms)
 
-    async def _file_of(self, radiograph: Known, deadline: Deadline) -> bytes:
-        source = radiograph.source
-        if isinstance(source, Sent):
-            return source.file
-        return await self._store.read(source.object_id, radiograph.tag, deadline)
-
-    async def _digest(self, radiograph: Known, file: bytes) -> str:
-        """The SHA-256: known of what was sent; of what was stored reckoned while it is decoded."""
-        return radiograph.tag if isinstance(radiograph.source, Sent) else await _digest_of(file)
-
-    async def _keep(self, outcomes: Mapping[str, Reading | PleuraError]) -> None:
+    async def _keep(self, outcomes: Outcomes) -> None:
         await self._cache.keep(
-            {key: each.answer for key, each in outcomes.items() if isinstance(each, Reading)}
+            {
+                key: Cached(each.reading.answer, each.content.tag or "")
+                for key, each in outcomes.items()
+                if isinstance(each.reading, Reading)
+            }
         )
 
 
@@ -248,28 +251,23 @@ class _Own:
     deadline: Deadline
 
 
-async def _digest_of(file: bytes) -> str:
-    """The SHA-256 of a file, in hex; of a large one it is reckoned beside the event loop."""
-
-    def digest() -> str:
-        return hashlib.sha256(file).hexdigest()
-
-    return digest() if len(file) < _HASHED_IN_THREAD else await asyncio.to_thread(digest)
+async def _digest_of(radiograph: Known, file: bytes) -> str:
+    """The SHA-256: known of what was sent; of what was stored reckoned while it is decoded."""
+    return await digest_of(file) if isinstance(radiograph.source, Stored) else radiograph.tag or ""
 
 
-def _after(latency_ms: Latency, outcome: Reading | PleuraError) -> Reading | PleuraError:
-    if isinstance(outcome, PleuraError):
+def _outcome(flown: Outcome | PleuraError) -> Outcome:
+    """What a flight came to; where it failed as a whole, that says nothing of any content."""
+    return Outcome(flown, Content(None)) if isinstance(flown, PleuraError) else flown
+
+
+def _after(latency_ms: Latency, outcome: Outcome) -> Outcome:
+    reading = outcome.reading
+    if isinstance(reading, PleuraError) or not latency_ms:
         return outcome
-    return Reading(outcome.answer, outcome.cached, {**latency_ms, **outcome.latency_ms})
+    whole_ms = {**latency_ms, **reading.latency_ms}
+    return Outcome(Reading(reading.answer, reading.cached, whole_ms), outcome.content)
 
 
-def _revisions(outcomes: Mapping[str, Reading | PleuraError]) -> set[object]:
-    return {each.answer.revision for each in outcomes.values() if isinstance(each, Reading)}
-
-
-def _outcome(
-    named: Known | PleuraError, outcomes: Mapping[str, Reading | PleuraError]
-) -> Reading | PleuraError:
-    if isinstance(named, PleuraError):
-        return named
-    return _after(named.latency_ms, outcomes[named.key])
+def _revisions(outcomes: Outcomes) -> set[object]:
+    return {each.reading.answer.revision for each in outcomes.values() if isinstance(each.reading, Reading)}

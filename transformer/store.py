@@ -12,7 +12,7 @@ import hashlib
 import io
 from collections.abc import AsyncIterator
 from contextlib import AbstractAsyncContextManager, asynccontextmanager, nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from http import HTTPStatus
 from typing import Final
@@ -36,18 +36,12 @@ _NO_BODY: Final = hashlib.sha256().hexdigest()
 log = structlog.get_logger(__name__)
 
 
-class RadiographChanged(StoreUnavailable):
-    """The object was replaced between asking for its ETag and reading it."""
-
-    retry_after_s = 1
-
-
 @dataclass(frozen=True)
-class Stat:
-    """What the store says of an object without sending it."""
+class Fetched:
+    """An object, and the ETag that it had when it was sent."""
 
+    file: bytes = field(repr=False)
     etag: str
-    size: int
 
 
 @dataclass(frozen=True)
@@ -99,8 +93,8 @@ class Store:
         """The bucket's address: on the server, or on a server of its own."""
         return self._place.geturl()
 
-    async def stat(self, object_id: ObjectId, deadline: Deadline) -> Stat:
-        """Ask for an object's ETag and size.
+    async def etag_of(self, object_id: ObjectId, deadline: Deadline) -> str:
+        """Ask which version of an object there is, without having it sent.
 
         Raises:
             RadiographNotFound: There is no such object.
@@ -108,27 +102,22 @@ class Store:
             StoreUnavailable: The store does not answer in time, or not sensibly.
         """
         async with self._asked("HEAD", self._address_of(object_id.key), {}, deadline) as response:
-            etag, size = response.headers.get("etag", "").replace('"', ""), _length_of(response)
-        # without an ETag, another radiograph under the same id would be answered from the cache
-        if not etag or size is None:
-            raise StoreUnavailable("the object store does not answer sensibly")
-        if size > self._limit_bytes:
-            raise self._too_large()
-        return Stat(etag, size)
+            self._require_small(response)
+            return _etag_of(response)
 
-    async def read(self, object_id: ObjectId, etag: str, deadline: Deadline) -> bytes:
-        """Fetch an object, provided it is still the one with that ETag.
+    async def read(self, object_id: ObjectId, deadline: Deadline) -> Fetched:
+        """Fetch an object as it is now.
 
         Raises:
-            RadiographNotFound: There is no such object any more.
-            RadiographChanged: There is another one under that id by now.
+            RadiographNotFound: There is no such object.
             TooLarge: It is larger than a radiograph may be; it is not read further than its header.
-            StoreUnavailable: The store does not send it in time.
+            StoreUnavailable: The store does not send it in time, or not sensibly.
         """
         # as stored: inflating a Content-Encoding would be a bomb, and not what the ETag stands for
-        headers = {"if-match": f'"{etag}"', "accept-encoding": "identity"}
+        headers = {"accept-encoding": "identity"}
         async with self._asked("GET", self._address_of(object_id.key), headers, deadline) as response:
-            return await self._body(response)
+            etag = _etag_of(response)
+            return Fetched(await self._body(response), etag)
 
     async def is_alive(self, limit_s: float) -> bool:
         """Say whether the store answers within ``limit_s``, and has the bucket."""
@@ -186,8 +175,7 @@ class Store:
 
     async def _body(self, response: Response) -> bytes:
         """The bytes of an answer, all of them and not one more."""
-        if (_length_of(response) or 0) > self._limit_bytes:
-            raise self._too_large()
+        self._require_small(response)
         file = io.BytesIO()  # a list would hold far more than the bytes, where they come in small parts
         async for part in response.chunks():
             if file.tell() + len(part) > self._limit_bytes:
@@ -195,14 +183,22 @@ class Store:
             file.write(part)
         return file.getvalue()
 
+    def _require_small(self, response: Response) -> None:
+        """Let nothing pass that announces more than a radiograph may have."""
+        announced = response.headers.get("content-length", "")
+        if announced.isascii() and announced.isdigit() and int(announced) > self._limit_bytes:
+            raise self._too_large()
+
     def _too_large(self) -> TooLarge:
         return TooLarge(f"the radiograph's file exceeds {self._limit_bytes} bytes")
 
 
-def _length_of(response: Response) -> int | None:
-    """The length that an answer announces."""
-    text = response.headers.get("content-length", "")
-    return int(text) if text.isascii() and text.isdigit() else None
+def _etag_of(response: Response) -> str:
+    """The version of an object; without one, another under the same id would be answered from the cache."""
+    etag = response.headers.get("etag", "").replace('"', "")
+    if not etag:
+        raise StoreUnavailable("the object store does not answer sensibly")
+    return etag
 
 
 def _require_ok(response: Response) -> None:
@@ -212,7 +208,5 @@ def _require_ok(response: Response) -> None:
         return
     if status == HTTPStatus.NOT_FOUND:
         raise RadiographNotFound("no radiograph of that id")
-    if status == HTTPStatus.PRECONDITION_FAILED:
-        raise RadiographChanged("the radiograph was replaced while it was read")
     log.warning("object_store_failed", status=status)
     raise StoreUnavailable("the object store does not answer")

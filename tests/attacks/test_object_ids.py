@@ -7,7 +7,7 @@ import pytest
 from pleura.errors import InvalidRequest
 from pleura.local.servers import Server
 from pleura.local.services import Service
-from tests.attacks.object_attack import NEIGHBOUR, Reading, expected_calls, is_outside, reading
+from tests.attacks.object_attack import NEIGHBOUR, Reading, expected_call, is_outside, reading
 from tests.attacks.object_ids import ODD, REFUSED, REFUSED_TEXTS
 from tests.attacks.stage import Stage
 from tests.transformer.conftest import BUCKET
@@ -54,7 +54,7 @@ def test_a_dangerous_id_asks_nothing_in_json(read: Reading, text: str) -> None:
 
 @pytest.mark.parametrize("name", ODD)
 def test_an_odd_id_is_asked_for_under_its_own_name(read: Reading, name: str) -> None:
-    """Escapes, queries and names of other buckets are a part of its name: one look, within the bucket."""
+    """Escapes, queries and names of other buckets are a part of its name: one call, within the bucket."""
     ways = [
         read.asked(lambda: read.by_json(ODD[name])),
         read.asked(lambda: read.by_classify(ODD[name])),
@@ -62,13 +62,13 @@ def test_an_odd_id_is_asked_for_under_its_own_name(read: Reading, name: str) -> 
         read.asked(lambda: read.by_grpc(ODD[name].encode())),
     ]
     assert [outcome for outcome, _ in ways] == ["404", "404", "404", "NOT_FOUND"]
-    assert [calls for _, calls in ways] == [expected_calls(ODD[name], is_there=False)] * 4
+    assert [calls for _, calls in ways] == [[expected_call(ODD[name])]] * 4
     assert not any(is_outside(call) for _, calls in ways for call in calls)
 
 
 def test_an_id_that_is_there_is_read(read: Reading) -> None:
-    """The tap hears of what is asked: a look and a read."""
-    there = expected_calls("r0.png", is_there=True)
+    """The tap hears of what is asked, in one call."""
+    there = [expected_call("r0.png")]
     assert read.asked(lambda: read.by_json("r0.png")) == ("200", there)
     assert read.asked(lambda: read.by_grpc(b"r0.png")) == ("OK", there)
 

@@ -17,7 +17,7 @@ from tests.faults.conftest import Before
 from tests.transformer.conftest import put
 from tests.transformer.services import png_of
 from tests.transformer.stand_ins import stand_in
-from tests.transformer.values import answer_of
+from tests.transformer.values import cached_of
 from transformer.cache import AnswerCache, Marks, connect, key_of
 from transformer.predictor import Predictor
 
@@ -73,7 +73,7 @@ async def test_a_slow_cache_is_left_alone_though_it_keeps(valkey: Server, before
     with proxy.being(Fault("slow", ms=60)):
         seconds = []
         for _ in range(9):
-            await cache.keep({key: answer_of(1)})
+            await cache.keep({key: cached_of(1)})
             began_s = time.monotonic()
             assert await cache.find([key]) == {}
             seconds.append(time.monotonic() - began_s)

@@ -5,15 +5,17 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.transformer.values import answer_of
-from transformer.cache_entry import read_entry, write_entry
+from transformer.cache_entry import Cached, read_entry, write_entry
 
-ENTRY = write_entry("key", answer_of(3))
+ENTRY = write_entry("key", Cached(answer_of(3), "etag-3"))
 
 
 def test_an_entry_is_read_as_it_was_written() -> None:
     """All fields come back, tensors bit by bit."""
-    answer, back = answer_of(3), read_entry("key", ENTRY)
-    assert back is not None
+    answer, cached = answer_of(3), read_entry("key", ENTRY)
+    assert cached is not None
+    assert cached.tag == "etag-3"
+    back = cached.answer
     for name in ("probability", "threshold", "activation_map"):
         np.testing.assert_array_equal(getattr(back, name), getattr(answer, name))
     for name in ("typicality", "revision", "preprocessing_version", "image_digest"):

@@ -25,7 +25,7 @@ from pleura.deadline import Deadline
 from pleura.errors import InvalidRequest, RadiographNotFound, StoreUnavailable, TooLarge
 from pleura.local.servers import Server
 from transformer.object_id import ObjectId
-from transformer.store import Bucket, RadiographChanged, Store
+from transformer.store import Bucket, Store
 
 BUCKET = "object-tests"
 KEYS = ("test-access", "test-secret-key")
@@ -88,30 +88,27 @@ async def test_objects_are_read_with_their_etag(client: Minio, store: Store) -> 
     for key in ("plain.dcm", "folder/with space/ü.dcm", "%2e%2e/a?b#c+d&e", "~'()*!@:$,;=[]"):
         content = key.encode() * 1000
         put(client, key, content)
-        stat = await store.stat(ObjectId(key), soon())
-        assert stat.size == len(content)
-        read = await store.read(ObjectId(key), stat.etag, soon())
-        assert read == content
+        fetched = await store.read(ObjectId(key), soon())
+        assert fetched.file == content
+        assert fetched.etag == await store.etag_of(ObjectId(key), soon())
 
 
 async def test_unknown_object_is_not_found(store: Store) -> None:
     """A missing radiograph is the caller's mistake, not the store's."""
     with pytest.raises(RadiographNotFound):
-        await store.stat(ObjectId("missing.dcm"), soon())
+        await store.etag_of(ObjectId("missing.dcm"), soon())
     with pytest.raises(RadiographNotFound):
-        await store.read(ObjectId("missing.dcm"), "0" * 32, soon())
+        await store.read(ObjectId("missing.dcm"), soon())
 
 
 async def test_changed_object_is_noticed(client: Minio, store: Store) -> None:
-    """An answer is never kept under the ETag of another object."""
+    """Each content has an ETag of its own, and comes with it."""
     put(client, "changing", b"old")
-    old = await store.stat(ObjectId("changing"), soon())
+    old = await store.read(ObjectId("changing"), soon())
     put(client, "changing", b"new")
-    with pytest.raises(RadiographChanged):
-        await store.read(ObjectId("changing"), old.etag, soon())
-    new = await store.stat(ObjectId("changing"), soon())
-    assert new.etag != old.etag
-    assert await store.read(ObjectId("changing"), new.etag, soon()) == b"new"
+    new = await store.read(ObjectId("changing"), soon())
+    assert (old.file, new.file) == (b"old", b"new")
+    assert old.etag != new.etag == await store.etag_of(ObjectId("changing"), soon())
 
 
 async def test_large_object_is_not_downloaded(client: Minio, store: Store) -> None:
@@ -119,26 +116,23 @@ async def test_large_object_is_not_downloaded(client: Minio, store: Store) -> No
     put(client, "large", b"x" * (LIMIT + 1))
     put(client, "as large as may be", b"x" * LIMIT)
     with pytest.raises(TooLarge):
-        await store.stat(ObjectId("large"), soon())
-    etag = client.stat_object(BUCKET, "large").etag or ""
+        await store.etag_of(ObjectId("large"), soon())
     with pytest.raises(TooLarge):
-        await store.read(ObjectId("large"), etag, soon())
-    stat = await store.stat(ObjectId("as large as may be"), soon())
-    assert len(await store.read(ObjectId("as large as may be"), stat.etag, soon())) == LIMIT
+        await store.read(ObjectId("large"), soon())
+    assert len((await store.read(ObjectId("as large as may be"), soon())).file) == LIMIT
 
 
 async def test_empty_object_is_read(client: Minio, store: Store) -> None:
     """No bytes are bytes too; the decoder will say what is wrong."""
     put(client, "empty", b"")
-    stat = await store.stat(ObjectId("empty"), soon())
-    assert await store.read(ObjectId("empty"), stat.etag, soon()) == b""
+    assert (await store.read(ObjectId("empty"), soon())).file == b""
 
 
 async def test_wrong_keys_are_the_stores_trouble(seaweed: Server, client: Minio) -> None:
     """What the operator got wrong is not told to the caller."""
     async with opened(seaweed.url, secret_key="wrong") as stranger:
         with pytest.raises(StoreUnavailable, match="does not answer"):
-            await stranger.stat(ObjectId("plain.dcm"), soon())
+            await stranger.etag_of(ObjectId("plain.dcm"), soon())
         assert not await stranger.is_alive(5)
 
 
@@ -158,7 +152,7 @@ async def test_refused_connection_is_told_at_once(free_port: Callable[[], int]) 
     async with opened(f"http://127.0.0.1:{free_port()}") as nobody:
         began = time.monotonic()
         with pytest.raises(StoreUnavailable):
-            await nobody.stat(ObjectId("a"), soon(30))
+            await nobody.etag_of(ObjectId("a"), soon(30))
         assert time.monotonic() - began < 5
 
 
@@ -214,8 +208,10 @@ def no_etag(peer: socket.socket) -> None:
     peer.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 1000\r\n\r\n")
 
 
-def no_length(peer: socket.socket) -> None:
+def endless(peer: socket.socket) -> None:
     peer.sendall(b'HTTP/1.1 200 OK\r\nETag: "abc"\r\n\r\n')
+    while True:
+        peer.sendall(bytes(2**16))
 
 
 Behaviour = Callable[[socket.socket], None]
@@ -259,7 +255,7 @@ async def test_store_that_misbehaves_is_unavailable_in_time(misbehaving: str) ->
     async with opened(misbehaving) as store:
         began = time.monotonic()
         with pytest.raises(StoreUnavailable) as raised:
-            await store.read(ObjectId("a"), "abc", soon(0.5))
+            await store.read(ObjectId("a"), soon(0.5))
         assert time.monotonic() - began < 1.5
         assert "peer" not in str(raised.value)
 
@@ -270,7 +266,7 @@ async def test_own_time_limit_holds_before_the_deadline(misbehaving: str) -> Non
     async with opened(misbehaving, timeout_s=0.4) as store:
         began = time.monotonic()
         with pytest.raises(StoreUnavailable):
-            await store.stat(ObjectId("a"), soon(30))
+            await store.etag_of(ObjectId("a"), soon(30))
         assert not await store.is_alive(0.4)
         assert time.monotonic() - began < 3
 
@@ -280,7 +276,7 @@ async def test_no_more_calls_are_under_way_than_may_be(misbehaving: str) -> None
     """Who finds all of them taken waits no longer than for a call of its own."""
     async with opened(misbehaving, timeout_s=0.5) as store:
         began = time.monotonic()
-        calls = (store.stat(ObjectId("a"), soon(30)) for _ in range(100))
+        calls = (store.etag_of(ObjectId("a"), soon(30)) for _ in range(100))
         failures = await asyncio.gather(*calls, return_exceptions=True)
         assert all(isinstance(each, StoreUnavailable) for each in failures)
         assert time.monotonic() - began < 3
@@ -299,19 +295,29 @@ async def test_the_bucket_is_seen_while_all_calls_are_under_way() -> None:
     server = await asyncio.start_server(answer, "127.0.0.1", 0)
     url = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"
     async with server, opened(url, timeout_s=1.5) as store:
-        calls = [asyncio.ensure_future(store.stat(ObjectId("a"), soon(30))) for _ in range(100)]
+        calls = [asyncio.ensure_future(store.etag_of(ObjectId("a"), soon(30))) for _ in range(100)]
         await asyncio.sleep(0.2)
         assert await store.is_alive(1)
         assert not any(call.done() for call in calls)
         await asyncio.gather(*calls, return_exceptions=True)
 
 
-@pytest.mark.parametrize("misbehaving", [no_etag, no_length], indirect=True)
-async def test_an_object_of_unknown_version_or_size_is_not_answered(misbehaving: str) -> None:
+@pytest.mark.parametrize("misbehaving", [no_etag], indirect=True)
+async def test_an_object_of_unknown_version_is_not_answered(misbehaving: str) -> None:
     """Without an ETag, another radiograph under the same id would be answered from the cache."""
     async with opened(misbehaving) as store:
         with pytest.raises(StoreUnavailable, match="sensibly"):
-            await store.stat(ObjectId("a"), soon(5))
+            await store.etag_of(ObjectId("a"), soon(5))
+        with pytest.raises(StoreUnavailable, match="sensibly"):
+            await store.read(ObjectId("a"), soon(5))
+
+
+@pytest.mark.parametrize("misbehaving", [endless], indirect=True)
+async def test_an_object_of_unknown_size_is_read_to_the_limit(misbehaving: str) -> None:
+    """Nobody need say how long an answer is; it is not read for ever."""
+    async with opened(misbehaving) as store:
+        with pytest.raises(TooLarge):
+            await store.read(ObjectId("a"), soon(10))
 
 
 @pytest.fixture
@@ -355,6 +361,6 @@ async def test_the_deadline_holds_over_tls_too(trusted: ssl.SSLContext, behave: 
         async with opened(f"https://127.0.0.1:{listener.getsockname()[1]}") as store:
             began = time.monotonic()
             with pytest.raises(StoreUnavailable):
-                await store.read(ObjectId("a"), "abc", soon(0.7))
+                await store.read(ObjectId("a"), soon(0.7))
             assert 0.5 < time.monotonic() - began < 2
         assert await asyncio.to_thread(ended.wait, 15)

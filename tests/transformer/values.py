@@ -9,6 +9,7 @@ import numpy as np
 
 from pleura.preprocessing_version import PREPROCESSING_VERSION
 from transformer.answers import Answer, Revision
+from transformer.cache_entry import Cached
 from transformer.entries import Entry
 
 STABLE = Revision("1.0.0", "a" * 64)
@@ -27,6 +28,11 @@ def answer_of(seed: int = 0, revision: Revision = STABLE) -> Answer:
         PREPROCESSING_VERSION,
         hashlib.sha256(str(seed).encode()).hexdigest(),
     )
+
+
+def cached_of(seed: int = 0, revision: Revision = STABLE) -> Cached:
+    """The same as the cache keeps it, each about content of its own."""
+    return Cached(answer_of(seed, revision), f"etag-{seed}")
 
 
 def entry(**changes: Any) -> Entry:

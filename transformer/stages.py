@@ -1,0 +1,20 @@
+"""How long each stage of an answer takes."""
+
+import time
+
+from transformer.metrics import STAGES
+
+
+class Clock:
+    """Milliseconds of the stages that have ended."""
+
+    def __init__(self) -> None:
+        self.latency_ms: dict[str, float] = {}
+        self._since_s = time.perf_counter()
+
+    def end(self, stage: str) -> None:
+        """Note that a stage has ended, and the next begun."""
+        now = time.perf_counter()
+        STAGES[stage].observe(now - self._since_s)
+        self.latency_ms[stage] = round(1000 * (now - self._since_s), 3)
+        self._since_s = now
