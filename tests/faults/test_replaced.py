@@ -13,6 +13,7 @@ from pleura.local.servers import Server
 from pleura.local.services import Service
 from proof.fault_proxy import Fault, FaultProxy
 from tests.faults.conftest import Before
+from tests.telemetry.scrapes import scrape
 from tests.transformer.conftest import BUCKET, put
 from tests.transformer.services import Answered, Parts, ask, png_of, start_transformer
 from tests.transformer.stand_ins import StandIn, stand_in
@@ -71,6 +72,9 @@ async def test_a_radiograph_costs_one_call_of_the_store(stage: Stage, bucket: Mi
     assert [each.body["parameters"]["cached"] for each in (third, fourth)] == [False, True]
     assert stage.calls("once.png") == ["GET", "HEAD", "HEAD", "GET", "HEAD"]
     assert stage.calls("once-more.png") == ["GET", "HEAD"]
+    said = await asyncio.to_thread(scrape, f"{stage.service.url}/metrics")
+    looked = said.counts("pleura_cache_lookups_total")
+    assert (looked["hit",], looked["replaced",], looked["miss",]) == (3, 1, 2)
 
 
 async def test_who_asks_after_a_change_is_answered_on_what_is_there_then(stage: Stage, bucket: Minio) -> None:
