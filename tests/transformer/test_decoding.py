@@ -9,10 +9,12 @@ import sys
 import textwrap
 import time
 from collections.abc import AsyncIterator
+from functools import cache
 from pathlib import Path
 
 import numpy as np
 import pytest
+from pydicom import uid
 
 from pleura.deadline import Deadline
 from pleura.errors import (
@@ -24,6 +26,7 @@ from pleura.errors import (
     UnreadableRadiograph,
 )
 from pleura.preprocessing import to_tensor
+from tests.attacks.pictures import compressed
 from tests.transformer.files import dicom, gradient, png, png_by_hand
 from transformer.decoding import DecoderPool
 from transformer.radiograph import read_radiograph
@@ -54,8 +57,15 @@ def soon() -> Deadline:
     return Deadline.after(PLENTY_S)
 
 
+@cache
 def slow_file() -> bytes:
-    """A whole PNG that takes its decoder a second or more."""
+    """A whole file of 9 MB that takes its decoder about a second, for its noise is coded bit by bit."""
+    noise = np.random.default_rng(0).integers(0, 2**12, (2_400, 2_400), np.uint16)
+    return compressed(dicom(noise), uid.JPEG2000Lossless)
+
+
+def roomy_file() -> bytes:
+    """A small file of a large radiograph."""
     return png(np.zeros((9_000, 9_000), np.uint8))
 
 
@@ -166,7 +176,7 @@ async def test_file_that_takes_too_long_is_ended_and_the_next_one_served() -> No
 
 async def test_small_file_that_takes_too_much_processor_time_is_ended() -> None:
     """What counts is the time that the decoder works, not how long it waits for a processor."""
-    async with pool(workers=1, processor_s=0.1) as decoders:
+    async with pool(workers=1, processor_s=0.05) as decoders:
         with pytest.raises(UnreadableRadiograph, match="too long"):
             await decoders.prepare(slow_file(), soon())
         assert (await decoders.prepare(SMALL, soon())).shape == (224, 224)
@@ -183,7 +193,7 @@ async def test_file_that_takes_too_much_memory_is_an_error() -> None:
     """The worker's memory is bounded, the service's is not touched."""
     async with pool(workers=1, memory_mb=128) as decoders:
         with pytest.raises(UnreadableRadiograph):
-            await decoders.prepare(slow_file(), soon())
+            await decoders.prepare(roomy_file(), soon())
         assert (await decoders.prepare(SMALL, soon())).shape == (224, 224)
 
 
