@@ -23,7 +23,7 @@ from redis.exceptions import RedisError
 from pleura.preprocessing_version import PREPROCESSING_VERSION
 from transformer.answers import Revision
 from transformer.breaker import Breaker
-from transformer.cache_entry import Cached, read_entry, write_entry
+from transformer.cache_entry import FORMAT, Cached, read_entry, write_entry
 from transformer.idle_timeout import idle_timeout
 from transformer.metrics import LOOK_UPS
 
@@ -38,7 +38,7 @@ log = structlog.get_logger()
 def key_of(*parts: str) -> str:
     """The cache key of what is known of a radiograph before anybody is asked, under this preprocessing."""
     text = "\0".join((*parts, PREPROCESSING_VERSION))
-    return f"pleura:answer:{hashlib.sha256(text.encode()).hexdigest()}"
+    return f"pleura:answer:{FORMAT}:{hashlib.sha256(text.encode()).hexdigest()}"
 
 
 def connect(url: str) -> Redis:

@@ -12,7 +12,9 @@ import orjson
 from pleura.findings import FINDINGS
 from transformer.answers import MAP_SIDE, Answer, Floats, Revision
 
-_MAGIC: Final = b"PLA2"
+FORMAT: Final = "2"
+"""Changes with what an entry holds; entries of two formats stand under different keys."""
+_MAGIC: Final = b"PLA" + FORMAT.encode()
 _CHECKSUM: Final = 16
 _SHAPES: Final = ((len(FINDINGS),), (len(FINDINGS),), (len(FINDINGS), MAP_SIDE, MAP_SIDE))
 

@@ -30,10 +30,19 @@ from transformer.object_id import ObjectId
 
 _HOP_SHARE: Final = 0.9
 _AT_ONCE: Final = 16
+_MOST_ETAG: Final = 256
+_MOST_SAID_BYTES: Final = 65_536
 _SOME: Final = "a"
 _CONTENT: Final = "x-amz-content-sha256"
 _NO_BODY: Final = hashlib.sha256().hexdigest()
+_OF_OBJECT: Final = (HTTPStatus.NOT_FOUND, HTTPStatus.PRECONDITION_FAILED)
 log = structlog.get_logger(__name__)
+
+
+class RadiographChanged(StoreUnavailable):
+    """The object was replaced after its ETag was asked for."""
+
+    retry_after_s = 1
 
 
 @dataclass(frozen=True)
@@ -105,19 +114,20 @@ class Store:
             self._require_small(response)
             return _etag_of(response)
 
-    async def read(self, object_id: ObjectId, deadline: Deadline) -> Fetched:
-        """Fetch an object as it is now.
+    async def read(self, object_id: ObjectId, deadline: Deadline, etag: str | None = None) -> Fetched:
+        """Fetch an object as it is now, or, with an ETag, provided that it is still the one with that.
 
         Raises:
             RadiographNotFound: There is no such object.
+            RadiographChanged: There is another one under that id by now.
             TooLarge: It is larger than a radiograph may be; it is not read further than its header.
             StoreUnavailable: The store does not send it in time, or not sensibly.
         """
         # as stored: inflating a Content-Encoding would be a bomb, and not what the ETag stands for
-        headers = {"accept-encoding": "identity"}
+        headers = {"accept-encoding": "identity"} | ({} if etag is None else {"if-match": f'"{etag}"'})
         async with self._asked("GET", self._address_of(object_id.key), headers, deadline) as response:
-            etag = _etag_of(response)
-            return Fetched(await self._body(response), etag)
+            sent = _etag_of(response)
+            return Fetched(await self._body(response), sent)
 
     async def is_alive(self, limit_s: float) -> bool:
         """Say whether the store answers within ``limit_s``, and has the bucket."""
@@ -167,6 +177,8 @@ class Store:
                 turn or self._calls,
                 self._hop.ask(verb, address.path, headers) as response,
             ):
+                if response.status_code in _OF_OBJECT:
+                    await _read_out(response)
                 _require_ok(response)
                 yield response
         except (HopFailed, TimeoutError) as error:
@@ -193,10 +205,19 @@ class Store:
         return TooLarge(f"the radiograph's file exceeds {self._limit_bytes} bytes")
 
 
+async def _read_out(response: Response) -> None:
+    """Read why the store sends no object; where that is short, the connection is kept."""
+    size = 0
+    async for part in response.chunks():
+        size += len(part)
+        if size > _MOST_SAID_BYTES:
+            return
+
+
 def _etag_of(response: Response) -> str:
     """The version of an object; without one, another under the same id would be answered from the cache."""
     etag = response.headers.get("etag", "").replace('"', "")
-    if not etag:
+    if not 0 < len(etag) <= _MOST_ETAG:
         raise StoreUnavailable("the object store does not answer sensibly")
     return etag
 
@@ -208,5 +229,7 @@ def _require_ok(response: Response) -> None:
         return
     if status == HTTPStatus.NOT_FOUND:
         raise RadiographNotFound("no radiograph of that id")
+    if status == HTTPStatus.PRECONDITION_FAILED:
+        raise RadiographChanged("the radiograph was replaced while it was read")
     log.warning("object_store_failed", status=status)
     raise StoreUnavailable("the object store does not answer")

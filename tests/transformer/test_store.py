@@ -25,7 +25,7 @@ from pleura.deadline import Deadline
 from pleura.errors import InvalidRequest, RadiographNotFound, StoreUnavailable, TooLarge
 from pleura.local.servers import Server
 from transformer.object_id import ObjectId
-from transformer.store import Bucket, Store
+from transformer.store import Bucket, RadiographChanged, Store
 
 BUCKET = "object-tests"
 KEYS = ("test-access", "test-secret-key")
@@ -109,6 +109,41 @@ async def test_changed_object_is_noticed(client: Minio, store: Store) -> None:
     new = await store.read(ObjectId("changing"), soon())
     assert (old.file, new.file) == (b"old", b"new")
     assert old.etag != new.etag == await store.etag_of(ObjectId("changing"), soon())
+
+
+async def test_an_object_that_was_replaced_is_not_read_for_the_one_before(
+    client: Minio, store: Store
+) -> None:
+    """Who knows which version he wants gets that or none."""
+    put(client, "versions", b"old")
+    old = await store.etag_of(ObjectId("versions"), soon())
+    assert (await store.read(ObjectId("versions"), soon(), old)).file == b"old"
+    put(client, "versions", b"new")
+    with pytest.raises(RadiographChanged):
+        await store.read(ObjectId("versions"), soon(), old)
+
+
+async def test_what_is_not_there_costs_no_connection() -> None:
+    """The store's words about it are read, so that the connection serves for the next question."""
+    connections, ended = 0, asyncio.Event()
+
+    async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        nonlocal connections
+        connections += 1
+        with contextlib.suppress(asyncio.IncompleteReadError):
+            while await reader.readuntil(b"\r\n\r\n"):
+                writer.write(b"HTTP/1.1 404 No\r\nContent-Length: 1000\r\n\r\n" + bytes(1000))
+        writer.close()
+        await writer.wait_closed()
+        ended.set()
+
+    async with await asyncio.start_server(answer, "127.0.0.1", 0) as server:
+        async with opened(f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}") as store:
+            for _ in range(5):
+                with pytest.raises(RadiographNotFound):
+                    await store.read(ObjectId("nowhere"), soon())
+        await ended.wait()
+    assert connections == 1
 
 
 async def test_large_object_is_not_downloaded(client: Minio, store: Store) -> None:
@@ -208,6 +243,10 @@ def no_etag(peer: socket.socket) -> None:
     peer.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 1000\r\n\r\n")
 
 
+def long_etag(peer: socket.socket) -> None:
+    peer.sendall(b'HTTP/1.1 200 OK\r\nContent-Length: 0\r\nETag: "%s"\r\n\r\n' % (b"a" * 300))
+
+
 def endless(peer: socket.socket) -> None:
     peer.sendall(b'HTTP/1.1 200 OK\r\nETag: "abc"\r\n\r\n')
     while True:
@@ -302,7 +341,7 @@ async def test_the_bucket_is_seen_while_all_calls_are_under_way() -> None:
         await asyncio.gather(*calls, return_exceptions=True)
 
 
-@pytest.mark.parametrize("misbehaving", [no_etag], indirect=True)
+@pytest.mark.parametrize("misbehaving", [no_etag, long_etag], indirect=True)
 async def test_an_object_of_unknown_version_is_not_answered(misbehaving: str) -> None:
     """Without an ETag, another radiograph under the same id would be answered from the cache."""
     async with opened(misbehaving) as store:
