@@ -40,8 +40,8 @@ class Known:
         """What those share who ask about the same content."""
         return self.key if self.tag is None else f"{self.key}@{self.tag}"
 
-    def saw(self, tag: str) -> None:
-        """Tell which content there is."""
+    def saw(self, tag: str | None) -> None:
+        """Tell which content there is; None where that could not be found out."""
         if self.sighting and not self.sighting.done():
             self.sighting.set_result(tag)
 
@@ -57,7 +57,7 @@ class Naming:
         """Find out what must be known of a radiograph before its flight; why it cannot be, if so.
 
         Raises:
-            DeadlineExceeded: The request's time ran out.
+            DeadlineExceeded: The request's time ran out before the flight under way had seen anything.
         """
         clock = Clock()
         if not isinstance(source, Stored):

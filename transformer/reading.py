@@ -112,7 +112,8 @@ class Reader:
             landed = {each.flight: out for each, out in zip(hits, confirmed, strict=True) if out is not None}
             for flight, outcome in landed.items():
                 group.land(flight, _after(clock.latency_ms, outcome))
-            fresh = await self._infer([each for each in flying if each.flight not in landed], group, trace)
+            missing = [each for each in flying if each.flight not in landed]
+            fresh = await self._infer(missing, group, trace)
             for flight, outcome in fresh.items():
                 group.land(flight, _after(clock.latency_ms, outcome))
             await self._keep(known, fresh)
@@ -126,6 +127,8 @@ class Reader:
             try:
                 tag = await self._store.etag_of(known.source.object_id, limits.deadline)
             except PleuraError as error:
+                LOOK_UPS["unconfirmed"].inc()
+                known.saw(None)
                 return error
             clock.end("stat")
         if cached.tag != tag:
@@ -201,7 +204,11 @@ class Reader:
         """The file, and the tag of its content."""
         source = radiograph.source
         if isinstance(source, Stored):
-            fetched = await self._store.read(source.object_id, deadline, radiograph.tag)
+            try:
+                fetched = await self._store.read(source.object_id, deadline, radiograph.tag)
+            except PleuraError:
+                radiograph.saw(None)
+                raise
             radiograph.saw(fetched.etag)
             return fetched.file, fetched.etag
         assert radiograph.tag is not None  # what is sent has been hashed

@@ -85,10 +85,12 @@ class SingleFlight(Generic[V]):
             joined = [key for key in dict.fromkeys(keys) if key in self._flights]
             flights = self._join(dict.fromkeys(keys), deadline, work)
             outcomes = await self._wait(flights, deadline)
-            if not any(_ran_out(flights[key], outcomes[key], deadline) for key in joined):
+            late = [key for key in joined if _ran_out(flights[key], outcomes[key], deadline)]
+            if not late or deadline.remaining_s < 0.005:
                 return outcomes
-            if deadline.remaining_s < 0.005:  # those joined ran out of their time; ours goes on
-                return outcomes
+            for key in late:  # these ran out of their time, ours goes on; what has landed is not joined again
+                if self._flights.get(key) is flights[key]:
+                    del self._flights[key]
 
     def _join(self, keys: Mapping[str, None], deadline: Deadline, work: Work[V]) -> Mapping[str, _Flight[V]]:
         group: Group[V] = Group()

@@ -83,7 +83,7 @@ async def test_a_radiograph_costs_one_call_of_the_store(stage: Stage, bucket: Mi
 async def test_who_asks_after_a_change_is_answered_on_what_is_there_then(stage: Stage, bucket: Minio) -> None:
     """An answer that is on its way is not shared with those who ask about another object; they share one."""
     put(bucket, "replaced.png", png_of(52))
-    stage.predictor.seconds = 1.0
+    stage.predictor.seconds = 3.0
     before, *after = await stage.asked_twice(
         "replaced.png", 0.5, lambda: put(bucket, "replaced.png", png_of(53)), afterwards=20
     )
@@ -145,3 +145,16 @@ async def test_what_was_wrong_with_an_object_is_told_to_those_who_asked_about_it
                 lambda key=key: put(bucket, key, png_of(56)),  # type: ignore[misc]
             )
             assert (before.status, after.status) == (status, 200)
+
+
+async def test_who_asks_waits_for_no_neighbour_of_what_went_wrong(stage: Stage, bucket: Minio) -> None:
+    """What a flight has failed to find is told at once, though the rest of its request takes longer."""
+    put(bucket, "there.png", png_of(59))
+    stage.predictor.seconds = 5.0
+    both = asyncio.ensure_future(ask(stage.service, ["there.png", "late.png"]))
+    await asyncio.sleep(1.0)
+    await asyncio.to_thread(put, bucket, "late.png", png_of(60))
+    stage.predictor.seconds = 0.0
+    late = await ask(stage.service, ["late.png"])
+    assert (late.status, both.done()) == (200, False)
+    assert (await both).status == 404

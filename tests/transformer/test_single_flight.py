@@ -124,3 +124,25 @@ async def test_a_patient_caller_outlives_the_deadline_of_a_hasty_one() -> None:
     assert await flights.run(["a"], Deadline.after(5), work) == {"a": 1}
     assert isinstance((await hasty)["a"], DeadlineExceeded)
     assert len(calls) == 2
+
+
+async def test_what_ran_out_of_time_is_done_again_beside_the_rest() -> None:
+    """A key that has failed for want of time is free, though other keys of its group are under way still."""
+    calls = []
+
+    async def work(group: Group[int]) -> None:
+        calls.append(group.keys)
+        if len(calls) == 1:
+            await asyncio.sleep(0.05)
+            group.land("a", DeadlineExceeded("the first one's"))
+            await asyncio.sleep(0.5)
+        for key in group.keys:
+            group.land(key, len(calls))
+
+    flights = SingleFlight[int]()
+    both = asyncio.create_task(flights.run(["a", "slow"], Deadline.after(5), work))
+    await asyncio.sleep(0.01)
+    assert await flights.run(["a"], Deadline.after(5), work) == {"a": 2}
+    assert not both.done()
+    assert (await both)["slow"] == 2
+    assert calls == [("a", "slow"), ("a",)]
