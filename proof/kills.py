@@ -37,6 +37,7 @@ _LONGEST_RECOVERY_S: Final = 60.0
 _ALLOWED: Final = frozenset({200, 502, 503, BROKEN})
 _LIVED_S: Final = 30.0
 _QUIET_S: Final = 4.0
+_TRIES: Final = (1, 2, 5, 10, 15, 20)
 _MOST_DESCRIPTORS_MORE, _MOST_MB_MORE = 60, 40.0
 
 
@@ -175,9 +176,7 @@ def rows(seen: Campaign, left: int) -> list[Row]:
             f"{others} of {dict(counts)}",
             not others,
         ),
-        Row(
-            "callers who were never answered", "0", f"{seen.insistent.given_up}", not seen.insistent.given_up
-        ),
+        *patience(seen.insistent),
         Row(
             "longest call",
             f"<= {_DEADLINE_S + _LATE_S:.1f} s",
@@ -188,6 +187,34 @@ def rows(seen: Campaign, left: int) -> list[Row]:
         *_recoveries(seen.kills),
         *_growth(seen.seen),
     ]
+
+
+def patience(insistent: Insistent) -> list[Row]:
+    """Who was never answered, what they were told instead, and how often the others had to ask."""
+    told = "; ".join(_story(tries) for tries in insistent.given_up)
+    measured = f"{len(insistent.given_up)} of {len(insistent.tries)}" + (f" ({told})" if told else "")
+    longer = [sum(len(tries) > number for tries in insistent.tries) for number in _TRIES]
+    return [
+        Row("callers who were never answered", "0", measured, not insistent.given_up),
+        Row(f"callers who asked more than {_listed(_TRIES)} times", "", _listed(longer), None),
+    ]
+
+
+def _story(tries: Sequence[Answer]) -> str:
+    """What a caller asked about, and what came of each try."""
+    ends = Counter(_end_of(each) for each in tries)
+    seconds = tries[-1].sent_s - tries[0].sent_s
+    counts = ", ".join(f"{number} x {end}" for end, number in ends.most_common())
+    return f"{tries[0].image_id}, {len(tries)} tries in {seconds:.0f} s: {counts}"
+
+
+def _end_of(answer: Answer) -> str:
+    reason = answer.document.get("error") if isinstance(answer.document, dict) else None
+    return f"{answer.status} ({reason})" if reason else f"{answer.status}"
+
+
+def _listed(numbers: Sequence[int]) -> str:
+    return ", ".join(f"{number}" for number in numbers)
 
 
 def _full(number: int, of: int) -> tuple[str, bool]:

@@ -101,11 +101,14 @@ class Caller:
 
 @dataclass
 class Insistent:
-    """Callers who ask until they are answered, ever less often, each under one request id."""
+    """Callers who ask until they are answered, ever less often, each under one request id.
+
+    ``answers`` are those to all calls; ``tries`` has those of each caller who is through, the last one last.
+    """
 
     caller: Caller
     answers: list[Answer] = field(default_factory=list)
-    given_up: int = 0
+    tries: list[Sequence[Answer]] = field(default_factory=list)
 
     async def once(self, image_id: str, request_id: str | None = None) -> Answer:
         """Ask once."""
@@ -114,15 +117,20 @@ class Insistent:
         return answer
 
     async def ask(self, image_id: str) -> Answer:
-        """Ask until there is an answer."""
-        answer = await self.once(image_id)
+        """Ask until there is an answer, or two minutes have gone by."""
+        tries = [await self.once(image_id)]
         end_s, pause_s = time.monotonic() + _PATIENCE_S, _FIRST_PAUSE_S
-        while not answer.is_ok and time.monotonic() < end_s:
+        while not tries[-1].is_ok and time.monotonic() < end_s:
             await asyncio.sleep(random.uniform(pause_s / 2, pause_s))
             pause_s = min(2 * pause_s, _LONGEST_PAUSE_S)
-            answer = await self.once(image_id, answer.request_id)
-        self.given_up += not answer.is_ok
-        return answer
+            tries.append(await self.once(image_id, tries[0].request_id))
+        self.tries.append(tries)
+        return tries[-1]
+
+    @property
+    def given_up(self) -> list[Sequence[Answer]]:
+        """The tries of each caller who was never answered."""
+        return [tries for tries in self.tries if not tries[-1].is_ok]
 
 
 Ask = Callable[[], Awaitable[Answer]]

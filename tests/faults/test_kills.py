@@ -8,6 +8,7 @@ from pathlib import Path
 from pleura.local.servers import Server
 from proof import kills, restarts
 from proof.ground import Ground, Servers
+from proof.load import BROKEN, Answer, Caller, Insistent
 from proof.report import Row
 from tests.stacks import RunningStack
 
@@ -33,6 +34,23 @@ async def test_kill_nine_of_every_part_loses_nothing(stack: RunningStack) -> Non
     assert any(not answer.is_ok for answer in told)
     silent = [dataclasses.replace(answer, request_id="never-asked") for answer in told[:3]]
     assert seen.journaled.lost(silent) == sum(answer.is_ok for answer in silent) > 0
+
+
+def _answer(status: int, sent_s: float, reason: str = "") -> Answer:
+    return Answer(
+        "some-id", status, sent_s, 0.1, document={"error": reason} if reason else None, image_id="a.png"
+    )
+
+
+def test_a_caller_who_gives_up_is_told_of_with_what_he_was_told() -> None:
+    """Who was never answered fails the campaign, which names his radiograph and what came of each try."""
+    unlucky = [_answer(503, 0.0, "too busy"), _answer(BROKEN, 50.0), _answer(503, 121.0, "too busy")]
+    lucky = [_answer(503, 0.0), _answer(200, 1.0)]
+    insistent = Insistent(Caller("http://127.0.0.1:1", ""), tries=[lucky, unlucky])
+    never, often = kills.patience(insistent)
+    assert never.holds is False
+    assert never.measured == "1 of 2 (a.png, 3 tries in 121 s: 2 x 503 (too busy), 1 x 0)"
+    assert often.measured == "2, 1, 0, 0, 0, 0"
 
 
 async def test_rolling_restarts_fail_no_request(
