@@ -17,7 +17,7 @@ from pydicom.tag import BaseTag
 
 from pleura.errors import PleuraError, TooLarge, UnreadableRadiograph
 from transformer.radiograph_greys import displayed
-from transformer.radiograph_layout import NATIVE, Layout, check_pixel_data, layout_of
+from transformer.radiograph_layout import JPEG_LS, NATIVE, Layout, check_pixel_data, layout_of
 from transformer.radiograph_pixels import Radiograph, check_size
 
 # Nothing else is read, so that nothing that names a patient is ever held.
@@ -62,13 +62,18 @@ def _read(file: bytes, max_pixels: int) -> Radiograph:
     check_size(layout.rows, layout.columns, max_pixels)
     check_pixel_data(dataset, layout)
     decoder = get_decoder(layout.syntax)
-    plugin = "" if layout.syntax in NATIVE else "pylibjpeg"
-    pixels, _ = decoder.as_array(dataset, raw=layout.samples == 1, decoding_plugin=plugin)
+    pixels, _ = decoder.as_array(dataset, raw=layout.samples == 1, decoding_plugin=_plugin_for(layout.syntax))
     position = str(dataset.get("ViewPosition", ""))
     return Radiograph(
         pixels=_shown(pixels, dataset, layout),
         view_position=position if position in _VIEW_POSITIONS else None,
     )
+
+
+def _plugin_for(syntax: uid.UID) -> str:
+    if syntax in JPEG_LS:
+        return "pyjpegls"  # it refuses damaged data, which pylibjpeg makes a picture of
+    return "" if syntax in NATIVE else "pylibjpeg"
 
 
 def _parsed(file: bytes) -> Dataset:

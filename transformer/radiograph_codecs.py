@@ -26,6 +26,8 @@ class Frame:
     rows: int
     columns: int
     components: int
+    precision_at: int
+    """Where the precision stands."""
     scan_at: int
     """Where the first scan's header begins."""
 
@@ -40,7 +42,7 @@ def jpeg_frame(stream: bytes) -> Frame:
         ITU-T T.81 annex B (markers), ITU-T T.87 annex C (JPEG-LS).
     """
     at = 2
-    frame: tuple[int, int, int, int, int] | None = None
+    frame: tuple[int, int, int, int, int, int] | None = None
     for _ in range(_MAX_SEGMENTS):
         at = _next_marker(stream, at)
         kind = stream[at + 1]
@@ -56,7 +58,7 @@ def jpeg_frame(stream: bytes) -> Frame:
             if frame is not None or len(stream) < at + 10:
                 break
             precision, rows, columns, components = struct.unpack_from(">BHHB", stream, at + 4)
-            frame = (kind, precision, rows, columns, components)
+            frame = (kind, precision, rows, columns, components, at + 4)
         at += 2 + length
     raise UnreadableRadiograph("the JPEG stream has no valid frame header")
 
@@ -90,7 +92,7 @@ def j2k_frame(stream: bytes) -> Frame:
     if not _has_all_tiles(stream):
         raise UnreadableRadiograph("the JPEG 2000 codestream is damaged or cut short")
     precision = (described[0] & 0x7F) + 1
-    return Frame(0x51, precision, bottom - top, right - left, components, scan_at=0)
+    return Frame(0x51, precision, bottom - top, right - left, components, precision_at=42, scan_at=0)
 
 
 def _has_all_tiles(stream: bytes) -> bool:

@@ -11,18 +11,19 @@ from pydicom.dataset import Dataset
 from pydicom.encaps import encapsulate, generate_frames
 
 from pleura.errors import RefusedRadiograph, UnreadableRadiograph
+from transformer.jpeg_damage import require_undamaged
 from transformer.radiograph_codecs import Frame, is_whole, j2k_frame, jpeg_frame, with_full_spectrum
 
 _GREY: Final = ("MONOCHROME1", "MONOCHROME2")
 _COLOUR: Final = ("RGB", "YBR_FULL", "YBR_FULL_422", "YBR_ICT", "YBR_RCT")
 NATIVE: Final = (uid.ImplicitVRLittleEndian, uid.ExplicitVRLittleEndian, uid.ExplicitVRBigEndian)
+JPEG_LS: Final = (uid.JPEGLSLossless, uid.JPEGLSNearLossless)
 _JPEG_FRAMES: Final = {
     uid.JPEGBaseline8Bit: (0xC0, 0xC1),
     uid.JPEGExtended12Bit: (0xC0, 0xC1),
     uid.JPEGLossless: (0xC3,),
     uid.JPEGLosslessSV1: (0xC3,),
-    uid.JPEGLSLossless: (0xF7,),
-    uid.JPEGLSNearLossless: (0xF7,),
+    **dict.fromkeys(JPEG_LS, (0xF7,)),
 }
 _WRONG_SYNTAX: Final = "the pixel data of the DICOM file is not in the transfer syntax that it names"
 _UNDEFINED_LENGTH: Final = 0xFFFFFFFF
@@ -108,8 +109,11 @@ def check_pixel_data(dataset: Dataset, layout: Layout) -> None:
         frame = jpeg_frame(stream)
         _check_stream(stream, frame, _JPEG_FRAMES[layout.syntax], layout)
         if frame.kind == 0xC1:
-            dataset.PixelData = encapsulate([with_full_spectrum(stream, frame)])
+            stream = with_full_spectrum(stream, frame)
+            dataset.PixelData = encapsulate([stream])
             dataset["PixelData"].is_undefined_length = True
+        if layout.syntax not in JPEG_LS:  # its decoder sees to it
+            require_undamaged(stream, frame)
     else:
         known = layout.syntax.name if layout.syntax.is_transfer_syntax else "unknown"
         raise UnreadableRadiograph(f"the transfer syntax of the DICOM file is not supported: {known}")

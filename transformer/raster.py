@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pleura.errors import RefusedRadiograph, UnreadableRadiograph
+from transformer.jpeg_damage import strictly_decoded
 from transformer.radiograph_codecs import jpeg_frame
 from transformer.radiograph_pixels import check_size
 
@@ -24,6 +25,7 @@ _MAX_EXIF_BYTES: Final = 65_536
 _ALPHA_COLOURS: Final = (4, 6)
 _PLAIN_CHUNKS: Final = frozenset({b"IHDR", b"IDAT", b"IEND"})
 _PLAIN_DECODERS: Final = {8: kornia_rs.io.decode_image_png_u8, 16: kornia_rs.io.decode_image_png_u16}
+_EXIF: Final = b"\xff\xe1"
 _HUFFMAN_FRAMES: Final = (0xC0, 0xC1, 0xC2)
 _MAX_SCANS: Final = 64
 _MAX_SCANNED_PIXELS: Final = 1_000_000_000
@@ -65,8 +67,8 @@ def read_jpeg(file: bytes, max_pixels: int) -> Pixels:
     radiographs by up to 2 grey levels, and by up to 16 where a side is odd.
 
     Raises:
-        UnreadableRadiograph: It is damaged, cut short, coded arithmetically or without loss, or has four
-            colours (of what polarity?).
+        UnreadableRadiograph: It is damaged, in its data too, cut short, coded arithmetically or without loss,
+            or has four colours (of what polarity?).
         TooLarge: It announces more than ``max_pixels`` pixels.
     """
     frame = jpeg_frame(file)
@@ -80,7 +82,10 @@ def read_jpeg(file: bytes, max_pixels: int) -> Pixels:
     scans = file.count(b"\xff\xda", frame.scan_at)
     if scans > _MAX_SCANS or scans * frame.rows * frame.columns > _MAX_SCANNED_PIXELS:
         raise UnreadableRadiograph(f"the JPEG would take {scans} passes to decode")
-    return _decoded(file, cv2.IMREAD_GRAYSCALE, "JPEG")
+    grey = strictly_decoded(file)
+    if grey is None or _EXIF in file[: frame.scan_at]:  # OpenCV turns it
+        return _decoded(file, cv2.IMREAD_GRAYSCALE, "JPEG")
+    return grey
 
 
 @dataclass(frozen=True)

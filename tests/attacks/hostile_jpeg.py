@@ -17,7 +17,7 @@ from tests.attacks.cases import (
     turned,
 )
 from tests.attacks.pictures import picture
-from tests.transformer.files import jpeg, with_orientation
+from tests.transformer.files import DAMAGE, changed_data, jpeg, with_orientation
 
 _PICTURE: Final = picture()
 
@@ -81,8 +81,10 @@ def jpeg_cases() -> Iterator[tuple[str, Case]]:
     yield "restart interval of 65,535", shows(lambda: _before_frame(_segment(0xDD, b"\xff\xff")), _PICTURE)
     yield (
         "restart interval of 1, no restarts",
-        shows(lambda: _before_frame(_segment(0xDD, b"\0\1")), _PICTURE, 0.2),
+        fails(lambda: _before_frame(_segment(0xDD, b"\0\1")), *DAMAGED),
     )
+    for name, change in DAMAGE.items():
+        yield f"data with {name}", fails(lambda c=change: changed_data(jpeg(_PICTURE), c), *DAMAGED)
     yield "20,000 comments", fails(lambda: _before_frame(_segment(0xFE, b"x") * 20_000), *DAMAGED)
     yield "5,000 profiles", shows(lambda: _before_frame(_segment(0xE2, b"ICC_PROFILE\0") * 5_000), _PICTURE)
     for marker in (0xC9, 0xC3, 0xC5, 0xC6, 0xC7, 0xCB, 0xCD, 0xCE, 0xCF, 0xF7):

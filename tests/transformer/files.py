@@ -2,7 +2,8 @@
 
 import io
 import zlib
-from typing import Any, Literal
+from collections.abc import Callable, Mapping
+from typing import Any, Final, Literal
 
 import cv2
 import numpy as np
@@ -96,3 +97,23 @@ def with_orientation(file: bytes, orientation: int) -> bytes:
     tiff = b"MM\0\x2a\0\0\0\x08\0\x01" + entry + b"\0\0\0\0"
     segment = b"Exif\0\0" + tiff
     return file[:2] + b"\xff\xe1" + (len(segment) + 2).to_bytes(2, "big") + segment + file[2:]
+
+
+def changed_data(stream: bytes, change: Callable[[bytes], bytes]) -> bytes:
+    """A JPEG or JPEG-LS stream whose coded data, between the last scan's header and the end, are others."""
+    scan, end = stream.rindex(b"\xff\xda"), stream.rindex(b"\xff\xd9")
+    begin = scan + 2 + int.from_bytes(stream[scan + 2 : scan + 4], "big")
+    return stream[:begin] + change(stream[begin:end]) + stream[end:]
+
+
+DAMAGE: Final[Mapping[str, Callable[[bytes], bytes]]] = {
+    "the last byte lost": lambda data: data[:-1],
+    "the second half lost": lambda data: data[: len(data) // 2],
+    "a twentieth lost in the middle": lambda data: data[: len(data) // 2] + data[len(data) * 11 // 20 :],
+    "zeros in a tenth": lambda data: (
+        data[: len(data) // 2] + bytes(len(data) // 10) + data[len(data) // 2 + len(data) // 10 :]
+    ),
+    "a part that comes twice": lambda data: data[: len(data) // 2] + data[len(data) // 4 :],
+    "nothing": lambda _: b"",
+}
+"""What can happen to coded data, by name; each leaves the headers and the end marker as they were."""

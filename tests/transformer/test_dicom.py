@@ -3,6 +3,7 @@
 import io
 import struct
 import zlib
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -16,11 +17,12 @@ from hypothesis.extra.numpy import arrays
 from numpy.typing import NDArray
 from pydicom import uid
 from pydicom.dataset import Dataset
+from pydicom.encaps import encapsulate, generate_frames
 from pydicom.pixels.processing import apply_modality_lut, apply_voi_lut
 
 from pleura.errors import PleuraError, RefusedRadiograph, TooLarge, UnreadableRadiograph
 from pleura.preprocessing import to_tensor
-from tests.transformer.files import MAX_PIXELS, dicom, gradient, saved
+from tests.transformer.files import DAMAGE, MAX_PIXELS, changed_data, dicom, gradient, saved
 from transformer.dicom import read_dicom
 
 LITTLE_AND_BIG = [uid.ImplicitVRLittleEndian, uid.ExplicitVRLittleEndian, uid.ExplicitVRBigEndian]
@@ -162,11 +164,13 @@ def test_rle_gives_the_same_picture() -> None:
     np.testing.assert_array_equal(shown(saved(dataset, uid.RLELossless)), shown(dicom()))
 
 
-def test_jpeg_2000_without_loss_gives_the_same_picture() -> None:
-    """What openjpeg compresses without loss comes back; JPEG-LS files are read in test_radiograph.py."""
-    dataset = pydicom.dcmread(io.BytesIO(dicom()))
-    dataset.compress(uid.JPEG2000Lossless)
-    np.testing.assert_array_equal(shown(saved(dataset, uid.JPEG2000Lossless)), shown(dicom()))
+@pytest.mark.parametrize("syntax", [uid.JPEG2000Lossless, uid.JPEGLSLossless])
+@pytest.mark.parametrize("pixels", [gradient(), gradient(dtype="u1", top=255)])
+def test_what_is_compressed_without_loss_gives_the_same_picture(syntax: str, pixels: np.ndarray) -> None:
+    """What openjpeg and CharLS compress without loss comes back."""
+    dataset = pydicom.dcmread(io.BytesIO(dicom(pixels)))
+    dataset.compress(syntax)
+    np.testing.assert_array_equal(shown(saved(dataset, syntax)), shown(dicom(pixels)))
 
 
 def test_file_without_preamble_is_read() -> None:
@@ -329,6 +333,27 @@ def test_cut_short_anywhere_is_an_error(name: str, shared_data: Path) -> None:
     for end in [*range(130, 2000, 97), *range(2000, len(file) - 20, len(file) // 25)]:
         with pytest.raises(UnreadableRadiograph):
             read_dicom(file[:end], MAX_PIXELS)
+
+
+def _with_changed_data(file: bytes, change: Callable[[bytes], bytes]) -> bytes:
+    dataset = pydicom.dcmread(io.BytesIO(file))
+    stream = next(generate_frames(dataset.PixelData, number_of_frames=1))
+    dataset.PixelData = encapsulate([changed_data(stream, change)])
+    damaged = io.BytesIO()
+    dataset.save_as(damaged)
+    return damaged.getvalue()
+
+
+@pytest.mark.parametrize("damage", DAMAGE)
+@pytest.mark.parametrize(
+    "form", ["rg3_leg_jpegls_lossless", "rg3_leg_jpeg_lossless", "rg3_leg_jpeg_extended12"]
+)
+def test_damaged_data_of_a_whole_file_are_an_error(form: str, damage: str, shared_data: Path) -> None:
+    """Where fragments and headers are whole, but not what was coded, no picture is made up."""
+    file = (shared_data / "dicom" / f"{form}.dcm").read_bytes()
+    assert read_dicom(_with_changed_data(file, bytes), MAX_PIXELS).pixels.any()
+    with pytest.raises(UnreadableRadiograph):
+        read_dicom(_with_changed_data(file, DAMAGE[damage]), MAX_PIXELS)
 
 
 @given(st.data())

@@ -17,6 +17,7 @@ from tests.transformer.files import (
     png_by_hand,
     with_orientation,
 )
+from transformer.radiograph_codecs import jpeg_frame
 from transformer.raster import read_jpeg, read_png
 
 GREY = gradient(dtype="u1", top=255)
@@ -113,6 +114,25 @@ def test_flipped_bit_in_a_png_is_noticed() -> None:
 def test_jpeg_gives_its_greys_back(pixels: np.ndarray) -> None:
     """Grey and colour, within the loss of the codec."""
     assert np.abs(read_jpeg(jpeg(pixels, 100), MAX_PIXELS).astype(int) - GREY).mean() < 3
+
+
+@pytest.mark.parametrize("pixels", [GREY, in_colour(GREY)])
+def test_jpeg_whose_data_end_early_is_an_error(pixels: np.ndarray) -> None:
+    """However few bytes are missing before the end marker, no grey stands in for them."""
+    file = jpeg(pixels)
+    length = len(file) - 2 - jpeg_frame(file).scan_at
+    for missing in range(1, length):
+        with pytest.raises(UnreadableRadiograph):
+            read_jpeg(file[: -2 - missing] + file[-2:], MAX_PIXELS)
+
+
+def test_jpeg_that_only_libjpeg_turbo_minds_is_read() -> None:
+    """A scan header that names no coefficients, as some encoders write it, makes no damaged file."""
+    file = bytearray(jpeg(GREY))
+    last = file.rindex(b"\xff\xda") + 8  # of the spectral selection
+    assert file[last] == 63
+    file[last] = 0
+    assert (read_jpeg(bytes(file), MAX_PIXELS) == read_jpeg(jpeg(GREY), MAX_PIXELS)).all()
 
 
 @pytest.mark.parametrize(("orientation", "turned"), TURNED)
