@@ -1,4 +1,4 @@
-"""Hostile files and honest large ones on a decoder as the service starts it: ``make proof-images``."""
+"""Hostile files, damaged and honest ones on a decoder as the service starts it: ``make proof-images``."""
 
 import argparse
 import sys
@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pydicom import uid
 
+from proof.image_damage import damage_rows
 from proof.report import Row, conclude
 from tests.attacks.cases import Case
 from tests.attacks.decoders import MEMORY_MB, PROCESSOR_S, WALL_S, Decoders, Outcome, decoders
@@ -99,8 +100,8 @@ def main() -> int:
     parser.add_argument("--sides", type=int, nargs="*", default=_SIDES)
     arguments = parser.parse_args()
     with decoders() as reader:
-        rows = [*hostile_rows(reader), *honest_rows(reader, tuple(arguments.sides))]
-    return conclude("Hostile files, and honest large ones", rows)
+        rows = [*hostile_rows(reader), *damage_rows(reader), *honest_rows(reader, tuple(arguments.sides))]
+    return conclude("Hostile files, damaged ones, and honest large ones", rows)
 
 
 if __name__ == "__main__":

@@ -3,12 +3,14 @@
 import struct
 from collections.abc import Container
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Final
 
 from pydicom import uid
 from pydicom.dataelem import RawDataElement
 from pydicom.dataset import Dataset
 from pydicom.encaps import encapsulate, generate_frames
+from rle.rle import decode_segment
 
 from pleura.errors import RefusedRadiograph, UnreadableRadiograph
 from transformer.jpeg_damage import require_undamaged
@@ -141,13 +143,20 @@ def _check_length(data: bytes, layout: Layout) -> None:
 
 
 def _check_rle(stream: bytes, layout: Layout) -> None:
-    """One segment for each byte of a pixel, PS3.5 G.5."""
+    """One segment for each byte of a pixel, PS3.5 G.5, and in each as many as there are pixels.
+
+    The decoder takes the first so many of a segment that holds more, as one does where bytes were lost.
+    """
     segments = int.from_bytes(stream[:4], "little")
     if len(stream) < 64 or segments != layout.samples * layout.allocated // 8:
         raise UnreadableRadiograph("the RLE segments of the DICOM file do not fit its header")
-    ends = struct.unpack_from(f"<{segments}I", stream, 4)
-    if sorted(ends) != list(ends) or ends[0] < 64 or ends[-1] >= len(stream):
+    starts = struct.unpack_from(f"<{segments}I", stream, 4)
+    if sorted(starts) != list(starts) or starts[0] < 64 or starts[-1] >= len(stream):
         raise UnreadableRadiograph("the RLE segments of the DICOM file do not fit its header")
+    pixels = layout.rows * layout.columns
+    for start, end in pairwise([*starts, len(stream)]):
+        if not pixels <= len(decode_segment(stream[start:end])) <= pixels + pixels % 2:
+            raise UnreadableRadiograph("an RLE segment of the DICOM file is damaged")
 
 
 def _check_stream(stream: bytes, frame: Frame, kinds: tuple[int, ...], layout: Layout) -> None:

@@ -1,8 +1,9 @@
 """DICOM files whose compressed pixels were made to do harm, and what must come of each."""
 
 import struct
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from functools import partial
+from itertools import product
 from typing import Final
 
 import cv2
@@ -11,7 +12,6 @@ from pydicom import uid
 from tests.attacks.cases import (
     ANY_ERROR,
     DAMAGED,
-    REFUSED,
     Case,
     fails,
     shows,
@@ -23,10 +23,18 @@ from tests.attacks.pictures import (
     deep_picture,
     encapsulated,
     picture,
+    stream_of,
 )
-from tests.transformer.files import DAMAGE, changed_data, dicom, jpeg
+from tests.transformer.files import DAMAGE, changed_data, dicom, jpeg, jpeg_lossless
 
 _PICTURE: Final = picture()
+
+
+_JPEG_STREAMS: Final[Mapping[str, tuple[str, Callable[[], bytes]]]] = {
+    "JPEG": (uid.JPEGBaseline8Bit, lambda: jpeg(_PICTURE)),
+    "JPEG without loss": (uid.JPEGLosslessSV1, lambda: jpeg_lossless(_PICTURE, 8)),
+    "JPEG-LS": (uid.JPEGLSLossless, lambda: stream_of(compressed(dicom(_PICTURE), uid.JPEGLSLossless))),
+}
 
 
 def _items(*items: bytes) -> bytes:
@@ -46,6 +54,12 @@ def _even(data: bytes) -> bytes:
 
 def _rle(header: bytes, body: bytes = b"\0" * 200) -> bytes:
     return encapsulated(header.ljust(64, b"\0") + body, uid.RLELossless, _PICTURE)
+
+
+def _rle_with_loss() -> bytes:
+    """What is left unpacks to more than the picture."""
+    stream = stream_of(compressed(dicom(_PICTURE), uid.RLELossless))
+    return encapsulated(stream[:400] + stream[401:], uid.RLELossless, _PICTURE)
 
 
 def _rle_of_two() -> bytes:
@@ -125,11 +139,11 @@ def codec_cases() -> Iterator[tuple[str, Case]]:
         "a JPEG cut short",
         fails(lambda: encapsulated(stream[: third * 2], uid.JPEGBaseline8Bit, _PICTURE), *DAMAGED),
     )
-    for name, change in DAMAGE.items():
-        damaged = partial(changed_data, stream, change)
+    for (form, (syntax, whole)), (name, change) in product(_JPEG_STREAMS.items(), DAMAGE.items()):
+        damaged = partial(changed_data, whole(), change)
         yield (
-            f"JPEG data with {name}",
-            fails(lambda d=damaged: encapsulated(d(), uid.JPEGBaseline8Bit, _PICTURE), *DAMAGED),
+            f"{form} data with {name}",
+            fails(lambda d=damaged, s=syntax: encapsulated(d(), s, _PICTURE), *DAMAGED),
         )
     yield from _rle_cases()
     for at, name in {8: "columns", 12: "rows", 16: "left", 24: "tile width", 28: "tile height"}.items():
@@ -164,7 +178,8 @@ def _rle_cases() -> Iterator[tuple[str, Case]]:
         yield f"RLE of {name}", fails(lambda h=header: _rle(h), *DAMAGED)
     yield (
         "RLE that unpacks too much",
-        fails(lambda: _rle(b"\1\0\0\0\x40\0\0\0", b"\x81\xff" * 100_000), *REFUSED),
+        fails(lambda: _rle(b"\1\0\0\0\x40\0\0\0", b"\x81\xff" * 100_000), *DAMAGED),
     )
+    yield "RLE that has lost bytes", fails(_rle_with_loss, *DAMAGED)
     yield "RLE whose second bytes unpack too much", fails(_rle_of_two, *DAMAGED)
     yield "RLE that unpacks too little", fails(lambda: _rle(b"\1\0\0\0\x40\0\0\0", b"\xff\0" * 9), *ANY_ERROR)

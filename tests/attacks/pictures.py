@@ -10,6 +10,7 @@ import pydicom
 from numpy.typing import NDArray
 from pydicom import uid
 from pydicom.dataset import Dataset
+from pydicom.encaps import encapsulate, generate_frames
 
 from pleura.preprocessing import to_tensor
 from tests.transformer.files import dicom, jpeg, saved
@@ -65,9 +66,14 @@ def compressed(file: bytes, syntax: str) -> bytes:
     return saved(dataset, syntax)
 
 
+def stream_of(file: bytes) -> bytes:
+    """The compressed stream of a DICOM file of one frame."""
+    return next(generate_frames(pydicom.dcmread(io.BytesIO(file)).PixelData, number_of_frames=1))
+
+
 def encapsulated(stream: bytes, syntax: str, pixels: NDArray[Any], **elements: Any) -> bytes:
     """A DICOM file of these pixels whose pixel data is this stream."""
-    return around(pydicom.encaps.encapsulate([stream]), syntax, pixels, **elements)
+    return around(encapsulate([stream]), syntax, pixels, **elements)
 
 
 def around(pixel_data: bytes, syntax: str, pixels: NDArray[Any], **elements: Any) -> bytes:

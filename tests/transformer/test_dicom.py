@@ -22,7 +22,8 @@ from pydicom.pixels.processing import apply_modality_lut, apply_voi_lut
 
 from pleura.errors import PleuraError, RefusedRadiograph, TooLarge, UnreadableRadiograph
 from pleura.preprocessing import to_tensor
-from tests.transformer.files import DAMAGE, MAX_PIXELS, changed_data, dicom, gradient, saved
+from tests.attacks.pictures import encapsulated
+from tests.transformer.files import DAMAGE, MAX_PIXELS, changed_data, dicom, gradient, jpeg_lossless, saved
 from transformer.dicom import read_dicom
 
 LITTLE_AND_BIG = [uid.ImplicitVRLittleEndian, uid.ExplicitVRLittleEndian, uid.ExplicitVRBigEndian]
@@ -157,20 +158,20 @@ def test_colour_becomes_grey(photometric: str) -> None:
     assert np.abs(read.astype(int) - grey).max() <= 1
 
 
-def test_rle_gives_the_same_picture() -> None:
-    """What pydicom compresses without loss comes back."""
-    dataset = pydicom.dcmread(io.BytesIO(dicom()))
-    dataset.compress(uid.RLELossless)
-    np.testing.assert_array_equal(shown(saved(dataset, uid.RLELossless)), shown(dicom()))
-
-
-@pytest.mark.parametrize("syntax", [uid.JPEG2000Lossless, uid.JPEGLSLossless])
-@pytest.mark.parametrize("pixels", [gradient(), gradient(dtype="u1", top=255)])
+@pytest.mark.parametrize("syntax", [uid.RLELossless, uid.JPEG2000Lossless, uid.JPEGLSLossless])
+@pytest.mark.parametrize("pixels", [gradient(), gradient(39, 41), gradient(39, 41, dtype="u1", top=255)])
 def test_what_is_compressed_without_loss_gives_the_same_picture(syntax: str, pixels: np.ndarray) -> None:
-    """What openjpeg and CharLS compress without loss comes back."""
+    """What pydicom, openjpeg and CharLS compress without loss comes back, an odd number of pixels too."""
     dataset = pydicom.dcmread(io.BytesIO(dicom(pixels)))
     dataset.compress(syntax)
     np.testing.assert_array_equal(shown(saved(dataset, syntax)), shown(dicom(pixels)))
+
+
+@given(arrays(np.uint16, st.tuples(st.integers(1, 9), st.integers(1, 9)), elements=st.integers(0, 4095)))
+def test_jpeg_without_loss_gives_the_same_picture(pixels: np.ndarray) -> None:
+    """Whatever 12 bits are told by their differences come back."""
+    file = encapsulated(jpeg_lossless(pixels, 12), uid.JPEGLosslessSV1, pixels)
+    np.testing.assert_array_equal(shown(file), shown(dicom(pixels)))
 
 
 def test_file_without_preamble_is_read() -> None:
