@@ -22,7 +22,7 @@ from transformer.radiograph import read_radiograph
 
 _SIDE: Final = 512
 _TIMES: Final = 100
-_SECTOR: Final = 512
+_SECTOR, _FEW = 512, 4
 _ALIKE: Final = 8
 """Grey levels by which a tensor may be off and still be the same picture."""
 _RLE_HEADER: Final = 64
@@ -43,12 +43,18 @@ def _lost(rng: random.Random, data: bytes) -> bytes:
     return data[:at] + data[at + _SECTOR :]
 
 
+def _shortened(rng: random.Random, data: bytes) -> bytes:
+    at = rng.randrange(len(data) - _FEW)
+    return data[:at] + data[at + _FEW :]
+
+
 def _ended(rng: random.Random, data: bytes) -> bytes:
     return data[: rng.randrange(len(data))]
 
 
 _CHANGES: Final[Mapping[str, Callable[[random.Random, bytes], bytes]]] = {
     "a bit flipped": _flipped,
+    f"{_FEW} bytes lost": _shortened,
     f"{_SECTOR} bytes zeroed": _zeroed,
     f"{_SECTOR} bytes lost": _lost,
     "the end lost": _ended,
@@ -87,7 +93,10 @@ def _dicom(name: str, syntax: str, stream: bytes, pixels: NDArray[np.uint8], beg
 
 def _forms(pixels: NDArray[np.uint8]) -> Iterator[_Form]:
     yield _raster("JPEG", jpeg(pixels))
-    yield _raster("JPEG, colour", jpeg(cv2.cvtColor(pixels, cv2.COLOR_GRAY2BGR)))
+    colours = cv2.cvtColor(pixels, cv2.COLOR_GRAY2BGR)
+    yield _raster("JPEG, colour", jpeg(colours))
+    progressive = cv2.imencode(".jpg", colours, [cv2.IMWRITE_JPEG_PROGRESSIVE, 1])[1].tobytes()
+    yield _raster("JPEG, colour, last scan of a progressive one", progressive)
     for name, syntax, stream in (
         ("JPEG", uid.JPEGBaseline8Bit, jpeg(pixels)),
         ("JPEG without loss", uid.JPEGLosslessSV1, jpeg_lossless(pixels, 8)),

@@ -37,6 +37,7 @@ def honest(side: int) -> Iterator[tuple[str, Callable[[NDArray[np.uint16]], byte
     yield "DICOM, 12 in 16 bits", lambda p: dicom(p, **_TWELVE)
     yield "DICOM, MONOCHROME1", lambda p: dicom(4095 - p, PhotometricInterpretation="MONOCHROME1", **_TWELVE)
     yield "DICOM, deflated", lambda p: dicom(p, syntax=uid.DeflatedExplicitVRLittleEndian, **_TWELVE)
+    yield "DICOM, JPEG-LS", lambda p: compressed(dicom(p, **_TWELVE), uid.JPEGLSLossless)
     yield "DICOM, JPEG 2000", lambda p: compressed(dicom(p, **_TWELVE), uid.JPEG2000Lossless)
     if side <= _SIDES[1]:  # pydicom's own encoder takes minutes beyond
         yield "DICOM, RLE", lambda p: compressed(dicom(p, **_TWELVE), uid.RLELossless)

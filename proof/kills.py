@@ -21,7 +21,7 @@ from typing import Final
 
 from pleura.local.state import ProcessId
 from proof.journaled import Journaled, whole_journal
-from proof.load import BROKEN, Answer, Caller, Insistent, quantile_ms, until
+from proof.load import BROKEN, LATE, Answer, Caller, Insistent, quantile_ms, until
 from proof.processes import Sample, Watcher, processes_of, samples
 from proof.questions import Questions
 from proof.report import Row, conclude
@@ -190,7 +190,7 @@ def rows(seen: Campaign, left: int) -> list[Row]:
 
 
 def patience(insistent: Insistent) -> list[Row]:
-    """Who was never answered, what they were told instead, and how often the others had to ask."""
+    """Who was never answered, what they were told instead, and how often each had to ask."""
     told = "; ".join(_story(tries) for tries in insistent.given_up)
     measured = f"{len(insistent.given_up)} of {len(insistent.tries)}" + (f" ({told})" if told else "")
     longer = [sum(len(tries) > number for tries in insistent.tries) for number in _TRIES]
@@ -210,7 +210,8 @@ def _story(tries: Sequence[Answer]) -> str:
 
 def _end_of(answer: Answer) -> str:
     reason = answer.document.get("error") if isinstance(answer.document, dict) else None
-    return f"{answer.status} ({reason})" if reason else f"{answer.status}"
+    status = {BROKEN: "broken", LATE: "late"}.get(answer.status, f"{answer.status}")
+    return f"{status} ({reason})" if reason else status
 
 
 def _listed(numbers: Sequence[int]) -> str:

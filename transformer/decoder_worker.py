@@ -39,6 +39,7 @@ HELLO: Final = struct.Struct("<I")
 END: Final = struct.Struct("<II")
 LIMIT: Final = struct.Struct("<d")
 TENSOR: Final = 0
+_MOST_KEPT: Final = 0.5
 ERRORS: Final[tuple[type[PleuraError], ...]] = (UnreadableRadiograph, RefusedRadiograph, TooLarge)
 
 
@@ -108,7 +109,7 @@ def _tell_ends(control: socket.socket) -> None:
 
 
 def serve(channel: socket.socket, limits: Limits) -> None:
-    """Answer files one after the other, until the other end closes."""
+    """Answer files one after the other, until the other end closes, or one leaves much memory taken."""
     channel.sendall(HELLO.pack(os.getpid()))
     while True:
         limit, handed, _, _ = socket.recv_fds(channel, LIMIT.size, 1)
@@ -125,6 +126,8 @@ def serve(channel: socket.socket, limits: Limits) -> None:
         signal.setitimer(signal.ITIMER_REAL, 0.0)
         del file
         channel.sendall(REPLY.pack(kind, len(body)) + body)
+        if _memory_pages()[1] * resource.getpagesize() > limits.memory_mb * 2**20 * _MOST_KEPT:
+            return  # a codec that failed keeps what it had; the next file goes to another worker
 
 
 def answer(file: bytes, max_pixels: int) -> tuple[int, bytes]:
@@ -173,11 +176,14 @@ def _most_addresses(memory_mb: int) -> int:
 
     The kernel bounds addresses; those that the libraries reserve and never touch are left out of account.
     """
-    try:
-        reserved, resident = (int(pages) for pages in Path("/proc/self/statm").read_text().split()[:2])
-    except (OSError, ValueError):
-        return resource.RLIM_INFINITY
+    reserved, resident = _memory_pages()
     return (reserved - resident) * resource.getpagesize() + memory_mb * 2**20
+
+
+def _memory_pages() -> tuple[int, int]:
+    """The pages of addresses that this process has, and those of them in memory."""
+    reserved, resident = Path("/proc/self/statm").read_text().split()[:2]
+    return int(reserved), int(resident)
 
 
 if __name__ == "__main__":

@@ -1,16 +1,19 @@
 """What a compressed stream says of itself, so that it is believed before it is decoded."""
 
 import struct
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Final
 
 from pleura.errors import UnreadableRadiograph
 
-_START_OF_SCAN: Final = 0xDA
+START_OF_SCAN: Final = 0xDA
+_SCAN: Final = b"\xff\xda"
 _NOT_FRAMES: Final = (0xC4, 0xC8, 0xCC)
 _JPEG_LS_FRAME: Final = 0xF7
 _BARE_MARKERS: Final = (0x01, *range(0xD0, 0xD8))
 _MAX_SEGMENTS: Final = 10_000
+_NO_FRAME: Final = "the JPEG stream has no valid frame header"
 _J2K_START: Final = b"\xff\x4f\xff\x51"
 _START_OF_TILE: Final = b"\xff\x90"
 _MAX_TILES: Final = 65_535
@@ -26,10 +29,45 @@ class Frame:
     rows: int
     columns: int
     components: int
-    precision_at: int
-    """Where the precision stands."""
     scan_at: int
     """Where the first scan's header begins."""
+
+
+@dataclass(frozen=True)
+class Segment:
+    """A marker of a JPEG stream with what belongs to it, from the one place to the other."""
+
+    kind: int
+    at: int
+    end: int
+
+
+def jpeg_segments(stream: bytes) -> Iterator[Segment]:
+    """The segments of a JPEG or JPEG-LS stream up to the first scan's header, with it.
+
+    Raises:
+        UnreadableRadiograph: There is no such header, or something else before it.
+
+    Source:
+        ITU-T T.81 annex B (markers), ITU-T T.87 annex C (JPEG-LS).
+    """
+    at = 2
+    for _ in range(_MAX_SEGMENTS):
+        at = _next_marker(stream, at)
+        kind = stream[at + 1]
+        length = 0 if kind in _BARE_MARKERS else int.from_bytes(stream[at + 2 : at + 4], "big")
+        if length < 2 and kind not in _BARE_MARKERS:
+            break
+        yield Segment(kind, at, at + 2 + length)
+        if kind == START_OF_SCAN:
+            return
+        at += 2 + length
+    raise UnreadableRadiograph(_NO_FRAME)
+
+
+def is_frame(kind: int) -> bool:
+    """Whether a marker is that of a frame's header."""
+    return (0xC0 <= kind <= 0xCF and kind not in _NOT_FRAMES) or kind == _JPEG_LS_FRAME
 
 
 def jpeg_frame(stream: bytes) -> Frame:
@@ -37,30 +75,33 @@ def jpeg_frame(stream: bytes) -> Frame:
 
     Raises:
         UnreadableRadiograph: There is none, or it makes no sense.
-
-    Source:
-        ITU-T T.81 annex B (markers), ITU-T T.87 annex C (JPEG-LS).
     """
-    at = 2
-    frame: tuple[int, int, int, int, int, int] | None = None
-    for _ in range(_MAX_SEGMENTS):
-        at = _next_marker(stream, at)
-        kind = stream[at + 1]
-        if kind in _BARE_MARKERS:
-            at += 2
-            continue
-        length = int.from_bytes(stream[at + 2 : at + 4], "big")
-        if kind == _START_OF_SCAN and frame is not None:
-            return Frame(*frame, scan_at=at)
-        if length < 2 or kind == _START_OF_SCAN:
-            break
-        if (0xC0 <= kind <= 0xCF and kind not in _NOT_FRAMES) or kind == _JPEG_LS_FRAME:
-            if frame is not None or len(stream) < at + 10:
-                break
-            precision, rows, columns, components = struct.unpack_from(">BHHB", stream, at + 4)
-            frame = (kind, precision, rows, columns, components, at + 4)
-        at += 2 + length
-    raise UnreadableRadiograph("the JPEG stream has no valid frame header")
+    segments = list(jpeg_segments(stream))
+    frames = [each for each in segments if is_frame(each.kind)]
+    if len(frames) != 1 or min(len(stream), frames[0].end) < frames[0].at + 10:
+        raise UnreadableRadiograph(_NO_FRAME)
+    precision, rows, columns, components = struct.unpack_from(">BHHB", stream, frames[0].at + 4)
+    return Frame(frames[0].kind, precision, rows, columns, components, scan_at=segments[-1].at)
+
+
+@dataclass(frozen=True)
+class Scan:
+    """What the header of a scan says: of which components, which coefficients, with how many bits to come."""
+
+    components: Sequence[int]
+    coefficients: range
+    bits_left: int
+
+
+def scans_of(stream: bytes, frame: Frame) -> Iterator[Scan]:
+    """The headers of a JPEG's scans; no byte of the data can be taken for a marker."""
+    at = frame.scan_at
+    while at >= 0:
+        header = stream[at + 4 : at + 2 + int.from_bytes(stream[at + 2 : at + 4], "big")]
+        if len(header) >= 4:
+            first, last, bits = header[-3:]
+            yield Scan(header[1:-3:2], range(first, last + 1), bits & 0x0F)
+        at = stream.find(_SCAN, at + 2)
 
 
 def _next_marker(stream: bytes, at: int) -> int:
@@ -92,7 +133,7 @@ def j2k_frame(stream: bytes) -> Frame:
     if not _has_all_tiles(stream):
         raise UnreadableRadiograph("the JPEG 2000 codestream is damaged or cut short")
     precision = (described[0] & 0x7F) + 1
-    return Frame(0x51, precision, bottom - top, right - left, components, precision_at=42, scan_at=0)
+    return Frame(0x51, precision, bottom - top, right - left, components, scan_at=0)
 
 
 def _has_all_tiles(stream: bytes) -> bool:

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pleura.errors import RefusedRadiograph, UnreadableRadiograph
-from transformer.jpeg_damage import strictly_decoded
+from transformer.jpeg_damage import require_undamaged, strictly_decoded
 from transformer.radiograph_codecs import jpeg_frame
 from transformer.radiograph_pixels import check_size
 
@@ -82,10 +82,12 @@ def read_jpeg(file: bytes, max_pixels: int) -> Pixels:
     scans = file.count(b"\xff\xda", frame.scan_at)
     if scans > _MAX_SCANS or scans * frame.rows * frame.columns > _MAX_SCANNED_PIXELS:
         raise UnreadableRadiograph(f"the JPEG would take {scans} passes to decode")
-    grey = strictly_decoded(file)
-    if grey is None or _EXIF in file[: frame.scan_at]:  # OpenCV turns it
-        return _decoded(file, cv2.IMREAD_GRAYSCALE, "JPEG")
-    return grey
+    may_be_turned = _EXIF in file[: frame.scan_at]
+    grey = None if may_be_turned else strictly_decoded(file, frame)
+    if grey is not None:
+        return grey
+    require_undamaged(file, frame)
+    return _decoded(file, cv2.IMREAD_GRAYSCALE, "JPEG")
 
 
 @dataclass(frozen=True)

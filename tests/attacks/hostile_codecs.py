@@ -56,6 +56,12 @@ def _rle(header: bytes, body: bytes = b"\0" * 200) -> bytes:
     return encapsulated(header.ljust(64, b"\0") + body, uid.RLELossless, _PICTURE)
 
 
+def _rle_with(more: bytes) -> bytes:
+    """A picture with more coded bytes behind its own, as some encoders leave them."""
+    stream = stream_of(compressed(dicom(_PICTURE), uid.RLELossless))
+    return encapsulated(stream + more, uid.RLELossless, _PICTURE)
+
+
 def _rle_with_loss() -> bytes:
     """What is left unpacks to more than the picture."""
     stream = stream_of(compressed(dicom(_PICTURE), uid.RLELossless))
@@ -180,6 +186,16 @@ def _rle_cases() -> Iterator[tuple[str, Case]]:
         "RLE that unpacks too much",
         fails(lambda: _rle(b"\1\0\0\0\x40\0\0\0", b"\x81\xff" * 100_000), *DAMAGED),
     )
+    yield (
+        "RLE whose 16 MB unpack to a gigabyte",
+        fails(lambda: _rle(b"\1\0\0\0\x40\0\0\0", b"\x81\xff" * 2**23), *DAMAGED),
+    )
+    for number in (1, 4):
+        yield (
+            f"RLE with {number} zeros behind the last pixel",
+            shows(lambda n=number: _rle_with(b"\0\0" * n), _PICTURE),
+        )
+    yield "RLE with 5 zeros behind the last pixel", fails(lambda: _rle_with(b"\0\0" * 5), *DAMAGED)
     yield "RLE that has lost bytes", fails(_rle_with_loss, *DAMAGED)
     yield "RLE whose second bytes unpack too much", fails(_rle_of_two, *DAMAGED)
     yield "RLE that unpacks too little", fails(lambda: _rle(b"\1\0\0\0\x40\0\0\0", b"\xff\0" * 9), *ANY_ERROR)

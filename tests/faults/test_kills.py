@@ -49,7 +49,7 @@ def test_a_caller_who_gives_up_is_told_of_with_what_he_was_told() -> None:
     insistent = Insistent(Caller("http://127.0.0.1:1", ""), tries=[lucky, unlucky])
     never, often = kills.patience(insistent)
     assert never.holds is False
-    assert never.measured == "1 of 2 (a.png, 3 tries in 121 s: 2 x 503 (too busy), 1 x 0)"
+    assert never.measured == "1 of 2 (a.png, 3 tries in 121 s: 2 x 503 (too busy), 1 x broken)"
     assert often.measured == "2, 1, 0, 0, 0, 0"
 
 

@@ -72,7 +72,7 @@ def jpeg(pixels: NDArray[Any], quality: int = 95) -> bytes:
 
 
 def jpeg_lossless(pixels: NDArray[Any], bits: int) -> bytes:
-    """A JPEG without loss of ``pixels`` of so many bits, each told by its difference from the one before.
+    """A JPEG without loss of ``pixels`` of 2 to 15 bits, each told by its difference from the one before.
 
     Source:
         ITU-T T.81 annex H, selection value 1; each of the 17 categories of differences has a code of 5 bits.
@@ -83,10 +83,24 @@ def jpeg_lossless(pixels: NDArray[Any], bits: int) -> bytes:
     told = "".join(_coded(int(difference)) for difference in (values - before).ravel())
     told += "1" * (-len(told) % 8)
     data = int(told, 2).to_bytes(len(told) // 8, "big").replace(b"\xff", b"\xff\0")
+    rows, columns = pixels.shape
+    return _lossless(bits, rows, columns, b"\1", data)
+
+
+def colours_without_loss(rows: int, columns: int) -> bytes:
+    """A JPEG without loss of one colour everywhere, of 8 bits."""
+    return _lossless(8, rows, columns, b"\1\2\3", bytes(rows * columns * 3 * 5 // 8 + 1))
+
+
+def _lossless(bits: int, rows: int, columns: int, components: bytes, data: bytes) -> bytes:
     lengths = bytes([0, 0, 0, 0, 17, *[0] * 11])
     table = b"\xff\xc4" + (19 + 17).to_bytes(2, "big") + b"\0" + lengths + bytes(range(17))
-    frame = b"\xff\xc3\0\x0b" + struct.pack(">BHH", bits, *pixels.shape) + b"\1\1\x11\0"
-    return b"\xff\xd8" + table + frame + b"\xff\xda\0\x08\1\1\0\1\0\0" + data + b"\xff\xd9"
+    number = len(components)
+    frame = b"\xff\xc3" + struct.pack(">HBHHB", 8 + 3 * number, bits, rows, columns, number)
+    frame += b"".join(bytes([component, 0x11, 0]) for component in components)
+    scan = b"\xff\xda" + struct.pack(">HB", 6 + 2 * number, number)
+    scan += b"".join(bytes([component, 0]) for component in components) + b"\1\0\0"
+    return b"\xff\xd8" + table + frame + scan + data + b"\xff\xd9"
 
 
 def _coded(difference: int) -> str:

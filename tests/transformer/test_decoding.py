@@ -26,8 +26,8 @@ from pleura.errors import (
     UnreadableRadiograph,
 )
 from pleura.preprocessing import to_tensor
-from tests.attacks.pictures import compressed
-from tests.transformer.files import dicom, gradient, png, png_by_hand
+from tests.attacks.pictures import compressed, encapsulated
+from tests.transformer.files import colours_without_loss, dicom, gradient, png, png_by_hand
 from transformer.decoding import DecoderPool
 from transformer.radiograph import read_radiograph
 
@@ -195,6 +195,18 @@ async def test_file_that_takes_too_much_memory_is_an_error() -> None:
         with pytest.raises(UnreadableRadiograph):
             await decoders.prepare(roomy_file(), soon())
         assert (await decoders.prepare(SMALL, soon())).shape == (224, 224)
+
+
+async def test_memory_that_a_codec_does_not_give_back_ends_its_worker() -> None:
+    """What failed for want of memory takes none from the files after it."""
+    colours = np.zeros((2500, 2500, 3), np.uint8)
+    stream = colours_without_loss(*colours.shape[:2])
+    async with pool(workers=1, memory_mb=200) as decoders:
+        before = workers_of(decoders)
+        with pytest.raises(UnreadableRadiograph):
+            await decoders.prepare(encapsulated(stream, uid.JPEGLosslessSV1, colours), soon())
+        np.testing.assert_array_equal(await decoders.prepare(SMALL, soon()), to_tensor(gradient(300, 300)))
+        assert workers_of(decoders) != before
 
 
 async def test_killed_workers_are_replaced_without_anybody_noticing() -> None:

@@ -1,5 +1,8 @@
 """PNG and JPEG files."""
 
+import re
+from collections.abc import Callable, Mapping
+
 import cv2
 import numpy as np
 import pytest
@@ -9,7 +12,9 @@ from hypothesis.extra.numpy import arrays
 
 from pleura.errors import PleuraError, RefusedRadiograph, TooLarge, UnreadableRadiograph
 from tests.transformer.files import (
+    DAMAGE,
     MAX_PIXELS,
+    changed_data,
     chunk,
     gradient,
     jpeg,
@@ -17,6 +22,7 @@ from tests.transformer.files import (
     png_by_hand,
     with_orientation,
 )
+from transformer.jpeg_damage import strictly_decoded
 from transformer.radiograph_codecs import jpeg_frame
 from transformer.raster import read_jpeg, read_png
 
@@ -126,13 +132,71 @@ def test_jpeg_whose_data_end_early_is_an_error(pixels: np.ndarray) -> None:
             read_jpeg(file[: -2 - missing] + file[-2:], MAX_PIXELS)
 
 
-def test_jpeg_that_only_libjpeg_turbo_minds_is_read() -> None:
-    """A scan header that names no coefficients, as some encoders write it, makes no damaged file."""
-    file = bytearray(jpeg(GREY))
-    last = file.rindex(b"\xff\xda") + 8  # of the spectral selection
+def _with_segment(file: bytes, marker: int, body: bytes) -> bytes:
+    """A JPEG with a segment of an application in front, of its own kind only."""
+    return file[:2] + bytes([0xFF, marker]) + (len(body) + 2).to_bytes(2, "big") + body + file[20:]
+
+
+def _naming_no_coefficients(file: bytes) -> bytes:
+    last = file.rindex(b"\xff\xda") + 2 + int.from_bytes(file[file.rindex(b"\xff\xda") + 2 :][:2], "big") - 2
     assert file[last] == 63
-    file[last] = 0
-    assert (read_jpeg(bytes(file), MAX_PIXELS) == read_jpeg(jpeg(GREY), MAX_PIXELS)).all()
+    return file[:last] + b"\0" + file[last + 1 :]
+
+
+def _sampled_oddly(file: bytes) -> bytes:
+    """Colours, each sampled in a way of its own."""
+    at = file.index(b"\xff\xc0") + 10
+    return file[: at + 1] + b"\x22" + file[at + 2 : at + 4] + b"\x22" + file[at + 5 :]
+
+
+MINDED: Mapping[str, Callable[[bytes], bytes]] = {
+    "a profile that is none": lambda file: _with_segment(file, 0xE2, b"ICC_PROFILE\0\2\1" + bytes(9)),
+    "a version to come": lambda file: file[:11] + b"\3" + file[12:],
+    "colours that Adobe never named": lambda file: _with_segment(file, 0xEE, b"Adobe\0\x64\0\0\0\0\x03"),
+    "no coefficients": _naming_no_coefficients,
+    "zeros behind its data": lambda file: file[:-2] + bytes(9) + file[-2:],
+}
+
+
+@pytest.mark.parametrize("pixels", [GREY, in_colour(GREY)])
+@pytest.mark.parametrize("kind", MINDED)
+def test_jpeg_that_libjpeg_turbo_minds_is_read_unless_it_is_damaged(kind: str, pixels: np.ndarray) -> None:
+    """What some encoders and cameras write is no damage; behind it damage is noticed all the same."""
+    change, file = MINDED[kind], jpeg(pixels)
+    assert change(file) != file
+    assert strictly_decoded(change(file), jpeg_frame(file)) is None
+    assert (read_jpeg(change(file), MAX_PIXELS) == read_jpeg(file, MAX_PIXELS)).all()
+    for name in DAMAGE.keys() - {"the last byte lost"}:  # for which a zero may stand
+        with pytest.raises(UnreadableRadiograph):
+            read_jpeg(change(changed_data(file, DAMAGE[name])), MAX_PIXELS)
+
+
+@pytest.mark.parametrize("stray", [bytes(100), b"\0" * 8 + b"\1", b"\xa5" * 9])
+def test_jpeg_with_much_else_behind_its_data_is_an_error(stray: bytes) -> None:
+    """Only a few zeros can be no data."""
+    file = jpeg(GREY)
+    with pytest.raises(UnreadableRadiograph):
+        read_jpeg(file[:-2] + stray + file[-2:], MAX_PIXELS)
+
+
+def test_progressive_jpeg_is_read_only_with_all_its_scans() -> None:
+    """Where the last scans are missing the picture is there, but not sharp: it is no answer's."""
+    file = cv2.imencode(".jpg", in_colour(GREY), [cv2.IMWRITE_JPEG_PROGRESSIVE, 1])[1].tobytes()
+    assert np.abs(read_jpeg(file, MAX_PIXELS).astype(int) - GREY).mean() < 3
+    scans = [match.start() for match in re.finditer(b"\xff\xda", file)]
+    tables = [match.start() for match in re.finditer(b"\xff\xc4", file)]
+    assert len(scans) > 3
+    for scan in scans[1:]:
+        end = max([at for at in tables if at < scan and at > scans[scans.index(scan) - 1]], default=scan)
+        with pytest.raises(UnreadableRadiograph, match="missing"):
+            read_jpeg(file[:end] + b"\xff\xd9", MAX_PIXELS)
+
+
+def test_jpeg_whose_colours_are_sampled_in_an_odd_way_is_read() -> None:
+    """TurboJPEG has no name for it; OpenCV reads it."""
+    oddly = _sampled_oddly(jpeg(in_colour(np.zeros_like(GREY))))
+    assert strictly_decoded(oddly, jpeg_frame(oddly)) is None
+    assert read_jpeg(oddly, MAX_PIXELS).shape == GREY.shape
 
 
 @pytest.mark.parametrize(("orientation", "turned"), TURNED)
