@@ -1,6 +1,7 @@
 """Damage at random places of coded pixels, and how much of it is answered as if nothing were wrong.
 
-Headers, lengths and end markers are left as they are, so that only the coded data themselves can tell.
+Headers and end markers are left as they are, so that only the coded data can tell; JPEG 2000 says of its data
+how long they are.
 """
 
 import random

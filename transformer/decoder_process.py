@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from typing import IO, Final
 
 # The wire's few constants stand here too: importing the worker would load every codec into the service.
-_REPLY: Final = struct.Struct("<BI")
+_REPLY: Final = struct.Struct("<B?I")
 _HELLO: Final = struct.Struct("<I")
 _LIMIT: Final = struct.Struct("<d")
 _END: Final = struct.Struct("<II")
@@ -37,10 +37,14 @@ class WorkerTooSlow(Exception):
 
 @dataclass(frozen=True)
 class Reply:
-    """What a worker answers: kind 0 with a tensor, or a kind of error with its message."""
+    """What a worker answers: kind 0 with a tensor, or a kind of error with its message.
+
+    ``is_spent`` says that the worker should not be asked again.
+    """
 
     kind: int
     body: bytes
+    is_spent: bool
 
 
 class Worker:
@@ -72,8 +76,8 @@ class Worker:
             await self._show(file)
             socket.send_fds(self._channel, [_LIMIT.pack(processor_s)], [self._memory.fileno()])
             async with asyncio.timeout(timeout_s + _GRACE_S):
-                kind, length = _REPLY.unpack(await _receive(self._channel, _REPLY.size))
-                return Reply(kind, await _receive(self._channel, length))
+                kind, is_spent, length = _REPLY.unpack(await _receive(self._channel, _REPLY.size))
+                return Reply(kind, await _receive(self._channel, length), is_spent)
         except TimeoutError as error:
             raise WorkerTooSlow from error
         except OSError as error:

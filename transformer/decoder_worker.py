@@ -7,7 +7,8 @@ milliseconds, because its libraries are already loaded in the process that it is
 Of each worker that has ended the process says its id and the signal that ended it (4 bytes each, 0 for none).
 A worker's socket first says its process id (4 bytes, little endian). Then each file comes as the descriptor
 of an anonymous file in memory, with the processor time it may take (8 bytes, seconds); back go a kind (1
-byte), a length (4 bytes) and the tensor or the message of an error.
+byte), whether the worker is spent (1 byte), a length (4 bytes) and the tensor or the message of an error.
+A worker is spent when it has kept so much memory that it should not be asked again.
 """
 
 import argparse
@@ -34,12 +35,12 @@ from pleura.errors import PleuraError, RefusedRadiograph, TooLarge, UnreadableRa
 from pleura.preprocessing import to_tensor
 from transformer.radiograph import read_radiograph
 
-REPLY: Final = struct.Struct("<BI")
+REPLY: Final = struct.Struct("<B?I")
 HELLO: Final = struct.Struct("<I")
 END: Final = struct.Struct("<II")
 LIMIT: Final = struct.Struct("<d")
 TENSOR: Final = 0
-_MOST_KEPT: Final = 0.5
+_MOST_KEPT_BYTES: Final = 256 * 2**20
 ERRORS: Final[tuple[type[PleuraError], ...]] = (UnreadableRadiograph, RefusedRadiograph, TooLarge)
 
 
@@ -109,7 +110,7 @@ def _tell_ends(control: socket.socket) -> None:
 
 
 def serve(channel: socket.socket, limits: Limits) -> None:
-    """Answer files one after the other, until the other end closes, or one leaves much memory taken."""
+    """Answer files one after the other, until the other end closes."""
     channel.sendall(HELLO.pack(os.getpid()))
     while True:
         limit, handed, _, _ = socket.recv_fds(channel, LIMIT.size, 1)
@@ -125,9 +126,8 @@ def serve(channel: socket.socket, limits: Limits) -> None:
         signal.setitimer(signal.ITIMER_PROF, 0.0)
         signal.setitimer(signal.ITIMER_REAL, 0.0)
         del file
-        channel.sendall(REPLY.pack(kind, len(body)) + body)
-        if _memory_pages()[1] * resource.getpagesize() > limits.memory_mb * 2**20 * _MOST_KEPT:
-            return  # a codec that failed keeps what it had; the next file goes to another worker
+        is_spent = _memory_pages()[1] * resource.getpagesize() > _MOST_KEPT_BYTES
+        channel.sendall(REPLY.pack(kind, is_spent, len(body)) + body)
 
 
 def answer(file: bytes, max_pixels: int) -> tuple[int, bytes]:

@@ -144,7 +144,10 @@ class DecoderPool:
         except BaseException:
             self._replace(worker)
             raise
-        self._idle.put_nowait(worker)
+        if reply.is_spent:
+            self._replace(worker)
+        else:
+            self._idle.put_nowait(worker)
         return reply
 
     def _replace(self, worker: Worker) -> None:

@@ -1,5 +1,6 @@
 """What a compressed stream says of itself, so that it is believed before it is decoded."""
 
+import re
 import struct
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -8,7 +9,11 @@ from typing import Final
 from pleura.errors import UnreadableRadiograph
 
 START_OF_SCAN: Final = 0xDA
-_SCAN: Final = b"\xff\xda"
+_END_OF_IMAGE: Final = 0xD9
+_MARKER: Final = re.compile(rb"\xff[^\x00\xd0-\xd7\xff]", re.DOTALL)
+"""In the data of a scan, where a byte of 0xFF is followed by a zero."""
+_FILL: Final = re.compile(rb"\xff+")
+_MAX_COMPONENTS: Final = 4
 _NOT_FRAMES: Final = (0xC4, 0xC8, 0xCC)
 _JPEG_LS_FRAME: Final = 0xF7
 _BARE_MARKERS: Final = (0x01, *range(0xD0, 0xD8))
@@ -94,20 +99,25 @@ class Scan:
 
 
 def scans_of(stream: bytes, frame: Frame) -> Iterator[Scan]:
-    """The headers of a JPEG's scans; no byte of the data can be taken for a marker."""
+    """The headers of a JPEG's scans up to the end of its image, or to one that makes no sense."""
     at = frame.scan_at
-    while at >= 0:
-        header = stream[at + 4 : at + 2 + int.from_bytes(stream[at + 2 : at + 4], "big")]
-        if len(header) >= 4:
+    for _ in range(_MAX_SEGMENTS):
+        marker = _MARKER.search(stream, at)
+        if marker is None or stream[marker.start() + 1] == _END_OF_IMAGE:
+            return
+        at = marker.end() + int.from_bytes(stream[marker.end() : marker.end() + 2], "big")
+        if stream[marker.start() + 1] == START_OF_SCAN:
+            header = stream[marker.end() + 2 : at]
+            if not header or header[0] > _MAX_COMPONENTS or len(header) != 4 + 2 * header[0]:
+                return
             first, last, bits = header[-3:]
             yield Scan(header[1:-3:2], range(first, last + 1), bits & 0x0F)
-        at = stream.find(_SCAN, at + 2)
 
 
 def _next_marker(stream: bytes, at: int) -> int:
     """Step over fill bytes to the marker that must stand here."""
-    while stream[at : at + 2] == b"\xff\xff":
-        at += 1
+    if fill := _FILL.match(stream, at):
+        at = fill.end() - 1
     if len(stream) < at + 4 or stream[at] != 0xFF:
         raise UnreadableRadiograph("the JPEG stream is damaged or cut short")
     return at

@@ -198,14 +198,18 @@ async def test_file_that_takes_too_much_memory_is_an_error() -> None:
 
 
 async def test_memory_that_a_codec_does_not_give_back_ends_its_worker() -> None:
-    """What failed for want of memory takes none from the files after it."""
-    colours = np.zeros((2500, 2500, 3), np.uint8)
-    stream = colours_without_loss(*colours.shape[:2])
-    async with pool(workers=1, memory_mb=200) as decoders:
+    """What failed for want of memory takes none from the files after it, and nobody who waits is refused."""
+    colours = np.zeros((5000, 5000, 3), np.uint8)
+    file = encapsulated(colours_without_loss(*colours.shape[:2]), uid.JPEGLosslessSV1, colours)
+    async with pool(workers=1, max_waiting=20) as decoders:
         before = workers_of(decoders)
-        with pytest.raises(UnreadableRadiograph):
-            await decoders.prepare(encapsulated(stream, uid.JPEGLosslessSV1, colours), soon())
-        np.testing.assert_array_equal(await decoders.prepare(SMALL, soon()), to_tensor(gradient(300, 300)))
+        for _ in range(3):
+            heavy, *small = await asyncio.gather(
+                *(decoders.prepare(each, soon()) for each in (file, *[SMALL] * 9)), return_exceptions=True
+            )
+            assert isinstance(heavy, UnreadableRadiograph)
+            for tensor in small:
+                np.testing.assert_array_equal(tensor, to_tensor(gradient(300, 300)))
         assert workers_of(decoders) != before
 
 

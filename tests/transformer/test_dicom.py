@@ -23,8 +23,19 @@ from pydicom.pixels.processing import apply_modality_lut, apply_voi_lut
 from pleura.errors import PleuraError, RefusedRadiograph, TooLarge, UnreadableRadiograph
 from pleura.preprocessing import to_tensor
 from tests.attacks.pictures import encapsulated
-from tests.transformer.files import DAMAGE, MAX_PIXELS, changed_data, dicom, gradient, jpeg_lossless, saved
+from tests.transformer.files import (
+    DAMAGE,
+    MAX_PIXELS,
+    changed_data,
+    colours_without_loss,
+    dicom,
+    gradient,
+    jpeg_lossless,
+    saved,
+)
 from transformer.dicom import read_dicom
+from transformer.jpeg_damage import require_undamaged
+from transformer.radiograph_codecs import jpeg_frame
 
 LITTLE_AND_BIG = [uid.ImplicitVRLittleEndian, uid.ExplicitVRLittleEndian, uid.ExplicitVRBigEndian]
 DEFLATED = uid.DeflatedExplicitVRLittleEndian
@@ -355,6 +366,25 @@ def test_damaged_data_of_a_whole_file_are_an_error(form: str, damage: str, share
     assert read_dicom(_with_changed_data(file, bytes), MAX_PIXELS).pixels.any()
     with pytest.raises(UnreadableRadiograph):
         read_dicom(_with_changed_data(file, DAMAGE[damage]), MAX_PIXELS)
+
+
+def test_damage_of_colours_without_loss_is_an_error() -> None:
+    """No libjpeg makes grey of them, but their data can be read."""
+    colours = np.zeros((40, 60, 3), np.uint8)
+    stream = colours_without_loss(40, 60)
+    assert read_dicom(encapsulated(stream, uid.JPEGLosslessSV1, colours), MAX_PIXELS).pixels.shape == (40, 60)
+    for change in DAMAGE.values():
+        damaged = encapsulated(changed_data(stream, change), uid.JPEGLosslessSV1, colours)
+        if len(damaged) < len(encapsulated(stream, uid.JPEGLosslessSV1, colours)):
+            with pytest.raises(UnreadableRadiograph):
+                read_dicom(damaged, MAX_PIXELS)
+
+
+def test_a_point_transform_is_no_damage() -> None:
+    """Of 12 bits the last nine may be left out, though the data are read as if there were eight."""
+    stream = jpeg_lossless(gradient(), 12)
+    scan = stream.index(b"\xff\xda")
+    require_undamaged(stream[: scan + 9] + b"\x09" + stream[scan + 10 :], jpeg_frame(stream))
 
 
 @given(st.data())

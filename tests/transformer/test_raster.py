@@ -1,6 +1,7 @@
 """PNG and JPEG files."""
 
 import re
+import time
 from collections.abc import Callable, Mapping
 
 import cv2
@@ -23,7 +24,7 @@ from tests.transformer.files import (
     with_orientation,
 )
 from transformer.jpeg_damage import strictly_decoded
-from transformer.radiograph_codecs import jpeg_frame
+from transformer.radiograph_codecs import jpeg_frame, scans_of
 from transformer.raster import read_jpeg, read_png
 
 GREY = gradient(dtype="u1", top=255)
@@ -188,8 +189,42 @@ def test_progressive_jpeg_is_read_only_with_all_its_scans() -> None:
     assert len(scans) > 3
     for scan in scans[1:]:
         end = max([at for at in tables if at < scan and at > scans[scans.index(scan) - 1]], default=scan)
-        with pytest.raises(UnreadableRadiograph, match="missing"):
-            read_jpeg(file[:end] + b"\xff\xd9", MAX_PIXELS)
+        for behind in (b"", jpeg(GREY)):  # a small one may stand behind a large one
+            with pytest.raises(UnreadableRadiograph, match="missing"):
+                read_jpeg(file[:end] + b"\xff\xd9" + behind, MAX_PIXELS)
+
+
+def test_progressive_jpeg_may_tell_less_of_its_colours() -> None:
+    """The first component is the grey; what is not told of the others changes nothing."""
+    file = cv2.imencode(".jpg", in_colour(GREY), [cv2.IMWRITE_JPEG_PROGRESSIVE, 1])[1].tobytes()
+    frame = jpeg_frame(file)
+    scans = list(scans_of(file, frame))
+    (blue,) = (i for i, scan in enumerate(scans) if list(scan.components) == [2] and not scan.bits_left)
+    starts = [match.start() for match in re.finditer(b"\xff\xda", file)]
+    ends = [match.start() for match in re.finditer(b"\xff\xc4|\xff\xda|\xff\xd9", file)]
+    end = min(at for at in ends if at > starts[blue])
+    less = file[: starts[blue]] + file[end:]
+    assert len(list(scans_of(less, frame))) == len(scans) - 1
+    assert (read_jpeg(less, MAX_PIXELS) == read_jpeg(file, MAX_PIXELS)).all()
+
+
+def test_jpeg_whose_frame_names_no_component_is_an_error() -> None:
+    """It says that there is one, and nothing of it."""
+    file = jpeg(GREY)
+    at = file.index(b"\xff\xc0")
+    with pytest.raises(UnreadableRadiograph):
+        read_jpeg(file[: at + 2] + b"\0\x08" + file[at + 4 : at + 10] + file[at + 13 :], MAX_PIXELS)
+
+
+@pytest.mark.parametrize("scan", [b"\xff\xda\xff\xff", b"\xff\xda\0\x08", b"\xff\xda"])
+def test_scans_without_sense_cost_next_to_nothing(scan: bytes) -> None:
+    """However many there are behind the image's end or before it."""
+    file, began_s = jpeg(GREY), time.process_time()
+    many = scan * 50 + bytes([1]) * 1_000_000
+    assert (read_jpeg(file + many, MAX_PIXELS) == read_jpeg(file, MAX_PIXELS)).all()
+    with pytest.raises(UnreadableRadiograph):
+        read_jpeg(file[:-2] + many + file[-2:], MAX_PIXELS)
+    assert time.process_time() - began_s < 0.5
 
 
 def test_jpeg_whose_colours_are_sampled_in_an_odd_way_is_read() -> None:
