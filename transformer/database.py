@@ -50,6 +50,13 @@ def wait_with_limits() -> None:
     extensions.set_wait_callback(_wait)
 
 
+def is_ended(connection: Connection) -> bool:
+    """Whether the server has closed an idle connection; it says nothing else to one that matters."""
+    poll = select.poll()
+    poll.register(connection.fileno(), select.POLLIN)
+    return bool(poll.poll(0))
+
+
 class Database:
     """Connections, made when they are first needed and kept when they are sound."""
 
@@ -112,7 +119,12 @@ class Database:
 
     def _kept(self) -> Connection | None:
         with self._lock:
-            return self._idle.pop() if self._idle else None
+            while self._idle:
+                connection = self._idle.pop()
+                if not is_ended(connection):
+                    return connection
+                connection.close()
+        return None
 
     def _give_back(self, connection: Connection, is_sound: bool) -> None:
         with self._lock:

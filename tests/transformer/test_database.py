@@ -1,0 +1,36 @@
+"""Connections that are kept, on a real PostgreSQL."""
+
+from contextlib import closing
+
+import pytest
+
+from pleura.local.servers import Server
+from tests.databases import ask, own_database
+from transformer.database import Database
+
+
+@pytest.fixture
+def dsn(postgres: Server) -> str:
+    """The DSN of a database."""
+    return own_database(postgres)
+
+
+def _backend(database: Database) -> int:
+    with database.transaction(5.0) as cursor:
+        cursor.execute("SELECT pg_backend_pid()")
+        return int(cursor.fetchone()[0])
+
+
+def test_a_sound_connection_is_kept(dsn: str) -> None:
+    """The next transaction has the connection of the last one."""
+    with closing(Database(dsn)) as database:
+        assert _backend(database) == _backend(database)
+
+
+def test_a_connection_that_was_cut_while_idle_is_not_used(dsn: str) -> None:
+    """No transaction fails for what happened before it, such as a restart of the server."""
+    with closing(Database(dsn)) as database:
+        for _ in range(3):
+            backend = _backend(database)
+            ask(dsn, f"SELECT pg_terminate_backend({backend}, 5000)")
+            assert _backend(database) != backend
