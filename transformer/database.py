@@ -51,7 +51,9 @@ def wait_with_limits() -> None:
 
 
 def is_ended(connection: Connection) -> bool:
-    """Whether the server has closed an idle connection; it says nothing else to one that matters."""
+    """Whether an idle connection has ended; nothing else that the server says to one matters."""
+    if connection.closed or connection.fileno() < 0:  # libpq has given up its socket
+        return True
     poll = select.poll()
     poll.register(connection.fileno(), select.POLLIN)
     return bool(poll.poll(0))
