@@ -80,6 +80,7 @@ def _plainly(file: bytes) -> NDArray[Any] | None:
         assumed = uid.ExplicitVRLittleEndian if is_little else uid.ExplicitVRBigEndian
         dataset.file_meta.setdefault("TransferSyntaxUID", assumed)
         _sign_tables(dataset)
+        _retype_numbers(dataset)
         greys = apply_modality_lut(dataset.pixel_array.astype(np.int32), dataset)
         # else pydicom turns the window's output around with the slope, against PS3.3 C.11.2.1.2
         dataset.RescaleSlope, dataset.RescaleIntercept = "1", "0"
@@ -99,6 +100,15 @@ def _sign_tables(dataset: Dataset) -> None:
         for item in dataset.get("ModalityLUTSequence") or ():
             count, first, bits = item.LUTDescriptor
             item.LUTDescriptor = [count, first - 2**16 if first >= 2**15 else first, bits]
+
+
+def _retype_numbers(dataset: Dataset) -> None:
+    """Take for numbers what damage has made another kind of element of; pydicom fails on it."""
+    for name in ("RescaleSlope", "RescaleIntercept"):
+        if name in dataset:
+            value = str(dataset[name].value)
+            del dataset[name]
+            setattr(dataset, name, value)
 
 
 def read_v2(data: bytes) -> str:

@@ -144,7 +144,7 @@ async def test_postgres_in_any_fault_costs_neither_answer_nor_row(
                     for each in await faulty.ask(["r0.png", "r1.png"], f"pg {name} {n}")
                 ]
                 await asyncio.sleep(0.5)
-            assert {each.answer.status for each in asked} == {200}, name
+            assert [each for each in asked if each.answer.status != 200] == [], name
             kept = {each.answer.body["parameters"]["journal"] for each in asked}
             assert name not in SPOOLING or "spooled" in kept, name
             given += [each.request_id for each in asked]
