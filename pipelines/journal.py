@@ -104,8 +104,9 @@ def read_answers(dsn: str, window: Window, limit_s: float = 600.0) -> list[Journ
                 _answer(row, tuple(verdicts.get(tuple(row[:3]), ())))
                 for row in _rows(connection, _ANSWERS, window)
             ]
-    except psycopg2.Error as error:  # its own words may quote a row, or the connection string
-        kind = " ".join(filter(None, (type(error).__name__, error.pgcode)))
+    # PostgreSQL's own words may quote a row, or the DSN; and where they are no UTF-8, psycopg2 fails on them
+    except (psycopg2.Error, UnicodeDecodeError) as error:
+        kind = " ".join(filter(None, (type(error).__name__, getattr(error, "pgcode", None))))
         raise JournalUnreadable(f"the journal cannot be read: {kind}") from None
 
 

@@ -30,11 +30,24 @@ class Connection(extensions.connection):  # type: ignore[misc]  # psycopg2 has n
     until: float | None = None
 
 
+def polled(connection: Any) -> int:
+    """Go on with what a connection is about, and give what it waits for: ``POLL_OK``, ``READ`` or ``WRITE``.
+
+    Raises:
+        psycopg2.Error: It came to nothing. A server whose refusal is no UTF-8 (in its own language's Latin-1,
+            say, before an encoding is agreed on) is one of these; psycopg2 fails on its words.
+    """
+    try:
+        return int(connection.poll())
+    except UnicodeDecodeError as error:
+        raise psycopg2.OperationalError("the server's words are not UTF-8") from error
+
+
 def _wait(connection: Any) -> None:
     until = getattr(connection, "until", None) or getattr(_connecting, "until", None)
     until = until or time.monotonic() + _CONNECT_S  # nobody's of ours
     while True:
-        state = connection.poll()
+        state = polled(connection)
         if state == extensions.POLL_OK:
             return
         left_s = until - time.monotonic()

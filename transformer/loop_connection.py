@@ -7,7 +7,7 @@ from typing import Any, Final
 import psycopg2
 from psycopg2 import extensions
 
-from transformer.database import Connection, Database
+from transformer.database import Connection, Database, polled
 
 _SETTLED: Final = extensions.POLL_OK
 _READABLE: Final = extensions.POLL_READ
@@ -55,7 +55,7 @@ class LoopConnection:
 async def _settled(connection: Connection) -> None:
     """Wait until the server has answered."""
     loop, number = asyncio.get_running_loop(), connection.fileno()
-    while (state := connection.poll()) != _SETTLED:
+    while (state := polled(connection)) != _SETTLED:
         ready = loop.create_future()
         watch, unwatch = (
             (loop.add_reader, loop.remove_reader)

@@ -96,7 +96,8 @@ class Watch:
                 connection.cursor() as cursor,
             ):
                 return _read_journaled(cursor, asked), _read_disagreements(cursor, asked)
-        except psycopg2.Error as error:  # PostgreSQL's own words may quote a row
+        # PostgreSQL's own words may quote a row; and where they are no UTF-8, psycopg2 fails on them
+        except (psycopg2.Error, UnicodeDecodeError) as error:
             raise Unseen(f"the journal cannot be read ({type(error).__name__})") from None
 
 

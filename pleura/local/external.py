@@ -20,7 +20,7 @@ def require_postgres(url: str) -> None:
     try:
         with closing(psycopg2.connect(url, connect_timeout=int(_TIMEOUT_S))) as connection:
             connection.cursor().execute("SELECT 1")
-    except psycopg2.Error as error:
+    except (psycopg2.Error, UnicodeDecodeError) as error:  # the latter where the server's words are no UTF-8
         said = str(error).strip().split("\n", 1)[0]
         raise StartFailed(f"postgres: the server given with --postgres does not answer: {said}") from error
 

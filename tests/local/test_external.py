@@ -10,6 +10,7 @@ from pleura.local.machine import Machine, Options, Store
 from pleura.local.processes import Server, StartFailed, free_port
 from pleura.local.stack import Stack
 from pleura.local.state import StateFolder
+from tests.databases import strange_server
 
 
 def test_external_servers_replace_embedded_ones(
@@ -34,6 +35,8 @@ def test_an_external_server_that_does_not_answer_is_named() -> None:
     with pytest.raises(StartFailed, match="postgres: the server given with --postgres") as caught:
         require_postgres(f"postgresql://user:secret@127.0.0.1:{port}/x")
     assert "secret" not in str(caught.value)
+    with strange_server() as strange, pytest.raises(StartFailed, match="given with --postgres"):
+        require_postgres(strange)
     with pytest.raises(StartFailed, match="redis: the server given with --redis does not answer"):
         require_redis(f"redis://127.0.0.1:{port}/0")
     with pytest.raises(StartFailed, match="s3: the server given with --s3 does not answer"):

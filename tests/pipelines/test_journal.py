@@ -12,7 +12,7 @@ import pytest
 
 from pipelines.journal import JournalUnreadable, Verdict, Window, read_answers, verdicts_that_count
 from pleura.local.servers import Server
-from tests.databases import own_database
+from tests.databases import own_database, strange_server
 from tests.transformer.values import entry
 from transformer.database import Database
 from transformer.entries import Entry
@@ -103,6 +103,12 @@ def test_a_journal_that_cannot_be_read_says_so_and_no_more(dsn: str, postgres: S
             read_answers(wrong, WINDOW)
         assert "secret" not in str(failed.value)
         assert failed.value.__suppress_context__
+
+
+def test_a_journal_that_refuses_in_latin1_cannot_be_read() -> None:
+    """The server's language makes no difference."""
+    with strange_server() as strange, pytest.raises(JournalUnreadable):
+        read_answers(strange, WINDOW)
 
 
 def test_a_journal_that_does_not_answer_is_left(dsn: str) -> None:

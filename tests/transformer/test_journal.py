@@ -12,7 +12,7 @@ import pytest
 
 from pleura.errors import Conflict, Unavailable
 from pleura.local.servers import Server, start_postgres
-from tests.databases import ask, own_database
+from tests.databases import ask, own_database, strange_server
 from tests.transformer.values import entry
 from transformer.database import Database, wait_with_limits
 from transformer.entries import entry_from, line_of
@@ -169,6 +169,12 @@ async def test_without_postgres_rows_go_to_the_spool(table: str, tmp_path: Path)
     with _journal(table, tmp_path):
         await _until(lambda: Spool(tmp_path, 0).is_empty())
     assert ask(table, "SELECT count(*) FROM answers") == [(2,)]
+
+
+async def test_a_server_that_refuses_in_latin1_is_away(tmp_path: Path) -> None:
+    """The service starts, and answers go to the spool, whatever the server's language."""
+    with strange_server() as strange, _journal(strange, tmp_path) as journal:
+        assert await journal.append([entry()]) == "spooled"
 
 
 async def test_a_conflict_that_was_spooled_is_kept_aside(table: str, tmp_path: Path) -> None:

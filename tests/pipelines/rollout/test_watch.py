@@ -15,7 +15,7 @@ from pipelines.rollout.observed import Counted
 from pipelines.rollout.watch import Watch, cut_after
 from pleura.findings import FINDINGS
 from pleura.local.servers import Server
-from tests.databases import own_database
+from tests.databases import own_database, strange_server
 from transformer.database import Database
 from transformer.entries import Entry
 from transformer.journal_rows import insert_requests
@@ -107,6 +107,12 @@ def test_a_journal_that_is_away_or_hangs_is_unseen(dsn: str) -> None:
     ):
         cursor.execute("SELECT pg_sleep(60)")
     assert time.monotonic() - began < 20.0
+
+
+def test_a_journal_that_refuses_in_latin1_is_unseen() -> None:
+    """A watch goes on, whatever the server's language."""
+    with strange_server() as strange, pytest.raises(Unseen, match="the journal cannot be read"):
+        Watch(strange, _Still(), _NEW, _OLD).observe(_BEGIN, Counts(Counted(), Counted()))
 
 
 def test_a_predictor_that_does_not_answer_is_unseen() -> None:
