@@ -63,6 +63,15 @@ def wait_with_limits() -> None:
     extensions.set_wait_callback(_wait)
 
 
+def is_ended(connection: Connection) -> bool:
+    """Whether an idle connection has ended; nothing else that the server says to one matters."""
+    if connection.closed or connection.fileno() < 0:  # libpq has given up its socket
+        return True
+    poll = select.poll()
+    poll.register(connection.fileno(), select.POLLIN)
+    return bool(poll.poll(0))
+
+
 class Database:
     """Connections, made when they are first needed and kept when they are sound."""
 
@@ -125,7 +134,12 @@ class Database:
 
     def _kept(self) -> Connection | None:
         with self._lock:
-            return self._idle.pop() if self._idle else None
+            while self._idle:
+                connection = self._idle.pop()
+                if not is_ended(connection):
+                    return connection
+                connection.close()
+        return None
 
     def _give_back(self, connection: Connection, is_sound: bool) -> None:
         with self._lock:

@@ -7,7 +7,7 @@ from typing import Any, Final
 import psycopg2
 from psycopg2 import extensions
 
-from transformer.database import Connection, Database, polled
+from transformer.database import Connection, Database, is_ended, polled
 
 _SETTLED: Final = extensions.POLL_OK
 _READABLE: Final = extensions.POLL_READ
@@ -37,6 +37,8 @@ class LoopConnection:
         is_sound = False
         try:
             async with asyncio.timeout(limit_s):
+                if self._connection and is_ended(self._connection):
+                    self.close()
                 if self._connection is None:
                     connect = self._database.connect_for_loop
                     self._connection = await asyncio.to_thread(connect, limit_s)

@@ -5,8 +5,36 @@ from contextlib import closing
 import psycopg2
 import pytest
 
-from tests.databases import strange_server
+from pleura.local.servers import Server
+from tests.databases import ask, own_database, strange_server
 from transformer.database import Database, wait_with_limits
+
+
+@pytest.fixture
+def dsn(postgres: Server) -> str:
+    """The DSN of a database."""
+    return own_database(postgres)
+
+
+def _backend(database: Database) -> int:
+    with database.transaction(5.0) as cursor:
+        cursor.execute("SELECT pg_backend_pid()")
+        return int(cursor.fetchone()[0])
+
+
+def test_a_sound_connection_is_kept(dsn: str) -> None:
+    """The next transaction has the connection of the last one."""
+    with closing(Database(dsn)) as database:
+        assert _backend(database) == _backend(database)
+
+
+def test_a_connection_that_was_cut_while_idle_is_not_used(dsn: str) -> None:
+    """No transaction fails for what happened before it, such as a restart of the server."""
+    with closing(Database(dsn)) as database:
+        for _ in range(3):
+            backend = _backend(database)
+            ask(dsn, f"SELECT pg_terminate_backend({backend}, 5000)")
+            assert _backend(database) != backend
 
 
 def test_a_refusal_that_is_no_utf8_is_one() -> None:

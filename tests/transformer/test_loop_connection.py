@@ -103,14 +103,28 @@ async def test_a_server_that_falls_silent_costs_the_limit_and_holds_nobody_up(ds
         assert await _backend(connection) != backend
 
 
-async def test_a_connection_that_was_cut_is_made_anew(dsn: str) -> None:
-    """The statement that finds out fails; the next one is carried out."""
+async def test_a_connection_that_was_cut_while_idle_is_made_anew(dsn: str) -> None:
+    """No statement fails for what happened before it."""
     with _connection(dsn) as connection:
-        ask(dsn, f"SELECT pg_terminate_backend({await _backend(connection)})")
+        for number in range(3):
+            ask(dsn, f"SELECT pg_terminate_backend({await _backend(connection)}, 5000)")
+            await _insert(connection, number)
+    assert _numbers(dsn) == [0, 1, 2]
+
+
+async def test_a_connection_that_is_cut_at_work_fails_its_statement_only(dsn: str) -> None:
+    """The statement that was under way fails; the next one is carried out."""
+    with _connection(dsn) as connection:
+        backend = await _backend(connection)
+        asleep = asyncio.create_task(
+            connection.run(lambda cursor: cursor.execute("SELECT pg_sleep(30)"), 20.0)
+        )
+        await asyncio.sleep(0.2)
+        await asyncio.to_thread(ask, dsn, f"SELECT pg_terminate_backend({backend}, 5000)")
         with pytest.raises(psycopg2.OperationalError):
-            await _insert(connection, 1)
-        await _insert(connection, 2)
-    assert _numbers(dsn) == [2]
+            await asleep
+        await _insert(connection, 1)
+    assert _numbers(dsn) == [1]
 
 
 async def test_connecting_to_a_silent_server_costs_the_limit() -> None:
