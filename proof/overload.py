@@ -12,6 +12,7 @@ import sys
 import time
 from collections import Counter
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -28,6 +29,8 @@ _CALLERS: Final = (1, 2, 4, 8, 16)
 _PEAK_S: Final = 10.0
 _REST_S: Final = 5.0
 _PAUSE_S: Final = 0.25
+_KEPT_S: Final = 0.1
+"""How long an answer may stay in the cache: shorter than it takes until the same question is asked again."""
 _OVERLOAD: Final = 3.0
 _NAMES: Final = 300
 _REFUSED: Final = (429, 503)
@@ -91,7 +94,7 @@ async def overload(stack: RunningStack, seconds: float, peak_s: float = _PEAK_S)
         return asyncio.ensure_future(caller.ask(next(names)))
 
     watcher, stop = Watcher(stack), asyncio.Event()
-    emptying = asyncio.create_task(_keep_empty(stack, stop))
+    emptying = asyncio.create_task(_keep_empty(stack))
     await by_callers(ask, 4, peak_s / 2)
     peak_per_s = await best_rate(ask, peak_s)
     watching = asyncio.create_task(watcher.run(stop))
@@ -101,10 +104,10 @@ async def overload(stack: RunningStack, seconds: float, peak_s: float = _PEAK_S)
     stop.set()
     await watching
     await asyncio.sleep(min(_REST_S, peak_s))
-    stop.clear()
     after = await by_callers(ask, 4, peak_s)
-    stop.set()
-    await emptying
+    emptying.cancel()
+    with suppress(asyncio.CancelledError):
+        await emptying
     await caller.close()
     after_per_s = sum(answer.is_ok for answer in after) / peak_s
     return Overload(peak_per_s, seconds, answers, load_share, after_per_s, after, watcher.seen)
@@ -116,11 +119,11 @@ def _names(stack: RunningStack) -> Iterator[str]:
     return names
 
 
-async def _keep_empty(stack: RunningStack, stop: asyncio.Event) -> None:
+async def _keep_empty(stack: RunningStack) -> None:
     async with Redis.from_url(stack.recorded.parts["valkey"].url) as redis:
-        while not stop.is_set():
+        while True:
             await redis.flushall()
-            await asyncio.sleep(0.5)
+            await asyncio.sleep(_KEPT_S)
 
 
 def rows(measured: Overload) -> list[Row]:
