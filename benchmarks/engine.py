@@ -5,6 +5,7 @@ the ratios of one run mean something. They are taken from the best round of each
 way can do; where the median is far above the best, the machine was not quiet.
 """
 
+import itertools
 import os
 import time
 from collections.abc import Callable
@@ -18,7 +19,7 @@ import tensorflow as tf
 
 from benchmarks import table
 from benchmarks.table import Figure, Kind
-from predictor.engines import LiteRtEngine, TensorFlowEngine
+from predictor.engines import LiteRtEngine, OpenVinoEngine, TensorFlowEngine
 from predictor.export import synthetic_radiographs
 from predictor.network import feature_network
 
@@ -53,7 +54,8 @@ def _floor() -> Way:
 
 def ways_of(bundle: Path, threads: int) -> dict[tuple[str, int], Way]:
     """Every way to run the network, at batch 1 and 8, by name and batch."""
-    litert, saved, network = LiteRtEngine(bundle, threads), TensorFlowEngine(bundle), _tutorial_network()
+    litert, openvino = LiteRtEngine(bundle, threads), OpenVinoEngine(bundle, threads)
+    saved, network = TensorFlowEngine(bundle), _tutorial_network()
     ways: dict[tuple[str, int], Way] = {}
     for batch in (1, _LARGE_BATCH):
         radiographs = synthetic_radiographs(batch)
@@ -61,6 +63,7 @@ def ways_of(bundle: Path, threads: int) -> dict[tuple[str, int], Way]:
         ways["keras predict", batch] = lambda x=floats: network.predict(x, verbose=0)  # type: ignore[misc]
         ways["tf.function", batch] = lambda x=radiographs: saved.run(x)  # type: ignore[misc]
         ways["LiteRT", batch] = lambda x=radiographs: litert.run(x)  # type: ignore[misc]
+        ways["OpenVINO", batch] = lambda x=radiographs: openvino.run(x)  # type: ignore[misc]
     return ways
 
 
@@ -88,17 +91,16 @@ def _compared(row: Row, peer: Row, threads: int, bound: float | None, kind: Kind
 
 
 def rows(bundle: Path, rounds: int) -> list[table.Row]:
-    """LiteRT against its bounds; run it in a process that does nothing else, since TensorFlow stays in it."""
+    """The engines for CPUs against their bounds; for a process of its own, since TensorFlow stays in it."""
     threads = os.cpu_count() or 1
     tf.config.threading.set_intra_op_parallelism_threads(threads)
     tf.config.threading.set_inter_op_parallelism_threads(1)
     measured = {(row.name, row.batch): row for row in measure(ways_of(bundle, threads), rounds)}
     found = []
-    for batch in (1, _LARGE_BATCH):
-        litert = measured["LiteRT", batch]
-        found.append(_compared(litert, measured["tf.function", batch], threads, _OF_FUNCTION))
-        found.append(_compared(litert, measured["keras predict", batch], threads, _OF_PREDICT))
-        floor = measured["SGEMM floor", 1]
-        found.append(_compared(litert, floor, threads, _OF_FLOOR if batch == 1 else None, "%"))
+    for engine, batch in itertools.product(("LiteRT", "OpenVINO"), (1, _LARGE_BATCH)):
+        ours, floor = measured[engine, batch], measured["SGEMM floor", 1]
+        found.append(_compared(ours, measured["tf.function", batch], threads, _OF_FUNCTION))
+        found.append(_compared(ours, measured["keras predict", batch], threads, _OF_PREDICT))
+        found.append(_compared(ours, floor, threads, _OF_FLOOR if batch == 1 else None, "%"))
     slowest = max(row.median_ms / row.best_ms for row in measured.values())
     return [*found, table.Row("engine, how noisy: median over best round", f"{slowest:.2f}x at most", "", "")]

@@ -8,18 +8,23 @@ from pathlib import Path
 
 import numpy as np
 
-from predictor.engines import LiteRtEngine
+from predictor.engines import Engine, EngineKind, open_engine
+
+
+def _kind() -> EngineKind:
+    """The engine that the services measured have, from the predictor's own setting."""
+    return "openvino" if os.environ.get("PLEURA_ENGINE") == "openvino" else "litert"
 
 
 class EngineAlone:
-    """One interpreter on all cores, and one on each core: whichever reads more radiographs a second.
+    """One engine on all cores, and one on each core: whichever reads more radiographs a second.
 
     It lives in the client's process and idles while the service is measured.
     """
 
     def __init__(self, bundle: Path, cores: int = os.cpu_count() or 1) -> None:
-        self._wide = LiteRtEngine(bundle, cores)
-        self._narrow = [LiteRtEngine(bundle, 1) for _ in range(cores)]
+        self._wide = open_engine(_kind(), bundle, cores)
+        self._narrow = [open_engine(_kind(), bundle, 1) for _ in range(cores)]
         rng = np.random.default_rng(0)
         self._tensor = rng.integers(0, 256, (1, 224, 224, 1), np.uint8)
         for engine in (self._wide, *self._narrow):
@@ -35,10 +40,10 @@ class EngineAlone:
         return 1000 * statistics.median(taken)
 
     def per_s(self, seconds: float) -> tuple[float, float]:
-        """Radiographs a second: of one interpreter on all cores, and of one on each core."""
+        """Radiographs a second: of one engine on all cores, and of one on each core."""
         return self._rate_of([self._wide], seconds / 2), self._rate_of(self._narrow, seconds / 2)
 
-    def _rate_of(self, engines: list[LiteRtEngine], seconds: float) -> float:
+    def _rate_of(self, engines: list[Engine], seconds: float) -> float:
         began_s, done = time.perf_counter(), [0] * len(engines)
 
         def read(position: int) -> None:

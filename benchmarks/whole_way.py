@@ -38,7 +38,7 @@ class _Round:
 
 @dataclass(frozen=True)
 class _Floor:
-    """What one round of the engine gave: a second of one interpreter, of one on each core; milliseconds."""
+    """What one round of the engine gave: a second of one engine, of one on each core; milliseconds."""
 
     wide_per_s: float
     narrow_per_s: float

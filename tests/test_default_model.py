@@ -9,7 +9,8 @@ from pipelines.model.card import model_card
 from pleura.bundle import ModelDescription, verify
 from pleura.findings import FINDINGS
 from pleura.preprocessing import to_tensor
-from predictor.engines import LiteRtEngine, Outputs
+from predictor.engines import LiteRtEngine, OpenVinoEngine, Outputs, Radiographs
+from predictor.export import PROBABILITY_TOLERANCE, TYPICALITY_TOLERANCE
 from transformer.radiograph import read_radiograph
 
 SOURCE = Path(__file__).parents[1] / "predictor" / "default"
@@ -21,9 +22,24 @@ def description() -> ModelDescription:
     return ModelDescription.model_validate_json((SOURCE / "source.json").read_text())
 
 
+def _tensor(sample: Path) -> Radiographs:
+    tensor: Radiographs = to_tensor(read_radiograph(sample.read_bytes(), 10**8).pixels)[..., None]
+    return tensor
+
+
 def _read(bundle: Path, *samples: Path) -> Outputs:
-    tensors = [to_tensor(read_radiograph(path.read_bytes(), 10**8).pixels) for path in samples]
-    return LiteRtEngine(bundle, threads=2).run(np.stack(tensors)[..., None])
+    return LiteRtEngine(bundle, threads=2).run(np.stack([_tensor(path) for path in samples]))
+
+
+def test_openvino_reads_them_as_litert_does(default_bundle: Path, samples: Path) -> None:
+    """On real radiographs each number is the same but for rounding, alone or among others."""
+    radiographs = np.stack([_tensor(path) for path in sorted(samples.glob("nih_*"))])
+    litert, openvino = LiteRtEngine(default_bundle, threads=2), OpenVinoEngine(default_bundle, threads=2)
+    ours, theirs = litert.run(radiographs), openvino.run(radiographs)
+    assert np.abs(ours.probability - theirs.probability).max() < PROBABILITY_TOLERANCE
+    assert np.abs(ours.activation_map - theirs.activation_map).max() < 1e-3
+    assert np.abs(ours.typicality - theirs.typicality).max() < TYPICALITY_TOLERANCE
+    assert np.array_equal(theirs.rows(1, 2).probability, openvino.run(radiographs[1:2]).probability)
 
 
 def test_the_weights_are_small_enough_to_commit() -> None:

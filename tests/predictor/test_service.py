@@ -168,16 +168,18 @@ def test_a_taken_port_is_named(bundle: Path) -> None:
     assert reason(done).startswith("PLEURA_GRPC_PORT: cannot listen on 127.0.0.1:")
 
 
-def test_the_saved_model_serves_too_and_a_signal_ends_it(
-    bundle: Path, predictor: Service, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize("engine", ["tensorflow", "openvino"])
+def test_the_other_engines_serve_too_and_a_signal_ends_them(
+    engine: str, bundle: Path, predictor: Service, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The reference engine answers as LiteRT does, and SIGTERM ends the process with 0."""
-    monkeypatch.setenv("PLEURA_ENGINE", "tensorflow")
-    reference = start_predictor(tmp_path, Ports(free_port(), free_port()), bundle, threads=1)
+    """Every engine answers as LiteRT does, and SIGTERM ends the process with 0."""
+    monkeypatch.setenv("PLEURA_ENGINE", engine)
+    other = start_predictor(tmp_path, Ports(free_port(), free_port()), bundle, threads=2)
     try:
-        ours, theirs = (infer(each)["outputs"]["probability"] for each in (predictor, reference))
+        assert engine in Path(f"/proc/{other.process.pid}/maps").read_text()
+        ours, theirs = (infer(each)["outputs"]["probability"] for each in (predictor, other))
         np.testing.assert_allclose(ours, theirs, atol=1e-4)
-        reference.process.send_signal(signal.SIGTERM)
-        assert reference.process.wait(60) == 0
+        other.process.send_signal(signal.SIGTERM)
+        assert other.process.wait(60) == 0
     finally:
-        reference.stop()
+        other.stop()
