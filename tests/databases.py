@@ -4,7 +4,7 @@ import socket
 import threading
 import uuid
 from collections.abc import Iterator
-from contextlib import closing, contextmanager
+from contextlib import closing, contextmanager, suppress
 from typing import Any
 
 import psycopg2
@@ -49,7 +49,7 @@ def _refuse(server: socket.socket, refusal: bytes) -> None:
             connection, _ = server.accept()
         except OSError:  # it is over
             return
-        with connection:
+        with connection, suppress(OSError):  # the client has gone
             if connection.recv(1024)[4:8] == (80877103).to_bytes(4, "big"):  # whether there is TLS
                 connection.sendall(b"N")
                 connection.recv(1024)

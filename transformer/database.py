@@ -133,13 +133,15 @@ class Database:
             self._give_back(connection, is_sound)
 
     def _kept(self) -> Connection | None:
-        with self._lock:
-            while self._idle:
-                connection = self._idle.pop()
-                if not is_ended(connection):
-                    return connection
-                connection.close()
+        while connection := self._popped():
+            if not is_ended(connection):
+                return connection
+            connection.close()
         return None
+
+    def _popped(self) -> Connection | None:
+        with self._lock:
+            return self._idle.pop() if self._idle else None
 
     def _give_back(self, connection: Connection, is_sound: bool) -> None:
         with self._lock:

@@ -20,8 +20,10 @@ def require_postgres(url: str) -> None:
     try:
         with closing(psycopg2.connect(url, connect_timeout=int(_TIMEOUT_S))) as connection:
             connection.cursor().execute("SELECT 1")
-    except (psycopg2.Error, UnicodeDecodeError) as error:  # the latter where the server's words are no UTF-8
-        said = str(error).strip().split("\n", 1)[0]
+    except (psycopg2.Error, UnicodeDecodeError) as error:
+        # words that are no UTF-8 come as the latter, or, from older Pythons, as none
+        words = "" if isinstance(error, UnicodeDecodeError) else str(error).strip()
+        said = words.split("\n", 1)[0] or "it refuses, in words that are not UTF-8"
         raise StartFailed(f"postgres: the server given with --postgres does not answer: {said}") from error
 
 

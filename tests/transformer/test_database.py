@@ -7,7 +7,7 @@ import pytest
 
 from pleura.local.servers import Server
 from tests.databases import ask, own_database, strange_server
-from transformer.database import Database, wait_with_limits
+from transformer.database import Database, polled, wait_with_limits
 
 
 @pytest.fixture
@@ -39,6 +39,15 @@ def test_a_connection_that_was_cut_while_idle_is_not_used(dsn: str) -> None:
 
 def test_a_refusal_that_is_no_utf8_is_one() -> None:
     """A server speaks as it likes until an encoding is agreed on: it is as good as away."""
+
+    class Strange:
+        """What psycopg2 does with such words from Python 3.11.7 on, whichever runs here."""
+
+        def poll(self) -> int:
+            return len(b"\xe8".decode())
+
+    with pytest.raises(psycopg2.OperationalError):
+        polled(Strange())
     wait_with_limits()
     with strange_server() as dsn, closing(Database(dsn)) as database:
         with pytest.raises(psycopg2.OperationalError):
