@@ -25,6 +25,7 @@ _CALLS_PER_REQUEST: Final = 1.1
 _AT_ONCE: Final = 8
 _INFER: Final = "/v2/models/chest-xray/infer"
 _GRACE_S: Final = 0.1
+_GIVES_UP_S: Final = 60.0
 _EXPIRING_S: Final = 0.5
 
 
@@ -211,7 +212,10 @@ async def _status_of(service: Service, image_id: str, request_id: str, timeout_s
     headers = {"content-type": "application/json"}
     if timeout_s:
         headers["x-request-timeout-ms"] = str(int(1000 * timeout_s))
-    async with Hop(service.url, most_idle=0).ask("POST", _INFER, headers, body) as response:
+    async with (
+        asyncio.timeout(_GIVES_UP_S),
+        Hop(service.url, most_idle=0).ask("POST", _INFER, headers, body) as response,
+    ):
         async for _ in response.chunks():
             pass
         return response.status_code

@@ -30,9 +30,9 @@ _PEAK_S: Final = 10.0
 _REST_S: Final = 5.0
 _PAUSE_S: Final = 0.25
 _KEPT_S: Final = 0.1
-"""How long an answer may stay in the cache: shorter than it takes until the same question is asked again."""
+"""How long an answer stays in the cache, at most: it comes seconds before its question is asked again."""
 _OVERLOAD: Final = 3.0
-_NAMES: Final = 300
+_NAMES: Final = 600
 _REFUSED: Final = (429, 503)
 _LEAST_SHARE: Final = 0.9
 _LONGEST_REFUSAL_MS: Final = 50.0
