@@ -1,7 +1,8 @@
 """One table of what is fast, against what: ``python -m benchmarks BUNDLE``, or ``make bench``.
 
 Whatever is compared is measured in turn, round after round, in one run; a figure is the median of its rounds.
-The services run with their settings as they are, twice: once without a cache, once with it.
+The services run with their settings as they are, twice: once without a cache, once with it. The predictor's
+engine is that of ``PLEURA_ENGINE``, as everywhere.
 """
 
 import argparse
@@ -43,7 +44,7 @@ def _memory_rows(lab: Lab, stage: _Stage, before: costs.Footprint) -> list[Row]:
         say(f"memory: {replies:,} of {lab.effort.hits:,} hits")
         replies += len(lab.load(address, stage.hits.by_id).replies)
     return [
-        *costs.size_rows(after),
+        *costs.size_rows(after, lab.kind),
         *costs.growth_rows(before, after, "the uncached run"),
         *costs.growth_rows(of_hits, costs.footprint_of(stage.cached), f"{replies:,} hits"),
     ]
@@ -99,7 +100,10 @@ def measure(bundle: Path, effort: Effort, sections: Sequence[str]) -> tuple[list
         if _OF_SERVICE.isdisjoint(sections):
             return [*rows, here.failures()], ""
         say("starting two stacks")
-        with running(bundle, "--no-cache") as uncached, running(bundle) as hitting:
+        with (
+            running(bundle, "--no-cache", environment=here.settings) as uncached,
+            running(bundle, environment=here.settings) as hitting,
+        ):
             misses, hits = prepare_all(uncached, effort.radiographs), prepare(hitting, effort.radiographs)
             stage = _Stage(uncached, hitting, misses, hits)
             cached.fill_cache(here, hitting, hits)

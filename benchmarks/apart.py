@@ -18,6 +18,7 @@ from benchmarks.engine_alone import EngineAlone
 from benchmarks.lab import CLIENTS, Lab, middle, prepare_all, say
 from benchmarks.table import Figure, Row, ratio
 from benchmarks.whole_way import ways_of
+from predictor.engines import EngineKind
 from proof.stack import running
 from tests.stacks import RunningStack
 
@@ -52,15 +53,15 @@ def _apart(stack: RunningStack, inference: Cores, others: Cores) -> Iterator[Non
         os.sched_setaffinity(0, everywhere)
 
 
-def _engine_per_s(bundle: Path, cores: Cores, seconds: float) -> float:
+def _engine_per_s(bundle: Path, kind: EngineKind, cores: Cores, seconds: float) -> float:
     os.sched_setaffinity(0, cores)
-    return max(EngineAlone(bundle, len(cores)).per_s(seconds))
+    return max(EngineAlone(bundle, kind, len(cores)).per_s(seconds))
 
 
-def _measured_apart(bundle: Path, cores: Cores, seconds: float) -> float:
+def _measured_apart(lab: Lab, cores: Cores) -> float:
     """Radiographs a second of the engine alone, from a process of its own on its cores."""
     with ProcessPoolExecutor(1, multiprocessing.get_context("spawn")) as pool:
-        return pool.submit(_engine_per_s, bundle, cores, seconds).result()
+        return pool.submit(_engine_per_s, lab.bundle, lab.kind, cores, lab.effort.seconds).result()
 
 
 def rows(lab: Lab) -> list[Row]:
@@ -68,12 +69,14 @@ def rows(lab: Lab) -> list[Row]:
     inference, others = halves()
     if not inference:
         return [Row("whole way, inference on cores of its own", "one core: not measured", "", "")]
-    with running(lab.bundle, "--no-cache", "--threads", str(len(inference))) as stack:
+    with running(
+        lab.bundle, "--no-cache", "--threads", str(len(inference)), environment=lab.settings
+    ) as stack:
         ways = ways_of(prepare_all(stack, lab.effort.radiographs))
         engines, rates = list[float](), {way.name: list[float]() for way in ways}
         with _apart(stack, inference, others):
             for number in range(lab.effort.rounds):
-                engines.append(_measured_apart(lab.bundle, inference, lab.effort.seconds))
+                engines.append(_measured_apart(lab, inference))
                 for way in ways:
                     say(f"apart: round {number + 1}, {way.name}")
                     rates[way.name].append(lab.load(stack.recorded.address, way.requests).per_s)

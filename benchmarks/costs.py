@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Final
 
 from benchmarks.table import Figure, Row, at_most
+from predictor.engines import EngineKind
 from tests.stacks import RunningStack, descendants
 
 _TICKS_PER_S: Final = os.sysconf("SC_CLK_TCK")
@@ -109,21 +110,21 @@ def footprint_of(stack: RunningStack) -> Footprint:
     return Footprint(all_of("predictor"), all_of("transformer"), all_of(_DECODERS), all_of("auth_proxy"))
 
 
-def _named(footprint: Footprint) -> list[tuple[str, Memory, float | None]]:
+def _named(footprint: Footprint, kind: EngineKind = "litert") -> list[tuple[str, Memory, float | None]]:
     """Each part as the table calls it, its memory, and the bound of it in megabytes."""
     return [
-        ("predictor", footprint.predictor, 400.0),
+        ("predictor", footprint.predictor, 400.0 if kind == "litert" else None),
         ("transformer, decoders apart", footprint.transformer, 350.0),
         ("transformer and its decoders", footprint.transformer + footprint.decoders, None),
         ("proxy", footprint.proxy, 120.0),
     ]
 
 
-def size_rows(footprint: Footprint) -> list[Row]:
+def size_rows(footprint: Footprint, kind: EngineKind) -> list[Row]:
     """Memory against its bounds."""
     return [
         at_most(f"memory: {name}, RSS", Figure(memory.rss_mb, "MB"), bound, f"PSS {memory.pss_mb:.0f} MB")
-        for name, memory, bound in _named(footprint)
+        for name, memory, bound in _named(footprint, kind)
     ]
 
 

@@ -11,20 +11,15 @@ import numpy as np
 from predictor.engines import Engine, EngineKind, open_engine
 
 
-def _kind() -> EngineKind:
-    """The engine that the services measured have, from the predictor's own setting."""
-    return "openvino" if os.environ.get("PLEURA_ENGINE") == "openvino" else "litert"
-
-
 class EngineAlone:
     """One engine on all cores, and one on each core: whichever reads more radiographs a second.
 
     It lives in the client's process and idles while the service is measured.
     """
 
-    def __init__(self, bundle: Path, cores: int = os.cpu_count() or 1) -> None:
-        self._wide = open_engine(_kind(), bundle, cores)
-        self._narrow = [open_engine(_kind(), bundle, 1) for _ in range(cores)]
+    def __init__(self, bundle: Path, kind: EngineKind, cores: int = os.cpu_count() or 1) -> None:
+        self._wide = open_engine(kind, bundle, cores)
+        self._narrow = [open_engine(kind, bundle, 1) for _ in range(cores)]
         rng = np.random.default_rng(0)
         self._tensor = rng.integers(0, 256, (1, 224, 224, 1), np.uint8)
         for engine in (self._wide, *self._narrow):

@@ -72,7 +72,7 @@ def draw(bundle: Path, folder: Path, effort: Effort) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     with lab(bundle, effort) as here:
         for way, options in (("uncached", ("--no-cache",)), ("cached", ())):
-            with running(bundle, *options) as stack:
+            with running(bundle, *options, environment=here.settings) as stack:
                 asked = prepare(stack, effort.radiographs)
                 here.load(stack.recorded.address, asked.by_id)  # warms
                 for part in ("auth_proxy", "transformer"):

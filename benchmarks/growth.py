@@ -126,10 +126,10 @@ def measure(bundle: Path, first: int, largest: int, plot: Path) -> list[Row]:
     """Measure both growths, and draw them."""
     sizes = [rows for rows in (10**3, 10**4, 10**5, 10**6) if rows <= largest]
     with lab(bundle, Effort(rounds=1, seconds=1.0, radiographs=48)) as here:
-        with running(bundle, "--no-cache") as stack:
+        with running(bundle, "--no-cache", environment=here.settings) as stack:
             asked = prepare(stack, here.effort.radiographs)
             requests = [_by_requests(here, stack, asked, "read anew", first)]
-        with running(bundle) as stack:
+        with running(bundle, environment=here.settings) as stack:
             asked = prepare(stack, here.effort.radiographs)
             requests.append(_by_requests(here, stack, asked, "from the cache", 10 * first))
             rows = _by_rows(here, stack, asked, sizes)

@@ -18,6 +18,8 @@ from benchmarks.client import Load, Reply, by_clients
 from benchmarks.engine_alone import EngineAlone
 from benchmarks.radiographs import FORMS, fresh_radiographs
 from benchmarks.table import Figure, Row, at_most
+from predictor.engines import EngineKind
+from predictor.settings import Settings
 from proof.load import upload
 from tests.stacks import RunningStack
 
@@ -45,11 +47,17 @@ class Lab:
 
     bundle: Path
     effort: Effort
+    kind: EngineKind
     engine: EngineAlone
     runner: asyncio.Runner
 
     failed: list[Reply] = field(default_factory=list)
     """What came back that is no answer, nor a refusal where there may be some."""
+
+    @property
+    def settings(self) -> Mapping[str, str]:
+        """What a stack must be told to run the same engine."""
+        return {"PLEURA_ENGINE": self.kind}
 
     def run(self, work: Coroutine[Any, Any, T]) -> T:
         """Run a load to its end."""
@@ -78,9 +86,10 @@ class Lab:
 
 @contextlib.contextmanager
 def lab(bundle: Path, effort: Effort) -> Iterator[Lab]:
-    """A lab with an event loop of its own."""
+    """A lab with an event loop of its own, and the engine that the predictor is set to."""
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-        yield Lab(bundle, effort, EngineAlone(bundle), runner)
+        kind = Settings.read().engine
+        yield Lab(bundle, effort, kind, EngineAlone(bundle, kind), runner)
 
 
 @dataclass(frozen=True)

@@ -18,6 +18,7 @@ from pleura.serving import Edge, PleuraServer
 from pleura.telemetry import configure_metrics, show_model
 from pleura.tracing import TracingUnavailable, export_spans
 from pleura.vitals import Vitals
+from predictor.agreement import DifferentGraphs, require_same
 from predictor.answers import require_answer, require_shapes
 from predictor.batching import Batcher, BatchLimits
 from predictor.engine_pool import EnginePool
@@ -57,11 +58,23 @@ def warm_engine(settings: Settings, threads: int) -> Engine:
         outputs = engine.run(blank)
         require_shapes(outputs, len(blank))
         require_answer(outputs)
+    except KeyError as error:
+        _stop(WRONG_BUNDLE, f"{settings.bundle} cannot be served: its graph does not give {error}")
     except ImportError as error:
         _stop(WRONG_SETTING, f"PLEURA_ENGINE: {settings.engine} is not installed ({error})")
     except (InvalidAnswer, ValueError, RuntimeError, OSError) as error:
         _stop(WRONG_BUNDLE, f"{settings.bundle} cannot be served: {str(error).splitlines()[0]}")
     return engine
+
+
+def require_reference(settings: Settings, engine: Engine) -> None:
+    """OpenVINO makes its kernels for the processor it finds: here, too, it must say what LiteRT says."""
+    noise = np.random.default_rng(0).integers(0, 256, (1, SIZE_PX, SIZE_PX, 1), dtype=np.uint8)
+    reference = open_engine("litert", settings.bundle, settings.threads)
+    try:
+        require_same(engine.run(noise), reference.run(noise), "OpenVINO and LiteRT")
+    except DifferentGraphs as error:
+        _stop(WRONG_SETTING, f"PLEURA_ENGINE: {error} on this processor")
 
 
 def open_pool(settings: Settings) -> tuple[EnginePool, int]:
@@ -71,6 +84,8 @@ def open_pool(settings: Settings) -> tuple[EnginePool, int]:
         The pool, and the most radiographs that run at once in one of its engines.
     """
     wide = warm_engine(settings, settings.threads)
+    if settings.engine == "openvino":
+        require_reference(settings, wide)
     lanes = min(settings.lanes, settings.threads) if wide.most_at_once == 1 else 1
     each, over = divmod(settings.threads, lanes)
     shares = [each + (lane < over) for lane in range(lanes)] if lanes > 1 else []
@@ -121,6 +136,7 @@ def main() -> None:
     try:
         PleuraServer(edge).serve(model, [batcher.work(), health.watch(model.probe)], vitals)
     finally:
+        pool.close()
         close_spans()
 
 

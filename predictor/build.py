@@ -13,7 +13,8 @@ from pydantic import ValidationError
 
 from pleura.bundle import ModelDescription, seal
 from pleura.logs import configure_logging
-from predictor.export import DifferentGraphs, write_graphs
+from predictor.agreement import DifferentGraphs
+from predictor.export import write_graphs
 from predictor.folded import FoldedNetwork
 from predictor.graph import ServingGraph
 from predictor.network import feature_network

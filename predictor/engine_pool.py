@@ -3,9 +3,12 @@
 import asyncio
 import time
 from collections.abc import Sequence
+from typing import Final
 
 from predictor.engine_thread import EngineThread
 from predictor.engines import Outputs, Radiographs
+
+_END_S: Final = 2.0
 
 
 class EnginePool:
@@ -35,6 +38,14 @@ class EnginePool:
         """For how long the run that began first has been going on; 0 where none is."""
         now = time.monotonic()
         return now - min(self._busy_since_s.values(), default=now)
+
+    def close(self) -> None:
+        """End the threads, so that none computes when the interpreter ends; one that hangs is left alone."""
+        threads, end_s = (self._wide, *self._narrow), time.monotonic() + _END_S
+        for each in threads:
+            each.close()
+        for each in threads:
+            each.join(max(0.0, end_s - time.monotonic()))
 
     async def wait_for_room(self) -> None:
         """Wait until an engine is idle."""

@@ -23,12 +23,13 @@ class EngineThread:
     """Runs an engine on a thread of its own.
 
     The thread is a daemon, unlike those of ``concurrent.futures``: an engine that hangs must not keep the
-    process from ending.
+    process from ending. One that computes must have ended before, though: OpenVINO, coming back to an
+    interpreter that is being torn down, aborts the process.
     """
 
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
-        self._work: queue.SimpleQueue[_Work] = queue.SimpleQueue()
+        self._work: queue.SimpleQueue[_Work | None] = queue.SimpleQueue()
         self._thread = threading.Thread(target=self._serve, name="engine", daemon=True)
         self._thread.start()
 
@@ -43,9 +44,17 @@ class EngineThread:
         self._work.put((radiographs, future))
         return await future
 
+    def close(self) -> None:
+        """Take no more work; the thread ends when it has done what it was given."""
+        self._work.put(None)
+
+    def join(self, timeout_s: float) -> None:
+        """Wait for its end, if it comes in time."""
+        self._thread.join(timeout_s)
+
     def _serve(self) -> None:
-        while True:
-            radiographs, future = self._work.get()
+        while work := self._work.get():
+            radiographs, future = work
             outputs, failure = None, None
             try:
                 outputs = self._engine.run(radiographs)

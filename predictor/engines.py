@@ -27,7 +27,7 @@ class Outputs:
     typicality: NDArray[np.float32]
 
     @classmethod
-    def of(cls, named: Mapping[str, Any]) -> "Outputs":
+    def of(cls, named: Mapping[Any, Any]) -> "Outputs":
         """Take the outputs from what a signature answers."""
         names = (PROBABILITY, ACTIVATION_MAP, TYPICALITY)
         return cls(*(np.asarray(named[name], np.float32) for name in names))
@@ -85,7 +85,7 @@ class LiteRtEngine:
 class OpenVinoEngine:
     """OpenVINO on the graph for LiteRT, one radiograph after the other, as there.
 
-    The faster of the two on Intel's CPUs with AVX-512 (``docs/proof.md``), in twice the memory.
+    The faster of the two on Intel's CPUs with AVX-512, in more memory (``docs/proof.md``).
     """
 
     most_at_once: Final = 1
@@ -94,16 +94,20 @@ class OpenVinoEngine:
 
     def __init__(self, bundle: Path, threads: int) -> None:
         sys.modules.setdefault("openvino_telemetry", None)  # type: ignore[arg-type]  # importing it calls its maker
-        import openvino  # only one engine is installed
+        import openvino  # not installed everywhere
 
         core = openvino.Core()
         settings = {
             "INFERENCE_PRECISION_HINT": "f32",  # else bfloat16, where there is AMX: other probabilities
             "INFERENCE_NUM_THREADS": threads,
+            "ENABLE_HYPER_THREADING": True,  # else half of the threads are left out where cores have two each
             "NUM_STREAMS": 1,
             "ENABLE_CPU_PINNING": False,  # engines side by side would all have the first core
         }
-        compiled = core.compile_model(core.read_model(bundle / LITERT_FILE), "CPU", settings)
+        try:
+            compiled = core.compile_model(core.read_model(bundle / LITERT_FILE), "CPU", settings)
+        except RuntimeError as error:  # where in OpenVINO, line by line, and what at the end
+            raise ValueError(str(error).strip().splitlines()[-1]) from error
         self._request = compiled.create_infer_request()
 
     def run(self, radiographs: Radiographs) -> Outputs:
@@ -112,7 +116,7 @@ class OpenVinoEngine:
 
     def _answer(self, radiograph: Radiographs) -> Outputs:
         answered = self._request.infer([radiograph]).to_tuple()
-        return Outputs.of({self._NAMES[each.ndim]: each for each in answered})
+        return Outputs.of({self._NAMES.get(each.ndim): each for each in answered})
 
 
 def input_shape(bundle: Path) -> tuple[int, ...]:

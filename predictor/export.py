@@ -7,6 +7,7 @@ from typing import Final
 import numpy as np
 import tensorflow as tf
 
+from predictor.agreement import require_same
 from predictor.engines import (
     LITERT_FILE,
     SAVED_MODEL_FOLDER,
@@ -18,14 +19,7 @@ from predictor.engines import (
 from predictor.graph import ServingGraph
 from predictor.signature import SIZE_PX
 
-PROBABILITY_TOLERANCE: Final = 1e-4
-TYPICALITY_TOLERANCE: Final = 1e-2
-"""One in a hundred known radiographs: small variances magnify what rounding does to the features."""
 _PROOF_RADIOGRAPHS: Final = 6
-
-
-class DifferentGraphs(Exception):
-    """The LiteRT model does not say what the SavedModel says."""
 
 
 def write_saved_model(graph: ServingGraph, folder: Path) -> None:
@@ -60,18 +54,11 @@ def require_agreement(bundle: Path, radiographs: Radiographs, threads: int = 2) 
     """Run both forms of the model on the same radiographs.
 
     Raises:
-        DifferentGraphs: Their probabilities differ by 1e-4 or more, their typicality by 1e-2 or more, or
-            they answer NaN.
+        DifferentGraphs: They do not agree.
     """
     saved = TensorFlowEngine(bundle).run(radiographs)
     folded = LiteRtEngine(bundle, threads).run(radiographs)
-    probability = np.abs(saved.probability - folded.probability).max()
-    typicality = np.abs(saved.typicality - folded.typicality).max()
-    if not (probability < PROBABILITY_TOLERANCE and typicality < TYPICALITY_TOLERANCE):
-        raise DifferentGraphs(
-            f"LiteRT and SavedModel differ by {probability:.1e} in probability "
-            f"and {typicality:.1e} in typicality"
-        )
+    require_same(saved, folded, "LiteRT and SavedModel")
 
 
 def write_graphs(saved: ServingGraph, folded: ServingGraph, folder: Path) -> None:

@@ -1,7 +1,7 @@
 """A whole stack for one campaign."""
 
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -9,10 +9,10 @@ from tests.stacks import RunningStack, start_stack
 
 
 @contextmanager
-def running(bundle: Path, *more: str) -> Iterator[RunningStack]:
-    """A stack of its own, until the end."""
+def running(bundle: Path, *more: str, environment: Mapping[str, str] | None = None) -> Iterator[RunningStack]:
+    """A stack of its own, until the end; ``environment`` tells it settings of the services."""
     with tempfile.TemporaryDirectory(prefix="pleura-proof-") as folder:
-        stack = start_stack(Path(folder), bundle.resolve(), *more)
+        stack = start_stack(Path(folder), bundle.resolve(), *more, environment=environment)
         try:
             yield stack
         finally:

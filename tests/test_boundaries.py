@@ -7,7 +7,19 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[1]
-HEAVY = {"tensorflow", "keras", "psycopg2", "minio", "mlflow", "kfp", "kserve", "cv2", "redis", "pandas"}
+HEAVY = {
+    "tensorflow",
+    "keras",
+    "psycopg2",
+    "minio",
+    "mlflow",
+    "kfp",
+    "kserve",
+    "cv2",
+    "redis",
+    "pandas",
+    "openvino",
+}
 HEAVY |= {"opentelemetry.sdk.trace", "opentelemetry.exporter"}  # loaded where spans are exported only
 KSERVE = {"kserve", "pandas"}
 TENSORFLOW = {"tensorflow", "keras", "cv2", "pandas"}  # keras imports the latter two where they are installed

@@ -88,7 +88,8 @@ def test_graphs_that_differ_are_refused(tmp_path: Path) -> None:
     """A LiteRT model that says something else than the SavedModel is no bundle."""
     import tensorflow as tf
 
-    from predictor.export import DifferentGraphs, write_graphs
+    from predictor.agreement import DifferentGraphs
+    from predictor.export import write_graphs
     from predictor.graph import ServingGraph
 
     def graph(gain: float, batch: int | None) -> ServingGraph:

@@ -111,6 +111,19 @@ def test_an_engine_that_hangs_for_long_is_lost() -> None:
     assert (health.is_ready, health.is_lost) == (False, True)
 
 
+async def test_a_pool_ends_though_an_engine_hangs() -> None:
+    """Its idle threads are gone; the one that hangs is not waited for."""
+    hanging = Hanging()
+    hanging.may_run.clear()
+    pool = EnginePool(EngineThread(hanging), [EngineThread(Hanging())])
+    running = asyncio.create_task(pool.run(pool.engine_for(1), np.zeros((1, 224, 224, 1), np.uint8)))
+    await asyncio.sleep(0)
+    await asyncio.wait_for(asyncio.to_thread(pool.close), 10.0)
+    assert [pool._wide.is_alive, *(each.is_alive for each in pool._narrow)] == [True, False]
+    hanging.may_run.set()
+    await running
+
+
 class Dying:
     """An engine that takes its thread with it."""
 
