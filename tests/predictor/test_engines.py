@@ -9,8 +9,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from predictor.__main__ import require_reference
 from predictor.agreement import DifferentGraphs, require_same
-from predictor.engines import LITERT_FILE, OpenVinoEngine, Outputs
+from predictor.engines import LITERT_FILE, OpenVinoEngine, Outputs, Radiographs
+from predictor.settings import Settings
 
 _IMPORTS = """
 import sys
@@ -109,3 +111,25 @@ def test_engines_that_differ_are_told(probability: float, typicality: float) -> 
     require_same(_outputs(0.5, 0.5), _outputs(0.50005, 0.505), "A and B")
     with pytest.raises(DifferentGraphs, match="A and B differ by"):
         require_same(_outputs(0.5, 0.5), _outputs(probability, typicality), "A and B")
+
+
+class Deviant:
+    """An engine that says the same of every radiograph."""
+
+    most_at_once = 1
+
+    def run(self, radiographs: Radiographs) -> Outputs:
+        """Say it."""
+        return _outputs(0.5, 0.5)
+
+
+def test_an_engine_that_does_not_say_what_litert_says_does_not_serve(
+    default_bundle: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The predictor ends with one line that names the setting."""
+    settings = Settings(bundle=default_bundle, engine="openvino", threads=1)
+    require_reference(settings, OpenVinoEngine(default_bundle, threads=1))
+    with pytest.raises(SystemExit) as ended:
+        require_reference(settings, Deviant())
+    assert ended.value.code == 2
+    assert "PLEURA_ENGINE: OpenVINO and LiteRT differ by" in "".join(capsys.readouterr())
