@@ -6,7 +6,6 @@ way can do; where the median is far above the best, the machine was not quiet.
 """
 
 import itertools
-import os
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -19,6 +18,7 @@ import tensorflow as tf
 
 from benchmarks import table
 from benchmarks.table import Figure, Kind
+from pleura.cores import usable_cores
 from predictor.engines import LiteRtEngine, OpenVinoEngine, TensorFlowEngine
 from predictor.export import synthetic_radiographs
 from predictor.network import feature_network
@@ -92,7 +92,7 @@ def _compared(row: Row, peer: Row, threads: int, bound: float | None, kind: Kind
 
 def rows(bundle: Path, rounds: int) -> list[table.Row]:
     """The engines for CPUs against their bounds; for a process of its own, since TensorFlow stays in it."""
-    threads = os.cpu_count() or 1
+    threads = usable_cores()
     tf.config.threading.set_intra_op_parallelism_threads(threads)
     tf.config.threading.set_inter_op_parallelism_threads(1)
     measured = {(row.name, row.batch): row for row in measure(ways_of(bundle, threads), rounds)}

@@ -1,6 +1,5 @@
 """The engine without a service around it, at its best: what the whole way is held against."""
 
-import os
 import statistics
 import threading
 import time
@@ -8,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
+from pleura.cores import usable_cores
 from predictor.engines import Engine, EngineKind, open_engine
 
 
@@ -17,7 +17,8 @@ class EngineAlone:
     It lives in the client's process and idles while the service is measured.
     """
 
-    def __init__(self, bundle: Path, kind: EngineKind, cores: int = os.cpu_count() or 1) -> None:
+    def __init__(self, bundle: Path, kind: EngineKind, cores: int | None = None) -> None:
+        cores = cores or usable_cores()
         self._wide = open_engine(kind, bundle, cores)
         self._narrow = [open_engine(kind, bundle, 1) for _ in range(cores)]
         rng = np.random.default_rng(0)

@@ -1,11 +1,11 @@
 """Everything the predictor reads from its environment."""
 
-import os
 from pathlib import Path
 from typing import Final, Literal
 
 from pydantic import Field
 
+from pleura.cores import usable_cores
 from pleura.environment import Environment
 from predictor.engines import EngineKind
 
@@ -26,8 +26,8 @@ class Settings(Environment):
     """Folder of the model bundle."""
     engine: EngineKind = "litert"
     """What runs the graph; ``openvino`` is the faster one on Intel's CPUs with AVX-512."""
-    threads: int = Field(default_factory=lambda: os.cpu_count() or 1, ge=1, le=256)
-    """Threads that the engine computes on; by default one for each core."""
+    threads: int = Field(default_factory=usable_cores, ge=1, le=256)
+    """Threads that the engine computes on; by default one for each core that this process may use."""
     lanes: int = Field(default=4, ge=1, le=64)
     """Engines that run side by side when several radiographs wait, each on its share of the threads; no more
     than there are threads, and one of TensorFlow. Each holds the weights once more."""
