@@ -11,18 +11,16 @@ import os
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
-from typing import Final
 
 from benchmarks.costs import pids_of
 from benchmarks.engine_alone import EngineAlone
-from benchmarks.lab import CLIENTS, Lab, middle, prepare_all, say
-from benchmarks.table import Figure, Row, ratio
-from benchmarks.whole_way import ways_of
+from benchmarks.lab import Lab, middle, prepare_all, say
+from benchmarks.table import Figure, Row
+from benchmarks.whole_way import ALONE, Round, overhead_rows, rate_rows, round_of, ways_of
 from predictor.engines import EngineKind
 from proof.stack import running
 from tests.stacks import RunningStack
 
-_SHARE: Final = 0.80
 Cores = Sequence[int]
 
 
@@ -53,19 +51,20 @@ def _apart(stack: RunningStack, inference: Cores, others: Cores) -> Iterator[Non
         os.sched_setaffinity(0, everywhere)
 
 
-def _engine_per_s(bundle: Path, kind: EngineKind, cores: Cores, seconds: float) -> float:
+def _engine(bundle: Path, kind: EngineKind, cores: Cores, seconds: float) -> tuple[float, float]:
     os.sched_setaffinity(0, cores)
-    return max(EngineAlone(bundle, kind, len(cores)).per_s(seconds))
+    engine = EngineAlone(bundle, kind, len(cores))
+    return max(engine.per_s(seconds)), engine.median_ms(ALONE)
 
 
-def _measured_apart(lab: Lab, cores: Cores) -> float:
-    """Radiographs a second of the engine alone, from a process of its own on its cores."""
+def _measured_apart(lab: Lab, cores: Cores) -> tuple[float, float]:
+    """Radiographs a second of the engine alone, and its median, from a process of its own on its cores."""
     with ProcessPoolExecutor(1, multiprocessing.get_context("spawn")) as pool:
-        return pool.submit(_engine_per_s, lab.bundle, lab.kind, cores, lab.effort.seconds).result()
+        return pool.submit(_engine, lab.bundle, lab.kind, cores, lab.effort.seconds).result()
 
 
 def rows(lab: Lab) -> list[Row]:
-    """Radiographs a second at eight clients in every form, beside the engine alone on the same cores."""
+    """Eight clients and one client in every form, beside the engine alone on the same cores."""
     inference, others = halves()
     if not inference:
         return [Row("whole way, inference on cores of its own", "one core: not measured", "", "")]
@@ -73,23 +72,14 @@ def rows(lab: Lab) -> list[Row]:
         lab.bundle, "--no-cache", "--threads", str(len(inference)), environment=lab.settings
     ) as stack:
         ways = ways_of(prepare_all(stack, lab.effort.radiographs))
-        engines, rates = list[float](), {way.name: list[float]() for way in ways}
+        engines, rounds = list[tuple[float, float]](), {way.name: list[Round]() for way in ways}
         with _apart(stack, inference, others):
             for number in range(lab.effort.rounds):
                 engines.append(_measured_apart(lab, inference))
                 for way in ways:
                     say(f"apart: round {number + 1}, {way.name}")
-                    rates[way.name].append(lab.load(stack.recorded.address, way.requests).per_s)
-    peer = Figure(
-        middle(engines), "/s", f"engine on {len(inference)} of {len(inference) + len(others)} cores"
-    )
-    return [
-        ratio(
-            f"whole way, {name}, {CLIENTS} clients, inference apart",
-            Figure(middle(of_way), "/s"),
-            peer,
-            _SHARE,
-            "%",
-        )
-        for name, of_way in rates.items()
-    ]
+                    rounds[way.name].append(round_of(lab, stack.recorded.address, way))
+    what = f"engine on {len(inference)} of {len(inference) + len(others)} cores"
+    best = Figure(middle([per_s for per_s, _ in engines]), "/s", what)
+    alone = Figure(middle([median_ms for _, median_ms in engines]), "ms", what)
+    return [*rate_rows(rounds, best, ", inference apart"), *overhead_rows(rounds, alone, ", inference apart")]

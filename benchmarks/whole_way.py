@@ -17,7 +17,8 @@ _SHARE: Final = 0.80
 _OVERHEAD_MS: Final = 20.0
 _SHARE_OF_MANY: Final = 0.95
 _REFUSED_WITHIN_MS: Final = 50.0
-_ALONE: Final = 20
+ALONE: Final = 20
+"""Questions of one client in a round."""
 
 
 @dataclass(frozen=True)
@@ -29,7 +30,7 @@ class Way:
 
 
 @dataclass(frozen=True)
-class _Round:
+class Round:
     """What one round of one way gave."""
 
     per_s: float
@@ -47,7 +48,7 @@ class _Floor:
 
 def _floor(lab: Lab) -> _Floor:
     wide, narrow = lab.engine.per_s(lab.effort.seconds)
-    return _Floor(wide, narrow, lab.engine.median_ms(_ALONE))
+    return _Floor(wide, narrow, lab.engine.median_ms(ALONE))
 
 
 def best_of(floors: Sequence[_Floor]) -> Figure:
@@ -66,36 +67,46 @@ def ways_of(asked: Mapping[str, Asked]) -> list[Way]:
     return ways
 
 
-def _round(lab: Lab, address: str, way: Way) -> _Round:
-    alone = lab.run(one_by_one(address, cycle(way.requests), _ALONE))
-    return _Round(lab.load(address, way.requests).per_s, quantile_ms(alone, 0.5))
+def round_of(lab: Lab, address: str, way: Way) -> Round:
+    """Ask one way, with one client and with eight."""
+    alone = lab.run(one_by_one(address, cycle(way.requests), ALONE))
+    return Round(lab.load(address, way.requests).per_s, quantile_ms(alone, 0.5))
 
 
 def rows(lab: Lab, stack: RunningStack, asked: Mapping[str, Asked]) -> list[Row]:
     """Each way to ask: radiographs a second at eight clients, and what it costs one client."""
     address, ways = stack.recorded.address, ways_of(asked)
-    floors, rounds = list[_Floor](), {way.name: list[_Round]() for way in ways}
+    floors, rounds = list[_Floor](), {way.name: list[Round]() for way in ways}
     for number in range(lab.effort.rounds):
         for position, way in enumerate(ways):
             say(f"whole way: round {number + 1}, {way.name}")
             if position % 4 == 0:  # so that the engine is measured near to each of them
                 floors.append(_floor(lab))
-            rounds[way.name].append(_round(lab, address, way))
+            rounds[way.name].append(round_of(lab, address, way))
     best, alone = best_of(floors), Figure(middle([f.median_ms for f in floors]), "ms", "engine alone")
-    rates = [
+    return [*rate_rows(rounds, best), *overhead_rows(rounds, alone)]
+
+
+def rate_rows(rounds: Mapping[str, Sequence[Round]], best: Figure, where: str = "") -> list[Row]:
+    """Radiographs a second at eight clients, beside the engine's."""
+    return [
         ratio(
-            f"whole way, {name}, {CLIENTS} clients",
-            Figure(middle([r.per_s for r in of_way]), "/s"),
+            f"whole way, {name}, {CLIENTS} clients{where}",
+            Figure(middle([each.per_s for each in of_way]), "/s"),
             best,
             _SHARE,
             "%",
         )
         for name, of_way in rounds.items()
     ]
-    return rates + [
+
+
+def overhead_rows(rounds: Mapping[str, Sequence[Round]], alone: Figure, where: str = "") -> list[Row]:
+    """What one client waits beyond the engine."""
+    return [
         overhead(
-            f"whole way, {name}, 1 client, p50",
-            Figure(middle([r.median_ms for r in of_way]), "ms"),
+            f"whole way, {name}, 1 client{where}, p50",
+            Figure(middle([each.median_ms for each in of_way]), "ms"),
             alone,
             _OVERHEAD_MS,
         )
