@@ -2,7 +2,9 @@
 
 Every way is run in turn, round after round, so that whatever else the machine does meets all of them; only
 the ratios of one run mean something. They are taken from the best round of each way, which is what the
-way can do; where the median is far above the best, the machine was not quiet.
+way can do; where the median is far above the best, the machine was not quiet. Before each there is a pause
+and a run that does not count: OpenBLAS's threads go on spinning after a product, which doubles the time of
+whatever comes next, and each way has filled the caches with its own.
 """
 
 import itertools
@@ -27,6 +29,7 @@ GFLOP_A_RADIOGRAPH: Final = 5.09
 """Of the folded graph, as the TensorFlow Lite converter counts it."""
 _MATRIX: Final = 1536
 _LARGE_BATCH: Final = 8
+_PAUSE_S: Final = 0.1
 _OF_FUNCTION, _OF_PREDICT, _OF_FLOOR = 2.0, 4.0, 0.85
 Way = Callable[[], Any]
 
@@ -67,15 +70,21 @@ def ways_of(bundle: Path, threads: int) -> dict[tuple[str, int], Way]:
     return ways
 
 
+def _seconds_of(way: Way) -> float:
+    """How long a way takes where it alone computes, and has just done the same."""
+    time.sleep(_PAUSE_S)
+    way()
+    started_s = time.perf_counter()
+    way()
+    return time.perf_counter() - started_s
+
+
 def measure(ways: dict[tuple[str, int], Way], rounds: int) -> list[Row]:
     """Run all ways in turn; the floor's row comes first."""
     floor, seconds = _floor(), {key: [] for key in [("SGEMM floor", 1), *ways]}  # type: ignore[var-annotated]
-    for turn in range(rounds + 1):
+    for _ in range(rounds):
         for key, way in {("SGEMM floor", 1): floor, **ways}.items():
-            started_s = time.perf_counter()
-            way()
-            if turn:  # the first round warms
-                seconds[key].append((time.perf_counter() - started_s) / key[1])
+            seconds[key].append(_seconds_of(way) / key[1])
     share = GFLOP_A_RADIOGRAPH / (2 * _MATRIX**3 / 1e9)
     seconds["SGEMM floor", 1] = [each * share for each in seconds["SGEMM floor", 1]]
     return [
