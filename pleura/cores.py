@@ -38,7 +38,7 @@ def _groups(membership: Path, mounts: Path) -> Iterator[Path]:
             _, controllers, path = line.split(":", 2)
             if controllers and "cpu" not in controllers.split(","):
                 continue
-            mount = mounts / controllers if controllers else mounts
+            mount = mounts / "cpu" if controllers else mounts  # version 1 has a folder for each controller
             group = mount / path.lstrip("/")
             yield group
             yield from (parent for parent in group.parents if parent.is_relative_to(mount))

@@ -42,8 +42,8 @@ def test_the_cores_that_a_process_is_bound_to_are_all_that_it_has() -> None:
         ("0::/a\n", {"cpu.max": "200000 100000\n", "a/cpu.max": "100000 100000\n"}),
         ("0::/of/the/host\n", {"cpu.max": "100000 100000\n"}),
         (
-            "3:memory:/\n2:cpu,cpuacct:/a\n",
-            {"cpu,cpuacct/a/cpu.cfs_quota_us": "50000\n", "cpu,cpuacct/a/cpu.cfs_period_us": "100000\n"},
+            "3:memory:/\n2:cpuacct,cpu:/a\n",
+            {"cpu/a/cpu.cfs_quota_us": "50000\n", "cpu/a/cpu.cfs_period_us": "100000\n"},
         ),
     ],
 )
@@ -61,7 +61,7 @@ def test_a_share_of_the_time_counts_as_so_many_cores(
         ("0::/\n", {"cpu.max": "max 100000\n"}),
         ("0::/\n", {"cpu.max": "9900000 100000\n"}),
         ("1:cpu:/\n", {"cpu/cpu.cfs_quota_us": "-1\n", "cpu/cpu.cfs_period_us": "100000\n"}),
-        ("1:cpuset:/\n", {"cpuset/cpu.cfs_quota_us": "1\n", "cpuset/cpu.cfs_period_us": "100000\n"}),
+        ("1:cpuset:/\n", {"cpu/cpu.cfs_quota_us": "1\n", "cpu/cpu.cfs_period_us": "100000\n"}),
         ("0::/\n", {"cpu.max": "nonsense"}),
     ],
 )
