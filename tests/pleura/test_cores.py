@@ -13,7 +13,7 @@ _CORES = len(os.sched_getaffinity(0))
 
 
 def _cores(folder: Path, membership: str, files: dict[str, str]) -> int:
-    """What is found where the kernel's files are these; the kernel itself lets nobody make a group here."""
+    """What is found where the kernel's files are these: only who is root on a machine may make a group."""
     said, mounts = folder / "cgroup", folder / "fs"
     said.write_text(membership)
     for name, text in files.items():
