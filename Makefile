@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 BUNDLE := build/bundle
 # What takes too long for CI: whole runs of the pipeline, rollouts on a stack, a registry whose server is killed, trainings that
 # are killed, diverge, or are compared.
-LONG := tests/pipelines/life/test_life.py tests/pipelines/rollout/test_local.py tests/pipelines/registry/test_registry_server.py \
+LONG := tests/pipelines/run/test_whole_run.py tests/pipelines/rollout/test_local.py tests/pipelines/registry/test_registry_server.py \
 	tests/pipelines/training/test_whole_trainings.py
 
 .PHONY: run test test-long lint bench bench-growth flames bundle setup lock clean \
@@ -26,25 +26,25 @@ lint: setup
 	$(BIN)/mypy
 
 bench: setup bundle
-	$(BIN)/python -m benchmarks $(BUNDLE)
+	$(BIN)/python -m proof.speed $(BUNDLE)
 
 bench-growth: setup bundle
-	$(BIN)/python -m benchmarks.growth $(BUNDLE) docs/growth.svg
+	$(BIN)/python -m proof.speed.growth $(BUNDLE) docs/growth.svg
 
 flames: setup bundle
-	$(BIN)/python -m benchmarks.flames $(BUNDLE) docs/flames
+	$(BIN)/python -m proof.speed.flames $(BUNDLE) docs/flames
 
 proof-kills: setup bundle
-	$(BIN)/python -m proof.kills $(BUNDLE) $(KILLS)
+	$(BIN)/python -m proof.faults.kills $(BUNDLE) $(KILLS)
 
 proof-overload: setup bundle
-	$(BIN)/python -m proof.overload $(BUNDLE) $(OVERLOAD_S)
+	$(BIN)/python -m proof.load.overload $(BUNDLE) $(OVERLOAD_S)
 
 proof-restarts: setup bundle
-	$(BIN)/python -m proof.restarts $(BUNDLE) $(RESTARTS)
+	$(BIN)/python -m proof.faults.restarts $(BUNDLE) $(RESTARTS)
 
 proof-soak: setup bundle
-	$(BIN)/python -m proof.soak $(BUNDLE) $(REQUESTS)
+	$(BIN)/python -m proof.load.soak $(BUNDLE) $(REQUESTS)
 
 proof-attacks: setup bundle
 	$(BIN)/python -m proof.attacks $(BUNDLE)
@@ -59,8 +59,8 @@ proof-fuzz: setup
 	$(BIN)/python -m proof.fuzz build/fuzz --seconds $(or $(FUZZ_SECONDS),3600)
 
 proof-images: setup
-	$(BIN)/python -m proof.images
-	$(BIN)/python -m pytest tests/attacks/test_images.py tests/attacks/test_polarity.py tests/attacks/test_patient_data.py
+	$(BIN)/python -m proof.attacks.images
+	$(BIN)/python -m pytest tests/proof/attacks/test_images.py tests/proof/attacks/test_polarity.py tests/proof/attacks/test_patient_data.py
 
 setup: $(VENV)/.installed
 
@@ -75,8 +75,8 @@ $(VENV)/.installed: requirements.lock requirements-uv.lock pyproject.toml
 	touch $@
 
 # The bundle is made anew whenever its source, or what turns the source into a bundle, changes.
-$(BUNDLE)/bundle.json: $(VENV)/.installed predictor/default/source.json predictor/default/weights.npz predictor/build.py predictor/graph.py predictor/network.py pleura/bundle.py
-	$(BIN)/python -m predictor.build predictor/default $(BUNDLE)
+$(BUNDLE)/bundle.json: $(VENV)/.installed predictor/default/source.json predictor/default/weights.npz predictor/build/bundle.py predictor/build/graph.py predictor/build/network.py pleura/bundle.py
+	$(BIN)/python -m predictor.build.bundle predictor/default $(BUNDLE)
 
 lock:
 	$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header \

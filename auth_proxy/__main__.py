@@ -15,21 +15,21 @@ import structlog
 import uvicorn
 
 from auth_proxy.app import Guards, build_app
-from auth_proxy.authentication import Authenticator
 from auth_proxy.grpc_proxy import build_server, open_channel
-from auth_proxy.http_server import StrictProtocol
-from auth_proxy.jwks import HttpKeySource, KeyCache
+from auth_proxy.http_protocol import StrictProtocol
 from auth_proxy.limits import InFlight, RateLimit
 from auth_proxy.metrics import KEY_AGE
 from auth_proxy.settings import Settings
-from auth_proxy.tokens import Trust
-from auth_proxy.upstream import Upstream
-from pleura.ending import Ending, HttpServer
-from pleura.environment import InvalidSettings
-from pleura.logs import configure_logging
-from pleura.telemetry import IN_FLIGHT, configure_metrics
-from pleura.tracing import TracingUnavailable, export_spans
-from pleura.vitals import Vitals
+from auth_proxy.tokens.authenticator import Authenticator
+from auth_proxy.tokens.keys import HttpKeySource, KeyCache
+from auth_proxy.tokens.verification import Trust
+from auth_proxy.transformer_client import Upstream
+from pleura.observability.logs import configure_logging
+from pleura.observability.metrics import IN_FLIGHT, configure_metrics
+from pleura.observability.tracing import TracingUnavailable, export_spans
+from pleura.serving.health import Vitals
+from pleura.serving.shutdown import Ending, HttpServer
+from pleura.settings import InvalidSettings
 
 _WRONG_SETTING: Final = 2
 _GRACE_S: Final = 30

@@ -6,20 +6,20 @@ from dataclasses import dataclass
 from starlette.middleware import Middleware
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from auth_proxy.authentication import Authenticator
 from auth_proxy.call import call_of
-from auth_proxy.classify import Classify
-from auth_proxy.feedback import Feedback
-from auth_proxy.forward import Forward
-from auth_proxy.health import Live, Ready
 from auth_proxy.limits import InFlight, RateLimit
 from auth_proxy.middleware import AllowOnly, AnswerErrors, Audit, BoundBody, Limit, RequireToken
-from auth_proxy.model_info import ModelInfo
-from auth_proxy.openapi import openapi
-from auth_proxy.upstream import Upstream
-from pleura.ending import Ending
+from auth_proxy.routes.classify import Classify
+from auth_proxy.routes.feedback import Feedback
+from auth_proxy.routes.forward import Forward
+from auth_proxy.routes.health import Live, Ready
+from auth_proxy.routes.model_info import ModelInfo
+from auth_proxy.routes.openapi import openapi
+from auth_proxy.tokens.authenticator import Authenticator
+from auth_proxy.transformer_client import Upstream
 from pleura.errors import NotFound
-from pleura.vitals import Vitals
+from pleura.serving.health import Vitals
+from pleura.serving.shutdown import Ending
 
 
 @dataclass(frozen=True)

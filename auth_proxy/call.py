@@ -10,11 +10,11 @@ from typing import Final
 
 from starlette.types import Message, Receive, Scope
 
-from auth_proxy.identity import new_request_id
-from auth_proxy.paths import Route
+from auth_proxy.allow_list import Route
+from auth_proxy.request_headers import new_request_id
 from pleura.deadline import Deadline
 from pleura.errors import PleuraError, TooLarge
-from pleura.tracing import Span, begin_span
+from pleura.observability.tracing import Span, begin_span
 
 _KEY: Final = "pleura.call"
 _IDLE_TIMEOUT_S: Final = 10.0

@@ -8,7 +8,7 @@ import structlog
 from grpc import aio
 
 from pleura.errors import ERROR_CODE_HEADER, DeadlineExceeded, PleuraError, Unavailable
-from pleura.grpc_status import GRPC_STATUS, status_of
+from pleura.serving.grpc_status import GRPC_STATUS, status_of
 
 _RETRY_AFTER: Final = "retry-after"
 log = structlog.get_logger()

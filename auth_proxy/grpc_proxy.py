@@ -10,16 +10,16 @@ import grpc
 import structlog
 from grpc import aio
 
+from auth_proxy.allow_list import Route
 from auth_proxy.app import Guards
-from auth_proxy.audit import end_call
 from auth_proxy.call import Call, SlowRequest
 from auth_proxy.grpc_errors import error_of, grpc_status_of, trailing_metadata_of
-from auth_proxy.identity import request_id_of
 from auth_proxy.metrics import UPSTREAM
-from auth_proxy.paths import Route
-from auth_proxy.tokens import CLASSIFY_SCOPE, READ_SCOPE
+from auth_proxy.request_headers import request_id_of
+from auth_proxy.request_log import end_call
+from auth_proxy.tokens.verification import CLASSIFY_SCOPE, READ_SCOPE
 from pleura.errors import InvalidRequest, MethodNotAllowed, PleuraError
-from pleura.telemetry import UNKNOWN_ROUTE, count_request, name_in_log
+from pleura.observability.metrics import UNKNOWN_ROUTE, count_request, name_in_log
 
 _SERVICE: Final = "/inference.GRPCInferenceService/"
 _READING: Final = ("ServerLive", "ServerReady", "ModelReady", "ServerMetadata", "ModelMetadata")

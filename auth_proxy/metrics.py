@@ -4,7 +4,7 @@ from typing import Final
 
 from prometheus_client import Counter, Gauge, Histogram
 
-from pleura.telemetry import BUCKETS_S, Children
+from pleura.observability.metrics import BUCKETS_S, Children
 
 TOKEN_REFUSALS: Final = Children(
     Counter("pleura_token_refusals_total", "Tokens that were not believed, or not enough.", ["reason"])

@@ -8,15 +8,15 @@ from typing import Final
 import structlog
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from auth_proxy.audit import end_call
-from auth_proxy.authentication import Authenticator
+from auth_proxy.allow_list import check_host, route_of
 from auth_proxy.call import Call, ClientGone, SlowRequest, begin_call, bounded, call_of
-from auth_proxy.identity import headers_of, request_id_of
 from auth_proxy.limits import InFlight, RateLimit
-from auth_proxy.paths import check_host, route_of
+from auth_proxy.request_headers import headers_of, request_id_of
+from auth_proxy.request_log import end_call
+from auth_proxy.tokens.authenticator import Authenticator
 from pleura.deadline import Deadline
 from pleura.errors import DeadlineExceeded, Overloaded, PleuraError, TooLarge, TooManyRequests
-from pleura.telemetry import name_in_log
+from pleura.observability.metrics import name_in_log
 
 _MOST_TO_DRAIN_BYTES: Final = 8 * 2**20
 _LONGEST_DRAIN_S: Final = 2.0

@@ -4,7 +4,7 @@ from typing import Annotated, Literal
 
 from pydantic import AnyHttpUrl, Field
 
-from pleura.environment import Environment
+from pleura.settings import Environment
 
 Port = Annotated[int, Field(ge=1, le=65535)]
 

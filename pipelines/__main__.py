@@ -9,20 +9,20 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
+from pipelines.atomic_file import written_whole
 from pipelines.data import cli as data_cli
 from pipelines.data.folder import KeptHere, Selection, from_folder
 from pipelines.data.radiographs import read_split
-from pipelines.judgement.dossier import Dataset
-from pipelines.judgement.judging import judge_bundle, write_files
-from pipelines.judgement.material import material_of
-from pipelines.model.description import describe, judged_findings, macro_metrics
-from pipelines.model.export import fit, judge_fitted, reader_of, source_weights, write_source
+from pipelines.evaluation.description import describe, judged_findings, macro_metrics
+from pipelines.evaluation.dossier import Dataset
+from pipelines.evaluation.evaluate_bundle import judge_bundle, write_files
+from pipelines.evaluation.material import material_of
 from pipelines.parameters import Parameters, read_parameters
 from pipelines.training.ablation import ablate, read_ablation
+from pipelines.training.export import fit, judge_fitted, reader_of, source_weights, write_source
 from pipelines.training.train import train
-from pipelines.whole_file import written_whole
-from pleura.logs import configure_logging
-from predictor.weights import WEIGHTS_FILE
+from pleura.observability.logs import configure_logging
+from predictor.build.weights import WEIGHTS_FILE
 
 CHEST_XRAY: Final = Path(__file__).with_name("chest_xray.yaml")
 _ABLATION: Final = Path(__file__).with_name("training") / "ablation.yaml"

@@ -17,8 +17,8 @@ from minio import Minio
 from minio.error import MinioException, S3Error
 from urllib3.exceptions import HTTPError
 
-from pleura.environment import ObjectStoreEnvironment
 from pleura.errors import StoreUnavailable
+from pleura.settings import ObjectStoreEnvironment
 
 _TIMEOUT_S: Final = 10.0
 _TRIES: Final = 3

@@ -6,7 +6,7 @@ import yaml
 from pydantic import ConfigDict, TypeAdapter
 from pydantic.dataclasses import dataclass
 
-from pipelines.model.description import ModelWords
+from pipelines.evaluation.description import ModelWords
 from pipelines.training.parameters import TrainingParameters
 
 

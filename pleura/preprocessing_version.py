@@ -1,4 +1,4 @@
-"""The version of ``pleura.preprocessing``, apart, for those who need the number and not OpenCV."""
+"""The version of ``pleura.radiograph.tensor``, apart, for those who need the number and not OpenCV."""
 
 from typing import Final
 

@@ -8,25 +8,25 @@ from typing import Final, NoReturn
 import numpy as np
 import structlog
 
-import pleura.light_kserve  # noqa: F401  # before all that imports kserve
+import pleura.serving.light_kserve  # noqa: F401  # before all that imports kserve
 from pleura.bundle import InvalidBundle, verify
-from pleura.environment import InvalidSettings
 from pleura.errors import InvalidAnswer
-from pleura.logs import configure_logging
-from pleura.served import Described
-from pleura.serving import Edge, PleuraServer
-from pleura.telemetry import configure_metrics, show_model
-from pleura.tracing import TracingUnavailable, export_spans
-from pleura.vitals import Vitals
-from predictor.agreement import DifferentGraphs, require_same
-from predictor.answers import require_answer, require_shapes
+from pleura.observability.logs import configure_logging
+from pleura.observability.metrics import configure_metrics, show_model
+from pleura.observability.tracing import TracingUnavailable, export_spans
+from pleura.serving.health import Vitals
+from pleura.serving.model import Described
+from pleura.serving.server import Edge, PleuraServer
+from pleura.settings import InvalidSettings
 from predictor.batching import Batcher, BatchLimits
-from predictor.engine_pool import EnginePool
-from predictor.engine_thread import EngineThread
-from predictor.engines import Engine, open_engine
+from predictor.engines.agreement import DifferentGraphs, require_same
+from predictor.engines.engine import Engine, open_engine
+from predictor.engines.pool import EnginePool
+from predictor.engines.thread import EngineThread
 from predictor.health import Health
 from predictor.metrics import QUEUE
 from predictor.model import ChestXrayPredictor
+from predictor.output_checks import require_answer, require_shapes
 from predictor.settings import Settings
 from predictor.signature import SIZE_PX
 

@@ -12,11 +12,11 @@ import structlog
 
 from pleura.deadline import Deadline
 from pleura.errors import DeadlineExceeded, InvalidAnswer, Overloaded, PleuraError, Unavailable
-from predictor.answers import require_answer, require_shapes
-from predictor.engine_pool import EnginePool
-from predictor.engine_thread import EngineThread
-from predictor.engines import Outputs, Radiographs, joined
+from predictor.engines.engine import Outputs, Radiographs, joined
+from predictor.engines.pool import EnginePool
+from predictor.engines.thread import EngineThread
 from predictor.metrics import BATCHES, ENGINE, INVALID
+from predictor.output_checks import require_answer, require_shapes
 
 log = structlog.get_logger()
 

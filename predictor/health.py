@@ -8,7 +8,7 @@ from typing import Final
 import structlog
 
 from pleura.errors import PleuraError
-from predictor.engine_pool import EnginePool
+from predictor.engines.pool import EnginePool
 
 _LOOK_EVERY_S: Final = 0.25
 log = structlog.get_logger()

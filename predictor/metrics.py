@@ -4,7 +4,7 @@ from typing import Final
 
 from prometheus_client import Counter, Gauge, Histogram
 
-from pleura.telemetry import BUCKETS_S
+from pleura.observability.metrics import BUCKETS_S
 
 QUEUE: Final = Gauge("pleura_queue_radiographs", "Radiographs that wait for the model.")
 BATCHES: Final = Histogram(

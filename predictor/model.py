@@ -12,12 +12,12 @@ import structlog
 from pleura.deadline import Deadline
 from pleura.errors import InvalidRequest, PleuraError
 from pleura.findings import FINDINGS
-from pleura.served import Described
-from pleura.v2 import requested_names, to_response
-from pleura.v2_tensors import Array, TensorSpec, array_of
+from pleura.serving.model import Described
+from pleura.serving.v2 import requested_names, to_response
+from pleura.serving.v2_tensors import Array, TensorSpec, array_of
 from predictor import signature
 from predictor.batching import Batcher
-from predictor.engines import Outputs, Radiographs
+from predictor.engines.engine import Outputs, Radiographs
 from predictor.health import Health
 from predictor.settings import MAX_RADIOGRAPHS
 from predictor.signature import ANSWER_SHAPES, SIZE_PX

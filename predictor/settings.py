@@ -5,9 +5,9 @@ from typing import Final, Literal
 
 from pydantic import Field
 
-from pleura.cores import usable_cores
-from pleura.environment import Environment
-from predictor.engines import EngineKind
+from pleura.cpu_count import usable_cores
+from pleura.settings import Environment
+from predictor.engines.engine import EngineKind
 
 MAX_RADIOGRAPHS: Final = 32
 """Most radiographs in one request; the queue must hold them."""

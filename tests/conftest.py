@@ -8,11 +8,11 @@ import pytest
 import structlog
 from hypothesis import HealthCheck, settings
 
-from pleura.local import servers
+from pleura.local import dependencies
 from pleura.local.default_bundle import make_bundle
-from pleura.local.servers import Server
-from pleura.local.services import Ports, Service, start_predictor
-from tests.stacks import RunningStack, start_stack
+from pleura.local.dependencies import Server
+from pleura.local.pleura_services import Ports, Service, start_predictor
+from proof.lab.running_stack import RunningStack, start_stack
 
 _ROOT = Path(__file__).parents[1]
 
@@ -36,13 +36,13 @@ def _logging_as_before() -> Iterator[None]:
 @pytest.fixture(scope="session")
 def free_port() -> Callable[[], int]:
     """Gives a port that nothing listens on."""
-    return servers.free_port
+    return dependencies.free_port
 
 
 @pytest.fixture(scope="session")
 def postgres(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     """A PostgreSQL server; its url names the empty database ``pleura``."""
-    server = servers.start_postgres(tmp_path_factory.mktemp("postgres"), servers.free_port())
+    server = dependencies.start_postgres(tmp_path_factory.mktemp("postgres"), dependencies.free_port())
     yield server
     server.stop()
 
@@ -50,7 +50,7 @@ def postgres(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
 @pytest.fixture(scope="session")
 def valkey(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     """A Valkey server, asked like Redis."""
-    server = servers.start_valkey(tmp_path_factory.mktemp("valkey"), servers.free_port())
+    server = dependencies.start_valkey(tmp_path_factory.mktemp("valkey"), dependencies.free_port())
     yield server
     server.stop()
 
@@ -58,8 +58,8 @@ def valkey(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
 @pytest.fixture(scope="session")
 def seaweed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     """An S3 server with the keys ``test-access`` and ``test-secret-key``."""
-    folder, port = tmp_path_factory.mktemp("seaweed"), servers.free_port()
-    server = servers.start_seaweed(folder, port, "test-access", "test-secret-key")
+    folder, port = tmp_path_factory.mktemp("seaweed"), dependencies.free_port()
+    server = dependencies.start_seaweed(folder, port, "test-access", "test-secret-key")
     yield server
     server.stop()
 
@@ -82,7 +82,7 @@ def samples() -> Path:
 @pytest.fixture(scope="session")
 def bundle(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A sealed bundle around a very small network."""
-    from tests.bundles import tiny_bundle  # TensorFlow comes along, for the tests that ask for it only
+    from proof.lab.bundles import tiny_bundle  # TensorFlow comes along, for the tests that ask for it only
 
     return tiny_bundle(tmp_path_factory.mktemp("bundle") / "tiny")
 
@@ -98,7 +98,7 @@ def default_bundle(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="session")
 def predictor(bundle: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
     """A predictor on the small bundle."""
-    ports = Ports(servers.free_port(), servers.free_port())
+    ports = Ports(dependencies.free_port(), dependencies.free_port())
     service = start_predictor(tmp_path_factory.mktemp("predictor"), ports, bundle, threads=1)
     yield service
     service.stop()
@@ -116,6 +116,6 @@ def stack(bundle: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Ru
 @pytest.fixture(scope="session")
 def challengers(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     """Bundles beside the small one, by what is special about each."""
-    from tests.challengers import challengers as make
+    from tests.support.challengers import challengers as make
 
     return make(tmp_path_factory.mktemp("challengers"))

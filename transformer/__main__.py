@@ -6,28 +6,28 @@ from typing import NoReturn
 
 import structlog
 
-import pleura.light_kserve  # noqa: F401  # before all that imports kserve
-from pleura.environment import InvalidSettings
-from pleura.logs import configure_logging
-from pleura.serving import Edge, PleuraServer
-from pleura.telemetry import configure_metrics
-from pleura.tracing import TracingUnavailable, export_spans
-from pleura.vitals import Vitals
-from transformer.asked import Limits
-from transformer.cache import AnswerCache, Marks, connect
-from transformer.database import Database
-from transformer.decoding import DecoderPool
-from transformer.feedback_route import FeedbackRoute
-from transformer.journal import Journal
+import pleura.serving.light_kserve  # noqa: F401  # before all that imports kserve
+from pleura.observability.logs import configure_logging
+from pleura.observability.metrics import configure_metrics
+from pleura.observability.tracing import TracingUnavailable, export_spans
+from pleura.serving.health import Vitals
+from pleura.serving.server import Edge, PleuraServer
+from pleura.settings import InvalidSettings
+from transformer.cache.answer_cache import AnswerCache, Marks, connect
+from transformer.decoding.pool import DecoderPool
+from transformer.feedback.route import FeedbackRoute
+from transformer.feedback.verdicts import Verdicts
+from transformer.health import Watch
+from transformer.journal.database import Database
+from transformer.journal.journal import Journal
+from transformer.journal.spool import Spool
 from transformer.metrics import UP
 from transformer.model import ChestXrayTransformer
-from transformer.predictor import Predictor
-from transformer.reading import Reader
+from transformer.object_store import Bucket, Store
+from transformer.predictor_client import Predictor
+from transformer.reader import Reader
+from transformer.request import Limits
 from transformer.settings import Settings
-from transformer.spool import Spool
-from transformer.store import Bucket, Store
-from transformer.verdicts import Verdicts
-from transformer.watch import Watch
 
 log = structlog.get_logger()
 

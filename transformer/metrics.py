@@ -6,8 +6,8 @@ from typing import Final
 from prometheus_client import Counter, Gauge, Histogram
 
 from pleura.findings import FINDINGS
-from pleura.telemetry import BUCKETS_S, Children
-from transformer.answers import Answer
+from pleura.observability.metrics import BUCKETS_S, Children
+from transformer.answer import Answer
 
 _SCORE_BUCKETS: Final = tuple(round(0.05 * step, 2) for step in range(1, 20))
 _MOST_VERSIONS: Final = 16

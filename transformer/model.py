@@ -13,17 +13,17 @@ import structlog
 from kserve.model import InferenceVerb
 
 from pleura.errors import DeadlineExceeded, Overloaded, PleuraError, Unavailable
-from pleura.served import Described
-from pleura.v2 import to_response
-from pleura.v2_tensors import Array, TensorSpec
-from transformer.answers import Answer
-from transformer.asked import INPUTS, OUTPUTS, Asked, Limits, read_asked
-from transformer.entries import Entry, entry_of
-from transformer.journal import Journal, Kept
+from pleura.journal_row import Entry, entry_of
+from pleura.serving.model import Described
+from pleura.serving.v2 import to_response
+from pleura.serving.v2_tensors import Array, TensorSpec
+from transformer.answer import Answer
+from transformer.health import Watch
+from transformer.journal.journal import Journal, Kept
 from transformer.metrics import STAGES
-from transformer.reading import Reader, Reading
-from transformer.sources import Source, Stored
-from transformer.watch import Watch
+from transformer.radiograph_source import Source, Stored
+from transformer.reader import Reader, Reading
+from transformer.request import INPUTS, OUTPUTS, Asked, Limits, read_asked
 
 MODEL: Final = "chest-xray"
 _ARRAYS: Final[Mapping[str, Callable[[Sequence[Answer]], Array]]] = {

@@ -12,10 +12,10 @@ from dataclasses import dataclass, replace
 
 from pleura.deadline import Deadline
 from pleura.errors import DeadlineExceeded, PleuraError
-from transformer.cache import key_of
-from transformer.sources import Source, Stored, digest_of
-from transformer.stages import Clock
-from transformer.store import Store
+from transformer.cache.answer_cache import key_of
+from transformer.object_store import Store
+from transformer.radiograph_source import Source, Stored, digest_of
+from transformer.stage_clock import Clock
 
 Sighting = asyncio.Future[str | None]
 """The ETag that a flight sees; None where it sees none."""

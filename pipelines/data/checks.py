@@ -7,11 +7,11 @@ from typing import Final
 import numpy as np
 from scipy.stats import chi2_contingency
 
+from pipelines.data.inspection import Blind, Look
 from pipelines.data.labelled import label_rows
-from pipelines.data.looks import Blind, Look
 from pipelines.data.manifest import SPLITS, Manifest, Record, Split, Stored, Stranger
 from pipelines.data.near_duplicates import Duplicate, duplicates
-from pipelines.data.report import Kind, Problem, Severity
+from pipelines.data.validation_report import Kind, Problem, Severity
 from pleura.findings import FINDINGS
 
 _EXAMPLES: Final = 5

@@ -19,16 +19,16 @@ from pipelines.data.manifest import Manifest
 from pipelines.data.merge import ConflictingDatasets, merged
 from pipelines.data.patients import InvalidPatients, read_patients
 from pipelines.data.registration import RegistrationFailed, register
-from pipelines.data.report import Kind
 from pipelines.data.settings import DataSettings
 from pipelines.data.store import DatasetStore, read_answered
 from pipelines.data.validation import Reference, StopOnSerious, require_sound, validate
-from pipelines.journal import JournalUnreadable, Window, read_answers
+from pipelines.data.validation_report import Kind
+from pipelines.journal_reader import JournalUnreadable, Window, read_answers
 from pipelines.object_store import ChangedObject, NoSuchObject, ObjectStore, connect_by
 from pipelines.value import InvalidDocument
-from pleura.environment import InvalidSettings
 from pleura.errors import StoreUnavailable
-from pleura.logs import configure_logging
+from pleura.observability.logs import configure_logging
+from pleura.settings import InvalidSettings
 
 _FAILURES: Final = (
     ChangedObject,

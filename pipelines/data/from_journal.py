@@ -15,7 +15,7 @@ from typing import Final
 from pipelines.data.manifest import Manifest, Record
 from pipelines.data.patients import split_of
 from pipelines.data.store import DatasetStore
-from pipelines.journal import JournaledAnswer, Verdict, verdicts_that_count
+from pipelines.journal_reader import JournaledAnswer, Verdict, verdicts_that_count
 from pipelines.object_store import ChangedObject, NoSuchObject
 from pleura.findings import FINDINGS
 

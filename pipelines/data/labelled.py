@@ -11,12 +11,12 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from pipelines.data.decoded import decoded
+from pipelines.data.decode import decoded
 from pipelines.data.manifest import Record, Stored
 from pipelines.data.radiographs import LabelledRadiographs
 from pleura.errors import PleuraError, UnreadableRadiograph
 from pleura.findings import FINDINGS
-from pleura.preprocessing import SIZE_PX, to_tensor
+from pleura.radiograph.tensor import SIZE_PX, to_tensor
 
 _READERS: Final = 4
 Read = Callable[[Stored], bytes]

@@ -16,7 +16,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from pleura.preprocessing import to_tensor
+from pleura.radiograph.tensor import to_tensor
 
 NEAR_DISTANCE: Final = 72
 NEAR_CORRELATION: Final = 0.985

@@ -9,11 +9,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from pipelines.data.decoded import decoded
+from pipelines.data.decode import decoded
 from pipelines.data.manifest import Split
 from pleura.errors import PleuraError
 from pleura.findings import FINDINGS
-from pleura.preprocessing import SIZE_PX, to_tensor
+from pleura.radiograph.tensor import SIZE_PX, to_tensor
 
 
 def _no_words() -> NDArray[np.str_]:

@@ -4,7 +4,7 @@ from pathlib import Path
 
 from pydantic import SecretStr
 
-from pleura.environment import ObjectStoreEnvironment
+from pleura.settings import ObjectStoreEnvironment
 
 
 class DataSettings(ObjectStoreEnvironment):

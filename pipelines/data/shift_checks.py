@@ -8,10 +8,10 @@ from typing import Final
 import numpy as np
 
 from pipelines.data.checks import chance
-from pipelines.data.looks import Blind, Look
+from pipelines.data.inspection import Blind, Look
 from pipelines.data.manifest import Record
-from pipelines.data.report import Severity, ShiftFigure
-from pipelines.shift import NOTABLE_PSI, SERIOUS_PSI, psi, shift_of
+from pipelines.data.validation_report import Severity, ShiftFigure
+from pipelines.statistics.shift import NOTABLE_PSI, SERIOUS_PSI, psi, shift_of
 from pleura.findings import FINDINGS
 
 LOOKS: Final = ("mean", "contrast", "entropy", "aspect")

@@ -15,11 +15,11 @@ from pipelines.data.checks import (
     check_strangers,
     problem,
 )
+from pipelines.data.inspection import looks
 from pipelines.data.labelled import Read, label_rows
-from pipelines.data.looks import looks
 from pipelines.data.manifest import SPLITS, Manifest, Record, Split
-from pipelines.data.report import Problem, SplitCounts, ValidationReport
 from pipelines.data.shift_checks import Sample, shifts, uncompared
+from pipelines.data.validation_report import Problem, SplitCounts, ValidationReport
 from pleura.findings import FINDINGS
 
 _MOST_OF_REFERENCE: Final = 2000

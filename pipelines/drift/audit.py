@@ -17,7 +17,7 @@ from scipy.stats import norm
 
 from pipelines.drift.drift import OPERATION, Compared, DriftReport, ModelDrift
 from pipelines.drift.window import distinct
-from pipelines.journal import JournaledAnswer
+from pipelines.journal_reader import JournaledAnswer
 from pipelines.value import Document, Value
 
 _OUTLYING: Final = 0.05

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from pipelines.drift.audit import AuditRequest
 from pipelines.drift.reference import Share
-from pipelines.journal import JournaledAnswer, Verdict, verdicts_that_count
+from pipelines.journal_reader import JournaledAnswer, Verdict, verdicts_that_count
 
 
 @dataclass(frozen=True)

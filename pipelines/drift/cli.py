@@ -15,12 +15,12 @@ from pipelines.drift.metrics import MetricsNotKept
 from pipelines.drift.reference import NothingAnswered
 from pipelines.drift.run import list_audits, make_reference, run_drift
 from pipelines.drift.settings import DriftSettings
-from pipelines.journal import JournalUnreadable, Window
+from pipelines.journal_reader import JournalUnreadable, Window
 from pipelines.object_store import NoSuchObject
 from pipelines.value import InvalidDocument
-from pleura.environment import InvalidSettings
 from pleura.errors import PleuraError
-from pleura.logs import configure_logging
+from pleura.observability.logs import configure_logging
+from pleura.settings import InvalidSettings
 
 EXIT_CODES: Final[Mapping[Word, int]] = {"no drift seen": 0, "drift": 3, "cannot be shown": 4}
 _FAILED: Final = 1

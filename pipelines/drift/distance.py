@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 from scipy.stats import binomtest, fisher_exact, kstwobign, norm
 
 from pipelines.drift.reference import Histogram, Share
-from pipelines.shift import psi
+from pipelines.statistics.shift import psi
 from pleura.bundle import Interval
 
 Counts = NDArray[np.intp]

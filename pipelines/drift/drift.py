@@ -24,7 +24,7 @@ from pipelines.drift.distance import (
     distance_of_shares,
 )
 from pipelines.drift.reference import DriftReference, Histogram, Kind, Measure, Sample, Share
-from pipelines.shift import NOTABLE_PSI
+from pipelines.statistics.shift import NOTABLE_PSI
 from pipelines.value import Document, Value
 
 Word = Literal["drift", "no drift seen", "cannot be shown"]

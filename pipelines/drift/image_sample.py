@@ -14,10 +14,10 @@ import structlog
 
 from pipelines.data.store import read_answered
 from pipelines.drift.image_statistics import ImageStatistics, image_statistics
-from pipelines.journal import JournaledAnswer
+from pipelines.journal_reader import JournaledAnswer
 from pipelines.object_store import ChangedObject, NoSuchObject, ObjectStore
 from pleura.errors import PleuraError, StoreUnavailable
-from transformer.radiograph import read_radiograph
+from pleura.radiograph.reader import read_radiograph
 
 _MAX_PIXELS: Final = 100_000_000
 log = structlog.get_logger(__name__)

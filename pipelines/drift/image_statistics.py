@@ -5,8 +5,8 @@ from typing import Final
 
 import numpy as np
 
-from pleura.preprocessing import to_tensor
-from transformer.radiograph_pixels import Radiograph
+from pleura.radiograph.pixels import Radiograph
+from pleura.radiograph.tensor import to_tensor
 
 _LEVELS: Final = 256
 

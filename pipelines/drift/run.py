@@ -14,12 +14,12 @@ from pipelines.drift.image_sample import drawn, read_again
 from pipelines.drift.metrics import drift_registry, push, write_textfile
 from pipelines.drift.reference import DriftReference, Measure, NothingAnswered, Sample, Share, reference_of
 from pipelines.drift.refusals import RefusalsUnknown, read_refusals
-from pipelines.drift.report import page_of
 from pipelines.drift.settings import DriftSettings
 from pipelines.drift.store import DriftStore
 from pipelines.drift.window import by_model, distinct, of_refusals, sample_of_answers
-from pipelines.journal import JournaledAnswer, Window, read_answers
+from pipelines.journal_reader import JournaledAnswer, Window, read_answers
 from pipelines.object_store import ObjectStore, connect_by
+from pipelines.reports.drift import page_of
 
 AUDITS_SHOWN: Final = timedelta(days=90)
 """How old an audit's window may be for the audit to be counted among the open ones: each is read anew."""

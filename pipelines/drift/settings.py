@@ -8,7 +8,7 @@ from pydantic_settings import SettingsConfigDict
 
 from pipelines.drift.audit import AuditRules
 from pipelines.drift.drift import DriftRules
-from pleura.environment import ObjectStoreEnvironment
+from pleura.settings import ObjectStoreEnvironment
 
 
 class DriftSettings(ObjectStoreEnvironment):

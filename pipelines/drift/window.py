@@ -7,7 +7,7 @@ import numpy as np
 
 from pipelines.drift.image_statistics import ImageStatistics
 from pipelines.drift.reference import Floats, Measure, ModelName, Sample, Share
-from pipelines.journal import JournaledAnswer
+from pipelines.journal_reader import JournaledAnswer
 from pleura.findings import FINDINGS
 
 STAGES: Final = ("fetch", "decode", "predict", "whole")

@@ -7,9 +7,9 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from pipelines.evaluation.scored import Scored
 from pipelines.gate.decision import ModelIdentity
-from pipelines.gate.paired import group_of
-from pipelines.judgement.scored import Scored
+from pipelines.statistics.paired import group_of
 from pleura.bundle import ModelDescription
 
 

@@ -7,10 +7,10 @@ from statsmodels.stats.multitest import multipletests  # type: ignore[import-unt
 
 from pipelines.gate.contenders import Contender, patients_of
 from pipelines.gate.decision import Claims, Criterion, CriterionName, Verdict, rounded
-from pipelines.gate.delong import macro_advantage, placements
 from pipelines.gate.measures import Measured, Pair, calibration_slope, measure
-from pipelines.gate.paired import Difference
 from pipelines.gate.protocol import Protocol
+from pipelines.statistics.delong import macro_advantage, placements
+from pipelines.statistics.paired import Difference
 
 _NO_VARIANCE: Final = "its positives or negatives are of fewer than two patients"
 Judged = tuple[Verdict, str]

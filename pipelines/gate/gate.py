@@ -21,9 +21,9 @@ from pipelines.gate.contenders import (
 from pipelines.gate.criteria import compare_calibration, compare_findings, compare_mean_auroc
 from pipelines.gate.decision import Criterion, Decision, Inputs
 from pipelines.gate.measures import Pair
-from pipelines.gate.paired import Floats
 from pipelines.gate.protocol import Protocol
 from pipelines.gate.subgroups import compare_subgroups
+from pipelines.statistics.paired import Floats
 
 _PER_FINDING: Final = ("auroc", "sensitivity", "specificity", "brier")
 

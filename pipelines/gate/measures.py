@@ -16,9 +16,16 @@ from statsmodels.tools.sm_exceptions import (  # type: ignore[import-untyped]
 )
 
 from pipelines.gate.decision import CriterionName
-from pipelines.gate.delong import areas
-from pipelines.gate.paired import Difference, Floats, Patients, group_of, mean_difference, share_difference
-from pipelines.model.statistics import brier
+from pipelines.statistics.delong import areas
+from pipelines.statistics.operating_points import brier
+from pipelines.statistics.paired import (
+    Difference,
+    Floats,
+    Patients,
+    group_of,
+    mean_difference,
+    share_difference,
+)
 
 _NEVER_QUITE: Final = 1e-7
 _SAME: Final = Difference(0.0, 0.0)

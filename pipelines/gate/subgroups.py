@@ -6,12 +6,12 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from pipelines.evaluation.scored import Scored
 from pipelines.gate.contenders import Contender, patients_of
 from pipelines.gate.decision import Criterion, rounded
-from pipelines.gate.delong import influence, placements
-from pipelines.gate.paired import Floats, Patients, difference_from
 from pipelines.gate.protocol import Axis, Protocol
-from pipelines.judgement.scored import Scored
+from pipelines.statistics.delong import influence, placements
+from pipelines.statistics.paired import Floats, Patients, difference_from
 
 Rows = NDArray[np.bool_]
 

@@ -1,4 +1,4 @@
-"""From torchvision's arrays of DenseNet121 to those of ``predictor.network``: the same function of a tensor.
+"""Map the arrays of torchvision's DenseNet121 to those of ``predictor.build.network``.
 
 Three differences are exact: PyTorch pools behind the convolution of a transition and we before it (both are
 linear); its batch norms have another epsilon, which goes into gamma; its arrays have another order of axes.
@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pleura.findings import FINDINGS
-from predictor.network import DENSE_BLOCKS, EPSILON, FEATURES
+from predictor.build.network import DENSE_BLOCKS, EPSILON, FEATURES
 
 _TORCH_EPSILON: Final = 1e-5
 _FIRST: Final = "features.conv0.weight"

@@ -7,7 +7,7 @@ from typing import Final
 
 from pipelines.imported.densenet import NotTheNetwork
 from pleura.findings import FINDINGS
-from predictor.weights import Normalisation
+from predictor.build.weights import Normalisation
 
 _FIRST_FOURTEEN: Final = (
     *("Atelectasis", "Consolidation", "Infiltration", "Pneumothorax", "Edema", "Emphysema", "Fibrosis"),

@@ -11,19 +11,19 @@ from numpy.typing import NDArray
 
 from pipelines.data.manifest import Split
 from pipelines.data.radiographs import LabelledRadiographs, read_split
+from pipelines.evaluation.description import describe, judged_findings, macro_metrics
 from pipelines.imported.densenet import Imported, NotTheNetwork, imported
+from pipelines.imported.provenance import NOT_CALIBRATED, Published, leakage, origin_of, words_of
 from pipelines.imported.state import state_of
 from pipelines.imported.torch_file import read_checkpoint, read_file
-from pipelines.imported.words import NOT_CALIBRATED, Published, leakage, origin_of, words_of
-from pipelines.model.description import describe, judged_findings, macro_metrics
-from pipelines.model.export import Fitted, fit, judge_fitted, reader_of, require_both, write_source
-from pipelines.model.statistics import Calibration
-from pipelines.model.typicality import Typicality
+from pipelines.statistics.operating_points import Calibration
+from pipelines.training.export import Fitted, fit, judge_fitted, reader_of, require_both, write_source
+from pipelines.training.typicality import Typicality
 from pleura.bundle import FindingDescription, ModelDescription, OperatingPoint
 from pleura.findings import FINDINGS
-from predictor.build import load_weights
-from predictor.network import FEATURES, feature_network
-from predictor.weights import OFFSET, SCALE, InvalidSource, Normalisation
+from predictor.build.bundle import load_weights
+from predictor.build.network import FEATURES, feature_network
+from predictor.build.weights import OFFSET, SCALE, InvalidSource, Normalisation
 
 _SEED: Final = 1
 Weights = Mapping[str, NDArray[np.generic]]

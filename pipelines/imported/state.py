@@ -6,9 +6,9 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
-from pipelines.imported.pickled import Instance, UnreadableCheckpoint
 from pipelines.imported.tensors import Tensor
 from pipelines.imported.torch_file import Checkpoint
+from pipelines.imported.unpickle import Instance, UnreadableCheckpoint
 
 _WRAPPERS: Final = ("state_dict", "model_state_dict", "model", "net", "network")
 _MOST_MODULES: Final = 5_000

@@ -7,7 +7,7 @@ from typing import Any, Final
 
 import numpy as np
 
-from pipelines.imported.pickled import Builder, Instance, Name, UnreadableCheckpoint
+from pipelines.imported.unpickle import Builder, Instance, Name, UnreadableCheckpoint
 
 _LARGEST: Final = 1 << 30
 _MOST_DIMENSIONS: Final = 8

@@ -11,8 +11,8 @@ from typing import Any, BinaryIO, Final
 import numpy as np
 from numpy.typing import NDArray
 
-from pipelines.imported.pickled import UnreadableCheckpoint, read_pickle
 from pipelines.imported.tensors import BFLOAT16, BUILDERS, TYPES, Identifiers, Tensor
+from pipelines.imported.unpickle import UnreadableCheckpoint, read_pickle
 
 _MOST_BYTES: Final = 1 << 30
 _LEGACY_MAGIC: Final = 0x1950A86A20F9469CFC6C

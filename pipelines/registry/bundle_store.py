@@ -16,7 +16,7 @@ from pydantic import ValidationError
 
 from pipelines.object_store import NoSuchObject, ObjectStore
 from pleura.bundle import DESCRIPTION_FILE, SEAL_FILE, InvalidBundle, ModelDescription, verify
-from predictor.weights import WEIGHTS_FILE
+from predictor.build.weights import WEIGHTS_FILE
 
 SOURCE_FILE: Final = "source.json"
 SOURCE_SEAL_FILE: Final = "source.sha256"

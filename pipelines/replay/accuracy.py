@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.stats import binomtest
 
-from pipelines.journal import JournaledAnswer, verdicts_that_count
+from pipelines.journal_reader import JournaledAnswer, verdicts_that_count
 from pipelines.value import Value
 
 Calls = NDArray[np.bool_]

@@ -12,11 +12,11 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from pipelines.journal import JournaledAnswer
+from pipelines.journal_reader import JournaledAnswer
 from pipelines.value import Value
 from pleura.errors import RadiographNotFound, RefusedRadiograph, TooLarge, UnreadableRadiograph
-from pleura.preprocessing import to_tensor
-from transformer.radiograph import read_radiograph
+from pleura.radiograph.reader import read_radiograph
+from pleura.radiograph.tensor import to_tensor
 
 Floats = NDArray[np.floating]
 Read = Callable[[str], bytes]

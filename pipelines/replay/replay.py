@@ -12,12 +12,12 @@ from scipy.stats import binomtest
 from statsmodels.stats.multitest import multipletests  # type: ignore[import-untyped]
 
 from pipelines.gate.decision import ModelIdentity, Verdict
-from pipelines.gate.paired import share_difference
 from pipelines.gate.protocol import Protocol
-from pipelines.journal import JournaledAnswer
+from pipelines.journal_reader import JournaledAnswer
 from pipelines.replay.accuracy import Accuracy, Calls, accuracy
 from pipelines.replay.reading import LeftOut, Read, Replayed, Score, replay_answers
-from pipelines.shift import shift_of
+from pipelines.statistics.paired import share_difference
+from pipelines.statistics.shift import shift_of
 from pipelines.value import Value
 
 

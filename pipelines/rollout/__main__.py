@@ -15,7 +15,7 @@ from pipelines.rollout.state import Outcome, Parts
 from pipelines.rollout.target import Change, Model, TargetUnavailable
 from pipelines.rollout.watch import Watch
 from pleura.bundle import InvalidBundle, verify
-from pleura.logs import configure_logging
+from pleura.observability.logs import configure_logging
 
 
 def main() -> int:

@@ -7,7 +7,7 @@ from typing import Final, Protocol
 import httpx
 from prometheus_client.parser import text_string_to_metric_families
 
-from pipelines.rollout.observed import Counted
+from pipelines.rollout.observation import Counted
 
 _ROUTES: Final = ("grpc_ModelInfer", "v2_infer")
 _SOUND: Final = ("ok", "invalid_request", "model_not_found")

@@ -8,10 +8,10 @@ from pathlib import Path
 import httpx
 
 from pipelines.rollout.counters import Counts, Unseen, read_counted, read_invalid, scrape
-from pipelines.rollout.observed import Counted
+from pipelines.rollout.observation import Counted
 from pipelines.rollout.target import Change, Model, Refused, Serving, TargetUnavailable
 from pleura.bundle import InvalidBundle, verify
-from pleura.local.revisions import (
+from pleura.local.revision_files import (
     InvalidRevisions,
     Revision,
     Running,
@@ -22,7 +22,7 @@ from pleura.local.revisions import (
     require_digest,
     write_wanted,
 )
-from pleura.local.state import StateFolder
+from pleura.local.state_folder import StateFolder
 
 _ASK_S = 2.0
 

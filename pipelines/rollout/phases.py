@@ -6,7 +6,7 @@ from datetime import timedelta
 import structlog
 
 from pipelines.rollout.counters import Unseen
-from pipelines.rollout.observed import Observation, reason_to_return
+from pipelines.rollout.observation import Observation, reason_to_return
 from pipelines.rollout.plan import Plan, Step
 from pipelines.rollout.state import Event, Parts, Phase, Result, State, now
 from pipelines.rollout.target import Change, Refused, Serving, TargetUnavailable

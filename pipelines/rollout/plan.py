@@ -6,7 +6,7 @@ from typing import Annotated, Final
 import yaml
 from pydantic import Field, model_validator
 
-from pipelines.rollout.msprt import LEAST_ANSWERS, Bound
+from pipelines.statistics.msprt import LEAST_ANSWERS, Bound
 from pipelines.value import Value
 
 DEFAULT_PLAN: Final = Path(__file__).with_name("plan.yaml")

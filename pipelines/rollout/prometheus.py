@@ -9,7 +9,7 @@ from typing import Any, Final
 import httpx
 
 from pipelines.rollout.counters import Counts, Unseen, count_outcomes
-from pipelines.rollout.observed import Counted
+from pipelines.rollout.observation import Counted
 from pipelines.rollout.target import Change
 
 _ASK_S: Final = 10.0

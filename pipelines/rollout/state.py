@@ -6,7 +6,7 @@ from typing import Literal, Protocol
 
 from pipelines.rollout.counters import Counts
 from pipelines.rollout.ledger import Ledger
-from pipelines.rollout.observed import Observation
+from pipelines.rollout.observation import Observation
 from pipelines.rollout.plan import Plan
 from pipelines.rollout.target import Change, Target
 from pipelines.value import Value

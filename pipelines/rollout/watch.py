@@ -12,8 +12,8 @@ from typing import Any, Final
 import psycopg2
 
 from pipelines.rollout.counters import CountersSource, Counts, Unseen
-from pipelines.rollout.msprt import Events, Sample
-from pipelines.rollout.observed import Arm, Journaled, Observation
+from pipelines.rollout.observation import Arm, Journaled, Observation
+from pipelines.statistics.msprt import Events, Sample
 from pleura.findings import FINDINGS
 
 _ATYPICAL_BELOW: Final = 0.01

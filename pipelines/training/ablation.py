@@ -22,15 +22,15 @@ from numpy.typing import NDArray
 from pydantic import ConfigDict, Field, TypeAdapter
 from pydantic.dataclasses import dataclass
 
+from pipelines.atomic_file import written_whole
 from pipelines.data.radiographs import LabelledRadiographs, read_split
-from pipelines.judgement.bootstrap import Bootstrap, Figure, Floats, aurocs, figure, observed
+from pipelines.statistics.bootstrap import Bootstrap, Figure, Floats, aurocs, figure, observed
 from pipelines.training.augmentation import augment
 from pipelines.training.parameters import TrainingParameters
-from pipelines.whole_file import written_whole
-from pleura.cores import usable_cores
-from pleura.end_with import end_with
+from pleura.cpu_count import usable_cores
 from pleura.findings import FINDINGS
-from pleura.logs import configure_logging
+from pleura.observability.logs import configure_logging
+from pleura.parent_process import end_with
 
 _STRICT: Final = ConfigDict(extra="forbid")
 TABLE_FILE: Final = "ablation.csv"
@@ -139,7 +139,7 @@ def _train_arm(data: Path, run: Path, ablation: Ablation, arm: Arm, parent: int)
     configure_logging("pipelines")
     structlog.contextvars.bind_contextvars(arm=arm.name)
     os.environ["TF_NUM_INTRAOP_THREADS"] = os.environ["TF_NUM_INTEROP_THREADS"] = "1"
-    from pipelines.model.export import weights_of
+    from pipelines.training.export import weights_of
     from pipelines.training.train import resized, train
 
     parameters = ablation.parameters(arm)

@@ -10,7 +10,7 @@ from typing import Any, Final
 
 import keras
 
-from pipelines.whole_file import written_whole
+from pipelines.atomic_file import written_whole
 
 _PATTERN: Final = "epoch*.weights.h5"
 

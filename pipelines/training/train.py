@@ -13,14 +13,14 @@ from keras import ops
 from numpy.typing import NDArray
 from sklearn.metrics import roc_auc_score
 
+from pipelines.atomic_file import written_whole
 from pipelines.data.radiographs import LabelledRadiographs
 from pipelines.training.batches import UNSERVED, Batches, positive_weights
 from pipelines.training.checkpoints import Checkpoints
 from pipelines.training.parameters import Stage, TrainingParameters
-from pipelines.whole_file import written_whole
 from pleura.findings import FINDINGS
-from predictor.network import feature_network
-from predictor.weights import Normalisation, normalisation_of
+from predictor.build.network import feature_network
+from predictor.build.weights import Normalisation, normalisation_of
 
 HISTORY_FILE: Final = "history.csv"
 _HISTORY: Final = ("stage", "size_px", "epoch", "loss", "auroc")

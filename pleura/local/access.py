@@ -5,9 +5,9 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Final
 
-from pleura.local import issuer
+from pleura.local import token_issuer
 from pleura.local.samples import example, sample_files
-from pleura.local.state import Recorded
+from pleura.local.state_folder import Recorded
 
 AUDIENCE: Final = "pleura"
 BUCKET: Final = "radiographs"
@@ -22,10 +22,10 @@ def make_token(
     lifetime_s: float = TOKEN_LIFETIME_S,
 ) -> str:
     """A bearer token of the stack's own issuer."""
-    return issuer.token(
+    return token_issuer.token(
         state.resolve() / "issuer",
         subject=subject,
-        scopes=scopes or issuer.SCOPES,
+        scopes=scopes or token_issuer.SCOPES,
         lifetime_s=int(lifetime_s),
         audience=AUDIENCE,
         issuer=issuer_url,

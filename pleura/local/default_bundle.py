@@ -8,8 +8,8 @@ import sys
 from pathlib import Path
 from typing import Final
 
+from pleura.local.pleura_services import surroundings
 from pleura.local.processes import Command, StartFailed, last_line, launch
-from pleura.local.services import surroundings
 
 _BUILD_TIMEOUT_S: Final = 900.0
 _SEAL: Final = "bundle.json.sha256"
@@ -47,7 +47,7 @@ def make_bundle(folder: Path, log: Path) -> None:
     new = folder.with_name(f"{folder.name}.new")
     shutil.rmtree(new, ignore_errors=True)
     new.parent.mkdir(parents=True, exist_ok=True)
-    arguments = [sys.executable, "-m", "predictor.build", str(default_source()), str(new)]
+    arguments = [sys.executable, "-m", "predictor.build.bundle", str(default_source()), str(new)]
     environment = {**surroundings(), "TF_CPP_MIN_LOG_LEVEL": "2"}
     process = launch(Command("bundle", arguments, log, environment, folder=new.parent))
     try:

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from pleura.local import guard
+from pleura.local import die_with_parent
 
 HOST: Final = "127.0.0.1"
 START_TIMEOUT_S: Final = 60.0
@@ -110,7 +110,7 @@ def guarded(command: Command) -> list[str]:
         sys.executable,
         "-I",
         "-S",
-        str(Path(guard.__file__)),
+        str(Path(die_with_parent.__file__)),
         str(os.getpid()),
         str(int(command.death_signal)),
         str(int(command.as_nobody)),

@@ -1,188 +1,280 @@
-"""Parts that need each other: started as early as may be, watched, restarted, stopped in order."""
+"""The stack of one machine: which parts it has, how each is started, and how they find each other."""
 
-import contextlib
-import queue
-import threading
-import time
-from collections import deque
-from collections.abc import Callable, Mapping, Sequence
+import json
+from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Final
 
-from pleura.local.processes import Server, StartFailed
+import httpx
 
-RESTARTS: Final = 3
-RESTART_WINDOW_S: Final = 60.0
-_POLL_S: Final = 0.1
+from pleura.bundle import SEAL_FILE, InvalidBundle
+from pleura.local.access import AUDIENCE, BUCKET, make_token
+from pleura.local.default_bundle import bundle_folder, make_bundle
+from pleura.local.dependencies import Upstream, start_envoy, start_postgres, start_seaweed, start_valkey
+from pleura.local.dependencies.envoy import write_upstreams
+from pleura.local.dependencies.external import require_postgres, require_redis, require_store
+from pleura.local.object_store import store_client, upload
+from pleura.local.parts import RESTARTS, Part
+from pleura.local.pleura_services import Ports, Service, launch_predictor, start_predictor, start_service
+from pleura.local.processes import HOST, START_TIMEOUT_S, Server, StartFailed, require_free
+from pleura.local.revision_files import InvalidRevisions, Revision, read_wanted, require_digest
+from pleura.local.samples import example, sample_files
+from pleura.local.state_folder import ProcessId, Recorded, StateFolder
 
-
-class Interrupted(Exception):
-    """The stack was told to stop while it started."""
-
-
-class PartDied(Exception):
-    """A part ended again and again; the message is one line that names it and its log."""
-
-
-class _NotStarted(StartFailed):
-    def __init__(self, name: str, reason: str) -> None:
-        super().__init__(reason)
-        self.name = name
+_INNER: Final = (
+    "postgres",
+    "valkey",
+    "seaweed",
+    "predictor_http",
+    "predictor_grpc",
+    "canary_http",
+    "canary_grpc",
+    "envoy",
+    "issuer",
+    "auth_proxy_metrics",
+    "transformer_http",
+    "transformer_grpc",
+)
+_METRICS: Final = {
+    "predictor": "predictor_http",
+    "transformer": "transformer_http",
+    "auth_proxy": "auth_proxy_metrics",
+}
 
 
 @dataclass(frozen=True)
-class Part:
-    """A process of the stack, or a step between processes.
+class Store:
+    """An S3 server and its keys."""
 
-    ``start`` returns when the part answers, and returns None where nothing keeps running.
-    """
-
-    name: str
-    start: Callable[[], Server | None]
-    needs: Sequence[str] = ()
+    url: str
+    access_key: str
+    secret_key: str
 
 
 @dataclass(frozen=True)
-class _Started:
-    part: Part
-    outcome: Server | BaseException | None
-    seconds: float
+class Options:
+    """What ``pleura up`` was asked for; None stands for an embedded part, an empty ``redis`` for no cache."""
+
+    state: Path
+    port: int = 8000
+    grpc_port: int = 8001
+    bundle: Path | None = None
+    store: Store | None = None
+    redis: str | None = None
+    postgres: str | None = None
+    threads: int | None = None
+    restarts: int = RESTARTS
 
 
-class Stack:
-    """Parts kept running together.
+class Machine:
+    """The parts of one stack; ports and keys are those of its state folder."""
 
-    Args:
-        parts: In an order in which they could be started one by one; they are stopped the other way round.
-        report: Takes each line of progress.
-        changed: Called when a part was started or has ended, with what runs now.
-        restarts: How often a part is started again within a minute.
-    """
+    def __init__(self, options: Options) -> None:
+        self._options, self._folder = options, options.state.resolve()
+        self._revision = _wanted_revision(self._folder)
+        state = StateFolder(self._folder)
+        self._ports = state.inner_ports(_INNER)
+        seaweed = Store(f"http://{HOST}:{self._ports['seaweed']}", *state.store_keys())
+        self._store = options.store or seaweed
+        embedded = f"redis://{HOST}:{self._ports['valkey']}/0"
+        self._redis = embedded if options.redis is None else options.redis
+        self._postgres = options.postgres or ""  # the embedded one has its password when it has started
+        self.issuer = f"http://{HOST}:{self._ports['issuer']}"
+        self._upstreams = [Upstream("stable", self._ports["predictor_grpc"], 100)]
+        self.address = f"http://{HOST}:{options.port}"
+        self.grpc_address = f"{HOST}:{options.grpc_port}"
 
-    def __init__(
-        self,
-        parts: Sequence[Part],
-        report: Callable[[str], None],
-        changed: Callable[[Mapping[str, Server]], None] = lambda _: None,
-        restarts: int = RESTARTS,
-    ) -> None:
-        self._parts, self._report, self._changed, self._restarts = parts, report, changed, restarts
-        self._stopping = threading.Event()
-        self._started: queue.Queue[_Started] = queue.Queue()
-        self._starting: dict[str, threading.Thread] = {}
-        self._to_replace: queue.SimpleQueue[str] = queue.SimpleQueue()
-        self._done: set[str] = set()
-        self._deaths: dict[str, deque[float]] = {part.name: deque() for part in parts}
-        self.servers: dict[str, Server] = {}
-
-    def ask_to_stop(self) -> None:
-        """Make ``start`` and ``watch`` come to an end; may be called by a signal handler."""
-        self._stopping.set()
-
-    def ask_to_replace(self, name: str) -> None:
-        """Have ``watch`` stop a part in order and start it anew, which is no death; any thread may ask."""
-        self._to_replace.put(name)
-
-    def start(self) -> None:
-        """Start all parts, each as soon as what it needs answers.
+    def require_ports(self) -> None:
+        """Refuse to start anything where a port that callers know is taken.
 
         Raises:
-            StartFailed: One of them did not start.
-            Interrupted: ``ask_to_stop`` was called.
+            StartFailed: It is.
         """
-        while len(self._done) < len(self._parts):
-            for part in self._parts:
-                if part.name not in self._starting and self._done.issuperset(part.needs):
-                    self._start(part)
-            self._take_outcome()
-
-    def watch(self) -> None:
-        """Restart what dies, until ``ask_to_stop`` is called.
-
-        Raises:
-            PartDied: A part died, or could not be restarted, too often within a minute.
-        """
-        while not self._stopping.is_set():
-            self._replace()
-            for name, server in list(self.servers.items()):
-                if server.process.poll() is not None:
-                    self._bury(name, server)
+        for flag, port in (("--port", self._options.port), ("--grpc-port", self._options.grpc_port)):
             try:
-                self._take_outcome()
-            except _NotStarted as error:  # what its predecessor left may be in its way for a moment
-                self._start_again(error.name, str(error))
-            except Interrupted:
-                return
+                require_free("auth_proxy", port)
+            except StartFailed as error:
+                raise StartFailed(f"{error}; choose another with {flag}") from error
 
-    def stop(self) -> None:
-        """Stop all parts, the last one first."""
-        self._stopping.set()
-        for part in reversed(self._parts):
-            server = self.servers.pop(part.name, None)
-            if server:
-                server.stop()
-        for thread in self._starting.values():
-            thread.join(timeout=10.0)
+    def parts(self) -> Sequence[Part]:
+        """All parts, in an order in which each finds what it needs."""
+        return (
+            Part("postgres", self._start_postgres),
+            Part("valkey", self._start_valkey),
+            Part("seaweed", self._start_seaweed),
+            Part("bundle", self._make_bundle),
+            Part("issuer", self._start_issuer),
+            Part("predictor", self._start_predictor, ("bundle",)),
+            Part("envoy", self._start_envoy),
+            Part("transformer", self._start_transformer, ("postgres", "bundle")),
+            Part("auth_proxy", self._start_auth_proxy, ("issuer", "bundle")),
+            Part("samples", self._upload_samples, ("seaweed",)),
+            Part("first answer", self._ask, ("samples", "auth_proxy", "transformer", "predictor", "envoy")),
+        )
 
-    def _replace(self) -> None:
-        with contextlib.suppress(queue.Empty):
-            name = self._to_replace.get_nowait()
-            server = self.servers.pop(name, None)
-            if server:  # otherwise it is being started already
-                self._start(next(part for part in self._parts if part.name == name), server)
+    @property
+    def folder(self) -> Path:
+        """The state folder."""
+        return self._folder
 
-    def _start(self, part: Part, predecessor: Server | None = None) -> None:
-        def run() -> None:
-            began = time.monotonic()
-            outcome: Server | BaseException | None
-            try:
-                if predecessor:
-                    predecessor.stop()
-                outcome = part.start()
-            except BaseException as error:
-                outcome = error
-            if isinstance(outcome, Server) and self._stopping.is_set():
-                outcome.stop()
-            self._started.put(_Started(part, outcome, time.monotonic() - began))
+    @property
+    def stable(self) -> Revision:
+        """The revision that the part ``predictor`` serves; known once there is its bundle."""
+        if self._revision is None:
+            digest = (self._bundle() / SEAL_FILE).read_text().split()[0]
+            self._revision = Revision(name="stable", bundle=self._bundle(), digest=digest, weight=100)
+        return self._revision
 
-        thread = threading.Thread(target=run, name=f"start {part.name}", daemon=True)
-        self._starting[part.name] = thread
-        thread.start()
+    @property
+    def stable_ports(self) -> Ports:
+        """Where the part ``predictor`` listens."""
+        return Ports(self._ports["predictor_http"], self._ports["predictor_grpc"])
 
-    def _take_outcome(self) -> None:
-        """Wait a moment for a part that has started."""
-        if self._stopping.is_set():
-            raise Interrupted
-        try:
-            started = self._started.get(timeout=_POLL_S)
-        except queue.Empty:
+    @property
+    def canary_ports(self) -> Ports:
+        """Where a canary listens."""
+        return Ports(self._ports["canary_http"], self._ports["canary_grpc"])
+
+    def serve_from(self, revision: Revision) -> None:
+        """Have the part ``predictor`` started on this revision from its next start on."""
+        self._revision = revision
+
+    def launch_canary(self, bundle: Path) -> Service:
+        """Start a second predictor, beside that of the stable revision; it may not answer yet."""
+        return launch_predictor(self._folder / "canary", self.canary_ports, bundle, self._options.threads)
+
+    def split(self, upstreams: Sequence[Upstream]) -> None:
+        """Split the traffic between the predictors, also should Envoy start anew."""
+        if list(upstreams) != self._upstreams:
+            self._upstreams = list(upstreams)
+            write_upstreams(self._folder / "envoy", upstreams)
+
+    def recorded(self) -> Recorded:
+        """What to write down about this stack before anything has started."""
+        return Recorded(
+            phase="starting",
+            supervisor=ProcessId.here(),
+            address=self.address,
+            grpc_address=self.grpc_address,
+            issuer=self.issuer,
+            store={
+                "url": self._store.url,
+                "access_key": self._store.access_key,
+                "secret_key": self._store.secret_key,
+            },
+            metrics={name: f"http://{HOST}:{self._ports[port]}/metrics" for name, port in _METRICS.items()},
+        )
+
+    def _start_postgres(self) -> Server | None:
+        if self._options.postgres:
+            require_postgres(self._postgres)
+            return None
+        server = start_postgres(self._folder / "postgres", self._ports["postgres"])
+        self._postgres = server.url
+        return server
+
+    def _start_valkey(self) -> Server | None:
+        if self._options.redis is not None:
+            if self._redis:
+                require_redis(self._redis)
+            return None
+        return start_valkey(self._folder / "valkey", self._ports["valkey"])
+
+    def _start_seaweed(self) -> Server | None:
+        store = self._store
+        if self._options.store:
+            require_store(store.url, store.access_key, store.secret_key, BUCKET)
+            return None
+        folder, port = self._folder / "seaweed", self._ports["seaweed"]
+        return start_seaweed(folder, port, store.access_key, store.secret_key)
+
+    def _upload_samples(self) -> None:
+        store = self._store
+        client = store_client(store.url, store.access_key, store.secret_key, timeout_s=20.0)
+        upload(client, BUCKET, sample_files())
+
+    def _make_bundle(self) -> None:
+        revision = self._revision
+        if revision is None:
+            make_bundle(self._bundle(), self._folder / "bundle.log")
             return
-        part, outcome = started.part, started.outcome
-        if isinstance(outcome, BaseException):
-            reason = str(outcome) if isinstance(outcome, StartFailed) else f"{part.name}: {outcome}"
-            raise _NotStarted(part.name, reason) from outcome
-        self._done.add(part.name)
-        where = ""
-        if outcome:
-            self.servers[part.name] = outcome
-            where = outcome.url.rpartition("@")[2].removeprefix("redis://")
-            self._changed(self.servers)
-        self._report(f"  {part.name:<12} {started.seconds:6.1f} s   {where}".rstrip())
+        try:
+            require_digest(revision.bundle, revision.digest)
+        except InvalidBundle as error:
+            raise StartFailed(f"bundle: revision {revision.name} cannot be served: {error}") from error
 
-    def _bury(self, name: str, server: Server) -> None:
-        """Count a death, and start the part again if that makes sense."""
-        del self.servers[name]
-        with contextlib.suppress(ProcessLookupError):
-            server.stop()
-        self._changed(self.servers)
-        self._start_again(name, f"{name} died (exit code {server.process.returncode}; log: {server.log})")
+    def _bundle(self) -> Path:
+        if self._revision:
+            return self._revision.bundle
+        return bundle_folder(self._options.bundle, self._folder / "bundles")
 
-    def _start_again(self, name: str, how: str) -> None:
-        now, deaths = time.monotonic(), self._deaths[name]
-        deaths.append(now)
-        while deaths[0] < now - RESTART_WINDOW_S:
-            deaths.popleft()
-        if len(deaths) > self._restarts:
-            raise PartDied(f"{how} {len(deaths)} times within a minute")
-        self._report(f"{how}; starting it again, {len(deaths)} of {self._restarts}")
-        self._start(next(part for part in self._parts if part.name == name))
+    def _start_predictor(self) -> Service:
+        folder = self._folder / "predictor"
+        return start_predictor(folder, self.stable_ports, self._bundle(), self._options.threads)
+
+    def _start_envoy(self) -> Server:
+        return start_envoy(self._folder / "envoy", self._ports["envoy"], self._upstreams)
+
+    def _start_issuer(self) -> Service:
+        folder, port = self._folder / "issuer", self._ports["issuer"]
+        environment = {"PLEURA_ISSUER_FOLDER": str(folder), "PLEURA_ISSUER": self.issuer}
+        return start_service(
+            "pleura.local.token_issuer", folder, Ports(port, port), environment, "/jwks.json"
+        )
+
+    def _start_transformer(self) -> Service:
+        folder = self._folder / "transformer"
+        environment = {
+            "PLEURA_PREDICTOR_ADDRESS": f"{HOST}:{self._ports['envoy']}",
+            "PLEURA_S3_URL": self._store.url,
+            "PLEURA_S3_ACCESS_KEY": self._store.access_key,
+            "PLEURA_S3_SECRET_KEY": self._store.secret_key,
+            "PLEURA_S3_BUCKET": BUCKET,
+            "PLEURA_REDIS_URL": self._redis,
+            "PLEURA_JOURNAL_DSN": self._postgres,
+            "PLEURA_SPOOL_FOLDER": str(folder / "spool"),
+        }
+        ports = Ports(self._ports["transformer_http"], self._ports["transformer_grpc"])
+        return start_service("transformer", folder, ports, environment)
+
+    def _start_auth_proxy(self) -> Service:
+        environment = {
+            "PLEURA_METRICS_PORT": str(self._ports["auth_proxy_metrics"]),
+            "PLEURA_TRANSFORMER_URL": f"http://{HOST}:{self._ports['transformer_http']}",
+            "PLEURA_TRANSFORMER_GRPC": f"{HOST}:{self._ports['transformer_grpc']}",
+            "PLEURA_ISSUER": self.issuer,
+            "PLEURA_AUDIENCE": AUDIENCE,
+            "PLEURA_JWKS_URL": f"{self.issuer}/jwks.json",
+            "PLEURA_RATE_PER_S": "2000",  # on one machine there is one principal, and nobody to be fair to
+            "PLEURA_BURST": "2000",
+        }
+        ports = Ports(self._options.port, self._options.grpc_port)
+        return start_service("auth_proxy", self._folder / "auth_proxy", ports, environment, "/readyz")
+
+    def _ask(self) -> None:
+        """Ask for a sample's findings, as a caller would."""
+        sample = example(sample_files())
+        if sample is None:
+            return
+        headers = {"authorization": f"Bearer {make_token(self._folder, self.issuer)}"}
+        with httpx.Client(trust_env=False, timeout=START_TIMEOUT_S) as client:
+            answer = client.post(f"{self.address}/classify", json={"image_id": sample.name}, headers=headers)
+        if not answer.is_success:
+            raise StartFailed(f"first answer: status {answer.status_code}: {_error_of(answer)}")
+
+
+def _wanted_revision(folder: Path) -> Revision | None:
+    """The revision that has most of the traffic by ``revisions.json``, if there is that file."""
+    try:
+        wanted, _ = read_wanted(folder)
+    except InvalidRevisions as error:
+        raise StartFailed(f"bundle: {error}") from error
+    return wanted.heaviest if wanted else None
+
+
+def _error_of(answer: httpx.Response) -> str:
+    try:
+        return str(answer.json()["error"])
+    except (json.JSONDecodeError, KeyError, TypeError):
+        return answer.text[:200]

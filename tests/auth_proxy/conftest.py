@@ -8,8 +8,8 @@ from collections.abc import Callable, Iterator
 import httpx
 import pytest
 
-from tests.auth_proxy import servers
-from tests.auth_proxy.servers import (
+from proof.lab import proxy as servers
+from proof.lab.proxy import (
     AUDIENCE,
     DIGEST,
     Issuer,
@@ -52,7 +52,7 @@ def local_issuer(free_port: Port, tmp_path_factory: pytest.TempPathFactory) -> I
     """A running local issuer."""
     folder, port = tmp_path_factory.mktemp("issuer"), free_port()
     environment = {"PLEURA_HTTP_PORT": str(port), "PLEURA_ISSUER_FOLDER": str(folder / "keys")}
-    process = start("pleura.local.issuer", environment, folder / "log")
+    process = start("pleura.local.token_issuer", environment, folder / "log")
     wait_until(lambda: answers(port, "/jwks.json"))
     yield Issuer(f"http://127.0.0.1:{port}", folder / "keys")
     stop(process)

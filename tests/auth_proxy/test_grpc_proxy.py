@@ -12,8 +12,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from auth_proxy.grpc_proxy import METHODS, model_version_of
+from proof.lab.proxy import VERSION, Issuer, Proxy, Upstream, audit_lines
 from tests.auth_proxy.conftest import StartProxy
-from tests.auth_proxy.servers import VERSION, Issuer, Proxy, Upstream, audit_lines
 
 SERVICE = "/inference.GRPCInferenceService/"
 INFER = SERVICE + "ModelInfer"

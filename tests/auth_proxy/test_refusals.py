@@ -1,7 +1,7 @@
 """What a refusal does to the connection that it comes over."""
 
+from proof.lab.proxy import Issuer, answers, exchange, wait_until
 from tests.auth_proxy.conftest import StartProxy
-from tests.auth_proxy.servers import Issuer, answers, exchange, wait_until
 
 _JSON = "content-type: application/json"
 

@@ -7,9 +7,9 @@ import socket
 import httpx
 import pytest
 
-from pleura.local import issuer
+from pleura.local import token_issuer
+from proof.lab.proxy import AUDIENCE, Issuer, Proxy, Upstream, wait_until
 from tests.auth_proxy.conftest import Port, StartProxy
-from tests.auth_proxy.servers import AUDIENCE, Issuer, Proxy, Upstream, wait_until
 
 INFER = "/v2/models/chest-xray/infer"
 
@@ -24,8 +24,8 @@ def test_without_a_good_token_nothing_is_forwarded(
 ) -> None:
     """Missing, expired, of another audience, in a cookie or a query: 401 with the challenge."""
     folder, url = local_issuer.folder, local_issuer.url
-    expired = issuer.token(folder, "a", issuer.SCOPES, -60, AUDIENCE, url)
-    elsewhere = issuer.token(folder, "a", issuer.SCOPES, 60, "elsewhere", url)
+    expired = token_issuer.token(folder, "a", token_issuer.SCOPES, -60, AUDIENCE, url)
+    elsewhere = token_issuer.token(folder, "a", token_issuer.SCOPES, 60, "elsewhere", url)
     for headers in (
         {},
         bearer(expired),
@@ -64,7 +64,7 @@ def test_two_tokens_are_none(proxy: Proxy, local_issuer: Issuer) -> None:
 def test_a_new_key_of_the_issuer_is_taken_up(proxy: Proxy, local_issuer: Issuer) -> None:
     """A token of a key that was not there at the start is believed, and the old ones still are."""
     old = local_issuer.token()
-    issuer.add_key(local_issuer.folder)
+    token_issuer.add_key(local_issuer.folder)
     for token in (local_issuer.token(), old):
         assert httpx.get(f"{proxy.url}/model-info", headers=bearer(token)).status_code == 200
 

@@ -3,7 +3,7 @@
 import pytest
 
 from auth_proxy.settings import Settings
-from pleura.environment import InvalidSettings
+from pleura.settings import InvalidSettings
 
 GOOD = {
     "PLEURA_TRANSFORMER_URL": "http://transformer",

@@ -7,14 +7,14 @@ from pathlib import Path
 
 import pytest
 
-from pleura.local import issuer
+from pleura.local import token_issuer
 from pleura.local.access import AUDIENCE
-from pleura.local.servers import Server, free_port
-from pleura.local.services import Ports, Service, start_service
-from tests import triton
+from pleura.local.dependencies import Server, free_port
+from pleura.local.pleura_services import Ports, Service, start_service
+from proof.lab.transformer import Parts, png_of, start_transformer
 from tests.conformance.hops import Hop, Hops
+from tests.support import triton
 from tests.transformer.conftest import BUCKET, client_of, put
-from tests.transformer.services import Parts, png_of, start_transformer
 
 _REQUESTS = pytest.StashKey[Counter[str]]()
 _COUNTED = ("case", "transport", "hop", "client")
@@ -52,7 +52,7 @@ def issuing(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
     """An issuer; its keys lie beside its log."""
     folder, port = tmp_path_factory.mktemp("issuer"), free_port()
     service = start_service(
-        "pleura.local.issuer",
+        "pleura.local.token_issuer",
         folder,
         Ports(port, port),
         {"PLEURA_ISSUER_FOLDER": str(folder)},
@@ -78,7 +78,9 @@ def start_proxy(folder: Path, issuing: Service, transformer: Service, question: 
 
 def token_of(issuing: Service, *scopes: str) -> str:
     """A token that the proxy believes, with all scopes where none are named."""
-    return issuer.token(issuing.log.parent, "tester", scopes or issuer.SCOPES, 3600, AUDIENCE, issuing.url)
+    return token_issuer.token(
+        issuing.log.parent, "tester", scopes or token_issuer.SCOPES, 3600, AUDIENCE, issuing.url
+    )
 
 
 @pytest.fixture(scope="session")

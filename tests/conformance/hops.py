@@ -9,7 +9,7 @@ from typing import Any
 
 import grpc
 
-from pleura.local.services import Service
+from pleura.local.pleura_services import Service
 
 SERVICE = "/inference.GRPCInferenceService/"
 _TIMEOUT_S = 60.0

@@ -3,8 +3,8 @@
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from proof.lab.transformer import png_of
 from tests.conformance.question import Question, Tensor
-from tests.transformer.services import png_of
 
 NOT_UTF8 = b"\x00\xff\xfeDICM\x80"
 _SAMPLES = Path(__file__).parents[2] / "samples"

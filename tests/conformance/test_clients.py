@@ -11,9 +11,9 @@ import pytest
 import tritonclient.http as triton_http
 from tritonclient.utils import InferenceServerException
 
-from tests import triton
 from tests.conformance.checks import check_says_nothing_of_the_inside
 from tests.conformance.hops import Hop, Hops
+from tests.support import triton
 
 _BOTH = ("proxy", "transformer")
 _EVERYWHERE = (*_BOTH, "predictor")

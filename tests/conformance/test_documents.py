@@ -8,7 +8,7 @@ from typing import Any, cast
 import pytest
 import schemathesis
 
-from auth_proxy.openapi import DOCUMENT as OURS
+from auth_proxy.routes.openapi import DOCUMENT as OURS
 from tests.conformance.checks import check_says_nothing_of_the_inside
 from tests.conformance.hops import Hops
 from tests.conformance.open_inference import DOCUMENT as PROTOCOL

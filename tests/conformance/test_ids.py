@@ -9,9 +9,9 @@ import psycopg2
 import pytest
 from kserve.protocol.grpc import grpc_predict_v2_pb2 as pb
 
+from proof.lab.transformer import Parts
 from tests.conformance.hops import Hops
 from tests.conformance.question import Question
-from tests.transformer.services import Parts
 
 _INFER = "/v2/models/chest-xray/infer"
 

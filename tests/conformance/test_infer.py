@@ -6,13 +6,13 @@ from dataclasses import dataclass
 import numpy as np
 import pytest
 
-from tests import triton
 from tests.conformance.checks import check_answer_error
 from tests.conformance.hops import Hops
 from tests.conformance.infer_cases import CASES, Case
 from tests.conformance.predictor_cases import CASES as PREDICTOR_CASES
 from tests.conformance.question import Question, Tensor
 from tests.conformance.ways import WAYS, Answer, Way
+from tests.support import triton
 
 _OUTPUTS = ("probability", "present", "typicality", "threshold", "activation_map")
 _DATATYPES = dict.fromkeys(_OUTPUTS, "FP32") | {"present": "BOOL"}

@@ -6,14 +6,14 @@ from dataclasses import dataclass
 import grpc
 import pytest
 
-from pleura.local.servers import free_port
-from pleura.local.services import Ports, Service, start_service
+from pleura.local.dependencies import free_port
+from pleura.local.pleura_services import Ports, Service, start_service
+from proof.lab.transformer import Parts
 from tests.conformance.checks import check_grpc_error, check_http_error
 from tests.conformance.conftest import start_proxy, token_of
 from tests.conformance.hops import Hop, Hops
 from tests.conformance.question import Question
 from tests.conformance.ways import CODES
-from tests.transformer.services import Parts
 
 _INFER = "/v2/models/chest-xray/infer"
 _BODY, _HEADERS = Question().as_json()

@@ -11,9 +11,9 @@ import tritonclient.http as triton_http
 from kserve.protocol.grpc import grpc_predict_v2_pb2 as pb
 from tritonclient.utils import InferenceServerException
 
-from tests import triton
 from tests.conformance.hops import GrpcAnswer, Hop, HttpAnswer
 from tests.conformance.question import Question, Tensor
+from tests.support import triton
 
 CODES: Mapping[int, grpc.StatusCode] = {
     200: grpc.StatusCode.OK,

@@ -7,13 +7,13 @@ from pathlib import Path
 import numpy as np
 
 from pipelines.__main__ import CHEST_XRAY
-from pipelines.judgement.dossier import Dossier
-from pipelines.model.export import source_weights
+from pipelines.evaluation.dossier import Dossier
 from pipelines.parameters import read_parameters
+from pipelines.training.export import source_weights
 from pipelines.training.train import training_network
 from pleura.bundle import verify
 from pleura.findings import FINDINGS
-from tests.pipelines.datasets import picture, row_of, write_folder
+from tests.support.pipelines.datasets import picture, row_of, write_folder
 
 
 def test_a_bundle_is_judged_on_a_folder(tmp_path: Path, bundle: Path) -> None:

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.bundles import random_source
+from proof.lab.bundles import random_source
 
 
 @pytest.fixture(scope="session")
@@ -16,7 +16,9 @@ def source(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="session")
 def densenet(source: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The bundle of that source."""
-    from predictor.build import build_bundle  # TensorFlow comes along, for the tests that ask for it only
+    from predictor.build.bundle import (
+        build_bundle,  # TensorFlow comes along, for the tests that ask for it only
+    )
 
     target = tmp_path_factory.mktemp("densenet") / "bundle"
     build_bundle(source, target)

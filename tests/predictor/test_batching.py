@@ -16,9 +16,9 @@ from hypothesis import strategies as st
 from pleura.deadline import Deadline
 from pleura.errors import DeadlineExceeded, InvalidAnswer, Overloaded, Unavailable
 from predictor.batching import Batcher, BatchLimits
-from predictor.engine_pool import EnginePool
-from predictor.engine_thread import EngineThread
-from predictor.engines import Outputs, Radiographs
+from predictor.engines.engine import Outputs, Radiographs
+from predictor.engines.pool import EnginePool
+from predictor.engines.thread import EngineThread
 
 LIMITS = BatchLimits(max_batch=4, max_queue=40, max_wait_s=0.01)
 

@@ -9,9 +9,9 @@ import pytest
 from pleura.deadline import Deadline
 from pleura.errors import PleuraError
 from predictor.batching import Batcher, BatchLimits
-from predictor.engine_pool import EnginePool
-from predictor.engine_thread import EngineThread
-from predictor.engines import Outputs, Radiographs
+from predictor.engines.engine import Outputs, Radiographs
+from predictor.engines.pool import EnginePool
+from predictor.engines.thread import EngineThread
 from predictor.health import Health
 
 

@@ -15,9 +15,9 @@ import numpy as np
 import pytest
 
 from pleura.bundle import verify
+from pleura.local.pleura_services import Ports, Service, start_predictor
 from pleura.local.processes import free_port
-from pleura.local.services import Ports, Service, start_predictor
-from tests.triton import Call, CallFailed
+from tests.support.triton import Call, CallFailed
 
 ROOT = Path(__file__).parents[2]
 RADIOGRAPHS = np.random.default_rng(0).integers(0, 255, (3, 224, 224, 1), dtype=np.uint8)

@@ -5,8 +5,8 @@ import io
 import pytest
 from minio import Minio
 
-from pleura.local.servers import Server
-from tests.transformer.services import ACCESS_KEY, SECRET_KEY, png_of
+from pleura.local.dependencies import Server
+from proof.lab.transformer import ACCESS_KEY, SECRET_KEY, png_of
 
 BUCKET = "radiographs"
 

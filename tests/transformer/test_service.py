@@ -15,11 +15,11 @@ import redis
 from minio import Minio
 
 from pleura.findings import FINDINGS
-from pleura.local.servers import Server
-from pleura.local.services import Service
+from pleura.local.dependencies import Server
+from pleura.local.pleura_services import Service
+from proof.lab.transformer import Parts, ask, png_of, send, start_transformer
+from tests.support.triton import Call, CallFailed
 from tests.transformer.conftest import put
-from tests.transformer.services import Parts, ask, png_of, send, start_transformer
-from tests.triton import Call, CallFailed
 
 
 @pytest.fixture(scope="module")

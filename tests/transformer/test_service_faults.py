@@ -12,12 +12,12 @@ import psycopg2
 import pytest
 from minio import Minio
 
-from pleura.local.servers import Server, start_postgres, start_seaweed, start_valkey
-from pleura.local.services import Service
+from pleura.local.dependencies import Server, start_postgres, start_seaweed, start_valkey
+from pleura.local.pleura_services import Service
+from proof.lab.stand_in_predictor import StandIn, stand_in
+from proof.lab.transformer import ACCESS_KEY, SECRET_KEY, Answered, Parts, ask, png_of, start_transformer
 from tests.transformer.conftest import BUCKET, client_of, put
-from tests.transformer.services import ACCESS_KEY, SECRET_KEY, Answered, Parts, ask, png_of, start_transformer
-from tests.transformer.stand_ins import StandIn, stand_in
-from transformer.answers import Revision
+from transformer.answer import Revision
 
 
 @pytest.fixture

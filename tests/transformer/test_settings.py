@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from pleura.environment import InvalidSettings
-from tests.pleura.test_environment import OBJECT_STORE
+from pleura.settings import InvalidSettings
+from tests.pleura.test_settings import OBJECT_STORE
 from transformer.settings import Settings
 
 RIGHT = OBJECT_STORE | {

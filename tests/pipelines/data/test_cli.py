@@ -7,10 +7,10 @@ from mlflow.tracking import MlflowClient
 
 from pipelines.data.cli import main
 from pipelines.data.registration import EXPERIMENT
-from pipelines.data.report import ValidationReport
-from pleura.local.servers import Server, free_port
-from tests.databases import own_database
-from tests.pipelines.datasets import ACCESS_KEY, SECRET_KEY, some_rows, store_of, write_folder
+from pipelines.data.validation_report import ValidationReport
+from pleura.local.dependencies import Server, free_port
+from tests.support.databases import own_database
+from tests.support.pipelines.datasets import ACCESS_KEY, SECRET_KEY, some_rows, store_of, write_folder
 
 # mlflow 3.17 with SQLAlchemy 2.1
 pytestmark = pytest.mark.filterwarnings("ignore:The ``noload`` loader strategy:DeprecationWarning")

@@ -11,8 +11,8 @@ from pipelines.data.manifest import Box
 from pipelines.data.store import DatasetStore
 from pleura.errors import StoreUnavailable
 from pleura.findings import FINDINGS
-from pleura.local.servers import Server, free_port, start_seaweed
-from tests.pipelines.datasets import (
+from pleura.local.dependencies import Server, free_port, start_seaweed
+from tests.support.pipelines.datasets import (
     ACCESS_KEY,
     SECRET_KEY,
     picture,

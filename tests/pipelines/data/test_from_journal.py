@@ -10,11 +10,11 @@ from pipelines.data.from_journal import JournalRules, NothingLabelled, from_jour
 from pipelines.data.manifest import Manifest
 from pipelines.data.patients import split_of
 from pipelines.data.store import DatasetStore
-from pipelines.journal import JournaledAnswer, Verdict
+from pipelines.journal_reader import JournaledAnswer, Verdict
 from pipelines.object_store import NoSuchObject
 from pleura.findings import FINDINGS
-from pleura.local.servers import Server
-from tests.pipelines.datasets import picture, store_of
+from pleura.local.dependencies import Server
+from tests.support.pipelines.datasets import picture, store_of
 
 _START = datetime(2026, 11, 1, tzinfo=UTC)
 _PATIENTS = {"a.png": "p-17", "b.png": "p-18", "c.png": "p-19"}

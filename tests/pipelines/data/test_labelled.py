@@ -7,17 +7,17 @@ import cv2
 import numpy as np
 import pytest
 
-from pipelines.data.decoded import decoded
+from pipelines.data.decode import decoded
 from pipelines.data.labelled import RadiographCache, labelled
 from pipelines.data.manifest import Stored
 from pipelines.data.radiographs import read_split
 from pipelines.object_store import ChangedObject, NoSuchObject
 from pleura.errors import UnreadableRadiograph
 from pleura.findings import FINDINGS
-from pleura.local.servers import Server
-from pleura.preprocessing import to_tensor
-from tests.pipelines.datasets import picture, record_of, row_of, store_of, write_folder
-from transformer.radiograph import read_radiograph
+from pleura.local.dependencies import Server
+from pleura.radiograph.reader import read_radiograph
+from pleura.radiograph.tensor import to_tensor
+from tests.support.pipelines.datasets import picture, record_of, row_of, store_of, write_folder
 
 
 class _Counting:

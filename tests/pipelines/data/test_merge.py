@@ -4,7 +4,7 @@ import pytest
 
 from pipelines.data.manifest import Box, Manifest, Stranger
 from pipelines.data.merge import ConflictingDatasets, merged
-from tests.pipelines.datasets import manifest_of, picture, record_of
+from tests.support.pipelines.datasets import manifest_of, picture, record_of
 
 A, B = picture(1), picture(2)
 

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from pipelines.data.decoded import decoded
+from pipelines.data.decode import decoded
 from pipelines.data.near_duplicates import NEAR_CORRELATION, duplicates, fingerprint
 
 Pixels = NDArray[np.uint8]

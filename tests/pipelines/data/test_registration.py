@@ -6,8 +6,8 @@ import pytest
 from mlflow.tracking import MlflowClient
 
 from pipelines.data.registration import EXPERIMENT, RegistrationFailed, register
-from pleura.local.servers import free_port
-from tests.pipelines.datasets import manifest_of, picture, record_of
+from pleura.local.dependencies import free_port
+from tests.support.pipelines.datasets import manifest_of, picture, record_of
 
 # mlflow 3.17 with SQLAlchemy 2.1
 pytestmark = pytest.mark.filterwarnings("ignore:The ``noload`` loader strategy:DeprecationWarning")

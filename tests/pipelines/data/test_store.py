@@ -10,8 +10,8 @@ import pytest
 from pipelines.data.store import DatasetStore, read_answered
 from pipelines.object_store import ChangedObject, NoSuchObject, ObjectStore, connect
 from pleura.errors import StoreUnavailable
-from pleura.local.servers import Server, free_port
-from tests.pipelines.datasets import ACCESS_KEY, SECRET_KEY, manifest_of, picture, record_of, store_of
+from pleura.local.dependencies import Server, free_port
+from tests.support.pipelines.datasets import ACCESS_KEY, SECRET_KEY, manifest_of, picture, record_of, store_of
 
 
 def _overwrite(server: Server, store: DatasetStore, key: str, content: bytes) -> None:

@@ -9,17 +9,17 @@ import cv2
 import numpy as np
 import pytest
 
-from pipelines.data.decoded import decoded
+from pipelines.data.decode import decoded
 from pipelines.data.folder import Selection, from_folder
 from pipelines.data.manifest import Manifest, Record, Stored, Stranger
-from pipelines.data.report import Kind, Problem, ValidationReport
 from pipelines.data.store import DatasetStore
 from pipelines.data.validation import Reference, StopOnSerious, require_sound, validate
+from pipelines.data.validation_report import Kind, Problem, ValidationReport
 from pipelines.object_store import NoSuchObject, connect
 from pleura.errors import StoreUnavailable
 from pleura.findings import FINDINGS
-from pleura.local.servers import Server, free_port
-from tests.pipelines.datasets import (
+from pleura.local.dependencies import Server, free_port
+from tests.support.pipelines.datasets import (
     ACCESS_KEY,
     SECRET_KEY,
     manifest_of,

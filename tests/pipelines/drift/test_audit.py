@@ -17,9 +17,9 @@ from pipelines.drift.audit import (
 from pipelines.drift.audit_progress import progress_of
 from pipelines.drift.drift import DriftReport
 from pipelines.drift.window import by_model, sample_of_answers
-from pipelines.journal import JournaledAnswer, Verdict
+from pipelines.journal_reader import JournaledAnswer, Verdict
 from pipelines.value import InvalidDocument
-from tests.pipelines.drift_values import MODEL, UNTIL, answers, report_of
+from tests.support.pipelines.drift_values import MODEL, UNTIL, answers, report_of
 
 RULES = AuditRules(most=300)
 

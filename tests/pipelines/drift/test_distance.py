@@ -15,7 +15,7 @@ from pipelines.drift.distance import (
     tenths,
 )
 from pipelines.drift.reference import Histogram, Share
-from pipelines.shift import shift_of
+from pipelines.statistics.shift import shift_of
 
 
 @given(st.integers(0, 10_000), st.floats(0, 2), st.integers(100, 800))

@@ -7,7 +7,7 @@ import pytest
 
 from pipelines.drift.drift import DriftReport, DriftRules, compare
 from pipelines.drift.reference import Measure, Share, reference_of
-from tests.pipelines.drift_values import MODEL, OTHER, SINCE, reference, report_of, sample
+from tests.support.pipelines.drift_values import MODEL, OTHER, SINCE, reference, report_of, sample
 
 
 def test_where_nothing_changes_few_windows_raise_an_alarm() -> None:

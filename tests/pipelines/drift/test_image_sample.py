@@ -1,7 +1,7 @@
 """Which radiographs of a window are read again."""
 
 from pipelines.drift.image_sample import drawn
-from tests.pipelines.drift_values import answer, answers
+from tests.support.pipelines.drift_values import answer, answers
 
 
 def test_the_same_seed_draws_the_same() -> None:

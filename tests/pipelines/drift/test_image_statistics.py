@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from pipelines.drift.image_statistics import image_statistics
 from pleura.errors import RefusedRadiograph
-from transformer.radiograph_pixels import Radiograph
+from pleura.radiograph.pixels import Radiograph
 
 
 def _pixels(seed: int, rows: int = 60, columns: int = 48) -> np.ndarray:

@@ -12,7 +12,7 @@ from prometheus_client import generate_latest
 from prometheus_client.parser import text_string_to_metric_families
 
 from pipelines.drift.metrics import MetricsNotKept, drift_registry, push, write_textfile
-from tests.pipelines.drift_values import UNTIL, report_of, sample
+from tests.support.pipelines.drift_values import UNTIL, report_of, sample
 
 REPORT = report_of(sample(1, 300, shift=1.0))
 

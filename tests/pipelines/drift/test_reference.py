@@ -15,7 +15,7 @@ from pipelines.drift.reference import (
     reference_of,
 )
 from pipelines.value import InvalidDocument
-from tests.pipelines.drift_values import MODEL, SINCE, reference
+from tests.support.pipelines.drift_values import MODEL, SINCE, reference
 
 numbers = arrays(np.float64, st.integers(1, 60), elements=st.floats(-1e6, 1e6))
 

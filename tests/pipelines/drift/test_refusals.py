@@ -11,7 +11,7 @@ from urllib.parse import parse_qs, urlsplit
 import pytest
 
 from pipelines.drift.refusals import RefusalsUnknown, read_refusals
-from tests.pipelines.drift_values import SINCE, UNTIL
+from tests.support.pipelines.drift_values import SINCE, UNTIL
 
 
 class _Prometheus(ThreadingHTTPServer):

@@ -19,14 +19,14 @@ from pydantic import SecretStr
 from pipelines.drift.cli import main
 from pipelines.drift.run import list_audits, make_reference, open_store, run_drift
 from pipelines.drift.settings import DriftSettings
-from pipelines.journal import JournaledAnswer, Window, read_answers
-from pleura.local.servers import Server
-from tests.databases import own_database
-from tests.pipelines.drift_values import MODEL, SINCE, UNTIL, answers
-from transformer.database import Database
-from transformer.entries import Entry
-from transformer.journal import Journal
-from transformer.spool import Spool
+from pipelines.journal_reader import JournaledAnswer, Window, read_answers
+from pleura.journal_row import Entry
+from pleura.local.dependencies import Server
+from tests.support.databases import own_database
+from tests.support.pipelines.drift_values import MODEL, SINCE, UNTIL, answers
+from transformer.journal.database import Database
+from transformer.journal.journal import Journal
+from transformer.journal.spool import Spool
 
 KEYS = "test-access", "test-secret-key"
 WEEK = timedelta(days=7)

@@ -3,8 +3,8 @@
 import pytest
 
 from pipelines.drift.settings import DriftSettings
-from pleura.environment import InvalidSettings
-from tests.pleura.test_environment import OBJECT_STORE
+from pleura.settings import InvalidSettings
+from tests.pleura.test_settings import OBJECT_STORE
 
 
 @pytest.fixture(autouse=True)

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from pipelines.gate.decision import Decision, canonical
 from pipelines.gate.gate import decide
 from pipelines.gate.protocol import SMALL, read_protocol
-from pipelines.gate.seal import (
+from pipelines.gate.signature import (
     InvalidDecision,
     InvalidKey,
     generate_key,
@@ -22,8 +22,8 @@ from pipelines.gate.seal import (
     sign,
     verify,
 )
-from pipelines.gate.words import decision_page
-from tests.pipelines.contests import PROVENANCE, challenger, champion, shifted
+from pipelines.reports.decision import decision_page
+from tests.support.pipelines.contests import PROVENANCE, challenger, champion, shifted
 
 KEY = read_private_key(generate_key())
 PUBLIC = KEY.public_key()

@@ -12,7 +12,7 @@ from pipelines.gate.decision import Criterion, Decision, canonical
 from pipelines.gate.gate import decide, pairs_of
 from pipelines.gate.protocol import DEFAULT, SMALL, Protocol, read_protocol
 from pleura.findings import FINDINGS
-from tests.pipelines.contests import COUNT, PROVENANCE, challenger, champion, shifted
+from tests.support.pipelines.contests import COUNT, PROVENANCE, challenger, champion, shifted
 
 
 @pytest.fixture(scope="module")

@@ -12,9 +12,9 @@ from pipelines.imported.kinds import KINDS, release_of
 from pipelines.imported.source import weights_of
 from pipelines.imported.state import state_of
 from pipelines.imported.torch_file import read_checkpoint
-from pipelines.model.export import Seen, reader_of
+from pipelines.training.export import Seen, reader_of
 from pleura.findings import FINDINGS
-from tests.pipelines.imported.networks import (
+from tests.support.imported.networks import (
     CHEXNET,
     TORCHXRAYVISION,
     Arrays,
@@ -22,9 +22,9 @@ from tests.pipelines.imported.networks import (
     radiographs,
     random_state,
 )
-from tests.pipelines.imported.torch_writer import legacy_file, module, state_dict, zip_file
+from tests.support.imported.torch_writer import legacy_file, module, state_dict, zip_file
 
-REFERENCE = np.load(Path(__file__).parent / "reference.npz")
+REFERENCE = np.load(Path(__file__).parents[2] / "data" / "imported" / "reference.npz")
 TOLERANCE = 2e-5
 """Of logits up to 5; PyTorch's own rounding in float32 is up to 7e-6 (``make_reference`` prints it)."""
 ALL = KINDS["torchxrayvision"].releases["all"].outputs

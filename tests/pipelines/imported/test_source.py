@@ -11,12 +11,12 @@ import numpy as np
 import pytest
 
 from pleura.bundle import ModelDescription
-from pleura.cli import main
+from pleura.console.app import main
 from pleura.findings import FINDINGS
-from tests.pipelines.imported.networks import CHEXNET, TORCHXRAYVISION, radiographs, random_state
-from tests.pipelines.imported.torch_writer import Call, Global, module, state_dict, zip_file
+from tests.support.imported.networks import CHEXNET, TORCHXRAYVISION, radiographs, random_state
+from tests.support.imported.torch_writer import Call, Global, module, state_dict, zip_file
 
-REFERENCE = np.load(Path(__file__).parent / "reference.npz")
+REFERENCE = np.load(Path(__file__).parents[2] / "data" / "imported" / "reference.npz")
 
 
 @pytest.fixture(scope="module")
@@ -59,8 +59,8 @@ def source_of(target: Path) -> ModelDescription:
 
 def test_the_bundle_of_an_uncalibrated_import_says_what_pytorch_says(chexnet: Path, tmp_path: Path) -> None:
     """Both engines give the sigmoid of PyTorch's logits; every finding is called, nothing is typical."""
-    from predictor.build import build_bundle
-    from predictor.engines import LiteRtEngine, TensorFlowEngine
+    from predictor.build.bundle import build_bundle
+    from predictor.engines.engine import LiteRtEngine, TensorFlowEngine
 
     target = tmp_path / "source"
     assert (

@@ -12,10 +12,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pipelines.imported.pickled import UnreadableCheckpoint, UnsafeCheckpoint
 from pipelines.imported.state import state_of
 from pipelines.imported.torch_file import read_checkpoint, read_file
-from tests.pipelines.imported.torch_writer import (
+from pipelines.imported.unpickle import UnreadableCheckpoint, UnsafeCheckpoint
+from tests.support.imported.torch_writer import (
     Call,
     Global,
     Made,
@@ -28,7 +28,7 @@ from tests.pipelines.imported.torch_writer import (
     zip_file,
 )
 
-HERE = Path(__file__).parent
+HERE = Path(__file__).parents[2] / "data" / "imported"
 WHOLE = np.arange(24, dtype=np.float32).reshape(2, 3, 4)
 SMALL: dict[str, np.ndarray[Any, Any]] = {
     "whole": WHOLE,

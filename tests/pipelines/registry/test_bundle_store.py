@@ -11,10 +11,10 @@ from pipelines.object_store import ObjectStore
 from pipelines.registry.bundle_store import BundleStore, NotStored
 from pleura.bundle import InvalidBundle, verify
 from pleura.errors import StoreUnavailable
-from pleura.local import servers
-from pleura.local.servers import Server
-from pleura.local.store import store_client
-from tests.pipelines.models import KEYS, new_bundle, new_source, new_store
+from pleura.local import dependencies
+from pleura.local.dependencies import Server
+from pleura.local.object_store import store_client
+from tests.support.pipelines.models import KEYS, new_bundle, new_source, new_store
 
 
 class Died(BaseException):
@@ -176,8 +176,8 @@ def test_a_damaged_source_is_refused(store: BundleStore, tmp_path: Path) -> None
 
 def test_a_store_that_is_down_is_said_to_be_down_and_then_serves(tmp_path: Path) -> None:
     """While S3 is stopped each call says so; when it is back the upload is completed."""
-    port = servers.free_port()
-    server = servers.start_seaweed(tmp_path / "s3", port, *KEYS)
+    port = dependencies.free_port()
+    server = dependencies.start_seaweed(tmp_path / "s3", port, *KEYS)
     store = new_store(server.url)
     digest = store.upload(new_bundle(tmp_path / "first"))
     server.stop()
@@ -187,7 +187,7 @@ def test_a_store_that_is_down_is_said_to_be_down_and_then_serves(tmp_path: Path)
     with pytest.raises(StoreUnavailable):
         store.download(digest, tmp_path / "got")
     assert not (tmp_path / "got").exists()
-    server = servers.start_seaweed(tmp_path / "s3", port, *KEYS)
+    server = dependencies.start_seaweed(tmp_path / "s3", port, *KEYS)
     try:
         store.download(store.upload(second), tmp_path / "got")
         store.verify(digest)

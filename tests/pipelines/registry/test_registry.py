@@ -17,9 +17,9 @@ from pipelines.registry.registration import Standing, standing_after
 from pipelines.registry.registry import NoPreviousChampion, NotPromotable, Registry
 from pleura.bundle import InvalidBundle
 from pleura.errors import StoreUnavailable
-from pleura.local import servers
-from pleura.local.servers import Server
-from tests.pipelines.models import KEYS, WHY, decided, new_bundle, new_store, registration
+from pleura.local import dependencies
+from pleura.local.dependencies import Server
+from tests.support.pipelines.models import KEYS, WHY, decided, new_bundle, new_store, registration
 
 
 @pytest.fixture(scope="module")
@@ -227,8 +227,8 @@ def test_a_damaged_bundle_becomes_no_champion(
 
 def test_a_store_that_goes_down_stops_a_promotion_until_it_is_back(database: str, tmp_path: Path) -> None:
     """While S3 is stopped no alias moves; when it is back the same calls go through."""
-    port = servers.free_port()
-    server = servers.start_seaweed(tmp_path / "s3", port, *KEYS)
+    port = dependencies.free_port()
+    server = dependencies.start_seaweed(tmp_path / "s3", port, *KEYS)
     registry = Registry(connect(database), new_store(server.url))
     digests = [registry.store.upload(new_bundle(tmp_path / str(n), f"0.0.{n}")) for n in (1, 2)]
     first, second = (promoted(registry, digest) for digest in digests)
@@ -238,7 +238,7 @@ def test_a_store_that_goes_down_stops_a_promotion_until_it_is_back(database: str
     with pytest.raises(StoreUnavailable):
         registry.register(registration(digests[0]))
     assert mlflow_aliases(registry) == {"champion": second}
-    server = servers.start_seaweed(tmp_path / "s3", port, *KEYS)
+    server = dependencies.start_seaweed(tmp_path / "s3", port, *KEYS)
     try:
         assert registry.rollback(WHY, second).number == first
     finally:

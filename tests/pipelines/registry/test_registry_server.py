@@ -18,10 +18,10 @@ from pipelines.registry.catalogue import MODEL
 from pipelines.registry.mlflow_client import RegistryUnavailable, connect
 from pipelines.registry.registration import standing_after
 from pipelines.registry.registry import Registry
-from pleura.local import servers
+from pleura.local import dependencies
+from pleura.local.dependencies import Server
 from pleura.local.processes import Command, launch, wait_until
-from pleura.local.servers import Server
-from tests.pipelines.models import WHY, decided, new_bundle, new_store, registration
+from tests.support.pipelines.models import WHY, decided, new_bundle, new_store, registration
 
 _ROOT = Path(__file__).parents[3]
 _PATIENCE_S = 60.0
@@ -46,7 +46,7 @@ def start_mlflow(database: Path, port: int) -> Server:
 @pytest.fixture
 def running(tmp_path: Path) -> Iterator[dict[str, Any]]:
     """A running MLflow server, and how to start it again."""
-    port = servers.free_port()
+    port = dependencies.free_port()
 
     def start() -> Server:
         return start_mlflow(tmp_path / "mlflow.db", port)
@@ -105,7 +105,7 @@ def test_two_processes_on_one_new_file_lose_no_move(
 ) -> None:
     """Both make the file, register and move at once: each move is kept, and one of them is champion."""
     store, both = digests
-    command = [sys.executable, "-m", "tests.pipelines.rival", f"sqlite:///{tmp_path / 'mlflow.db'}"]
+    command = [sys.executable, "-m", "tests.support.pipelines.rival", f"sqlite:///{tmp_path / 'mlflow.db'}"]
     command += [seaweed.url, store.objects.bucket]
     rivals = [
         subprocess.Popen(

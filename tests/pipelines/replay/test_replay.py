@@ -19,22 +19,22 @@ from minio import Minio
 from pipelines.data.store import read_answered
 from pipelines.gate.decision import ModelIdentity
 from pipelines.gate.protocol import SMALL, Protocol, read_protocol
-from pipelines.journal import JournaledAnswer, Verdict, Window, read_answers
+from pipelines.journal_reader import JournaledAnswer, Verdict, Window, read_answers
 from pipelines.object_store import NoSuchObject, ObjectStore
 from pipelines.replay.replay import Archive, Challenger, FindingReplay, Replay, replay
-from pipelines.replay.words import replay_page
+from pipelines.reports.replay import replay_page
 from pleura.bundle import verify
 from pleura.errors import RadiographNotFound, StoreUnavailable
 from pleura.findings import FINDINGS
-from pleura.local.servers import Server
-from pleura.preprocessing import to_tensor
-from predictor.engines import open_engine
-from tests.databases import own_database
-from tests.transformer.values import entry
-from transformer.database import Database
-from transformer.journal import Journal
-from transformer.radiograph import read_radiograph
-from transformer.spool import Spool
+from pleura.local.dependencies import Server
+from pleura.radiograph.reader import read_radiograph
+from pleura.radiograph.tensor import to_tensor
+from predictor.engines.engine import open_engine
+from tests.support.databases import own_database
+from tests.support.transformer_values import entry
+from transformer.journal.database import Database
+from transformer.journal.journal import Journal
+from transformer.journal.spool import Spool
 
 CHAMPION = "a" * 64
 NEW = ModelIdentity(version="1.1.0", digest="b" * 64)

@@ -7,7 +7,7 @@ import pytest
 
 from pipelines.rollout.plan import Plan, read_plan
 from pleura.local.samples import example, sample_files
-from tests.stacks import RunningStack, start_stack
+from proof.lab.running_stack import RunningStack, start_stack
 
 
 @pytest.fixture(scope="session")

@@ -15,13 +15,13 @@ from pipelines.rollout.counters import Counts, Unseen
 from pipelines.rollout.inference_service import predictor_of
 from pipelines.rollout.kserve import KServeTarget
 from pipelines.rollout.kserve_ledger import ConfigMapLedger
-from pipelines.rollout.observed import Arm, Counted, Journaled, Observation
+from pipelines.rollout.observation import Arm, Counted, Journaled, Observation
 from pipelines.rollout.plan import Plan
 from pipelines.rollout.run import RolloutInProgress, abandon, roll_out
 from pipelines.rollout.state import Outcome, Parts, State, now
 from pipelines.rollout.target import Change, Model, Refused
-from tests.pipelines.rollout.api_server import Cluster, running
-from tests.pipelines.rollout.knative import Controller
+from tests.support.pipelines.api_server import Cluster, running
+from tests.support.pipelines.knative import Controller
 
 _PATH = "/apis/serving.kserve.io/v1beta1/namespaces/pleura/inferenceservices/chest-xray"
 _OLD, _NEW = Model("s3://models/old", "a" * 64, "1.0.0"), Model("s3://models/new", "b" * 64, "2.0.0")

@@ -18,8 +18,8 @@ from pipelines.rollout.state import Outcome, Parts
 from pipelines.rollout.target import Change, Model
 from pipelines.rollout.watch import Watch
 from pleura.bundle import verify
-from tests.load import Load, load_on
-from tests.stacks import RunningStack, surroundings
+from proof.lab.running_stack import RunningStack, surroundings
+from tests.support.load import Load, load_on
 
 _ROOT = Path(__file__).parents[3]
 

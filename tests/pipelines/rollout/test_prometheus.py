@@ -10,7 +10,7 @@ from urllib.parse import parse_qs, urlsplit
 import pytest
 
 from pipelines.rollout.counters import Unseen
-from pipelines.rollout.observed import Counted
+from pipelines.rollout.observation import Counted
 from pipelines.rollout.prometheus import PrometheusCounters
 from pipelines.rollout.target import Change, Model
 

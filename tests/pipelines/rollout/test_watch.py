@@ -10,16 +10,16 @@ import psycopg2
 import pytest
 
 from pipelines.rollout.counters import Counts, Unseen, read_counted, read_invalid, scrape
-from pipelines.rollout.msprt import Events
-from pipelines.rollout.observed import Counted
+from pipelines.rollout.observation import Counted
 from pipelines.rollout.watch import Watch, cut_after
+from pipelines.statistics.msprt import Events
 from pleura.findings import FINDINGS
-from pleura.local.servers import Server
-from tests.databases import own_database, strange_server
-from transformer.database import Database
-from transformer.entries import Entry
-from transformer.journal_rows import insert_requests
-from transformer.migrations import migrate
+from pleura.journal_row import Entry
+from pleura.local.dependencies import Server
+from tests.support.databases import own_database, strange_server
+from transformer.journal.database import Database
+from transformer.journal.migrations import migrate
+from transformer.journal.sql import insert_requests
 
 _OLD, _NEW, _OTHER = "a" * 64, "b" * 64, "c" * 64
 _BEGIN = datetime(2026, 1, 1, tzinfo=UTC)

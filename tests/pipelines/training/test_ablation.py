@@ -11,10 +11,10 @@ from pydantic import ValidationError
 
 from pipelines.training.ablation import held_out, judge_arms, read_ablation
 from pleura.findings import FINDINGS
-from tests.auth_proxy.servers import wait_until
-from tests.pipelines.datasets import write_folder
-from tests.pipelines.trainings import BOTH, arms_file, random_row
-from tests.stacks import descendants, survivors
+from proof.lab.proxy import wait_until
+from proof.lab.running_stack import descendants, survivors
+from tests.support.pipelines.datasets import write_folder
+from tests.support.pipelines.trainings import BOTH, arms_file, random_row
 
 
 def test_no_training_outlives_the_command(tmp_path: Path) -> None:

@@ -9,13 +9,13 @@ import pytest
 from pydantic import TypeAdapter, ValidationError
 
 from pipelines.__main__ import CHEST_XRAY
-from pipelines.model.card import model_card
-from pipelines.model.description import describe, described, judged_findings, macro_metrics, unmeasured
-from pipelines.model.export import Seen, fit, judge_fitted, reader_of, source_weights, write_source
+from pipelines.evaluation.description import describe, described, judged_findings, macro_metrics, unmeasured
 from pipelines.parameters import read_parameters
+from pipelines.reports.model_card import model_card
 from pipelines.training.augmentation import augment
 from pipelines.training.batches import Batches, positive_weights, targets_of
 from pipelines.training.curves import draw_curves
+from pipelines.training.export import Seen, fit, judge_fitted, reader_of, source_weights, write_source
 from pipelines.training.parameters import Stage, TrainingParameters
 from pipelines.training.train import (
     UnfitWeights,
@@ -27,8 +27,8 @@ from pipelines.training.train import (
 )
 from pleura.bundle import ModelDescription
 from pleura.findings import FINDINGS
-from tests.pipelines.judged import dossier
-from tests.pipelines.trainings import TINY, random_radiographs
+from tests.support.pipelines.evaluated import dossier
+from tests.support.pipelines.trainings import TINY, random_radiographs
 
 
 def test_unknown_labels_count_for_nothing() -> None:

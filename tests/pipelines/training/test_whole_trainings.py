@@ -13,8 +13,8 @@ from pipelines.training.ablation import OtherArm, ablate, read_ablation
 from pipelines.training.checkpoints import Checkpoints
 from pipelines.training.parameters import Stage
 from pipelines.training.train import Diverged, train
-from tests.pipelines.datasets import write_folder
-from tests.pipelines.trainings import BOTH, TINY, arms_file, random_radiographs, random_row
+from tests.support.pipelines.datasets import write_folder
+from tests.support.pipelines.trainings import BOTH, TINY, arms_file, random_radiographs, random_row
 
 
 def _killed_after(epochs: int) -> Callable[[Checkpoints, int], None]:

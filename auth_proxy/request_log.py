@@ -1,0 +1,45 @@
+"""Who asked what, and what came of it: one line per request, without a word of the patient."""
+
+import time
+from typing import Final
+
+import structlog
+
+from auth_proxy.call import Call
+from pleura.observability.metrics import OK, UNKNOWN_ROUTE, count_request
+
+log = structlog.get_logger("audit")
+
+
+_ANSWERED: Final = "answered"
+_VERBS: Final = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "TRACE", "CONNECT"})
+
+
+def end_call(call: Call, verb: str) -> None:
+    """Count a request that has ended, end its span, and write its line."""
+    seconds = time.perf_counter() - call.started_s
+    route = call.route.name if call.route else UNKNOWN_ROUTE
+    outcome = OK if call.outcome == _ANSWERED else call.outcome
+    count_request(route, outcome, seconds)
+    call.span.model_version = call.model_version
+    call.span.end(route, outcome)
+    _write_audit_line(call, verb, seconds)
+
+
+def _write_audit_line(call: Call, verb: str, seconds: float) -> None:
+    """Paths, names and ids that a caller chose stay out."""
+    log.info(
+        "request_ended",
+        request_id=call.request_id,
+        trace_id=call.span.trace_id,
+        principal=call.principal,
+        route=call.route.name if call.route else None,
+        verb=verb if verb in _VERBS else "other",
+        status=call.status,
+        outcome=call.outcome,
+        model_version=call.model_version,
+        model_digest=call.model_digest,
+        bytes_in=call.bytes_in,
+        bytes_out=call.bytes_out,
+        seconds=round(seconds, 4),
+    )

@@ -1,0 +1,1 @@
+"""What the proxy answers, one module for each route."""

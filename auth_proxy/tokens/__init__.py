@@ -1,0 +1,1 @@
+"""Bearer tokens: the keys of the issuer, and their verification."""

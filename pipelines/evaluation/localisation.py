@@ -1,0 +1,185 @@
+"""Whether the activation maps point where radiologists saw the finding, and what chance alone would give.
+
+The map is judged as it is shown: seven by seven places, widened by cubic interpolation, above its median.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Final
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from pipelines.evaluation.evaluate import Protocol
+from pipelines.statistics.bootstrap import Bootstrap, Figure, figure, means, observed, share_figure
+from pipelines.value import Value
+from pleura.findings import FINDINGS
+
+Floats = NDArray[np.floating]
+Corners = tuple[int, int, int, int]
+"""Left, top, right and bottom of a box in pixels of the widened map; right and bottom are outside."""
+SIDE_PX: Final = 224
+_HALF: Final = 0.5
+_RANDOM_PLACES: Final = 200
+_FEWEST: Final = 10
+OVERALL: Final = "all"
+
+
+@dataclass(frozen=True)
+class Box:
+    """Where a radiologist saw a finding: fractions of the width and height of the whole radiograph.
+
+    ``row`` says which radiograph of those judged it is on.
+    """
+
+    row: int
+    finding: str
+    x: float
+    y: float
+    width: float
+    height: float
+
+    @property
+    def corners(self) -> Corners:
+        """The box on the widened map, at least one pixel large."""
+        left, top = round(self.x * SIDE_PX), round(self.y * SIDE_PX)
+        right, bottom = round((self.x + self.width) * SIDE_PX), round((self.y + self.height) * SIDE_PX)
+        left, top = min(max(left, 0), SIDE_PX - 1), min(max(top, 0), SIDE_PX - 1)
+        return left, top, min(max(right, left + 1), SIDE_PX), min(max(bottom, top + 1), SIDE_PX)
+
+
+class Localised(Value):
+    """How one finding is localised; the figures are None where there are too few boxes.
+
+    ``pointing`` is the share of boxes that hold the map's highest place. Chance: a place drawn at random
+    (``pointing_random``, the area of the box), the centre of the radiograph, and the map of the same finding
+    of another patient (``pointing_other``: what anatomy alone gives). ``iou`` is the mean intersection over
+    union of the box with the region around the highest place that exceeds half of the map's height; beside
+    it the same region put down at random, and the middle quarter of the radiograph.
+    """
+
+    finding: str
+    boxes: int
+    patients: int
+    pointing: Figure | None
+    pointing_random: Figure | None
+    pointing_centre: Figure | None
+    pointing_other: Figure | None
+    iou: Figure | None
+    iou_random: Figure | None
+    iou_centre: Figure | None
+
+
+_COLUMNS: Final = tuple(Localised.model_fields)[3:]
+
+
+def widened(activation: Floats) -> Floats:
+    """An activation map (7, 7) as it is shown, float32 (224, 224), above its median."""
+    wide = cv2.resize(activation.astype(np.float32), (SIDE_PX, SIDE_PX), interpolation=cv2.INTER_CUBIC)
+    return np.asarray(wide - np.median(activation), np.float32)
+
+
+def highest(wide: Floats) -> tuple[int, int]:
+    """Column and row of the highest place."""
+    row, column = np.unravel_index(int(np.argmax(wide)), wide.shape)
+    return int(column), int(row)
+
+
+def region(wide: Floats) -> Corners:
+    """The box around the places that hang together with the highest one and exceed half of its height."""
+    above = (wide >= _HALF * wide.max()).astype(np.uint8)
+    _, parts = cv2.connectedComponents(above)
+    column, row = highest(wide)
+    rows, columns = np.nonzero(parts == parts[row, column])
+    return int(columns.min()), int(rows.min()), int(columns.max()) + 1, int(rows.max()) + 1
+
+
+def holds(box: Corners, place: tuple[int, int]) -> bool:
+    """Whether a place lies in a box."""
+    return box[0] <= place[0] < box[2] and box[1] <= place[1] < box[3]
+
+
+def iou(one: Corners, other: Corners) -> float:
+    """Intersection over union of two boxes."""
+    width = max(0, min(one[2], other[2]) - max(one[0], other[0]))
+    height = max(0, min(one[3], other[3]) - max(one[1], other[1]))
+    both = width * height
+    return both / (_area(one) + _area(other) - both)
+
+
+def _area(box: Corners) -> int:
+    return (box[2] - box[0]) * (box[3] - box[1])
+
+
+def _elsewhere(box: Corners, rng: np.random.Generator) -> list[Corners]:
+    """The same box put down at random on the radiograph."""
+    width, height = box[2] - box[0], box[3] - box[1]
+    lefts = rng.integers(0, SIDE_PX - width + 1, _RANDOM_PLACES)
+    tops = rng.integers(0, SIDE_PX - height + 1, _RANDOM_PLACES)
+    return [(int(x), int(y), int(x) + width, int(y) + height) for x, y in zip(lefts, tops, strict=True)]
+
+
+def _measured(
+    box: Box, maps: Floats, others: NDArray[np.intp], rng: np.random.Generator
+) -> tuple[float, ...]:
+    """One box's values in the order of ``_COLUMNS``; ``others`` are the rows of other patients."""
+    truth, finding = box.corners, FINDINGS.index(box.finding)
+    wide = widened(maps[box.row, finding])
+    found = region(wide)
+    quarter = SIDE_PX // 4
+    middle = (quarter, quarter, SIDE_PX - quarter, SIDE_PX - quarter)
+    by_others = [holds(truth, highest(widened(maps[row, finding]))) for row in others]
+    return (
+        float(holds(truth, highest(wide))),
+        _area(truth) / SIDE_PX**2,
+        float(holds(truth, (SIDE_PX // 2, SIDE_PX // 2))),
+        float(np.mean(by_others)) if by_others else np.nan,
+        iou(found, truth),
+        float(np.mean([iou(place, truth) for place in _elsewhere(found, rng)])),
+        iou(middle, truth),
+    )
+
+
+def _summary(name: str, values: Floats, patients: NDArray[np.str_], bootstrap: Bootstrap) -> Localised:
+    def statistics(weights: Floats) -> Floats:
+        return np.column_stack([means(weights, column) for column in values.T])
+
+    figures: dict[str, Figure | None] = dict.fromkeys(_COLUMNS)
+    if len(values) >= _FEWEST:
+        point, drawn = observed(statistics, len(values)), bootstrap.drawn(statistics, patients)
+        figures = {column: figure(point[i], drawn[:, i]) for i, column in enumerate(_COLUMNS)}
+        for i in (_COLUMNS.index("pointing"), _COLUMNS.index("pointing_centre")):
+            figures[_COLUMNS[i]] = share_figure(point[i], drawn[:, i], len(values))
+    counts = {"finding": name, "boxes": len(values), "patients": len(np.unique(patients))}
+    return Localised.model_validate(counts | figures)
+
+
+def judge_localisation(
+    maps: Floats, patients: NDArray[np.str_], boxes: Sequence[Box], protocol: Protocol | None = None
+) -> tuple[Localised, ...]:
+    """Judge activation maps against boxes: all findings together first, then each that has a box.
+
+    Args:
+        maps: float (N, 14, 7, 7), of the radiographs that the boxes' rows name.
+        patients: str (N,).
+        boxes: What radiologists drew.
+        protocol: Draws and seed; the default one if None.
+
+    Returns:
+        Nothing where there is no box.
+    """
+    if not boxes:
+        return ()
+    protocol = protocol or Protocol()
+    rng = np.random.default_rng(protocol.seed)
+    boxes = sorted(boxes, key=lambda box: (patients[box.row], box.finding, box.corners))
+    rows = np.unique([box.row for box in boxes])
+    values = np.array(
+        [_measured(box, maps, rows[patients[rows] != patients[box.row]], rng) for box in boxes], float
+    )
+    owners, names = patients[[box.row for box in boxes]], np.array([box.finding for box in boxes])
+    judged = [_summary(OVERALL, values, owners, protocol.bootstrap)]
+    for name in (finding for finding in FINDINGS if finding in names):
+        judged.append(_summary(name, values[names == name], owners[names == name], protocol.bootstrap))
+    return tuple(judged)

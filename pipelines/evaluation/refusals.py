@@ -1,0 +1,151 @@
+"""Whether typicality tells chest radiographs from what the model should not answer on."""
+
+from collections.abc import Mapping, Sequence
+from typing import Final
+
+import numpy as np
+from numpy.typing import NDArray
+from statsmodels.stats.proportion import proportion_confint  # type: ignore[import-untyped]
+
+from pipelines.evaluation.evaluate import Protocol
+from pipelines.statistics.bootstrap import Bootstrap, Figure, aurocs, figure, observed, rounded
+from pipelines.value import Value
+
+Floats = NDArray[np.floating]
+Tensors = NDArray[np.uint8]
+MIRRORED: Final = "mirrored"
+_FEWEST: Final = 10
+
+
+class Rate(Value):
+    """A share of radiographs with its 95 % interval (Wilson), ``count`` of ``of``."""
+
+    count: int
+    of: int
+    value: float
+    low: float
+    high: float
+
+
+class AtThreshold(Value):
+    """What happens when radiographs of lower typicality than ``threshold`` are refused."""
+
+    threshold: float
+    rate: Rate
+
+
+class Unlike(Value):
+    """A kind of input that should be refused; ``auroc`` says how well typicality sets it apart.
+
+    ``rates`` are false acceptances: what would still be answered. ``auroc`` is None of fewer than ten.
+    """
+
+    kind: str
+    radiographs: int
+    auroc: Figure | None
+    rates: tuple[AtThreshold, ...]
+
+
+class Alike(Value):
+    """Chest radiographs that should be answered; ``rates`` are false refusals."""
+
+    kind: str
+    radiographs: int
+    rates: tuple[AtThreshold, ...]
+
+
+class RefusalFigures(Value):
+    """What refusing by typicality would cost and catch."""
+
+    alike: tuple[Alike, ...]
+    unlike: tuple[Unlike, ...]
+
+
+def turned(tensors: Tensors) -> dict[str, Tensors]:
+    """Films as they must not be read, made of upright ones, uint8 (N, 224, 224) each.
+
+    Turning a tensor is turning the film: the tensor is square, and its grey scale knows no direction.
+    """
+    ways = {
+        "turned 90 degrees": np.rot90(tensors, 1, (1, 2)),
+        "turned 270 degrees": np.rot90(tensors, 3, (1, 2)),
+        "upside down": np.rot90(tensors, 2, (1, 2)),
+        MIRRORED: tensors[:, :, ::-1],
+        "inverted": 255 - tensors,
+    }
+    return {kind: np.ascontiguousarray(made) for kind, made in ways.items()}
+
+
+def rate(count: int, of: int) -> Rate:
+    """A share of one or more with its interval."""
+    low, high = proportion_confint(count, of, method="wilson")
+    return Rate(
+        count=count,
+        of=of,
+        value=rounded(count / of),
+        low=rounded(max(low, 0.0)),
+        high=rounded(min(high, 1.0)),
+    )
+
+
+def _at(typicality: Floats, thresholds: Sequence[float], is_refusal: bool) -> tuple[AtThreshold, ...]:
+    found = []
+    for threshold in thresholds:
+        refused = int((typicality < threshold).sum())
+        count = refused if is_refusal else len(typicality) - refused
+        found.append(AtThreshold(threshold=threshold, rate=rate(count, len(typicality))))
+    return tuple(found)
+
+
+def _auroc(known: Floats, patients: NDArray[np.str_], unlike: Floats, bootstrap: Bootstrap) -> Figure | None:
+    """How often a known radiograph is more typical than an unlike one; each unlike one is its own patient."""
+    if len(unlike) < _FEWEST:
+        return None
+    scores = np.concatenate([known, unlike]).astype(float)
+    labels = np.repeat([1.0, 0.0], [len(known), len(unlike)])
+    everyone = np.concatenate([patients, [f"unlike {i}" for i in range(len(unlike))]])
+
+    def area(weights: Floats) -> Floats:
+        return aurocs(weights, labels, scores)[:, None]
+
+    return figure(float(observed(area, len(scores))[0]), bootstrap.drawn(area, everyone)[:, 0])
+
+
+def judge_refusals(
+    known: tuple[Floats, NDArray[np.str_]],
+    others: Mapping[str, Floats],
+    unlike: Mapping[str, Floats],
+    protocol: Protocol | None = None,
+) -> RefusalFigures:
+    """Say what refusing by typicality would cost and catch, at several thresholds.
+
+    Args:
+        known: Typicality (N,) and patients (N,) of the test split.
+        others: Typicality of chest radiographs from elsewhere that should be answered, by kind.
+        unlike: Typicality of what should be refused, by kind.
+        protocol: Thresholds and bootstrap; the default one if None.
+
+    Raises:
+        ValueError: A kind is empty, or a typicality is no number in [0, 1].
+    """
+    protocol = protocol or Protocol()
+    typicality, patients = known
+    for values in (typicality, *others.values(), *unlike.values()):
+        if not (len(values) and ((values >= 0) & (values <= 1)).all()):
+            raise ValueError("typicality is one or more numbers in [0, 1]")
+    thresholds = protocol.typicality_thresholds
+    return RefusalFigures(
+        alike=tuple(
+            Alike(kind=kind, radiographs=len(values), rates=_at(values, thresholds, is_refusal=True))
+            for kind, values in {"test split": typicality, **others}.items()
+        ),
+        unlike=tuple(
+            Unlike(
+                kind=kind,
+                radiographs=len(values),
+                auroc=_auroc(typicality, patients, values, protocol.bootstrap),
+                rates=_at(values, thresholds, is_refusal=False),
+            )
+            for kind, values in unlike.items()
+        ),
+    )

@@ -1,0 +1,142 @@
+"""What a bundle says of labelled radiographs, asked through the engine that serves it."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from pipelines.data.manifest import Record
+from pipelines.evaluation.scored import Scored
+from pleura.bundle import verify
+from pleura.errors import UnreadableRadiograph
+from pleura.findings import FINDINGS
+from pleura.radiograph.reader import read_radiograph
+from pleura.radiograph.tensor import to_tensor
+from predictor.engines.engine import EngineKind, input_shape, open_engine
+
+_MOST_PIXELS: Final = 100_000_000
+_BATCH: Final = 16
+Floats = NDArray[np.floating]
+Tensors = NDArray[np.uint8]
+
+
+class UnusableAnswers(Exception):
+    """The model takes what is not there, or answered something that is no number: it cannot be judged."""
+
+
+@dataclass(frozen=True, eq=False)
+class Answers:
+    """What a bundle says of N radiographs.
+
+    ``probabilities`` is float32 (N, 14), ``typicality`` float32 (N,), both in [0, 1];
+    ``activation_maps`` float32 (N, 14, 7, 7), the contribution of each place to each finding.
+    """
+
+    probabilities: Floats
+    typicality: Floats
+    activation_maps: Floats
+
+
+def tensor_of(file: bytes) -> Tensors:
+    """Decode a radiograph as the service does, and WebP besides, in which data sets are kept.
+
+    Returns:
+        uint8, shape (224, 224).
+
+    Raises:
+        UnreadableRadiograph: The bytes are no radiograph.
+        RefusedRadiograph: It is one that the service would refuse.
+    """
+    if file[:4] == b"RIFF" and file[8:12] == b"WEBP":
+        pixels = cv2.imdecode(np.frombuffer(file, np.uint8), cv2.IMREAD_GRAYSCALE)
+        if pixels is None:
+            raise UnreadableRadiograph("the file is no whole WebP")
+        return to_tensor(pixels)
+    return to_tensor(read_radiograph(file, _MOST_PIXELS).pixels)
+
+
+def ask(bundle: Path, tensors: Tensors, engine: EngineKind = "litert", threads: int = 2) -> Answers:
+    """Ask a bundle about tensors, uint8 (N, 224, 224) with N >= 1.
+
+    Raises:
+        InvalidBundle: The folder is no sealed bundle.
+        UnusableAnswers: It takes radiographs of another size, or an answer is NaN, infinite, or no
+            probability.
+    """
+    verify(bundle)
+    taken, given = input_shape(bundle), (*tensors.shape[1:], 1)
+    if taken != given:
+        raise UnusableAnswers(f"the model takes radiographs of {_size(taken)}, not of {_size(given)}")
+    opened = open_engine(engine, bundle, threads)
+    parts = [opened.run(tensors[i : i + _BATCH, ..., None]) for i in range(0, len(tensors), _BATCH)]
+    answers = Answers(
+        np.concatenate([part.probability for part in parts]),
+        np.concatenate([part.typicality for part in parts]),
+        np.concatenate([part.activation_map for part in parts]),
+    )
+    _require_numbers(answers)
+    return answers
+
+
+def _size(shape: tuple[int, ...]) -> str:
+    return " x ".join(map(str, shape))
+
+
+def _require_numbers(answers: Answers) -> None:
+    for name in ("probabilities", "typicality", "activation_maps"):
+        values = getattr(answers, name)
+        bad = ~np.isfinite(values).reshape(len(values), -1).all(axis=1)
+        if bad.any():
+            raise UnusableAnswers(f"{name} of {bad.sum()} of {len(values)} radiographs are not finite")
+    for name in ("probabilities", "typicality"):
+        values = getattr(answers, name)
+        if values.min() < 0 or values.max() > 1:
+            raise UnusableAnswers(f"{name} lie outside [0, 1]")
+
+
+def scored(records: Sequence[Record], answers: Answers) -> Scored:
+    """Put answers beside what is known of the same radiographs, in the same order.
+
+    Raises:
+        ValueError: There are more of the one than of the other.
+    """
+    if len(records) != len(answers.probabilities):
+        raise ValueError(f"{len(answers.probabilities)} answers for {len(records)} radiographs")
+    labels = [[float(r.labels.get(f, np.nan)) for f in FINDINGS] for r in records]
+    return Scored(
+        probabilities=answers.probabilities,
+        labels=np.array(labels, float).reshape(len(records), len(FINDINGS)),
+        typicality=answers.typicality,
+        digests=np.array([r.sha256 for r in records], str),
+        patients=np.array([r.patient for r in records], str),
+        sources=np.array([r.source for r in records], str),
+        views=np.array([r.view for r in records], str),
+        sexes=np.array([r.sex for r in records], str),
+        ages=np.array([np.nan if r.age is None else r.age for r in records], float),
+    )
+
+
+def score(
+    bundle: Path, records: Sequence[Record], tensors: Tensors, engine: EngineKind = "litert"
+) -> tuple[Scored, Floats]:
+    """Score labelled radiographs with a bundle, as it is served.
+
+    Args:
+        bundle: Folder of a sealed bundle.
+        records: What is known of the radiographs.
+        tensors: Their tensors in the same order, uint8 (N, 224, 224).
+        engine: Which of the bundle's graphs runs.
+
+    Returns:
+        Probabilities beside labels; and the activation maps, float32 (N, 14, 7, 7).
+
+    Raises:
+        InvalidBundle: The folder is no sealed bundle.
+        UnusableAnswers: An answer is NaN, infinite, or no probability.
+    """
+    answers = ask(bundle, tensors, engine)
+    return scored(records, answers), answers.activation_maps

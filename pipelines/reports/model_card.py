@@ -1,0 +1,202 @@
+"""The model card, in Markdown, from the description that travels with the model, and from its judgement."""
+
+from collections.abc import Mapping
+
+from pipelines.evaluation.dossier import Dossier
+from pipelines.evaluation.evaluate import FindingJudgement
+from pipelines.evaluation.refusals import Rate, RefusalFigures
+from pipelines.statistics.bootstrap import Figure
+from pleura.bundle import FindingDescription, Interval, ModelDescription, Origin
+
+
+def words_of(finding: str) -> str:
+    """A finding's name as people write it."""
+    return finding.replace("_", " ")
+
+
+def _figure(interval: Interval | Figure | None) -> str:
+    if interval is None:
+        return "unmeasured"
+    return f"{interval.value:.3f} ({interval.low:.3f} to {interval.high:.3f})"
+
+
+def _row(finding: FindingDescription) -> str:
+    cells = (
+        words_of(finding.name),
+        f"{finding.test_positives} / {finding.test_negatives}",
+        _figure(finding.auroc),
+        f"{finding.operating_point.threshold:.3f}",
+        _figure(finding.sensitivity),
+        _figure(finding.specificity),
+    )
+    return f"| {' | '.join(cells)} |"
+
+
+def _bullets(lines: tuple[str, ...]) -> str:
+    return "\n".join(f"- {line}" for line in lines)
+
+
+def _calibration_row(finding: FindingJudgement) -> str:
+    figures = finding.figures
+    if figures is None:
+        return f"| {words_of(finding.finding)} |{' unmeasured |' * 5}"
+    floor = figures.ece_floor
+    cells = (
+        words_of(finding.finding),
+        f"{_figure(figures.auprc)}; {finding.prevalence:.3f}",
+        _figure(figures.brier),
+        _figure(figures.calibration_slope),
+        _figure(figures.calibration_intercept),
+        f"{figures.ece.value:.3f}; {floor.mean:.3f}, {floor.high:.3f}",
+    )
+    return f"| {' | '.join(cells)} |"
+
+
+def _subgroups(dossier: Dossier) -> str:
+    lines = [
+        f"- {group.attribute} {group.group}, {words_of(gap.finding)}: AUROC {_figure(gap.auroc)}, "
+        f"gap to the rest {_figure(gap.auroc_gap)}"
+        for group in dossier.subgroups
+        for gap in group.gaps
+    ]
+    small = [f"{group.attribute} {group.group}" for group in dossier.subgroups if not group.gaps]
+    lines += [f"- too small to show any gap: {', '.join(small)}"] if small else []
+    return "\n".join(lines) or "Not looked at."
+
+
+def _rate(rate: Rate) -> str:
+    return f"{rate.value:.0%} ({rate.low:.0%} to {rate.high:.0%})"
+
+
+def _refusals(refusals: RefusalFigures | None) -> str:
+    if refusals is None:
+        return "Not looked at."
+    refused = [
+        f"- {each.kind} ({each.radiographs}), wrongly refused: "
+        + ", ".join(f"{_rate(at.rate)} below {at.threshold}" for at in each.rates)
+        for each in refusals.alike
+    ]
+    answered = [
+        f"- {each.kind} ({each.radiographs}), wrongly answered: "
+        + ", ".join(f"{_rate(at.rate)} at {at.threshold}" for at in each.rates)
+        + (f"; AUROC {_figure(each.auroc)}" if each.auroc else "")
+        for each in refusals.unlike
+    ]
+    return "\n".join(refused + answered)
+
+
+def _localisation(dossier: Dossier) -> str:
+    lines = [
+        f"- {each.radiographs} ({every.boxes} boxes): the highest place of the map lies in the box in "
+        f"{_figure(every.pointing)}; a random place {_figure(every.pointing_random)}, another patient's map "
+        f"{_figure(every.pointing_other)}; IoU {_figure(every.iou)}, at random {_figure(every.iou_random)}"
+        for each in dossier.localisation
+        for every in each.findings[:1]
+    ]
+    return "\n".join(lines) or "Not looked at."
+
+
+def _judged(dossier: Dossier) -> str:
+    """What the card adds where there is a dossier."""
+    rows = "\n".join(_calibration_row(finding) for finding in dossier.judgement.findings)
+    subject = dossier.subject
+    return f"""
+## Judgement
+
+Model `{subject.model_digest}` on data set `{subject.dataset.digest}` ({subject.dataset.name}, {subject.dataset.split} split), by code
+`{subject.code_version}`. A slope of 1 and an intercept of 0 are right; ECE stands beside what chance gives a perfectly
+calibrated model (mean, 95th percentile).
+
+| finding | AUPRC; prevalence | Brier | calibration slope | calibration intercept | ECE; noise floor |
+|---|---|---|---|---|---|
+{rows}
+
+## Subgroups
+
+{_subgroups(dossier)}
+
+## Refusing by typicality
+
+{_refusals(dossier.refusals)}
+
+## Where the activation maps point
+
+{_localisation(dossier)}
+"""
+
+
+def model_card(description: ModelDescription, dossier: Dossier | None = None) -> str:
+    """Write the card: data, figures with intervals, operating points, what it must not be used for.
+
+    Args:
+        description: What travels with the model.
+        dossier: Its judgement, whose calibration, subgroups, refusals and localisation are added.
+    """
+    card = _described(description)
+    return card if dossier is None else card + _judged(dossier)
+
+
+def _means(metrics: Mapping[str, float]) -> str:
+    if "mean_auroc" not in metrics:
+        return "No mean was measured."
+    return f"""{metrics["test_radiographs"]:.0f} radiographs of {metrics["test_patients"]:.0f} patients.
+Intervals are 95 %, by bootstrap over patients.
+
+Mean AUROC over the {metrics["measured_findings"]:.0f} measured findings:
+**{metrics["mean_auroc"]:.3f}** ({metrics["mean_auroc_low"]:.3f} to {metrics["mean_auroc_high"]:.3f});
+mean Brier score {metrics["mean_brier"]:.3f}."""
+
+
+def _origin(origin: Origin | None) -> str:
+    """Where imported weights come from; nothing for a model that was trained here."""
+    if origin is None:
+        return ""
+    return f"""
+The weights were imported ({origin.kind}) from a file with SHA-256 `{origin.file_sha256}`. What they were trained to be
+given: {origin.preprocessing}.
+"""
+
+
+def _described(description: ModelDescription) -> str:
+    rows = "\n".join(_row(finding) for finding in description.findings)
+    return f"""# Model card: {description.name} {description.version}
+
+DenseNet121, 224x224, fourteen findings.
+Written from what travels with the model; do not edit.
+
+## Intended use
+
+{description.intended_use}
+
+## It must not be used for
+
+{_bullets(description.limitations)}
+
+## Data and licences
+
+{_bullets(description.training_data)}
+
+Patients are split into training, validation and test; no patient is in two splits. Labels that are not known
+count for nothing in training. The test split was looked at once, for the table below, after everything was chosen.
+{_origin(description.origin)}
+## Figures on the test split
+
+{_means(description.metrics)}
+
+| finding | positive / negative | AUROC | threshold | sensitivity | specificity |
+|---|---:|---|---:|---|---|
+{rows}
+
+Do not compare these with figures on other radiographs: they depend on how a sample was gathered.
+
+## Operating points and calibration
+
+Thresholds: {description.operating_points_chosen}. Calibration: {description.calibration}. Both travel
+with the model; a threshold of another version means nothing here.
+
+## Typicality
+
+Each answer carries the share of known chest radiographs (validation split) that lie farther from the centre of the
+training radiographs, by Mahalanobis distance on the network's features. Near 0 the radiograph is unlike anything
+that the model was trained on, and its probabilities mean little.
+"""

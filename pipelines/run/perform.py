@@ -1,0 +1,124 @@
+"""One step of a run, done once: what a component of the pipeline calls."""
+
+import contextlib
+import fcntl
+import importlib
+import time
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+from typing import Final
+
+import structlog
+
+from pipelines.reports.run_summary import Story, html_summary, markdown_summary
+from pipelines.run.context import Shop
+from pipelines.run.parameters import Parameters
+from pipelines.run.records import Done, Failure, UnderWay
+from pipelines.run.settings import Settings
+from pleura.errors import StoreUnavailable
+from pleura.observability.logs import configure_logging
+
+STEPS: Final[Mapping[str, tuple[str, str]]] = {
+    "validate_data": ("data_steps", "validate_data"),
+    "train": ("training_steps", "train_challenger"),
+    "judge": ("judging_steps", "judge_challenger"),
+    "gate": ("judging_steps", "compare"),
+    "register": ("judging_steps", "register_challenger"),
+    "replay": ("judging_steps", "replay_journal"),
+    "roll_out": ("rollout_steps", "roll_challenger_out"),
+    "conclude": ("rollout_steps", "conclude"),
+}
+"""The steps in their order: module and function, imported when they are done, for TensorFlow takes long."""
+_ONLY_AFTER: Final[Mapping[str, tuple[str, str]]] = {
+    "replay": ("register", "challenger"),
+    "roll_out": ("replay", "passed"),
+}
+"""The verdict without which a step does nothing, whatever the wiring around it believes."""
+_WAIT_S: Final = 5.0
+log = structlog.get_logger()
+
+
+def perform(step: str, run: str, parameters: str) -> str:
+    """Do a step, unless this run has done it before.
+
+    Returns:
+        Its verdict, by which the pipeline goes on; "skipped" where an earlier one forbids the step.
+
+    Raises:
+        OtherRun: The run was begun with other parameters.
+        UnderWay: A step of this run is being done, by a process that was left behind perhaps.
+    """
+    configure_logging("pipelines")
+    shop = _open(run, parameters)
+    with _alone(shop.folder):
+        done = shop.records.read(step)
+        if done is None and not _may(shop, step):
+            log.info("step_skipped", run=run, step=step)
+            return "skipped"
+        done = done or _do(shop, step)
+    log.info("step_done", run=run, step=step, verdict=done.verdict)
+    return done.verdict
+
+
+def _may(shop: Shop, step: str) -> bool:
+    if step == "conclude":
+        return shop.records.read("roll_out") is not None
+    before, verdict = _ONLY_AFTER.get(step, ("", ""))
+    done = shop.records.read(before) if before else None
+    return not before or (done is not None and done.verdict == verdict)
+
+
+def _do(shop: Shop, step: str) -> Done:
+    log.info("step_begun", run=shop.run, step=step)
+    began_s = time.monotonic()
+    try:
+        module, function = STEPS[step]
+        do: Callable[[Shop], Done] = getattr(importlib.import_module(f"pipelines.run.{module}"), function)
+        done = do(shop)
+    except Exception as error:
+        failure = Failure(step=step, reason=f"{type(error).__name__}: {error}")
+        log.error("step_failed", run=shop.run, step=step, reason=failure.reason)
+        with contextlib.suppress(StoreUnavailable):
+            shop.records.note_failure(failure)
+        raise
+    done = done.model_copy(update={"seconds": round(time.monotonic() - began_s, 1)})
+    shop.records.keep(done)
+    return done
+
+
+@contextlib.contextmanager
+def _alone(folder: Path) -> Iterator[None]:
+    """Do nothing while another process does a step of the same run."""
+    folder.mkdir(parents=True, exist_ok=True)
+    with (folder / "step.lock").open("w") as lock:
+        end_s = time.monotonic() + _WAIT_S
+        while True:
+            try:
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                break
+            except BlockingIOError as error:
+                if time.monotonic() > end_s:
+                    raise UnderWay(f"a step is being done in {folder}") from error
+                time.sleep(0.2)
+        yield
+
+
+def write_report(run: str, parameters: str) -> str:
+    """Write down how the run went so far.
+
+    Returns:
+        The URI of the report.
+    """
+    configure_logging("pipelines")
+    shop = _open(run, parameters)
+    done = [each for each in map(shop.records.read, STEPS) if each]
+    story = Story(run, done, shop.records.failure())
+    shop.records.write("report.md", markdown_summary(story).encode(), "text/markdown")
+    return shop.records.write("run.html", html_summary(story).encode(), "text/html")
+
+
+def _open(run: str, parameters: str) -> Shop:
+    settings = Settings.read()
+    shop = Shop(settings, Parameters.from_json(parameters), run)
+    shop.records.begin(shop.parameters)
+    return shop

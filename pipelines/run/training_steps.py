@@ -1,0 +1,65 @@
+"""The step that trains: from the champion to a draft of the challenger."""
+
+import shutil
+from pathlib import Path
+
+import numpy as np
+
+from pipelines.data.labelled import labelled
+from pipelines.evaluation.description import describe, unmeasured
+from pipelines.run.context import Shop
+from pipelines.run.records import Done
+from pipelines.training.curves import draw_curves
+from pipelines.training.export import fit, reader_of, require_both, source_weights, write_source
+from pipelines.training.train import HISTORY_FILE, train
+from predictor.build.bundle import build_bundle
+from predictor.build.weights import WEIGHTS_FILE
+
+
+def train_challenger(shop: Shop) -> Done:
+    """Fine-tune the champion, fit what belongs to the new model on the validation split, and build it.
+
+    What is built is a draft: its figures come from the judgement.
+
+    Raises:
+        NoRadiographs: A split has none of the main source.
+        UnfitLabels: A finding is too rare in the validation split; known before anything is trained.
+        Diverged: The loss became no number.
+        DifferentGraphs: The two forms of the new model do not agree.
+    """
+    parameters, folder = shop.parameters, shop.folder / "training"
+    main, auxiliary = parameters.main_source, parameters.training.auxiliary_source
+    records = [*shop.records_of("train"), *(shop.records_of("train", auxiliary) if auxiliary else ())]
+    training = labelled(records, shop.cache.read)
+    validation = labelled(shop.records_of("val"), shop.cache.read)
+    require_both(validation.labels)
+    champion = shop.champion()
+    with shop.source(champion.digest) as source, np.load(source / WEIGHTS_FILE, allow_pickle=False) as file:
+        start = dict(file)
+    network = train(training, validation, parameters.training, folder, start)
+    weights = source_weights(network, start)
+    see = reader_of(weights)
+    fitted = fit(see(training.of_source(main).tensors), see(validation.tensors), validation.labels)
+    draft = describe(parameters.words, unmeasured(fitted.operating_points), {})
+    write_source(folder / "source", weights, fitted, draft)
+    digest = _store(shop, folder / "source", folder / "bundle")
+    curves = draw_curves(folder / HISTORY_FILE).encode()
+    return Done(
+        step="train",
+        verdict="trained",
+        words=f"{parameters.words.version}, from version {champion.number} of the registry",
+        facts={"draft": digest},
+        links={"curves.svg": shop.records.write("curves.svg", curves, "image/svg+xml")},
+        seconds=0,
+    )
+
+
+def _store(shop: Shop, source: Path, bundle: Path) -> str:
+    digest = build_bundle(source, bundle)
+    shop.bundles.upload(bundle)
+    shop.bundles.upload_source(digest, source)
+    kept = shop.settings.work / "bundles" / digest
+    if not kept.exists():
+        kept.parent.mkdir(parents=True, exist_ok=True)
+        shutil.move(bundle, kept)
+    return digest

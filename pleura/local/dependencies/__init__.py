@@ -1,0 +1,22 @@
+"""The servers that Pleura stands on, each started by one function that waits until it answers.
+
+Each is a child process that ends with this one, and can be started again on the same folder and port.
+"""
+
+from pleura.local.dependencies.envoy import Upstream, start_envoy, write_upstreams
+from pleura.local.dependencies.postgres import start_postgres
+from pleura.local.dependencies.seaweedfs import start_seaweed
+from pleura.local.dependencies.valkey import start_valkey
+from pleura.local.processes import Server, StartFailed, free_port
+
+__all__ = [
+    "Server",
+    "StartFailed",
+    "Upstream",
+    "free_port",
+    "start_envoy",
+    "start_postgres",
+    "start_seaweed",
+    "start_valkey",
+    "write_upstreams",
+]

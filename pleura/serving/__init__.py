@@ -1,0 +1,1 @@
+"""The KServe edge: V2 over REST and gRPC, health, shutdown."""

@@ -1,0 +1,226 @@
+"""V2 over REST, with errors that say what happened."""
+
+import asyncio
+import zlib
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from typing import Final
+
+import structlog
+from starlette.exceptions import HTTPException
+from starlette.requests import ClientDisconnect, Request
+from starlette.responses import JSONResponse, Response
+
+from pleura.errors import (
+    ERROR_CODE_HEADER,
+    InvalidRequest,
+    MethodNotAllowed,
+    NotFound,
+    PleuraError,
+    TooLarge,
+)
+from pleura.observability.metrics import UNKNOWN_ROUTE, count_request, counted, observed
+from pleura.serving.byte_budget import Room
+from pleura.serving.health import Vitals
+from pleura.serving.model import ServedModel, metadata_of, require_model, server_metadata
+from pleura.serving.model import answer as answer_request
+from pleura.serving.shutdown import Ending
+from pleura.serving.v2 import read_request, write_response
+
+JSON_LENGTH_HEADER: Final = "inference-header-content-length"
+_LARGEST_BODIES: Final = 8
+Endpoint = Callable[[Request], Awaitable[Response]]
+RouteSpec = tuple[str, str, Endpoint]
+"""Verb, path and endpoint of a route."""
+log = structlog.get_logger()
+
+
+async def to_v2_error(request: Request, error: Exception) -> Response:
+    """The one form that a failure has over REST; what is not of our family says nothing of itself."""
+    if isinstance(error, HTTPException):  # raised before any endpoint of ours was reached
+        verbs = (error.headers or {}).get("Allow", "").split(", ")
+        known = {404: NotFound("no such path"), 405: MethodNotAllowed(verbs)}
+        error = known.get(error.status_code, InvalidRequest(str(error.detail)))
+        count_request(UNKNOWN_ROUTE, error.code, 0.0)
+    if isinstance(error, PleuraError):
+        headers = {**error.headers, ERROR_CODE_HEADER: error.code}
+        return JSONResponse({"error": str(error)}, error.status, headers=headers)
+    log.error("internal_error", exc_info=error)
+    return JSONResponse({"error": "internal error"}, 500)
+
+
+async def limited_body(request: Request, limit: int, take: Callable[[int], None] | None = None) -> bytes:
+    """Read a body.
+
+    Args:
+        request: Whose body it is.
+        limit: The most bytes that it may have.
+        take: Makes room for so many bytes more; a small body needs none.
+
+    Raises:
+        TooLarge: It has more.
+        InvalidRequest: It is cut short.
+    """
+    declared = request.headers.get("content-length", "0")
+    if declared.isdigit() and int(declared) > limit:
+        raise TooLarge(f"the body exceeds {limit} bytes")
+    chunks, size = [], 0
+    try:
+        async for chunk in request.stream():
+            size += len(chunk)
+            if size > limit:
+                raise TooLarge(f"the body exceeds {limit} bytes")
+            if take:
+                take(len(chunk))
+            chunks.append(chunk)
+    except ClientDisconnect as error:  # a caller who leaves is no fault of ours
+        raise InvalidRequest("the body is cut short") from error
+    return b"".join(chunks)
+
+
+def _decompressed(body: bytes, encoding: str, limit: int) -> bytes:
+    if encoding in ("", "identity"):
+        return body
+    encoding = encoding.removeprefix("x-")  # RFC 9110 section 8.4.1.3
+    if encoding not in ("gzip", "deflate"):
+        raise InvalidRequest("content-encoding must be gzip or deflate")
+    decoder = zlib.decompressobj(zlib.MAX_WBITS | 32)
+    try:
+        plain = decoder.decompress(body, limit + 1)
+    except zlib.error as error:
+        raise InvalidRequest(f"the body is not {encoding}") from error
+    if len(plain) > limit:
+        raise TooLarge(f"the body exceeds {limit} bytes")
+    if not decoder.eof:
+        raise InvalidRequest(f"the {encoding} body is cut short")
+    if decoder.unused_data:
+        raise InvalidRequest(f"the body is longer than its {encoding} data")
+    return plain
+
+
+def _json_length(headers: Mapping[str, str]) -> int | None:
+    text = headers.get(JSON_LENGTH_HEADER)
+    if text is None:
+        return None
+    if not (text.isascii() and text.isdigit() and len(text) < 12):
+        raise InvalidRequest(f"'{JSON_LENGTH_HEADER}' must be a number")
+    return int(text)
+
+
+def traced(route: str, endpoint: Endpoint) -> Endpoint:
+    """Count, time and trace what an endpoint is asked."""
+
+    async def answer(request: Request) -> Response:
+        with observed(route, request.headers):
+            return await endpoint(request)
+
+    return answer
+
+
+def _probed(route: str, endpoint: Endpoint) -> Endpoint:
+    async def answer(request: Request) -> Response:
+        with counted(route):
+            return await endpoint(request)
+
+    return answer
+
+
+class RestEdge:
+    """The V2 REST routes of one model."""
+
+    def __init__(self, model: ServedModel, vitals: Vitals, max_body_bytes: int, ending: Ending) -> None:
+        self._model, self._vitals, self._ending = model, vitals, ending
+        self._max_body_bytes = max_body_bytes
+        self._room = Room(_LARGEST_BODIES * max_body_bytes)
+
+    def routes(self) -> Sequence[RouteSpec]:
+        """Verb, path and endpoint of each route; what probes ask is counted, all else traced as well."""
+        one, versioned = "/v2/models/{model}", "/v2/models/{model}/versions/{version}"
+        return (
+            ("GET", "/v2", traced("v2_server", self.server)),
+            ("GET", "/healthz", _probed("healthz", self.live)),
+            ("GET", "/readyz", _probed("readyz", self.ready)),
+            ("GET", "/v2/health/live", _probed("v2_health", self.v2_live)),
+            ("GET", "/v2/health/ready", _probed("v2_health", self.v2_ready)),
+            ("GET", "/v2/models", traced("v2_models", self.models)),
+            *(("GET", f"{p}/ready", _probed("v2_model_ready", self.model_ready)) for p in (one, versioned)),
+            *(("POST", f"{p}/infer", traced("v2_infer", self.infer)) for p in (one, versioned)),
+            *(("GET", p, traced("v2_model", self.metadata)) for p in (one, versioned)),
+            ("GET", "/model-info", traced("model_info", self.info)),
+        )
+
+    async def server(self, request: Request) -> Response:
+        """Server metadata."""
+        return JSONResponse(server_metadata())
+
+    async def live(self, request: Request) -> Response:
+        """The process can do its work."""
+        is_live, parts = self._vitals.liveness()
+        return JSONResponse({"live": is_live, **parts}, 200 if is_live else 503)
+
+    async def v2_live(self, request: Request) -> Response:
+        """The same in V2's words."""
+        is_live = self._vitals.liveness()[0]
+        return JSONResponse({"live": is_live}, 200 if is_live else 503)
+
+    async def ready(self, request: Request) -> Response:
+        """The model answers, and so do the parts that it needs, and will for some time."""
+        are_ready, parts = self._vitals.readiness()
+        is_ready = are_ready and await self._is_ready()
+        return JSONResponse({"ready": is_ready, **parts}, 200 if is_ready else 503)
+
+    async def v2_ready(self, request: Request) -> Response:
+        """The same in V2's words."""
+        is_ready = await self._is_ready()
+        return JSONResponse({"ready": is_ready}, 200 if is_ready else 503)
+
+    async def models(self, request: Request) -> Response:
+        """The one model."""
+        return JSONResponse({"models": [self._model.name]})
+
+    async def model_ready(self, request: Request) -> Response:
+        """The model of that name answers, and will for some time."""
+        await self._check(request)
+        is_ready = await self._is_ready()
+        return JSONResponse({"name": self._model.name, "ready": is_ready}, 200 if is_ready else 503)
+
+    async def metadata(self, request: Request) -> Response:
+        """Model metadata."""
+        await self._check(request)
+        return JSONResponse(await metadata_of(self._model))
+
+    async def info(self, request: Request) -> Response:
+        """The description of the model that answers now."""
+        return Response((await self._model.describe()).to_json(), media_type="application/json")
+
+    async def infer(self, request: Request) -> Response:
+        """Inference."""
+        await self._check(request)
+        with self._room.held() as take:
+            return await self._infer(request, take)
+
+    async def _infer(self, request: Request, take: Callable[[int], None]) -> Response:
+        headers, limit = dict(request.headers), self._max_body_bytes
+        body = await limited_body(request, limit, take)
+        encoding = headers.get("content-encoding", "").strip().lower()
+        if encoding:
+            body = await asyncio.to_thread(_decompressed, body, encoding, limit)
+            take(len(body))
+        infer_request = read_request(
+            body, _json_length(headers), self._model.name, request.path_params.get("version")
+        )
+        response = await answer_request(self._model, infer_request, headers)
+        content, json_length = write_response(response, infer_request)
+        if json_length is None:
+            return Response(content, media_type="application/json")
+        return Response(
+            content,
+            media_type="application/octet-stream",
+            headers={JSON_LENGTH_HEADER: str(json_length)},
+        )
+
+    async def _is_ready(self) -> bool:
+        return not self._ending.has_begun and await self._model.healthy()
+
+    async def _check(self, request: Request) -> None:
+        path = request.path_params
+        await require_model(self._model, path["model"], path.get("version"))

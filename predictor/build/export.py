@@ -1,0 +1,77 @@
+"""Write the serving graph as SavedModel and as LiteRT model, and prove that both say the same."""
+
+import tempfile
+from pathlib import Path
+from typing import Final
+
+import numpy as np
+import tensorflow as tf
+
+from predictor.engines.agreement import require_same
+from predictor.engines.engine import (
+    LITERT_FILE,
+    SAVED_MODEL_FOLDER,
+    SIGNATURE,
+    LiteRtEngine,
+    Radiographs,
+    TensorFlowEngine,
+)
+from predictor.build.graph import ServingGraph
+from predictor.signature import SIZE_PX
+
+_PROOF_RADIOGRAPHS: Final = 6
+
+
+def write_saved_model(graph: ServingGraph, folder: Path) -> None:
+    """Save the graph with its one signature; the same graph always gives the same files."""
+    tf.saved_model.save(graph, str(folder), signatures={SIGNATURE: graph.answer})
+    (folder / "fingerprint.pb").unlink(missing_ok=True)  # holds a random number
+
+
+def write_litert(graph: ServingGraph, file: Path) -> None:
+    """Convert the graph; its signature keeps the names of the input and the outputs."""
+    with tempfile.TemporaryDirectory() as folder:
+        write_saved_model(graph, Path(folder))
+        converter = tf.lite.TFLiteConverter.from_saved_model(folder, signature_keys=[SIGNATURE])
+        file.write_bytes(converter.convert())
+
+
+def synthetic_radiographs(count: int, seed: int = 0) -> Radiographs:
+    """Draw smooth shapes with noise, in the grey scale of prepared radiographs."""
+    random = np.random.default_rng(seed)
+    rows, columns = np.mgrid[0:SIZE_PX, 0:SIZE_PX] / SIZE_PX
+    drawn = []
+    for _ in range(count):
+        pixels = random.normal(0.0, 0.05, (SIZE_PX, SIZE_PX))
+        for height, row, column, width in random.uniform(0.1, 0.9, (8, 4)):
+            pixels += height * np.exp(-((rows - row) ** 2 + (columns - column) ** 2) / width**2)
+        drawn.append((pixels - pixels.min()) / np.ptp(pixels) * 255)
+    radiographs: Radiographs = np.rint(np.stack(drawn)[..., None]).astype(np.uint8)
+    return radiographs
+
+
+def require_agreement(bundle: Path, radiographs: Radiographs, threads: int = 2) -> None:
+    """Run both forms of the model on the same radiographs.
+
+    Raises:
+        DifferentGraphs: They do not agree.
+    """
+    saved = TensorFlowEngine(bundle).run(radiographs)
+    folded = LiteRtEngine(bundle, threads).run(radiographs)
+    require_same(saved, folded, "LiteRT and SavedModel")
+
+
+def write_graphs(saved: ServingGraph, folded: ServingGraph, folder: Path) -> None:
+    """Write both forms into a bundle's folder.
+
+    Args:
+        saved: The graph that is saved as it was trained.
+        folded: The same for LiteRT, with a batch of one.
+        folder: Where to; exists.
+
+    Raises:
+        DifferentGraphs: They do not agree on synthetic radiographs.
+    """
+    write_saved_model(saved, folder / SAVED_MODEL_FOLDER)
+    write_litert(folded, folder / LITERT_FILE)
+    require_agreement(folder, synthetic_radiographs(_PROOF_RADIOGRAPHS))

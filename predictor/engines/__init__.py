@@ -1,0 +1,1 @@
+"""Engines that run the serving graph: LiteRT, OpenVINO and TensorFlow."""

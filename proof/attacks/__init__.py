@@ -1,0 +1,1 @@
+"""Attacks on tokens, keys, HTTP parsing, object ids and files."""

@@ -1,0 +1,76 @@
+"""PNG, JPEG and other files that were made to do harm, and harmless ones that look like it."""
+
+from collections.abc import Callable, Iterator, Mapping
+from typing import Final
+
+import cv2
+
+from proof.attacks.files.case import (
+    DAMAGED,
+    Case,
+    fails,
+    shows,
+)
+from proof.attacks.files.jpeg import jpeg_cases
+from proof.attacks.files.png import png_cases
+from proof.lab.files import dicom, jpeg, png
+from proof.lab.pictures import picture
+
+_PICTURE: Final = picture()
+
+_OTHERS: Final[Mapping[str, Callable[..., bytes]]] = {
+    "nothing": lambda: b"",
+    "one byte": lambda: b"\x89",
+    "GIF": lambda: b"GIF89a\1\0\1\0\x80\0\0\0\0\0\xff\xff\xff!\xf9\4\0\0\0\0\0,\0\0\0\0\1\0\1\0\0\2\2D\1\0;",
+    "BMP": lambda: cv2.imencode(".bmp", _PICTURE)[1].tobytes(),
+    "TIFF": lambda: cv2.imencode(".tiff", _PICTURE)[1].tobytes(),
+    "TIFF, big endian": lambda: b"MM\0\x2a\0\0\0\x08" + b"\0" * 200,
+    "WebP": lambda: cv2.imencode(".webp", _PICTURE)[1].tobytes(),
+    "PGM": lambda: cv2.imencode(".pgm", _PICTURE)[1].tobytes(),
+    "JPEG 2000": lambda: cv2.imencode(".jp2", _PICTURE)[1].tobytes(),
+    "Sun raster": lambda: b"\x59\xa6\x6a\x95" + b"\0" * 200,
+    "Radiance": lambda: b"#?RADIANCE\n" + b"\0" * 200,
+    "OpenEXR": lambda: b"\x76\x2f\x31\x01" + b"\0" * 200,
+    "AVIF": lambda: b"\0\0\0\x1cftypavif" + b"\0" * 200,
+    "PSD": lambda: b"8BPS\0\1" + b"\0" * 200,
+    "PDF": lambda: b"%PDF-1.7\n" + b"%" * 500,
+    "SVG": lambda: b'<svg xmlns="http://www.w3.org/2000/svg"><image href="file:///etc/passwd"/></svg>',
+    "XML that grows": lambda: b'<!DOCTYPE a [<!ENTITY b "c">]><a>&b;</a>' * 9,
+    "HTML": lambda: b"<html><script>alert(1)</script>" * 9,
+    "zip": lambda: b"PK\3\4" + b"\0" * 500,
+    "gzip": lambda: b"\x1f\x8b\x08" + b"\0" * 500,
+    "ELF": lambda: b"\x7fELF\2\1\1" + b"\0" * 500,
+    "Windows program": lambda: b"MZ" + b"\0" * 500,
+    "pickle": lambda: b"\x80\4cos\nsystem\n(S'true'\ntR.",
+    "NumPy": lambda: b"\x93NUMPY\1\0v\0{'descr': '|O'}" + b" " * 200,
+    "GIF with a JPEG in it": lambda: b"GIF89a" + jpeg(_PICTURE),
+    "a JPEG one byte late": lambda: b"\0" + jpeg(_PICTURE),
+    "a PNG in text mode": lambda: png(_PICTURE).replace(b"\r\n", b"\n"),
+}
+
+
+def other_cases() -> Iterator[tuple[str, Case]]:
+    """By name: other kinds of files, and files of two kinds."""
+    for name, file in _OTHERS.items():
+        yield name, fails(file, *DAMAGED)
+    for name, start in {
+        "ELF": b"\x7fELF",
+        "Windows program": b"MZ",
+        "PDF": b"%PDF-1.7",
+        "zip": b"PK\3\4",
+    }.items():
+        yield (
+            f"DICOM with the preamble of {name}",
+            shows(lambda s=start: s.ljust(128, b"\x90") + dicom(_PICTURE)[128:], _PICTURE),
+        )
+    yield (
+        "DICOM with the preamble of a JPEG",
+        shows(lambda: jpeg(255 - _PICTURE)[:128] + dicom(_PICTURE)[128:], _PICTURE),
+    )
+
+
+RASTERS: Final = {
+    f"{kind}: {name}": case
+    for kind, cases in {"PNG": png_cases, "JPEG": jpeg_cases, "other": other_cases}.items()
+    for name, case in cases()
+}

@@ -1,0 +1,137 @@
+"""Load on the proxy while the issuer changes its keys, or strangers name keys that there are none of."""
+
+import asyncio
+import json
+import socket
+import time
+from collections import Counter
+from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, field
+
+from auth_proxy.tokens.keys import REFETCH_INTERVAL_S, HttpKeySource, KeyCache
+from pleura.errors import Unauthenticated
+from pleura.http_client import Hop, HopFailed
+from proof.attacks.forge import ALGORITHM, PRIVATE, Forge, b64, jwk
+from proof.attacks.key_documents import EC, RSA, Send, document
+from proof.lab.proxy import Proxy
+from proof.lab.recorder import Noted, Recorder, ok, recorder
+
+
+@dataclass
+class Published:
+    """The keys that an issuer publishes now; ``asked_s`` is when it was asked."""
+
+    key_ids: Sequence[str]
+    asked_s: list[float] = field(default_factory=list)
+
+    def answer(self, request: Noted) -> Iterator[bytes]:
+        """Publish them."""
+        self.asked_s.append(time.monotonic())
+        keys = [jwk(PRIVATE[n].public_key(), ALGORITHM[n], kid=n) for n in self.key_ids]
+        yield ok(json.dumps({"keys": keys}).encode())
+
+
+@dataclass
+class Tally:
+    """The answers to a steady load: how many of each status, and the slowest."""
+
+    statuses: Counter[int] = field(default_factory=Counter)
+    seconds: list[float] = field(default_factory=list)
+
+    @property
+    def refused(self) -> int:
+        """Answers that were not 200."""
+        return self.statuses.total() - self.statuses[200]
+
+    @property
+    def p99_ms(self) -> float:
+        """The time that all but one in a hundred took at most."""
+        return 1000 * sorted(self.seconds)[int(0.99 * len(self.seconds))]
+
+
+async def load(proxy: Proxy, make: Callable[[], str], until: Awaitable[None], callers: int = 4) -> Tally:
+    """Ask with tokens that are made as they are needed until something has happened, and a little longer."""
+    hop, tally, done = Hop(proxy.url, callers), Tally(), asyncio.ensure_future(until)
+
+    async def call() -> None:
+        while not done.done():
+            began_s = time.monotonic()
+            headers = {"authorization": f"Bearer {make()}"}
+            tally.statuses[await _status(hop, headers)] += 1
+            tally.seconds.append(time.monotonic() - began_s)
+            await asyncio.sleep(0.005)
+
+    await asyncio.gather(*(call() for _ in range(callers)))
+    await done
+    hop.close()
+    return tally
+
+
+async def _status(hop: Hop, headers: Mapping[str, str]) -> int:
+    """The status of an answer, 0 where there is none."""
+    try:
+        async with hop.ask("GET", "/v2", headers, b"") as response:
+            async for _ in response.chunks():
+                pass
+    except HopFailed:
+        return 0
+    return response.status_code
+
+
+def unknown_key_requests(forge: Forge, first: int, number: int) -> bytes:
+    """Requests in a row, each with a token of another unknown key."""
+    claims, signature = b64(forge.claims()), b64(bytes(64))
+    tokens = (f"{b64(forge.header(kid=f'unknown-{first + n}'))}.{claims}.{signature}" for n in range(number))
+    return b"".join(
+        f"GET /v2 HTTP/1.1\r\nHost: a\r\nAuthorization: Bearer {token}\r\n\r\n".encode() for token in tokens
+    )
+
+
+def flood(proxy: Proxy, forge: Forge, per_s: float, seconds: float) -> int:
+    """Name unknown keys at a rate, if the proxy keeps up with it; say how many were refused."""
+    batch, refused, began_s = 50, 0, time.monotonic()
+    with socket.create_connection(("127.0.0.1", proxy.http_port), timeout=30) as connection:
+        while (passed_s := time.monotonic() - began_s) < seconds:
+            if refused > passed_s * per_s:
+                time.sleep(0.01)
+                continue
+            connection.sendall(unknown_key_requests(forge, refused, batch))
+            received = b""
+            while received.count(b"HTTP/1.1 ") < batch or not received.endswith(b"}"):
+                received += connection.recv(65536)
+            assert received.count(b"HTTP/1.1 401 ") == batch, received[:200]
+            refused += batch
+    return refused
+
+
+class Clock:
+    """A clock that stands still until it is moved."""
+
+    now = 1000.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+async def known(cache: KeyCache) -> set[str]:
+    """The keys that a cache gives, once it has looked again as often as it may."""
+    with suppress(Unauthenticated):
+        await cache.key("there is none")
+    return set(cache.keys)
+
+
+async def keys_after(send: Send, evil: Recorder) -> set[str]:
+    """The keys that are known after an issuer has given two good ones, and then what is given here."""
+
+    def answer(request: Noted) -> Iterator[bytes]:
+        return iter([ok(document(EC, RSA))]) if len(issuer.requests) == 1 else send(evil.url)
+
+    clock = Clock()
+    with recorder(answer) as issuer:
+        cache = KeyCache(HttpKeySource(f"{issuer.url}/jwks.json"), clock)
+        await known(cache)
+        clock.now += REFETCH_INTERVAL_S
+        keys = await known(cache)
+        assert len(issuer.requests) == 2
+    return keys

@@ -1,0 +1,132 @@
+"""The issuer's keys in real time: rotated under load, asked for by strangers, and not to be had."""
+
+import asyncio
+import time
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from itertools import pairwise
+from pathlib import Path
+from typing import Final
+
+from auth_proxy.tokens.keys import REFETCH_INTERVAL_S
+from proof.attacks.forge import Forge
+from proof.attacks.key_attack import Published, Tally, flood, keys_after, load
+from proof.attacks.key_documents import SLOW, USELESS
+from proof.attacks.stage import Stage, as_issuer, running_proxy
+from proof.lab.proxy import AUDIENCE, Proxy
+from proof.lab.recorder import Recorder, recorder
+from proof.lab.report import Row
+
+_FLOODERS: Final = 4
+_UNKNOWN_PER_S: Final = 1000
+_JITTER_S: Final = 0.5
+_ROTATIONS: Final = ("other", "rsa", "ed")
+
+
+def _behind(attacked: Stage) -> dict[str, object]:
+    return {
+        "transformer_url": attacked.transformer.url,
+        "transformer_grpc": f"127.0.0.1:{attacked.grpc.grpc_port}",
+    }
+
+
+@contextmanager
+def _proxy(log: Path, attacked: Stage, published: Published) -> Iterator[tuple[Proxy, Forge]]:
+    with (
+        recorder(published.answer) as issuer,
+        running_proxy(log, issuer, **_behind(attacked)) as proxy,
+    ):
+        yield proxy, _forge(issuer)
+
+
+def _forge(issuer: Recorder) -> Forge:
+    """Makes tokens that count for a quarter of an hour."""
+    return Forge(issuer.url, AUDIENCE, int(time.time()) + 300)
+
+
+async def _rotated(proxy: Proxy, forge: Forge, published: Published, pause_s: float) -> Tally:
+    """Put one key in another's place again and again, each used from the moment that it is published."""
+    in_use = ["ec"]
+
+    async def rotate() -> None:
+        for key_id in _ROTATIONS:
+            await asyncio.sleep(pause_s)
+            in_use[:] = in_use[-1:]
+            await asyncio.sleep(1.0)
+            published.key_ids = [in_use[-1], key_id]
+            in_use[:] = published.key_ids
+        await asyncio.sleep(pause_s)
+
+    numbers = iter(range(10**9))
+    return await load(proxy, lambda: _good(forge, in_use[next(numbers) % len(in_use)]), rotate())
+
+
+def _good(forge: Forge, key_id: str) -> str:
+    return forge.good(key_id, nbf=forge.now_s - 400, iat=forge.now_s - 400, jti=str(time.monotonic_ns()))
+
+
+async def _flooded(
+    proxy: Proxy, forge: Forge, published: Published, seconds: float
+) -> tuple[Tally, int, list[float]]:
+    """Name unknown keys while good tokens are used; the tally of these, the number, and the fetches."""
+    before, named = len(published.asked_s), 0
+
+    async def until_flooded() -> None:
+        nonlocal named
+        share = _UNKNOWN_PER_S / _FLOODERS
+        flooding = [asyncio.to_thread(flood, proxy, forge, share, seconds) for _ in range(_FLOODERS)]
+        named = sum(await asyncio.gather(*flooding))
+
+    tally = await load(proxy, lambda: _good(forge, "ec"), until_flooded(), callers=2)
+    return tally, named, published.asked_s[before:]
+
+
+async def _unmoved() -> int:
+    """How many useless answers of an issuer changed something, or made somebody ask elsewhere."""
+    with recorder(as_issuer) as evil:
+        kept = [await keys_after(send, evil) for send in USELESS.values()]
+        kept += await asyncio.gather(*(keys_after(send, evil) for send in SLOW.values()))
+    return sum(keys != {"ec", "rsa"} for keys in kept) + evil.connections
+
+
+async def _outlived(log: Path, attacked: Stage, seconds: float) -> Tally:
+    """Let the issuer go, and use good tokens all the while."""
+    with ExitStack() as running:
+        with recorder(Published(["ec"]).answer) as issuer:
+            proxy = running.enter_context(running_proxy(log, issuer, **_behind(attacked)))
+            forge = _forge(issuer)
+        return await load(proxy, lambda: _good(forge, "ec"), asyncio.sleep(seconds), callers=1)
+
+
+async def key_rows(folder: Path, attacked: Stage, flood_s: float, outage_s: float) -> list[Row]:
+    """Play everything; the outage is long, so it goes on beside the rest."""
+    moved = await _unmoved()
+    outage = asyncio.create_task(_outlived(folder / "outage.log", attacked, outage_s))
+    published = Published(["ec"])
+    with _proxy(folder / "flood.log", attacked, published) as (proxy, forge):
+        flooded, named, fetches = await _flooded(proxy, forge, published, flood_s)
+    published = Published(["ec"])
+    with _proxy(folder / "rotation.log", attacked, published) as (proxy, forge):
+        rotated = await _rotated(proxy, forge, published, REFETCH_INTERVAL_S + 1)
+    outlived = await outage
+    closest_s = min((later - earlier for earlier, later in pairwise(fetches)), default=flood_s)
+    expected = max(1, int(flood_s // (REFETCH_INTERVAL_S + 1)))
+    useless = len(USELESS) + len(SLOW)
+    return [
+        Row(f"of {useless} useless answers of the issuer moved a key", "0", str(moved), not moved),
+        Row("unknown keys named, as fast as they could be", "counted", f"{named / flood_s:.0f}/s", named > 0),
+        Row(
+            "seconds between the fetches that they caused, as they arrive at the issuer",
+            f">= {REFETCH_INTERVAL_S:.0f}, less {_JITTER_S} on the way, and {expected} fetches or more",
+            f"{closest_s:.1f} ({len(fetches)} in {flood_s:.0f} s)",
+            len(fetches) >= expected and closest_s >= REFETCH_INTERVAL_S - _JITTER_S,
+        ),
+        _refused("good tokens refused beside them", flooded),
+        _refused(f"good tokens refused in {len(_ROTATIONS)} rotations", rotated),
+        _refused(f"good tokens refused while the issuer is down for {outage_s:.0f} s", outlived),
+    ]
+
+
+def _refused(claim: str, tally: Tally) -> Row:
+    measured = f"{tally.refused} of {tally.statuses.total()}, p99 {tally.p99_ms:.0f} ms"
+    return Row(claim, "0", measured, tally.refused == 0 < tally.statuses.total())

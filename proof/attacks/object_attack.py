@@ -1,0 +1,172 @@
+"""Asking for radiographs by odd ids in every way that there is, and what the object store heard of it."""
+
+import io
+import json
+import posixpath
+import re
+import socket
+import socketserver
+import struct
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Final
+from urllib.parse import quote, unquote_to_bytes
+
+import grpc
+import httpx
+from kserve.protocol.grpc import grpc_predict_v2_pb2 as pb
+from minio import Minio
+
+from proof.attacks.forge import Forge
+from proof.attacks.stage import INFER, Stage, running_proxy
+from proof.lab.proxy import Proxy
+from proof.lab.transformer import Parts, png_of, start_transformer
+from tests.transformer.conftest import BUCKET, client_of, put
+
+NEIGHBOUR: Final = "secrets"
+_REQUEST: Final = re.compile(rb"([A-Z]+) (\S+) HTTP/1\.1\r\n")
+
+
+@dataclass
+class Tap:
+    """The heads of what went to the object store, in their order; answers pass unseen."""
+
+    port: int = 0
+    heads: list[bytes] = field(default_factory=list)
+
+    def calls(self) -> list[str]:
+        """Verb and target of every call so far, but for looks whether the bucket is there."""
+        found = [_REQUEST.match(head) for head in self.heads]
+        lines = [f"{m[1].decode()} {m[2].decode('latin-1')}" if m else "no HTTP" for m in found]
+        return [line for line in lines if line != f"HEAD /{BUCKET}"]
+
+
+def is_outside(call: str) -> bool:
+    """Whether a call is anything but a look at an object of the bucket, or a read of one, as S3 reads it."""
+    verb, _, target = call.partition(" ")
+    plain = unquote_to_bytes(target).replace(b"\\", b"/")
+    folder = f"/{BUCKET}/".encode()
+    is_inside = plain.startswith(folder) and posixpath.normpath(plain).startswith(folder)
+    return verb not in ("HEAD", "GET") or "?" in target or not is_inside
+
+
+@contextmanager
+def tap(port: int) -> Iterator[Tap]:
+    """Stand before the server on a port, and note what goes to it."""
+    taken = Tap()
+
+    class Handler(socketserver.BaseRequestHandler):
+        def handle(self) -> None:
+            with socket.create_connection(("127.0.0.1", port)) as server, suppress(OSError):
+                back = threading.Thread(target=_pump, args=(server, self.request, []), daemon=True)
+                back.start()
+                _pump(self.request, server, taken.heads)
+                back.join()
+
+    class Server(socketserver.ThreadingTCPServer):
+        daemon_threads, allow_reuse_address, block_on_close = True, True, False
+
+    with Server(("127.0.0.1", 0), Handler) as server:
+        taken.port = server.server_address[1]
+        thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02})
+        thread.start()
+        try:
+            yield taken
+        finally:
+            server.shutdown()
+            thread.join()
+
+
+def _pump(source: socket.socket, sink: socket.socket, heads: list[bytes]) -> None:
+    """Pass on what comes, noting each head before it goes; none of the requests has a body."""
+    begun = b""
+    with suppress(OSError):
+        while data := source.recv(65536):
+            *ended, begun = (begun + data).split(b"\r\n\r\n")
+            heads += ended
+            sink.sendall(data)
+    with suppress(OSError):
+        sink.shutdown(socket.SHUT_WR)
+
+
+@dataclass(frozen=True)
+class Reading:
+    """The proxy, the transformer behind it, and a tap before its object store."""
+
+    proxy: Proxy
+    tap: Tap
+    forge: Callable[[], Forge]
+
+    def asked(self, ask: Callable[[], str]) -> tuple[str, list[str]]:
+        """Ask something; its outcome, and the calls that it caused at the object store."""
+        before = len(self.tap.calls())
+        outcome = ask()
+        return outcome, self.tap.calls()[before:]
+
+    def by_json(self, image_id: str) -> str:
+        """Ask by V2 over REST, in JSON."""
+        tensor = {"name": "image_id", "datatype": "BYTES", "shape": [1], "data": [image_id]}
+        return self._post(INFER, json.dumps({"inputs": [tensor]}).encode())
+
+    def by_classify(self, image_id: str) -> str:
+        """Ask by the plain route."""
+        return self._post("/classify", json.dumps({"image_id": image_id}).encode())
+
+    def by_binary(self, image_id: bytes) -> str:
+        """Ask by V2 over REST, in a binary tensor."""
+        parameters = {"binary_data_size": len(image_id) + 4}
+        tensor = {"name": "image_id", "datatype": "BYTES", "shape": [1], "parameters": parameters}
+        document = json.dumps({"inputs": [tensor]}).encode()
+        content = document + struct.pack("<I", len(image_id)) + image_id
+        return self._post(INFER, content, **{"inference-header-content-length": str(len(document))})
+
+    def by_grpc(self, image_id: bytes) -> str:
+        """Ask by V2 over gRPC."""
+        request = pb.ModelInferRequest(model_name="chest-xray")
+        tensor = request.inputs.add(name="image_id", datatype="BYTES", shape=[1])
+        tensor.contents.bytes_contents.append(image_id)
+        metadata = [("authorization", f"Bearer {self.forge().good()}")]
+        with grpc.insecure_channel(f"127.0.0.1:{self.proxy.grpc_port}") as channel:
+            ask = channel.unary_unary("/inference.GRPCInferenceService/ModelInfer")
+            try:
+                ask(request.SerializeToString(), metadata=metadata, timeout=30)
+            except grpc.RpcError as error:
+                return str(error.code().name)
+            return "OK"
+
+    def _post(self, path: str, content: bytes, **headers: str) -> str:
+        headers |= {"authorization": f"Bearer {self.forge().good()}", "content-type": "application/json"}
+        with httpx.Client(timeout=30, trust_env=False, verify=False) as client:
+            return str(client.post(self.proxy.url + path, content=content, headers=headers).status_code)
+
+
+def expected_call(image_id: str) -> str:
+    """The one call that an id in its right causes."""
+    return f"GET /{BUCKET}/{quote(image_id, safe='/~')}"
+
+
+def fill(client: Minio) -> None:
+    """Put a radiograph into the bucket, and one beside it that nobody may see."""
+    for bucket in (BUCKET, NEIGHBOUR):
+        if not client.bucket_exists(bucket):
+            client.make_bucket(bucket)
+    put(client, "r0.png", png_of(0))
+    client.put_object(NEIGHBOUR, "secret.png", io.BytesIO(png_of(1)), len(png_of(1)))
+
+
+@contextmanager
+def reading(folder: Path, parts: Parts, stage: Stage) -> Iterator[Reading]:
+    """A transformer whose object store is tapped, and a proxy before it; the answers are not cached."""
+    fill(client_of(parts.s3_url))
+    with tap(int(parts.s3_url.rpartition(":")[2])) as tapped:
+        settings = parts.environment(PLEURA_S3_URL=f"http://127.0.0.1:{tapped.port}", PLEURA_REDIS_URL="")
+        transformer = start_transformer(folder, settings)
+        behind = {"transformer_url": transformer.url, "transformer_grpc": transformer.grpc_address}
+        try:
+            with running_proxy(folder / "proxy.log", stage.issuer, **behind) as proxy:
+                yield Reading(proxy, tapped, stage.forge)
+        finally:
+            transformer.stop()

@@ -1,0 +1,144 @@
+"""Sending a token to the proxy by REST and by gRPC, and what came of it."""
+
+import socket
+import struct
+import time
+from dataclasses import dataclass
+from typing import Final
+
+import grpc
+
+from auth_proxy.tokens.verification import CLASSIFY_SCOPE, Keys, Trust, bearer_of, key_id_of, verify
+from pleura.errors import Unauthenticated
+from proof.attacks.stage import Stage
+from proof.attacks.token_carriers import request
+from proof.lab.proxy import exchange
+
+METHOD: Final = "/inference.GRPCInferenceService/ModelInfer"
+_REFUSALS: Final = frozenset(
+    {"UNAUTHENTICATED", "PERMISSION_DENIED", "INVALID_ARGUMENT", "RESOURCE_EXHAUSTED", "TRAILERS"}
+)
+_PREFACE: Final = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"
+_DATA, _HEADERS, _SETTINGS = 0, 1, 4
+_ENDINGS: Final = {3: "RST_STREAM", 7: "GOAWAY"}
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """How an attempt ended: an HTTP status or gRPC code, and whether the transformer heard of it."""
+
+    outcome: str
+    is_forwarded: bool
+
+    @property
+    def is_let_in(self) -> bool:
+        """Whether the caller got what only a good token gets."""
+        return self.is_forwarded or self.outcome in ("200", "OK")
+
+    @property
+    def is_fault(self) -> bool:
+        """Whether the proxy failed, or said nothing, rather than refuse."""
+        is_refusal = self.outcome[:1] == "4" or self.outcome in _REFUSALS
+        return not self.is_let_in and not is_refusal
+
+
+def raw_rest(stage: Stage, raw: bytes) -> Verdict:
+    """Send a whole request by REST."""
+    before = len(stage.transformer.requests)
+    status = exchange(stage.proxy.http_port, raw)[9:12].decode("latin-1")
+    return Verdict(status, len(stage.transformer.requests) > before)
+
+
+def by_rest(stage: Stage, token: str) -> Verdict:
+    """Ask for an inference by REST."""
+    return raw_rest(stage, request(f"Authorization: Bearer {token}"))
+
+
+def by_grpc(stage: Stage, channel: grpc.Channel, *authorizations: str) -> Verdict:
+    """Ask for an inference by gRPC."""
+    before = len(stage.grpc.grpc_calls)
+    metadata = [("authorization", value) for value in authorizations]
+    if not all(value.isascii() and value.isprintable() for value in authorizations):
+        return raw_grpc(stage, [value.encode("latin-1") for value in authorizations])
+    try:
+        channel.unary_unary(METHOD)(b"a", metadata=metadata, timeout=20)
+        outcome = "OK"
+    except grpc.RpcError as error:
+        outcome = error.code().name
+    return Verdict(outcome, len(stage.grpc.grpc_calls) > before)
+
+
+def raw_grpc(stage: Stage, authorizations: list[bytes]) -> Verdict:
+    """Ask for an inference by hand-written HTTP/2, in values that no client would send."""
+    fields = [
+        (b":method", b"POST"),
+        (b":scheme", b"http"),
+        (b":path", METHOD.encode()),
+        (b":authority", b"a"),
+        (b"te", b"trailers"),
+        (b"content-type", b"application/grpc"),
+        *((b"authorization", value) for value in authorizations),
+    ]
+    block = b"".join(b"\x00" + _string(name) + _string(value) for name, value in fields)
+    message = b"\0" + struct.pack(">I", 1) + b"a"
+    frames = _frame(_SETTINGS, 0, 0, b"") + _frame(_HEADERS, 4, 1, block) + _frame(_DATA, 1, 1, message)
+    before = len(stage.grpc.grpc_calls)
+    outcome = _ended_with(stage.proxy.grpc_port, _PREFACE + frames)
+    return Verdict(outcome, len(stage.grpc.grpc_calls) > before)
+
+
+def _string(value: bytes) -> bytes:
+    """A string as HPACK writes it, without Huffman coding (RFC 7541 section 5.2)."""
+    if len(value) < 127:
+        return bytes([len(value)]) + value
+    rest, length = len(value) - 127, b"\x7f"
+    while rest >= 128:
+        length, rest = length + bytes([rest % 128 + 128]), rest // 128
+    return length + bytes([rest]) + value
+
+
+def _frame(kind: int, flags: int, stream: int, payload: bytes) -> bytes:
+    return struct.pack(">I", len(payload))[1:] + bytes([kind, flags]) + struct.pack(">I", stream) + payload
+
+
+def _ended_with(port: int, sent: bytes) -> str:
+    """Send frames; OK where a message comes back, TRAILERS where an error does, else how the stream ended."""
+    with socket.create_connection(("127.0.0.1", port), timeout=10) as connection:
+        connection.sendall(sent)
+        stream = connection.makefile("rb")
+        while len(head := stream.read(9)) == 9:
+            stream.read(int.from_bytes(head[:3], "big"))
+            if head[3] == _DATA:
+                return "OK"
+            if head[3] == _HEADERS and head[4] & 1:
+                return "TRAILERS"
+            if head[3] in _ENDINGS:
+                return _ENDINGS[head[3]]
+    return "EOF"
+
+
+@dataclass(frozen=True)
+class Verification:
+    """What the proxy does with a token, without a network: keys, trust and time."""
+
+    keys: Keys
+    trust: Trust
+    now_s: float
+
+    def lets_in(self, token: str) -> bool:
+        """Whether the token allows an inference."""
+        try:
+            bearer = bearer_of(f"Bearer {token}")
+            key = self.keys.get(key_id_of(bearer))
+            return key is not None and CLASSIFY_SCOPE in verify(bearer, key, self.trust, self.now_s).scopes
+        except Unauthenticated:
+            return False
+
+    def cpu_ms(self, token: str, tries: int = 5) -> float:
+        """The processor time that the token costs, in the best of some tries."""
+        return 1000 * min(self._cpu_s(token) for _ in range(tries))
+
+    def _cpu_s(self, token: str) -> float:
+        started_s = time.process_time()
+        self.lets_in(token)
+        return time.process_time() - started_s

@@ -1,0 +1,1 @@
+"""Campaigns of faults: a fault proxy, kills, restarts."""

@@ -1,0 +1,124 @@
+"""Where fuzzing starts from: small valid inputs of every kind, nearly all of them of one picture.
+
+Since the picture is one, whatever a damaged file shows can be compared with it: its negative is an inversion.
+"""
+
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any, Final
+
+import cv2
+import jwt
+import numpy as np
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+
+from proof.lab.files import dicom, jpeg, png, png_by_hand, with_orientation
+from proof.lab.pictures import (
+    COMPRESSED,
+    NATIVE,
+    compressed,
+    deep_picture,
+    dicom_of_jpeg,
+    lut,
+    picture,
+)
+
+_ROOT: Final = Path(__file__).parents[2]
+_MOST_BYTES: Final = 60_000
+_FAR_AWAY: Final = 4_102_444_800
+SIGNING_KEY: Final = Ed25519PrivateKey.from_private_bytes(bytes(range(32)))
+
+
+def dicom_seeds() -> Iterator[bytes]:
+    """Each transfer syntax that can be written here, and each element of the grey-scale pipeline."""
+    deep = deep_picture()
+    negative: dict[str, Any] = {"PhotometricInterpretation": "MONOCHROME1", "BitsStored": 12, "HighBit": 11}
+    for syntax in NATIVE:
+        yield dicom(deep, syntax=syntax, BitsStored=12, HighBit=11)
+        yield dicom(4095 - deep, syntax=syntax, **negative)
+    yield dicom(picture(), PresentationLUTShape="IDENTITY", ViewPosition="PA")
+    yield dicom(deep.astype(np.int16) - 2048, PixelPaddingValue=-2048, WindowCenter=0, WindowWidth=4000)
+    for function in ("LINEAR", "LINEAR_EXACT", "SIGMOID"):
+        yield dicom(deep, WindowCenter=[2048, 1], WindowWidth=[4096, 2], VOILUTFunction=function)
+    yield dicom(deep, RescaleSlope="0.5", RescaleIntercept="-100", WindowCenter=900, WindowWidth=2048)
+    yield dicom(4095 - deep, RescaleSlope="-1", RescaleIntercept="4095")
+    yield dicom(deep, VOILUTSequence=lut(np.arange(256) * 256, 0))
+    yield dicom(4095 - deep, ModalityLUTSequence=lut(np.arange(4096)[::-1], 0), BitsStored=12, HighBit=11)
+    yield dicom(cv2.cvtColor(picture(), cv2.COLOR_GRAY2RGB))
+    plain = (dicom(deep, BitsStored=12, HighBit=11), dicom(4095 - deep, **negative), dicom(picture()))
+    for file in plain:
+        for syntax in COMPRESSED:
+            yield compressed(file, syntax)
+    yield dicom_of_jpeg(picture())
+    yield dicom_of_jpeg(255 - picture(), PhotometricInterpretation="MONOCHROME1")
+
+
+def png_seeds() -> Iterator[bytes]:
+    """Each colour type and several depths, also interlaced and with a palette."""
+    grey = picture()
+    colour = cv2.cvtColor(grey, cv2.COLOR_GRAY2BGR)
+    yield png(grey)
+    yield png(grey.astype(np.uint16) * 257)
+    yield png(colour)
+    yield png(np.dstack([colour, np.full_like(grey, 255)]))
+    lines = b"".join(b"\0" + row.tobytes() for row in grey)
+    yield png_by_hand(len(grey), grey.shape[1], lines)
+    packed = b"".join(b"\0" + np.packbits(row > np.median(grey)).tobytes() for row in grey)
+    yield png_by_hand(len(grey), grey.shape[1], packed, depth=1)
+
+
+def jpeg_seeds() -> Iterator[bytes]:
+    """Grey and colour, progressive, with restarts, with an orientation."""
+    grey = picture()
+    yield jpeg(grey)
+    yield jpeg(cv2.cvtColor(grey, cv2.COLOR_GRAY2BGR))
+    for option in (cv2.IMWRITE_JPEG_PROGRESSIVE, cv2.IMWRITE_JPEG_RST_INTERVAL):
+        yield cv2.imencode(".jpg", grey, [option, 1])[1].tobytes()
+    yield with_orientation(jpeg(grey), 3)
+
+
+def token_seeds() -> Iterator[bytes]:
+    """Signed tokens, good and expired, as an ``Authorization`` value."""
+    parties = {"iss": "https://issuer", "aud": "pleura", "sub": "a", "scope": "model:read"}
+    good = parties | {"nbf": 0, "exp": _FAR_AWAY}
+    for claims in (good, good | {"exp": 1}, good | {"aud": ["pleura", "x"], "iat": 1}):
+        token = jwt.encode(claims, SIGNING_KEY, "EdDSA", {"kid": "k1", "typ": "at+jwt"})
+        yield b"Bearer " + token.encode()
+
+
+_V2: Final = (
+    b'{"id":"1","inputs":[{"name":"image_id","datatype":"BYTES","shape":[1],"data":["a/b.dcm"]}]}',
+    b'{"inputs":[{"name":"image","datatype":"BYTES","shape":[1],"parameters":{"binary_data_size":7}}],'
+    b'"outputs":[{"name":"probability","parameters":{"binary_data":true}}]}',
+    b'{"inputs":[{"name":"x","datatype":"FP32","shape":[2,2],"data":[[1,2.5],[3,-4]]}],"parameters":{}}',
+)
+_FORM: Final = (
+    b"multipart/form-data; boundary=b\n"
+    b'--b\r\nContent-Disposition: form-data; name="file"; filename="a.dcm"\r\n'
+    b"Content-Type: application/dicom\r\n\r\nbytes\r\n--b--\r\n"
+)
+_HEADS: Final = (
+    b"POST /classify HTTP/1.1\r\nHost: a\r\nContent-Length: 12\r\n",
+    b"POST /v2 HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\nX-A: b\r\n",
+)
+
+
+def seeds() -> Mapping[str, list[bytes]]:
+    """The seeds of each target by its name."""
+    return {
+        "dicom": [*dicom_seeds(), *_small("dicom", "*.dcm")],
+        "png": [*png_seeds()],
+        "jpeg": [*jpeg_seeds(), *_small("quirks", "*.jpg")],
+        "v2": [b"\0\0" + _V2[0], len(_V2[1]).to_bytes(2, "big") + _V2[1] + b"\3\0\0\0abc", b"\0\0" + _V2[2]],
+        "object_id": [b"ward/2026/a.dcm", b"a/../b", "röntgen/ä.png".encode(), b"\xff\0"],
+        "token": [*token_seeds()],
+        "form": [_FORM, b'application/json\n{"image_id": "a"}'],
+        "head": [*_HEADS],
+    }
+
+
+def _small(folder: str, pattern: str) -> Iterator[bytes]:
+    """Real files that are small enough to be mutated with profit; none where a clone stands alone."""
+    for path in sorted((_ROOT.parent / "shared" / "data" / folder).glob(pattern)):
+        if path.stat().st_size <= _MOST_BYTES:
+            yield path.read_bytes()

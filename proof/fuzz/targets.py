@@ -1,0 +1,223 @@
+"""What is fuzzed: functions that read what strangers wrote, each with what must hold of it.
+
+A target takes any bytes. What comes out of it is one of our own errors, or an answer; every other exception,
+and ``Broken``, is a finding.
+"""
+
+import asyncio
+import contextlib
+import io
+import time
+from collections.abc import Callable, Mapping
+from typing import Any, Final
+
+import cv2
+import h11
+import kserve
+import numpy as np
+from numpy.typing import NDArray
+from pydicom import uid
+from pydicom.dataset import Dataset
+from pydicom.filereader import read_partial
+from pydicom.pixels.processing import apply_modality_lut, apply_voi_lut
+from starlette.types import Message, Scope
+
+from auth_proxy.call import begin_call
+from auth_proxy.http_protocol import has_one_reading
+from auth_proxy.routes.classify import Classify
+from auth_proxy.routes.model_info import ModelInfo
+from auth_proxy.tokens.verification import Trust, VerificationKey, bearer_of, key_id_of, verify
+from auth_proxy.transformer_client import Upstream
+from pleura.errors import PleuraError
+from pleura.radiograph.tensor import to_tensor
+from pleura.serving.v2 import read_request
+from pleura.serving.v2_tensors import array_of
+from proof.fuzz.seeds import SIGNING_KEY, token_seeds
+from proof.lab.pictures import correlation, seen
+from transformer.decoding.worker import ERRORS, TENSOR, answer
+from transformer.object_id import ObjectId
+from transformer.request import Limits, read_asked
+
+MAX_PIXELS: Final = 100_000_000
+INVERTED: Final = -0.5
+_LIMITS: Final = Limits(10.0, 32, 2**20)
+_PIXEL_DATA: Final = 0x7FE00010
+
+
+class Broken(Exception):
+    """Something that must hold does not."""
+
+
+_SEEN: Final = seen()
+
+
+def read_file(file: bytes) -> str:
+    """A tensor, or an error of the three kinds; never the negative of what the file says."""
+    kind, body = answer(file, MAX_PIXELS)
+    if kind != TENSOR:
+        if kind > len(ERRORS) or not body.decode():
+            raise Broken("an error without kind or words")
+        return f"refused_{ERRORS[kind - 1].status}"
+    tensor = np.frombuffer(body, np.uint8).reshape(224, 224)
+    if correlation(tensor, _SEEN) > INVERTED:
+        return "answered"
+    # damage may make a valid file of the negative (a 1 in MONOCHROME2): then other programs agree with us
+    plain = _plainly(file)
+    if plain is None or correlation(tensor, plain) < INVERTED:
+        raise Broken("a silent inversion")
+    return "says_negative"
+
+
+def _plainly(file: bytes) -> NDArray[Any] | None:
+    """The tensor by another program's picture: pydicom's own functions, or OpenCV with nothing taken out."""
+    # another reader may fail on a damaged file in any way: then it shows no picture
+    with contextlib.suppress(Exception):
+        if file[128:132] != b"DICM" and file[:1] in (b"\x89", b"\xff"):
+            return to_tensor(cv2.imdecode(np.frombuffer(file, np.uint8), cv2.IMREAD_GRAYSCALE))  # type: ignore[arg-type]
+        # with what is cut short behind the pixels, pydicom forgets all that stands before
+        dataset = read_partial(io.BytesIO(file), lambda tag, *_: bool(tag > _PIXEL_DATA), force=True)
+        is_little = dataset.original_encoding[1]
+        assumed = uid.ExplicitVRLittleEndian if is_little else uid.ExplicitVRBigEndian
+        dataset.file_meta.setdefault("TransferSyntaxUID", assumed)
+        _sign_tables(dataset)
+        _retype_numbers(dataset)
+        greys = apply_modality_lut(dataset.pixel_array.astype(np.int32), dataset)
+        # else pydicom turns the window's output around with the slope, against PS3.3 C.11.2.1.2
+        dataset.RescaleSlope, dataset.RescaleIntercept = "1", "0"
+        with contextlib.suppress(Exception):
+            greys = apply_voi_lut(greys, dataset)
+        greys = greys.astype(np.float64)
+        greys = (greys - greys.min()) / np.ptp(greys)
+        if dataset.PhotometricInterpretation == "MONOCHROME1":
+            greys = 1.0 - greys
+        return to_tensor(greys.astype(np.float32))
+    return None
+
+
+def _sign_tables(dataset: Dataset) -> None:
+    """Read the first value that a table maps with the sign of the pixels, which pydicom does not."""
+    if dataset.PixelRepresentation == 1:
+        for item in dataset.get("ModalityLUTSequence") or ():
+            count, first, bits = item.LUTDescriptor
+            item.LUTDescriptor = [count, first - 2**16 if first >= 2**15 else first, bits]
+
+
+def _retype_numbers(dataset: Dataset) -> None:
+    """Take for numbers what damage has made another kind of element of; pydicom fails on it."""
+    for name in ("RescaleSlope", "RescaleIntercept"):
+        if name in dataset:
+            value = str(dataset[name].value)
+            del dataset[name]
+            setattr(dataset, name, value)
+
+
+def read_v2(data: bytes) -> str:
+    """A request and its tensors, or an error."""
+    length = int.from_bytes(data[:2], "big")
+    request = read_request(data[2:], length or None, "chest-xray", None)
+    for infer_input in request.inputs:
+        if list(array_of(infer_input).shape) != list(infer_input.shape):
+            raise Broken("a tensor of another shape")
+    asked = read_asked(_with_id(request), {}, _LIMITS)
+    return f"asked_{type(asked.sources[0]).__name__}"
+
+
+def _with_id(request: kserve.InferRequest) -> kserve.InferRequest:
+    request.id = request.id or "1"
+    return request
+
+
+def read_object_id(data: bytes) -> str:
+    """A key that is harmless in a path, or an error."""
+    key = ObjectId.from_bytes(data).key
+    if key.encode() != data or any(part in ("", ".", "..") for part in key.split("/")):
+        raise Broken("a harmful key")
+    return "accepted"
+
+
+_TRUST: Final = Trust("https://issuer", "pleura", 30)
+_KEY: Final = VerificationKey("EdDSA", SIGNING_KEY.public_key())
+_SIGNED: Final = {bearer_of(seed.decode()).rpartition(".")[0] for seed in token_seeds()}
+
+
+def read_token(data: bytes) -> str:
+    """Nobody, unless the token's signed part is one that was signed."""
+    token = bearer_of(data.decode("latin-1"))
+    key_id_of(token)
+    verify(token, _KEY, _TRUST, time.time())
+    if token.rpartition(".")[0] not in _SIGNED:
+        raise Broken("a forged token was accepted")
+    return "accepted"
+
+
+_LOOP: Final = asyncio.new_event_loop()
+_NOWHERE: Final = Upstream("http://127.0.0.1:9", 1)
+_CLASSIFY: Final = Classify(_NOWHERE, ModelInfo(_NOWHERE))
+
+
+def read_form(data: bytes) -> str:
+    """A question that finds nobody to answer it, or an error."""
+    content_type, _, body = data.partition(b"\n")
+    middle = len(body) // 2
+    parts = [(body[:middle], True), (body[middle:], False)]
+
+    async def receive() -> Message:
+        if parts:
+            content, more = parts.pop(0)
+            return {"type": "http.request", "body": content, "more_body": more}
+        call.body_end.set()
+        return await asyncio.Future[Message]()
+
+    async def send(_: Message) -> None:
+        raise Broken("an answer from nowhere")
+
+    scope: Scope = {"type": "http", "method": "POST", "path": "/classify", "headers": []}
+    call = begin_call(scope)
+    call.headers["content-type"] = content_type.decode("latin-1")
+    _LOOP.run_until_complete(asyncio.wait_for(_CLASSIFY(scope, receive, send), 10))
+    return "answered"
+
+
+def read_head(data: bytes) -> str:
+    """What has one reading holds no odd line end and one length at most, and h11 reads no other."""
+    data = data.partition(b"\r\n\r\n")[0].removesuffix(b"\r\n") + b"\r\n"
+    if not has_one_reading(data):
+        return "refused"
+    lines = data.split(b"\r\n")
+    names = [line.partition(b":")[0].strip().lower() for line in lines[1:] if b":" in line]
+    is_coded = b"transfer-encoding" in names
+    if names.count(b"content-length") > 1 or (is_coded and b"content-length" in names):
+        raise Broken("two lengths")
+    if any(b"\n" in line or b"\r" in line or line[:1] in (b" ", b"\t") for line in lines[1:]):
+        raise Broken("an odd line end")
+    connection = h11.Connection(h11.SERVER)
+    connection.receive_data(data + b"\r\n")
+    try:
+        return type(connection.next_event()).__name__
+    except h11.RemoteProtocolError:
+        return "refused_by_h11"
+
+
+TARGETS: Final[Mapping[str, Callable[[bytes], str]]] = {
+    "dicom": read_file,
+    "png": read_file,
+    "jpeg": read_file,
+    "v2": read_v2,
+    "form": read_form,
+    "token": read_token,
+    "head": read_head,
+    "object_id": read_object_id,
+}
+"""Each gives one word on how it ended, which is counted."""
+
+
+def outcome_of(target: Callable[[bytes], str], data: bytes) -> str:
+    """Run a target once; an error of our family is an outcome as good as any.
+
+    Raises:
+        Exception: A finding.
+    """
+    try:
+        return target(data)
+    except PleuraError as error:
+        return f"refused_{error.status}"

@@ -1,0 +1,1 @@
+"""What campaigns and tests share: stacks, callers, radiographs, load."""

@@ -1,0 +1,134 @@
+"""A decoder pool as the service starts it, with what its workers cost laid open."""
+
+import asyncio
+import contextlib
+import os
+import threading
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pleura.deadline import Deadline
+from pleura.errors import PleuraError
+from proof.lab.files import png
+from proof.lab.pictures import picture, seen
+from transformer.decoding.pool import DecoderPool
+from transformer.settings import Settings
+
+_TICKS = os.sysconf("SC_CLK_TCK")
+_GOOD = png(picture())
+_LOOK_S = 0.005
+_DEFAULTS = {name: field.default for name, field in Settings.model_fields.items()}
+
+
+@dataclass
+class Cost:
+    """What a file cost; of a worker that was ended, as it was seen last, some milliseconds before."""
+
+    wall_s: float = 0.0
+    processor_s: float = 0.0
+    peak_mb: float = 0.0
+    is_ended: bool = False
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What came of one file: a tensor or an error, its cost, and whether a good file was read next."""
+
+    tensor: NDArray[np.uint8] | None
+    error: PleuraError | None
+    cost: Cost
+    is_good_next: bool
+
+
+class Decoders:
+    """The pool with one worker, asked from outside of its event loop."""
+
+    def __init__(self, runner: asyncio.Runner, pool: DecoderPool) -> None:
+        self._runner, self._pool = runner, pool
+
+    def read(self, file: bytes) -> Outcome:
+        """Have one file read, then a good one after it."""
+        with _watching(self._worker()) as cost:
+            tensor, error = self._prepared(file)
+        good, _ = self._prepared(_GOOD)
+        is_good_next = good is not None and np.array_equal(good, seen())
+        return Outcome(tensor, error, cost, is_good_next)
+
+    def _prepared(self, file: bytes) -> tuple[NDArray[np.uint8] | None, PleuraError | None]:
+        try:
+            return self._runner.run(self._pool.prepare(file, Deadline.after(60.0))), None
+        except PleuraError as error:
+            return None, error
+
+    def _worker(self) -> int:
+        end = time.monotonic() + 30
+        while time.monotonic() < end:
+            task = Path(f"/proc/{self._pool.nursery_pid}/task/{self._pool.nursery_pid}/children")
+            if pids := task.read_text().split():
+                return int(pids[-1])
+            self._runner.run(asyncio.sleep(0.02))
+        raise AssertionError("there is no worker")
+
+
+PROCESSOR_S: float = _DEFAULTS["decode_processor_s"]
+WALL_S: float = _DEFAULTS["decode_timeout_s"]
+MEMORY_MB: float = _DEFAULTS["decode_memory_mb"]
+
+
+@contextlib.contextmanager
+def decoders() -> Iterator[Decoders]:
+    """One worker with the limits that are the service's defaults."""
+    with asyncio.Runner() as runner:
+        pool = DecoderPool(
+            1,
+            _DEFAULTS["decode_timeout_s"],
+            _DEFAULTS["decode_memory_mb"],
+            _DEFAULTS["max_pixels_m"] * 10**6,
+            processor_s=_DEFAULTS["decode_processor_s"],
+        )
+        runner.run(pool.start())
+        try:
+            yield Decoders(runner, pool)
+        finally:
+            runner.run(pool.close())
+
+
+@contextlib.contextmanager
+def _watching(pid: int) -> Iterator[Cost]:
+    """Look at a worker again and again: one that is ended leaves no account behind."""
+    cost, is_over = Cost(), threading.Event()
+    began, began_s = time.monotonic(), _processor_s(pid)
+    Path(f"/proc/{pid}/clear_refs").write_text("5")  # forgets the peak so far
+
+    def look() -> None:
+        try:
+            cost.processor_s, cost.peak_mb = _processor_s(pid) - began_s, _peak_mb(pid)
+        except (OSError, StopIteration):  # nothing is left of it, or what has ended has no memory
+            cost.is_ended = True
+
+    def look_again() -> None:
+        while not is_over.wait(_LOOK_S):
+            look()
+
+    watcher = threading.Thread(target=look_again)
+    watcher.start()
+    yield cost
+    cost.wall_s = time.monotonic() - began
+    is_over.set()
+    watcher.join()
+    look()
+
+
+def _processor_s(pid: int) -> float:
+    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) / _TICKS
+
+
+def _peak_mb(pid: int) -> float:
+    lines = Path(f"/proc/{pid}/status").read_text().splitlines()
+    return next(int(line.split()[1]) / 1024 for line in lines if line.startswith("VmHWM"))

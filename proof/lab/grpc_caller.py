@@ -1,0 +1,76 @@
+"""A caller of V2 over gRPC, whose answers read like those of ``/classify``."""
+
+import time
+import uuid
+from collections.abc import Mapping
+from typing import Any, Final
+
+import grpc
+from grpc import aio
+from kserve.protocol.grpc import grpc_predict_v2_pb2 as pb
+from kserve.protocol.grpc.grpc_predict_v2_pb2_grpc import GRPCInferenceServiceStub
+from numpy import frombuffer
+
+from pleura.findings import FINDINGS
+from pleura.serving.grpc_status import GRPC_STATUS
+from proof.lab.load import BROKEN, LATE, Answer
+
+_STATUS: Final[Mapping[grpc.StatusCode, int]] = {code: status for status, code in GRPC_STATUS.items()}
+
+
+class GrpcCaller:
+    """Asks the proxy's gRPC side over one channel."""
+
+    def __init__(self, address: str, token: str, gives_up_s: float = 30.0) -> None:
+        self._channel = aio.insecure_channel(address, options=(("grpc.use_local_subchannel_pool", 1),))
+        self._stub, self._token, self._gives_up_s = (
+            GRPCInferenceServiceStub(self._channel),
+            token,
+            gives_up_s,
+        )
+
+    async def close(self) -> None:
+        """Close the channel."""
+        await self._channel.close()
+
+    async def ask(self, image_id: str, request_id: str | None = None) -> Answer:
+        """Ask about one stored radiograph; never raises."""
+        request_id = request_id or str(uuid.uuid4())
+        metadata = (("authorization", f"Bearer {self._token}"), ("x-request-id", request_id))
+        began_s = time.monotonic()
+        try:
+            response = await self._stub.ModelInfer(
+                _request(image_id, request_id), timeout=self._gives_up_s, metadata=metadata
+            )
+        except aio.AioRpcError as error:
+            retry_after = dict(error.trailing_metadata() or ()).get("retry-after")
+            seconds = time.monotonic() - began_s
+            return Answer(request_id, _status_of(error), began_s, seconds, retry_after, image_id=image_id)
+        seconds = time.monotonic() - began_s
+        return Answer(request_id, 200, began_s, seconds, None, _document(response), image_id)
+
+
+def _request(image_id: str, request_id: str) -> Any:
+    tensor = pb.ModelInferRequest.InferInputTensor(name="image_id", datatype="BYTES", shape=[1])
+    tensor.contents.bytes_contents.append(image_id.encode())
+    return pb.ModelInferRequest(model_name="chest-xray", id=request_id, inputs=[tensor])
+
+
+def _status_of(error: aio.AioRpcError) -> int:
+    """The status that REST would have; one that is not from our services is a broken call."""
+    if "pleura-error" in dict(error.trailing_metadata() or ()):
+        return _STATUS[error.code()]
+    return LATE if error.code() == grpc.StatusCode.DEADLINE_EXCEEDED else BROKEN
+
+
+def _document(response: Any) -> dict[str, Any]:
+    (raw,) = [
+        raw
+        for output, raw in zip(response.outputs, response.raw_output_contents, strict=True)
+        if output.name == "probability"
+    ]
+    findings = zip(FINDINGS, frombuffer(raw, "<f4").tolist(), strict=True)
+    return {
+        "cached": response.parameters["cached"].bool_param,
+        "findings": [{"name": name, "probability": probability} for name, probability in findings],
+    }

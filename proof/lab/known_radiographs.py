@@ -1,0 +1,100 @@
+"""Radiographs whose right answers are known: few contents, stored under as many names as are asked for."""
+
+import asyncio
+import io
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any, Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pleura.local.access import BUCKET
+from pleura.local.object_store import store_client
+from proof.lab.load import Answer
+from proof.lab.transformer import png_of
+
+CONTENTS: Final = 8
+_TOLERANCE: Final = 1e-5
+_UPLOADS_AT_ONCE: Final = 8
+_PAUSE_S: Final = 0.2
+_TRIES: Final = 300
+
+
+class Questions:
+    """Names to ask about; ``store`` has ``url``, ``access_key`` and ``secret_key``."""
+
+    def __init__(self, store: Mapping[str, str], size_px: int = 256) -> None:
+        self._client = store_client(store["url"], store["access_key"], store["secret_key"])
+        self.files = [png_of(seed, size_px) for seed in range(CONTENTS)]
+        self._right: list[NDArray[np.float64]] = []
+        self._fresh: list[str] = []
+        self._asked = self._known = self._stored = 0
+        self.names = self._store(CONTENTS)
+
+    def _store(self, number: int) -> list[str]:
+        names = [f"proof/{self._stored + index}-{index % CONTENTS}.png" for index in range(number)]
+        self._stored += number
+        with ThreadPoolExecutor(_UPLOADS_AT_ONCE) as threads:
+            list(threads.map(self._put, names))
+        return names
+
+    def _put(self, name: str) -> None:
+        file = self.files[_content_of(name)]
+        self._client.put_object(BUCKET, name, io.BytesIO(file), len(file))
+
+    def store(self, number: int) -> None:
+        """Store so many more that nobody has asked about."""
+        self._fresh += self._store(number)
+
+    def fresh(self) -> str:
+        """A name that nobody has asked about, as long as there are any; then the oldest again."""
+        self._asked += 1
+        return self._fresh[(self._asked - 1) % len(self._fresh)]
+
+    def known(self) -> str:
+        """One of the few names that everybody asks about."""
+        self._known += 1
+        return self.names[self._known % CONTENTS]
+
+    def file(self) -> tuple[str, bytes]:
+        """A name, and the file that is stored under it."""
+        name = self.known()
+        return name, self.files[_content_of(name)]
+
+    async def learn(self, ask: Callable[[str], Awaitable[Answer]]) -> None:
+        """Ask about each content once, and hold what is answered to be right from then on."""
+        answers = [await _insist(ask, name) for name in self.names]
+        self._right = [probabilities(answer.document) for answer in answers]
+        distances = [
+            np.abs(one - other).max() for i, one in enumerate(self._right) for other in self._right[:i]
+        ]
+        if min(distances) <= 10 * _TOLERANCE:
+            raise AssertionError("two contents have the same answer: a mix-up would not be seen")
+
+    def is_right(self, answer: Answer) -> bool:
+        """Whether an answer is that of the radiograph that was asked about."""
+        right = self._right[_content_of(answer.image_id)]
+        return bool(np.abs(probabilities(answer.document) - right).max() <= _TOLERANCE)
+
+    def wrong(self, answers: Sequence[Answer]) -> list[Answer]:
+        """Those that hold findings of something else."""
+        return [answer for answer in answers if answer.is_ok and not self.is_right(answer)]
+
+
+async def _insist(ask: Callable[[str], Awaitable[Answer]], name: str) -> Answer:
+    for _ in range(_TRIES):
+        answer = await ask(name)
+        if answer.is_ok:
+            return answer
+        await asyncio.sleep(_PAUSE_S)
+    raise AssertionError(f"no answer but {answer.status}")
+
+
+def _content_of(name: str) -> int:
+    return int(name.rpartition("-")[2].removesuffix(".png"))
+
+
+def probabilities(document: Any) -> NDArray[np.float64]:
+    """The probabilities of an answer of ``/classify``."""
+    return np.array([finding["probability"] for finding in document["findings"]])

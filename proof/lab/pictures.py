@@ -1,0 +1,90 @@
+"""One picture in many wrappings, and how much what comes out is like it."""
+
+import io
+from pathlib import Path
+from typing import Any, Final
+
+import cv2
+import numpy as np
+import pydicom
+from numpy.typing import NDArray
+from pydicom import uid
+from pydicom.dataset import Dataset
+from pydicom.encaps import encapsulate, generate_frames
+
+from pleura.radiograph.tensor import to_tensor
+from proof.lab.files import dicom, jpeg, saved
+
+_SAMPLE: Final = Path(__file__).parents[2] / "samples" / "nih_00000362_001.png"
+NATIVE: Final = (
+    uid.ImplicitVRLittleEndian,
+    uid.ExplicitVRLittleEndian,
+    uid.ExplicitVRBigEndian,
+    uid.DeflatedExplicitVRLittleEndian,
+)
+COMPRESSED: Final = (uid.RLELossless, uid.JPEG2000Lossless)
+
+
+def picture(rows: int = 44, columns: int = 36) -> NDArray[np.uint8]:
+    """A small chest: it has no symmetry, and is far from being like its own negative."""
+    grey = cv2.imread(str(_SAMPLE), cv2.IMREAD_GRAYSCALE)
+    assert grey is not None
+    return np.asarray(cv2.resize(grey, (columns, rows), interpolation=cv2.INTER_AREA), np.uint8)
+
+
+def deep_picture() -> NDArray[np.uint16]:
+    """The same with 12 bits."""
+    return picture().astype(np.uint16) * 16
+
+
+def seen(pixels: NDArray[Any] | None = None) -> NDArray[np.uint8]:
+    """The tensor of a picture."""
+    return to_tensor(picture() if pixels is None else pixels)
+
+
+def correlation(one: NDArray[Any], other: NDArray[Any]) -> float:
+    """How much two pictures are alike: 1 the same, -1 the negative; 0 where one has no contrast."""
+    ours, theirs = (each.astype(np.float64) - each.mean() for each in (one, other))
+    norm = float(np.sqrt((ours**2).sum() * (theirs**2).sum()))
+    return float((ours * theirs).sum()) / norm if norm else 0.0
+
+
+def lut(entries: Any, first: int, bits: int = 16) -> list[Dataset]:
+    """A LUT sequence."""
+    item = Dataset()
+    item.LUTDescriptor = [len(entries) % 65_536, first, bits]
+    item.LUTData = [int(entry) for entry in entries]
+    for keyword in ("LUTDescriptor", "LUTData"):
+        item[keyword].VR = "US"
+    return [item]
+
+
+def compressed(file: bytes, syntax: str) -> bytes:
+    """A DICOM file in another transfer syntax."""
+    dataset = pydicom.dcmread(io.BytesIO(file))
+    dataset.compress(uid.UID(syntax))
+    return saved(dataset, syntax)
+
+
+def stream_of(file: bytes) -> bytes:
+    """The compressed stream of a DICOM file of one frame."""
+    return next(generate_frames(pydicom.dcmread(io.BytesIO(file)).PixelData, number_of_frames=1))
+
+
+def encapsulated(stream: bytes, syntax: str, pixels: NDArray[Any], **elements: Any) -> bytes:
+    """A DICOM file of these pixels whose pixel data is this stream."""
+    return around(encapsulate([stream]), syntax, pixels, **elements)
+
+
+def around(pixel_data: bytes, syntax: str, pixels: NDArray[Any], **elements: Any) -> bytes:
+    """A DICOM file of these pixels whose pixel data is this encapsulated one, good or not."""
+    dataset = pydicom.dcmread(io.BytesIO(dicom(pixels, **elements)))
+    dataset.PixelData = pixel_data
+    dataset["PixelData"].VR = "OB"
+    dataset["PixelData"].is_undefined_length = True
+    return saved(dataset, syntax)
+
+
+def dicom_of_jpeg(pixels: NDArray[np.uint8], **elements: Any) -> bytes:
+    """A DICOM file that holds a baseline JPEG."""
+    return encapsulated(jpeg(pixels), uid.JPEGBaseline8Bit, pixels, **elements)

@@ -1,0 +1,73 @@
+"""What the processes of a running stack cost: memory, descriptors, threads."""
+
+import asyncio
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Final
+
+import psutil  # type: ignore[import-untyped]
+
+from pleura.local.state_folder import ProcessId
+from proof.lab.running_stack import RunningStack, descendants
+
+_MB: Final = 2**20
+
+
+@dataclass(frozen=True)
+class Sample:
+    """One process at one time."""
+
+    process: ProcessId
+    part: str
+    at_s: float
+    rss_mb: float
+    descriptors: int
+    threads: int
+
+
+def processes_of(stack: RunningStack) -> dict[ProcessId, str]:
+    """Every process of the stack, with the name of its part; what a part started is ``part/child``."""
+    found = {ProcessId.of(stack.process.pid): "up"}
+    for name, part in stack.recorded.parts.items():
+        parent, *children = descendants(part.process.pid)
+        found[parent] = name
+        found |= dict.fromkeys(children, f"{name}/child")
+    return found
+
+
+def samples(stack: RunningStack) -> Iterator[Sample]:
+    """Look at every process of the stack once."""
+    for process, part in processes_of(stack).items():
+        try:
+            of = psutil.Process(process.pid)
+            with of.oneshot():
+                yield Sample(
+                    process,
+                    part,
+                    time.monotonic(),
+                    of.memory_info().rss / _MB,
+                    of.num_fds(),
+                    of.num_threads(),
+                )
+        except psutil.Error:  # it has just ended
+            continue
+
+
+class Watcher:
+    """Looks at every process of a stack again and again."""
+
+    def __init__(self, stack: RunningStack, every_s: float = 1.0) -> None:
+        self._stack, self._every_s = stack, every_s
+        self.seen: list[Sample] = []
+
+    async def run(self, stop: asyncio.Event) -> None:
+        """Look until told to stop."""
+        while not stop.is_set():
+            self.seen += await asyncio.to_thread(lambda: list(samples(self._stack)))
+            await asyncio.sleep(self._every_s)
+
+
+def mean(values: Sequence[float]) -> float:
+    """The mean; 0 where there is nothing."""
+    return sum(values) / len(values) if values else 0.0

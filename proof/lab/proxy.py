@@ -1,0 +1,275 @@
+"""The processes and servers around the proxy under test."""
+
+import asyncio
+import json
+import os
+import socket
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import grpc
+import httpx
+import uvicorn
+from grpc import aio
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
+from starlette.routing import Route, Router
+
+from pleura.findings import FINDINGS
+from pleura.local import token_issuer
+
+AUDIENCE = "pleura"
+DIGEST = "d" * 64
+VERSION = "1.2.3"
+Port = Callable[[], int]
+
+
+@dataclass
+class Upstream:
+    """A server in the transformer's place: notes each request, answers as a transformer would."""
+
+    http_port: int
+    grpc_port: int
+    requests: list[tuple[Request, bytes]] = field(default_factory=list)
+    grpc_calls: list[tuple[str, dict[str, Any], bytes]] = field(default_factory=list)
+    error: tuple[int, dict[str, Any], dict[str, str]] | None = None
+    delay_s: float = 0.0
+    digest: str = DIGEST
+    ready: bool = True
+
+    @property
+    def last(self) -> tuple[Request, bytes]:
+        """The request that came last."""
+        return self.requests[-1]
+
+    async def infer(self, request: Request) -> Response:
+        body = await request.body()
+        self.requests.append((request, body))
+        await asyncio.sleep(self.delay_s)
+        if self.error:
+            status, document, headers = self.error
+            return JSONResponse(document, status, headers)
+        return JSONResponse(v2_answer(self.digest))
+
+    async def note(self, request: Request) -> Response:
+        self.requests.append((request, b""))
+        return JSONResponse({"path": request.url.path})
+
+    async def feedback(self, request: Request) -> Response:
+        self.requests.append((request, await request.body()))
+        status, document, headers = self.error or (201, stored_feedback(), {})
+        return JSONResponse(document, status, headers)
+
+    async def info(self, request: Request) -> Response:
+        self.requests.append((request, b""))
+        return JSONResponse(described())
+
+    async def readyz(self, request: Request) -> Response:
+        return JSONResponse({"ready": self.ready}, 200 if self.ready else 503)
+
+
+def stored_feedback() -> dict[str, Any]:
+    """What a transformer says of verdicts that it has stored."""
+    said = {"verdicts": {"Mass": True}, "had_seen_answer": False, "given_at": "2026-11-25T12:00:00.000000Z"}
+    return {"feedback_id": "f1", "id": "r1", "answered_to": "ris", "position": 0, "reader": "dr-a", **said}
+
+
+def v2_answer(digest: str) -> dict[str, Any]:
+    """What a transformer answers for one radiograph."""
+    n = len(FINDINGS)
+    data: dict[str, list[Any]] = {
+        "probability": [0.25] * n,
+        "present": [False] * n,
+        "threshold": [0.5] * n,
+        "typicality": [0.9],
+    }
+    return {
+        "id": "a",
+        "model_name": "chest-xray",
+        "model_version": VERSION,
+        "outputs": [
+            {"name": name, "datatype": "FP32", "shape": [1, len(values)], "data": values}
+            for name, values in data.items()
+        ],
+        "parameters": {
+            "model_digest": digest,
+            "preprocessing_version": "1",
+            "cached": False,
+            "journal": "written",
+        },
+    }
+
+
+def described() -> dict[str, Any]:
+    """What a transformer says of its model; the last finding is not measured."""
+    point = {"threshold": 0.5, "sensitivity": 0.8, "specificity": 0.8}
+    interval = {"value": 0.8, "low": 0.7, "high": 0.9}
+    findings = [
+        {
+            "name": name,
+            "operating_point": point,
+            "auroc": None if name == "Hernia" else interval,
+            "sensitivity": interval,
+            "specificity": interval,
+            "test_positives": 50,
+            "test_negatives": 500,
+        }
+        for name in FINDINGS
+    ]
+    description = {
+        "name": "chest-xray",
+        "version": VERSION,
+        "preprocessing_version": "1",
+        "findings": findings,
+        "calibration": "scaled",
+        "operating_points_chosen": "at the best sum",
+        "intended_use": "tests",
+        "limitations": ["no model"],
+        "training_data": ["none"],
+        "metrics": {"mean_auroc": 0.8},
+        "files": {"inner": "path"},
+    }
+    return {"digest": DIGEST, "description": description}
+
+
+class _GrpcUpstream(grpc.GenericRpcHandler):  # type: ignore[misc]
+    def __init__(self, upstream: Upstream) -> None:
+        self._upstream = upstream
+
+    def service(self, handler_call_details: Any) -> Any:
+        async def answer(request: bytes, context: Any) -> bytes:
+            metadata = dict(context.invocation_metadata())
+            metadata["left_s"] = context.time_remaining()
+            self._upstream.grpc_calls.append((handler_call_details.method, metadata, request))
+            await asyncio.sleep(self._upstream.delay_s)
+            if request == b"fail":
+                context.set_trailing_metadata((("pleura-error", "radiograph_not_found"),))
+                await context.abort(grpc.StatusCode.NOT_FOUND, "no radiograph of that id")
+            if request == b"crash":
+                raise ValueError("/inner/path")
+            return b"\x0a\x01m\x12\x05" + VERSION.encode() + request
+
+        return grpc.unary_unary_rpc_method_handler(answer)
+
+
+async def serve(upstream: Upstream, stopping: threading.Event) -> None:
+    routes = [
+        Route("/v2/models/chest-xray/infer", upstream.infer, methods=["POST"]),
+        Route("/feedback", upstream.feedback, methods=["POST"]),
+        Route("/model-info", upstream.info),
+        Route("/readyz", upstream.readyz),
+        Route("/{path:path}", upstream.note, methods=["GET", "POST", "PUT", "DELETE"]),
+    ]
+    config = uvicorn.Config(
+        Router(routes), port=upstream.http_port, log_config=None, lifespan="off", timeout_keep_alive=30
+    )
+    server = uvicorn.Server(config)
+    rpc = aio.server(handlers=(_GrpcUpstream(upstream),))
+    rpc.add_insecure_port(f"127.0.0.1:{upstream.grpc_port}")
+    await rpc.start()
+    task = asyncio.create_task(server.serve())
+    await asyncio.to_thread(stopping.wait)
+    server.should_exit = server.force_exit = True
+    await task
+    await rpc.stop(0)
+
+
+@dataclass(frozen=True)
+class Issuer:
+    """A running local issuer and the folder of its keys."""
+
+    url: str
+    folder: Path
+
+    def token(self, subject: str = "somebody", scopes: Sequence[str] = token_issuer.SCOPES) -> str:
+        """A token that the proxy believes."""
+        return token_issuer.token(self.folder, subject, scopes, 600, AUDIENCE, self.url)
+
+
+@dataclass(frozen=True)
+class Proxy:
+    """A running proxy; ``log`` is what it has written."""
+
+    http_port: int
+    grpc_port: int
+    log: Path
+    process: subprocess.Popen[bytes]
+
+    @property
+    def url(self) -> str:
+        """Its REST address."""
+        return f"http://127.0.0.1:{self.http_port}"
+
+
+def answers(port: int, path: str = "/healthz") -> bool:
+    """Whether a server answers on a port."""
+    try:
+        return httpx.get(f"http://127.0.0.1:{port}{path}", trust_env=False).status_code < 500
+    except httpx.HTTPError:
+        return False
+
+
+def wait_until(is_so: Callable[[], bool], timeout_s: float = 120.0) -> None:
+    """Wait until something is so."""
+    end = time.monotonic() + timeout_s
+    while not is_so():
+        assert time.monotonic() < end, "it never came about"
+        time.sleep(0.05)
+
+
+def start(module: str, environment: dict[str, str], log: Path) -> subprocess.Popen[bytes]:
+    """Start a module as a process of its own, with the settings given and no others."""
+    inherited = {name: value for name, value in os.environ.items() if not name.startswith("PLEURA_")}
+    with log.open("wb") as file:
+        return subprocess.Popen(
+            [sys.executable, "-m", module], env=inherited | environment, stdout=file, stderr=subprocess.STDOUT
+        )
+
+
+def stop(process: subprocess.Popen[bytes]) -> None:
+    """End a process."""
+    process.terminate()
+    process.wait(90)
+
+
+def exchange(port: int, data: bytes, timeout_s: float = 5.0) -> bytes:
+    """Send raw bytes; give what comes back until the server closes or has long said nothing."""
+    received = b""
+    with socket.create_connection(("127.0.0.1", port), timeout=timeout_s) as connection:
+        connection.sendall(data)
+        connection.settimeout(20.0)
+        try:
+            while chunk := connection.recv(65536):
+                received += chunk
+        except (TimeoutError, ConnectionResetError):
+            pass
+    return received
+
+
+def start_proxy(log: Path, free_port: Port, **settings: object) -> Proxy:
+    """Start a proxy on this machine and wait until it answers, or has ended."""
+    ports = free_port(), free_port()
+    settings = {"host": "127.0.0.1", "http_port": ports[0], "grpc_port": ports[1], **settings}
+    environment = {f"PLEURA_{name.upper()}": str(value) for name, value in settings.items()}
+    process = start("auth_proxy", environment, log)
+    wait_until(lambda: process.poll() is not None or answers(ports[0]))
+    return Proxy(*ports, log, process)
+
+
+def audit_lines(proxy: Proxy, request_id: str) -> list[dict[str, Any]]:
+    """The audit lines of a request; the last byte of the answer leaves before the line is written."""
+    for _ in range(100):
+        lines = [
+            json.loads(line) for line in proxy.log.read_text().splitlines(keepends=True) if line[-1] == "\n"
+        ]
+        found = [e for e in lines if e["event"] == "request_ended" and e["request_id"] == request_id]
+        if found:
+            break
+        time.sleep(0.05)
+    return found

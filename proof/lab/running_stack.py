@@ -1,0 +1,138 @@
+"""A whole ``pleura up`` in a process of its own, for tests."""
+
+import contextlib
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from pleura.local.access import make_token
+from pleura.local.processes import free_port
+from pleura.local.state_folder import ProcessId, Recorded, StateFolder
+
+_ROOT = Path(__file__).parents[2]
+_START_TIMEOUT_S = 180.0
+_STOP_TIMEOUT_S = 60.0
+
+
+def pleura(*arguments: str, folder: Path | None = None) -> subprocess.CompletedProcess[str]:
+    """Run the command ``pleura`` and wait for it."""
+    return subprocess.run(
+        [sys.executable, "-m", "pleura.console.app", *arguments],
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=_START_TIMEOUT_S,
+        cwd=folder or _ROOT,
+        env=surroundings(),
+    )
+
+
+def surroundings() -> dict[str, str]:
+    """The environment, without what the person at the keyboard told Pleura."""
+    inherited = {name: value for name, value in os.environ.items() if not name.startswith("PLEURA_")}
+    return inherited | {"PYTHONPATH": str(_ROOT)}
+
+
+def descendants(pid: int) -> list[ProcessId]:
+    """A process and all that it started, directly or not."""
+    parents: dict[int, int] = {}
+    for stat in Path("/proc").glob("[0-9]*/stat"):
+        try:
+            parents[int(stat.parent.name)] = int(stat.read_text().rpartition(")")[2].split()[1])
+        except OSError:  # it ended while we looked
+            continue
+    found = [pid]
+    for each in found:
+        found += [child for child, parent in parents.items() if parent == each]
+    return [ProcessId.of(each) for each in found]
+
+
+def survivors(processes: Sequence[ProcessId], timeout_s: float = 20.0) -> list[ProcessId]:
+    """Those that have not ended after the time."""
+    end = time.monotonic() + timeout_s
+    while (left := [process for process in processes if process.is_alive]) and time.monotonic() < end:
+        time.sleep(0.05)
+    return left
+
+
+@dataclass(frozen=True)
+class RunningStack:
+    """A ``pleura up`` in the foreground of a process of its own."""
+
+    state: StateFolder
+    process: subprocess.Popen[bytes]
+    log: Path
+
+    @property
+    def recorded(self) -> Recorded:
+        """What it says of itself."""
+        recorded = self.state.read()
+        assert recorded, self.log.read_text()
+        return recorded
+
+    def token(self) -> str:
+        """A bearer token."""
+        return make_token(self.state.path, self.recorded.issuer, subject="tester")
+
+    @property
+    def journal_dsn(self) -> str:
+        """The journal's database, of a stack that started it itself."""
+        password = (self.state.path / "postgres" / "password").read_text()
+        return f"postgresql://pleura:{password}@{self.recorded.parts['postgres'].url}"
+
+    def stop(self) -> None:
+        """End it, and wait until it has."""
+        self.process.terminate()
+        self.process.wait(_STOP_TIMEOUT_S)
+
+    def part(self, name: str) -> ProcessId:
+        """The process of a part."""
+        return self.recorded.parts[name].process
+
+    def kill(self, name: str) -> None:
+        """Kill a part."""
+        os.kill(self.part(name).pid, signal.SIGKILL)
+
+    @contextlib.contextmanager
+    def frozen(self, name: str) -> Iterator[None]:
+        """Let a part hang, with all that it started."""
+        processes = descendants(self.part(name).pid)
+        for process in processes:
+            os.kill(process.pid, signal.SIGSTOP)
+        try:
+            yield
+        finally:
+            for process in processes:
+                os.kill(process.pid, signal.SIGCONT)
+
+
+def start_stack(
+    folder: Path, bundle: Path, *more: str, environment: Mapping[str, str] | None = None
+) -> RunningStack:
+    """Start it and wait until it is ready."""
+    folder.mkdir(parents=True, exist_ok=True)
+    state, log = StateFolder(folder / "state"), folder / "up.log"
+    ports = ["--port", str(free_port()), "--grpc-port", str(free_port())]
+    command = ["--state", str(state.path), "up", "--bundle", str(bundle), *ports, *more]
+    with log.open("ab") as output:
+        process = subprocess.Popen(
+            [sys.executable, "-m", "pleura.console.app", *command],
+            stdin=subprocess.DEVNULL,
+            stdout=output,
+            stderr=subprocess.STDOUT,
+            cwd=folder,
+            env=surroundings() | dict(environment or {}),
+        )
+    end = time.monotonic() + _START_TIMEOUT_S
+    while time.monotonic() < end and process.poll() is None:
+        recorded = state.read()
+        if recorded and recorded.phase == "ready" and recorded.supervisor.pid == process.pid:
+            return RunningStack(state, process, log)
+        time.sleep(0.1)
+    process.kill()
+    raise AssertionError(log.read_text())

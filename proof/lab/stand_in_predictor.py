@@ -1,0 +1,104 @@
+"""A gRPC server in the predictor's place, which counts, waits, fails or lies as a test needs it."""
+
+import asyncio
+import time
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from typing import Any
+
+import grpc
+import numpy as np
+from grpc import aio
+from kserve.protocol.grpc import grpc_predict_v2_pb2 as pb
+
+from pleura.preprocessing_version import PREPROCESSING_VERSION
+from pleura.serving.grpc_server import ALLOWED_PINGS
+from pleura.serving.model import Described
+from proof.lab.bundles import description
+from transformer.answer import Revision
+
+INFER = "/inference.GRPCInferenceService/ModelInfer"
+DESCRIBE = "/pleura.Model/Describe"
+
+
+def response_of(request: Any, revision: Revision) -> Any:
+    """A right answer: probabilities follow from the mean of each radiograph."""
+    count = request.inputs[0].shape[0]
+    tensors = np.frombuffer(request.raw_input_contents[0], np.uint8).reshape(count, -1)
+    arrays = {
+        "probability": np.repeat(tensors.mean(axis=1, dtype=np.float32)[:, None] / 255, 14, axis=1),
+        "threshold": np.full(14, 0.5, np.float32),
+        "typicality": np.full(count, 0.5, np.float32),
+        "activation_map": np.zeros((count, 14, 7, 7), np.float32),
+    }
+    response = pb.ModelInferResponse(model_name="chest-xray", model_version=revision.version)
+    response.parameters["model_digest"].string_param = revision.digest
+    response.parameters["preprocessing_version"].string_param = PREPROCESSING_VERSION
+    for name, array in arrays.items():
+        output = response.outputs.add(name=name, datatype="FP32")
+        output.shape.extend(array.shape)
+        response.raw_output_contents.append(array.astype("<f4").tobytes())
+    return response
+
+
+@dataclass
+class StandIn:
+    """What the stand-in saw, and how it is to behave; ``change`` spoils an answer before it goes out."""
+
+    revision: Revision = field(default_factory=lambda: Revision("0.0.1", "c" * 64))
+    seconds: float = 0.0
+    change: Callable[[Any], None] | None = None
+    failure: tuple[grpc.StatusCode, tuple[tuple[str, str], ...]] | None = None
+    fails_each: int = 1
+    reason: str = "some reason"
+    calls: int = 0
+    arrivals: list[tuple[str, float]] = field(default_factory=list)
+    radiographs: int = 0
+    timeouts_s: list[float] = field(default_factory=list)
+    address: str = ""
+
+    async def infer(self, request: Any, context: Any) -> Any:
+        """Answer one call."""
+        self.calls += 1
+        self.radiographs += request.inputs[0].shape[0]
+        self.timeouts_s.append(context.time_remaining())
+        self.arrivals.append((dict(context.invocation_metadata()).get("x-request-id", ""), time.monotonic()))
+        fails = self.failure and self.calls % self.fails_each == 0
+        await asyncio.sleep(self.seconds)
+        if self.failure and fails:
+            context.set_trailing_metadata(self.failure[1])
+            await context.abort(self.failure[0], self.reason)
+        response = response_of(request, self.revision)
+        if self.change:
+            self.change(response)
+        return response
+
+    async def describe(self, request: bytes, context: Any) -> bytes:
+        """Say who answers."""
+        return Described(description(self.revision.version), self.revision.digest).to_json()
+
+    def service(self, details: Any) -> Any:
+        """The handler of a method."""
+        if details.method == INFER:
+            return grpc.unary_unary_rpc_method_handler(
+                self.infer, pb.ModelInferRequest.FromString, pb.ModelInferResponse.SerializeToString
+            )
+        if details.method == DESCRIBE:
+            return grpc.unary_unary_rpc_method_handler(self.describe)
+        return None
+
+
+@asynccontextmanager
+async def stand_in(port: int = 0) -> AsyncIterator[StandIn]:
+    """Serve a stand-in; its ``address`` says where."""
+    predictor = StandIn()
+    server = aio.server(options=[("grpc.so_reuseport", 0), *ALLOWED_PINGS])
+    server.add_generic_rpc_handlers((predictor,))
+    port = server.add_insecure_port(f"127.0.0.1:{port}")
+    predictor.address = f"127.0.0.1:{port}"
+    await server.start()
+    try:
+        yield predictor
+    finally:
+        await server.stop(0)

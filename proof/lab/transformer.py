@@ -1,0 +1,108 @@
+"""A real transformer process, and how tests talk to it and to the parts around it."""
+
+import struct
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import cv2
+import httpx
+import numpy as np
+
+from pleura.local.dependencies import free_port
+from pleura.local.pleura_services import Ports, Service, start_service
+
+ACCESS_KEY, SECRET_KEY = "test-access", "test-secret-key"
+
+
+def png_of(seed: int, side: int = 256) -> bytes:
+    """A picture that reads as a radiograph, another for each seed."""
+    random = np.random.default_rng(seed)
+    coarse = random.integers(0, 255, (8, 8)).astype(np.uint8)
+    return bytes(cv2.imencode(".png", cv2.resize(coarse, (side, side)))[1])
+
+
+@dataclass(frozen=True)
+class Parts:
+    """What a transformer stands on."""
+
+    predictor_address: str
+    s3_url: str
+    redis_url: str
+    journal_dsn: str
+    spool_folder: Path
+
+    def environment(self, **more: str) -> dict[str, str]:
+        """The transformer's settings, with a short memory of who answers."""
+        return {
+            "PLEURA_PREDICTOR_ADDRESS": self.predictor_address,
+            "PLEURA_S3_URL": self.s3_url,
+            "PLEURA_S3_ACCESS_KEY": ACCESS_KEY,
+            "PLEURA_S3_SECRET_KEY": SECRET_KEY,
+            "PLEURA_REDIS_URL": self.redis_url,
+            "PLEURA_JOURNAL_DSN": self.journal_dsn,
+            "PLEURA_SPOOL_FOLDER": str(self.spool_folder),
+            "PLEURA_WATCH_INTERVAL_S": "0.5",
+            "PLEURA_ANSWERING_TTL_S": "2",
+            "PLEURA_CACHE_TIMEOUT_S": "1",
+            "PLEURA_DECODERS": "1",
+        } | more
+
+
+def start_transformer(folder: Path, environment: Mapping[str, str]) -> Service:
+    """Start a transformer and wait until it is ready."""
+    return start_service("transformer", folder, Ports(free_port(), free_port()), environment)
+
+
+@dataclass(frozen=True)
+class Answered:
+    """A V2 answer over REST."""
+
+    status: int
+    body: dict[str, Any]
+    headers: Mapping[str, str]
+
+    def output(self, name: str) -> np.ndarray:
+        """An output as an array."""
+        (found,) = [each for each in self.body["outputs"] if each["name"] == name]
+        return np.array(found["data"]).reshape(found["shape"])
+
+
+def _document(name: str, count: int, more: Mapping[str, Any]) -> dict[str, Any]:
+    return {"inputs": [{"name": name, "datatype": "BYTES", "shape": [count]}], **more}
+
+
+async def ask(
+    service: Service,
+    ids: Sequence[str] = (),
+    headers: Mapping[str, str] | None = None,
+    **more: Any,
+) -> Answered:
+    """Ask by ids, as JSON."""
+    document = _document("image_id", len(ids), more)
+    document["inputs"][0]["data"] = list(ids)
+    async with _client() as client:
+        response = await client.post(_url(service), json=document, headers=dict(headers or {}))
+    return Answered(response.status_code, response.json(), response.headers)
+
+
+async def send(service: Service, files: Sequence[bytes], **more: Any) -> Answered:
+    """Ask with files, as a binary tensor."""
+    raw = b"".join(struct.pack("<I", len(file)) + file for file in files)
+    document = _document("image", len(files), more)
+    document["inputs"][0]["parameters"] = {"binary_data_size": len(raw)}
+    json = httpx.Request("POST", "http://none", json=document).content
+    headers = {"inference-header-content-length": str(len(json))}
+    async with _client() as client:
+        response = await client.post(_url(service), content=json + raw, headers=headers)
+    return Answered(response.status_code, response.json(), response.headers)
+
+
+def _client() -> httpx.AsyncClient:
+    # no certificates: reading them for each of many clients would hold up the event loop, and what runs on it
+    return httpx.AsyncClient(timeout=30, trust_env=False, verify=False)
+
+
+def _url(service: Service) -> str:
+    return f"{service.url}/v2/models/chest-xray/infer"

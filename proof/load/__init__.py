@@ -1,0 +1,1 @@
+"""Campaigns of load: overload and endurance."""

@@ -1,0 +1,65 @@
+"""A transformer and an issuer that cost nothing, to see what the proxy alone costs.
+
+``python -m proof.speed.cheap_upstream PORT KEYS ANSWER INFO``, where the last three are files: every POST
+gets ANSWER, ``/model-info`` INFO and ``/jwks.json`` KEYS.
+"""
+
+import asyncio
+import sys
+from pathlib import Path
+from typing import Final, cast
+
+import uvloop
+
+_END_OF_HEAD: Final = b"\r\n\r\n"
+_LENGTH: Final = b"content-length: "
+
+
+def _response(body: bytes) -> bytes:
+    head = f"HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: {len(body)}\r\n\r\n"
+    return head.encode() + body
+
+
+class Upstream(asyncio.Protocol):
+    """One connection; what comes is cut at the lengths it names, and nothing else is read in it."""
+
+    def __init__(self, keys: bytes, answer: bytes, info: bytes) -> None:
+        self._gets = {b"/jwks.json": keys, b"/model-info": info}
+        self._answer, self._received = answer, b""
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """Keep what one writes to."""
+        self._transport = cast(asyncio.Transport, transport)
+
+    def data_received(self, data: bytes) -> None:
+        """Answer each request that is whole."""
+        self._received += data
+        while (end := self._received.find(_END_OF_HEAD)) >= 0:
+            head = self._received[:end].lower()
+            _, found, length = head.partition(_LENGTH)
+            whole = end + 4 + (int(length.split(b"\r\n", 1)[0]) if found else 0)
+            if len(self._received) < whole:
+                return
+            verb, path = self._received[:end].split(b" ", 2)[:2]
+            self._received = self._received[whole:]
+            self._transport.write(self._of(verb, path))
+
+    def _of(self, verb: bytes, path: bytes) -> bytes:
+        return self._answer if verb == b"POST" else self._gets.get(path, self._answer)
+
+
+async def serve(port: int, keys: bytes, answer: bytes, info: bytes) -> None:
+    """Serve until a signal ends the process."""
+    loop = asyncio.get_running_loop()
+    server = await loop.create_server(lambda: Upstream(keys, answer, info), "127.0.0.1", port)
+    await server.serve_forever()
+
+
+def main() -> None:
+    """Read the files, and serve."""
+    port, *files = sys.argv[1:]
+    uvloop.run(serve(int(port), *(_response(Path(file).read_bytes()) for file in files)))
+
+
+if __name__ == "__main__":
+    main()

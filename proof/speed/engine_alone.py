@@ -1,0 +1,55 @@
+"""The engine without a service around it, at its best: what the whole way is held against."""
+
+import statistics
+import threading
+import time
+from pathlib import Path
+
+import numpy as np
+
+from pleura.cpu_count import usable_cores
+from predictor.engines.engine import Engine, EngineKind, open_engine
+
+
+class EngineAlone:
+    """One engine on all cores, and one on each core: whichever reads more radiographs a second.
+
+    It lives in the client's process and idles while the service is measured.
+    """
+
+    def __init__(self, bundle: Path, kind: EngineKind, cores: int | None = None) -> None:
+        cores = cores or usable_cores()
+        self._wide = open_engine(kind, bundle, cores)
+        self._narrow = [open_engine(kind, bundle, 1) for _ in range(cores)]
+        rng = np.random.default_rng(0)
+        self._tensor = rng.integers(0, 256, (1, 224, 224, 1), np.uint8)
+        for engine in (self._wide, *self._narrow):
+            engine.run(self._tensor)
+
+    def median_ms(self, number: int) -> float:
+        """The median of so many radiographs on all cores, one after the other."""
+        taken = []
+        for _ in range(number):
+            began_s = time.perf_counter()
+            self._wide.run(self._tensor)
+            taken.append(time.perf_counter() - began_s)
+        return 1000 * statistics.median(taken)
+
+    def per_s(self, seconds: float) -> tuple[float, float]:
+        """Radiographs a second: of one engine on all cores, and of one on each core."""
+        return self._rate_of([self._wide], seconds / 2), self._rate_of(self._narrow, seconds / 2)
+
+    def _rate_of(self, engines: list[Engine], seconds: float) -> float:
+        began_s, done = time.perf_counter(), [0] * len(engines)
+
+        def read(position: int) -> None:
+            while time.perf_counter() < began_s + seconds:
+                engines[position].run(self._tensor)
+                done[position] += 1
+
+        threads = [threading.Thread(target=read, args=(position,)) for position in range(len(engines))]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        return sum(done) / (time.perf_counter() - began_s)

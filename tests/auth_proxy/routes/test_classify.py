@@ -1,0 +1,158 @@
+"""``POST /classify``: V2 behind plain JSON."""
+
+import json
+import struct
+
+import httpx
+import pytest
+
+from auth_proxy.routes.classify import most_in_memory
+from pleura.findings import FINDINGS
+from pleura.serving.byte_budget import Room
+from proof.lab.proxy import DIGEST, VERSION, Proxy, Upstream, audit_lines, v2_answer, wait_until
+
+FILES = [b"", b"\x89PNG", bytes(range(256)) * 2000, b"\r\n--boundary--\r\n" * 50]
+
+
+def test_a_radiograph_is_named_by_its_id(client: httpx.Client, upstream: Upstream) -> None:
+    """The answer is plain JSON; the unmeasured finding is marked."""
+    answer = client.post("/classify", json={"image_id": "a/ü.dcm"}, headers={"x-request-id": "c1"})
+    document = answer.json()
+    findings = document.pop("findings")
+    assert document == {
+        "request_id": "c1",
+        "model": {"name": "chest-xray", "version": VERSION, "digest": DIGEST},
+        "preprocessing_version": "1",
+        "typicality": 0.9,
+        "journal": "written",
+        "cached": False,
+    }
+    assert [finding["name"] for finding in findings] == list(FINDINGS)
+    expected = {"probability": 0.25, "present": False, "threshold": 0.5}
+    assert findings[0] == {"name": FINDINGS[0], **expected, "measured": True}
+    assert findings[-1] == {"name": "Hernia", **expected, "measured": False}
+
+
+def test_the_transformer_is_asked_in_v2(client: httpx.Client, upstream: Upstream) -> None:
+    """One BYTES element, the request's id, and the outputs that are needed."""
+    client.post("/classify", json={"image_id": "a.dcm"}, headers={"x-request-id": "c2"})
+    (body,) = [body for request, body in upstream.requests if request.url.path.endswith("/infer")]
+    document = json.loads(body)
+    assert document["id"] == "c2"
+    assert document["inputs"] == [{"name": "image_id", "datatype": "BYTES", "shape": [1], "data": ["a.dcm"]}]
+    assert {output["name"] for output in document["outputs"]} == {
+        "probability",
+        "present",
+        "threshold",
+        "typicality",
+    }
+
+
+@pytest.mark.parametrize("file", FILES, ids=len)
+def test_a_file_becomes_a_binary_tensor(client: httpx.Client, upstream: Upstream, file: bytes) -> None:
+    """Its bytes arrive as they are, its name does not."""
+    answer = client.post("/classify", files={"file": ("JANE^DOE.dcm", file)})
+    assert answer.status_code == 200
+    request, body = next(each for each in upstream.requests if each[0].url.path.endswith("/infer"))
+    length = int(request.headers["inference-header-content-length"])
+    (tensor,) = json.loads(body[:length])["inputs"]
+    assert tensor["parameters"]["binary_data_size"] == len(body) - length == len(file) + 4
+    assert body[length:] == struct.pack("<I", len(file)) + file
+    assert b"JANE" not in body + str(request.headers.raw).encode()
+
+
+JSON = {"content-type": "application/json"}
+
+
+@pytest.mark.parametrize(
+    ("content", "content_type"),
+    [
+        (b"", "application/json"),
+        (b"{", "application/json"),
+        (b"[]", "application/json"),
+        (b"{}", "application/json"),
+        (b'{"image_id": 7}', "application/json"),
+        (b'{"image_id": null}', "application/json"),
+        (b'{"image_id": ""}', "application/json"),
+        (b'{"image_id": ["a"]}', "application/json"),
+        (b'{"image_id": "a", "image": "b"}', "application/json"),
+        (b'{"image_id": "\\ud800"}', "application/json"),
+        (b'{"image_id": "' + b"a" * 1025 + b'"}', "application/json"),
+        (b"\xff", "application/json"),
+        (b"[" * 10_000, "application/json"),
+        (b'{"image_id": "a"}', "text/plain"),
+        (b"image_id=a", "application/x-www-form-urlencoded"),
+        (b"", "multipart/form-data"),
+        (b"", "multipart/form-data; boundary=b"),
+        (b"nothing", "multipart/form-data; boundary=b"),
+        (
+            b'--b\r\ncontent-disposition: form-data; name="file"\r\n\r\nx\r\n--b--',
+            "multipart/form-data; boundary=b",
+        ),
+        (
+            b'--b\r\ncontent-disposition: form-data; filename="f"\r\n\r\nx\r\n--b--',
+            "multipart/form-data; boundary=b",
+        ),
+        (b"--b\r\n\r\nx\r\n--b--", "multipart/form-data; boundary=b"),
+    ],
+)
+def test_any_other_body_is_refused(
+    client: httpx.Client, upstream: Upstream, content: bytes, content_type: str
+) -> None:
+    """A 400 in the form of our errors, and the transformer is not asked."""
+    answer = client.post("/classify", content=content, headers={"content-type": content_type})
+    assert (answer.status_code, list(answer.json())) == (400, ["error"])
+    assert not upstream.requests
+
+
+@pytest.mark.parametrize("files", [{"other": b"x"}, [("file", b"x"), ("file", b"y")]])
+def test_exactly_one_file_is_taken(client: httpx.Client, upstream: Upstream, files: object) -> None:
+    """Another name, or a second file, is refused."""
+    assert client.post("/classify", files=files).status_code == 400  # type: ignore[arg-type]
+    assert not upstream.requests
+
+
+def test_a_json_body_is_small(client: httpx.Client) -> None:
+    """No more is read than an id can need."""
+    assert client.post("/classify", content=bytes(100_000), headers=JSON).status_code == 413
+
+
+def test_an_error_of_the_transformer_is_passed_on(client: httpx.Client, upstream: Upstream) -> None:
+    """Status and words stay, except for the number of the only element."""
+    upstream.error = (404, {"error": "element 0: no radiograph of that id"}, {})
+    answer = client.post("/classify", json={"image_id": "a"})
+    assert (answer.status_code, answer.json()) == (404, {"error": "no radiograph of that id"})
+
+
+@pytest.mark.parametrize("broken", ["outputs", "parameters", "model_version"])
+def test_an_incomplete_answer_is_no_answer(client: httpx.Client, upstream: Upstream, broken: str) -> None:
+    """What cannot be said plainly is a 502."""
+    upstream.error = (200, {n: v for n, v in v2_answer(DIGEST).items() if n != broken}, {})
+    assert client.post("/classify", json={"image_id": "a"}).status_code == 502
+
+
+def test_measured_is_null_where_it_cannot_be_known(client: httpx.Client, upstream: Upstream) -> None:
+    """The answer of a revision that the transformer does not describe is not marked by another's figures."""
+    upstream.digest = "e" * 64
+    findings = client.post("/classify", json={"image_id": "a"}).json()["findings"]
+    assert {finding["measured"] for finding in findings} == {None}
+
+
+def test_work_for_a_caller_who_has_gone_is_given_up(
+    client: httpx.Client, proxy: Proxy, upstream: Upstream
+) -> None:
+    """The audit line says that nobody waited for the answer."""
+    upstream.delay_s = 4
+    with pytest.raises(httpx.ReadTimeout):
+        client.post("/classify", json={"image_id": "a"}, headers={"x-request-id": "gone-2"}, timeout=0.5)
+    wait_until(lambda: bool(audit_lines(proxy, "gone-2")))
+    assert audit_lines(proxy, "gone-2")[0]["outcome"] == "client_gone"
+
+
+def test_an_upload_waits_in_memory_where_there_is_room() -> None:
+    """What finds no room beside another waits on disk, but for its beginning; later there is room again."""
+    room, large = Room(10 * 2**20), 8 * 2**20
+    with most_in_memory(room, large) as first, most_in_memory(room, large) as second:
+        assert (first, second) == (large, 2**18)
+    with most_in_memory(room, large) as third:
+        assert third == large

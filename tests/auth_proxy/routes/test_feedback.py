@@ -1,0 +1,75 @@
+"""``POST /feedback`` at the proxy: what reaches the transformer, and what comes back."""
+
+from typing import Any
+
+import httpx
+import pytest
+
+from proof.lab.proxy import Upstream, stored_feedback
+
+SAID = {"id": "r1", "verdicts": {"Mass": True}, "had_seen_answer": False}
+
+
+def test_the_transformer_is_told_who_says_what(client: httpx.Client, upstream: Upstream) -> None:
+    """The body as it came, and beside it the token's principal and the request's id; nothing else."""
+    sent = {"x-request-id": "f1", "x-pleura-principal": "dr-evil", "cookie": "a=b", "x-user": "dr-evil"}
+    said = client.post("/feedback", json=SAID, headers=sent)
+    assert (said.status_code, said.json()) == (201, stored_feedback())
+    request, body = upstream.last
+    assert body == said.request.content
+    assert request.headers.getlist("x-pleura-principal") == ["somebody"]
+    assert request.headers["x-request-id"] == "f1"
+    assert not {"cookie", "x-user", "authorization"} & set(request.headers)
+    assert 0 < int(request.headers["x-request-timeout-ms"]) <= 5000
+
+
+@pytest.mark.parametrize(
+    ("status", "document", "headers"),
+    [
+        (404, {"error": "the journal holds no such answer"}, {}),
+        (409, {"error": "used before"}, {}),
+        (503, {"error": "verdicts cannot be stored now"}, {"retry-after": "7"}),
+        (504, {"error": "too late"}, {}),
+    ],
+)
+def test_a_refusal_is_passed_on(
+    client: httpx.Client, upstream: Upstream, status: int, document: dict[str, Any], headers: dict[str, str]
+) -> None:
+    """With its status, its words and when to come again."""
+    upstream.error = (status, document, headers)
+    refused = client.post("/feedback", json=SAID)
+    assert (refused.status_code, refused.json()) == (status, document)
+    assert refused.headers.get("retry-after") == headers.get("retry-after")
+
+
+@pytest.mark.parametrize(
+    ("status", "document"),
+    [(200, stored_feedback()), (201, {}), (201, []), (201, {"id": "r1"}), (500, {"detail": "/inner/path"})],
+    ids=str,
+)
+def test_what_is_not_known_to_be_stored_is_no_success(
+    client: httpx.Client, upstream: Upstream, status: int, document: Any
+) -> None:
+    """Only what the transformer says that it has stored is acknowledged."""
+    upstream.error = (status, document, {})
+    refused = client.post("/feedback", json=SAID)
+    assert (refused.status_code, set(refused.json())) == (502, {"error"})
+    assert "inner" not in refused.text
+
+
+@pytest.mark.parametrize(
+    ("content", "headers", "status"),
+    [
+        (b"x" * 16385, {"content-type": "application/json"}, 413),
+        (b"{}", {"content-type": "text/plain"}, 400),
+        (b"{}", {}, 400),
+        (b"{}", {"content-type": "multipart/form-data; boundary=b"}, 400),
+        (b"{}", {"content-type": "application/json", "content-encoding": "gzip"}, 400),
+    ],
+)
+def test_what_is_no_small_json_goes_no_further(
+    client: httpx.Client, upstream: Upstream, content: bytes, headers: dict[str, str], status: int
+) -> None:
+    """A large body, another type and a compressed one do not reach the transformer."""
+    assert client.post("/feedback", content=content, headers=headers).status_code == status
+    assert upstream.requests == []

@@ -1,0 +1,200 @@
+"""What passes through to the transformer, and what comes back."""
+
+import socket
+import time
+from collections.abc import Iterator
+
+import httpx
+import pytest
+
+from proof.lab.proxy import VERSION, Issuer, Proxy, Upstream, audit_lines, wait_until
+
+INFER = "/v2/models/chest-xray/infer"
+TRACE = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"
+
+
+def test_a_v2_request_and_its_answer_pass_unchanged(client: httpx.Client, upstream: Upstream) -> None:
+    """The body arrives byte by byte, the answer comes back as the transformer gave it."""
+    body = b'{"inputs": []}' + bytes(range(256))
+    headers = {"inference-header-content-length": "14", "content-type": "application/octet-stream"}
+    answer = client.post(INFER, content=body, headers=headers)
+    request, arrived = upstream.last
+    assert (answer.status_code, answer.json()["model_version"]) == (200, VERSION)
+    assert arrived == body
+    assert request.headers["inference-header-content-length"] == "14"
+
+
+def test_a_large_body_streams_through(client: httpx.Client, upstream: Upstream) -> None:
+    """A body in chunks of unknown number arrives whole."""
+    body = bytes(range(256)) * 6000
+
+    def chunks() -> Iterator[bytes]:
+        for start in range(0, len(body), 100_000):
+            yield body[start : start + 100_000]
+
+    assert client.post(INFER, content=body).status_code == 200
+    assert upstream.last[1] == body
+    assert client.post(INFER, content=chunks()).status_code == 200
+    assert upstream.last[1] == body
+
+
+def test_only_what_we_say_of_the_caller_reaches_the_transformer(
+    client: httpx.Client, upstream: Upstream
+) -> None:
+    """Token, identity, hop-by-hop, cookies and foreign traces stay outside, in any spelling."""
+    spoofed = {
+        "x-pleura-principal": "admin",
+        "x_pleura_principal": "admin",
+        "x-user": "admin",
+        "x-forwarded-for": "10.0.0.1",
+        "x-forwarded-host": "evil",
+        "forwarded": "for=10.0.0.1",
+        "x-real-ip": "10.0.0.1",
+        "x-original-url": "/v2/repository",
+        "x-http-method-override": "DELETE",
+        "x-b3-traceid": "1",
+        "b3": "1",
+        "baggage": "user=admin",
+        "cookie": "session=1",
+        "proxy-authorization": "Basic YTpi",
+        "te": "trailers",
+        "connection": "keep-alive, x-user, content-encoding",
+        "content-encoding": "identity",
+        "traceparent": TRACE,
+    }
+    assert client.post(INFER, content=b"{}", headers=spoofed).status_code == 200
+    arrived = dict(upstream.last[0].headers)
+    assert arrived.pop("x-pleura-principal") == "somebody"
+    version, trace_id, parent_id, flags = arrived.pop("traceparent").split("-")
+    assert f"{version}-{trace_id}-" == TRACE[:36]
+    assert (parent_id != TRACE.split("-")[2], flags) == (
+        True,
+        TRACE[-2:],
+    )
+    assert arrived.keys() <= {
+        "host",
+        "accept",
+        "accept-encoding",
+        "connection",
+        "content-length",
+        "content-type",
+        "user-agent",
+        "x-request-id",
+        "x-request-timeout-ms",
+    }
+
+
+def test_the_request_id_is_kept_and_returned(client: httpx.Client, upstream: Upstream) -> None:
+    """The caller's id reaches the transformer and comes back; without one there is a new one."""
+    answer = client.post(INFER, content=b"{}", headers={"x-request-id": "abc-1"})
+    assert answer.headers["x-request-id"] == upstream.last[0].headers["x-request-id"] == "abc-1"
+    answer = client.post(INFER, content=b"{}")
+    assert answer.headers["x-request-id"] == upstream.last[0].headers["x-request-id"] != "abc-1"
+
+
+@pytest.mark.parametrize(
+    "headers",
+    [
+        [("x-request-id", "a b")],
+        [("x-request-id", "")],
+        [("x-request-id", "a" * 129)],
+        [("x-request-id", "a"), ("x-request-id", "b")],
+        [("content-type", "a/b"), ("content-type", "c/d")],
+        [("inference-header-content-length", "1"), ("inference-header-content-length", "2")],
+        [("x-request-timeout-ms", "soon")],
+        [("x-request-timeout-ms", "0")],
+    ],
+)
+def test_a_header_with_two_meanings_is_refused(
+    client: httpx.Client, upstream: Upstream, headers: list[tuple[str, str]]
+) -> None:
+    """What cannot be kept is said, not replaced."""
+    answer = client.post(INFER, content=b"{}", headers=headers)
+    assert (answer.status_code, list(answer.json())) == (400, ["error"])
+    assert not upstream.requests
+
+
+@pytest.mark.parametrize(
+    "parent", ["", "00-" + "0" * 32 + "-00f067aa0ba902b7-01", "x", TRACE.upper(), TRACE + "-x"]
+)
+def test_an_invalid_trace_begins_anew(client: httpx.Client, upstream: Upstream, parent: str) -> None:
+    """The transformer gets a valid ``traceparent`` in any case."""
+    client.post(INFER, content=b"{}", headers={"traceparent": parent, "tracestate": "a=b"})
+    arrived = upstream.last[0].headers
+    assert arrived["traceparent"].count("-") == 3
+    assert arrived["traceparent"] != parent
+    assert "tracestate" not in arrived
+
+
+@pytest.mark.parametrize("status", [400, 404, 409, 413, 422, 429, 500, 502, 503, 504])
+def test_an_error_of_the_transformer_is_passed_on(
+    client: httpx.Client, upstream: Upstream, status: int
+) -> None:
+    """Status and words are the transformer's; a 503 always says when to come back."""
+    upstream.error = (status, {"error": "element 0: why"}, {"x-inner": "http://10.0.0.1"})
+    answer = client.post(INFER, content=b"{}")
+    assert (answer.status_code, answer.json()) == (status, {"error": "element 0: why"})
+    assert ("retry-after" in answer.headers) == (status == 503)
+    assert "x-inner" not in answer.headers
+
+
+def test_an_error_in_another_form_says_nothing(client: httpx.Client, upstream: Upstream) -> None:
+    """What is not in the form of our errors stays inside."""
+    upstream.error = (500, {"detail": "http://10.0.0.1/inner"}, {})
+    answer = client.post(INFER, content=b"{}")
+    assert answer.status_code == 502
+    assert "inner" not in answer.text
+
+
+@pytest.mark.parametrize("path", ["/v2", "/v2/health/ready", "/v2/models", "/v2/models/chest-xray"])
+def test_what_is_read_is_answered_by_the_transformer(
+    client: httpx.Client, upstream: Upstream, path: str
+) -> None:
+    """The reading routes of V2 reach the same path."""
+    answer = client.get(path)
+    assert (answer.status_code, answer.json()["path"]) == (200, path)
+
+
+def test_a_body_that_is_too_large_is_refused(client: httpx.Client, upstream: Upstream) -> None:
+    """Whether its length is declared or not; the answer arrives although the body is still being sent."""
+    body = bytes(3 * 2**20)
+    assert client.post(INFER, content=body).status_code == 413
+    assert client.post(INFER, content=iter([body])).status_code == 413
+    assert client.post(INFER, content=b"{}").status_code == 200
+
+
+def test_a_slow_transformer_is_not_waited_for(client: httpx.Client, upstream: Upstream) -> None:
+    """The caller's deadline is kept, and reaches the transformer."""
+    upstream.delay_s = 12
+    started = time.monotonic()
+    answer = client.post(INFER, content=b"{}", headers={"x-request-timeout-ms": "300"})
+    assert answer.status_code == 504
+    assert time.monotonic() - started < 10
+    assert 0 < int(upstream.last[0].headers["x-request-timeout-ms"]) <= 300
+
+
+def test_work_for_a_caller_who_has_gone_is_given_up(
+    proxy: Proxy, upstream: Upstream, local_issuer: Issuer
+) -> None:
+    """The proxy closes its own connection; the audit line says so."""
+    upstream.delay_s = 2
+    head = f"POST {INFER} HTTP/1.1\r\nhost: a\r\nauthorization: Bearer {local_issuer.token()}\r\n"
+    with socket.create_connection(("127.0.0.1", proxy.http_port)) as connection:
+        connection.sendall(f"{head}x-request-id: gone-1\r\ncontent-length: 2\r\n\r\n{{}}".encode())
+        wait_until(lambda: bool(upstream.requests))
+    wait_until(lambda: bool(audit_lines(proxy, "gone-1")))
+    assert audit_lines(proxy, "gone-1")[0]["outcome"] == "client_gone"
+
+
+def test_each_request_leaves_one_audit_line(client: httpx.Client, proxy: Proxy) -> None:
+    """Who, what, outcome and model version; neither the token nor what the body says."""
+    client.post(INFER, content=b"JANE^DOE", headers={"x-request-id": "audit-1"})
+    (line,) = audit_lines(proxy, "audit-1")
+    assert (line["principal"], line["route"], line["status"]) == ("somebody", "v2_infer", 200)
+    assert (line["outcome"], line["model_version"], line["bytes_in"]) == ("answered", VERSION, 8)
+    client.get("/JANE%5EDOE?name=JANE", headers={"x-request-id": "audit-2"})
+    (line,) = audit_lines(proxy, "audit-2")
+    assert (line["route"], line["status"], line["outcome"]) == (None, 404, "not_found")
+    text = proxy.log.read_text()
+    assert "JANE" not in text
+    assert client.headers["authorization"].removeprefix("Bearer ") not in text

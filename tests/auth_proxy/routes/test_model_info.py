@@ -1,0 +1,51 @@
+"""``GET /model-info`` and the open routes."""
+
+import httpx
+import pytest
+
+from auth_proxy.allow_list import ROUTES, route_of
+from auth_proxy.routes.model_info import model_info_of
+from pleura.errors import InvalidAnswer
+from proof.lab.proxy import DIGEST, VERSION, Proxy, Upstream, wait_until
+
+
+def test_the_model_is_described(client: httpx.Client) -> None:
+    """Name, version, digest, findings with operating points, use, limits, data, metrics; no inner paths."""
+    info = client.get("/model-info").json()
+    assert (info["name"], info["version"], info["digest"]) == ("chest-xray", VERSION, DIGEST)
+    assert info["findings"][0]["operating_point"]["threshold"] == 0.5
+    assert [f["name"] for f in info["findings"] if not f["measured"]] == ["Hernia"]
+    for name in ("intended_use", "limitations", "training_data", "metrics"):
+        assert info[name]
+    assert "files" not in info
+
+
+@pytest.mark.parametrize("document", [b"", b"[]", b"{}", b'{"digest": "d", "description": []}', b'"x"'])
+def test_what_describes_no_model_is_no_answer(document: bytes) -> None:
+    """A malformed description is a 502."""
+    with pytest.raises(InvalidAnswer):
+        model_info_of(document)
+
+
+def test_health_is_open_and_true(proxy: Proxy, upstream: Upstream) -> None:
+    """The process lives; it is ready while the transformer is."""
+    assert httpx.get(f"{proxy.url}/healthz").json() == {"live": True, "keys": True}
+    upstream.ready = False
+    wait_until(lambda: httpx.get(f"{proxy.url}/readyz").status_code == 503)
+    answer = httpx.get(f"{proxy.url}/readyz").json()
+    assert answer == {"ready": False, "keys": True, "transformer": False}
+    upstream.ready = True
+    wait_until(lambda: httpx.get(f"{proxy.url}/readyz").status_code == 200)
+
+
+def test_the_document_names_each_route(proxy: Proxy) -> None:
+    """OpenAPI knows what the allow-list knows, with the same verbs and scopes."""
+    document = httpx.get(f"{proxy.url}/openapi.json").json()
+    described = set()
+    for path, operations in document["paths"].items():
+        raw = path.format(model="m", version="1").encode()
+        for verb, operation in operations.items():
+            if verb != "parameters":
+                scope = next((each["bearer"][0] for each in operation["security"]), None)
+                described.add((route_of(verb.upper(), raw, b"").name, verb.upper(), scope))
+    assert described == {(route.name, route.verb, route.scope) for route in ROUTES}

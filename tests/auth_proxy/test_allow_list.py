@@ -1,0 +1,104 @@
+"""Which paths there are, to the byte."""
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from auth_proxy.allow_list import ROUTES, check_host, route_of
+from pleura.errors import InvalidRequest, MethodNotAllowed, NotFound, PleuraError
+from proof.attacks.paths import UNKNOWN
+
+ALLOWED = {
+    ("GET", "/v2"): "v2_server",
+    ("GET", "/v2/health/live"): "v2_health",
+    ("GET", "/v2/health/ready"): "v2_health",
+    ("GET", "/v2/models"): "v2_models",
+    ("GET", "/v2/models/chest-xray"): "v2_model",
+    ("GET", "/v2/models/chest-xray/versions/1.0.0"): "v2_model",
+    ("GET", "/v2/models/chest-xray/ready"): "v2_model_ready",
+    ("GET", "/v2/models/chest-xray/versions/1/ready"): "v2_model_ready",
+    ("POST", "/v2/models/chest-xray/infer"): "v2_infer",
+    ("POST", "/v2/models/chest-xray/versions/1/infer"): "v2_infer",
+    ("POST", "/classify"): "classify",
+    ("POST", "/feedback"): "feedback",
+    ("GET", "/model-info"): "model_info",
+    ("GET", "/healthz"): "healthz",
+    ("GET", "/readyz"): "readyz",
+    ("GET", "/openapi.json"): "openapi",
+}
+INFER = "/v2/models/chest-xray/infer"
+
+
+@pytest.mark.parametrize(("request_line", "name"), ALLOWED.items())
+def test_an_allowed_request_has_its_route(request_line: tuple[str, str], name: str) -> None:
+    """Each verb and path of the list is known."""
+    verb, path = request_line
+    assert route_of(verb, path.encode(), b"").name == name
+
+
+@pytest.mark.parametrize("path", UNKNOWN)
+@pytest.mark.parametrize("verb", ["GET", "POST"])
+def test_any_other_path_is_unknown(verb: str, path: str) -> None:
+    """No spelling of a path leads anywhere but the one that is listed."""
+    with pytest.raises(NotFound):
+        route_of(verb, path.encode("latin-1"), b"")
+
+
+@pytest.mark.parametrize("verb", ["HEAD", "PUT", "DELETE", "PATCH", "OPTIONS", "TRACE", "CONNECT", "post"])
+def test_any_other_verb_is_not_allowed(verb: str) -> None:
+    """A known path says which verbs it has."""
+    with pytest.raises(MethodNotAllowed) as caught:
+        route_of(verb, INFER.encode(), b"")
+    assert caught.value.headers == {"allow": "POST"}
+
+
+def test_a_query_is_refused() -> None:
+    """No route has a query, so none is passed over in silence."""
+    with pytest.raises(InvalidRequest):
+        route_of("GET", b"/v2", b"a=b")
+
+
+def test_everything_but_health_and_the_document_needs_a_scope() -> None:
+    """What nobody need say who they are for is listed here."""
+    assert {route.name for route in ROUTES if route.scope is None} == {"healthz", "readyz", "openapi"}
+
+
+@given(st.binary(max_size=80), st.sampled_from(["GET", "POST", "PUT"]))
+def test_any_path_is_a_route_or_refused(path: bytes, verb: str) -> None:
+    """What is let through has no byte that could be read in two ways."""
+    try:
+        route_of(verb, path, b"")
+    except PleuraError:
+        return
+    assert not set(path) & set(b"%;#?\\ ")
+    assert not any(odd in path for odd in (b"..", b"//"))
+
+
+@pytest.mark.parametrize("host", ["pleura.example", "127.0.0.1:8000", "[::1]", "[::1]:8000", "localhost"])
+def test_a_host_is_a_host(host: str) -> None:
+    """Names and addresses, with or without a port, pass."""
+    check_host([host.encode()])
+
+
+@pytest.mark.parametrize(
+    "hosts",
+    [
+        [],
+        ["a", "a"],
+        [""],
+        ["a/b"],
+        ["a?b"],
+        ["a#b"],
+        ["a@b"],
+        ["a b"],
+        ["a:0"],
+        ["a:99999"],
+        ["a:b"],
+        ["a,b"],
+        ["a\\b"],
+    ],
+)
+def test_any_other_host_is_refused(hosts: list[str]) -> None:
+    """What could move the path, or name two servers, is no host."""
+    with pytest.raises(InvalidRequest):
+        check_host([host.encode() for host in hosts])

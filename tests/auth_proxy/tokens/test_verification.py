@@ -1,0 +1,48 @@
+"""What a token that is believed says; those that are not stand in ``tests/attacks``."""
+
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from auth_proxy.tokens.keys import read_keys
+from auth_proxy.tokens.verification import Principal, Trust, bearer_of, key_id_of, verify
+from pleura.errors import Unauthenticated
+from proof.attacks.forge import DROP, Forge, b64, key_document
+
+FORGE = Forge("https://issuer.example", "pleura", 1_800_000_000)
+TRUST = Trust(FORGE.issuer, FORGE.audience, 30)
+KEYS = read_keys(key_document())
+
+
+def believed(token: str) -> Principal:
+    """Do with a token what the proxy does."""
+    bearer = bearer_of(f"Bearer {token}")
+    key = KEYS.get(key_id_of(bearer))
+    if key is None:
+        raise Unauthenticated("unknown key")
+    return verify(bearer, key, TRUST, FORGE.now_s)
+
+
+@pytest.mark.parametrize("key_id", ["ec", "rsa", "ed"])
+def test_a_good_token_names_its_principal(key_id: str) -> None:
+    """Each allowed algorithm is believed with a key of its own."""
+    scopes = frozenset({"radiograph:classify", "model:read"})
+    assert believed(FORGE.good(key_id)) == Principal("somebody", scopes, FORGE.now_s + 600)
+
+
+@pytest.mark.parametrize("scope", [DROP, "", " ", "  "])
+def test_a_token_without_scope_allows_nothing(scope: Any) -> None:
+    """Scopes are what the token names, not what it forgets."""
+    assert believed(FORGE.good(scope=scope)).scopes == frozenset()
+
+
+@given(
+    st.text(max_size=300)
+    | st.lists(st.binary(max_size=60), min_size=3, max_size=3).map(lambda p: ".".join(map(b64, p)))
+)
+def test_any_text_is_a_token_or_refused(token: str) -> None:
+    """No text makes anything else happen than being refused."""
+    with pytest.raises(Unauthenticated):
+        believed(token)

@@ -1,0 +1,54 @@
+"""One whole stack that exports its spans to a collector in this process."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import httpx
+import pytest
+
+from proof.lab.running_stack import RunningStack, start_stack
+from proof.lab.scrape import Scrape, scrape
+from tests.support.collector import Collector, collecting
+
+SERVICES = ("auth_proxy", "transformer", "predictor")
+
+
+@dataclass(frozen=True)
+class Observed:
+    """A running stack and the collector of its spans."""
+
+    stack: RunningStack
+    collector: Collector
+
+    def scrapes(self) -> dict[str, Scrape]:
+        """What each service counts now."""
+        return {name: scrape(self.stack.recorded.metrics[name]) for name in SERVICES}
+
+    def log(self, name: str) -> str:
+        """What a service has logged."""
+        return Path(self.stack.recorded.parts[name].log).read_text()
+
+
+@pytest.fixture(scope="package")
+def observed(bundle: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Observed]:
+    """The stack."""
+    with collecting() as collector:
+        with pytest.MonkeyPatch.context() as patched:
+            patched.setenv("OTEL_EXPORTER_OTLP_ENDPOINT", collector.url)
+            patched.setenv("OTEL_BSP_SCHEDULE_DELAY", "100")
+            patched.setenv("OTEL_BSP_MAX_QUEUE_SIZE", "256")
+            patched.setenv("OTEL_BSP_MAX_EXPORT_BATCH_SIZE", "128")
+            stack = start_stack(tmp_path_factory.mktemp("observed"), bundle)
+        yield Observed(stack, collector)
+        stack.process.terminate()
+        stack.process.wait(60)
+
+
+@pytest.fixture
+def client(observed: Observed) -> Iterator[httpx.Client]:
+    """An HTTP client of the proxy with a token."""
+    headers = {"authorization": f"Bearer {observed.stack.token()}"}
+    address = observed.stack.recorded.address
+    with httpx.Client(base_url=address, headers=headers, timeout=60, trust_env=False) as http:
+        yield http

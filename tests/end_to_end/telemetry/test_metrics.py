@@ -1,0 +1,229 @@
+"""What the services count, against what they were asked and what the document says."""
+
+import random
+import re
+import time
+from collections import Counter
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+import grpc
+import httpx
+import numpy as np
+import pytest
+
+from pleura.findings import FINDINGS
+from pleura.local.samples import example, sample_files
+from proof.lab.proxy import exchange
+from proof.lab.scrape import Family, Scrape
+from proof.lab.transformer import png_of
+from tests.end_to_end.telemetry.conftest import SERVICES, Observed
+from tests.support.triton import Call, CallFailed
+
+_DOCUMENT = Path(__file__).parents[3] / "docs" / "metrics.md"
+_ROW = re.compile(r"^\| `(pleura_\w+)` \| (\w+) \|([^|]*)\|([^|]*)\|", re.MULTILINE)
+_OURSELVES = (
+    "healthz",
+    "readyz",
+    "v2_model_ready",
+    "grpc_Describe",
+)  # asked by probes and looks, at any time
+_MODEL_ONLY = "pleura_model_info"  # the proxy has the family and no sample of it
+
+
+def _documented(service: str) -> dict[str, Family]:
+    rows = _ROW.findall(_DOCUMENT.read_text())
+    return {
+        name: Family(kind, frozenset(re.findall(r"`(\w+)`", labels)))
+        for name, kind, labels, services in rows
+        if services.strip() in ("all", service)
+    }
+
+
+def _requests(scrape: Scrape) -> Counter[tuple[str, ...]]:
+    """Outcome and route of each request that somebody asked on purpose."""
+    counts = scrape.counts("pleura_requests_total")
+    return Counter({key: count for key, count in counts.items() if key[1] not in _OURSELVES})
+
+
+def _moved(before: Counter[tuple[str, ...]], after: Counter[tuple[str, ...]]) -> dict[tuple[str, ...], int]:
+    return {key: count - before[key] for key, count in after.items() if count != before[key]}
+
+
+def _is_all_counted(before: Mapping[str, Scrape], after: Mapping[str, Scrape]) -> bool:
+    """Whether what the test asks is counted in each service, and all of it has ended."""
+    counts = {name: sum(_asked(before[name], after[name]).values()) for name in SERVICES}
+    is_counted = counts["auth_proxy"] >= 12 and counts["transformer"] >= 8 and counts["predictor"] >= 1
+    return is_counted and not any(each.value("pleura_requests_in_flight") for each in after.values())
+
+
+def _asked(before: Scrape, after: Scrape) -> dict[tuple[str, ...], int]:
+    """How often a service was asked on purpose since, by outcome and route."""
+    moved = _moved(_requests(before), _requests(after))
+    moved.pop(("ok", "model_info"), None)  # asked once in a while, for what is measured
+    return moved
+
+
+def _by_grpc(observed: Observed, element: bytes, token: str) -> None:
+    headers = {"authorization": f"Bearer {token}"}
+    inputs = {"image_id": ("BYTES", np.array([element], np.object_))}
+    Call(observed.stack.recorded.grpc_address, "infer", ("chest-xray",), inputs, headers=headers)()
+
+
+def _settled(observed: Observed, has_settled: Callable[[dict[str, Scrape]], bool]) -> dict[str, Scrape]:
+    """The counts, once the last request is among them: an answer leaves before it is counted."""
+    for _ in range(100):
+        scrapes = observed.scrapes()
+        if has_settled(scrapes):
+            break
+        time.sleep(0.1)
+    return scrapes
+
+
+def test_counts_move_by_what_was_asked(observed: Observed, client: httpx.Client) -> None:
+    """Answered, cached, refused and unauthenticated requests, over REST and gRPC, move their counts only."""
+    sample = example(sample_files())
+    assert sample
+    before = observed.scrapes()
+    files = {"file": png_of(random.randrange(10**6))}  # one that no cache knows
+    fresh, cached = client.post("/classify", files=files), client.post("/classify", files=files)
+    assert [each.json()["cached"] for each in (fresh, cached)] == [False, True]
+    assert client.post("/classify", json={"image_id": "nosuch.png"}).status_code == 404
+    assert client.post("/classify", files={"file": b"no radiograph"}).status_code == 400
+    assert httpx.post(f"{client.base_url}/classify", json={}).status_code == 401
+    verdict = {"id": "nosuch", "verdicts": {"Mass": True}, "had_seen_answer": True}
+    assert client.post("/feedback", json=verdict).status_code == 404
+    verdict["id"] = fresh.json()["request_id"]
+    assert client.post("/feedback", json=verdict | {"answered_to": "tester"}).status_code == 201
+    assert client.get("/nowhere").status_code == 404
+    assert client.get("/classify").status_code == 405
+    _by_grpc(observed, sample.name.encode(), observed.stack.token())
+    for element, token in ((b"nosuch.png", observed.stack.token()), (b"a", "x.y.z")):
+        with pytest.raises(CallFailed):
+            _by_grpc(observed, element, token)
+    after = _settled(observed, lambda each: _is_all_counted(before, each))
+    moved = {name: _asked(before[name], after[name]) for name in SERVICES}
+    assert moved["auth_proxy"] == {
+        ("ok", "classify"): 2,
+        ("radiograph_not_found", "classify"): 1,
+        ("unreadable_radiograph", "classify"): 1,
+        ("unauthenticated", "classify"): 1,
+        ("ok", "feedback"): 1,
+        ("answer_not_found", "feedback"): 1,
+        ("not_found", "unknown"): 1,
+        ("method_not_allowed", "unknown"): 1,
+        ("ok", "grpc_ModelInfer"): 1,
+        ("radiograph_not_found", "grpc_ModelInfer"): 1,
+        ("unauthenticated", "grpc_ModelInfer"): 1,
+    }
+    assert moved["transformer"] == {
+        ("ok", "v2_infer"): 2,
+        ("ok", "feedback"): 1,
+        ("answer_not_found", "feedback"): 1,
+        ("radiograph_not_found", "v2_infer"): 1,
+        ("unreadable_radiograph", "v2_infer"): 1,
+        ("ok", "grpc_ModelInfer"): 1,
+        ("radiograph_not_found", "grpc_ModelInfer"): 1,
+    }
+    _check_the_rest(before, after)
+
+
+def _check_the_rest(before: dict[str, Scrape], after: dict[str, Scrape]) -> None:
+    def moved(service: str, name: str, **where: str) -> dict[tuple[str, ...], int]:
+        return _moved(before[service].counts(name, **where), after[service].counts(name, **where))
+
+    # the sample may be in the cache already, or not
+    (read,) = _moved(_requests(before["predictor"]), _requests(after["predictor"])).values()
+    assert read in (1, 2)
+    looked = moved("transformer", "pleura_cache_lookups_total")
+    # what is not there (twice) and the file that is no radiograph are misses too
+    assert looked == {("hit",): 3 - read, ("miss",): 3 + read}
+    assert moved("transformer", "pleura_journal_rows_total") == {("written",): 3}
+    assert moved("transformer", "pleura_finding_score_count", finding=FINDINGS[0]) == {
+        (FINDINGS[0], "0.0.1"): read
+    }
+    assert moved("transformer", "pleura_stage_duration_seconds_count", stage="whole") == {("whole",): 3}
+    assert moved("transformer", "pleura_stage_duration_seconds_count", stage="predict") == {
+        ("predict",): read
+    }
+    assert moved("auth_proxy", "pleura_token_refusals_total") == {("missing",): 1, ("malformed",): 1}
+    assert moved("auth_proxy", "pleura_refusals_total") == {
+        ("radiograph_not_found",): 2,
+        ("unreadable_radiograph",): 1,
+        ("answer_not_found",): 1,
+        ("unauthenticated",): 2,
+        ("not_found",): 1,
+        ("method_not_allowed",): 1,
+    }
+    for each in after.values():
+        assert each.value("pleura_requests_in_flight") == 0
+        assert each.value("pleura_ready") == 1
+
+
+def test_the_document_and_the_services_agree(observed: Observed) -> None:
+    """Each service has the metrics that the document lists, with those types and labels, and no others."""
+    for name in ("transformer", "predictor"):  # a metric of which nothing was counted shows no labels
+        url = observed.stack.recorded.metrics[name].replace("/metrics", "/nowhere")
+        assert httpx.get(url, trust_env=False).status_code == 404
+    for name, found in observed.scrapes().items():
+        documented = _documented(name)
+        assert len(documented) > 8
+        if name == "auth_proxy":
+            assert found.families[_MODEL_ONLY].kind == documented.pop(_MODEL_ONLY).kind
+            families = {each: family for each, family in found.families.items() if each != _MODEL_ONLY}
+        else:
+            families = dict(found.families)
+        assert families == documented
+        assert "process_resident_memory_bytes" in found.text
+
+
+def test_the_proxy_shows_no_metrics_to_callers(observed: Observed, client: httpx.Client) -> None:
+    """The port that callers reach knows no such path, neither with a token nor without."""
+    assert client.get("/metrics").status_code == 404
+    assert httpx.get(f"{client.base_url}/metrics").status_code == 404
+
+
+def _odd(observed: Observed, client: httpx.Client, random_: random.Random) -> None:
+    """Ask something that nobody asks, marked so that it is found again."""
+    mark = f"zq9x{random_.getrandbits(64):x}"
+    port = int(observed.stack.recorded.address.rpartition(":")[2])
+    match random_.randrange(8):
+        case 0:
+            client.get(f"/{mark}/{mark}")
+        case 1:
+            client.request(mark.upper(), "/classify")
+        case 2:
+            client.get(f"/v2/models/{mark}")
+        case 3:
+            client.post(f"/v2/models/chest-xray/versions/{mark}/infer", json={})
+        case 4:
+            client.post("/classify", json={"image_id": f"{mark}.png"}, headers={"x-request-id": mark})
+        case 5:
+            headers = {"authorization": f"Bearer {mark}", "traceparent": mark, "user-agent": mark}
+            client.get(f"/model-info?{mark}", headers=headers)
+        case 6:
+            exchange(port, f"GET /{mark} HTTP/1.1\r\nHost: {mark}\r\nConnection: close\r\n\r\n".encode())
+        case 7:
+            with grpc.insecure_channel(observed.stack.recorded.grpc_address) as channel:
+                method = channel.unary_unary(f"/inference.GRPCInferenceService/{mark}")
+                with pytest.raises(grpc.RpcError):
+                    method(b"", timeout=30)
+
+
+def test_odd_requests_make_no_new_series(observed: Observed, client: httpx.Client) -> None:
+    """After 1,000 requests of invented paths, verbs, models, versions and ids no label has any of them."""
+    random_ = random.Random(0)
+    before = sum(observed.scrapes()["auth_proxy"].counts("pleura_requests_total").values())
+    for _ in range(200):
+        _odd(observed, client, random_)
+    first = {name: len(each.samples) for name, each in observed.scrapes().items()}
+    for _ in range(800):
+        _odd(observed, client, random_)
+    scrapes = observed.scrapes()
+    assert {name: len(each.samples) for name, each in scrapes.items()} == first
+    for each in scrapes.values():
+        assert "zq9x" not in each.text.lower()
+        assert len(each.values_of("route")) < 20
+        assert len(each.values_of("outcome")) < 20
+    counted = sum(scrapes["auth_proxy"].counts("pleura_requests_total").values())
+    assert counted - before >= 990  # the last are counted after they are answered

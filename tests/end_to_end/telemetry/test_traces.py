@@ -1,0 +1,193 @@
+"""One request is one trace, from the caller through all three services, in spans and in logs."""
+
+import json
+import os
+import secrets
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import httpx
+import numpy as np
+import pytest
+
+from pleura.local.processes import free_port
+from proof.lab.transformer import png_of
+from tests.end_to_end.telemetry.conftest import SERVICES, Observed
+from tests.support.collector import Exported
+from tests.support.triton import Call
+
+_LOCAL = {"auth_proxy", "transformer", "predictor"}
+
+
+@pytest.fixture(autouse=True)
+def _answering(observed: Observed) -> Iterator[None]:
+    yield
+    observed.collector.may_answer.set()
+
+
+def _spans(observed: Observed, trace_id: str, services: set[str]) -> dict[str, Exported]:
+    end = time.monotonic() + 20
+    while (found := observed.collector.of_trace(trace_id)).keys() != services and time.monotonic() < end:
+        time.sleep(0.05)
+    assert found.keys() == services
+    return found
+
+
+def _lines(observed: Observed, trace_id: str) -> dict[str, list[dict[str, object]]]:
+    lines = {name: observed.log(name).splitlines() for name in SERVICES}
+    return {name: [json.loads(each) for each in some if trace_id in each] for name, some in lines.items()}
+
+
+def _new_trace() -> tuple[str, str, dict[str, str]]:
+    trace_id, span_id = secrets.token_hex(16), secrets.token_hex(8)
+    return trace_id, span_id, {"traceparent": f"00-{trace_id}-{span_id}-01", "tracestate": "a=b"}
+
+
+def _check_family(spans: dict[str, Exported], caller: str, routes: tuple[str, str, str]) -> None:
+    parents = [caller, spans["auth_proxy"].span_id, spans["transformer"].span_id]
+    for name, parent, route in zip(SERVICES, parents, routes, strict=True):
+        span = spans[name]
+        assert (span.parent_id, span.name) == (parent, route)
+        assert span.attributes == {"route": route, "outcome": "ok", "model_version": "0.0.1"}
+    assert len({span.span_id for span in spans.values()} | {caller}) == 4
+
+
+def test_a_trace_goes_through_all_services_over_rest(observed: Observed, client: httpx.Client) -> None:
+    """Each service's span is the child of the one before; ids are in the log of each."""
+    trace_id, caller, headers = _new_trace()
+    files = {"file": png_of(int(trace_id[:6], 16))}
+    answer = client.post("/classify", files=files, headers=headers | {"x-request-id": f"r-{trace_id}"})
+    assert answer.status_code == 200
+    spans = _spans(observed, trace_id, _LOCAL)
+    _check_family(spans, caller, ("classify", "v2_infer", "grpc_ModelInfer"))
+    for name, lines in _lines(observed, trace_id).items():
+        assert lines, name
+        assert {(line["trace_id"], line["request_id"]) for line in lines} == {(trace_id, f"r-{trace_id}")}
+
+
+def test_a_trace_goes_through_all_services_over_grpc(observed: Observed) -> None:
+    """The same where every hop is gRPC."""
+    trace_id, caller, headers = _new_trace()
+    headers |= {"authorization": f"Bearer {observed.stack.token()}"}
+    inputs = {"image": ("BYTES", np.array([png_of(int(trace_id[:6], 16))], np.object_))}
+    Call(observed.stack.recorded.grpc_address, "infer", ("chest-xray",), inputs, headers=headers)()
+    spans = _spans(observed, trace_id, _LOCAL)
+    _check_family(spans, caller, ("grpc_ModelInfer",) * 3)
+
+
+def test_a_request_without_a_trace_begins_one(observed: Observed, client: httpx.Client) -> None:
+    """The proxy's span is the root, and refused requests are traced as far as they come."""
+    request_id = secrets.token_hex(8)
+    answer = client.post("/classify", json={"image_id": "nosuch.png"}, headers={"x-request-id": request_id})
+    assert answer.status_code == 404
+    end = time.monotonic() + 20
+    while not (found := [each for each in observed.log("auth_proxy").splitlines() if request_id in each]):
+        assert time.monotonic() < end
+        time.sleep(0.05)
+    spans = _spans(observed, json.loads(found[0])["trace_id"], {"auth_proxy", "transformer"})
+    assert spans["auth_proxy"].parent_id == ""
+    assert spans["transformer"].parent_id == spans["auth_proxy"].span_id
+    for span in spans.values():
+        assert span.attributes["outcome"] == "radiograph_not_found"
+        assert "model_version" not in span.attributes
+
+
+def _asked_in_vain(observed: Observed, client: httpx.Client) -> str:
+    """Ask while the object store hangs; give the trace's id."""
+    trace_id, _, headers = _new_trace()
+    while client.get("/readyz").status_code != 200:
+        time.sleep(0.1)
+    with observed.stack.frozen("seaweed"):
+        answer = client.post(
+            "/classify",
+            json={"image_id": "r.png"},
+            headers=headers | {"x-request-timeout-ms": "1500", "x-request-id": trace_id},
+        )
+    assert answer.status_code in (503, 504)
+    return trace_id
+
+
+def test_what_threads_log_of_a_request_names_it(observed: Observed, client: httpx.Client) -> None:
+    """A line that is written in a thread of the object store's calls has both ids."""
+    end, lines = time.monotonic() + 60, list[dict[str, Any]]()
+    while "object_store_failed" not in {line["event"] for line in lines}:
+        assert time.monotonic() < end
+        trace_id = _asked_in_vain(observed, client)  # on a busy machine it may be found unready before
+        time.sleep(1.0)
+        lines = _lines(observed, trace_id)["transformer"]
+    assert {line["request_id"] for line in lines} == {trace_id}
+
+
+def _processor_s(observed: Observed) -> float:
+    stat = Path(f"/proc/{observed.stack.part('auth_proxy').pid}/stat").read_text()
+    user, system = stat.rpartition(")")[2].split()[11:13]
+    return (int(user) + int(system)) / os.sysconf("SC_CLK_TCK")
+
+
+def test_a_collector_that_hangs_costs_nothing(observed: Observed, client: httpx.Client) -> None:
+    """While nobody takes the spans, more requests than the queue holds are answered with no more work."""
+    spent = []
+    for is_hanging in (False, True):
+        if is_hanging:
+            observed.collector.may_answer.clear()
+        before, slowest_s = _processor_s(observed), 0.0
+        for _ in range(600):
+            began = time.perf_counter()
+            assert client.get("/v2/models").status_code == 200
+            slowest_s = max(slowest_s, time.perf_counter() - began)
+        spent.append(_processor_s(observed) - before)
+        assert slowest_s < 5
+    assert spent[1] < 2 * spent[0] + 0.5
+    assert "Queue full" not in observed.log("auth_proxy")
+
+
+_WITHOUT_SDK = (
+    "import runpy, sys; sys.modules['opentelemetry.sdk'] = None; runpy.run_module({!r}, run_name='__main__')"
+)
+
+
+@pytest.mark.parametrize("service", SERVICES)
+def test_an_exporter_that_is_not_installed_stops_the_start(
+    observed: Observed, service: str, tmp_path: Path
+) -> None:
+    """Spans that were asked for are not left out silently: one line says what is missing."""
+    settings = Path(f"/proc/{observed.stack.part(service).pid}/environ").read_text().split("\0")
+    environment = dict(each.split("=", 1) for each in settings if each)
+    done = subprocess.run(
+        [sys.executable, "-c", _WITHOUT_SDK.format(service)],
+        env=environment | _free_ports(),
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=120,
+        cwd=tmp_path,
+    )
+    (line,) = done.stdout.splitlines()
+    assert (done.returncode, json.loads(line)["event"]) == (2, "start_refused")
+    assert json.loads(line)["reason"] == "OTEL_EXPORTER_OTLP_ENDPOINT: the extra 'tracing' is not installed"
+
+
+def _free_ports() -> dict[str, str]:
+    names = ("PLEURA_HTTP_PORT", "PLEURA_GRPC_PORT", "PLEURA_METRICS_PORT")
+    return {name: str(free_port()) for name in names}
+
+
+def test_a_collector_that_hangs_does_not_hold_up_the_end(observed: Observed, client: httpx.Client) -> None:
+    """SIGTERM ends the proxy within seconds while spans wait that nobody takes; it is started again."""
+    observed.collector.may_answer.clear()
+    assert client.get("/v2/models").status_code == 200
+    process = observed.stack.part("auth_proxy")
+    began = time.monotonic()
+    os.kill(process.pid, signal.SIGTERM)
+    while process.is_alive:
+        assert time.monotonic() < began + 15
+        time.sleep(0.05)
+    end = time.monotonic() + 60
+    while (part := observed.stack.recorded.parts.get("auth_proxy")) is None or part.process == process:
+        assert time.monotonic() < end
+        time.sleep(0.1)

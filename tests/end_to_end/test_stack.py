@@ -1,0 +1,277 @@
+"""The whole path, from a caller with a token to the findings and back, through the real parts."""
+
+import io
+import json
+import struct
+import time
+import zlib
+from collections.abc import Callable, Iterator
+from contextlib import closing
+from pathlib import Path
+
+import httpx
+import numpy as np
+import psycopg2
+import pytest
+import tritonclient.http as triton_http
+
+from pleura.findings import FINDINGS
+from pleura.local.access import AUDIENCE, make_token
+from pleura.local.samples import example, sample_files
+from pleura.local.token_issuer import token as issue
+from proof.lab.running_stack import RunningStack, descendants, pleura, start_stack, survivors
+from tests.support.triton import Call, CallFailed
+
+_INFER = "/v2/models/chest-xray/infer"
+
+
+@pytest.fixture
+def sample() -> Path:
+    """A sample radiograph; the stack has uploaded it under its name."""
+    path = example(sample_files())
+    assert path
+    return path
+
+
+@pytest.fixture
+def client(stack: RunningStack) -> Iterator[httpx.Client]:
+    """An HTTP client with a token."""
+    headers = {"authorization": f"Bearer {stack.token()}"}
+    with httpx.Client(base_url=stack.recorded.address, headers=headers, timeout=60, trust_env=False) as http:
+        yield http
+
+
+def _bytes_tensor(*elements: bytes) -> np.ndarray[tuple[int], np.dtype[np.object_]]:
+    tensor = np.empty(len(elements), np.object_)
+    tensor[:] = elements
+    return tensor
+
+
+def _by_triton_http(stack: RunningStack, name: str, *elements: bytes) -> triton_http.InferResult:
+    tensor = triton_http.InferInput(name, [len(elements)], "BYTES")
+    tensor.set_data_from_numpy(_bytes_tensor(*elements))
+    address = stack.recorded.address.removeprefix("http://")
+    with closing(triton_http.InferenceServerClient(address, network_timeout=60)) as asking:
+        return asking.infer("chest-xray", [tensor], headers={"authorization": f"Bearer {stack.token()}"})
+
+
+def _by_triton_grpc(stack: RunningStack, name: str, *elements: bytes) -> dict[str, np.ndarray]:
+    headers = {"authorization": f"Bearer {stack.token()}"}
+    inputs = {name: ("BYTES", _bytes_tensor(*elements))}
+    answer = Call(stack.recorded.grpc_address, "infer", ("chest-xray",), inputs, headers=headers)()
+    outputs: dict[str, np.ndarray] = answer["outputs"]
+    return outputs
+
+
+def _eventually(ask: Callable[[], bool], timeout_s: float = 90.0) -> None:
+    end = time.monotonic() + timeout_s
+    while not ask():
+        assert time.monotonic() < end
+        time.sleep(0.2)
+
+
+def _classify(client: httpx.Client, name: str) -> httpx.Response:
+    return client.post("/classify", json={"image_id": name})
+
+
+def test_every_way_gives_the_same_findings(stack: RunningStack, client: httpx.Client, sample: Path) -> None:
+    """V2 over REST and gRPC, by id and by file, and plain HTTP give the same probabilities."""
+    name, file = sample.name.encode(), sample.read_bytes()
+    answers = [
+        _by_triton_http(stack, "image_id", name).as_numpy("probability")[0],
+        _by_triton_http(stack, "image", file).as_numpy("probability")[0],
+        _by_triton_grpc(stack, "image_id", name)["probability"][0],
+        _by_triton_grpc(stack, "image", file)["probability"][0],
+    ]
+    for plain in (_classify(client, sample.name), client.post("/classify", files={"file": file})):
+        assert plain.status_code == 200
+        assert [finding["name"] for finding in plain.json()["findings"]] == list(FINDINGS)
+        answers.append(np.array([finding["probability"] for finding in plain.json()["findings"]]))
+    for answer in answers[1:]:
+        np.testing.assert_allclose(answer, answers[0], atol=1e-6)
+
+
+def test_the_command_line_reads_and_draws(stack: RunningStack, sample: Path, tmp_path: Path) -> None:
+    """A file and an id are answered and drawn; one that does not exist is one line."""
+    done = pleura(
+        *("--state", str(stack.state.path), "classify", str(sample), "nosuch.png", sample.name),
+        *("--json", "--output", str(tmp_path)),
+    )
+    assert done.returncode == 1
+    assert done.stderr.strip() == "pleura: nosuch.png: no radiograph of that id (status 404)"
+    by_file, by_id = (json.loads(line) for line in done.stdout.splitlines())
+    assert by_file["findings"] == by_id["findings"]
+    assert {finding["measured"] for finding in by_file["findings"]} == {True, False}
+    picture = tmp_path / f"{sample.stem}.overlay.png"
+    assert picture.read_bytes().startswith(b"\x89PNG")
+    table = pleura("--state", str(stack.state.path), "classify", "--no-overlay", sample.name).stdout
+    assert table.count("threshold") == len(FINDINGS)
+
+
+def test_the_pasted_commands_work(stack: RunningStack) -> None:
+    """Up prints an address, a token and a curl; status says that everything runs; token prints a token."""
+    said = stack.log.read_text()
+    assert f"Pleura answers at {stack.recorded.address}" in said
+    assert "curl -sS" in said
+    status = pleura("--state", str(stack.state.path), "status")
+    assert status.returncode == 0
+    assert "dead" not in status.stdout
+    token = pleura("--state", str(stack.state.path), "token").stdout.strip()
+    answer = httpx.get(f"{stack.recorded.address}/model-info", headers={"authorization": f"Bearer {token}"})
+    assert answer.json()["name"] == "chest-xray"
+
+
+def test_a_second_up_finds_the_first(stack: RunningStack) -> None:
+    """A second up on the same state prints the address again, starts nothing, and succeeds."""
+    again = pleura("--state", str(stack.state.path), "up")
+    assert again.returncode == 0
+    assert "already running" in again.stdout
+    assert stack.recorded.address in again.stdout
+
+
+def test_another_stack_on_the_same_port_is_refused(stack: RunningStack, tmp_path: Path) -> None:
+    """A taken port is one line that names the part, the port and the flag."""
+    port = stack.recorded.address.rpartition(":")[2]
+    other = pleura("--state", str(tmp_path / "other"), "up", "--port", port)
+    assert other.returncode == 1
+    assert other.stderr.strip().endswith(
+        f"auth_proxy: port {port} is taken by another program; choose another with --port"
+    )
+
+
+def _huge_png() -> bytes:
+    def chunk(kind: bytes, data: bytes) -> bytes:
+        return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
+
+    header = struct.pack(">IIBBBBB", 60_000, 60_000, 8, 0, 0, 0, 0)
+    return (
+        b"\x89PNG\r\n\x1a\n"
+        + chunk(b"IHDR", header)
+        + chunk(b"IDAT", zlib.compress(b"0"))
+        + chunk(b"IEND", b"")
+    )
+
+
+def test_bad_files_are_refused(client: httpx.Client, samples: Path) -> None:
+    """An empty, a text, a cut and a gigantic file each get their status and an error in words."""
+    dicom = next(samples.glob("nih*.dcm")).read_bytes()
+    cases = [(b"", 400), (b"not a DICOM file", 400), (dicom[: len(dicom) // 2], 400), (_huge_png(), 413)]
+    for file, status in cases:
+        answer = client.post("/classify", files={"file": ("x.dcm", file)})
+        assert (answer.status_code, set(answer.json())) == (status, {"error"}), answer.text
+
+
+@pytest.mark.parametrize(
+    ("tensor", "status"),
+    [
+        ({"name": "image_id", "datatype": "BYTES", "shape": [1], "data": ["nosuch.png"]}, 404),
+        ({"name": "image_id", "datatype": "BYTES", "shape": [1], "data": ["../etc/passwd"]}, 400),
+        ({"name": "image_id", "datatype": "BYTES", "shape": [0], "data": []}, 400),
+        ({"name": "image_id", "datatype": "BYTES", "shape": [1000], "data": ["a"] * 1000}, 400),
+        ({"name": "image_id", "datatype": "FP32", "shape": [1], "data": [1.0]}, 400),
+        ({"name": "image_id", "datatype": "BYTES", "shape": [2], "data": ["a"]}, 400),
+        ({"name": "pixels", "datatype": "BYTES", "shape": [1], "data": ["a"]}, 400),
+    ],
+)
+def test_bad_requests_are_refused(client: httpx.Client, tensor: dict[str, object], status: int) -> None:
+    """Unknown ids, wrong numbers, datatypes, shapes and names each get their status and an error in words."""
+    answer = client.post(_INFER, json={"inputs": [tensor]})
+    assert (answer.status_code, set(answer.json())) == (status, {"error"}), answer.text
+
+
+def test_bad_tokens_are_refused(stack: RunningStack, sample: Path) -> None:
+    """No token, one that expired and one for another service are 401; one without the scope is 403."""
+    folder, issuer = stack.state.path / "issuer", stack.recorded.issuer
+    scopes = ("radiograph:classify",)
+    tokens = {
+        "": 401,
+        issue(folder, "tester", scopes, -3600, AUDIENCE, issuer): 401,
+        issue(folder, "tester", scopes, 3600, "another", issuer): 401,
+        issue(folder, "tester", ("model:read",), 3600, AUDIENCE, issuer): 403,
+        make_token(stack.state.path, issuer): 200,
+    }
+    for token, status in tokens.items():
+        headers = {"authorization": f"Bearer {token}"} if token else {}
+        answer = httpx.post(
+            f"{stack.recorded.address}/classify", json={"image_id": sample.name}, headers=headers, timeout=60
+        )
+        assert answer.status_code == status, answer.text
+    with pytest.raises(CallFailed) as refused:
+        Call(stack.recorded.grpc_address, "get_model_metadata", ("chest-xray",))()
+    assert refused.value.status == "StatusCode.UNAUTHENTICATED"
+
+
+def test_without_redis_it_still_answers(stack: RunningStack, client: httpx.Client, sample: Path) -> None:
+    """A cache that hangs, or dies and comes back, costs no answer."""
+    with stack.frozen("valkey"):
+        assert [_classify(client, sample.name).status_code for _ in range(10)] == [200] * 10
+    _eventually(lambda: _classify(client, sample.name).json()["cached"])
+    stack.kill("valkey")
+    assert [_classify(client, sample.name).status_code for _ in range(10)] == [200] * 10
+    _eventually(lambda: _classify(client, sample.name).json()["cached"])
+
+
+def test_without_postgres_no_answer_is_lost(stack: RunningStack, client: httpx.Client, sample: Path) -> None:
+    """While the journal hangs answers are spooled, and say so; when it is back each has its one row."""
+    with stack.frozen("postgres"):
+        answers = [_classify(client, sample.name) for _ in range(3)]
+    assert [(answer.status_code, answer.json()["journal"]) for answer in answers] == [(200, "spooled")] * 3
+    stack.kill("postgres")
+    answers += [_classify(client, sample.name) for _ in range(3)]
+    assert [answer.status_code for answer in answers] == [200] * 6
+    asked = sorted(answer.json()["request_id"] for answer in answers)
+    _eventually(lambda: _rows_of(stack, asked) == asked)
+
+
+def _rows_of(stack: RunningStack, request_ids: list[str]) -> list[str]:
+    password = (stack.state.path / "postgres" / "password").read_text()
+    part = stack.recorded.parts.get("postgres")
+    if part is None:
+        return []
+    try:
+        connection = psycopg2.connect(f"postgresql://pleura:{password}@{part.url}")
+        with closing(connection), connection.cursor() as cursor:
+            statement = "SELECT request_id FROM answers WHERE request_id = ANY(%s) ORDER BY request_id"
+            cursor.execute(statement, (request_ids,))
+            return [str(row[0]) for row in cursor.fetchall()]
+    except psycopg2.OperationalError:
+        return []
+
+
+@pytest.mark.parametrize("part", ["seaweed", "predictor"])
+def test_without_store_or_predictor_it_says_when_to_come_back(
+    stack: RunningStack, client: httpx.Client, sample: Path, part: str
+) -> None:
+    """A part that the answer needs is down: 503 with Retry-After; it is restarted, and answers come again."""
+    question = io.BytesIO(sample.read_bytes() + str(time.time()).encode())  # one that no cache knows
+    stack.kill(part)
+    down = (
+        _classify(client, sample.name)
+        if part == "seaweed"
+        else client.post("/classify", files={"file": question})
+    )
+    assert down.status_code == 503, down.text
+    assert int(down.headers["retry-after"]) > 0
+    _eventually(lambda: f"{part} died" in stack.log.read_text())
+    _eventually(lambda: _classify(client, sample.name).status_code == 200)
+    _eventually(lambda: part in stack.recorded.parts)
+
+
+def test_a_killed_stack_leaves_nothing_and_comes_back(
+    stack: RunningStack, bundle: Path, sample: Path
+) -> None:
+    """Kill -9 of up ends every process; up on the same state works again, and down ends all in order."""
+    every = descendants(stack.process.pid)
+    assert len(every) > 12
+    stack.process.kill()
+    stack.process.wait()
+    assert survivors(every) == []
+    assert pleura("--state", str(stack.state.path), "status").stdout.strip() == "not running"
+    again = start_stack(stack.state.path.parent, bundle)
+    assert _by_triton_http(again, "image_id", sample.name.encode()).as_numpy("present").shape == (1, 14)
+    every = descendants(again.process.pid)
+    down = pleura("--state", str(stack.state.path), "down")
+    assert (down.returncode, down.stdout.strip()) == (0, "stopped")
+    assert again.process.wait(10) == 0
+    assert survivors(every) == []
+    assert pleura("--state", str(stack.state.path), "down").stdout.strip() == "nothing is running"

@@ -1,0 +1,119 @@
+"""The parts of the pipeline that need no stack: its parameters, its YAML, and what it tells people."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from pipelines.reports.run_summary import Story, html_summary, markdown_summary
+from pipelines.run.local_run import told
+from pipelines.run.parameters import DEFAULT, SMALL, InvalidParameters, Parameters, read_parameters
+from pipelines.run.records import Done, Failure
+from pleura.console.app import main
+
+_DATA_SET = "ours@" + "a" * 64
+
+
+def _done(*steps: tuple[str, str]) -> list[Done]:
+    return [Done(step=step, verdict=verdict, words="<b>", seconds=1) for step, verdict in steps]
+
+
+@pytest.mark.parametrize("path", [DEFAULT, SMALL], ids=lambda path: path.stem)
+def test_the_shipped_parameters_travel_whole(path: Path) -> None:
+    """With the files that they name inside, read back they are the same, to the digest."""
+    parameters = read_parameters(path, data_set=_DATA_SET)
+    again = Parameters.from_json(parameters.to_json())
+    assert again == parameters
+    assert again.digest == parameters.digest
+    assert again.rollout.steps[-1].percent == 100
+
+
+def test_the_default_rises_as_the_design_says_by_a_clinical_protocol() -> None:
+    """1, 5, 25, 50, 100 percent, and what cannot be shown is refused."""
+    parameters = read_parameters(DEFAULT, data_set=_DATA_SET)
+    assert [step.percent for step in parameters.rollout.steps] == [1, 5, 25, 50, 100]
+    assert parameters.gate.is_clinical
+    assert not read_parameters(SMALL, data_set=_DATA_SET).gate.is_clinical
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        ({"colour": "red"}, "colour"),
+        ({"rollout": "nowhere.yaml"}, "cannot be read"),
+        ({"replay": {"days": 0, "most": 1, "unshown": "stop"}}, "replay.days"),
+        ({"gate": {"name": "x"}}, "gate"),
+        ({"accepted": ["everything"]}, "accepted"),
+        ({"data_set": "ours"}, "data_set"),
+        ({"data_set": ""}, "no data set is given"),
+    ],
+    ids=["unknown", "missing file", "no days", "half a protocol", "no problem", "no digest", "no data"],
+)
+def test_wrong_parameters_are_named(tmp_path: Path, change: dict[str, object], words: str) -> None:
+    """One line says which file or parameter is wrong."""
+    document = yaml.safe_load(SMALL.read_text()) | {"data_set": _DATA_SET} | change
+    (tmp_path / "wrong.yaml").write_text(yaml.safe_dump(document))
+    with pytest.raises(InvalidParameters, match=words):
+        read_parameters(tmp_path / "wrong.yaml")
+
+
+def test_the_pipeline_compiles_for_a_server(tmp_path: Path) -> None:
+    """Each step has resources, secrets and a retry, none is cached, and the report comes whatever happens."""
+    assert main(["pipeline", "compile", str(tmp_path / "pipeline.yaml")]) == 0
+    spec, platform = yaml.safe_load_all((tmp_path / "pipeline.yaml").read_text())
+    tasks = _tasks(spec)
+    names = {task["taskInfo"]["name"] for task in tasks if "taskInfo" in task}
+    assert {"validate_data", "train", "judge", "gate", "register", "replay", "roll_out", "conclude"} <= names
+    steps = [
+        task for task in tasks if task["componentRef"]["name"].startswith(("comp-perform", "comp-report"))
+    ]
+    assert all("retryPolicy" in task and not task.get("cachingOptions") for task in steps)
+    policies = [task.get("triggerPolicy", {}).get("strategy") for task in steps]
+    assert policies.count("ALL_UPSTREAM_TASKS_COMPLETED") == 1
+    executors = spec["deploymentSpec"]["executors"]
+    assert all("resources" in each["container"] for each in executors.values())
+    kubernetes = platform["platforms"]["kubernetes"]["deploymentSpec"]["executors"]
+    assert kubernetes.keys() == executors.keys()
+    assert all({"secretAsEnv", "secretAsVolume", "pvcMount"} <= each.keys() for each in kubernetes.values())
+
+
+def _tasks(spec: dict[str, Any]) -> list[dict[str, Any]]:
+    dags = [spec["root"], *spec["components"].values()]
+    return [task for dag in dags if "dag" in dag for task in dag["dag"]["tasks"].values()]
+
+
+@pytest.mark.parametrize(
+    ("done", "words"),
+    [
+        (_done(), "nothing was done"),
+        (_done(("validate_data", "sound"), ("train", "trained")), "interrupted after train"),
+        (_done(("gate", "refused"), ("register", "refused")), "refused"),
+        (_done(("register", "challenger"), ("replay", "failed")), "stopped by the replay"),
+        (_done(("replay", "passed"), ("roll_out", "rolled_back")), "rolled back"),
+        (_done(("roll_out", "promoted")), "interrupted after roll_out"),
+        (_done(("roll_out", "promoted"), ("conclude", "promoted")), "promoted"),
+    ],
+    ids=lambda value: value if isinstance(value, str) else "",
+)
+def test_what_came_of_a_run_is_said_in_one_line(done: list[Done], words: str) -> None:
+    """Each way to end has its words, and nothing but a promotion is called one."""
+    story = Story("mine", done)
+    assert story.outcome.startswith(words)
+    assert f"**{story.outcome}**" in markdown_summary(story)
+    assert "<b>" not in html_summary(story)
+
+
+def test_a_failure_is_told_with_its_reason() -> None:
+    """The report of a run that stopped says at which step and why."""
+    story = Story("mine", _done(("validate_data", "sound")), Failure(step="train", reason="Diverged: nan"))
+    assert "failed at train: Diverged: nan" in markdown_summary(story)
+    assert "failed at train: Diverged: nan" in html_summary(story)
+
+
+def test_people_see_the_steps_and_not_the_rest() -> None:
+    """Of a step's log a line of JSON about a step is told, everything else stays in the file."""
+    assert told(json.dumps({"event": "step_done", "step": "gate", "verdict": "refused"})) == "  gate: refused"
+    assert told(json.dumps({"event": "something", "step": "gate"})) == ""
+    assert told("Traceback (most recent call last):") == ""

@@ -1,0 +1,127 @@
+"""``pleura model`` on a real registry: what it prints, what it refuses, and how it ends."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from pipelines.registry.mlflow_client import connect
+from pipelines.registry.registry import Registry
+from pleura.console.app import main
+from pleura.local.dependencies import Server
+from pleura.local.state_folder import ProcessId, Recorded, StateFolder
+from tests.support.pipelines.models import KEYS, decided, new_bundle, new_store, registration
+
+Pleura = Callable[..., tuple[int, str, str]]
+
+
+@pytest.fixture
+def state(seaweed: Server, tmp_path: Path) -> Path:
+    """The state folder of a stack that has ended, whose store is the test's."""
+    return _recorded(tmp_path, seaweed, ProcessId(1, "in another time"))
+
+
+def _recorded(tmp_path: Path, seaweed: Server, supervisor: ProcessId) -> Path:
+    folder = StateFolder(tmp_path / "state")
+    folder.make()
+    store = {"url": seaweed.url, "access_key": KEYS[0], "secret_key": KEYS[1]}
+    folder.write(Recorded("ready", supervisor, "", "", "", store))
+    return folder.path
+
+
+@pytest.fixture
+def pleura(state: Path, capsys: pytest.CaptureFixture[str]) -> Pleura:
+    """The command ``pleura model`` on that state folder: its exit code and what it said."""
+
+    def run(*arguments: str) -> tuple[int, str, str]:
+        code = main(["--state", str(state), "model", *arguments])
+        said = capsys.readouterr()
+        return code, said.out, said.err
+
+    return run
+
+
+@pytest.fixture
+def registry(seaweed: Server, state: Path, tmp_path: Path) -> Registry:
+    """The registry of that stack, with a version that the gate has not seen and one that it refused."""
+    store = new_store(seaweed.url, "models")
+    registry = Registry(connect(f"sqlite:///{state / 'mlflow.db'}"), store)
+    first, second = (store.upload(new_bundle(tmp_path / str(n), f"0.1.{n}")) for n in (1, 2))
+    registry.register(registration(first))
+    registry.register(registration(second, decided(store, second, first, is_passed=False)))
+    return registry
+
+
+def test_the_life_of_two_models(pleura: Pleura, registry: Registry) -> None:
+    """What the gate did not pass needs an override; who moved the alias, and why, is shown ever after."""
+    code, _, said = pleura("promote", "1", "--reason", "the first", "--who", "ada")
+    assert (code, said.count("\n")) == (1, 1)
+    assert "no decision record" in said
+    code, said, _ = pleura("promote", "1", "--reason", "the first", "--who", "ada", "--override", "no other")
+    assert code == 0
+    assert said.startswith("champion: version 1, s3://models/models/chest-xray/")
+    code, _, said = pleura("promote", "2", "--reason", "newer")
+    assert (code, "the gate refused version 2" in said) == (1, True)
+    first, second = registry.versions()
+    registry.attach_decision(2, decided(registry.store, second.digest, first.digest))
+    assert pleura("promote", second.digest[:10], "--reason", "newer")[0] == 0
+    assert pleura("promote", "2", "--reason", "newer")[1] == "version 2 is the champion already\n"
+    assert pleura("rollback", "--reason", "worse at night", "--who", "grace")[0] == 0
+    _, said, _ = pleura("show", "champion")
+    assert said.startswith("version 1 (champion)\n")
+    assert "promote: champion none -> 1, ada: the first [gate overridden: no other]" in said
+    assert "rollback: champion 2 -> 1, grace: worse at night" in said
+    code, _, said = pleura("rollback", "--reason", "once more")
+    assert (code, said) == (1, "pleura: there is no champion before this one to roll back to\n")
+
+
+def test_the_alias_stays_where_what_is_served_cannot_follow(
+    pleura: Pleura, registry: Registry, seaweed: Server, tmp_path: Path
+) -> None:
+    """A stack that runs and is not ready yet: nothing is rolled back, and one line says why."""
+    for number in ("1", "2"):
+        assert pleura("promote", number, "--reason", "x", "--override", "x")[0] == 0
+    _recorded(tmp_path, seaweed, ProcessId.here())
+    code, _, said = pleura("rollback", "--reason", "worse")
+    assert (code, said.count("\n")) == (1, 1)
+    assert "no stack is ready" in said
+    champion = registry.champion()
+    assert champion
+    assert champion.number == 2
+
+
+def test_list_and_compare_show_figures(pleura: Pleura, registry: Registry) -> None:
+    """A line for each version, the newest first; differences, with the word that they decide nothing."""
+    first, second = registry.versions()
+    lines = pleura("list")[1].splitlines()
+    assert lines[0].split()[:3] == ["version", "digest", "aliases"]
+    assert [line.split()[:3] for line in lines[1:]] == [
+        ["2", second.digest[:12], "-"],
+        ["1", first.digest[:12], "-"],
+    ]
+    assert "refused" in lines[1]
+    assert "0.750" in lines[2]
+    compared = pleura("compare", "1", "2")[1]
+    row = next(line for line in compared.splitlines() if line.startswith("Atelectasis"))
+    assert row.split()[1:4] == ["0.800", "0.800", "+0.000"]
+    assert "no decision" in compared
+
+
+def test_what_is_not_there_is_one_line(pleura: Pleura, registry: Registry) -> None:
+    """An unknown version, an empty reason and keys that are missing each end with exit code 1."""
+    for arguments, said in (
+        (("show", "9"), "pleura: the registry has no version 9\n"),
+        (("promote", "1", "--reason", ""), "pleura: --reason: "),
+        (("promote", "1", "--reason", "x", "--s3", "http://127.0.0.1:1"), "pleura: --s3 needs "),
+        (("rollback", "--reason", "x"), "pleura: there is no champion\n"),
+    ):
+        code, _, complaint = pleura(*arguments)
+        assert (code, complaint.count("\n")) == (1, 1)
+        assert complaint.startswith(said)
+
+
+def test_without_a_registry_nothing_is_made(pleura: Pleura, state: Path) -> None:
+    """Asking a state folder where nothing was registered says so, and leaves no database behind."""
+    code, _, said = pleura("list")
+    assert (code, said) == (1, f"pleura: nothing has been registered: there is no {state / 'mlflow.db'}\n")
+    assert not (state / "mlflow.db").exists()

@@ -1,0 +1,174 @@
+"""The real servers: each answers, keeps its data over a restart, and says what is wrong."""
+
+import io
+import socket
+import stat
+import time
+from collections import Counter
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing, contextmanager
+from pathlib import Path
+
+import grpc
+import psycopg2
+import pytest
+import redis
+
+from pleura.local.dependencies import (
+    StartFailed,
+    Upstream,
+    free_port,
+    start_envoy,
+    start_postgres,
+    start_seaweed,
+    start_valkey,
+    write_upstreams,
+)
+from pleura.local.object_store import store_client
+
+
+def _ask(url: str, statement: str) -> None:
+    with closing(psycopg2.connect(url)) as connection, connection, connection.cursor() as cursor:
+        cursor.execute(statement)
+
+
+def _count(url: str) -> int:
+    with closing(psycopg2.connect(url)) as connection, connection.cursor() as cursor:
+        cursor.execute("SELECT count(*) FROM kept")
+        row = cursor.fetchone()
+        assert row
+        return int(row[0])
+
+
+@pytest.mark.parametrize("is_killed", [False, True])
+def test_postgres_keeps_its_data(tmp_path: Path, is_killed: bool) -> None:
+    """Rows are there after a stop and after kill -9, with the same password."""
+    port = free_port()
+    server = start_postgres(tmp_path, port)
+    try:
+        _ask(server.url, "CREATE TABLE kept (); INSERT INTO kept DEFAULT VALUES")
+    finally:
+        if is_killed:
+            server.process.kill()
+        server.stop()
+    again = start_postgres(tmp_path, port)
+    try:
+        assert again.url == server.url
+        assert _count(again.url) == 1
+    finally:
+        again.stop()
+
+
+def test_postgres_asks_for_its_password(tmp_path: Path) -> None:
+    """Without the password, which nobody else may read, there is no connection."""
+    server = start_postgres(tmp_path, free_port())
+    try:
+        assert stat.S_IMODE((tmp_path / "password").stat().st_mode) == 0o600
+        user, _, rest = server.url.partition(":")[2].removeprefix("//").partition(":")
+        with pytest.raises(psycopg2.OperationalError, match="password"):
+            psycopg2.connect(f"postgresql://{user}:wrong@{rest.partition('@')[2]}")
+    finally:
+        server.stop()
+
+
+def test_postgres_forgets_a_lock_of_a_dead_server(tmp_path: Path) -> None:
+    """A lock file whose process id another program has by now does not stop the start."""
+    port = free_port()
+    start_postgres(tmp_path, port).stop()
+    (tmp_path / "data" / "postmaster.pid").write_text("1\n")
+    start_postgres(tmp_path, port).stop()
+
+
+def test_valkey_keeps_its_data(tmp_path: Path) -> None:
+    """What was cached is there after a stop."""
+    port = free_port()
+    server = start_valkey(tmp_path, port)
+    with redis.Redis.from_url(server.url) as client:
+        client.set("key", "value")
+    server.stop()
+    again = start_valkey(tmp_path, port)
+    with redis.Redis.from_url(again.url) as client:
+        assert client.get("key") == b"value"
+    again.stop()
+
+
+@pytest.mark.parametrize("is_killed", [False, True])
+def test_seaweed_keeps_its_objects(tmp_path: Path, is_killed: bool) -> None:
+    """Objects are there after a stop and after kill -9, and its sockets are not."""
+    port = free_port()
+    server = start_seaweed(tmp_path, port, "some-access", "some-secret")
+    client = store_client(server.url, "some-access", "some-secret", timeout_s=20.0)
+    client.make_bucket("radiographs")
+    client.put_object("radiographs", "a/b", io.BytesIO(b"content"), 7)
+    if is_killed:
+        server.process.kill()
+    server.stop()
+    assert not any(path.exists() for path in server.leftovers)
+    again = start_seaweed(tmp_path, port, "some-access", "some-secret")
+    with client.get_object("radiographs", "a/b") as response:
+        assert response.read() == b"content"
+    again.stop()
+
+
+def test_a_taken_port_names_the_part(tmp_path: Path) -> None:
+    """Each part says itself that its port is taken, before it makes anything."""
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        port = listener.getsockname()[1]
+        with pytest.raises(StartFailed, match=f"postgres: port {port} is taken"):
+            start_postgres(tmp_path, port)
+        with pytest.raises(StartFailed, match=f"valkey: port {port} is taken"):
+            start_valkey(tmp_path, port)
+        with pytest.raises(StartFailed, match=f"seaweed: port {port} is taken"):
+            start_seaweed(tmp_path, port, "some-access", "some-secret")
+        with pytest.raises(StartFailed, match=f"envoy: port {port} is taken"):
+            start_envoy(tmp_path, port, [Upstream("stable", 1, 100)])
+    assert not list(tmp_path.iterdir())
+
+
+@contextmanager
+def _revision(name: bytes) -> Iterator[int]:
+    """A gRPC server that answers every call of /some.Service/Name with its name."""
+    handler = grpc.unary_unary_rpc_method_handler(lambda request, context: name)
+    with ThreadPoolExecutor(2) as pool:
+        server = grpc.server(pool)
+        server.add_generic_rpc_handlers(
+            (grpc.method_handlers_generic_handler("some.Service", {"Name": handler}),)
+        )
+        port = server.add_insecure_port("127.0.0.1:0")
+        server.start()
+        yield port
+        server.stop(None).wait()
+
+
+def _answers(channel: grpc.Channel, calls: int) -> Counter[bytes]:
+    ask = channel.unary_unary("/some.Service/Name")
+    return Counter(ask(b"", timeout=10.0) for _ in range(calls))
+
+
+def test_envoy_splits_by_weight_and_follows_the_file(tmp_path: Path) -> None:
+    """Calls are split as the file says, also after it was rewritten while Envoy runs."""
+    with _revision(b"stable") as stable, _revision(b"canary") as canary:
+        before = [Upstream("stable", stable, 100), Upstream("canary", canary, 0)]
+        envoy = start_envoy(tmp_path, free_port(), before)
+        try:
+            with grpc.insecure_channel(envoy.url) as channel:
+                assert _answers(channel, 40) == Counter({b"stable": 40})
+                write_upstreams(tmp_path, [Upstream("stable", stable, 50), Upstream("canary", canary, 50)])
+                end = time.monotonic() + 20.0
+                while len(_answers(channel, 20)) < 2 and time.monotonic() < end:
+                    time.sleep(0.1)
+                assert 50 < _answers(channel, 200)[b"canary"] < 150
+        finally:
+            envoy.stop()
+
+
+def test_envoy_says_unavailable_while_its_upstream_is_down(tmp_path: Path) -> None:
+    """A call to a revision that is not there fails at once with UNAVAILABLE."""
+    envoy = start_envoy(tmp_path, free_port(), [Upstream("stable", free_port(), 100)])
+    try:
+        with grpc.insecure_channel(envoy.url) as channel, pytest.raises(grpc.RpcError) as caught:
+            channel.unary_unary("/some.Service/Name")(b"", timeout=10.0)
+        assert caught.value.code() is grpc.StatusCode.UNAVAILABLE
+    finally:
+        envoy.stop()

@@ -1,0 +1,120 @@
+"""What a running stack makes of ``revisions.json``, with real predictors behind a real Envoy."""
+
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from pleura.bundle import verify
+from pleura.local.revision_files import Revision, Status, Wanted, read_status, write_wanted
+from pleura.local.samples import example, sample_files
+from proof.lab.running_stack import RunningStack, start_stack
+from tests.support.load import load_on
+
+
+@pytest.fixture(scope="module")
+def own(bundle: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningStack]:
+    """A stack that no other module asks."""
+    running = start_stack(tmp_path_factory.mktemp("keeper"), bundle, "--no-cache")
+    yield running
+    running.stop()
+
+
+def _revision(bundle: Path, weight: int) -> Revision:
+    _, digest = verify(bundle)
+    return Revision(name=digest[:12], bundle=bundle, digest=digest, weight=weight)
+
+
+def _want(stack: RunningStack, *revisions: Revision) -> None:
+    write_wanted(stack.state.path, Wanted(revisions=revisions))
+
+
+def _status(stack: RunningStack, holds: Callable[[Status], bool], timeout_s: float = 60.0) -> Status:
+    end = time.monotonic() + timeout_s
+    while time.monotonic() < end:
+        status = read_status(stack.state.path)
+        if status and holds(status):
+            return status
+        time.sleep(0.05)
+    raise AssertionError(f"{read_status(stack.state.path)}\n{stack.log.read_text()}")
+
+
+def _shares(weight: int, digest: str) -> Callable[[Status], bool]:
+    def holds(status: Status) -> bool:
+        running = status.of(digest)
+        return running is not None and (running.phase, running.weight) == ("ready", weight)
+
+    return holds
+
+
+def _is_alone(digest: str) -> Callable[[Status], bool]:
+    return lambda status: [(each.digest, each.phase) for each in status.revisions] == [(digest, "ready")]
+
+
+@pytest.fixture
+def sample() -> Path:
+    """A sample radiograph; the stack has uploaded it under its name."""
+    path = example(sample_files())
+    assert path
+    return path
+
+
+def test_a_canary_that_cannot_serve_never_takes_traffic(
+    own: RunningStack, bundle: Path, challengers: dict[str, Path], sample: Path
+) -> None:
+    """Another bundle than was meant is not even started; one that does not get ready gets no request."""
+    stable = _revision(bundle, 50)
+    other = _revision(challengers["nan"], 50).model_copy(update={"bundle": challengers["close"]})
+    _want(own, stable, other)
+    status = _status(
+        own, lambda status: (found := status.of(other.digest)) is not None and found.reason != ""
+    )
+    assert "digest mismatch" in status.revisions[1].reason
+    assert "canary" not in own.recorded.parts
+    with load_on(own, sample) as load:
+        never = _revision(challengers["never_ready"], 50)
+        _want(own, stable, never)
+        _status(
+            own, lambda status: (found := status.of(never.digest)) is not None and found.phase == "failed"
+        )
+        _want(own, _revision(bundle, 100))
+        _status(own, _is_alone(stable.digest))
+    assert set(load.statuses) == {200}
+    assert set(load.versions) == {"0.0.1"}
+
+
+def test_traffic_is_split_promoted_and_kept_without_a_failed_request(
+    own: RunningStack, bundle: Path, challengers: dict[str, Path], sample: Path
+) -> None:
+    """A canary shares the traffic, is promoted, and is served still after a restart of the stack."""
+    champion, challenger = _revision(bundle, 50), _revision(challengers["close"], 50)
+    with load_on(own, sample) as load:
+        _want(own, champion, challenger)
+        _status(own, _shares(50, challenger.digest))
+        seen = load.versions["0.1.0-close"]
+        while load.versions["0.1.0-close"] < seen + 50:
+            time.sleep(0.05)
+        _want(own, _revision(challengers["close"], 100))
+        _status(own, _is_alone(challenger.digest))
+        seen = load.versions["0.0.1"]
+        time.sleep(0.5)
+        assert load.versions["0.0.1"] == seen
+    assert set(load.statuses) == {200}
+    assert "canary" not in own.recorded.parts
+    own.stop()
+    again = start_stack(own.state.path.parent, bundle, "--no-cache")
+    try:
+        _status(again, _is_alone(challenger.digest))
+        champion = champion.model_copy(update={"weight": 20})
+        _want(again, challenger.model_copy(update={"weight": 80}), champion)
+        _status(again, _shares(20, champion.digest))
+        with load_on(again, sample) as load:
+            again.kill("canary")
+            _status(again, lambda status: status.revisions[1].phase == "failed")
+            after = load.versions.copy()
+            time.sleep(0.5)
+        assert load.versions["0.0.1"] == after["0.0.1"]
+        assert load.versions["0.1.0-close"] > after["0.1.0-close"]
+    finally:
+        again.stop()

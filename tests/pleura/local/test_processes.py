@@ -1,0 +1,143 @@
+"""Server processes: how they start, fail and end."""
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from pleura.local.processes import (
+    Command,
+    Server,
+    StartFailed,
+    free_port,
+    is_free,
+    launch,
+    require_free,
+    wait_until,
+)
+from pleura.local.state_folder import ProcessId
+
+_ROOT = Path(__file__).parents[3]
+_PARENT = """
+import sys, threading, time
+from pathlib import Path
+from pleura.local.processes import Command, launch
+def start():
+    child = launch(Command("child", ["sh", "-c", "sleep 100 & echo $!; wait"], Path(sys.argv[1])))
+    print(child.pid, flush=True)
+thread = threading.Thread(target=start)
+thread.start()
+thread.join()
+time.sleep(100)
+"""
+
+
+def _sleeper(folder: Path, seconds: float = 100) -> Server:
+    command = Command("sleeper", ["sleep", str(seconds)], folder / "sleeper.log")
+    return Server("sleeper", "", command.log, launch(command))
+
+
+def _wait_for_end(process: ProcessId, timeout_s: float = 20.0) -> None:
+    end = time.monotonic() + timeout_s
+    while process.is_alive and time.monotonic() < end:
+        time.sleep(0.02)
+    assert not process.is_alive
+
+
+def test_nobody_is_interrupted_for_a_server(tmp_path: Path) -> None:
+    """A server that is woken takes no core from whoever woke it."""
+    server, end = _sleeper(tmp_path), time.monotonic() + 10
+    try:
+        while os.sched_getscheduler(server.process.pid) != os.SCHED_BATCH:
+            assert time.monotonic() < end
+            time.sleep(0.02)
+    finally:
+        server.stop()
+
+
+def test_a_child_ends_when_its_parent_is_killed(tmp_path: Path) -> None:
+    """Kill -9 of the parent ends what it started, also what a thread started that is long gone."""
+    parent = subprocess.Popen(
+        [sys.executable, "-c", _PARENT, str(tmp_path / "log")],
+        stdout=subprocess.PIPE,
+        cwd=_ROOT,
+        env={**os.environ, "PYTHONPATH": str(_ROOT)},
+    )
+    assert parent.stdout
+    child = ProcessId.of(int(parent.stdout.readline()))
+    time.sleep(0.2)
+    assert child.is_alive
+    parent.kill()
+    parent.communicate()
+    _wait_for_end(child)
+    os.killpg(child.pid, signal.SIGKILL)  # the grandchild, which no server of ours has
+
+
+def test_stop_ends_the_whole_group(tmp_path: Path) -> None:
+    """What a server started ends with it."""
+    log = tmp_path / "log"
+    command = Command("shell", ["sh", "-c", "sleep 100 & echo $!; wait"], log)
+    server = Server("shell", "", log, launch(command))
+    while not log.read_text().strip():
+        time.sleep(0.02)
+    grandchild = ProcessId.of(int(log.read_text()))
+    server.stop()
+    _wait_for_end(grandchild)
+
+
+def test_stop_kills_what_does_not_listen(tmp_path: Path) -> None:
+    """A server that ignores the signal is killed after its time, and its leftovers are removed."""
+    log, leftover = tmp_path / "log", tmp_path / "leftover"
+    command = Command("deaf", ["sh", "-c", "trap '' TERM; echo deaf; while :; do sleep 1; done"], log)
+    server = Server("deaf", "", log, launch(command), grace_s=0.2, leftovers=[leftover])
+    while "deaf" not in log.read_text():
+        time.sleep(0.02)
+    leftover.touch()
+    server.stop()
+    assert server.process.returncode == -signal.SIGKILL
+    assert not leftover.exists()
+
+
+def test_a_server_that_ends_at_once_is_named_with_its_log(tmp_path: Path) -> None:
+    """The error is one line with the part's name, its last words and its log."""
+    command = Command("shy", ["sh", "-c", "echo no memory; exit 3"], tmp_path / "shy.log")
+    server = Server("shy", "", command.log, launch(command))
+    with pytest.raises(StartFailed, match=r"shy ended at its start: no memory \(log: .*shy.log\)"):
+        wait_until(server, lambda: False)
+
+
+def test_a_server_that_never_answers_is_stopped(tmp_path: Path) -> None:
+    """Silence is an error after the time limit, and leaves no process."""
+    server = _sleeper(tmp_path)
+    with pytest.raises(StartFailed, match="sleeper did not answer within 0 s"):
+        wait_until(server, lambda: False, timeout_s=0.3)
+    assert server.process.poll() is not None
+
+
+def test_a_missing_program_is_one_line(tmp_path: Path) -> None:
+    """A program that is not there ends the start with the part's name."""
+    command = Command("ghost", ["/nonexistent/ghost"], tmp_path / "ghost.log")
+    server = Server("ghost", "", command.log, launch(command))
+    with pytest.raises(StartFailed, match=r"ghost ended at its start: .*ghost"):
+        wait_until(server, lambda: False)
+
+
+def test_a_taken_port_is_named() -> None:
+    """A port that somebody listens on is not free; the error names part and port."""
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        port = listener.getsockname()[1]
+        assert not is_free(port)
+        with pytest.raises(StartFailed, match=f"thing: port {port} is taken"):
+            require_free("thing", port)
+    assert is_free(free_port())
+
+
+def test_a_port_is_given_once() -> None:
+    """Ports asked for before any is listened on are all different."""
+    ports = [free_port() for _ in range(2_000)]
+    assert len(set(ports)) == len(ports)

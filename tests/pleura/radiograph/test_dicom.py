@@ -1,0 +1,401 @@
+"""DICOM files: what the standard allows is shown as it says, what contradicts itself is an error."""
+
+import io
+import struct
+import zlib
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+import pydicom
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from hypothesis.extra.numpy import arrays
+from numpy.typing import NDArray
+from pydicom import uid
+from pydicom.dataset import Dataset
+from pydicom.encaps import encapsulate, generate_frames
+from pydicom.pixels.processing import apply_modality_lut, apply_voi_lut
+
+from pleura.errors import PleuraError, RefusedRadiograph, TooLarge, UnreadableRadiograph
+from pleura.radiograph.codestream import jpeg_frame
+from pleura.radiograph.dicom import read_dicom
+from pleura.radiograph.jpeg_damage import require_undamaged
+from pleura.radiograph.tensor import to_tensor
+from proof.lab.files import (
+    DAMAGE,
+    MAX_PIXELS,
+    changed_data,
+    colours_without_loss,
+    dicom,
+    gradient,
+    jpeg_lossless,
+    saved,
+)
+from proof.lab.pictures import encapsulated
+
+LITTLE_AND_BIG = [uid.ImplicitVRLittleEndian, uid.ExplicitVRLittleEndian, uid.ExplicitVRBigEndian]
+DEFLATED = uid.DeflatedExplicitVRLittleEndian
+
+
+def shown(file: bytes) -> NDArray[Any]:
+    """What is displayed, from 0 to 1."""
+    pixels = read_dicom(file, MAX_PIXELS).pixels.astype(np.float64)
+    return np.asarray((pixels - pixels.min()) / max(np.ptp(pixels), 1))
+
+
+def tensor_of(path: Path) -> NDArray[Any]:
+    """What the network sees of a file."""
+    return to_tensor(read_dicom(path.read_bytes(), MAX_PIXELS).pixels)
+
+
+def plainly(file: bytes) -> NDArray[Any]:
+    """The same by pydicom's own functions on every pixel, from 0 to 1."""
+    dataset = pydicom.dcmread(io.BytesIO(file))
+    greys = apply_voi_lut(apply_modality_lut(dataset.pixel_array, dataset), dataset).astype(np.float64)
+    if dataset.PhotometricInterpretation == "MONOCHROME1":
+        greys = -greys
+    return np.asarray((greys - greys.min()) / max(np.ptp(greys), 1e-9))
+
+
+def lut(entries: Any, first: int, bits: int = 16) -> list[Dataset]:
+    """A LUT sequence."""
+    item = Dataset()
+    item.LUTDescriptor = [len(entries), first, bits]
+    item.LUTData = [int(entry) for entry in entries]
+    for keyword in ("LUTDescriptor", "LUTData"):
+        item[keyword].VR = "US"
+    return [item]
+
+
+@pytest.mark.parametrize("syntax", [*LITTLE_AND_BIG, DEFLATED])
+@pytest.mark.parametrize("pixels", [gradient(), gradient(dtype="u1", top=255), gradient(dtype="i2") - 2048])
+def test_uncompressed_syntaxes_give_the_same_picture(syntax: str, pixels: np.ndarray) -> None:
+    """Byte order, explicit VR and deflation change nothing that one sees."""
+    expected = (pixels - pixels.min().astype(float)) / np.ptp(pixels)
+    np.testing.assert_allclose(shown(dicom(pixels, syntax=syntax)), expected, atol=1e-4)
+
+
+@given(arrays(np.uint16, (8, 6)))
+def test_monochrome1_is_the_negative_of_monochrome2(pixels: np.ndarray) -> None:
+    """Bone is bright whichever way the detector stored it."""
+    light = read_dicom(dicom(pixels), MAX_PIXELS).pixels.astype(int)
+    dark = read_dicom(dicom(pixels, PhotometricInterpretation="MONOCHROME1"), MAX_PIXELS).pixels.astype(int)
+    assert np.abs(dark - (light.max() + light.min() - light)).max() <= 1
+
+
+@pytest.mark.parametrize(
+    "elements",
+    [
+        {"WindowCenter": 2000, "WindowWidth": 1000},
+        {"WindowCenter": [1000, 3000], "WindowWidth": [500, 4000]},
+        {"WindowCenter": 2000, "WindowWidth": 1000, "VOILUTFunction": "LINEAR_EXACT"},
+        {"WindowCenter": 2000, "WindowWidth": 1000, "VOILUTFunction": "SIGMOID"},
+        {"WindowCenter": 100, "WindowWidth": 300, "RescaleSlope": "0.25", "RescaleIntercept": "-200"},
+        {"RescaleSlope": "-2", "RescaleIntercept": "7"},
+        {"ModalityLUTSequence": lut(np.arange(4096)[::-1] * 3, 0)},
+        {"VOILUTSequence": lut(np.sqrt(np.arange(3000)) * 60, 500)},
+        {"VOILUTSequence": lut(np.arange(200) % 256, 1000, 10), "WindowCenter": 1, "WindowWidth": 2},
+        {"ModalityLUTSequence": lut(np.arange(4096) // 2, 0), "WindowCenter": 900, "WindowWidth": 600},
+    ],
+)
+@pytest.mark.parametrize("photometric", ["MONOCHROME1", "MONOCHROME2"])
+def test_grey_scale_pipeline_agrees_with_the_plain_way(elements: dict[str, Any], photometric: str) -> None:
+    """Looking up is within one grey level of working out LUTs and polarity for each pixel."""
+    file = dicom(PhotometricInterpretation=photometric, BitsStored=12, HighBit=11, **elements)
+    np.testing.assert_allclose(shown(file), plainly(file), atol=1 / 255)
+
+
+def test_window_of_no_width_shows_everything() -> None:
+    """Some devices write 0 to say that there is no window."""
+    np.testing.assert_array_equal(shown(dicom(WindowCenter=0, WindowWidth=0)), shown(dicom()))
+
+
+@pytest.mark.parametrize("photometric", ["MONOCHROME1", "MONOCHROME2"])
+def test_padding_is_black_and_moves_no_grey(photometric: str) -> None:
+    """The area around a radiograph is black after polarity, whatever value marks it."""
+    pixels = gradient() + 100
+    padded = pixels.copy()
+    padded[:, :5] = 65_000
+    file = dicom(padded, PhotometricInterpretation=photometric, PixelPaddingValue=65_000)
+    read = read_dicom(file, MAX_PIXELS).pixels
+    assert (read[:, :5] == 0).all()
+    left, right = read[30, 5], read[30, -1]
+    assert (left < right) == (photometric == "MONOCHROME2")
+
+
+@pytest.mark.parametrize("syntax", LITTLE_AND_BIG)
+def test_signed_padding_range_is_black(syntax: str) -> None:
+    """A range of padding values with a sign is understood in every syntax."""
+    pixels = gradient(dtype="i2") - 2000
+    pixels[:3] = -2000
+    pixels[3:6] = -1900
+    elements = {
+        "PixelPaddingValue": -2000,
+        "PixelPaddingRangeLimit": -1850,
+        "PhotometricInterpretation": "MONOCHROME1",
+    }
+    assert (read_dicom(dicom(pixels, syntax=syntax, **elements), MAX_PIXELS).pixels[:6] == 0).all()
+
+
+def test_unused_bits_are_ignored() -> None:
+    """12 bits in 16 stay 12 bits, even where an old overlay stands above them."""
+    pixels = gradient()
+    dirty = pixels | np.uint16(0x8000)
+    dirty[0, 0] |= 0x3000
+    file = dicom(dirty, BitsStored=12, HighBit=11)
+    np.testing.assert_array_equal(shown(file), shown(dicom(pixels, BitsStored=12, HighBit=11)))
+
+
+def test_sign_of_12_bits_is_extended() -> None:
+    """A negative value whose unused bits are zero is still negative."""
+    signed = gradient(dtype="i2") - 2048
+    stored = (signed & 0x0FFF).astype(np.uint16)
+    file = dicom(stored, BitsStored=12, HighBit=11, PixelRepresentation=1)
+    np.testing.assert_array_equal(shown(file), shown(dicom(signed)))
+
+
+@pytest.mark.parametrize("photometric", ["RGB", "YBR_FULL"])
+def test_colour_becomes_grey(photometric: str) -> None:
+    """A secondary capture in colour is shown in its brightness."""
+    grey = gradient(dtype="u1", top=255)
+    pixels = cv2.cvtColor(grey, cv2.COLOR_GRAY2RGB)
+    if photometric == "YBR_FULL":
+        pixels[..., 1:] = 128
+    read = read_dicom(dicom(pixels, PhotometricInterpretation=photometric), MAX_PIXELS).pixels
+    assert np.abs(read.astype(int) - grey).max() <= 1
+
+
+@pytest.mark.parametrize("syntax", [uid.RLELossless, uid.JPEG2000Lossless, uid.JPEGLSLossless])
+@pytest.mark.parametrize("pixels", [gradient(), gradient(39, 41), gradient(39, 41, dtype="u1", top=255)])
+def test_what_is_compressed_without_loss_gives_the_same_picture(syntax: str, pixels: np.ndarray) -> None:
+    """What pydicom, openjpeg and CharLS compress without loss comes back, an odd number of pixels too."""
+    dataset = pydicom.dcmread(io.BytesIO(dicom(pixels)))
+    dataset.compress(syntax)
+    np.testing.assert_array_equal(shown(saved(dataset, syntax)), shown(dicom(pixels)))
+
+
+@given(arrays(np.uint16, st.tuples(st.integers(1, 9), st.integers(1, 9)), elements=st.integers(0, 4095)))
+def test_jpeg_without_loss_gives_the_same_picture(pixels: np.ndarray) -> None:
+    """Whatever 12 bits are told by their differences come back."""
+    file = encapsulated(jpeg_lossless(pixels, 12), uid.JPEGLosslessSV1, pixels)
+    np.testing.assert_array_equal(shown(file), shown(dicom(pixels)))
+
+
+def test_file_without_preamble_is_read() -> None:
+    """A bare data set counts, if it holds pixels."""
+    whole = dicom(syntax=uid.ImplicitVRLittleEndian)
+    dataset = pydicom.dcmread(io.BytesIO(whole))
+    bare = io.BytesIO()
+    pydicom.dcmwrite(bare, Dataset(dataset), implicit_vr=True, little_endian=True)
+    np.testing.assert_array_equal(shown(bare.getvalue()), shown(whole))
+
+
+def test_view_position_is_one_of_the_standard_or_none() -> None:
+    """Free text, in which a name may stand, does not get through."""
+    assert read_dicom(dicom(ViewPosition="PA"), MAX_PIXELS).view_position == "PA"
+    assert read_dicom(dicom(ViewPosition="MR MILLER"), MAX_PIXELS).view_position is None
+
+
+REFUSED: list[tuple[dict[str, Any], type[PleuraError]]] = [
+    ({"NumberOfFrames": 2}, RefusedRadiograph),
+    ({"PhotometricInterpretation": "PALETTE COLOR"}, RefusedRadiograph),
+    ({"PresentationLUTShape": "INVERSE"}, RefusedRadiograph),
+    ({"PhotometricInterpretation": "MONOCHROME1", "PresentationLUTShape": "IDENTITY"}, RefusedRadiograph),
+    ({"PhotometricInterpretation": "HSV"}, UnreadableRadiograph),
+    ({"PhotometricInterpretation": None}, UnreadableRadiograph),
+    ({"PixelData": None}, UnreadableRadiograph),
+    ({"PixelData": b""}, UnreadableRadiograph),
+    ({"Rows": 0}, UnreadableRadiograph),
+    ({"Rows": 41}, UnreadableRadiograph),
+    ({"Columns": 59}, UnreadableRadiograph),
+    ({"Rows": None}, UnreadableRadiograph),
+    ({"SamplesPerPixel": 3}, UnreadableRadiograph),
+    ({"BitsAllocated": 32}, UnreadableRadiograph),
+    ({"BitsAllocated": 8}, UnreadableRadiograph),
+    ({"BitsStored": 17}, UnreadableRadiograph),
+    ({"BitsStored": 0}, UnreadableRadiograph),
+    ({"HighBit": 3}, UnreadableRadiograph),
+    ({"RescaleSlope": "0", "RescaleIntercept": "1"}, UnreadableRadiograph),
+    ({"RescaleSlope": "-1"}, RefusedRadiograph),
+    ({"RescaleSlope": "-1e300", "RescaleIntercept": "0"}, UnreadableRadiograph),
+    ({"WindowCenter": "1e300", "WindowWidth": "1"}, UnreadableRadiograph),
+    ({"WindowCenter": 1, "WindowWidth": 2, "VOILUTFunction": "GUESS"}, UnreadableRadiograph),
+    ({"Rows": 60_000, "Columns": 60_000}, TooLarge),
+]
+
+
+@pytest.mark.parametrize(("elements", "error"), REFUSED)
+def test_contradictions_and_what_we_do_not_show_are_errors(
+    elements: dict[str, Any], error: type[PleuraError]
+) -> None:
+    """No answer is guessed from a header that is wrong, and no message names the patient."""
+    with pytest.raises(error) as raised:
+        read_dicom(dicom(**elements), MAX_PIXELS)
+    assert "lanted" not in str(raised.value).lower()
+
+
+def test_native_pixels_under_a_compressed_syntax_are_an_error() -> None:
+    """A file whose syntax is not the one it names is not read as noise."""
+    native = dicom()
+    name, other = uid.ExplicitVRLittleEndian.encode(), uid.JPEG2000.encode()
+    start = native.index(b"\x02\x00\x10\x00UI")
+    length = struct.unpack_from("<H", native, start + 6)[0]
+    assert native[start + 8 :].startswith(name)
+    value = other + b"\0" * (len(other) % 2)
+    wrong = bytearray(
+        native[: start + 6] + struct.pack("<H", len(value)) + value + native[start + 8 + length :]
+    )
+    struct.pack_into("<I", wrong, 140, struct.unpack_from("<I", native, 140)[0] + len(value) - length)
+    with pytest.raises(UnreadableRadiograph, match="transfer syntax"):
+        read_dicom(bytes(wrong), MAX_PIXELS)
+
+
+def test_deflated_bomb_is_refused() -> None:
+    """A data set that inflates to a gigabyte is given up early."""
+    file = dicom(syntax=DEFLATED)
+    start = 144 + struct.unpack_from("<I", file, 140)[0]
+    deflater = zlib.compressobj(9, zlib.DEFLATED, -zlib.MAX_WBITS)
+    body = b"".join([*(deflater.compress(b"\0" * 2**24) for _ in range(16)), deflater.flush()])
+    with pytest.raises(TooLarge):
+        read_dicom(file[:start] + body, MAX_PIXELS)
+
+
+def test_deep_sequences_are_an_error_or_ignored() -> None:
+    """Ten thousand sequences inside each other end in an answer, not in a crash."""
+    nested = b"\x08\x00\x05\x11SQ\0\0\xff\xff\xff\xff\xfe\xff\x00\xe0\xff\xff\xff\xff" * 10_000
+    file = dicom()
+    start = 144 + struct.unpack_from("<I", file, 140)[0]
+    with pytest.raises(UnreadableRadiograph):
+        read_dicom(file[:start] + nested + file[start:], MAX_PIXELS)
+
+
+def test_endless_elements_are_an_error() -> None:
+    """A file of a million tiny elements is given up."""
+    file = dicom()
+    start = 144 + struct.unpack_from("<I", file, 140)[0]
+    tiny = b"".join(b"\x09\x00" + struct.pack("<H", i % 65536) + b"SH\0\0" for i in range(30_000))
+    with pytest.raises(UnreadableRadiograph, match="elements"):
+        read_dicom(file[:start] + tiny + file[start:], MAX_PIXELS)
+
+
+CHEST_AND_OTHERS = {
+    "rg1_chest_j2k_lossy.dcm": ((1955, 1841), "PA"),
+    "cr_mono1_10bit_chest.dcm": ((440, 440), "PA"),
+    "nih_dx_udacity_test1.dcm": ((1024, 1024), None),
+    "nih_dx_udacity_test4_bodypart_ribcage.dcm": ((1024, 1024), None),
+    "nih_dx_udacity_test6.dcm": ((1024, 1024), None),
+    "rg3_leg_j2k_lossless.dcm": ((1760, 1760), "AP"),
+    "rg3_leg_jpegls_lossless.dcm": ((1760, 1760), "AP"),
+    "rg3_leg_jpeg_lossless.dcm": ((1760, 1760), "AP"),
+    "rg3_leg_jpeg_extended12.dcm": ((1760, 1760), "AP"),
+    "rg3_leg_rle.dcm": ((1760, 1760), "AP"),
+    "cr_teeth_modalitylut_jpeg_lossless.dcm": ((1576, 1976), None),
+    "dx_dog_thorax_mono1.dcm": ((169, 211), None),
+}
+
+
+@pytest.mark.parametrize("name", CHEST_AND_OTHERS)
+def test_real_files_of_many_makers_are_read(name: str, shared_data: Path) -> None:
+    """Each comes in its own size, with the position that it names."""
+    read = read_dicom((shared_data / "dicom" / name).read_bytes(), MAX_PIXELS)
+    assert (read.pixels.shape, read.view_position) == CHEST_AND_OTHERS[name]
+
+
+def test_table_names_every_file(shared_data: Path) -> None:
+    """No DICOM file at hand is left out."""
+    assert {path.name for path in (shared_data / "dicom").glob("*.dcm")} == set(CHEST_AND_OTHERS)
+
+
+@pytest.mark.parametrize(
+    ("name", "most"),
+    [("jpegls_lossless", 0), ("jpeg_lossless", 0), ("j2k_lossless", 0), ("jpeg_extended12", 4)],
+)
+def test_encodings_of_one_radiograph_agree(name: str, most: float, shared_data: Path) -> None:
+    """The same leg comes out of every codec; the lossy one differs by a few grey levels in the mean."""
+    tensors = [
+        to_tensor(
+            read_dicom((shared_data / "dicom" / f"rg3_leg_{form}.dcm").read_bytes(), MAX_PIXELS).pixels
+        ).astype(int)
+        for form in ("rle", name)
+    ]
+    assert np.abs(tensors[0] - tensors[1]).mean() <= most
+
+
+@pytest.mark.parametrize(
+    "name", ["rg1_chest_j2k_lossy.dcm", "cr_mono1_10bit_chest.dcm", "nih_dx_udacity_test1.dcm"]
+)
+def test_chests_have_the_polarity_of_the_training_set(name: str, shared_data: Path) -> None:
+    """The spine is brighter than the lungs, MONOCHROME1 or 2."""
+    tensor = to_tensor(read_dicom((shared_data / "dicom" / name).read_bytes(), MAX_PIXELS).pixels).astype(
+        float
+    )
+    spine = tensor[120:160, 102:122].mean()
+    lungs = np.concatenate([tensor[60:110, 45:75], tensor[60:110, 150:180]]).mean()
+    assert spine > lungs + 20
+
+
+@pytest.mark.parametrize("name", ["cr_mono1_10bit_chest.dcm", "rg1_chest_j2k_lossy.dcm", "rg3_leg_rle.dcm"])
+def test_cut_short_anywhere_is_an_error(name: str, shared_data: Path) -> None:
+    """Half a DICOM file is never answered."""
+    file = (shared_data / "dicom" / name).read_bytes()
+    for end in [*range(130, 2000, 97), *range(2000, len(file) - 20, len(file) // 25)]:
+        with pytest.raises(UnreadableRadiograph):
+            read_dicom(file[:end], MAX_PIXELS)
+
+
+def _with_changed_data(file: bytes, change: Callable[[bytes], bytes]) -> bytes:
+    dataset = pydicom.dcmread(io.BytesIO(file))
+    stream = next(generate_frames(dataset.PixelData, number_of_frames=1))
+    dataset.PixelData = encapsulate([changed_data(stream, change)])
+    damaged = io.BytesIO()
+    dataset.save_as(damaged)
+    return damaged.getvalue()
+
+
+@pytest.mark.parametrize("damage", DAMAGE)
+@pytest.mark.parametrize(
+    "form", ["rg3_leg_jpegls_lossless", "rg3_leg_jpeg_lossless", "rg3_leg_jpeg_extended12"]
+)
+def test_damaged_data_of_a_whole_file_are_an_error(form: str, damage: str, shared_data: Path) -> None:
+    """Where fragments and headers are whole, but not what was coded, no picture is made up."""
+    file = (shared_data / "dicom" / f"{form}.dcm").read_bytes()
+    assert read_dicom(_with_changed_data(file, bytes), MAX_PIXELS).pixels.any()
+    with pytest.raises(UnreadableRadiograph):
+        read_dicom(_with_changed_data(file, DAMAGE[damage]), MAX_PIXELS)
+
+
+def test_damage_of_colours_without_loss_is_an_error() -> None:
+    """No libjpeg makes grey of them, but their data can be read."""
+    colours = np.zeros((40, 60, 3), np.uint8)
+    stream = colours_without_loss(40, 60)
+    assert read_dicom(encapsulated(stream, uid.JPEGLosslessSV1, colours), MAX_PIXELS).pixels.shape == (40, 60)
+    for change in DAMAGE.values():
+        damaged = encapsulated(changed_data(stream, change), uid.JPEGLosslessSV1, colours)
+        if len(damaged) < len(encapsulated(stream, uid.JPEGLosslessSV1, colours)):
+            with pytest.raises(UnreadableRadiograph):
+                read_dicom(damaged, MAX_PIXELS)
+
+
+def test_a_point_transform_is_no_damage() -> None:
+    """Of 12 bits the last nine may be left out, though the data are read as if there were eight."""
+    stream = jpeg_lossless(gradient(), 12)
+    scan = stream.index(b"\xff\xda")
+    require_undamaged(stream[: scan + 9] + b"\x09" + stream[scan + 10 :], jpeg_frame(stream))
+
+
+@given(st.data())
+def test_damage_gives_a_radiograph_or_an_error(data: st.DataObject) -> None:
+    """Whatever bytes are changed, nothing but our own errors comes out."""
+    file = bytearray(dicom(WindowCenter=2000, WindowWidth=1000, VOILUTSequence=lut(range(64), 0)))
+    for _ in range(data.draw(st.integers(1, 6))):
+        file[data.draw(st.integers(128, len(file) - 1))] = data.draw(st.integers(0, 255))
+    try:
+        read = read_dicom(bytes(file), 10_000_000)
+    except PleuraError as error:
+        assert "lanted" not in str(error).lower()  # noqa: PT017  # an error is allowed, not demanded
+    else:
+        assert read.pixels.ndim == 2

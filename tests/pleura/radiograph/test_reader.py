@@ -1,0 +1,95 @@
+"""Any file at all."""
+
+import contextlib
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from pleura.errors import PleuraError, UnreadableRadiograph
+from pleura.radiograph.reader import read_radiograph
+from pleura.radiograph.tensor import to_tensor
+from proof.lab.files import MAX_PIXELS, dicom, gradient, jpeg, png
+
+GREY = gradient(dtype="u1", top=255)
+STARTS = [
+    b"",
+    b"\x89PNG\r\n\x1a\n",
+    b"\xff\xd8\xff",
+    b"\x08\0\x05\0",
+    b"\0" * 128 + b"DICM\x02\0\0\0UL\x04\0",
+]
+
+
+@given(st.sampled_from(STARTS), st.binary(max_size=400))
+def test_any_bytes_give_a_radiograph_or_an_error(start: bytes, rest: bytes) -> None:
+    """Nothing but our own errors comes out, whatever comes in."""
+    with contextlib.suppress(PleuraError):
+        assert read_radiograph(start + rest, 1_000_000).pixels.ndim == 2
+
+
+@given(st.sampled_from([png(GREY), jpeg(GREY), dicom(GREY)]), st.data())
+def test_damaged_files_give_a_radiograph_or_an_error(file: bytes, data: st.DataObject) -> None:
+    """Bytes changed, left out or put in between end in an answer."""
+    at = data.draw(st.integers(0, len(file)))
+    gone = data.draw(st.integers(0, 40))
+    damaged = file[:at] + data.draw(st.binary(max_size=40)) + file[at + gone :]
+    try:
+        pixels = read_radiograph(damaged, 1_000_000).pixels
+    except PleuraError:
+        return
+    assert pixels.ndim == 2
+    assert pixels.dtype in (np.uint8, np.uint16)
+
+
+@pytest.mark.parametrize(
+    "file",
+    [
+        b"",
+        b"a report, not a radiograph",
+        b"%PDF-1.7\n" * 50,
+        b"GIF89a" * 30,
+        b"RIFF\0\0\0\0WEBPVP8 ",
+        b"BM" * 99,
+    ],
+)
+def test_other_files_are_named_as_such(file: bytes) -> None:
+    """What is neither DICOM, PNG nor JPEG is told so in a sentence."""
+    with pytest.raises(UnreadableRadiograph):
+        read_radiograph(file, MAX_PIXELS)
+
+
+def test_dicom_whose_preamble_imitates_a_png_is_read_as_dicom() -> None:
+    """A file that is two things at once is the one that its prefix names."""
+    two_faced = png(GREY)[:128].ljust(128, b"\0") + dicom()[128:]
+    np.testing.assert_array_equal(
+        read_radiograph(two_faced, MAX_PIXELS).pixels, read_radiograph(dicom(), MAX_PIXELS).pixels
+    )
+
+
+def test_executable_preamble_is_not_looked_at() -> None:
+    """The first 128 bytes of a DICOM file mean nothing to us."""
+    armed = b"MZ".ljust(128, b"\x90") + dicom()[128:]
+    assert read_radiograph(armed, MAX_PIXELS).pixels.shape == (40, 60)
+
+
+def test_the_same_radiograph_gives_the_same_tensor_in_every_format() -> None:
+    """How a radiograph was kept does not change what the network sees, but for the loss of JPEG."""
+    pixels = gradient(400, 300, dtype="u1", top=255)
+    tensors = [
+        to_tensor(read_radiograph(file, MAX_PIXELS).pixels).astype(int)
+        for file in (png(pixels), dicom(pixels))
+    ]
+    assert np.abs(tensors[0] - tensors[1]).max() <= 1
+    lossy = to_tensor(read_radiograph(jpeg(pixels), MAX_PIXELS).pixels)
+    assert np.abs(lossy - tensors[0]).mean() < 1
+
+
+def test_samples_are_readable(samples: Path) -> None:
+    """What the repository ships can be decoded."""
+    files = [path for path in samples.iterdir() if path.suffix in (".png", ".jpg", ".dcm")]
+    assert len(files) >= 6
+    for path in files:
+        assert to_tensor(read_radiograph(path.read_bytes(), MAX_PIXELS).pixels).std() > 20

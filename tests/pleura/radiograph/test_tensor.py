@@ -1,0 +1,47 @@
+"""From pixels to the network's input."""
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from pleura.errors import RefusedRadiograph
+from pleura.radiograph.tensor import SIZE_PX, to_tensor
+
+
+def _ramp(rows: int, columns: int) -> np.ndarray:
+    return np.add.outer(np.arange(rows), np.arange(columns)).astype(np.float32)
+
+
+@given(rows=st.integers(1, 700), columns=st.integers(1, 700), dtype=st.sampled_from(["u1", "u2", "i2", "f4"]))
+def test_every_radiograph_becomes_one_size(rows: int, columns: int, dtype: str) -> None:
+    """Shape and type do not depend on the radiograph; contrast spans the range."""
+    pixels = _ramp(rows, columns).clip(0, 255).astype(dtype)
+    if pixels.min() == pixels.max():
+        with pytest.raises(RefusedRadiograph):
+            to_tensor(pixels)
+        return
+    tensor = to_tensor(pixels)
+    assert tensor.shape == (SIZE_PX, SIZE_PX)
+    assert tensor.dtype == np.uint8
+    assert (tensor.min(), tensor.max()) == (0, 255)
+
+
+@given(scale=st.integers(1, 200), offset=st.integers(-1000, 2000))
+def test_a_linear_window_changes_nothing(scale: int, offset: int) -> None:
+    """The same radiograph in another bit depth or linear window gives the same tensor, but for rounding."""
+    pixels = np.random.default_rng(0).integers(0, 256, (300, 260)).astype(np.float32)
+    other = to_tensor(pixels * np.float32(scale) + np.float32(offset))
+    assert np.abs(other.astype(int) - to_tensor(pixels)).max() <= 1
+
+
+def test_polarity_is_kept() -> None:
+    """Bright stays bright: the negative gives the negative."""
+    ramp = _ramp(256, 256)
+    assert np.abs(255 - to_tensor(-ramp).astype(int) - to_tensor(ramp)).max() <= 1
+
+
+def test_a_blank_radiograph_is_refused() -> None:
+    """Without contrast there is nothing to read."""
+    with pytest.raises(RefusedRadiograph, match="blank"):
+        to_tensor(np.full((300, 300), 7, np.uint16))

@@ -1,0 +1,103 @@
+"""A bundle is built from what training leaves, whole or not at all."""
+
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from pleura.bundle import verify
+from predictor.engines.engine import LiteRtEngine, Radiographs
+from predictor.build.weights import InvalidSource, head_of
+from proof.lab.bundles import description, head_arrays, save_weights
+
+ROOT = Path(__file__).parents[3]
+
+
+def build(source: Path, target: Path) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-m", "predictor.build.bundle", str(source), str(target)]
+    return subprocess.run(command, cwd=ROOT, check=False, capture_output=True, text=True)
+
+
+def noise(count: int) -> Radiographs:
+    return np.random.default_rng(0).integers(0, 255, (count, 224, 224, 1), dtype=np.uint8)
+
+
+def operations(engine: LiteRtEngine) -> list[dict[str, Any]]:
+    details: list[dict[str, Any]] = engine._run._interpreter._get_ops_details()
+    return details
+
+
+def test_a_bundle_of_the_real_network_is_sealed_and_answers(densenet: Path) -> None:
+    """The bundle is proven, and each radiograph of a request is answered as if alone."""
+    found, digest = verify(densenet)
+    assert found.version == description().version
+    assert len(digest) == 64
+    engine, radiographs = LiteRtEngine(densenet, threads=2), noise(2)
+    together = engine.run(radiographs)
+    assert together.probability.shape == (2, 14)
+    assert np.array_equal(together.probability[1:], engine.run(radiographs[1:]).probability)
+
+
+def test_xnnpack_takes_the_whole_graph(densenet: Path) -> None:
+    """One delegated block computes the outputs; before it only the bytes become numbers."""
+    engine = LiteRtEngine(densenet, threads=2)
+    engine.run(noise(1))
+    found = operations(engine)
+    (delegated,) = (each for each in found if each["op_name"] == "DELEGATE")
+    outputs = {detail["index"] for detail in engine._run._interpreter.get_output_details()}
+    assert outputs == set(delegated["outputs"])
+    assert found[0]["op_name"] == "CAST"
+    assert found[0]["outputs"][0] in delegated["inputs"]
+
+
+def test_batch_norms_and_activations_are_part_of_the_convolutions(densenet: Path) -> None:
+    """No pass over memory is spent on a norm or an activation alone."""
+    names = [each["op_name"] for each in operations(LiteRtEngine(densenet, threads=2))]
+    assert names.count("CONV_2D") == 1 + 2 * 58 + 3 + 1  # stem, dense layers, transitions, head
+    assert names.count("DEPTHWISE_CONV_2D") == 58 + 3 + 1  # dense layers, transitions, features
+    until_the_head = names[: len(names) - names[::-1].index("CONV_2D")]
+    assert until_the_head.count("MUL") + until_the_head.count("RELU") == 0
+
+
+def test_weights_of_another_network_are_refused(source: Path, tmp_path: Path) -> None:
+    """A missing variable is named, and no bundle appears."""
+    from predictor.build.bundle import build_bundle
+
+    with np.load(source / "weights.npz") as file:
+        save_weights(tmp_path, {name: file[name] for name in file.files if name != "stem_bn/gamma"})
+    shutil.copy(source / "source.json", tmp_path)
+    with pytest.raises(InvalidSource, match="'stem_bn/gamma'"):
+        build_bundle(tmp_path, tmp_path / "bundle")
+    assert not (tmp_path / "bundle").exists()
+
+
+def test_a_source_for_other_preprocessing_is_refused(tmp_path: Path) -> None:
+    """A model that was trained on other tensors ends the command with one line."""
+    text = description().model_copy(update={"preprocessing_version": "0"}).model_dump_json()
+    (tmp_path / "source.json").write_text(text)
+    done = build(tmp_path, tmp_path / "bundle")
+    assert done.returncode == 1
+    assert "preprocessing version 0" in done.stdout.splitlines()[-1]
+
+
+def test_graphs_that_differ_are_refused(tmp_path: Path) -> None:
+    """A LiteRT model that says something else than the SavedModel is no bundle."""
+    import tensorflow as tf
+
+    from predictor.engines.agreement import DifferentGraphs
+    from predictor.build.export import write_graphs
+    from predictor.build.graph import ServingGraph
+
+    def graph(gain: float, batch: int | None) -> ServingGraph:
+        def features(x: Any) -> Any:
+            return tf.tile(tf.nn.avg_pool2d(x * gain, 32, 32, "VALID"), (1, 1, 1, 4))
+
+        return ServingGraph(features, head, batch)
+
+    head = head_of(head_arrays(4))
+    with pytest.raises(DifferentGraphs, match="differ by"):
+        write_graphs(graph(0.004, None), graph(0.00402, 1), tmp_path)

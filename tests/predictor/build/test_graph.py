@@ -1,0 +1,71 @@
+"""The outputs of the serving graph are what their contract says, on the tiny network."""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from numpy.testing import assert_allclose
+
+from predictor.engines.engine import LiteRtEngine, Outputs
+from proof.lab.bundles import TINY_FEATURES, head_arrays, tiny_features
+
+HEAD = head_arrays(TINY_FEATURES)
+OFFSET = HEAD["calibration/scale"] * HEAD["head/bias"] + HEAD["calibration/offset"]
+
+
+def sigmoid(x: Any) -> Any:
+    return 1 / (1 + np.exp(-x))
+
+
+@pytest.fixture(scope="module")
+def radiographs() -> Any:
+    """Noise of several brightnesses."""
+    random = np.random.default_rng(0)
+    return np.stack([random.integers(0, top, (224, 224, 1), dtype=np.uint8) for top in (2, 60, 150, 255)])
+
+
+@pytest.fixture(scope="module")
+def outputs(bundle: Path, radiographs: Any) -> Outputs:
+    """What the graph says of them."""
+    return LiteRtEngine(bundle, threads=1).run(radiographs)
+
+
+def test_probabilities_are_the_calibrated_sigmoid(outputs: Outputs, radiographs: Any) -> None:
+    """probability = sigmoid(scale * (features @ kernel + bias) + offset)."""
+    features = tiny_features(radiographs).mean(axis=(1, 2))
+    score = HEAD["calibration/scale"] * (features @ HEAD["head/kernel"]) + OFFSET
+    assert_allclose(outputs.probability, sigmoid(score), atol=1e-5)
+
+
+def test_an_activation_map_averages_to_its_score(outputs: Outputs) -> None:
+    """sigmoid(mean of the map + offset) is the probability of the finding."""
+    assert outputs.activation_map.shape == (4, 14, 7, 7)
+    assert_allclose(
+        sigmoid(outputs.activation_map.mean(axis=(2, 3)) + OFFSET), outputs.probability, atol=1e-5
+    )
+
+
+def test_an_activation_map_keeps_its_place(bundle: Path) -> None:
+    """Only the place whose pixels change has another contribution."""
+    dark = np.zeros((1, 224, 224, 1), np.uint8)
+    spot = dark.copy()
+    spot[0, 64:96, 160:192] = 200
+    engine = LiteRtEngine(bundle, threads=1)
+    change = np.abs(engine.run(spot).activation_map - engine.run(dark).activation_map).max(axis=(0, 1))
+    assert np.argwhere(change > 1e-6).tolist() == [[2, 5]]
+
+
+def test_typicality_is_the_share_of_known_radiographs_that_lie_farther(
+    outputs: Outputs, radiographs: Any
+) -> None:
+    """The Mahalanobis distance, placed among the quantiles."""
+    centred = tiny_features(radiographs).mean(axis=(1, 2)) - HEAD["typicality/mean"]
+    along = (centred @ HEAD["typicality/components"]) ** 2
+    beside = (centred**2).sum(axis=1) - along.sum(axis=1)
+    square = (along / HEAD["typicality/variances"]).sum(axis=1)
+    distance = np.sqrt(square + beside / HEAD["typicality/residual_variance"])[:, None]
+    low, high = HEAD["typicality/quantiles"][:-1], HEAD["typicality/quantiles"][1:]
+    expected = np.clip((high - distance) / (high - low), 0, 1).mean(axis=1)
+    assert_allclose(outputs.typicality, expected, atol=1e-4)
+    assert 0 < outputs.typicality.min() < outputs.typicality.max() < 1

@@ -1,0 +1,135 @@
+"""What an engine brings along, and how it leaves."""
+
+import shutil
+import subprocess
+import sys
+import threading
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from predictor.__main__ import require_reference
+from predictor.engines.agreement import DifferentGraphs, require_same
+from predictor.engines.engine import LITERT_FILE, OpenVinoEngine, Outputs, Radiographs
+from predictor.settings import Settings
+
+_IMPORTS = """
+import sys
+from pathlib import Path
+from predictor.engines.engine import OpenVinoEngine
+OpenVinoEngine(Path(sys.argv[1]), 1)
+import openvino.tools.ovc
+print(sys.modules["openvino_telemetry"], openvino.tools.ovc.telemetry.__class__.__module__)
+"""
+_ENDS = """
+import asyncio, sys
+from pathlib import Path
+import numpy as np
+from predictor.engines.pool import EnginePool
+from predictor.engines.thread import EngineThread
+from predictor.engines.engine import open_engine
+
+async def begin():
+    radiographs = np.zeros((10, 224, 224, 1), np.uint8)
+    running = asyncio.ensure_future(pool.run(pool.engine_for(1), radiographs))
+    await asyncio.sleep(0.1)
+    assert not running.done()
+
+pool = EnginePool(EngineThread(open_engine(sys.argv[2], Path(sys.argv[1]), 1)))
+asyncio.run(begin())
+pool.close()
+"""
+
+
+def _run(script: str, *arguments: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-c", script, *arguments], capture_output=True, text=True, timeout=60, check=False
+    )
+
+
+def test_openvino_tells_its_maker_nothing(bundle: Path) -> None:
+    """The package that would tell Intel of each import is not loaded; a stub takes its place."""
+    assert _run(_IMPORTS, str(bundle)).stdout.split() == ["None", "openvino.tools.ovc.telemetry_stub"]
+
+
+@pytest.mark.parametrize("kind", ["litert", "openvino"])
+def test_a_process_ends_well_in_the_midst_of_a_run(kind: str, default_bundle: Path) -> None:
+    """Nobody waits for the run, and yet the process ends with 0."""
+    done = _run(_ENDS, str(default_bundle), kind)
+    assert (done.returncode, done.stderr) in [
+        (0, ""),
+        (0, "INFO: Created TensorFlow Lite XNNPACK delegate for CPU.\n"),
+    ]
+
+
+def test_openvino_computes_on_the_threads_it_is_told(bundle: Path) -> None:
+    """However many threads a core has."""
+    compiled = OpenVinoEngine(bundle, threads=1)._request.get_compiled_model()
+    assert compiled.get_property("INFERENCE_NUM_THREADS") == 1
+    assert compiled.get_property("INFERENCE_PRECISION_HINT").to_string() == "f32"
+
+
+def test_openvino_engines_side_by_side_do_not_disturb_each_other(default_bundle: Path) -> None:
+    """Each answers as if alone, to the bit."""
+    radiographs = np.random.default_rng(0).integers(0, 256, (4, 224, 224, 1), dtype=np.uint8)
+    engines = [OpenVinoEngine(default_bundle, threads=1) for _ in range(2)]
+    alone = engines[0].run(radiographs).probability
+    found: list[Outputs] = []
+    threads = [
+        threading.Thread(target=lambda each=each: found.append(each.run(radiographs))) for each in engines
+    ]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert [np.array_equal(each.probability, alone) for each in found] == [True, True]
+
+
+def test_what_is_wrong_with_a_graph_is_said(bundle: Path, tmp_path: Path) -> None:
+    """A file that is cut short is told as such, in one line."""
+    shutil.copytree(bundle, tmp_path / "cut")
+    file = tmp_path / "cut" / LITERT_FILE
+    file.write_bytes(file.read_bytes()[:1000])
+    with pytest.raises(ValueError, match=r"(?i)flatbuffer") as failed:
+        OpenVinoEngine(tmp_path / "cut", threads=1)
+    assert "\n" not in str(failed.value)
+
+
+def _outputs(probability: float, typicality: float) -> Outputs:
+    shape = (2, 14)
+    return Outputs(
+        np.full(shape, probability, np.float32),
+        np.zeros((*shape, 7, 7), np.float32),
+        np.full(2, typicality, np.float32),
+    )
+
+
+@pytest.mark.parametrize(("probability", "typicality"), [(0.5002, 0.5), (0.5, 0.52), (np.nan, 0.5)])
+def test_engines_that_differ_are_told(probability: float, typicality: float) -> None:
+    """By a number that is too large, or by none."""
+    require_same(_outputs(0.5, 0.5), _outputs(0.50005, 0.505), "A and B")
+    with pytest.raises(DifferentGraphs, match="A and B differ by"):
+        require_same(_outputs(0.5, 0.5), _outputs(probability, typicality), "A and B")
+
+
+class Deviant:
+    """An engine that says the same of every radiograph."""
+
+    most_at_once = 1
+
+    def run(self, radiographs: Radiographs) -> Outputs:
+        """Say it."""
+        return _outputs(0.5, 0.5)
+
+
+def test_an_engine_that_does_not_say_what_litert_says_does_not_serve(
+    default_bundle: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The predictor ends with one line that names the setting."""
+    settings = Settings(bundle=default_bundle, engine="openvino", threads=1)
+    require_reference(settings, OpenVinoEngine(default_bundle, threads=1))
+    with pytest.raises(SystemExit) as ended:
+        require_reference(settings, Deviant())
+    assert ended.value.code == 2
+    assert "PLEURA_ENGINE: OpenVINO and LiteRT differ by" in "".join(capsys.readouterr())

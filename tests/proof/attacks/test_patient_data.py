@@ -1,0 +1,163 @@
+"""No planted name, number, date or token of a patient is found in anything that the services write."""
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+from kserve.protocol.grpc import grpc_predict_v2_pb2 as messages
+
+from pleura.local.access import BUCKET, make_token
+from pleura.local.object_store import store_client
+from pleura.local.token_issuer import SCOPES
+from proof.lab.running_stack import start_stack
+from tests.support.collector import collecting
+from tests.support.planted.asking import Asking
+from tests.support.planted.requests import (
+    by_id,
+    feedback_requests,
+    file_requests,
+    header_requests,
+    planted_dicom,
+    token_requests,
+    v2_requests,
+)
+from tests.support.planted.values import Plants, all_found
+from tests.support.planted.written import EXPORT_MS, SERVICES, journal_of, written_by
+
+DOWN = ("predictor", "seaweed", "postgres", "valkey", "transformer")
+
+
+@pytest.fixture(scope="module")
+def asking(bundle: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Asking]:
+    """A stack of its own, all services at DEBUG, that exports its spans."""
+    environment = {"PLEURA_LOG_LEVEL": "DEBUG", "OTEL_BSP_SCHEDULE_DELAY": str(EXPORT_MS)}
+    with collecting() as collector:
+        environment["OTEL_EXPORTER_OTLP_ENDPOINT"] = collector.url
+        running = start_stack(tmp_path_factory.mktemp("planted"), bundle, environment=environment)
+        scopes = [*SCOPES, "zqvscope-of-the-caller"]
+        token = make_token(running.state.path, running.recorded.issuer, "tester", scopes)
+        yield Asking(running, collector, token)
+        running.process.terminate()
+        running.process.wait(60)
+
+
+def grpc_calls(plants: Plants, file: bytes) -> list[tuple[str, bytes, list[tuple[str, str]]]]:
+    """Planted values in gRPC messages and metadata."""
+
+    def tensor(name: str, datatype: str, *elements: bytes) -> messages.ModelInferRequest.InferInputTensor:
+        contents = messages.InferTensorContents(bytes_contents=elements)
+        return messages.ModelInferRequest.InferInputTensor(
+            name=name, datatype=datatype, shape=[len(elements)], contents=contents
+        )
+
+    def infer(*tensors: object, model: str = "chest-xray", **more: object) -> bytes:
+        request = messages.ModelInferRequest(model_name=model, inputs=tensors, **more)
+        return bytes(request.SerializeToString())
+
+    good = tensor("image", "BYTES", file)
+    metadata = [
+        (name, plants.name(f"gRPC metadata {name}"))
+        for name in (
+            "baggage",
+            "x-patient-id",
+            "user-agent",
+            "x-correlation-id",
+            "cookie",
+            "x-pleura-principal",
+        )
+    ]
+    requests = [
+        infer(good),
+        infer(tensor(plants.name("gRPC input"), "BYTES", file)),
+        infer(tensor("image", plants.name("gRPC datatype"), file)),
+        infer(tensor("image", "BYTES", plants.name("gRPC element").encode())),
+        infer(tensor("image_id", "BYTES", f"../{plants.name('gRPC id')}".encode())),
+        infer(good, model=plants.name("gRPC model")),
+        infer(good, model_version=plants.name("gRPC version")),
+        infer(good, id=f"{plants.name('gRPC request id')}\n"),
+        infer(good, outputs=[{"name": plants.name("gRPC output")}]),
+        infer(good, parameters={plants.name("gRPC parameter"): {"string_param": plants.name("gRPC value")}}),
+        b"\xff" + plants.name("no message").encode(),
+    ]
+    calls = [("ModelInfer", request, metadata) for request in requests]
+    for method in ("ModelMetadata", "ModelReady"):
+        asked = messages.ModelReadyRequest(name=plants.name(f"gRPC {method}")).SerializeToString()
+        calls.append((method, asked, metadata))
+    return [*calls, (plants.name("gRPC method"), b"", metadata)]
+
+
+def with_a_part_down(asking: Asking, ask: Callable[[], None]) -> None:
+    """Ask while each part in turn does not answer."""
+    for name in DOWN:
+        with asking.stack.frozen(name):
+            ask()
+
+
+def test_nothing_planted_is_found(asking: Asking) -> None:
+    """200 values in tags, headers, names and exceptions, with all parts up and each down: none is found."""
+    plants = Plants()
+    plants.places["zqvscope-of-the-caller"] = "scope of a good token"
+    plants.places[asking.token.rpartition(".")[2][:40]] = "the caller's token"
+    requests = [
+        *file_requests(plants),
+        *v2_requests(plants),
+        *feedback_requests(plants),
+        *header_requests(plants),
+        *token_requests(plants),
+    ]
+    calls = grpc_calls(plants, planted_dicom(plants))
+    asking.rest(requests)
+    asking.grpc(calls)
+    for part in ("transformer", "predictor"):
+        asking.rest([*v2_requests(plants), *feedback_requests(plants)], part)
+    some = [*file_requests(plants)][:4] + [*v2_requests(plants)][-3:] + [*feedback_requests(plants)][:2]
+
+    def ask_some() -> None:
+        asking.rest(some)
+        asking.grpc(calls[:1])
+
+    with_a_part_down(asking, ask_some)
+    assert len(plants.places) >= 200
+    assert {200, 400, 401, 404, 422, 503} <= set(asking.statuses)
+    assert not asking.unsent
+    for name in SERVICES:
+        assert '"level": "debug"' in Path(asking.stack.recorded.parts[name].log).read_text()
+    found = all_found(plants, [*written_by(asking), *journal_of(asking.stack)])
+    assert not found, "\n".join(sorted(set(found)))
+
+
+def test_object_keys_are_in_the_journal_and_nowhere_else(asking: Asking) -> None:
+    """A name within a key, of an object that is there or not, stands in the column ``image_id`` only."""
+    plants, recorded = Plants(), asking.stack.recorded
+    kept = [f"ward/{plants.name('key of an object')}.dcm", f"{plants.name('key with an umlaut')}/ä b.dcm"]
+    missing = [f"gone/{plants.name('key of no object')}", f"gone/{plants.name('second key')} ü?&#.dcm"]
+    broken = [
+        f"../{plants.name('key with a traversal')}",
+        f"{plants.name('key with NUL')}\0",
+        plants.name("long") * 99,
+    ]
+    store = recorded.store
+    client = store_client(store["url"], store["access_key"], store["secret_key"])
+    for number, key in enumerate(kept):
+        file = planted_dicom(plants)
+        path = asking.stack.state.path.parent / f"kept{number}"
+        path.write_bytes(file)
+        client.fput_object(BUCKET, key, str(path))
+    requests = [asked for key in [*kept, *missing, *broken] for asked in by_id(key)]
+    asking.rest(requests)
+    asking.rest(requests)
+    with_a_part_down(asking, lambda: asking.rest(requests))
+    found = all_found(plants, [*written_by(asking), *journal_of(asking.stack, without="image_id")])
+    assert not found, "\n".join(sorted(set(found)))
+    assert all_found(plants, journal_of(asking.stack)), "the journal keeps what was asked about"
+
+
+@pytest.mark.parametrize(
+    "spelling", ["Zqv000Xandrova", "zqv000xandrova", "ZQV000XANDR", "WnF2MDAwWGFuZHJvdmE="]
+)
+def test_search_finds_what_is_there(spelling: str) -> None:
+    """A planted value is found as it is, in other letters, cut short and in base64."""
+    plants = Plants()
+    plants.name("place")
+    assert plants.found_in(f"some text with {spelling} in it".encode())
+    assert not plants.found_in(b"some text with Zqv001Yandrova in it")

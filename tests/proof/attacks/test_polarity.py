@@ -1,0 +1,158 @@
+"""Bright stays bright: what a file says of its greys is believed or refused, never turned round silently."""
+
+import warnings
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from pydicom import uid
+
+from pleura.errors import PleuraError
+from pleura.radiograph.reader import read_radiograph
+from pleura.radiograph.tensor import to_tensor
+from proof.fuzz.mutation import MUTATORS, plainly_mutated
+from proof.fuzz.seeds import seeds
+from proof.fuzz.targets import TARGETS, Broken, outcome_of
+from proof.lab.files import MAX_PIXELS, dicom
+from proof.lab.pictures import (
+    COMPRESSED,
+    NATIVE,
+    compressed,
+    correlation,
+    deep_picture,
+    dicom_of_jpeg,
+    lut,
+    picture,
+    seen,
+)
+
+SYNTAXES = (*NATIVE, *COMPRESSED)
+LIKE = 0.9
+SEEDS = seeds()
+
+
+def stored_for(
+    is_negative: bool, slope: float, intercept: int, is_signed: bool, table: str
+) -> tuple[np.ndarray, dict[str, Any]]:
+    """Stored values and elements that show the picture, through all that turns greys round."""
+    wanted = picture().astype(float) * 8  # 0 to 2040, as displayed
+    elements: dict[str, Any] = {"BitsStored": 12, "HighBit": 11}
+    if is_negative:
+        elements["PhotometricInterpretation"] = "MONOCHROME1"
+        wanted = 2040 - wanted
+    if table.endswith("falling"):
+        wanted = 2040 - wanted
+    if table.startswith("modality"):
+        values = wanted
+        entries = range(2048) if table == "modality rising" else range(2040, -8, -1)
+        elements["ModalityLUTSequence"] = lut([max(0, entry) for entry in entries], 0)
+        is_signed = False
+    else:
+        elements |= {"RescaleSlope": str(slope), "RescaleIntercept": str(intercept)}
+        values = wanted if slope > 0 else 2040 - wanted
+        values = values - (1024 if is_signed else 0)
+    if table.startswith("VOI"):
+        elements |= {"RescaleSlope": "1", "RescaleIntercept": "0"}
+        values = wanted
+        entries = range(2048) if table == "VOI rising" else range(2040, -8, -1)
+        elements["VOILUTSequence"] = lut([max(0, entry) for entry in entries], 0)
+        is_signed = False
+    return np.rint(values).astype(np.int16 if is_signed else np.uint16), elements
+
+
+@given(
+    st.sampled_from(SYNTAXES),
+    st.booleans(),
+    st.sampled_from([1.0, 0.25, 3.0, -1.0, -2.5]),
+    st.sampled_from([0, -1024, 4000]),
+    st.booleans(),
+    st.sampled_from(["none", "none", "modality rising", "modality falling", "VOI rising", "VOI falling"]),
+    st.sampled_from([None, "IDENTITY", "INVERSE"]),
+)
+@settings(max_examples=150)
+def test_picture_comes_out_as_it_is_meant(
+    syntax: str,
+    is_negative: bool,
+    slope: float,
+    intercept: int,
+    is_signed: bool,
+    table: str,
+    shape: str | None,
+) -> None:
+    """Polarity, slopes, signs, tables and shapes in every encoding show the same picture."""
+    stored, elements = stored_for(is_negative, slope, intercept, is_signed, table)
+    if shape:
+        elements["PresentationLUTShape"] = shape
+    native = syntax in NATIVE
+    file = dicom(stored, syntax=syntax if native else uid.ExplicitVRLittleEndian, **elements)
+    file = file if native else compressed(file, syntax)
+    is_contradiction = shape is not None and (shape == "INVERSE") != is_negative
+    try:
+        tensor = to_tensor(read_radiograph(file, MAX_PIXELS).pixels)
+    except PleuraError:
+        assert is_contradiction  # it must be refused then, and only then
+    else:
+        assert not is_contradiction
+        assert correlation(tensor, seen()) > LIKE
+
+
+@pytest.mark.parametrize(
+    "name", ["rle", "jpeg_lossless", "jpegls_lossless", "j2k_lossless", "jpeg_extended12"]
+)
+def test_real_encodings_follow_the_photometric_interpretation(name: str, shared_data: Path) -> None:
+    """A real file of each codec whose MONOCHROME1 is made MONOCHROME2 comes out as the negative."""
+    require_negatives((shared_data / "dicom" / f"rg3_leg_{name}.dcm").read_bytes())
+
+
+@pytest.mark.parametrize("syntax", [uid.RLELossless, uid.JPEG2000Lossless, uid.JPEGBaseline8Bit])
+def test_encoded_samples_follow_the_photometric_interpretation(syntax: str) -> None:
+    """The same of the codecs in which we can write, from a picture that every clone has."""
+    large: Any = picture(512, 512)
+    native = dicom(large, PhotometricInterpretation="MONOCHROME1")
+    if syntax == uid.JPEGBaseline8Bit:
+        file = dicom_of_jpeg(large, PhotometricInterpretation="MONOCHROME1")
+    else:
+        file = compressed(native, syntax)
+    require_negatives(file)
+
+
+def require_negatives(file: bytes) -> None:
+    """A file whose MONOCHROME1 is made MONOCHROME2 comes out as the negative."""
+    turned = file.replace(b"MONOCHROME1", b"MONOCHROME2")
+    assert turned != file
+    tensors = [to_tensor(read_radiograph(each, MAX_PIXELS).pixels) for each in (file, turned)]
+    assert correlation(*tensors) < -LIKE
+
+
+def mutate(data: bytes, choice: st.DataObject) -> bytes:
+    """Change, remove or add some bytes."""
+    at = choice.draw(st.integers(0, max(0, len(data) - 1)))
+    new = choice.draw(st.binary(max_size=8))
+    return data[:at] + new + data[at + choice.draw(st.sampled_from([len(new), 0, 1, 64])) :]
+
+
+@pytest.mark.parametrize("name", TARGETS)
+@given(data=st.data())
+@settings(max_examples=150, suppress_health_check=list(HealthCheck))
+def test_mutated_input_gives_an_answer_or_an_error_of_ours(name: str, data: st.DataObject) -> None:
+    """What the fuzzer does for hours, for a moment: no other exception, no inversion, no forged token."""
+    content = data.draw(st.sampled_from(SEEDS[name]))
+    mutator = MUTATORS.get(name, plainly_mutated)
+    for _ in range(data.draw(st.integers(1, 3))):
+        seed = data.draw(st.integers(0, 2**32 - 1))
+        content = mutator(content, 2**16, seed, lambda part, _: mutate(part, data))
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        outcome_of(TARGETS[name], content)
+
+
+def test_an_inversion_would_be_noticed(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A reader that ignored MONOCHROME1 would be a finding of the fuzzer."""
+    file = dicom(4095 - deep_picture(), PhotometricInterpretation="MONOCHROME1", BitsStored=12, HighBit=11)
+    assert outcome_of(TARGETS["dicom"], file) == "answered"
+    monkeypatch.setattr("pleura.radiograph.grayscale.is_inverted", lambda _: False)
+    with pytest.raises(Broken, match="inversion"):
+        outcome_of(TARGETS["dicom"], file)

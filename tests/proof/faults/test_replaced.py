@@ -1,0 +1,160 @@
+"""What the object store is asked, and objects that change while somebody else waits for an answer on them."""
+
+import asyncio
+from collections.abc import AsyncIterator, Callable
+from dataclasses import dataclass
+from pathlib import Path
+from urllib.parse import urlsplit
+
+import pytest_asyncio
+from minio import Minio
+
+from pleura.local.dependencies import Server
+from pleura.local.pleura_services import Service
+from proof.faults.proxy import Fault, FaultProxy
+from proof.lab.scrape import scrape
+from proof.lab.stand_in_predictor import StandIn, stand_in
+from proof.lab.transformer import Answered, Parts, ask, png_of, start_transformer
+from tests.proof.faults.conftest import Before
+from tests.transformer.conftest import BUCKET, put
+
+SLOW_MS = 400.0
+
+
+@dataclass(frozen=True)
+class Stage:
+    """A transformer, its predictor, and a proxy before its object store."""
+
+    service: Service
+    predictor: StandIn
+    store: FaultProxy
+
+    def calls(self, key: str) -> list[str]:
+        """The verbs with which the store was asked about an object."""
+        lines = [each.line.split() for each in self.store.seen()]
+        return [verb for verb, target, _ in lines if target == f"/{BUCKET}/{key}"]
+
+    async def asked_twice(
+        self, key: str, after_s: float, change: Callable[[], None], afterwards: int = 1, **first: str
+    ) -> list[Answered]:
+        """Ask about an object; while that is under way change it, and ask again, so many times at once."""
+        headers = {name.replace("_", "-"): value for name, value in first.items()}
+        begun = asyncio.ensure_future(ask(self.service, [key], headers))
+        await asyncio.sleep(after_s)
+        await asyncio.to_thread(change)
+        assert not begun.done()
+        return list(await asyncio.gather(begun, *(ask(self.service, [key]) for _ in range(afterwards))))
+
+
+@pytest_asyncio.fixture
+async def stage(
+    before: Before, seaweed: Server, valkey: Server, postgres: Server, bucket: Minio, tmp_path: Path
+) -> AsyncIterator[Stage]:
+    """All of it, running."""
+    store = await asyncio.to_thread(before, urlsplit(seaweed.url).port or 0)
+    async with stand_in() as predictor:
+        parts = Parts(
+            predictor.address, f"http://127.0.0.1:{store.port}", valkey.url, postgres.url, tmp_path / "spool"
+        )
+        service = await asyncio.to_thread(start_transformer, tmp_path, parts.environment())
+        try:
+            yield Stage(service, predictor, store)
+        finally:
+            await asyncio.to_thread(service.stop)
+
+
+async def test_a_radiograph_costs_one_call_of_the_store(stage: Stage, bucket: Minio) -> None:
+    """It is fetched without being looked at before; a cached answer takes a look, and no fetch."""
+    for key in ("once.png", "once-more.png"):
+        put(bucket, key, png_of(50))
+    first, second = [await ask(stage.service, ["once.png"]) for _ in range(2)]
+    assert [each.body["parameters"]["cached"] for each in (first, second)] == [False, True]
+    assert stage.calls("once.png") == ["GET", "HEAD"]
+    put(bucket, "once.png", png_of(51))
+    third, fourth = [await ask(stage.service, ["once.png", "once-more.png"]) for _ in range(2)]
+    assert [each.body["parameters"]["cached"] for each in (third, fourth)] == [False, True]
+    assert stage.calls("once.png") == ["GET", "HEAD", "HEAD", "GET", "HEAD"]
+    assert stage.calls("once-more.png") == ["GET", "HEAD"]
+    said = await asyncio.to_thread(scrape, f"{stage.service.url}/metrics")
+    looked = said.counts("pleura_cache_lookups_total")
+    assert (looked["hit",], looked["replaced",], looked["miss",]) == (3, 1, 2)
+
+
+async def test_who_asks_after_a_change_is_answered_on_what_is_there_then(stage: Stage, bucket: Minio) -> None:
+    """An answer that is on its way is not shared with those who ask about another object; they share one."""
+    put(bucket, "replaced.png", png_of(52))
+    stage.predictor.seconds = 3.0
+    before, *after = await stage.asked_twice(
+        "replaced.png", 0.5, lambda: put(bucket, "replaced.png", png_of(53)), afterwards=20
+    )
+    later = await ask(stage.service, ["replaced.png"])
+    assert later.body["parameters"]["cached"]
+    (first,) = {each.output("probability")[0, 0] for each in (*after, later)}
+    assert before.output("probability")[0, 0] != first
+    assert stage.predictor.calls == 2
+
+
+async def test_who_asks_about_the_same_shares_the_answer(stage: Stage, bucket: Minio) -> None:
+    """Where the object has not changed, one inference answers both, and a look at the object confirms it."""
+    put(bucket, "same.png", png_of(54))
+    stage.predictor.seconds = 1.0
+    before, after = await stage.asked_twice("same.png", 0.5, lambda: None)
+    assert (before.status, after.status, stage.predictor.calls) == (200, 200, 1)
+    assert stage.calls("same.png") == ["GET", "HEAD"]
+
+
+async def test_who_has_time_is_answered_though_the_first_had_none(stage: Stage, bucket: Minio) -> None:
+    """An answer that came too late for the first who asked is not too late for the others."""
+    put(bucket, "hasty.png", png_of(57))
+    stage.predictor.seconds = 1.0
+    hasty, patient = await stage.asked_twice("hasty.png", 0.3, lambda: None, x_request_timeout_ms="700")
+    assert (hasty.status in (503, 504), patient.status) == (True, 200)
+
+
+async def test_who_asks_for_what_is_cached_only_looks(stage: Stage, bucket: Minio) -> None:
+    """Nothing is fetched or judged anew because many ask at once, and each looks once."""
+    put(bucket, "cached.png", png_of(58))
+    await ask(stage.service, ["cached.png"])
+    with stage.store.being(Fault("slow", ms=SLOW_MS)):
+        answers = await stage.asked_twice("cached.png", SLOW_MS / 1000, lambda: None, afterwards=30)
+    assert all(each.body["parameters"]["cached"] for each in answers)
+    assert (stage.calls("cached.png"), stage.predictor.calls) == (["GET", *["HEAD"] * 31], 1)
+
+
+async def test_who_asks_after_the_end_of_an_object_is_told(stage: Stage, bucket: Minio) -> None:
+    """An object that was removed is not answered on because somebody else still waits for its answer."""
+    put(bucket, "removed.png", png_of(55))
+    stage.predictor.seconds = 1.0
+    before, after = await stage.asked_twice(
+        "removed.png", 0.5, lambda: bucket.remove_object(BUCKET, "removed.png")
+    )
+    assert (before.status, after.status) == (200, 404)
+
+
+async def test_what_was_wrong_with_an_object_is_told_to_those_who_asked_about_it(
+    stage: Stage, bucket: Minio
+) -> None:
+    """A radiograph that has come, or was mended, meanwhile is read for who asks then."""
+    put(bucket, "mended.png", b"no radiograph")
+    with stage.store.being(Fault("slow", ms=SLOW_MS)):
+        for key, status in (("mended.png", 400), ("come.png", 404)):
+            # the store answers after once SLOW_MS, and is heard after twice that
+            before, after = await stage.asked_twice(
+                key,
+                1.5 * SLOW_MS / 1000,
+                lambda key=key: put(bucket, key, png_of(56)),  # type: ignore[misc]
+            )
+            assert (before.status, after.status) == (status, 200)
+
+
+async def test_who_asks_waits_for_no_neighbour_of_what_went_wrong(stage: Stage, bucket: Minio) -> None:
+    """What a flight has failed to find is told at once, though the rest of its request takes longer."""
+    put(bucket, "there.png", png_of(59))
+    stage.predictor.seconds = 5.0
+    both = asyncio.ensure_future(ask(stage.service, ["there.png", "late.png"]))
+    await asyncio.sleep(1.0)
+    await asyncio.to_thread(put, bucket, "late.png", png_of(60))
+    stage.predictor.seconds = 0.0
+    late = await ask(stage.service, ["late.png"])
+    assert (late.status, both.done()) == (200, False)
+    assert (await both).status == 404

@@ -1,0 +1,68 @@
+"""Challengers of the tiny bundle, sealed, each different in its own way; made in a process of their own."""
+
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
+
+from pleura.bundle import seal
+from proof.lab.bundles import TINY_FEATURES, description, head_arrays
+
+KINDS: Final = ("close", "nan", "never_ready", "slow")
+_ROOT = Path(__file__).parents[2]
+
+
+def challengers(folder: Path) -> dict[str, Path]:
+    """Make one bundle of each kind.
+
+    ``close`` says almost what the tiny bundle says; ``nan`` answers NaN on every radiograph that is not
+    blank, which no start-up check can see; ``never_ready`` on a blank one too; ``slow`` takes its time.
+    """
+    subprocess.run(
+        [sys.executable, "-m", "tests.support.challengers", str(folder)],
+        cwd=_ROOT,
+        check=True,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    )
+    return {kind: folder / kind for kind in KINDS}
+
+
+def _write(folder: Path, kind: str) -> None:
+    import tensorflow as tf
+
+    from predictor.build.export import write_litert, write_saved_model
+    from predictor.build.graph import ServingGraph
+    from predictor.build.weights import head_of
+    from predictor.engines.engine import LITERT_FILE, SAVED_MODEL_FOLDER
+
+    weights = np.linspace(-1, 1, TINY_FEATURES, dtype=np.float32)
+    kernel = np.random.default_rng(0).normal(0, 0.05, (3, 3, 64, 64)).astype(np.float32)
+
+    def features(x: Any) -> Any:
+        tiles = tf.nn.avg_pool2d(x / 255.0, 32, 32, "VALID")
+        maps = tf.nn.relu(tiles * weights + 0.5)
+        if kind == "nan":
+            return maps + tf.math.log(1.0 - tf.minimum(tf.reduce_sum(tiles), 2.0))
+        if kind == "slow":
+            wide = tf.tile(x / 255.0, (1, 1, 1, 64))
+            for _ in range(3):
+                wide = tf.nn.relu(tf.nn.conv2d(wide, kernel, 1, "SAME"))
+            return maps + 1e-9 * tf.reduce_mean(wide)
+        return maps
+
+    arrays = head_arrays(TINY_FEATURES)
+    arrays["head/bias"] = arrays["head/bias"] + (np.nan if kind == "never_ready" else 1e-4)
+    head = head_of(arrays)
+    folder.mkdir(parents=True)
+    # not write_graphs: its proof refuses NaN, and these must get past it
+    write_saved_model(ServingGraph(features, head), folder / SAVED_MODEL_FOLDER)
+    write_litert(ServingGraph(features, head, batch=1), folder / LITERT_FILE)
+    seal(folder, description(f"0.1.0-{kind.replace('_', '-')}"))
+
+
+if __name__ == "__main__":
+    for each in KINDS:
+        _write(Path(sys.argv[1]) / each, each)

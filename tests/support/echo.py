@@ -1,0 +1,51 @@
+"""A model server that gives back what it gets: ``python echo.py HTTP_PORT GRPC_PORT DRAIN_S``."""
+
+import asyncio
+import sys
+from typing import Any
+
+import kserve
+import numpy as np
+
+from pleura.bundle import ModelDescription
+from pleura.errors import RefusedRadiograph
+from pleura.serving.model import Described
+from pleura.serving.server import Edge, PleuraServer
+from pleura.serving.v2 import requested_names, to_response
+from pleura.serving.v2_tensors import TensorSpec, array_of
+
+
+class Echo(kserve.Model):  # type: ignore[misc]  # kserve has no types
+    """Outputs ``x``, the BYTES input, and ``length``, INT32."""
+
+    inputs = (TensorSpec("x", "BYTES", (-1,)),)
+    outputs = (TensorSpec("x", "BYTES", (-1,)), TensorSpec("length", "INT32", (-1,)))
+
+    def __init__(self) -> None:
+        super().__init__("echo")
+        self.ready = True
+
+    async def describe(self) -> Described:
+        """Version 7, and nothing else that anybody here asks for."""
+        return Described(ModelDescription.model_construct(version="7"), "0" * 64)
+
+    async def predict(self, payload: Any, headers: Any = None, response_headers: Any = None) -> Any:
+        """Echo; b"slow" outlasts a short drain and b"hang" any test; b"boom" and b"refuse" fail."""
+        elements = array_of(payload.inputs[0])
+        if b"hang" in elements.ravel().tolist():
+            await asyncio.sleep(25)
+        if b"slow" in elements.ravel().tolist():
+            await asyncio.sleep(3.0)
+        if b"boom" in elements.ravel().tolist():
+            raise ZeroDivisionError("a secret detail")
+        if b"refuse" in elements.ravel().tolist():
+            raise RefusedRadiograph("element 0: refused")
+        lengths = np.array([len(e) for e in elements.ravel()], np.int32)
+        outputs = {"x": elements, "length": lengths}
+        names = requested_names(payload, self.outputs, ("length",))
+        return to_response(payload, "7", {name: outputs[name] for name in names}, {"note": "hello"})
+
+
+if __name__ == "__main__":
+    http_port, grpc_port, drain_s = (int(sys.argv.pop(1)) for _ in range(3))
+    PleuraServer(Edge("127.0.0.1", http_port, grpc_port, 1, drain_s)).serve(Echo())

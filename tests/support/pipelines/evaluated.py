@@ -1,0 +1,53 @@
+"""Scores beside labels for tests of judgements, and a dossier made of them."""
+
+import numpy as np
+from scipy.special import expit
+
+from pipelines.evaluation.dossier import Dataset, Dossier, LocalisedOn, Subject
+from pipelines.evaluation.evaluate import Protocol, judge
+from pipelines.evaluation.localisation import Box, judge_localisation
+from pipelines.evaluation.refusals import judge_refusals
+from pipelines.evaluation.scored import Scored
+from pipelines.evaluation.subgroups import judge_subgroups
+from pleura.findings import FINDINGS
+from proof.lab.bundles import description
+
+QUICK = Protocol(draws=200)
+THRESHOLDS = description().thresholds
+DATASET = Dataset(name="synthetic", digest="d" * 64, split="test", made_from=("drawn <at> random",))
+
+
+def calibrated(n: int = 300, seed: int = 0) -> Scored:
+    """Radiographs, two a patient, whose labels are drawn from the model's own probabilities."""
+    rng = np.random.default_rng(seed)
+    probabilities = expit(rng.normal(-0.5, 1.5, (n, len(FINDINGS)))).astype(np.float32)
+    return Scored(
+        probabilities=probabilities,
+        labels=(rng.random(probabilities.shape) < probabilities).astype(float),
+        typicality=rng.random(n),
+        digests=np.array([f"{number:064x}" for number in rng.permutation(n)]),
+        patients=np.array([f"patient-{row // 2}" for row in range(n)]),
+        sources=np.full(n, "here"),
+        views=np.where(np.arange(n) % 3 == 0, "AP", "PA"),
+        sexes=np.where(np.arange(n) % 2 == 0, "F", "M"),
+        ages=rng.uniform(20, 90, n),
+    )
+
+
+def dossier(seed: int = 0, model_digest: str = "a" * 64, scored: Scored | None = None) -> Dossier:
+    """A whole dossier of synthetic radiographs."""
+    scored = calibrated(seed=seed) if scored is None else scored
+    maps = np.random.default_rng(seed).normal(size=(len(scored), len(FINDINGS), 7, 7))
+    boxes = [Box(row, "Mass", 0.1, 0.2, 0.4, 0.3) for row in range(12)]
+    known = scored.typicality, scored.patients
+    return Dossier(
+        subject=Subject.of(description(), model_digest, DATASET, "0" * 40),
+        judgement=judge(scored, THRESHOLDS, QUICK),
+        subgroups=judge_subgroups(scored, THRESHOLDS, QUICK),
+        refusals=judge_refusals(known, {}, {"upside down": scored.typicality[:40] / 50}, QUICK),
+        localisation=(
+            LocalisedOn(
+                radiographs="Test split", findings=judge_localisation(maps, scored.patients, boxes, QUICK)
+            ),
+        ),
+    )

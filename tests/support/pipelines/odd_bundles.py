@@ -1,0 +1,60 @@
+"""Sealed bundles that pass every check when they are built, and are of no use all the same."""
+
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+from proof.lab.bundles import TINY_FEATURES, description, head_arrays
+
+_ROOT = Path(__file__).parents[3]
+
+
+def nan_bundle(folder: Path) -> Path:
+    """One that answers NaN to a white radiograph."""
+    return _written("nan", folder)
+
+
+def large_bundle(folder: Path) -> Path:
+    """One that takes radiographs of 448 x 448."""
+    return _written("large", folder)
+
+
+def _written(kind: str, folder: Path) -> Path:
+    """Build it; TensorFlow stays in a process of its own."""
+    command = [sys.executable, "-m", "tests.support.pipelines.odd_bundles", kind, str(folder)]
+    subprocess.run(command, cwd=_ROOT, check=True, stdout=subprocess.DEVNULL)
+    return folder
+
+
+def _write(kind: str, folder: Path) -> None:
+    import numpy as np
+    import tensorflow as tf
+
+    import predictor.build.export
+    import predictor.build.graph
+    from pleura.bundle import seal
+    from predictor.build.weights import head_of
+
+    tile_px = 32
+    if kind == "large":
+        for module in (predictor.build.export, predictor.build.graph):
+            vars(module)["SIZE_PX"] = 448
+        tile_px = 64
+    weights = np.linspace(-1, 1, TINY_FEATURES, dtype=np.float32)
+
+    def features(x: Any) -> Any:
+        darkness = tf.reduce_mean(255.0 - x, axis=(1, 2, 3), keepdims=True)
+        no_number_if_white = darkness * tf.math.rsqrt(darkness) * 1e-3
+        tiles = tf.nn.avg_pool2d(x / 255.0, tile_px, tile_px, "VALID")
+        return tf.nn.relu(tiles * weights + 0.5) + no_number_if_white
+
+    graph = predictor.build.graph.ServingGraph
+    head = head_of(head_arrays(TINY_FEATURES))
+    folder.mkdir(parents=True, exist_ok=True)
+    predictor.build.export.write_graphs(graph(features, head), graph(features, head, batch=1), folder)
+    seal(folder, description())
+
+
+if __name__ == "__main__":
+    _write(sys.argv[1], Path(sys.argv[2]))

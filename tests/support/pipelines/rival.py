@@ -1,0 +1,44 @@
+"""A process that registers a model, tries to promote it against no champion, and moves the challenger."""
+
+import sys
+import time
+
+from pipelines.registry.mlflow_client import connect
+from pipelines.registry.moves import StaleView
+from pipelines.registry.registry import Registry
+from tests.support.pipelines.models import WHY, decided, new_store, registration
+
+_TURNS = 8
+_PATIENCE_S = 60.0
+
+
+def _moved(registry: Registry, number: int) -> bool:
+    """Whether this turn wrote a move."""
+    try:
+        registry.trail().append(registry.moves(), "challenge", number, WHY)
+    except StaleView:
+        return False
+    registry.settle()
+    return True
+
+
+def main() -> None:
+    """Print how the promotion ended, and how many moves of the challenger were written."""
+    uri, url, bucket, digest = sys.argv[1:]
+    registry = Registry(connect(uri), new_store(url, bucket))
+    decision = decided(registry.store, digest, None)
+    number = registry.register(registration(digest, decision)).number
+    end = time.monotonic() + _PATIENCE_S
+    while len(registry.versions()) < 2 and time.monotonic() < end:  # until the other has come as far
+        time.sleep(0.01)
+    try:
+        registry.promote(number, WHY, expected_champion=None)
+        ended = "promoted"
+    except StaleView:
+        ended = "stale"
+    written = sum(_moved(registry, number) for _ in range(_TURNS))
+    sys.stdout.write(f"{ended} {written}\n")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,67 @@
+"""Asks a whole stack, and keeps all that it answers."""
+
+import http.client
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from urllib.parse import urlsplit
+
+import grpc
+
+from proof.lab.running_stack import RunningStack
+from tests.support.collector import Collector
+from tests.support.planted.requests import Asked
+
+METHOD = "/inference.GRPCInferenceService/"
+ASKED_AT_ONCE = 6
+TIMEOUT_S = 60
+Text = tuple[str, bytes]
+
+
+@dataclass
+class Asking:
+    """Asks a stack, and keeps all that it answers."""
+
+    stack: RunningStack
+    collector: Collector
+    token: str
+    answers: list[Text] = field(default_factory=list)
+    statuses: list[int] = field(default_factory=list)
+    unsent: list[str] = field(default_factory=list)
+
+    def rest(self, requests: Sequence[Asked], part: str = "auth_proxy") -> None:
+        """Send requests to a part, several at once."""
+        url = self.stack.recorded.parts[part].url if part != "auth_proxy" else self.stack.recorded.address
+        address = urlsplit(url).netloc
+        with ThreadPoolExecutor(ASKED_AT_ONCE) as threads:
+            list(threads.map(lambda asked: self._send(address, asked), requests))
+
+    def _send(self, address: str, asked: Asked) -> None:
+        connection = http.client.HTTPConnection(address, timeout=TIMEOUT_S)
+        headers = {"authorization": f"Bearer {self.token}", "x-request-timeout-ms": "4000"} | dict(
+            asked.headers
+        )
+        try:
+            connection.request(asked.verb, asked.path, asked.body, headers)
+            response = connection.getresponse()
+            self.statuses.append(response.status)
+            said = str(response.headers).encode() + response.read()
+            self.answers.append((f"the answer {response.status} to {asked.verb}", said))
+        except (OSError, http.client.HTTPException) as error:
+            self.unsent.append(f"{asked.verb} {asked.path[:40]}: {error!r}"[:200])
+        finally:
+            connection.close()
+
+    def grpc(self, calls: Sequence[tuple[str, bytes, Sequence[tuple[str, str]]]]) -> None:
+        """Make gRPC calls one after the other."""
+        token = ("authorization", f"Bearer {self.token}")
+        with grpc.insecure_channel(self.stack.recorded.grpc_address) as channel:
+            for method, request, metadata in calls:
+                try:
+                    answer = channel.unary_unary(METHOD + method)(
+                        request, metadata=[token, *metadata], timeout=10
+                    )
+                    self.answers.append((f"the gRPC answer to {method}", answer))
+                except grpc.RpcError as error:
+                    said = f"{error.details()} {error.trailing_metadata()}".encode()
+                    self.answers.append((f"the gRPC error of {method}", said))

@@ -1,0 +1,58 @@
+"""Answers and entries for tests."""
+
+import hashlib
+from dataclasses import replace
+from datetime import UTC, datetime
+from typing import Any
+
+import numpy as np
+
+from pleura.journal_row import Entry
+from pleura.preprocessing_version import PREPROCESSING_VERSION
+from transformer.answer import Answer, Revision
+from transformer.cache.entry import Cached
+
+STABLE = Revision("1.0.0", "a" * 64)
+CANARY = Revision("1.1.0", "b" * 64)
+
+
+def answer_of(seed: int = 0, revision: Revision = STABLE) -> Answer:
+    """A plausible answer, another for each seed."""
+    random = np.random.default_rng(seed)
+    return Answer(
+        random.random(14, np.float32),
+        np.full(14, 0.5, np.float32),
+        0.75,
+        random.normal(size=(14, 7, 7)).astype(np.float32),
+        revision,
+        PREPROCESSING_VERSION,
+        hashlib.sha256(str(seed).encode()).hexdigest(),
+    )
+
+
+def cached_of(seed: int = 0, revision: Revision = STABLE) -> Cached:
+    """The same as the cache keeps it, each about content of its own."""
+    return Cached(answer_of(seed, revision), f"etag-{seed}")
+
+
+def entry(**changes: Any) -> Entry:
+    """A row of the journal."""
+    plain = Entry(
+        principal="ward-3",
+        request_id="request-1",
+        position=0,
+        image_id="some/radiograph.dcm",
+        image_digest="d" * 64,
+        model_name="chest-xray",
+        model_version="1.0.0",
+        model_digest="a" * 64,
+        preprocessing_version=PREPROCESSING_VERSION,
+        probabilities=(0.25,) * 14,
+        thresholds=(0.5,) * 14,
+        findings=("Effusion",),
+        typicality=0.5,
+        latency_ms={"fetch": 1.5, "predict": 40.0},
+        cached=False,
+        answered_at=datetime(2026, 11, 23, 12, 0, 0, 123456, UTC),
+    )
+    return replace(plain, **changes)

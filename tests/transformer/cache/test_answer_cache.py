@@ -1,0 +1,119 @@
+"""The cache in a real Valkey, and without one."""
+
+import asyncio
+import socket
+import time
+from collections.abc import AsyncIterator
+
+import pytest
+import pytest_asyncio
+from redis.asyncio import Redis
+
+from pleura.local.dependencies import Server
+from tests.support.transformer_values import CANARY, STABLE, answer_of, cached_of
+from transformer.cache.answer_cache import AnswerCache, Marks, connect, key_of
+
+KEYS = [key_of("test", str(i)) for i in range(3)]
+
+
+@pytest_asyncio.fixture
+async def client(valkey: Server) -> AsyncIterator[Redis]:
+    """A client of an empty Valkey."""
+    client = Redis.from_url(valkey.url, socket_connect_timeout=10)
+    await client.flushall()
+    yield client
+    await client.aclose()
+
+
+def _cache(client: Redis | None, ttl_s: float = 60.0) -> AnswerCache:
+    return AnswerCache(client, Marks(ttl_s), 60, look_up_s=2.0)  # the machine may be busy
+
+
+async def test_what_was_kept_is_found_while_its_revision_answers(client: Redis) -> None:
+    """An answer counts when its revision was seen, and not before."""
+    cache = _cache(client)
+    await cache.keep({KEYS[0]: cached_of(1)})
+    assert await cache.find(KEYS) == {}
+    cache.marks.see(STABLE)
+    found = await cache.find(KEYS)
+    assert list(found) == KEYS[:1]
+    assert found[KEYS[0]].answer.image_digest == answer_of(1).image_digest
+    assert found[KEYS[0]].tag == cached_of(1).tag
+
+
+async def test_answers_of_a_revision_that_is_gone_do_not_count(client: Redis) -> None:
+    """After a promotion the old mark dies out, and with it the old answers; in a canary both count."""
+    cache = _cache(client, ttl_s=0.3)
+    await cache.keep({KEYS[0]: cached_of(1, STABLE), KEYS[1]: cached_of(2, CANARY)})
+    cache.marks.see(STABLE)
+    cache.marks.see(CANARY)
+    assert set(await cache.find(KEYS)) == set(KEYS[:2])
+    await asyncio.sleep(0.35)
+    cache.marks.see(CANARY)
+    assert set(await cache.find(KEYS)) == {KEYS[1]}
+
+
+async def test_marks_are_shared_between_transformers(client: Redis) -> None:
+    """What one process saw answering counts in another, for as long as the mark lives."""
+    one, other = _cache(client, 0.5), _cache(client, 0.5)
+    await one.keep({KEYS[0]: cached_of(1)})
+    one.marks.see(STABLE)
+    await one.publish_marks()
+    assert list(await other.find(KEYS)) == KEYS[:1]
+    await asyncio.sleep(0.6)
+    assert await other.find(KEYS) == {}
+
+
+@pytest.mark.parametrize("damage", [b"", b"garbage", b"PLA2" + bytes(64)], ids=["empty", "text", "nought"])
+async def test_corrupt_entries_are_misses(client: Redis, damage: bytes) -> None:
+    """Whatever stands under a key, it is an answer of ours or nothing."""
+    cache = _cache(client)
+    cache.marks.see(STABLE)
+    await client.set(KEYS[0], damage)
+    await client.lpush(KEYS[1], b"a list")
+    assert await cache.find(KEYS) == {}
+
+
+async def test_entries_die(client: Redis) -> None:
+    """Each entry has a time to live."""
+    await _cache(client).keep({KEYS[0]: cached_of(1)})
+    assert 0 < await client.ttl(KEYS[0]) <= 60
+
+
+async def test_without_a_redis_everything_is_a_miss() -> None:
+    """No Redis is no failure."""
+    cache = _cache(None)
+    await cache.keep({KEYS[0]: cached_of(1)})
+    await cache.publish_marks()
+    assert await cache.find(KEYS) == {}
+    await cache.close()
+
+
+async def _longest(cache: AnswerCache, look_ups: int) -> float:
+    longest = 0.0
+    for _ in range(look_ups):
+        begun = time.monotonic()
+        assert await cache.find(KEYS) == {}
+        longest = max(longest, time.monotonic() - begun)
+    return longest
+
+
+async def test_a_redis_that_is_down_costs_little() -> None:
+    """A refused connection is a miss, soon not even tried."""
+    cache = _cache(connect("redis://127.0.0.1:9/0"))
+    cache.marks.see(STABLE)
+    assert await _longest(cache, 20) < 0.5
+    await cache.keep({KEYS[0]: cached_of(1)})
+    await cache.publish_marks()
+    await cache.close()
+
+
+async def test_a_redis_that_hangs_costs_little() -> None:
+    """A server that accepts and says nothing costs a short time-out, three times, then nothing."""
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        client = connect(f"redis://127.0.0.1:{silent.getsockname()[1]}/0")
+        cache = AnswerCache(client, Marks(60), 60)
+        begun = time.monotonic()
+        assert await _longest(cache, 50) < 0.5
+        assert time.monotonic() - begun < 2
+        await cache.close()

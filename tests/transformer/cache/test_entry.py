@@ -1,0 +1,47 @@
+"""What is read from the cache is what was written, or nothing."""
+
+import numpy as np
+from hypothesis import given
+from hypothesis import strategies as st
+
+from tests.support.transformer_values import answer_of
+from transformer.cache.entry import Cached, read_entry, write_entry
+
+ENTRY = write_entry("key", Cached(answer_of(3), "etag-3"))
+
+
+def test_an_entry_is_read_as_it_was_written() -> None:
+    """All fields come back, tensors bit by bit."""
+    answer, cached = answer_of(3), read_entry("key", ENTRY)
+    assert cached is not None
+    assert cached.tag == "etag-3"
+    back = cached.answer
+    for name in ("probability", "threshold", "activation_map"):
+        np.testing.assert_array_equal(getattr(back, name), getattr(answer, name))
+    for name in ("typicality", "revision", "preprocessing_version", "image_digest"):
+        assert getattr(back, name) == getattr(answer, name)
+
+
+@given(st.integers(0, len(ENTRY) * 8 - 1))
+def test_a_flipped_bit_makes_an_entry_nothing(bit: int) -> None:
+    """Any single flipped bit is seen."""
+    flipped = bytearray(ENTRY)
+    flipped[bit // 8] ^= 1 << bit % 8
+    assert read_entry("key", bytes(flipped)) is None
+
+
+@given(st.binary())
+def test_any_bytes_are_nothing(entry: bytes) -> None:
+    """What was not written by us is no answer, and no failure."""
+    assert read_entry("key", entry) is None
+
+
+@given(st.integers(0, len(ENTRY) - 1))
+def test_a_cut_entry_is_nothing(length: int) -> None:
+    """An entry that is cut short is no answer."""
+    assert read_entry("key", ENTRY[:length]) is None
+
+
+def test_an_entry_under_another_key_is_nothing() -> None:
+    """An entry counts only for the radiograph it was made for."""
+    assert read_entry("other", ENTRY) is None

@@ -1,0 +1,345 @@
+"""The pool of decoder processes: what strangers' files do to it, and what it does then."""
+
+import asyncio
+import contextlib
+import os
+import signal
+import subprocess
+import sys
+import textwrap
+import time
+from collections.abc import AsyncIterator
+from functools import cache
+from pathlib import Path
+
+import numpy as np
+import pytest
+from pydicom import uid
+
+from pleura.deadline import Deadline
+from pleura.errors import (
+    DeadlineExceeded,
+    Overloaded,
+    RefusedRadiograph,
+    TooLarge,
+    Unavailable,
+    UnreadableRadiograph,
+)
+from pleura.radiograph.reader import read_radiograph
+from pleura.radiograph.tensor import to_tensor
+from proof.lab.files import colours_without_loss, dicom, gradient, png, png_by_hand
+from proof.lab.pictures import compressed, encapsulated
+from transformer.decoding.pool import DecoderPool
+
+PLENTY_S = 60.0
+MAX_PIXELS = 100_000_000
+SMALL = png(gradient(300, 300))
+
+
+@contextlib.asynccontextmanager
+async def pool(
+    workers: int = 2,
+    timeout_s: float = 30.0,
+    memory_mb: int = 512,
+    max_waiting: int = 8,
+    processor_s: float = 30.0,
+) -> AsyncIterator[DecoderPool]:
+    """A pool that runs."""
+    decoders = DecoderPool(workers, timeout_s, memory_mb, MAX_PIXELS, max_waiting, processor_s)
+    await decoders.start()
+    try:
+        yield decoders
+    finally:
+        await decoders.close()
+
+
+def soon() -> Deadline:
+    return Deadline.after(PLENTY_S)
+
+
+@cache
+def slow_file() -> bytes:
+    """A whole file of 9 MB that takes its decoder about a second, for its noise is coded bit by bit."""
+    noise = np.random.default_rng(0).integers(0, 2**12, (2_400, 2_400), np.uint16)
+    return compressed(dicom(noise), uid.JPEG2000Lossless)
+
+
+def roomy_file() -> bytes:
+    """A small file of a large radiograph."""
+    return png(np.zeros((9_000, 9_000), np.uint8))
+
+
+def children(pid: int) -> list[int]:
+    """The processes that a process has started."""
+    found = []
+    for stat in Path("/proc").glob("[0-9]*/stat"):
+        with contextlib.suppress(OSError):
+            state, parent = stat.read_text().rpartition(")")[2].split()[:2]
+            if int(parent) == pid and state != "Z":
+                found.append(int(stat.parent.name))
+    return found
+
+
+def descendants(pid: int) -> list[int]:
+    return [each for child in children(pid) for each in (child, *descendants(child))]
+
+
+def is_running(pid: int) -> bool:
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    except OSError:
+        return False
+
+
+def environment_of(pid: int) -> bytes:
+    return Path(f"/proc/{pid}/environ").read_bytes()
+
+
+def page_faults_of(pid: int) -> int:
+    """The pages of memory that the kernel has fetched for a process so far."""
+    return int(Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[7])
+
+
+def workers_of(decoders: DecoderPool) -> list[int]:
+    """The process ids of the workers."""
+    nursery = decoders.nursery_pid
+    assert nursery is not None
+    return children(nursery)
+
+
+async def test_tensor_is_the_one_of_the_plain_functions() -> None:
+    """Going through another process changes nothing."""
+    async with pool(workers=1) as decoders:
+        for file in (SMALL, dicom(gradient(300, 300), PhotometricInterpretation="MONOCHROME1")):
+            tensor = await decoders.prepare(file, soon())
+            np.testing.assert_array_equal(tensor, to_tensor(read_radiograph(file, MAX_PIXELS).pixels))
+
+
+async def test_a_worker_keeps_memory_for_the_next_file() -> None:
+    """A file like the last one costs next to no fetching of pages, which took a quarter of the time."""
+    file = dicom(gradient(2_000, 2_000))
+    async with pool(workers=1) as decoders:
+        (worker,) = workers_of(decoders)
+        faults = []
+        for _ in range(4):
+            await decoders.prepare(file, soon())
+            faults.append(page_faults_of(worker))
+    assert faults[-1] - faults[-2] < 200
+
+
+async def test_nothing_of_one_file_is_left_for_the_next() -> None:
+    """What is cut short, or empty, is not made whole by the file before it, which lay in the same memory."""
+    large = dicom(gradient(3_000, 3_000))
+    assert len(large) > 16 * 2**20
+    async with pool(workers=1) as decoders:
+        for whole in (SMALL, large):
+            for part in (whole[:-20], b""):
+                await decoders.prepare(whole, soon())
+                with pytest.raises(UnreadableRadiograph):
+                    await decoders.prepare(part, soon())
+
+
+async def test_errors_keep_their_kind_and_words() -> None:
+    """What the core raises in the worker is raised in the service."""
+    async with pool(workers=1) as decoders:
+        with pytest.raises(UnreadableRadiograph, match="neither DICOM, PNG nor JPEG"):
+            await decoders.prepare(b"text", soon())
+        with pytest.raises(RefusedRadiograph, match="frames"):
+            await decoders.prepare(dicom(NumberOfFrames=3), soon())
+        with pytest.raises(RefusedRadiograph, match="blank"):
+            await decoders.prepare(png(np.zeros((9, 9), np.uint8)), soon())
+        with pytest.raises(TooLarge):
+            await decoders.prepare(png_by_hand(60_000, 60_000, b"\0"), soon())
+
+
+async def test_many_at_once_all_get_their_own() -> None:
+    """Answers are not mixed up."""
+    files = [
+        png(gradient(300, 300) * (1 + i % 2)) if i % 3 else png(gradient(250, 300).T.copy())
+        for i in range(24)
+    ]
+    async with pool(max_waiting=24) as decoders:
+        tensors = await asyncio.gather(*(decoders.prepare(file, soon()) for file in files))
+    for file, tensor in zip(files, tensors, strict=True):
+        np.testing.assert_array_equal(tensor, to_tensor(read_radiograph(file, MAX_PIXELS).pixels))
+
+
+async def test_file_that_takes_too_long_is_ended_and_the_next_one_served() -> None:
+    """A decoder that hangs costs its time limit, and nothing else."""
+    async with pool(workers=1, timeout_s=0.2) as decoders:
+        (before,) = workers_of(decoders)
+        with pytest.raises(UnreadableRadiograph, match="too long"):
+            await decoders.prepare(slow_file(), soon())
+        assert (await decoders.prepare(SMALL, soon())).shape == (224, 224)
+        assert workers_of(decoders) != [before]
+
+
+async def test_small_file_that_takes_too_much_processor_time_is_ended() -> None:
+    """What counts is the time that the decoder works, not how long it waits for a processor."""
+    async with pool(workers=1, processor_s=0.05) as decoders:
+        with pytest.raises(UnreadableRadiograph, match="too long"):
+            await decoders.prepare(slow_file(), soon())
+        assert (await decoders.prepare(SMALL, soon())).shape == (224, 224)
+
+
+async def test_large_file_gets_processor_time_in_proportion() -> None:
+    """An honest radiograph of many megabytes is decoded where a small file would be ended."""
+    noise = np.random.default_rng(0).integers(0, 2**16, (2_400, 2_400), np.uint16)
+    async with pool(workers=1, processor_s=0.05) as decoders:
+        assert (await decoders.prepare(dicom(noise), soon())).shape == (224, 224)
+
+
+async def test_file_that_takes_too_much_memory_is_an_error() -> None:
+    """The worker's memory is bounded, the service's is not touched."""
+    async with pool(workers=1, memory_mb=128) as decoders:
+        with pytest.raises(UnreadableRadiograph):
+            await decoders.prepare(roomy_file(), soon())
+        assert (await decoders.prepare(SMALL, soon())).shape == (224, 224)
+
+
+async def test_memory_that_a_codec_does_not_give_back_ends_its_worker() -> None:
+    """What failed for want of memory takes none from the files after it, and nobody who waits is refused."""
+    colours = np.zeros((5000, 5000, 3), np.uint8)
+    file = encapsulated(colours_without_loss(*colours.shape[:2]), uid.JPEGLosslessSV1, colours)
+    async with pool(workers=1, max_waiting=20) as decoders:
+        before = workers_of(decoders)
+        for _ in range(3):
+            heavy, *small = await asyncio.gather(
+                *(decoders.prepare(each, soon()) for each in (file, *[SMALL] * 9)), return_exceptions=True
+            )
+            assert isinstance(heavy, UnreadableRadiograph)
+            for tensor in small:
+                np.testing.assert_array_equal(tensor, to_tensor(gradient(300, 300)))
+        assert workers_of(decoders) != before
+
+
+async def test_killed_workers_are_replaced_without_anybody_noticing() -> None:
+    """Idle workers that die cost nobody an answer."""
+    async with pool() as decoders:
+        for _ in range(5):
+            for pid in workers_of(decoders):
+                os.kill(pid, signal.SIGKILL)
+            assert (await decoders.prepare(SMALL, soon())).shape == (224, 224)
+
+
+async def test_worker_killed_at_work_is_tried_again() -> None:
+    """A request whose worker is killed from outside still gets its answer."""
+    async with pool(workers=1) as decoders:
+        asked = asyncio.create_task(decoders.prepare(SMALL_AND_SLOW, soon()))
+        await asyncio.sleep(0.1)
+        for pid in workers_of(decoders):
+            os.kill(pid, signal.SIGKILL)
+        assert (await asked).shape == (224, 224)
+
+
+async def test_worker_killed_late_is_tried_again() -> None:
+    """However long it had been at work by the clock: what killed it says nothing about the file."""
+    async with pool(workers=1, processor_s=0.2) as decoders:
+        (pid,) = workers_of(decoders)
+        os.kill(pid, signal.SIGSTOP)
+        asked = asyncio.create_task(decoders.prepare(SMALL, soon()))
+        await asyncio.sleep(0.5)
+        os.kill(pid, signal.SIGKILL)
+        assert (await asked).shape == (224, 224)
+
+
+SMALL_AND_SLOW = png(np.tile(np.arange(3_000, dtype=np.uint16), (3_000, 1)))
+
+
+async def test_killed_nursery_is_started_again() -> None:
+    """Even the process that forks the workers may die."""
+    async with pool() as decoders:
+        assert decoders.nursery_pid is not None
+        os.kill(decoders.nursery_pid, signal.SIGKILL)
+        assert (await decoders.prepare(SMALL, soon())).shape == (224, 224)
+
+
+async def test_more_waiting_than_allowed_are_turned_away_at_once() -> None:
+    """The queue is bounded."""
+    async with pool(workers=1, max_waiting=1) as decoders:
+        busy = [asyncio.create_task(decoders.prepare(SMALL_AND_SLOW, soon())) for _ in range(2)]
+        await asyncio.sleep(0)
+        began = time.monotonic()
+        with pytest.raises(Overloaded):
+            await decoders.prepare(SMALL, soon())
+        assert time.monotonic() - began < 0.1
+        assert len(await asyncio.gather(*busy)) == 2
+
+
+async def test_deadline_is_kept_and_the_worker_survives() -> None:
+    """A caller in a hurry is answered in time; its worker finishes and is used again."""
+    async with pool(workers=1) as decoders:
+        (before,) = workers_of(decoders)
+        began = time.monotonic()
+        with pytest.raises(DeadlineExceeded):
+            await decoders.prepare(slow_file(), Deadline.after(0.1))
+        with pytest.raises(DeadlineExceeded):
+            await decoders.prepare(SMALL, Deadline.after(0.05))
+        assert time.monotonic() - began < 5
+        assert (await decoders.prepare(SMALL, soon())).shape == (224, 224)
+        assert workers_of(decoders) == [before]
+
+
+async def test_cancelled_callers_leave_the_pool_whole() -> None:
+    """Callers that go away at any moment take no worker with them."""
+    async with pool(max_waiting=50) as decoders:
+        for pause_s in (0.0, 0.001, 0.01):
+            asked = [asyncio.create_task(decoders.prepare(SMALL, soon())) for _ in range(20)]
+            await asyncio.sleep(pause_s)
+            for task in asked:
+                task.cancel()
+            await asyncio.gather(*asked, return_exceptions=True)
+        tensors = await asyncio.gather(*(decoders.prepare(SMALL, soon()) for _ in range(10)))
+        assert len(tensors) == 10
+        assert len(workers_of(decoders)) == 2
+
+
+async def test_close_leaves_no_process() -> None:
+    """Closing ends the nursery and its workers, also those at work."""
+    async with pool() as decoders:
+        assert decoders.nursery_pid is not None
+        started = [decoders.nursery_pid, *workers_of(decoders)]
+        asked = asyncio.create_task(decoders.prepare(slow_file(), soon()))
+        await asyncio.sleep(0.05)
+    with pytest.raises(Unavailable, match="stopping"):
+        await asked
+    await _until_gone(started)
+
+
+async def test_killed_service_leaves_no_process() -> None:
+    """kill -9 of the service ends every decoder, even one at work."""
+    program = textwrap.dedent("""
+        import asyncio, sys
+        from tests.transformer.decoding.test_pool import pool, slow_file, soon
+        async def main():
+            async with pool() as decoders:
+                print("ready", flush=True)
+                while True:
+                    await decoders.prepare(slow_file(), soon())
+        asyncio.run(main())
+    """)
+    service = subprocess.Popen(  # noqa: ASYNC220
+        [sys.executable, "-c", program], stdout=subprocess.PIPE, cwd=Path(__file__).parents[3]
+    )
+    assert service.stdout is not None
+    assert await asyncio.to_thread(service.stdout.readline) == b"ready\n"
+    started = descendants(service.pid)
+    assert len(started) == 3
+    service.kill()
+    await asyncio.to_thread(service.wait)
+    service.stdout.close()
+    await _until_gone(started)
+
+
+async def test_decoders_do_not_know_the_services_secrets(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What reads strangers' files holds no credentials."""
+    monkeypatch.setenv("PLEURA_S3_SECRET_KEY", "planted-secret")
+    async with pool(workers=1) as decoders:
+        for pid in workers_of(decoders):
+            assert b"planted-secret" not in environment_of(pid)
+
+
+async def _until_gone(pids: list[int]) -> None:
+    async with asyncio.timeout(20):
+        while any(is_running(pid) for pid in pids):  # noqa: ASYNC110  # nobody signals this
+            await asyncio.sleep(0.05)

@@ -1,0 +1,56 @@
+"""Connections to PostgreSQL: those that are kept, and those that come to nothing."""
+
+from contextlib import closing
+
+import psycopg2
+import pytest
+
+from pleura.local.dependencies import Server
+from tests.support.databases import ask, own_database, strange_server
+from transformer.journal.database import Database, polled, wait_with_limits
+
+
+@pytest.fixture
+def dsn(postgres: Server) -> str:
+    """The DSN of a database."""
+    return own_database(postgres)
+
+
+def _backend(database: Database) -> int:
+    with database.transaction(5.0) as cursor:
+        cursor.execute("SELECT pg_backend_pid()")
+        return int(cursor.fetchone()[0])
+
+
+def test_a_sound_connection_is_kept(dsn: str) -> None:
+    """The next transaction has the connection of the last one."""
+    with closing(Database(dsn)) as database:
+        assert _backend(database) == _backend(database)
+
+
+def test_a_connection_that_was_cut_while_idle_is_not_used(dsn: str) -> None:
+    """No transaction fails for what happened before it, such as a restart of the server."""
+    with closing(Database(dsn)) as database:
+        for _ in range(3):
+            backend = _backend(database)
+            ask(dsn, f"SELECT pg_terminate_backend({backend}, 5000)")
+            assert _backend(database) != backend
+
+
+def test_a_refusal_that_is_no_utf8_is_one() -> None:
+    """A server speaks as it likes until an encoding is agreed on: it is as good as away."""
+
+    class Strange:
+        """What psycopg2 does with such words from Python 3.11.7 on, whichever runs here."""
+
+        def poll(self) -> int:
+            return len(b"\xe8".decode())
+
+    with pytest.raises(psycopg2.OperationalError):
+        polled(Strange())
+    wait_with_limits()
+    with strange_server() as dsn, closing(Database(dsn)) as database:
+        with pytest.raises(psycopg2.OperationalError):
+            database.connect(2.0)
+        with pytest.raises(psycopg2.OperationalError):
+            database.connect_for_loop(2.0)

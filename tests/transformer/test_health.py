@@ -1,0 +1,119 @@
+"""What a transformer says of its health while real parts freeze and come back."""
+
+import asyncio
+import os
+import signal
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+from minio import Minio
+
+from pleura.local.pleura_services import Ports, Service, start_predictor
+from pleura.local.processes import Server, free_port
+from proof.lab.running_stack import descendants
+from proof.lab.scrape import scrape
+from proof.lab.transformer import Parts, start_transformer
+
+_INTERVAL_S = 0.5
+_UNSEEN_WITHIN_S = 3 * _INTERVAL_S + 2 * 2.0 + 3.0  # the looks' own time-outs, and a busy machine's delay
+_SEEN_WITHIN_S = 10.0
+
+
+@pytest.fixture(scope="module")
+def own_predictor(bundle: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
+    """A predictor that may be killed, by the last test."""
+    service = start_predictor(
+        tmp_path_factory.mktemp("predictor"), Ports(free_port(), free_port()), bundle, threads=1
+    )
+    yield service
+    service.stop()
+
+
+@pytest.fixture(scope="module")
+def service(
+    own_predictor: Service,
+    seaweed: Server,
+    valkey: Server,
+    postgres: Server,
+    bucket: Minio,
+    tmp_path_factory: pytest.TempPathFactory,
+) -> Iterator[Service]:
+    """A transformer on real parts, which looks at them often."""
+    folder = tmp_path_factory.mktemp("watching")
+    spool = folder / "spool"
+    parts = Parts(own_predictor.grpc_address, seaweed.url, valkey.url, postgres.url, spool)
+    service = start_transformer(folder, parts.environment(PLEURA_WATCH_INTERVAL_S=str(_INTERVAL_S)))
+    yield service
+    service.stop()
+
+
+@contextmanager
+def _frozen(server: Server) -> Iterator[None]:
+    processes = descendants(server.process.pid)
+    for each in processes:
+        os.kill(each.pid, signal.SIGSTOP)
+    try:
+        yield
+    finally:
+        for each in processes:
+            os.kill(each.pid, signal.SIGCONT)
+
+
+async def _ready(service: Service) -> tuple[int, dict[str, Any]]:
+    """What it says; that it lives does not depend on the parts, and the metrics say the same."""
+    async with httpx.AsyncClient(trust_env=False, timeout=10) as client:
+        answer = await client.get(f"{service.url}/readyz")
+        live = await client.get(f"{service.url}/healthz")
+    assert (live.status_code, live.json()) == (200, {"live": True, "watch": True, "journal": True})
+    return answer.status_code, answer.json()
+
+
+async def _until(service: Service, within_s: float, status: int, **parts: bool) -> None:
+    end = time.monotonic() + within_s
+    while (answer := await _ready(service)) != (status, {"ready": status == 200, **parts}):
+        assert time.monotonic() < end, answer
+        await asyncio.sleep(0.1)
+
+
+_ALL = {"predictor": True, "store": True, "journal": True, "cache": True}
+
+
+async def test_each_part_that_freezes_is_named_and_so_is_its_return(
+    service: Service, own_predictor: Service, seaweed: Server, valkey: Server, postgres: Server
+) -> None:
+    """Without predictor or store it is not ready, without cache or journal it is; it lives all the while."""
+    await _until(service, _SEEN_WITHIN_S, 200, **_ALL)
+    with _frozen(valkey), _frozen(postgres):
+        await _until(service, _UNSEEN_WITHIN_S, 200, **_ALL | {"cache": False, "journal": False})
+        with _frozen(own_predictor):
+            state = {"cache": False, "journal": False, "predictor": False}
+            await _until(service, _UNSEEN_WITHIN_S, 503, **_ALL | state)
+        await _until(service, _SEEN_WITHIN_S, 200, **_ALL | {"cache": False, "journal": False})
+    await _until(service, _SEEN_WITHIN_S, 200, **_ALL)
+    with _frozen(seaweed):
+        await _until(service, _UNSEEN_WITHIN_S, 503, **_ALL | {"store": False})
+        said = await asyncio.to_thread(scrape, f"{service.url}/metrics")
+        assert said.value("pleura_ready") == 0
+        ups = {name: said.value("pleura_dependency_up", dependency=name) for name in _ALL}
+        assert ups == {"predictor": 1, "store": 0, "journal": 1, "cache": 1}
+    await _until(service, _SEEN_WITHIN_S, 200, **_ALL)
+
+
+async def test_a_killed_predictor_is_seen(
+    service: Service, own_predictor: Service, bundle: Path, tmp_path: Path
+) -> None:
+    """Its death makes the transformer unready, its successor ready again."""
+    await _until(service, _SEEN_WITHIN_S, 200, **_ALL)
+    own_predictor.process.kill()
+    await _until(service, _UNSEEN_WITHIN_S, 503, **_ALL | {"predictor": False})
+    ports = Ports(*(int(url.rpartition(":")[2]) for url in (own_predictor.url, own_predictor.grpc_address)))
+    successor = await asyncio.to_thread(start_predictor, tmp_path / "successor", ports, bundle, 1)
+    try:
+        await _until(service, _SEEN_WITHIN_S, 200, **_ALL)
+    finally:
+        await asyncio.to_thread(successor.stop)

@@ -1,0 +1,405 @@
+"""The object store: a real S3 server, and stand-ins for the ways in which one fails."""
+
+import asyncio
+import contextlib
+import io
+import socket
+import ssl
+import threading
+import time
+from collections.abc import AsyncIterator, Callable, Iterator
+from datetime import UTC, datetime, timedelta
+from ipaddress import ip_address
+from pathlib import Path
+
+import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.x509.oid import NameOID
+from hypothesis import given
+from hypothesis import strategies as st
+from minio import Minio
+
+from pleura.deadline import Deadline
+from pleura.errors import InvalidRequest, RadiographNotFound, StoreUnavailable, TooLarge
+from pleura.local.dependencies import Server
+from transformer.object_id import ObjectId
+from transformer.object_store import Bucket, RadiographChanged, Store
+
+BUCKET = "object-tests"
+KEYS = ("test-access", "test-secret-key")
+LIMIT = 2**20
+
+
+@pytest.fixture(scope="module")
+def client(seaweed: Server) -> Minio:
+    client = Minio(seaweed.url.removeprefix("http://"), *KEYS, secure=False, region="us-east-1")
+    client.make_bucket(BUCKET)
+    return client
+
+
+@contextlib.asynccontextmanager
+async def opened(
+    url: str, secret_key: str = KEYS[1], bucket: str = BUCKET, timeout_s: float = 30.0
+) -> AsyncIterator[Store]:
+    """A store, until the end."""
+    store = Store(Bucket(url, KEYS[0], secret_key, bucket), LIMIT, timeout_s)
+    try:
+        yield store
+    finally:
+        store.close()
+        await asyncio.sleep(0)  # the event loop has its part in it
+
+
+@pytest.fixture
+async def store(seaweed: Server, client: Minio) -> AsyncIterator[Store]:
+    async with opened(seaweed.url) as store:
+        yield store
+
+
+def soon(seconds: float = 20.0) -> Deadline:
+    return Deadline.after(seconds)
+
+
+def put(client: Minio, key: str, body: bytes) -> None:
+    client.put_object(BUCKET, key, io.BytesIO(body), len(body))
+
+
+@pytest.mark.parametrize("key", ["a", "2024/a b/ü.dcm", "...", "..a", "x" * 1024, "%2e%2e/a", "a?b#c"])
+def test_ordinary_ids_are_valid(key: str) -> None:
+    """Spaces, letters of any language and folders are no crime."""
+    assert ObjectId.from_bytes(key.encode()).key == key
+
+
+@given(st.binary(max_size=60))
+def test_any_bytes_give_an_id_or_an_error(raw: bytes) -> None:
+    """What passes holds no segment that a path could climb with."""
+    try:
+        key = ObjectId.from_bytes(raw).key
+    except InvalidRequest:
+        return
+    assert key.encode() == raw
+    assert not {"", ".", ".."} & set(key.split("/"))
+
+
+async def test_objects_are_read_with_their_etag(client: Minio, store: Store) -> None:
+    """What was put is what is read, also under awkward names."""
+    for key in ("plain.dcm", "folder/with space/ü.dcm", "%2e%2e/a?b#c+d&e", "~'()*!@:$,;=[]"):
+        content = key.encode() * 1000
+        put(client, key, content)
+        fetched = await store.read(ObjectId(key), soon())
+        assert fetched.file == content
+        assert fetched.etag == await store.etag_of(ObjectId(key), soon())
+
+
+async def test_unknown_object_is_not_found(store: Store) -> None:
+    """A missing radiograph is the caller's mistake, not the store's."""
+    with pytest.raises(RadiographNotFound):
+        await store.etag_of(ObjectId("missing.dcm"), soon())
+    with pytest.raises(RadiographNotFound):
+        await store.read(ObjectId("missing.dcm"), soon())
+
+
+async def test_changed_object_is_noticed(client: Minio, store: Store) -> None:
+    """Each content has an ETag of its own, and comes with it."""
+    put(client, "changing", b"old")
+    old = await store.read(ObjectId("changing"), soon())
+    put(client, "changing", b"new")
+    new = await store.read(ObjectId("changing"), soon())
+    assert (old.file, new.file) == (b"old", b"new")
+    assert old.etag != new.etag == await store.etag_of(ObjectId("changing"), soon())
+
+
+async def test_an_object_that_was_replaced_is_not_read_for_the_one_before(
+    client: Minio, store: Store
+) -> None:
+    """Who knows which version he wants gets that or none."""
+    put(client, "versions", b"old")
+    old = await store.etag_of(ObjectId("versions"), soon())
+    assert (await store.read(ObjectId("versions"), soon(), old)).file == b"old"
+    put(client, "versions", b"new")
+    with pytest.raises(RadiographChanged):
+        await store.read(ObjectId("versions"), soon(), old)
+
+
+async def test_what_is_not_there_costs_no_connection() -> None:
+    """The store's words about it are read, so that the connection serves for the next question."""
+    connections, ended = 0, asyncio.Event()
+
+    async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        nonlocal connections
+        connections += 1
+        with contextlib.suppress(asyncio.IncompleteReadError):
+            while await reader.readuntil(b"\r\n\r\n"):
+                writer.write(b"HTTP/1.1 404 No\r\nContent-Length: 1000\r\n\r\n" + bytes(1000))
+        writer.close()
+        await writer.wait_closed()
+        ended.set()
+
+    async with await asyncio.start_server(answer, "127.0.0.1", 0) as server:
+        async with opened(f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}") as store:
+            for _ in range(5):
+                with pytest.raises(RadiographNotFound):
+                    await store.read(ObjectId("nowhere"), soon())
+        await ended.wait()
+    assert connections == 1
+
+
+async def test_large_object_is_not_downloaded(client: Minio, store: Store) -> None:
+    """The limit holds before the body is read."""
+    put(client, "large", b"x" * (LIMIT + 1))
+    put(client, "as large as may be", b"x" * LIMIT)
+    with pytest.raises(TooLarge):
+        await store.etag_of(ObjectId("large"), soon())
+    with pytest.raises(TooLarge):
+        await store.read(ObjectId("large"), soon())
+    assert len((await store.read(ObjectId("as large as may be"), soon())).file) == LIMIT
+
+
+async def test_empty_object_is_read(client: Minio, store: Store) -> None:
+    """No bytes are bytes too; the decoder will say what is wrong."""
+    put(client, "empty", b"")
+    assert (await store.read(ObjectId("empty"), soon())).file == b""
+
+
+async def test_wrong_keys_are_the_stores_trouble(seaweed: Server, client: Minio) -> None:
+    """What the operator got wrong is not told to the caller."""
+    async with opened(seaweed.url, secret_key="wrong") as stranger:
+        with pytest.raises(StoreUnavailable, match="does not answer"):
+            await stranger.etag_of(ObjectId("plain.dcm"), soon())
+        assert not await stranger.is_alive(5)
+
+
+async def test_alive_means_that_the_bucket_answers(
+    seaweed: Server, store: Store, free_port: Callable[[], int]
+) -> None:
+    """A server without the bucket, and no server, are not alive."""
+    assert await store.is_alive(5)
+    async with opened(seaweed.url, bucket="no-such-bucket") as other:
+        assert not await other.is_alive(5)
+    async with opened(f"http://127.0.0.1:{free_port()}") as nobody:
+        assert not await nobody.is_alive(5)
+
+
+async def test_refused_connection_is_told_at_once(free_port: Callable[[], int]) -> None:
+    """Nobody waits for a server that is not there."""
+    async with opened(f"http://127.0.0.1:{free_port()}") as nobody:
+        began = time.monotonic()
+        with pytest.raises(StoreUnavailable):
+            await nobody.etag_of(ObjectId("a"), soon(30))
+        assert time.monotonic() - began < 5
+
+
+async def test_the_buckets_own_server_is_asked_where_the_bucket_has_one() -> None:
+    """Amazon's S3 has a name for each bucket, which the signature holds for: that is where we connect."""
+    async with opened("https://s3.amazonaws.com", bucket="radiographs") as store:
+        assert store.place == "https://radiographs.s3.us-east-1.amazonaws.com/"
+    async with opened("http://minio.example:9000", bucket="radiographs") as store:
+        assert store.place == "http://minio.example:9000/radiographs"
+
+
+HEAD = b'HTTP/1.1 200 OK\r\nContent-Length: 1000\r\nETag: "abc"\r\n\r\n'
+
+
+def silence(peer: socket.socket) -> None:
+    time.sleep(3)
+
+
+def trickle(peer: socket.socket) -> None:
+    for byte in HEAD * 20:
+        peer.sendall(bytes([byte]))
+        time.sleep(0.05)
+
+
+def trickle_body(peer: socket.socket) -> None:
+    peer.sendall(HEAD)
+    for _ in range(100):
+        peer.sendall(b"x")
+        time.sleep(0.05)
+
+
+def cut(peer: socket.socket) -> None:
+    peer.sendall(HEAD + b"x" * 500)
+
+
+def cut_head(peer: socket.socket) -> None:
+    peer.sendall(HEAD[:17])
+
+
+def error_500(peer: socket.socket) -> None:
+    peer.sendall(b"HTTP/1.1 500 Oh\r\nContent-Length: 7\r\n\r\npeer.go")
+
+
+def garbage(peer: socket.socket) -> None:
+    peer.sendall(b"\xff\xfe\0nonsense\r\n\r\n" * 10)
+
+
+def redirect(peer: socket.socket) -> None:
+    peer.sendall(b"HTTP/1.1 302 Go\r\nLocation: http://169.254.169.254/\r\nContent-Length: 0\r\n\r\n")
+
+
+def no_etag(peer: socket.socket) -> None:
+    peer.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 1000\r\n\r\n")
+
+
+def long_etag(peer: socket.socket) -> None:
+    peer.sendall(b'HTTP/1.1 200 OK\r\nContent-Length: 0\r\nETag: "%s"\r\n\r\n' % (b"a" * 300))
+
+
+def endless(peer: socket.socket) -> None:
+    peer.sendall(b'HTTP/1.1 200 OK\r\nETag: "abc"\r\n\r\n')
+    while True:
+        peer.sendall(bytes(2**16))
+
+
+Behaviour = Callable[[socket.socket], None]
+
+
+@pytest.fixture
+def misbehaving(request: pytest.FixtureRequest) -> Iterator[str]:
+    """A server that treats each connection in the way that the test names."""
+    behave: Behaviour = request.param
+    listener = socket.create_server(("127.0.0.1", 0))
+
+    def serve() -> None:
+        while True:
+            try:
+                peer, _ = listener.accept()
+            except OSError:
+                return
+            threading.Thread(target=treat, args=(peer,), daemon=True).start()
+
+    def treat(peer: socket.socket) -> None:
+        with peer:
+            try:
+                peer.recv(65536)
+                behave(peer)
+            except OSError:
+                pass
+
+    threading.Thread(target=serve, daemon=True).start()
+    yield f"http://127.0.0.1:{listener.getsockname()[1]}"
+    listener.shutdown(socket.SHUT_RDWR)
+    listener.close()
+
+
+@pytest.mark.parametrize(
+    "misbehaving",
+    [silence, trickle, trickle_body, cut, cut_head, error_500, garbage, redirect],
+    indirect=True,
+)
+async def test_store_that_misbehaves_is_unavailable_in_time(misbehaving: str) -> None:
+    """Hanging, one byte at a time, cut off, wrong: 503 by the deadline, nothing followed elsewhere."""
+    async with opened(misbehaving) as store:
+        began = time.monotonic()
+        with pytest.raises(StoreUnavailable) as raised:
+            await store.read(ObjectId("a"), soon(0.5))
+        assert time.monotonic() - began < 1.5
+        assert "peer" not in str(raised.value)
+
+
+@pytest.mark.parametrize("misbehaving", [silence, trickle], indirect=True)
+async def test_own_time_limit_holds_before_the_deadline(misbehaving: str) -> None:
+    """A caller with much time does not wait for a store that says nothing."""
+    async with opened(misbehaving, timeout_s=0.4) as store:
+        began = time.monotonic()
+        with pytest.raises(StoreUnavailable):
+            await store.etag_of(ObjectId("a"), soon(30))
+        assert not await store.is_alive(0.4)
+        assert time.monotonic() - began < 3
+
+
+@pytest.mark.parametrize("misbehaving", [silence], indirect=True)
+async def test_no_more_calls_are_under_way_than_may_be(misbehaving: str) -> None:
+    """Who finds all of them taken waits no longer than for a call of its own."""
+    async with opened(misbehaving, timeout_s=0.5) as store:
+        began = time.monotonic()
+        calls = (store.etag_of(ObjectId("a"), soon(30)) for _ in range(100))
+        failures = await asyncio.gather(*calls, return_exceptions=True)
+        assert all(isinstance(each, StoreUnavailable) for each in failures)
+        assert time.monotonic() - began < 3
+
+
+async def test_the_bucket_is_seen_while_all_calls_are_under_way() -> None:
+    """Many questions about radiographs do not make the store look dead."""
+
+    async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        with contextlib.suppress(asyncio.IncompleteReadError):  # nothing is asked once its time is over
+            if f"/{BUCKET} HTTP".encode() in await reader.readuntil(b"\r\n\r\n"):
+                writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n")
+        await reader.read()
+        writer.close()
+
+    server = await asyncio.start_server(answer, "127.0.0.1", 0)
+    url = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"
+    async with server, opened(url, timeout_s=1.5) as store:
+        calls = [asyncio.ensure_future(store.etag_of(ObjectId("a"), soon(30))) for _ in range(100)]
+        await asyncio.sleep(0.2)
+        assert await store.is_alive(1)
+        assert not any(call.done() for call in calls)
+        await asyncio.gather(*calls, return_exceptions=True)
+
+
+@pytest.mark.parametrize("misbehaving", [no_etag, long_etag], indirect=True)
+async def test_an_object_of_unknown_version_is_not_answered(misbehaving: str) -> None:
+    """Without an ETag, another radiograph under the same id would be answered from the cache."""
+    async with opened(misbehaving) as store:
+        with pytest.raises(StoreUnavailable, match="sensibly"):
+            await store.etag_of(ObjectId("a"), soon(5))
+        with pytest.raises(StoreUnavailable, match="sensibly"):
+            await store.read(ObjectId("a"), soon(5))
+
+
+@pytest.mark.parametrize("misbehaving", [endless], indirect=True)
+async def test_an_object_of_unknown_size_is_read_to_the_limit(misbehaving: str) -> None:
+    """Nobody need say how long an answer is; it is not read for ever."""
+    async with opened(misbehaving) as store:
+        with pytest.raises(TooLarge):
+            await store.read(ObjectId("a"), soon(10))
+
+
+@pytest.fixture
+def trusted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> ssl.SSLContext:
+    """A server's side of TLS, with a certificate for 127.0.0.1 that this process trusts."""
+    key = ec.generate_private_key(ec.SECP256R1())
+    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "127.0.0.1")])
+    now = datetime.now(UTC)
+    certificate = (
+        x509.CertificateBuilder(name, name, key.public_key(), x509.random_serial_number())
+        .not_valid_before(now - timedelta(days=1))
+        .not_valid_after(now + timedelta(days=1))
+        .add_extension(x509.SubjectAlternativeName([x509.IPAddress(ip_address("127.0.0.1"))]), critical=False)
+        .add_extension(x509.BasicConstraints(ca=True, path_length=None), critical=True)
+        .sign(key, hashes.SHA256())
+    )
+    file = tmp_path / "certificate.pem"
+    pem, pkcs8 = serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8
+    private = key.private_bytes(pem, pkcs8, serialization.NoEncryption())
+    file.write_bytes(certificate.public_bytes(pem) + private)
+    monkeypatch.setenv("SSL_CERT_FILE", str(file))
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(file)
+    return context
+
+
+@pytest.mark.parametrize("behave", [trickle, trickle_body, silence])
+async def test_the_deadline_holds_over_tls_too(trusted: ssl.SSLContext, behave: Behaviour) -> None:
+    """Encrypted, one byte at a time does not outlive the deadline either."""
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        ended = threading.Event()
+
+        def serve() -> None:
+            peer, _ = listener.accept()
+            with contextlib.suppress(OSError), trusted.wrap_socket(peer, server_side=True) as encrypted:
+                encrypted.recv(65536)
+                behave(encrypted)
+            ended.set()
+
+        threading.Thread(target=serve, daemon=True).start()
+        async with opened(f"https://127.0.0.1:{listener.getsockname()[1]}") as store:
+            began = time.monotonic()
+            with pytest.raises(StoreUnavailable):
+                await store.read(ObjectId("a"), soon(0.7))
+            assert 0.5 < time.monotonic() - began < 2
+        assert await asyncio.to_thread(ended.wait, 15)

@@ -1,0 +1,100 @@
+"""What cannot be an answer is not taken for one."""
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import pytest
+from kserve.protocol.grpc import grpc_predict_v2_pb2 as pb
+
+from pleura.errors import InvalidAnswer
+from proof.lab.stand_in_predictor import response_of
+from tests.support.transformer_values import STABLE
+from transformer.predictor_response import OUTPUTS, read_prediction
+
+
+def _response(count: int = 2) -> Any:
+    request = pb.ModelInferRequest(raw_input_contents=[bytes(count * 224 * 224)])
+    request.inputs.add(name="radiograph", shape=[count, 224, 224, 1])
+    return response_of(request, STABLE)
+
+
+def _with_value(name: str, value: float) -> Callable[[Any], None]:
+    def change(response: Any) -> None:
+        index = OUTPUTS.index(name)
+        array = np.frombuffer(response.raw_output_contents[index], "<f4").copy()
+        array[-1] = value
+        response.raw_output_contents[index] = array.tobytes()
+
+    return change
+
+
+def _thirteen(response: Any) -> None:
+    response.outputs[0].shape[1] = 13
+    response.raw_output_contents[0] = response.raw_output_contents[0][: 2 * 13 * 4]
+
+
+def _without(name: str) -> Callable[[Any], None]:
+    def change(response: Any) -> None:
+        index = OUTPUTS.index(name)
+        del response.outputs[index], response.raw_output_contents[index]
+
+    return change
+
+
+def _parameter(name: str, value: str) -> Callable[[Any], None]:
+    return lambda response: setattr(response.parameters[name], "string_param", value)
+
+
+def _set(path: str, value: Any) -> Callable[[Any], None]:
+    return lambda response: setattr(response, path, value)
+
+
+LIES = {
+    "nan": _with_value("probability", np.nan),
+    "infinity": _with_value("probability", np.inf),
+    "above one": _with_value("probability", 1.001),
+    "below nought": _with_value("probability", -0.001),
+    "nan typicality": _with_value("typicality", np.nan),
+    "typicality above one": _with_value("typicality", 1.5),
+    "nan threshold": _with_value("threshold", np.nan),
+    "threshold above one": _with_value("threshold", 2),
+    "infinite map": _with_value("activation_map", -np.inf),
+    "thirteen findings": _thirteen,
+    **{f"no {name}": _without(name) for name in OUTPUTS},
+    "cut short": lambda r: r.raw_output_contents.__setitem__(0, r.raw_output_contents[0][:-1]),
+    "wrong datatype": lambda r: setattr(r.outputs[0], "datatype", "FP64"),
+    "negative shape": lambda r: r.outputs[0].shape.__setitem__(0, -2),
+    "contents missing": lambda r: r.raw_output_contents.pop(),
+    "no version": _set("model_version", ""),
+    "odd version": _set("model_version", "1 OR 1=1"),
+    "no digest": _parameter("model_digest", ""),
+    "other preprocessing": _parameter("preprocessing_version", "0"),
+}
+
+
+@pytest.mark.parametrize("lie", LIES)
+def test_what_cannot_be_an_answer_is_refused(lie: str) -> None:
+    """Each of these is an InvalidAnswer."""
+    response = _response()
+    LIES[lie](response)
+    with pytest.raises(InvalidAnswer):
+        read_prediction(response, 2)
+
+
+def test_an_answer_for_another_number_of_radiographs_is_refused() -> None:
+    """Two answers to one question are none."""
+    with pytest.raises(InvalidAnswer):
+        read_prediction(_response(2), 1)
+
+
+def test_a_right_answer_is_read() -> None:
+    """What is right passes, as raw contents and as typed ones."""
+    response = _response()
+    raw = read_prediction(response, 2)
+    for output, content in zip(response.outputs, response.raw_output_contents, strict=True):
+        output.contents.fp32_contents.extend(np.frombuffer(content, "<f4").tolist())
+    del response.raw_output_contents[:]
+    typed = read_prediction(response, 2)
+    np.testing.assert_array_equal(raw.probability, typed.probability)
+    assert raw.revision == typed.revision == STABLE

@@ -1,0 +1,1 @@
+"""Decoder processes: hostile files are decoded outside the service."""

@@ -1,0 +1,1 @@
+"""``POST /feedback``: radiologists' verdicts on answers."""

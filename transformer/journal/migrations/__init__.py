@@ -1,0 +1,59 @@
+"""The journal's schema: migrations by alembic, run when the transformer starts.
+
+Alembic is imported only where a migration is due, which keeps its memory out of most processes.
+"""
+
+from typing import Any, Final
+
+from transformer.journal.database import Database
+
+HEAD: Final = "0002"
+"""The newest revision below ``versions/``."""
+_LOCK: Final = 0x506C65757261
+_LIMIT_S: Final = 30.0
+
+
+def migrate(database: Database) -> None:
+    """Bring the schema to ``HEAD``, one process at a time; one that is newer is left as it is.
+
+    Raises:
+        psycopg2.Error: The server is away or refuses.
+    """
+    connection = database.connect(_LIMIT_S)
+    try:
+        with connection.cursor() as cursor:
+            cursor.execute("SELECT pg_advisory_lock(%s)", (_LOCK,))
+            known = _known(cursor)
+        connection.commit()
+        if known is None or known < HEAD:
+            _upgrade(connection)
+    finally:
+        connection.close()
+
+
+def _known(cursor: Any) -> str | None:
+    cursor.execute("SELECT to_regclass('alembic_version')")
+    if cursor.fetchone()[0] is None:
+        return None
+    cursor.execute("SELECT max(version_num) FROM alembic_version")
+    row = cursor.fetchone()
+    return None if row is None else row[0]
+
+
+def _upgrade(connection: Any) -> None:
+    from alembic import command
+    from alembic.config import Config
+    from sqlalchemy import create_engine
+    from sqlalchemy.exc import DBAPIError
+    from sqlalchemy.pool import StaticPool
+
+    engine = create_engine("postgresql+psycopg2://", creator=lambda: connection, poolclass=StaticPool)
+    config = Config()
+    config.set_main_option("script_location", "transformer.journal:migrations")
+    try:
+        with engine.connect() as bound:
+            config.attributes["connection"] = bound
+            command.upgrade(config, HEAD)
+            bound.commit()
+    except DBAPIError as error:  # SQLAlchemy's own family, around what psycopg2 raised
+        raise error.orig or error from error

@@ -1,0 +1,117 @@
+"""What a V2 request asks of the transformer."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Final
+
+import kserve
+
+from pleura.deadline import Deadline
+from pleura.errors import InvalidRequest, TooLarge
+from pleura.journal_row import Asker
+from pleura.serving.v2 import requested_names
+from pleura.serving.v2_tensors import TensorSpec, array_of
+from transformer.object_id import ObjectId
+from transformer.radiograph_source import Sent, Source, Stored
+
+INPUTS: Final = (TensorSpec("image_id", "BYTES", (-1,)), TensorSpec("image", "BYTES", (-1,)))
+OUTPUTS: Final = (
+    TensorSpec("probability", "FP32", (-1, 14)),
+    TensorSpec("present", "BOOL", (-1, 14)),
+    TensorSpec("typicality", "FP32", (-1,)),
+    TensorSpec("threshold", "FP32", (14,)),
+    TensorSpec("activation_map", "FP32", (-1, 14, 7, 7)),
+)
+_DEFAULT: Final = ("probability", "present", "typicality", "threshold")
+_TRACE_HEADERS: Final = ("traceparent", "tracestate")
+_MAX_ID: Final = 256
+
+
+@dataclass(frozen=True)
+class Limits:
+    """What one request may ask for."""
+
+    timeout_s: float
+    max_elements: int
+    max_file_bytes: int
+
+
+@dataclass(frozen=True)
+class Asked:
+    """A request that is one."""
+
+    request: kserve.InferRequest
+    asker: Asker
+    sources: tuple[Source, ...]
+    outputs: tuple[str, ...]
+    deadline: Deadline
+    trace: Mapping[str, str]
+
+
+def read_asked(request: kserve.InferRequest, headers: Mapping[str, str], limits: Limits) -> Asked:
+    """Read a request.
+
+    Raises:
+        InvalidRequest: Not exactly one of the inputs, or of another datatype, shape or number; an unknown
+            output; an object id, request id or header that is none.
+        TooLarge: A file exceeds its limit.
+    """
+    deadline = Deadline.from_headers(headers, limits.timeout_s)
+    outputs = requested_names(request, OUTPUTS, _DEFAULT)
+    asker = Asker(
+        checked_id("principal", headers.get("x-pleura-principal", "anonymous")),
+        checked_id("request id", request.id),
+    )
+    # gRPC carries printable ASCII only; a header of anything else would fail all who share the flight
+    trace = {n: headers[n] for n in _TRACE_HEADERS if n in headers and _is_plain(headers[n])}
+    sources = _sources_of(request, limits)
+    return Asked(request, asker, sources, outputs, deadline, {**trace, "x-request-id": _ascii(request.id)})
+
+
+def _is_plain(text: str) -> bool:
+    return text.isascii() and text.isprintable()
+
+
+def _ascii(text: str) -> str:
+    return text.encode("ascii", "replace").decode()
+
+
+def checked_id(what: str, text: str) -> str:
+    """Let an id pass that the journal may keep.
+
+    Raises:
+        InvalidRequest: It is empty, long, or holds what cannot be printed.
+    """
+    if not (0 < len(text) <= _MAX_ID and text.isprintable()):
+        raise InvalidRequest(f"the {what} must be 1 to {_MAX_ID} printable characters")
+    return text
+
+
+def _sources_of(request: kserve.InferRequest, limits: Limits) -> tuple[Source, ...]:
+    names = [spec.name for spec in INPUTS]
+    if len(request.inputs) != 1 or request.inputs[0].name not in names:
+        raise InvalidRequest("the model takes exactly one input, either 'image_id' or 'image'")
+    infer_input = request.inputs[0]
+    if infer_input.datatype != "BYTES":
+        raise InvalidRequest(f"input {infer_input.name!r} must be BYTES")
+    if len(infer_input.shape) != 1:
+        raise InvalidRequest(f"input {infer_input.name!r} must have the shape [N]")
+    if not 1 <= infer_input.shape[0] <= limits.max_elements:
+        raise InvalidRequest(f"a request holds 1 to {limits.max_elements} radiographs")
+    elements: list[bytes] = array_of(infer_input).tolist()
+    if infer_input.name == "image_id":
+        return tuple(Stored(_object_id(element, i)) for i, element in enumerate(elements))
+    return tuple(Sent(_file(element, i, limits.max_file_bytes)) for i, element in enumerate(elements))
+
+
+def _object_id(element: bytes, position: int) -> ObjectId:
+    try:
+        return ObjectId.from_bytes(element)
+    except InvalidRequest as error:
+        raise InvalidRequest(f"element {position}: {error}") from error
+
+
+def _file(element: bytes, position: int, limit: int) -> bytes:
+    if len(element) > limit:
+        raise TooLarge(f"element {position}: the file exceeds {limit} bytes")
+    return element
