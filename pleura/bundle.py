@@ -11,8 +11,8 @@ from typing import Annotated, Final
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
+from pleura.contract import PREPROCESSING_VERSION
 from pleura.findings import FINDINGS
-from pleura.preprocessing_version import PREPROCESSING_VERSION
 
 DESCRIPTION_FILE: Final = "bundle.json"
 SEAL_FILE: Final = "bundle.json.sha256"

@@ -10,6 +10,7 @@ import structlog
 
 import pleura.serving.light_kserve  # noqa: F401  # before all that imports kserve
 from pleura.bundle import InvalidBundle, verify
+from pleura.contract import SIZE_PX
 from pleura.errors import InvalidAnswer
 from pleura.observability.logs import configure_logging
 from pleura.observability.metrics import configure_metrics, show_model
@@ -28,7 +29,6 @@ from predictor.metrics import QUEUE
 from predictor.model import ChestXrayPredictor
 from predictor.output_checks import require_answer, require_shapes
 from predictor.settings import Settings
-from predictor.signature import SIZE_PX
 
 WRONG_SETTING: Final = 2
 WRONG_BUNDLE: Final = 3

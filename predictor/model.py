@@ -9,25 +9,27 @@ import kserve
 import numpy as np
 import structlog
 
+from pleura.contract import (
+    ACTIVATION_MAP,
+    MAX_RADIOGRAPHS,
+    PREDICTOR_DEFAULT_OUTPUTS,
+    PREDICTOR_INPUT,
+    PREDICTOR_OUTPUTS,
+    PROBABILITY,
+    SIZE_PX,
+    THRESHOLD,
+    TYPICALITY,
+    TensorSpec,
+)
 from pleura.deadline import Deadline
 from pleura.errors import InvalidRequest, PleuraError
-from pleura.findings import FINDINGS
 from pleura.serving.model import Described
 from pleura.serving.v2 import requested_names, to_response
-from pleura.serving.v2_tensors import Array, TensorSpec, array_of
-from predictor import signature
+from pleura.serving.v2_tensors import Array, array_of
 from predictor.batching import Batcher
 from predictor.engines.engine import Outputs, Radiographs
 from predictor.health import Health
-from predictor.settings import MAX_RADIOGRAPHS
-from predictor.signature import ANSWER_SHAPES, SIZE_PX
 
-_RADIOGRAPH: Final = TensorSpec(signature.RADIOGRAPH, "UINT8", (-1, SIZE_PX, SIZE_PX, 1))
-_THRESHOLD: Final = TensorSpec("threshold", "FP32", (len(FINDINGS),))
-_PROBABILITY, _ACTIVATION_MAP, _TYPICALITY = (
-    TensorSpec(name, "FP32", (-1, *shape)) for name, shape in ANSWER_SHAPES.items()
-)
-_DEFAULT_OUTPUTS: Final = (_PROBABILITY.name, _THRESHOLD.name, _TYPICALITY.name)
 _PROBE_S: Final = 4.0
 log = structlog.get_logger()
 
@@ -49,14 +51,16 @@ def radiographs_of(request: kserve.InferRequest) -> Radiographs:
         InvalidRequest: Not exactly the one input, or it is not UINT8 [N, 224, 224, 1] with N in 1..32.
     """
     names = [infer_input.name for infer_input in request.inputs]
-    if names != [_RADIOGRAPH.name]:
-        raise InvalidRequest(f"the model takes exactly one input, {_RADIOGRAPH.name!r}")
+    if names != [PREDICTOR_INPUT.name]:
+        raise InvalidRequest(f"the model takes exactly one input, {PREDICTOR_INPUT.name!r}")
     infer_input = request.inputs[0]
-    if infer_input.datatype != _RADIOGRAPH.datatype:
-        raise InvalidRequest(f"input {_RADIOGRAPH.name!r} must be {_RADIOGRAPH.datatype}")
+    if infer_input.datatype != PREDICTOR_INPUT.datatype:
+        raise InvalidRequest(f"input {PREDICTOR_INPUT.name!r} must be {PREDICTOR_INPUT.datatype}")
     shape = list(infer_input.shape)
-    if len(shape) != 4 or shape[1:] != list(_RADIOGRAPH.shape[1:]):
-        raise InvalidRequest(f"input {_RADIOGRAPH.name!r} must have the shape [N, {SIZE_PX}, {SIZE_PX}, 1]")
+    if len(shape) != 4 or shape[1:] != list(PREDICTOR_INPUT.shape[1:]):
+        raise InvalidRequest(
+            f"input {PREDICTOR_INPUT.name!r} must have the shape [N, {SIZE_PX}, {SIZE_PX}, 1]"
+        )
     if not 1 <= shape[0] <= MAX_RADIOGRAPHS:
         raise InvalidRequest(f"a request holds 1 to {MAX_RADIOGRAPHS} radiographs")
     return np.ascontiguousarray(array_of(infer_input), np.uint8)
@@ -65,8 +69,8 @@ def radiographs_of(request: kserve.InferRequest) -> Radiographs:
 class ChestXrayPredictor(kserve.Model):  # type: ignore[misc]  # kserve has no types for its models
     """Answers V2 requests on radiographs from one model, in batches."""
 
-    inputs: Sequence[TensorSpec] = (_RADIOGRAPH,)
-    outputs: Sequence[TensorSpec] = (_PROBABILITY, _THRESHOLD, _TYPICALITY, _ACTIVATION_MAP)
+    inputs: Sequence[TensorSpec] = (PREDICTOR_INPUT,)
+    outputs: Sequence[TensorSpec] = PREDICTOR_OUTPUTS
 
     def __init__(self, described: Described, batcher: Batcher, health: Health, timeout_s: float) -> None:
         super().__init__(described.description.name)
@@ -110,7 +114,7 @@ class ChestXrayPredictor(kserve.Model):  # type: ignore[misc]  # kserve has no t
             InvalidRequest: Of other inputs or outputs than the model has.
         """
         deadline = Deadline.from_headers(headers or {}, self._timeout_s)
-        names = requested_names(payload, self.outputs, _DEFAULT_OUTPUTS)
+        names = requested_names(payload, self.outputs, PREDICTOR_DEFAULT_OUTPUTS)
         return Question(payload, radiographs_of(payload), names, deadline)
 
     def validate(self, payload: Any) -> Any:
@@ -159,8 +163,8 @@ class ChestXrayPredictor(kserve.Model):  # type: ignore[misc]  # kserve has no t
 
     def _named(self, outputs: Outputs) -> Mapping[str, Array]:
         return {
-            _PROBABILITY.name: outputs.probability,
-            _THRESHOLD.name: self._thresholds,
-            _TYPICALITY.name: outputs.typicality,
-            _ACTIVATION_MAP.name: outputs.activation_map,
+            PROBABILITY: outputs.probability,
+            THRESHOLD: self._thresholds,
+            TYPICALITY: outputs.typicality,
+            ACTIVATION_MAP: outputs.activation_map,
         }

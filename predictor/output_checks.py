@@ -3,9 +3,9 @@
 import numpy as np
 from numpy.typing import NDArray
 
+from pleura.contract import ACTIVATION_MAP, GRAPH_OUTPUT_SHAPES, PROBABILITY, TYPICALITY
 from pleura.errors import InvalidAnswer
 from predictor.engines.engine import Outputs
-from predictor.signature import ACTIVATION_MAP, ANSWER_SHAPES, PROBABILITY, TYPICALITY
 
 
 def require_shapes(outputs: Outputs, radiographs: int) -> None:
@@ -20,7 +20,7 @@ def require_shapes(outputs: Outputs, radiographs: int) -> None:
         TYPICALITY: outputs.typicality,
     }
     for name, array in named.items():
-        if array.shape != (radiographs, *ANSWER_SHAPES[name]):
+        if array.shape != (radiographs, *GRAPH_OUTPUT_SHAPES[name]):
             raise InvalidAnswer(f"the model answered {name!r} in a wrong shape")
 
 

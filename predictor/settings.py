@@ -1,15 +1,15 @@
 """Everything the predictor reads from its environment."""
 
 from pathlib import Path
-from typing import Final, Literal
+from typing import Literal
 
 from pydantic import Field
 
+from pleura.contract import MAX_RADIOGRAPHS
 from pleura.cpu_count import usable_cores
 from pleura.settings import Environment
 from predictor.engines.engine import EngineKind
 
-MAX_RADIOGRAPHS: Final = 32
 """Most radiographs in one request; the queue must hold them."""
 
 

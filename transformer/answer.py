@@ -2,15 +2,12 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
 
 from pleura.findings import FINDINGS
 
-MAP_SIDE: Final = 7
-"""Places of an activation map along each side."""
 Floats = NDArray[np.float32]
 
 

@@ -12,20 +12,21 @@ import numpy as np
 import structlog
 from kserve.model import InferenceVerb
 
+from pleura.contract import MODEL_NAME, TRANSFORMER_INPUTS, TRANSFORMER_OUTPUTS, TensorSpec
 from pleura.errors import DeadlineExceeded, Overloaded, PleuraError, Unavailable
-from pleura.journal_row import Entry, entry_of
+from pleura.journal_row import Entry
 from pleura.serving.model import Described
 from pleura.serving.v2 import to_response
-from pleura.serving.v2_tensors import Array, TensorSpec
+from pleura.serving.v2_tensors import Array
 from transformer.answer import Answer
 from transformer.health import Watch
 from transformer.journal.journal import Journal, Kept
+from transformer.journal.row import entry_of
 from transformer.metrics import STAGES
 from transformer.radiograph_source import Source, Stored
 from transformer.reader import Reader, Reading
-from transformer.request import INPUTS, OUTPUTS, Asked, Limits, read_asked
+from transformer.request import Asked, Limits, read_asked
 
-MODEL: Final = "chest-xray"
 _ARRAYS: Final[Mapping[str, Callable[[Sequence[Answer]], Array]]] = {
     "probability": lambda answers: np.stack([answer.probability for answer in answers]),
     "present": lambda answers: np.stack([answer.present for answer in answers]),
@@ -48,13 +49,13 @@ class Answered:
 class ChestXrayTransformer(kserve.Model):  # type: ignore[misc]  # kserve has no types for its models
     """Answers V2 requests on radiographs, named or sent."""
 
-    inputs: Sequence[TensorSpec] = INPUTS
-    outputs: Sequence[TensorSpec] = OUTPUTS
+    inputs: Sequence[TensorSpec] = TRANSFORMER_INPUTS
+    outputs: Sequence[TensorSpec] = TRANSFORMER_OUTPUTS
 
     def __init__(
         self, reader: Reader, journal: Journal, watch: Watch, limits: Limits, max_in_flight: int
     ) -> None:
-        super().__init__(MODEL)
+        super().__init__(MODEL_NAME)
         self._reader, self._journal, self._watch, self._limits = reader, journal, watch, limits
         self._max_in_flight, self._in_flight = max_in_flight, 0
         self.ready = True

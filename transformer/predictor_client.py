@@ -13,6 +13,7 @@ from kserve.protocol.grpc import grpc_predict_v2_pb2 as pb
 from kserve.protocol.grpc.grpc_predict_v2_pb2_grpc import GRPCInferenceServiceStub
 from numpy.typing import NDArray
 
+from pleura.contract import MODEL_NAME, PREDICTOR_INPUT, PREDICTOR_OUTPUTS
 from pleura.deadline import Deadline
 from pleura.errors import (
     ERROR_CODE_HEADER,
@@ -26,9 +27,8 @@ from pleura.serving.grpc_server import DESCRIBE_METHOD
 from pleura.serving.model import Described
 from transformer.answer import Prediction
 from transformer.metrics import INVALID
-from transformer.predictor_response import OUTPUTS, read_prediction, sound_version
+from transformer.predictor_response import read_prediction, sound_version
 
-MODEL: Final = "chest-xray"
 _HOP_SHARE: Final = 0.9
 _RETRY_PAUSE_S: Final = 0.05
 _RETRY_SHARE: Final = 0.1
@@ -151,12 +151,14 @@ class Predictor:
 
 def _request(radiographs: NDArray[np.uint8]) -> Any:
     tensor = pb.ModelInferRequest.InferInputTensor(
-        name="radiograph", datatype="UINT8", shape=[*radiographs.shape, 1]
+        name=PREDICTOR_INPUT.name, datatype=PREDICTOR_INPUT.datatype, shape=[*radiographs.shape, 1]
     )
     return pb.ModelInferRequest(
-        model_name=MODEL,
+        model_name=MODEL_NAME,
         inputs=[tensor],
-        outputs=[pb.ModelInferRequest.InferRequestedOutputTensor(name=name) for name in OUTPUTS],
+        outputs=[
+            pb.ModelInferRequest.InferRequestedOutputTensor(name=spec.name) for spec in PREDICTOR_OUTPUTS
+        ],
         raw_input_contents=[np.ascontiguousarray(radiographs).tobytes()],
     )
 

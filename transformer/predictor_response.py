@@ -7,12 +7,11 @@ from typing import Any, Final
 
 import numpy as np
 
+from pleura.contract import MAP_SIZE, PREPROCESSING_VERSION
 from pleura.errors import InvalidAnswer
 from pleura.findings import FINDINGS
-from pleura.preprocessing_version import PREPROCESSING_VERSION
-from transformer.answer import MAP_SIDE, Floats, Prediction, Revision
+from transformer.answer import Floats, Prediction, Revision
 
-OUTPUTS: Final = ("probability", "threshold", "typicality", "activation_map")
 _COUNT: Final = len(FINDINGS)
 _DIGEST: Final = re.compile(r"[0-9a-f]{64}")
 _VERSION: Final = re.compile(r"[0-9A-Za-z][0-9A-Za-z.-]{0,63}")
@@ -33,7 +32,7 @@ def read_prediction(response: Any, count: int) -> Prediction:
         _checked(arrays, "probability", (count, _COUNT)),
         _checked(arrays, "threshold", (_COUNT,)),
         _checked(arrays, "typicality", (count,)),
-        _checked(arrays, "activation_map", (count, _COUNT, MAP_SIDE, MAP_SIDE)),
+        _checked(arrays, "activation_map", (count, _COUNT, MAP_SIZE, MAP_SIZE)),
         _revision_of(response.model_version, parameters.get("model_digest", "")),
         PREPROCESSING_VERSION,
     )

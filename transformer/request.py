@@ -6,23 +6,15 @@ from typing import Final
 
 import kserve
 
+from pleura.contract import TRANSFORMER_DEFAULT_OUTPUTS, TRANSFORMER_INPUTS, TRANSFORMER_OUTPUTS
 from pleura.deadline import Deadline
 from pleura.errors import InvalidRequest, TooLarge
-from pleura.journal_row import Asker
 from pleura.serving.v2 import requested_names
-from pleura.serving.v2_tensors import TensorSpec, array_of
+from pleura.serving.v2_tensors import array_of
+from transformer.journal.row import Asker
 from transformer.object_id import ObjectId
 from transformer.radiograph_source import Sent, Source, Stored
 
-INPUTS: Final = (TensorSpec("image_id", "BYTES", (-1,)), TensorSpec("image", "BYTES", (-1,)))
-OUTPUTS: Final = (
-    TensorSpec("probability", "FP32", (-1, 14)),
-    TensorSpec("present", "BOOL", (-1, 14)),
-    TensorSpec("typicality", "FP32", (-1,)),
-    TensorSpec("threshold", "FP32", (14,)),
-    TensorSpec("activation_map", "FP32", (-1, 14, 7, 7)),
-)
-_DEFAULT: Final = ("probability", "present", "typicality", "threshold")
 _TRACE_HEADERS: Final = ("traceparent", "tracestate")
 _MAX_ID: Final = 256
 
@@ -57,7 +49,7 @@ def read_asked(request: kserve.InferRequest, headers: Mapping[str, str], limits:
         TooLarge: A file exceeds its limit.
     """
     deadline = Deadline.from_headers(headers, limits.timeout_s)
-    outputs = requested_names(request, OUTPUTS, _DEFAULT)
+    outputs = requested_names(request, TRANSFORMER_OUTPUTS, TRANSFORMER_DEFAULT_OUTPUTS)
     asker = Asker(
         checked_id("principal", headers.get("x-pleura-principal", "anonymous")),
         checked_id("request id", request.id),
@@ -88,7 +80,7 @@ def checked_id(what: str, text: str) -> str:
 
 
 def _sources_of(request: kserve.InferRequest, limits: Limits) -> tuple[Source, ...]:
-    names = [spec.name for spec in INPUTS]
+    names = [spec.name for spec in TRANSFORMER_INPUTS]
     if len(request.inputs) != 1 or request.inputs[0].name not in names:
         raise InvalidRequest("the model takes exactly one input, either 'image_id' or 'image'")
     infer_input = request.inputs[0]

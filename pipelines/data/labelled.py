@@ -14,9 +14,10 @@ from numpy.typing import NDArray
 from pipelines.data.decode import decoded
 from pipelines.data.manifest import Record, Stored
 from pipelines.data.radiographs import LabelledRadiographs
+from pleura.contract import SIZE_PX
 from pleura.errors import PleuraError, UnreadableRadiograph
 from pleura.findings import FINDINGS
-from pleura.radiograph.tensor import SIZE_PX, to_tensor
+from pleura.radiograph.tensor import to_tensor
 
 _READERS: Final = 4
 Read = Callable[[Stored], bytes]

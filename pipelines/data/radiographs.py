@@ -11,9 +11,10 @@ from numpy.typing import NDArray
 
 from pipelines.data.decode import decoded
 from pipelines.data.manifest import Split
+from pleura.contract import SIZE_PX
 from pleura.errors import PleuraError
 from pleura.findings import FINDINGS
-from pleura.radiograph.tensor import SIZE_PX, to_tensor
+from pleura.radiograph.tensor import to_tensor
 
 
 def _no_words() -> NDArray[np.str_]:

@@ -9,8 +9,8 @@ from pipelines.evaluation.dossier import Dossier
 from pipelines.evaluation.evaluate import FindingJudgement, Judgement
 from pipelines.statistics.bootstrap import Figure
 from pleura.bundle import FindingDescription, Interval, ModelDescription, OperatingPoint
+from pleura.contract import PREPROCESSING_VERSION
 from pleura.findings import FINDINGS
-from pleura.preprocessing_version import PREPROCESSING_VERSION
 
 
 @dataclass(frozen=True, config=ConfigDict(extra="forbid"))

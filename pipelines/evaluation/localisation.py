@@ -14,12 +14,12 @@ from numpy.typing import NDArray
 from pipelines.evaluation.evaluate import Protocol
 from pipelines.statistics.bootstrap import Bootstrap, Figure, figure, means, observed, share_figure
 from pipelines.value import Value
+from pleura.contract import SIZE_PX
 from pleura.findings import FINDINGS
 
 Floats = NDArray[np.floating]
 Corners = tuple[int, int, int, int]
 """Left, top, right and bottom of a box in pixels of the widened map; right and bottom are outside."""
-SIDE_PX: Final = 224
 _HALF: Final = 0.5
 _RANDOM_PLACES: Final = 200
 _FEWEST: Final = 10
@@ -43,10 +43,10 @@ class Box:
     @property
     def corners(self) -> Corners:
         """The box on the widened map, at least one pixel large."""
-        left, top = round(self.x * SIDE_PX), round(self.y * SIDE_PX)
-        right, bottom = round((self.x + self.width) * SIDE_PX), round((self.y + self.height) * SIDE_PX)
-        left, top = min(max(left, 0), SIDE_PX - 1), min(max(top, 0), SIDE_PX - 1)
-        return left, top, min(max(right, left + 1), SIDE_PX), min(max(bottom, top + 1), SIDE_PX)
+        left, top = round(self.x * SIZE_PX), round(self.y * SIZE_PX)
+        right, bottom = round((self.x + self.width) * SIZE_PX), round((self.y + self.height) * SIZE_PX)
+        left, top = min(max(left, 0), SIZE_PX - 1), min(max(top, 0), SIZE_PX - 1)
+        return left, top, min(max(right, left + 1), SIZE_PX), min(max(bottom, top + 1), SIZE_PX)
 
 
 class Localised(Value):
@@ -76,7 +76,7 @@ _COLUMNS: Final = tuple(Localised.model_fields)[3:]
 
 def widened(activation: Floats) -> Floats:
     """An activation map (7, 7) as it is shown, float32 (224, 224), above its median."""
-    wide = cv2.resize(activation.astype(np.float32), (SIDE_PX, SIDE_PX), interpolation=cv2.INTER_CUBIC)
+    wide = cv2.resize(activation.astype(np.float32), (SIZE_PX, SIZE_PX), interpolation=cv2.INTER_CUBIC)
     return np.asarray(wide - np.median(activation), np.float32)
 
 
@@ -115,8 +115,8 @@ def _area(box: Corners) -> int:
 def _elsewhere(box: Corners, rng: np.random.Generator) -> list[Corners]:
     """The same box put down at random on the radiograph."""
     width, height = box[2] - box[0], box[3] - box[1]
-    lefts = rng.integers(0, SIDE_PX - width + 1, _RANDOM_PLACES)
-    tops = rng.integers(0, SIDE_PX - height + 1, _RANDOM_PLACES)
+    lefts = rng.integers(0, SIZE_PX - width + 1, _RANDOM_PLACES)
+    tops = rng.integers(0, SIZE_PX - height + 1, _RANDOM_PLACES)
     return [(int(x), int(y), int(x) + width, int(y) + height) for x, y in zip(lefts, tops, strict=True)]
 
 
@@ -127,13 +127,13 @@ def _measured(
     truth, finding = box.corners, FINDINGS.index(box.finding)
     wide = widened(maps[box.row, finding])
     found = region(wide)
-    quarter = SIDE_PX // 4
-    middle = (quarter, quarter, SIDE_PX - quarter, SIDE_PX - quarter)
+    quarter = SIZE_PX // 4
+    middle = (quarter, quarter, SIZE_PX - quarter, SIZE_PX - quarter)
     by_others = [holds(truth, highest(widened(maps[row, finding]))) for row in others]
     return (
         float(holds(truth, highest(wide))),
-        _area(truth) / SIDE_PX**2,
-        float(holds(truth, (SIDE_PX // 2, SIDE_PX // 2))),
+        _area(truth) / SIZE_PX**2,
+        float(holds(truth, (SIZE_PX // 2, SIZE_PX // 2))),
         float(np.mean(by_others)) if by_others else np.nan,
         iou(found, truth),
         float(np.mean([iou(place, truth) for place in _elsewhere(found, rng)])),

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from pipelines.evaluation.description import ModelWords
 from pipelines.imported.kinds import Kind, Release
 from pleura.bundle import Origin
-from pleura.radiograph.tensor import PREPROCESSING_VERSION
+from pleura.contract import PREPROCESSING_VERSION
 
 NOT_CALIBRATED: Final = (
     "NOT CALIBRATED: its probabilities are the network's raw scores, every finding of every radiograph is "

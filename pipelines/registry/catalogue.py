@@ -17,11 +17,11 @@ from pipelines.registry.registration import (
     Version,
     standing_after,
 )
+from pleura.contract import MODEL_NAME
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
 
-MODEL: Final = "chest-xray"
 MOVES_TAG: Final = "moves_run"
 DECISION_TAG: Final = "decision"
 _PAGE: Final = 200
@@ -51,11 +51,13 @@ class Catalogue:
 
         try:
             with asked("RESOURCE_DOES_NOT_EXIST"):
-                tags = self.client.get_registered_model(MODEL).tags
+                tags = self.client.get_registered_model(MODEL_NAME).tags
         except MlflowException:
             return Moves(self.client, "")
         if MOVES_TAG not in tags:
-            raise RegistryUnavailable(f"the registered model {MODEL} was not made by Pleura: it has no trail")
+            raise RegistryUnavailable(
+                f"the registered model {MODEL_NAME} was not made by Pleura: it has no trail"
+            )
         return Moves(self.client, tags[MOVES_TAG])
 
     def versions(self) -> tuple[Version, ...]:
@@ -93,7 +95,7 @@ class Catalogue:
         token: str | None = None
         while True:
             with asked():
-                page = self.client.search_model_versions(f"name='{MODEL}'", _PAGE, page_token=token)
+                page = self.client.search_model_versions(f"name='{MODEL_NAME}'", _PAGE, page_token=token)
             found += page
             token = page.token
             if not token:

@@ -8,7 +8,7 @@ same call again, or ``settle``, completes it.
 from typing import TYPE_CHECKING, Final
 
 from pipelines.registry.bundle_store import BundleStore
-from pipelines.registry.catalogue import DECISION_TAG, MODEL, MOVES_TAG, Catalogue
+from pipelines.registry.catalogue import DECISION_TAG, MOVES_TAG, Catalogue
 from pipelines.registry.mlflow_client import asked
 from pipelines.registry.moves import StaleView
 from pipelines.registry.registration import (
@@ -22,12 +22,13 @@ from pipelines.registry.registration import (
     figures_of,
     standing_after,
 )
+from pleura.contract import MODEL_NAME
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
 
 _BATCH: Final = 100  # parameters that MLflow takes at once
-_EXPERIMENT: Final = "chest-xray"
+_EXPERIMENT: Final = MODEL_NAME
 _PREVIOUS_TAG: Final = "previous_champion"
 
 
@@ -77,14 +78,16 @@ class Registry(Catalogue):
 
         try:
             with asked("RESOURCE_DOES_NOT_EXIST"):
-                self.client.delete_model_version(MODEL, str(number))
+                self.client.delete_model_version(MODEL_NAME, str(number))
         except MlflowException:  # somebody else has deleted it
             return
 
     def attach_decision(self, number: int, decision: DecisionReference) -> None:
         """Set what the gate decided of a version; a later decision takes the place of an earlier one."""
         with asked():
-            self.client.set_model_version_tag(MODEL, str(number), DECISION_TAG, decision.model_dump_json())
+            self.client.set_model_version_tag(
+                MODEL_NAME, str(number), DECISION_TAG, decision.model_dump_json()
+            )
 
     def set_challenger(self, number: int, why: Why) -> Version:
         """Make a version the challenger."""
@@ -184,7 +187,7 @@ class Registry(Catalogue):
         run = self._make_run("moves of the aliases")
         try:
             with asked("RESOURCE_ALREADY_EXISTS"):
-                self.client.create_registered_model(MODEL, tags={MOVES_TAG: run})
+                self.client.create_registered_model(MODEL_NAME, tags={MOVES_TAG: run})
         except MlflowException:  # somebody else was first, with a run of their own
             with asked():
                 self.client.delete_run(run)
@@ -222,18 +225,18 @@ class Registry(Catalogue):
                 self.client.log_batch(run, params=parameters[start : start + _BATCH])
             self.client.log_batch(run, metrics=figures)
             self.client.set_terminated(run)
-            self.client.create_model_version(MODEL, self.store.uri(registration.digest), run, tags=facts)
+            self.client.create_model_version(MODEL_NAME, self.store.uri(registration.digest), run, tags=facts)
 
     def _set_alias(self, alias: str, number: int | None) -> None:
         with asked():
             if number is None:
-                self.client.delete_registered_model_alias(MODEL, alias)
+                self.client.delete_registered_model_alias(MODEL_NAME, alias)
             else:
-                self.client.set_registered_model_alias(MODEL, alias, str(number))
+                self.client.set_registered_model_alias(MODEL_NAME, alias, str(number))
 
     def _set_previous(self, number: int | None) -> None:
         with asked():
-            self.client.set_registered_model_tag(MODEL, _PREVIOUS_TAG, str(number or ""))
+            self.client.set_registered_model_tag(MODEL_NAME, _PREVIOUS_TAG, str(number or ""))
 
 
 def _require_champion(standing: Standing, expected: int | None) -> None:

@@ -6,10 +6,9 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from pleura.contract import SIZE_PX
 from pleura.errors import RefusedRadiograph
-from pleura.preprocessing_version import PREPROCESSING_VERSION as PREPROCESSING_VERSION
 
-SIZE_PX: Final = 224
 _BLACK_PERCENTILE: Final = 0.5
 _WHITE_PERCENTILE: Final = 99.5
 

@@ -10,10 +10,10 @@ import kserve
 import orjson
 
 from pleura.bundle import ModelDescription
+from pleura.contract import TensorSpec
 from pleura.errors import ModelNotFound, Unavailable
 from pleura.observability.metrics import name_in_log
 from pleura.observability.tracing import current_span
-from pleura.serving.v2_tensors import TensorSpec
 
 
 @dataclass(frozen=True)

@@ -15,8 +15,9 @@ import orjson
 from kserve import InferInput, InferOutput, InferRequest, InferResponse
 from kserve.protocol.infer_type import RequestedOutput
 
+from pleura.contract import TensorSpec
 from pleura.errors import InvalidRequest, TooLarge
-from pleura.serving.v2_tensors import NUMPY_TYPES, Array, TensorSpec, raw_of, require_datatype, shown
+from pleura.serving.v2_tensors import NUMPY_TYPES, Array, raw_of, require_datatype, shown
 
 MAX_JSON_BYTES: Final = 8 * 2**20
 """JSON is read on the event loop: 32 radiographs as lists fit, a file of many megabytes goes as binary."""

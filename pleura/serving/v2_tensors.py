@@ -3,7 +3,6 @@
 import math
 import struct
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any, Final
 
 import numpy as np
@@ -29,19 +28,6 @@ NUMPY_TYPES: Final[Mapping[str, type[Any]]] = {
 }
 Array = NDArray[Any]
 _OWN_INPUTS: Final = frozenset({"image_id", "image", "radiograph"})
-
-
-@dataclass(frozen=True)
-class TensorSpec:
-    """Name, datatype and shape of an input or output; -1 stands for any size."""
-
-    name: str
-    datatype: str
-    shape: tuple[int, ...]
-
-    def as_metadata(self) -> dict[str, Any]:
-        """The form that model metadata has."""
-        return {"name": self.name, "datatype": self.datatype, "shape": list(self.shape)}
 
 
 def _split_bytes(raw: bytes | memoryview, most: int) -> list[bytes]:

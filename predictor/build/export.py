@@ -17,7 +17,7 @@ from predictor.engines.engine import (
     TensorFlowEngine,
 )
 from predictor.build.graph import ServingGraph
-from predictor.signature import SIZE_PX
+from pleura.contract import SIZE_PX
 
 _PROOF_RADIOGRAPHS: Final = 6
 

@@ -5,7 +5,7 @@ from typing import Any
 
 import tensorflow as tf
 
-from predictor.signature import ACTIVATION_MAP, ANSWER_SHAPES, PROBABILITY, RADIOGRAPH, SIZE_PX, TYPICALITY
+from pleura.contract import ACTIVATION_MAP, GRAPH_OUTPUT_SHAPES, PROBABILITY, RADIOGRAPH, SIZE_PX, TYPICALITY
 from predictor.build.weights import Head, Typicality
 
 Features = Callable[[tf.Tensor], tf.Tensor]
@@ -70,6 +70,6 @@ class ServingGraph(tf.Module):  # type: ignore[misc]  # TensorFlow has no types
     def _answer(self, radiograph: tf.Tensor) -> dict[str, tf.Tensor]:
         answers = answers_of(self.features(tf.cast(radiograph, tf.float32)), self._head)
         batch = radiograph.shape[0]
-        for name, shape in ANSWER_SHAPES.items():
+        for name, shape in GRAPH_OUTPUT_SHAPES.items():
             answers[name].set_shape((batch, *shape))
         return answers

@@ -9,7 +9,7 @@ from typing import Any, Final, Literal, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from predictor.signature import ACTIVATION_MAP, PROBABILITY, RADIOGRAPH, TYPICALITY
+from pleura.contract import ACTIVATION_MAP, PROBABILITY, RADIOGRAPH, TYPICALITY
 
 LITERT_FILE: Final = "model.tflite"
 SAVED_MODEL_FOLDER: Final = "saved_model"

@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 
 from pleura.bundle import FindingDescription, Interval, ModelDescription, OperatingPoint, seal
+from pleura.contract import PREPROCESSING_VERSION
 from pleura.findings import FINDINGS
-from pleura.preprocessing_version import PREPROCESSING_VERSION
 
 TINY_FEATURES = 8
 _ROOT = Path(__file__).parents[2]

@@ -12,7 +12,7 @@ import numpy as np
 from grpc import aio
 from kserve.protocol.grpc import grpc_predict_v2_pb2 as pb
 
-from pleura.preprocessing_version import PREPROCESSING_VERSION
+from pleura.contract import PREPROCESSING_VERSION
 from pleura.serving.grpc_server import ALLOWED_PINGS
 from pleura.serving.model import Described
 from proof.lab.bundles import description

@@ -9,8 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pleura.bundle import FindingDescription, InvalidBundle, ModelDescription, OperatingPoint, seal, verify
+from pleura.contract import PREPROCESSING_VERSION
 from pleura.findings import FINDINGS
-from pleura.preprocessing_version import PREPROCESSING_VERSION
 
 
 def description() -> ModelDescription:

@@ -8,11 +8,12 @@ import kserve
 import numpy as np
 
 from pleura.bundle import ModelDescription
+from pleura.contract import TensorSpec
 from pleura.errors import RefusedRadiograph
 from pleura.serving.model import Described
 from pleura.serving.server import Edge, PleuraServer
 from pleura.serving.v2 import requested_names, to_response
-from pleura.serving.v2_tensors import TensorSpec, array_of
+from pleura.serving.v2_tensors import array_of
 
 
 class Echo(kserve.Model):  # type: ignore[misc]  # kserve has no types

@@ -7,8 +7,8 @@ from typing import Any
 
 import numpy as np
 
+from pleura.contract import PREPROCESSING_VERSION
 from pleura.journal_row import Entry
-from pleura.preprocessing_version import PREPROCESSING_VERSION
 from transformer.answer import Answer, Revision
 from transformer.cache.entry import Cached
 

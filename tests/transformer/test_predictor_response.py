@@ -7,10 +7,13 @@ import numpy as np
 import pytest
 from kserve.protocol.grpc import grpc_predict_v2_pb2 as pb
 
+from pleura.contract import PREDICTOR_OUTPUTS
 from pleura.errors import InvalidAnswer
 from proof.lab.stand_in_predictor import response_of
 from tests.support.transformer_values import STABLE
-from transformer.predictor_response import OUTPUTS, read_prediction
+from transformer.predictor_response import read_prediction
+
+_NAMES = [spec.name for spec in PREDICTOR_OUTPUTS]
 
 
 def _response(count: int = 2) -> Any:
@@ -21,7 +24,7 @@ def _response(count: int = 2) -> Any:
 
 def _with_value(name: str, value: float) -> Callable[[Any], None]:
     def change(response: Any) -> None:
-        index = OUTPUTS.index(name)
+        index = _NAMES.index(name)
         array = np.frombuffer(response.raw_output_contents[index], "<f4").copy()
         array[-1] = value
         response.raw_output_contents[index] = array.tobytes()
@@ -36,7 +39,7 @@ def _thirteen(response: Any) -> None:
 
 def _without(name: str) -> Callable[[Any], None]:
     def change(response: Any) -> None:
-        index = OUTPUTS.index(name)
+        index = _NAMES.index(name)
         del response.outputs[index], response.raw_output_contents[index]
 
     return change
@@ -61,7 +64,7 @@ LIES = {
     "threshold above one": _with_value("threshold", 2),
     "infinite map": _with_value("activation_map", -np.inf),
     "thirteen findings": _thirteen,
-    **{f"no {name}": _without(name) for name in OUTPUTS},
+    **{f"no {name}": _without(name) for name in _NAMES},
     "cut short": lambda r: r.raw_output_contents.__setitem__(0, r.raw_output_contents[0][:-1]),
     "wrong datatype": lambda r: setattr(r.outputs[0], "datatype", "FP64"),
     "negative shape": lambda r: r.outputs[0].shape.__setitem__(0, -2),

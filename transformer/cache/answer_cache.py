@@ -20,7 +20,7 @@ from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
 from redis.exceptions import RedisError
 
-from pleura.preprocessing_version import PREPROCESSING_VERSION
+from pleura.contract import PREPROCESSING_VERSION
 from transformer.answer import Revision
 from transformer.cache.circuit_breaker import Breaker
 from transformer.cache.entry import FORMAT, Cached, read_entry, write_entry

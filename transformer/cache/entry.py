@@ -9,14 +9,15 @@ from typing import Final
 import numpy as np
 import orjson
 
+from pleura.contract import MAP_SIZE
 from pleura.findings import FINDINGS
-from transformer.answer import MAP_SIDE, Answer, Floats, Revision
+from transformer.answer import Answer, Floats, Revision
 
 FORMAT: Final = "2"
 """Changes with what an entry holds; entries of two formats stand under different keys."""
 _MAGIC: Final = b"PLA" + FORMAT.encode()
 _CHECKSUM: Final = 16
-_SHAPES: Final = ((len(FINDINGS),), (len(FINDINGS),), (len(FINDINGS), MAP_SIDE, MAP_SIDE))
+_SHAPES: Final = ((len(FINDINGS),), (len(FINDINGS),), (len(FINDINGS), MAP_SIZE, MAP_SIZE))
 
 
 @dataclass(frozen=True, eq=False)

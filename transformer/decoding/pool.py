@@ -9,6 +9,7 @@ import numpy as np
 import structlog
 from numpy.typing import NDArray
 
+from pleura.contract import SIZE_PX
 from pleura.deadline import Deadline
 from pleura.errors import (
     DeadlineExceeded,
@@ -25,7 +26,6 @@ from transformer.metrics import RESTARTS
 T = TypeVar("T")
 log = structlog.get_logger(__name__)
 
-_SIZE_PX: Final = 224
 _ERRORS: Final[tuple[type[PleuraError], ...]] = (UnreadableRadiograph, RefusedRadiograph, TooLarge)
 _PAUSE_S: Final = 1.0
 _SMALL_BYTES: Final = 3 * 2**20
@@ -184,4 +184,4 @@ class DecoderPool:
 def _tensor(reply: Reply) -> NDArray[np.uint8]:
     if reply.kind:
         raise _ERRORS[reply.kind - 1](reply.body.decode())
-    return np.frombuffer(reply.body, np.uint8).reshape(_SIZE_PX, _SIZE_PX)
+    return np.frombuffer(reply.body, np.uint8).reshape(SIZE_PX, SIZE_PX)

@@ -7,7 +7,8 @@ import orjson
 from psycopg2.extras import execute_values
 
 from pleura.errors import Conflict
-from pleura.journal_row import Entry, same_answer_or_raise
+from pleura.journal_row import Entry
+from transformer.journal.row import same_answer_or_raise
 
 COLUMNS: Final = (
     "principal",

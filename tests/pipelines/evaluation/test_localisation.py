@@ -7,7 +7,6 @@ from hypothesis import strategies as st
 
 from pipelines.evaluation.evaluate import Protocol
 from pipelines.evaluation.localisation import (
-    SIDE_PX,
     Box,
     Localised,
     highest,
@@ -16,6 +15,7 @@ from pipelines.evaluation.localisation import (
     region,
     widened,
 )
+from pleura.contract import SIZE_PX
 from pleura.findings import FINDINGS
 
 PROTOCOL = Protocol(draws=200)
@@ -100,7 +100,7 @@ def test_the_order_of_boxes_changes_nothing() -> None:
     assert judge_localisation(maps, _patients(12), boxes[::-1], PROTOCOL) == one
 
 
-@given(st.lists(st.integers(0, SIDE_PX - 1), min_size=8, max_size=8))
+@given(st.lists(st.integers(0, SIZE_PX - 1), min_size=8, max_size=8))
 def test_overlap_is_that_of_the_pixels(numbers: list[int]) -> None:
     """Intersection over union by arithmetic is that by counting pixels."""
     corners = [
@@ -108,7 +108,7 @@ def test_overlap_is_that_of_the_pixels(numbers: list[int]) -> None:
     ]
     pictures = []
     for left, top, right, bottom in corners:
-        picture = np.zeros((SIDE_PX, SIDE_PX), bool)
+        picture = np.zeros((SIZE_PX, SIZE_PX), bool)
         picture[top:bottom, left:right] = True
         pictures.append(picture)
     expected = (pictures[0] & pictures[1]).sum() / (pictures[0] | pictures[1]).sum()

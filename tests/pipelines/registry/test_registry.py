@@ -10,12 +10,13 @@ from mlflow import MlflowClient
 
 from pipelines.object_store import ChangedObject
 from pipelines.registry.bundle_store import BundleStore, NotStored
-from pipelines.registry.catalogue import MODEL, NoSuchVersion
+from pipelines.registry.catalogue import NoSuchVersion
 from pipelines.registry.mlflow_client import RegistryUnavailable, connect
 from pipelines.registry.moves import StaleView
 from pipelines.registry.registration import Standing, standing_after
 from pipelines.registry.registry import NoPreviousChampion, NotPromotable, Registry
 from pleura.bundle import InvalidBundle
+from pleura.contract import MODEL_NAME
 from pleura.errors import StoreUnavailable
 from pleura.local import dependencies
 from pleura.local.dependencies import Server
@@ -66,7 +67,7 @@ def promoted(registry: Registry, digest: str) -> int:
 
 def mlflow_aliases(registry: Registry) -> dict[str, int]:
     """The aliases as anybody who asks MLflow sees them."""
-    aliases = registry.client.get_registered_model(MODEL).aliases
+    aliases = registry.client.get_registered_model(MODEL_NAME).aliases
     return {alias: int(number) for alias, number in aliases.items()}
 
 
@@ -129,7 +130,7 @@ def test_a_promotion_moves_the_aliases_and_is_written_down(registry: Registry, d
         ("challenge", None, second, WHY),
         ("promote", first, second, WHY),
     ]
-    assert registry.client.get_registered_model(MODEL).tags["previous_champion"] == str(first)
+    assert registry.client.get_registered_model(MODEL_NAME).tags["previous_champion"] == str(first)
 
 
 def test_a_promotion_that_is_done_is_not_done_again(registry: Registry, digests: list[str]) -> None:
@@ -248,7 +249,7 @@ def test_a_store_that_goes_down_stops_a_promotion_until_it_is_back(database: str
 def test_an_alias_moved_by_hand_is_put_back(registry: Registry, digests: list[str]) -> None:
     """The trail says who is champion; MLflow's alias follows it, and reading never trusts the alias."""
     first, second = (promoted(registry, digest) for digest in digests[:2])
-    registry.client.set_registered_model_alias(MODEL, "champion", str(first))
+    registry.client.set_registered_model_alias(MODEL_NAME, "champion", str(first))
     assert registry.version("champion").number == second
     registry.settle()
     assert mlflow_aliases(registry) == {"champion": second}
@@ -329,16 +330,16 @@ def test_what_pleura_did_not_write_is_no_version(registry: Registry, digests: li
     """A version added by hand is passed over; one that was changed is refused by its number."""
     first = registry.register(registration(digests[0]))
     run = registry.entries()[0].run_id
-    registry.client.create_model_version(MODEL, "s3://elsewhere/model.pkl", run)
+    registry.client.create_model_version(MODEL_NAME, "s3://elsewhere/model.pkl", run)
     assert registry.versions() == (first,)
-    registry.client.set_model_version_tag(MODEL, str(first.number), "digest", digests[1])
+    registry.client.set_model_version_tag(MODEL_NAME, str(first.number), "digest", digests[1])
     with pytest.raises(RegistryUnavailable, match="version 1 in MLflow was changed"):
         registry.versions()
 
 
 def test_somebody_elses_registered_model_is_not_taken_over(registry: Registry, digests: list[str]) -> None:
     """A model of our name that has no trail is left as it is."""
-    registry.client.create_registered_model(MODEL)
+    registry.client.create_registered_model(MODEL_NAME)
     with pytest.raises(RegistryUnavailable, match="not made by Pleura"):
         registry.register(registration(digests[0]))
 

@@ -14,10 +14,10 @@ import urllib3
 from mlflow import MlflowClient
 
 from pipelines.registry.bundle_store import BundleStore
-from pipelines.registry.catalogue import MODEL
 from pipelines.registry.mlflow_client import RegistryUnavailable, connect
 from pipelines.registry.registration import standing_after
 from pipelines.registry.registry import Registry
+from pleura.contract import MODEL_NAME
 from pleura.local import dependencies
 from pleura.local.dependencies import Server
 from pleura.local.processes import Command, launch, wait_until
@@ -93,10 +93,10 @@ def test_a_server_killed_within_a_promotion_loses_nothing(
         registry.versions()
     assert time.monotonic() - started < _PATIENCE_S
     running["server"] = running["start"]()
-    assert registry.client.get_registered_model(MODEL).aliases == {"champion": str(first)}
+    assert registry.client.get_registered_model(MODEL_NAME).aliases == {"champion": str(first)}
     assert registry.version("champion").number == second
     assert registry.promote(second, WHY, first).aliases == ("champion",)
-    assert registry.client.get_registered_model(MODEL).aliases == {"champion": str(second)}
+    assert registry.client.get_registered_model(MODEL_NAME).aliases == {"champion": str(second)}
     assert [move.after for move in registry.moves()] == [first, second]
 
 
@@ -130,7 +130,7 @@ def test_two_processes_on_one_new_file_lose_no_move(
     assert sum(move.kind == "challenge" for move in moves) == sum(int(words[1]) for words in told)
     winner = both[[words[0] for words in told].index("promoted")]
     assert registry.version("champion").digest == winner
-    aliases = registry.client.get_registered_model(MODEL).aliases
+    aliases = registry.client.get_registered_model(MODEL_NAME).aliases
     assert int(aliases["champion"]) == standing_after(moves).champion
     assert sorted(version.digest for version in registry.versions()) == sorted(both)
 

@@ -5,8 +5,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from pleura.contract import SIZE_PX
 from pleura.errors import RefusedRadiograph
-from pleura.radiograph.tensor import SIZE_PX, to_tensor
+from pleura.radiograph.tensor import to_tensor
 
 
 def _ramp(rows: int, columns: int) -> np.ndarray:

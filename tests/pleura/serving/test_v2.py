@@ -12,9 +12,10 @@ from hypothesis.extra.numpy import array_shapes, arrays
 from kserve import InferInput, InferRequest
 from kserve.protocol.infer_type import RequestedOutput
 
+from pleura.contract import TensorSpec
 from pleura.errors import InvalidRequest, TooLarge
 from pleura.serving.v2 import MAX_JSON_BYTES, read_request, requested_names, to_response, write_response
-from pleura.serving.v2_tensors import NUMPY_TYPES, Array, TensorSpec, array_of, join_bytes, raw_of
+from pleura.serving.v2_tensors import NUMPY_TYPES, Array, array_of, join_bytes, raw_of
 
 NUMERIC = sorted(set(NUMPY_TYPES) - {"BYTES"})
 JSON_ABLE = sorted(set(NUMERIC) - {"FP16", "FP32", "FP64"})

@@ -9,8 +9,8 @@ from pipelines.evaluation.scored import Scored
 from pipelines.gate.contenders import Contender
 from pipelines.gate.decision import ModelIdentity
 from pipelines.gate.gate import Provenance
+from pleura.contract import PREPROCESSING_VERSION
 from pleura.findings import FINDINGS
-from pleura.preprocessing_version import PREPROCESSING_VERSION
 
 PROVENANCE = Provenance("d" * 64, "0123abc")
 COUNT = len(FINDINGS)

@@ -15,8 +15,8 @@ from pipelines.drift.image_statistics import ImageStatistics
 from pipelines.drift.reference import DriftReference, ModelName, Sample, reference_of
 from pipelines.drift.window import TYPICALITY, of_findings, of_images, of_refusals
 from pipelines.journal_reader import JournaledAnswer
+from pleura.contract import PREPROCESSING_VERSION
 from pleura.findings import FINDINGS
-from pleura.preprocessing_version import PREPROCESSING_VERSION
 
 MODEL = ModelName("1.0.0", "a" * 64)
 OTHER = ModelName("1.1.0", "b" * 64)

@@ -1,0 +1,62 @@
+"""What the services agree on: the model's name, its inputs and outputs, and the preprocessing version."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Final
+
+from pleura.findings import FINDINGS
+
+MODEL_NAME: Final = "chest-xray"
+PREPROCESSING_VERSION: Final = "1"
+"""Version of ``pleura.radiograph.tensor``; cached answers and model bundles carry it."""
+SIZE_PX: Final = 224
+"""Rows and columns of the tensor that the network reads."""
+MAP_SIZE: Final = 7
+"""Rows and columns of an activation map."""
+MAX_RADIOGRAPHS: Final = 32
+"""Most radiographs in one request."""
+
+
+@dataclass(frozen=True)
+class TensorSpec:
+    """Name, V2 datatype and shape of an input or output; -1 stands for any size."""
+
+    name: str
+    datatype: str
+    shape: tuple[int, ...]
+
+    def as_metadata(self) -> dict[str, Any]:
+        """Return the form of V2 model metadata."""
+        return {"name": self.name, "datatype": self.datatype, "shape": list(self.shape)}
+
+
+RADIOGRAPH: Final = "radiograph"
+PROBABILITY: Final = "probability"
+PRESENT: Final = "present"
+THRESHOLD: Final = "threshold"
+TYPICALITY: Final = "typicality"
+ACTIVATION_MAP: Final = "activation_map"
+IMAGE_ID: Final = "image_id"
+IMAGE: Final = "image"
+
+GRAPH_OUTPUT_SHAPES: Final[Mapping[str, tuple[int, ...]]] = {
+    PROBABILITY: (len(FINDINGS),),
+    ACTIVATION_MAP: (len(FINDINGS), MAP_SIZE, MAP_SIZE),
+    TYPICALITY: (),
+}
+"""Outputs of the serving graph: shape for one radiograph, all float32."""
+
+_PROBABILITY: Final = TensorSpec(PROBABILITY, "FP32", (-1, len(FINDINGS)))
+_PRESENT: Final = TensorSpec(PRESENT, "BOOL", (-1, len(FINDINGS)))
+_TYPICALITY: Final = TensorSpec(TYPICALITY, "FP32", (-1,))
+_THRESHOLD: Final = TensorSpec(THRESHOLD, "FP32", (len(FINDINGS),))
+_ACTIVATION_MAP: Final = TensorSpec(ACTIVATION_MAP, "FP32", (-1, len(FINDINGS), MAP_SIZE, MAP_SIZE))
+
+TRANSFORMER_INPUTS: Final = (TensorSpec(IMAGE_ID, "BYTES", (-1,)), TensorSpec(IMAGE, "BYTES", (-1,)))
+"""A request has exactly one of them: keys of objects in the bucket, or the files themselves."""
+TRANSFORMER_OUTPUTS: Final = (_PROBABILITY, _PRESENT, _TYPICALITY, _THRESHOLD, _ACTIVATION_MAP)
+TRANSFORMER_DEFAULT_OUTPUTS: Final = (PROBABILITY, PRESENT, TYPICALITY, THRESHOLD)
+
+PREDICTOR_INPUT: Final = TensorSpec(RADIOGRAPH, "UINT8", (-1, SIZE_PX, SIZE_PX, 1))
+PREDICTOR_OUTPUTS: Final = (_PROBABILITY, _THRESHOLD, _TYPICALITY, _ACTIVATION_MAP)
+PREDICTOR_DEFAULT_OUTPUTS: Final = (PROBABILITY, THRESHOLD, TYPICALITY)
