@@ -23,12 +23,12 @@ from auth_proxy.settings import Settings
 from auth_proxy.tokens.authenticator import Authenticator
 from auth_proxy.tokens.keys import HttpKeySource, KeyCache
 from auth_proxy.tokens.verification import Trust
-from auth_proxy.transformer_client import Upstream
+from auth_proxy.transformer_client import TransformerClient
 from pleura.observability.logs import configure_logging
 from pleura.observability.metrics import IN_FLIGHT, configure_metrics
 from pleura.observability.tracing import TracingUnavailable, export_spans
-from pleura.serving.health import Vitals
-from pleura.serving.shutdown import Ending, HttpServer
+from pleura.serving.health import HealthChecks
+from pleura.serving.shutdown import HttpServer, Shutdown
 from pleura.settings import InvalidSettings
 
 _WRONG_SETTING: Final = 2
@@ -111,11 +111,11 @@ async def serve(settings: Settings, listeners: Listeners) -> None:
         settings.max_body_bytes,
         settings.timeout_s,
     )
-    upstream = Upstream(str(settings.transformer_url), settings.max_in_flight)
+    upstream = TransformerClient(str(settings.transformer_url), settings.max_in_flight)
     channel = open_channel(settings.transformer_grpc, settings.max_body_bytes)
     freshness = asyncio.create_task(keys.keep_fresh())
-    vitals = Vitals(alive={"keys": lambda: not freshness.done()})
-    ending = Ending(settings.drain_s, _GRACE_S)
+    vitals = HealthChecks(alive={"keys": lambda: not freshness.done()})
+    ending = Shutdown(settings.drain_s, _GRACE_S)
     http = HttpServer(_http_config(build_app(guards, upstream, vitals, ending)))
     IN_FLIGHT.set_function(lambda: guards.in_flight.now)
     KEY_AGE.set_function(lambda: keys.age_s)

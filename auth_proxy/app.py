@@ -10,16 +10,16 @@ from auth_proxy.call import call_of
 from auth_proxy.limits import InFlight, RateLimit
 from auth_proxy.middleware import AllowOnly, AnswerErrors, Audit, BoundBody, Limit, RequireToken
 from auth_proxy.routes.classify import Classify
-from auth_proxy.routes.feedback import Feedback
+from auth_proxy.routes.feedback import FeedbackRoute
 from auth_proxy.routes.forward import Forward
 from auth_proxy.routes.health import Live, Ready
 from auth_proxy.routes.model_info import ModelInfo
 from auth_proxy.routes.openapi import openapi
 from auth_proxy.tokens.authenticator import Authenticator
-from auth_proxy.transformer_client import Upstream
+from auth_proxy.transformer_client import TransformerClient
 from pleura.errors import NotFound
-from pleura.serving.health import Vitals
-from pleura.serving.shutdown import Ending
+from pleura.serving.health import HealthChecks
+from pleura.serving.shutdown import Shutdown
 
 
 @dataclass(frozen=True)
@@ -48,12 +48,12 @@ class Dispatch:
         await endpoint(scope, receive, send)
 
 
-def build_app(guards: Guards, upstream: Upstream, vitals: Vitals, ending: Ending) -> ASGIApp:
+def build_app(guards: Guards, upstream: TransformerClient, vitals: HealthChecks, ending: Shutdown) -> ASGIApp:
     """Put the proxy together; the order of the list is the order of execution."""
     model_info = ModelInfo(upstream)
     endpoints: dict[str, ASGIApp] = {
         "classify": Classify(upstream, model_info),
-        "feedback": Feedback(upstream),
+        "feedback": FeedbackRoute(upstream),
         "model_info": model_info,
         "healthz": Live(vitals),
         "readyz": Ready(guards.authenticator, upstream, ending),

@@ -19,7 +19,7 @@ from auth_proxy.request_headers import request_id_of
 from auth_proxy.request_log import end_call
 from auth_proxy.tokens.verification import CLASSIFY_SCOPE, READ_SCOPE
 from pleura.errors import InvalidRequest, MethodNotAllowed, PleuraError
-from pleura.observability.metrics import UNKNOWN_ROUTE, count_request, name_in_log
+from pleura.observability.metrics import UNKNOWN_ROUTE, bind_log_ids, count_request
 
 _SERVICE: Final = "/inference.GRPCInferenceService/"
 _READING: Final = ("ServerLive", "ServerReady", "ModelReady", "ServerMetadata", "ModelMetadata")
@@ -124,7 +124,7 @@ class GrpcProxy(grpc.GenericRpcHandler):  # type: ignore[misc]  # grpc has no ty
     ) -> bytes:
         call.headers = _headers_of(context)
         call.request_id = request_id_of(call.headers)
-        name_in_log(call.request_id, call.span.trace_id)
+        bind_log_ids(call.request_id, call.span.trace_id)
         scope = call.route.scope if call.route else None
         principal = await self._guards.authenticator.principal_of(
             call.headers.get("authorization"), scope or READ_SCOPE

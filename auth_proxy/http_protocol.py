@@ -32,7 +32,7 @@ _VERSIONS: Final = (b"HTTP/1.1", b"HTTP/1.0")
 _MALFORMED: Final = b'{"error":"the request is no valid HTTP"}'
 
 
-def has_one_reading(head: bytes) -> bool:
+def is_unambiguous(head: bytes) -> bool:
     """Whether a request's head, up to its empty line, can be read in one way only."""
     if _ODD_LINE_END.search(head) or _CONTROL.search(head) or head.count(b"\n") > _MAX_HEAD_LINES:
         return False
@@ -77,7 +77,7 @@ class _StrictConnection(h11.Connection):
         head, end, _ = received.partition(b"\r\n\r\n")
         if len(head) > MAX_HEAD_BYTES:  # h11 looks at the length of what is incomplete only
             raise h11.RemoteProtocolError("the head is too long")
-        if end and not has_one_reading(head + b"\r\n"):
+        if end and not is_unambiguous(head + b"\r\n"):
             raise h11.RemoteProtocolError("the head has more than one reading")
         if not end and _ODD_LINE_END.search(received.rstrip(b"\r")):
             raise h11.RemoteProtocolError("the head has odd line ends")

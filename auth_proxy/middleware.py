@@ -16,7 +16,7 @@ from auth_proxy.request_log import end_call
 from auth_proxy.tokens.authenticator import Authenticator
 from pleura.deadline import Deadline
 from pleura.errors import DeadlineExceeded, Overloaded, PleuraError, TooLarge, TooManyRequests
-from pleura.observability.metrics import name_in_log
+from pleura.observability.metrics import bind_log_ids
 
 _MOST_TO_DRAIN_BYTES: Final = 8 * 2**20
 _LONGEST_DRAIN_S: Final = 2.0
@@ -128,7 +128,7 @@ class AllowOnly:
         call.request_id = request_id_of(call.headers)
         check_host([value for name, value in raw if name == b"host"])
         call.route = route_of(scope["method"], scope["raw_path"], scope["query_string"])
-        name_in_log(call.request_id, call.span.trace_id)
+        bind_log_ids(call.request_id, call.span.trace_id)
         await self._app(scope, receive, send)
 
 

@@ -4,12 +4,12 @@ from typing import Annotated, Literal
 
 from pydantic import AnyHttpUrl, Field
 
-from pleura.settings import Environment
+from pleura.settings import PleuraSettings
 
 Port = Annotated[int, Field(ge=1, le=65535)]
 
 
-class Settings(Environment):
+class Settings(PleuraSettings):
     """Everything that the auth proxy reads from its environment."""
 
     host: str = "0.0.0.0"  # noqa: S104  # a service in a pod listens on every address of the pod

@@ -17,7 +17,7 @@ MAX_ANSWER_BYTES: Final = 16 * 2**20
 _CODE: Final = re.compile("[a-z_]{1,40}")
 
 
-class Refused(PleuraError):
+class TransformerRefused(PleuraError):
     """The transformer answers with an error; it is passed on with its status and its words."""
 
     def __init__(self, status: int, message: str, headers: Mapping[str, str]) -> None:
@@ -43,7 +43,7 @@ def refusal_of(response: Response, content: bytes, prefix: str = "") -> PleuraEr
         message = None
     if not isinstance(message, str) or not 400 <= response.status_code < 600:
         return InvalidAnswer("the transformer gives no valid answer")
-    return Refused(response.status_code, message.removeprefix(prefix), response.headers)
+    return TransformerRefused(response.status_code, message.removeprefix(prefix), response.headers)
 
 
 def hop_headers(call: Call) -> dict[str, str]:
@@ -56,7 +56,7 @@ def hop_headers(call: Call) -> dict[str, str]:
     return headers | ({TIMEOUT_HEADER: call.deadline.as_header()} if call.deadline else {})
 
 
-class Upstream:
+class TransformerClient:
     """The transformer's REST address, and the connections to it."""
 
     def __init__(self, url: str, most_idle: int) -> None:

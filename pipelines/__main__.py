@@ -9,17 +9,17 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from pipelines.atomic_file import written_whole
+from pipelines.atomic_file import write_atomically
 from pipelines.data import cli as data_cli
 from pipelines.data.folder import KeptHere, Selection, from_folder
 from pipelines.data.radiographs import read_split
-from pipelines.evaluation.description import describe, judged_findings, macro_metrics
+from pipelines.evaluation.description import describe, evaluated_findings, macro_metrics
 from pipelines.evaluation.dossier import Dataset
-from pipelines.evaluation.evaluate_bundle import judge_bundle, write_files
+from pipelines.evaluation.evaluate_bundle import evaluate_bundle, write_files
 from pipelines.evaluation.material import material_of
 from pipelines.parameters import Parameters, read_parameters
 from pipelines.training.ablation import ablate, read_ablation
-from pipelines.training.export import fit, judge_fitted, reader_of, source_weights, write_source
+from pipelines.training.export import evaluate_fitted, fit, reader_of, source_weights, write_source
 from pipelines.training.train import train
 from pleura.observability.logs import configure_logging
 from predictor.build.weights import WEIGHTS_FILE
@@ -33,7 +33,7 @@ def _train(parameters: Parameters, data: Path, run: Path, start: Path | None) ->
     training, validation = read_split(data, "train", main, auxiliary), read_split(data, "val", main)
     weights = None if start is None else _read_weights(start)
     network = train(training, validation, parameters.training, run, weights)
-    with written_whole(run / WEIGHTS_FILE) as draft:
+    with write_atomically(run / WEIGHTS_FILE) as draft:
         np.savez(draft, **source_weights(network, weights))  # type: ignore[arg-type]
 
 
@@ -52,8 +52,8 @@ def _export(parameters: Parameters, data: Path, run: Path, target: Path) -> None
     )
     see = reader_of(weights)
     fitted = fit(see(training.tensors), see(validation.tensors), validation.labels)
-    judgement = judge_fitted(fitted, see(test.tensors), test, parameters.bootstrap_seed)
-    judged = judged_findings(fitted.operating_points, judgement)
+    judgement = evaluate_fitted(fitted, see(test.tensors), test, parameters.bootstrap_seed)
+    judged = evaluated_findings(fitted.operating_points, judgement)
     description = describe(parameters.words, judged, macro_metrics(judgement))
     write_source(target, weights, fitted, description)
 
@@ -63,7 +63,7 @@ def _judge(bundle: Path, data: Path, source: str, target: Path) -> None:
     manifest = from_folder(kept, "test", data, Selection(splits=("test",)))
     dataset = Dataset(name=manifest.name, digest=manifest.digest, split="test", made_from=manifest.made_from)
     material = material_of(manifest, source, kept.read)
-    write_files(judge_bundle(bundle, material, dataset, f"pleura {version('pleura')}"), bundle, target)
+    write_files(evaluate_bundle(bundle, material, dataset, f"pleura {version('pleura')}"), bundle, target)
 
 
 def main() -> None:

@@ -6,7 +6,7 @@ from pathlib import Path
 
 
 @contextmanager
-def written_whole(file: Path) -> Iterator[Path]:
+def write_atomically(file: Path) -> Iterator[Path]:
     """Give a draft to write, which takes the file's place once all of it is written."""
     draft = file.with_name(f"draft.{file.name}")
     yield draft

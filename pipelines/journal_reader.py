@@ -15,7 +15,7 @@ from typing import Any, Final
 
 import psycopg2
 
-from pleura.journal_row import Entry
+from pleura.journal_row import JournalRow
 
 _CONNECT_TIMEOUT_S: Final = 10
 _STATEMENT_TIMEOUT_MS: Final = 300_000
@@ -51,7 +51,7 @@ class Verdict:
 
 
 @dataclass(frozen=True)
-class JournaledAnswer(Entry):
+class JournaledAnswer(JournalRow):
     """One row of the journal, with the verdicts on it in the order in which they were given."""
 
     verdicts: tuple[Verdict, ...]

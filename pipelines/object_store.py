@@ -18,7 +18,7 @@ from minio.error import MinioException, S3Error
 from urllib3.exceptions import HTTPError
 
 from pleura.errors import StoreUnavailable
-from pleura.settings import ObjectStoreEnvironment
+from pleura.settings import ObjectStoreSettings
 
 _TIMEOUT_S: Final = 10.0
 _TRIES: Final = 3
@@ -52,7 +52,7 @@ def connect(url: str, access_key: str, secret_key: str, region: str = "us-east-1
     )
 
 
-def connect_by(settings: ObjectStoreEnvironment) -> Minio:
+def connect_by(settings: ObjectStoreSettings) -> Minio:
     """The client that a process's environment asks for."""
     secret = settings.s3_secret_key.get_secret_value()
     return connect(settings.s3_url, settings.s3_access_key, secret, settings.s3_region)

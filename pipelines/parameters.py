@@ -6,7 +6,7 @@ import yaml
 from pydantic import ConfigDict, TypeAdapter
 from pydantic.dataclasses import dataclass
 
-from pipelines.evaluation.description import ModelWords
+from pipelines.evaluation.description import ModelText
 from pipelines.training.parameters import TrainingParameters
 
 
@@ -17,7 +17,7 @@ class Parameters:
     training: TrainingParameters
     main_source: str
     bootstrap_seed: int
-    words: ModelWords
+    words: ModelText
 
 
 def read_parameters(path: Path) -> Parameters:

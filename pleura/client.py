@@ -21,7 +21,7 @@ _OUTPUTS: Final = ("probability", "present", "threshold", "typicality", "activat
 _DTYPES: Final = {"FP32": np.dtype("<f4"), "BOOL": np.dtype("?")}
 
 
-class AskFailed(Exception):
+class RequestFailed(Exception):
     """Pleura gave no answer; the message says why."""
 
 
@@ -45,7 +45,7 @@ class Finding:
 
 
 @dataclass(frozen=True)
-class Reading:
+class ClassifiedRadiograph:
     """The answer about one radiograph; ``activation_map`` is float32, (findings, rows, columns)."""
 
     findings: tuple[Finding, ...]
@@ -83,7 +83,7 @@ class Client:
     ) -> None:
         self._http.close()
 
-    def read_id(self, image_id: str) -> Reading:
+    def read_id(self, image_id: str) -> ClassifiedRadiograph:
         """Ask about a radiograph of the object store.
 
         Raises:
@@ -91,7 +91,7 @@ class Client:
         """
         return self._read("image_id", image_id.encode())
 
-    def read_file(self, file: bytes) -> Reading:
+    def read_file(self, file: bytes) -> ClassifiedRadiograph:
         """Ask about the bytes of a file.
 
         Raises:
@@ -112,7 +112,7 @@ class Client:
         stored: dict[str, Any] = response.json()
         return stored
 
-    def _read(self, name: str, element: bytes) -> Reading:
+    def _read(self, name: str, element: bytes) -> ClassifiedRadiograph:
         body, length = request_body(name, element)
         headers = {"content-type": "application/octet-stream", _LENGTH_HEADER: str(length)}
         response = self._send("POST", "/v2/models/chest-xray/infer", content=body, headers=headers)
@@ -121,15 +121,15 @@ class Client:
                 response.content, int(response.headers.get(_LENGTH_HEADER, len(response.content)))
             )
             measured = self._measured_of(document["parameters"]["model_digest"])
-            return reading_of(document, arrays, measured)
+            return read_classification(document, arrays, measured)
         except (ValueError, KeyError, TypeError, IndexError) as error:
-            raise AskFailed("the answer is no V2 answer of this model") from error
+            raise RequestFailed("the answer is no V2 answer of this model") from error
 
     def _send(self, verb: str, path: str, **arguments: Any) -> httpx.Response:
         try:
             response = self._http.request(verb, path, **arguments)
         except httpx.HTTPError as error:
-            raise AskFailed(
+            raise RequestFailed(
                 f"{self._http.base_url} does not answer: {error or type(error).__name__}"
             ) from error
         if response.is_success:
@@ -138,14 +138,14 @@ class Client:
             reason = str(response.json()["error"])
         except (ValueError, KeyError, TypeError):
             reason = "no reason given"
-        raise AskFailed(f"{reason} (status {response.status_code})")
+        raise RequestFailed(f"{reason} (status {response.status_code})")
 
     def _measured_of(self, digest: str) -> Mapping[str, bool]:
         if digest not in self._measured:
             try:
                 info = self._send("GET", "/model-info").json()
                 self._measured[info["digest"]] = {f["name"]: f["measured"] for f in info["findings"]}
-            except (AskFailed, ValueError, KeyError, TypeError):
+            except (RequestFailed, ValueError, KeyError, TypeError):
                 return {}  # a token may lack model:read; the findings do not depend on it
         return self._measured.get(digest, {})
 
@@ -183,9 +183,9 @@ def response_arrays(body: bytes, length: int) -> tuple[dict[str, Any], dict[str,
     return document, arrays
 
 
-def reading_of(
+def read_classification(
     document: Mapping[str, Any], arrays: Mapping[str, NDArray[Any]], measured: Mapping[str, bool]
-) -> Reading:
+) -> ClassifiedRadiograph:
     """Say the first element of a V2 answer in the words of the field."""
     parameters = document["parameters"]
     findings = tuple(
@@ -198,7 +198,7 @@ def reading_of(
         )
         for position, name in enumerate(FINDINGS)
     )
-    return Reading(
+    return ClassifiedRadiograph(
         findings,
         float(arrays["typicality"][0]),
         document["model_version"],

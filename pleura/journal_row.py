@@ -9,7 +9,7 @@ import orjson
 
 
 @dataclass(frozen=True)
-class Entry:
+class JournalRow:
     """An answer to one radiograph of a request; ``latency_ms`` has the milliseconds of each stage."""
 
     principal: str
@@ -35,15 +35,15 @@ class Entry:
         return (self.principal, self.request_id, self.position)
 
 
-def line_of(entry: Entry) -> bytes:
+def row_to_line(entry: JournalRow) -> bytes:
     """The form that the spool keeps, in one line."""
     return orjson.dumps(entry)
 
 
-def entry_from(line: bytes) -> Entry:
+def row_from_line(line: bytes) -> JournalRow:
     """Read what ``line_of`` wrote."""
     values: dict[str, Any] = orjson.loads(line)
     for name in ("probabilities", "thresholds", "findings"):
         values[name] = tuple(values[name])
     values["answered_at"] = datetime.fromisoformat(values["answered_at"])
-    return Entry(**values)
+    return JournalRow(**values)

@@ -9,7 +9,7 @@ from typing import Final
 _PR_SET_PDEATHSIG: Final = 1
 
 
-def end_with(parent: int) -> None:
+def end_with_parent(parent: int) -> None:
     """Let the kernel end this process when its parent ends, however that happens (on Linux).
 
     Args:

@@ -10,7 +10,7 @@ class InvalidSettings(Exception):
     """A variable of the environment is missing or has a wrong value; the text names it, in one line."""
 
 
-class Environment(BaseSettings):
+class PleuraSettings(BaseSettings):
     """Variables that begin with ``PLEURA_``; what a wrong one holds is never told, for it may be a secret."""
 
     model_config = SettingsConfigDict(
@@ -36,7 +36,7 @@ class Environment(BaseSettings):
             raise InvalidSettings(str(error)) from None
 
 
-class ObjectStoreEnvironment(Environment):
+class ObjectStoreSettings(PleuraSettings):
     """Where the radiographs are, for whoever reads them."""
 
     s3_url: str = Field(pattern=r"^https?://[^/\s]+/?$")

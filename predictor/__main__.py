@@ -15,16 +15,16 @@ from pleura.errors import InvalidAnswer
 from pleura.observability.logs import configure_logging
 from pleura.observability.metrics import configure_metrics, show_model
 from pleura.observability.tracing import TracingUnavailable, export_spans
-from pleura.serving.health import Vitals
-from pleura.serving.model import Described
-from pleura.serving.server import Edge, PleuraServer
+from pleura.serving.health import HealthChecks
+from pleura.serving.model import DescribedModel
+from pleura.serving.server import KServeServer, ServerOptions
 from pleura.settings import InvalidSettings
 from predictor.batching import Batcher, BatchLimits
 from predictor.engines.agreement import DifferentGraphs, require_same
 from predictor.engines.engine import Engine, open_engine
 from predictor.engines.pool import EnginePool
 from predictor.engines.thread import EngineThread
-from predictor.health import Health
+from predictor.health import ModelHealth
 from predictor.metrics import QUEUE
 from predictor.model import ChestXrayPredictor
 from predictor.output_checks import require_answer, require_shapes
@@ -41,10 +41,10 @@ def _stop(code: int, reason: str) -> NoReturn:
     sys.exit(code)
 
 
-def read_bundle(settings: Settings) -> Described:
+def read_bundle(settings: Settings) -> DescribedModel:
     """Prove the bundle; one that is not as it was sealed ends the process with one line."""
     try:
-        return Described(*verify(settings.bundle))
+        return DescribedModel(*verify(settings.bundle))
     except InvalidBundle as error:
         _stop(WRONG_BUNDLE, str(error))
 
@@ -122,19 +122,21 @@ def main() -> None:
     os.nice(settings.niceness)  # before the engines make their threads
     pool, max_batch = open_pool(settings)
     batcher = Batcher(pool, BatchLimits(max_batch, settings.max_queue, settings.max_wait_ms / 1000))
-    health = Health(pool)
+    health = ModelHealth(pool)
     health.note_answer()
     model = ChestXrayPredictor(described, batcher, health, settings.timeout_s)
     log.info("model_loaded", version=described.description.version, digest=described.digest)
     show_model(described.description.version)
     QUEUE.set_function(lambda: batcher.waiting)
-    vitals = Vitals(
+    vitals = HealthChecks(
         alive={"engine": lambda: pool.is_alive and not health.is_lost},
         needed={"model": lambda: health.is_ready},
     )
-    edge = Edge(settings.host, settings.http_port, settings.grpc_port, _MAX_BODY_MB, settings.drain_s)
+    edge = ServerOptions(
+        settings.host, settings.http_port, settings.grpc_port, _MAX_BODY_MB, settings.drain_s
+    )
     try:
-        PleuraServer(edge).serve(model, [batcher.work(), health.watch(model.probe)], vitals)
+        KServeServer(edge).serve(model, [batcher.work(), health.watch(model.probe)], vitals)
     finally:
         pool.close()
         close_spans()

@@ -12,7 +12,7 @@ import structlog
 
 from pleura.deadline import Deadline
 from pleura.errors import DeadlineExceeded, InvalidAnswer, Overloaded, PleuraError, Unavailable
-from predictor.engines.engine import Outputs, Radiographs, joined
+from predictor.engines.engine import GraphOutputs, Radiographs, concatenate_outputs
 from predictor.engines.pool import EnginePool
 from predictor.engines.thread import EngineThread
 from predictor.metrics import BATCHES, ENGINE, INVALID
@@ -35,11 +35,11 @@ class _Request:
     radiographs: Radiographs
     deadline: Deadline
     arrived_s: float
-    answer: asyncio.Future[Outputs]
+    answer: asyncio.Future[GraphOutputs]
     is_urgent: bool = True
     context: Context = field(default_factory=copy_context)
     taken: int = 0
-    parts: dict[int, Outputs] = field(default_factory=dict)
+    parts: dict[int, GraphOutputs] = field(default_factory=dict)
 
     @property
     def waiting(self) -> int:
@@ -54,7 +54,7 @@ class _Request:
         if not self.answer.done():
             self.answer.set_exception(error)
 
-    def accept(self, start: int, outputs: Outputs) -> None:
+    def accept(self, start: int, outputs: GraphOutputs) -> None:
         try:
             require_answer(outputs)
         except InvalidAnswer as error:
@@ -64,7 +64,7 @@ class _Request:
         self.parts[start] = outputs  # engines side by side may end in another order
         answered = sum(len(part.typicality) for part in self.parts.values())
         if answered == len(self.radiographs) and not self.answer.done():
-            self.answer.set_result(joined([self.parts[each] for each in sorted(self.parts)]))
+            self.answer.set_result(concatenate_outputs([self.parts[each] for each in sorted(self.parts)]))
 
 
 @dataclass(frozen=True, eq=False)
@@ -87,7 +87,7 @@ class Batcher:
         """Radiographs that wait."""
         return sum(request.waiting for request in self._requests)
 
-    async def run(self, radiographs: Radiographs, deadline: Deadline, is_urgent: bool = True) -> Outputs:
+    async def run(self, radiographs: Radiographs, deadline: Deadline, is_urgent: bool = True) -> GraphOutputs:
         """Answer on uint8 (N, 224, 224, 1), N >= 1, in whatever batches it takes.
 
         What is not urgent leaves cores to others, though it be alone.

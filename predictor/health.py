@@ -14,7 +14,7 @@ _LOOK_EVERY_S: Final = 0.25
 log = structlog.get_logger()
 
 
-class Health:
+class ModelHealth:
     """When the model last answered, and whether an engine hangs while another goes on answering.
 
     Args:

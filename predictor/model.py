@@ -23,19 +23,19 @@ from pleura.contract import (
 )
 from pleura.deadline import Deadline
 from pleura.errors import InvalidRequest, PleuraError
-from pleura.serving.model import Described
+from pleura.serving.model import DescribedModel
 from pleura.serving.v2 import requested_names, to_response
 from pleura.serving.v2_tensors import Array, array_of
 from predictor.batching import Batcher
-from predictor.engines.engine import Outputs, Radiographs
-from predictor.health import Health
+from predictor.engines.engine import GraphOutputs, Radiographs
+from predictor.health import ModelHealth
 
 _PROBE_S: Final = 4.0
 log = structlog.get_logger()
 
 
 @dataclass(frozen=True)
-class Question:
+class PredictRequest:
     """A request that was found to be one."""
 
     request: kserve.InferRequest
@@ -72,7 +72,9 @@ class ChestXrayPredictor(kserve.Model):  # type: ignore[misc]  # kserve has no t
     inputs: Sequence[TensorSpec] = (PREDICTOR_INPUT,)
     outputs: Sequence[TensorSpec] = PREDICTOR_OUTPUTS
 
-    def __init__(self, described: Described, batcher: Batcher, health: Health, timeout_s: float) -> None:
+    def __init__(
+        self, described: DescribedModel, batcher: Batcher, health: ModelHealth, timeout_s: float
+    ) -> None:
         super().__init__(described.description.name)
         self._described, self._batcher, self._health = described, batcher, health
         self._timeout_s = timeout_s
@@ -83,7 +85,7 @@ class ChestXrayPredictor(kserve.Model):  # type: ignore[misc]  # kserve has no t
         """Whether the model answered lately."""
         return self._health.is_ready
 
-    async def describe(self) -> Described:
+    async def describe(self) -> DescribedModel:
         """The bundle that answers."""
         return self._described
 
@@ -107,7 +109,7 @@ class ChestXrayPredictor(kserve.Model):  # type: ignore[misc]  # kserve has no t
 
     async def preprocess(
         self, payload: kserve.InferRequest, headers: dict[str, str] | None = None
-    ) -> Question:
+    ) -> PredictRequest:
         """Check the request.
 
         Raises:
@@ -115,7 +117,7 @@ class ChestXrayPredictor(kserve.Model):  # type: ignore[misc]  # kserve has no t
         """
         deadline = Deadline.from_headers(headers or {}, self._timeout_s)
         names = requested_names(payload, self.outputs, PREDICTOR_DEFAULT_OUTPUTS)
-        return Question(payload, radiographs_of(payload), names, deadline)
+        return PredictRequest(payload, radiographs_of(payload), names, deadline)
 
     def validate(self, payload: Any) -> Any:
         """Nothing is left to check; kserve's own check knows only V1 and V2 documents."""
@@ -123,10 +125,10 @@ class ChestXrayPredictor(kserve.Model):  # type: ignore[misc]  # kserve has no t
 
     async def predict(
         self,
-        payload: Question,
+        payload: PredictRequest,
         headers: dict[str, str] | None = None,
         response_headers: dict[str, str] | None = None,
-    ) -> tuple[Question, Outputs]:
+    ) -> tuple[PredictRequest, GraphOutputs]:
         """Ask the model."""
         outputs = await self._batcher.run(payload.radiographs, payload.deadline)
         self._health.note_answer()
@@ -134,7 +136,7 @@ class ChestXrayPredictor(kserve.Model):  # type: ignore[misc]  # kserve has no t
 
     async def postprocess(
         self,
-        result: tuple[Question, Outputs],
+        result: tuple[PredictRequest, GraphOutputs],
         headers: dict[str, str] | None = None,
         response_headers: dict[str, str] | None = None,
     ) -> kserve.InferResponse:
@@ -161,7 +163,7 @@ class ChestXrayPredictor(kserve.Model):  # type: ignore[misc]  # kserve has no t
     def _version(self) -> str:
         return self._described.description.version
 
-    def _named(self, outputs: Outputs) -> Mapping[str, Array]:
+    def _named(self, outputs: GraphOutputs) -> Mapping[str, Array]:
         return {
             PROBABILITY: outputs.probability,
             THRESHOLD: self._thresholds,

@@ -5,10 +5,10 @@ from numpy.typing import NDArray
 
 from pleura.contract import ACTIVATION_MAP, GRAPH_OUTPUT_SHAPES, PROBABILITY, TYPICALITY
 from pleura.errors import InvalidAnswer
-from predictor.engines.engine import Outputs
+from predictor.engines.engine import GraphOutputs
 
 
-def require_shapes(outputs: Outputs, radiographs: int) -> None:
+def require_shapes(outputs: GraphOutputs, radiographs: int) -> None:
     """Check that there is one answer for each radiograph.
 
     Raises:
@@ -28,7 +28,7 @@ def _is_fraction(array: NDArray[np.float32]) -> bool:
     return bool(((array >= 0.0) & (array <= 1.0)).all())  # NaN is neither
 
 
-def require_answer(outputs: Outputs) -> None:
+def require_answer(outputs: GraphOutputs) -> None:
     """Check the values of one request's outputs.
 
     Raises:

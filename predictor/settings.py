@@ -6,14 +6,14 @@ from typing import Literal
 from pydantic import Field
 
 from pleura.contract import MAX_RADIOGRAPHS
-from pleura.cpu_count import usable_cores
-from pleura.settings import Environment
+from pleura.cpu_count import usable_cpus
+from pleura.settings import PleuraSettings
 from predictor.engines.engine import EngineKind
 
 """Most radiographs in one request; the queue must hold them."""
 
 
-class Settings(Environment):
+class Settings(PleuraSettings):
     """Everything the predictor reads from its environment."""
 
     host: str = "0.0.0.0"  # noqa: S104  # a pod listens on its own address
@@ -26,7 +26,7 @@ class Settings(Environment):
     """Folder of the model bundle."""
     engine: EngineKind = "litert"
     """What runs the graph; ``openvino`` is the faster one on Intel's CPUs with AVX-512."""
-    threads: int = Field(default_factory=usable_cores, ge=1, le=256)
+    threads: int = Field(default_factory=usable_cpus, ge=1, le=256)
     """Threads that the engine computes on; by default one for each core that this process may use."""
     lanes: int = Field(default=4, ge=1, le=64)
     """Engines that run side by side when several radiographs wait, each on its share of the threads; no more

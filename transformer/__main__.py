@@ -10,23 +10,23 @@ import pleura.serving.light_kserve  # noqa: F401  # before all that imports kser
 from pleura.observability.logs import configure_logging
 from pleura.observability.metrics import configure_metrics
 from pleura.observability.tracing import TracingUnavailable, export_spans
-from pleura.serving.health import Vitals
-from pleura.serving.server import Edge, PleuraServer
+from pleura.serving.health import HealthChecks
+from pleura.serving.server import KServeServer, ServerOptions
 from pleura.settings import InvalidSettings
-from transformer.cache.answer_cache import AnswerCache, Marks, connect
+from transformer.cache.answer_cache import AnswerCache, LiveRevisions, connect
 from transformer.decoding.pool import DecoderPool
 from transformer.feedback.route import FeedbackRoute
 from transformer.feedback.verdicts import Verdicts
-from transformer.health import Watch
+from transformer.health import DependencyMonitor
 from transformer.journal.database import Database
 from transformer.journal.journal import Journal
 from transformer.journal.spool import Spool
 from transformer.metrics import UP
 from transformer.model import ChestXrayTransformer
-from transformer.object_store import Bucket, Store
-from transformer.predictor_client import Predictor
+from transformer.object_store import Bucket, ObjectStore
+from transformer.predictor_client import PredictorClient
 from transformer.reader import Reader
-from transformer.request import Limits
+from transformer.request import RequestLimits
 from transformer.settings import Settings
 
 log = structlog.get_logger()
@@ -56,7 +56,7 @@ def open_journal(settings: Settings) -> Journal:
     return Journal(Database(settings.journal_dsn.get_secret_value()), spool, settings.journal_timeout_s)
 
 
-def open_store(settings: Settings) -> Store:
+def open_store(settings: Settings) -> ObjectStore:
     """Say where the radiographs are; a place that S3 cannot have ends the process with one line."""
     bucket = Bucket(
         settings.s3_url,
@@ -66,31 +66,35 @@ def open_store(settings: Settings) -> Store:
         settings.s3_region,
     )
     try:
-        return Store(bucket, settings.max_file_mb * 2**20)
+        return ObjectStore(bucket, settings.max_file_mb * 2**20)
     except ValueError as error:
         _stop(f"PLEURA_S3_URL, PLEURA_S3_REGION or PLEURA_S3_BUCKET: {error}")
 
 
-def vitals_of(watch: Watch, cache: AnswerCache, journal: Journal) -> Vitals:
+def vitals_of(watch: DependencyMonitor, cache: AnswerCache, journal: Journal) -> HealthChecks:
     """What the transformer looks at to say how it is; without cache or PostgreSQL it goes on answering."""
     useful = {"journal": lambda: journal.is_writable}
     if cache.is_used:
         useful["cache"] = lambda: cache.is_up
-    return Vitals(
+    return HealthChecks(
         alive={"watch": lambda: watch.is_alive, "journal": lambda: journal.is_alive},
         needed={"predictor": lambda: watch.sees_predictor, "store": lambda: watch.sees_store},
         useful=useful,
     )
 
 
-def show_vitals(vitals: Vitals) -> None:
+def show_vitals(vitals: HealthChecks) -> None:
     """Have the metrics say what ``/readyz`` says."""
     for name, check in {**vitals.needed, **vitals.useful}.items():
         UP.labels(name).set_function(check)
 
 
 async def run_parts(
-    decoders: DecoderPool, watch: Watch, cache: AnswerCache, predictor: Predictor, store: Store
+    decoders: DecoderPool,
+    watch: DependencyMonitor,
+    cache: AnswerCache,
+    predictor: PredictorClient,
+    store: ObjectStore,
 ) -> None:
     """Start what lives on the event loop, keep it until cancelled, and close it."""
     try:
@@ -124,9 +128,9 @@ def main() -> None:
     store = open_store(settings)
     redis = connect(settings.redis_url) if settings.redis_url else None
     cache = AnswerCache(
-        redis, Marks(settings.answering_ttl_s), settings.cache_ttl_s, settings.cache_timeout_s
+        redis, LiveRevisions(settings.answering_ttl_s), settings.cache_ttl_s, settings.cache_timeout_s
     )
-    predictor = Predictor(settings.predictor_address, settings.max_reading)
+    predictor = PredictorClient(settings.predictor_address, settings.max_reading)
     decoders = DecoderPool(
         settings.decoders,
         settings.decode_timeout_s,
@@ -134,9 +138,9 @@ def main() -> None:
         settings.max_pixels_m * 10**6,
         processor_s=settings.decode_processor_s,
     )
-    watch = Watch(predictor, store, cache, settings.watch_interval_s)
+    watch = DependencyMonitor(predictor, store, cache, settings.watch_interval_s)
     reader = Reader(store, decoders, predictor, cache, settings.max_reading)
-    limits = Limits(settings.timeout_s, settings.max_elements, settings.max_file_mb * 2**20)
+    limits = RequestLimits(settings.timeout_s, settings.max_elements, settings.max_file_mb * 2**20)
     model = ChestXrayTransformer(reader, journal, watch, limits, settings.max_in_flight)
     database = Database(settings.journal_dsn.get_secret_value())
     verdicts = Verdicts(database, journal, settings.journal_timeout_s)
@@ -147,9 +151,11 @@ def main() -> None:
     journal.start()
     try:
         max_body_mb = settings.max_file_mb + 1
-        edge = Edge(settings.host, settings.http_port, settings.grpc_port, max_body_mb, settings.drain_s)
+        edge = ServerOptions(
+            settings.host, settings.http_port, settings.grpc_port, max_body_mb, settings.drain_s
+        )
         background = [run_parts(decoders, watch, cache, predictor, store)]
-        PleuraServer(edge).serve(model, background, vitals, routes)
+        KServeServer(edge).serve(model, background, vitals, routes)
     finally:
         verdicts.close()
         journal.close()

@@ -8,11 +8,11 @@ import structlog
 
 from pleura.errors import PleuraError, PredictorUnavailable
 from pleura.observability.metrics import show_model
-from pleura.serving.model import Described
+from pleura.serving.model import DescribedModel
 from transformer.answer import Revision
 from transformer.cache.answer_cache import AnswerCache
-from transformer.object_store import Store
-from transformer.predictor_client import Predictor
+from transformer.object_store import ObjectStore
+from transformer.predictor_client import PredictorClient
 
 _LOOK_S: Final = 2.0
 _MISSED_LOOKS: Final = 3
@@ -20,13 +20,15 @@ _LOST_S: Final = 30.0
 log = structlog.get_logger()
 
 
-class Watch:
+class DependencyMonitor:
     """What was seen lately of the parts without which there is no answer."""
 
-    def __init__(self, predictor: Predictor, store: Store, cache: AnswerCache, interval_s: float) -> None:
+    def __init__(
+        self, predictor: PredictorClient, store: ObjectStore, cache: AnswerCache, interval_s: float
+    ) -> None:
         self._predictor, self._store, self._cache = predictor, store, cache
         self._interval_s = interval_s
-        self._described: Described | None = None
+        self._described: DescribedModel | None = None
         self._predictor_seen_s = self._store_seen_s = float("-inf")
         self._looked_s = float("inf")  # not before it runs: decoders may take a minute to start
         self._was_healthy = False
@@ -51,7 +53,7 @@ class Watch:
         """Whether it looks at all: a look is over in seconds, whatever the parts do."""
         return time.monotonic() - self._looked_s < _MISSED_LOOKS * self._interval_s + _LOST_S
 
-    async def described(self) -> Described:
+    async def described(self) -> DescribedModel:
         """The model that answered the last look.
 
         Raises:

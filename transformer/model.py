@@ -14,18 +14,18 @@ from kserve.model import InferenceVerb
 
 from pleura.contract import MODEL_NAME, TRANSFORMER_INPUTS, TRANSFORMER_OUTPUTS, TensorSpec
 from pleura.errors import DeadlineExceeded, Overloaded, PleuraError, Unavailable
-from pleura.journal_row import Entry
-from pleura.serving.model import Described
+from pleura.journal_row import JournalRow
+from pleura.serving.model import DescribedModel
 from pleura.serving.v2 import to_response
 from pleura.serving.v2_tensors import Array
 from transformer.answer import Answer
-from transformer.health import Watch
+from transformer.health import DependencyMonitor
 from transformer.journal.journal import Journal, Kept
-from transformer.journal.row import entry_of
+from transformer.journal.row import make_journal_row
 from transformer.metrics import STAGES
-from transformer.radiograph_source import Source, Stored
+from transformer.radiograph_source import Source, StoredRadiograph
 from transformer.reader import Reader, Reading
-from transformer.request import Asked, Limits, read_asked
+from transformer.request import RadiographRequest, RequestLimits, read_request
 
 _ARRAYS: Final[Mapping[str, Callable[[Sequence[Answer]], Array]]] = {
     "probability": lambda answers: np.stack([answer.probability for answer in answers]),
@@ -41,7 +41,7 @@ log = structlog.get_logger()
 class Answered:
     """A request, with a reading for each of its radiographs."""
 
-    asked: Asked
+    asked: RadiographRequest
     readings: tuple[Reading, ...]
     since_s: float
 
@@ -53,7 +53,12 @@ class ChestXrayTransformer(kserve.Model):  # type: ignore[misc]  # kserve has no
     outputs: Sequence[TensorSpec] = TRANSFORMER_OUTPUTS
 
     def __init__(
-        self, reader: Reader, journal: Journal, watch: Watch, limits: Limits, max_in_flight: int
+        self,
+        reader: Reader,
+        journal: Journal,
+        watch: DependencyMonitor,
+        limits: RequestLimits,
+        max_in_flight: int,
     ) -> None:
         super().__init__(MODEL_NAME)
         self._reader, self._journal, self._watch, self._limits = reader, journal, watch, limits
@@ -64,7 +69,7 @@ class ChestXrayTransformer(kserve.Model):  # type: ignore[misc]  # kserve has no
         """Whether predictor and object store were seen lately; cache and journal only degrade."""
         return self._watch.is_healthy
 
-    async def describe(self) -> Described:
+    async def describe(self) -> DescribedModel:
         """The model that answers now."""
         return await self._watch.described()
 
@@ -89,13 +94,13 @@ class ChestXrayTransformer(kserve.Model):  # type: ignore[misc]  # kserve has no
 
     async def preprocess(
         self, payload: kserve.InferRequest, headers: dict[str, str] | None = None
-    ) -> tuple[Asked, float]:
+    ) -> tuple[RadiographRequest, float]:
         """Read the request."""
-        return read_asked(payload, headers or {}, self._limits), time.perf_counter()
+        return read_request(payload, headers or {}, self._limits), time.perf_counter()
 
     async def predict(
         self,
-        payload: tuple[Asked, float],
+        payload: tuple[RadiographRequest, float],
         headers: dict[str, str] | None = None,
         response_headers: dict[str, str] | None = None,
     ) -> Answered:
@@ -139,7 +144,7 @@ class ChestXrayTransformer(kserve.Model):  # type: ignore[misc]  # kserve has no
         arrays = arrays_of(readings, asked.outputs)
         return to_response(asked.request, revision.version, arrays, parameters)
 
-    async def _keep(self, entries: Sequence[Entry], asked: Asked) -> Kept:
+    async def _keep(self, entries: Sequence[JournalRow], asked: RadiographRequest) -> Kept:
         left_s = asked.deadline.remaining_s
         try:
             async with asyncio.timeout(left_s):
@@ -175,12 +180,12 @@ def require_version(version: str | None, reading: Reading) -> None:
         raise Unavailable("another version of the model answers now")
 
 
-def entries_of(answered: Answered) -> list[Entry]:
+def entries_of(answered: Answered) -> list[JournalRow]:
     """The journal's rows for a request."""
     asked = answered.asked
     whole = {"until_journal": round(1000 * (time.perf_counter() - answered.since_s), 3)}
     return [
-        entry_of(
+        make_journal_row(
             asked.asker, i, _id_of(source), reading.answer, {**reading.latency_ms, **whole}, reading.cached
         )
         for i, (source, reading) in enumerate(zip(asked.sources, answered.readings, strict=True))
@@ -194,7 +199,7 @@ def arrays_of(readings: Sequence[Reading], names: Sequence[str]) -> dict[str, Ar
 
 
 def _id_of(source: Source) -> str | None:
-    return source.object_id.key if isinstance(source, Stored) else None
+    return source.object_id.key if isinstance(source, StoredRadiograph) else None
 
 
 def _pseudonym(source: Source) -> str | None:
@@ -203,7 +208,7 @@ def _pseudonym(source: Source) -> str | None:
     return None if object_id is None else hashlib.sha256(object_id.encode()).hexdigest()[:12]
 
 
-def _slowest(entries: Sequence[Entry]) -> dict[str, float]:
+def _slowest(entries: Sequence[JournalRow]) -> dict[str, float]:
     stages: Mapping[str, float] = {}
     for entry in entries:
         stages = {name: max(ms, stages.get(name, 0.0)) for name, ms in {**stages, **entry.latency_ms}.items()}

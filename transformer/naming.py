@@ -12,10 +12,10 @@ from dataclasses import dataclass, replace
 
 from pleura.deadline import Deadline
 from pleura.errors import DeadlineExceeded, PleuraError
-from transformer.cache.answer_cache import key_of
-from transformer.object_store import Store
-from transformer.radiograph_source import Source, Stored, digest_of
-from transformer.stage_clock import Clock
+from transformer.cache.answer_cache import cache_key
+from transformer.object_store import ObjectStore
+from transformer.radiograph_source import Source, StoredRadiograph, digest_of
+from transformer.stage_clock import StageClock
 
 Sighting = asyncio.Future[str | None]
 """The ETag that a flight sees; None where it sees none."""
@@ -49,7 +49,7 @@ class Known:
 class Naming:
     """Names radiographs, and knows what the flights under way see."""
 
-    def __init__(self, store: Store) -> None:
+    def __init__(self, store: ObjectStore) -> None:
         self._store = store
         self._sightings: dict[str, Sighting] = {}
 
@@ -59,12 +59,12 @@ class Naming:
         Raises:
             DeadlineExceeded: The request's time ran out before the flight under way had seen anything.
         """
-        clock = Clock()
-        if not isinstance(source, Stored):
+        clock = StageClock()
+        if not isinstance(source, StoredRadiograph):
             digest = await digest_of(source.file)
             clock.end("hash")
-            return Known(source, key_of("file", digest), digest, clock.latency_ms)
-        key = key_of("object", source.object_id.key)
+            return Known(source, cache_key("file", digest), digest, clock.latency_ms)
+        key = cache_key("object", source.object_id.key)
         sighting = self._sightings.get(key)
         if sighting is None:  # a flight that begins from now on sees what there is from now on
             return Known(source, key, None, {})

@@ -72,7 +72,7 @@ class Bucket:
         return Minio(parts.netloc, region=self.region, secure=parts.scheme == "https")
 
 
-class Store:
+class ObjectStore:
     """A bucket of radiographs; nothing outside of it is ever asked for.
 
     Args:

@@ -24,10 +24,10 @@ from pleura.errors import (
     PredictorUnavailable,
 )
 from pleura.serving.grpc_server import DESCRIBE_METHOD
-from pleura.serving.model import Described
+from pleura.serving.model import DescribedModel
 from transformer.answer import Prediction
 from transformer.metrics import INVALID
-from transformer.predictor_response import read_prediction, sound_version
+from transformer.predictor_response import read_prediction, version_label
 
 _HOP_SHARE: Final = 0.9
 _RETRY_PAUSE_S: Final = 0.05
@@ -67,7 +67,7 @@ class RetryBudget:
         return True
 
 
-class Predictor:
+class PredictorClient:
     """One gRPC channel to the predictor's route, whichever revisions stand behind it."""
 
     def __init__(self, address: str, max_in_flight: int) -> None:
@@ -81,7 +81,7 @@ class Predictor:
             await self._channel.close()
             self._channel = None
 
-    async def describe(self, timeout_s: float = 2.0) -> Described:
+    async def describe(self, timeout_s: float = 2.0) -> DescribedModel:
         """Ask which model answers now.
 
         Raises:
@@ -90,7 +90,7 @@ class Predictor:
         """
         call = self._connected().unary_unary(DESCRIBE_METHOD)
         try:
-            return Described.from_json(await call(b"", timeout=timeout_s))
+            return DescribedModel.from_json(await call(b"", timeout=timeout_s))
         except aio.AioRpcError as error:
             raise PredictorUnavailable("the predictor does not answer") from error
         except (ValueError, KeyError, TypeError) as error:
@@ -122,7 +122,7 @@ class Predictor:
         try:
             return read_prediction(response, len(radiographs))
         except InvalidAnswer:
-            INVALID[sound_version(response.model_version)].inc()
+            INVALID[version_label(response.model_version)].inc()
             raise
 
     async def _called(self, request: Any, deadline: Deadline, metadata: tuple[tuple[str, str], ...]) -> Any:

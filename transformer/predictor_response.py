@@ -43,7 +43,7 @@ def read_prediction(response: Any, count: int) -> Prediction:
     return prediction
 
 
-def sound_version(version: str) -> str:
+def version_label(version: str) -> str:
     """The version that a predictor says it has, where that has the form of one; "other" where it has not."""
     return version if _VERSION.fullmatch(version) else "other"
 

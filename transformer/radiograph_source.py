@@ -11,20 +11,20 @@ _HASHED_IN_THREAD: Final = 2**19
 
 
 @dataclass(frozen=True)
-class Stored:
+class StoredRadiograph:
     """A radiograph named by the key of its object."""
 
     object_id: ObjectId
 
 
 @dataclass(frozen=True)
-class Sent:
+class SentRadiograph:
     """A radiograph sent with the request."""
 
     file: bytes = field(repr=False)
 
 
-Source = Stored | Sent
+Source = StoredRadiograph | SentRadiograph
 
 
 async def digest_of(file: bytes) -> str:

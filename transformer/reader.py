@@ -16,14 +16,14 @@ from pleura.deadline import Deadline
 from pleura.errors import Overloaded, PleuraError
 from transformer.answer import Answer
 from transformer.cache.answer_cache import AnswerCache
-from transformer.cache.entry import Cached
+from transformer.cache.entry import CachedAnswer
 from transformer.coalescing import Group, SingleFlight
 from transformer.metrics import LOOK_UPS, count_answers
 from transformer.naming import Known, Naming
-from transformer.object_store import RadiographChanged, Store
-from transformer.predictor_client import Predictor
-from transformer.radiograph_source import Source, Stored, digest_of
-from transformer.stage_clock import Clock
+from transformer.object_store import ObjectStore, RadiographChanged
+from transformer.predictor_client import PredictorClient
+from transformer.radiograph_source import Source, StoredRadiograph, digest_of
+from transformer.stage_clock import StageClock
 
 _FILES_AT_ONCE: Final = 8
 Latency = Mapping[str, float]
@@ -63,7 +63,12 @@ class Reader:
     """Reads radiographs; one for the life of the service."""
 
     def __init__(
-        self, store: Store, decoders: Decoders, predictor: Predictor, cache: AnswerCache, max_reading: int
+        self,
+        store: ObjectStore,
+        decoders: Decoders,
+        predictor: PredictorClient,
+        cache: AnswerCache,
+        max_reading: int,
     ) -> None:
         self._store, self._decoders, self._predictor, self._cache = store, decoders, predictor, cache
         self._max_reading, self._reading = max_reading, 0
@@ -102,7 +107,7 @@ class Reader:
 
     async def _fly(self, group: Group[Reading], known: Mapping[str, Known], trace: Mapping[str, str]) -> None:
         with self._naming.flying([known[flight] for flight in group.keys]) as flying:
-            clock = Clock()
+            clock = StageClock()
             found = await self._cache.find([each.key for each in flying])
             clock.end("cache")
             hits = [each for each in flying if each.key in found]
@@ -119,11 +124,11 @@ class Reader:
             await self._keep(known, fresh)
 
     async def _confirmed(
-        self, known: Known, cached: Cached, limits: "_Limits"
+        self, known: Known, cached: CachedAnswer, limits: "_Limits"
     ) -> Reading | PleuraError | None:
         """The answer that was found, where it is about what is there now."""
-        clock, tag = Clock(), known.tag
-        if tag is None and isinstance(known.source, Stored):
+        clock, tag = StageClock(), known.tag
+        if tag is None and isinstance(known.source, StoredRadiograph):
             try:
                 tag = await self._store.etag_of(known.source.object_id, limits.deadline)
             except PleuraError as error:
@@ -173,7 +178,7 @@ class Reader:
         ready = {flight: each for flight, each in by_flight.items() if isinstance(each, Prepared)}
         if not ready:
             return outcomes
-        clock = Clock()
+        clock = StageClock()
         tensors = np.stack([each.tensor for each in ready.values()])
         prediction = await self._predictor.predict(tensors, limits.deadline, trace)
         self._cache.marks.see(prediction.revision)
@@ -186,7 +191,7 @@ class Reader:
         return outcomes
 
     async def _prepare(self, radiograph: Known, limits: "_Limits") -> Prepared | PleuraError:
-        clock = Clock()
+        clock = StageClock()
         try:
             async with self._files:
                 clock.end("queue")
@@ -203,7 +208,7 @@ class Reader:
     async def _file_of(self, radiograph: Known, deadline: Deadline) -> tuple[bytes, str]:
         """The file, and the tag of its content."""
         source = radiograph.source
-        if isinstance(source, Stored):
+        if isinstance(source, StoredRadiograph):
             try:
                 fetched = await self._store.read(source.object_id, deadline, radiograph.tag)
             except PleuraError:
@@ -217,7 +222,7 @@ class Reader:
     async def _keep(self, known: Mapping[str, Known], outcomes: Outcomes) -> None:
         await self._cache.keep(
             {
-                known[flight].key: Cached(each.answer, each.tag)
+                known[flight].key: CachedAnswer(each.answer, each.tag)
                 for flight, each in outcomes.items()
                 if isinstance(each, Reading)
             }
@@ -236,7 +241,7 @@ class _Own:
 
 async def _digest_of(source: Source, file: bytes, tag: str) -> str:
     """The SHA-256: the tag of what was sent; of what was stored reckoned while it is decoded."""
-    return await digest_of(file) if isinstance(source, Stored) else tag
+    return await digest_of(file) if isinstance(source, StoredRadiograph) else tag
 
 
 def _after(latency_ms: Latency, outcome: Reading | PleuraError) -> Reading | PleuraError:

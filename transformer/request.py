@@ -11,16 +11,16 @@ from pleura.deadline import Deadline
 from pleura.errors import InvalidRequest, TooLarge
 from pleura.serving.v2 import requested_names
 from pleura.serving.v2_tensors import array_of
-from transformer.journal.row import Asker
+from transformer.journal.row import RequestKey
 from transformer.object_id import ObjectId
-from transformer.radiograph_source import Sent, Source, Stored
+from transformer.radiograph_source import SentRadiograph, Source, StoredRadiograph
 
 _TRACE_HEADERS: Final = ("traceparent", "tracestate")
 _MAX_ID: Final = 256
 
 
 @dataclass(frozen=True)
-class Limits:
+class RequestLimits:
     """What one request may ask for."""
 
     timeout_s: float
@@ -29,18 +29,20 @@ class Limits:
 
 
 @dataclass(frozen=True)
-class Asked:
+class RadiographRequest:
     """A request that is one."""
 
     request: kserve.InferRequest
-    asker: Asker
+    asker: RequestKey
     sources: tuple[Source, ...]
     outputs: tuple[str, ...]
     deadline: Deadline
     trace: Mapping[str, str]
 
 
-def read_asked(request: kserve.InferRequest, headers: Mapping[str, str], limits: Limits) -> Asked:
+def read_request(
+    request: kserve.InferRequest, headers: Mapping[str, str], limits: RequestLimits
+) -> RadiographRequest:
     """Read a request.
 
     Raises:
@@ -50,14 +52,16 @@ def read_asked(request: kserve.InferRequest, headers: Mapping[str, str], limits:
     """
     deadline = Deadline.from_headers(headers, limits.timeout_s)
     outputs = requested_names(request, TRANSFORMER_OUTPUTS, TRANSFORMER_DEFAULT_OUTPUTS)
-    asker = Asker(
-        checked_id("principal", headers.get("x-pleura-principal", "anonymous")),
-        checked_id("request id", request.id),
+    asker = RequestKey(
+        require_printable_id("principal", headers.get("x-pleura-principal", "anonymous")),
+        require_printable_id("request id", request.id),
     )
     # gRPC carries printable ASCII only; a header of anything else would fail all who share the flight
     trace = {n: headers[n] for n in _TRACE_HEADERS if n in headers and _is_plain(headers[n])}
     sources = _sources_of(request, limits)
-    return Asked(request, asker, sources, outputs, deadline, {**trace, "x-request-id": _ascii(request.id)})
+    return RadiographRequest(
+        request, asker, sources, outputs, deadline, {**trace, "x-request-id": _ascii(request.id)}
+    )
 
 
 def _is_plain(text: str) -> bool:
@@ -68,7 +72,7 @@ def _ascii(text: str) -> str:
     return text.encode("ascii", "replace").decode()
 
 
-def checked_id(what: str, text: str) -> str:
+def require_printable_id(what: str, text: str) -> str:
     """Let an id pass that the journal may keep.
 
     Raises:
@@ -79,7 +83,7 @@ def checked_id(what: str, text: str) -> str:
     return text
 
 
-def _sources_of(request: kserve.InferRequest, limits: Limits) -> tuple[Source, ...]:
+def _sources_of(request: kserve.InferRequest, limits: RequestLimits) -> tuple[Source, ...]:
     names = [spec.name for spec in TRANSFORMER_INPUTS]
     if len(request.inputs) != 1 or request.inputs[0].name not in names:
         raise InvalidRequest("the model takes exactly one input, either 'image_id' or 'image'")
@@ -92,8 +96,10 @@ def _sources_of(request: kserve.InferRequest, limits: Limits) -> tuple[Source, .
         raise InvalidRequest(f"a request holds 1 to {limits.max_elements} radiographs")
     elements: list[bytes] = array_of(infer_input).tolist()
     if infer_input.name == "image_id":
-        return tuple(Stored(_object_id(element, i)) for i, element in enumerate(elements))
-    return tuple(Sent(_file(element, i, limits.max_file_bytes)) for i, element in enumerate(elements))
+        return tuple(StoredRadiograph(_object_id(element, i)) for i, element in enumerate(elements))
+    return tuple(
+        SentRadiograph(_file(element, i, limits.max_file_bytes)) for i, element in enumerate(elements)
+    )
 
 
 def _object_id(element: bytes, position: int) -> ObjectId:

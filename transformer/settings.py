@@ -5,14 +5,14 @@ from typing import Annotated
 
 from pydantic import Field, SecretStr
 
-from pleura.settings import ObjectStoreEnvironment
+from pleura.settings import ObjectStoreSettings
 
 Seconds = Annotated[float, Field(gt=0, le=3600)]
 Port = Annotated[int, Field(ge=1, le=65535)]
 Count = Annotated[int, Field(ge=1)]
 
 
-class Settings(ObjectStoreEnvironment):
+class Settings(ObjectStoreSettings):
     """Everything the transformer reads from its environment."""
 
     host: str = "0.0.0.0"  # noqa: S104  # a pod listens on its own address

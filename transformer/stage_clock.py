@@ -5,7 +5,7 @@ import time
 from transformer.metrics import STAGES
 
 
-class Clock:
+class StageClock:
     """Milliseconds of the stages that have ended."""
 
     def __init__(self) -> None:

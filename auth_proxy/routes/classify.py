@@ -15,11 +15,11 @@ from starlette.types import Receive, Scope, Send
 
 from auth_proxy.call import Call, call_of, chunks_of, read_body, while_connected
 from auth_proxy.routes.model_info import ModelInfo
-from auth_proxy.transformer_client import Upstream, hop_headers, refusal_of
+from auth_proxy.transformer_client import TransformerClient, hop_headers, refusal_of
 from pleura.errors import InvalidAnswer, InvalidRequest, Overloaded
 from pleura.findings import FINDINGS
 from pleura.http_client import Content
-from pleura.serving.byte_budget import Room
+from pleura.serving.byte_budget import ByteBudget
 
 _INFER_PATH: Final = "/v2/models/chest-xray/infer"
 _OUTPUTS: Final = ("probability", "present", "threshold", "typicality")
@@ -54,7 +54,7 @@ class _Parser(MultiPartParser):
 
 
 @dataclass(frozen=True)
-class Question:
+class UpstreamRequest:
     """A V2 inference request: its JSON, the file that follows as a binary tensor, and their lengths."""
 
     json: bytes
@@ -88,7 +88,7 @@ def _json_of(request_id: str, infer_input: Mapping[str, Any]) -> bytes:
     return json.dumps({"id": request_id, "inputs": [infer_input], "outputs": outputs}).encode()
 
 
-def ask_by_id(body: bytes, request_id: str) -> Question:
+def ask_by_id(body: bytes, request_id: str) -> UpstreamRequest:
     """Ask about the radiograph that ``{"image_id": ...}`` names.
 
     Raises:
@@ -103,10 +103,10 @@ def ask_by_id(body: bytes, request_id: str) -> Question:
     if len(document) > 1 or not 0 < size <= _MAX_ID_BYTES:
         raise InvalidRequest(f'the body must be {{"image_id": "..."}}, of 1 to {_MAX_ID_BYTES} bytes')
     tensor = {"name": "image_id", "datatype": "BYTES", "shape": [1], "data": [image_id]}
-    return Question(_json_of(request_id, tensor))
+    return UpstreamRequest(_json_of(request_id, tensor))
 
 
-def ask_by_file(file: UploadFile, request_id: str) -> Question:
+def ask_by_file(file: UploadFile, request_id: str) -> UpstreamRequest:
     """Ask about the radiograph that a file holds; what the file is called goes no further."""
     size = file.size or 0
     tensor = {
@@ -115,11 +115,11 @@ def ask_by_file(file: UploadFile, request_id: str) -> Question:
         "shape": [1],
         "parameters": {"binary_data_size": size + 4},
     }
-    return Question(_json_of(request_id, tensor), file, size)
+    return UpstreamRequest(_json_of(request_id, tensor), file, size)
 
 
 @asynccontextmanager
-async def _question(receive: Receive, call: Call, room: Room) -> AsyncIterator[Question]:
+async def _question(receive: Receive, call: Call, room: ByteBudget) -> AsyncIterator[UpstreamRequest]:
     content_type = call.headers.get("content-type", "")
     kind = content_type.partition(";")[0].strip().lower()
     if call.headers.get("content-encoding", "identity") != "identity":
@@ -144,7 +144,7 @@ async def _question(receive: Receive, call: Call, room: Room) -> AsyncIterator[Q
 
 
 @contextmanager
-def most_in_memory(room: Room, announced_bytes: int) -> Iterator[int]:
+def most_in_memory(room: ByteBudget, announced_bytes: int) -> Iterator[int]:
     """How much of an upload waits in memory: all of it where there is room for what is announced.
 
     What goes to disk costs a thread for each piece, and so half of the proxy's time for a file of 2 MB.
@@ -203,9 +203,9 @@ def answer_of(document: Mapping[str, Any], measured: Mapping[str, bool], request
 class Classify:
     """ASGI endpoint: the findings of one radiograph."""
 
-    def __init__(self, upstream: Upstream, model_info: ModelInfo) -> None:
+    def __init__(self, upstream: TransformerClient, model_info: ModelInfo) -> None:
         self._upstream, self._model_info = upstream, model_info
-        self._room = Room(_IN_MEMORY_BYTES)
+        self._room = ByteBudget(_IN_MEMORY_BYTES)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer the request."""

@@ -11,7 +11,7 @@ from starlette.responses import JSONResponse
 from starlette.types import Receive, Scope, Send
 
 from auth_proxy.call import Call, call_of, read_body, while_connected
-from auth_proxy.transformer_client import Upstream, hop_headers, refusal_of
+from auth_proxy.transformer_client import TransformerClient, hop_headers, refusal_of
 from pleura.errors import InvalidAnswer, InvalidRequest
 
 _MAX_JSON_BYTES: Final = 16384
@@ -42,10 +42,10 @@ def _require_json(call: Call) -> None:
         raise InvalidRequest("the body must not be compressed")
 
 
-class Feedback:
+class FeedbackRoute:
     """ASGI endpoint: the verdicts are stored."""
 
-    def __init__(self, upstream: Upstream) -> None:
+    def __init__(self, upstream: TransformerClient) -> None:
         self._upstream = upstream
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:

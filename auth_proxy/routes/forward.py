@@ -9,7 +9,7 @@ from starlette.types import Receive, Scope, Send
 
 from auth_proxy.call import Call, call_of, chunks_of, while_connected
 from auth_proxy.request_headers import forwarded_headers
-from auth_proxy.transformer_client import Upstream, hop_headers, refusal_of, whole
+from auth_proxy.transformer_client import TransformerClient, hop_headers, refusal_of, whole
 from pleura.http_client import Content, Response
 
 _RETURNED: Final = ("content-type", "content-length", "inference-header-content-length", "retry-after")
@@ -22,7 +22,7 @@ _SMALL_BYTES: Final = 65536
 class Forward:
     """ASGI endpoint: the transformer answers."""
 
-    def __init__(self, upstream: Upstream) -> None:
+    def __init__(self, upstream: TransformerClient) -> None:
         self._upstream = upstream
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:

@@ -9,11 +9,11 @@ from starlette.responses import JSONResponse
 from starlette.types import Receive, Scope, Send
 
 from auth_proxy.tokens.authenticator import Authenticator
-from auth_proxy.transformer_client import Upstream
+from auth_proxy.transformer_client import TransformerClient
 from pleura.errors import PleuraError
 from pleura.observability.metrics import READY
-from pleura.serving.health import Vitals
-from pleura.serving.shutdown import Ending
+from pleura.serving.health import HealthChecks
+from pleura.serving.shutdown import Shutdown
 
 _FRESH_S: Final = 1.0
 _TIMEOUT_S: Final = 2.0
@@ -22,7 +22,7 @@ _TIMEOUT_S: Final = 2.0
 class Live:
     """ASGI endpoint: the process can do its work."""
 
-    def __init__(self, vitals: Vitals) -> None:
+    def __init__(self, vitals: HealthChecks) -> None:
         self._vitals = vitals
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -34,7 +34,7 @@ class Live:
 class Ready:
     """ASGI endpoint: a good request would be answered; the transformer is asked once a second at most."""
 
-    def __init__(self, authenticator: Authenticator, upstream: Upstream, ending: Ending) -> None:
+    def __init__(self, authenticator: Authenticator, upstream: TransformerClient, ending: Shutdown) -> None:
         self._authenticator, self._upstream, self._ending = authenticator, upstream, ending
         self._asking, self._asked_s, self._is_upstream_ready = asyncio.Lock(), float("-inf"), False
 

@@ -11,7 +11,7 @@ from starlette.responses import JSONResponse
 from starlette.types import Receive, Scope, Send
 
 from auth_proxy.call import Call, call_of
-from auth_proxy.transformer_client import Upstream, hop_headers, refusal_of
+from auth_proxy.transformer_client import TransformerClient, hop_headers, refusal_of
 from pleura.errors import InvalidAnswer, PleuraError
 
 _MAX_REMEMBERED: Final = 16
@@ -64,7 +64,7 @@ def model_info_of(document: bytes) -> dict[str, Any]:
 class ModelInfo:
     """ASGI endpoint, and the memory of which findings of which model are measured."""
 
-    def __init__(self, upstream: Upstream, clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(self, upstream: TransformerClient, clock: Callable[[], float] = time.monotonic) -> None:
         self._upstream, self._clock = upstream, clock
         self._measured: dict[str, dict[str, bool]] = {}
         self._asked_s = float("-inf")

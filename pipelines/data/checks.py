@@ -7,9 +7,9 @@ from typing import Final
 import numpy as np
 from scipy.stats import chi2_contingency
 
-from pipelines.data.inspection import Blind, Look
+from pipelines.data.inspection import Blind, Inspection
 from pipelines.data.labelled import label_rows
-from pipelines.data.manifest import SPLITS, Manifest, Record, Split, Stored, Stranger
+from pipelines.data.manifest import SPLITS, Manifest, NonChestImage, Record, Split, StoredRadiograph
 from pipelines.data.near_duplicates import Duplicate, duplicates
 from pipelines.data.validation_report import Kind, Problem, Severity
 from pleura.findings import FINDINGS
@@ -34,12 +34,12 @@ def problem(kind: Kind, severity: Severity, words: str, found: Iterable[str]) ->
     ]
 
 
-def short(*records: Stored) -> str:
+def short(*records: StoredRadiograph) -> str:
     """Radiographs as a report names them."""
     return " ~ ".join(record.sha256[:12] for record in records)
 
 
-def check_files(records: Sequence[Stored], seen: Sequence[Look | Blind]) -> list[Problem]:
+def check_files(records: Sequence[StoredRadiograph], seen: Sequence[Inspection | Blind]) -> list[Problem]:
     """Files that are not there, are not what they were, or are no radiographs."""
     blind = [(r, s) for r, s in zip(records, seen, strict=True) if isinstance(s, Blind)]
     damaged = [short(record) for record, look in blind if look.is_damaged]
@@ -50,7 +50,7 @@ def check_files(records: Sequence[Stored], seen: Sequence[Look | Blind]) -> list
     ]
 
 
-def check_strangers(strangers: Sequence[Stranger], seen: Sequence[Look | Blind]) -> list[Problem]:
+def check_strangers(strangers: Sequence[NonChestImage], seen: Sequence[Inspection | Blind]) -> list[Problem]:
     """Files that are not there, or not what they were; what cannot be read is refused anyway."""
     blind = [(s, look) for s, look in zip(strangers, seen, strict=True) if isinstance(look, Blind)]
     damaged = [short(stranger) for stranger, look in blind if look.is_damaged]
@@ -58,9 +58,9 @@ def check_strangers(strangers: Sequence[Stranger], seen: Sequence[Look | Blind])
     return problem("damaged", "serious", words, damaged)
 
 
-def check_duplicates(records: Sequence[Record], seen: Sequence[Look | Blind]) -> list[Problem]:
+def check_duplicates(records: Sequence[Record], seen: Sequence[Inspection | Blind]) -> list[Problem]:
     """Radiographs that show the same exposure: one in two splits is judged by what was learnt from it."""
-    pairs = [(r, s) for r, s in zip(records, seen, strict=True) if isinstance(s, Look)]
+    pairs = [(r, s) for r, s in zip(records, seen, strict=True) if isinstance(s, Inspection)]
     found = duplicates([look.fingerprint for _, look in pairs])
     problems = []
     for exact, word in ((True, "equal"), (False, "nearly equal")):
@@ -86,7 +86,7 @@ def check_duplicates(records: Sequence[Record], seen: Sequence[Look | Blind]) ->
     return [*problems, *problem("contradictory_duplicates", "serious", words, disputed)]
 
 
-def _pair(pairs: Sequence[tuple[Record, Look]], each: Duplicate) -> tuple[Record, Record]:
+def _pair(pairs: Sequence[tuple[Record, Inspection]], each: Duplicate) -> tuple[Record, Record]:
     return pairs[each.first][0], pairs[each.second][0]
 
 
@@ -105,7 +105,7 @@ def check_patients(records: Sequence[Record]) -> list[Problem]:
     )
 
 
-def check_licences(records: Sequence[Record | Stranger]) -> list[Problem]:
+def check_licences(records: Sequence[Record | NonChestImage]) -> list[Problem]:
     """Radiographs of which nobody said that they may be used."""
     without = [short(record) for record in records if not record.licence.strip()]
     return problem("licence_missing", "serious", "radiographs without a licence", without)

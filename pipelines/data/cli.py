@@ -16,12 +16,12 @@ from pipelines.data.folder import InvalidLabels, Selection, from_folder
 from pipelines.data.from_journal import JournalRules, NothingLabelled, from_journal
 from pipelines.data.labelled import RadiographCache
 from pipelines.data.manifest import Manifest
-from pipelines.data.merge import ConflictingDatasets, merged
+from pipelines.data.merge import ConflictingDatasets, merge_datasets
 from pipelines.data.patients import InvalidPatients, read_patients
 from pipelines.data.registration import RegistrationFailed, register
 from pipelines.data.settings import DataSettings
 from pipelines.data.store import DatasetStore, read_answered
-from pipelines.data.validation import Reference, StopOnSerious, require_sound, validate
+from pipelines.data.validation import ShiftReference, StopOnSerious, require_sound, validate
 from pipelines.data.validation_report import Kind
 from pipelines.journal_reader import JournalUnreadable, Window, read_answers
 from pipelines.object_store import ChangedObject, NoSuchObject, ObjectStore, connect_by
@@ -135,13 +135,13 @@ def _build_journal(asked: argparse.Namespace, settings: DataSettings) -> None:
 
 def _merge(asked: argparse.Namespace, settings: DataSettings) -> None:
     store = _store(settings)
-    _keep(store, merged(asked.name, [store.get(each) for each in asked.references]), settings)
+    _keep(store, merge_datasets(asked.name, [store.get(each) for each in asked.references]), settings)
 
 
 def _validate(asked: argparse.Namespace, settings: DataSettings) -> None:
     store = _store(settings)
     read = RadiographCache(settings.data_cache, store.read).read
-    reference = None if asked.against is None else Reference(store.get(asked.against), read)
+    reference = None if asked.against is None else ShiftReference(store.get(asked.against), read)
     report = validate(store.get(asked.reference), read, reference)
     if asked.report is not None:
         asked.report.mkdir(parents=True, exist_ok=True)

@@ -10,7 +10,7 @@ from pleura.radiograph.reader import read_radiograph
 _MAX_PIXELS = 100_000_000
 
 
-def decoded(file: bytes) -> NDArray[np.uint8] | NDArray[np.uint16]:
+def decode_radiograph(file: bytes) -> NDArray[np.uint8] | NDArray[np.uint16]:
     """Decode a DICOM, PNG, JPEG or WebP file as it would be displayed.
 
     Returns:

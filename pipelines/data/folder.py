@@ -12,7 +12,7 @@ from typing import Final, Protocol
 import numpy as np
 from pydantic import ValidationError
 
-from pipelines.data.manifest import SPLITS, Box, Manifest, Record, Split, Stored, Stranger
+from pipelines.data.manifest import SPLITS, Box, Manifest, NonChestImage, Record, Split, StoredRadiograph
 from pleura.findings import FINDINGS
 
 LABELS: Final = "labels.csv"
@@ -128,7 +128,7 @@ def read_boxes(folder: Path) -> dict[Path, tuple[Box, ...]]:
     return boxes
 
 
-def read_strangers(folder: Path) -> list[tuple[Path, Stranger]]:
+def read_strangers(folder: Path) -> list[tuple[Path, NonChestImage]]:
     """Read ``dicom/dicom.csv`` of a folder, where there is one, for what is no radiograph of a human chest.
 
     Args:
@@ -146,7 +146,7 @@ def read_strangers(folder: Path) -> list[tuple[Path, Stranger]]:
         if not (path.resolve().is_relative_to(folder.resolve()) and path.is_file()):
             raise InvalidLabels(f"{where}: there is no such file in the folder")
         kind = f"no human chest: {row['body_part'].lower() or 'unnamed part'}"
-        stranger = Stranger(key=row["file"], sha256="0" * 64, kind=kind, licence=row["licence"].strip())
+        stranger = NonChestImage(key=row["file"], sha256="0" * 64, kind=kind, licence=row["licence"].strip())
         strangers.append((path, stranger))
     return strangers
 
@@ -170,7 +170,7 @@ def _rows(folder: Path, name: str, columns: Collection[str]) -> Iterator[tuple[d
         raise InvalidLabels(f"{name} cannot be read: {error}") from error
 
 
-class Keeper(Protocol):
+class RadiographKeeper(Protocol):
     """Keeps files under their digest, as a ``DatasetStore`` does."""
 
     bucket: str
@@ -194,7 +194,7 @@ class KeptHere:
         self._files[key] = file
         return key
 
-    def read(self, stored: Stored) -> bytes:
+    def read(self, stored: StoredRadiograph) -> bytes:
         """Give a file that was kept.
 
         Raises:
@@ -203,7 +203,7 @@ class KeptHere:
         return self._files[stored.key]
 
 
-def from_folder(store: Keeper, name: str, folder: Path, selection: Selection) -> Manifest:
+def from_folder(store: RadiographKeeper, name: str, folder: Path, selection: Selection) -> Manifest:
     """Send a folder's radiographs to the store and say what they are; keep the result with ``store.put``.
 
     Boxes and strangers come along where the folder has them. The same folder gives the same data set, however

@@ -9,9 +9,9 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from pipelines.data.decode import decoded
+from pipelines.data.decode import decode_radiograph
 from pipelines.data.labelled import Read
-from pipelines.data.manifest import Stored
+from pipelines.data.manifest import StoredRadiograph
 from pipelines.data.near_duplicates import Fingerprint, fingerprint
 from pipelines.object_store import ChangedObject, NoSuchObject
 from pleura.errors import PleuraError
@@ -22,7 +22,7 @@ _GREYS: Final = 64
 
 
 @dataclass(frozen=True)
-class Look:
+class Inspection:
     """How a radiograph looks, greys stretched to [0, 1]; ``entropy`` in bits, ``aspect`` width by height."""
 
     fingerprint: Fingerprint
@@ -39,7 +39,7 @@ class Blind:
     is_damaged: bool
 
 
-def looks(records: Sequence[Stored], read: Read) -> list[Look | Blind]:
+def inspect_all(records: Sequence[StoredRadiograph], read: Read) -> list[Inspection | Blind]:
     """Look at each radiograph, in their order.
 
     Raises:
@@ -49,18 +49,18 @@ def looks(records: Sequence[Stored], read: Read) -> list[Look | Blind]:
         return list(pool.map(lambda stored: _look(stored, read), records))
 
 
-def _look(stored: Stored, read: Read) -> Look | Blind:
+def _look(stored: StoredRadiograph, read: Read) -> Inspection | Blind:
     try:
         file = read(stored)
     except (ChangedObject, NoSuchObject):
         return Blind(is_damaged=True)
     try:
-        return look_at(decoded(file))
+        return inspect(decode_radiograph(file))
     except PleuraError:
         return Blind(is_damaged=False)
 
 
-def look_at(pixels: NDArray[np.uint8] | NDArray[np.uint16]) -> Look:
+def inspect(pixels: NDArray[np.uint8] | NDArray[np.uint16]) -> Inspection:
     """Look at decoded pixels, shape (rows, columns).
 
     Raises:
@@ -71,7 +71,7 @@ def look_at(pixels: NDArray[np.uint8] | NDArray[np.uint16]) -> Look:
     greys = (small - small.min()) / max(float(np.ptp(small)), 1e-6)
     shares = np.histogram(greys, _GREYS, (0.0, 1.0))[0] / greys.size
     known = shares[shares > 0]
-    return Look(
+    return Inspection(
         mark,
         float(greys.mean()),
         float(greys.std()),

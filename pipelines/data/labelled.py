@@ -11,8 +11,8 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from pipelines.data.decode import decoded
-from pipelines.data.manifest import Record, Stored
+from pipelines.data.decode import decode_radiograph
+from pipelines.data.manifest import Record, StoredRadiograph
 from pipelines.data.radiographs import LabelledRadiographs
 from pleura.contract import SIZE_PX
 from pleura.errors import PleuraError, UnreadableRadiograph
@@ -20,7 +20,7 @@ from pleura.findings import FINDINGS
 from pleura.radiograph.tensor import to_tensor
 
 _READERS: Final = 4
-Read = Callable[[Stored], bytes]
+Read = Callable[[StoredRadiograph], bytes]
 
 
 class RadiographCache:
@@ -34,7 +34,7 @@ class RadiographCache:
     def __init__(self, folder: Path, read: Read) -> None:
         self._folder, self._read = folder, read
 
-    def read(self, stored: Stored) -> bytes:
+    def read(self, stored: StoredRadiograph) -> bytes:
         """Give a radiograph's file, from the folder if it is there unharmed.
 
         Raises:
@@ -54,7 +54,7 @@ class RadiographCache:
         return file
 
 
-def labelled(records: Sequence[Record], read: Read) -> LabelledRadiographs:
+def load_labelled(records: Sequence[Record], read: Read) -> LabelledRadiographs:
     """Fetch, decode and prepare radiographs as the service does, in their order.
 
     Args:
@@ -91,7 +91,7 @@ def label_rows(records: Sequence[Record]) -> NDArray[np.float32]:
 def _tensor(record: Record, read: Read) -> NDArray[np.uint8]:
     file = read(record)
     try:
-        return to_tensor(decoded(file))
+        return to_tensor(decode_radiograph(file))
     except PleuraError as error:
         raise UnreadableRadiograph(f"radiograph {record.sha256[:12]}: {error}") from error
 

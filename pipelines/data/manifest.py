@@ -20,7 +20,7 @@ def _is_empty(values: tuple[object, ...]) -> bool:
     return not values
 
 
-class Stored(Value):
+class StoredRadiograph(Value):
     """A file of a data set, by where it is kept and what it holds."""
 
     key: str = Field(min_length=1)
@@ -37,7 +37,7 @@ class Box(Value):
     height: Annotated[float, Field(gt=0, le=1)]
 
 
-class Record(Stored):
+class Record(StoredRadiograph):
     """One radiograph of a data set.
 
     ``labels`` holds what is known: True present, False absent; a finding that is not in it is unknown, which
@@ -62,7 +62,7 @@ class Record(Stored):
         return self
 
 
-class Stranger(Stored):
+class NonChestImage(StoredRadiograph):
     """An image that is no radiograph of a human chest, and should be refused; ``kind`` says what it is."""
 
     kind: str = Field(min_length=1)
@@ -81,7 +81,7 @@ class Manifest(Document):
     made_from: tuple[str, ...]
     made_at: datetime
     records: tuple[Record, ...]
-    strangers: tuple[Stranger, ...] = Field(default=(), exclude_if=_is_empty)
+    strangers: tuple[NonChestImage, ...] = Field(default=(), exclude_if=_is_empty)
 
     def to_json(self) -> bytes:
         """The bytes that are stored, always the same for the same data set: all by key."""

@@ -10,7 +10,7 @@ class ConflictingDatasets(Exception):
     """Two data sets say of one radiograph what cannot both be; the text names them and the radiograph."""
 
 
-def merged(name: str, manifests: Sequence[Manifest]) -> Manifest:
+def merge_datasets(name: str, manifests: Sequence[Manifest]) -> Manifest:
     """Join data sets of one bucket; where one knows a finding and the other does not, it is known.
 
     Args:

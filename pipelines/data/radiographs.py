@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from pipelines.data.decode import decoded
+from pipelines.data.decode import decode_radiograph
 from pipelines.data.manifest import Split
 from pleura.contract import SIZE_PX
 from pleura.errors import PleuraError
@@ -101,7 +101,7 @@ def read_split(folder: Path, split: Split, *sources: str) -> LabelledRadiographs
         content = (folder / row["path"]).read_bytes()
         digests.append(hashlib.sha256(content).hexdigest())
         try:
-            tensors[index] = to_tensor(decoded(content))
+            tensors[index] = to_tensor(decode_radiograph(content))
         except PleuraError as error:
             raise ValueError(f"{row['path']} is no readable radiograph: {error}") from error
     return LabelledRadiographs(

@@ -4,10 +4,10 @@ from pathlib import Path
 
 from pydantic import SecretStr
 
-from pleura.settings import ObjectStoreEnvironment
+from pleura.settings import ObjectStoreSettings
 
 
-class DataSettings(ObjectStoreEnvironment):
+class DataSettings(ObjectStoreSettings):
     """Everything that work on data sets reads from its environment."""
 
     data_bucket: str = "datasets"

@@ -8,7 +8,7 @@ from typing import Final
 import numpy as np
 
 from pipelines.data.checks import chance
-from pipelines.data.inspection import Blind, Look
+from pipelines.data.inspection import Blind, Inspection
 from pipelines.data.manifest import Record
 from pipelines.data.validation_report import Severity, ShiftFigure
 from pipelines.statistics.shift import NOTABLE_PSI, SERIOUS_PSI, psi, shift_of
@@ -21,17 +21,19 @@ _SERIOUS_P: Final = 0.001
 
 
 @dataclass(frozen=True)
-class Sample:
+class ShiftSample:
     """Radiographs with how they look, in the same order."""
 
     records: Sequence[Record]
-    seen: Sequence[Look | Blind]
+    seen: Sequence[Inspection | Blind]
 
     def numbers(self, quantity: str) -> np.ndarray:
         """One of ``LOOKS`` or ``age``, where it is known, shape (n,)."""
         if quantity == "age":
             return np.array([each.age for each in self.records if each.age is not None], float)
-        return np.array([getattr(look, quantity) for look in self.seen if isinstance(look, Look)], float)
+        return np.array(
+            [getattr(look, quantity) for look in self.seen if isinstance(look, Inspection)], float
+        )
 
     def words(self, quantity: str) -> list[str]:
         """``view``, ``sex`` or a finding, where it is known."""
@@ -40,18 +42,18 @@ class Sample:
         return [word for each in self.records if (word := getattr(each, quantity))]
 
 
-def shifts(reference: Sample, sample: Sample) -> list[ShiftFigure]:
+def shifts(reference: ShiftSample, sample: ShiftSample) -> list[ShiftFigure]:
     """Compare everything of which both know enough radiographs."""
     return [*_of_numbers(reference, sample), *_of_words(reference, sample)]
 
 
-def uncompared(reference: Sample, sample: Sample) -> list[str]:
+def uncompared(reference: ShiftSample, sample: ShiftSample) -> list[str]:
     """The quantities of which one of the two knows too little."""
     known = {figure.quantity for figure in shifts(reference, sample)}
     return [quantity for quantity in (*LOOKS, "age", "view", "sex", *FINDINGS) if quantity not in known]
 
 
-def _of_numbers(reference: Sample, sample: Sample) -> Iterator[ShiftFigure]:
+def _of_numbers(reference: ShiftSample, sample: ShiftSample) -> Iterator[ShiftFigure]:
     for quantity in (*LOOKS, "age"):
         before, now = reference.numbers(quantity), sample.numbers(quantity)
         if min(len(before), len(now)) >= FEWEST:
@@ -65,7 +67,7 @@ def _of_numbers(reference: Sample, sample: Sample) -> Iterator[ShiftFigure]:
             )
 
 
-def _of_words(reference: Sample, sample: Sample) -> Iterator[ShiftFigure]:
+def _of_words(reference: ShiftSample, sample: ShiftSample) -> Iterator[ShiftFigure]:
     for quantity in ("view", "sex", *FINDINGS):
         before, now = Counter(reference.words(quantity)), Counter(sample.words(quantity))
         if min(before.total(), now.total()) >= FEWEST:

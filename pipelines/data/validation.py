@@ -15,10 +15,10 @@ from pipelines.data.checks import (
     check_strangers,
     problem,
 )
-from pipelines.data.inspection import looks
+from pipelines.data.inspection import inspect_all
 from pipelines.data.labelled import Read, label_rows
 from pipelines.data.manifest import SPLITS, Manifest, Record, Split
-from pipelines.data.shift_checks import Sample, shifts, uncompared
+from pipelines.data.shift_checks import ShiftSample, shifts, uncompared
 from pipelines.data.validation_report import Problem, SplitCounts, ValidationReport
 from pleura.findings import FINDINGS
 
@@ -36,23 +36,23 @@ class StopOnSerious(Exception):
 
 
 @dataclass(frozen=True)
-class Reference:
+class ShiftReference:
     """What a data set is compared with, usually the one that the champion was trained on."""
 
     manifest: Manifest
     read: Read
 
 
-def validate(manifest: Manifest, read: Read, reference: Reference | None = None) -> ValidationReport:
+def validate(manifest: Manifest, read: Read, reference: ShiftReference | None = None) -> ValidationReport:
     """Look at every radiograph of a data set, and compare it with at most 2,000 of the reference.
 
     Raises:
         StoreUnavailable: The store does not answer: nothing is said about the data then.
     """
-    sample = Sample(manifest.records, looks(manifest.records, read))
+    sample = ShiftSample(manifest.records, inspect_all(manifest.records, read))
     problems = [
         *check_files(sample.records, sample.seen),
-        *check_strangers(manifest.strangers, looks(manifest.strangers, read)),
+        *check_strangers(manifest.strangers, inspect_all(manifest.strangers, read)),
         *check_patients(sample.records),
         *check_duplicates(sample.records, sample.seen),
         *check_licences([*sample.records, *manifest.strangers]),
@@ -61,7 +61,7 @@ def validate(manifest: Manifest, read: Read, reference: Reference | None = None)
     figures = []
     if reference is not None:
         drawn = _drawn(reference.manifest)
-        before = Sample(drawn, looks(drawn, reference.read))
+        before = ShiftSample(drawn, inspect_all(drawn, reference.read))
         figures = shifts(before, sample)
         problems += _shift_problems(before, sample)
     return ValidationReport(
@@ -99,7 +99,7 @@ def _drawn(manifest: Manifest) -> list[Record]:
     return [records[place] for place in order]
 
 
-def _shift_problems(before: Sample, sample: Sample) -> list[Problem]:
+def _shift_problems(before: ShiftSample, sample: ShiftSample) -> list[Problem]:
     figures = shifts(before, sample)
     serious = [each.quantity for each in figures if each.severity == "serious"]
     notable = [each.quantity for each in figures if each.severity == "notable"]

@@ -23,7 +23,7 @@ from pipelines.drift.distance import (
     distance_of_histograms,
     distance_of_shares,
 )
-from pipelines.drift.reference import DriftReference, Histogram, Kind, Measure, Sample, Share
+from pipelines.drift.reference import DriftReference, DriftSample, Histogram, Kind, Measure, Share
 from pipelines.statistics.shift import NOTABLE_PSI
 from pipelines.value import Document, Value
 
@@ -143,7 +143,7 @@ class _Pair:
 
 
 def compare(
-    samples: Sequence[Sample], references: Mapping[str, DriftReference], rules: DriftRules
+    samples: Sequence[DriftSample], references: Mapping[str, DriftReference], rules: DriftRules
 ) -> tuple[ModelDrift, ...]:
     """Compare each model's sample with the reference of that very model.
 
@@ -167,7 +167,7 @@ def compare(
     )
 
 
-def _pairs(number: int, sample: Sample, reference: DriftReference) -> list[_Pair]:
+def _pairs(number: int, sample: DriftSample, reference: DriftReference) -> list[_Pair]:
     histograms = [
         _Pair(number, each.measure, each.histogram, each.histogram.of_others(sample.values[each.measure]))
         for each in reference.histograms
@@ -211,7 +211,9 @@ def _compared(pair: _Pair, word: Word) -> Compared:
     return Compared(measure=pair.measure, expected=pair.expected, actual=pair.actual, word=word)
 
 
-def _model_drift(sample: Sample, reference: DriftReference | None, compared: list[Compared]) -> ModelDrift:
+def _model_drift(
+    sample: DriftSample, reference: DriftReference | None, compared: list[Compared]
+) -> ModelDrift:
     known = {each.measure for each in compared}
     ours = set(sample.values) | set(sample.shares)
     theirs = (

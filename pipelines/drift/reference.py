@@ -99,7 +99,7 @@ class ModelName:
 
 
 @dataclass(frozen=True, eq=False)
-class Sample:
+class DriftSample:
     """What one model said in a time: the values of each quantity (N,), and the shares of others.
 
     ``radiographs`` counts distinct ones, ``answers`` all, repeated ones and cached ones too.
@@ -138,7 +138,7 @@ class DriftReference(Document):
     shares: tuple[MeasuredShare, ...]
 
 
-def reference_of(sample: Sample, made_from: str, made_at: datetime) -> DriftReference:
+def reference_of(sample: DriftSample, made_from: str, made_at: datetime) -> DriftReference:
     """Make the reference of a sample from a time, or a split, in which all was well.
 
     Raises:

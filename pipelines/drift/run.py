@@ -12,7 +12,14 @@ from pipelines.drift.audit_progress import AuditProgress, progress_of
 from pipelines.drift.drift import DriftReport, compare
 from pipelines.drift.image_sample import drawn, read_again
 from pipelines.drift.metrics import drift_registry, push, write_textfile
-from pipelines.drift.reference import DriftReference, Measure, NothingAnswered, Sample, Share, reference_of
+from pipelines.drift.reference import (
+    DriftReference,
+    DriftSample,
+    Measure,
+    NothingAnswered,
+    Share,
+    reference_of,
+)
 from pipelines.drift.refusals import RefusalsUnknown, read_refusals
 from pipelines.drift.settings import DriftSettings
 from pipelines.drift.store import DriftStore
@@ -31,7 +38,7 @@ class _Seen:
     """A window as it was read."""
 
     answers: Sequence[JournaledAnswer]
-    samples: tuple[Sample, ...]
+    samples: tuple[DriftSample, ...]
     images_lost: int
 
 

@@ -8,10 +8,10 @@ from pydantic_settings import SettingsConfigDict
 
 from pipelines.drift.audit import AuditRules
 from pipelines.drift.drift import DriftRules
-from pleura.settings import ObjectStoreEnvironment
+from pleura.settings import ObjectStoreSettings
 
 
-class DriftSettings(ObjectStoreEnvironment):
+class DriftSettings(ObjectStoreSettings):
     """Everything the drift step reads from its environment; what the transformer has too means the same."""
 
     model_config = SettingsConfigDict(env_nested_delimiter="__")

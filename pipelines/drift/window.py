@@ -6,7 +6,7 @@ from typing import Final
 import numpy as np
 
 from pipelines.drift.image_statistics import ImageStatistics
-from pipelines.drift.reference import Floats, Measure, ModelName, Sample, Share
+from pipelines.drift.reference import DriftSample, Floats, Measure, ModelName, Share
 from pipelines.journal_reader import JournaledAnswer
 from pleura.findings import FINDINGS
 
@@ -74,7 +74,7 @@ def sample_of_answers(
     answers: Sequence[JournaledAnswer],
     images: Sequence[ImageStatistics] = (),
     refused: Mapping[Measure, Share] | None = None,
-) -> Sample:
+) -> DriftSample:
     """Gather what one model answered in a time; ``answers`` are all its own, with repetitions."""
     once = distinct(answers)
     probabilities = np.array([answer.probabilities for answer in once]).reshape(-1, len(FINDINGS))
@@ -82,7 +82,7 @@ def sample_of_answers(
     scores, calls = of_findings(probabilities, thresholds)
     typicality = {TYPICALITY: np.array([answer.typicality for answer in once])}
     values = scores | typicality | of_images(images) | _latency(answers)
-    return Sample(model, len(answers), len(once), values, {**calls, **(refused or {})})
+    return DriftSample(model, len(answers), len(once), values, {**calls, **(refused or {})})
 
 
 def _latency(answers: Sequence[JournaledAnswer]) -> dict[Measure, Floats]:

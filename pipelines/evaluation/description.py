@@ -5,8 +5,8 @@ from collections.abc import Sequence
 from pydantic import ConfigDict
 from pydantic.dataclasses import dataclass
 
-from pipelines.evaluation.dossier import Dossier
-from pipelines.evaluation.evaluate import FindingJudgement, Judgement
+from pipelines.evaluation.dossier import EvaluationReport
+from pipelines.evaluation.evaluate import Evaluation, FindingEvaluation
 from pipelines.statistics.bootstrap import Figure
 from pleura.bundle import FindingDescription, Interval, ModelDescription, OperatingPoint
 from pleura.contract import PREPROCESSING_VERSION
@@ -14,7 +14,7 @@ from pleura.findings import FINDINGS
 
 
 @dataclass(frozen=True, config=ConfigDict(extra="forbid"))
-class ModelWords:
+class ModelText:
     """What people say of a model, as opposed to what is measured."""
 
     name: str
@@ -28,7 +28,7 @@ def _served(figure: Figure | None) -> Interval | None:
     return None if figure is None else Interval(value=figure.value, low=figure.low, high=figure.high)
 
 
-def _described_finding(point: OperatingPoint, finding: FindingJudgement) -> FindingDescription:
+def _described_finding(point: OperatingPoint, finding: FindingEvaluation) -> FindingDescription:
     figures = finding.figures
     return FindingDescription(
         name=finding.finding,
@@ -41,7 +41,7 @@ def _described_finding(point: OperatingPoint, finding: FindingJudgement) -> Find
     )
 
 
-def judged_findings(points: Sequence[OperatingPoint], judgement: Judgement) -> list[FindingDescription]:
+def evaluated_findings(points: Sequence[OperatingPoint], judgement: Evaluation) -> list[FindingDescription]:
     """Say of each finding what travels with the model; one with too few positives is unmeasured."""
     return [_described_finding(p, f) for p, f in zip(points, judgement.findings, strict=True)]
 
@@ -62,14 +62,14 @@ def unmeasured(points: Sequence[OperatingPoint]) -> list[FindingDescription]:
     ]
 
 
-def described(description: ModelDescription, dossier: Dossier) -> ModelDescription:
+def described(description: ModelDescription, dossier: EvaluationReport) -> ModelDescription:
     """Put the figures of a judgement into the description of the model that was judged."""
     points = [finding.operating_point for finding in description.findings]
-    findings = tuple(judged_findings(points, dossier.judgement))
+    findings = tuple(evaluated_findings(points, dossier.judgement))
     return description.model_copy(update={"findings": findings, "metrics": macro_metrics(dossier.judgement)})
 
 
-def macro_metrics(judgement: Judgement) -> dict[str, float]:
+def macro_metrics(judgement: Evaluation) -> dict[str, float]:
     """Mean AUROC over the measured findings with its interval, and the mean Brier score, where there are."""
     counts = {
         "measured_findings": float(len(judgement.measured)),
@@ -88,7 +88,7 @@ def macro_metrics(judgement: Judgement) -> dict[str, float]:
 
 
 def describe(
-    words: ModelWords, judged: list[FindingDescription], metrics: dict[str, float]
+    words: ModelText, judged: list[FindingDescription], metrics: dict[str, float]
 ) -> ModelDescription:
     """Join what was measured with what is said of the model."""
     return ModelDescription(

@@ -3,9 +3,9 @@
 from typing import Literal
 
 from pipelines.data.manifest import Sha256
-from pipelines.evaluation.evaluate import Judgement
+from pipelines.evaluation.evaluate import Evaluation
 from pipelines.evaluation.localisation import Localised
-from pipelines.evaluation.refusals import RefusalFigures
+from pipelines.evaluation.refusals import RefusalEvaluation
 from pipelines.evaluation.subgroups import Subgroup
 from pipelines.value import Document, Value
 from pleura.bundle import ModelDescription
@@ -51,11 +51,11 @@ class LocalisedOn(Value):
     findings: tuple[Localised, ...]
 
 
-class Dossier(Document):
+class EvaluationReport(Document):
     """The judgement of a model with all that belongs to it; what could not be looked at is empty or None."""
 
     subject: Subject
-    judgement: Judgement
+    judgement: Evaluation
     subgroups: tuple[Subgroup, ...] = ()
-    refusals: RefusalFigures | None = None
+    refusals: RefusalEvaluation | None = None
     localisation: tuple[LocalisedOn, ...] = ()

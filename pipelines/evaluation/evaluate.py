@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 from pydantic import Field
 from sklearn.metrics import precision_recall_curve, roc_curve
 
-from pipelines.evaluation.scored import Scored
+from pipelines.evaluation.scored import ScoredRadiographs
 from pipelines.statistics.bootstrap import (
     Bootstrap,
     Figure,
@@ -17,7 +17,7 @@ from pipelines.statistics.bootstrap import (
     centred,
     figure,
     means,
-    observed,
+    observed_statistic,
     rounded,
     share_figure,
     shares,
@@ -43,7 +43,7 @@ _NAMES: Final = (
 _CURVE_DECIMALS: Final = 5
 
 
-class Protocol(Value):
+class EvaluationProtocol(Value):
     """What a judgement depends on besides the radiographs: fixed before they are read.
 
     A finding with fewer positives or negatives than ``minimum_positives`` is unmeasured; a subgroup needs
@@ -91,7 +91,7 @@ class Curves(Value):
     reliability: tuple[ReliabilityBin, ...]
 
 
-class FindingJudgement(Value):
+class FindingEvaluation(Value):
     """One finding on the radiographs where it is known; ``figures`` is None where it is unmeasured."""
 
     finding: str
@@ -126,13 +126,13 @@ class Macro(Value):
     calibration_slope: Figure | None
 
 
-class Judgement(Value):
+class Evaluation(Value):
     """How well a model reads each finding on one sealed set of radiographs."""
 
-    protocol: Protocol
+    protocol: EvaluationProtocol
     radiographs: int
     patients: int
-    findings: tuple[FindingJudgement, ...]
+    findings: tuple[FindingEvaluation, ...]
     macro: Macro | None
 
     def to_json(self) -> bytes:
@@ -140,23 +140,23 @@ class Judgement(Value):
         return (self.model_dump_json(indent=1) + "\n").encode()
 
     @property
-    def measured(self) -> tuple[FindingJudgement, ...]:
+    def measured(self) -> tuple[FindingEvaluation, ...]:
         """The findings that have figures."""
         return tuple(finding for finding in self.findings if finding.figures is not None)
 
 
-def in_order(scored: Scored) -> Scored:
+def in_order(scored: ScoredRadiographs) -> ScoredRadiographs:
     """The same radiographs in the one order that a judgement reads them in."""
     return scored.rows(np.lexsort((scored.patients, scored.digests)))
 
 
-def called(scored: Scored, finding: int, threshold: float) -> NDArray[np.bool_]:
+def called(scored: ScoredRadiographs, finding: int, threshold: float) -> NDArray[np.bool_]:
     """Which radiographs are called positive, compared in float32 as the service does."""
     reached = scored.probabilities[:, finding].astype(np.float32) >= np.float32(threshold)
     return np.asarray(reached, np.bool_)
 
 
-def _statistics(weights: Floats, scored: Scored, finding: int, threshold: float) -> Floats:
+def _statistics(weights: Floats, scored: ScoredRadiographs, finding: int, threshold: float) -> Floats:
     """All statistics of one finding in each draw, (D, 10), in the order of ``_NAMES``."""
     known = ~np.isnan(scored.labels[:, finding])
     if not known.any():
@@ -179,7 +179,7 @@ def _statistics(weights: Floats, scored: Scored, finding: int, threshold: float)
     return np.column_stack(columns)
 
 
-def _curves(labels: Floats, scores: Floats, protocol: Protocol) -> Curves:
+def _curves(labels: Floats, scores: Floats, protocol: EvaluationProtocol) -> Curves:
     false, true, _ = roc_curve(labels, scores)
     precision, recall, _ = precision_recall_curve(labels, scores, drop_intermediate=True)
     return Curves(
@@ -216,19 +216,19 @@ def _figures(values: Floats, drawn: Floats, among: Mapping[str, int], floor: Noi
 
 
 def _judge_finding(
-    scored: Scored, finding: int, threshold: float, drawn: Floats, protocol: Protocol
-) -> FindingJudgement:
+    scored: ScoredRadiographs, finding: int, threshold: float, drawn: Floats, protocol: EvaluationProtocol
+) -> FindingEvaluation:
     known = ~np.isnan(scored.labels[:, finding])
     labels, scores = scored.labels[known, finding], scored.probabilities[known, finding].astype(float)
     positives, negatives = int((labels == 1).sum()), int((labels == 0).sum())
     figures = None
     if min(positives, negatives) >= protocol.minimum_positives:
-        values = observed(lambda w: _statistics(w, scored, finding, threshold), len(scored))
+        values = observed_statistic(lambda w: _statistics(w, scored, finding, threshold), len(scored))
         floor = noise_floor(scores, values[_NAMES.index("ece")], protocol.seed)
         yes = int(called(scored, finding, threshold)[known].sum())
         among = {"sensitivity": positives, "specificity": negatives, "ppv": yes, "npv": len(labels) - yes}
         figures = _figures(values, drawn, among, floor)
-    return FindingJudgement(
+    return FindingEvaluation(
         finding=FINDINGS[finding],
         threshold=rounded(threshold),
         positives=positives,
@@ -245,7 +245,7 @@ def _macro(values: Floats, drawn: Floats) -> Macro:
     return Macro.model_validate({name: named[name] for name in Macro.model_fields})
 
 
-def require_probabilities(scored: Scored) -> None:
+def require_probabilities(scored: ScoredRadiographs) -> None:
     """Refuse scores that cannot be judged.
 
     Raises:
@@ -261,7 +261,9 @@ def require_probabilities(scored: Scored) -> None:
         raise ValueError("a label is neither present, absent nor unknown")
 
 
-def judge(scored: Scored, thresholds: Sequence[float], protocol: Protocol | None = None) -> Judgement:
+def evaluate(
+    scored: ScoredRadiographs, thresholds: Sequence[float], protocol: EvaluationProtocol | None = None
+) -> Evaluation:
     """Judge each finding at the served operating points, with 95 % intervals by bootstrap over patients.
 
     Args:
@@ -275,7 +277,7 @@ def judge(scored: Scored, thresholds: Sequence[float], protocol: Protocol | None
     Raises:
         ValueError: The scores cannot be judged, or there is not one threshold per finding.
     """
-    protocol = protocol or Protocol()
+    protocol = protocol or EvaluationProtocol()
     require_probabilities(scored)
     scored = in_order(scored)
     places = list(zip(range(len(FINDINGS)), thresholds, strict=True))
@@ -286,8 +288,8 @@ def judge(scored: Scored, thresholds: Sequence[float], protocol: Protocol | None
     drawn = protocol.bootstrap.drawn(statistics, scored.patients).reshape(-1, len(FINDINGS), len(_NAMES))
     findings = [_judge_finding(scored, f, t, drawn[:, f], protocol) for f, t in places]
     measured = [f for f, finding in enumerate(findings) if finding.figures is not None]
-    values = observed(statistics, len(scored)).reshape(len(FINDINGS), len(_NAMES))
-    return Judgement(
+    values = observed_statistic(statistics, len(scored)).reshape(len(FINDINGS), len(_NAMES))
+    return Evaluation(
         protocol=protocol,
         radiographs=len(scored),
         patients=len(np.unique(scored.patients)),

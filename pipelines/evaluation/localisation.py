@@ -11,8 +11,8 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from pipelines.evaluation.evaluate import Protocol
-from pipelines.statistics.bootstrap import Bootstrap, Figure, figure, means, observed, share_figure
+from pipelines.evaluation.evaluate import EvaluationProtocol
+from pipelines.statistics.bootstrap import Bootstrap, Figure, figure, means, observed_statistic, share_figure
 from pipelines.value import Value
 from pleura.contract import SIZE_PX
 from pleura.findings import FINDINGS
@@ -27,7 +27,7 @@ OVERALL: Final = "all"
 
 
 @dataclass(frozen=True)
-class Box:
+class LocalisationBox:
     """Where a radiologist saw a finding: fractions of the width and height of the whole radiograph.
 
     ``row`` says which radiograph of those judged it is on.
@@ -121,7 +121,7 @@ def _elsewhere(box: Corners, rng: np.random.Generator) -> list[Corners]:
 
 
 def _measured(
-    box: Box, maps: Floats, others: NDArray[np.intp], rng: np.random.Generator
+    box: LocalisationBox, maps: Floats, others: NDArray[np.intp], rng: np.random.Generator
 ) -> tuple[float, ...]:
     """One box's values in the order of ``_COLUMNS``; ``others`` are the rows of other patients."""
     truth, finding = box.corners, FINDINGS.index(box.finding)
@@ -147,7 +147,7 @@ def _summary(name: str, values: Floats, patients: NDArray[np.str_], bootstrap: B
 
     figures: dict[str, Figure | None] = dict.fromkeys(_COLUMNS)
     if len(values) >= _FEWEST:
-        point, drawn = observed(statistics, len(values)), bootstrap.drawn(statistics, patients)
+        point, drawn = observed_statistic(statistics, len(values)), bootstrap.drawn(statistics, patients)
         figures = {column: figure(point[i], drawn[:, i]) for i, column in enumerate(_COLUMNS)}
         for i in (_COLUMNS.index("pointing"), _COLUMNS.index("pointing_centre")):
             figures[_COLUMNS[i]] = share_figure(point[i], drawn[:, i], len(values))
@@ -155,8 +155,11 @@ def _summary(name: str, values: Floats, patients: NDArray[np.str_], bootstrap: B
     return Localised.model_validate(counts | figures)
 
 
-def judge_localisation(
-    maps: Floats, patients: NDArray[np.str_], boxes: Sequence[Box], protocol: Protocol | None = None
+def evaluate_localisation(
+    maps: Floats,
+    patients: NDArray[np.str_],
+    boxes: Sequence[LocalisationBox],
+    protocol: EvaluationProtocol | None = None,
 ) -> tuple[Localised, ...]:
     """Judge activation maps against boxes: all findings together first, then each that has a box.
 
@@ -171,7 +174,7 @@ def judge_localisation(
     """
     if not boxes:
         return ()
-    protocol = protocol or Protocol()
+    protocol = protocol or EvaluationProtocol()
     rng = np.random.default_rng(protocol.seed)
     boxes = sorted(boxes, key=lambda box: (patients[box.row], box.finding, box.corners))
     rows = np.unique([box.row for box in boxes])

@@ -8,9 +8,9 @@ import numpy as np
 import structlog
 from numpy.typing import NDArray
 
-from pipelines.data.labelled import Read, labelled
-from pipelines.data.manifest import Manifest, Record, Stranger
-from pipelines.evaluation.localisation import Box
+from pipelines.data.labelled import Read, load_labelled
+from pipelines.data.manifest import Manifest, NonChestImage, Record
+from pipelines.evaluation.localisation import LocalisationBox
 from pipelines.evaluation.refusals import turned
 from pipelines.evaluation.scoring import tensor_of
 from pleura.errors import PleuraError
@@ -26,11 +26,11 @@ class Boxed:
     words: str
     tensors: Tensors
     patients: NDArray[np.str_]
-    boxes: tuple[Box, ...]
+    boxes: tuple[LocalisationBox, ...]
 
 
 @dataclass(frozen=True, eq=False)
-class Material:
+class EvaluationData:
     """What a model is judged on; all tensors are uint8 (N, 224, 224).
 
     ``records`` and ``tensors`` are the sealed split, in one order. ``others`` are chest radiographs from
@@ -50,7 +50,7 @@ def boxed(words: str, records: Sequence[Record], tensors: Tensors) -> tuple[Boxe
     if not rows:
         return ()
     boxes = tuple(
-        Box(at, drawn.finding, drawn.x, drawn.y, drawn.width, drawn.height)
+        LocalisationBox(at, drawn.finding, drawn.x, drawn.y, drawn.width, drawn.height)
         for at, row in enumerate(rows)
         for drawn in records[row].boxes
     )
@@ -58,7 +58,7 @@ def boxed(words: str, records: Sequence[Record], tensors: Tensors) -> tuple[Boxe
     return (Boxed(words, tensors[rows], patients, boxes),)
 
 
-def material_of(manifest: Manifest, main_source: str, read: Read) -> Material:
+def material_of(manifest: Manifest, main_source: str, read: Read) -> EvaluationData:
     """Gather what a data set has to judge a model of its main source on: its test split, and its strangers.
 
     Raises:
@@ -66,21 +66,21 @@ def material_of(manifest: Manifest, main_source: str, read: Read) -> Material:
     """
     tested = manifest.of_split("test")
     records = tuple(each for each in tested if each.source == main_source)
-    tensors = labelled(records, read).tensors
+    tensors = load_labelled(records, read).tensors
     elsewhere = defaultdict(list)
     for each in tested:
         if each.source != main_source:
             elsewhere[each.source].append(each)
-    return Material(
+    return EvaluationData(
         records,
         tensors,
         boxed(f"test split of {manifest.name}", records, tensors),
-        others={source: labelled(found, read).tensors for source, found in sorted(elsewhere.items())},
+        others={source: load_labelled(found, read).tensors for source, found in sorted(elsewhere.items())},
         unlike=turned(tensors) | _unlike(manifest.strangers, read),
     )
 
 
-def _unlike(strangers: Sequence[Stranger], read: Read) -> dict[str, Tensors]:
+def _unlike(strangers: Sequence[NonChestImage], read: Read) -> dict[str, Tensors]:
     """What is no chest, by kind; what cannot even be decoded is refused before a model is asked."""
     found: dict[str, list[Tensors]] = defaultdict(list)
     for stranger in strangers:

@@ -7,8 +7,8 @@ import numpy as np
 from numpy.typing import NDArray
 from statsmodels.stats.proportion import proportion_confint  # type: ignore[import-untyped]
 
-from pipelines.evaluation.evaluate import Protocol
-from pipelines.statistics.bootstrap import Bootstrap, Figure, aurocs, figure, observed, rounded
+from pipelines.evaluation.evaluate import EvaluationProtocol
+from pipelines.statistics.bootstrap import Bootstrap, Figure, aurocs, figure, observed_statistic, rounded
 from pipelines.value import Value
 
 Floats = NDArray[np.floating]
@@ -17,7 +17,7 @@ MIRRORED: Final = "mirrored"
 _FEWEST: Final = 10
 
 
-class Rate(Value):
+class RefusalRate(Value):
     """A share of radiographs with its 95 % interval (Wilson), ``count`` of ``of``."""
 
     count: int
@@ -31,7 +31,7 @@ class AtThreshold(Value):
     """What happens when radiographs of lower typicality than ``threshold`` are refused."""
 
     threshold: float
-    rate: Rate
+    rate: RefusalRate
 
 
 class Unlike(Value):
@@ -54,7 +54,7 @@ class Alike(Value):
     rates: tuple[AtThreshold, ...]
 
 
-class RefusalFigures(Value):
+class RefusalEvaluation(Value):
     """What refusing by typicality would cost and catch."""
 
     alike: tuple[Alike, ...]
@@ -76,10 +76,10 @@ def turned(tensors: Tensors) -> dict[str, Tensors]:
     return {kind: np.ascontiguousarray(made) for kind, made in ways.items()}
 
 
-def rate(count: int, of: int) -> Rate:
+def rate(count: int, of: int) -> RefusalRate:
     """A share of one or more with its interval."""
     low, high = proportion_confint(count, of, method="wilson")
-    return Rate(
+    return RefusalRate(
         count=count,
         of=of,
         value=rounded(count / of),
@@ -108,15 +108,15 @@ def _auroc(known: Floats, patients: NDArray[np.str_], unlike: Floats, bootstrap:
     def area(weights: Floats) -> Floats:
         return aurocs(weights, labels, scores)[:, None]
 
-    return figure(float(observed(area, len(scores))[0]), bootstrap.drawn(area, everyone)[:, 0])
+    return figure(float(observed_statistic(area, len(scores))[0]), bootstrap.drawn(area, everyone)[:, 0])
 
 
-def judge_refusals(
+def evaluate_refusals(
     known: tuple[Floats, NDArray[np.str_]],
     others: Mapping[str, Floats],
     unlike: Mapping[str, Floats],
-    protocol: Protocol | None = None,
-) -> RefusalFigures:
+    protocol: EvaluationProtocol | None = None,
+) -> RefusalEvaluation:
     """Say what refusing by typicality would cost and catch, at several thresholds.
 
     Args:
@@ -128,13 +128,13 @@ def judge_refusals(
     Raises:
         ValueError: A kind is empty, or a typicality is no number in [0, 1].
     """
-    protocol = protocol or Protocol()
+    protocol = protocol or EvaluationProtocol()
     typicality, patients = known
     for values in (typicality, *others.values(), *unlike.values()):
         if not (len(values) and ((values >= 0) & (values <= 1)).all()):
             raise ValueError("typicality is one or more numbers in [0, 1]")
     thresholds = protocol.typicality_thresholds
-    return RefusalFigures(
+    return RefusalEvaluation(
         alike=tuple(
             Alike(kind=kind, radiographs=len(values), rates=_at(values, thresholds, is_refusal=True))
             for kind, values in {"test split": typicality, **others}.items()

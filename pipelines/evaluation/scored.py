@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 
 
 @dataclass(frozen=True)
-class Scored:
+class ScoredRadiographs:
     """Probabilities beside what is known of the same N radiographs.
 
     ``probabilities`` is float (N, 14), as served; ``labels`` float (N, 14) with 1.0 present, 0.0 absent and
@@ -30,6 +30,6 @@ class Scored:
         """How many radiographs there are."""
         return len(self.digests)
 
-    def rows(self, keep: NDArray[np.bool_] | NDArray[np.intp]) -> "Scored":
+    def rows(self, keep: NDArray[np.bool_] | NDArray[np.intp]) -> "ScoredRadiographs":
         """Some of the radiographs."""
-        return Scored(**{field.name: getattr(self, field.name)[keep] for field in fields(self)})
+        return ScoredRadiographs(**{field.name: getattr(self, field.name)[keep] for field in fields(self)})

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pipelines.data.manifest import Record
-from pipelines.evaluation.scored import Scored
+from pipelines.evaluation.scored import ScoredRadiographs
 from pleura.bundle import verify
 from pleura.errors import UnreadableRadiograph
 from pleura.findings import FINDINGS
@@ -98,7 +98,7 @@ def _require_numbers(answers: Answers) -> None:
             raise UnusableAnswers(f"{name} lie outside [0, 1]")
 
 
-def scored(records: Sequence[Record], answers: Answers) -> Scored:
+def score_labelled(records: Sequence[Record], answers: Answers) -> ScoredRadiographs:
     """Put answers beside what is known of the same radiographs, in the same order.
 
     Raises:
@@ -107,7 +107,7 @@ def scored(records: Sequence[Record], answers: Answers) -> Scored:
     if len(records) != len(answers.probabilities):
         raise ValueError(f"{len(answers.probabilities)} answers for {len(records)} radiographs")
     labels = [[float(r.labels.get(f, np.nan)) for f in FINDINGS] for r in records]
-    return Scored(
+    return ScoredRadiographs(
         probabilities=answers.probabilities,
         labels=np.array(labels, float).reshape(len(records), len(FINDINGS)),
         typicality=answers.typicality,
@@ -122,7 +122,7 @@ def scored(records: Sequence[Record], answers: Answers) -> Scored:
 
 def score(
     bundle: Path, records: Sequence[Record], tensors: Tensors, engine: EngineKind = "litert"
-) -> tuple[Scored, Floats]:
+) -> tuple[ScoredRadiographs, Floats]:
     """Score labelled radiographs with a bundle, as it is served.
 
     Args:
@@ -139,4 +139,4 @@ def score(
         UnusableAnswers: An answer is NaN, infinite, or no probability.
     """
     answers = ask(bundle, tensors, engine)
-    return scored(records, answers), answers.activation_maps
+    return score_labelled(records, answers), answers.activation_maps

@@ -7,16 +7,16 @@ returns the first one, to the bit, whatever the second would have found.
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from pipelines.evaluation.dossier import Dossier
+from pipelines.evaluation.dossier import EvaluationReport
 from pipelines.object_store import NoSuchObject, ObjectStore
 
 
-class WrongDossier(Exception):
+class WrongReport(Exception):
     """A dossier is of another model or data set than the pair that it was made or stored for."""
 
 
 @dataclass(frozen=True)
-class Pair:
+class ModelAndDataset:
     """A model and a data set, both by digest."""
 
     dataset_digest: str
@@ -28,7 +28,9 @@ class Pair:
         return f"judgements/{self.dataset_digest}/{self.model_digest}.json"
 
 
-def judged_once(objects: ObjectStore, pair: Pair, judge: Callable[[], Dossier]) -> Dossier:
+def evaluate_once(
+    objects: ObjectStore, pair: ModelAndDataset, judge: Callable[[], EvaluationReport]
+) -> EvaluationReport:
     """Judge a model on a data set, unless that was done before.
 
     Args:
@@ -50,11 +52,11 @@ def judged_once(objects: ObjectStore, pair: Pair, judge: Callable[[], Dossier]) 
         document = _of_pair(judge(), pair).to_json()
         is_first = objects.put_new(pair.key, document, "application/json")
         stored = document if is_first else objects.read(pair.key)
-    return _of_pair(Dossier.from_json(stored), pair)
+    return _of_pair(EvaluationReport.from_json(stored), pair)
 
 
-def _of_pair(dossier: Dossier, pair: Pair) -> Dossier:
-    found = Pair(dossier.subject.dataset.digest, dossier.subject.model_digest)
+def _of_pair(dossier: EvaluationReport, pair: ModelAndDataset) -> EvaluationReport:
+    found = ModelAndDataset(dossier.subject.dataset.digest, dossier.subject.model_digest)
     if found != pair:
-        raise WrongDossier(f"the dossier is that of {found.key}, not of {pair.key}")
+        raise WrongReport(f"the dossier is that of {found.key}, not of {pair.key}")
     return dossier

@@ -7,9 +7,9 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from pipelines.evaluation.evaluate import Protocol, called, in_order, require_probabilities
-from pipelines.evaluation.scored import Scored
-from pipelines.statistics.bootstrap import Figure, aurocs, figure, observed, shares
+from pipelines.evaluation.evaluate import EvaluationProtocol, called, in_order, require_probabilities
+from pipelines.evaluation.scored import ScoredRadiographs
+from pipelines.statistics.bootstrap import Figure, aurocs, figure, observed_statistic, shares
 from pipelines.value import Value
 from pleura.findings import FINDINGS
 
@@ -71,7 +71,7 @@ def age_band(age: float, bands: Sequence[float]) -> str:
     return f"{reached[-1]:g}-{later[0] - 1:g}" if later else f"{reached[-1]:g}+"
 
 
-def _groups(scored: Scored, bands: Sequence[float]) -> Iterator[_Group]:
+def _groups(scored: ScoredRadiographs, bands: Sequence[float]) -> Iterator[_Group]:
     ages = np.array([age_band(age, bands) for age in scored.ages], str)
     attributes: tuple[tuple[Attribute, NDArray[np.str_]], ...] = (
         ("sex", scored.sexes),
@@ -85,7 +85,9 @@ def _groups(scored: Scored, bands: Sequence[float]) -> Iterator[_Group]:
             yield _Group(attribute, str(name), values == name, (values != name) & (values != ""))
 
 
-def _compared(weights: Floats, scored: Scored, finding: int, threshold: float, group: _Group) -> Floats:
+def _compared(
+    weights: Floats, scored: ScoredRadiographs, finding: int, threshold: float, group: _Group
+) -> Floats:
     """AUROC in the group, and the gaps of AUROC, sensitivity and specificity, (D, 4)."""
     yes = called(scored, finding, threshold)
     both = []
@@ -99,7 +101,7 @@ def _compared(weights: Floats, scored: Scored, finding: int, threshold: float, g
     return np.column_stack([here[0], *(here - there)])
 
 
-def _positives(scored: Scored, rows: NDArray[np.bool_]) -> NDArray[np.intp]:
+def _positives(scored: ScoredRadiographs, rows: NDArray[np.bool_]) -> NDArray[np.intp]:
     counts: NDArray[np.intp] = (scored.labels[rows] == 1).sum(axis=0)
     return counts
 
@@ -115,7 +117,9 @@ def _gap(finding: str, counts: tuple[int, int], values: Floats, drawn: Floats) -
     )
 
 
-def _judge_group(scored: Scored, thresholds: Sequence[float], group: _Group, protocol: Protocol) -> Subgroup:
+def _judge_group(
+    scored: ScoredRadiographs, thresholds: Sequence[float], group: _Group, protocol: EvaluationProtocol
+) -> Subgroup:
     here, there = _positives(scored, group.members), _positives(scored, group.rest)
     fewest = np.minimum(here, there)
     least = min(protocol.minimum_positives, protocol.subgroup_minimum_positives)
@@ -125,7 +129,7 @@ def _judge_group(scored: Scored, thresholds: Sequence[float], group: _Group, pro
         columns = [_compared(weights, scored, f, thresholds[f], group) for f in shown]
         return np.concatenate(columns, axis=1) if columns else np.empty((len(weights), 0))
 
-    values = observed(statistics, len(scored)).reshape(len(shown), 4)
+    values = observed_statistic(statistics, len(scored)).reshape(len(shown), 4)
     drawn = protocol.bootstrap.drawn(statistics, scored.patients).reshape(protocol.draws, len(shown), 4)
     gaps = {
         FINDINGS[f]: _gap(FINDINGS[f], (int(here[f]), int(there[f])), values[i], drawn[:, i])
@@ -150,8 +154,8 @@ def _judge_group(scored: Scored, thresholds: Sequence[float], group: _Group, pro
     )
 
 
-def judge_subgroups(
-    scored: Scored, thresholds: Sequence[float], protocol: Protocol | None = None
+def evaluate_subgroups(
+    scored: ScoredRadiographs, thresholds: Sequence[float], protocol: EvaluationProtocol | None = None
 ) -> tuple[Subgroup, ...]:
     """Compare each sex, age band, view position and source with the rest of those where it is known.
 
@@ -161,7 +165,7 @@ def judge_subgroups(
     Raises:
         ValueError: The scores cannot be judged.
     """
-    protocol = protocol or Protocol()
+    protocol = protocol or EvaluationProtocol()
     require_probabilities(scored)
     scored = in_order(scored)
     return tuple(

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from pipelines.evaluation.scored import Scored
+from pipelines.evaluation.scored import ScoredRadiographs
 from pipelines.gate.decision import ModelIdentity
 from pipelines.statistics.paired import group_of
 from pleura.bundle import ModelDescription
@@ -25,11 +25,15 @@ class Contender:
     thresholds: tuple[float, ...]
     preprocessing_version: str
     input_shape: tuple[int, ...]
-    scored: Scored
+    scored: ScoredRadiographs
 
     @classmethod
     def of(
-        cls, description: ModelDescription, digest: str, input_shape: tuple[int, ...], scored: Scored
+        cls,
+        description: ModelDescription,
+        digest: str,
+        input_shape: tuple[int, ...],
+        scored: ScoredRadiographs,
     ) -> "Contender":
         """Take a model's side from its bundle."""
         return cls(
@@ -71,7 +75,7 @@ def _shape(shape: tuple[int, ...]) -> str:
     return " x ".join(map(str, shape))
 
 
-def _unlike_radiographs(old: Scored, new: Scored) -> Iterator[str]:
+def _unlike_radiographs(old: ScoredRadiographs, new: ScoredRadiographs) -> Iterator[str]:
     if not len(old):
         yield "there are no radiographs"
     elif len(old) != len(new) or set(old.digests.tolist()) != set(new.digests.tolist()):
@@ -86,7 +90,7 @@ def _unlike_radiographs(old: Scored, new: Scored) -> Iterator[str]:
         yield "the radiographs are described differently"
 
 
-def _agree_on_patients(old: Scored, new: Scored) -> bool:
+def _agree_on_patients(old: ScoredRadiographs, new: ScoredRadiographs) -> bool:
     same = [
         np.array_equal(getattr(old, name), getattr(new, name))
         for name in ("patients", "sources", "views", "sexes")
@@ -109,17 +113,17 @@ def _no_scores(*sides: tuple[str, Contender]) -> Iterator[str]:
             yield f"the {name} has no threshold for each finding"
 
 
-def patients_of(scored: Scored) -> NDArray[np.intp]:
+def patients_of(scored: ScoredRadiographs) -> NDArray[np.intp]:
     """Who each radiograph is of, by number; one of an unknown patient is a patient of its own."""
     return group_of(np.where(scored.patients == "", scored.digests, scored.patients))
 
 
-def radiographs_digest(scored: Scored) -> str:
+def radiographs_digest(scored: ScoredRadiographs) -> str:
     """SHA-256, in hex, of the radiographs' digests in their order."""
     return hashlib.sha256("\n".join(scored.digests.tolist()).encode()).hexdigest()
 
 
-def scores_digest(champion: Scored, challenger: Scored) -> str:
+def scores_digest(champion: ScoredRadiographs, challenger: ScoredRadiographs) -> str:
     """SHA-256, in hex, of all that was said and is known of the radiographs."""
     hashed = hashlib.sha256()
     for side in (champion, challenger):

@@ -7,8 +7,8 @@ from statsmodels.stats.multitest import multipletests  # type: ignore[import-unt
 
 from pipelines.gate.contenders import Contender, patients_of
 from pipelines.gate.decision import Claims, Criterion, CriterionName, Verdict, rounded
-from pipelines.gate.measures import Measured, Pair, calibration_slope, measure
-from pipelines.gate.protocol import Protocol
+from pipelines.gate.measures import Measured, ScoredPair, calibration_slope, measure
+from pipelines.gate.protocol import GateProtocol
 from pipelines.statistics.delong import macro_advantage, placements
 from pipelines.statistics.paired import Difference
 
@@ -16,14 +16,14 @@ _NO_VARIANCE: Final = "its positives or negatives are of fewer than two patients
 Judged = tuple[Verdict, str]
 
 
-def has_enough(name: CriterionName, pair: Pair, protocol: Protocol) -> bool:
+def has_enough(name: CriterionName, pair: ScoredPair, protocol: GateProtocol) -> bool:
     """Whether a finding has what the protocol asks for: each rate needs only those that it is a rate of."""
     positives = pair.positives >= protocol.minimum_positives or name == "specificity"
     negatives = pair.negatives >= protocol.minimum_negatives or name == "sensitivity"
     return positives and negatives
 
 
-def _margin(name: CriterionName, finding: str, protocol: Protocol) -> float:
+def _margin(name: CriterionName, finding: str, protocol: GateProtocol) -> float:
     if name == "sensitivity":
         return protocol.sensitivity.of(finding)
     if name == "specificity":
@@ -47,7 +47,7 @@ def _claims(found: list[tuple[Difference, float]]) -> list[Claims]:
     return [Claims(not_inferior=p, worse=q, better=r) for p, q, r in zip(*families, strict=True)]
 
 
-def compare_findings(name: CriterionName, pairs: list[Pair], protocol: Protocol) -> list[Criterion]:
+def compare_findings(name: CriterionName, pairs: list[ScoredPair], protocol: GateProtocol) -> list[Criterion]:
     """Compare all findings in one criterion."""
     margins = [_margin(name, pair.finding, protocol) for pair in pairs]
     measured = [measure(name, pair) for pair in pairs]
@@ -60,7 +60,7 @@ def compare_findings(name: CriterionName, pairs: list[Pair], protocol: Protocol)
 
 
 def _criterion(
-    name: CriterionName, pair: Pair, found: tuple[Measured, Claims] | None, protocol: Protocol
+    name: CriterionName, pair: ScoredPair, found: tuple[Measured, Claims] | None, protocol: GateProtocol
 ) -> Criterion:
     margin = _margin(name, pair.finding, protocol)
     plain = Criterion(
@@ -107,7 +107,7 @@ def _judge(figures: Criterion, enough: bool, by_point: bool, alpha: float) -> Ju
     return "cannot be shown", ""
 
 
-def too_few(pair: Pair, protocol: Protocol) -> str:
+def too_few(pair: ScoredPair, protocol: GateProtocol) -> str:
     """Say what a finding lacks."""
     return (
         f"{pair.positives} positives and {pair.negatives} negatives, where "
@@ -115,14 +115,14 @@ def too_few(pair: Pair, protocol: Protocol) -> str:
     )
 
 
-def is_excused(name: CriterionName, pair: Pair, protocol: Protocol) -> bool:
+def is_excused(name: CriterionName, pair: ScoredPair, protocol: GateProtocol) -> bool:
     """Whether a finding may go unshown; an exemption for want of positives ends where there are enough."""
     is_exempt = pair.finding in protocol.exempt and not has_enough(name, pair, protocol)
     return is_exempt or protocol.unshown == "allow_with_note"
 
 
 def compare_mean_auroc(
-    pairs: list[Pair], champion: Contender, challenger: Contender, protocol: Protocol
+    pairs: list[ScoredPair], champion: Contender, challenger: Contender, protocol: GateProtocol
 ) -> Criterion:
     """Compare the mean AUROC over the findings that have enough positives and negatives."""
     columns = [index for index, pair in enumerate(pairs) if has_enough("macro auroc", pair, protocol)]
@@ -158,7 +158,7 @@ def compare_mean_auroc(
     return figures.model_copy(update={"verdict": verdict, "reason": reason})
 
 
-def compare_calibration(pair: Pair, protocol: Protocol) -> Criterion:
+def compare_calibration(pair: ScoredPair, protocol: GateProtocol) -> Criterion:
     """Hold the challenger's calibration slope against the range; the champion's stands beside it."""
     limits, patients = protocol.calibration_slope, pair.patients
     old, new = (calibration_slope(pair.truth, side, patients) for side in (pair.old, pair.new))
@@ -184,7 +184,7 @@ def compare_calibration(pair: Pair, protocol: Protocol) -> Criterion:
     return plain.model_copy(update={"verdict": verdict, "reason": reason})
 
 
-def _judge_slope(figures: Criterion, protocol: Protocol) -> Judged:
+def _judge_slope(figures: Criterion, protocol: GateProtocol) -> Judged:
     limits, slope = protocol.calibration_slope, cast(float, figures.challenger)
     low, high = cast(float, figures.low), cast(float, figures.high)
     words = f"{slope:.3f} ({low:.3f} to {high:.3f}); {limits.low} to {limits.high} is allowed"

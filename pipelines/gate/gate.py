@@ -20,8 +20,8 @@ from pipelines.gate.contenders import (
 )
 from pipelines.gate.criteria import compare_calibration, compare_findings, compare_mean_auroc
 from pipelines.gate.decision import Criterion, Decision, Inputs
-from pipelines.gate.measures import Pair
-from pipelines.gate.protocol import Protocol
+from pipelines.gate.measures import ScoredPair
+from pipelines.gate.protocol import GateProtocol
 from pipelines.gate.subgroups import compare_subgroups
 from pipelines.statistics.paired import Floats
 
@@ -37,7 +37,7 @@ class Provenance:
 
 
 def decide(
-    protocol: Protocol, champion: Contender, challenger: Contender, provenance: Provenance
+    protocol: GateProtocol, champion: Contender, challenger: Contender, provenance: Provenance
 ) -> Decision:
     """Decide whether the challenger may be promoted; never raises for what the models say."""
     inputs = Inputs(
@@ -71,7 +71,7 @@ def calls_at(threshold: float, probabilities: Floats) -> NDArray[np.bool_]:
     return probabilities.astype(np.float32) >= np.float32(threshold)
 
 
-def pairs_of(champion: Contender, challenger: Contender) -> list[Pair]:
+def pairs_of(champion: Contender, challenger: Contender) -> list[ScoredPair]:
     """Put both models side by side, finding by finding, on the radiographs where it is known."""
     patients = patients_of(champion.scored)
     pairs = []
@@ -81,11 +81,11 @@ def pairs_of(champion: Contender, challenger: Contender) -> list[Pair]:
         old, new = (side.scored.probabilities[known, index] for side in (champion, challenger))
         old_calls = calls_at(champion.thresholds[index], old)
         new_calls = calls_at(challenger.thresholds[index], new)
-        pairs.append(Pair(finding, truth[known], old, new, old_calls, new_calls, patients[known]))
+        pairs.append(ScoredPair(finding, truth[known], old, new, old_calls, new_calls, patients[known]))
     return pairs
 
 
-def _criteria(protocol: Protocol, champion: Contender, challenger: Contender) -> Iterator[Criterion]:
+def _criteria(protocol: GateProtocol, champion: Contender, challenger: Contender) -> Iterator[Criterion]:
     pairs = pairs_of(champion, challenger)
     for name in _PER_FINDING:
         yield from compare_findings(name, pairs, protocol)
@@ -100,7 +100,7 @@ def _told(criterion: Criterion) -> str:
     return f"{criterion.name}{', ' + where if where else ''}: {criterion.verdict}: {criterion.reason}"
 
 
-def _notes(protocol: Protocol, criteria: tuple[Criterion, ...]) -> Iterator[str]:
+def _notes(protocol: GateProtocol, criteria: tuple[Criterion, ...]) -> Iterator[str]:
     if not protocol.is_clinical:
         yield f"decided by {protocol.name}, which is no clinical protocol: {protocol.purpose}"
     for each in criteria:

@@ -32,7 +32,7 @@ _SAME: Final = Difference(0.0, 0.0)
 
 
 @dataclass(frozen=True)
-class Pair:
+class ScoredPair:
     """What both models say of the radiographs on which one finding is known; arrays (n,).
 
     ``old_calls`` and ``new_calls`` are made at the threshold that each is served with.
@@ -72,34 +72,34 @@ class Measured:
     estimate: Difference
 
 
-def _auroc(pair: Pair) -> Measured:
+def _auroc(pair: ScoredPair) -> Measured:
     found = areas(pair.truth, np.stack([pair.old, pair.new]), pair.patients)
     estimate = found.advantage(1, 0)
     return Measured(float(found.aurocs[0]), float(found.aurocs[1]), estimate.value, estimate)
 
 
-def _share(pair: Pair, present: float) -> Measured:
+def _share(pair: ScoredPair, present: float) -> Measured:
     rows = pair.truth == present
     old, new = pair.old_calls[rows] == present, pair.new_calls[rows] == present
     estimate = _SAME if pair.is_one_model else share_difference(old, new, pair.patients[rows])
     return Measured(float(old.mean()), float(new.mean()), float(new.mean() - old.mean()), estimate)
 
 
-def _sensitivity(pair: Pair) -> Measured:
+def _sensitivity(pair: ScoredPair) -> Measured:
     return _share(pair, 1)
 
 
-def _specificity(pair: Pair) -> Measured:
+def _specificity(pair: ScoredPair) -> Measured:
     return _share(pair, 0)
 
 
-def _brier(pair: Pair) -> Measured:
+def _brier(pair: ScoredPair) -> Measured:
     errors = [(pair.truth - side) ** 2 for side in (pair.old, pair.new)]
     estimate = mean_difference(-errors[0], -errors[1], pair.patients)
     return Measured(brier(pair.truth, pair.old), brier(pair.truth, pair.new), estimate.value, estimate)
 
 
-MEASURES: Final[Mapping[CriterionName, Callable[[Pair], Measured]]] = {
+MEASURES: Final[Mapping[CriterionName, Callable[[ScoredPair], Measured]]] = {
     "auroc": _auroc,
     "sensitivity": _sensitivity,
     "specificity": _specificity,
@@ -107,7 +107,7 @@ MEASURES: Final[Mapping[CriterionName, Callable[[Pair], Measured]]] = {
 }
 
 
-def measure(name: CriterionName, pair: Pair) -> Measured | None:
+def measure(name: CriterionName, pair: ScoredPair) -> Measured | None:
     """Measure one criterion; None where the radiographs do not allow it."""
     if not (pair.positives and pair.negatives):
         return None

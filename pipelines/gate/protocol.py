@@ -99,7 +99,7 @@ class ReplayLimits(Value):
     left_out_at_most: Share
 
 
-class Protocol(Value):
+class GateProtocol(Value):
     """The rules of the gate and of the replay.
 
     ``exempt`` names findings that may go unshown for want of positives, each with the reason; the exemption
@@ -125,7 +125,7 @@ class Protocol(Value):
     replay: ReplayLimits
 
     @model_validator(mode="after")
-    def _is_sensible(self) -> "Protocol":
+    def _is_sensible(self) -> "GateProtocol":
         _require_findings(self.exempt)
         if not self.calibration_slope.low < 1 < self.calibration_slope.high:
             raise ValueError("a calibration slope of 1 must be within its range")
@@ -144,14 +144,14 @@ class Protocol(Value):
         return 1 - self.confidence
 
 
-def read_protocol(path: Path) -> Protocol:
+def read_protocol(path: Path) -> GateProtocol:
     """Read and check a protocol file.
 
     Raises:
         InvalidProtocol: A rule is missing, unknown, or makes no sense.
     """
     try:
-        return Protocol.model_validate(yaml.safe_load(path.read_text()))
+        return GateProtocol.model_validate(yaml.safe_load(path.read_text()))
     except (yaml.YAMLError, UnicodeDecodeError) as error:
         raise InvalidProtocol(f"{path.name} is no YAML") from error
     except ValidationError as error:

@@ -6,10 +6,10 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from pipelines.evaluation.scored import Scored
+from pipelines.evaluation.scored import ScoredRadiographs
 from pipelines.gate.contenders import Contender, patients_of
 from pipelines.gate.decision import Criterion, rounded
-from pipelines.gate.protocol import Axis, Protocol
+from pipelines.gate.protocol import Axis, GateProtocol
 from pipelines.statistics.delong import influence, placements
 from pipelines.statistics.paired import Floats, Patients, difference_from
 
@@ -53,7 +53,7 @@ class _Sides:
         return gaps, moved
 
 
-def subgroups(scored: Scored, protocol: Protocol) -> Iterator[tuple[str, Rows, Rows]]:
+def subgroups(scored: ScoredRadiographs, protocol: GateProtocol) -> Iterator[tuple[str, Rows, Rows]]:
     """Give each subgroup's name, its radiographs, and those of which the axis is known."""
     for axis in protocol.subgroups.axes:
         values = _values(scored, axis, protocol.subgroups.age_cuts)
@@ -61,7 +61,7 @@ def subgroups(scored: Scored, protocol: Protocol) -> Iterator[tuple[str, Rows, R
             yield f"{axis} {value}", values == value, values != ""
 
 
-def _values(scored: Scored, axis: Axis, cuts: tuple[float, ...]) -> NDArray[np.str_]:
+def _values(scored: ScoredRadiographs, axis: Axis, cuts: tuple[float, ...]) -> NDArray[np.str_]:
     if axis != "age":
         values: NDArray[np.str_] = {"sex": scored.sexes, "view": scored.views, "source": scored.sources}[axis]
         return values
@@ -72,7 +72,9 @@ def _values(scored: Scored, axis: Axis, cuts: tuple[float, ...]) -> NDArray[np.s
     return np.where(known, bands[numbers], "")
 
 
-def compare_subgroups(champion: Contender, challenger: Contender, protocol: Protocol) -> Iterator[Criterion]:
+def compare_subgroups(
+    champion: Contender, challenger: Contender, protocol: GateProtocol
+) -> Iterator[Criterion]:
     """Compare the gap of every subgroup that has enough positives beside enough others."""
     old, new = champion.scored, challenger.scored
     patients = patients_of(old)
@@ -91,7 +93,7 @@ def compare_subgroups(champion: Contender, challenger: Contender, protocol: Prot
                 yield _criterion(sides, protocol)
 
 
-def _criterion(sides: _Sides, protocol: Protocol) -> Criterion:
+def _criterion(sides: _Sides, protocol: GateProtocol) -> Criterion:
     gaps, moved = sides.compared()
     # Only who is behind counts: a subgroup that was ahead and is less so has lost nothing to the others.
     widened = rounded(max(gaps[1], 0.0) - max(gaps[0], 0.0))

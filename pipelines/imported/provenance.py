@@ -7,7 +7,7 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from pipelines.evaluation.description import ModelWords
+from pipelines.evaluation.description import ModelText
 from pipelines.imported.kinds import Kind, Release
 from pleura.bundle import Origin
 from pleura.contract import PREPROCESSING_VERSION
@@ -23,7 +23,7 @@ _INTENDED_USE: Final = (
 
 
 @dataclass(frozen=True)
-class Published:
+class Publication:
     """A checkpoint file, and what its user says that it is."""
 
     file: Path
@@ -32,10 +32,10 @@ class Published:
     version: str | None = None
 
 
-def words_of(published: Published, sha256: str, further: tuple[str, ...]) -> ModelWords:
+def model_text(published: Publication, sha256: str, further: tuple[str, ...]) -> ModelText:
     """Say what is known of an imported model without looking at its answers, and ``further`` limitations."""
     kind, release = published.kind, published.release
-    return ModelWords(
+    return ModelText(
         name="chest-xray",
         version=published.version or f"{kind.name}-{sha256[:12]}",
         intended_use=_INTENDED_USE,
@@ -52,7 +52,7 @@ def words_of(published: Published, sha256: str, further: tuple[str, ...]) -> Mod
     )
 
 
-def origin_of(published: Published, sha256: str) -> Origin:
+def origin_of(published: Publication, sha256: str) -> Origin:
     """Record which file the weights come from, and what they were trained to be given."""
     kind = published.kind
     return Origin(
@@ -65,7 +65,7 @@ def origin_of(published: Published, sha256: str) -> Origin:
     )
 
 
-def leakage(published: Published, sources: NDArray[np.str_]) -> tuple[str, ...]:
+def leakage(published: Publication, sources: NDArray[np.str_]) -> tuple[str, ...]:
     """Warn where a model is judged on radiographs that it has probably learnt from.
 
     Args:

@@ -11,13 +11,13 @@ from numpy.typing import NDArray
 
 from pipelines.data.manifest import Split
 from pipelines.data.radiographs import LabelledRadiographs, read_split
-from pipelines.evaluation.description import describe, judged_findings, macro_metrics
+from pipelines.evaluation.description import describe, evaluated_findings, macro_metrics
 from pipelines.imported.densenet import Imported, NotTheNetwork, imported
-from pipelines.imported.provenance import NOT_CALIBRATED, Published, leakage, origin_of, words_of
+from pipelines.imported.provenance import NOT_CALIBRATED, Publication, leakage, model_text, origin_of
 from pipelines.imported.state import state_of
 from pipelines.imported.torch_file import read_checkpoint, read_file
 from pipelines.statistics.operating_points import Calibration
-from pipelines.training.export import Fitted, fit, judge_fitted, reader_of, require_both, write_source
+from pipelines.training.export import Fitted, evaluate_fitted, fit, reader_of, require_both, write_source
 from pipelines.training.typicality import Typicality
 from pleura.bundle import FindingDescription, ModelDescription, OperatingPoint
 from pleura.findings import FINDINGS
@@ -43,7 +43,7 @@ def weights_of(network: Imported, normalisation: Normalisation) -> Weights:
     }
 
 
-def read_published(published: Published) -> tuple[Weights, str]:
+def read_published(published: Publication) -> tuple[Weights, str]:
     """Read a checkpoint as the arrays of our network, with the SHA-256 of the file in hex.
 
     Raises:
@@ -76,7 +76,7 @@ def _split(folder: Path, split: Split) -> LabelledRadiographs:
     return radiographs
 
 
-def fitted_source(published: Published, data: Path, target: Path) -> ModelDescription:
+def fitted_source(published: Publication, data: Path, target: Path) -> ModelDescription:
     """Import a checkpoint, fit what is fitted after training, judge it, and write the model source.
 
     Args:
@@ -98,13 +98,13 @@ def fitted_source(published: Published, data: Path, target: Path) -> ModelDescri
     see = reader_of(weights)
     fitted = fit(see(training.tensors), see(validation.tensors), validation.labels)
     seen = see(test.tensors)
-    judgement = judge_fitted(fitted, seen, test, _SEED)
-    judged = judged_findings(fitted.operating_points, judgement)
+    judgement = evaluate_fitted(fitted, seen, test, _SEED)
+    judged = evaluated_findings(fitted.operating_points, judgement)
     counts = {"measured_findings": 0.0, "test_radiographs": float(len(test.tensors))}
     measured = any(finding.is_measured for finding in judged)
     metrics = macro_metrics(judgement) if measured else counts
     sources = np.concatenate([training.sources, validation.sources, test.sources])
-    words = words_of(published, sha256, leakage(published, sources))
+    words = model_text(published, sha256, leakage(published, sources))
     description = describe(words, judged, metrics).model_copy(update={"origin": origin_of(published, sha256)})
     write_source(target, weights, fitted, description)
     return description
@@ -131,7 +131,7 @@ def _nothing_fitted() -> Fitted:
     return Fitted(tuple(Calibration(1.0, 0.0) for _ in FINDINGS), points, typicality)
 
 
-def uncalibrated_source(published: Published, target: Path) -> ModelDescription:
+def uncalibrated_source(published: Publication, target: Path) -> ModelDescription:
     """Import a checkpoint without any radiograph, to train on from it: a model that says so of itself.
 
     Raises:
@@ -139,7 +139,7 @@ def uncalibrated_source(published: Published, target: Path) -> ModelDescription:
         NotTheNetwork: See ``read_published``.
     """
     weights, sha256 = read_published(published)
-    words = words_of(published, sha256, (NOT_CALIBRATED,))
+    words = model_text(published, sha256, (NOT_CALIBRATED,))
     description = describe(words, [_unmeasured(name) for name in FINDINGS], {}).model_copy(
         update={
             "origin": origin_of(published, sha256),

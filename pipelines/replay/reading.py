@@ -47,7 +47,7 @@ class LeftOut(Value):
 
 
 @dataclass(frozen=True)
-class Replayed:
+class ReplayedAnswer:
     """The champion's answers (N of them) beside what the challenger says of the same radiographs.
 
     ``probabilities`` is (N, F), as the challenger gave them; ``seconds`` (N,) is what each took.
@@ -61,7 +61,7 @@ class Replayed:
 
 def replay_answers(
     answers: Sequence[JournaledAnswer], champion_digest: str, read: Read, score: Score, max_pixels: int
-) -> Replayed:
+) -> ReplayedAnswer:
     """Put the champion's answers, newest first, before the challenger, one radiograph at a time.
 
     Args:
@@ -89,7 +89,7 @@ def replay_answers(
         kept.append(answer)
     width = len(answers[0].probabilities) if answers else 0
     probabilities = np.array(rows, float) if rows else np.empty((0, width))
-    return Replayed(tuple(kept), probabilities, np.array(seconds, float), LeftOut(**why_not))
+    return ReplayedAnswer(tuple(kept), probabilities, np.array(seconds, float), LeftOut(**why_not))
 
 
 class _LeftOutError(Exception):

@@ -12,10 +12,10 @@ from scipy.stats import binomtest
 from statsmodels.stats.multitest import multipletests  # type: ignore[import-untyped]
 
 from pipelines.gate.decision import ModelIdentity, Verdict
-from pipelines.gate.protocol import Protocol
+from pipelines.gate.protocol import GateProtocol
 from pipelines.journal_reader import JournaledAnswer
 from pipelines.replay.accuracy import Accuracy, Calls, accuracy
-from pipelines.replay.reading import LeftOut, Read, Replayed, Score, replay_answers
+from pipelines.replay.reading import LeftOut, Read, ReplayedAnswer, Score, replay_answers
 from pipelines.statistics.paired import share_difference
 from pipelines.statistics.shift import shift_of
 from pipelines.value import Value
@@ -100,7 +100,7 @@ def replay(
     champion_digest: str,
     challenger: Challenger,
     archive: Archive,
-    protocol: Protocol,
+    protocol: GateProtocol,
 ) -> Replay:
     """Put the champion's journaled answers, newest first, before a challenger and compare.
 
@@ -126,7 +126,7 @@ def replay(
     )
 
 
-def _valid(replayed: Replayed, width: int) -> Calls:
+def _valid(replayed: ReplayedAnswer, width: int) -> Calls:
     probabilities = replayed.probabilities
     if probabilities.shape[1] != width:
         return np.zeros(len(replayed.answers), bool)
@@ -135,7 +135,7 @@ def _valid(replayed: Replayed, width: int) -> Calls:
 
 
 def _compare(
-    replayed: Replayed, valid: Calls, challenger: Challenger, protocol: Protocol
+    replayed: ReplayedAnswer, valid: Calls, challenger: Challenger, protocol: GateProtocol
 ) -> list[FindingReplay]:
     answers = [answer for answer, is_valid in zip(replayed.answers, valid, strict=True) if is_valid]
     # As FP32, which is what the service answers and the journal keeps.
@@ -176,7 +176,7 @@ def _change(old: Calls, new: Calls, confidence: float) -> Bounded:
     )
 
 
-def _judged(found: FindingReplay, p_worse: float, protocol: Protocol) -> FindingReplay:
+def _judged(found: FindingReplay, p_worse: float, protocol: GateProtocol) -> FindingReplay:
     limits, change = protocol.replay, found.call_rate_change
     failed, open_ = [], []
     apart = f"they disagree on {found.disagreement.value:.1%}, {limits.disagreement_at_most:.0%} is allowed"
@@ -199,7 +199,7 @@ def _judged(found: FindingReplay, p_worse: float, protocol: Protocol) -> Finding
 
 
 def _judge(
-    replayed: Replayed, invalid: int, findings: tuple[FindingReplay, ...], protocol: Protocol
+    replayed: ReplayedAnswer, invalid: int, findings: tuple[FindingReplay, ...], protocol: GateProtocol
 ) -> tuple[Verdict, tuple[str, ...]]:
     limits, count, lost = protocol.replay, len(replayed.answers), replayed.left_out.lost
     failed = [f"{each.finding}: {each.reason}" for each in findings if each.verdict == "failed"]
@@ -214,7 +214,7 @@ def _judge(
     return verdict, tuple(failed + unshown)
 
 
-def _latency(replayed: Replayed) -> Latency:
+def _latency(replayed: ReplayedAnswer) -> Latency:
     before = [a.latency_ms["predict"] for a in replayed.answers if not a.cached and "predict" in a.latency_ms]
     old, new = (
         np.percentile(x, (50, 95)) if len(x) else (None, None) for x in (before, replayed.seconds * 1e3)

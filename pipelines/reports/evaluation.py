@@ -9,8 +9,8 @@ from typing import Final
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined, select_autoescape
 
-from pipelines.evaluation.dossier import Dossier
-from pipelines.evaluation.refusals import Rate
+from pipelines.evaluation.dossier import EvaluationReport
+from pipelines.evaluation.refusals import RefusalRate
 from pipelines.reports.evaluation_plots import finding_plot, overview_plot
 from pipelines.reports.model_card import words_of
 from pipelines.statistics.bootstrap import Figure
@@ -32,7 +32,7 @@ def _gap(figure: Figure) -> str:
     return f"{figure.value:+.2f} ({figure.low:+.2f} to {figure.high:+.2f})"
 
 
-def _rate(rate: Rate) -> str:
+def _rate(rate: RefusalRate) -> str:
     return f"{rate.value:.0%} ({rate.low:.0%} to {rate.high:.0%})"
 
 
@@ -40,7 +40,7 @@ def _embedded(png: bytes | None) -> str:
     return "" if png is None else f"data:image/png;base64,{base64.b64encode(png).decode()}"
 
 
-def html_report(dossier: Dossier) -> str:
+def html_report(dossier: EvaluationReport) -> str:
     """Write the page: no script, no link to anywhere, plots inside."""
     environment = Environment(
         loader=FileSystemLoader(Path(__file__).parent),

@@ -7,7 +7,7 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure as Picture
 
-from pipelines.evaluation.evaluate import Curves, Figures, FindingJudgement, Judgement
+from pipelines.evaluation.evaluate import Curves, Evaluation, Figures, FindingEvaluation
 from pipelines.statistics.bootstrap import Figure
 
 _DPI: Final = 120
@@ -52,7 +52,7 @@ def _lengths(sides: list[list[float]]) -> list[list[float]]:
     return [[max(0.0, length) for length in side] for side in sides]
 
 
-def _draw_precision(axes: Axes, curves: Curves, finding: FindingJudgement, figures: Figures) -> None:
+def _draw_precision(axes: Axes, curves: Curves, finding: FindingEvaluation, figures: Figures) -> None:
     across, up = np.array(curves.precision_recall).T
     axes.axhline(finding.prevalence, color=_GREY, linestyle=":", label=f"guessing {finding.prevalence:.2f}")
     axes.step(across, up, where="pre", color=_LINE, label=f"AUPRC {figures.auprc.value:.2f}")
@@ -86,7 +86,7 @@ def _draw_reliability(axes: Axes, curves: Curves) -> None:
     axes.legend(fontsize=8, loc="upper left")
 
 
-def finding_plot(finding: FindingJudgement) -> bytes | None:
+def finding_plot(finding: FindingEvaluation) -> bytes | None:
     """ROC with the operating point, precision and recall, reliability with its noise; None if unmeasured."""
     if finding.figures is None or finding.curves is None:
         return None
@@ -111,7 +111,7 @@ def _draw_forest(axes: Axes, rows: list[tuple[str, Figure]], title: str, right: 
     axes.grid(axis="x", color="#eceff3")
 
 
-def overview_plot(judgement: Judgement) -> bytes | None:
+def overview_plot(judgement: Evaluation) -> bytes | None:
     """AUROC and calibration slope of every measured finding with intervals; None where none is measured."""
     measured = [(each.finding.replace("_", " "), each.figures) for each in judgement.measured if each.figures]
     if not measured:

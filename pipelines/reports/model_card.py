@@ -2,9 +2,9 @@
 
 from collections.abc import Mapping
 
-from pipelines.evaluation.dossier import Dossier
-from pipelines.evaluation.evaluate import FindingJudgement
-from pipelines.evaluation.refusals import Rate, RefusalFigures
+from pipelines.evaluation.dossier import EvaluationReport
+from pipelines.evaluation.evaluate import FindingEvaluation
+from pipelines.evaluation.refusals import RefusalEvaluation, RefusalRate
 from pipelines.statistics.bootstrap import Figure
 from pleura.bundle import FindingDescription, Interval, ModelDescription, Origin
 
@@ -36,7 +36,7 @@ def _bullets(lines: tuple[str, ...]) -> str:
     return "\n".join(f"- {line}" for line in lines)
 
 
-def _calibration_row(finding: FindingJudgement) -> str:
+def _calibration_row(finding: FindingEvaluation) -> str:
     figures = finding.figures
     if figures is None:
         return f"| {words_of(finding.finding)} |{' unmeasured |' * 5}"
@@ -52,7 +52,7 @@ def _calibration_row(finding: FindingJudgement) -> str:
     return f"| {' | '.join(cells)} |"
 
 
-def _subgroups(dossier: Dossier) -> str:
+def _subgroups(dossier: EvaluationReport) -> str:
     lines = [
         f"- {group.attribute} {group.group}, {words_of(gap.finding)}: AUROC {_figure(gap.auroc)}, "
         f"gap to the rest {_figure(gap.auroc_gap)}"
@@ -64,11 +64,11 @@ def _subgroups(dossier: Dossier) -> str:
     return "\n".join(lines) or "Not looked at."
 
 
-def _rate(rate: Rate) -> str:
+def _rate(rate: RefusalRate) -> str:
     return f"{rate.value:.0%} ({rate.low:.0%} to {rate.high:.0%})"
 
 
-def _refusals(refusals: RefusalFigures | None) -> str:
+def _refusals(refusals: RefusalEvaluation | None) -> str:
     if refusals is None:
         return "Not looked at."
     refused = [
@@ -85,7 +85,7 @@ def _refusals(refusals: RefusalFigures | None) -> str:
     return "\n".join(refused + answered)
 
 
-def _localisation(dossier: Dossier) -> str:
+def _localisation(dossier: EvaluationReport) -> str:
     lines = [
         f"- {each.radiographs} ({every.boxes} boxes): the highest place of the map lies in the box in "
         f"{_figure(every.pointing)}; a random place {_figure(every.pointing_random)}, another patient's map "
@@ -96,7 +96,7 @@ def _localisation(dossier: Dossier) -> str:
     return "\n".join(lines) or "Not looked at."
 
 
-def _judged(dossier: Dossier) -> str:
+def _judged(dossier: EvaluationReport) -> str:
     """What the card adds where there is a dossier."""
     rows = "\n".join(_calibration_row(finding) for finding in dossier.judgement.findings)
     subject = dossier.subject
@@ -125,7 +125,7 @@ calibrated model (mean, 95th percentile).
 """
 
 
-def model_card(description: ModelDescription, dossier: Dossier | None = None) -> str:
+def model_card(description: ModelDescription, dossier: EvaluationReport | None = None) -> str:
     """Write the card: data, figures with intervals, operating points, what it must not be used for.
 
     Args:

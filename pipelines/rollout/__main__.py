@@ -11,9 +11,9 @@ from pipelines.rollout.ledger import FileLedger
 from pipelines.rollout.local import LocalCounters, LocalTarget
 from pipelines.rollout.plan import DEFAULT_PLAN, read_plan
 from pipelines.rollout.run import RolloutInProgress, abandon, roll_out, unfinished
-from pipelines.rollout.state import Outcome, Parts
+from pipelines.rollout.state import RolloutOutcome, RolloutParts
 from pipelines.rollout.target import Change, Model, TargetUnavailable
-from pipelines.rollout.watch import Watch
+from pipelines.rollout.watch import RolloutMonitor
 from pleura.bundle import InvalidBundle, verify
 from pleura.observability.logs import configure_logging
 
@@ -41,7 +41,7 @@ def main() -> int:
     return 0 if outcome and outcome.result == "promoted" else 1
 
 
-def _roll_out(arguments: argparse.Namespace) -> Outcome | None:
+def _roll_out(arguments: argparse.Namespace) -> RolloutOutcome | None:
     target, ledger = LocalTarget(arguments.state), FileLedger(arguments.state / "rollout.json")
     left = unfinished(ledger)
     champion = left.change.champion if left else target.serving_model()
@@ -49,11 +49,11 @@ def _roll_out(arguments: argparse.Namespace) -> Outcome | None:
     challenger = Model(str(arguments.bundle), arguments.digest or digest, description.version)
     change = Change(champion, challenger)
     counters = LocalCounters(arguments.state, change)
-    watch = Watch(
+    watch = RolloutMonitor(
         os.environ["PLEURA_JOURNAL_DSN"], counters, change.challenger.digest, change.champion.digest
     )
     holder = f"{socket.gethostname()}:{os.getpid()}:{secrets.token_hex(4)}"
-    parts = Parts(target, watch, ledger, read_plan(arguments.plan), holder)
+    parts = RolloutParts(target, watch, ledger, read_plan(arguments.plan), holder)
     return abandon(parts) if arguments.abandon else roll_out(parts, change)
 
 

@@ -19,7 +19,7 @@ _STORAGE_URI: Final = "STORAGE_URI"
 
 
 @dataclass(frozen=True)
-class Predictor:
+class PredictorStatus:
     """The predictor's part of spec and status; ``traffic`` is the percent of each revision."""
 
     resource_version: str
@@ -37,14 +37,14 @@ class Predictor:
         return self.percent is None and self.created == self.ready == self.rolled_out != ""
 
 
-def predictor_of(service: Mapping[str, Any]) -> Predictor:
+def predictor_of(service: Mapping[str, Any]) -> PredictorStatus:
     """Read an InferenceService as the API server gives it."""
     spec, status = service["spec"]["predictor"], service.get("status", {})
     component = status.get("components", {}).get("predictor", {})
     traffic: Counter[str] = Counter()
     for share in component.get("traffic", ()):
         traffic[share.get("revisionName", "")] += share.get("percent") or 0
-    return Predictor(
+    return PredictorStatus(
         service["metadata"]["resourceVersion"],
         _uri_of(spec),
         spec.get("canaryTrafficPercent"),
@@ -66,7 +66,7 @@ def with_uri(spec: Mapping[str, Any], uri: str) -> dict[str, Any]:
     return {"containers": [{**first, "env": environment}, *others]}
 
 
-def serving_of(predictor: Predictor, change: Change) -> Serving:
+def serving_of(predictor: PredictorStatus, change: Change) -> Serving:
     """Say how far a change is; a status that is older than the spec never counts as progress."""
     canary = change.canary_revision or _new_revision(predictor, change)
     share = predictor.traffic.get(canary, 0) if canary else 0
@@ -83,13 +83,13 @@ def serving_of(predictor: Predictor, change: Change) -> Serving:
     )
 
 
-def _new_revision(predictor: Predictor, change: Change) -> str:
+def _new_revision(predictor: PredictorStatus, change: Change) -> str:
     """The challenger's revision: before the change the champion's was the only one, and rolled out."""
     is_new = predictor.uri == change.challenger.uri and predictor.created != predictor.rolled_out
     return predictor.created if is_new else ""
 
 
-def _is_clean(predictor: Predictor, canary: str) -> bool:
+def _is_clean(predictor: PredictorStatus, canary: str) -> bool:
     if not canary:  # one that never came to be may come yet: it must find a share of 0
         return predictor.percent in (None, 0)
     return predictor.is_settled and predictor.rolled_out != canary

@@ -13,8 +13,8 @@ import urllib3
 from kubernetes import client, watch  # type: ignore[import-untyped]
 from kubernetes.client.exceptions import ApiException  # type: ignore[import-untyped]
 
-from pipelines.rollout.inference_service import Predictor, predictor_of, serving_of, with_uri
-from pipelines.rollout.target import Change, Refused, Serving, TargetUnavailable
+from pipelines.rollout.inference_service import PredictorStatus, predictor_of, serving_of, with_uri
+from pipelines.rollout.target import Change, Serving, TargetRefused, TargetUnavailable
 
 _KIND: Final = {"group": "serving.kserve.io", "version": "v1beta1", "plural": "inferenceservices"}
 _ASK_S: Final = 10.0
@@ -40,18 +40,18 @@ class KServeTarget:
         """Refuse to begin where anything but the champion alone is served."""
         predictor = predictor_of(self._get())
         if predictor.uri != change.champion.uri:
-            raise Refused(f"{self._name} serves {predictor.uri}, not the champion")
+            raise TargetRefused(f"{self._name} serves {predictor.uri}, not the champion")
         if not predictor.is_settled:
-            raise Refused(f"{self._name} is not settled, or its canaryTrafficPercent is set")
+            raise TargetRefused(f"{self._name} is not settled, or its canaryTrafficPercent is set")
 
     def shift(self, change: Change, percent: int) -> None:
         """Have the challenger served with this percent of the traffic."""
 
-        def patch(predictor: Predictor, spec: Mapping[str, Any]) -> Patch | None:
+        def patch(predictor: PredictorStatus, spec: Mapping[str, Any]) -> Patch | None:
             if predictor.uri == change.challenger.uri:
                 return None if predictor.percent == percent else {"canaryTrafficPercent": percent}
             if predictor.uri != change.champion.uri or percent:
-                raise Refused(f"somebody else has changed what {self._name} serves")
+                raise TargetRefused(f"somebody else has changed what {self._name} serves")
             return {"canaryTrafficPercent": 0, **with_uri(spec, change.challenger.uri)}
 
         self._patch(patch)
@@ -59,7 +59,7 @@ class KServeTarget:
     def promote(self, change: Change) -> None:
         """Make the challenger, which has all of the traffic, the one that later canaries are set against."""
 
-        def patch(predictor: Predictor, spec: Mapping[str, Any]) -> Patch | None:
+        def patch(predictor: PredictorStatus, spec: Mapping[str, Any]) -> Patch | None:
             is_canary = predictor.uri == change.challenger.uri and predictor.percent is not None
             return {"canaryTrafficPercent": None} if is_canary else None
 
@@ -68,7 +68,7 @@ class KServeTarget:
     def roll_back(self, change: Change) -> None:
         """Take the next step back: no traffic to the canary, the champion's bundle, a clean spec."""
 
-        def patch(predictor: Predictor, spec: Mapping[str, Any]) -> Patch | None:
+        def patch(predictor: PredictorStatus, spec: Mapping[str, Any]) -> Patch | None:
             canary = change.canary_revision
             if predictor.uri != change.champion.uri:
                 if predictor.percent != 0:
@@ -115,7 +115,7 @@ class KServeTarget:
             raise TargetUnavailable(f"the API server does not answer ({type(error).__name__})") from error
         return found
 
-    def _patch(self, patch_of: Callable[[Predictor, Mapping[str, Any]], Patch | None]) -> None:
+    def _patch(self, patch_of: Callable[[PredictorStatus, Mapping[str, Any]], Patch | None]) -> None:
         """Change the very object that was looked at; look again where it was changed meanwhile."""
         for _ in range(_TRIES):
             service = self._get()

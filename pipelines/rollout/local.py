@@ -9,14 +9,14 @@ import httpx
 
 from pipelines.rollout.counters import Counts, Unseen, read_counted, read_invalid, scrape
 from pipelines.rollout.observation import Counted
-from pipelines.rollout.target import Change, Model, Refused, Serving, TargetUnavailable
+from pipelines.rollout.target import Change, Model, Serving, TargetRefused, TargetUnavailable
 from pleura.bundle import InvalidBundle, verify
 from pleura.local.revision_files import (
     InvalidRevisions,
-    Revision,
-    Running,
-    Status,
-    Wanted,
+    PredictorRevision,
+    RevisionStatus,
+    RunningRevision,
+    WantedRevisions,
     read_status,
     read_wanted,
     require_digest,
@@ -66,7 +66,7 @@ class LocalTarget:
     def require_champion(self, change: Change) -> None:
         """Refuse to begin where anything but the champion alone is served."""
         if not _is_alone(self._status(), change.champion):
-            raise Refused("what is served is not the champion alone")
+            raise TargetRefused("what is served is not the champion alone")
         for folder in (self.state / "revisions").glob("*"):  # copies of models of earlier rollouts
             if folder.name not in (change.champion.digest, change.challenger.digest):
                 shutil.rmtree(folder, ignore_errors=True)
@@ -88,15 +88,15 @@ class LocalTarget:
         """Sleep: the state folder is looked at again soon enough."""
         time.sleep(seconds)
 
-    def _want(self, *revisions: Revision) -> None:
+    def _want(self, *revisions: PredictorRevision) -> None:
         try:
-            write_wanted(self.state, Wanted(revisions=revisions))
+            write_wanted(self.state, WantedRevisions(revisions=revisions))
         except OSError as error:
             raise TargetUnavailable(f"{self.state} cannot be written: {error.strerror}") from error
 
-    def _revision(self, model: Model, weight: int) -> Revision:
+    def _revision(self, model: Model, weight: int) -> PredictorRevision:
         folder = self._kept(model)
-        return Revision(name=model.digest[:12], bundle=folder, digest=model.digest, weight=weight)
+        return PredictorRevision(name=model.digest[:12], bundle=folder, digest=model.digest, weight=weight)
 
     def _kept(self, model: Model) -> Path:
         """The state folder's own copy of a bundle: where it came from may be gone at the next start."""
@@ -111,7 +111,7 @@ class LocalTarget:
             require_digest(new, model.digest)
             new.rename(folder)
         except InvalidBundle as error:
-            raise Refused(str(error)) from error
+            raise TargetRefused(str(error)) from error
         except OSError as error:
             raise TargetUnavailable(f"the bundle cannot be copied: {error.strerror}") from error
         return folder
@@ -122,7 +122,7 @@ class LocalTarget:
         except InvalidRevisions as error:
             raise TargetUnavailable(str(error)) from error
 
-    def _status(self) -> Status:
+    def _status(self) -> RevisionStatus:
         recorded, status = StateFolder(self.state).read(), read_status(self.state)
         if not (recorded and recorded.is_running and status):
             raise TargetUnavailable(f"no stack is ready in {self.state}")
@@ -154,11 +154,11 @@ class LocalCounters:
         return Counts(canary.with_invalid(read_invalid(transformer, self.change.challenger.version)), stable)
 
 
-def _counted(client: httpx.Client, running: Running | None) -> Counted:
+def _counted(client: httpx.Client, running: RunningRevision | None) -> Counted:
     if running is None or running.phase in ("starting", "failed"):
         return Counted()
     return read_counted(scrape(client, running.metrics))
 
 
-def _is_alone(status: Status, model: Model) -> bool:
+def _is_alone(status: RevisionStatus, model: Model) -> bool:
     return [(each.digest, each.phase) for each in status.revisions] == [(model.digest, "ready")]

@@ -7,7 +7,7 @@ from pipelines.rollout.plan import Guardrail, Guardrails
 from pipelines.statistics.msprt import (
     Events,
     Excess,
-    Sample,
+    SequentialSample,
     is_failing,
     is_harmful,
     mean_excess,
@@ -46,22 +46,22 @@ class Counted:
 
 
 @dataclass(frozen=True)
-class Journaled:
+class JournaledAnswers:
     """What the journal holds of one model's answers, without those from the cache."""
 
     answers: int = 0
     calls: tuple[int, ...] = _NO_CALLS
     """For each finding, in how many of them it is present."""
     atypical: int = 0
-    log_latency: Sample = field(default_factory=lambda: Sample(0, 0.0, 0.0))
+    log_latency: SequentialSample = field(default_factory=lambda: SequentialSample(0, 0.0, 0.0))
     """Logarithm of the milliseconds that the predictor took."""
 
 
 @dataclass(frozen=True)
-class Arm:
+class RevisionObservation:
     """One revision during one step."""
 
-    journaled: Journaled = field(default_factory=Journaled)
+    journaled: JournaledAnswers = field(default_factory=JournaledAnswers)
     counted: Counted = field(default_factory=Counted)
 
 
@@ -72,8 +72,8 @@ class Observation:
     ``disagreements`` counts findings on which both differ, of all findings of radiographs that both read.
     """
 
-    canary: Arm
-    stable: Arm
+    canary: RevisionObservation
+    stable: RevisionObservation
     strangers: int = 0
     disagreements: Events = field(default_factory=lambda: Events(0, 0))
 
@@ -96,7 +96,7 @@ def reason_to_return(steps: Sequence[Observation], guardrails: Guardrails) -> st
 def _compared(
     steps: Sequence[Observation], guardrails: Guardrails
 ) -> Iterator[tuple[str, Excess, Guardrail, int]]:
-    def rates(events_of: Callable[[Arm], Events]) -> Excess:
+    def rates(events_of: Callable[[RevisionObservation], Events]) -> Excess:
         return rate_excess([(events_of(each.canary), events_of(each.stable)) for each in steps])
 
     yield "errors", rates(lambda arm: Events(arm.counted.errors, arm.counted.requests)), guardrails.errors, 1

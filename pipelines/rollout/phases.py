@@ -8,15 +8,15 @@ import structlog
 from pipelines.rollout.counters import Unseen
 from pipelines.rollout.observation import Observation, reason_to_return
 from pipelines.rollout.plan import Plan, Step
-from pipelines.rollout.state import Event, Parts, Phase, Result, State, now
-from pipelines.rollout.target import Change, Refused, Serving, TargetUnavailable
+from pipelines.rollout.state import Event, Phase, Result, RolloutParts, RolloutState, now
+from pipelines.rollout.target import Change, Serving, TargetRefused, TargetUnavailable
 
 log = structlog.get_logger()
 
 
-def advance(parts: Parts, state: State) -> State:
+def advance(parts: RolloutParts, state: RolloutState) -> RolloutState:
     """Look once, and do what follows."""
-    phases: dict[Phase, Callable[[Parts, State], State]] = {
+    phases: dict[Phase, Callable[[RolloutParts, RolloutState], RolloutState]] = {
         "checking": _check,
         "starting": _start,
         "watching": _watch,
@@ -25,7 +25,7 @@ def advance(parts: Parts, state: State) -> State:
     }
     try:
         return phases[state.phase](parts, state).model_copy(update={"blind_since": None})
-    except Refused as error:
+    except TargetRefused as error:
         if state.phase in ("checking", "starting") and not state.change.canary_revision:
             return _end(state, "refused", str(error))
         return returning(state, str(error))
@@ -33,7 +33,7 @@ def advance(parts: Parts, state: State) -> State:
         return _blind(parts, state, str(error))
 
 
-def _blind(parts: Parts, state: State, reason: str) -> State:
+def _blind(parts: RolloutParts, state: RolloutState, reason: str) -> RolloutState:
     since = state.blind_since or now()
     state = state.model_copy(update={"blind_since": since})
     if now() - since <= timedelta(seconds=parts.plan.blind_s):
@@ -45,14 +45,14 @@ def _blind(parts: Parts, state: State, reason: str) -> State:
     return returning(state, f"nothing could be seen for {parts.plan.blind_s:.0f} s: {reason}")
 
 
-def _check(parts: Parts, state: State) -> State:
+def _check(parts: RolloutParts, state: RolloutState) -> RolloutState:
     if state.change.champion.digest == state.change.challenger.digest:
-        raise Refused("the challenger is the champion")
+        raise TargetRefused("the challenger is the champion")
     parts.target.require_champion(state.change)
     return told(_phase(state, "starting"), "the champion alone is served", 0)
 
 
-def _start(parts: Parts, state: State) -> State:
+def _start(parts: RolloutParts, state: RolloutState) -> RolloutState:
     parts.target.shift(state.change, 0)
     serving = parts.target.read(state.change)
     state = _named(state, serving)
@@ -66,7 +66,7 @@ def _start(parts: Parts, state: State) -> State:
     return state
 
 
-def _watch(parts: Parts, state: State) -> State:
+def _watch(parts: RolloutParts, state: RolloutState) -> RolloutState:
     step, serving = parts.plan.steps[state.step], parts.target.read(state.change)
     state = _named(state, serving)
     if serving.failure:
@@ -88,13 +88,13 @@ def _watch(parts: Parts, state: State) -> State:
     return _judge(parts.plan, state, parts.watcher.observe(state.since, state.before))
 
 
-def _invalid(parts: Parts, state: State) -> str:
+def _invalid(parts: RolloutParts, state: RolloutState) -> str:
     """Look for answers that cannot be one, apart from all else: the journal may be away meanwhile."""
     count = parts.watcher.count().canary.since(state.first.canary).invalid if state.first else 0
     return f"the canary gave {count} answers that cannot be one (NaN or outside [0, 1])" if count else ""
 
 
-def _await_canary(parts: Parts, state: State, step: Step) -> State:
+def _await_canary(parts: RolloutParts, state: RolloutState, step: Step) -> RolloutState:
     """Be patient with a canary that is not ready, or has lost its share: what serves it may start anew."""
     since = state.unready_since or now()
     if now() - since > timedelta(seconds=parts.plan.unready_s):
@@ -103,7 +103,7 @@ def _await_canary(parts: Parts, state: State, step: Step) -> State:
     return state.model_copy(update={"unready_since": since})
 
 
-def _judge(plan: Plan, state: State, seen: Observation) -> State:
+def _judge(plan: Plan, state: RolloutState, seen: Observation) -> RolloutState:
     step, reason = plan.steps[state.step], reason_to_return((*state.observed, seen), plan.guardrails)
     answers = seen.canary.journaled.answers
     if reason:
@@ -115,13 +115,13 @@ def _judge(plan: Plan, state: State, seen: Observation) -> State:
     return state
 
 
-def _next(plan: Plan, state: State, seen: Observation) -> State:
+def _next(plan: Plan, state: RolloutState, seen: Observation) -> RolloutState:
     update = {"observed": (*state.observed, seen), "before": None, "since": now(), "step": state.step + 1}
     state = state.model_copy(update=update)
     return state if state.step < len(plan.steps) else _phase(state, "promoting")
 
 
-def _promote(parts: Parts, state: State) -> State:
+def _promote(parts: RolloutParts, state: RolloutState) -> RolloutState:
     if invalid := _invalid(parts, state):
         return returning(state, invalid)
     parts.target.promote(state.change)
@@ -135,7 +135,7 @@ def _promote(parts: Parts, state: State) -> State:
     return state
 
 
-def _come_back(parts: Parts, state: State) -> State:
+def _come_back(parts: RolloutParts, state: RolloutState) -> RolloutState:
     parts.target.roll_back(state.change)
     if parts.target.read(state.change).is_returned:
         return _end(state, "rolled_back", state.reason)
@@ -144,21 +144,21 @@ def _come_back(parts: Parts, state: State) -> State:
     return state
 
 
-def returning(state: State, reason: str) -> State:
+def returning(state: RolloutState, reason: str) -> RolloutState:
     log.warning("rollout_returns", reason=reason)
     return told(_phase(state, "returning").model_copy(update={"reason": reason}), f"back: {reason}", 0)
 
 
-def _end(state: State, result: Result, reason: str) -> State:
+def _end(state: RolloutState, result: Result, reason: str) -> RolloutState:
     ended = _phase(state, "ended").model_copy(update={"result": result, "reason": reason})
     return told(ended, result, 100 if result == "promoted" else 0)
 
 
-def _phase(state: State, phase: Phase) -> State:
+def _phase(state: RolloutState, phase: Phase) -> RolloutState:
     return state.model_copy(update={"phase": phase, "since": now(), "before": None})
 
 
-def _named(state: State, serving: Serving) -> State:
+def _named(state: RolloutState, serving: Serving) -> RolloutState:
     known = state.change.canary_revision
     if known or not serving.canary_revision:
         return state
@@ -166,7 +166,7 @@ def _named(state: State, serving: Serving) -> State:
     return state.model_copy(update={"change": change})
 
 
-def told(state: State, what: str, percent: int) -> State:
+def told(state: RolloutState, what: str, percent: int) -> RolloutState:
     log.info("rollout", what=what, percent=percent)
     return state.model_copy(update={"history": (*state.history, Event(at=now(), percent=percent, what=what))})
 
@@ -184,5 +184,5 @@ def _too_few(step: Step, answers: int) -> str:
     return f"timeout: {answers} of {step.least_answers} answers within {step.most_s:.0f} s"
 
 
-def _since(state: State) -> float:
+def _since(state: RolloutState) -> float:
     return (now() - state.since).total_seconds()

@@ -8,7 +8,7 @@ from pydantic import ValidationError
 
 from pipelines.rollout.ledger import Ledger
 from pipelines.rollout.phases import advance, returning, told
-from pipelines.rollout.state import Outcome, Parts, State, now
+from pipelines.rollout.state import RolloutOutcome, RolloutParts, RolloutState, now
 from pipelines.rollout.target import Change
 
 log = structlog.get_logger()
@@ -18,7 +18,7 @@ class RolloutInProgress(Exception):
     """Another rollout of this target is under way, or has died and waits to be resumed."""
 
 
-def roll_out(parts: Parts, change: Change, run: str = "") -> Outcome:
+def roll_out(parts: RolloutParts, change: Change, run: str = "") -> RolloutOutcome:
     """Lead the challenger to all of the traffic, or back; resume the same rollout where it was left.
 
     A dead predecessor counts as dead when its ledger has not changed for ``lease_s``, by our own clock.
@@ -51,7 +51,7 @@ def roll_out(parts: Parts, change: Change, run: str = "") -> Outcome:
     return state.outcome
 
 
-def abandon(parts: Parts) -> Outcome | None:
+def abandon(parts: RolloutParts) -> RolloutOutcome | None:
     """Lead whatever rollout is unfinished back to its champion; None where there is none.
 
     Raises:
@@ -65,7 +65,7 @@ def abandon(parts: Parts) -> Outcome | None:
     return roll_out(parts, left.change, left.run)
 
 
-def unfinished(ledger: Ledger) -> State | None:
+def unfinished(ledger: Ledger) -> RolloutState | None:
     """The rollout that is under way, or that died on its way.
 
     Raises:
@@ -75,12 +75,14 @@ def unfinished(ledger: Ledger) -> State | None:
     return None if left is None or left.phase == "ended" else left
 
 
-def _take(parts: Parts, change: Change, run: str) -> State:
+def _take(parts: RolloutParts, change: Change, run: str) -> RolloutState:
     """Write into the ledger that this process leads the rollout."""
     document = parts.ledger.read()
     left = _read(document)
     if left is None or left.phase == "ended":
-        state = State(holder=parts.holder, beat=0, change=change, run=run, phase="checking", since=now())
+        state = RolloutState(
+            holder=parts.holder, beat=0, change=change, run=run, phase="checking", since=now()
+        )
         state = told(state, "begins", 0)
     elif _digests(left.change) != _digests(change):
         raise RolloutInProgress(f"the rollout of {left.change.challenger.version} is not finished")
@@ -104,14 +106,14 @@ def _digests(change: Change) -> tuple[str, str]:
     return change.champion.digest, change.challenger.digest
 
 
-def _read(document: bytes | None) -> State | None:
+def _read(document: bytes | None) -> RolloutState | None:
     try:
-        return None if document is None else State.model_validate_json(document)
+        return None if document is None else RolloutState.model_validate_json(document)
     except ValidationError as error:
         raise RolloutInProgress("the ledger holds what is no rollout of this software") from error
 
 
-def _await_death(parts: Parts, document: bytes | None) -> None:
+def _await_death(parts: RolloutParts, document: bytes | None) -> None:
     end = time.monotonic() + parts.plan.lease_s
     while time.monotonic() < end:
         time.sleep(min(parts.plan.check_s, 0.5))
@@ -119,12 +121,12 @@ def _await_death(parts: Parts, document: bytes | None) -> None:
             raise RolloutInProgress("another process leads this rollout")
 
 
-def _save(parts: Parts, old: State, new: State) -> State:
+def _save(parts: RolloutParts, old: RolloutState, new: RolloutState) -> RolloutState:
     new = new.model_copy(update={"beat": old.beat + 1})
     if not parts.ledger.swap(_document(old), _document(new)):
         raise RolloutInProgress("another process has taken this rollout over")
     return new
 
 
-def _document(state: State) -> bytes:
+def _document(state: RolloutState) -> bytes:
     return state.model_dump_json().encode()

@@ -8,7 +8,7 @@ from pipelines.rollout.counters import Counts
 from pipelines.rollout.ledger import Ledger
 from pipelines.rollout.observation import Observation
 from pipelines.rollout.plan import Plan
-from pipelines.rollout.target import Change, Target
+from pipelines.rollout.target import Change, RolloutTarget
 from pipelines.value import Value
 
 Result = Literal["promoted", "rolled_back", "refused", "stuck"]
@@ -23,7 +23,7 @@ class Event(Value):
     what: str
 
 
-class Outcome(Value):
+class RolloutOutcome(Value):
     """How a rollout ended.
 
     ``refused``: nothing was changed. ``stuck``: it was to be rolled back, and the target does not confirm it.
@@ -34,7 +34,7 @@ class Outcome(Value):
     history: tuple[Event, ...]
 
 
-class State(Value):
+class RolloutState(Value):
     """Everything that another process needs to go on; ``beat`` grows with each look."""
 
     holder: str
@@ -59,13 +59,13 @@ class State(Value):
     history: tuple[Event, ...] = ()
 
     @property
-    def outcome(self) -> Outcome:
+    def outcome(self) -> RolloutOutcome:
         """What is reported; to be asked of a rollout that has ended."""
         assert self.result
-        return Outcome(result=self.result, reason=self.reason, history=self.history)
+        return RolloutOutcome(result=self.result, reason=self.reason, history=self.history)
 
 
-class Watcher(Protocol):
+class RolloutWatcher(Protocol):
     """What a rollout sees of both revisions; both methods raise ``Unseen``."""
 
     def count(self) -> Counts: ...
@@ -73,11 +73,11 @@ class Watcher(Protocol):
 
 
 @dataclass(frozen=True)
-class Parts:
+class RolloutParts:
     """What a rollout works with; ``holder`` names this process among all that may ever hold the ledger."""
 
-    target: Target
-    watcher: Watcher
+    target: RolloutTarget
+    watcher: RolloutWatcher
     ledger: Ledger
     plan: Plan
     holder: str

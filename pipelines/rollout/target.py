@@ -8,7 +8,7 @@ class TargetUnavailable(Exception):
     """What serves the models cannot be asked just now; ask again."""
 
 
-class Refused(Exception):
+class TargetRefused(Exception):
     """The challenger cannot be served at all, or what is served is not the champion; nothing was changed."""
 
 
@@ -47,7 +47,7 @@ class Serving:
     """All traffic is the champion's, and the challenger's revision is let go."""
 
 
-class Target(Protocol):
+class RolloutTarget(Protocol):
     """Each method can be called again and again: it does what is left to do, and only ``wait`` waits.
 
     All raise ``TargetUnavailable``.

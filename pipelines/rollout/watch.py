@@ -12,8 +12,8 @@ from typing import Any, Final
 import psycopg2
 
 from pipelines.rollout.counters import CountersSource, Counts, Unseen
-from pipelines.rollout.observation import Arm, Journaled, Observation
-from pipelines.statistics.msprt import Events, Sample
+from pipelines.rollout.observation import JournaledAnswers, Observation, RevisionObservation
+from pipelines.statistics.msprt import Events, SequentialSample
 from pleura.findings import FINDINGS
 
 _ATYPICAL_BELOW: Final = 0.01
@@ -45,7 +45,7 @@ _PAIRS: Final = """
 
 
 @dataclass(frozen=True)
-class Watch:
+class RolloutMonitor:
     """Looks at two models, told apart by digest.
 
     Args:
@@ -76,17 +76,17 @@ class Watch:
         """
         now = self.count()
         journaled, disagreements = self._journaled(since)
-        none = Journaled()
+        none = JournaledAnswers()
         return Observation(
-            Arm(journaled.get(self.canary, none), now.canary.since(before.canary)),
-            Arm(journaled.get(self.stable, none), now.stable.since(before.stable)),
+            RevisionObservation(journaled.get(self.canary, none), now.canary.since(before.canary)),
+            RevisionObservation(journaled.get(self.stable, none), now.stable.since(before.stable)),
             sum(
                 each.answers for digest, each in journaled.items() if digest not in (self.canary, self.stable)
             ),
             disagreements,
         )
 
-    def _journaled(self, since: datetime) -> tuple[dict[str, Journaled], Events]:
+    def _journaled(self, since: datetime) -> tuple[dict[str, JournaledAnswers], Events]:
         asked = {"since": since, "atypical": _ATYPICAL_BELOW, "canary": self.canary, "stable": self.stable}
         try:
             connected = psycopg2.connect(self.dsn, connect_timeout=int(_ASK_S))
@@ -121,16 +121,16 @@ def cut_after(connection: Any, seconds: float) -> Iterator[None]:
         timer.cancel()
 
 
-def _read_journaled(cursor: Any, asked: Mapping[str, object]) -> dict[str, Journaled]:
+def _read_journaled(cursor: Any, asked: Mapping[str, object]) -> dict[str, JournaledAnswers]:
     cursor.execute(_CALLS, asked)
     calls: dict[tuple[str, str], int] = {(digest, name): count for digest, name, count in cursor.fetchall()}
     cursor.execute(_JOURNALED, asked)
     return {
-        digest: Journaled(
+        digest: JournaledAnswers(
             answers,
             tuple(calls.get((digest, name), 0) for name in FINDINGS),
             atypical,
-            Sample(timed, float(mean), float(variance)),
+            SequentialSample(timed, float(mean), float(variance)),
         )
         for digest, answers, atypical, timed, mean, variance in cursor.fetchall()
     }

@@ -18,7 +18,7 @@ from pipelines.registry.bundle_store import BundleStore
 from pipelines.registry.mlflow_client import connect as connect_mlflow
 from pipelines.registry.registration import Version
 from pipelines.registry.registry import Registry
-from pipelines.run.parameters import Parameters
+from pipelines.run.parameters import RunParameters
 from pipelines.run.records import Done, Records
 from pipelines.run.settings import Settings
 from pleura.errors import RadiographNotFound
@@ -37,11 +37,11 @@ class NotDone(Exception):
 
 
 @dataclass(frozen=True)
-class Shop:
+class RunContext:
     """The servers, parameters and records of one run."""
 
     settings: Settings
-    parameters: Parameters
+    parameters: RunParameters
     run: str
 
     @cached_property

@@ -2,11 +2,11 @@
 
 from pipelines.data.registration import register
 from pipelines.data.validation import require_sound, validate
-from pipelines.run.context import NoChampion, Shop
+from pipelines.run.context import NoChampion, RunContext
 from pipelines.run.records import Done
 
 
-def validate_data(shop: Shop) -> Done:
+def validate_data(shop: RunContext) -> Done:
     """See that the data set is fit to train and judge on.
 
     Raises:

@@ -5,13 +5,13 @@ import shutil
 from datetime import UTC, datetime, timedelta
 from typing import Final
 
-from pipelines.data.labelled import labelled
+from pipelines.data.labelled import load_labelled
 from pipelines.evaluation.description import described
-from pipelines.evaluation.dossier import Dataset, Dossier, Subject
-from pipelines.evaluation.evaluate_bundle import judge_bundle, write_files
+from pipelines.evaluation.dossier import Dataset, EvaluationReport, Subject
+from pipelines.evaluation.evaluate_bundle import evaluate_bundle, write_files
 from pipelines.evaluation.material import material_of
 from pipelines.evaluation.scoring import ask, score
-from pipelines.evaluation.sealed import Pair, judged_once
+from pipelines.evaluation.sealed import ModelAndDataset, evaluate_once
 from pipelines.gate.contenders import Contender
 from pipelines.gate.decision import ModelIdentity
 from pipelines.gate.gate import Provenance, decide
@@ -22,7 +22,7 @@ from pipelines.registry.registration import DecisionReference, Registration, Why
 from pipelines.replay.replay import Archive, Challenger, replay
 from pipelines.reports.decision import decision_page
 from pipelines.reports.replay import replay_page
-from pipelines.run.context import Shop
+from pipelines.run.context import RunContext
 from pipelines.run.records import Done
 from pleura.bundle import seal, verify
 from pleura.findings import FINDINGS
@@ -32,18 +32,20 @@ _TYPES: Final = {".html": "text/html", ".json": "application/json", ".md": "text
 _MOST_PIXELS: Final = 100_000_000
 
 
-def judge_challenger(shop: Shop) -> Done:
+def evaluate_challenger(shop: RunContext) -> Done:
     """Judge the draft on the sealed split, once, and make of it the model with its figures."""
     draft = shop.fact("train", "draft")
     bundle, records = shop.bundle(draft), shop.records_of("test")
     manifest = shop.manifest
     dataset = Dataset(name=manifest.name, digest=manifest.digest, split="test", made_from=manifest.made_from)
 
-    def judge() -> Dossier:
+    def judge() -> EvaluationReport:
         material = material_of(manifest, shop.parameters.main_source, shop.cache.read)
-        return judge_bundle(bundle, material, dataset, shop.settings.code_version, shop.parameters.judgement)
+        return evaluate_bundle(
+            bundle, material, dataset, shop.settings.code_version, shop.parameters.judgement
+        )
 
-    dossier = judged_once(shop.objects, Pair(manifest.digest, draft), judge)
+    dossier = evaluate_once(shop.objects, ModelAndDataset(manifest.digest, draft), judge)
     digest = _with_figures(shop, draft, dossier)
     description, _ = verify(shop.bundle(digest))
     subject = Subject.of(description, digest, dataset, dossier.subject.code_version)
@@ -67,7 +69,7 @@ def judge_challenger(shop: Shop) -> Done:
     )
 
 
-def _with_figures(shop: Shop, draft: str, dossier: Dossier) -> str:
+def _with_figures(shop: RunContext, draft: str, dossier: EvaluationReport) -> str:
     """Seal the draft's graphs anew under a description that has the figures, and store it."""
     folder = shop.folder / "judged"
     shutil.rmtree(folder, ignore_errors=True)
@@ -82,10 +84,10 @@ def _with_figures(shop: Shop, draft: str, dossier: Dossier) -> str:
     return digest
 
 
-def compare(shop: Shop) -> Done:
+def compare(shop: RunContext) -> Done:
     """Put champion and challenger before the gate, on the same sealed radiographs; sign what it decides."""
     records = shop.records_of("test")
-    tensors = labelled(records, shop.cache.read).tensors
+    tensors = load_labelled(records, shop.cache.read).tensors
 
     def contender(digest: str) -> Contender:
         bundle = shop.bundle(digest)
@@ -108,7 +110,7 @@ def compare(shop: Shop) -> Done:
     return Done(step="gate", verdict=decision.verdict, words=words, links=links, seconds=0)
 
 
-def register_challenger(shop: Shop) -> Done:
+def register_challenger(shop: RunContext) -> Done:
     """Register the model with all that is known of it; the challenger it is where the gate lets it pass."""
     gate, judged = shop.done("gate"), shop.done("judge")
     document = shop.records.content("decision.json")
@@ -145,7 +147,7 @@ def register_challenger(shop: Shop) -> Done:
     )
 
 
-def replay_journal(shop: Shop) -> Done:
+def replay_journal(shop: RunContext) -> Done:
     """Show the challenger the radiographs that were answered of late, beside what was answered."""
     limits, now = shop.parameters.replay, datetime.now(UTC)
     window = Window(now - timedelta(days=limits.days), now, limits.most)

@@ -19,11 +19,11 @@ from pipelines.registry.bundle_store import BundleStore
 from pipelines.registry.registration import Registration, Why
 from pipelines.registry.registry import Registry
 from pipelines.rollout.local import LocalTarget
-from pipelines.run.parameters import Parameters
+from pipelines.run.parameters import RunParameters
 from pipelines.run.records import UnderWay
 from pleura.local.default_bundle import default_source
 from pleura.local.object_store import store_client
-from pleura.local.state_folder import Recorded, StateFolder
+from pleura.local.state_folder import StackRecord, StateFolder
 
 _TIMEOUT_S: Final = 60.0
 _NO_DATA_SET: Final = "0" * 64
@@ -34,7 +34,7 @@ class NoStack(Exception):
 
 
 @dataclass(frozen=True)
-class Stack:
+class LocalEnvironment:
     """The stack of this machine, and where a run keeps what it needs of it.
 
     ``journal_dsn`` is the PostgreSQL connection string of a stack whose journal is not its own.
@@ -70,7 +70,7 @@ class Stack:
             "PLEURA_CODE_VERSION": f"pleura {version('pleura')}",
         }
 
-    def _journal(self, recorded: Recorded) -> str:
+    def _journal(self, recorded: StackRecord) -> str:
         """The embedded journal, or the one that ``pleura up --postgres`` was given."""
         if "postgres" not in recorded.parts:
             if self.journal_dsn:
@@ -104,7 +104,7 @@ class Stack:
             yield
 
 
-def adopt_champion(stack: Stack, registry: Registry, who: str) -> None:
+def adopt_champion(stack: LocalEnvironment, registry: Registry, who: str) -> None:
     """Where the registry has no champion yet, register the model that is served as the first.
 
     Raises:
@@ -178,7 +178,7 @@ def told(line: str) -> str:
     return ""
 
 
-def run_here(stack: Stack, run: str, parameters: Parameters) -> None:
+def run_locally(stack: LocalEnvironment, run: str, parameters: RunParameters) -> None:
     """Run the pipeline in processes of this machine; the environment is that of the steps.
 
     KFP's local runner runs no exit task after a failure, and does not look at conditions within an exit

@@ -13,9 +13,9 @@ import yaml
 from pydantic import Field, ValidationError
 
 from pipelines.data.validation_report import Kind
-from pipelines.evaluation.description import ModelWords
-from pipelines.evaluation.evaluate import Protocol as JudgementProtocol
-from pipelines.gate.protocol import Protocol as GateProtocol
+from pipelines.evaluation.description import ModelText
+from pipelines.evaluation.evaluate import EvaluationProtocol
+from pipelines.gate.protocol import GateProtocol
 from pipelines.rollout.plan import Plan
 from pipelines.training.parameters import TrainingParameters
 from pipelines.value import Value
@@ -29,7 +29,7 @@ class InvalidParameters(Exception):
     """The file does not say what a run needs, or says what none understands."""
 
 
-class Replay(Value):
+class ReplayParameters(Value):
     """How much of the journal a challenger is shown: the newest answers of so many days.
 
     ``unshown`` says what becomes of a challenger where the journal holds too little to show anything.
@@ -40,7 +40,7 @@ class Replay(Value):
     unshown: Literal["stop", "go on"]
 
 
-class Parameters(Value):
+class RunParameters(Value):
     """See the fields.
 
     ``data_set`` is ``name@digest``. ``main_source`` is what the model is judged on; radiographs of the
@@ -53,10 +53,10 @@ class Parameters(Value):
     accepted: tuple[Kind, ...] = ()
     who: Annotated[str, Field(min_length=1, max_length=100)]
     training: TrainingParameters
-    words: ModelWords
-    judgement: JudgementProtocol
+    words: ModelText
+    judgement: EvaluationProtocol
     gate: GateProtocol
-    replay: Replay
+    replay: ReplayParameters
     rollout: Plan
 
     def to_json(self) -> str:
@@ -64,7 +64,7 @@ class Parameters(Value):
         return self.model_dump_json()
 
     @classmethod
-    def from_json(cls, document: str) -> "Parameters":
+    def from_json(cls, document: str) -> "RunParameters":
         """Read what ``to_json`` wrote.
 
         Raises:
@@ -97,7 +97,7 @@ class _translated:  # noqa: N801  # a context manager
             raise InvalidParameters(f"{self.what} is no YAML") from error
 
 
-def read_parameters(path: Path, **changes: str) -> Parameters:
+def read_parameters(path: Path, **changes: str) -> RunParameters:
     """Read a parameter file, and the files that it names, relative to its own folder.
 
     Args:
@@ -117,4 +117,4 @@ def read_parameters(path: Path, **changes: str) -> Parameters:
         for name in _FILES:
             if isinstance(document.get(name), str):
                 document[name] = yaml.safe_load((path.parent / document[name]).read_text())
-        return Parameters.model_validate(document)
+        return RunParameters.model_validate(document)

@@ -11,8 +11,8 @@ from typing import Final
 import structlog
 
 from pipelines.reports.run_summary import Story, html_summary, markdown_summary
-from pipelines.run.context import Shop
-from pipelines.run.parameters import Parameters
+from pipelines.run.context import RunContext
+from pipelines.run.parameters import RunParameters
 from pipelines.run.records import Done, Failure, UnderWay
 from pipelines.run.settings import Settings
 from pleura.errors import StoreUnavailable
@@ -38,7 +38,7 @@ _WAIT_S: Final = 5.0
 log = structlog.get_logger()
 
 
-def perform(step: str, run: str, parameters: str) -> str:
+def run_step(step: str, run: str, parameters: str) -> str:
     """Do a step, unless this run has done it before.
 
     Returns:
@@ -60,7 +60,7 @@ def perform(step: str, run: str, parameters: str) -> str:
     return done.verdict
 
 
-def _may(shop: Shop, step: str) -> bool:
+def _may(shop: RunContext, step: str) -> bool:
     if step == "conclude":
         return shop.records.read("roll_out") is not None
     before, verdict = _ONLY_AFTER.get(step, ("", ""))
@@ -68,12 +68,14 @@ def _may(shop: Shop, step: str) -> bool:
     return not before or (done is not None and done.verdict == verdict)
 
 
-def _do(shop: Shop, step: str) -> Done:
+def _do(shop: RunContext, step: str) -> Done:
     log.info("step_begun", run=shop.run, step=step)
     began_s = time.monotonic()
     try:
         module, function = STEPS[step]
-        do: Callable[[Shop], Done] = getattr(importlib.import_module(f"pipelines.run.{module}"), function)
+        do: Callable[[RunContext], Done] = getattr(
+            importlib.import_module(f"pipelines.run.{module}"), function
+        )
         done = do(shop)
     except Exception as error:
         failure = Failure(step=step, reason=f"{type(error).__name__}: {error}")
@@ -117,8 +119,8 @@ def write_report(run: str, parameters: str) -> str:
     return shop.records.write("run.html", html_summary(story).encode(), "text/html")
 
 
-def _open(run: str, parameters: str) -> Shop:
+def _open(run: str, parameters: str) -> RunContext:
     settings = Settings.read()
-    shop = Shop(settings, Parameters.from_json(parameters), run)
+    shop = RunContext(settings, RunParameters.from_json(parameters), run)
     shop.records.begin(shop.parameters)
     return shop

@@ -26,9 +26,9 @@ Size = tuple[str, str, str, str]
 @dsl.component(base_image=IMAGE, install_kfp_package=False)  # type: ignore[untyped-decorator]  # kfp's
 def perform_step(step: str, run: str, job: str, parameters: str, after: str = "") -> str:
     """Do one step of the run, and give its verdict."""
-    from pipelines.run.perform import perform  # the pod runs this function alone
+    from pipelines.run.perform import run_step  # the pod runs this function alone
 
-    return perform(step, run or job, parameters)
+    return run_step(step, run or job, parameters)
 
 
 @dsl.component(base_image=IMAGE, install_kfp_package=False)  # type: ignore[untyped-decorator]  # kfp's

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from pydantic import Field, ValidationError
 
 from pipelines.object_store import ChangedObject, NoSuchObject, ObjectStore
-from pipelines.run.parameters import Parameters
+from pipelines.run.parameters import RunParameters
 from pipelines.value import Value
 
 
@@ -45,7 +45,7 @@ class Records:
     objects: ObjectStore
     run: str
 
-    def begin(self, parameters: Parameters) -> None:
+    def begin(self, parameters: RunParameters) -> None:
         """See that the run has these parameters; the first who asks decides.
 
         Raises:

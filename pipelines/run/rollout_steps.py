@@ -7,19 +7,19 @@ from typing import Final
 
 from pipelines.registry.registration import Why
 from pipelines.rollout.run import roll_out
-from pipelines.rollout.state import Parts
-from pipelines.run.context import Shop
+from pipelines.rollout.state import RolloutParts
+from pipelines.run.context import RunContext
 from pipelines.run.records import Done
 from pipelines.run.rollout_target import place_of
 
 _WORDS: Final = {"promoted": "all traffic is the challenger's", "stuck": "the target does not follow"}
 
 
-def roll_challenger_out(shop: Shop) -> Done:
+def roll_challenger_out(shop: RunContext) -> Done:
     """Lead the challenger through the steps of the plan, or back; a step that died goes on where it was."""
     place = place_of(shop)
     holder = f"{socket.gethostname()}:{os.getpid()}:{secrets.token_hex(4)}"
-    parts = Parts(place.target, place.watcher, place.ledger, shop.parameters.rollout, holder)
+    parts = RolloutParts(place.target, place.watcher, place.ledger, shop.parameters.rollout, holder)
     outcome = roll_out(parts, place.change, shop.run)
     return Done(
         step="roll_out",
@@ -34,7 +34,7 @@ def roll_challenger_out(shop: Shop) -> Done:
     )
 
 
-def conclude(shop: Shop) -> Done:
+def conclude(shop: RunContext) -> Done:
     """Let the registry's champion follow what is served.
 
     Raises:

@@ -5,10 +5,10 @@ from typing import Literal
 
 from pydantic import Field, SecretStr
 
-from pleura.settings import ObjectStoreEnvironment
+from pleura.settings import ObjectStoreSettings
 
 
-class Settings(ObjectStoreEnvironment):
+class Settings(ObjectStoreSettings):
     """Everything that a step reads from its environment; on Kubernetes from secrets."""
 
     data_bucket: str = "datasets"

@@ -5,9 +5,9 @@ from pathlib import Path
 
 import numpy as np
 
-from pipelines.data.labelled import labelled
+from pipelines.data.labelled import load_labelled
 from pipelines.evaluation.description import describe, unmeasured
-from pipelines.run.context import Shop
+from pipelines.run.context import RunContext
 from pipelines.run.records import Done
 from pipelines.training.curves import draw_curves
 from pipelines.training.export import fit, reader_of, require_both, source_weights, write_source
@@ -16,7 +16,7 @@ from predictor.build.bundle import build_bundle
 from predictor.build.weights import WEIGHTS_FILE
 
 
-def train_challenger(shop: Shop) -> Done:
+def train_challenger(shop: RunContext) -> Done:
     """Fine-tune the champion, fit what belongs to the new model on the validation split, and build it.
 
     What is built is a draft: its figures come from the judgement.
@@ -30,8 +30,8 @@ def train_challenger(shop: Shop) -> Done:
     parameters, folder = shop.parameters, shop.folder / "training"
     main, auxiliary = parameters.main_source, parameters.training.auxiliary_source
     records = [*shop.records_of("train"), *(shop.records_of("train", auxiliary) if auxiliary else ())]
-    training = labelled(records, shop.cache.read)
-    validation = labelled(shop.records_of("val"), shop.cache.read)
+    training = load_labelled(records, shop.cache.read)
+    validation = load_labelled(shop.records_of("val"), shop.cache.read)
     require_both(validation.labels)
     champion = shop.champion()
     with shop.source(champion.digest) as source, np.load(source / WEIGHTS_FILE, allow_pickle=False) as file:
@@ -54,7 +54,7 @@ def train_challenger(shop: Shop) -> Done:
     )
 
 
-def _store(shop: Shop, source: Path, bundle: Path) -> str:
+def _store(shop: RunContext, source: Path, bundle: Path) -> str:
     digest = build_bundle(source, bundle)
     shop.bundles.upload(bundle)
     shop.bundles.upload_source(digest, source)

@@ -58,7 +58,7 @@ class Bootstrap:
         return np.concatenate([statistics(weights) for weights in self.weights(patients)])
 
 
-def observed(statistics: Statistics, count: int) -> Floats:
+def observed_statistic(statistics: Statistics, count: int) -> Floats:
     """Statistics of the radiographs as they are, shape (S,)."""
     values: Floats = statistics(np.ones((1, count)))[0]
     return values

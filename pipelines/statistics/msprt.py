@@ -32,7 +32,7 @@ class Events:
 
 
 @dataclass(frozen=True)
-class Sample:
+class SequentialSample:
     """A quantity over an arm's answers; ``variance`` is that of one answer."""
 
     answers: int
@@ -84,7 +84,7 @@ def rate_excess(strata: Sequence[tuple[Events, Events]]) -> Excess:
     return Excess(value, rate * (1 - rate) / sum(weights), fewer)
 
 
-def mean_excess(strata: Sequence[tuple[Sample, Sample]]) -> Excess:
+def mean_excess(strata: Sequence[tuple[SequentialSample, SequentialSample]]) -> Excess:
     """Compare the mean of a quantity between canary and stable, in that order, within each stratum."""
     both = [(c, s) for c, s in strata if c.answers > 1 and s.answers > 1]
     weights = [_weight(c.answers, s.answers) for c, s in both]

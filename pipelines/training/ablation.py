@@ -22,15 +22,15 @@ from numpy.typing import NDArray
 from pydantic import ConfigDict, Field, TypeAdapter
 from pydantic.dataclasses import dataclass
 
-from pipelines.atomic_file import written_whole
+from pipelines.atomic_file import write_atomically
 from pipelines.data.radiographs import LabelledRadiographs, read_split
-from pipelines.statistics.bootstrap import Bootstrap, Figure, Floats, aurocs, figure, observed
+from pipelines.statistics.bootstrap import Bootstrap, Figure, Floats, aurocs, figure, observed_statistic
 from pipelines.training.augmentation import augment
 from pipelines.training.parameters import TrainingParameters
-from pleura.cpu_count import usable_cores
+from pleura.cpu_count import usable_cpus
 from pleura.findings import FINDINGS
 from pleura.observability.logs import configure_logging
-from pleura.parent_process import end_with
+from pleura.parent_process import end_with_parent
 
 _STRICT: Final = ConfigDict(extra="forbid")
 TABLE_FILE: Final = "ablation.csv"
@@ -135,7 +135,7 @@ def divided(
 
 def _train_arm(data: Path, run: Path, ablation: Ablation, arm: Arm, parent: int) -> None:
     """Train one arm on one thread, and write what it says of the held-out radiographs: logits (N, 14)."""
-    end_with(parent)
+    end_with_parent(parent)
     configure_logging("pipelines")
     structlog.contextvars.bind_contextvars(arm=arm.name)
     os.environ["TF_NUM_INTRAOP_THREADS"] = os.environ["TF_NUM_INTEROP_THREADS"] = "1"
@@ -151,7 +151,7 @@ def _train_arm(data: Path, run: Path, ablation: Ablation, arm: Arm, parent: int)
         with np.load(run / arm.start / _WEIGHTS_FILE, allow_pickle=False) as file:
             start = dict(file)
     network = train(training, judged, parameters, folder, start)
-    with written_whole(folder / _WEIGHTS_FILE) as draft:
+    with write_atomically(folder / _WEIGHTS_FILE) as draft:
         np.savez(draft, **weights_of(network, np.dtype(np.float32)))  # type: ignore[arg-type]
     size_px, rng = parameters.stages[-1].size_px, np.random.default_rng(parameters.seed)
     views = [resized(judged.tensors, size_px)]
@@ -159,7 +159,7 @@ def _train_arm(data: Path, run: Path, ablation: Ablation, arm: Arm, parent: int)
         moved = [augment(tensor, size_px, rng, _VIEW_STRENGTH) for tensor in judged.tensors]
         views.append(np.stack(moved)[..., None].astype(np.float32))
     logits = [network.predict(view, batch_size=32, verbose=0)[:, : len(FINDINGS)] for view in views]
-    with written_whole(folder / _SCORES_FILE) as draft:
+    with write_atomically(folder / _SCORES_FILE) as draft:
         np.save(draft, np.mean(logits, axis=0))
 
 
@@ -176,7 +176,7 @@ def train_arms(data: Path, run: Path, ablation: Ablation) -> None:
     for arm in ablation.arms:
         _begin(run / arm.name, ablation.definition(arm))
     done: dict[str, Future[None]] = {}
-    with ThreadPoolExecutor(usable_cores()) as threads:
+    with ThreadPoolExecutor(usable_cpus()) as threads:
         try:
             for arm in ablation.arms:
                 if not (run / arm.name / _SCORES_FILE).exists():
@@ -194,7 +194,7 @@ def _begin(folder: Path, definition: str) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     file = folder / _DEFINITION_FILE
     if not file.exists():
-        with written_whole(file) as draft:
+        with write_atomically(file) as draft:
             draft.write_text(definition)
     elif file.read_text() != definition:
         raise OtherArm(f"the arm in {folder} was begun with other parameters: give this run another folder")
@@ -222,7 +222,7 @@ class Worth:
     difference: Figure | None
 
 
-def judge_arms(data: Path, run: Path, ablation: Ablation) -> Iterator[Worth]:
+def evaluate_arms(data: Path, run: Path, ablation: Ablation) -> Iterator[Worth]:
     """Compare the arms on the same radiographs, with 95 % intervals of a bootstrap over patients.
 
     The intervals know of the patients that happened to be held out, not of the seed that happened to be
@@ -234,7 +234,7 @@ def judge_arms(data: Path, run: Path, ablation: Ablation) -> Iterator[Worth]:
     def means(weights: Floats) -> Floats:
         return np.column_stack([_mean_auroc(weights, judged.labels, each) for each in scores])
 
-    values, drawn = observed(means, len(judged)), Bootstrap().drawn(means, judged.patients)
+    values, drawn = observed_statistic(means, len(judged)), Bootstrap().drawn(means, judged.patients)
     index = {arm.name: number for number, arm in enumerate(ablation.arms)}
     for number, arm in enumerate(ablation.arms):
         if not np.isfinite(scores[number]).all():
@@ -270,7 +270,7 @@ def ablate(data: Path, run: Path, ablation: Ablation) -> Path:
     with table.open("w", newline="") as file:
         writer = csv.writer(file)
         writer.writerow(_HEADINGS)
-        for worth in judge_arms(data, run, ablation):
+        for worth in evaluate_arms(data, run, ablation):
             writer.writerow(
                 [worth.arm.name, worth.arm.against, *_cells(worth.auroc), *_cells(worth.difference)]
             )

@@ -6,7 +6,7 @@ from numpy.typing import NDArray
 
 from pipelines.data.radiographs import LabelledRadiographs
 from pipelines.training.augmentation import augment
-from pipelines.training.parameters import Stage, TrainingParameters
+from pipelines.training.parameters import TrainingParameters, TrainingStage
 from pleura.findings import FINDINGS
 
 _PNEUMONIA = FINDINGS.index("Pneumonia")
@@ -57,7 +57,11 @@ class Batches(keras.utils.PyDataset):  # type: ignore[misc]  # keras has no type
     """
 
     def __init__(
-        self, radiographs: LabelledRadiographs, stage: Stage, parameters: TrainingParameters, seed: int
+        self,
+        radiographs: LabelledRadiographs,
+        stage: TrainingStage,
+        parameters: TrainingParameters,
+        seed: int,
     ) -> None:
         super().__init__()
         self._radiographs, self._stage, self._parameters = radiographs, stage, parameters

@@ -10,7 +10,7 @@ from typing import Any, Final
 
 import keras
 
-from pipelines.atomic_file import written_whole
+from pipelines.atomic_file import write_atomically
 
 _PATTERN: Final = "epoch*.weights.h5"
 
@@ -26,7 +26,7 @@ class Checkpoints(keras.callbacks.Callback):  # type: ignore[misc]  # keras has 
         """Keep the state in place of the former epoch's."""
         self._folder.mkdir(exist_ok=True)
         kept = self._folder / f"epoch{epoch + 1:05}.weights.h5"
-        with written_whole(kept) as draft:
+        with write_atomically(kept) as draft:
             self.model.save_weights(draft)
         for each in self._folder.glob(_PATTERN):
             if each != kept:

@@ -10,8 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pipelines.data.radiographs import LabelledRadiographs
-from pipelines.evaluation.evaluate import Judgement, Protocol, judge
-from pipelines.evaluation.scored import Scored
+from pipelines.evaluation.evaluate import Evaluation, EvaluationProtocol, evaluate
+from pipelines.evaluation.scored import ScoredRadiographs
 from pipelines.reports.model_card import model_card
 from pipelines.statistics.operating_points import Calibration, choose_operating_point, fit_calibration
 from pipelines.training.typicality import Typicality, fit_typicality
@@ -26,7 +26,7 @@ Floats = NDArray[np.floating]
 
 
 @dataclass(frozen=True)
-class Seen:
+class NetworkOutputs:
     """What the network makes of some radiographs: features (N, 1024) and logits (N, 14)."""
 
     features: Floats
@@ -72,7 +72,7 @@ def load_weights(network: keras.Model, weights: Mapping[str, NDArray[np.generic]
             variable.assign(weights[f"{layer.name}/{variable.name}"].astype(np.float32))
 
 
-def reader_of(weights: Mapping[str, NDArray[np.generic]]) -> Callable[[NDArray[np.uint8]], Seen]:
+def reader_of(weights: Mapping[str, NDArray[np.generic]]) -> Callable[[NDArray[np.uint8]], NetworkOutputs]:
     """Give a function from tensors (N, 224, 224) to what the network makes of them, as it will be served."""
     arrays: dict[str, Any] = dict(weights)
     network = feature_network(normalisation_of(arrays))
@@ -81,9 +81,9 @@ def reader_of(weights: Mapping[str, NDArray[np.generic]]) -> Callable[[NDArray[n
     features_of = keras.Model(network.input, pooled)
     kernel, bias = weights["head/kernel"].astype(np.float32), weights["head/bias"].astype(np.float32)
 
-    def see(tensors: NDArray[np.uint8]) -> Seen:
+    def see(tensors: NDArray[np.uint8]) -> NetworkOutputs:
         features = features_of.predict(tensors[..., None].astype(np.float32), batch_size=16, verbose=0)
-        return Seen(features, features @ kernel + bias)
+        return NetworkOutputs(features, features @ kernel + bias)
 
     return see
 
@@ -96,7 +96,7 @@ class Fitted:
     operating_points: tuple[OperatingPoint, ...]
     typicality: Typicality
 
-    def probabilities(self, seen: Seen) -> Floats:
+    def probabilities(self, seen: NetworkOutputs) -> Floats:
         """Calibrated probabilities (N, 14)."""
         columns = [c.apply(seen.logits[:, f]) for f, c in enumerate(self.calibrations)]
         return np.column_stack(columns)
@@ -120,7 +120,7 @@ def require_both(labels: Floats, fewest: int = FEWEST) -> None:
         )
 
 
-def fit(training: Seen, validation: Seen, labels: Floats) -> Fitted:
+def fit(training: NetworkOutputs, validation: NetworkOutputs, labels: Floats) -> Fitted:
     """Fit calibration and operating points on the validation split, typicality on the training split.
 
     Unknown labels (NaN) are left out of their finding.
@@ -135,11 +135,13 @@ def fit(training: Seen, validation: Seen, labels: Floats) -> Fitted:
     return Fitted(tuple(calibrations), tuple(points), typicality)
 
 
-def judge_fitted(fitted: Fitted, test: Seen, radiographs: LabelledRadiographs, seed: int) -> Judgement:
+def evaluate_fitted(
+    fitted: Fitted, test: NetworkOutputs, radiographs: LabelledRadiographs, seed: int
+) -> Evaluation:
     """Judge on the test split what is about to be exported, at the operating points that it will serve."""
     count = len(radiographs.labels)
     nowhere = np.full(count, "")
-    scored = Scored(
+    scored = ScoredRadiographs(
         probabilities=fitted.probabilities(test),
         labels=radiographs.labels,
         typicality=fitted.typicality.share_farther(test.features),
@@ -151,7 +153,7 @@ def judge_fitted(fitted: Fitted, test: Seen, radiographs: LabelledRadiographs, s
         ages=np.full(count, np.nan),
     )
     thresholds = [point.threshold for point in fitted.operating_points]
-    return judge(scored, thresholds, Protocol(seed=seed))
+    return evaluate(scored, thresholds, EvaluationProtocol(seed=seed))
 
 
 def write_source(

@@ -10,7 +10,7 @@ _STRICT: Final = ConfigDict(extra="forbid", allow_inf_nan=False)
 
 
 @dataclass(frozen=True, config=_STRICT)
-class Stage:
+class TrainingStage:
     """Epochs at one resolution; the learning rate falls along a cosine to a hundredth."""
 
     size_px: Annotated[int, Field(ge=32)]
@@ -33,7 +33,7 @@ class TrainingParameters:
     stay float32.
     """
 
-    stages: Sequence[Stage]
+    stages: Sequence[TrainingStage]
     auxiliary_source: str = ""
     batch_size: Annotated[int, Field(ge=1)] = 32
     weight_decay: Annotated[float, Field(ge=0)] = 1e-3

@@ -13,11 +13,11 @@ from keras import ops
 from numpy.typing import NDArray
 from sklearn.metrics import roc_auc_score
 
-from pipelines.atomic_file import written_whole
+from pipelines.atomic_file import write_atomically
 from pipelines.data.radiographs import LabelledRadiographs
 from pipelines.training.batches import UNSERVED, Batches, positive_weights
 from pipelines.training.checkpoints import Checkpoints
-from pipelines.training.parameters import Stage, TrainingParameters
+from pipelines.training.parameters import TrainingParameters, TrainingStage
 from pleura.findings import FINDINGS
 from predictor.build.network import feature_network
 from predictor.build.weights import Normalisation, normalisation_of
@@ -132,7 +132,9 @@ def mean_auroc(labels: NDArray[np.floating], scores: NDArray[np.floating]) -> fl
 class _Progress(keras.callbacks.Callback):  # type: ignore[misc]  # keras has no types
     """After each epoch, measure on the validation split with averaged weights, and write it down."""
 
-    def __init__(self, validation: LabelledRadiographs, stage: Stage, number: int, history: Path) -> None:
+    def __init__(
+        self, validation: LabelledRadiographs, stage: TrainingStage, number: int, history: Path
+    ) -> None:
         super().__init__()
         self._tensors, self._labels = resized(validation.tensors, stage.size_px), validation.labels
         self._stage, self._number, self._history = stage, number, history
@@ -172,7 +174,9 @@ class _EpochOrder(keras.callbacks.Callback):  # type: ignore[misc]  # keras has 
                 layer.seed_generator.state.assign([self._seed, epoch])  # no checkpoint holds it
 
 
-def _compile(network: keras.Model, batches: Batches, stage: Stage, parameters: TrainingParameters) -> None:
+def _compile(
+    network: keras.Model, batches: Batches, stage: TrainingStage, parameters: TrainingParameters
+) -> None:
     schedule = keras.optimizers.schedules.CosineDecay(
         stage.learning_rate / 20,
         len(batches) * stage.epochs,
@@ -242,7 +246,7 @@ def train(
         except Diverged:
             checkpoints.remove()  # nothing goes on from there
             raise
-        with written_whole(saved) as draft:
+        with write_atomically(saved) as draft:
             network.save_weights(draft)
         checkpoints.remove()
     return network

@@ -2,12 +2,12 @@
 
 import argparse
 
-from pleura.client import AskFailed
+from pleura.client import RequestFailed
 from pleura.local.access import make_token
-from pleura.local.state_folder import Recorded
+from pleura.local.state_folder import StackRecord
 
 
-def where_to_ask(arguments: argparse.Namespace, recorded: Recorded | None) -> tuple[str, str]:
+def find_service(arguments: argparse.Namespace, recorded: StackRecord | None) -> tuple[str, str]:
     """Take address and token from the flags, else from the local stack.
 
     Raises:
@@ -17,5 +17,5 @@ def where_to_ask(arguments: argparse.Namespace, recorded: Recorded | None) -> tu
     if url and token:
         return url, token
     if recorded is None:
-        raise AskFailed(f"no stack runs in {state}: start one with pleura up, or give --url and --token")
+        raise RequestFailed(f"no stack runs in {state}: start one with pleura up, or give --url and --token")
     return url or recorded.address, token or make_token(state, recorded.issuer)

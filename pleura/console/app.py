@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from pleura.console.model_arguments import add_model
-from pleura.console.output import complain
+from pleura.console.output import print_error
 from pleura.console.pipeline_arguments import add_pipeline
 from pleura.console.settings import Settings
 from pleura.settings import InvalidSettings
@@ -120,7 +120,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         settings = Settings.read()
     except InvalidSettings as error:
-        return complain(str(error))
+        return print_error(str(error))
     parsed = _parser(settings).parse_args(given, argparse.Namespace(given=given))
     module, name = parsed.run.split(":")
     try:

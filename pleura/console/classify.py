@@ -7,14 +7,14 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Final
 
-from pleura.client import AskFailed, Client, Reading
-from pleura.console.access import where_to_ask
-from pleura.console.output import complain, say
+from pleura.client import ClassifiedRadiograph, Client, RequestFailed
+from pleura.console.access import find_service
+from pleura.console.output import print_error, print_line
 from pleura.errors import PleuraError
 from pleura.local.access import BUCKET
 from pleura.local.object_store import store_client
-from pleura.local.state_folder import Recorded, StateFolder
-from pleura.radiograph.overlay import draw, write_png
+from pleura.local.state_folder import StackRecord, StateFolder
+from pleura.radiograph.overlay import draw_overlay, write_png
 from pleura.radiograph.reader import read_radiograph
 
 _MAX_PIXELS: Final = 100_000_000
@@ -23,7 +23,7 @@ _MAX_PIXELS: Final = 100_000_000
 @dataclass(frozen=True)
 class _Session:
     client: Client
-    recorded: Recorded | None
+    recorded: StackRecord | None
     output: Path | None
     as_json: bool
 
@@ -32,15 +32,15 @@ def classify(arguments: argparse.Namespace) -> int:
     """Print the findings of each radiograph, and draw it."""
     recorded = StateFolder(arguments.state.resolve()).read()
     try:
-        url, token = where_to_ask(arguments, recorded)
-    except AskFailed as error:
-        return complain(str(error))
+        url, token = find_service(arguments, recorded)
+    except RequestFailed as error:
+        return print_error(str(error))
     output = None if arguments.no_overlay else arguments.output
     try:
         if output:
             output.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        return complain(f"{output}: {error.strerror}")
+        return print_error(f"{output}: {error.strerror}")
     with Client(url, token) as client:
         session = _Session(client, recorded, output, arguments.json)
         return max(_classify_one(session, name) for name in arguments.radiographs)
@@ -57,15 +57,15 @@ def _classify_one(session: _Session, name: str) -> int:
             reading = session.client.read_id(name)
             file = _fetched(session.recorded, name) if session.output else None
         overlay = _draw(session.output, name, file, reading)
-    except (AskFailed, PleuraError) as error:
-        return complain(f"{name}: {error}")
+    except (RequestFailed, PleuraError) as error:
+        return print_error(f"{name}: {error}")
     except OSError as error:
-        return complain(f"{name}: {error.strerror or error}")
-    say(_as_json(name, reading, overlay) if session.as_json else _as_table(name, reading, overlay))
+        return print_error(f"{name}: {error.strerror or error}")
+    print_line(_as_json(name, reading, overlay) if session.as_json else _as_table(name, reading, overlay))
     return 0
 
 
-def _fetched(recorded: Recorded | None, name: str) -> bytes | None:
+def _fetched(recorded: StackRecord | None, name: str) -> bytes | None:
     """The file that an id names, from the local stack's store; None where there is no such stack."""
     if recorded is None:
         return None
@@ -74,21 +74,21 @@ def _fetched(recorded: Recorded | None, name: str) -> bytes | None:
     try:
         response = client.get_object(BUCKET, name)
     except Exception as error:  # minio, urllib3 and the standard library each have their own family
-        raise AskFailed(f"answered, but the object store gives no picture: {error}") from error
+        raise RequestFailed(f"answered, but the object store gives no picture: {error}") from error
     with response:
         content: bytes = response.read()
         return content
 
 
-def _draw(output: Path | None, name: str, file: bytes | None, reading: Reading) -> Path | None:
+def _draw(output: Path | None, name: str, file: bytes | None, reading: ClassifiedRadiograph) -> Path | None:
     if output is None or file is None:
         return None
     overlay = output / f"{Path(name).stem}.overlay.png"
-    write_png(overlay, draw(read_radiograph(file, _MAX_PIXELS).pixels, reading))
+    write_png(overlay, draw_overlay(read_radiograph(file, _MAX_PIXELS).pixels, reading))
     return overlay
 
 
-def _as_json(name: str, reading: Reading, overlay: Path | None) -> str:
+def _as_json(name: str, reading: ClassifiedRadiograph, overlay: Path | None) -> str:
     document = {
         "radiograph": name,
         "request_id": reading.request_id,
@@ -104,7 +104,7 @@ def _as_json(name: str, reading: Reading, overlay: Path | None) -> str:
     return json.dumps(document)
 
 
-def _as_table(name: str, reading: Reading, overlay: Path | None) -> str:
+def _as_table(name: str, reading: ClassifiedRadiograph, overlay: Path | None) -> str:
     head = f"{name}   (typicality {reading.typicality:.2f}, model {reading.model_version}"
     head += f", answer {reading.request_id})"
     rows = [

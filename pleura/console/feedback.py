@@ -6,9 +6,9 @@ import uuid
 from collections.abc import Mapping
 from typing import Any
 
-from pleura.client import AskFailed, Client
-from pleura.console.access import where_to_ask
-from pleura.console.output import complain, say
+from pleura.client import Client, RequestFailed
+from pleura.console.access import find_service
+from pleura.console.output import print_error, print_line
 from pleura.local.state_folder import StateFolder
 
 
@@ -17,13 +17,13 @@ def feedback(arguments: argparse.Namespace) -> int:
     feedback_id = arguments.feedback_id or str(uuid.uuid4())
     try:
         document = document_of(arguments)
-        url, token = where_to_ask(arguments, StateFolder(arguments.state.resolve()).read())
+        url, token = find_service(arguments, StateFolder(arguments.state.resolve()).read())
         with Client(url, token) as client:
-            say(json.dumps(client.give_feedback(document, feedback_id)))
-    except AskFailed as error:
-        return complain(f"{error}; to send the same again: --feedback-id {feedback_id}")
+            print_line(json.dumps(client.give_feedback(document, feedback_id)))
+    except RequestFailed as error:
+        return print_error(f"{error}; to send the same again: --feedback-id {feedback_id}")
     except ValueError as error:
-        return complain(str(error))
+        return print_error(str(error))
     return 0
 
 

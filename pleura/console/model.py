@@ -18,7 +18,7 @@ from pipelines.rollout.target import TargetUnavailable
 from pleura.bundle import InvalidBundle
 from pleura.console.model_serving import serve
 from pleura.console.model_text import comparison, details, listing, told
-from pleura.console.output import complain, say
+from pleura.console.output import print_error, print_line
 from pleura.errors import StoreUnavailable
 from pleura.local.object_store import store_client
 from pleura.local.state_folder import StateFolder
@@ -79,7 +79,7 @@ def promote(arguments: argparse.Namespace) -> int:
         version = registry.version(arguments.version)
         if champion == version:
             registry.settle()
-            say(f"version {version.number} is the champion already")
+            print_line(f"version {version.number} is the champion already")
             return
         promoted = registry.promote(version.number, why, champion.number if champion else None)
         _say_moved(registry, promoted)
@@ -98,7 +98,7 @@ def rollback(arguments: argparse.Namespace) -> int:
             raise NoPreviousChampion("there is no champion")
         former = registry.settle().former
         if former and serve(arguments.state.resolve(), registry.store, registry.version(former[-1])):
-            say(f"served here: version {former[-1]}")
+            print_line(f"served here: version {former[-1]}")
         _say_moved(registry, registry.rollback(why, champion.number))
 
     return _told(move)
@@ -110,19 +110,19 @@ def _told(do: Callable[[], None]) -> int:
         do()
     except ValidationError as error:
         first = error.errors()[0]
-        return complain(f"--{first['loc'][0]}: {first['msg']}")
+        return print_error(f"--{first['loc'][0]}: {first['msg']}")
     except (NotGiven, *_REFUSALS) as error:
-        return complain(str(error))
+        return print_error(str(error))
     return 0
 
 
 def _say_all(lines: list[str]) -> None:
-    say("\n".join(lines))
+    print_line("\n".join(lines))
 
 
 def _say_moved(registry: Registry, champion: Version) -> None:
-    say(f"champion: version {champion.number}, {champion.bundle_uri}")
-    say(told(registry.moves()[-1]))
+    print_line(f"champion: version {champion.number}, {champion.bundle_uri}")
+    print_line(told(registry.moves()[-1]))
 
 
 def _catalogue(arguments: argparse.Namespace) -> Catalogue:

@@ -6,7 +6,7 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
-from pleura.console.output import complain
+from pleura.console.output import print_error
 
 
 def add_import(commands: Any) -> None:
@@ -47,17 +47,17 @@ def import_model(arguments: argparse.Namespace) -> int:
     """Run the command."""
     from pipelines.imported.densenet import NotTheNetwork
     from pipelines.imported.kinds import KINDS, release_of
-    from pipelines.imported.provenance import Published
+    from pipelines.imported.provenance import Publication
     from pipelines.imported.source import UnfitRadiographs, fitted_source, uncalibrated_source
     from pipelines.imported.unpickle import UnreadableCheckpoint
     from pipelines.training.export import UnfitLabels
 
     file, target, kind = arguments.file, arguments.target, KINDS[arguments.kind]
     if target.exists():
-        return complain(f"{target} exists: name a folder that does not")
+        return print_error(f"{target} exists: name a folder that does not")
     try:
         release = release_of(kind, file.name, arguments.outputs)
-        published = Published(file, kind, release, arguments.version)
+        published = Publication(file, kind, release, arguments.version)
         target.parent.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(dir=target.parent, prefix=f".{target.name}-") as folder:
             draft = Path(folder) / target.name
@@ -67,7 +67,7 @@ def import_model(arguments: argparse.Namespace) -> int:
                 description = fitted_source(published, arguments.data, draft)
             draft.rename(target)
     except (UnreadableCheckpoint, NotTheNetwork, UnfitRadiographs, UnfitLabels) as error:
-        return complain(f"{file.name}: {error}")
+        return print_error(f"{file.name}: {error}")
     lines = [f"{target}: {description.name} {description.version}", *description.limitations]
     area = description.metrics.get("mean_auroc")
     figure = "unmeasured" if area is None else f"{area:.3f} (near 0.5: wrong kind, or wrong order of outputs)"

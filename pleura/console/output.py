@@ -3,13 +3,13 @@
 import sys
 
 
-def say(text: str) -> None:
+def print_line(text: str) -> None:
     """Write a line, at once also into a pipe."""
     sys.stdout.write(f"{text}\n")
     sys.stdout.flush()
 
 
-def complain(text: str) -> int:
+def print_error(text: str) -> int:
     """Write a complaint, and give the exit code of a failure."""
     sys.stderr.write(f"pleura: {text}\n")
     sys.stderr.flush()

@@ -17,11 +17,11 @@ from pipelines.registry.bundle_store import NotStored
 from pipelines.registry.mlflow_client import RegistryUnavailable, connect
 from pipelines.registry.registry import Registry
 from pipelines.rollout.target import TargetUnavailable
-from pipelines.run.local_run import NoStack, Stack, adopt_champion, run_here, store_of
-from pipelines.run.parameters import DEFAULT, InvalidParameters, Parameters, read_parameters
+from pipelines.run.local_run import LocalEnvironment, NoStack, adopt_champion, run_locally, store_of
+from pipelines.run.parameters import DEFAULT, InvalidParameters, RunParameters, read_parameters
 from pipelines.run.records import OtherRun, Records, UnderWay
 from pleura.bundle import InvalidBundle
-from pleura.console.output import complain, say
+from pleura.console.output import print_error, print_line
 from pleura.errors import StoreUnavailable
 
 if TYPE_CHECKING:
@@ -49,16 +49,16 @@ def run(arguments: argparse.Namespace) -> int:
     """Run the pipeline here: 0 where the challenger is promoted, 3 where it is not, 1 where a step fails."""
     name = arguments.name or time.strftime("run-%Y%m%d-%H%M%S")
     if not _RUN.fullmatch(name):
-        return complain("--name takes small letters, digits, dots and dashes, 63 at most")
+        return print_error("--name takes small letters, digits, dots and dashes, 63 at most")
     try:
         return _run(arguments, name)
     except _REFUSALS as error:
-        return complain(str(error))
+        return print_error(str(error))
 
 
 def _run(arguments: argparse.Namespace, name: str) -> int:
     dsn = arguments.journal_dsn
-    stack = Stack(arguments.state.resolve(), dsn.get_secret_value() if dsn else None)
+    stack = LocalEnvironment(arguments.state.resolve(), dsn.get_secret_value() if dsn else None)
     environment = stack.environment()
     store = store_of(environment, "models")
     records = Records(store.objects, name)
@@ -67,12 +67,12 @@ def _run(arguments: argparse.Namespace, name: str) -> int:
         records.begin(parameters)
         adopt_champion(stack, Registry(connect(environment["PLEURA_MLFLOW_URI"]), store), parameters.who)
         os.environ.update(environment)
-        say(f"run {name}, data set {parameters.data_set}")
-        run_here(stack, name, parameters)
+        print_line(f"run {name}, data set {parameters.data_set}")
+        run_locally(stack, name, parameters)
     return _tell(stack, records, name)
 
 
-def _parameters(arguments: argparse.Namespace, client: Any) -> Parameters:
+def _parameters(arguments: argparse.Namespace, client: Any) -> RunParameters:
     path, changes = arguments.parameters or DEFAULT, {}
     if arguments.data_set:
         changes["data_set"] = arguments.data_set
@@ -85,15 +85,15 @@ def _parameters(arguments: argparse.Namespace, client: Any) -> Parameters:
     return read_parameters(path, **changes)
 
 
-def _tell(stack: Stack, records: Records, name: str) -> int:
+def _tell(stack: LocalEnvironment, records: Records, name: str) -> int:
     from pipelines.reports.run_summary import Story, markdown_summary
     from pipelines.run.perform import STEPS
 
     done = [each for each in map(records.read, STEPS) if each]
     story, folder = Story(name, done, records.failure()), stack.work / name
     (folder / "report.md").write_text(markdown_summary(story))
-    say(markdown_summary(story))
-    say(f"report: {folder / 'report.md'}")
+    print_line(markdown_summary(story))
+    print_line(f"report: {folder / 'report.md'}")
     if story.outcome.startswith("promoted"):
         return 0
     return 1 if story.outcome.startswith(("failed", "interrupted", "nothing")) else _NOT_PROMOTED
@@ -102,7 +102,7 @@ def _tell(stack: Stack, records: Records, name: str) -> int:
 def compile_to(arguments: argparse.Namespace) -> int:
     """Write the compiled pipeline."""
     _compile(arguments.file)
-    say(f"wrote {arguments.file}")
+    print_line(f"wrote {arguments.file}")
     return 0
 
 
@@ -117,7 +117,7 @@ def _compile(file: Path) -> None:
 def submit(arguments: argparse.Namespace) -> int:
     """Hand a run to a server, and print where it is."""
 
-    def hand_over(client: "Client", package: str, parameters: Parameters) -> str:
+    def hand_over(client: "Client", package: str, parameters: RunParameters) -> str:
         run = client.create_run_from_pipeline_package(
             package,
             arguments={"parameters": parameters.to_json(), "run": arguments.name or ""},
@@ -133,7 +133,7 @@ def submit(arguments: argparse.Namespace) -> int:
 def schedule(arguments: argparse.Namespace) -> int:
     """Have a server run it again and again; each run has the name of its job."""
 
-    def hand_over(client: "Client", package: str, parameters: Parameters) -> str:
+    def hand_over(client: "Client", package: str, parameters: RunParameters) -> str:
         experiment = client.create_experiment(arguments.experiment)
         recurring = client.create_recurring_run(
             experiment_id=experiment.experiment_id,
@@ -150,7 +150,9 @@ def schedule(arguments: argparse.Namespace) -> int:
     return _at_server(arguments, hand_over)
 
 
-def _at_server(arguments: argparse.Namespace, hand_over: Callable[["Client", str, Parameters], str]) -> int:
+def _at_server(
+    arguments: argparse.Namespace, hand_over: Callable[["Client", str, RunParameters], str]
+) -> int:
     from kfp.client import Client
     from kfp_server_api import ApiException  # type: ignore[import-untyped]
     from urllib3.exceptions import HTTPError
@@ -164,11 +166,11 @@ def _at_server(arguments: argparse.Namespace, hand_over: Callable[["Client", str
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore", FutureWarning)  # that the server must be of version 2
                 client = Client(host=arguments.host, existing_token=os.environ.get("PLEURA_KFP_TOKEN"))
-            say(hand_over(client, str(package), parameters))
+            print_line(hand_over(client, str(package), parameters))
     except InvalidParameters as error:
-        return complain(str(error))
+        return print_error(str(error))
     except ApiException as error:
-        return complain(f"{arguments.host} refuses: {error.status} {error.reason}")
+        return print_error(f"{arguments.host} refuses: {error.status} {error.reason}")
     except (HTTPError, OSError) as error:
-        return complain(f"{arguments.host} does not answer: {type(error).__name__}")
+        return print_error(f"{arguments.host} does not answer: {type(error).__name__}")
     return 0

@@ -4,10 +4,10 @@ from pathlib import Path
 
 from pydantic import SecretStr
 
-from pleura.settings import Environment
+from pleura.settings import PleuraSettings
 
 
-class Settings(Environment):
+class Settings(PleuraSettings):
     """What the command ``pleura`` reads from its environment; flags of the command line come first."""
 
     home: Path = Path(".pleura")

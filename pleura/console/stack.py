@@ -8,10 +8,10 @@ import time
 from pathlib import Path
 from typing import Final
 
-from pleura.console.output import complain, say
-from pleura.local.access import make_token, usage
+from pleura.console.output import print_error, print_line
+from pleura.local.access import make_token, usage_text
 from pleura.local.parts import PartDied
-from pleura.local.pleura_services import surroundings
+from pleura.local.pleura_services import service_environment
 from pleura.local.processes import StartFailed
 from pleura.local.samples import sample_files
 from pleura.local.state_folder import AlreadyRunning, StateFolder, stop_recorded
@@ -22,7 +22,7 @@ _START_TIMEOUT_S: Final = 120.0
 def up(arguments: argparse.Namespace) -> int:
     """Start the stack, and keep it running in the foreground unless told otherwise."""
     if arguments.s3 and not (arguments.s3_access_key and arguments.s3_secret_key):
-        return complain("--s3 needs --s3-access-key and --s3-secret-key (or PLEURA_S3_ACCESS_KEY, ...)")
+        return print_error("--s3 needs --s3-access-key and --s3-secret-key (or PLEURA_S3_ACCESS_KEY, ...)")
     state = StateFolder(arguments.state.resolve())
     try:
         state.make()
@@ -34,19 +34,22 @@ def up(arguments: argparse.Namespace) -> int:
     except AlreadyRunning:
         return _show_other(state)
     except (StartFailed, PartDied) as error:
-        return complain(str(error))
+        return print_error(str(error))
     except OSError as error:
-        return complain(f"the state folder {state.path} cannot be used: {error.strerror or error}")
+        return print_error(f"the state folder {state.path} cannot be used: {error.strerror or error}")
 
 
 def _supervise(arguments: argparse.Namespace, state: StateFolder) -> None:
-    from pleura.local.run_stack import supervise
-    from pleura.local.stack import Options, Store  # loads the clients of all servers: only where needed
+    from pleura.local.run_stack import run_stack
+    from pleura.local.stack import (  # loads the clients of all servers: only where needed
+        StackOptions,
+        StoreAddress,
+    )
 
     store = None
     if arguments.s3:
-        store = Store(arguments.s3, arguments.s3_access_key, arguments.s3_secret_key)
-    options = Options(
+        store = StoreAddress(arguments.s3, arguments.s3_access_key, arguments.s3_secret_key)
+    options = StackOptions(
         state=arguments.state,
         port=arguments.port,
         grpc_port=arguments.grpc_port,
@@ -57,7 +60,7 @@ def _supervise(arguments: argparse.Namespace, state: StateFolder) -> None:
         threads=arguments.threads,
         restarts=arguments.restarts,
     )
-    supervise(options, state, say, lambda: _classify_samples(arguments))
+    run_stack(options, state, print_line, lambda: _classify_samples(arguments))
 
 
 def _classify_samples(arguments: argparse.Namespace) -> None:
@@ -75,7 +78,7 @@ def _classify_samples(arguments: argparse.Namespace) -> None:
         json=False,
     )
     classify(asked)
-    say("Pleura keeps running; Ctrl-C stops it")
+    print_line("Pleura keeps running; Ctrl-C stops it")
 
 
 def _show_other(state: StateFolder) -> int:
@@ -84,10 +87,12 @@ def _show_other(state: StateFolder) -> int:
     while time.monotonic() < end:
         recorded = state.read()
         if recorded and recorded.is_running and recorded.phase == "ready":
-            say(f"already running (process {recorded.supervisor.pid})\n\n{usage(recorded, state.path)}")
+            print_line(
+                f"already running (process {recorded.supervisor.pid})\n\n{usage_text(recorded, state.path)}"
+            )
             return 0
         time.sleep(0.2)
-    return complain(f"another pleura up holds {state.path}, and does not get ready")
+    return print_error(f"another pleura up holds {state.path}, and does not get ready")
 
 
 def _detach(arguments: argparse.Namespace, state: StateFolder) -> int:
@@ -100,7 +105,7 @@ def _detach(arguments: argparse.Namespace, state: StateFolder) -> int:
             stdin=subprocess.DEVNULL,
             stdout=output,
             stderr=subprocess.STDOUT,
-            env=os.environ | surroundings(),
+            env=os.environ | service_environment(),
             start_new_session=True,
         )
     with log.open() as said:
@@ -122,11 +127,11 @@ def down(arguments: argparse.Namespace) -> int:
     state = StateFolder(arguments.state.resolve())
     recorded = state.read()
     if recorded is None or not (recorded.is_running or recorded.survivors):
-        say("nothing is running")
+        print_line("nothing is running")
         return 0
     stop_recorded(recorded)
     state.forget()
-    say("stopped")
+    print_line("stopped")
     return 0
 
 
@@ -134,14 +139,14 @@ def status(arguments: argparse.Namespace) -> int:
     """Say what runs; the exit code is 0 where all of it does."""
     recorded = StateFolder(arguments.state.resolve()).read()
     if recorded is None or not recorded.is_running:
-        say("not running")
+        print_line("not running")
         return 1
-    say(f"{recorded.phase} at {recorded.address}, gRPC {recorded.grpc_address}")
+    print_line(f"{recorded.phase} at {recorded.address}, gRPC {recorded.grpc_address}")
     for name, part in recorded.parts.items():
         life = "runs" if part.process.is_alive else "dead"
-        say(f"  {name:<12} {life}  {part.process.pid:>8}  {part.url:<28}  {part.log}")
+        print_line(f"  {name:<12} {life}  {part.process.pid:>8}  {part.url:<28}  {part.log}")
     for name, url in recorded.metrics.items():
-        say(f"  metrics of {name:<12} {url}")
+        print_line(f"  metrics of {name:<12} {url}")
     return 0 if recorded.phase == "ready" and len(recorded.survivors) == len(recorded.parts) else 1
 
 
@@ -150,7 +155,7 @@ def token(arguments: argparse.Namespace) -> int:
     state = arguments.state.resolve()
     recorded = StateFolder(state).read()
     if recorded is None:
-        return complain(f"no stack runs in {state}")
+        return print_error(f"no stack runs in {state}")
     scopes = tuple(arguments.scope) if arguments.scope else None
-    say(make_token(state, recorded.issuer, arguments.subject, scopes, arguments.hours * 3600))
+    print_line(make_token(state, recorded.issuer, arguments.subject, scopes, arguments.hours * 3600))
     return 0

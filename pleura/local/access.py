@@ -7,7 +7,7 @@ from typing import Final
 
 from pleura.local import token_issuer
 from pleura.local.samples import example, sample_files
-from pleura.local.state_folder import Recorded
+from pleura.local.state_folder import StackRecord
 
 AUDIENCE: Final = "pleura"
 BUCKET: Final = "radiographs"
@@ -32,7 +32,7 @@ def make_token(
     )
 
 
-def usage(recorded: Recorded, state: Path) -> str:
+def usage_text(recorded: StackRecord, state: Path) -> str:
     """How to ask the stack: its address, a token, and commands that work as pasted."""
     token = make_token(state, recorded.issuer)
     lines = [

@@ -15,17 +15,17 @@ from typing import Final
 import httpx
 
 from pleura.bundle import InvalidBundle
-from pleura.local.dependencies.envoy import Upstream
+from pleura.local.dependencies.envoy import WeightedUpstream
 from pleura.local.pleura_services import MODEL_READY, Ports, Service
-from pleura.local.predictor_slots import Seats
+from pleura.local.predictor_slots import PredictorSlots
 from pleura.local.processes import HOST, START_TIMEOUT_S, Server, StartFailed
 from pleura.local.revision_files import (
     InvalidRevisions,
     Phase,
-    Revision,
-    Running,
-    Status,
-    Wanted,
+    PredictorRevision,
+    RevisionStatus,
+    RunningRevision,
+    WantedRevisions,
     read_wanted,
     require_digest,
     write_status,
@@ -42,7 +42,7 @@ _DRAIN_S: Final = 12.0
 class _Canary:
     """The process in the canary's seat; what changes as it lives is changed by the keeper's thread only."""
 
-    revision: Revision
+    revision: PredictorRevision
     service: Service | None
     phase: Phase = "starting"
     reason: str = ""
@@ -51,15 +51,17 @@ class _Canary:
     drains_s: float = 0.0
 
 
-class Keeper:
+class CanaryController:
     """Follows ``revisions.json`` in a thread of its own, from ``start`` to ``stop``."""
 
-    def __init__(self, seats: Seats, say: Callable[[str], None], changed: Callable[[], None]) -> None:
+    def __init__(
+        self, seats: PredictorSlots, say: Callable[[str], None], changed: Callable[[], None]
+    ) -> None:
         self._seats, self._say, self._changed = seats, say, changed
         self._canary: _Canary | None = None
         self._old_stable: Server | None = None
         self._weight = 0
-        self._told: Status | None = None
+        self._told: RevisionStatus | None = None
         self._complaint = ""
         self._stopping = threading.Event()
         self._thread = threading.Thread(target=self._keep, name="revisions", daemon=True)
@@ -88,7 +90,7 @@ class Keeper:
         while not self._stopping.wait(_LOOK_EVERY_S):
             try:
                 wanted, digest = read_wanted(self._seats.folder)
-                self.follow(wanted or Wanted(revisions=(self._seats.stable,)))
+                self.follow(wanted or WantedRevisions(revisions=(self._seats.stable,)))
                 self._tell(digest)
             except (InvalidRevisions, OSError) as error:  # of a full disk, too: it looks again
                 self._complain(str(error))
@@ -101,7 +103,7 @@ class Keeper:
             self._complaint = reason
             self._say(f"revisions cannot be followed: {reason}")
 
-    def follow(self, wanted: Wanted) -> None:
+    def follow(self, wanted: WantedRevisions) -> None:
         """Take one look, and the next step towards what is wanted; never waits for a process to start."""
         if self._old_stable:
             self._await_stable()
@@ -123,7 +125,7 @@ class Keeper:
             elif canary.phase == "ready":
                 self._promote(canary)
 
-    def _seat(self, revision: Revision) -> None:
+    def _seat(self, revision: PredictorRevision) -> None:
         self._canary = canary = _Canary(revision, None, seen_s=time.monotonic())
         try:
             require_digest(revision.bundle, revision.digest)
@@ -213,19 +215,19 @@ class Keeper:
     def _split(self, weight: int) -> None:
         """Give the canary its percent; it stays known to Envoy while calls to it may be under way."""
         canary, grpc = self._canary, self._seats.canary_ports.grpc
-        upstreams = [Upstream("stable", self._seats.stable_ports.grpc, 100 - weight)]
+        upstreams = [WeightedUpstream("stable", self._seats.stable_ports.grpc, 100 - weight)]
         if canary and canary.service:
-            upstreams.append(Upstream(CANARY, grpc, weight))
+            upstreams.append(WeightedUpstream(CANARY, grpc, weight))
         self._seats.split(upstreams)
         self._weight = weight
 
     def _tell(self, digest: str) -> None:
-        status = Status(wanted=digest, revisions=self._running())
+        status = RevisionStatus(wanted=digest, revisions=self._running())
         if status != self._told:
             write_status(self._seats.folder, status)
             self._told = status
 
-    def _running(self) -> tuple[Running, ...]:
+    def _running(self) -> tuple[RunningRevision, ...]:
         seats, canary = self._seats, self._canary
         stable = _running(seats.stable, "ready", 100 - self._weight, seats.stable_ports)
         if canary is None:
@@ -236,8 +238,8 @@ class Keeper:
         return (stable, shown.model_copy(update={"reason": canary.reason}))
 
 
-def _running(revision: Revision, phase: Phase, weight: int, ports: Ports) -> Running:
-    return Running(
+def _running(revision: PredictorRevision, phase: Phase, weight: int, ports: Ports) -> RunningRevision:
+    return RunningRevision(
         name=revision.name,
         bundle=revision.bundle,
         digest=revision.digest,

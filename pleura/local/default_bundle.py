@@ -8,7 +8,7 @@ import sys
 from pathlib import Path
 from typing import Final
 
-from pleura.local.pleura_services import surroundings
+from pleura.local.pleura_services import service_environment
 from pleura.local.processes import Command, StartFailed, last_line, launch
 
 _BUILD_TIMEOUT_S: Final = 900.0
@@ -48,7 +48,7 @@ def make_bundle(folder: Path, log: Path) -> None:
     shutil.rmtree(new, ignore_errors=True)
     new.parent.mkdir(parents=True, exist_ok=True)
     arguments = [sys.executable, "-m", "predictor.build.bundle", str(default_source()), str(new)]
-    environment = {**surroundings(), "TF_CPP_MIN_LOG_LEVEL": "2"}
+    environment = {**service_environment(), "TF_CPP_MIN_LOG_LEVEL": "2"}
     process = launch(Command("bundle", arguments, log, environment, folder=new.parent))
     try:
         process.wait(_BUILD_TIMEOUT_S)

@@ -49,7 +49,7 @@ class _Started:
     seconds: float
 
 
-class Stack:
+class PartSupervisor:
     """Parts kept running together.
 
     Args:

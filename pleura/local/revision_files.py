@@ -29,7 +29,7 @@ class _Value(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
 
-class Revision(_Value):
+class PredictorRevision(_Value):
     """A model that is to be served: the folder of its bundle, and the digest that the bundle must have."""
 
     name: str = Field(pattern=r"^[a-z0-9][a-z0-9.-]{0,62}$")
@@ -39,13 +39,13 @@ class Revision(_Value):
     """Percent of the traffic."""
 
 
-class Wanted(_Value):
+class WantedRevisions(_Value):
     """One revision, or two that share the traffic."""
 
-    revisions: tuple[Revision, ...] = Field(min_length=1, max_length=2)
+    revisions: tuple[PredictorRevision, ...] = Field(min_length=1, max_length=2)
 
     @model_validator(mode="after")
-    def _shares_all_traffic(self) -> "Wanted":
+    def _shares_all_traffic(self) -> "WantedRevisions":
         if sum(each.weight for each in self.revisions) != 100:
             raise ValueError("the weights must add up to 100")
         if len({each.digest for each in self.revisions}) < len(self.revisions):
@@ -53,11 +53,11 @@ class Wanted(_Value):
         return self
 
     @property
-    def heaviest(self) -> Revision:
+    def heaviest(self) -> PredictorRevision:
         """The one with most of the traffic; of equals the first."""
         return max(self.revisions, key=lambda each: each.weight)
 
-    def other_than(self, digest: str) -> Revision | None:
+    def other_than(self, digest: str) -> PredictorRevision | None:
         """The revision that has not this digest."""
         return next((each for each in self.revisions if each.digest != digest), None)
 
@@ -66,7 +66,7 @@ class Wanted(_Value):
         return sum(each.weight for each in self.revisions if each.digest == digest)
 
 
-class Running(_Value):
+class RunningRevision(_Value):
     """What became of one revision."""
 
     name: str
@@ -81,18 +81,18 @@ class Running(_Value):
     """Where its predictor's counters are."""
 
 
-class Status(_Value):
+class RevisionStatus(_Value):
     """The content of ``revisions_status.json``; ``wanted`` is the digest of the file that it follows."""
 
     wanted: str
-    revisions: tuple[Running, ...]
+    revisions: tuple[RunningRevision, ...]
 
-    def of(self, digest: str) -> Running | None:
+    def of(self, digest: str) -> RunningRevision | None:
         """The revision with a digest."""
         return next((each for each in self.revisions if each.digest == digest), None)
 
 
-def read_wanted(folder: Path) -> tuple[Wanted | None, str]:
+def read_wanted(folder: Path) -> tuple[WantedRevisions | None, str]:
     """What is wanted, with the digest of the file; None where nobody ever wanted another than the default.
 
     Raises:
@@ -105,12 +105,12 @@ def read_wanted(folder: Path) -> tuple[Wanted | None, str]:
     except OSError as error:
         raise InvalidRevisions(f"{folder / WANTED_FILE} cannot be read: {error.strerror}") from error
     try:
-        return Wanted.model_validate_json(document), hashlib.sha256(document).hexdigest()
+        return WantedRevisions.model_validate_json(document), hashlib.sha256(document).hexdigest()
     except ValidationError as error:
         raise InvalidRevisions(f"{folder / WANTED_FILE}: {error.errors()[0]['msg']}") from error
 
 
-def write_wanted(folder: Path, wanted: Wanted) -> None:
+def write_wanted(folder: Path, wanted: WantedRevisions) -> None:
     """Say which revisions are wanted from now on; one that is wanted already is not written again."""
     document = wanted.model_dump_json(indent=1) + "\n"
     path = folder / WANTED_FILE
@@ -118,15 +118,15 @@ def write_wanted(folder: Path, wanted: Wanted) -> None:
         _replace(path, document)
 
 
-def read_status(folder: Path) -> Status | None:
+def read_status(folder: Path) -> RevisionStatus | None:
     """What the stack said last; None where it never did, or damaged it."""
     try:
-        return Status.model_validate_json((folder / STATUS_FILE).read_bytes())
+        return RevisionStatus.model_validate_json((folder / STATUS_FILE).read_bytes())
     except (OSError, ValidationError):
         return None
 
 
-def write_status(folder: Path, status: Status) -> None:
+def write_status(folder: Path, status: RevisionStatus) -> None:
     """Say what the stack does."""
     _replace(folder / STATUS_FILE, status.model_dump_json(indent=1) + "\n")
 

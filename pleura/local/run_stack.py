@@ -8,20 +8,20 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
 from typing import Any, Final
 
-from pleura.local.access import usage
-from pleura.local.canary_controller import Keeper
-from pleura.local.parts import Interrupted, Stack
-from pleura.local.predictor_slots import Seats
+from pleura.local.access import usage_text
+from pleura.local.canary_controller import CanaryController
+from pleura.local.parts import Interrupted, PartSupervisor
+from pleura.local.predictor_slots import PredictorSlots
 from pleura.local.processes import Server
 from pleura.local.revision_files import forget_status
-from pleura.local.stack import Machine, Options
+from pleura.local.stack import LocalStack, StackOptions
 from pleura.local.state_folder import PartState, ProcessId, StateFolder, stop_left_behind
 
 _SIGNALS: Final = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
-def supervise(
-    options: Options, state: StateFolder, say: Callable[[str], None], when_ready: Callable[[], None]
+def run_stack(
+    options: StackOptions, state: StateFolder, say: Callable[[str], None], when_ready: Callable[[], None]
 ) -> None:
     """Start the stack, do what is to be done when it answers, keep it until a signal ends it; then stop it.
 
@@ -33,7 +33,7 @@ def supervise(
     left = state.read()
     if left and (count := stop_left_behind(left)):
         say(f"stopped {count} processes that an earlier stack left behind")
-    machine, writing = Machine(options), threading.Lock()
+    machine, writing = LocalStack(options), threading.Lock()
     machine.require_ports()
     forget_status(state.path)  # of a stack that was killed
     recorded = machine.recorded()
@@ -42,14 +42,14 @@ def supervise(
         with writing:
             state.write(replace(recorded, parts=_parts_of({**servers, **keeper.servers})))
 
-    stack = Stack(machine.parts(), say, write, options.restarts)
-    keeper = Keeper(Seats(machine, stack), say, lambda: write(stack.servers))
+    stack = PartSupervisor(machine.parts(), say, write, options.restarts)
+    keeper = CanaryController(PredictorSlots(machine, stack), say, lambda: write(stack.servers))
     with _stopping_on_signals(stack):
         try:
             write({})
             say(f"starting Pleura in {state.path}")
             stack.start()
-            say(f"ready after {time.monotonic() - began:.1f} s\n\n{usage(recorded, state.path)}")
+            say(f"ready after {time.monotonic() - began:.1f} s\n\n{usage_text(recorded, state.path)}")
             recorded = replace(recorded, phase="ready")
             write(stack.servers)
             when_ready()
@@ -75,7 +75,7 @@ def _parts_of(servers: Mapping[str, Server]) -> dict[str, PartState]:
 
 
 @contextlib.contextmanager
-def _stopping_on_signals(stack: Stack) -> Iterator[None]:
+def _stopping_on_signals(stack: PartSupervisor) -> Iterator[None]:
     """The first signal stops the stack in order; a second one ends this process with its children."""
 
     def handle(number: int, frame: Any) -> None:

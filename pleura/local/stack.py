@@ -11,16 +11,22 @@ import httpx
 from pleura.bundle import SEAL_FILE, InvalidBundle
 from pleura.local.access import AUDIENCE, BUCKET, make_token
 from pleura.local.default_bundle import bundle_folder, make_bundle
-from pleura.local.dependencies import Upstream, start_envoy, start_postgres, start_seaweed, start_valkey
+from pleura.local.dependencies import (
+    WeightedUpstream,
+    start_envoy,
+    start_postgres,
+    start_seaweed,
+    start_valkey,
+)
 from pleura.local.dependencies.envoy import write_upstreams
 from pleura.local.dependencies.external import require_postgres, require_redis, require_store
 from pleura.local.object_store import store_client, upload
 from pleura.local.parts import RESTARTS, Part
 from pleura.local.pleura_services import Ports, Service, launch_predictor, start_predictor, start_service
 from pleura.local.processes import HOST, START_TIMEOUT_S, Server, StartFailed, require_free
-from pleura.local.revision_files import InvalidRevisions, Revision, read_wanted, require_digest
+from pleura.local.revision_files import InvalidRevisions, PredictorRevision, read_wanted, require_digest
 from pleura.local.samples import example, sample_files
-from pleura.local.state_folder import ProcessId, Recorded, StateFolder
+from pleura.local.state_folder import ProcessId, StackRecord, StateFolder
 
 _INNER: Final = (
     "postgres",
@@ -44,7 +50,7 @@ _METRICS: Final = {
 
 
 @dataclass(frozen=True)
-class Store:
+class StoreAddress:
     """An S3 server and its keys."""
 
     url: str
@@ -53,35 +59,35 @@ class Store:
 
 
 @dataclass(frozen=True)
-class Options:
+class StackOptions:
     """What ``pleura up`` was asked for; None stands for an embedded part, an empty ``redis`` for no cache."""
 
     state: Path
     port: int = 8000
     grpc_port: int = 8001
     bundle: Path | None = None
-    store: Store | None = None
+    store: StoreAddress | None = None
     redis: str | None = None
     postgres: str | None = None
     threads: int | None = None
     restarts: int = RESTARTS
 
 
-class Machine:
+class LocalStack:
     """The parts of one stack; ports and keys are those of its state folder."""
 
-    def __init__(self, options: Options) -> None:
+    def __init__(self, options: StackOptions) -> None:
         self._options, self._folder = options, options.state.resolve()
         self._revision = _wanted_revision(self._folder)
         state = StateFolder(self._folder)
         self._ports = state.inner_ports(_INNER)
-        seaweed = Store(f"http://{HOST}:{self._ports['seaweed']}", *state.store_keys())
+        seaweed = StoreAddress(f"http://{HOST}:{self._ports['seaweed']}", *state.store_keys())
         self._store = options.store or seaweed
         embedded = f"redis://{HOST}:{self._ports['valkey']}/0"
         self._redis = embedded if options.redis is None else options.redis
         self._postgres = options.postgres or ""  # the embedded one has its password when it has started
         self.issuer = f"http://{HOST}:{self._ports['issuer']}"
-        self._upstreams = [Upstream("stable", self._ports["predictor_grpc"], 100)]
+        self._upstreams = [WeightedUpstream("stable", self._ports["predictor_grpc"], 100)]
         self.address = f"http://{HOST}:{options.port}"
         self.grpc_address = f"{HOST}:{options.grpc_port}"
 
@@ -119,11 +125,13 @@ class Machine:
         return self._folder
 
     @property
-    def stable(self) -> Revision:
+    def stable(self) -> PredictorRevision:
         """The revision that the part ``predictor`` serves; known once there is its bundle."""
         if self._revision is None:
             digest = (self._bundle() / SEAL_FILE).read_text().split()[0]
-            self._revision = Revision(name="stable", bundle=self._bundle(), digest=digest, weight=100)
+            self._revision = PredictorRevision(
+                name="stable", bundle=self._bundle(), digest=digest, weight=100
+            )
         return self._revision
 
     @property
@@ -136,7 +144,7 @@ class Machine:
         """Where a canary listens."""
         return Ports(self._ports["canary_http"], self._ports["canary_grpc"])
 
-    def serve_from(self, revision: Revision) -> None:
+    def serve_from(self, revision: PredictorRevision) -> None:
         """Have the part ``predictor`` started on this revision from its next start on."""
         self._revision = revision
 
@@ -144,15 +152,15 @@ class Machine:
         """Start a second predictor, beside that of the stable revision; it may not answer yet."""
         return launch_predictor(self._folder / "canary", self.canary_ports, bundle, self._options.threads)
 
-    def split(self, upstreams: Sequence[Upstream]) -> None:
+    def split(self, upstreams: Sequence[WeightedUpstream]) -> None:
         """Split the traffic between the predictors, also should Envoy start anew."""
         if list(upstreams) != self._upstreams:
             self._upstreams = list(upstreams)
             write_upstreams(self._folder / "envoy", upstreams)
 
-    def recorded(self) -> Recorded:
+    def recorded(self) -> StackRecord:
         """What to write down about this stack before anything has started."""
-        return Recorded(
+        return StackRecord(
             phase="starting",
             supervisor=ProcessId.here(),
             address=self.address,
@@ -264,7 +272,7 @@ class Machine:
             raise StartFailed(f"first answer: status {answer.status_code}: {_error_of(answer)}")
 
 
-def _wanted_revision(folder: Path) -> Revision | None:
+def _wanted_revision(folder: Path) -> PredictorRevision | None:
     """The revision that has most of the traffic by ``revisions.json``, if there is that file."""
     try:
         wanted, _ = read_wanted(folder)

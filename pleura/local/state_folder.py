@@ -71,7 +71,7 @@ class PartState:
 
 
 @dataclass(frozen=True)
-class Recorded:
+class StackRecord:
     """The content of ``state.json``."""
 
     phase: str  # starting | ready
@@ -94,12 +94,12 @@ class Recorded:
         return [part.process for part in self.parts.values() if part.process.is_alive]
 
 
-def _from_document(document: dict[str, object]) -> Recorded:
+def _from_document(document: dict[str, object]) -> StackRecord:
     parts = document.pop("parts")
     supervisor = document.pop("supervisor")
     assert isinstance(parts, dict)
     assert isinstance(supervisor, dict)
-    return Recorded(
+    return StackRecord(
         **document,  # type: ignore[arg-type]  # checked by the caller: whatever does not fit is a TypeError
         supervisor=ProcessId(**supervisor),
         parts={
@@ -143,14 +143,14 @@ class StateFolder:
                 raise AlreadyRunning from error
             yield
 
-    def read(self) -> Recorded | None:
+    def read(self) -> StackRecord | None:
         """What the last ``pleura up`` wrote; None where there was none, or it is damaged."""
         try:
             return _from_document(json.loads((self.path / "state.json").read_text()))
         except (OSError, ValueError, KeyError, TypeError, AssertionError):
             return None
 
-    def write(self, recorded: Recorded) -> None:
+    def write(self, recorded: StackRecord) -> None:
         """Replace what is recorded."""
         self._write_secretly("state.json", asdict(recorded))
 
@@ -186,7 +186,7 @@ class StateFolder:
         new.replace(self.path / name)
 
 
-def stop_left_behind(recorded: Recorded, timeout_s: float = 5.0) -> int:
+def stop_left_behind(recorded: StackRecord, timeout_s: float = 5.0) -> int:
     """End the processes of a stack whose supervisor is gone, and count them."""
     survivors = recorded.survivors
     for process in survivors:
@@ -197,7 +197,7 @@ def stop_left_behind(recorded: Recorded, timeout_s: float = 5.0) -> int:
     return len(survivors)
 
 
-def stop_recorded(recorded: Recorded, timeout_s: float = 60.0) -> None:
+def stop_recorded(recorded: StackRecord, timeout_s: float = 60.0) -> None:
     """Make a stack's supervisor stop it in order; kill what does not stop."""
     if recorded.is_running:
         os.kill(recorded.supervisor.pid, signal.SIGTERM)

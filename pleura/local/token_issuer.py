@@ -31,13 +31,13 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
 from pleura.observability.logs import configure_logging
-from pleura.settings import Environment, InvalidSettings
+from pleura.settings import InvalidSettings, PleuraSettings
 
 SCOPES: Final = ("radiograph:classify", "model:read", "feedback:write")
 _KEY_SUFFIX: Final = ".pem"
 
 
-class Settings(Environment):
+class Settings(PleuraSettings):
     """Everything that the local issuer reads from its environment."""
 
     host: str = "127.0.0.1"

@@ -93,7 +93,7 @@ def count_request(route: str, outcome: str, seconds: float) -> None:
         REFUSALS[outcome].inc()
 
 
-def name_in_log(request_id: str, trace_id: str) -> None:
+def bind_log_ids(request_id: str, trace_id: str) -> None:
     """Have each line that is written from here on, in this task and what it starts, carry both ids.
 
     An id that has not the form of one is no id: a V2 request's may be any text, a patient's name too.
@@ -105,20 +105,20 @@ def name_in_log(request_id: str, trace_id: str) -> None:
 
 
 @contextmanager
-def counted(route: str) -> Iterator[None]:
+def count_and_time(route: str) -> Iterator[None]:
     """Count, and time, what a model server is asked that is no part of anybody's trace."""
     with _ended(route, NO_SPAN):
         yield
 
 
 @contextmanager
-def observed(route: str, headers: Mapping[str, str]) -> Iterator[Span]:
+def observe_request(route: str, headers: Mapping[str, str]) -> Iterator[Span]:
     """Count and time a request to a model server; give its span, now the current one."""
     span = begin_span(headers)
     with _ended(route, span):
         span.make_current()
         span.request_id = headers.get("x-request-id") or str(uuid.uuid4())
-        name_in_log(span.request_id, span.trace_id)
+        bind_log_ids(span.request_id, span.trace_id)
         yield span
 
 

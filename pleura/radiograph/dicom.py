@@ -17,7 +17,7 @@ from pydicom.tag import BaseTag
 
 from pleura.errors import PleuraError, TooLarge, UnreadableRadiograph
 from pleura.radiograph.dicom_layout import JPEG_LS, NATIVE, Layout, check_pixel_data, layout_of
-from pleura.radiograph.grayscale import displayed
+from pleura.radiograph.grayscale import to_display_grayscale
 from pleura.radiograph.pixels import Radiograph, check_size
 
 # Nothing else is read, so that nothing that names a patient is ever held.
@@ -128,7 +128,7 @@ def _shown(pixels: NDArray[Any], dataset: Dataset, layout: Layout) -> NDArray[np
         return cv2.cvtColor(pixels, cv2.COLOR_RGB2GRAY)  # type: ignore[return-value]  # uint8 or uint16, as given
     if pixels.shape != (layout.rows, layout.columns):
         raise UnreadableRadiograph("the pixels of the DICOM file are not of the size that it announces")
-    return displayed(_stored_values(pixels, layout), dataset)
+    return to_display_grayscale(_stored_values(pixels, layout), dataset)
 
 
 def _stored_values(pixels: NDArray[Any], layout: Layout) -> NDArray[Any]:

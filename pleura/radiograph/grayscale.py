@@ -20,7 +20,7 @@ _ROWS_AT_A_TIME: Final = 32
 _UNCERTAIN: Final = "the DICOM file contradicts itself about which values are black"
 
 
-def displayed(stored: NDArray[np.integer[Any]], dataset: Dataset) -> NDArray[np.uint16]:
+def to_display_grayscale(stored: NDArray[np.integer[Any]], dataset: Dataset) -> NDArray[np.uint16]:
     """Apply modality LUT, VOI LUT, polarity and padding.
 
     Args:

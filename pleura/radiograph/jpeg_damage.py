@@ -27,7 +27,7 @@ _UNUSUAL_SAMPLING: Final = "Could not determine subsampling level"
 _NO_MEMORY: Final = "Insufficient memory"
 
 
-def strictly_decoded(stream: bytes, frame: Frame) -> NDArray[np.uint8] | None:
+def decode_strictly(stream: bytes, frame: Frame) -> NDArray[np.uint8] | None:
     """Decode a JPEG of 8 bits to grey, shape (rows, columns); None where there is anything to complain of."""
     if not _has_all_scans(stream, frame):
         return None

@@ -7,7 +7,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from pleura.client import Finding, Reading
+from pleura.client import ClassifiedRadiograph, Finding
 from pleura.findings import FINDINGS
 
 _LONG_SIDE_PX: Final = 900
@@ -29,7 +29,7 @@ Colour = tuple[int, int, int]
 Picture = NDArray[np.uint8]
 
 
-def as_shown(pixels: NDArray[Any]) -> Picture:
+def to_display_grayscale_8bit(pixels: NDArray[Any]) -> Picture:
     """Stretch a radiograph's grey scale to 8 bit, and bring its long side to the picture's size."""
     scale = _LONG_SIDE_PX / max(pixels.shape)
     way = cv2.INTER_AREA if scale < 1 else cv2.INTER_CUBIC
@@ -40,7 +40,7 @@ def as_shown(pixels: NDArray[Any]) -> Picture:
     return cast("Picture", np.rint(stretched.clip(0, 255)).astype(np.uint8))
 
 
-def coloured(grey: Picture, activation: NDArray[np.float32]) -> Picture:
+def blend_activation(grey: Picture, activation: NDArray[np.float32]) -> Picture:
     """Colour the places that speak for a finding more than the radiograph's median place does.
 
     Args:
@@ -80,7 +80,7 @@ def _write_row(panel: Picture, finding: Finding, y: int, is_shown: bool) -> None
         cv2.circle(panel, (left - 12, y - 5), 4, _PRESENT, -1, cv2.LINE_AA)
 
 
-def _panel(reading: Reading, height: int) -> Picture:
+def _panel(reading: ClassifiedRadiograph, height: int) -> Picture:
     panel = np.full((height, _PANEL_PX, 3), _BACKGROUND, np.uint8)
     _write(panel, "Findings", _MARGIN_PX, 44, 0.8, _TEXT)
     _write(panel, "bar: probability   line: threshold", _MARGIN_PX, 70, 0.42, _FAINT)
@@ -105,11 +105,11 @@ def _caption(finding: Finding, width: int) -> Picture:
     return caption
 
 
-def draw(pixels: NDArray[Any], reading: Reading) -> Picture:
+def draw_overlay(pixels: NDArray[Any], reading: ClassifiedRadiograph) -> Picture:
     """Draw the radiograph, the map of its foremost finding over it, a caption, and all findings beside it."""
     shown = reading.ranked[0]
-    grey = as_shown(pixels)
-    picture = coloured(grey, reading.activation_map[FINDINGS.index(shown.name)])
+    grey = to_display_grayscale_8bit(pixels)
+    picture = blend_activation(grey, reading.activation_map[FINDINGS.index(shown.name)])
     height = max(picture.shape[0], 108 + (len(FINDINGS) + 1) * _ROW_PX)
     canvas = np.full((height, picture.shape[1], 3), _BACKGROUND, np.uint8)
     top = (height - picture.shape[0]) // 2

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from pleura.errors import RefusedRadiograph, UnreadableRadiograph
 from pleura.radiograph.codestream import jpeg_frame
-from pleura.radiograph.jpeg_damage import require_undamaged, strictly_decoded
+from pleura.radiograph.jpeg_damage import decode_strictly, require_undamaged
 from pleura.radiograph.pixels import check_size
 
 PNG_MAGIC: Final = b"\x89PNG\r\n\x1a\n"
@@ -83,7 +83,7 @@ def read_jpeg(file: bytes, max_pixels: int) -> Pixels:
     if scans > _MAX_SCANS or scans * frame.rows * frame.columns > _MAX_SCANNED_PIXELS:
         raise UnreadableRadiograph(f"the JPEG would take {scans} passes to decode")
     may_be_turned = _EXIF in file[: frame.scan_at]
-    grey = None if may_be_turned else strictly_decoded(file, frame)
+    grey = None if may_be_turned else decode_strictly(file, frame)
     if grey is not None:
         return grey
     require_undamaged(file, frame)

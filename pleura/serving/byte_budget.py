@@ -6,7 +6,7 @@ from contextlib import contextmanager
 from pleura.errors import Overloaded
 
 
-class Room:
+class ByteBudget:
     """Bytes of request bodies that may be in memory at one time."""
 
     def __init__(self, most: int) -> None:

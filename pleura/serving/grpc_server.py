@@ -15,14 +15,14 @@ from kserve.protocol.infer_type import RequestedOutput, to_grpc_parameters, to_h
 
 from pleura.deadline import TIMEOUT_HEADER
 from pleura.errors import ERROR_CODE_HEADER, InvalidRequest, PleuraError, Unavailable
-from pleura.observability.metrics import counted, observed
+from pleura.observability.metrics import count_and_time, observe_request
 from pleura.serving.grpc_methods import v2_handlers
 from pleura.serving.grpc_status import GRPC_STATUS
-from pleura.serving.health import Vitals
-from pleura.serving.model import ServedModel, metadata_of, require_model, server_metadata
+from pleura.serving.health import HealthChecks
+from pleura.serving.model import ServedModel, model_metadata, require_model, server_metadata
 from pleura.serving.model import answer as answer_request
-from pleura.serving.shutdown import Ending
-from pleura.serving.v2_tensors import raw_of, require_datatype, shown
+from pleura.serving.shutdown import Shutdown
+from pleura.serving.v2_tensors import quote_name, raw_of, require_datatype
 
 DESCRIBE_METHOD: Final = "/pleura.Model/Describe"
 _CONTENTS: Final[Mapping[str, str]] = {
@@ -44,22 +44,22 @@ ALLOWED_PINGS: Final = (
 log = structlog.get_logger()
 
 
-class GrpcEdge:
+class V2GrpcService:
     """The V2 gRPC methods of one model; errors carry the status that REST would, as gRPC has it."""
 
-    def __init__(self, model: ServedModel, vitals: Vitals, ending: Ending) -> None:
+    def __init__(self, model: ServedModel, vitals: HealthChecks, ending: Shutdown) -> None:
         self._model, self._vitals, self._ending = model, vitals, ending
 
     async def ServerMetadata(self, request: Any, context: Any) -> Any:
-        with counted("grpc_ServerMetadata"):
+        with count_and_time("grpc_ServerMetadata"):
             return pb.ServerMetadataResponse(**server_metadata())
 
     async def ServerLive(self, request: Any, context: Any) -> Any:
-        with counted("grpc_ServerLive"):
+        with count_and_time("grpc_ServerLive"):
             return pb.ServerLiveResponse(live=self._vitals.liveness()[0])
 
     async def ServerReady(self, request: Any, context: Any) -> Any:
-        with counted("grpc_ServerReady"):
+        with count_and_time("grpc_ServerReady"):
             return pb.ServerReadyResponse(ready=await self._is_ready())
 
     async def ModelReady(self, request: Any, context: Any) -> Any:
@@ -67,19 +67,19 @@ class GrpcEdge:
             await require_model(self._model, request.name, request.version)
             return pb.ModelReadyResponse(ready=await self._is_ready())
 
-        return await self._answered(answer, context, counted("grpc_ModelReady"))
+        return await self._answered(answer, context, count_and_time("grpc_ModelReady"))
 
     async def ModelMetadata(self, request: Any, context: Any) -> Any:
         async def answer() -> Any:
             await require_model(self._model, request.name, request.version)
-            return pb.ModelMetadataResponse(**await metadata_of(self._model))
+            return pb.ModelMetadataResponse(**await model_metadata(self._model))
 
-        observing = observed("grpc_ModelMetadata", _headers_of(context))
+        observing = observe_request("grpc_ModelMetadata", _headers_of(context))
         return await self._answered(answer, context, observing)
 
     async def ModelInfer(self, request: Any, context: Any) -> Any:
         headers = _headers_of(context)
-        observing = observed("grpc_ModelInfer", headers)
+        observing = observe_request("grpc_ModelInfer", headers)
         return await self._answered(lambda: self._infer(request, headers), context, observing)
 
     async def describe(self, request: bytes, context: Any) -> Any:
@@ -90,7 +90,7 @@ class GrpcEdge:
                 raise Unavailable("the model is not ready")
             return (await self._model.describe()).to_json()
 
-        return await self._answered(answer, context, counted("grpc_Describe"))
+        return await self._answered(answer, context, count_and_time("grpc_Describe"))
 
     async def _is_ready(self) -> bool:
         return not self._ending.has_begun and await self._model.healthy()
@@ -140,7 +140,7 @@ def _input_from_grpc(tensor: Any, is_raw: bool) -> kserve.InferInput:
     require_datatype(tensor.name, tensor.datatype)
     contents = getattr(tensor.contents, _CONTENTS.get(tensor.datatype, ""), ())
     if is_raw and tensor.contents.ByteSize():
-        raise InvalidRequest(f"{shown(tensor.name)} has both contents and raw_input_contents")
+        raise InvalidRequest(f"{quote_name(tensor.name)} has both contents and raw_input_contents")
     most = math.prod(max(0, size) for size in tensor.shape)
     data = list(contents[: most + 1])  # one too many tells it: a message holds millions
     parameters = to_http_parameters(tensor.parameters)
@@ -176,7 +176,7 @@ class GrpcServer:
     """A gRPC server of one model."""
 
     def __init__(
-        self, model: ServedModel, vitals: Vitals, address: str, max_body_bytes: int, ending: Ending
+        self, model: ServedModel, vitals: HealthChecks, address: str, max_body_bytes: int, ending: Shutdown
     ) -> None:
         self._model, self._vitals, self._address = model, vitals, address
         self._max_body_bytes, self._ending = max_body_bytes, ending
@@ -184,7 +184,7 @@ class GrpcServer:
 
     async def start(self) -> None:
         """Listen until stopped."""
-        servicer = GrpcEdge(self._model, self._vitals, self._ending)
+        servicer = V2GrpcService(self._model, self._vitals, self._ending)
         self._server = aio.server(
             options=[
                 ("grpc.max_receive_message_length", self._max_body_bytes),

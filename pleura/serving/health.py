@@ -7,7 +7,7 @@ Checks = Mapping[str, Callable[[], bool]]
 
 
 @dataclass(frozen=True)
-class Vitals:
+class HealthChecks:
     """What a service looks at; each check answers at once, from what is known.
 
     Args:

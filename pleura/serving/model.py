@@ -12,12 +12,12 @@ import orjson
 from pleura.bundle import ModelDescription
 from pleura.contract import TensorSpec
 from pleura.errors import ModelNotFound, Unavailable
-from pleura.observability.metrics import name_in_log
+from pleura.observability.metrics import bind_log_ids
 from pleura.observability.tracing import current_span
 
 
 @dataclass(frozen=True)
-class Described:
+class DescribedModel:
     """A model as it answers now: its description, and the digest of its bundle."""
 
     description: ModelDescription
@@ -28,7 +28,7 @@ class Described:
         return orjson.dumps({"digest": self.digest, "description": self.description.model_dump()})
 
     @classmethod
-    def from_json(cls, json: bytes) -> "Described":
+    def from_json(cls, json: bytes) -> "DescribedModel":
         """Read what ``to_json`` wrote."""
         document = orjson.loads(json)
         return cls(_described(document["description"]), document["digest"])
@@ -47,7 +47,7 @@ class ServedModel(Protocol):
     outputs: Sequence[TensorSpec]
 
     async def healthy(self) -> bool: ...
-    async def describe(self) -> Described: ...
+    async def describe(self) -> DescribedModel: ...
     async def __call__(
         self, body: kserve.InferRequest, headers: dict[str, str] | None = None
     ) -> tuple[kserve.InferResponse, dict[str, str]]: ...
@@ -65,7 +65,7 @@ def server_metadata() -> dict[str, Any]:
     return {"name": "pleura", "version": metadata.version("pleura"), "extensions": ["binary_tensor_data"]}
 
 
-async def metadata_of(model: ServedModel) -> dict[str, Any]:
+async def model_metadata(model: ServedModel) -> dict[str, Any]:
     described = await model.describe()
     return {
         "name": model.name,
@@ -81,7 +81,7 @@ async def answer(
 ) -> kserve.InferResponse:
     span = current_span()
     request.id = request.id or span.request_id or str(uuid.uuid4())
-    name_in_log(request.id, span.trace_id)
+    bind_log_ids(request.id, span.trace_id)
     if not await model.healthy():
         raise Unavailable("the model is not ready")
     response, _ = await model(request, headers=headers | span.as_headers())

@@ -18,12 +18,12 @@ from pleura.errors import (
     PleuraError,
     TooLarge,
 )
-from pleura.observability.metrics import UNKNOWN_ROUTE, count_request, counted, observed
-from pleura.serving.byte_budget import Room
-from pleura.serving.health import Vitals
-from pleura.serving.model import ServedModel, metadata_of, require_model, server_metadata
+from pleura.observability.metrics import UNKNOWN_ROUTE, count_and_time, count_request, observe_request
+from pleura.serving.byte_budget import ByteBudget
+from pleura.serving.health import HealthChecks
+from pleura.serving.model import ServedModel, model_metadata, require_model, server_metadata
 from pleura.serving.model import answer as answer_request
-from pleura.serving.shutdown import Ending
+from pleura.serving.shutdown import Shutdown
 from pleura.serving.v2 import read_request, write_response
 
 JSON_LENGTH_HEADER: Final = "inference-header-content-length"
@@ -110,7 +110,7 @@ def traced(route: str, endpoint: Endpoint) -> Endpoint:
     """Count, time and trace what an endpoint is asked."""
 
     async def answer(request: Request) -> Response:
-        with observed(route, request.headers):
+        with observe_request(route, request.headers):
             return await endpoint(request)
 
     return answer
@@ -118,19 +118,21 @@ def traced(route: str, endpoint: Endpoint) -> Endpoint:
 
 def _probed(route: str, endpoint: Endpoint) -> Endpoint:
     async def answer(request: Request) -> Response:
-        with counted(route):
+        with count_and_time(route):
             return await endpoint(request)
 
     return answer
 
 
-class RestEdge:
+class RestServer:
     """The V2 REST routes of one model."""
 
-    def __init__(self, model: ServedModel, vitals: Vitals, max_body_bytes: int, ending: Ending) -> None:
+    def __init__(
+        self, model: ServedModel, vitals: HealthChecks, max_body_bytes: int, ending: Shutdown
+    ) -> None:
         self._model, self._vitals, self._ending = model, vitals, ending
         self._max_body_bytes = max_body_bytes
-        self._room = Room(_LARGEST_BODIES * max_body_bytes)
+        self._room = ByteBudget(_LARGEST_BODIES * max_body_bytes)
 
     def routes(self) -> Sequence[RouteSpec]:
         """Verb, path and endpoint of each route; what probes ask is counted, all else traced as well."""
@@ -186,7 +188,7 @@ class RestEdge:
     async def metadata(self, request: Request) -> Response:
         """Model metadata."""
         await self._check(request)
-        return JSONResponse(await metadata_of(self._model))
+        return JSONResponse(await model_metadata(self._model))
 
     async def info(self, request: Request) -> Response:
         """The description of the model that answers now."""

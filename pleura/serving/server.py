@@ -23,17 +23,17 @@ from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 from pleura.errors import PleuraError
 from pleura.observability.metrics import READY
 from pleura.serving.grpc_server import GrpcServer
-from pleura.serving.health import Vitals
+from pleura.serving.health import HealthChecks
 from pleura.serving.joined_writes import JoinedWrites
 from pleura.serving.model import ServedModel
-from pleura.serving.rest_server import RestEdge, RouteSpec, to_v2_error
-from pleura.serving.shutdown import Ending, HttpServer
+from pleura.serving.rest_server import RestServer, RouteSpec, to_v2_error
+from pleura.serving.shutdown import HttpServer, Shutdown
 
 log = structlog.get_logger()
 
 
 @dataclass(frozen=True)
-class Edge:
+class ServerOptions:
     """Where a model server listens, and what it takes."""
 
     host: str
@@ -57,7 +57,12 @@ class _Protocol(HttpToolsProtocol):
 
 class _RestServer(RESTServer):  # type: ignore[misc]  # kserve has no types for its servers
     def __init__(
-        self, server: kserve.ModelServer, model: ServedModel, vitals: Vitals, edge: Edge, ending: Ending
+        self,
+        server: kserve.ModelServer,
+        model: ServedModel,
+        vitals: HealthChecks,
+        edge: ServerOptions,
+        ending: Shutdown,
     ) -> None:
         super().__init__(
             "kserve.model_server:app",
@@ -69,7 +74,7 @@ class _RestServer(RESTServer):  # type: ignore[misc]  # kserve has no types for 
         )
         self.config.host, self.config.http = edge.host, _Protocol
         self.http = self._server = HttpServer(self.config)
-        self._edge = RestEdge(model, vitals, edge.max_body_bytes, ending)
+        self._edge = RestServer(model, vitals, edge.max_body_bytes, ending)
         self.more: Sequence[RouteSpec] = ()
 
     def create_application(self) -> None:
@@ -96,10 +101,10 @@ async def _or_end(work: Awaitable[None]) -> None:
         raise SystemExit(1) from error
 
 
-class PleuraServer(kserve.ModelServer):  # type: ignore[misc]  # kserve has no types for its servers
+class KServeServer(kserve.ModelServer):  # type: ignore[misc]  # kserve has no types for its servers
     """kserve's model server with our edge, bound to one host; one worker, as DESIGN.md says."""
 
-    def __init__(self, edge: Edge) -> None:
+    def __init__(self, edge: ServerOptions) -> None:
         super().__init__(
             http_port=edge.http_port,
             grpc_port=edge.grpc_port,
@@ -114,7 +119,7 @@ class PleuraServer(kserve.ModelServer):  # type: ignore[misc]  # kserve has no t
         self,
         model: Any,
         background: Sequence[Awaitable[None]] = (),
-        vitals: Vitals | None = None,
+        vitals: HealthChecks | None = None,
         more: Sequence[RouteSpec] = (),
     ) -> None:
         """Serve one model until a signal ends it.
@@ -125,10 +130,10 @@ class PleuraServer(kserve.ModelServer):  # type: ignore[misc]  # kserve has no t
             vitals: What ``/healthz`` and ``/readyz`` look at.
             more: Routes that this server has beside those of V2.
         """
-        vitals = vitals or Vitals()
+        vitals = vitals or HealthChecks()
         self._register_and_check_atleast_one_model_is_ready([model])
         edge = self._edge
-        ending = Ending(edge.drain_s, edge.grace_period_s)
+        ending = Shutdown(edge.drain_s, edge.grace_period_s)
         READY.set_function(lambda: vitals.readiness()[0] and not ending.has_begun)
         rest = _RestServer(self, model, vitals, edge, ending)
         rest.more = more
@@ -137,7 +142,7 @@ class PleuraServer(kserve.ModelServer):  # type: ignore[misc]  # kserve has no t
             runner.run(self._serve_all(rest, grpc, ending, background))
 
     async def _serve_all(
-        self, rest: _RestServer, grpc: GrpcServer, ending: Ending, background: Sequence[Awaitable[None]]
+        self, rest: _RestServer, grpc: GrpcServer, ending: Shutdown, background: Sequence[Awaitable[None]]
     ) -> None:
         self.setup_event_loop()
         ending.listen()

@@ -39,7 +39,7 @@ class HttpServer(uvicorn.Server):
         self.server_state.default_headers = [*self.server_state.default_headers, _CLOSE]
 
 
-class Ending:
+class Shutdown:
     """The end of one process: begun by SIGTERM or SIGINT; each further one ends what is waited for.
 
     Args:

@@ -17,7 +17,7 @@ from kserve.protocol.infer_type import RequestedOutput
 
 from pleura.contract import TensorSpec
 from pleura.errors import InvalidRequest, TooLarge
-from pleura.serving.v2_tensors import NUMPY_TYPES, Array, raw_of, require_datatype, shown
+from pleura.serving.v2_tensors import NUMPY_TYPES, Array, quote_name, raw_of, require_datatype
 
 MAX_JSON_BYTES: Final = 8 * 2**20
 """JSON is read on the event loop: 32 radiographs as lists fit, a file of many megabytes goes as binary."""
@@ -57,7 +57,7 @@ def _read_input(item: Any, binary: memoryview) -> tuple[InferInput, int]:
     if not isinstance(item, dict):
         raise InvalidRequest("each input must be an object")
     name = _field(item, "name", str, "an input")
-    where = shown(name)
+    where = quote_name(name)
     shape = _field(item, "shape", list, where)
     if not all(type(size) is int for size in shape):
         raise InvalidRequest(f"'shape' of {where} must hold integers")

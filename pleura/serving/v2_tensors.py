@@ -100,7 +100,7 @@ def _from_list(data: list[Any], datatype: str, most: int) -> Array:
         raise InvalidRequest(f"an element does not fit {datatype}") from error
 
 
-def shown(name: str) -> str:
+def quote_name(name: str) -> str:
     """An input as errors call it: what a caller writes may be what a patient is called."""
     return f"input {name!r}" if name in _OWN_INPUTS else "an input"
 
@@ -112,7 +112,7 @@ def require_datatype(name: str, datatype: str) -> None:
         InvalidRequest: It is not.
     """
     if datatype not in NUMPY_TYPES:
-        raise InvalidRequest(f"{shown(name)} has an unknown datatype")
+        raise InvalidRequest(f"{quote_name(name)} has an unknown datatype")
 
 
 def array_of(infer_input: InferInput) -> Array:
@@ -128,13 +128,13 @@ def array_of(infer_input: InferInput) -> Array:
     raw = infer_input._raw_data
     shape = tuple(infer_input.shape)
     if any(size < 0 for size in shape):
-        raise InvalidRequest(f"the shape {list(shape)} of {shown(name)} is negative")
+        raise InvalidRequest(f"the shape {list(shape)} of {quote_name(name)} is negative")
     # known before the elements are gone through: a body of millions of empty ones holds up everybody else
     count = math.prod(shape)
     flat = _from_list(infer_input.data, datatype, count) if raw is None else _from_raw(raw, datatype, count)
     if count != flat.size:
         raise InvalidRequest(
-            f"{shown(name)} has {flat.size} elements, its shape {list(shape)} says otherwise"
+            f"{quote_name(name)} has {flat.size} elements, its shape {list(shape)} says otherwise"
         )
     return flat.reshape(shape)
 

@@ -6,13 +6,13 @@ from typing import Any
 import tensorflow as tf
 
 from pleura.contract import ACTIVATION_MAP, GRAPH_OUTPUT_SHAPES, PROBABILITY, RADIOGRAPH, SIZE_PX, TYPICALITY
-from predictor.build.weights import Head, Typicality
+from predictor.build.weights import Head, TypicalityParameters
 
 Features = Callable[[tf.Tensor], tf.Tensor]
 """From float32 (N, 224, 224, 1) in [0, 255] to feature maps (N, 7, 7, features)."""
 
 
-def _distance(features: tf.Tensor, known: Typicality) -> tf.Tensor:
+def _distance(features: tf.Tensor, known: TypicalityParameters) -> tf.Tensor:
     centred = features - known.mean
     along = tf.square(tf.matmul(centred, known.components))
     all_directions = tf.reduce_sum(tf.square(centred), axis=1)
@@ -21,7 +21,7 @@ def _distance(features: tf.Tensor, known: Typicality) -> tf.Tensor:
     return tf.sqrt(scaled + beside * (1.0 / known.residual_variance))
 
 
-def typicality_of(features: tf.Tensor, known: Typicality) -> tf.Tensor:
+def typicality_of(features: tf.Tensor, known: TypicalityParameters) -> tf.Tensor:
     """Say which share of known radiographs lies farther from their centre than these features.
 
     Source:

@@ -22,7 +22,7 @@ class InvalidSource(Exception):
 
 
 @dataclass(frozen=True)
-class Typicality:
+class TypicalityParameters:
     """Where the features of known radiographs lie.
 
     ``components`` (features, k) are orthonormal columns with ``variances`` (k); every other direction has
@@ -44,7 +44,7 @@ class Head:
     bias: Array
     scale: Array
     offset: Array
-    typicality: Typicality
+    typicality: TypicalityParameters
 
 
 @dataclass(frozen=True)
@@ -97,7 +97,7 @@ def head_of(arrays: dict[str, Array]) -> Head:
     kernel = _take(arrays, "head/kernel", -1, findings)
     features = kernel.shape[0]
     components = _take(arrays, "typicality/components", features, -1)
-    typicality = Typicality(
+    typicality = TypicalityParameters(
         _take(arrays, "typicality/mean", features),
         components,
         _take(arrays, "typicality/variances", components.shape[1]),

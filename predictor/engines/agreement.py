@@ -4,7 +4,7 @@ from typing import Final
 
 import numpy as np
 
-from predictor.engines.engine import Outputs
+from predictor.engines.engine import GraphOutputs
 
 PROBABILITY_TOLERANCE: Final = 1e-4
 TYPICALITY_TOLERANCE: Final = 1e-2
@@ -15,7 +15,7 @@ class DifferentGraphs(Exception):
     """One engine does not say what another says."""
 
 
-def require_same(these: Outputs, those: Outputs, who: str) -> None:
+def require_same(these: GraphOutputs, those: GraphOutputs, who: str) -> None:
     """Compare what two engines, whose names ``who`` holds, say of the same radiographs.
 
     Raises:

@@ -19,7 +19,7 @@ Radiographs = NDArray[np.uint8]
 
 
 @dataclass(frozen=True)
-class Outputs:
+class GraphOutputs:
     """What the graph says of N radiographs, as it says it: unchecked float32 arrays."""
 
     probability: NDArray[np.float32]
@@ -27,21 +27,21 @@ class Outputs:
     typicality: NDArray[np.float32]
 
     @classmethod
-    def of(cls, named: Mapping[Any, Any]) -> "Outputs":
+    def of(cls, named: Mapping[Any, Any]) -> "GraphOutputs":
         """Take the outputs from what a signature answers."""
         names = (PROBABILITY, ACTIVATION_MAP, TYPICALITY)
         return cls(*(np.asarray(named[name], np.float32) for name in names))
 
-    def rows(self, start: int, stop: int) -> "Outputs":
+    def rows(self, start: int, stop: int) -> "GraphOutputs":
         """The outputs of some of the radiographs."""
-        return Outputs(
+        return GraphOutputs(
             self.probability[start:stop], self.activation_map[start:stop], self.typicality[start:stop]
         )
 
 
-def joined(parts: list[Outputs]) -> Outputs:
+def concatenate_outputs(parts: list[GraphOutputs]) -> GraphOutputs:
     """Put the outputs of several runs behind each other."""
-    return Outputs(
+    return GraphOutputs(
         np.concatenate([part.probability for part in parts]),
         np.concatenate([part.activation_map for part in parts]),
         np.concatenate([part.typicality for part in parts]),
@@ -56,7 +56,7 @@ class Engine(Protocol):
         """The largest batch that pays; None where none is too large."""
         ...
 
-    def run(self, radiographs: Radiographs) -> Outputs:
+    def run(self, radiographs: Radiographs) -> GraphOutputs:
         """Run uint8 (N, 224, 224, 1) with N >= 1."""
         ...
 
@@ -76,10 +76,10 @@ class LiteRtEngine:
         interpreter = Interpreter(str(bundle / LITERT_FILE), num_threads=threads)
         self._run = interpreter.get_signature_runner(SIGNATURE)
 
-    def run(self, radiographs: Radiographs) -> Outputs:
+    def run(self, radiographs: Radiographs) -> GraphOutputs:
         """Run uint8 (N, 224, 224, 1) with N >= 1."""
         ones = (radiographs[i : i + 1] for i in range(len(radiographs)))
-        return joined([Outputs.of(self._run(**{RADIOGRAPH: one})) for one in ones])
+        return concatenate_outputs([GraphOutputs.of(self._run(**{RADIOGRAPH: one})) for one in ones])
 
 
 class OpenVinoEngine:
@@ -110,13 +110,13 @@ class OpenVinoEngine:
             raise ValueError(str(error).strip().splitlines()[-1]) from error
         self._request = compiled.create_infer_request()
 
-    def run(self, radiographs: Radiographs) -> Outputs:
+    def run(self, radiographs: Radiographs) -> GraphOutputs:
         """Run uint8 (N, 224, 224, 1) with N >= 1."""
-        return joined([self._answer(radiographs[i : i + 1]) for i in range(len(radiographs))])
+        return concatenate_outputs([self._answer(radiographs[i : i + 1]) for i in range(len(radiographs))])
 
-    def _answer(self, radiograph: Radiographs) -> Outputs:
+    def _answer(self, radiograph: Radiographs) -> GraphOutputs:
         answered = self._request.infer([radiograph]).to_tuple()
-        return Outputs.of({self._NAMES.get(each.ndim): each for each in answered})
+        return GraphOutputs.of({self._NAMES.get(each.ndim): each for each in answered})
 
 
 def input_shape(bundle: Path) -> tuple[int, ...]:
@@ -139,9 +139,9 @@ class TensorFlowEngine:
         self._run = self._model.signatures[SIGNATURE]
         self._constant = tf.constant
 
-    def run(self, radiographs: Radiographs) -> Outputs:
+    def run(self, radiographs: Radiographs) -> GraphOutputs:
         """Run uint8 (N, 224, 224, 1) with N >= 1."""
-        return Outputs.of(self._run(**{RADIOGRAPH: self._constant(radiographs)}))
+        return GraphOutputs.of(self._run(**{RADIOGRAPH: self._constant(radiographs)}))
 
 
 def open_engine(kind: EngineKind, bundle: Path, threads: int) -> Engine:

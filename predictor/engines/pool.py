@@ -5,7 +5,7 @@ import time
 from collections.abc import Sequence
 from typing import Final
 
-from predictor.engines.engine import Outputs, Radiographs
+from predictor.engines.engine import GraphOutputs, Radiographs
 from predictor.engines.thread import EngineThread
 
 _END_S: Final = 2.0
@@ -61,7 +61,7 @@ class EnginePool:
         self._busy_since_s[engine] = time.monotonic()
         return engine
 
-    async def run(self, engine: EngineThread, radiographs: Radiographs) -> Outputs:
+    async def run(self, engine: EngineThread, radiographs: Radiographs) -> GraphOutputs:
         """Run a reserved engine; whatever it raises is raised here."""
         try:
             return await engine.run(radiographs)

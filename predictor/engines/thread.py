@@ -5,12 +5,14 @@ import queue
 import threading
 from typing import TypeAlias
 
-from predictor.engines.engine import Engine, Outputs, Radiographs
+from predictor.engines.engine import Engine, GraphOutputs, Radiographs
 
-_Work: TypeAlias = tuple[Radiographs, asyncio.Future[Outputs]]
+_Work: TypeAlias = tuple[Radiographs, asyncio.Future[GraphOutputs]]
 
 
-def _settle(future: "asyncio.Future[Outputs]", outputs: Outputs | None, error: Exception | None) -> None:
+def _settle(
+    future: "asyncio.Future[GraphOutputs]", outputs: GraphOutputs | None, error: Exception | None
+) -> None:
     if future.done():
         return
     if outputs is None:
@@ -38,9 +40,9 @@ class EngineThread:
         """Whether the thread is there still."""
         return self._thread.is_alive()
 
-    async def run(self, radiographs: Radiographs) -> Outputs:
+    async def run(self, radiographs: Radiographs) -> GraphOutputs:
         """Run the engine; whatever it raises is raised here."""
-        future: asyncio.Future[Outputs] = asyncio.get_running_loop().create_future()
+        future: asyncio.Future[GraphOutputs] = asyncio.get_running_loop().create_future()
         self._work.put((radiographs, future))
         return await future
 

@@ -13,7 +13,7 @@ from typing import Final
 import psycopg2
 import redis
 
-from pleura.local.dependencies import Server, Upstream, free_port, write_upstreams
+from pleura.local.dependencies import Server, WeightedUpstream, free_port, write_upstreams
 from pleura.local.pleura_services import Ports, Service, start_predictor
 from pleura.local.processes import HOST
 from proof.faults.proxy import FaultProxy
@@ -104,7 +104,7 @@ def lab(folder: Path, bundle: Path) -> Iterator[Lab]:
             running.callback(proxy.stop)
         stack = start_stack(folder / "stack", bundle, *_options(parts, proxies, keys))
         running.callback(stack.stop)
-        upstream = Upstream("watched", proxies["predictor"].port, 100)
+        upstream = WeightedUpstream("watched", proxies["predictor"].port, 100)
         write_upstreams(stack.state.path / "envoy", [upstream])
         files = fresh_radiographs(_KNOWN, seed=time.time_ns() % 2**32, size_px=_SIZE_PX)
         known = upload(stack.recorded, files, "known")

@@ -19,7 +19,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from pleura.local.dependencies import Upstream, start_envoy, write_upstreams
+from pleura.local.dependencies import WeightedUpstream, start_envoy, write_upstreams
 from pleura.local.pleura_services import Ports, Service, start_service
 from pleura.local.processes import free_port
 from proof.lab.balancer import Balancer
@@ -91,9 +91,9 @@ class Rollout:
         return await _end(old, move)
 
 
-def _upstream(predictor: Service, weight: int = 100) -> Upstream:
+def _upstream(predictor: Service, weight: int = 100) -> WeightedUpstream:
     port = _grpc_port(predictor)
-    return Upstream(f"predictor-{port}", port, weight)
+    return WeightedUpstream(f"predictor-{port}", port, weight)
 
 
 def _rest_port(service: Service) -> int:

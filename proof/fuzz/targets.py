@@ -23,24 +23,25 @@ from pydicom.pixels.processing import apply_modality_lut, apply_voi_lut
 from starlette.types import Message, Scope
 
 from auth_proxy.call import begin_call
-from auth_proxy.http_protocol import has_one_reading
+from auth_proxy.http_protocol import is_unambiguous
 from auth_proxy.routes.classify import Classify
 from auth_proxy.routes.model_info import ModelInfo
 from auth_proxy.tokens.verification import Trust, VerificationKey, bearer_of, key_id_of, verify
-from auth_proxy.transformer_client import Upstream
+from auth_proxy.transformer_client import TransformerClient
 from pleura.errors import PleuraError
 from pleura.radiograph.tensor import to_tensor
 from pleura.serving.v2 import read_request
 from pleura.serving.v2_tensors import array_of
 from proof.fuzz.seeds import SIGNING_KEY, token_seeds
 from proof.lab.pictures import correlation, seen
+from transformer import request as transformer_request
 from transformer.decoding.worker import ERRORS, TENSOR, answer
 from transformer.object_id import ObjectId
-from transformer.request import Limits, read_asked
+from transformer.request import RequestLimits
 
 MAX_PIXELS: Final = 100_000_000
 INVERTED: Final = -0.5
-_LIMITS: Final = Limits(10.0, 32, 2**20)
+_LIMITS: Final = RequestLimits(10.0, 32, 2**20)
 _PIXEL_DATA: Final = 0x7FE00010
 
 
@@ -118,7 +119,7 @@ def read_v2(data: bytes) -> str:
     for infer_input in request.inputs:
         if list(array_of(infer_input).shape) != list(infer_input.shape):
             raise Broken("a tensor of another shape")
-    asked = read_asked(_with_id(request), {}, _LIMITS)
+    asked = transformer_request.read_request(_with_id(request), {}, _LIMITS)
     return f"asked_{type(asked.sources[0]).__name__}"
 
 
@@ -151,7 +152,7 @@ def read_token(data: bytes) -> str:
 
 
 _LOOP: Final = asyncio.new_event_loop()
-_NOWHERE: Final = Upstream("http://127.0.0.1:9", 1)
+_NOWHERE: Final = TransformerClient("http://127.0.0.1:9", 1)
 _CLASSIFY: Final = Classify(_NOWHERE, ModelInfo(_NOWHERE))
 
 
@@ -181,7 +182,7 @@ def read_form(data: bytes) -> str:
 def read_head(data: bytes) -> str:
     """What has one reading holds no odd line end and one length at most, and h11 reads no other."""
     data = data.partition(b"\r\n\r\n")[0].removesuffix(b"\r\n") + b"\r\n"
-    if not has_one_reading(data):
+    if not is_unambiguous(data):
         return "refused"
     lines = data.split(b"\r\n")
     names = [line.partition(b":")[0].strip().lower() for line in lines[1:] if b":" in line]

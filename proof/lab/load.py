@@ -16,7 +16,7 @@ from minio import Minio
 
 from pleura.http_client import Hop, HopFailed
 from pleura.local.access import BUCKET
-from pleura.local.state_folder import Recorded
+from pleura.local.state_folder import StackRecord
 from proof.lab.radiographs import fresh_radiographs
 
 BROKEN: Final = 0
@@ -208,7 +208,7 @@ async def by_callers(ask: Ask, callers: int, seconds: float) -> list[Answer]:
     return answers
 
 
-def upload(recorded: Recorded, files: Sequence[bytes], prefix: str = "proof") -> list[str]:
+def upload(recorded: StackRecord, files: Sequence[bytes], prefix: str = "proof") -> list[str]:
     """Put files into the stack's object store, and give their ids."""
     store = recorded.store
     address = store["url"].removeprefix("http://")
@@ -219,7 +219,7 @@ def upload(recorded: Recorded, files: Sequence[bytes], prefix: str = "proof") ->
     return names
 
 
-def fresh_ids(recorded: Recorded, number: int, size_px: int = 256) -> Iterator[str]:
+def fresh_ids(recorded: StackRecord, number: int, size_px: int = 256) -> Iterator[str]:
     """Upload so many radiographs that nobody has asked about, and give their ids, again and again."""
     names = upload(recorded, fresh_radiographs(number, seed=time.time_ns() % 2**32, size_px=size_px))
     while True:

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from pleura.local.access import make_token
 from pleura.local.processes import free_port
-from pleura.local.state_folder import ProcessId, Recorded, StateFolder
+from pleura.local.state_folder import ProcessId, StackRecord, StateFolder
 
 _ROOT = Path(__file__).parents[2]
 _START_TIMEOUT_S = 180.0
@@ -69,7 +69,7 @@ class RunningStack:
     log: Path
 
     @property
-    def recorded(self) -> Recorded:
+    def recorded(self) -> StackRecord:
         """What it says of itself."""
         recorded = self.state.read()
         assert recorded, self.log.read_text()

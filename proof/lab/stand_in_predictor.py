@@ -14,7 +14,7 @@ from kserve.protocol.grpc import grpc_predict_v2_pb2 as pb
 
 from pleura.contract import PREPROCESSING_VERSION
 from pleura.serving.grpc_server import ALLOWED_PINGS
-from pleura.serving.model import Described
+from pleura.serving.model import DescribedModel
 from proof.lab.bundles import description
 from transformer.answer import Revision
 
@@ -76,7 +76,7 @@ class StandIn:
 
     async def describe(self, request: bytes, context: Any) -> bytes:
         """Say who answers."""
-        return Described(description(self.revision.version), self.revision.digest).to_json()
+        return DescribedModel(description(self.revision.version), self.revision.digest).to_json()
 
     def service(self, details: Any) -> Any:
         """The handler of a method."""

@@ -18,7 +18,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from pleura.cpu_count import usable_cores
+from pleura.cpu_count import usable_cpus
 from predictor.build.export import synthetic_radiographs
 from predictor.build.network import feature_network
 from predictor.engines.engine import LiteRtEngine, OpenVinoEngine, TensorFlowEngine
@@ -101,7 +101,7 @@ def _compared(row: Row, peer: Row, threads: int, bound: float | None, kind: Kind
 
 def rows(bundle: Path, rounds: int) -> list[table.Row]:
     """The engines for CPUs against their bounds; for a process of its own, since TensorFlow stays in it."""
-    threads = usable_cores()
+    threads = usable_cpus()
     tf.config.threading.set_intra_op_parallelism_threads(threads)
     tf.config.threading.set_inter_op_parallelism_threads(1)
     measured = {(row.name, row.batch): row for row in measure(ways_of(bundle, threads), rounds)}

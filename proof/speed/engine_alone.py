@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
-from pleura.cpu_count import usable_cores
+from pleura.cpu_count import usable_cpus
 from predictor.engines.engine import Engine, EngineKind, open_engine
 
 
@@ -18,7 +18,7 @@ class EngineAlone:
     """
 
     def __init__(self, bundle: Path, kind: EngineKind, cores: int | None = None) -> None:
-        cores = cores or usable_cores()
+        cores = cores or usable_cpus()
         self._wide = open_engine(kind, bundle, cores)
         self._narrow = [open_engine(kind, bundle, 1) for _ in range(cores)]
         rng = np.random.default_rng(0)

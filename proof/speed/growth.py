@@ -17,7 +17,7 @@ from typing import Any, Final
 
 import psycopg2
 
-from pleura.journal_row import Entry
+from pleura.journal_row import JournalRow
 from proof.lab.client import one_by_one, quantile_ms
 from proof.lab.running_stack import RunningStack
 from proof.lab.stack import running
@@ -63,14 +63,14 @@ class _Journal:
             cursor.execute("VACUUM ANALYZE answers")
             cursor.execute("CHECKPOINT")
 
-    def any_entry(self) -> Entry:
+    def any_entry(self) -> JournalRow:
         """One of its rows."""
         names = ", ".join(f'"{name}"' for name in COLUMNS)
         with self.database.transaction(5.0) as cursor:
             cursor.execute(f"SELECT {names} FROM answers LIMIT 1")
-            return Entry(**dict(zip(COLUMNS, cursor.fetchone(), strict=True)))
+            return JournalRow(**dict(zip(COLUMNS, cursor.fetchone(), strict=True)))
 
-    def insert_ms(self, entry: Entry) -> list[float]:
+    def insert_ms(self, entry: JournalRow) -> list[float]:
         """Milliseconds of transactions that insert one new row each."""
         taken = []
         for _ in range(_INSERTS):

@@ -6,7 +6,7 @@ import time
 from hypothesis import given
 from hypothesis import strategies as st
 
-from auth_proxy.http_protocol import has_one_reading
+from auth_proxy.http_protocol import is_unambiguous
 from proof.lab.proxy import Issuer, Proxy
 
 POST = b"POST /v2/models/chest-xray/infer HTTP/1.1\r\nHost: a\r\n"
@@ -35,5 +35,5 @@ def test_a_slow_body_is_not_waited_for(proxy: Proxy, local_issuer: Issuer) -> No
 @given(st.binary(max_size=200))
 def test_what_has_one_reading_has_only_whole_line_ends(head: bytes) -> None:
     """No head with a lone CR or LF is let through."""
-    if has_one_reading(b"GET / HTTP/1.1\r\n" + head + b"\r\n"):
+    if is_unambiguous(b"GET / HTTP/1.1\r\n" + head + b"\r\n"):
         assert not set(head.replace(b"\r\n", b"")) & set(b"\r\n")

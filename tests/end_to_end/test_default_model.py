@@ -11,7 +11,7 @@ from pleura.findings import FINDINGS
 from pleura.radiograph.reader import read_radiograph
 from pleura.radiograph.tensor import to_tensor
 from predictor.engines.agreement import require_same
-from predictor.engines.engine import LiteRtEngine, OpenVinoEngine, Outputs, Radiographs
+from predictor.engines.engine import GraphOutputs, LiteRtEngine, OpenVinoEngine, Radiographs
 
 SOURCE = Path(__file__).parents[2] / "predictor" / "default"
 _MOST_BYTES = 15_000_000
@@ -27,7 +27,7 @@ def _tensor(sample: Path) -> Radiographs:
     return tensor
 
 
-def _read(bundle: Path, *samples: Path) -> Outputs:
+def _read(bundle: Path, *samples: Path) -> GraphOutputs:
     return LiteRtEngine(bundle, threads=2).run(np.stack([_tensor(path) for path in samples]))
 
 

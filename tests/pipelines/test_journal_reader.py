@@ -11,7 +11,7 @@ import psycopg2
 import pytest
 
 from pipelines.journal_reader import JournalUnreadable, Verdict, Window, read_answers, verdicts_that_count
-from pleura.journal_row import Entry
+from pleura.journal_row import JournalRow
 from pleura.local.dependencies import Server
 from tests.support.databases import own_database, strange_server
 from tests.support.transformer_values import entry
@@ -36,11 +36,11 @@ def dsn(postgres: Server) -> str:
     return dsn
 
 
-def _entry(request_id: str, minute: int) -> Entry:
+def _entry(request_id: str, minute: int) -> JournalRow:
     return replace(entry(request_id=request_id), answered_at=DAY + timedelta(minutes=minute))
 
 
-def _answer(dsn: str, *entries: Entry) -> None:
+def _answer(dsn: str, *entries: JournalRow) -> None:
     with closing(psycopg2.connect(dsn)) as connection, connection, connection.cursor() as cursor:
         insert_requests(cursor, [[each] for each in entries])
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 
 from pipelines.__main__ import CHEST_XRAY
-from pipelines.evaluation.dossier import Dossier
+from pipelines.evaluation.dossier import EvaluationReport
 from pipelines.parameters import read_parameters
 from pipelines.training.export import source_weights
 from pipelines.training.train import training_network
@@ -32,7 +32,7 @@ def test_a_bundle_is_judged_on_a_folder(tmp_path: Path, bundle: Path) -> None:
     judged = tmp_path / "judged"
     arguments = ["judge", f"--bundle={bundle}", f"--data={folder}", "--source=ours", f"--target={judged}"]
     subprocess.run([sys.executable, "-m", "pipelines", *arguments], check=True)
-    dossier = Dossier.from_json((judged / "figures.json").read_bytes())
+    dossier = EvaluationReport.from_json((judged / "figures.json").read_bytes())
     assert dossier.subject.model_digest == verify(bundle)[1]
     assert dossier.judgement.radiographs == 30
     assert dossier.refusals is not None

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from pleura.cpu_count import usable_cores
+from pleura.cpu_count import usable_cpus
 
 _CORES = len(os.sched_getaffinity(0))
 
@@ -19,7 +19,7 @@ def _cores(folder: Path, membership: str, files: dict[str, str]) -> int:
     for name, text in files.items():
         (mounts / name).parent.mkdir(parents=True, exist_ok=True)
         (mounts / name).write_text(text)
-    return usable_cores(said, mounts)
+    return usable_cpus(said, mounts)
 
 
 def test_the_cores_that_a_process_is_bound_to_are_all_that_it_has() -> None:

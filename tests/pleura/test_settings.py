@@ -2,7 +2,7 @@
 
 import pytest
 
-from pleura.settings import InvalidSettings, ObjectStoreEnvironment
+from pleura.settings import InvalidSettings, ObjectStoreSettings
 
 OBJECT_STORE = {
     "PLEURA_S3_URL": "http://minio:9000",
@@ -19,7 +19,7 @@ def _environment(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_a_right_environment_is_read() -> None:
     """What need not be said has its default; printed or logged whole, no secret shows."""
-    settings = ObjectStoreEnvironment.read()
+    settings = ObjectStoreSettings.read()
     assert (settings.s3_bucket, settings.s3_secret_key.get_secret_value()) == (
         "radiographs",
         "planted-secret",
@@ -32,7 +32,7 @@ def test_all_that_is_wrong_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("PLEURA_S3_ACCESS_KEY")
     monkeypatch.setenv("PLEURA_S3_URL", "minio:planted-secret")
     with pytest.raises(InvalidSettings) as caught:
-        ObjectStoreEnvironment.read()
+        ObjectStoreSettings.read()
     said = str(caught.value)
     assert "PLEURA_S3_ACCESS_KEY: " in said
     assert "PLEURA_S3_URL: " in said

@@ -16,31 +16,31 @@ from hypothesis import strategies as st
 from pleura.deadline import Deadline
 from pleura.errors import DeadlineExceeded, InvalidAnswer, Overloaded, Unavailable
 from predictor.batching import Batcher, BatchLimits
-from predictor.engines.engine import Outputs, Radiographs
+from predictor.engines.engine import GraphOutputs, Radiographs
 from predictor.engines.pool import EnginePool
 from predictor.engines.thread import EngineThread
 
 LIMITS = BatchLimits(max_batch=4, max_queue=40, max_wait_s=0.01)
 
 
-def honest(radiographs: Radiographs) -> Outputs:
+def honest(radiographs: Radiographs) -> GraphOutputs:
     """Answer with each radiograph's own number as its probability."""
     share = radiographs[:, 0, 0, 0].astype(np.float32) / np.float32(255)
     probability = np.repeat(share[:, None], 14, axis=1)
-    return Outputs(probability, np.zeros((len(share), 14, 7, 7), np.float32), share)
+    return GraphOutputs(probability, np.zeros((len(share), 14, 7, 7), np.float32), share)
 
 
 @dataclass
 class Stand:
     """An engine that does what the test says, and remembers its batches."""
 
-    answer: Callable[[Radiographs], Outputs] = honest
+    answer: Callable[[Radiographs], GraphOutputs] = honest
     most_at_once: int | None = None
     batches: list[list[int]] = field(default_factory=list)
     may_run: threading.Event = field(default_factory=threading.Event)
     started: threading.Event = field(default_factory=threading.Event)
 
-    def run(self, radiographs: Radiographs) -> Outputs:
+    def run(self, radiographs: Radiographs) -> GraphOutputs:
         """Run when the test allows it."""
         self.batches.append(radiographs[:, 0, 0, 0].tolist())
         self.started.set()
@@ -54,7 +54,7 @@ def numbered(*numbers: int) -> Radiographs:
     return radiographs
 
 
-def numbers_of(outputs: Outputs) -> list[int]:
+def numbers_of(outputs: GraphOutputs) -> list[int]:
     return np.rint(outputs.probability[:, 3] * 255).astype(int).tolist()  # type: ignore[no-any-return]
 
 
@@ -188,7 +188,7 @@ async def test_a_failing_engine_fails_only_that_batch() -> None:
     """The failure says nothing of its cause to the caller; the next batch is answered."""
     engine = Stand()
 
-    def fail_once(radiographs: Radiographs) -> Outputs:
+    def fail_once(radiographs: Radiographs) -> GraphOutputs:
         engine.answer = honest
         raise MemoryError("inner details")
 
@@ -200,10 +200,10 @@ async def test_a_failing_engine_fails_only_that_batch() -> None:
         assert await ask(batcher, 4) == [4]
 
 
-def spoilt(**changed: Any) -> Callable[[Radiographs], Outputs]:
+def spoilt(**changed: Any) -> Callable[[Radiographs], GraphOutputs]:
     """Spoil the outputs of radiograph number 7."""
 
-    def answer(radiographs: Radiographs) -> Outputs:
+    def answer(radiographs: Radiographs) -> GraphOutputs:
         outputs = honest(radiographs)
         for name, value in changed.items():
             getattr(outputs, name)[radiographs[:, 0, 0, 0] == 7] = value
@@ -238,7 +238,7 @@ async def test_what_can_be_no_answer_fails_the_request_that_it_concerns(changed:
 async def test_outputs_of_a_wrong_shape_are_no_answers(name: str) -> None:
     """Thirteen findings, or fewer answers than radiographs, fail the batch."""
 
-    def cut(radiographs: Radiographs) -> Outputs:
+    def cut(radiographs: Radiographs) -> GraphOutputs:
         outputs = honest(radiographs)
         array = getattr(outputs, name)
         return replace(outputs, **{name: array[:, :13] if array.ndim > 1 else array[:-1]})

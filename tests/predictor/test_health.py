@@ -9,10 +9,10 @@ import pytest
 from pleura.deadline import Deadline
 from pleura.errors import PleuraError
 from predictor.batching import Batcher, BatchLimits
-from predictor.engines.engine import Outputs, Radiographs
+from predictor.engines.engine import GraphOutputs, Radiographs
 from predictor.engines.pool import EnginePool
 from predictor.engines.thread import EngineThread
-from predictor.health import Health
+from predictor.health import ModelHealth
 
 
 class Hanging:
@@ -24,14 +24,16 @@ class Hanging:
         self.may_run = threading.Event()
         self.may_run.set()
 
-    def run(self, radiographs: Radiographs) -> Outputs:
+    def run(self, radiographs: Radiographs) -> GraphOutputs:
         """Answer once allowed."""
         self.may_run.wait(20)
         ones = np.ones(len(radiographs), np.float32)
-        return Outputs(np.ones((len(ones), 14), np.float32), np.ones((len(ones), 14, 7, 7), np.float32), ones)
+        return GraphOutputs(
+            np.ones((len(ones), 14), np.float32), np.ones((len(ones), 14, 7, 7), np.float32), ones
+        )
 
 
-async def until(health: Health, ready: bool) -> None:
+async def until(health: ModelHealth, ready: bool) -> None:
     async with asyncio.timeout(20):
         while health.is_ready != ready:  # noqa: ASYNC110  # no event tells it
             await asyncio.sleep(0.01)
@@ -41,7 +43,7 @@ async def test_an_engine_that_hangs_is_unready_until_it_answers_again() -> None:
     """Nobody asks, yet the hanging engine is found out, and so is its recovery."""
     engine = Hanging()
     pool = EnginePool(EngineThread(engine))
-    health = Health(pool, probe_after_s=0.1, unready_after_s=1.0)
+    health = ModelHealth(pool, probe_after_s=0.1, unready_after_s=1.0)
     batcher = Batcher(pool, BatchLimits(1, 4, 0.0))
 
     async def probe() -> None:
@@ -62,7 +64,7 @@ async def test_one_engine_that_hangs_is_not_hidden_by_another_that_answers() -> 
     """Half of the cores are lost for good: the pod has to be replaced, though answers still come."""
     hanging, working = Hanging(), Hanging()
     pool = EnginePool(EngineThread(Hanging()), [EngineThread(hanging), EngineThread(working)])
-    health = Health(pool, unready_after_s=0.5)
+    health = ModelHealth(pool, unready_after_s=0.5)
     hanging.may_run.clear()
     blank = np.zeros((1, 224, 224, 1), np.uint8)
     stuck = asyncio.create_task(pool.run(pool.engine_for(2), blank))
@@ -79,7 +81,7 @@ async def test_one_engine_that_hangs_is_not_hidden_by_another_that_answers() -> 
 
 async def test_a_model_that_never_answered_is_not_ready() -> None:
     """Failing probes are no answers."""
-    health, probes = Health(EnginePool(EngineThread(Hanging())), probe_after_s=0.0), asyncio.Semaphore(0)
+    health, probes = ModelHealth(EnginePool(EngineThread(Hanging())), probe_after_s=0.0), asyncio.Semaphore(0)
 
     async def fail() -> None:
         probes.release()
@@ -95,14 +97,14 @@ async def test_a_model_that_never_answered_is_not_ready() -> None:
 
 def test_a_hanging_engine_is_unready_within_ten_seconds() -> None:
     """The default limits keep the promise, the watch's rhythm included."""
-    health = Health(EnginePool(EngineThread(Hanging())))
+    health = ModelHealth(EnginePool(EngineThread(Hanging())))
     assert health._unready_after_s < 10
     assert health._probe_after_s < health._unready_after_s
 
 
 def test_an_engine_that_hangs_for_long_is_lost() -> None:
     """Not ready comes first; only who is silent for much longer is to be started anew."""
-    health = Health(EnginePool(EngineThread(Hanging())), unready_after_s=1.0, lost_after_s=60.0)
+    health = ModelHealth(EnginePool(EngineThread(Hanging())), unready_after_s=1.0, lost_after_s=60.0)
     health.note_answer()
     assert (health.is_ready, health.is_lost) == (True, False)
     health._answered_s -= 2.0
@@ -129,7 +131,7 @@ class Dying:
 
     most_at_once = None
 
-    def run(self, radiographs: Radiographs) -> Outputs:
+    def run(self, radiographs: Radiographs) -> GraphOutputs:
         """End the thread: ``SystemExit`` is no failure of a batch."""
         raise SystemExit
 

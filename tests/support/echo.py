@@ -10,8 +10,8 @@ import numpy as np
 from pleura.bundle import ModelDescription
 from pleura.contract import TensorSpec
 from pleura.errors import RefusedRadiograph
-from pleura.serving.model import Described
-from pleura.serving.server import Edge, PleuraServer
+from pleura.serving.model import DescribedModel
+from pleura.serving.server import KServeServer, ServerOptions
 from pleura.serving.v2 import requested_names, to_response
 from pleura.serving.v2_tensors import array_of
 
@@ -26,9 +26,9 @@ class Echo(kserve.Model):  # type: ignore[misc]  # kserve has no types
         super().__init__("echo")
         self.ready = True
 
-    async def describe(self) -> Described:
+    async def describe(self) -> DescribedModel:
         """Version 7, and nothing else that anybody here asks for."""
-        return Described(ModelDescription.model_construct(version="7"), "0" * 64)
+        return DescribedModel(ModelDescription.model_construct(version="7"), "0" * 64)
 
     async def predict(self, payload: Any, headers: Any = None, response_headers: Any = None) -> Any:
         """Echo; b"slow" outlasts a short drain and b"hang" any test; b"boom" and b"refuse" fail."""
@@ -49,4 +49,4 @@ class Echo(kserve.Model):  # type: ignore[misc]  # kserve has no types
 
 if __name__ == "__main__":
     http_port, grpc_port, drain_s = (int(sys.argv.pop(1)) for _ in range(3))
-    PleuraServer(Edge("127.0.0.1", http_port, grpc_port, 1, drain_s)).serve(Echo())
+    KServeServer(ServerOptions("127.0.0.1", http_port, grpc_port, 1, drain_s)).serve(Echo())

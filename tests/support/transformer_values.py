@@ -8,9 +8,9 @@ from typing import Any
 import numpy as np
 
 from pleura.contract import PREPROCESSING_VERSION
-from pleura.journal_row import Entry
+from pleura.journal_row import JournalRow
 from transformer.answer import Answer, Revision
-from transformer.cache.entry import Cached
+from transformer.cache.entry import CachedAnswer
 
 STABLE = Revision("1.0.0", "a" * 64)
 CANARY = Revision("1.1.0", "b" * 64)
@@ -30,14 +30,14 @@ def answer_of(seed: int = 0, revision: Revision = STABLE) -> Answer:
     )
 
 
-def cached_of(seed: int = 0, revision: Revision = STABLE) -> Cached:
+def cached_of(seed: int = 0, revision: Revision = STABLE) -> CachedAnswer:
     """The same as the cache keeps it, each about content of its own."""
-    return Cached(answer_of(seed, revision), f"etag-{seed}")
+    return CachedAnswer(answer_of(seed, revision), f"etag-{seed}")
 
 
-def entry(**changes: Any) -> Entry:
+def entry(**changes: Any) -> JournalRow:
     """A row of the journal."""
-    plain = Entry(
+    plain = JournalRow(
         principal="ward-3",
         request_id="request-1",
         position=0,

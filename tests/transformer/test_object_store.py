@@ -25,7 +25,7 @@ from pleura.deadline import Deadline
 from pleura.errors import InvalidRequest, RadiographNotFound, StoreUnavailable, TooLarge
 from pleura.local.dependencies import Server
 from transformer.object_id import ObjectId
-from transformer.object_store import Bucket, RadiographChanged, Store
+from transformer.object_store import Bucket, ObjectStore, RadiographChanged
 
 BUCKET = "object-tests"
 KEYS = ("test-access", "test-secret-key")
@@ -42,9 +42,9 @@ def client(seaweed: Server) -> Minio:
 @contextlib.asynccontextmanager
 async def opened(
     url: str, secret_key: str = KEYS[1], bucket: str = BUCKET, timeout_s: float = 30.0
-) -> AsyncIterator[Store]:
+) -> AsyncIterator[ObjectStore]:
     """A store, until the end."""
-    store = Store(Bucket(url, KEYS[0], secret_key, bucket), LIMIT, timeout_s)
+    store = ObjectStore(Bucket(url, KEYS[0], secret_key, bucket), LIMIT, timeout_s)
     try:
         yield store
     finally:
@@ -53,7 +53,7 @@ async def opened(
 
 
 @pytest.fixture
-async def store(seaweed: Server, client: Minio) -> AsyncIterator[Store]:
+async def store(seaweed: Server, client: Minio) -> AsyncIterator[ObjectStore]:
     async with opened(seaweed.url) as store:
         yield store
 
@@ -83,7 +83,7 @@ def test_any_bytes_give_an_id_or_an_error(raw: bytes) -> None:
     assert not {"", ".", ".."} & set(key.split("/"))
 
 
-async def test_objects_are_read_with_their_etag(client: Minio, store: Store) -> None:
+async def test_objects_are_read_with_their_etag(client: Minio, store: ObjectStore) -> None:
     """What was put is what is read, also under awkward names."""
     for key in ("plain.dcm", "folder/with space/ü.dcm", "%2e%2e/a?b#c+d&e", "~'()*!@:$,;=[]"):
         content = key.encode() * 1000
@@ -93,7 +93,7 @@ async def test_objects_are_read_with_their_etag(client: Minio, store: Store) -> 
         assert fetched.etag == await store.etag_of(ObjectId(key), soon())
 
 
-async def test_unknown_object_is_not_found(store: Store) -> None:
+async def test_unknown_object_is_not_found(store: ObjectStore) -> None:
     """A missing radiograph is the caller's mistake, not the store's."""
     with pytest.raises(RadiographNotFound):
         await store.etag_of(ObjectId("missing.dcm"), soon())
@@ -101,7 +101,7 @@ async def test_unknown_object_is_not_found(store: Store) -> None:
         await store.read(ObjectId("missing.dcm"), soon())
 
 
-async def test_changed_object_is_noticed(client: Minio, store: Store) -> None:
+async def test_changed_object_is_noticed(client: Minio, store: ObjectStore) -> None:
     """Each content has an ETag of its own, and comes with it."""
     put(client, "changing", b"old")
     old = await store.read(ObjectId("changing"), soon())
@@ -112,7 +112,7 @@ async def test_changed_object_is_noticed(client: Minio, store: Store) -> None:
 
 
 async def test_an_object_that_was_replaced_is_not_read_for_the_one_before(
-    client: Minio, store: Store
+    client: Minio, store: ObjectStore
 ) -> None:
     """Who knows which version he wants gets that or none."""
     put(client, "versions", b"old")
@@ -146,7 +146,7 @@ async def test_what_is_not_there_costs_no_connection() -> None:
     assert connections == 1
 
 
-async def test_large_object_is_not_downloaded(client: Minio, store: Store) -> None:
+async def test_large_object_is_not_downloaded(client: Minio, store: ObjectStore) -> None:
     """The limit holds before the body is read."""
     put(client, "large", b"x" * (LIMIT + 1))
     put(client, "as large as may be", b"x" * LIMIT)
@@ -157,7 +157,7 @@ async def test_large_object_is_not_downloaded(client: Minio, store: Store) -> No
     assert len((await store.read(ObjectId("as large as may be"), soon())).file) == LIMIT
 
 
-async def test_empty_object_is_read(client: Minio, store: Store) -> None:
+async def test_empty_object_is_read(client: Minio, store: ObjectStore) -> None:
     """No bytes are bytes too; the decoder will say what is wrong."""
     put(client, "empty", b"")
     assert (await store.read(ObjectId("empty"), soon())).file == b""
@@ -172,7 +172,7 @@ async def test_wrong_keys_are_the_stores_trouble(seaweed: Server, client: Minio)
 
 
 async def test_alive_means_that_the_bucket_answers(
-    seaweed: Server, store: Store, free_port: Callable[[], int]
+    seaweed: Server, store: ObjectStore, free_port: Callable[[], int]
 ) -> None:
     """A server without the bucket, and no server, are not alive."""
     assert await store.is_alive(5)

@@ -23,7 +23,7 @@ from pleura.errors import (
 from pleura.local.pleura_services import Service
 from proof.lab.stand_in_predictor import StandIn, stand_in
 from transformer.answer import Revision
-from transformer.predictor_client import Predictor, RetryBudget
+from transformer.predictor_client import PredictorClient, RetryBudget
 
 RADIOGRAPHS = np.arange(2 * 224 * 224, dtype=np.uint32).astype(np.uint8).reshape(2, 224, 224)
 
@@ -36,14 +36,14 @@ async def server() -> AsyncIterator[StandIn]:
 
 
 @pytest_asyncio.fixture
-async def client(server: StandIn) -> AsyncIterator[Predictor]:
+async def client(server: StandIn) -> AsyncIterator[PredictorClient]:
     """A client of the stand-in."""
-    caller = Predictor(server.address, max_in_flight=2)
+    caller = PredictorClient(server.address, max_in_flight=2)
     yield caller
     await caller.close()
 
 
-async def test_radiographs_are_judged_in_one_call(client: Predictor, server: StandIn) -> None:
+async def test_radiographs_are_judged_in_one_call(client: PredictorClient, server: StandIn) -> None:
     """All radiographs of a request go in one call, with less time than the request has."""
     prediction = await client.predict(RADIOGRAPHS, Deadline.after(5), {})
     assert (server.calls, server.radiographs) == (1, 2)
@@ -52,7 +52,7 @@ async def test_radiographs_are_judged_in_one_call(client: Predictor, server: Sta
     assert 3 < server.timeouts_s[0] < 5
 
 
-async def test_the_model_is_described(client: Predictor, server: StandIn) -> None:
+async def test_the_model_is_described(client: PredictorClient, server: StandIn) -> None:
     """The description comes as the predictor gives it."""
     described = await client.describe()
     assert (described.description.version, described.digest) == ("0.0.1", server.revision.digest)
@@ -60,21 +60,23 @@ async def test_the_model_is_described(client: Predictor, server: StandIn) -> Non
 
 async def test_a_real_predictor_is_understood(predictor: Service) -> None:
     """What our own predictor sends passes every check."""
-    client = Predictor(predictor.grpc_address, max_in_flight=2)
+    client = PredictorClient(predictor.grpc_address, max_in_flight=2)
     prediction = await client.predict(RADIOGRAPHS, Deadline.after(10), {"x-request-id": "one"})
     assert prediction.activation_map.shape == (2, 14, 7, 7)
     assert prediction.revision.version == (await client.describe()).description.version
     await client.close()
 
 
-async def test_expired_work_is_not_sent(client: Predictor, server: StandIn) -> None:
+async def test_expired_work_is_not_sent(client: PredictorClient, server: StandIn) -> None:
     """When the deadline has passed nothing goes over the network."""
     with pytest.raises(DeadlineExceeded):
         await client.predict(RADIOGRAPHS, Deadline.after(-1), {})
     assert server.calls == 0
 
 
-async def test_a_silent_predictor_is_given_up_within_the_deadline(client: Predictor, server: StandIn) -> None:
+async def test_a_silent_predictor_is_given_up_within_the_deadline(
+    client: PredictorClient, server: StandIn
+) -> None:
     """Silence is told as such while the caller still listens."""
     server.seconds, begun = 30, time.monotonic()
     with pytest.raises(PredictorUnavailable):
@@ -96,7 +98,7 @@ async def test_a_silent_predictor_is_given_up_within_the_deadline(client: Predic
     ],
 )
 async def test_each_failure_has_its_name(
-    client: Predictor,
+    client: PredictorClient,
     server: StandIn,
     status: grpc.StatusCode,
     code: str | None,
@@ -111,7 +113,9 @@ async def test_each_failure_has_its_name(
     assert server.calls == 1
 
 
-async def test_an_answer_that_is_none_is_counted_for_its_version(client: Predictor, server: StandIn) -> None:
+async def test_an_answer_that_is_none_is_counted_for_its_version(
+    client: PredictorClient, server: StandIn
+) -> None:
     """A canary that does not look at its own answers is told from the stable revision by its version."""
 
     def spoil(response: Any) -> None:
@@ -137,7 +141,7 @@ async def test_a_predictor_that_is_down_is_said_to_be_so_and_found_again(
 ) -> None:
     """Down is told at once; up again is noticed within seconds."""
     port = free_port()
-    client = Predictor(f"127.0.0.1:{port}", max_in_flight=2)
+    client = PredictorClient(f"127.0.0.1:{port}", max_in_flight=2)
     begun = time.monotonic()
     with pytest.raises(PredictorUnavailable):
         await client.predict(RADIOGRAPHS, Deadline.after(10), {})
@@ -156,13 +160,13 @@ async def test_a_predictor_that_is_down_is_said_to_be_so_and_found_again(
 async def test_a_server_that_never_speaks_is_given_up() -> None:
     """A port that accepts and says nothing costs no more than the deadline."""
     with socket.create_server(("127.0.0.1", 0)) as silent:
-        client = Predictor(f"127.0.0.1:{silent.getsockname()[1]}", max_in_flight=2)
+        client = PredictorClient(f"127.0.0.1:{silent.getsockname()[1]}", max_in_flight=2)
         with pytest.raises(PredictorUnavailable):
             await client.predict(RADIOGRAPHS, Deadline.after(1), {})
         await client.close()
 
 
-async def test_more_than_may_be_in_flight_is_turned_away(client: Predictor, server: StandIn) -> None:
+async def test_more_than_may_be_in_flight_is_turned_away(client: PredictorClient, server: StandIn) -> None:
     """The bound holds here, before anything is sent."""
     server.seconds = 0.2
     calls = [client.predict(RADIOGRAPHS, Deadline.after(5), {}) for _ in range(3)]

@@ -22,8 +22,8 @@ from redis.exceptions import RedisError
 
 from pleura.contract import PREPROCESSING_VERSION
 from transformer.answer import Revision
-from transformer.cache.circuit_breaker import Breaker
-from transformer.cache.entry import FORMAT, Cached, read_entry, write_entry
+from transformer.cache.circuit_breaker import CircuitBreaker
+from transformer.cache.entry import FORMAT, CachedAnswer, read_entry, write_entry
 from transformer.cache.idle_timeout import idle_timeout
 from transformer.metrics import LOOK_UPS
 
@@ -35,7 +35,7 @@ T = TypeVar("T")
 log = structlog.get_logger()
 
 
-def key_of(*parts: str) -> str:
+def cache_key(*parts: str) -> str:
     """The cache key of what is known of a radiograph before anybody is asked, under this preprocessing."""
     text = "\0".join((*parts, PREPROCESSING_VERSION))
     return f"pleura:answer:{FORMAT}:{hashlib.sha256(text.encode()).hexdigest()}"
@@ -55,7 +55,7 @@ def connect(url: str) -> Redis:
     return Redis.from_pool(pool)
 
 
-class Marks:
+class LiveRevisions:
     """Which revisions were seen answering lately, in this process."""
 
     def __init__(self, ttl_s: float) -> None:
@@ -81,10 +81,12 @@ class Marks:
 class AnswerCache:
     """Cached answers; every method does without Redis when Redis does not do its part."""
 
-    def __init__(self, client: Redis | None, marks: Marks, ttl_s: int, look_up_s: float = 0.04) -> None:
+    def __init__(
+        self, client: Redis | None, marks: LiveRevisions, ttl_s: int, look_up_s: float = 0.04
+    ) -> None:
         self._client, self.marks, self._ttl_s, self._look_up_s = client, marks, ttl_s, look_up_s
         # apart: a slow Redis takes in time what it does not find in time
-        self._look_ups, self._stores = Breaker(_REST_S), Breaker(_REST_S)
+        self._look_ups, self._stores = CircuitBreaker(_REST_S), CircuitBreaker(_REST_S)
         self._is_up = False
 
     @property
@@ -102,7 +104,7 @@ class AnswerCache:
         if self._client:
             await self._client.aclose()
 
-    async def find(self, keys: Sequence[str]) -> Mapping[str, Cached]:
+    async def find(self, keys: Sequence[str]) -> Mapping[str, CachedAnswer]:
         """Look for answers that count still, as far as their revision goes.
 
         Whether they are about what is there now, their ``tag`` tells; who compares it counts them as hits.
@@ -114,7 +116,7 @@ class AnswerCache:
             LOOK_UPS["failed"].inc(len(keys))
         return found or {}
 
-    async def keep(self, answers: Mapping[str, Cached]) -> None:
+    async def keep(self, answers: Mapping[str, CachedAnswer]) -> None:
         """Keep answers under their keys, in the place of those about what was there before."""
         if not answers or self._client is None:
             return
@@ -138,7 +140,7 @@ class AnswerCache:
             pipeline.set(_mark_of(revision), b"1", px=left_ms)
         await self._guarded(pipeline.execute(), _STORE_S, self._stores)
 
-    async def _find(self, client: Redis, keys: Sequence[str]) -> Mapping[str, Cached]:
+    async def _find(self, client: Redis, keys: Sequence[str]) -> Mapping[str, CachedAnswer]:
         entries: Sequence[Any] = await client.mget(keys)
         found = {}
         for key, entry in zip(keys, entries, strict=True):
@@ -154,7 +156,7 @@ class AnswerCache:
         LOOK_UPS["miss"].inc(len(keys) - len(found))
         return counting
 
-    async def _guarded(self, call: Awaitable[T], limit_s: float, breaker: Breaker) -> T | None:
+    async def _guarded(self, call: Awaitable[T], limit_s: float, breaker: CircuitBreaker) -> T | None:
         if not breaker.allows():
             _discard(call)
             return None

@@ -3,7 +3,7 @@
 import time
 
 
-class Breaker:
+class CircuitBreaker:
     """Counts failures in a row; from ``failures`` on it lets one call through per ``rest_s`` seconds."""
 
     def __init__(self, rest_s: float, failures: int = 3) -> None:

@@ -21,7 +21,7 @@ _SHAPES: Final = ((len(FINDINGS),), (len(FINDINGS),), (len(FINDINGS), MAP_SIZE, 
 
 
 @dataclass(frozen=True, eq=False)
-class Cached:
+class CachedAnswer:
     """An answer as it is kept, and the content it is about: an object's ETag, or a sent file's SHA-256."""
 
     answer: Answer
@@ -33,7 +33,7 @@ def _checksum(key: str, content: bytes) -> bytes:
     return hashlib.blake2b(key.encode() + b"\0" + content, digest_size=_CHECKSUM).digest()
 
 
-def write_entry(key: str, cached: Cached) -> bytes:
+def write_entry(key: str, cached: CachedAnswer) -> bytes:
     """Encode an answer for its key."""
     answer = cached.answer
     json = orjson.dumps(
@@ -52,7 +52,7 @@ def write_entry(key: str, cached: Cached) -> bytes:
     return _MAGIC + _checksum(key, content) + content
 
 
-def read_entry(key: str, entry: bytes) -> Cached | None:
+def read_entry(key: str, entry: bytes) -> CachedAnswer | None:
     """Decode what ``write_entry`` wrote for that key; None when it is anything else."""
     head, content = len(_MAGIC) + _CHECKSUM, entry[len(_MAGIC) + _CHECKSUM :]
     if entry[:head] != _MAGIC + _checksum(key, content):
@@ -69,7 +69,7 @@ def read_entry(key: str, entry: bytes) -> Cached | None:
         document["preprocessing_version"],
         document["image_digest"],
     )
-    return Cached(answer, document["tag"])
+    return CachedAnswer(answer, document["tag"])
 
 
 def _arrays(raw: bytes) -> list[Floats]:

@@ -20,7 +20,7 @@ from pleura.errors import (
     Unavailable,
     UnreadableRadiograph,
 )
-from transformer.decoding.worker_process import Nursery, Reply, Worker, WorkerLost, WorkerTooSlow
+from transformer.decoding.worker_process import Worker, WorkerLost, WorkerReply, WorkerSpawner, WorkerTooSlow
 from transformer.metrics import RESTARTS
 
 T = TypeVar("T")
@@ -55,7 +55,7 @@ class DecoderPool:
     ) -> None:
         self._workers, self._max_waiting = workers, max_waiting
         self._timeout_s, self._processor_s = timeout_s, processor_s
-        self._nursery = Nursery(timeout_s, memory_mb, max_pixels)
+        self._nursery = WorkerSpawner(timeout_s, memory_mb, max_pixels)
         self._idle: asyncio.Queue[Worker] = asyncio.Queue()
         self._tasks: set[asyncio.Task[Any]] = set()
         self._waiting = 0
@@ -133,7 +133,7 @@ class DecoderPool:
         finally:
             self._waiting -= 1
 
-    async def _job(self, worker: Worker, file: bytes) -> Reply:
+    async def _job(self, worker: Worker, file: bytes) -> WorkerReply:
         """Have a file decoded, and put the worker, or its successor, back among the idle."""
         try:
             processor_s = self._processor_s * max(1.0, len(file) / _SMALL_BYTES)
@@ -181,7 +181,7 @@ class DecoderPool:
             task.exception()  # marks it as seen: the caller may have gone
 
 
-def _tensor(reply: Reply) -> NDArray[np.uint8]:
+def _tensor(reply: WorkerReply) -> NDArray[np.uint8]:
     if reply.kind:
         raise _ERRORS[reply.kind - 1](reply.body.decode())
     return np.frombuffer(reply.body, np.uint8).reshape(SIZE_PX, SIZE_PX)

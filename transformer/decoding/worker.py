@@ -31,7 +31,7 @@ from pydicom.dataset import Dataset
 from pydicom.filewriter import dcmwrite
 
 from pleura.errors import PleuraError, RefusedRadiograph, TooLarge, UnreadableRadiograph
-from pleura.parent_process import end_with
+from pleura.parent_process import end_with_parent
 from pleura.radiograph.reader import read_radiograph
 from pleura.radiograph.tensor import to_tensor
 
@@ -45,7 +45,7 @@ ERRORS: Final[tuple[type[PleuraError], ...]] = (UnreadableRadiograph, RefusedRad
 
 
 @dataclass(frozen=True)
-class Limits:
+class WorkerLimits:
     """What one decoding may cost."""
 
     timeout_s: float
@@ -61,8 +61,8 @@ def main() -> None:
     parser.add_argument("--max-pixels", type=int, required=True)
     parser.add_argument("--parent", type=int, required=True)
     arguments = parser.parse_args()
-    limits = Limits(arguments.timeout_s, arguments.memory_mb, arguments.max_pixels)
-    end_with(arguments.parent)
+    limits = WorkerLimits(arguments.timeout_s, arguments.memory_mb, arguments.max_pixels)
+    end_with_parent(arguments.parent)
     # The parent decides when we end (it may still be draining): by closing the socket.
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, signal.SIG_IGN)
@@ -75,7 +75,7 @@ def main() -> None:
         _fork_workers(control, limits)
 
 
-def _fork_workers(control: socket.socket, limits: Limits) -> None:
+def _fork_workers(control: socket.socket, limits: WorkerLimits) -> None:
     # reckoned here: a worker just forked has not mapped the libraries' pages yet
     most_addresses = _most_addresses(limits.memory_mb)
     signal.signal(signal.SIGCHLD, lambda *_: _tell_ends(control))
@@ -87,7 +87,7 @@ def _fork_workers(control: socket.socket, limits: Limits) -> None:
         if os.fork() == 0:
             signal.signal(signal.SIGCHLD, signal.SIG_DFL)
             control.close()
-            end_with(parent)
+            end_with_parent(parent)
             _silence()
             resource.setrlimit(resource.RLIMIT_AS, (most_addresses, most_addresses))
             with (
@@ -109,7 +109,7 @@ def _tell_ends(control: socket.socket) -> None:
                 control.send(END.pack(pid, number), socket.MSG_DONTWAIT)
 
 
-def serve(channel: socket.socket, limits: Limits) -> None:
+def serve(channel: socket.socket, limits: WorkerLimits) -> None:
     """Answer files one after the other, until the other end closes."""
     channel.sendall(HELLO.pack(os.getpid()))
     while True:

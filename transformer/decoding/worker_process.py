@@ -36,7 +36,7 @@ class WorkerTooSlow(Exception):
 
 
 @dataclass(frozen=True)
-class Reply:
+class WorkerReply:
     """What a worker answers: kind 0 with a tensor, or a kind of error with its message.
 
     ``is_spent`` says that the worker should not be asked again.
@@ -50,7 +50,7 @@ class Reply:
 class Worker:
     """One decoder process, which answers one file at a time."""
 
-    def __init__(self, channel: socket.socket, pid: int, nursery: "Nursery") -> None:
+    def __init__(self, channel: socket.socket, pid: int, nursery: "WorkerSpawner") -> None:
         self.pid = pid
         self._channel, self._nursery, self._memory = channel, nursery, _anonymous_file()
 
@@ -64,7 +64,7 @@ class Worker:
         except OSError:
             return False
 
-    async def ask(self, file: bytes, timeout_s: float, processor_s: float) -> Reply:
+    async def ask(self, file: bytes, timeout_s: float, processor_s: float) -> WorkerReply:
         """Have one file decoded; a worker that fails here cannot be asked again.
 
         Raises:
@@ -77,7 +77,7 @@ class Worker:
             socket.send_fds(self._channel, [_LIMIT.pack(processor_s)], [self._memory.fileno()])
             async with asyncio.timeout(timeout_s + _GRACE_S):
                 kind, is_spent, length = _REPLY.unpack(await _receive(self._channel, _REPLY.size))
-                return Reply(kind, await _receive(self._channel, length), is_spent)
+                return WorkerReply(kind, await _receive(self._channel, length), is_spent)
         except TimeoutError as error:
             raise WorkerTooSlow from error
         except OSError as error:
@@ -108,7 +108,7 @@ class Worker:
         self._memory.truncate(at)
 
 
-class Nursery:
+class WorkerSpawner:
     """The process that forks workers; started when it is first needed, and again when it has died."""
 
     def __init__(self, timeout_s: float, memory_mb: int, max_pixels: int) -> None:

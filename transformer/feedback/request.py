@@ -7,7 +7,7 @@ from typing import Any, Final
 
 from pleura.errors import InvalidRequest
 from pleura.findings import FINDINGS
-from transformer.request import checked_id
+from transformer.request import require_printable_id
 
 MAX_BODY_BYTES: Final = 16384
 _MEMBERS: Final = frozenset({"id", "answered_to", "position", "verdicts", "had_seen_answer"})
@@ -28,7 +28,7 @@ class AnswerKey:
 
 
 @dataclass(frozen=True)
-class Feedback:
+class FeedbackRequest:
     """One reader's word on findings of one answer; None for a finding that they cannot tell."""
 
     reader: str
@@ -38,7 +38,7 @@ class Feedback:
     had_seen_answer: bool
 
 
-def read_feedback(body: bytes, reader: str, feedback_id: str) -> Feedback:
+def read_feedback(body: bytes, reader: str, feedback_id: str) -> FeedbackRequest:
     """Read what a reader sends; no word of it is repeated in an error, for it may be a patient's name.
 
     Args:
@@ -57,12 +57,16 @@ def read_feedback(body: bytes, reader: str, feedback_id: str) -> Feedback:
         raise InvalidRequest(f"'position' must be a whole number from 0 to {_LAST_POSITION}")
     if not isinstance(had_seen, bool):
         raise InvalidRequest("'had_seen_answer' must be true or false")
-    principal = checked_id("reader", reader)
+    principal = require_printable_id("reader", reader)
     key = AnswerKey(
         _text("answered_to", document.get("answered_to", principal)), _text("id", document["id"]), position
     )
-    return Feedback(
-        principal, checked_id("request id", feedback_id), key, _verdicts(document["verdicts"]), had_seen
+    return FeedbackRequest(
+        principal,
+        require_printable_id("request id", feedback_id),
+        key,
+        _verdicts(document["verdicts"]),
+        had_seen,
     )
 
 
@@ -92,7 +96,7 @@ def _refuse_constant(name: str) -> None:
 def _text(name: str, value: Any) -> str:
     if not isinstance(value, str):
         raise InvalidRequest(f"'{name}' must be a string")
-    return checked_id(f"member '{name}'", value)
+    return require_printable_id(f"member '{name}'", value)
 
 
 def _verdicts(value: Any) -> tuple[tuple[str, bool | None], ...]:

@@ -11,7 +11,7 @@ from pleura.errors import PleuraError
 from pleura.observability.tracing import current_span
 from pleura.serving.rest_server import RouteSpec, limited_body, traced
 from transformer.feedback.request import MAX_BODY_BYTES, read_feedback
-from transformer.feedback.verdicts import Stored, Verdicts
+from transformer.feedback.verdicts import StoredVerdicts, Verdicts
 
 log = structlog.get_logger()
 
@@ -42,7 +42,7 @@ class FeedbackRoute:
         )
         return JSONResponse(document_of(stored), 201)
 
-    async def _store(self, request: Request) -> Stored:
+    async def _store(self, request: Request) -> StoredVerdicts:
         deadline = Deadline.from_headers(request.headers, self._timeout_s)
         reader = request.headers.get("x-pleura-principal", "anonymous")
         body = await limited_body(request, MAX_BODY_BYTES)
@@ -50,7 +50,7 @@ class FeedbackRoute:
         return await self._verdicts.store(feedback, deadline)
 
 
-def document_of(stored: Stored) -> dict[str, str | int | bool | dict[str, bool | None]]:
+def document_of(stored: StoredVerdicts) -> dict[str, str | int | bool | dict[str, bool | None]]:
     """What is stored, as JSON; nothing of the answer that was not in the feedback itself."""
     feedback, given_at = stored.feedback, stored.given_at
     return {

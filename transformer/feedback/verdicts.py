@@ -16,7 +16,7 @@ import structlog
 
 from pleura.deadline import Deadline
 from pleura.errors import Conflict, DeadlineExceeded, NotFound, Overloaded, PleuraError, Unavailable
-from transformer.feedback.request import AnswerKey, Feedback
+from transformer.feedback.request import AnswerKey, FeedbackRequest
 from transformer.journal.database import Database
 from transformer.journal.journal import Journal
 
@@ -43,10 +43,10 @@ class AnswerNotFound(NotFound):
 
 
 @dataclass(frozen=True)
-class Stored:
+class StoredVerdicts:
     """A feedback that is committed, and when."""
 
-    feedback: Feedback
+    feedback: FeedbackRequest
     given_at: datetime
 
 
@@ -63,7 +63,7 @@ class Verdicts:
         self._threads.shutdown(cancel_futures=True)
         self._database.close()
 
-    async def store(self, feedback: Feedback, deadline: Deadline) -> Stored:
+    async def store(self, feedback: FeedbackRequest, deadline: Deadline) -> StoredVerdicts:
         """Store a feedback once, however often it comes.
 
         Raises:
@@ -95,7 +95,7 @@ class Verdicts:
         if not storing.cancelled():
             storing.exception()  # taken note of, should nobody wait any more
 
-    def _store(self, feedback: Feedback, deadline: Deadline) -> Stored | PleuraError:
+    def _store(self, feedback: FeedbackRequest, deadline: Deadline) -> StoredVerdicts | PleuraError:
         if not self._journal.is_writable:  # found out while we waited for a thread
             return Unavailable("verdicts cannot be stored now")
         try:
@@ -109,18 +109,18 @@ class Verdicts:
         return outcome
 
 
-def _insert(cursor: Any, feedback: Feedback) -> Stored | PleuraError:
+def _insert(cursor: Any, feedback: FeedbackRequest) -> StoredVerdicts | PleuraError:
     answer = feedback.answer
     names, present = ([*column] for column in zip(*feedback.verdicts, strict=True))
     identity = (feedback.reader, feedback.feedback_id)
     key = (answer.principal, answer.request_id, answer.position)
     cursor.execute(_INSERT, (*identity, names, present, feedback.had_seen_answer, *key))
     if row := cursor.fetchone():
-        return Stored(feedback, row[0].astimezone(UTC))
+        return StoredVerdicts(feedback, row[0].astimezone(UTC))
     cursor.execute(_STORED, identity)
     if not (row := cursor.fetchone()):
         return AnswerNotFound("the journal holds no such answer")
     verdicts = tuple(zip(row[3], row[4], strict=True))
-    if Feedback(*identity, AnswerKey(*row[:3]), verdicts, row[5]) != feedback:
+    if FeedbackRequest(*identity, AnswerKey(*row[:3]), verdicts, row[5]) != feedback:
         return Conflict("the request id was already used for other verdicts")
-    return Stored(feedback, row[6].astimezone(UTC))
+    return StoredVerdicts(feedback, row[6].astimezone(UTC))

@@ -13,7 +13,7 @@ _SETTLED: Final = extensions.POLL_OK
 _READABLE: Final = extensions.POLL_READ
 
 
-class LoopConnection:
+class AsyncConnection:
     """One connection, made when it is first needed and kept while it is sound; one statement at a time."""
 
     def __init__(self, database: Database) -> None:

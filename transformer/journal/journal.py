@@ -17,11 +17,11 @@ import psycopg2
 import structlog
 
 from pleura.errors import Conflict, PleuraError, Unavailable
-from pleura.journal_row import Entry, entry_from, line_of
-from transformer.journal.async_connection import LoopConnection
+from pleura.journal_row import JournalRow, row_from_line, row_to_line
+from transformer.journal.async_connection import AsyncConnection
 from transformer.journal.database import Database, wait_with_limits
 from transformer.journal.migrations import migrate
-from transformer.journal.spool import Segment, Spool
+from transformer.journal.spool import Spool, SpoolSegment
 from transformer.journal.sql import insert_requests, insert_spooled, send_rows
 from transformer.metrics import ROWS, SPOOL_BYTES, SPOOL_ROWS
 
@@ -37,7 +37,7 @@ log = structlog.get_logger()
 class _Waiting:
     """A request whose rows wait to be written."""
 
-    entries: Sequence[Entry]
+    entries: Sequence[JournalRow]
     kept: "asyncio.Future[Kept]"
     context: Context = field(default_factory=copy_context)
 
@@ -58,7 +58,7 @@ class Journal:
 
     def __init__(self, database: Database, spool: Spool, timeout_s: float) -> None:
         self._database, self._spool, self._timeout_s = database, spool, timeout_s
-        self._connection = LoopConnection(database)
+        self._connection = AsyncConnection(database)
         self._waiting: deque[_Waiting] = deque()
         self._writing: asyncio.Task[None] | None = None
         self._is_writable, self._is_migrated, self._is_closed = False, False, False
@@ -95,7 +95,7 @@ class Journal:
         self._connection.close()
         self._database.close()
 
-    async def append(self, entries: Sequence[Entry]) -> Kept:
+    async def append(self, entries: Sequence[JournalRow]) -> Kept:
         """Keep the rows of one request.
 
         Returns:
@@ -157,7 +157,7 @@ class Journal:
 
     async def _to_spool(self, requests: Sequence[_Waiting]) -> None:
         outcome: Kept | PleuraError = "spooled"
-        lines = [line_of(entry) for request in requests for entry in request.entries]
+        lines = [row_to_line(entry) for request in requests for entry in request.entries]
         try:
             await asyncio.to_thread(self._spool.append, lines)
         except PleuraError as error:
@@ -206,10 +206,10 @@ class Journal:
                 if not self._replay_segment(segment):
                     return
 
-    def _replay_segment(self, segment: Segment) -> bool:
+    def _replay_segment(self, segment: SpoolSegment) -> bool:
         lines, damaged = segment.read()
         try:
-            entries = [entry_from(line) for line in lines]
+            entries = [row_from_line(line) for line in lines]
             for start in range(0, len(entries), _ROWS_AT_ONCE):
                 with self._database.transaction(_REPLAY_S) as cursor:
                     insert_spooled(cursor, entries[start : start + _ROWS_AT_ONCE])

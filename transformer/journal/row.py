@@ -6,28 +6,28 @@ from datetime import UTC, datetime
 
 from pleura.contract import MODEL_NAME
 from pleura.errors import Conflict
-from pleura.journal_row import Entry
+from pleura.journal_row import JournalRow
 from transformer.answer import Answer
 
 
 @dataclass(frozen=True)
-class Asker:
+class RequestKey:
     """Who asks, under which request id."""
 
     principal: str
     request_id: str
 
 
-def entry_of(
-    asker: Asker,
+def make_journal_row(
+    asker: RequestKey,
     position: int,
     image_id: str | None,
     answer: Answer,
     latency_ms: Mapping[str, float],
     cached: bool,
-) -> Entry:
+) -> JournalRow:
     """Make the row of an answer that is about to be given."""
-    return Entry(
+    return JournalRow(
         asker.principal,
         asker.request_id,
         position,
@@ -47,7 +47,7 @@ def entry_of(
     )
 
 
-def same_answer_or_raise(entry: Entry, image_digest: str, model_digest: str) -> None:
+def require_same_answer(entry: JournalRow, image_digest: str, model_digest: str) -> None:
     """Let a repeated request pass, and no other under its id.
 
     Args:

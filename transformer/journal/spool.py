@@ -35,13 +35,13 @@ def _content_of(line: bytes) -> bytes | None:
     return content if checksum == b"%08x" % zlib.crc32(content) else None
 
 
-class Segment:
+class SpoolSegment:
     """A segment that nobody writes to, held by this process until the ``with`` ends."""
 
     def __init__(self, path: Path, file: BinaryIO) -> None:
         self._path, self._file = path, file
 
-    def __enter__(self) -> "Segment":
+    def __enter__(self) -> "SpoolSegment":
         return self
 
     def __exit__(
@@ -100,7 +100,7 @@ class Spool:
         with self._lock:
             self._close_active()
 
-    def segments(self) -> Iterator[Segment]:
+    def segments(self) -> Iterator[SpoolSegment]:
         """Give the segments that nobody writes to, oldest first."""
         for path in sorted(self._folder.glob(f"*{_SUFFIX}")):
             try:
@@ -113,7 +113,7 @@ class Spool:
             except BlockingIOError:
                 is_there = False
             if is_there:
-                yield Segment(path, file)
+                yield SpoolSegment(path, file)
             else:
                 file.close()
 

@@ -7,8 +7,8 @@ import orjson
 from psycopg2.extras import execute_values
 
 from pleura.errors import Conflict
-from pleura.journal_row import Entry
-from transformer.journal.row import same_answer_or_raise
+from pleura.journal_row import JournalRow
+from transformer.journal.row import require_same_answer
 
 COLUMNS: Final = (
     "principal",
@@ -48,7 +48,7 @@ _DIGESTS: Final = (
 )
 
 
-def _values(entry: Entry) -> tuple[Any, ...]:
+def _values(entry: JournalRow) -> tuple[Any, ...]:
     values = {name: getattr(entry, name) for name in COLUMNS}
     for name in ("probabilities", "thresholds"):
         values[name] = f"{{{','.join(map(repr, values[name]))}}}"  # psycopg2 adapts number by number
@@ -57,27 +57,27 @@ def _values(entry: Entry) -> tuple[Any, ...]:
     return tuple(values.values())
 
 
-def send_rows(cursor: Any, entries: Sequence[Entry]) -> None:
+def send_rows(cursor: Any, entries: Sequence[JournalRow]) -> None:
     """Send the statement that inserts all of the rows, or none where one of their keys is there already."""
     rows = b", ".join(cursor.mogrify(_TEMPLATE, _values(entry)) for entry in entries)
     cursor.execute(_INSERT_ALL + rows)
 
 
-def _inserted(cursor: Any, entries: Sequence[Entry], table: str = "answers") -> int:
+def _inserted(cursor: Any, entries: Sequence[JournalRow], table: str = "answers") -> int:
     rows = [_values(entry) for entry in entries]
     statement = _INSERT.format(table=table)
     return len(execute_values(cursor, statement, rows, _TEMPLATE, page_size=len(rows), fetch=True))
 
 
-def _require_same(cursor: Any, entries: Sequence[Entry]) -> None:
+def _require_same(cursor: Any, entries: Sequence[JournalRow]) -> None:
     keys = [entry.key for entry in entries]
     known = execute_values(cursor, _DIGESTS, keys, page_size=len(keys), fetch=True)
     digests = {tuple(row[:3]): tuple(row[3:]) for row in known}
     for entry in entries:
-        same_answer_or_raise(entry, *digests[entry.key])
+        require_same_answer(entry, *digests[entry.key])
 
 
-def insert_requests(cursor: Any, requests: Sequence[Sequence[Entry]]) -> list[Conflict | None]:
+def insert_requests(cursor: Any, requests: Sequence[Sequence[JournalRow]]) -> list[Conflict | None]:
     """Insert the rows of several requests, each request wholly or not at all, first in their transaction.
 
     Returns:
@@ -91,7 +91,7 @@ def insert_requests(cursor: Any, requests: Sequence[Sequence[Entry]]) -> list[Co
     return [_insert_request(cursor, request) for request in requests]
 
 
-def _insert_request(cursor: Any, request: Sequence[Entry]) -> Conflict | None:
+def _insert_request(cursor: Any, request: Sequence[JournalRow]) -> Conflict | None:
     cursor.execute("SAVEPOINT one_request")
     try:
         if _inserted(cursor, request) < len(request):
@@ -102,7 +102,7 @@ def _insert_request(cursor: Any, request: Sequence[Entry]) -> Conflict | None:
     return None
 
 
-def insert_spooled(cursor: Any, entries: Iterable[Entry]) -> None:
+def insert_spooled(cursor: Any, entries: Iterable[JournalRow]) -> None:
     """Insert rows whose answers were given long ago; those in conflict go where they can be looked into."""
     requests = [[entry] for entry in entries]
     conflicts = insert_requests(cursor, requests) if requests else []

@@ -3,7 +3,7 @@
 Each is a child process that ends with this one, and can be started again on the same folder and port.
 """
 
-from pleura.local.dependencies.envoy import Upstream, start_envoy, write_upstreams
+from pleura.local.dependencies.envoy import WeightedUpstream, start_envoy, write_upstreams
 from pleura.local.dependencies.postgres import start_postgres
 from pleura.local.dependencies.seaweedfs import start_seaweed
 from pleura.local.dependencies.valkey import start_valkey
@@ -12,7 +12,7 @@ from pleura.local.processes import Server, StartFailed, free_port
 __all__ = [
     "Server",
     "StartFailed",
-    "Upstream",
+    "WeightedUpstream",
     "free_port",
     "start_envoy",
     "start_postgres",

@@ -19,7 +19,7 @@ _PROBE: Final = "/inference.GRPCInferenceService/ServerLive"
 
 
 @dataclass(frozen=True)
-class Upstream:
+class WeightedUpstream:
     """One revision of the predictor: the port of its gRPC server, and its share of the traffic."""
 
     name: str
@@ -27,7 +27,7 @@ class Upstream:
     weight: int
 
 
-def start_envoy(folder: Path, port: int, upstreams: Sequence[Upstream]) -> Server:
+def start_envoy(folder: Path, port: int, upstreams: Sequence[WeightedUpstream]) -> Server:
     """Start Envoy; ``write_upstreams`` changes the split later, without a restart."""
     require_free("envoy", port)
     folder.mkdir(parents=True, exist_ok=True)
@@ -41,7 +41,7 @@ def start_envoy(folder: Path, port: int, upstreams: Sequence[Upstream]) -> Serve
         return wait_until(server, lambda: _routes(channel))
 
 
-def write_upstreams(folder: Path, upstreams: Sequence[Upstream]) -> None:
+def write_upstreams(folder: Path, upstreams: Sequence[WeightedUpstream]) -> None:
     """Split the traffic anew; a running Envoy of that folder follows at once."""
     weighted = [{"name": u.name, "weight": u.weight} for u in upstreams if u.weight > 0]
     route = {
@@ -68,7 +68,7 @@ def _write(path: Path, document: dict[str, Any]) -> None:
     new.replace(path)
 
 
-def _cluster(upstream: Upstream) -> dict[str, Any]:
+def _cluster(upstream: WeightedUpstream) -> dict[str, Any]:
     endpoint = {"endpoint": {"address": _address(upstream.port)}}
     options = f"{_TYPES}.extensions.upstreams.http.v3.HttpProtocolOptions"
     return {

@@ -8,7 +8,7 @@ import pytest
 
 from auth_proxy.routes.classify import most_in_memory
 from pleura.findings import FINDINGS
-from pleura.serving.byte_budget import Room
+from pleura.serving.byte_budget import ByteBudget
 from proof.lab.proxy import DIGEST, VERSION, Proxy, Upstream, audit_lines, v2_answer, wait_until
 
 FILES = [b"", b"\x89PNG", bytes(range(256)) * 2000, b"\r\n--boundary--\r\n" * 50]
@@ -151,7 +151,7 @@ def test_work_for_a_caller_who_has_gone_is_given_up(
 
 def test_an_upload_waits_in_memory_where_there_is_room() -> None:
     """What finds no room beside another waits on disk, but for its beginning; later there is room again."""
-    room, large = Room(10 * 2**20), 8 * 2**20
+    room, large = ByteBudget(10 * 2**20), 8 * 2**20
     with most_in_memory(room, large) as first, most_in_memory(room, large) as second:
         assert (first, second) == (large, 2**18)
     with most_in_memory(room, large) as third:

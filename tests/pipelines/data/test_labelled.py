@@ -7,9 +7,9 @@ import cv2
 import numpy as np
 import pytest
 
-from pipelines.data.decode import decoded
-from pipelines.data.labelled import RadiographCache, labelled
-from pipelines.data.manifest import Stored
+from pipelines.data.decode import decode_radiograph
+from pipelines.data.labelled import RadiographCache, load_labelled
+from pipelines.data.manifest import StoredRadiograph
 from pipelines.data.radiographs import read_split
 from pipelines.object_store import ChangedObject, NoSuchObject
 from pleura.errors import UnreadableRadiograph
@@ -26,7 +26,7 @@ class _Counting:
     def __init__(self, *files: bytes) -> None:
         self.asked, self._files = 0, {hashlib.sha256(file).hexdigest(): file for file in files}
 
-    def read(self, record: Stored) -> bytes:
+    def read(self, record: StoredRadiograph) -> bytes:
         self.asked += 1
         return self._files[record.sha256]
 
@@ -40,7 +40,7 @@ def test_samples_come_out_as_the_service_prepares_them(
     records = [record_of(file, age=None) for file in files]
     for file in files:
         store.add(file)
-    seen = labelled(records, RadiographCache(tmp_path, store.read).read)
+    seen = load_labelled(records, RadiographCache(tmp_path, store.read).read)
     for tensor, file in zip(seen.tensors, files, strict=True):
         np.testing.assert_array_equal(tensor, to_tensor(read_radiograph(file, 10**8).pixels))
     assert list(seen.digests) == [each.sha256 for each in records]
@@ -51,7 +51,7 @@ def test_samples_come_out_as_the_service_prepares_them(
 def test_unknown_is_neither_present_nor_absent() -> None:
     """Three kinds of label, in the order of the findings; part of them stays together."""
     record = record_of(picture(1), labels={"Hernia": True, "Edema": False})
-    seen = labelled([record, record_of(picture(2))], _Counting(picture(1), picture(2)).read)
+    seen = load_labelled([record, record_of(picture(2))], _Counting(picture(1), picture(2)).read)
     assert seen.labels[0, FINDINGS.index("Hernia")] == 1
     assert seen.labels[0, FINDINGS.index("Edema")] == 0
     assert np.isnan(seen.labels[0]).sum() == 12
@@ -63,7 +63,7 @@ def test_unknown_is_neither_present_nor_absent() -> None:
 
 def test_an_empty_split_is_empty() -> None:
     """Nothing is read, and the shapes hold."""
-    seen = labelled([], _Counting().read)
+    seen = load_labelled([], _Counting().read)
     assert seen.tensors.shape == (0, 224, 224)
     assert seen.labels.shape == (0, 14)
 
@@ -84,7 +84,7 @@ def test_a_file_that_is_no_radiograph_is_named_by_its_digest() -> None:
     """Training stops, and tells which."""
     record = record_of(b"no radiograph")
     with pytest.raises(UnreadableRadiograph, match=record.sha256[:12]):
-        labelled([record], _Counting(b"no radiograph").read)
+        load_labelled([record], _Counting(b"no radiograph").read)
 
 
 def test_a_missing_file_leaves_nothing_behind(tmp_path: Path, seaweed: Server) -> None:
@@ -105,19 +105,19 @@ def test_a_store_that_lies_fills_no_cache(tmp_path: Path, seaweed: Server) -> No
 
 def test_webp_is_read_whole_or_not_at_all(samples: Path) -> None:
     """Without loss it gives the pixels; cut short or scrambled it is refused."""
-    pixels = decoded((samples / "nih_00000362_001.png").read_bytes())
+    pixels = decode_radiograph((samples / "nih_00000362_001.png").read_bytes())
     file = bytes(cv2.imencode(".webp", pixels, [cv2.IMWRITE_WEBP_QUALITY, 101])[1])
-    np.testing.assert_array_equal(decoded(file), pixels)
+    np.testing.assert_array_equal(decode_radiograph(file), pixels)
     for damaged in (file[:-100], file[:16] + bytes(len(file) - 16)):
         with pytest.raises(UnreadableRadiograph, match="the WebP"):
-            decoded(damaged)
+            decode_radiograph(damaged)
 
 
 def test_a_folder_is_read_as_before(tmp_path: Path) -> None:
     """``read_split`` gives the split's rows with all that the label file knows."""
     folder = write_folder(tmp_path, [row_of("a.png", Hernia=""), row_of("b.png", "test", sex="", age="")])
     train, test = read_split(folder, "train"), read_split(folder, "test")
-    np.testing.assert_array_equal(train.tensors[0], to_tensor(decoded(picture(0))))
+    np.testing.assert_array_equal(train.tensors[0], to_tensor(decode_radiograph(picture(0))))
     assert np.isnan(train.labels[0, FINDINGS.index("Hernia")])
     assert (train.sexes[0], train.ages[0], train.views[0]) == ("F", 40, "PA")
     assert train.digests[0] == hashlib.sha256(picture(0)).hexdigest()

@@ -5,7 +5,7 @@ from datetime import UTC, datetime
 
 import pytest
 
-from pipelines.data.manifest import Box, Manifest, Record, Stranger
+from pipelines.data.manifest import Box, Manifest, NonChestImage, Record
 from pipelines.value import InvalidDocument
 
 
@@ -51,7 +51,7 @@ def test_data_sets_from_before_there_were_boxes_keep_their_digest() -> None:
     assert old.digest == "b62846692fabfedf081a19abe027434e0d6f07b4f195bc2b6577dc56a5852ef7"
     box = Box(finding="Edema", x=0.1, y=0.2, width=0.3, height=0.4)
     boxed = manifest(record("a", boxes=(box,)))
-    stranger = Stranger(key="s", sha256="1" * 64, kind="a leg", licence="CC0")
+    stranger = NonChestImage(key="s", sha256="1" * 64, kind="a leg", licence="CC0")
     with_stranger = old.model_copy(update={"strangers": (stranger,)})
     assert len({old.digest, boxed.digest, with_stranger.digest}) == 3
     for each in (boxed, with_stranger):

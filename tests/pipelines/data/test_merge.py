@@ -2,8 +2,8 @@
 
 import pytest
 
-from pipelines.data.manifest import Box, Manifest, Stranger
-from pipelines.data.merge import ConflictingDatasets, merged
+from pipelines.data.manifest import Box, Manifest, NonChestImage
+from pipelines.data.merge import ConflictingDatasets, merge_datasets
 from tests.support.pipelines.datasets import manifest_of, picture, record_of
 
 A, B = picture(1), picture(2)
@@ -19,21 +19,21 @@ def _two(**changes: object) -> list[Manifest]:
 def test_what_one_knows_is_known() -> None:
     """Unknown in one and known in the other is no contradiction, and the order of joining changes nothing."""
     one, two = _two(labels={"Hernia": False, "Edema": True}, view="")
-    both = merged("both", [one, two])
+    both = merge_datasets("both", [one, two])
     (record,) = (each for each in both.records if each.sha256 == record_of(A).sha256)
     assert record.labels == {"Edema": True, "Mass": False, "Hernia": False}
     assert record.view == "PA"
     assert len(both.records) == 2
-    assert both.records == merged("both", [two, one]).records
+    assert both.records == merge_datasets("both", [two, one]).records
     assert one.digest[:12] in both.made_from[0]
 
 
 def test_boxes_and_strangers_are_kept() -> None:
     """Boxes that one has stand in both; a stranger that is in both is there once."""
     one, two = _two(boxes=(Box(finding="Edema", x=0.1, y=0.1, width=0.2, height=0.2),))
-    leg = Stranger(key="radiographs/leg", sha256="1" * 64, kind="a leg", licence="CC0")
+    leg = NonChestImage(key="radiographs/leg", sha256="1" * 64, kind="a leg", licence="CC0")
     one, two = (each.model_copy(update={"strangers": (leg,)}) for each in (one, two))
-    both = merged("both", [one, two])
+    both = merge_datasets("both", [one, two])
     (record,) = (each for each in both.records if each.sha256 == record_of(A).sha256)
     assert [box.finding for box in record.boxes] == ["Edema"]
     assert both.strangers == (leg,)
@@ -53,7 +53,7 @@ def test_a_contradiction_names_both(changes: dict[str, object], message: str) ->
     """The error names both data sets and the radiograph, and no patient."""
     one, two = _two(**changes)
     with pytest.raises(ConflictingDatasets, match=message) as refused:
-        merged("both", [one, two])
+        merge_datasets("both", [one, two])
     told = str(refused.value)
     assert all(name in told for name in (f"one@{one.digest[:12]}", f"two@{two.digest[:12]}"))
     assert record_of(A).sha256[:12] in told
@@ -63,6 +63,6 @@ def test_a_contradiction_names_both(changes: dict[str, object], message: str) ->
 def test_two_buckets_are_not_joined() -> None:
     """A manifest has one bucket; and nothing joined is no data set."""
     with pytest.raises(ConflictingDatasets, match="two buckets"):
-        merged("both", [manifest_of(record_of(A)), manifest_of(record_of(B), bucket="other")])
+        merge_datasets("both", [manifest_of(record_of(A)), manifest_of(record_of(B), bucket="other")])
     with pytest.raises(ValueError, match="no data sets"):
-        merged("both", [])
+        merge_datasets("both", [])

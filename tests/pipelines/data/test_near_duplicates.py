@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from pipelines.data.decode import decoded
+from pipelines.data.decode import decode_radiograph
 from pipelines.data.near_duplicates import NEAR_CORRELATION, duplicates, fingerprint
 
 Pixels = NDArray[np.uint8]
@@ -59,7 +59,7 @@ def films(samples: Path) -> list[Pixels]:
     """The sample radiographs, each of another patient, in 8 bits."""
     films = []
     for name in NAMES:
-        pixels = decoded((samples / name).read_bytes()).astype(np.float32)
+        pixels = decode_radiograph((samples / name).read_bytes()).astype(np.float32)
         films.append(np.rint(255 * (pixels - pixels.min()) / np.ptp(pixels)).astype(np.uint8))
     return films
 
@@ -98,6 +98,6 @@ def test_no_false_alarm_among_hundreds_of_patients(shared_data: Path) -> None:
     """Of 600 real radiographs, those of different patients are never taken for one exposure."""
     with (shared_data / "labels.csv").open(newline="") as file:
         rows = list(itertools.islice((r for r in csv.DictReader(file) if r["source"] == "nih_cxr14"), 600))
-    marks = [fingerprint(decoded((shared_data / row["path"]).read_bytes())) for row in rows]
+    marks = [fingerprint(decode_radiograph((shared_data / row["path"]).read_bytes())) for row in rows]
     pairs = [(rows[each.first], rows[each.second]) for each in duplicates(marks)]
     assert all(one["patient_id"] == other["patient_id"] for one, other in pairs)

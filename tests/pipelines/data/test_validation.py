@@ -9,11 +9,11 @@ import cv2
 import numpy as np
 import pytest
 
-from pipelines.data.decode import decoded
+from pipelines.data.decode import decode_radiograph
 from pipelines.data.folder import Selection, from_folder
-from pipelines.data.manifest import Manifest, Record, Stored, Stranger
+from pipelines.data.manifest import Manifest, NonChestImage, Record, StoredRadiograph
 from pipelines.data.store import DatasetStore
-from pipelines.data.validation import Reference, StopOnSerious, require_sound, validate
+from pipelines.data.validation import ShiftReference, StopOnSerious, require_sound, validate
 from pipelines.data.validation_report import Kind, Problem, ValidationReport
 from pipelines.object_store import NoSuchObject, connect
 from pleura.errors import StoreUnavailable
@@ -51,12 +51,12 @@ def _report(
 ) -> ValidationReport:
     kept = {hashlib.sha256(file).hexdigest(): file for file in files}
 
-    def read(stored: Stored) -> bytes:
+    def read(stored: StoredRadiograph) -> bytes:
         if stored.sha256 not in kept:
             raise NoSuchObject("it is not there")
         return kept[stored.sha256]
 
-    return validate(manifest, read, None if reference is None else Reference(reference, read))
+    return validate(manifest, read, None if reference is None else ShiftReference(reference, read))
 
 
 def _of_kind(report: ValidationReport, kind: Kind) -> list[Problem]:
@@ -98,7 +98,7 @@ def test_a_patient_in_two_splits_stops(tmp_path: Path, seaweed: Server) -> None:
 def test_the_same_exposure_in_two_splits_stops(samples: Path) -> None:
     """Whether stored equally, under other names, or re-encoded and trimmed."""
     file = (samples / "nih_00000362_001.png").read_bytes()
-    pixels = decoded(file)
+    pixels = decode_radiograph(file)
     same = bytes(cv2.imencode(".png", pixels, [cv2.IMWRITE_PNG_COMPRESSION, 1])[1])
     near = bytes(cv2.imencode(".jpg", pixels[3:-3, 3:-3])[1])
     files = [*_files(30), file, same, near]
@@ -114,7 +114,7 @@ def test_the_same_exposure_in_two_splits_stops(samples: Path) -> None:
 def test_duplicates_within_a_split_are_told(samples: Path) -> None:
     """They do not stop, unless they contradict each other."""
     file = (samples / "nih_00000362_001.png").read_bytes()
-    same = bytes(cv2.imencode(".png", decoded(file), [cv2.IMWRITE_PNG_COMPRESSION, 1])[1])
+    same = bytes(cv2.imencode(".png", decode_radiograph(file), [cv2.IMWRITE_PNG_COMPRESSION, 1])[1])
     files = [*_files(30), file, same]
     sound = _with(_sound(files[:30]), record_of(file, labels={"Edema": True}))
     agreeing = _report(_with(sound, record_of(same, labels={"Edema": True, "Mass": False})), files)
@@ -143,7 +143,7 @@ def test_what_is_no_chest_needs_a_licence_and_its_file() -> None:
     files = _files(9)
     kept = [*files, b"no picture"]
     digests = [hashlib.sha256(b"no picture").hexdigest(), "1" * 64]
-    sound, lost = (Stranger(key=each, sha256=each, kind="a leg", licence="CC0") for each in digests)
+    sound, lost = (NonChestImage(key=each, sha256=each, kind="a leg", licence="CC0") for each in digests)
     manifest = _sound(files)
     alone = manifest.model_copy(update={"strangers": (sound,)})
     assert [each.kind for each in _report(alone, kept).serious] == [
@@ -203,7 +203,7 @@ def test_a_split_of_another_prevalence_is_told() -> None:
 
 
 def _darkened(file: bytes) -> bytes:
-    pixels = decoded(file).astype(np.float32) / 255
+    pixels = decode_radiograph(file).astype(np.float32) / 255
     return bytes(cv2.imencode(".png", np.rint(255 * pixels**4).astype(np.uint8))[1])
 
 

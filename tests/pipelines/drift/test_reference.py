@@ -8,9 +8,9 @@ from hypothesis.extra.numpy import arrays
 
 from pipelines.drift.reference import (
     DriftReference,
+    DriftSample,
     Histogram,
     NothingAnswered,
-    Sample,
     Share,
     reference_of,
 )
@@ -54,7 +54,7 @@ def test_what_is_no_reference_is_refused(document: bytes) -> None:
 def test_nothing_makes_no_reference() -> None:
     """An empty window is no time in which all was well."""
     with pytest.raises(NothingAnswered):
-        reference_of(Sample(MODEL, 0, 0, {}, {}), "nothing", SINCE)
+        reference_of(DriftSample(MODEL, 0, 0, {}, {}), "nothing", SINCE)
 
 
 def test_a_share_is_no_more_than_all() -> None:

@@ -20,7 +20,7 @@ from pipelines.drift.cli import main
 from pipelines.drift.run import list_audits, make_reference, open_store, run_drift
 from pipelines.drift.settings import DriftSettings
 from pipelines.journal_reader import JournaledAnswer, Window, read_answers
-from pleura.journal_row import Entry
+from pleura.journal_row import JournalRow
 from pleura.local.dependencies import Server
 from tests.support.databases import own_database
 from tests.support.pipelines.drift_values import MODEL, SINCE, UNTIL, answers
@@ -74,9 +74,9 @@ def _png(seed: int, contrast: float) -> bytes:
     return bytes(cv2.imencode(".png", pixels.astype(np.uint8))[1])
 
 
-def _entry(row: JournaledAnswer) -> Entry:
+def _entry(row: JournaledAnswer) -> JournalRow:
     values = {each.name: getattr(row, each.name) for each in fields(row) if each.name != "verdicts"}
-    return Entry(**values)
+    return JournalRow(**values)
 
 
 @pytest.fixture

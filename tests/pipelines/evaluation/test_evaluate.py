@@ -9,13 +9,15 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from sklearn.metrics import average_precision_score, brier_score_loss, confusion_matrix, roc_auc_score
 
-from pipelines.evaluation.evaluate import Judgement, Protocol, judge
-from pipelines.evaluation.scored import Scored
+from pipelines.evaluation.evaluate import Evaluation, EvaluationProtocol, evaluate
+from pipelines.evaluation.scored import ScoredRadiographs
 from pleura.findings import FINDINGS
 from tests.support.pipelines.evaluated import QUICK, THRESHOLDS, calibrated
 
 
-def _with_labels(scored: Scored, labels: np.ndarray, probabilities: np.ndarray | None = None) -> Scored:
+def _with_labels(
+    scored: ScoredRadiographs, labels: np.ndarray, probabilities: np.ndarray | None = None
+) -> ScoredRadiographs:
     chosen = scored.probabilities if probabilities is None else probabilities
     return replace(scored, labels=labels, probabilities=chosen)
 
@@ -23,7 +25,7 @@ def _with_labels(scored: Scored, labels: np.ndarray, probabilities: np.ndarray |
 def test_figures_are_those_of_scikit_learn() -> None:
     """Every figure of every finding is what a second implementation says."""
     scored = calibrated()
-    judgement = judge(scored, THRESHOLDS, QUICK)
+    judgement = evaluate(scored, THRESHOLDS, QUICK)
     for f, finding in enumerate(judgement.findings):
         labels, scores = scored.labels[:, f], scored.probabilities[:, f].astype(float)
         true_no, false_yes, false_no, true_yes = confusion_matrix(labels, scores >= THRESHOLDS[f]).ravel()
@@ -43,7 +45,7 @@ def test_figures_are_those_of_scikit_learn() -> None:
 
 def test_every_interval_holds_its_figure() -> None:
     """Low, value and high come in this order, for findings and for their means."""
-    judgement = judge(calibrated(), THRESHOLDS, QUICK)
+    judgement = evaluate(calibrated(), THRESHOLDS, QUICK)
     assert judgement.macro is not None
     groups = [judgement.macro, *(each.figures for each in judgement.findings if each.figures)]
     for group in groups:
@@ -59,24 +61,24 @@ def test_every_interval_holds_its_figure() -> None:
 def test_the_order_of_radiographs_changes_nothing(random: object) -> None:
     """The same radiographs in another order give the same judgement, to the bit."""
     scored = calibrated(80)
-    protocol = Protocol(draws=100)
+    protocol = EvaluationProtocol(draws=100)
     rows = np.arange(80)
     random.shuffle(rows)  # type: ignore[attr-defined]
-    again = judge(scored.rows(rows), THRESHOLDS, protocol)
-    assert again.to_json() == judge(scored, THRESHOLDS, protocol).to_json()
+    again = evaluate(scored.rows(rows), THRESHOLDS, protocol)
+    assert again.to_json() == evaluate(scored, THRESHOLDS, protocol).to_json()
 
 
 def test_a_judgement_is_read_as_it_was_written() -> None:
     """JSON and back is the same judgement."""
-    judgement = judge(calibrated(), THRESHOLDS, QUICK)
-    assert Judgement.model_validate_json(judgement.to_json()) == judgement
+    judgement = evaluate(calibrated(), THRESHOLDS, QUICK)
+    assert Evaluation.model_validate_json(judgement.to_json()) == judgement
 
 
 def test_perfect_scores_are_perfect() -> None:
     """Truth as score gives 1 everywhere, no slope, and for shares an interval that knows how few they are."""
     scored = calibrated()
     truth = np.where(scored.labels == 1, 0.9, 0.1).astype(np.float32)
-    judgement = judge(_with_labels(scored, scored.labels, truth), [0.5] * 14, QUICK)
+    judgement = evaluate(_with_labels(scored, scored.labels, truth), [0.5] * 14, QUICK)
     for finding in judgement.findings:
         figures = finding.figures
         assert figures is not None
@@ -91,7 +93,7 @@ def test_constant_scores_are_guesses() -> None:
     """One score for all gives AUROC 0.5, AUPRC the prevalence, and nothing to draw a slope through."""
     scored = calibrated()
     same = np.full_like(scored.probabilities, 0.4)
-    for finding in judge(_with_labels(scored, scored.labels, same), [0.5] * 14, QUICK).findings:
+    for finding in evaluate(_with_labels(scored, scored.labels, same), [0.5] * 14, QUICK).findings:
         figures = finding.figures
         assert figures is not None
         assert (figures.auroc.low, figures.auroc.value, figures.auroc.high) == (0.5, 0.5, 0.5)
@@ -106,15 +108,15 @@ def test_unknown_labels_are_left_out_of_their_finding_only() -> None:
     scored = calibrated()
     labels = scored.labels.copy()
     labels[::4, 3] = np.nan
-    partly = judge(_with_labels(scored, labels), THRESHOLDS, QUICK)
+    partly = evaluate(_with_labels(scored, labels), THRESHOLDS, QUICK)
     keep = ~np.isnan(labels[:, 3])
-    known = judge(scored.rows(keep), THRESHOLDS, QUICK).findings[3]
+    known = evaluate(scored.rows(keep), THRESHOLDS, QUICK).findings[3]
     assert partly.findings[3].unknown == 75
     assert partly.findings[3].figures is not None
     assert known.figures is not None
     assert partly.findings[3].figures.auroc.value == known.figures.auroc.value
     assert partly.findings[3].figures.ece_floor == known.figures.ece_floor
-    whole = judge(scored, THRESHOLDS, QUICK)
+    whole = evaluate(scored, THRESHOLDS, QUICK)
     assert [f for i, f in enumerate(partly.findings) if i != 3] == [
         f for i, f in enumerate(whole.findings) if i != 3
     ]
@@ -127,18 +129,18 @@ def test_too_few_are_unmeasured(value: float) -> None:
     labels = scored.labels.copy()
     labels[:, 5] = value
     labels[:19, 5] = 1 - value
-    judgement = judge(_with_labels(scored, labels), THRESHOLDS, QUICK)
+    judgement = evaluate(_with_labels(scored, labels), THRESHOLDS, QUICK)
     assert judgement.findings[5].status == "unmeasured"
     assert judgement.findings[5].curves is None
     assert len(judgement.measured) == len(FINDINGS) - 1
     labels[19, 5] = 1 - value
-    assert judge(_with_labels(scored, labels), THRESHOLDS, QUICK).findings[5].status == "measured"
+    assert evaluate(_with_labels(scored, labels), THRESHOLDS, QUICK).findings[5].status == "measured"
 
 
 def test_nothing_known_gives_no_number() -> None:
     """Without any known label there is no mean either."""
     scored = calibrated(40)
-    judgement = judge(_with_labels(scored, np.full_like(scored.labels, np.nan)), THRESHOLDS, QUICK)
+    judgement = evaluate(_with_labels(scored, np.full_like(scored.labels, np.nan)), THRESHOLDS, QUICK)
     assert judgement.macro is None
     assert not judgement.measured
 
@@ -148,7 +150,7 @@ def test_calls_are_counted_as_they_are_served() -> None:
     scored = calibrated()
     threshold = 0.1
     at = np.full_like(scored.probabilities, np.float32(threshold))
-    judgement = judge(_with_labels(scored, scored.labels, at), [threshold] * 14, QUICK)
+    judgement = evaluate(_with_labels(scored, scored.labels, at), [threshold] * 14, QUICK)
     assert judgement.findings[0].figures is not None
     assert judgement.findings[0].figures.sensitivity.value == 1.0
 
@@ -159,25 +161,25 @@ def test_what_is_no_probability_is_not_judged(bad: float) -> None:
     scored = calibrated(40)
     scored.probabilities[3, 3] = bad
     with pytest.raises(ValueError, match=r"no number in \[0, 1\]"):
-        judge(scored, THRESHOLDS, QUICK)
+        evaluate(scored, THRESHOLDS, QUICK)
 
 
 def test_what_is_no_label_is_not_judged() -> None:
     """A label of 0.5, no radiograph at all, or a threshold too few stop the judgement."""
     scored = calibrated(40)
     with pytest.raises(ValueError, match="neither present"):
-        judge(_with_labels(scored, np.full_like(scored.labels, 0.5)), THRESHOLDS, QUICK)
+        evaluate(_with_labels(scored, np.full_like(scored.labels, 0.5)), THRESHOLDS, QUICK)
     with pytest.raises(ValueError, match="no radiograph"):
-        judge(scored.rows(np.zeros(40, bool)), THRESHOLDS, QUICK)
+        evaluate(scored.rows(np.zeros(40, bool)), THRESHOLDS, QUICK)
     with pytest.raises(ValueError, match="shorter"):
-        judge(scored, THRESHOLDS[:13], QUICK)
+        evaluate(scored, THRESHOLDS[:13], QUICK)
 
 
 def test_intervals_hold_the_truth_about_as_often_as_they_say() -> None:
     """Over samples of calibrated scores the 95 % interval of the slope holds 1 in most."""
     held = 0
     for seed in range(6):
-        judgement = judge(calibrated(200, seed), THRESHOLDS, QUICK)
+        judgement = evaluate(calibrated(200, seed), THRESHOLDS, QUICK)
         slopes = [f.figures.calibration_slope for f in judgement.findings if f.figures]
         held += sum(s is not None and s.low <= 1 <= s.high for s in slopes)
     assert held >= 0.88 * 6 * len(FINDINGS)
@@ -187,5 +189,5 @@ def test_a_thousand_radiographs_take_well_under_a_minute() -> None:
     """2,000 draws of everything about 1,000 radiographs cost less than 40 seconds of processor time."""
     scored = calibrated(1_000)
     began = time.process_time()
-    judge(scored, THRESHOLDS)
+    evaluate(scored, THRESHOLDS)
     assert time.process_time() - began < 40

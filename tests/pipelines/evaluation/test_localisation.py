@@ -5,20 +5,20 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pipelines.evaluation.evaluate import Protocol
+from pipelines.evaluation.evaluate import EvaluationProtocol
 from pipelines.evaluation.localisation import (
-    Box,
+    LocalisationBox,
     Localised,
+    evaluate_localisation,
     highest,
     iou,
-    judge_localisation,
     region,
     widened,
 )
 from pleura.contract import SIZE_PX
 from pleura.findings import FINDINGS
 
-PROTOCOL = Protocol(draws=200)
+PROTOCOL = EvaluationProtocol(draws=200)
 MASS = FINDINGS.index("Mass")
 
 
@@ -30,8 +30,8 @@ def _maps(places: list[tuple[int, int]]) -> np.ndarray:
     return maps
 
 
-def _around(number: int, row: int, column: int) -> Box:
-    return Box(number, "Mass", column / 7, row / 7, 1 / 7, 1 / 7)
+def _around(number: int, row: int, column: int) -> LocalisationBox:
+    return LocalisationBox(number, "Mass", column / 7, row / 7, 1 / 7, 1 / 7)
 
 
 def _patients(n: int) -> np.ndarray:
@@ -49,7 +49,7 @@ def _figures(found: tuple[Localised, ...]) -> dict[str, float]:
 def test_maps_that_point_into_the_boxes_hit() -> None:
     """A hot place in every box hits always, far more than chance, the centre, or others' maps."""
     boxes = [_around(n, *place) for n, place in enumerate(PLACES)]
-    figures = _figures(judge_localisation(_maps(PLACES), _patients(12), boxes, PROTOCOL))
+    figures = _figures(evaluate_localisation(_maps(PLACES), _patients(12), boxes, PROTOCOL))
     assert figures["pointing"] == 1
     assert figures["pointing_random"] == pytest.approx(1 / 49)
     assert figures["pointing_centre"] == 0
@@ -60,7 +60,7 @@ def test_maps_that_point_into_the_boxes_hit() -> None:
 def test_maps_that_know_nothing_are_no_better_than_others() -> None:
     """One and the same map for everybody gains nothing over the map of another patient."""
     boxes = [_around(n, *place) for n, place in enumerate(PLACES)]
-    same = judge_localisation(_maps([(1, 1)] * 12), _patients(12), boxes, PROTOCOL)
+    same = evaluate_localisation(_maps([(1, 1)] * 12), _patients(12), boxes, PROTOCOL)
     figures = _figures(same)
     assert figures["pointing"] == figures["pointing_other"] == pytest.approx(1 / 12)
 
@@ -70,34 +70,34 @@ def test_the_map_of_the_boxed_finding_is_taken() -> None:
     maps = _maps(PLACES)
     maps[:, FINDINGS.index("Nodule")] = 5 * np.roll(maps[:, MASS], 3, axis=2)
     boxes = [_around(n, *place) for n, place in enumerate(PLACES)]
-    assert _figures(judge_localisation(maps, _patients(12), boxes, PROTOCOL))["pointing"] == 1
+    assert _figures(evaluate_localisation(maps, _patients(12), boxes, PROTOCOL))["pointing"] == 1
 
 
 def test_a_constant_added_to_a_map_changes_nothing() -> None:
     """Where a map points does not depend on its level."""
     boxes = [_around(n, *place) for n, place in enumerate(PLACES)]
     maps = np.round(np.random.default_rng(0).normal(size=(12, 14, 7, 7)), 2)
-    one = judge_localisation(maps, _patients(12), boxes, PROTOCOL)
-    assert judge_localisation(maps + 8, _patients(12), boxes, PROTOCOL) == one
+    one = evaluate_localisation(maps, _patients(12), boxes, PROTOCOL)
+    assert evaluate_localisation(maps + 8, _patients(12), boxes, PROTOCOL) == one
 
 
 def test_few_boxes_give_no_figure() -> None:
     """Nine boxes are counted, and no number is made of them; none at all give nothing."""
     boxes = [_around(n, *PLACES[n]) for n in range(9)]
-    found = judge_localisation(_maps(PLACES), _patients(12), boxes, PROTOCOL)
+    found = evaluate_localisation(_maps(PLACES), _patients(12), boxes, PROTOCOL)
     assert [(each.finding, each.boxes, each.pointing) for each in found] == [
         ("all", 9, None),
         ("Mass", 9, None),
     ]
-    assert judge_localisation(_maps(PLACES), _patients(12), [], PROTOCOL) == ()
+    assert evaluate_localisation(_maps(PLACES), _patients(12), [], PROTOCOL) == ()
 
 
 def test_the_order_of_boxes_changes_nothing() -> None:
     """The same boxes in another order give the same figures, to the bit."""
     boxes = [_around(n, *place) for n, place in enumerate(PLACES)]
     maps = np.random.default_rng(0).normal(size=(12, 14, 7, 7))
-    one = judge_localisation(maps, _patients(12), boxes, PROTOCOL)
-    assert judge_localisation(maps, _patients(12), boxes[::-1], PROTOCOL) == one
+    one = evaluate_localisation(maps, _patients(12), boxes, PROTOCOL)
+    assert evaluate_localisation(maps, _patients(12), boxes[::-1], PROTOCOL) == one
 
 
 @given(st.lists(st.integers(0, SIZE_PX - 1), min_size=8, max_size=8))
@@ -130,5 +130,5 @@ def test_the_region_lies_around_the_highest_place(row: int, column: int) -> None
 
 def test_boxes_stay_on_the_radiograph() -> None:
     """A box that leaves the radiograph, or has no width, still covers a pixel of it."""
-    assert Box(0, "Mass", 0.9, 0.9, 0.5, 0.5).corners == (202, 202, 224, 224)
-    assert Box(0, "Mass", 1.0, 0.0, 0.0, 0.0).corners == (223, 0, 224, 1)
+    assert LocalisationBox(0, "Mass", 0.9, 0.9, 0.5, 0.5).corners == (202, 202, 224, 224)
+    assert LocalisationBox(0, "Mass", 1.0, 0.0, 0.0, 0.0).corners == (223, 0, 224, 1)

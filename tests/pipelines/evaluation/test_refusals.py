@@ -4,17 +4,17 @@ import numpy as np
 import pytest
 from sklearn.metrics import roc_auc_score
 
-from pipelines.evaluation.evaluate import Protocol
-from pipelines.evaluation.refusals import judge_refusals, rate, turned
+from pipelines.evaluation.evaluate import EvaluationProtocol
+from pipelines.evaluation.refusals import evaluate_refusals, rate, turned
 
-PROTOCOL = Protocol(draws=200, typicality_thresholds=(0.1, 0.5))
+PROTOCOL = EvaluationProtocol(draws=200, typicality_thresholds=(0.1, 0.5))
 KNOWN = np.linspace(0, 1, 101)
 PATIENTS = np.array([f"p{i}" for i in range(101)])
 
 
 def test_rates_are_counted() -> None:
     """Below 0.1 lie ten of 101 known radiographs and three of four others, at 0.1 the rest is answered."""
-    found = judge_refusals((KNOWN, PATIENTS), {}, {"legs": np.array([0.0, 0.02, 0.05, 0.3])}, PROTOCOL)
+    found = evaluate_refusals((KNOWN, PATIENTS), {}, {"legs": np.array([0.0, 0.02, 0.05, 0.3])}, PROTOCOL)
     assert found.alike[0].rates[0].rate.count == 10
     assert [each.rate.count for each in found.unlike[0].rates] == [1, 0]
     assert found.unlike[0].auroc is None
@@ -22,7 +22,7 @@ def test_rates_are_counted() -> None:
 
 def test_a_higher_threshold_refuses_more() -> None:
     """False refusals rise and false acceptances fall with the threshold."""
-    found = judge_refusals((KNOWN, PATIENTS), {"elsewhere": KNOWN / 2}, {"turned": KNOWN / 3}, PROTOCOL)
+    found = evaluate_refusals((KNOWN, PATIENTS), {"elsewhere": KNOWN / 2}, {"turned": KNOWN / 3}, PROTOCOL)
     for kind in found.alike:
         assert kind.rates[0].rate.value < kind.rates[1].rate.value
     assert found.unlike[0].rates[0].rate.value > found.unlike[0].rates[1].rate.value
@@ -31,7 +31,7 @@ def test_a_higher_threshold_refuses_more() -> None:
 def test_the_area_is_that_of_scikit_learn() -> None:
     """How well typicality sets a kind apart is an AUROC like any other."""
     unlike = np.linspace(0, 0.6, 31)
-    area = judge_refusals((KNOWN, PATIENTS), {}, {"turned": unlike}, PROTOCOL).unlike[0].auroc
+    area = evaluate_refusals((KNOWN, PATIENTS), {}, {"turned": unlike}, PROTOCOL).unlike[0].auroc
     assert area is not None
     expected = roc_auc_score(np.repeat([1, 0], [101, 31]), np.concatenate([KNOWN, unlike]))
     assert area.value == pytest.approx(expected)
@@ -49,7 +49,7 @@ def test_none_of_four_is_not_never() -> None:
 def test_what_is_no_typicality_is_not_judged(bad: np.ndarray) -> None:
     """An empty kind, or a typicality that is no number in [0, 1], stops the judgement."""
     with pytest.raises(ValueError, match="typicality"):
-        judge_refusals((KNOWN, PATIENTS), {}, {"turned": bad}, PROTOCOL)
+        evaluate_refusals((KNOWN, PATIENTS), {}, {"turned": bad}, PROTOCOL)
 
 
 def test_films_are_turned_mirrored_and_inverted() -> None:

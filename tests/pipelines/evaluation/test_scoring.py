@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from pipelines.data.manifest import Record
-from pipelines.evaluation.scoring import UnusableAnswers, ask, score, scored, tensor_of
+from pipelines.evaluation.scoring import UnusableAnswers, ask, score, score_labelled, tensor_of
 from pleura.bundle import InvalidBundle
 from pleura.errors import RefusedRadiograph, UnreadableRadiograph
 from pleura.findings import FINDINGS
@@ -87,7 +87,7 @@ def test_each_radiograph_needs_its_answer(bundle: Path, samples: Path) -> None:
     """Answers for some of the radiographs are not put beside all of them."""
     records, tensors = _records(samples)
     with pytest.raises(ValueError, match="answers for"):
-        scored(records, ask(bundle, tensors[1:]))
+        score_labelled(records, ask(bundle, tensors[1:]))
 
 
 def test_webp_is_read_like_any_other_file(samples: Path) -> None:

@@ -5,14 +5,14 @@ import uuid
 
 import pytest
 
-from pipelines.evaluation.dossier import Dossier
-from pipelines.evaluation.sealed import Pair, WrongDossier, judged_once
+from pipelines.evaluation.dossier import EvaluationReport
+from pipelines.evaluation.sealed import ModelAndDataset, WrongReport, evaluate_once
 from pipelines.object_store import ObjectStore, connect
 from pipelines.value import InvalidDocument
 from pleura.local.dependencies import Server
 from tests.support.pipelines.evaluated import DATASET, dossier
 
-PAIR = Pair(DATASET.digest, "a" * 64)
+PAIR = ModelAndDataset(DATASET.digest, "a" * 64)
 
 
 @pytest.fixture
@@ -25,40 +25,44 @@ def objects(seaweed: Server) -> ObjectStore:
 
 
 @pytest.fixture(scope="module")
-def first() -> Dossier:
+def first() -> EvaluationReport:
     return dossier(seed=0)
 
 
 @pytest.fixture(scope="module")
-def second() -> Dossier:
+def second() -> EvaluationReport:
     return dossier(seed=1)
 
 
-def test_a_second_judgement_is_the_first_one(objects: ObjectStore, first: Dossier, second: Dossier) -> None:
+def test_a_second_judgement_is_the_first_one(
+    objects: ObjectStore, first: EvaluationReport, second: EvaluationReport
+) -> None:
     """Whoever judges again gets what stands, and the test split is not read again."""
     read = []
 
-    def judge() -> Dossier:
+    def judge() -> EvaluationReport:
         read.append(1)
         return second if len(read) > 1 else first
 
-    one, other = judged_once(objects, PAIR, judge), judged_once(objects, PAIR, judge)
+    one, other = evaluate_once(objects, PAIR, judge), evaluate_once(objects, PAIR, judge)
     assert one.to_json() == other.to_json() == first.to_json() != second.to_json()
     assert len(read) == 1
     assert objects.read(PAIR.key) == first.to_json()
 
 
-def test_of_two_at_once_the_first_one_stands(objects: ObjectStore, first: Dossier, second: Dossier) -> None:
+def test_of_two_at_once_the_first_one_stands(
+    objects: ObjectStore, first: EvaluationReport, second: EvaluationReport
+) -> None:
     """Two who judge the same pair at the same time both get the same judgement."""
     both = threading.Barrier(2)
     found: list[bytes] = []
 
-    def judge_with(made: Dossier) -> None:
-        def judge() -> Dossier:
+    def judge_with(made: EvaluationReport) -> None:
+        def judge() -> EvaluationReport:
             both.wait(30)
             return made
 
-        found.append(judged_once(objects, PAIR, judge).to_json())
+        found.append(evaluate_once(objects, PAIR, judge).to_json())
 
     threads = [threading.Thread(target=judge_with, args=(made,)) for made in (first, second)]
     for thread in threads:
@@ -71,27 +75,27 @@ def test_of_two_at_once_the_first_one_stands(objects: ObjectStore, first: Dossie
     assert objects.names("") == {PAIR.key}
 
 
-def test_a_judgement_of_another_pair_is_not_stored(objects: ObjectStore, first: Dossier) -> None:
+def test_a_judgement_of_another_pair_is_not_stored(objects: ObjectStore, first: EvaluationReport) -> None:
     """What was judged must be what was asked for; nothing is left behind."""
-    other = Pair(DATASET.digest, "b" * 64)
-    with pytest.raises(WrongDossier, match="not of judgements"):
-        judged_once(objects, other, lambda: first)
+    other = ModelAndDataset(DATASET.digest, "b" * 64)
+    with pytest.raises(WrongReport, match="not of judgements"):
+        evaluate_once(objects, other, lambda: first)
     assert objects.names("") == frozenset()
 
 
-def test_a_damaged_judgement_is_not_taken(objects: ObjectStore, first: Dossier) -> None:
+def test_a_damaged_judgement_is_not_taken(objects: ObjectStore, first: EvaluationReport) -> None:
     """Half a document stops the judgement instead of starting a second reading of the test split."""
     objects.put(PAIR.key, first.to_json()[:1_000])
     with pytest.raises(InvalidDocument):
-        judged_once(objects, PAIR, lambda: first)
+        evaluate_once(objects, PAIR, lambda: first)
 
 
-def test_a_failed_judgement_leaves_the_seal_whole(objects: ObjectStore, first: Dossier) -> None:
+def test_a_failed_judgement_leaves_the_seal_whole(objects: ObjectStore, first: EvaluationReport) -> None:
     """After a failure on the way nothing is stored, and the judgement can be made."""
 
-    def fail() -> Dossier:
+    def fail() -> EvaluationReport:
         raise MemoryError
 
     with pytest.raises(MemoryError):
-        judged_once(objects, PAIR, fail)
-    assert judged_once(objects, PAIR, lambda: first) == first
+        evaluate_once(objects, PAIR, fail)
+    assert evaluate_once(objects, PAIR, lambda: first) == first

@@ -8,16 +8,18 @@ from hypothesis import given
 from hypothesis import strategies as st
 from sklearn.metrics import roc_auc_score
 
-from pipelines.evaluation.evaluate import Protocol
-from pipelines.evaluation.scored import Scored
-from pipelines.evaluation.subgroups import MEAN, Subgroup, age_band, judge_subgroups
+from pipelines.evaluation.evaluate import EvaluationProtocol
+from pipelines.evaluation.scored import ScoredRadiographs
+from pipelines.evaluation.subgroups import MEAN, Subgroup, age_band, evaluate_subgroups
 from tests.support.pipelines.evaluated import THRESHOLDS, calibrated
 
-PROTOCOL = Protocol(draws=200, subgroup_minimum_positives=30)
+PROTOCOL = EvaluationProtocol(draws=200, subgroup_minimum_positives=30)
 
 
-def _of(scored: Scored, attribute: str, group: str, protocol: Protocol = PROTOCOL) -> Subgroup:
-    found = judge_subgroups(scored, THRESHOLDS, protocol)
+def _of(
+    scored: ScoredRadiographs, attribute: str, group: str, protocol: EvaluationProtocol = PROTOCOL
+) -> Subgroup:
+    found = evaluate_subgroups(scored, THRESHOLDS, protocol)
     return next(each for each in found if (each.attribute, each.group) == (attribute, group))
 
 
@@ -87,14 +89,16 @@ def test_what_is_unknown_is_in_no_group_and_in_no_rest() -> None:
     hidden = replace(scored, sexes=sexes)
     one, other = _of(hidden, "sex", "F"), _of(known, "sex", "F")
     assert [gap.auroc_gap.value for gap in one.gaps] == [gap.auroc_gap.value for gap in other.gaps]
-    assert all(each.attribute != "source" for each in judge_subgroups(scored, THRESHOLDS, PROTOCOL))
+    assert all(each.attribute != "source" for each in evaluate_subgroups(scored, THRESHOLDS, PROTOCOL))
 
 
 def test_the_order_of_radiographs_changes_nothing() -> None:
     """Shuffled rows give the same gaps, to the bit."""
     scored = calibrated(200)
     shuffled = scored.rows(np.random.default_rng(1).permutation(200))
-    assert judge_subgroups(shuffled, THRESHOLDS, PROTOCOL) == judge_subgroups(scored, THRESHOLDS, PROTOCOL)
+    assert evaluate_subgroups(shuffled, THRESHOLDS, PROTOCOL) == evaluate_subgroups(
+        scored, THRESHOLDS, PROTOCOL
+    )
 
 
 @given(st.floats(0, 130))

@@ -10,19 +10,19 @@ from hypothesis import strategies as st
 from pipelines.gate.criteria import compare_findings
 from pipelines.gate.decision import Criterion, Decision, canonical
 from pipelines.gate.gate import decide, pairs_of
-from pipelines.gate.protocol import DEFAULT, SMALL, Protocol, read_protocol
+from pipelines.gate.protocol import DEFAULT, SMALL, GateProtocol, read_protocol
 from pleura.findings import FINDINGS
 from tests.support.pipelines.contests import COUNT, PROVENANCE, challenger, champion, shifted
 
 
 @pytest.fixture(scope="module")
-def clinical() -> Protocol:
+def clinical() -> GateProtocol:
     """The protocol with the agreed margins."""
     return read_protocol(DEFAULT)
 
 
 @pytest.fixture(scope="module")
-def small() -> Protocol:
+def small() -> GateProtocol:
     """The protocol for a few hundred radiographs."""
     return read_protocol(SMALL)
 
@@ -32,7 +32,7 @@ def _of(decision: Decision, name: str, finding: str = "") -> Criterion:
     return found
 
 
-def test_a_better_model_is_promoted(clinical: Protocol) -> None:
+def test_a_better_model_is_promoted(clinical: GateProtocol) -> None:
     """On enough radiographs a challenger that is better everywhere passes every criterion."""
     old = champion(films=6000, each=2)
     new = challenger(old, shifted(old, towards=0.15))
@@ -46,7 +46,7 @@ def test_a_better_model_is_promoted(clinical: Protocol) -> None:
     assert {c.verdict for c in decision.criteria} == {"passed"}
 
 
-def test_the_same_model_again_has_bounds_of_zero(clinical: Protocol) -> None:
+def test_the_same_model_again_has_bounds_of_zero(clinical: GateProtocol) -> None:
     """Paired with itself, a model is not worse by anything, however few the radiographs are."""
     old = champion(films=300)
     decision = decide(clinical, old, challenger(old), PROVENANCE)
@@ -57,7 +57,7 @@ def test_the_same_model_again_has_bounds_of_zero(clinical: Protocol) -> None:
     assert {c.name for c in decision.criteria if c.is_in_the_way} == {"calibration slope"}
 
 
-def test_better_in_auroc_and_worse_at_the_served_threshold_is_refused(clinical: Protocol) -> None:
+def test_better_in_auroc_and_worse_at_the_served_threshold_is_refused(clinical: GateProtocol) -> None:
     """Separation improves in every finding, but the thresholds were not moved with the probabilities."""
     old = champion(films=3000)
     new = challenger(old, shifted(old, towards=0.15))
@@ -77,7 +77,7 @@ def test_better_in_auroc_and_worse_at_the_served_threshold_is_refused(clinical: 
     assert not any(reason.startswith(("auroc", "macro auroc")) for reason in decision.reasons)
 
 
-def test_it_is_the_bound_that_counts_and_not_the_figure(clinical: Protocol) -> None:
+def test_it_is_the_bound_that_counts_and_not_the_figure(clinical: GateProtocol) -> None:
     """A sensitivity that is two points lower passes on many radiographs, and cannot be shown on few."""
     few, many = (champion(films=films, each=1, seed=3) for films in (300, 12_000))
     verdicts = []
@@ -90,7 +90,7 @@ def test_it_is_the_bound_that_counts_and_not_the_figure(clinical: Protocol) -> N
     assert verdicts == ["cannot be shown", "passed"]
 
 
-def test_sensitivity_for_pneumothorax_has_the_narrower_margin(clinical: Protocol) -> None:
+def test_sensitivity_for_pneumothorax_has_the_narrower_margin(clinical: GateProtocol) -> None:
     """A loss of four points is allowed elsewhere, and not there."""
     old = champion(films=8000, each=1, seed=3)
     new = replace(challenger(old, shifted(old)), thresholds=(0.303,) * COUNT)
@@ -101,7 +101,7 @@ def test_sensitivity_for_pneumothorax_has_the_narrower_margin(clinical: Protocol
     assert any("Effusion: worse, but shown to be within the margin" in note for note in decision.notes)
 
 
-def test_too_few_positives_are_neither_passed_nor_forgotten(clinical: Protocol) -> None:
+def test_too_few_positives_are_neither_passed_nor_forgotten(clinical: GateProtocol) -> None:
     """Thirteen positives: cannot be shown, and therefore refused."""
     old = champion(films=1500, rare=13)
     decision = decide(clinical, old, challenger(old), PROVENANCE)
@@ -115,7 +115,7 @@ def test_too_few_positives_are_neither_passed_nor_forgotten(clinical: Protocol) 
     )
 
 
-def test_an_exempt_finding_goes_unshown_with_its_reason_in_the_record(clinical: Protocol) -> None:
+def test_an_exempt_finding_goes_unshown_with_its_reason_in_the_record(clinical: GateProtocol) -> None:
     """The exemption is a note, and the champion's other findings are still judged."""
     exempting = clinical.model_copy(update={"exempt": {"Hernia": "seen once a month"}})
     old = champion(films=1500, rare=13)
@@ -124,7 +124,7 @@ def test_an_exempt_finding_goes_unshown_with_its_reason_in_the_record(clinical: 
     assert any("Hernia" in note and "seen once a month" in note for note in decision.notes)
 
 
-def test_an_exemption_ends_where_there_are_enough_positives(clinical: Protocol) -> None:
+def test_an_exemption_ends_where_there_are_enough_positives(clinical: GateProtocol) -> None:
     """Who is exempt for want of positives is judged once there are some."""
     exempting = clinical.model_copy(update={"exempt": {"Hernia": "seen once a month"}})
     old = champion(films=600)
@@ -132,7 +132,7 @@ def test_an_exemption_ends_where_there_are_enough_positives(clinical: Protocol) 
     assert any("Hernia" in reason for reason in decide(exempting, old, new, PROVENANCE).reasons)
 
 
-def test_an_exempt_finding_must_not_be_shown_to_be_worse(clinical: Protocol) -> None:
+def test_an_exempt_finding_must_not_be_shown_to_be_worse(clinical: GateProtocol) -> None:
     """Thirteen positives suffice to show that a finding is read upside down."""
     exempting = clinical.model_copy(update={"exempt": {"Hernia": "seen once a month"}})
     old = champion(films=1500, rare=13)
@@ -145,7 +145,7 @@ def test_an_exempt_finding_must_not_be_shown_to_be_worse(clinical: Protocol) -> 
     assert any(reason.startswith("auroc, Hernia: failed") for reason in decision.reasons)
 
 
-def test_overconfidence_is_refused(clinical: Protocol) -> None:
+def test_overconfidence_is_refused(clinical: GateProtocol) -> None:
     """The same order at twice the logits: AUROC and calls are the same, slope and Brier score are not."""
     old = champion(films=4000)
     new = replace(
@@ -157,7 +157,7 @@ def test_overconfidence_is_refused(clinical: Protocol) -> None:
     assert _of(decision, "calibration slope", "Mass").challenger == pytest.approx(0.5, abs=0.05)
 
 
-def test_a_subgroup_that_falls_behind_is_seen(clinical: Protocol) -> None:
+def test_a_subgroup_that_falls_behind_is_seen(clinical: GateProtocol) -> None:
     """A challenger that reads women worse and men better keeps its AUROC, and is refused."""
     old = champion(films=4000)
     blurred, sharpened = shifted(old, noise=1.2), shifted(old, towards=0.3)
@@ -170,7 +170,7 @@ def test_a_subgroup_that_falls_behind_is_seen(clinical: Protocol) -> None:
     assert all(c.high is not None and c.high < 0 for c in gaps)
 
 
-def test_a_subgroup_with_few_positives_is_not_judged(small: Protocol) -> None:
+def test_a_subgroup_with_few_positives_is_not_judged(small: GateProtocol) -> None:
     """With a hundred radiographs no subgroup has fifty positives, and the record says so."""
     old = champion(films=100)
     decision = decide(small, old, challenger(old), PROVENANCE)
@@ -178,7 +178,7 @@ def test_a_subgroup_with_few_positives_is_not_judged(small: Protocol) -> None:
     assert any("no subgroup has 50 positives" in note for note in decision.notes)
 
 
-def test_a_challenger_that_gives_nan_is_refused(clinical: Protocol) -> None:
+def test_a_challenger_that_gives_nan_is_refused(clinical: GateProtocol) -> None:
     """One NaN on one radiograph is enough, and nothing is computed from it."""
     old = champion(films=100)
     spoilt = shifted(old)
@@ -189,7 +189,7 @@ def test_a_challenger_that_gives_nan_is_refused(clinical: Protocol) -> None:
     assert decision.criteria == ()
 
 
-def test_what_cannot_be_compared_is_refused_in_words(clinical: Protocol) -> None:
+def test_what_cannot_be_compared_is_refused_in_words(clinical: GateProtocol) -> None:
     """Other findings, preprocessing or input size; other, reordered or relabelled radiographs."""
     old = champion(films=100)
     new = challenger(old, shifted(old))
@@ -216,20 +216,20 @@ def test_what_cannot_be_compared_is_refused_in_words(clinical: Protocol) -> None
         assert any(words in reason for reason in decision.reasons), (words, decision.reasons)
 
 
-def test_a_radiograph_twice_is_no_sealed_set(clinical: Protocol) -> None:
+def test_a_radiograph_twice_is_no_sealed_set(clinical: GateProtocol) -> None:
     """It would count twice."""
     old = champion(films=100)
     twice = replace(old, scored=old.scored.rows(np.array([0, *range(99)])))
     assert decide(clinical, twice, challenger(twice), PROVENANCE).reasons == ("a radiograph occurs twice",)
 
 
-def test_no_radiographs_promote_nobody(clinical: Protocol) -> None:
+def test_no_radiographs_promote_nobody(clinical: GateProtocol) -> None:
     """An empty test set is refused and not passed for want of objections."""
     empty = replace(champion(films=10), scored=champion(films=10).scored.rows(np.arange(0)))
     assert decide(clinical, empty, challenger(empty), PROVENANCE).reasons == ("there are no radiographs",)
 
 
-def test_an_unknown_patient_is_a_patient_of_its_own(small: Protocol) -> None:
+def test_an_unknown_patient_is_a_patient_of_its_own(small: GateProtocol) -> None:
     """A set without patients is not taken for one patient with all films."""
     old = champion(films=100)
     unknown = replace(old, scored=replace(old.scored, patients=np.repeat("", 100)))
@@ -250,7 +250,7 @@ def test_any_radiographs_get_a_decision(seed: int, noise: float, films: int, unk
     assert Decision.model_validate_json(canonical(decision)) == decision
 
 
-def test_holm_makes_no_accusation_out_of_fourteen_chances(clinical: Protocol) -> None:
+def test_holm_makes_no_accusation_out_of_fourteen_chances(clinical: GateProtocol) -> None:
     """Fourteen findings that differ by chance only: hardly ever is one shown to be worse."""
     accused = 0
     for seed in range(20):

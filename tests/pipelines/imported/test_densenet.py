@@ -12,7 +12,7 @@ from pipelines.imported.kinds import KINDS, release_of
 from pipelines.imported.source import weights_of
 from pipelines.imported.state import state_of
 from pipelines.imported.torch_file import read_checkpoint
-from pipelines.training.export import Seen, reader_of
+from pipelines.training.export import NetworkOutputs, reader_of
 from pleura.findings import FINDINGS
 from tests.support.imported.networks import (
     CHEXNET,
@@ -47,7 +47,7 @@ def wrapped(arrays: Arrays) -> dict[str, Any]:
     return state_dict(named)
 
 
-def seen(kind: str, shape: Shape) -> Seen:
+def seen(kind: str, shape: Shape) -> NetworkOutputs:
     """What our network makes of the radiographs with the weights of a published file."""
     network = imported(
         state_of(read_checkpoint(as_published(kind, shape))),

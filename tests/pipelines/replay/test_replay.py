@@ -18,7 +18,7 @@ from minio import Minio
 
 from pipelines.data.store import read_answered
 from pipelines.gate.decision import ModelIdentity
-from pipelines.gate.protocol import SMALL, Protocol, read_protocol
+from pipelines.gate.protocol import SMALL, GateProtocol, read_protocol
 from pipelines.journal_reader import JournaledAnswer, Verdict, Window, read_answers
 from pipelines.object_store import NoSuchObject, ObjectStore
 from pipelines.replay.replay import Archive, Challenger, FindingReplay, Replay, replay
@@ -83,7 +83,7 @@ def _saying(*probabilities: float) -> Callable[[np.ndarray], np.ndarray]:
 
 
 @pytest.fixture(scope="module")
-def protocol() -> Protocol:
+def protocol() -> GateProtocol:
     """Limits of a tenth of disagreement and of a twentieth of calls, on a hundred radiographs."""
     small = read_protocol(SMALL)
     limits = {"minimum_radiographs": 100, "disagreement_at_most": 0.1, "call_rate_change_at_most": 0.05}
@@ -95,7 +95,7 @@ def protocol() -> Protocol:
 def _replay(
     answers: list[JournaledAnswer],
     score: Callable[[np.ndarray], np.ndarray],
-    protocol: Protocol,
+    protocol: GateProtocol,
     read: Callable[[str], bytes] = _read,
 ) -> Replay:
     challenger = Challenger(NEW, FINDINGS, THRESHOLDS, score)
@@ -106,7 +106,7 @@ def _effusion(found: Replay) -> FindingReplay:
     return found.findings[FINDINGS.index("Effusion")]
 
 
-def test_a_challenger_that_says_the_same_passes(protocol: Protocol) -> None:
+def test_a_challenger_that_says_the_same_passes(protocol: GateProtocol) -> None:
     """On enough radiographs, no disagreement and no change of calls."""
     answers = [_answer(number, 0.8 if number % 3 else 0.2) for number in range(120)]
     found = _replay(answers, _saying(*(a.probabilities[0] for a in answers)), protocol)
@@ -117,7 +117,7 @@ def test_a_challenger_that_says_the_same_passes(protocol: Protocol) -> None:
     assert found.latency_ms.champion_median == 40
 
 
-def test_a_challenger_that_calls_everybody_fails(protocol: Protocol) -> None:
+def test_a_challenger_that_calls_everybody_fails(protocol: GateProtocol) -> None:
     """Every radiograph is called that was not before: shift, disagreement and call rate say so."""
     found = _replay([_answer(n) for n in range(110)], _saying(*[0.9] * 110), protocol)
     assert found.verdict == "failed"
@@ -126,7 +126,7 @@ def test_a_challenger_that_calls_everybody_fails(protocol: Protocol) -> None:
     assert "Effusion: they disagree on 100.0%, 10% is allowed" in found.reasons[2]
 
 
-def test_calls_that_change_both_ways_are_disagreement_and_no_change_of_rate(protocol: Protocol) -> None:
+def test_calls_that_change_both_ways_are_disagreement_and_no_change_of_rate(protocol: GateProtocol) -> None:
     """The interval is Wilson's: 24 of 120 at one-sided 95 % lie between 14.7 % and 26.7 %."""
     answers = [_answer(number, 0.8 if number < 60 else 0.2) for number in range(120)]
     now = [0.2 if number < 12 else 0.8 if number >= 108 else answers[number].probabilities[0]
@@ -137,21 +137,21 @@ def test_calls_that_change_both_ways_are_disagreement_and_no_change_of_rate(prot
     assert found.call_rate_change.value == 0
 
 
-def test_a_few_radiographs_show_nothing(protocol: Protocol) -> None:
+def test_a_few_radiographs_show_nothing(protocol: GateProtocol) -> None:
     """Twenty agreements are not passed: too few, and a tenth of disagreement may still be there."""
     found = _replay([_answer(n) for n in range(20)], _saying(*[0.2] * 20), protocol)
     assert found.verdict == "cannot be shown"
     assert found.reasons[0] == "20 radiographs, where 100 are needed"
 
 
-def test_nothing_journaled_shows_nothing(protocol: Protocol) -> None:
+def test_nothing_journaled_shows_nothing(protocol: GateProtocol) -> None:
     """An empty journal passes nobody."""
     found = _replay([], _saying(), protocol)
     assert (found.verdict, found.findings) == ("cannot be shown", ())
 
 
 @pytest.mark.parametrize("wrong", [float("nan"), float("inf"), 1.5, -0.1])
-def test_one_answer_that_is_none_fails_the_challenger(protocol: Protocol, wrong: float) -> None:
+def test_one_answer_that_is_none_fails_the_challenger(protocol: GateProtocol, wrong: float) -> None:
     """NaN on one of 110 radiographs is counted, kept out of the figures, and fails."""
     found = _replay([_answer(n) for n in range(110)], _saying(*[0.2] * 109, wrong), protocol)
     assert (found.verdict, found.invalid) == ("failed", 1)
@@ -159,13 +159,13 @@ def test_one_answer_that_is_none_fails_the_challenger(protocol: Protocol, wrong:
     assert _effusion(found).disagreement.value == 0
 
 
-def test_a_challenger_of_other_findings_fails(protocol: Protocol) -> None:
+def test_a_challenger_of_other_findings_fails(protocol: GateProtocol) -> None:
     """Thirteen columns are no answer for fourteen findings."""
     found = _replay([_answer(0)], lambda tensors: np.full((len(tensors), 13), 0.2), protocol)
     assert (found.verdict, found.invalid) == ("failed", 1)
 
 
-def test_what_is_left_out_is_counted_by_its_reason(protocol: Protocol) -> None:
+def test_what_is_left_out_is_counted_by_its_reason(protocol: GateProtocol) -> None:
     """Gone, changed, unreadable, not kept, repeated and another model's: none of them silently."""
 
     def read(key: str) -> bytes:
@@ -190,7 +190,7 @@ def test_what_is_left_out_is_counted_by_its_reason(protocol: Protocol) -> None:
     assert "4 of 5 radiographs could not be replayed" in found.reasons
 
 
-def test_a_store_that_is_down_is_no_radiograph_that_is_gone(protocol: Protocol) -> None:
+def test_a_store_that_is_down_is_no_radiograph_that_is_gone(protocol: GateProtocol) -> None:
     """The replay ends with the store's error instead of a report on what was left."""
 
     def read(_: str) -> bytes:
@@ -204,7 +204,7 @@ def _said(present: bool | None, reader: str = "r1", seen: bool = False) -> tuple
     return (Verdict("Effusion", present, reader, seen, NOON + timedelta(hours=1)),)
 
 
-def test_blind_readers_decide_who_was_right(protocol: Protocol) -> None:
+def test_blind_readers_decide_who_was_right(protocol: GateProtocol) -> None:
     """Ten films that only the champion read rightly: McNemar's exact p is 2 / 1024, and the replay fails."""
     answers = [_answer(n, 0.8 if n < 10 else 0.2) for n in range(200)]
     answers = [replace(a, verdicts=_said(True)) if n < 10 else a for n, a in enumerate(answers)]
@@ -216,7 +216,7 @@ def test_blind_readers_decide_who_was_right(protocol: Protocol) -> None:
     assert "readers agree with the champion alone 10 times" in _effusion(found).reason
 
 
-def test_who_had_seen_the_answer_is_told_apart_and_never_counts(protocol: Protocol) -> None:
+def test_who_had_seen_the_answer_is_told_apart_and_never_counts(protocol: GateProtocol) -> None:
     """The same ten words after seeing the answer leave the accuracy empty."""
     answers = [_answer(n, 0.8 if n < 10 else 0.2) for n in range(200)]
     answers = [replace(a, verdicts=_said(True, seen=True)) if n < 10 else a for n, a in enumerate(answers)]
@@ -226,7 +226,7 @@ def test_who_had_seen_the_answer_is_told_apart_and_never_counts(protocol: Protoc
     assert "readers" not in found.reason
 
 
-def test_readers_who_contradict_each_other_tell_nothing(protocol: Protocol) -> None:
+def test_readers_who_contradict_each_other_tell_nothing(protocol: GateProtocol) -> None:
     """Neither does one who cannot tell."""
     answers = [
         _answer(0, verdicts=_said(True) + _said(False, "r2")),
@@ -277,7 +277,7 @@ async def test_real_radiographs_are_replayed_from_the_real_journal(
     samples: Path,
     default_bundle: Path,
     tmp_path: Path,
-    protocol: Protocol,
+    protocol: GateProtocol,
 ) -> None:
     """PostgreSQL, S3, the service's decoder and the default model, which agrees with itself."""
     description, digest = verify(default_bundle)

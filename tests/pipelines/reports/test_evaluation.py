@@ -11,10 +11,10 @@ import numpy as np
 import pytest
 
 from pipelines.data.manifest import Box, Record
-from pipelines.evaluation.dossier import Dossier
-from pipelines.evaluation.evaluate import Protocol
-from pipelines.evaluation.evaluate_bundle import judge_bundle, write_files
-from pipelines.evaluation.material import Material, boxed
+from pipelines.evaluation.dossier import EvaluationReport
+from pipelines.evaluation.evaluate import EvaluationProtocol
+from pipelines.evaluation.evaluate_bundle import evaluate_bundle, write_files
+from pipelines.evaluation.material import EvaluationData, boxed
 from pipelines.reports.evaluation import html_report
 from pipelines.reports.model_card import model_card
 from pleura.bundle import ModelDescription, verify
@@ -55,7 +55,7 @@ def _read(html: str) -> _Page:
 
 
 @pytest.fixture(scope="module")
-def judged() -> Dossier:
+def judged() -> EvaluationReport:
     scored = calibrated()
     labels = scored.labels.copy()
     labels[:, -1] = np.nan
@@ -63,11 +63,11 @@ def judged() -> Dossier:
 
 
 @pytest.fixture(scope="module")
-def html(judged: Dossier) -> str:
+def html(judged: EvaluationReport) -> str:
     return html_report(judged)
 
 
-def test_the_page_stands_alone(html: str, judged: Dossier) -> None:
+def test_the_page_stands_alone(html: str, judged: EvaluationReport) -> None:
     """There is no script, and nothing is fetched from anywhere: every picture lies inside."""
     page = _read(html)
     assert not page.open
@@ -87,7 +87,7 @@ def test_every_plot_is_a_picture(html: str) -> None:
         assert len(np.unique(picture)) > 10
 
 
-def test_the_page_says_what_it_must(html: str, judged: Dossier) -> None:
+def test_the_page_says_what_it_must(html: str, judged: EvaluationReport) -> None:
     """Every finding, both digests, the code, the limits, and what is unmeasured can be read."""
     text = _read(html).text
     subject = judged.subject
@@ -107,9 +107,9 @@ def test_words_from_outside_stay_words(html: str) -> None:
     assert "drawn &lt;at&gt; random" in html
 
 
-def test_the_same_dossier_gives_the_same_page(html: str, judged: Dossier) -> None:
+def test_the_same_dossier_gives_the_same_page(html: str, judged: EvaluationReport) -> None:
     """From its JSON the report is written again, to the bit."""
-    assert html_report(Dossier.from_json(judged.to_json())) == html
+    assert html_report(EvaluationReport.from_json(judged.to_json())) == html
 
 
 def test_a_page_of_nothing_measured_says_so() -> None:
@@ -123,7 +123,7 @@ def test_a_page_of_nothing_measured_says_so() -> None:
     assert not [tag for tag, _ in page.seen if tag == "img"]
 
 
-def test_the_card_holds_what_the_dossier_says(judged: Dossier) -> None:
+def test_the_card_holds_what_the_dossier_says(judged: EvaluationReport) -> None:
     """Calibration, subgroups, refusals and localisation stand below the card as it was."""
     plain = description().model_copy(
         update={"metrics": ModelDescription.model_validate_json(_DEFAULT.read_text()).metrics}
@@ -158,20 +158,24 @@ def test_a_bundle_is_judged_from_end_to_end(tmp_path: Path, bundle: Path) -> Non
         )
         for n in range(50)
     )
-    material = Material(
+    material = EvaluationData(
         records,
         tensors,
         boxed("test split", records, tensors),
         {"elsewhere": tensors[:5]},
         {"inverted": 255 - tensors},
     )
-    made = judge_bundle(bundle, material, DATASET, "0" * 40, Protocol(draws=100, minimum_positives=10))
+    made = evaluate_bundle(
+        bundle, material, DATASET, "0" * 40, EvaluationProtocol(draws=100, minimum_positives=10)
+    )
     assert made.subject.model_digest == verify(bundle)[1]
     assert made.judgement.radiographs == 50
     assert made.localisation[0].findings[0].boxes == 12
-    again = judge_bundle(bundle, material, DATASET, "0" * 40, Protocol(draws=100, minimum_positives=10))
+    again = evaluate_bundle(
+        bundle, material, DATASET, "0" * 40, EvaluationProtocol(draws=100, minimum_positives=10)
+    )
     assert again.to_json() == made.to_json()
     write_files(made, bundle, tmp_path / "judged")
-    assert Dossier.from_json((tmp_path / "judged" / "figures.json").read_bytes()) == made
+    assert EvaluationReport.from_json((tmp_path / "judged" / "figures.json").read_bytes()) == made
     assert "No mean was measured." in (tmp_path / "judged" / "MODEL_CARD.md").read_text()
     assert _read((tmp_path / "judged" / "report.html").read_text()).seen

@@ -15,11 +15,11 @@ from pipelines.rollout.counters import Counts, Unseen
 from pipelines.rollout.inference_service import predictor_of
 from pipelines.rollout.kserve import KServeTarget
 from pipelines.rollout.kserve_ledger import ConfigMapLedger
-from pipelines.rollout.observation import Arm, Counted, Journaled, Observation
+from pipelines.rollout.observation import Counted, JournaledAnswers, Observation, RevisionObservation
 from pipelines.rollout.plan import Plan
 from pipelines.rollout.run import RolloutInProgress, abandon, roll_out
-from pipelines.rollout.state import Outcome, Parts, State, now
-from pipelines.rollout.target import Change, Model, Refused
+from pipelines.rollout.state import RolloutOutcome, RolloutParts, RolloutState, now
+from pipelines.rollout.target import Change, Model, TargetRefused
 from tests.support.pipelines.api_server import Cluster, running
 from tests.support.pipelines.knative import Controller
 
@@ -56,7 +56,10 @@ class _Seen:
     def observe(self, since: datetime, before: Counts) -> Observation:
         if self.cluster.splits[-1].get(_NEW.uri, 0) >= self.blind_from:
             raise Unseen("the journal cannot be read")
-        return Observation(Arm(Journaled(answers=1000), Counted(1000)), Arm(Journaled(answers=1000)))
+        return Observation(
+            RevisionObservation(JournaledAnswers(answers=1000), Counted(1000)),
+            RevisionObservation(JournaledAnswers(answers=1000)),
+        )
 
 
 @contextmanager
@@ -68,16 +71,16 @@ def _cluster(predictor: dict[str, Any], **settings: Any) -> Iterator[tuple[Clust
         yield cluster, api
 
 
-def _parts(cluster: Cluster, api: client.ApiClient, plan: Plan, **sees: int) -> Parts:
+def _parts(cluster: Cluster, api: client.ApiClient, plan: Plan, **sees: int) -> RolloutParts:
     steps = tuple(step.model_copy(update={"least_s": 0.0}) for step in plan.steps)
     patience = {"check_s": 0.1, "settle_s": 10.0, "lease_s": 0.5, "blind_s": 1.0}
     plan = plan.model_copy(update={"steps": steps, **patience})
     target = KServeTarget(api, "pleura", "chest-xray")
     ledger = ConfigMapLedger(api, "pleura", "chest-xray-rollout")
-    return Parts(target, _Seen(cluster, **sees), ledger, plan, "test")
+    return RolloutParts(target, _Seen(cluster, **sees), ledger, plan, "test")
 
 
-def _after(outcome: Outcome) -> str:
+def _after(outcome: RolloutOutcome) -> str:
     return "\n".join(event.what for event in outcome.history)
 
 
@@ -133,7 +136,7 @@ def test_an_ended_rollout_is_not_repeated_for_the_same_run(quick: Plan) -> None:
         first = roll_out(parts, _CHANGE, run="run-1")
         assert roll_out(parts, _CHANGE, run="run-1") == first
         assert len(cluster.controller.revisions) == 3
-        dead = State(holder="dead", beat=7, change=_CHANGE, phase="starting", since=now())
+        dead = RolloutState(holder="dead", beat=7, change=_CHANGE, phase="starting", since=now())
         assert parts.ledger.swap(parts.ledger.read(), dead.model_dump_json().encode())
         outcome = abandon(parts)
         assert outcome is not None
@@ -174,7 +177,7 @@ def test_a_change_by_others_meanwhile_is_seen(quick: Plan) -> None:
             service = cluster.objects[_PATH]
             others = {"predictor": {"model": {"storageUri": "s3://models/others"}}}
             cluster.put(_PATH, {**service, "spec": others})
-        with pytest.raises(Refused, match="somebody else"):
+        with pytest.raises(TargetRefused, match="somebody else"):
             target.shift(_CHANGE, 5)
 
 

@@ -14,9 +14,9 @@ from pipelines.rollout.ledger import FileLedger
 from pipelines.rollout.local import LocalCounters, LocalTarget
 from pipelines.rollout.plan import Guardrail, Plan
 from pipelines.rollout.run import RolloutInProgress, roll_out, unfinished
-from pipelines.rollout.state import Outcome, Parts
+from pipelines.rollout.state import RolloutOutcome, RolloutParts
 from pipelines.rollout.target import Change, Model
-from pipelines.rollout.watch import Watch
+from pipelines.rollout.watch import RolloutMonitor
 from pleura.bundle import verify
 from proof.lab.running_stack import RunningStack, surroundings
 from tests.support.load import Load, load_on
@@ -29,20 +29,20 @@ def _model(bundle: Path) -> Model:
     return Model(str(bundle), digest, description.version)
 
 
-def _parts(stack: RunningStack, change: Change, plan: Plan, holder: str = "test") -> Parts:
+def _parts(stack: RunningStack, change: Change, plan: Plan, holder: str = "test") -> RolloutParts:
     state = stack.state.path
-    watch = Watch(
+    watch = RolloutMonitor(
         stack.journal_dsn, LocalCounters(state, change), change.challenger.digest, change.champion.digest
     )
-    return Parts(LocalTarget(state), watch, FileLedger(state / "rollout.json"), plan, holder)
+    return RolloutParts(LocalTarget(state), watch, FileLedger(state / "rollout.json"), plan, holder)
 
 
-def _rolled_out(stack: RunningStack, challenger: Model, plan: Plan) -> Outcome:
+def _rolled_out(stack: RunningStack, challenger: Model, plan: Plan) -> RolloutOutcome:
     change = Change(LocalTarget(stack.state.path).serving_model(), challenger)
     return roll_out(_parts(stack, change, plan), change)
 
 
-def _told(outcome: Outcome) -> str:
+def _told(outcome: RolloutOutcome) -> str:
     return "\n".join(f"{event.percent:>4} {event.what}" for event in outcome.history)
 
 
@@ -200,7 +200,7 @@ def test_a_killed_rollout_is_resumed_and_promotes(
         second = _start(serving, challenger, tmp_path / "plan.yaml")
         said, _ = second.communicate(timeout=120)
     assert second.returncode == 0, said
-    outcome = Outcome.model_validate(json.loads(said.splitlines()[-1]))
+    outcome = RolloutOutcome.model_validate(json.loads(said.splitlines()[-1]))
     assert outcome.result == "promoted"
     assert b'"phase":"watching"' in (beat or b"")
     assert "resumed" in [event.what for event in outcome.history]

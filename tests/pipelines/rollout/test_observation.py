@@ -7,14 +7,22 @@ import pytest
 from pydantic import ValidationError
 
 from pipelines.rollout.ledger import FileLedger
-from pipelines.rollout.observation import Arm, Counted, Journaled, Observation, reason_to_return
+from pipelines.rollout.observation import (
+    Counted,
+    JournaledAnswers,
+    Observation,
+    RevisionObservation,
+    reason_to_return,
+)
 from pipelines.rollout.plan import Guardrails, Plan, read_plan
-from pipelines.statistics.msprt import Events, Sample
+from pipelines.statistics.msprt import Events, SequentialSample
 from pleura.findings import FINDINGS
 
 _ANSWERS = 2000
-_SOUND = Arm(
-    Journaled(_ANSWERS, tuple(100 + 10 * i for i in range(len(FINDINGS))), 40, Sample(_ANSWERS, 3.5, 0.3)),
+_SOUND = RevisionObservation(
+    JournaledAnswers(
+        _ANSWERS, tuple(100 + 10 * i for i in range(len(FINDINGS))), 40, SequentialSample(_ANSWERS, 3.5, 0.3)
+    ),
     Counted(requests=_ANSWERS, errors=1, refusals=2),
 )
 
@@ -25,7 +33,7 @@ def guardrails() -> Guardrails:
     return read_plan().guardrails
 
 
-def _with_calls(finding: int, calls: int) -> Arm:
+def _with_calls(finding: int, calls: int) -> RevisionObservation:
     each = list(_SOUND.journaled.calls)
     each[finding] = calls
     return replace(_SOUND, journaled=replace(_SOUND.journaled, calls=tuple(each)))
@@ -44,7 +52,9 @@ def test_an_equal_canary_goes_on(guardrails: Guardrails) -> None:
         (replace(_SOUND, counted=replace(_SOUND.counted, refusals=120)), "guardrail refusals"),
         (replace(_SOUND, counted=Counted(requests=3, errors=3)), "the canary fails: 3 of 3 requests"),
         (
-            replace(_SOUND, journaled=replace(_SOUND.journaled, log_latency=Sample(_ANSWERS, 3.9, 0.3))),
+            replace(
+                _SOUND, journaled=replace(_SOUND.journaled, log_latency=SequentialSample(_ANSWERS, 3.9, 0.3))
+            ),
             "guardrail latency",
         ),
         (replace(_SOUND, journaled=replace(_SOUND.journaled, atypical=400)), "guardrail atypical"),
@@ -52,7 +62,7 @@ def test_an_equal_canary_goes_on(guardrails: Guardrails) -> None:
         (_with_calls(13, 0), f"call rate of {FINDINGS[13]}, too few: the canary is worse by"),
     ],
 )
-def test_each_harm_has_its_reason(canary: Arm, reason: str, guardrails: Guardrails) -> None:
+def test_each_harm_has_its_reason(canary: RevisionObservation, reason: str, guardrails: Guardrails) -> None:
     """Each guardrail trips by itself, and names itself."""
     found = reason_to_return([Observation(canary, _SOUND)], guardrails)
     assert found is not None
@@ -61,7 +71,7 @@ def test_each_harm_has_its_reason(canary: Arm, reason: str, guardrails: Guardrai
 
 def test_what_lies_within_a_margin_is_minded_by_nobody(guardrails: Guardrails) -> None:
     """A model that calls somewhat more often, or a little slower, may well be the better one."""
-    slower = replace(_SOUND.journaled, log_latency=Sample(_ANSWERS, 3.6, 0.3))
+    slower = replace(_SOUND.journaled, log_latency=SequentialSample(_ANSWERS, 3.6, 0.3))
     canary = replace(_with_calls(3, 230), counted=_SOUND.counted)
     assert reason_to_return([Observation(canary, _SOUND)], guardrails) is None
     assert reason_to_return([Observation(replace(_SOUND, journaled=slower), _SOUND)], guardrails) is None

@@ -11,10 +11,10 @@ import pytest
 
 from pipelines.rollout.counters import Counts, Unseen, read_counted, read_invalid, scrape
 from pipelines.rollout.observation import Counted
-from pipelines.rollout.watch import Watch, cut_after
+from pipelines.rollout.watch import RolloutMonitor, cut_after
 from pipelines.statistics.msprt import Events
 from pleura.findings import FINDINGS
-from pleura.journal_row import Entry
+from pleura.journal_row import JournalRow
 from pleura.local.dependencies import Server
 from tests.support.databases import own_database, strange_server
 from transformer.journal.database import Database
@@ -33,8 +33,10 @@ class _Still:
         return Counts(Counted(10), Counted(20))
 
 
-def _entry(number: int, digest: str, findings: tuple[str, ...] = (), milliseconds: float = 20.0) -> Entry:
-    return Entry(
+def _entry(
+    number: int, digest: str, findings: tuple[str, ...] = (), milliseconds: float = 20.0
+) -> JournalRow:
+    return JournalRow(
         principal="watch",
         request_id=f"{digest[:1]}-{number}",
         position=0,
@@ -72,7 +74,7 @@ def dsn(postgres: Server) -> str:
 
 def test_both_arms_are_read_out_of_the_journal(dsn: str) -> None:
     """Fresh answers since then count for the model that gave them: calls, latency, disagreement."""
-    seen = Watch(dsn, _Still(), _NEW, _OLD).observe(
+    seen = RolloutMonitor(dsn, _Still(), _NEW, _OLD).observe(
         _BEGIN + timedelta(seconds=20), Counts(Counted(), Counted())
     )
     stable, canary = seen.stable.journaled, seen.canary.journaled
@@ -89,7 +91,7 @@ def test_both_arms_are_read_out_of_the_journal(dsn: str) -> None:
 
 def test_another_model_is_a_stranger(dsn: str) -> None:
     """An answer of a third digest is seen as what it is."""
-    seen = Watch(dsn, _Still(), _NEW, _OLD).observe(_BEGIN, Counts(Counted(), Counted()))
+    seen = RolloutMonitor(dsn, _Still(), _NEW, _OLD).observe(_BEGIN, Counts(Counted(), Counted()))
     assert seen.strangers == 1
 
 
@@ -97,7 +99,7 @@ def test_a_journal_that_is_away_or_hangs_is_unseen(dsn: str) -> None:
     """Nobody waits for ever, and the error quotes nothing that PostgreSQL said."""
     nowhere = "postgresql://nobody@127.0.0.1:1/nothing"
     with pytest.raises(Unseen, match=r"the journal cannot be read \(OperationalError\)"):
-        Watch(nowhere, _Still(), _NEW, _OLD).observe(_BEGIN, Counts(Counted(), Counted()))
+        RolloutMonitor(nowhere, _Still(), _NEW, _OLD).observe(_BEGIN, Counts(Counted(), Counted()))
     began = time.monotonic()
     with (
         closing(psycopg2.connect(dsn)) as connection,
@@ -112,7 +114,7 @@ def test_a_journal_that_is_away_or_hangs_is_unseen(dsn: str) -> None:
 def test_a_journal_that_refuses_in_latin1_is_unseen() -> None:
     """A watch goes on, whatever the server's language."""
     with strange_server() as strange, pytest.raises(Unseen, match="the journal cannot be read"):
-        Watch(strange, _Still(), _NEW, _OLD).observe(_BEGIN, Counts(Counted(), Counted()))
+        RolloutMonitor(strange, _Still(), _NEW, _OLD).observe(_BEGIN, Counts(Counted(), Counted()))
 
 
 def test_a_predictor_that_does_not_answer_is_unseen() -> None:

@@ -9,7 +9,7 @@ import yaml
 
 from pipelines.reports.run_summary import Story, html_summary, markdown_summary
 from pipelines.run.local_run import told
-from pipelines.run.parameters import DEFAULT, SMALL, InvalidParameters, Parameters, read_parameters
+from pipelines.run.parameters import DEFAULT, SMALL, InvalidParameters, RunParameters, read_parameters
 from pipelines.run.records import Done, Failure
 from pleura.console.app import main
 
@@ -24,7 +24,7 @@ def _done(*steps: tuple[str, str]) -> list[Done]:
 def test_the_shipped_parameters_travel_whole(path: Path) -> None:
     """With the files that they name inside, read back they are the same, to the digest."""
     parameters = read_parameters(path, data_set=_DATA_SET)
-    again = Parameters.from_json(parameters.to_json())
+    again = RunParameters.from_json(parameters.to_json())
     assert again == parameters
     assert again.digest == parameters.digest
     assert again.rollout.steps[-1].percent == 100

@@ -13,7 +13,7 @@ from pipelines.statistics.bootstrap import (
     centred,
     figure,
     means,
-    observed,
+    observed_statistic,
     share_figure,
     shares,
 )
@@ -72,7 +72,7 @@ def test_draws_in_portions_are_the_same_draws(monkeypatch: pytest.MonkeyPatch) -
     whole = Bootstrap(50).drawn(area, patients)
     monkeypatch.setattr("pipelines.statistics.bootstrap._MOST_WEIGHTS", 7 * len(labels))
     np.testing.assert_array_equal(Bootstrap(50).drawn(area, patients), whole)
-    assert observed(area, len(labels))[0] == pytest.approx(roc_auc_score(labels, scores))
+    assert observed_statistic(area, len(labels))[0] == pytest.approx(roc_auc_score(labels, scores))
 
 
 def test_without_a_positive_there_is_no_area() -> None:

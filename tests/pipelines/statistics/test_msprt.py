@@ -11,7 +11,7 @@ from pipelines.statistics.msprt import (
     Bound,
     Events,
     Excess,
-    Sample,
+    SequentialSample,
     is_failing,
     is_harmful,
     log_evidence,
@@ -90,7 +90,10 @@ def test_a_latency_is_found_and_equal_ones_are_not() -> None:
 
     def found(factor: float, answers: int) -> bool:
         canary, stable = random.normal(math.log(factor), 0.6, answers), random.normal(0, 0.6, answers)
-        samples = [Sample(answers, float(each.mean()), float(each.var(ddof=1))) for each in (canary, stable)]
+        samples = [
+            SequentialSample(answers, float(each.mean()), float(each.var(ddof=1)))
+            for each in (canary, stable)
+        ]
         return is_harmful(mean_excess([(samples[0], samples[1])]), bound)
 
     assert found(1.5, 1000)

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from pydantic import ValidationError
 
-from pipelines.training.ablation import held_out, judge_arms, read_ablation
+from pipelines.training.ablation import evaluate_arms, held_out, read_ablation
 from pleura.findings import FINDINGS
 from proof.lab.proxy import wait_until
 from proof.lab.running_stack import descendants, survivors
@@ -45,12 +45,12 @@ def test_scores_are_compared_if_they_are_numbers(tmp_path: Path) -> None:
     for name in ("plain", "again"):
         (run / name).mkdir(parents=True)
         np.save(run / name / "scores.npy", np.random.default_rng(0).normal(size=(count, len(FINDINGS))))
-    difference = list(judge_arms(data, run, read_ablation(arms_file(tmp_path, BOTH))))[1].difference
+    difference = list(evaluate_arms(data, run, read_ablation(arms_file(tmp_path, BOTH))))[1].difference
     assert difference is not None
     assert (difference.value, difference.low, difference.high) == (0, 0, 0)
     np.save(run / "again" / "scores.npy", np.full((count, len(FINDINGS)), np.nan))
     with pytest.raises(ValueError, match="'again' gives what is no number"):
-        list(judge_arms(data, run, read_ablation(arms_file(tmp_path, BOTH))))
+        list(evaluate_arms(data, run, read_ablation(arms_file(tmp_path, BOTH))))
 
 
 def test_who_is_held_out_depends_on_the_patient_alone() -> None:

@@ -9,14 +9,27 @@ import pytest
 from pydantic import TypeAdapter, ValidationError
 
 from pipelines.__main__ import CHEST_XRAY
-from pipelines.evaluation.description import describe, described, judged_findings, macro_metrics, unmeasured
+from pipelines.evaluation.description import (
+    describe,
+    described,
+    evaluated_findings,
+    macro_metrics,
+    unmeasured,
+)
 from pipelines.parameters import read_parameters
 from pipelines.reports.model_card import model_card
 from pipelines.training.augmentation import augment
 from pipelines.training.batches import Batches, positive_weights, targets_of
 from pipelines.training.curves import draw_curves
-from pipelines.training.export import Seen, fit, judge_fitted, reader_of, source_weights, write_source
-from pipelines.training.parameters import Stage, TrainingParameters
+from pipelines.training.export import (
+    NetworkOutputs,
+    evaluate_fitted,
+    fit,
+    reader_of,
+    source_weights,
+    write_source,
+)
+from pipelines.training.parameters import TrainingParameters, TrainingStage
 from pipelines.training.train import (
     UnfitWeights,
     masked_cross_entropy,
@@ -108,7 +121,7 @@ def test_sex_view_and_age_are_learnt_where_they_are_known_and_asked_for() -> Non
 
 def test_an_epoch_shows_the_same_after_an_interruption() -> None:
     """The batches of an epoch depend on seed and number alone, and differ between epochs."""
-    parameters = TrainingParameters([Stage(32, 3, 1e-3, 0)], batch_size=4)
+    parameters = TrainingParameters([TrainingStage(32, 3, 1e-3, 0)], batch_size=4)
 
     def batch(epoch: int, seed: int = 1) -> np.ndarray:
         batches = Batches(random_radiographs(8), parameters.stages[0], parameters, seed)
@@ -159,9 +172,9 @@ def test_a_network_trains_and_is_exported(tmp_path: Path) -> None:
     see = reader_of(weights)
     fitted = fit(see(training.tensors), see(validation.tensors), validation.labels)
     seen = see(test.tensors[:, :32, :32].repeat(7, 1).repeat(7, 2))
-    judgement = judge_fitted(fitted, seen, test, seed=0)
+    judgement = evaluate_fitted(fitted, seen, test, seed=0)
     words = read_parameters(CHEST_XRAY).words
-    judged = judged_findings(fitted.operating_points, judgement)
+    judged = evaluated_findings(fitted.operating_points, judgement)
     description = describe(words, judged, macro_metrics(judgement))
     for said, found in zip(description.findings, judgement.findings, strict=True):
         assert said.is_measured == (min(found.positives, found.negatives) >= 20)
@@ -188,10 +201,12 @@ def test_too_few_positives_are_declared_unmeasured() -> None:
     words = read_parameters(CHEST_XRAY).words
     radiographs = random_radiographs(12)
     rng = np.random.default_rng(0)
-    seen = Seen(rng.normal(size=(12, 1024)), rng.normal(size=(12, 14)))
-    fitted = fit(Seen(rng.normal(size=(200, 1024)), rng.normal(size=(200, 14))), seen, radiographs.labels)
-    judgement = judge_fitted(fitted, seen, radiographs, seed=0)
-    judged = judged_findings(fitted.operating_points, judgement)
+    seen = NetworkOutputs(rng.normal(size=(12, 1024)), rng.normal(size=(12, 14)))
+    fitted = fit(
+        NetworkOutputs(rng.normal(size=(200, 1024)), rng.normal(size=(200, 14))), seen, radiographs.labels
+    )
+    judgement = evaluate_fitted(fitted, seen, radiographs, seed=0)
+    judged = evaluated_findings(fitted.operating_points, judgement)
     description = describe(words, judged, macro_metrics(judgement))
     assert not any(finding.is_measured for finding in description.findings)
     card = model_card(description)
@@ -202,7 +217,7 @@ def test_too_few_positives_are_declared_unmeasured() -> None:
 def test_a_draft_gets_its_figures_from_its_judgement() -> None:
     """A model without figures is unmeasured in all; its dossier gives it those, and changes no threshold."""
     rng = np.random.default_rng(0)
-    seen = Seen(rng.normal(size=(60, 1024)), rng.normal(size=(60, 14)))
+    seen = NetworkOutputs(rng.normal(size=(60, 1024)), rng.normal(size=(60, 14)))
     fitted = fit(seen, seen, random_radiographs(60).labels)
     draft = describe(read_parameters(CHEST_XRAY).words, unmeasured(fitted.operating_points), {})
     assert not any(finding.is_measured for finding in draft.findings)
@@ -218,11 +233,11 @@ def test_a_draft_gets_its_figures_from_its_judgement() -> None:
 def test_unknown_labels_are_left_out_of_what_is_fitted() -> None:
     """Radiographs of which a finding is unknown change neither its calibration nor its operating point."""
     rng = np.random.default_rng(0)
-    seen = Seen(rng.normal(size=(60, 1024)), rng.normal(size=(60, 14)))
+    seen = NetworkOutputs(rng.normal(size=(60, 1024)), rng.normal(size=(60, 14)))
     labels = (rng.random((60, 14)) < 0.5).astype(np.float32)
     labels[40:, 3] = np.nan
-    training = Seen(rng.normal(size=(200, 1024)), rng.normal(size=(200, 14)))
+    training = NetworkOutputs(rng.normal(size=(200, 1024)), rng.normal(size=(200, 14)))
     partly = fit(training, seen, labels)
-    known = fit(training, Seen(seen.features[:40], seen.logits[:40]), labels[:40])
+    known = fit(training, NetworkOutputs(seen.features[:40], seen.logits[:40]), labels[:40])
     assert partly.calibrations[3] == known.calibrations[3]
     assert partly.operating_points[3] == known.operating_points[3]

@@ -11,7 +11,7 @@ import pytest
 
 from pipelines.training.ablation import OtherArm, ablate, read_ablation
 from pipelines.training.checkpoints import Checkpoints
-from pipelines.training.parameters import Stage
+from pipelines.training.parameters import TrainingStage
 from pipelines.training.train import Diverged, train
 from tests.support.pipelines.datasets import write_folder
 from tests.support.pipelines.trainings import BOTH, TINY, arms_file, random_radiographs, random_row
@@ -49,7 +49,7 @@ def test_a_training_that_was_killed_while_it_wrote_goes_on(
 
 def test_nothing_goes_on_from_where_a_training_diverged(tmp_path: Path) -> None:
     """At an absurd learning rate it says so, and leaves no weights that a later try would go on from."""
-    parameters = replace(TINY, stages=[Stage(32, 1, 1e30, 0)])
+    parameters = replace(TINY, stages=[TrainingStage(32, 1, 1e30, 0)])
     with pytest.raises(Diverged, match="after epoch 1 of stage 1"):
         train(random_radiographs(8), random_radiographs(24, seed=1), parameters, tmp_path)
     assert list(tmp_path.rglob("*.weights.h5")) == []

@@ -9,7 +9,7 @@ from pipelines.registry.mlflow_client import connect
 from pipelines.registry.registry import Registry
 from pleura.console.app import main
 from pleura.local.dependencies import Server
-from pleura.local.state_folder import ProcessId, Recorded, StateFolder
+from pleura.local.state_folder import ProcessId, StackRecord, StateFolder
 from tests.support.pipelines.models import KEYS, decided, new_bundle, new_store, registration
 
 Pleura = Callable[..., tuple[int, str, str]]
@@ -25,7 +25,7 @@ def _recorded(tmp_path: Path, seaweed: Server, supervisor: ProcessId) -> Path:
     folder = StateFolder(tmp_path / "state")
     folder.make()
     store = {"url": seaweed.url, "access_key": KEYS[0], "secret_key": KEYS[1]}
-    folder.write(Recorded("ready", supervisor, "", "", "", store))
+    folder.write(StackRecord("ready", supervisor, "", "", "", store))
     return folder.path
 
 

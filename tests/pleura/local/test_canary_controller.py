@@ -7,7 +7,13 @@ from pathlib import Path
 import pytest
 
 from pleura.bundle import verify
-from pleura.local.revision_files import Revision, Status, Wanted, read_status, write_wanted
+from pleura.local.revision_files import (
+    PredictorRevision,
+    RevisionStatus,
+    WantedRevisions,
+    read_status,
+    write_wanted,
+)
 from pleura.local.samples import example, sample_files
 from proof.lab.running_stack import RunningStack, start_stack
 from tests.support.load import load_on
@@ -21,16 +27,18 @@ def own(bundle: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Runn
     running.stop()
 
 
-def _revision(bundle: Path, weight: int) -> Revision:
+def _revision(bundle: Path, weight: int) -> PredictorRevision:
     _, digest = verify(bundle)
-    return Revision(name=digest[:12], bundle=bundle, digest=digest, weight=weight)
+    return PredictorRevision(name=digest[:12], bundle=bundle, digest=digest, weight=weight)
 
 
-def _want(stack: RunningStack, *revisions: Revision) -> None:
-    write_wanted(stack.state.path, Wanted(revisions=revisions))
+def _want(stack: RunningStack, *revisions: PredictorRevision) -> None:
+    write_wanted(stack.state.path, WantedRevisions(revisions=revisions))
 
 
-def _status(stack: RunningStack, holds: Callable[[Status], bool], timeout_s: float = 60.0) -> Status:
+def _status(
+    stack: RunningStack, holds: Callable[[RevisionStatus], bool], timeout_s: float = 60.0
+) -> RevisionStatus:
     end = time.monotonic() + timeout_s
     while time.monotonic() < end:
         status = read_status(stack.state.path)
@@ -40,15 +48,15 @@ def _status(stack: RunningStack, holds: Callable[[Status], bool], timeout_s: flo
     raise AssertionError(f"{read_status(stack.state.path)}\n{stack.log.read_text()}")
 
 
-def _shares(weight: int, digest: str) -> Callable[[Status], bool]:
-    def holds(status: Status) -> bool:
+def _shares(weight: int, digest: str) -> Callable[[RevisionStatus], bool]:
+    def holds(status: RevisionStatus) -> bool:
         running = status.of(digest)
         return running is not None and (running.phase, running.weight) == ("ready", weight)
 
     return holds
 
 
-def _is_alone(digest: str) -> Callable[[Status], bool]:
+def _is_alone(digest: str) -> Callable[[RevisionStatus], bool]:
     return lambda status: [(each.digest, each.phase) for each in status.revisions] == [(digest, "ready")]
 
 

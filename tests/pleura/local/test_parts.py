@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from pleura.local.parts import Interrupted, Part, PartDied, Stack
+from pleura.local.parts import Interrupted, Part, PartDied, PartSupervisor
 from pleura.local.processes import Command, Server, StartFailed, launch
 
 
@@ -30,7 +30,7 @@ def _until(condition: Callable[[], bool]) -> None:
 def test_a_part_starts_after_what_it_needs(tmp_path: Path) -> None:
     """Parts start as soon as what they need answers, and stop the other way round."""
     said: list[str] = []
-    stack = Stack(
+    stack = PartSupervisor(
         [
             Part("a", _sleeper(tmp_path, "a")),
             Part("b", lambda: None, ["a"]),
@@ -48,7 +48,7 @@ def test_a_part_starts_after_what_it_needs(tmp_path: Path) -> None:
 
 def test_a_part_that_fails_ends_the_start(tmp_path: Path) -> None:
     """The first failure is raised as it is, and what ran is stopped."""
-    stack = Stack([Part("a", _sleeper(tmp_path, "a")), Part("b", _fails, ["a"])], lambda _: None)
+    stack = PartSupervisor([Part("a", _sleeper(tmp_path, "a")), Part("b", _fails, ["a"])], lambda _: None)
     with pytest.raises(StartFailed, match="part b: no"):
         stack.start()
     (server,) = stack.servers.values()
@@ -65,7 +65,7 @@ def test_a_start_can_be_interrupted(tmp_path: Path) -> None:
         late.append(_sleeper(tmp_path, "late")())
         return late[0]
 
-    stack = Stack([Part("late", start_late)], lambda _: None)
+    stack = PartSupervisor([Part("late", start_late)], lambda _: None)
     threading.Timer(0.2, stack.ask_to_stop).start()
     with pytest.raises(Interrupted):
         stack.start()
@@ -76,7 +76,7 @@ def test_a_start_can_be_interrupted(tmp_path: Path) -> None:
 def test_a_dead_part_is_started_again(tmp_path: Path) -> None:
     """A death is told with the part's name and log; the part runs again."""
     said: list[str] = []
-    stack = Stack([Part("a", _sleeper(tmp_path, "a"))], said.append)
+    stack = PartSupervisor([Part("a", _sleeper(tmp_path, "a"))], said.append)
     stack.start()
     first = stack.servers["a"]
     watching = threading.Thread(target=stack.watch)
@@ -95,7 +95,7 @@ def test_a_dead_part_is_started_again(tmp_path: Path) -> None:
 def test_a_part_that_dies_again_and_again_ends_the_stack(tmp_path: Path) -> None:
     """After so many restarts within a minute the next death is the end, in one line."""
     said: list[str] = []
-    stack = Stack([Part("mayfly", _sleeper(tmp_path, "mayfly", 0.05))], said.append, restarts=5)
+    stack = PartSupervisor([Part("mayfly", _sleeper(tmp_path, "mayfly", 0.05))], said.append, restarts=5)
     stack.start()
     with pytest.raises(PartDied, match=r"mayfly died \(exit code 0; log: .*\) 6 times within a minute"):
         stack.watch()
@@ -107,7 +107,7 @@ def test_a_part_that_does_not_restart_at_once_is_tried_again(tmp_path: Path) -> 
     """A killed PostgreSQL's children may hold its files for a moment; the stack does not fall for that."""
     said: list[str] = []
     starts = [_sleeper(tmp_path, "a", 0.05), _fails, _fails, _sleeper(tmp_path, "a")]
-    stack = Stack([Part("a", lambda: starts.pop(0)())], said.append)
+    stack = PartSupervisor([Part("a", lambda: starts.pop(0)())], said.append)
     stack.start()
     watching = threading.Thread(target=stack.watch)
     watching.start()

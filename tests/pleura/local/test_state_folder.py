@@ -12,14 +12,14 @@ from pleura.local.state_folder import (
     AlreadyRunning,
     PartState,
     ProcessId,
-    Recorded,
+    StackRecord,
     StateFolder,
     stop_left_behind,
 )
 
 
-def _recorded(**parts: PartState) -> Recorded:
-    return Recorded(
+def _recorded(**parts: PartState) -> StackRecord:
+    return StackRecord(
         "ready", ProcessId.here(), "http://127.0.0.1:1", "127.0.0.1:2", "issuer", {"url": "store"}, parts
     )
 

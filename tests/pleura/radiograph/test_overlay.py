@@ -9,18 +9,20 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from pleura.client import Finding, Reading, request_body, response_arrays
+from pleura.client import ClassifiedRadiograph, Finding, request_body, response_arrays
 from pleura.findings import FINDINGS
-from pleura.radiograph.overlay import as_shown, coloured, draw
+from pleura.radiograph.overlay import blend_activation, draw_overlay, to_display_grayscale_8bit
 
 
-def _reading(hot: tuple[int, int] = (0, 6)) -> Reading:
+def _reading(hot: tuple[int, int] = (0, 6)) -> ClassifiedRadiograph:
     activation = np.full((len(FINDINGS), 7, 7), -1.0, np.float32)
     activation[2, hot[0], hot[1]] = 5.0
     findings = tuple(
         Finding(name, 0.6 if name == "Effusion" else 0.1, 0.3, name == "Effusion", True) for name in FINDINGS
     )
-    return Reading(findings, 0.5, "1.0.0", "digest", "1", False, "written", activation, "request-1")
+    return ClassifiedRadiograph(
+        findings, 0.5, "1.0.0", "digest", "1", False, "written", activation, "request-1"
+    )
 
 
 def test_findings_are_ranked_by_how_far_they_are_above_their_threshold() -> None:
@@ -35,7 +37,7 @@ def test_findings_are_ranked_by_how_far_they_are_above_their_threshold() -> None
 def test_only_what_speaks_for_the_finding_is_coloured() -> None:
     """Colour lies at the place of the activation; the rest of the radiograph stays grey."""
     grey = np.full((700, 700), 128, np.uint8)
-    picture = coloured(grey, _reading().activation_map[2]).astype(int)
+    picture = blend_activation(grey, _reading().activation_map[2]).astype(int)
     colour = picture.max(axis=2) - picture.min(axis=2)
     assert colour[40, 660] > 60
     assert colour[400:, :300].max() == 0
@@ -46,9 +48,9 @@ def test_only_what_speaks_for_the_finding_is_coloured() -> None:
 def test_any_radiograph_can_be_drawn(rows: int, columns: int, dtype: type[np.generic]) -> None:
     """Any size and datatype gives a picture with the panel of all findings."""
     pixels: NDArray[np.generic] = np.arange(rows * columns).reshape(rows, columns).astype(dtype)
-    shown = as_shown(pixels)
+    shown = to_display_grayscale_8bit(pixels)
     assert max(shown.shape) == 900
-    picture = draw(pixels, _reading())
+    picture = draw_overlay(pixels, _reading())
     assert picture.shape[0] > len(FINDINGS) * 40
     assert picture.shape[1] > shown.shape[1]
     assert cv2.imencode(".png", picture)[0]

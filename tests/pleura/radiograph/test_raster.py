@@ -13,7 +13,7 @@ from hypothesis.extra.numpy import arrays
 
 from pleura.errors import PleuraError, RefusedRadiograph, TooLarge, UnreadableRadiograph
 from pleura.radiograph.codestream import jpeg_frame, scans_of
-from pleura.radiograph.jpeg_damage import strictly_decoded
+from pleura.radiograph.jpeg_damage import decode_strictly
 from pleura.radiograph.raster import read_jpeg, read_png
 from proof.lab.files import (
     DAMAGE,
@@ -165,7 +165,7 @@ def test_jpeg_that_libjpeg_turbo_minds_is_read_unless_it_is_damaged(kind: str, p
     """What some encoders and cameras write is no damage; behind it damage is noticed all the same."""
     change, file = MINDED[kind], jpeg(pixels)
     assert change(file) != file
-    assert strictly_decoded(change(file), jpeg_frame(file)) is None
+    assert decode_strictly(change(file), jpeg_frame(file)) is None
     assert (read_jpeg(change(file), MAX_PIXELS) == read_jpeg(file, MAX_PIXELS)).all()
     for name in DAMAGE.keys() - {"the last byte lost"}:  # for which a zero may stand
         with pytest.raises(UnreadableRadiograph):
@@ -230,7 +230,7 @@ def test_scans_without_sense_cost_next_to_nothing(scan: bytes) -> None:
 def test_jpeg_whose_colours_are_sampled_in_an_odd_way_is_read() -> None:
     """TurboJPEG has no name for it; OpenCV reads it."""
     oddly = _sampled_oddly(jpeg(in_colour(np.zeros_like(GREY))))
-    assert strictly_decoded(oddly, jpeg_frame(oddly)) is None
+    assert decode_strictly(oddly, jpeg_frame(oddly)) is None
     assert read_jpeg(oddly, MAX_PIXELS).shape == GREY.shape
 
 

@@ -4,13 +4,13 @@ import httpx
 import pytest
 
 from auth_proxy.routes.health import Live
-from pleura.serving.health import Vitals
+from pleura.serving.health import HealthChecks
 
 
 def test_only_needed_parts_decide_on_readiness() -> None:
     """A useful part is named in its state, and changes nothing."""
     states = {"store": True, "cache": False}
-    vitals = Vitals(
+    vitals = HealthChecks(
         needed={"store": lambda: states["store"]},
         useful={"cache": lambda: states["cache"]},
     )
@@ -23,7 +23,7 @@ def test_only_needed_parts_decide_on_readiness() -> None:
 @pytest.mark.parametrize("is_alive", [True, False])
 async def test_a_dead_part_fails_the_proxys_liveness(is_alive: bool) -> None:
     """503, with the part's name."""
-    app = Live(Vitals(alive={"keys": lambda: is_alive}))
+    app = Live(HealthChecks(alive={"keys": lambda: is_alive}))
     transport = httpx.ASGITransport(app)
     async with httpx.AsyncClient(transport=transport, base_url="http://proxy") as client:
         answer = await client.get("/healthz")

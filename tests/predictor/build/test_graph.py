@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from numpy.testing import assert_allclose
 
-from predictor.engines.engine import LiteRtEngine, Outputs
+from predictor.engines.engine import LiteRtEngine, GraphOutputs
 from proof.lab.bundles import TINY_FEATURES, head_arrays, tiny_features
 
 HEAD = head_arrays(TINY_FEATURES)
@@ -26,19 +26,19 @@ def radiographs() -> Any:
 
 
 @pytest.fixture(scope="module")
-def outputs(bundle: Path, radiographs: Any) -> Outputs:
+def outputs(bundle: Path, radiographs: Any) -> GraphOutputs:
     """What the graph says of them."""
     return LiteRtEngine(bundle, threads=1).run(radiographs)
 
 
-def test_probabilities_are_the_calibrated_sigmoid(outputs: Outputs, radiographs: Any) -> None:
+def test_probabilities_are_the_calibrated_sigmoid(outputs: GraphOutputs, radiographs: Any) -> None:
     """probability = sigmoid(scale * (features @ kernel + bias) + offset)."""
     features = tiny_features(radiographs).mean(axis=(1, 2))
     score = HEAD["calibration/scale"] * (features @ HEAD["head/kernel"]) + OFFSET
     assert_allclose(outputs.probability, sigmoid(score), atol=1e-5)
 
 
-def test_an_activation_map_averages_to_its_score(outputs: Outputs) -> None:
+def test_an_activation_map_averages_to_its_score(outputs: GraphOutputs) -> None:
     """sigmoid(mean of the map + offset) is the probability of the finding."""
     assert outputs.activation_map.shape == (4, 14, 7, 7)
     assert_allclose(
@@ -57,7 +57,7 @@ def test_an_activation_map_keeps_its_place(bundle: Path) -> None:
 
 
 def test_typicality_is_the_share_of_known_radiographs_that_lie_farther(
-    outputs: Outputs, radiographs: Any
+    outputs: GraphOutputs, radiographs: Any
 ) -> None:
     """The Mahalanobis distance, placed among the quantiles."""
     centred = tiny_features(radiographs).mean(axis=(1, 2)) - HEAD["typicality/mean"]

@@ -11,7 +11,7 @@ import pytest
 
 from predictor.__main__ import require_reference
 from predictor.engines.agreement import DifferentGraphs, require_same
-from predictor.engines.engine import LITERT_FILE, OpenVinoEngine, Outputs, Radiographs
+from predictor.engines.engine import LITERT_FILE, GraphOutputs, OpenVinoEngine, Radiographs
 from predictor.settings import Settings
 
 _IMPORTS = """
@@ -75,7 +75,7 @@ def test_openvino_engines_side_by_side_do_not_disturb_each_other(default_bundle:
     radiographs = np.random.default_rng(0).integers(0, 256, (4, 224, 224, 1), dtype=np.uint8)
     engines = [OpenVinoEngine(default_bundle, threads=1) for _ in range(2)]
     alone = engines[0].run(radiographs).probability
-    found: list[Outputs] = []
+    found: list[GraphOutputs] = []
     threads = [
         threading.Thread(target=lambda each=each: found.append(each.run(radiographs))) for each in engines
     ]
@@ -96,9 +96,9 @@ def test_what_is_wrong_with_a_graph_is_said(bundle: Path, tmp_path: Path) -> Non
     assert "\n" not in str(failed.value)
 
 
-def _outputs(probability: float, typicality: float) -> Outputs:
+def _outputs(probability: float, typicality: float) -> GraphOutputs:
     shape = (2, 14)
-    return Outputs(
+    return GraphOutputs(
         np.full(shape, probability, np.float32),
         np.zeros((*shape, 7, 7), np.float32),
         np.full(2, typicality, np.float32),
@@ -118,7 +118,7 @@ class Deviant:
 
     most_at_once = 1
 
-    def run(self, radiographs: Radiographs) -> Outputs:
+    def run(self, radiographs: Radiographs) -> GraphOutputs:
         """Say it."""
         return _outputs(0.5, 0.5)
 

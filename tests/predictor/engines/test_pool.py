@@ -8,7 +8,7 @@ import numpy as np
 
 from pleura.deadline import Deadline
 from predictor.batching import Batcher, BatchLimits
-from predictor.engines.engine import Outputs, Radiographs
+from predictor.engines.engine import GraphOutputs, Radiographs
 from predictor.engines.pool import EnginePool
 from predictor.engines.thread import EngineThread
 from tests.predictor.test_batching import honest, numbered, numbers_of
@@ -24,7 +24,7 @@ class Slow:
     def __init__(self, seconds: float = 0.0) -> None:
         self.runs, self._most_s = 0, seconds
 
-    def run(self, radiographs: Radiographs) -> Outputs:
+    def run(self, radiographs: Radiographs) -> GraphOutputs:
         """Answer after some time."""
         self.runs += 1
         time.sleep(random.uniform(0, self._most_s))

@@ -10,7 +10,7 @@ from minio import Minio
 
 from pleura.deadline import Deadline
 from pleura.errors import PleuraError
-from pleura.local.dependencies import Server, Upstream, start_envoy
+from pleura.local.dependencies import Server, WeightedUpstream, start_envoy
 from proof.faults.claims import bench, expired_before_the_predictor, half_failing, lies
 from proof.faults.proxy import Fault
 from proof.lab.stand_in_predictor import stand_in
@@ -18,8 +18,8 @@ from proof.lab.transformer import png_of
 from tests.proof.faults.conftest import Before
 from tests.support.transformer_values import cached_of
 from tests.transformer.conftest import put
-from transformer.cache.answer_cache import AnswerCache, Marks, connect, key_of
-from transformer.predictor_client import Predictor
+from transformer.cache.answer_cache import AnswerCache, LiveRevisions, cache_key, connect
+from transformer.predictor_client import PredictorClient
 
 
 async def test_what_a_predictor_may_do_to_a_transformer(
@@ -46,9 +46,9 @@ async def test_envoy_gives_up_a_connection_that_is_gone(
     radiographs = np.zeros((1, 224, 224), np.uint8)
     async with stand_in() as predictor:
         proxy = await asyncio.to_thread(before, int(predictor.address.rpartition(":")[2]))
-        upstream = Upstream("stable", proxy.port, 100)
+        upstream = WeightedUpstream("stable", proxy.port, 100)
         envoy = await asyncio.to_thread(start_envoy, tmp_path, free_port(), [upstream])
-        client = Predictor(envoy.url, max_in_flight=2)
+        client = PredictorClient(envoy.url, max_in_flight=2)
         try:
             await client.predict(radiographs, Deadline.after(10), {})
             with proxy.being(Fault("forgotten")):
@@ -69,7 +69,7 @@ async def test_a_slow_cache_is_left_alone_though_it_keeps(valkey: Server, before
     """Look-ups that come too late are given up for a while, however well answers are kept meanwhile."""
     proxy = await asyncio.to_thread(before, int(valkey.url.rpartition(":")[2].partition("/")[0]))
     client = connect(valkey.url.replace(valkey.url.rpartition(":")[2], f"{proxy.port}/0"))
-    cache, key = AnswerCache(client, Marks(60.0), 60, look_up_s=0.04), key_of("faults", "slow")
+    cache, key = AnswerCache(client, LiveRevisions(60.0), 60, look_up_s=0.04), cache_key("faults", "slow")
     with proxy.being(Fault("slow", ms=60)):
         seconds = []
         for _ in range(9):

@@ -5,7 +5,7 @@ from dataclasses import replace
 import numpy as np
 from scipy.special import expit, logit
 
-from pipelines.evaluation.scored import Scored
+from pipelines.evaluation.scored import ScoredRadiographs
 from pipelines.gate.contenders import Contender
 from pipelines.gate.decision import ModelIdentity
 from pipelines.gate.gate import Provenance
@@ -27,7 +27,7 @@ def champion(films: int = 600, each: int = 2, seed: int = 0, rare: int | None = 
     if rare is not None:
         labels[np.flatnonzero(labels[:, -1] == 1)[rare:], -1] = 0.0
     patients = np.array([f"p{index // each}" for index in range(films)])
-    scored = Scored(
+    scored = ScoredRadiographs(
         probabilities=expit(logits),
         labels=labels,
         typicality=np.full(films, 0.5),

@@ -12,7 +12,7 @@ from scipy.special import expit
 
 from pipelines.drift.drift import DriftReport, DriftRules, compare
 from pipelines.drift.image_statistics import ImageStatistics
-from pipelines.drift.reference import DriftReference, ModelName, Sample, reference_of
+from pipelines.drift.reference import DriftReference, DriftSample, ModelName, reference_of
 from pipelines.drift.window import TYPICALITY, of_findings, of_images, of_refusals
 from pipelines.journal_reader import JournaledAnswer
 from pleura.contract import PREPROCESSING_VERSION
@@ -40,13 +40,15 @@ def images(random: np.random.Generator, n: int, contrast: float = 1.0) -> list[I
     return [ImageStatistics(*map(float, row)) for row in rows]
 
 
-def sample(seed: int, n: int, shift: float = 0.0, contrast: float = 1.0, model: ModelName = MODEL) -> Sample:
+def sample(
+    seed: int, n: int, shift: float = 0.0, contrast: float = 1.0, model: ModelName = MODEL
+) -> DriftSample:
     """A week of one model."""
     random = np.random.default_rng(seed)
     scores, calls = of_findings(probabilities(random, n, shift), THRESHOLDS)
     values = scores | {TYPICALITY: random.uniform(size=n)} | of_images(images(random, n, contrast))
     refused = of_refusals({"refused_radiograph": int(random.binomial(n, 0.02))}, n)
-    return Sample(model, n, n, values, {**calls, **refused})
+    return DriftSample(model, n, n, values, {**calls, **refused})
 
 
 def reference(seed: int = 1000, n: int = 300) -> DriftReference:
@@ -54,7 +56,7 @@ def reference(seed: int = 1000, n: int = 300) -> DriftReference:
     return reference_of(sample(seed, n), "the first weeks", SINCE)
 
 
-def report_of(*samples: Sample) -> DriftReport:
+def report_of(*samples: DriftSample) -> DriftReport:
     """What a window of these shows against the reference."""
     models = compare(samples, {MODEL.digest: reference()}, DriftRules())
     return DriftReport(since=SINCE, until=UNTIL, made_at=UNTIL, rules=DriftRules(), models=models)

@@ -3,25 +3,25 @@
 import numpy as np
 from scipy.special import expit
 
-from pipelines.evaluation.dossier import Dataset, Dossier, LocalisedOn, Subject
-from pipelines.evaluation.evaluate import Protocol, judge
-from pipelines.evaluation.localisation import Box, judge_localisation
-from pipelines.evaluation.refusals import judge_refusals
-from pipelines.evaluation.scored import Scored
-from pipelines.evaluation.subgroups import judge_subgroups
+from pipelines.evaluation.dossier import Dataset, EvaluationReport, LocalisedOn, Subject
+from pipelines.evaluation.evaluate import EvaluationProtocol, evaluate
+from pipelines.evaluation.localisation import LocalisationBox, evaluate_localisation
+from pipelines.evaluation.refusals import evaluate_refusals
+from pipelines.evaluation.scored import ScoredRadiographs
+from pipelines.evaluation.subgroups import evaluate_subgroups
 from pleura.findings import FINDINGS
 from proof.lab.bundles import description
 
-QUICK = Protocol(draws=200)
+QUICK = EvaluationProtocol(draws=200)
 THRESHOLDS = description().thresholds
 DATASET = Dataset(name="synthetic", digest="d" * 64, split="test", made_from=("drawn <at> random",))
 
 
-def calibrated(n: int = 300, seed: int = 0) -> Scored:
+def calibrated(n: int = 300, seed: int = 0) -> ScoredRadiographs:
     """Radiographs, two a patient, whose labels are drawn from the model's own probabilities."""
     rng = np.random.default_rng(seed)
     probabilities = expit(rng.normal(-0.5, 1.5, (n, len(FINDINGS)))).astype(np.float32)
-    return Scored(
+    return ScoredRadiographs(
         probabilities=probabilities,
         labels=(rng.random(probabilities.shape) < probabilities).astype(float),
         typicality=rng.random(n),
@@ -34,20 +34,22 @@ def calibrated(n: int = 300, seed: int = 0) -> Scored:
     )
 
 
-def dossier(seed: int = 0, model_digest: str = "a" * 64, scored: Scored | None = None) -> Dossier:
+def dossier(
+    seed: int = 0, model_digest: str = "a" * 64, scored: ScoredRadiographs | None = None
+) -> EvaluationReport:
     """A whole dossier of synthetic radiographs."""
     scored = calibrated(seed=seed) if scored is None else scored
     maps = np.random.default_rng(seed).normal(size=(len(scored), len(FINDINGS), 7, 7))
-    boxes = [Box(row, "Mass", 0.1, 0.2, 0.4, 0.3) for row in range(12)]
+    boxes = [LocalisationBox(row, "Mass", 0.1, 0.2, 0.4, 0.3) for row in range(12)]
     known = scored.typicality, scored.patients
-    return Dossier(
+    return EvaluationReport(
         subject=Subject.of(description(), model_digest, DATASET, "0" * 40),
-        judgement=judge(scored, THRESHOLDS, QUICK),
-        subgroups=judge_subgroups(scored, THRESHOLDS, QUICK),
-        refusals=judge_refusals(known, {}, {"upside down": scored.typicality[:40] / 50}, QUICK),
+        judgement=evaluate(scored, THRESHOLDS, QUICK),
+        subgroups=evaluate_subgroups(scored, THRESHOLDS, QUICK),
+        refusals=evaluate_refusals(known, {}, {"upside down": scored.typicality[:40] / 50}, QUICK),
         localisation=(
             LocalisedOn(
-                radiographs="Test split", findings=judge_localisation(maps, scored.patients, boxes, QUICK)
+                radiographs="Test split", findings=evaluate_localisation(maps, scored.patients, boxes, QUICK)
             ),
         ),
     )

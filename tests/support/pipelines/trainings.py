@@ -7,11 +7,11 @@ import numpy as np
 import yaml
 
 from pipelines.data.radiographs import LabelledRadiographs
-from pipelines.training.parameters import Stage, TrainingParameters
+from pipelines.training.parameters import TrainingParameters, TrainingStage
 from pleura.findings import FINDINGS
 from tests.support.pipelines.datasets import row_of
 
-TINY = TrainingParameters([Stage(32, 2, 1e-3, 0)], batch_size=8)
+TINY = TrainingParameters([TrainingStage(32, 2, 1e-3, 0)], batch_size=8)
 _STAGE = {"size_px": 32, "epochs": 1, "learning_rate": 1e-3, "auxiliary_per_epoch": 0}
 BOTH: list[dict[str, Any]] = [
     {"name": "plain", "changes": {}},

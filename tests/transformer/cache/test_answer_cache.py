@@ -11,9 +11,9 @@ from redis.asyncio import Redis
 
 from pleura.local.dependencies import Server
 from tests.support.transformer_values import CANARY, STABLE, answer_of, cached_of
-from transformer.cache.answer_cache import AnswerCache, Marks, connect, key_of
+from transformer.cache.answer_cache import AnswerCache, LiveRevisions, cache_key, connect
 
-KEYS = [key_of("test", str(i)) for i in range(3)]
+KEYS = [cache_key("test", str(i)) for i in range(3)]
 
 
 @pytest_asyncio.fixture
@@ -26,7 +26,7 @@ async def client(valkey: Server) -> AsyncIterator[Redis]:
 
 
 def _cache(client: Redis | None, ttl_s: float = 60.0) -> AnswerCache:
-    return AnswerCache(client, Marks(ttl_s), 60, look_up_s=2.0)  # the machine may be busy
+    return AnswerCache(client, LiveRevisions(ttl_s), 60, look_up_s=2.0)  # the machine may be busy
 
 
 async def test_what_was_kept_is_found_while_its_revision_answers(client: Redis) -> None:
@@ -112,7 +112,7 @@ async def test_a_redis_that_hangs_costs_little() -> None:
     """A server that accepts and says nothing costs a short time-out, three times, then nothing."""
     with socket.create_server(("127.0.0.1", 0)) as silent:
         client = connect(f"redis://127.0.0.1:{silent.getsockname()[1]}/0")
-        cache = AnswerCache(client, Marks(60), 60)
+        cache = AnswerCache(client, LiveRevisions(60), 60)
         begun = time.monotonic()
         assert await _longest(cache, 50) < 0.5
         assert time.monotonic() - begun < 2

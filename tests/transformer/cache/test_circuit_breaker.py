@@ -2,12 +2,12 @@
 
 import time
 
-from transformer.cache.circuit_breaker import Breaker
+from transformer.cache.circuit_breaker import CircuitBreaker
 
 
 def test_a_breaker_opens_after_failures_in_a_row() -> None:
     """Single failures between successes do not open it."""
-    breaker = Breaker(rest_s=60, failures=2)
+    breaker = CircuitBreaker(rest_s=60, failures=2)
     breaker.failed()
     breaker.succeeded()
     breaker.failed()
@@ -18,7 +18,7 @@ def test_a_breaker_opens_after_failures_in_a_row() -> None:
 
 def test_an_open_breaker_lets_one_probe_through() -> None:
     """After its rest one call is let through, and a success closes it."""
-    breaker = Breaker(rest_s=0.05, failures=1)
+    breaker = CircuitBreaker(rest_s=0.05, failures=1)
     breaker.failed()
     time.sleep(0.06)
     assert breaker.allows()

@@ -5,9 +5,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.support.transformer_values import answer_of
-from transformer.cache.entry import Cached, read_entry, write_entry
+from transformer.cache.entry import CachedAnswer, read_entry, write_entry
 
-ENTRY = write_entry("key", Cached(answer_of(3), "etag-3"))
+ENTRY = write_entry("key", CachedAnswer(answer_of(3), "etag-3"))
 
 
 def test_an_entry_is_read_as_it_was_written() -> None:

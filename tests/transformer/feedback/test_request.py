@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from pleura.errors import InvalidRequest
 from pleura.findings import FINDINGS
-from transformer.feedback.request import AnswerKey, Feedback, read_feedback
+from transformer.feedback.request import AnswerKey, FeedbackRequest, read_feedback
 
 GOOD: dict[str, Any] = {"id": "r1", "verdicts": {"Mass": True}, "had_seen_answer": False}
 _NAMES = st.sampled_from([*GOOD, "answered_to", "position", "reader", *FINDINGS, "mass"])
@@ -21,7 +21,7 @@ _ANYTHING = st.recursive(
 _TEXT = st.text(st.characters(categories=["L", "N", "P"]), min_size=1, max_size=20)
 
 
-def _read(document: Any) -> Feedback:
+def _read(document: Any) -> FeedbackRequest:
     return read_feedback(json.dumps(document).encode(), "dr-a", "f1")
 
 

@@ -14,20 +14,22 @@ from psycopg2 import errors
 
 from pleura.deadline import Deadline
 from pleura.errors import Conflict, DeadlineExceeded, Overloaded, Unavailable
-from pleura.journal_row import line_of
+from pleura.journal_row import row_to_line
 from pleura.local.dependencies import Server
 from pleura.local.state_folder import ProcessId
 from proof.lab.running_stack import descendants
 from tests.support.databases import ask, own_database
 from tests.support.transformer_values import entry
-from transformer.feedback.request import AnswerKey, Feedback
-from transformer.feedback.verdicts import AnswerNotFound, Stored, Verdicts
+from transformer.feedback.request import AnswerKey, FeedbackRequest
+from transformer.feedback.verdicts import AnswerNotFound, StoredVerdicts, Verdicts
 from transformer.journal import migrations
 from transformer.journal.database import Database
 from transformer.journal.journal import Journal
 from transformer.journal.spool import Spool
 
-SAID = Feedback("dr-a", "f1", AnswerKey("ward-3", "request-1", 0), (("Mass", True), ("Edema", None)), False)
+SAID = FeedbackRequest(
+    "dr-a", "f1", AnswerKey("ward-3", "request-1", 0), (("Mass", True), ("Edema", None)), False
+)
 
 
 @pytest.fixture
@@ -48,7 +50,7 @@ def _store(dsn: str, folder: Path, timeout_s: float = 1.0) -> Iterator[tuple[Jou
         journal.close()
 
 
-async def _keep(verdicts: Verdicts, feedback: Feedback, seconds: float = 10) -> Stored:
+async def _keep(verdicts: Verdicts, feedback: FeedbackRequest, seconds: float = 10) -> StoredVerdicts:
     return await verdicts.store(feedback, Deadline.after(seconds))
 
 
@@ -152,7 +154,7 @@ async def test_an_answer_that_waits_in_the_spool_may_come(dsn: str, tmp_path: Pa
     """While answers wait to be written, one that is not there yet is no reason to give up."""
     with _store(dsn, tmp_path) as (_, verdicts):
         waiting = Spool(tmp_path, 10**6)
-        waiting.append([line_of(entry())])
+        waiting.append([row_to_line(entry())])
         with pytest.raises(Unavailable, match="wait to be written"):
             await _keep(verdicts, SAID)
         waiting.seal()

@@ -14,7 +14,7 @@ import pytest
 
 from pleura.local.dependencies import Server
 from tests.support.databases import ask, own_database
-from transformer.journal.async_connection import LoopConnection
+from transformer.journal.async_connection import AsyncConnection
 from transformer.journal.database import Database
 
 
@@ -27,13 +27,13 @@ def dsn(postgres: Server) -> str:
 
 
 @contextmanager
-def _connection(dsn: str) -> Iterator[LoopConnection]:
-    connection = LoopConnection(Database(dsn))
+def _connection(dsn: str) -> Iterator[AsyncConnection]:
+    connection = AsyncConnection(Database(dsn))
     yield connection
     connection.close()
 
 
-async def _insert(connection: LoopConnection, *numbers: int, limit_s: float = 5.0) -> None:
+async def _insert(connection: AsyncConnection, *numbers: int, limit_s: float = 5.0) -> None:
     values = ", ".join(f"({number})" for number in numbers)
     await connection.run(lambda cursor: cursor.execute(f"INSERT INTO numbers VALUES {values}"), limit_s)
 
@@ -42,7 +42,7 @@ def _numbers(dsn: str) -> list[int]:
     return [row[0] for row in ask(dsn, "SELECT number FROM numbers ORDER BY number")]
 
 
-async def _backend(connection: LoopConnection) -> int:
+async def _backend(connection: AsyncConnection) -> int:
     found = list[Any]()
 
     def send(cursor: Any) -> None:

@@ -11,7 +11,7 @@ import psycopg2
 import pytest
 
 from pleura.errors import Conflict, Unavailable
-from pleura.journal_row import entry_from, line_of
+from pleura.journal_row import row_from_line, row_to_line
 from pleura.local.dependencies import Server, start_postgres
 from tests.support.databases import ask, own_database, strange_server
 from tests.support.transformer_values import entry
@@ -57,7 +57,7 @@ def _names_in(folder: Path) -> list[str]:
 
 def test_an_entry_travels_as_json() -> None:
     """What the spool keeps of a row is the row."""
-    assert entry_from(line_of(entry())) == entry()
+    assert row_from_line(row_to_line(entry())) == entry()
 
 
 async def test_a_row_holds_what_was_answered(table: str, tmp_path: Path) -> None:

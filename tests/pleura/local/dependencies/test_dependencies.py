@@ -17,7 +17,7 @@ import redis
 
 from pleura.local.dependencies import (
     StartFailed,
-    Upstream,
+    WeightedUpstream,
     free_port,
     start_envoy,
     start_postgres,
@@ -122,7 +122,7 @@ def test_a_taken_port_names_the_part(tmp_path: Path) -> None:
         with pytest.raises(StartFailed, match=f"seaweed: port {port} is taken"):
             start_seaweed(tmp_path, port, "some-access", "some-secret")
         with pytest.raises(StartFailed, match=f"envoy: port {port} is taken"):
-            start_envoy(tmp_path, port, [Upstream("stable", 1, 100)])
+            start_envoy(tmp_path, port, [WeightedUpstream("stable", 1, 100)])
     assert not list(tmp_path.iterdir())
 
 
@@ -149,12 +149,14 @@ def _answers(channel: grpc.Channel, calls: int) -> Counter[bytes]:
 def test_envoy_splits_by_weight_and_follows_the_file(tmp_path: Path) -> None:
     """Calls are split as the file says, also after it was rewritten while Envoy runs."""
     with _revision(b"stable") as stable, _revision(b"canary") as canary:
-        before = [Upstream("stable", stable, 100), Upstream("canary", canary, 0)]
+        before = [WeightedUpstream("stable", stable, 100), WeightedUpstream("canary", canary, 0)]
         envoy = start_envoy(tmp_path, free_port(), before)
         try:
             with grpc.insecure_channel(envoy.url) as channel:
                 assert _answers(channel, 40) == Counter({b"stable": 40})
-                write_upstreams(tmp_path, [Upstream("stable", stable, 50), Upstream("canary", canary, 50)])
+                write_upstreams(
+                    tmp_path, [WeightedUpstream("stable", stable, 50), WeightedUpstream("canary", canary, 50)]
+                )
                 end = time.monotonic() + 20.0
                 while len(_answers(channel, 20)) < 2 and time.monotonic() < end:
                     time.sleep(0.1)
@@ -165,7 +167,7 @@ def test_envoy_splits_by_weight_and_follows_the_file(tmp_path: Path) -> None:
 
 def test_envoy_says_unavailable_while_its_upstream_is_down(tmp_path: Path) -> None:
     """A call to a revision that is not there fails at once with UNAVAILABLE."""
-    envoy = start_envoy(tmp_path, free_port(), [Upstream("stable", free_port(), 100)])
+    envoy = start_envoy(tmp_path, free_port(), [WeightedUpstream("stable", free_port(), 100)])
     try:
         with grpc.insecure_channel(envoy.url) as channel, pytest.raises(grpc.RpcError) as caught:
             channel.unary_unary("/some.Service/Name")(b"", timeout=10.0)

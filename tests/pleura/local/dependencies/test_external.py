@@ -6,9 +6,9 @@ import pytest
 
 from pleura.console.app import main
 from pleura.local.dependencies.external import require_postgres, require_redis, require_store
-from pleura.local.parts import Stack
+from pleura.local.parts import PartSupervisor
 from pleura.local.processes import Server, StartFailed, free_port
-from pleura.local.stack import Machine, Options, Store
+from pleura.local.stack import LocalStack, StackOptions, StoreAddress
 from pleura.local.state_folder import StateFolder
 from tests.support.databases import strange_server
 
@@ -17,12 +17,12 @@ def test_external_servers_replace_embedded_ones(
     tmp_path: Path, postgres: Server, valkey: Server, seaweed: Server
 ) -> None:
     """With three URLs none of the three servers is started; the samples go into the given store."""
-    store = Store(seaweed.url, "test-access", "test-secret-key")
+    store = StoreAddress(seaweed.url, "test-access", "test-secret-key")
     state = StateFolder(tmp_path)
     state.make()
-    machine = Machine(Options(tmp_path, store=store, redis=valkey.url, postgres=postgres.url))
+    machine = LocalStack(StackOptions(tmp_path, store=store, redis=valkey.url, postgres=postgres.url))
     names = {"postgres", "valkey", "seaweed", "samples"}
-    stack = Stack([part for part in machine.parts() if part.name in names], lambda _: None)
+    stack = PartSupervisor([part for part in machine.parts() if part.name in names], lambda _: None)
     stack.start()
     stack.stop()
     assert stack.servers == {}
@@ -53,8 +53,8 @@ def test_without_a_cache_nothing_is_started_in_its_place(tmp_path: Path) -> None
     """An empty address starts no Valkey, and asks for none."""
     state = StateFolder(tmp_path)
     state.make()
-    machine = Machine(Options(tmp_path, redis=""))
-    stack = Stack([part for part in machine.parts() if part.name == "valkey"], lambda _: None)
+    machine = LocalStack(StackOptions(tmp_path, redis=""))
+    stack = PartSupervisor([part for part in machine.parts() if part.name == "valkey"], lambda _: None)
     stack.start()
     stack.stop()
     assert stack.servers == {}
