@@ -21,10 +21,10 @@ from pleura.observability.logs import configure_logging
 STEPS: Final[Mapping[str, tuple[str, str]]] = {
     "validate_data": ("data_steps", "validate_data"),
     "train": ("training_steps", "train_challenger"),
-    "judge": ("judging_steps", "judge_challenger"),
-    "gate": ("judging_steps", "compare"),
-    "register": ("judging_steps", "register_challenger"),
-    "replay": ("judging_steps", "replay_journal"),
+    "judge": ("evaluation_steps", "evaluate_challenger"),
+    "gate": ("evaluation_steps", "compare"),
+    "register": ("evaluation_steps", "register_challenger"),
+    "replay": ("evaluation_steps", "replay_journal"),
     "roll_out": ("rollout_steps", "roll_challenger_out"),
     "conclude": ("rollout_steps", "conclude"),
 }
