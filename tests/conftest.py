@@ -65,12 +65,9 @@ def seaweed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
 
 
 @pytest.fixture(scope="session")
-def shared_data() -> Path:
-    """The folder of radiographs beside the repository; a user's clone has none, so its tests are skipped."""
-    folder = _ROOT.parent / "shared" / "data"
-    if not folder.is_dir():
-        pytest.skip("there is no folder ../shared/data")
-    return folder
+def test_data() -> Path:
+    """The radiographs that come with the tests; ``README.md`` there names their sources."""
+    return _ROOT / "tests" / "data"
 
 
 @pytest.fixture(scope="session")

@@ -118,7 +118,7 @@ def seeds() -> Mapping[str, list[bytes]]:
 
 
 def _small(folder: str, pattern: str) -> Iterator[bytes]:
-    """Real files that are small enough to be mutated with profit; none where a clone stands alone."""
-    for path in sorted((_ROOT.parent / "shared" / "data" / folder).glob(pattern)):
+    """Real files that are small enough to be mutated with profit."""
+    for path in sorted((_ROOT / "tests" / "data" / folder).glob(pattern)):
         if path.stat().st_size <= _MOST_BYTES:
             yield path.read_bytes()

@@ -145,7 +145,10 @@ def changed_data(stream: bytes, change: Callable[[bytes], bytes]) -> bytes:
     """A JPEG or JPEG-LS stream whose coded data, between the last scan's header and the end, are others."""
     scan, end = stream.rindex(b"\xff\xda"), stream.rindex(b"\xff\xd9")
     begin = scan + 2 + int.from_bytes(stream[scan + 2 : scan + 4], "big")
-    return stream[:begin] + change(stream[begin:end]) + stream[end:]
+    coded = stream[begin:end].rstrip(
+        b"\xff"
+    )  # an encoder may write fill bytes before a marker (T.81 B.1.1.2)
+    return stream[:begin] + change(coded) + stream[begin + len(coded) :]
 
 
 DAMAGE: Final[Mapping[str, Callable[[bytes], bytes]]] = {

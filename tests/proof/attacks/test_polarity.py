@@ -102,9 +102,9 @@ def test_picture_comes_out_as_it_is_meant(
 @pytest.mark.parametrize(
     "name", ["rle", "jpeg_lossless", "jpegls_lossless", "j2k_lossless", "jpeg_extended12"]
 )
-def test_real_encodings_follow_the_photometric_interpretation(name: str, shared_data: Path) -> None:
+def test_real_encodings_follow_the_photometric_interpretation(name: str, test_data: Path) -> None:
     """A real file of each codec whose MONOCHROME1 is made MONOCHROME2 comes out as the negative."""
-    require_negatives((shared_data / "dicom" / f"rg3_leg_{name}.dcm").read_bytes())
+    require_negatives((test_data / "dicom" / f"nih_10bit_{name}.dcm").read_bytes())
 
 
 @pytest.mark.parametrize("syntax", [uid.RLELossless, uid.JPEG2000Lossless, uid.JPEGBaseline8Bit])
