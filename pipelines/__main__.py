@@ -11,16 +11,16 @@ from numpy.typing import NDArray
 
 from pipelines.atomic_file import write_atomically
 from pipelines.data import cli as data_cli
-from pipelines.data.folder import KeptHere, Selection, from_folder
-from pipelines.data.radiographs import read_split
+from pipelines.data.from_folder import FilesInMemory, Selection, build_from_folder
+from pipelines.data.labelled_radiographs import read_split
 from pipelines.evaluation.description import describe, evaluated_findings, macro_metrics
 from pipelines.evaluation.dossier import Dataset
 from pipelines.evaluation.evaluate_bundle import evaluate_bundle, write_files
 from pipelines.evaluation.material import material_of
 from pipelines.parameters import Parameters, read_parameters
-from pipelines.training.ablation import ablate, read_ablation
+from pipelines.training.ablation import read_ablation, run_ablation
 from pipelines.training.export import evaluate_fitted, fit, reader_of, source_weights, write_source
-from pipelines.training.train import train
+from pipelines.training.train import train_network
 from pleura.observability.logs import configure_logging
 from predictor.build.weights import WEIGHTS_FILE
 
@@ -32,7 +32,7 @@ def _train(parameters: Parameters, data: Path, run: Path, start: Path | None) ->
     main, auxiliary = parameters.main_source, parameters.training.auxiliary_source
     training, validation = read_split(data, "train", main, auxiliary), read_split(data, "val", main)
     weights = None if start is None else _read_weights(start)
-    network = train(training, validation, parameters.training, run, weights)
+    network = train_network(training, validation, parameters.training, run, weights)
     with write_atomically(run / WEIGHTS_FILE) as draft:
         np.savez(draft, **source_weights(network, weights))  # type: ignore[arg-type]
 
@@ -59,8 +59,8 @@ def _export(parameters: Parameters, data: Path, run: Path, target: Path) -> None
 
 
 def _judge(bundle: Path, data: Path, source: str, target: Path) -> None:
-    kept = KeptHere()
-    manifest = from_folder(kept, "test", data, Selection(splits=("test",)))
+    kept = FilesInMemory()
+    manifest = build_from_folder(kept, "test", data, Selection(splits=("test",)))
     dataset = Dataset(name=manifest.name, digest=manifest.digest, split="test", made_from=manifest.made_from)
     material = material_of(manifest, source, kept.read)
     write_files(evaluate_bundle(bundle, material, dataset, f"pleura {version('pleura')}"), bundle, target)
@@ -80,7 +80,7 @@ def main() -> None:
     elif asked.step == "judge":
         _judge(asked.bundle, asked.data, asked.source, asked.target)
     else:
-        sys.stdout.write(f"{ablate(asked.data, asked.run, read_ablation(asked.parameters))}\n")
+        sys.stdout.write(f"{run_ablation(asked.data, asked.run, read_ablation(asked.parameters))}\n")
 
 
 def _parser() -> argparse.ArgumentParser:

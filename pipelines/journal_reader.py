@@ -110,7 +110,7 @@ def read_answers(dsn: str, window: Window, limit_s: float = 600.0) -> list[Journ
         raise JournalUnreadable(f"the journal cannot be read: {kind}") from None
 
 
-def verdicts_that_count(answer: JournaledAnswer, *, even_if_seen: bool = False) -> tuple[Verdict, ...]:
+def select_verdicts(answer: JournaledAnswer, *, even_if_seen: bool = False) -> tuple[Verdict, ...]:
     """Choose the verdicts that accuracy may be measured by: each reader's latest word on each finding.
 
     Who has seen the answer cannot judge it blindly any more: from the first verdict that says so on, none of

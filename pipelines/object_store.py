@@ -52,7 +52,7 @@ def connect(url: str, access_key: str, secret_key: str, region: str = "us-east-1
     )
 
 
-def connect_by(settings: ObjectStoreSettings) -> Minio:
+def connect_from_settings(settings: ObjectStoreSettings) -> Minio:
     """The client that a process's environment asks for."""
     secret = settings.s3_secret_key.get_secret_value()
     return connect(settings.s3_url, settings.s3_access_key, secret, settings.s3_region)

@@ -7,18 +7,18 @@ from typing import Final
 import numpy as np
 from scipy.stats import chi2_contingency
 
-from pipelines.data.inspection import Blind, Inspection
-from pipelines.data.labelled import label_rows
-from pipelines.data.manifest import SPLITS, Manifest, NonChestImage, Record, Split, StoredRadiograph
+from pipelines.data.inspection import Inspection, InspectionFailure
+from pipelines.data.labelled_radiographs import label_rows
+from pipelines.data.manifest import SPLITS, DatasetFile, Manifest, NonChestImage, Record, Split
 from pipelines.data.near_duplicates import Duplicate, duplicates
-from pipelines.data.validation_report import Kind, Problem, Severity
+from pipelines.data.validation_report import Problem, ProblemKind, Severity
 from pleura.findings import FINDINGS
 
 _EXAMPLES: Final = 5
 _UNLIKELY: Final = 0.001
 
 
-def problem(kind: Kind, severity: Severity, words: str, found: Iterable[str]) -> list[Problem]:
+def problem(kind: ProblemKind, severity: Severity, words: str, found: Iterable[str]) -> list[Problem]:
     """One problem, or none if nothing was found."""
     examples = list(found)
     if not examples:
@@ -34,14 +34,16 @@ def problem(kind: Kind, severity: Severity, words: str, found: Iterable[str]) ->
     ]
 
 
-def short(*records: StoredRadiograph) -> str:
+def short(*records: DatasetFile) -> str:
     """Radiographs as a report names them."""
     return " ~ ".join(record.sha256[:12] for record in records)
 
 
-def check_files(records: Sequence[StoredRadiograph], seen: Sequence[Inspection | Blind]) -> list[Problem]:
+def check_files(
+    records: Sequence[DatasetFile], seen: Sequence[Inspection | InspectionFailure]
+) -> list[Problem]:
     """Files that are not there, are not what they were, or are no radiographs."""
-    blind = [(r, s) for r, s in zip(records, seen, strict=True) if isinstance(s, Blind)]
+    blind = [(r, s) for r, s in zip(records, seen, strict=True) if isinstance(s, InspectionFailure)]
     damaged = [short(record) for record, look in blind if look.is_damaged]
     unreadable = [short(record) for record, look in blind if not look.is_damaged]
     return [
@@ -50,15 +52,21 @@ def check_files(records: Sequence[StoredRadiograph], seen: Sequence[Inspection |
     ]
 
 
-def check_strangers(strangers: Sequence[NonChestImage], seen: Sequence[Inspection | Blind]) -> list[Problem]:
+def check_strangers(
+    strangers: Sequence[NonChestImage], seen: Sequence[Inspection | InspectionFailure]
+) -> list[Problem]:
     """Files that are not there, or not what they were; what cannot be read is refused anyway."""
-    blind = [(s, look) for s, look in zip(strangers, seen, strict=True) if isinstance(look, Blind)]
+    blind = [
+        (s, look) for s, look in zip(strangers, seen, strict=True) if isinstance(look, InspectionFailure)
+    ]
     damaged = [short(stranger) for stranger, look in blind if look.is_damaged]
     words = "files of other things than chests that are missing, or not those of the manifest"
     return problem("damaged", "serious", words, damaged)
 
 
-def check_duplicates(records: Sequence[Record], seen: Sequence[Inspection | Blind]) -> list[Problem]:
+def check_duplicates(
+    records: Sequence[Record], seen: Sequence[Inspection | InspectionFailure]
+) -> list[Problem]:
     """Radiographs that show the same exposure: one in two splits is judged by what was learnt from it."""
     pairs = [(r, s) for r, s in zip(records, seen, strict=True) if isinstance(s, Inspection)]
     found = duplicates([look.fingerprint for _, look in pairs])
@@ -116,7 +124,7 @@ def check_labels(manifest: Manifest) -> list[Problem]:
     problems: list[Problem] = []
     without = [short(record) for record in manifest.records if not record.labels]
     problems += problem("nothing_known", "notable", "radiographs of which no finding is known", without)
-    tables = {split: label_rows(manifest.of_split(split)) for split in SPLITS}
+    tables = {split: label_rows(manifest.records_of_split(split)) for split in SPLITS}
     empty = [split for split in SPLITS if not len(tables[split])]
     problems += problem("empty_split", "serious", "splits without a radiograph", empty)
     for split in SPLITS:

@@ -12,19 +12,19 @@ from typing import Final, get_args
 
 from mlflow.tracking import MlflowClient
 
-from pipelines.data.folder import InvalidLabels, Selection, from_folder
-from pipelines.data.from_journal import JournalRules, NothingLabelled, from_journal
-from pipelines.data.labelled import RadiographCache
+from pipelines.data.from_folder import InvalidLabels, Selection, build_from_folder
+from pipelines.data.from_journal import JournalRules, NothingLabelled, build_from_journal
 from pipelines.data.manifest import Manifest
 from pipelines.data.merge import ConflictingDatasets, merge_datasets
 from pipelines.data.patients import InvalidPatients, read_patients
+from pipelines.data.radiograph_cache import RadiographCache
 from pipelines.data.registration import RegistrationFailed, register
 from pipelines.data.settings import DataSettings
 from pipelines.data.store import DatasetStore, read_answered
-from pipelines.data.validation import ShiftReference, StopOnSerious, require_sound, validate
-from pipelines.data.validation_report import Kind
+from pipelines.data.validation import ShiftReference, UnsoundDataset, require_sound, validate
+from pipelines.data.validation_report import ProblemKind
 from pipelines.journal_reader import JournalUnreadable, Window, read_answers
-from pipelines.object_store import ChangedObject, NoSuchObject, ObjectStore, connect_by
+from pipelines.object_store import ChangedObject, NoSuchObject, ObjectStore, connect_from_settings
 from pipelines.value import InvalidDocument
 from pleura.errors import StoreUnavailable
 from pleura.observability.logs import configure_logging
@@ -41,7 +41,7 @@ _FAILURES: Final = (
     NoSuchObject,
     NothingLabelled,
     RegistrationFailed,
-    StopOnSerious,
+    UnsoundDataset,
     StoreUnavailable,
     ValueError,
 )
@@ -85,7 +85,7 @@ def _parser() -> argparse.ArgumentParser:
     judged = commands.add_parser("validate", help="judge a data set before its use")
     judged.add_argument("reference", help="its digest, or name@digest")
     judged.add_argument("--against", help="the data set to compare it with")
-    judged.add_argument("--accept", action="append", default=[], choices=get_args(Kind))
+    judged.add_argument("--accept", action="append", default=[], choices=get_args(ProblemKind))
     judged.add_argument("--report", type=Path, help="folder for validation.json and validation.md")
     judged.set_defaults(run=_validate)
     shown = commands.add_parser("show", help="list data sets, or tell what one is made of")
@@ -95,7 +95,7 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _store(settings: DataSettings) -> DatasetStore:
-    return DatasetStore(connect_by(settings), settings.data_bucket)
+    return DatasetStore(connect_from_settings(settings), settings.data_bucket)
 
 
 def _keep(store: DatasetStore, manifest: Manifest, settings: DataSettings) -> None:
@@ -110,7 +110,7 @@ def _build_folder(asked: argparse.Namespace, settings: DataSettings) -> None:
     store.prepare()
     sources = None if asked.source is None else tuple(asked.source)
     selection = Selection(sources, asked.most_per_split, asked.seed)
-    _keep(store, from_folder(store, asked.name, asked.folder, selection), settings)
+    _keep(store, build_from_folder(store, asked.name, asked.folder, selection), settings)
 
 
 def _build_journal(asked: argparse.Namespace, settings: DataSettings) -> None:
@@ -121,9 +121,9 @@ def _build_journal(asked: argparse.Namespace, settings: DataSettings) -> None:
         settings.journal_dsn.get_secret_value(), Window(now - timedelta(days=asked.days), now)
     )
     patients = None if asked.patients is None else read_patients(asked.patients)
-    answered = ObjectStore(connect_by(settings), settings.s3_bucket)
+    answered = ObjectStore(connect_from_settings(settings), settings.s3_bucket)
     rules = JournalRules(asked.licence, patients=patients, even_if_seen=asked.even_if_seen)
-    manifest = from_journal(
+    manifest = build_from_journal(
         store,
         asked.name,
         answers,
@@ -157,7 +157,7 @@ def _show(asked: argparse.Namespace, settings: DataSettings) -> None:
         _say("\n".join(store.references()))
         return
     manifest = store.get(asked.reference)
-    splits = {split: len(manifest.of_split(split)) for split in ("train", "val", "test")}
+    splits = {split: len(manifest.records_of_split(split)) for split in ("train", "val", "test")}
     _say(f"{manifest.name}@{manifest.digest}\n{store.uri(manifest)}\nmade at {manifest.made_at.isoformat()}")
     _say("\n".join(manifest.made_from))
     _say(", ".join(f"{split} {count}" for split, count in splits.items()))

@@ -13,9 +13,9 @@ from dataclasses import dataclass, replace
 from typing import Final
 
 from pipelines.data.manifest import Manifest, Record
-from pipelines.data.patients import split_of
+from pipelines.data.patients import assign_split
 from pipelines.data.store import DatasetStore
-from pipelines.journal_reader import JournaledAnswer, Verdict, verdicts_that_count
+from pipelines.journal_reader import JournaledAnswer, Verdict, select_verdicts
 from pipelines.object_store import ChangedObject, NoSuchObject
 from pleura.findings import FINDINGS
 
@@ -50,7 +50,7 @@ class _Answered:
     answer: JournaledAnswer
 
 
-def from_journal(
+def build_from_journal(
     store: DatasetStore,
     name: str,
     answers: Sequence[JournaledAnswer],
@@ -133,14 +133,14 @@ def _record(
         patient=patient,
         source=rules.source,
         licence=rules.licence,
-        split=split_of(patient) if is_tested else "train",
+        split=assign_split(patient) if is_tested else "train",
         labels=labels,
     )
     return record, counts
 
 
 def _labels(answer: JournaledAnswer, even_if_seen: bool) -> tuple[dict[str, bool], Counter[str]]:
-    counting = verdicts_that_count(answer, even_if_seen=even_if_seen)
+    counting = select_verdicts(answer, even_if_seen=even_if_seen)
     labels, counts = {}, Counter[str]()
     if not even_if_seen:
         counts["verdicts after seeing the answer"] = sum(v.had_seen_answer for v in answer.verdicts)

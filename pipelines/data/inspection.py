@@ -10,9 +10,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pipelines.data.decode import decode_radiograph
-from pipelines.data.labelled import Read
-from pipelines.data.manifest import StoredRadiograph
+from pipelines.data.manifest import DatasetFile
 from pipelines.data.near_duplicates import Fingerprint, fingerprint
+from pipelines.data.radiograph_cache import ReadFile
 from pipelines.object_store import ChangedObject, NoSuchObject
 from pleura.errors import PleuraError
 
@@ -33,13 +33,13 @@ class Inspection:
 
 
 @dataclass(frozen=True)
-class Blind:
+class InspectionFailure:
     """Why there is no look: the file is not the one that was meant (``is_damaged``), or no radiograph."""
 
     is_damaged: bool
 
 
-def inspect_all(records: Sequence[StoredRadiograph], read: Read) -> list[Inspection | Blind]:
+def inspect_all(records: Sequence[DatasetFile], read: ReadFile) -> list[Inspection | InspectionFailure]:
     """Look at each radiograph, in their order.
 
     Raises:
@@ -49,15 +49,15 @@ def inspect_all(records: Sequence[StoredRadiograph], read: Read) -> list[Inspect
         return list(pool.map(lambda stored: _look(stored, read), records))
 
 
-def _look(stored: StoredRadiograph, read: Read) -> Inspection | Blind:
+def _look(stored: DatasetFile, read: ReadFile) -> Inspection | InspectionFailure:
     try:
         file = read(stored)
     except (ChangedObject, NoSuchObject):
-        return Blind(is_damaged=True)
+        return InspectionFailure(is_damaged=True)
     try:
         return inspect(decode_radiograph(file))
     except PleuraError:
-        return Blind(is_damaged=False)
+        return InspectionFailure(is_damaged=False)
 
 
 def inspect(pixels: NDArray[np.uint8] | NDArray[np.uint16]) -> Inspection:

@@ -20,7 +20,7 @@ def _is_empty(values: tuple[object, ...]) -> bool:
     return not values
 
 
-class StoredRadiograph(Value):
+class DatasetFile(Value):
     """A file of a data set, by where it is kept and what it holds."""
 
     key: str = Field(min_length=1)
@@ -37,7 +37,7 @@ class Box(Value):
     height: Annotated[float, Field(gt=0, le=1)]
 
 
-class Record(StoredRadiograph):
+class Record(DatasetFile):
     """One radiograph of a data set.
 
     ``labels`` holds what is known: True present, False absent; a finding that is not in it is unknown, which
@@ -62,7 +62,7 @@ class Record(StoredRadiograph):
         return self
 
 
-class NonChestImage(StoredRadiograph):
+class NonChestImage(DatasetFile):
     """An image that is no radiograph of a human chest, and should be refused; ``kind`` says what it is."""
 
     kind: str = Field(min_length=1)
@@ -98,6 +98,6 @@ class Manifest(Document):
         """SHA-256 of what is stored, in hex: the data set's name for all who refer to it."""
         return hashlib.sha256(self.to_json()).hexdigest()
 
-    def of_split(self, split: Split) -> tuple[Record, ...]:
+    def records_of_split(self, split: Split) -> tuple[Record, ...]:
         """The records of one split."""
         return tuple(record for record in self.records if record.split == split)

@@ -38,7 +38,7 @@ def read_patients(path: Path) -> dict[str, str]:
     return patients
 
 
-def split_of(patient: str) -> Split:
+def assign_split(patient: str) -> Split:
     """The split of a patient: 80 % train, 8 % val, 12 % test, always the same, as in the data README."""
     share = int(hashlib.sha256(f"split-v1|{patient}".encode()).hexdigest()[:8], 16) / 2**32
     return "train" if share < _TRAINED else "val" if share < _VALIDATED else "test"

@@ -70,5 +70,5 @@ def _tags(manifest: Manifest, uri: str) -> dict[str, str]:
         "made_from": "; ".join(manifest.made_from),
         "made_at": manifest.made_at.isoformat(),
         "licences": json.dumps(dict(sorted(licences.items()))),
-        **{f"radiographs_{split}": str(len(manifest.of_split(split))) for split in SPLITS},
+        **{f"radiographs_{split}": str(len(manifest.records_of_split(split))) for split in SPLITS},
     }

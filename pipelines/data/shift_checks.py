@@ -8,7 +8,7 @@ from typing import Final
 import numpy as np
 
 from pipelines.data.checks import chance
-from pipelines.data.inspection import Blind, Inspection
+from pipelines.data.inspection import Inspection, InspectionFailure
 from pipelines.data.manifest import Record
 from pipelines.data.validation_report import Severity, ShiftFigure
 from pipelines.statistics.shift import NOTABLE_PSI, SERIOUS_PSI, psi, shift_of
@@ -25,7 +25,7 @@ class ShiftSample:
     """Radiographs with how they look, in the same order."""
 
     records: Sequence[Record]
-    seen: Sequence[Inspection | Blind]
+    seen: Sequence[Inspection | InspectionFailure]
 
     def numbers(self, quantity: str) -> np.ndarray:
         """One of ``LOOKS`` or ``age``, where it is known, shape (n,)."""

@@ -6,7 +6,7 @@ from typing import Final
 
 from minio import Minio
 
-from pipelines.data.manifest import Manifest, StoredRadiograph
+from pipelines.data.manifest import DatasetFile, Manifest
 from pipelines.object_store import ChangedObject, NoSuchObject, ObjectStore
 
 _MOST_RADIOGRAPH_BYTES: Final = 2**28
@@ -38,7 +38,7 @@ class DatasetStore:
             self._objects.put(key, file)
         return key
 
-    def read(self, stored: StoredRadiograph) -> bytes:
+    def read(self, stored: DatasetFile) -> bytes:
         """Read a radiograph's file.
 
         Raises:

@@ -16,8 +16,9 @@ from pipelines.data.checks import (
     problem,
 )
 from pipelines.data.inspection import inspect_all
-from pipelines.data.labelled import Read, label_rows
+from pipelines.data.labelled_radiographs import label_rows
 from pipelines.data.manifest import SPLITS, Manifest, Record, Split
+from pipelines.data.radiograph_cache import ReadFile
 from pipelines.data.shift_checks import ShiftSample, shifts, uncompared
 from pipelines.data.validation_report import Problem, SplitCounts, ValidationReport
 from pleura.findings import FINDINGS
@@ -26,7 +27,7 @@ _MOST_OF_REFERENCE: Final = 2000
 _SEED: Final = 1
 
 
-class StopOnSerious(Exception):
+class UnsoundDataset(Exception):
     """A data set has serious problems; ``report`` tells all of them."""
 
     def __init__(self, report: ValidationReport, problems: list[Problem]) -> None:
@@ -40,10 +41,10 @@ class ShiftReference:
     """What a data set is compared with, usually the one that the champion was trained on."""
 
     manifest: Manifest
-    read: Read
+    read: ReadFile
 
 
-def validate(manifest: Manifest, read: Read, reference: ShiftReference | None = None) -> ValidationReport:
+def validate(manifest: Manifest, read: ReadFile, reference: ShiftReference | None = None) -> ValidationReport:
     """Look at every radiograph of a data set, and compare it with at most 2,000 of the reference.
 
     Raises:
@@ -81,11 +82,11 @@ def require_sound(report: ValidationReport, accepted: Collection[str] = ()) -> N
         accepted: Kinds of problem, as the report has them.
 
     Raises:
-        StopOnSerious: It has.
+        UnsoundDataset: It has.
     """
     refused = [each for each in report.serious if each.kind not in accepted]
     if refused:
-        raise StopOnSerious(report, refused)
+        raise UnsoundDataset(report, refused)
 
 
 def _name(manifest: Manifest) -> str:
@@ -116,7 +117,7 @@ def _shift_problems(before: ShiftSample, sample: ShiftSample) -> list[Problem]:
 
 
 def _counts(manifest: Manifest, split: Split) -> SplitCounts:
-    records = manifest.of_split(split)
+    records = manifest.records_of_split(split)
     labels = label_rows(records)
     findings = {
         finding: (int((column == 1).sum()), int((column == 0).sum()), int(np.isnan(column).sum()))

@@ -6,7 +6,7 @@ from pipelines.value import Value
 from pleura.findings import FINDINGS
 
 Severity = Literal["serious", "notable"]
-Kind = Literal[
+ProblemKind = Literal[
     "damaged",
     "unreadable",
     "duplicate_across_splits",
@@ -26,7 +26,7 @@ Kind = Literal[
 class Problem(Value):
     """One kind of problem: how many of it, and a few by the first twelve digits of their SHA-256."""
 
-    kind: Kind
+    kind: ProblemKind
     severity: Severity
     words: str
     count: int

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from pipelines.drift.audit import AuditRequest
 from pipelines.drift.reference import Share
-from pipelines.journal_reader import JournaledAnswer, Verdict, verdicts_that_count
+from pipelines.journal_reader import JournaledAnswer, Verdict, select_verdicts
 
 
 @dataclass(frozen=True)
@@ -49,7 +49,7 @@ def progress_of(request: AuditRequest, answers: Sequence[JournaledAnswer]) -> Au
     """
     keys = {(item.principal, item.request_id, item.position) for item in request.items}
     asked = [answer for answer in answers if (answer.principal, answer.request_id, answer.position) in keys]
-    blind = [(answer, verdicts_that_count(answer)) for answer in asked]
+    blind = [(answer, select_verdicts(answer)) for answer in asked]
     read = sum(1 for _, verdicts in blind if verdicts)
     return AuditProgress(
         id=request.id,

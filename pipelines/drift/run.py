@@ -25,7 +25,7 @@ from pipelines.drift.settings import DriftSettings
 from pipelines.drift.store import DriftStore
 from pipelines.drift.window import by_model, distinct, of_refusals, sample_of_answers
 from pipelines.journal_reader import JournaledAnswer, Window, read_answers
-from pipelines.object_store import ObjectStore, connect_by
+from pipelines.object_store import ObjectStore, connect_from_settings
 from pipelines.reports.drift import page_of
 
 AUDITS_SHOWN: Final = timedelta(days=90)
@@ -44,7 +44,7 @@ class _Seen:
 
 def open_store(settings: DriftSettings) -> DriftStore:
     """Where the settings keep references, reports and audit requests."""
-    return DriftStore(connect_by(settings), settings.drift_bucket, settings.audit_bucket)
+    return DriftStore(connect_from_settings(settings), settings.drift_bucket, settings.audit_bucket)
 
 
 def run_drift(settings: DriftSettings, window: Window) -> DriftReport:
@@ -106,7 +106,7 @@ def _read(settings: DriftSettings, window: Window) -> _Seen:
     parts = by_model(answers)
     main = max(parts, key=lambda model: len(parts[model]), default=None)
     refused = _refused(settings, window, len(answers))
-    objects = ObjectStore(connect_by(settings), settings.s3_bucket)
+    objects = ObjectStore(connect_from_settings(settings), settings.s3_bucket)
     samples, lost = [], 0
     for model, theirs in parts.items():
         again = read_again(objects, drawn(distinct(theirs), settings.drift_images, settings.drift_seed))

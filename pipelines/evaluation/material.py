@@ -8,8 +8,9 @@ import numpy as np
 import structlog
 from numpy.typing import NDArray
 
-from pipelines.data.labelled import Read, load_labelled
+from pipelines.data.labelled_radiographs import load_records
 from pipelines.data.manifest import Manifest, NonChestImage, Record
+from pipelines.data.radiograph_cache import ReadFile
 from pipelines.evaluation.localisation import LocalisationBox
 from pipelines.evaluation.refusals import turned
 from pipelines.evaluation.scoring import tensor_of
@@ -58,15 +59,15 @@ def boxed(words: str, records: Sequence[Record], tensors: Tensors) -> tuple[Boxe
     return (Boxed(words, tensors[rows], patients, boxes),)
 
 
-def material_of(manifest: Manifest, main_source: str, read: Read) -> EvaluationData:
+def material_of(manifest: Manifest, main_source: str, read: ReadFile) -> EvaluationData:
     """Gather what a data set has to judge a model of its main source on: its test split, and its strangers.
 
     Raises:
         UnreadableRadiograph: A file of the test split is no radiograph; it is named by its digest.
     """
-    tested = manifest.of_split("test")
+    tested = manifest.records_of_split("test")
     records = tuple(each for each in tested if each.source == main_source)
-    tensors = load_labelled(records, read).tensors
+    tensors = load_records(records, read).tensors
     elsewhere = defaultdict(list)
     for each in tested:
         if each.source != main_source:
@@ -75,12 +76,12 @@ def material_of(manifest: Manifest, main_source: str, read: Read) -> EvaluationD
         records,
         tensors,
         boxed(f"test split of {manifest.name}", records, tensors),
-        others={source: load_labelled(found, read).tensors for source, found in sorted(elsewhere.items())},
+        others={source: load_records(found, read).tensors for source, found in sorted(elsewhere.items())},
         unlike=turned(tensors) | _unlike(manifest.strangers, read),
     )
 
 
-def _unlike(strangers: Sequence[NonChestImage], read: Read) -> dict[str, Tensors]:
+def _unlike(strangers: Sequence[NonChestImage], read: ReadFile) -> dict[str, Tensors]:
     """What is no chest, by kind; what cannot even be decoded is refused before a model is asked."""
     found: dict[str, list[Tensors]] = defaultdict(list)
     for stranger in strangers:

@@ -25,12 +25,12 @@ State = Mapping[str, NDArray[np.generic]]
 Floats = NDArray[np.float32]
 
 
-class NotTheNetwork(Exception):
+class UnsupportedNetwork(Exception):
     """The checkpoint is no DenseNet121 for radiographs, or lacks what we serve."""
 
 
 @dataclass(frozen=True)
-class Imported:
+class ConvertedNetwork:
     """The network by our ``layer/variable``, and its last layer for our findings in our order."""
 
     network: Mapping[str, Floats]
@@ -65,24 +65,26 @@ def _plain_names(state: State) -> dict[str, NDArray[np.generic]]:
     """Drop what wrappers put before the names: ``module.``, ``densenet121.``."""
     prefixes = [name.removesuffix(_FIRST) for name in state if name.endswith(_FIRST)]
     if len(prefixes) != 1:
-        raise NotTheNetwork(f"the checkpoint has {len(prefixes)} arrays called {_FIRST!r}: it is no DenseNet")
+        raise UnsupportedNetwork(
+            f"the checkpoint has {len(prefixes)} arrays called {_FIRST!r}: it is no DenseNet"
+        )
     strange = sorted(name for name in state if not name.startswith(prefixes[0]))
     if strange:
-        raise NotTheNetwork(f"{strange[0]!r} is no part of the DenseNet at {prefixes[0]!r}")
+        raise UnsupportedNetwork(f"{strange[0]!r} is no part of the DenseNet at {prefixes[0]!r}")
     plain = {_OLD_NAME.sub(r"\1.\2\3.", name.removeprefix(prefixes[0])): a for name, a in state.items()}
     if len(plain) != len(state):
-        raise NotTheNetwork("two arrays of the checkpoint have one name")
+        raise UnsupportedNetwork("two arrays of the checkpoint have one name")
     return {name: array for name, array in plain.items() if not _NEEDLESS.fullmatch(name)}
 
 
 def _take(state: dict[str, NDArray[np.generic]], name: str, dimensions: int) -> NDArray[np.float64]:
     if name not in state:
-        raise NotTheNetwork(f"the checkpoint lacks {name!r}: it is no DenseNet121")
+        raise UnsupportedNetwork(f"the checkpoint lacks {name!r}: it is no DenseNet121")
     array = state.pop(name)
     if array.ndim != dimensions or array.dtype.kind != "f":
-        raise NotTheNetwork(f"{name!r} has the shape {list(array.shape)} and the type {array.dtype}")
+        raise UnsupportedNetwork(f"{name!r} has the shape {list(array.shape)} and the type {array.dtype}")
     if not np.isfinite(array).all():
-        raise NotTheNetwork(f"{name!r} holds values that are not finite")
+        raise UnsupportedNetwork(f"{name!r} holds values that are not finite")
     return array.astype(np.float64)
 
 
@@ -90,7 +92,7 @@ def _norm(state: dict[str, NDArray[np.generic]], theirs: str, ours: str) -> dict
     names = ("weight", "bias", "running_mean", "running_var")
     gamma, beta, mean, variance = (_take(state, f"{theirs}.{name}", 1) for name in names)
     if (variance < 0).any():
-        raise NotTheNetwork(f"a variance of {theirs!r} is negative")
+        raise UnsupportedNetwork(f"a variance of {theirs!r} is negative")
     gamma = gamma * np.sqrt((variance + EPSILON) / (variance + _TORCH_EPSILON))
     values = {"gamma": gamma, "beta": beta, "moving_mean": mean, "moving_variance": variance}
     return {f"{ours}/{name}": value.astype(np.float32) for name, value in values.items()}
@@ -101,7 +103,7 @@ def _spoken(name: str) -> str:
     return _SYNONYMS.get(spoken, spoken)
 
 
-def rows_of(outputs: Sequence[str]) -> list[int]:
+def match_outputs(outputs: Sequence[str]) -> list[int]:
     """Say which output of a checkpoint is which of our findings, by name.
 
     Args:
@@ -113,10 +115,10 @@ def rows_of(outputs: Sequence[str]) -> list[int]:
     spoken = [_spoken(name) for name in outputs]
     missing = [name for name in FINDINGS if _spoken(name) not in spoken]
     if missing:
-        raise NotTheNetwork(f"the checkpoint does not read {', '.join(missing)}: all of ours are needed")
+        raise UnsupportedNetwork(f"the checkpoint does not read {', '.join(missing)}: all of ours are needed")
     twice = [name for name in FINDINGS if spoken.count(_spoken(name)) > 1]
     if twice:
-        raise NotTheNetwork(f"the checkpoint has {twice[0]} twice")
+        raise UnsupportedNetwork(f"the checkpoint has {twice[0]} twice")
     return [spoken.index(_spoken(name)) for name in FINDINGS]
 
 
@@ -124,15 +126,15 @@ def _head(state: dict[str, NDArray[np.generic]], outputs: Sequence[str]) -> tupl
     layer = "classifier.0" if "classifier.0.weight" in state else "classifier"  # 0: a sigmoid follows
     weight, bias = _take(state, f"{layer}.weight", 2), _take(state, f"{layer}.bias", 1)
     if weight.shape != (len(outputs), FEATURES) or bias.shape != (len(outputs),):
-        raise NotTheNetwork(
+        raise UnsupportedNetwork(
             f"its last layer has the shape {list(weight.shape)}, not {[len(outputs), FEATURES]}: "
             f"these outputs were expected: {', '.join(name or '-' for name in outputs)}"
         )
-    rows = rows_of(outputs)
+    rows = match_outputs(outputs)
     return weight[rows].T.astype(np.float32), bias[rows].astype(np.float32)
 
 
-def imported(state: State, outputs: Sequence[str]) -> Imported:
+def convert_network(state: State, outputs: Sequence[str]) -> ConvertedNetwork:
     """Bring the arrays of a PyTorch DenseNet121 to our names and our order of axes and findings.
 
     Args:
@@ -155,5 +157,5 @@ def imported(state: State, outputs: Sequence[str]) -> Imported:
         network |= _norm(left, theirs, ours)
     kernel, bias = _head(left, outputs)
     if left:
-        raise NotTheNetwork(f"the checkpoint has {sorted(left)[0]!r} besides: it is no DenseNet121")
-    return Imported(network, kernel, bias)
+        raise UnsupportedNetwork(f"the checkpoint has {sorted(left)[0]!r} besides: it is no DenseNet121")
+    return ConvertedNetwork(network, kernel, bias)

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from pathlib import PurePath
 from typing import Final
 
-from pipelines.imported.densenet import NotTheNetwork
+from pipelines.imported.densenet import UnsupportedNetwork
 from pleura.findings import FINDINGS
 from predictor.build.weights import Normalisation
 
@@ -36,7 +36,7 @@ class Release:
 
 
 @dataclass(frozen=True)
-class Kind:
+class CheckpointKind:
     """One way to train a DenseNet121 on radiographs that several published checkpoints share."""
 
     name: str
@@ -45,7 +45,7 @@ class Kind:
     releases: Mapping[str, Release]
 
 
-_TORCHXRAYVISION: Final = Kind(
+_TORCHXRAYVISION: Final = CheckpointKind(
     "torchxrayvision",
     Normalisation((2 * 1024 / 255,), (-1024.0,)),
     "one channel from -1024 (black) to 1024 (white), scaled by the largest value of the file's bit depth, "
@@ -78,7 +78,7 @@ _TORCHXRAYVISION: Final = Kind(
 )
 _MEAN: Final = (0.485, 0.456, 0.406)
 _DEVIATION: Final = (0.229, 0.224, 0.225)
-_CHEXNET: Final = Kind(
+_CHEXNET: Final = CheckpointKind(
     "chexnet",
     Normalisation(
         tuple(1 / (255 * deviation) for deviation in _DEVIATION),
@@ -89,11 +89,11 @@ _CHEXNET: Final = Kind(
     "resized to 224 or 256 and 224x224 cropped (some average ten crops); zero padding after that",
     {"chexnet": Release(FINDINGS, "NIH ChestX-ray14, from ImageNet weights", has_seen_nih=True)},
 )
-KINDS: Final[Mapping[str, Kind]] = {kind.name: kind for kind in (_TORCHXRAYVISION, _CHEXNET)}
+KINDS: Final[Mapping[str, CheckpointKind]] = {kind.name: kind for kind in (_TORCHXRAYVISION, _CHEXNET)}
 _PUBLISHED: Final = {"nih-pc-chex-mimic_ch-google-openi-kaggle": "all", "kaggle": "rsna"}
 
 
-def release_of(kind: Kind, file: str, outputs: str | None = None) -> Release:
+def find_release(kind: CheckpointKind, file: str, outputs: str | None = None) -> Release:
     """Say which release a file is: a checkpoint itself does not name its outputs.
 
     Args:
@@ -116,7 +116,7 @@ def release_of(kind: Kind, file: str, outputs: str | None = None) -> Release:
     guessed = stem.partition("-densenet121")[0] if "-densenet121" in stem else stem.rpartition("res224-")[2]
     release = outputs or _PUBLISHED.get(guessed, guessed)
     if release not in kind.releases:
-        raise NotTheNetwork(
+        raise UnsupportedNetwork(
             f"{release!r} is no release of {kind.name}; say with --outputs which it is: "
             f"{', '.join(kind.releases)}, or the names of its outputs in order"
         )

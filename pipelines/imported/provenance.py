@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pipelines.evaluation.description import ModelText
-from pipelines.imported.kinds import Kind, Release
+from pipelines.imported.kinds import CheckpointKind, Release
 from pleura.bundle import Origin
 from pleura.contract import PREPROCESSING_VERSION
 
@@ -23,16 +23,16 @@ _INTENDED_USE: Final = (
 
 
 @dataclass(frozen=True)
-class Publication:
+class PublishedCheckpoint:
     """A checkpoint file, and what its user says that it is."""
 
     file: Path
-    kind: Kind
+    kind: CheckpointKind
     release: Release
     version: str | None = None
 
 
-def model_text(published: Publication, sha256: str, further: tuple[str, ...]) -> ModelText:
+def write_model_text(published: PublishedCheckpoint, sha256: str, further: tuple[str, ...]) -> ModelText:
     """Say what is known of an imported model without looking at its answers, and ``further`` limitations."""
     kind, release = published.kind, published.release
     return ModelText(
@@ -52,7 +52,7 @@ def model_text(published: Publication, sha256: str, further: tuple[str, ...]) ->
     )
 
 
-def origin_of(published: Publication, sha256: str) -> Origin:
+def describe_origin(published: PublishedCheckpoint, sha256: str) -> Origin:
     """Record which file the weights come from, and what they were trained to be given."""
     kind = published.kind
     return Origin(
@@ -65,7 +65,7 @@ def origin_of(published: Publication, sha256: str) -> Origin:
     )
 
 
-def leakage(published: Publication, sources: NDArray[np.str_]) -> tuple[str, ...]:
+def find_leakage(published: PublishedCheckpoint, sources: NDArray[np.str_]) -> tuple[str, ...]:
     """Warn where a model is judged on radiographs that it has probably learnt from.
 
     Args:

@@ -9,15 +9,28 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
+from pipelines.data.labelled_radiographs import LabelledRadiographs, read_split
 from pipelines.data.manifest import Split
-from pipelines.data.radiographs import LabelledRadiographs, read_split
 from pipelines.evaluation.description import describe, evaluated_findings, macro_metrics
-from pipelines.imported.densenet import Imported, NotTheNetwork, imported
-from pipelines.imported.provenance import NOT_CALIBRATED, Publication, leakage, model_text, origin_of
-from pipelines.imported.state import state_of
+from pipelines.imported.densenet import ConvertedNetwork, UnsupportedNetwork, convert_network
+from pipelines.imported.provenance import (
+    NOT_CALIBRATED,
+    PublishedCheckpoint,
+    describe_origin,
+    find_leakage,
+    write_model_text,
+)
+from pipelines.imported.state import find_arrays
 from pipelines.imported.torch_file import read_checkpoint, read_file
 from pipelines.statistics.operating_points import Calibration
-from pipelines.training.export import Fitted, evaluate_fitted, fit, reader_of, require_both, write_source
+from pipelines.training.export import (
+    Fitted,
+    evaluate_fitted,
+    fit,
+    reader_of,
+    require_enough_labels,
+    write_source,
+)
 from pipelines.training.typicality import Typicality
 from pleura.bundle import FindingDescription, ModelDescription, OperatingPoint
 from pleura.findings import FINDINGS
@@ -29,11 +42,11 @@ _SEED: Final = 1
 Weights = Mapping[str, NDArray[np.generic]]
 
 
-class UnfitRadiographs(Exception):
+class UnusableRadiographs(Exception):
     """The labelled radiographs do not do for calibration, operating points or typicality."""
 
 
-def weights_of(network: Imported, normalisation: Normalisation) -> Weights:
+def arrange_weights(network: ConvertedNetwork, normalisation: Normalisation) -> Weights:
     """The arrays of ``weights.npz`` up to the head, in full precision as they were published."""
     return dict(network.network) | {
         "head/kernel": network.kernel,
@@ -43,7 +56,7 @@ def weights_of(network: Imported, normalisation: Normalisation) -> Weights:
     }
 
 
-def read_published(published: Publication) -> tuple[Weights, str]:
+def read_weights(published: PublishedCheckpoint) -> tuple[Weights, str]:
     """Read a checkpoint as the arrays of our network, with the SHA-256 of the file in hex.
 
     Raises:
@@ -51,12 +64,12 @@ def read_published(published: Publication) -> tuple[Weights, str]:
         NotTheNetwork: It is no DenseNet121 of this kind with our findings.
     """
     kind, data = published.kind, read_file(published.file)
-    network = imported(state_of(read_checkpoint(data)), published.release.outputs)
+    network = convert_network(find_arrays(read_checkpoint(data)), published.release.outputs)
     try:
         load_weights(feature_network(kind.normalisation), network.network)
     except InvalidSource as error:
-        raise NotTheNetwork(f"{error}: it is no DenseNet121 of the kind {kind.name}") from error
-    return weights_of(network, kind.normalisation), hashlib.sha256(data).hexdigest()
+        raise UnsupportedNetwork(f"{error}: it is no DenseNet121 of the kind {kind.name}") from error
+    return arrange_weights(network, kind.normalisation), hashlib.sha256(data).hexdigest()
 
 
 def _known(radiographs: LabelledRadiographs) -> LabelledRadiographs:
@@ -70,31 +83,30 @@ def _split(folder: Path, split: Split) -> LabelledRadiographs:
     try:
         radiographs = _known(read_split(folder, split))
     except (OSError, KeyError, ValueError) as error:
-        raise UnfitRadiographs(f"{folder / 'labels.csv'} cannot be used: {error}") from error
+        raise UnusableRadiographs(f"{folder / 'labels.csv'} cannot be used: {error}") from error
     if not len(radiographs.tensors):
-        raise UnfitRadiographs(f"no radiograph of the split {split} has all findings known")
+        raise UnusableRadiographs(f"no radiograph of the split {split} has all findings known")
     return radiographs
 
 
-def fitted_source(published: Publication, data: Path, target: Path) -> ModelDescription:
+def import_calibrated(published: PublishedCheckpoint, data: Path, target: Path) -> ModelDescription:
     """Import a checkpoint, fit what is fitted after training, judge it, and write the model source.
 
     Args:
         published: The checkpoint.
-        data: Folder as ``pipelines.data.radiographs.read_split`` reads it. Calibration and operating points
-            are fitted on its validation split, typicality on its training split, figures are of its test
-            split.
+        data: A folder that ``read_split`` can read. Calibration and operating points are fitted on its
+            validation split, and typicality on its training split. The figures are those of its test split.
         target: Folder to write.
 
     Raises:
         UnreadableCheckpoint: See ``read_published``.
         NotTheNetwork: See ``read_published``.
         UnfitRadiographs: The folder cannot be read.
-        UnfitLabels: A finding is too rare in the validation split.
+        TooFewLabels: A finding is too rare in the validation split.
     """
-    weights, sha256 = read_published(published)
+    weights, sha256 = read_weights(published)
     training, validation, test = (_split(data, split) for split in ("train", "val", "test"))
-    require_both(validation.labels)
+    require_enough_labels(validation.labels)
     see = reader_of(weights)
     fitted = fit(see(training.tensors), see(validation.tensors), validation.labels)
     seen = see(test.tensors)
@@ -104,8 +116,10 @@ def fitted_source(published: Publication, data: Path, target: Path) -> ModelDesc
     measured = any(finding.is_measured for finding in judged)
     metrics = macro_metrics(judgement) if measured else counts
     sources = np.concatenate([training.sources, validation.sources, test.sources])
-    words = model_text(published, sha256, leakage(published, sources))
-    description = describe(words, judged, metrics).model_copy(update={"origin": origin_of(published, sha256)})
+    words = write_model_text(published, sha256, find_leakage(published, sources))
+    description = describe(words, judged, metrics).model_copy(
+        update={"origin": describe_origin(published, sha256)}
+    )
     write_source(target, weights, fitted, description)
     return description
 
@@ -131,18 +145,18 @@ def _nothing_fitted() -> Fitted:
     return Fitted(tuple(Calibration(1.0, 0.0) for _ in FINDINGS), points, typicality)
 
 
-def uncalibrated_source(published: Publication, target: Path) -> ModelDescription:
+def import_uncalibrated(published: PublishedCheckpoint, target: Path) -> ModelDescription:
     """Import a checkpoint without any radiograph, to train on from it: a model that says so of itself.
 
     Raises:
         UnreadableCheckpoint: See ``read_published``.
         NotTheNetwork: See ``read_published``.
     """
-    weights, sha256 = read_published(published)
-    words = model_text(published, sha256, (NOT_CALIBRATED,))
+    weights, sha256 = read_weights(published)
+    words = write_model_text(published, sha256, (NOT_CALIBRATED,))
     description = describe(words, [_unmeasured(name) for name in FINDINGS], {}).model_copy(
         update={
-            "origin": origin_of(published, sha256),
+            "origin": describe_origin(published, sha256),
             "calibration": "none: the raw scores of the imported network",
             "operating_points_chosen": "none: a threshold of 0 calls every finding, whatever the radiograph",
         }

@@ -51,7 +51,7 @@ def _tensors(content: Any) -> dict[str, Tensor]:
     return dict(_tensors_of(content))
 
 
-def state_of(checkpoint: Checkpoint) -> dict[str, NDArray[np.generic]]:
+def find_arrays(checkpoint: Checkpoint) -> dict[str, NDArray[np.generic]]:
     """Take the arrays out of a checkpoint, by the names that PyTorch gives them.
 
     It may be a state dict, a whole module, or a dictionary of a training run that holds one of them.

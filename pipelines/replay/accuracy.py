@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.stats import binomtest
 
-from pipelines.journal_reader import JournaledAnswer, verdicts_that_count
+from pipelines.journal_reader import JournaledAnswer, select_verdicts
 from pipelines.value import Value
 
 Calls = NDArray[np.bool_]
@@ -37,10 +37,10 @@ def truth_of(answer: JournaledAnswer, finding: str, *, after_seeing: bool) -> bo
         finding: One of the findings.
         after_seeing: Ask only those who had seen the answer, instead of only those who had not.
     """
-    blind = verdicts_that_count(answer)
+    blind = select_verdicts(answer)
     chosen = blind
     if after_seeing:
-        chosen = tuple(v for v in verdicts_that_count(answer, even_if_seen=True) if v not in blind)
+        chosen = tuple(v for v in select_verdicts(answer, even_if_seen=True) if v not in blind)
     said = {v.present for v in chosen if v.finding == finding and v.present is not None}
     return "disputed" if len(said) == 2 else next(iter(said), None)
 

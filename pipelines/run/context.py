@@ -9,11 +9,11 @@ from pathlib import Path
 
 from minio import Minio
 
-from pipelines.data.labelled import RadiographCache
 from pipelines.data.manifest import Manifest, Record, Split
+from pipelines.data.radiograph_cache import RadiographCache
 from pipelines.data.store import DatasetStore, read_answered
 from pipelines.gate.signature import read_private_key
-from pipelines.object_store import ChangedObject, NoSuchObject, ObjectStore, connect_by
+from pipelines.object_store import ChangedObject, NoSuchObject, ObjectStore, connect_from_settings
 from pipelines.registry.bundle_store import BundleStore
 from pipelines.registry.mlflow_client import connect as connect_mlflow
 from pipelines.registry.registration import Version
@@ -47,7 +47,7 @@ class RunContext:
     @cached_property
     def client(self) -> Minio:
         """The object store."""
-        return connect_by(self.settings)
+        return connect_from_settings(self.settings)
 
     @cached_property
     def datasets(self) -> DatasetStore:
@@ -93,7 +93,7 @@ class RunContext:
             NoRadiographs: There is none.
         """
         wanted = sources or (self.parameters.main_source,)
-        found = tuple(each for each in self.manifest.of_split(split) if each.source in wanted)
+        found = tuple(each for each in self.manifest.records_of_split(split) if each.source in wanted)
         if not found:
             raise NoRadiographs(
                 f"the data set has no radiograph of {' or '.join(wanted)} in the split {split}"

@@ -10,7 +10,7 @@ def validate_data(shop: RunContext) -> Done:
     """See that the data set is fit to train and judge on.
 
     Raises:
-        StopOnSerious: It is not; the report is kept.
+        UnsoundDataset: It is not; the report is kept.
         NoChampion: There is no model to start from.
     """
     champion = shop.registry.champion()
@@ -24,7 +24,9 @@ def validate_data(shop: RunContext) -> Done:
         "data.json": shop.records.write("data.json", found.to_json().encode(), "application/json"),
     }
     require_sound(found, shop.parameters.accepted)
-    counts = ", ".join(f"{len(manifest.of_split(split))} {split}" for split in ("train", "val", "test"))
+    counts = ", ".join(
+        f"{len(manifest.records_of_split(split))} {split}" for split in ("train", "val", "test")
+    )
     return Done(
         step="validate_data",
         verdict="sound",

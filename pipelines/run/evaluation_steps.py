@@ -5,7 +5,7 @@ import shutil
 from datetime import UTC, datetime, timedelta
 from typing import Final
 
-from pipelines.data.labelled import load_labelled
+from pipelines.data.labelled_radiographs import load_records
 from pipelines.evaluation.description import described
 from pipelines.evaluation.dossier import Dataset, EvaluationReport, Subject
 from pipelines.evaluation.evaluate_bundle import evaluate_bundle, write_files
@@ -87,7 +87,7 @@ def _with_figures(shop: RunContext, draft: str, dossier: EvaluationReport) -> st
 def compare(shop: RunContext) -> Done:
     """Put champion and challenger before the gate, on the same sealed radiographs; sign what it decides."""
     records = shop.records_of("test")
-    tensors = load_labelled(records, shop.cache.read).tensors
+    tensors = load_records(records, shop.cache.read).tensors
 
     def contender(digest: str) -> Contender:
         bundle = shop.bundle(digest)

@@ -12,7 +12,7 @@ from typing import Annotated, Any, Final, Literal
 import yaml
 from pydantic import Field, ValidationError
 
-from pipelines.data.validation_report import Kind
+from pipelines.data.validation_report import ProblemKind
 from pipelines.evaluation.description import ModelText
 from pipelines.evaluation.evaluate import EvaluationProtocol
 from pipelines.gate.protocol import GateProtocol
@@ -50,7 +50,7 @@ class RunParameters(Value):
 
     data_set: Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9-]{0,62}@[0-9a-f]{64}$")]
     main_source: str
-    accepted: tuple[Kind, ...] = ()
+    accepted: tuple[ProblemKind, ...] = ()
     who: Annotated[str, Field(min_length=1, max_length=100)]
     training: TrainingParameters
     words: ModelText

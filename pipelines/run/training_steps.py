@@ -5,13 +5,13 @@ from pathlib import Path
 
 import numpy as np
 
-from pipelines.data.labelled import load_labelled
+from pipelines.data.labelled_radiographs import load_records
 from pipelines.evaluation.description import describe, unmeasured
 from pipelines.run.context import RunContext
 from pipelines.run.records import Done
 from pipelines.training.curves import draw_curves
-from pipelines.training.export import fit, reader_of, require_both, source_weights, write_source
-from pipelines.training.train import HISTORY_FILE, train
+from pipelines.training.export import fit, reader_of, require_enough_labels, source_weights, write_source
+from pipelines.training.train import HISTORY_FILE, train_network
 from predictor.build.bundle import build_bundle
 from predictor.build.weights import WEIGHTS_FILE
 
@@ -23,23 +23,26 @@ def train_challenger(shop: RunContext) -> Done:
 
     Raises:
         NoRadiographs: A split has none of the main source.
-        UnfitLabels: A finding is too rare in the validation split; known before anything is trained.
+        TooFewLabels: A finding is too rare in the validation split; known before anything is trained.
         Diverged: The loss became no number.
         DifferentGraphs: The two forms of the new model do not agree.
     """
     parameters, folder = shop.parameters, shop.folder / "training"
     main, auxiliary = parameters.main_source, parameters.training.auxiliary_source
-    records = [*shop.records_of("train"), *(shop.records_of("train", auxiliary) if auxiliary else ())]
-    training = load_labelled(records, shop.cache.read)
-    validation = load_labelled(shop.records_of("val"), shop.cache.read)
-    require_both(validation.labels)
+    records = [
+        *shop.records_of("train"),
+        *(shop.records_of("train", auxiliary) if auxiliary else ()),
+    ]
+    training = load_records(records, shop.cache.read)
+    validation = load_records(shop.records_of("val"), shop.cache.read)
+    require_enough_labels(validation.labels)
     champion = shop.champion()
     with shop.source(champion.digest) as source, np.load(source / WEIGHTS_FILE, allow_pickle=False) as file:
         start = dict(file)
-    network = train(training, validation, parameters.training, folder, start)
+    network = train_network(training, validation, parameters.training, folder, start)
     weights = source_weights(network, start)
     see = reader_of(weights)
-    fitted = fit(see(training.of_source(main).tensors), see(validation.tensors), validation.labels)
+    fitted = fit(see(training.select_sources(main).tensors), see(validation.tensors), validation.labels)
     draft = describe(parameters.words, unmeasured(fitted.operating_points), {})
     write_source(folder / "source", weights, fitted, draft)
     digest = _store(shop, folder / "source", folder / "bundle")

@@ -23,7 +23,7 @@ from pydantic import ConfigDict, Field, TypeAdapter
 from pydantic.dataclasses import dataclass
 
 from pipelines.atomic_file import write_atomically
-from pipelines.data.radiographs import LabelledRadiographs, read_split
+from pipelines.data.labelled_radiographs import LabelledRadiographs, read_split
 from pipelines.statistics.bootstrap import Bootstrap, Figure, Floats, aurocs, figure, observed_statistic
 from pipelines.training.augmentation import augment
 from pipelines.training.parameters import TrainingParameters
@@ -51,7 +51,7 @@ class ArmFailed(Exception):
     """One arm of an ablation could not be trained."""
 
 
-class OtherArm(Exception):
+class DifferentArm(Exception):
     """An arm of that name was begun with other parameters."""
 
 
@@ -116,21 +116,21 @@ def read_ablation(path: Path) -> Ablation:
     return ablation
 
 
-def held_out(patients: NDArray[np.str_], one_in: int) -> NDArray[np.bool_]:
+def is_held_out(patients: NDArray[np.str_], one_in: int) -> NDArray[np.bool_]:
     """Which radiographs (N,) are of patients that are held out; it depends on the patient alone."""
     digests = [hashlib.sha256(f"ablation-v1|{patient}".encode()).digest() for patient in patients]
     return np.array([int.from_bytes(digest[:8], "big") % one_in == 0 for digest in digests], bool)
 
 
-def divided(
+def divide_radiographs(
     data: Path, ablation: Ablation, auxiliary: str
 ) -> tuple[LabelledRadiographs, LabelledRadiographs]:
     """Give the radiographs that an arm trains on, and those that all arms are judged on."""
     training = read_split(data, "train", ablation.main_source, auxiliary)
     validation = read_split(data, "val", ablation.main_source)
     is_main = training.sources == ablation.main_source
-    kept_back = is_main & held_out(training.patients, ablation.one_in)
-    return training.rows(~kept_back), training.rows(kept_back).joined(validation)
+    kept_back = is_main & is_held_out(training.patients, ablation.one_in)
+    return training.select(~kept_back), training.select(kept_back).concatenate(validation)
 
 
 def _train_arm(data: Path, run: Path, ablation: Ablation, arm: Arm, parent: int) -> None:
@@ -140,21 +140,21 @@ def _train_arm(data: Path, run: Path, ablation: Ablation, arm: Arm, parent: int)
     structlog.contextvars.bind_contextvars(arm=arm.name)
     os.environ["TF_NUM_INTRAOP_THREADS"] = os.environ["TF_NUM_INTEROP_THREADS"] = "1"
     from pipelines.training.export import weights_of
-    from pipelines.training.train import resized, train
+    from pipelines.training.train import resize_tensors, train_network
 
     parameters = ablation.parameters(arm)
     folder = run / arm.name
     is_used = any(stage.auxiliary_per_epoch for stage in parameters.stages)
-    training, judged = divided(data, ablation, parameters.auxiliary_source if is_used else "")
+    training, judged = divide_radiographs(data, ablation, parameters.auxiliary_source if is_used else "")
     start = None
     if arm.start:
         with np.load(run / arm.start / _WEIGHTS_FILE, allow_pickle=False) as file:
             start = dict(file)
-    network = train(training, judged, parameters, folder, start)
+    network = train_network(training, judged, parameters, folder, start)
     with write_atomically(folder / _WEIGHTS_FILE) as draft:
         np.savez(draft, **weights_of(network, np.dtype(np.float32)))  # type: ignore[arg-type]
     size_px, rng = parameters.stages[-1].size_px, np.random.default_rng(parameters.seed)
-    views = [resized(judged.tensors, size_px)]
+    views = [resize_tensors(judged.tensors, size_px)]
     for _ in range(arm.views - 1):
         moved = [augment(tensor, size_px, rng, _VIEW_STRENGTH) for tensor in judged.tensors]
         views.append(np.stack(moved)[..., None].astype(np.float32))
@@ -197,7 +197,9 @@ def _begin(folder: Path, definition: str) -> None:
         with write_atomically(file) as draft:
             draft.write_text(definition)
     elif file.read_text() != definition:
-        raise OtherArm(f"the arm in {folder} was begun with other parameters: give this run another folder")
+        raise DifferentArm(
+            f"the arm in {folder} was begun with other parameters: give this run another folder"
+        )
 
 
 def _train_apart(data: Path, run: Path, ablation: Ablation, arm: Arm) -> None:
@@ -214,7 +216,7 @@ def _train_apart(data: Path, run: Path, ablation: Ablation, arm: Arm) -> None:
 
 
 @dataclass(frozen=True)
-class Worth:
+class ArmResult:
     """An arm's mean AUROC, and its difference from the arm that it is compared with."""
 
     arm: Arm
@@ -222,13 +224,13 @@ class Worth:
     difference: Figure | None
 
 
-def evaluate_arms(data: Path, run: Path, ablation: Ablation) -> Iterator[Worth]:
+def evaluate_arms(data: Path, run: Path, ablation: Ablation) -> Iterator[ArmResult]:
     """Compare the arms on the same radiographs, with 95 % intervals of a bootstrap over patients.
 
     The intervals know of the patients that happened to be held out, not of the seed that happened to be
     drawn: two arms that differ in nothing but the seed show how much that is.
     """
-    judged = divided(data, ablation, "")[1]
+    judged = divide_radiographs(data, ablation, "")[1]
     scores = [np.load(run / arm.name / _SCORES_FILE) for arm in ablation.arms]
 
     def means(weights: Floats) -> Floats:
@@ -250,7 +252,7 @@ def evaluate_arms(data: Path, run: Path, ablation: Ablation) -> Iterator[Worth]:
             if other is None
             else figure(values[number] - values[other], drawn[:, number] - drawn[:, other])
         )
-        yield Worth(arm, auroc, difference)
+        yield ArmResult(arm, auroc, difference)
 
 
 def _mean_auroc(weights: Floats, labels: Floats, scores: Floats) -> Floats:
@@ -263,7 +265,7 @@ def _mean_auroc(weights: Floats, labels: Floats, scores: Floats) -> Floats:
     return mean
 
 
-def ablate(data: Path, run: Path, ablation: Ablation) -> Path:
+def run_ablation(data: Path, run: Path, ablation: Ablation) -> Path:
     """Train and compare the arms; give the table that is written, ``ablation.csv`` in the run's folder."""
     train_arms(data, run, ablation)
     table = run / TABLE_FILE

@@ -4,7 +4,7 @@ import keras
 import numpy as np
 from numpy.typing import NDArray
 
-from pipelines.data.radiographs import LabelledRadiographs
+from pipelines.data.labelled_radiographs import LabelledRadiographs
 from pipelines.training.augmentation import augment
 from pipelines.training.parameters import TrainingParameters, TrainingStage
 from pleura.findings import FINDINGS
@@ -15,7 +15,7 @@ UNSERVED = ("pneumonia of the auxiliary source", "female", "AP view", "age in ce
 """What the network learns besides the findings; it shapes the features, and is not served."""
 
 
-def targets_of(radiographs: LabelledRadiographs, parameters: TrainingParameters) -> NDArray[np.float32]:
+def build_targets(radiographs: LabelledRadiographs, parameters: TrainingParameters) -> NDArray[np.float32]:
     """Give the targets of both heads, the findings and ``UNSERVED``: (N, 18), NaN where nothing is known.
 
     The auxiliary source says nothing of the findings, and the others nothing of its pneumonia. An age is a
@@ -65,7 +65,7 @@ class Batches(keras.utils.PyDataset):  # type: ignore[misc]  # keras has no type
     ) -> None:
         super().__init__()
         self._radiographs, self._stage, self._parameters = radiographs, stage, parameters
-        self.targets = targets_of(radiographs, parameters)
+        self.targets = build_targets(radiographs, parameters)
         self._is_auxiliary = radiographs.sources == parameters.auxiliary_source
         self._seed = seed
         self.begin_epoch(0)

@@ -9,7 +9,7 @@ import keras
 import numpy as np
 from numpy.typing import NDArray
 
-from pipelines.data.radiographs import LabelledRadiographs
+from pipelines.data.labelled_radiographs import LabelledRadiographs
 from pipelines.evaluation.evaluate import Evaluation, EvaluationProtocol, evaluate
 from pipelines.evaluation.scored import ScoredRadiographs
 from pipelines.reports.model_card import model_card
@@ -102,20 +102,20 @@ class Fitted:
         return np.column_stack(columns)
 
 
-class UnfitLabels(Exception):
+class TooFewLabels(Exception):
     """Too little is known of a finding to fit anything to it."""
 
 
-def require_both(labels: Floats, fewest: int = FEWEST) -> None:
+def require_enough_labels(labels: Floats, fewest: int = FEWEST) -> None:
     """See that enough radiographs are known to have each finding, and to lack it.
 
     Raises:
-        UnfitLabels: Too few are; the findings are named.
+        TooFewLabels: Too few are; the findings are named.
     """
     fewer = np.minimum((labels == 1).sum(axis=0), (labels == 0).sum(axis=0))
     lacking = [name for name, count in zip(FINDINGS, fewer, strict=True) if count < fewest]
     if lacking:
-        raise UnfitLabels(
+        raise TooFewLabels(
             f"the validation split has fewer than {fewest} radiographs with or without {', '.join(lacking)}"
         )
 

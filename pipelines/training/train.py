@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from sklearn.metrics import roc_auc_score
 
 from pipelines.atomic_file import write_atomically
-from pipelines.data.radiographs import LabelledRadiographs
+from pipelines.data.labelled_radiographs import LabelledRadiographs
 from pipelines.training.batches import UNSERVED, Batches, positive_weights
 from pipelines.training.checkpoints import Checkpoints
 from pipelines.training.parameters import TrainingParameters, TrainingStage
@@ -30,11 +30,11 @@ Weights = Mapping[str, NDArray[np.generic]]
 log = structlog.get_logger()
 
 
-class UnfitWeights(Exception):
+class UnusableWeights(Exception):
     """The weights to start from are not those of this network, or not finite."""
 
 
-class Diverged(Exception):
+class TrainingDiverged(Exception):
     """The loss, or what the network says of the validation split, became no number."""
 
 
@@ -66,7 +66,7 @@ def has_bfloat16() -> bool:
     return _CPU_INFO.exists() and not {"avx512_bf16", "amx_bf16"}.isdisjoint(_CPU_INFO.read_text().split())
 
 
-def training_network(
+def build_training_network(
     parameters: TrainingParameters, normalisation: Normalisation = _AS_TRAINED_HERE
 ) -> keras.Model:
     """Build the network with its two heads: the fourteen findings, and what is not served.
@@ -90,7 +90,7 @@ def training_network(
     return keras.Model(features.input, outputs)
 
 
-def start_from(network: keras.Model, weights: Weights) -> None:
+def load_start_weights(network: keras.Model, weights: Weights) -> None:
     """Set a training network to the weights of a model source; the auxiliary head stays as it is.
 
     Raises:
@@ -108,11 +108,11 @@ def start_from(network: keras.Model, weights: Weights) -> None:
             name = f"{layer.name}/{variable.name}"
             value = np.asarray(named.get(name, np.empty(0)), np.float32)
             if value.shape != tuple(variable.shape) or not np.isfinite(value).all():
-                raise UnfitWeights(f"{name!r} is missing, of another shape, or not finite")
+                raise UnusableWeights(f"{name!r} is missing, of another shape, or not finite")
             variable.assign(value)
 
 
-def resized(tensors: NDArray[np.uint8], size_px: int) -> NDArray[np.float32]:
+def resize_tensors(tensors: NDArray[np.uint8], size_px: int) -> NDArray[np.float32]:
     """Bring tensors (N, 224, 224) to float32 (N, size_px, size_px, 1) by area averaging."""
     shape = (size_px, size_px)
     small = [cv2.resize(t, shape, interpolation=cv2.INTER_AREA) for t in tensors]
@@ -136,14 +136,14 @@ class _Progress(keras.callbacks.Callback):  # type: ignore[misc]  # keras has no
         self, validation: LabelledRadiographs, stage: TrainingStage, number: int, history: Path
     ) -> None:
         super().__init__()
-        self._tensors, self._labels = resized(validation.tensors, stage.size_px), validation.labels
+        self._tensors, self._labels = resize_tensors(validation.tensors, stage.size_px), validation.labels
         self._stage, self._number, self._history = stage, number, history
 
     def on_epoch_end(self, epoch: int, logs: dict[str, float] | None = None) -> None:
         loss = (logs or {}).get("loss", float("nan"))
         logits = self.model.predict(self._tensors, batch_size=32, verbose=0)[:, : len(FINDINGS)]
         if not (np.isfinite(loss) and np.isfinite(logits).all()):
-            raise Diverged(f"after epoch {epoch + 1} of stage {self._number + 1} the loss is {loss}")
+            raise TrainingDiverged(f"after epoch {epoch + 1} of stage {self._number + 1} the loss is {loss}")
         auroc = mean_auroc(self._labels, logits)
         row = (self._number, self._stage.size_px, epoch + 1, f"{loss:.4f}", f"{auroc:.4f}")
         is_new = not self._history.exists()
@@ -191,7 +191,7 @@ def _compile(
     network.compile(optimizer, masked_cross_entropy(weights, parameters.label_smoothing), jit_compile=False)
 
 
-def train(
+def train_network(
     training: LabelledRadiographs,
     validation: LabelledRadiographs,
     parameters: TrainingParameters,
@@ -243,7 +243,7 @@ def train(
                     progress,
                 ],
             )
-        except Diverged:
+        except TrainingDiverged:
             checkpoints.remove()  # nothing goes on from there
             raise
         with write_atomically(saved) as draft:
@@ -254,8 +254,8 @@ def train(
 
 def _begun(parameters: TrainingParameters, start: Weights | None) -> keras.Model:
     if start is None:
-        return training_network(parameters)
+        return build_training_network(parameters)
     learnt = {name: np.asarray(start[name], np.float32) for name in start if name.startswith("input/")}
-    network = training_network(parameters, normalisation_of(learnt))
-    start_from(network, start)
+    network = build_training_network(parameters, normalisation_of(learnt))
+    load_start_weights(network, start)
     return network

@@ -45,28 +45,28 @@ def add_import(commands: Any) -> None:
 
 def import_model(arguments: argparse.Namespace) -> int:
     """Run the command."""
-    from pipelines.imported.densenet import NotTheNetwork
-    from pipelines.imported.kinds import KINDS, release_of
-    from pipelines.imported.provenance import Publication
-    from pipelines.imported.source import UnfitRadiographs, fitted_source, uncalibrated_source
+    from pipelines.imported.densenet import UnsupportedNetwork
+    from pipelines.imported.kinds import KINDS, find_release
+    from pipelines.imported.provenance import PublishedCheckpoint
+    from pipelines.imported.source import UnusableRadiographs, import_calibrated, import_uncalibrated
     from pipelines.imported.unpickle import UnreadableCheckpoint
-    from pipelines.training.export import UnfitLabels
+    from pipelines.training.export import TooFewLabels
 
     file, target, kind = arguments.file, arguments.target, KINDS[arguments.kind]
     if target.exists():
         return print_error(f"{target} exists: name a folder that does not")
     try:
-        release = release_of(kind, file.name, arguments.outputs)
-        published = Publication(file, kind, release, arguments.version)
+        release = find_release(kind, file.name, arguments.outputs)
+        published = PublishedCheckpoint(file, kind, release, arguments.version)
         target.parent.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(dir=target.parent, prefix=f".{target.name}-") as folder:
             draft = Path(folder) / target.name
             if arguments.uncalibrated:
-                description = uncalibrated_source(published, draft)
+                description = import_uncalibrated(published, draft)
             else:
-                description = fitted_source(published, arguments.data, draft)
+                description = import_calibrated(published, arguments.data, draft)
             draft.rename(target)
-    except (UnreadableCheckpoint, NotTheNetwork, UnfitRadiographs, UnfitLabels) as error:
+    except (UnreadableCheckpoint, UnsupportedNetwork, UnusableRadiographs, TooFewLabels) as error:
         return print_error(f"{file.name}: {error}")
     lines = [f"{target}: {description.name} {description.version}", *description.limitations]
     area = description.metrics.get("mean_auroc")

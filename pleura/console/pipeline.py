@@ -10,7 +10,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
-from pipelines.data.folder import InvalidLabels, Selection, from_folder
+from pipelines.data.from_folder import InvalidLabels, Selection, build_from_folder
 from pipelines.data.store import DatasetStore
 from pipelines.object_store import ChangedObject, NoSuchObject
 from pipelines.registry.bundle_store import NotStored
@@ -79,7 +79,7 @@ def _parameters(arguments: argparse.Namespace, client: Any) -> RunParameters:
     if getattr(arguments, "data", None):
         store = DatasetStore(client, "datasets")
         store.prepare()
-        manifest = from_folder(store, "chest-xray", arguments.data, Selection())
+        manifest = build_from_folder(store, "chest-xray", arguments.data, Selection())
         store.put(manifest)
         changes["data_set"] = f"{manifest.name}@{manifest.digest}"
     return read_parameters(path, **changes)

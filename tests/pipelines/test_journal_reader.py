@@ -10,7 +10,7 @@ from datetime import UTC, datetime, timedelta
 import psycopg2
 import pytest
 
-from pipelines.journal_reader import JournalUnreadable, Verdict, Window, read_answers, verdicts_that_count
+from pipelines.journal_reader import JournalUnreadable, Verdict, Window, read_answers, select_verdicts
 from pleura.journal_row import JournalRow
 from pleura.local.dependencies import Server
 from tests.support.databases import own_database, strange_server
@@ -92,8 +92,8 @@ def test_the_latest_blind_word_counts(dsn: str) -> None:
     _say(dsn, "one", "dr-a", 5, True, Mass=True)
     claimed = _say(dsn, "one", "dr-a", 6, False, Edema=False)
     (answer,) = read_answers(dsn, WINDOW)
-    assert set(verdicts_that_count(answer)) == {*blind, *other}
-    assert {*claimed, *other} < set(verdicts_that_count(answer, even_if_seen=True))
+    assert set(select_verdicts(answer)) == {*blind, *other}
+    assert {*claimed, *other} < set(select_verdicts(answer, even_if_seen=True))
 
 
 def test_a_journal_that_cannot_be_read_says_so_and_no_more(dsn: str, postgres: Server) -> None:

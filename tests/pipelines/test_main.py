@@ -10,7 +10,7 @@ from pipelines.__main__ import CHEST_XRAY
 from pipelines.evaluation.dossier import EvaluationReport
 from pipelines.parameters import read_parameters
 from pipelines.training.export import source_weights
-from pipelines.training.train import training_network
+from pipelines.training.train import build_training_network
 from pleura.bundle import verify
 from pleura.findings import FINDINGS
 from tests.support.pipelines.datasets import picture, row_of, write_folder
@@ -50,7 +50,7 @@ def test_a_training_from_given_weights_is_exported_with_their_normalisation(tmp_
     run.mkdir()
     start = {"input/scale": np.ones(1, np.float32), "input/offset": np.full(1, 3, np.float32)}
     weights = source_weights(
-        training_network(read_parameters(CHEST_XRAY).training),
+        build_training_network(read_parameters(CHEST_XRAY).training),
         start | {"head/kernel": np.zeros(1, np.float32)},
     )
     np.savez(run / "weights.npz", **weights)  # type: ignore[arg-type]

@@ -6,9 +6,9 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from pipelines.data.from_journal import JournalRules, NothingLabelled, from_journal, label_of
+from pipelines.data.from_journal import JournalRules, NothingLabelled, build_from_journal, label_of
 from pipelines.data.manifest import Manifest
-from pipelines.data.patients import split_of
+from pipelines.data.patients import assign_split
 from pipelines.data.store import DatasetStore
 from pipelines.journal_reader import JournaledAnswer, Verdict
 from pipelines.object_store import NoSuchObject
@@ -63,7 +63,7 @@ def _bucket(files: Mapping[str, bytes]) -> Read:
 def _built(store: DatasetStore, answers: list[JournaledAnswer], **rules: object) -> Manifest:
     kept = {f"{name}.png": picture(seed) for seed, name in enumerate("abc")}
     given = JournalRules(**({"licence": "hospital", "patients": _PATIENTS} | rules))  # type: ignore[arg-type]  # as the test means them
-    return from_journal(store, "ours", answers, _bucket(kept), given)
+    return build_from_journal(store, "ours", answers, _bucket(kept), given)
 
 
 @pytest.fixture(scope="module")
@@ -125,7 +125,7 @@ def test_who_has_seen_the_answer_has_no_vote(store: DatasetStore) -> None:
 
 def test_verdicts_after_seeing_the_answer_may_only_train(store: DatasetStore) -> None:
     """Asked for, they count, and nothing can be judged by them any more."""
-    tested = next(f"p-{n}" for n in range(99) if split_of(f"p-{n}") == "test")
+    tested = next(f"p-{n}" for n in range(99) if assign_split(f"p-{n}") == "test")
     answers = [_answer(picture(0), "a.png", _said("Edema", False, seen=True))]
     manifest = _built(store, answers, patients={"a.png": tested}, even_if_seen=True)
     assert [(each.labels, each.split) for each in manifest.records] == [({"Edema": False}, "train")]
@@ -148,7 +148,7 @@ def test_with_patients_those_of_unknown_patients_are_left_out(store: DatasetStor
     assert len(_built(store, answers[:3], patients={"a.png": "p-17"}).records) == 1
     assert len(_built(store, answers, patients=patients).records) == 2
     (record,) = _built(store, answers[:1], patients={"a.png": "p-17"}).records
-    assert record.split == split_of("p-17")
+    assert record.split == assign_split("p-17")
 
 
 def test_what_is_not_kept_as_it_was_answered_is_left_out(store: DatasetStore) -> None:

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from pipelines.data.patients import InvalidPatients, read_patients, split_of
+from pipelines.data.patients import InvalidPatients, assign_split, read_patients
 
 
 def test_a_patient_is_in_the_split_that_the_label_file_names(test_data: Path) -> None:
@@ -14,7 +14,7 @@ def test_a_patient_is_in_the_split_that_the_label_file_names(test_data: Path) ->
         rows = list(csv.DictReader(file))
     assert {row["split"] for row in rows} == {"train", "val", "test"}
     for row in rows:
-        assert split_of(row["patient_id"]) == row["split"]
+        assert assign_split(row["patient_id"]) == row["split"]
 
 
 @pytest.mark.parametrize(

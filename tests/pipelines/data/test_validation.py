@@ -10,11 +10,11 @@ import numpy as np
 import pytest
 
 from pipelines.data.decode import decode_radiograph
-from pipelines.data.folder import Selection, from_folder
-from pipelines.data.manifest import Manifest, NonChestImage, Record, StoredRadiograph
+from pipelines.data.from_folder import Selection, build_from_folder
+from pipelines.data.manifest import DatasetFile, Manifest, NonChestImage, Record
 from pipelines.data.store import DatasetStore
-from pipelines.data.validation import ShiftReference, StopOnSerious, require_sound, validate
-from pipelines.data.validation_report import Kind, Problem, ValidationReport
+from pipelines.data.validation import ShiftReference, UnsoundDataset, require_sound, validate
+from pipelines.data.validation_report import Problem, ProblemKind, ValidationReport
 from pipelines.object_store import NoSuchObject, connect
 from pleura.errors import StoreUnavailable
 from pleura.findings import FINDINGS
@@ -51,7 +51,7 @@ def _report(
 ) -> ValidationReport:
     kept = {hashlib.sha256(file).hexdigest(): file for file in files}
 
-    def read(stored: StoredRadiograph) -> bytes:
+    def read(stored: DatasetFile) -> bytes:
         if stored.sha256 not in kept:
             raise NoSuchObject("it is not there")
         return kept[stored.sha256]
@@ -59,7 +59,7 @@ def _report(
     return validate(manifest, read, None if reference is None else ShiftReference(reference, read))
 
 
-def _of_kind(report: ValidationReport, kind: Kind) -> list[Problem]:
+def _of_kind(report: ValidationReport, kind: ProblemKind) -> list[Problem]:
     return [each for each in report.problems if each.kind == kind]
 
 
@@ -85,11 +85,11 @@ def test_a_patient_in_two_splits_stops(tmp_path: Path, seaweed: Server) -> None:
     for row in rows[:2]:
         row["patient_id"] = "Miller-1950"
     store = store_of(seaweed)
-    manifest = from_folder(store, "ours", write_folder(tmp_path, rows), Selection())
+    manifest = build_from_folder(store, "ours", write_folder(tmp_path, rows), Selection())
     report = validate(manifest, store.read)
     (found,) = _of_kind(report, "patient_in_two_splits")
     assert (found.severity, found.count) == ("serious", 1)
-    with pytest.raises(StopOnSerious, match="1 patients with radiographs in more than one split") as stop:
+    with pytest.raises(UnsoundDataset, match="1 patients with radiographs in more than one split") as stop:
         require_sound(report)
     assert stop.value.report == report
     assert all("Miller" not in text for text in (str(stop.value), report.to_json(), report.to_markdown()))
@@ -120,7 +120,7 @@ def test_duplicates_within_a_split_are_told(samples: Path) -> None:
     agreeing = _report(_with(sound, record_of(same, labels={"Edema": True, "Mass": False})), files)
     require_sound(agreeing)
     assert [each.kind for each in agreeing.problems if "pairs" in each.words] == ["duplicate_within_split"]
-    with pytest.raises(StopOnSerious, match="of which one has a finding and the other has it not"):
+    with pytest.raises(UnsoundDataset, match="of which one has a finding and the other has it not"):
         require_sound(_report(_with(sound, record_of(same, labels={"Edema": False})), files))
 
 
@@ -164,7 +164,7 @@ def test_a_missing_licence_stops_unless_somebody_answers_for_it() -> None:
     """Blank is missing; what is accepted is still in the report."""
     files = _files(30)
     report = _report(_sound(files, licence=" "), files)
-    with pytest.raises(StopOnSerious, match="30 radiographs without a licence"):
+    with pytest.raises(UnsoundDataset, match="30 radiographs without a licence"):
         require_sound(report)
     require_sound(report, accepted=("licence_missing",))
     assert [each.kind for each in report.serious] == ["licence_missing"]
@@ -221,7 +221,7 @@ def test_another_hospital_is_seen_as_a_shift() -> None:
     (shift,) = [each for each in _of_kind(report, "shift") if each.severity == "serious"]
     assert shift.count == len(serious)
     assert _of_kind(report, "too_few_to_compare")[0].examples == ("sex",)
-    with pytest.raises(StopOnSerious, match="far from the reference"):
+    with pytest.raises(UnsoundDataset, match="far from the reference"):
         require_sound(report)
     assert "| mean |" in report.to_markdown()
     assert json.loads(report.to_json())["reference"] == f"ours@{reference.digest}"

@@ -7,10 +7,10 @@ from typing import Any
 import numpy as np
 import pytest
 
-from pipelines.imported.densenet import NotTheNetwork, imported, rows_of
-from pipelines.imported.kinds import KINDS, release_of
-from pipelines.imported.source import weights_of
-from pipelines.imported.state import state_of
+from pipelines.imported.densenet import UnsupportedNetwork, convert_network, match_outputs
+from pipelines.imported.kinds import KINDS, find_release
+from pipelines.imported.source import arrange_weights
+from pipelines.imported.state import find_arrays
 from pipelines.imported.torch_file import read_checkpoint
 from pipelines.training.export import NetworkOutputs, reader_of
 from pleura.findings import FINDINGS
@@ -49,11 +49,11 @@ def wrapped(arrays: Arrays) -> dict[str, Any]:
 
 def seen(kind: str, shape: Shape) -> NetworkOutputs:
     """What our network makes of the radiographs with the weights of a published file."""
-    network = imported(
-        state_of(read_checkpoint(as_published(kind, shape))),
+    network = convert_network(
+        find_arrays(read_checkpoint(as_published(kind, shape))),
         next(iter(KINDS[kind].releases.values())).outputs,
     )
-    return reader_of(weights_of(network, KINDS[kind].normalisation))(radiographs())
+    return reader_of(arrange_weights(network, KINDS[kind].normalisation))(radiographs())
 
 
 @pytest.mark.parametrize(("kind", "shape"), [("torchxrayvision", TORCHXRAYVISION), ("chexnet", CHEXNET)])
@@ -70,19 +70,19 @@ def test_logits_and_features_are_those_of_pytorch(kind: str, shape: Shape) -> No
 def test_findings_are_matched_by_name_however_it_is_written() -> None:
     """Spaces, case and the names of CheXpert's labels do not matter; the order does not either."""
     names = [name.replace("_", " ").upper() for name in reversed(FINDINGS)]
-    assert rows_of(names) == list(reversed(range(14)))
+    assert match_outputs(names) == list(reversed(range(14)))
     spoken = ["Pleural Effusion" if name == "Effusion" else name for name in FINDINGS]
-    assert rows_of(spoken) == list(range(14))
+    assert match_outputs(spoken) == list(range(14))
 
 
 def test_a_checkpoint_without_one_of_our_findings_is_refused() -> None:
     """The refusal names what it does not read."""
     chexpert = KINDS["torchxrayvision"].releases["chex"].outputs
     missing = "Infiltration, Mass, Nodule, Emphysema, Fibrosis, Pleural_Thickening, Hernia"
-    with pytest.raises(NotTheNetwork, match=missing):
-        rows_of(chexpert)
-    with pytest.raises(NotTheNetwork, match="Hernia twice"):
-        rows_of([*FINDINGS, "hernia"])
+    with pytest.raises(UnsupportedNetwork, match=missing):
+        match_outputs(chexpert)
+    with pytest.raises(UnsupportedNetwork, match="Hernia twice"):
+        match_outputs([*FINDINGS, "hernia"])
 
 
 @pytest.mark.parametrize(
@@ -101,16 +101,16 @@ def test_a_checkpoint_without_one_of_our_findings_is_refused() -> None:
 def test_a_release_is_known_by_the_name_of_its_file(file: str, release: str) -> None:
     """The files of the releases do not say what their outputs are called, their names do."""
     kind = KINDS["torchxrayvision"]
-    assert release_of(kind, file) is kind.releases[release]
+    assert find_release(kind, file) is kind.releases[release]
 
 
 def test_a_release_that_is_not_known_must_be_said() -> None:
     """A renamed file is refused, until its user says what it is."""
     kind = KINDS["torchxrayvision"]
-    with pytest.raises(NotTheNetwork, match="--outputs"):
-        release_of(kind, "weights.pt")
-    assert release_of(kind, "weights.pt", "nih") is kind.releases["nih"]
-    assert release_of(kind, "weights.pt", "Hernia, Mass").outputs == ("Hernia", "Mass")
+    with pytest.raises(UnsupportedNetwork, match="--outputs"):
+        find_release(kind, "weights.pt")
+    assert find_release(kind, "weights.pt", "nih") is kind.releases["nih"]
+    assert find_release(kind, "weights.pt", "Hernia, Mass").outputs == ("Hernia", "Mass")
 
 
 def _without(name: str) -> Callable[[Arrays], Arrays]:
@@ -135,5 +135,5 @@ def _with(name: str, array: Any) -> Callable[[Arrays], Arrays]:
 )
 def test_another_network_is_refused(change: Callable[[Arrays], Arrays], said: str) -> None:
     """What is missing, left over, damaged or of another shape is named."""
-    with pytest.raises(NotTheNetwork, match=said):
-        imported(change(random_state(TORCHXRAYVISION, seed=0)), ALL)
+    with pytest.raises(UnsupportedNetwork, match=said):
+        convert_network(change(random_state(TORCHXRAYVISION, seed=0)), ALL)

@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pipelines.imported.state import state_of
+from pipelines.imported.state import find_arrays
 from pipelines.imported.torch_file import read_checkpoint, read_file
 from pipelines.imported.unpickle import UnreadableCheckpoint, UnsafeCheckpoint
 from tests.support.imported.torch_writer import (
@@ -45,7 +45,7 @@ ONE = {"a": np.ones(4, np.float32)}
 
 
 def read(data: bytes) -> dict[str, Any]:
-    return state_of(read_checkpoint(data))
+    return find_arrays(read_checkpoint(data))
 
 
 @pytest.mark.parametrize("file", ["small.pt", "small_legacy.pt"])

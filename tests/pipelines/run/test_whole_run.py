@@ -113,7 +113,7 @@ def test_a_patient_in_two_splits_stops_the_run(stack: RunningStack, data: Path, 
     labels.write_text(labels.read_text().replace("test-3,", "train-3,"))
     done = _run(stack, mixed, _parameters(tmp_path), "mixed")
     assert done.returncode == 1
-    assert "failed at validate_data: StopOnSerious" in done.stdout
+    assert "failed at validate_data: UnsoundDataset" in done.stdout
     assert "patients with radiographs in more than one split" in done.stdout
     assert "train-3" not in done.stdout
     other = _run(stack, mixed, _parameters(tmp_path, who="somebody else"), "mixed")

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from pydantic import ValidationError
 
-from pipelines.training.ablation import evaluate_arms, held_out, read_ablation
+from pipelines.training.ablation import evaluate_arms, is_held_out, read_ablation
 from pleura.findings import FINDINGS
 from proof.lab.proxy import wait_until
 from proof.lab.running_stack import descendants, survivors
@@ -41,7 +41,7 @@ def test_scores_are_compared_if_they_are_numbers(tmp_path: Path) -> None:
     )
     held = [random_row(n) for n in range(48)]
     count = sum(row["split"] == "val" for row in held)
-    count += int(held_out(np.array([r["patient_id"] for r in held if r["split"] == "train"]), 3).sum())
+    count += int(is_held_out(np.array([r["patient_id"] for r in held if r["split"] == "train"]), 3).sum())
     for name in ("plain", "again"):
         (run / name).mkdir(parents=True)
         np.save(run / name / "scores.npy", np.random.default_rng(0).normal(size=(count, len(FINDINGS))))
@@ -56,10 +56,10 @@ def test_scores_are_compared_if_they_are_numbers(tmp_path: Path) -> None:
 def test_who_is_held_out_depends_on_the_patient_alone() -> None:
     """All radiographs of a patient are held out or none, about one patient in four, the same every time."""
     patients = np.array([f"patient {n // 3}" for n in range(6000)])
-    kept = held_out(patients, 4)
+    kept = is_held_out(patients, 4)
     assert kept.reshape(-1, 3).any(axis=1).tolist() == kept.reshape(-1, 3).all(axis=1).tolist()
     assert 0.22 < kept.mean() < 0.28
-    np.testing.assert_array_equal(held_out(patients[::-1], 4), kept[::-1])
+    np.testing.assert_array_equal(is_held_out(patients[::-1], 4), kept[::-1])
 
 
 @pytest.mark.parametrize(

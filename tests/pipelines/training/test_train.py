@@ -19,7 +19,7 @@ from pipelines.evaluation.description import (
 from pipelines.parameters import read_parameters
 from pipelines.reports.model_card import model_card
 from pipelines.training.augmentation import augment
-from pipelines.training.batches import Batches, positive_weights, targets_of
+from pipelines.training.batches import Batches, build_targets, positive_weights
 from pipelines.training.curves import draw_curves
 from pipelines.training.export import (
     NetworkOutputs,
@@ -31,12 +31,12 @@ from pipelines.training.export import (
 )
 from pipelines.training.parameters import TrainingParameters, TrainingStage
 from pipelines.training.train import (
-    UnfitWeights,
+    UnusableWeights,
+    build_training_network,
+    load_start_weights,
     masked_cross_entropy,
     mean_auroc,
-    start_from,
-    train,
-    training_network,
+    train_network,
 )
 from pleura.bundle import ModelDescription
 from pleura.findings import FINDINGS
@@ -94,8 +94,8 @@ def test_the_heads_share_no_target() -> None:
     """The auxiliary source says nothing of the findings, and the others nothing of the auxiliary one."""
     parameters = TrainingParameters((), auxiliary_source="kermany")
     main, auxiliary = (
-        targets_of(random_radiographs(3), parameters),
-        targets_of(random_radiographs(3, "kermany"), parameters),
+        build_targets(random_radiographs(3), parameters),
+        build_targets(random_radiographs(3, "kermany"), parameters),
     )
     assert np.isnan(auxiliary[:, :14]).all()
     assert not np.isnan(auxiliary[:, 14]).any()
@@ -112,11 +112,11 @@ def test_sex_view_and_age_are_learnt_where_they_are_known_and_asked_for() -> Non
     )
     parameters = TrainingParameters((), patient_attributes=True)
     np.testing.assert_allclose(
-        targets_of(radiographs, parameters)[:, 15:], [[1, 0, 0.61], [np.nan, 1, np.nan]]
+        build_targets(radiographs, parameters)[:, 15:], [[1, 0, 0.61], [np.nan, 1, np.nan]]
     )
-    assert np.isnan(targets_of(radiographs, replace(parameters, patient_attributes=False))[:, 14:]).all()
+    assert np.isnan(build_targets(radiographs, replace(parameters, patient_attributes=False))[:, 14:]).all()
     of_children = replace(parameters, auxiliary_source=str(radiographs.sources[0]))
-    assert np.isnan(targets_of(radiographs, of_children)[:, 15:]).all()
+    assert np.isnan(build_targets(radiographs, of_children)[:, 15:]).all()
 
 
 def test_an_epoch_shows_the_same_after_an_interruption() -> None:
@@ -153,21 +153,21 @@ def test_a_network_trains_and_is_exported(tmp_path: Path) -> None:
     """Training gives weights, a finished run is not trained again, and all of it exports."""
     parameters, training, validation = TINY, random_radiographs(8), random_radiographs(24, seed=1)
     folder = tmp_path / "run"
-    network = train(training, validation, parameters, folder)
-    again = train(training, validation, parameters, folder)
+    network = train_network(training, validation, parameters, folder)
+    again = train_network(training, validation, parameters, folder)
     assert len((folder / "history.csv").read_text().splitlines()) == 1 + 2
     for one, other in zip(network.get_weights(), again.get_weights(), strict=True):
         np.testing.assert_array_equal(one, other)
 
     assert draw_curves(folder / "history.csv").count("<svg") == 1
     weights = source_weights(network)
-    started = training_network(parameters)
-    start_from(started, weights)
+    started = build_training_network(parameters)
+    load_start_weights(started, weights)
     small = validation.tensors[:2, :32, :32, None].astype(np.float32)
     one, other = (each.predict(small, verbose=0)[:, :14] for each in (network, started))
     np.testing.assert_allclose(one, other, atol=0.02)
-    with pytest.raises(UnfitWeights, match="stem_conv"):
-        start_from(started, {n: w for n, w in weights.items() if not n.startswith("stem_conv")})
+    with pytest.raises(UnusableWeights, match="stem_conv"):
+        load_start_weights(started, {n: w for n, w in weights.items() if not n.startswith("stem_conv")})
     test = random_radiographs(60, seed=2)
     see = reader_of(weights)
     fitted = fit(see(training.tensors), see(validation.tensors), validation.labels)
@@ -188,7 +188,7 @@ def test_a_network_trains_and_is_exported(tmp_path: Path) -> None:
 
 def test_what_started_from_given_weights_keeps_their_precision_and_normalisation() -> None:
     """Imported weights do not fit into half precision, and mean nothing on another scale of greys."""
-    network = training_network(TINY)
+    network = build_training_network(TINY)
     scale = np.array([0.5], np.float32)
     started = source_weights(network, {"head/kernel": np.zeros(1, np.float32), "input/scale": scale})
     assert started["stem_conv/kernel"].dtype == np.float32

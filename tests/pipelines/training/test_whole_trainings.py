@@ -9,10 +9,10 @@ from typing import Any
 import numpy as np
 import pytest
 
-from pipelines.training.ablation import OtherArm, ablate, read_ablation
+from pipelines.training.ablation import DifferentArm, read_ablation, run_ablation
 from pipelines.training.checkpoints import Checkpoints
 from pipelines.training.parameters import TrainingStage
-from pipelines.training.train import Diverged, train
+from pipelines.training.train import TrainingDiverged, train_network
 from tests.support.pipelines.datasets import write_folder
 from tests.support.pipelines.trainings import BOTH, TINY, arms_file, random_radiographs, random_row
 
@@ -34,14 +34,14 @@ def test_a_training_that_was_killed_while_it_wrote_goes_on(
 ) -> None:
     """Killed after an epoch, with half a checkpoint beside the whole one, it ends as if nothing had been."""
     training, validation = random_radiographs(8), random_radiographs(24, seed=1)
-    uninterrupted = train(training, validation, TINY, tmp_path / "whole")
+    uninterrupted = train_network(training, validation, TINY, tmp_path / "whole")
     run = tmp_path / "run"
     with monkeypatch.context() as context:
         context.setattr(Checkpoints, "on_epoch_end", _killed_after(1))
         with pytest.raises(KeyboardInterrupt):
-            train(training, validation, TINY, run)
+            train_network(training, validation, TINY, run)
     (run / "stage0" / "draft.epoch00002.weights.h5").write_bytes(b"half a file")
-    network = train(training, validation, TINY, run)
+    network = train_network(training, validation, TINY, run)
     for one, other in zip(network.get_weights(), uninterrupted.get_weights(), strict=True):
         np.testing.assert_allclose(one, other, atol=1e-5)
     assert [path.name for path in run.glob("stage0*")] == ["stage0.weights.h5"]
@@ -50,8 +50,8 @@ def test_a_training_that_was_killed_while_it_wrote_goes_on(
 def test_nothing_goes_on_from_where_a_training_diverged(tmp_path: Path) -> None:
     """At an absurd learning rate it says so, and leaves no weights that a later try would go on from."""
     parameters = replace(TINY, stages=[TrainingStage(32, 1, 1e30, 0)])
-    with pytest.raises(Diverged, match="after epoch 1 of stage 1"):
-        train(random_radiographs(8), random_radiographs(24, seed=1), parameters, tmp_path)
+    with pytest.raises(TrainingDiverged, match="after epoch 1 of stage 1"):
+        train_network(random_radiographs(8), random_radiographs(24, seed=1), parameters, tmp_path)
     assert list(tmp_path.rglob("*.weights.h5")) == []
 
 
@@ -63,7 +63,7 @@ def test_arms_are_trained_and_compared_on_the_same_held_out_patients(tmp_path: P
     data = write_folder(tmp_path / "data", [random_row(number) for number in range(48)])
     run = tmp_path / "run"
     ablation = read_ablation(arms_file(tmp_path, BOTH))
-    rows = list(csv.DictReader(ablate(data, run, ablation).read_text().splitlines()))
+    rows = list(csv.DictReader(run_ablation(data, run, ablation).read_text().splitlines()))
     assert [(row["arm"], row["against"]) for row in rows] == [("plain", ""), ("again", "plain")]
     assert rows[0]["difference"] == ""
     assert float(rows[1]["difference"]) == pytest.approx(
@@ -72,8 +72,8 @@ def test_arms_are_trained_and_compared_on_the_same_held_out_patients(tmp_path: P
     for row in rows:
         assert float(row["auroc low"]) < float(row["auroc"]) < float(row["auroc high"])
     before = (run / "plain" / "weights.npz").stat().st_mtime_ns
-    ablate(data, run, ablation)
+    run_ablation(data, run, ablation)
     assert (run / "plain" / "weights.npz").stat().st_mtime_ns == before
     other = read_ablation(arms_file(tmp_path, [BOTH[0], BOTH[1] | {"changes": {"seed": 3}}]))
-    with pytest.raises(OtherArm, match="again was begun with other parameters"):
-        ablate(data, run, other)
+    with pytest.raises(DifferentArm, match="again was begun with other parameters"):
+        run_ablation(data, run, other)

@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 import yaml
 
-from pipelines.data.radiographs import LabelledRadiographs
+from pipelines.data.labelled_radiographs import LabelledRadiographs
 from pipelines.training.parameters import TrainingParameters, TrainingStage
 from pleura.findings import FINDINGS
 from tests.support.pipelines.datasets import row_of

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from pipelines.data.folder import InvalidLabels, Selection, from_folder, read_labels, selected
+from pipelines.data.from_folder import InvalidLabels, Selection, build_from_folder, read_labels, select_files
 from pipelines.data.manifest import Box
 from pipelines.data.store import DatasetStore
 from pleura.errors import StoreUnavailable
@@ -30,14 +30,14 @@ def test_a_folder_becomes_a_data_set(tmp_path: Path, seaweed: Server) -> None:
     """Files are stored by content; unknown stays apart from absent; twice gives the same."""
     rows = [row_of("a.png", Hernia="", sex="", age=""), row_of("b.png", "test", Hernia="1")]
     folder, store = write_folder(tmp_path, rows), store_of(seaweed)
-    manifest = from_folder(store, "ours", folder, Selection())
+    manifest = build_from_folder(store, "ours", folder, Selection())
     a, b = sorted(manifest.records, key=lambda each: each.split, reverse=True)
     assert (a.split, b.split, a.sex, a.age, b.age) == ("train", "test", "", None, 40)
     assert "Hernia" not in a.labels
     assert b.labels["Hernia"]
     assert a.labels["Edema"] is False
     assert store.read(a) == (folder / "a.png").read_bytes()
-    assert from_folder(store, "ours", folder, Selection()).digest == manifest.digest
+    assert build_from_folder(store, "ours", folder, Selection()).digest == manifest.digest
 
 
 def test_boxes_and_what_is_no_chest_come_along(tmp_path: Path, seaweed: Server) -> None:
@@ -49,7 +49,7 @@ def test_boxes_and_what_is_no_chest_come_along(tmp_path: Path, seaweed: Server) 
     (folder / "dicom" / "dicom.csv").write_text(
         "file,is_human_chest,body_part,licence\nleg.png,0,EXTREMITY,CC0\nchest.dcm,1,CHEST,CC0\n"
     )
-    manifest = from_folder(store, "ours", folder, Selection())
+    manifest = build_from_folder(store, "ours", folder, Selection())
     boxes = {record.split: record.boxes for record in manifest.records}
     assert boxes == {
         "train": (),
@@ -81,7 +81,7 @@ def test_boxes_and_strangers_that_cannot_be_are_named(
     (tmp_path / "beside.dcm").write_bytes(picture(9))
     (folder / name).write_text(content)
     with pytest.raises(InvalidLabels, match=message):
-        from_folder(store_of(seaweed), "ours", folder, Selection())
+        build_from_folder(store_of(seaweed), "ours", folder, Selection())
 
 
 def _lines(folder: Path) -> list[str]:
@@ -149,14 +149,14 @@ def test_a_selection_has_something_of_each(tmp_path: Path) -> None:
     rows += [row_of("hernia.png", Atelectasis="0", Hernia="1"), row_of("other.png", source="theirs")]
     files = read_labels(write_folder(tmp_path, rows))
     selection = Selection(("ours",), 4, seed=3)
-    drawn = selected(files, selection)
+    drawn = select_files(files, selection)
     assert Counter(each.record.split for each in drawn) == {"train": 4, "test": 4}
     assert {each.record.source for each in drawn} == {"ours"}
     assert any(each.record.labels["Hernia"] for each in drawn)
-    assert drawn == selected(files, selection)
-    assert drawn != selected(files, Selection(("ours",), 4, seed=4))
+    assert drawn == select_files(files, selection)
+    assert drawn != select_files(files, Selection(("ours",), 4, seed=4))
     with pytest.raises(InvalidLabels, match="no radiograph of sources none"):
-        selected(files, Selection(("none",)))
+        select_files(files, Selection(("none",)))
 
 
 class _Interrupted(DatasetStore):
@@ -181,11 +181,11 @@ def test_a_store_that_dies_in_the_middle_loses_nothing(tmp_path: Path) -> None:
     interrupted = _Interrupted(store._objects.client, store.bucket)
     interrupted.server = server
     with pytest.raises(StoreUnavailable):
-        from_folder(interrupted, "ours", folder, Selection())
+        build_from_folder(interrupted, "ours", folder, Selection())
     server = start_seaweed(at, port, ACCESS_KEY, SECRET_KEY)
     try:
         assert store.references() == []
-        manifest = from_folder(store, "ours", folder, Selection())
+        manifest = build_from_folder(store, "ours", folder, Selection())
         assert store.get(store.put(manifest)) == manifest
         assert len(manifest.records) == 24
         assert {store.read(each) for each in manifest.records} == {

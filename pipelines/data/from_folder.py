@@ -12,7 +12,7 @@ from typing import Final, Protocol
 import numpy as np
 from pydantic import ValidationError
 
-from pipelines.data.manifest import SPLITS, Box, Manifest, NonChestImage, Record, Split, StoredRadiograph
+from pipelines.data.manifest import SPLITS, Box, DatasetFile, Manifest, NonChestImage, Record, Split
 from pleura.findings import FINDINGS
 
 LABELS: Final = "labels.csv"
@@ -80,7 +80,7 @@ def read_labels(folder: Path) -> list[LabelledFile]:
         raise InvalidLabels(f"{LABELS} cannot be read: {error}") from error
 
 
-def selected(files: list[LabelledFile], selection: Selection) -> list[LabelledFile]:
+def select_files(files: list[LabelledFile], selection: Selection) -> list[LabelledFile]:
     """Take what a selection takes.
 
     Raises:
@@ -128,7 +128,7 @@ def read_boxes(folder: Path) -> dict[Path, tuple[Box, ...]]:
     return boxes
 
 
-def read_strangers(folder: Path) -> list[tuple[Path, NonChestImage]]:
+def read_non_chest_images(folder: Path) -> list[tuple[Path, NonChestImage]]:
     """Read ``dicom/dicom.csv`` of a folder, where there is one, for what is no radiograph of a human chest.
 
     Args:
@@ -170,7 +170,7 @@ def _rows(folder: Path, name: str, columns: Collection[str]) -> Iterator[tuple[d
         raise InvalidLabels(f"{name} cannot be read: {error}") from error
 
 
-class RadiographKeeper(Protocol):
+class FileStore(Protocol):
     """Keeps files under their digest, as a ``DatasetStore`` does."""
 
     bucket: str
@@ -180,7 +180,7 @@ class RadiographKeeper(Protocol):
         ...
 
 
-class KeptHere:
+class FilesInMemory:
     """Files of a data set that is used here and now, in memory."""
 
     bucket = "none"
@@ -194,7 +194,7 @@ class KeptHere:
         self._files[key] = file
         return key
 
-    def read(self, stored: StoredRadiograph) -> bytes:
+    def read(self, stored: DatasetFile) -> bytes:
         """Give a file that was kept.
 
         Raises:
@@ -203,7 +203,7 @@ class KeptHere:
         return self._files[stored.key]
 
 
-def from_folder(store: RadiographKeeper, name: str, folder: Path, selection: Selection) -> Manifest:
+def build_from_folder(store: FileStore, name: str, folder: Path, selection: Selection) -> Manifest:
     """Send a folder's radiographs to the store and say what they are; keep the result with ``store.put``.
 
     Boxes and strangers come along where the folder has them. The same folder gives the same data set, however
@@ -214,8 +214,8 @@ def from_folder(store: RadiographKeeper, name: str, folder: Path, selection: Sel
         StoreUnavailable: The store does not answer. What was sent is kept, and not sent again.
     """
     labelled = read_labels(folder)
-    boxes, strangers = _boxes_of(folder, labelled), read_strangers(folder)
-    files = selected(labelled, selection)
+    boxes, strangers = _boxes_of(folder, labelled), read_non_chest_images(folder)
+    files = select_files(labelled, selection)
     with ThreadPoolExecutor(_SENDERS) as pool:
 
         def stored(paths: Iterable[Path]) -> Iterator[dict[str, str]]:

@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 
 from pipelines.data.decode import decode_radiograph
-from pipelines.data.labelled import RadiographCache, load_labelled
-from pipelines.data.manifest import StoredRadiograph
-from pipelines.data.radiographs import read_split
+from pipelines.data.labelled_radiographs import load_records, read_split
+from pipelines.data.manifest import DatasetFile
+from pipelines.data.radiograph_cache import RadiographCache
 from pipelines.object_store import ChangedObject, NoSuchObject
 from pleura.errors import UnreadableRadiograph
 from pleura.findings import FINDINGS
@@ -26,7 +26,7 @@ class _Counting:
     def __init__(self, *files: bytes) -> None:
         self.asked, self._files = 0, {hashlib.sha256(file).hexdigest(): file for file in files}
 
-    def read(self, record: StoredRadiograph) -> bytes:
+    def read(self, record: DatasetFile) -> bytes:
         self.asked += 1
         return self._files[record.sha256]
 
@@ -40,7 +40,7 @@ def test_samples_come_out_as_the_service_prepares_them(
     records = [record_of(file, age=None) for file in files]
     for file in files:
         store.add(file)
-    seen = load_labelled(records, RadiographCache(tmp_path, store.read).read)
+    seen = load_records(records, RadiographCache(tmp_path, store.read).read)
     for tensor, file in zip(seen.tensors, files, strict=True):
         np.testing.assert_array_equal(tensor, to_tensor(read_radiograph(file, 10**8).pixels))
     assert list(seen.digests) == [each.sha256 for each in records]
@@ -51,11 +51,11 @@ def test_samples_come_out_as_the_service_prepares_them(
 def test_unknown_is_neither_present_nor_absent() -> None:
     """Three kinds of label, in the order of the findings; part of them stays together."""
     record = record_of(picture(1), labels={"Hernia": True, "Edema": False})
-    seen = load_labelled([record, record_of(picture(2))], _Counting(picture(1), picture(2)).read)
+    seen = load_records([record, record_of(picture(2))], _Counting(picture(1), picture(2)).read)
     assert seen.labels[0, FINDINGS.index("Hernia")] == 1
     assert seen.labels[0, FINDINGS.index("Edema")] == 0
     assert np.isnan(seen.labels[0]).sum() == 12
-    part = seen.rows(np.array([False, True]))
+    part = seen.select(np.array([False, True]))
     assert len(part) == 1
     assert part.patients[0] == seen.patients[1]
     np.testing.assert_array_equal(part.tensors[0], seen.tensors[1])
@@ -63,7 +63,7 @@ def test_unknown_is_neither_present_nor_absent() -> None:
 
 def test_an_empty_split_is_empty() -> None:
     """Nothing is read, and the shapes hold."""
-    seen = load_labelled([], _Counting().read)
+    seen = load_records([], _Counting().read)
     assert seen.tensors.shape == (0, 224, 224)
     assert seen.labels.shape == (0, 14)
 
@@ -84,7 +84,7 @@ def test_a_file_that_is_no_radiograph_is_named_by_its_digest() -> None:
     """Training stops, and tells which."""
     record = record_of(b"no radiograph")
     with pytest.raises(UnreadableRadiograph, match=record.sha256[:12]):
-        load_labelled([record], _Counting(b"no radiograph").read)
+        load_records([record], _Counting(b"no radiograph").read)
 
 
 def test_a_missing_file_leaves_nothing_behind(tmp_path: Path, seaweed: Server) -> None:
@@ -124,5 +124,5 @@ def test_a_folder_is_read_as_before(tmp_path: Path) -> None:
     assert (test.sexes[0], list(test.paths)) == ("", ["b.png"])
     assert np.isnan(test.ages[0])
     (folder / "b.png").write_bytes(b"x")
-    with pytest.raises(ValueError, match=r"b\.png is no readable radiograph"):
+    with pytest.raises(ValueError, match=r"b\.png is not a readable radiograph"):
         read_split(folder, "test")

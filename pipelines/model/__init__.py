@@ -1,1 +1,0 @@
-"""What a trained network becomes before it is served: calibrated, bounded, described."""
