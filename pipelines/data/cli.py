@@ -101,8 +101,8 @@ def _store(settings: DataSettings) -> DatasetStore:
 def _keep(store: DatasetStore, manifest: Manifest, settings: DataSettings) -> None:
     digest = store.put(manifest)
     _say(f"{manifest.name}@{digest}")
-    if settings.mlflow_url:
-        register(MlflowClient(settings.mlflow_url), manifest, store.uri(manifest))
+    if settings.mlflow_uri:
+        register(MlflowClient(settings.mlflow_uri), manifest, store.uri(manifest))
 
 
 def _build_folder(asked: argparse.Namespace, settings: DataSettings) -> None:

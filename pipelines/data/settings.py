@@ -14,7 +14,7 @@ class DataSettings(ObjectStoreSettings):
     """Bucket that holds data sets."""
     data_cache: Path = Path(".cache/radiographs")
     """Folder that keeps radiographs that were fetched."""
-    mlflow_url: str = ""
+    mlflow_uri: str = ""
     """Tracking URI of MLflow; empty to register nothing."""
     journal_dsn: SecretStr = SecretStr("")
     """PostgreSQL connection string of the journal, to build from it."""

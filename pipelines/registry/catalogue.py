@@ -6,16 +6,16 @@ from typing import TYPE_CHECKING, Any, Final
 
 from pydantic import ValidationError
 
-from pipelines.registry.mlflow_client import RegistryUnavailable, asked
-from pipelines.registry.moves import Moves
+from pipelines.registry.audit_trail import AuditTrail
+from pipelines.registry.mlflow_client import RegistryUnavailable, mlflow_call
 from pipelines.registry.registration import (
     CHALLENGER,
     CHAMPION,
+    AliasMove,
     DecisionReference,
-    Move,
+    ModelVersion,
     Registration,
-    Version,
-    standing_after,
+    apply_moves,
 )
 from pleura.contract import MODEL_NAME
 
@@ -41,36 +41,36 @@ class Catalogue:
     def __init__(self, client: "MlflowClient") -> None:
         self.client = client
 
-    def moves(self) -> tuple[Move, ...]:
+    def moves(self) -> tuple[AliasMove, ...]:
         """The audit trail, the oldest move first."""
         return self.trail().read()
 
-    def trail(self) -> Moves:
+    def trail(self) -> AuditTrail:
         """Where the moves are kept."""
         from mlflow.exceptions import MlflowException
 
         try:
-            with asked("RESOURCE_DOES_NOT_EXIST"):
+            with mlflow_call("RESOURCE_DOES_NOT_EXIST"):
                 tags = self.client.get_registered_model(MODEL_NAME).tags
         except MlflowException:
-            return Moves(self.client, "")
+            return AuditTrail(self.client, "")
         if MOVES_TAG not in tags:
             raise RegistryUnavailable(
                 f"the registered model {MODEL_NAME} was not made by Pleura: it has no trail"
             )
-        return Moves(self.client, tags[MOVES_TAG])
+        return AuditTrail(self.client, tags[MOVES_TAG])
 
-    def versions(self) -> tuple[Version, ...]:
+    def versions(self) -> tuple[ModelVersion, ...]:
         """All versions by number; where a crash left a digest registered twice, the first of them only."""
-        standing = standing_after(self.moves())
-        first: dict[str, Version] = {}
+        standing = apply_moves(self.moves())
+        first: dict[str, ModelVersion] = {}
         for entry in self.entries():
             number = int(entry.version)
             version = self._read(entry, standing.aliases_of(number))
             first.setdefault(version.digest, version)
         return tuple(first.values())
 
-    def version(self, which: int | str) -> Version:
+    def version(self, which: int | str) -> ModelVersion:
         """The version of a number, an alias, or a digest (or its first eight characters and more).
 
         Raises:
@@ -84,9 +84,9 @@ class Catalogue:
             raise NoSuchVersion(f"{len(found)} versions have a digest that begins with {which}")
         return found[0]
 
-    def champion(self) -> Version | None:
+    def champion(self) -> ModelVersion | None:
         """The champion, if there is one."""
-        number = standing_after(self.moves()).champion
+        number = apply_moves(self.moves()).champion
         return None if number is None else self.version(number)
 
     def entries(self) -> list[Any]:
@@ -94,7 +94,7 @@ class Catalogue:
         found: list[Any] = []
         token: str | None = None
         while True:
-            with asked():
+            with mlflow_call():
                 page = self.client.search_model_versions(f"name='{MODEL_NAME}'", _PAGE, page_token=token)
             found += page
             token = page.token
@@ -102,8 +102,8 @@ class Catalogue:
                 ours = [entry for entry in found if "digest" in entry.tags]
                 return sorted(ours, key=lambda entry: int(entry.version))
 
-    def _read(self, entry: Any, aliases: tuple[str, ...]) -> Version:
-        with asked():
+    def _read(self, entry: Any, aliases: tuple[str, ...]) -> ModelVersion:
+        with mlflow_call():
             run = self.client.get_run(entry.run_id).data
         try:
             decision = entry.tags.get(DECISION_TAG)
@@ -122,10 +122,10 @@ class Catalogue:
         if not entry.source.endswith(f"/{registration.digest}"):
             raise RegistryUnavailable(f"version {entry.version} in MLflow was changed there")
         at = datetime.fromtimestamp(entry.creation_timestamp / 1000, UTC)
-        return Version(int(entry.version), registration, entry.source, at, aliases)
+        return ModelVersion(int(entry.version), registration, entry.source, at, aliases)
 
 
-def _is_named(version: Version, which: str) -> bool:
+def _is_named(version: ModelVersion, which: str) -> bool:
     if which in (CHAMPION, CHALLENGER):
         return which in version.aliases
     if re.fullmatch(r"[0-9]{1,7}", which):

@@ -30,7 +30,7 @@ class RegistryUnavailable(Exception):
     """MLflow does not answer, or refuses what no caller can mend."""
 
 
-def connect(uri: str) -> "MlflowClient":
+def connect_mlflow(uri: str) -> "MlflowClient":
     """A client of an MLflow server, or of its SQLite file (``sqlite:///...``), which is made where missing.
 
     MLflow is imported here: it reads its environment then, takes seconds, and sends telemetry unless told.
@@ -74,7 +74,7 @@ def _make_database(path: Path) -> None:
 
 
 @contextlib.contextmanager
-def asked(*expected: str) -> Iterator[None]:
+def mlflow_call(*expected: str) -> Iterator[None]:
     """Ask MLflow; a failure whose error code is ``expected`` is let through, any other is Unavailable."""
     from mlflow.exceptions import MlflowException
 

@@ -14,9 +14,9 @@ from pleura.bundle import ModelDescription
 CHAMPION: Final = "champion"
 CHALLENGER: Final = "challenger"
 MEAN_AUROC: Final = "mean_auroc"
-Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9_./: -]+$", max_length=250)]  # as MLflow takes it
-Line = Annotated[str, Field(pattern=r"^[^\x00-\x1f\x7f]+$", max_length=1000)]
-Figure = Annotated[float, Field(allow_inf_nan=False)]
+MlflowName = Annotated[str, Field(pattern=r"^[A-Za-z0-9_./: -]+$", max_length=250)]  # as MLflow takes it
+SingleLine = Annotated[str, Field(pattern=r"^[^\x00-\x1f\x7f]+$", max_length=1000)]
+FiniteFigure = Annotated[float, Field(allow_inf_nan=False)]
 
 
 class DecisionReference(Value):
@@ -39,15 +39,15 @@ class Registration(Value):
     digest: Sha256
     dataset_digest: Sha256
     code_version: str = Field(min_length=1, max_length=200)
-    parameters: Mapping[Name, Annotated[str, Field(max_length=6000)]]
-    figures: Mapping[Name, Figure]
+    parameters: Mapping[MlflowName, Annotated[str, Field(max_length=6000)]]
+    figures: Mapping[MlflowName, FiniteFigure]
     report_uri: str
     judgement_uri: str
     decision: DecisionReference | None = None
 
 
 @dataclass(frozen=True)
-class Version:
+class ModelVersion:
     """A registered model; ``number`` counts from 1, ``bundle_uri`` is what a predictor loads."""
 
     number: int
@@ -62,18 +62,18 @@ class Version:
         return self.registration.digest
 
 
-class Why(Value):
+class MoveReason(Value):
     """Who moves an alias, and for what reason; ``override`` is a reason to pass over the gate.
 
     Together they stay below the 6,000 characters at which MLflow would silently cut a parameter.
     """
 
-    who: Annotated[Line, Field(max_length=100)]
-    reason: Line
-    override: Line | None = None
+    who: Annotated[SingleLine, Field(max_length=100)]
+    reason: SingleLine
+    override: SingleLine | None = None
 
 
-class Move(Value):
+class AliasMove(Value):
     """One line of the audit trail: an alias went from one version to another.
 
     ``token`` tells two attempts at the same line apart.
@@ -83,7 +83,7 @@ class Move(Value):
     kind: Literal["challenge", "promote", "rollback"]
     before: int | None
     after: int
-    why: Why
+    why: MoveReason
     moved_at: datetime
     token: str
 
@@ -94,7 +94,7 @@ class Move(Value):
 
 
 @dataclass(frozen=True)
-class Standing:
+class AliasState:
     """Where the aliases stand; ``former`` are the champions before this one, the last one first to return."""
 
     champion: int | None = None
@@ -107,27 +107,27 @@ class Standing:
         held = {CHAMPION: self.champion, CHALLENGER: self.challenger}
         return tuple(alias for alias, holder in held.items() if holder == number)
 
-    def after(self, move: Move) -> "Standing":
+    def after(self, move: AliasMove) -> "AliasState":
         """Where they stand after one more move."""
         if move.kind == "challenge":
-            return Standing(self.champion, move.after, self.former, self.rolled_back)
+            return AliasState(self.champion, move.after, self.former, self.rolled_back)
         challenger = None if self.challenger == move.after else self.challenger
         if move.kind == "promote":
             former = self.former if self.champion is None else (*self.former, self.champion)
-            return Standing(move.after, challenger, former, self.rolled_back)
+            return AliasState(move.after, challenger, former, self.rolled_back)
         assert self.champion is not None
-        return Standing(move.after, challenger, self.former[:-1], self.rolled_back | {self.champion})
+        return AliasState(move.after, challenger, self.former[:-1], self.rolled_back | {self.champion})
 
 
-def standing_after(moves: Sequence[Move]) -> Standing:
+def apply_moves(moves: Sequence[AliasMove]) -> AliasState:
     """Add up the moves, in their order."""
-    standing = Standing()
+    standing = AliasState()
     for move in moves:
         standing = standing.after(move)
     return standing
 
 
-def figures_of(description: ModelDescription) -> dict[str, float]:
+def read_bundle_figures(description: ModelDescription) -> dict[str, float]:
     """The figures that a bundle brings along, by ``name`` or ``name/finding``, without the unmeasured."""
     figures = dict(description.metrics)
     for finding in description.findings:

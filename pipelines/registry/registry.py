@@ -7,20 +7,20 @@ same call again, or ``settle``, completes it.
 
 from typing import TYPE_CHECKING, Final
 
+from pipelines.registry.audit_trail import StaleView
 from pipelines.registry.bundle_store import BundleStore
 from pipelines.registry.catalogue import DECISION_TAG, MOVES_TAG, Catalogue
-from pipelines.registry.mlflow_client import asked
-from pipelines.registry.moves import StaleView
+from pipelines.registry.mlflow_client import mlflow_call
 from pipelines.registry.registration import (
     CHALLENGER,
     CHAMPION,
+    AliasState,
     DecisionReference,
+    ModelVersion,
+    MoveReason,
     Registration,
-    Standing,
-    Version,
-    Why,
-    figures_of,
-    standing_after,
+    apply_moves,
+    read_bundle_figures,
 )
 from pleura.contract import MODEL_NAME
 
@@ -52,7 +52,7 @@ class Registry(Catalogue):
         super().__init__(client)
         self.store = store
 
-    def register(self, registration: Registration) -> Version:
+    def register(self, registration: Registration) -> ModelVersion:
         """Register a model whose bundle is stored; the same digest again is the same version.
 
         What the bundle says of itself is added to the figures. A decision given later is attached.
@@ -64,7 +64,7 @@ class Registry(Catalogue):
         self._make_model()
         numbers = self._numbers_of(registration.digest)
         if not numbers:
-            figures = {**registration.figures, **figures_of(description)}
+            figures = {**registration.figures, **read_bundle_figures(description)}
             self._create(registration.model_copy(update={"figures": figures}))
             numbers = self._numbers_of(registration.digest)
         for double in numbers[1:]:  # somebody registered the same model at the same time
@@ -77,28 +77,28 @@ class Registry(Catalogue):
         from mlflow.exceptions import MlflowException
 
         try:
-            with asked("RESOURCE_DOES_NOT_EXIST"):
+            with mlflow_call("RESOURCE_DOES_NOT_EXIST"):
                 self.client.delete_model_version(MODEL_NAME, str(number))
         except MlflowException:  # somebody else has deleted it
             return
 
     def attach_decision(self, number: int, decision: DecisionReference) -> None:
         """Set what the gate decided of a version; a later decision takes the place of an earlier one."""
-        with asked():
+        with mlflow_call():
             self.client.set_model_version_tag(
                 MODEL_NAME, str(number), DECISION_TAG, decision.model_dump_json()
             )
 
-    def set_challenger(self, number: int, why: Why) -> Version:
+    def set_challenger(self, number: int, why: MoveReason) -> ModelVersion:
         """Make a version the challenger."""
         version = self.version(number)
         seen = self.moves()
-        if standing_after(seen).challenger != number:
+        if apply_moves(seen).challenger != number:
             self.trail().append(seen, "challenge", number, why)
         self.settle()
         return self.version(version.number)
 
-    def promote(self, number: int, why: Why, expected_champion: int | None) -> Version:
+    def promote(self, number: int, why: MoveReason, expected_champion: int | None) -> ModelVersion:
         """Make a version the champion.
 
         Args:
@@ -115,7 +115,7 @@ class Registry(Catalogue):
         """
         version = self.version(number)
         seen = self.moves()
-        standing = standing_after(seen)
+        standing = apply_moves(seen)
         if standing.champion != number:
             _require_champion(standing, expected_champion)
             if why.override is None:
@@ -125,7 +125,7 @@ class Registry(Catalogue):
         self.settle()
         return self.version(number)
 
-    def rollback(self, why: Why, expected_champion: int) -> Version:
+    def rollback(self, why: MoveReason, expected_champion: int) -> ModelVersion:
         """Make the previous champion the champion again.
 
         Raises:
@@ -134,7 +134,7 @@ class Registry(Catalogue):
             NotStored, InvalidBundle, StoreUnavailable: The bundle to return to is not in S3 as it was sealed.
         """
         seen = self.moves()
-        standing = standing_after(seen)
+        standing = apply_moves(seen)
         _require_champion(standing, expected_champion)
         if not standing.former:
             raise NoPreviousChampion("there is no champion before this one to roll back to")
@@ -144,12 +144,12 @@ class Registry(Catalogue):
         self.settle()
         return self.version(previous.number)
 
-    def settle(self) -> Standing:
+    def settle(self) -> AliasState:
         """Let the aliases in MLflow follow the audit trail, whoever left them behind it."""
         trail = self.trail()
         moves = trail.read()
         while trail.exists:
-            standing = standing_after(moves)
+            standing = apply_moves(moves)
             self._set_alias(CHAMPION, standing.champion)
             self._set_alias(CHALLENGER, standing.challenger)
             self._set_previous(standing.former[-1] if standing.former else None)
@@ -157,9 +157,9 @@ class Registry(Catalogue):
             if now == moves:
                 return standing
             moves = now
-        return Standing()
+        return AliasState()
 
-    def _require_promotable(self, version: Version, standing: Standing) -> None:
+    def _require_promotable(self, version: ModelVersion, standing: AliasState) -> None:
         decision = version.registration.decision
         name = f"version {version.number}"
         if version.number in standing.rolled_back:
@@ -186,26 +186,26 @@ class Registry(Catalogue):
             return
         run = self._make_run("moves of the aliases")
         try:
-            with asked("RESOURCE_ALREADY_EXISTS"):
+            with mlflow_call("RESOURCE_ALREADY_EXISTS"):
                 self.client.create_registered_model(MODEL_NAME, tags={MOVES_TAG: run})
         except MlflowException:  # somebody else was first, with a run of their own
-            with asked():
+            with mlflow_call():
                 self.client.delete_run(run)
 
     def _make_run(self, name: str) -> str:
         experiment = self._experiment()
-        with asked():
+        with mlflow_call():
             return str(self.client.create_run(experiment, run_name=name).info.run_id)
 
     def _experiment(self) -> str:
         from mlflow.exceptions import MlflowException
 
-        with asked():
+        with mlflow_call():
             found = self.client.get_experiment_by_name(_EXPERIMENT)
         if found is not None:
             return str(found.experiment_id)
         try:
-            with asked("RESOURCE_ALREADY_EXISTS"):
+            with mlflow_call("RESOURCE_ALREADY_EXISTS"):
                 where = self.store.objects.uri("mlflow")
                 return self.client.create_experiment(_EXPERIMENT, artifact_location=where)
         except MlflowException:  # somebody else made it meanwhile
@@ -220,7 +220,7 @@ class Registry(Catalogue):
         facts = registration.model_dump(
             include={"digest", "dataset_digest", "code_version", "report_uri", "judgement_uri"}
         )
-        with asked():
+        with mlflow_call():
             for start in range(0, len(parameters), _BATCH):
                 self.client.log_batch(run, params=parameters[start : start + _BATCH])
             self.client.log_batch(run, metrics=figures)
@@ -228,18 +228,18 @@ class Registry(Catalogue):
             self.client.create_model_version(MODEL_NAME, self.store.uri(registration.digest), run, tags=facts)
 
     def _set_alias(self, alias: str, number: int | None) -> None:
-        with asked():
+        with mlflow_call():
             if number is None:
                 self.client.delete_registered_model_alias(MODEL_NAME, alias)
             else:
                 self.client.set_registered_model_alias(MODEL_NAME, alias, str(number))
 
     def _set_previous(self, number: int | None) -> None:
-        with asked():
+        with mlflow_call():
             self.client.set_registered_model_tag(MODEL_NAME, _PREVIOUS_TAG, str(number or ""))
 
 
-def _require_champion(standing: Standing, expected: int | None) -> None:
+def _require_champion(standing: AliasState, expected: int | None) -> None:
     if standing.champion != expected:
         raise StaleView(f"the champion is {_named(standing.champion)}, not {_named(expected)}")
 

@@ -12,7 +12,7 @@ from pipelines.value import Value
 Calls = NDArray[np.bool_]
 
 
-class Accuracy(Value):
+class PairedAccuracy(Value):
     """How often either model was right where radiologists said what is true.
 
     ``p`` is the exact two-sided p-value of McNemar's test, ``p_worse`` that of the one-sided claim that the
@@ -29,7 +29,7 @@ class Accuracy(Value):
     p_worse: float
 
 
-def truth_of(answer: JournaledAnswer, finding: str, *, after_seeing: bool) -> bool | str | None:
+def find_ground_truth(answer: JournaledAnswer, finding: str, *, after_seeing: bool) -> bool | str | None:
     """What the readers say of a finding: present, absent, None where nothing, "disputed" where both.
 
     Args:
@@ -45,17 +45,17 @@ def truth_of(answer: JournaledAnswer, finding: str, *, after_seeing: bool) -> bo
     return "disputed" if len(said) == 2 else next(iter(said), None)
 
 
-def accuracy(
+def compare_accuracy(
     answers: Sequence[JournaledAnswer], finding: str, old: Calls, new: Calls, *, after_seeing: bool
-) -> Accuracy:
+) -> PairedAccuracy:
     """Hold both models' calls (N,) against the readers' word."""
-    said = [truth_of(answer, finding, after_seeing=after_seeing) for answer in answers]
+    said = [find_ground_truth(answer, finding, after_seeing=after_seeing) for answer in answers]
     told = np.array([isinstance(word, bool) for word in said], bool)
     truth = np.array([word is True for word in said], bool)[told]
     right_before, right_now = old[told] == truth, new[told] == truth
     lost, gained = int((right_before & ~right_now).sum()), int((~right_before & right_now).sum())
     discordant = lost + gained
-    return Accuracy(
+    return PairedAccuracy(
         both_right=int((right_before & right_now).sum()),
         champion_only=lost,
         challenger_only=gained,

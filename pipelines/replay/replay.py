@@ -14,14 +14,20 @@ from statsmodels.stats.multitest import multipletests  # type: ignore[import-unt
 from pipelines.gate.decision import ModelIdentity, Verdict
 from pipelines.gate.protocol import GateProtocol
 from pipelines.journal_reader import JournaledAnswer
-from pipelines.replay.accuracy import Accuracy, Calls, accuracy
-from pipelines.replay.reading import LeftOut, Read, ReplayedAnswer, Score, replay_answers
+from pipelines.replay.accuracy import Calls, PairedAccuracy, compare_accuracy
+from pipelines.replay.rescoring import (
+    LeftOutAnswers,
+    ReadRadiograph,
+    RescoredAnswers,
+    ScoreTensors,
+    rescore_answers,
+)
 from pipelines.statistics.paired import share_difference
 from pipelines.statistics.shift import shift_of
 from pipelines.value import Value
 
 
-class Bounded(Value):
+class RateWithBounds(Value):
     """A figure with its one-sided bounds at the protocol's confidence."""
 
     value: float
@@ -38,17 +44,17 @@ class FindingReplay(Value):
     finding: str
     champion_calls: int
     challenger_calls: int
-    disagreement: Bounded
-    call_rate_change: Bounded
+    disagreement: RateWithBounds
+    call_rate_change: RateWithBounds
     psi: float
     ks: float
-    blind: Accuracy
-    after_seeing: Accuracy
+    blind: PairedAccuracy
+    after_seeing: PairedAccuracy
     verdict: Verdict
     reason: str
 
 
-class Latency(Value):
+class ReplayLatency(Value):
     """Milliseconds; the champion's as journaled with queue and network, the challenger's in this process."""
 
     champion_median: float | None
@@ -57,7 +63,7 @@ class Latency(Value):
     challenger_p95: float | None
 
 
-class Replay(Value):
+class ReplayReport(Value):
     """What a replay showed; ``invalid`` counts radiographs on which the challenger gave no probabilities."""
 
     format: Literal[1] = 1
@@ -65,9 +71,9 @@ class Replay(Value):
     challenger: ModelIdentity
     protocol_digest: str
     radiographs: int
-    left_out: LeftOut
+    left_out: LeftOutAnswers
     invalid: int
-    latency_ms: Latency
+    latency_ms: ReplayLatency
     findings: tuple[FindingReplay, ...]
     verdict: Verdict
     reasons: tuple[str, ...]
@@ -78,41 +84,41 @@ class Replay(Value):
 
 
 @dataclass(frozen=True)
-class Challenger:
+class ReplayedModel:
     """A model that is put before journaled radiographs; thresholds in the order of its findings."""
 
     identity: ModelIdentity
     findings: tuple[str, ...]
     thresholds: tuple[float, ...]
-    score: Score
+    score: ScoreTensors
 
 
 @dataclass(frozen=True)
-class Archive:
+class RadiographArchive:
     """Where the radiographs lie, and how large one may be."""
 
-    read: Read
+    read: ReadRadiograph
     max_pixels: int
 
 
-def replay(
+def replay_challenger(
     answers: Sequence[JournaledAnswer],
     champion_digest: str,
-    challenger: Challenger,
-    archive: Archive,
+    challenger: ReplayedModel,
+    archive: RadiographArchive,
     protocol: GateProtocol,
-) -> Replay:
+) -> ReplayReport:
     """Put the champion's journaled answers, newest first, before a challenger and compare.
 
     Raises:
         StoreUnavailable: The store does not answer.
     """
-    replayed = replay_answers(answers, champion_digest, archive.read, challenger.score, archive.max_pixels)
+    replayed = rescore_answers(answers, champion_digest, archive.read, challenger.score, archive.max_pixels)
     width = len(challenger.findings)
     valid = _valid(replayed, width)
     findings = tuple(_compare(replayed, valid, challenger, protocol)) if valid.any() else ()
     verdict, reasons = _judge(replayed, int((~valid).sum()), findings, protocol)
-    return Replay(
+    return ReplayReport(
         champion_digest=champion_digest,
         challenger=challenger.identity,
         protocol_digest=protocol.digest,
@@ -126,7 +132,7 @@ def replay(
     )
 
 
-def _valid(replayed: ReplayedAnswer, width: int) -> Calls:
+def _valid(replayed: RescoredAnswers, width: int) -> Calls:
     probabilities = replayed.probabilities
     if probabilities.shape[1] != width:
         return np.zeros(len(replayed.answers), bool)
@@ -135,7 +141,7 @@ def _valid(replayed: ReplayedAnswer, width: int) -> Calls:
 
 
 def _compare(
-    replayed: ReplayedAnswer, valid: Calls, challenger: Challenger, protocol: GateProtocol
+    replayed: RescoredAnswers, valid: Calls, challenger: ReplayedModel, protocol: GateProtocol
 ) -> list[FindingReplay]:
     answers = [answer for answer, is_valid in zip(replayed.answers, valid, strict=True) if is_valid]
     # As FP32, which is what the service answers and the journal keeps.
@@ -154,8 +160,8 @@ def _compare(
             call_rate_change=_change(old, new, protocol.confidence),
             psi=moved.psi,
             ks=moved.ks,
-            blind=accuracy(answers, finding, old, new, after_seeing=False),
-            after_seeing=accuracy(answers, finding, old, new, after_seeing=True),
+            blind=compare_accuracy(answers, finding, old, new, after_seeing=False),
+            after_seeing=compare_accuracy(answers, finding, old, new, after_seeing=True),
             verdict="passed",
             reason="",
         )
@@ -164,14 +170,14 @@ def _compare(
     return [_judged(found, float(p), protocol) for found, p in zip(compared, holm, strict=True)]
 
 
-def _wilson(count: int, total: int, confidence: float) -> Bounded:
+def _wilson(count: int, total: int, confidence: float) -> RateWithBounds:
     interval = binomtest(count, total).proportion_ci(2 * confidence - 1, method="wilson")
-    return Bounded(value=count / total, low=float(interval.low), high=float(interval.high))
+    return RateWithBounds(value=count / total, low=float(interval.low), high=float(interval.high))
 
 
-def _change(old: Calls, new: Calls, confidence: float) -> Bounded:
+def _change(old: Calls, new: Calls, confidence: float) -> RateWithBounds:
     estimate = share_difference(old, new, np.arange(len(old)))
-    return Bounded(
+    return RateWithBounds(
         value=float(new.mean() - old.mean()), low=estimate.low(confidence), high=estimate.high(confidence)
     )
 
@@ -199,7 +205,7 @@ def _judged(found: FindingReplay, p_worse: float, protocol: GateProtocol) -> Fin
 
 
 def _judge(
-    replayed: ReplayedAnswer, invalid: int, findings: tuple[FindingReplay, ...], protocol: GateProtocol
+    replayed: RescoredAnswers, invalid: int, findings: tuple[FindingReplay, ...], protocol: GateProtocol
 ) -> tuple[Verdict, tuple[str, ...]]:
     limits, count, lost = protocol.replay, len(replayed.answers), replayed.left_out.lost
     failed = [f"{each.finding}: {each.reason}" for each in findings if each.verdict == "failed"]
@@ -214,11 +220,11 @@ def _judge(
     return verdict, tuple(failed + unshown)
 
 
-def _latency(replayed: ReplayedAnswer) -> Latency:
+def _latency(replayed: RescoredAnswers) -> ReplayLatency:
     before = [a.latency_ms["predict"] for a in replayed.answers if not a.cached and "predict" in a.latency_ms]
     old, new = (
         np.percentile(x, (50, 95)) if len(x) else (None, None) for x in (before, replayed.seconds * 1e3)
     )
-    return Latency(
+    return ReplayLatency(
         champion_median=old[0], champion_p95=old[1], challenger_median=new[0], challenger_p95=new[1]
     )

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 
-from pipelines.replay.replay import Bounded, FindingReplay, Replay
+from pipelines.replay.replay import FindingReplay, RateWithBounds, ReplayReport
 
 _HEAD = (
     "| finding | calls before | calls now | disagreement | change of calls | PSI | KS "
@@ -11,12 +11,12 @@ _HEAD = (
 )
 
 
-def replay_page(replay: Replay) -> str:
+def replay_page(replay: ReplayReport) -> str:
     """Write a replay as Markdown."""
     return "\n".join(_lines(replay)) + "\n"
 
 
-def _lines(replay: Replay) -> Iterator[str]:
+def _lines(replay: ReplayReport) -> Iterator[str]:
     left_out, latency = replay.left_out, replay.latency_ms
     yield f"# Replay of {replay.radiographs} radiographs: {replay.verdict}"
     yield ""
@@ -48,7 +48,7 @@ def _ms(value: float | None) -> str:
     return "-" if value is None else f"{value:.1f}"
 
 
-def _share(figure: Bounded, sign: str = "") -> str:
+def _share(figure: RateWithBounds, sign: str = "") -> str:
     return f"{figure.value:{sign}.1%} ({figure.low:{sign}.1%} to {figure.high:{sign}.1%})"
 
 

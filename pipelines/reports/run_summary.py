@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from pipelines.run.records import Done, Failure
+from pipelines.run.records import StepFailure, StepResult
 
 _ENDS: Final = {
     "promoted": "promoted: the challenger is the champion",
@@ -22,8 +22,8 @@ class Story:
     """A run so far: the steps that are done, in their order, and what stopped it if something did."""
 
     run: str
-    done: Sequence[Done]
-    failure: Failure | None = None
+    done: Sequence[StepResult]
+    failure: StepFailure | None = None
 
     @property
     def outcome(self) -> str:
@@ -62,7 +62,7 @@ def html_summary(story: Story) -> str:
     """The report as one page without anything from elsewhere."""
     run, done = story.run, story.done
 
-    def row(each: Done) -> str:
+    def row(each: StepResult) -> str:
         cells = (each.step, each.verdict, f"{each.seconds:.0f} s", each.words)
         return "<tr>" + "".join(f"<td>{html.escape(cell)}</td>" for cell in cells) + "</tr>"
 

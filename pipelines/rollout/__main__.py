@@ -9,11 +9,11 @@ from pathlib import Path
 
 from pipelines.rollout.ledger import FileLedger
 from pipelines.rollout.local import LocalCounters, LocalTarget
+from pipelines.rollout.monitor import RolloutMonitor
 from pipelines.rollout.plan import DEFAULT_PLAN, read_plan
-from pipelines.rollout.run import RolloutInProgress, abandon, roll_out, unfinished
+from pipelines.rollout.rollout import RolloutInProgress, abandon_rollout, find_unfinished_rollout, roll_out
 from pipelines.rollout.state import RolloutOutcome, RolloutParts
-from pipelines.rollout.target import Change, Model, TargetUnavailable
-from pipelines.rollout.watch import RolloutMonitor
+from pipelines.rollout.target import ModelChange, ModelReference, TargetUnavailable
 from pleura.bundle import InvalidBundle, verify
 from pleura.observability.logs import configure_logging
 
@@ -43,18 +43,18 @@ def main() -> int:
 
 def _roll_out(arguments: argparse.Namespace) -> RolloutOutcome | None:
     target, ledger = LocalTarget(arguments.state), FileLedger(arguments.state / "rollout.json")
-    left = unfinished(ledger)
+    left = find_unfinished_rollout(ledger)
     champion = left.change.champion if left else target.serving_model()
     description, digest = verify(arguments.bundle)
-    challenger = Model(str(arguments.bundle), arguments.digest or digest, description.version)
-    change = Change(champion, challenger)
+    challenger = ModelReference(str(arguments.bundle), arguments.digest or digest, description.version)
+    change = ModelChange(champion, challenger)
     counters = LocalCounters(arguments.state, change)
     watch = RolloutMonitor(
         os.environ["PLEURA_JOURNAL_DSN"], counters, change.challenger.digest, change.champion.digest
     )
     holder = f"{socket.gethostname()}:{os.getpid()}:{secrets.token_hex(4)}"
     parts = RolloutParts(target, watch, ledger, read_plan(arguments.plan), holder)
-    return abandon(parts) if arguments.abandon else roll_out(parts, change)
+    return abandon_rollout(parts) if arguments.abandon else roll_out(parts, change)
 
 
 if __name__ == "__main__":

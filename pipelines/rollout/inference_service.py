@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
-from pipelines.rollout.target import Change, Serving
+from pipelines.rollout.target import ModelChange, TrafficStatus
 
 _FAILED: Final = ("BlockedByFailedLoad", "InvalidSpec")
 _STORAGE_URI: Final = "STORAGE_URI"
@@ -37,7 +37,7 @@ class PredictorStatus:
         return self.percent is None and self.created == self.ready == self.rolled_out != ""
 
 
-def predictor_of(service: Mapping[str, Any]) -> PredictorStatus:
+def read_predictor_status(service: Mapping[str, Any]) -> PredictorStatus:
     """Read an InferenceService as the API server gives it."""
     spec, status = service["spec"]["predictor"], service.get("status", {})
     component = status.get("components", {}).get("predictor", {})
@@ -56,7 +56,7 @@ def predictor_of(service: Mapping[str, Any]) -> PredictorStatus:
     )
 
 
-def with_uri(spec: Mapping[str, Any], uri: str) -> dict[str, Any]:
+def make_bundle_patch(spec: Mapping[str, Any], uri: str) -> dict[str, Any]:
     """The part of a merge patch that gives a predictor another bundle; a list is replaced as a whole."""
     if "model" in spec:
         return {"model": {"storageUri": uri}}
@@ -66,14 +66,14 @@ def with_uri(spec: Mapping[str, Any], uri: str) -> dict[str, Any]:
     return {"containers": [{**first, "env": environment}, *others]}
 
 
-def serving_of(predictor: PredictorStatus, change: Change) -> Serving:
+def read_traffic_status(predictor: PredictorStatus, change: ModelChange) -> TrafficStatus:
     """Say how far a change is; a status that is older than the spec never counts as progress."""
     canary = change.canary_revision or _new_revision(predictor, change)
     share = predictor.traffic.get(canary, 0) if canary else 0
     is_meant = predictor.uri == change.challenger.uri
     is_ready = canary != "" and predictor.ready == canary
     alone = canary != "" and predictor.is_settled and predictor.rolled_out == canary
-    return Serving(
+    return TrafficStatus(
         percent=share,
         is_canary_ready=is_ready,
         canary_revision=canary,
@@ -83,7 +83,7 @@ def serving_of(predictor: PredictorStatus, change: Change) -> Serving:
     )
 
 
-def _new_revision(predictor: PredictorStatus, change: Change) -> str:
+def _new_revision(predictor: PredictorStatus, change: ModelChange) -> str:
     """The challenger's revision: before the change the champion's was the only one, and rolled out."""
     is_new = predictor.uri == change.challenger.uri and predictor.created != predictor.rolled_out
     return predictor.created if is_new else ""

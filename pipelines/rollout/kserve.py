@@ -13,8 +13,13 @@ import urllib3
 from kubernetes import client, watch  # type: ignore[import-untyped]
 from kubernetes.client.exceptions import ApiException  # type: ignore[import-untyped]
 
-from pipelines.rollout.inference_service import PredictorStatus, predictor_of, serving_of, with_uri
-from pipelines.rollout.target import Change, Serving, TargetRefused, TargetUnavailable
+from pipelines.rollout.inference_service import (
+    PredictorStatus,
+    make_bundle_patch,
+    read_predictor_status,
+    read_traffic_status,
+)
+from pipelines.rollout.target import ModelChange, TargetRefused, TargetUnavailable, TrafficStatus
 
 _KIND: Final = {"group": "serving.kserve.io", "version": "v1beta1", "plural": "inferenceservices"}
 _ASK_S: Final = 10.0
@@ -32,19 +37,19 @@ class KServeTarget:
         self._where = {**_KIND, "namespace": namespace}
         self._name = name
 
-    def read(self, change: Change) -> Serving:
+    def read(self, change: ModelChange) -> TrafficStatus:
         """How KServe splits the traffic, by its status."""
-        return serving_of(predictor_of(self._get()), change)
+        return read_traffic_status(read_predictor_status(self._get()), change)
 
-    def require_champion(self, change: Change) -> None:
+    def require_champion(self, change: ModelChange) -> None:
         """Refuse to begin where anything but the champion alone is served."""
-        predictor = predictor_of(self._get())
+        predictor = read_predictor_status(self._get())
         if predictor.uri != change.champion.uri:
             raise TargetRefused(f"{self._name} serves {predictor.uri}, not the champion")
         if not predictor.is_settled:
             raise TargetRefused(f"{self._name} is not settled, or its canaryTrafficPercent is set")
 
-    def shift(self, change: Change, percent: int) -> None:
+    def shift(self, change: ModelChange, percent: int) -> None:
         """Have the challenger served with this percent of the traffic."""
 
         def patch(predictor: PredictorStatus, spec: Mapping[str, Any]) -> Patch | None:
@@ -52,11 +57,11 @@ class KServeTarget:
                 return None if predictor.percent == percent else {"canaryTrafficPercent": percent}
             if predictor.uri != change.champion.uri or percent:
                 raise TargetRefused(f"somebody else has changed what {self._name} serves")
-            return {"canaryTrafficPercent": 0, **with_uri(spec, change.challenger.uri)}
+            return {"canaryTrafficPercent": 0, **make_bundle_patch(spec, change.challenger.uri)}
 
         self._patch(patch)
 
-    def promote(self, change: Change) -> None:
+    def promote(self, change: ModelChange) -> None:
         """Make the challenger, which has all of the traffic, the one that later canaries are set against."""
 
         def patch(predictor: PredictorStatus, spec: Mapping[str, Any]) -> Patch | None:
@@ -65,7 +70,7 @@ class KServeTarget:
 
         self._patch(patch)
 
-    def roll_back(self, change: Change) -> None:
+    def roll_back(self, change: ModelChange) -> None:
         """Take the next step back: no traffic to the canary, the champion's bundle, a clean spec."""
 
         def patch(predictor: PredictorStatus, spec: Mapping[str, Any]) -> Patch | None:
@@ -74,7 +79,7 @@ class KServeTarget:
                 if predictor.percent != 0:
                     return {"canaryTrafficPercent": 0}
                 has_left = not predictor.traffic.get(canary, 0) and predictor.rolled_out != canary
-                return with_uri(spec, change.champion.uri) if not canary or has_left else None
+                return make_bundle_patch(spec, change.champion.uri) if not canary or has_left else None
             is_new = predictor.created == predictor.ready not in (canary, predictor.rolled_out)
             return {"canaryTrafficPercent": None} if canary and predictor.percent == 0 and is_new else None
 
@@ -119,7 +124,7 @@ class KServeTarget:
         """Change the very object that was looked at; look again where it was changed meanwhile."""
         for _ in range(_TRIES):
             service = self._get()
-            predictor = predictor_of(service)
+            predictor = read_predictor_status(service)
             patch = patch_of(predictor, service["spec"]["predictor"])
             if patch is None:
                 return

@@ -7,9 +7,21 @@ from pathlib import Path
 
 import httpx
 
-from pipelines.rollout.counters import Counts, Unseen, read_counted, read_invalid, scrape
-from pipelines.rollout.observation import Counted
-from pipelines.rollout.target import Change, Model, Serving, TargetRefused, TargetUnavailable
+from pipelines.rollout.counters import (
+    ObservationUnavailable,
+    RevisionCounts,
+    count_unusable_predictions,
+    fetch_metrics,
+    read_predictor_counts,
+)
+from pipelines.rollout.observation import RequestCounts
+from pipelines.rollout.target import (
+    ModelChange,
+    ModelReference,
+    TargetRefused,
+    TargetUnavailable,
+    TrafficStatus,
+)
 from pleura.bundle import InvalidBundle, verify
 from pleura.local.revision_files import (
     InvalidRevisions,
@@ -33,7 +45,7 @@ class LocalTarget:
 
     state: Path
 
-    def serving_model(self) -> Model:
+    def serving_model(self) -> ModelReference:
         """The model that is served alone.
 
         Raises:
@@ -47,14 +59,14 @@ class LocalTarget:
             description, digest = verify(only.bundle)
         except InvalidBundle as error:
             raise TargetUnavailable(str(error)) from error
-        return Model(str(only.bundle), digest, description.version)
+        return ModelReference(str(only.bundle), digest, description.version)
 
-    def read(self, change: Change) -> Serving:
+    def read(self, change: ModelChange) -> TrafficStatus:
         """How the stack splits its traffic."""
         status = self._status()
         challenger = status.of(change.challenger.digest)
         is_followed = status.wanted == self._wanted_digest()
-        return Serving(
+        return TrafficStatus(
             percent=challenger.weight if challenger else 0,
             is_canary_ready=challenger is not None and challenger.phase in ("ready", "moving"),
             canary_revision=challenger.name if challenger else "",
@@ -63,7 +75,7 @@ class LocalTarget:
             is_returned=is_followed and _is_alone(status, change.champion),
         )
 
-    def require_champion(self, change: Change) -> None:
+    def require_champion(self, change: ModelChange) -> None:
         """Refuse to begin where anything but the champion alone is served."""
         if not _is_alone(self._status(), change.champion):
             raise TargetRefused("what is served is not the champion alone")
@@ -71,16 +83,16 @@ class LocalTarget:
             if folder.name not in (change.champion.digest, change.challenger.digest):
                 shutil.rmtree(folder, ignore_errors=True)
 
-    def shift(self, change: Change, percent: int) -> None:
+    def shift(self, change: ModelChange, percent: int) -> None:
         """Have the challenger served with this percent of the traffic."""
         bundles = [(change.champion, 100 - percent), (change.challenger, percent)]
         self._want(*(self._revision(model, weight) for model, weight in bundles))
 
-    def promote(self, change: Change) -> None:
+    def promote(self, change: ModelChange) -> None:
         """Have the challenger served alone."""
         self._want(self._revision(change.challenger, 100))
 
-    def roll_back(self, change: Change) -> None:
+    def roll_back(self, change: ModelChange) -> None:
         """Have the champion served alone."""
         self._want(self._revision(change.champion, 100))
 
@@ -94,11 +106,11 @@ class LocalTarget:
         except OSError as error:
             raise TargetUnavailable(f"{self.state} cannot be written: {error.strerror}") from error
 
-    def _revision(self, model: Model, weight: int) -> PredictorRevision:
+    def _revision(self, model: ModelReference, weight: int) -> PredictorRevision:
         folder = self._kept(model)
         return PredictorRevision(name=model.digest[:12], bundle=folder, digest=model.digest, weight=weight)
 
-    def _kept(self, model: Model) -> Path:
+    def _kept(self, model: ModelReference) -> Path:
         """The state folder's own copy of a bundle: where it came from may be gone at the next start."""
         folder = self.state.resolve() / "revisions" / model.digest
         if folder.is_dir():
@@ -134,9 +146,9 @@ class LocalCounters:
     """The counters of both predictors of a stack, and of its transformer."""
 
     state: Path
-    change: Change
+    change: ModelChange
 
-    def read(self) -> Counts:
+    def read(self) -> RevisionCounts:
         """Fetch them; a revision that does not run has counted nothing.
 
         Raises:
@@ -144,21 +156,24 @@ class LocalCounters:
         """
         recorded, status = StateFolder(self.state).read(), read_status(self.state)
         if recorded is None or status is None:
-            raise Unseen(f"no stack is ready in {self.state}")
+            raise ObservationUnavailable(f"no stack is ready in {self.state}")
         with httpx.Client(timeout=_ASK_S, trust_env=False) as client:
             canary, stable = (
                 _counted(client, status.of(model.digest))
                 for model in (self.change.challenger, self.change.champion)
             )
-            transformer = scrape(client, recorded.metrics["transformer"])
-        return Counts(canary.with_invalid(read_invalid(transformer, self.change.challenger.version)), stable)
+            transformer = fetch_metrics(client, recorded.metrics["transformer"])
+        return RevisionCounts(
+            canary.with_invalid(count_unusable_predictions(transformer, self.change.challenger.version)),
+            stable,
+        )
 
 
-def _counted(client: httpx.Client, running: RunningRevision | None) -> Counted:
+def _counted(client: httpx.Client, running: RunningRevision | None) -> RequestCounts:
     if running is None or running.phase in ("starting", "failed"):
-        return Counted()
-    return read_counted(scrape(client, running.metrics))
+        return RequestCounts()
+    return read_predictor_counts(fetch_metrics(client, running.metrics))
 
 
-def _is_alone(status: RevisionStatus, model: Model) -> bool:
+def _is_alone(status: RevisionStatus, model: ModelReference) -> bool:
     return [(each.digest, each.phase) for each in status.revisions] == [(model.digest, "ready")]

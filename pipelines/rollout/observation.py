@@ -20,7 +20,7 @@ _NO_CALLS = (0,) * len(FINDINGS)
 
 
 @dataclass(frozen=True)
-class Counted:
+class RequestCounts:
     """What a revision's predictor has counted since it started."""
 
     requests: int = 0
@@ -29,15 +29,15 @@ class Counted:
     invalid: int = 0
     """Answers that cannot be one: NaN, or outside [0, 1]."""
 
-    def with_invalid(self, more: int) -> "Counted":
+    def with_invalid(self, more: int) -> "RequestCounts":
         """The same, with answers that somebody else found invalid."""
         return replace(self, invalid=self.invalid + more)
 
-    def since(self, before: "Counted") -> "Counted":
+    def since(self, before: "RequestCounts") -> "RequestCounts":
         """What was counted after ``before``; a process that started anew counts from 0 again."""
         if self.requests < before.requests or self.invalid < before.invalid:
             return self
-        return Counted(
+        return RequestCounts(
             self.requests - before.requests,
             max(0, self.errors - before.errors),
             max(0, self.refusals - before.refusals),
@@ -62,7 +62,7 @@ class RevisionObservation:
     """One revision during one step."""
 
     journaled: JournaledAnswers = field(default_factory=JournaledAnswers)
-    counted: Counted = field(default_factory=Counted)
+    counted: RequestCounts = field(default_factory=RequestCounts)
 
 
 @dataclass(frozen=True)
@@ -78,7 +78,7 @@ class Observation:
     disagreements: Events = field(default_factory=lambda: Events(0, 0))
 
 
-def reason_to_return(steps: Sequence[Observation], guardrails: Guardrails) -> str | None:
+def find_rollback_reason(steps: Sequence[Observation], guardrails: Guardrails) -> str | None:
     """Say why the canary must not go on, given all steps so far; None where nothing speaks against it."""
     if strangers := sum(each.strangers for each in steps):
         return f"{strangers} answers came from a model that is neither champion nor challenger"

@@ -5,11 +5,11 @@ from datetime import timedelta
 
 import structlog
 
-from pipelines.rollout.counters import Unseen
-from pipelines.rollout.observation import Observation, reason_to_return
-from pipelines.rollout.plan import Plan, Step
-from pipelines.rollout.state import Event, Phase, Result, RolloutParts, RolloutState, now
-from pipelines.rollout.target import Change, Serving, TargetRefused, TargetUnavailable
+from pipelines.rollout.counters import ObservationUnavailable
+from pipelines.rollout.observation import Observation, find_rollback_reason
+from pipelines.rollout.plan import RolloutPlan, RolloutStep
+from pipelines.rollout.state import Phase, Result, RolloutEvent, RolloutParts, RolloutState, utc_now
+from pipelines.rollout.target import ModelChange, TargetRefused, TargetUnavailable, TrafficStatus
 
 log = structlog.get_logger()
 
@@ -28,28 +28,28 @@ def advance(parts: RolloutParts, state: RolloutState) -> RolloutState:
     except TargetRefused as error:
         if state.phase in ("checking", "starting") and not state.change.canary_revision:
             return _end(state, "refused", str(error))
-        return returning(state, str(error))
-    except (TargetUnavailable, Unseen) as error:
+        return begin_rollback(state, str(error))
+    except (TargetUnavailable, ObservationUnavailable) as error:
         return _blind(parts, state, str(error))
 
 
 def _blind(parts: RolloutParts, state: RolloutState, reason: str) -> RolloutState:
-    since = state.blind_since or now()
+    since = state.blind_since or utc_now()
     state = state.model_copy(update={"blind_since": since})
-    if now() - since <= timedelta(seconds=parts.plan.blind_s):
+    if utc_now() - since <= timedelta(seconds=parts.plan.blind_s):
         return state
     if state.phase == "checking":
         return _end(state, "refused", reason)
     if state.phase == "returning":
         return _end(state, "stuck", f"{state.reason}; the roll-back is not confirmed: {reason}")
-    return returning(state, f"nothing could be seen for {parts.plan.blind_s:.0f} s: {reason}")
+    return begin_rollback(state, f"nothing could be seen for {parts.plan.blind_s:.0f} s: {reason}")
 
 
 def _check(parts: RolloutParts, state: RolloutState) -> RolloutState:
     if state.change.champion.digest == state.change.challenger.digest:
         raise TargetRefused("the challenger is the champion")
     parts.target.require_champion(state.change)
-    return told(_phase(state, "starting"), "the champion alone is served", 0)
+    return record_event(_phase(state, "starting"), "the champion alone is served", 0)
 
 
 def _start(parts: RolloutParts, state: RolloutState) -> RolloutState:
@@ -57,12 +57,12 @@ def _start(parts: RolloutParts, state: RolloutState) -> RolloutState:
     serving = parts.target.read(state.change)
     state = _named(state, serving)
     if serving.failure:
-        return returning(state, f"the canary did not start: {serving.failure}")
+        return begin_rollback(state, f"the canary did not start: {serving.failure}")
     if serving.is_canary_ready:
         watching = _phase(state, "watching").model_copy(update={"first": parts.watcher.count()})
-        return told(watching, "the canary is ready", 0)
+        return record_event(watching, "the canary is ready", 0)
     if _since(state) > parts.plan.start_s:
-        return returning(state, f"the canary was not ready within {parts.plan.start_s:.0f} s")
+        return begin_rollback(state, f"the canary was not ready within {parts.plan.start_s:.0f} s")
     return state
 
 
@@ -70,9 +70,9 @@ def _watch(parts: RolloutParts, state: RolloutState) -> RolloutState:
     step, serving = parts.plan.steps[state.step], parts.target.read(state.change)
     state = _named(state, serving)
     if serving.failure:
-        return returning(state, f"the canary failed: {serving.failure}")
+        return begin_rollback(state, f"the canary failed: {serving.failure}")
     if invalid := _invalid(parts, state):
-        return returning(state, invalid)
+        return begin_rollback(state, invalid)
     is_off = state.before is not None and serving.percent != step.percent
     if is_off or not serving.is_canary_ready:
         return _await_canary(parts, state, step)
@@ -80,11 +80,11 @@ def _watch(parts: RolloutParts, state: RolloutState) -> RolloutState:
     if serving.percent != step.percent:
         parts.target.shift(state.change, step.percent)
         if _since(state) > parts.plan.settle_s:
-            return returning(state, f"the traffic did not follow to {step.percent} percent")
+            return begin_rollback(state, f"the traffic did not follow to {step.percent} percent")
         return state
     if state.before is None:
-        begun = state.model_copy(update={"before": parts.watcher.count(), "since": now()})
-        return told(begun, "the share is reached", step.percent)
+        begun = state.model_copy(update={"before": parts.watcher.count(), "since": utc_now()})
+        return record_event(begun, "the share is reached", step.percent)
     return _judge(parts.plan, state, parts.watcher.observe(state.since, state.before))
 
 
@@ -94,44 +94,44 @@ def _invalid(parts: RolloutParts, state: RolloutState) -> str:
     return f"the canary gave {count} answers that cannot be one (NaN or outside [0, 1])" if count else ""
 
 
-def _await_canary(parts: RolloutParts, state: RolloutState, step: Step) -> RolloutState:
+def _await_canary(parts: RolloutParts, state: RolloutState, step: RolloutStep) -> RolloutState:
     """Be patient with a canary that is not ready, or has lost its share: what serves it may start anew."""
-    since = state.unready_since or now()
-    if now() - since > timedelta(seconds=parts.plan.unready_s):
-        return returning(state, f"the canary was not ready for {parts.plan.unready_s:.0f} s")
+    since = state.unready_since or utc_now()
+    if utc_now() - since > timedelta(seconds=parts.plan.unready_s):
+        return begin_rollback(state, f"the canary was not ready for {parts.plan.unready_s:.0f} s")
     parts.target.shift(state.change, step.percent)
     return state.model_copy(update={"unready_since": since})
 
 
-def _judge(plan: Plan, state: RolloutState, seen: Observation) -> RolloutState:
-    step, reason = plan.steps[state.step], reason_to_return((*state.observed, seen), plan.guardrails)
+def _judge(plan: RolloutPlan, state: RolloutState, seen: Observation) -> RolloutState:
+    step, reason = plan.steps[state.step], find_rollback_reason((*state.observed, seen), plan.guardrails)
     answers = seen.canary.journaled.answers
     if reason:
-        return returning(told(state, _summary(seen), step.percent), reason)
+        return begin_rollback(record_event(state, _summary(seen), step.percent), reason)
     if answers >= step.least_answers and _since(state) >= step.least_s:
-        return _next(plan, told(state, _summary(seen), step.percent), seen)
+        return _next(plan, record_event(state, _summary(seen), step.percent), seen)
     if _since(state) > step.most_s:
-        return returning(state, _too_few(step, answers))
+        return begin_rollback(state, _too_few(step, answers))
     return state
 
 
-def _next(plan: Plan, state: RolloutState, seen: Observation) -> RolloutState:
-    update = {"observed": (*state.observed, seen), "before": None, "since": now(), "step": state.step + 1}
+def _next(plan: RolloutPlan, state: RolloutState, seen: Observation) -> RolloutState:
+    update = {"observed": (*state.observed, seen), "before": None, "since": utc_now(), "step": state.step + 1}
     state = state.model_copy(update=update)
     return state if state.step < len(plan.steps) else _phase(state, "promoting")
 
 
 def _promote(parts: RolloutParts, state: RolloutState) -> RolloutState:
     if invalid := _invalid(parts, state):
-        return returning(state, invalid)
+        return begin_rollback(state, invalid)
     parts.target.promote(state.change)
     serving = parts.target.read(state.change)
     if serving.is_promoted:
         return _end(state, "promoted", "all steps passed")
     if serving.failure:
-        return returning(state, f"the canary failed: {serving.failure}")
+        return begin_rollback(state, f"the canary failed: {serving.failure}")
     if _since(state) > parts.plan.settle_s:
-        return returning(state, "the promotion was not confirmed")
+        return begin_rollback(state, "the promotion was not confirmed")
     return state
 
 
@@ -144,31 +144,35 @@ def _come_back(parts: RolloutParts, state: RolloutState) -> RolloutState:
     return state
 
 
-def returning(state: RolloutState, reason: str) -> RolloutState:
+def begin_rollback(state: RolloutState, reason: str) -> RolloutState:
     log.warning("rollout_returns", reason=reason)
-    return told(_phase(state, "returning").model_copy(update={"reason": reason}), f"back: {reason}", 0)
+    return record_event(
+        _phase(state, "returning").model_copy(update={"reason": reason}), f"back: {reason}", 0
+    )
 
 
 def _end(state: RolloutState, result: Result, reason: str) -> RolloutState:
     ended = _phase(state, "ended").model_copy(update={"result": result, "reason": reason})
-    return told(ended, result, 100 if result == "promoted" else 0)
+    return record_event(ended, result, 100 if result == "promoted" else 0)
 
 
 def _phase(state: RolloutState, phase: Phase) -> RolloutState:
-    return state.model_copy(update={"phase": phase, "since": now(), "before": None})
+    return state.model_copy(update={"phase": phase, "since": utc_now(), "before": None})
 
 
-def _named(state: RolloutState, serving: Serving) -> RolloutState:
+def _named(state: RolloutState, serving: TrafficStatus) -> RolloutState:
     known = state.change.canary_revision
     if known or not serving.canary_revision:
         return state
-    change = Change(state.change.champion, state.change.challenger, serving.canary_revision)
+    change = ModelChange(state.change.champion, state.change.challenger, serving.canary_revision)
     return state.model_copy(update={"change": change})
 
 
-def told(state: RolloutState, what: str, percent: int) -> RolloutState:
+def record_event(state: RolloutState, what: str, percent: int) -> RolloutState:
     log.info("rollout", what=what, percent=percent)
-    return state.model_copy(update={"history": (*state.history, Event(at=now(), percent=percent, what=what))})
+    return state.model_copy(
+        update={"history": (*state.history, RolloutEvent(at=utc_now(), percent=percent, what=what))}
+    )
 
 
 def _summary(seen: Observation) -> str:
@@ -180,9 +184,9 @@ def _summary(seen: Observation) -> str:
     )
 
 
-def _too_few(step: Step, answers: int) -> str:
+def _too_few(step: RolloutStep, answers: int) -> str:
     return f"timeout: {answers} of {step.least_answers} answers within {step.most_s:.0f} s"
 
 
 def _since(state: RolloutState) -> float:
-    return (now() - state.since).total_seconds()
+    return (utc_now() - state.since).total_seconds()

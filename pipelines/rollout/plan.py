@@ -14,7 +14,7 @@ Seconds = Annotated[float, Field(ge=0)]
 Share = Annotated[float, Field(ge=0, le=1)]
 
 
-class Step(Value):
+class RolloutStep(Value):
     """A share of the traffic, kept until the canary gave enough answers and enough time has passed."""
 
     percent: int = Field(ge=1, le=100)
@@ -53,10 +53,10 @@ class Guardrails(Value):
     tolerated_errors: float = Field(default=0.02, gt=0, lt=0.5)
 
 
-class Plan(Value):
+class RolloutPlan(Value):
     """The steps up to all of the traffic, the guardrails, and how patient a rollout is."""
 
-    steps: tuple[Step, ...] = Field(min_length=1)
+    steps: tuple[RolloutStep, ...] = Field(min_length=1)
     guardrails: Guardrails
     check_s: float = Field(gt=0)
     """Seconds between two looks."""
@@ -72,7 +72,7 @@ class Plan(Value):
     """Seconds after which a rollout that gives no sign of life counts as dead."""
 
     @model_validator(mode="after")
-    def _rises_to_all(self) -> "Plan":
+    def _rises_to_all(self) -> "RolloutPlan":
         percents = [step.percent for step in self.steps]
         if percents != sorted(set(percents)) or percents[-1] != 100:
             raise ValueError("the steps must rise, and end with 100 percent")
@@ -81,10 +81,10 @@ class Plan(Value):
         return self
 
 
-def read_plan(path: Path = DEFAULT_PLAN) -> Plan:
+def read_plan(path: Path = DEFAULT_PLAN) -> RolloutPlan:
     """Read and check a plan.
 
     Raises:
         pydantic.ValidationError: A value is missing, unknown or makes no sense.
     """
-    return Plan.model_validate(yaml.safe_load(path.read_text()))
+    return RolloutPlan.model_validate(yaml.safe_load(path.read_text()))

@@ -8,9 +8,9 @@ from typing import Any, Final
 
 import httpx
 
-from pipelines.rollout.counters import Counts, Unseen, count_outcomes
-from pipelines.rollout.observation import Counted
-from pipelines.rollout.target import Change
+from pipelines.rollout.counters import ObservationUnavailable, RevisionCounts, count_outcomes
+from pipelines.rollout.observation import RequestCounts
+from pipelines.rollout.target import ModelChange
 
 _ASK_S: Final = 10.0
 _OF_VERSION: Final = (
@@ -30,9 +30,9 @@ class PrometheusCounters:
     """Counters by model version, which must differ between champion and challenger."""
 
     url: str
-    change: Change
+    change: ModelChange
 
-    def read(self) -> Counts:
+    def read(self) -> RevisionCounts:
         """Ask for them.
 
         Raises:
@@ -40,12 +40,14 @@ class PrometheusCounters:
         """
         versions = self.change.challenger.version, self.change.champion.version
         if versions[0] == versions[1]:
-            raise Unseen("champion and challenger have the same version: their counters cannot be told apart")
+            raise ObservationUnavailable(
+                "champion and challenger have the same version: their counters cannot be told apart"
+            )
         with httpx.Client(base_url=self.url, timeout=_ASK_S, trust_env=False) as client:
             canary, stable = (self._counted(client, version) for version in versions)
-        return Counts(canary, stable)
+        return RevisionCounts(canary, stable)
 
-    def _counted(self, client: httpx.Client, version: str) -> Counted:
+    def _counted(self, client: httpx.Client, version: str) -> RequestCounts:
         found = _query(client, _REQUESTS.format(version=version))
         outcomes = [(each["metric"]["route"], each["metric"]["outcome"], _value(each)) for each in found]
         invalid = [_query(client, query.format(version=version)) for query in _INVALID]
@@ -59,7 +61,7 @@ def _query(client: httpx.Client, query: str) -> list[dict[str, Any]]:
         answer = client.get("/api/v1/query", params={"query": query}).raise_for_status().json()
         result: list[dict[str, Any]] = answer["data"]["result"]
     except (httpx.HTTPError, ValueError, KeyError, TypeError) as error:
-        raise Unseen(f"Prometheus does not answer ({type(error).__name__})") from error
+        raise ObservationUnavailable(f"Prometheus does not answer ({type(error).__name__})") from error
     return result
 
 

@@ -4,18 +4,18 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Literal, Protocol
 
-from pipelines.rollout.counters import Counts
+from pipelines.rollout.counters import RevisionCounts
 from pipelines.rollout.ledger import Ledger
 from pipelines.rollout.observation import Observation
-from pipelines.rollout.plan import Plan
-from pipelines.rollout.target import Change, RolloutTarget
+from pipelines.rollout.plan import RolloutPlan
+from pipelines.rollout.target import ModelChange, RolloutTarget
 from pipelines.value import Value
 
 Result = Literal["promoted", "rolled_back", "refused", "stuck"]
 Phase = Literal["checking", "starting", "watching", "promoting", "returning", "ended"]
 
 
-class Event(Value):
+class RolloutEvent(Value):
     """Something that happened, at which share of the traffic."""
 
     at: datetime
@@ -31,7 +31,7 @@ class RolloutOutcome(Value):
 
     result: Result
     reason: str
-    history: tuple[Event, ...]
+    history: tuple[RolloutEvent, ...]
 
 
 class RolloutState(Value):
@@ -39,16 +39,16 @@ class RolloutState(Value):
 
     holder: str
     beat: int
-    change: Change
+    change: ModelChange
     run: str = ""
     """The pipeline run that asked for this rollout."""
     phase: Phase
     since: datetime
     """Begin of the phase; of a step, since its share of the traffic was reached."""
     step: int = 0
-    first: Counts | None = None
+    first: RevisionCounts | None = None
     """The counters before the canary had any traffic."""
-    before: Counts | None = None
+    before: RevisionCounts | None = None
     """The counters at the begin of the step; None until its share is reached."""
     observed: tuple[Observation, ...] = ()
     """The steps that are done."""
@@ -56,7 +56,7 @@ class RolloutState(Value):
     blind_since: datetime | None = None
     result: Result | None = None
     reason: str = ""
-    history: tuple[Event, ...] = ()
+    history: tuple[RolloutEvent, ...] = ()
 
     @property
     def outcome(self) -> RolloutOutcome:
@@ -65,11 +65,11 @@ class RolloutState(Value):
         return RolloutOutcome(result=self.result, reason=self.reason, history=self.history)
 
 
-class RolloutWatcher(Protocol):
+class ObservationSource(Protocol):
     """What a rollout sees of both revisions; both methods raise ``Unseen``."""
 
-    def count(self) -> Counts: ...
-    def observe(self, since: datetime, before: Counts) -> Observation: ...
+    def count(self) -> RevisionCounts: ...
+    def observe(self, since: datetime, before: RevisionCounts) -> Observation: ...
 
 
 @dataclass(frozen=True)
@@ -77,12 +77,12 @@ class RolloutParts:
     """What a rollout works with; ``holder`` names this process among all that may ever hold the ledger."""
 
     target: RolloutTarget
-    watcher: RolloutWatcher
+    watcher: ObservationSource
     ledger: Ledger
-    plan: Plan
+    plan: RolloutPlan
     holder: str
 
 
-def now() -> datetime:
+def utc_now() -> datetime:
     """The time that the journal's clock shows too."""
     return datetime.now(UTC)

@@ -13,7 +13,7 @@ class TargetRefused(Exception):
 
 
 @dataclass(frozen=True)
-class Model:
+class ModelReference:
     """A sealed bundle: where it lies (a folder, or an S3 prefix), its digest and its version."""
 
     uri: str
@@ -22,16 +22,16 @@ class Model:
 
 
 @dataclass(frozen=True)
-class Change:
+class ModelChange:
     """From one model to another; ``canary_revision`` is what the target calls the challenger's revision."""
 
-    champion: Model
-    challenger: Model
+    champion: ModelReference
+    challenger: ModelReference
     canary_revision: str = ""
 
 
 @dataclass(frozen=True)
-class Serving:
+class TrafficStatus:
     """How the traffic is served now, as the target sees it.
 
     ``percent`` is the canary's real share. ``failure`` says why the canary will not get ready by itself.
@@ -53,16 +53,16 @@ class RolloutTarget(Protocol):
     All raise ``TargetUnavailable``.
     """
 
-    def read(self, change: Change) -> Serving: ...
+    def read(self, change: ModelChange) -> TrafficStatus: ...
 
-    def require_champion(self, change: Change) -> None:
+    def require_champion(self, change: ModelChange) -> None:
         """Raise ``Refused`` where anything but the champion alone is served."""
 
-    def shift(self, change: Change, percent: int) -> None:
+    def shift(self, change: ModelChange, percent: int) -> None:
         """Give the challenger its percent; raise ``Refused`` where it is no sound bundle of that digest."""
 
-    def promote(self, change: Change) -> None: ...
-    def roll_back(self, change: Change) -> None: ...
+    def promote(self, change: ModelChange) -> None: ...
+    def roll_back(self, change: ModelChange) -> None: ...
 
     def wait(self, seconds: float) -> None:
         """Return after so long, or before that where something has changed."""

@@ -15,11 +15,11 @@ from pipelines.data.store import DatasetStore, read_answered
 from pipelines.gate.signature import read_private_key
 from pipelines.object_store import ChangedObject, NoSuchObject, ObjectStore, connect_from_settings
 from pipelines.registry.bundle_store import BundleStore
-from pipelines.registry.mlflow_client import connect as connect_mlflow
-from pipelines.registry.registration import Version
+from pipelines.registry.mlflow_client import connect_mlflow
+from pipelines.registry.registration import ModelVersion
 from pipelines.registry.registry import Registry
 from pipelines.run.parameters import RunParameters
-from pipelines.run.records import Done, Records
+from pipelines.run.records import RunRecords, StepResult
 from pipelines.run.settings import Settings
 from pleura.errors import RadiographNotFound
 
@@ -32,7 +32,7 @@ class NoRadiographs(Exception):
     """The data set has no radiograph of a split that a step needs."""
 
 
-class NotDone(Exception):
+class StepNotDone(Exception):
     """A step needs one that has not been done."""
 
 
@@ -62,9 +62,9 @@ class RunContext:
         return objects
 
     @cached_property
-    def records(self) -> Records:
+    def records(self) -> RunRecords:
         """What the steps of this run have left."""
-        return Records(self.objects, self.run)
+        return RunRecords(self.objects, self.run)
 
     @cached_property
     def bundles(self) -> BundleStore:
@@ -105,7 +105,7 @@ class RunContext:
         """Radiographs by content, kept on this machine."""
         return RadiographCache(self.settings.work / "radiographs", self.datasets.read)
 
-    def champion(self) -> Version:
+    def champion(self) -> ModelVersion:
         """The champion that the run began with: what it started from is what it is compared with.
 
         Raises:
@@ -114,7 +114,7 @@ class RunContext:
         """
         return self.registry.version(int(self.fact("validate_data", "champion")))
 
-    def done(self, step: str) -> Done:
+    def done(self, step: str) -> StepResult:
         """What an earlier step left.
 
         Raises:
@@ -122,7 +122,7 @@ class RunContext:
         """
         done = self.records.read(step)
         if done is None:
-            raise NotDone(f"the step {step} of the run {self.run} has not been done")
+            raise StepNotDone(f"the step {step} of the run {self.run} has not been done")
         return done
 
     def fact(self, step: str, name: str) -> str:

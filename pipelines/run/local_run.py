@@ -16,11 +16,11 @@ from typing import Final, TextIO
 from pipelines.gate.signature import generate_key
 from pipelines.object_store import ObjectStore
 from pipelines.registry.bundle_store import BundleStore
-from pipelines.registry.registration import Registration, Why
+from pipelines.registry.registration import MoveReason, Registration
 from pipelines.registry.registry import Registry
 from pipelines.rollout.local import LocalTarget
 from pipelines.run.parameters import RunParameters
-from pipelines.run.records import UnderWay
+from pipelines.run.records import RunInProgress
 from pleura.local.default_bundle import default_source
 from pleura.local.object_store import store_client
 from pleura.local.state_folder import StackRecord, StateFolder
@@ -29,7 +29,7 @@ _TIMEOUT_S: Final = 60.0
 _NO_DATA_SET: Final = "0" * 64
 
 
-class NoStack(Exception):
+class StackNotRunning(Exception):
     """No stack runs here, or it is not known where its journal is."""
 
 
@@ -56,7 +56,7 @@ class LocalEnvironment:
         """
         recorded = StateFolder(self.state).read()
         if recorded is None or not recorded.is_running:
-            raise NoStack(f"no stack runs in {self.state}: start it with pleura up")
+            raise StackNotRunning(f"no stack runs in {self.state}: start it with pleura up")
         return {
             "PLEURA_S3_URL": recorded.store["url"],
             "PLEURA_S3_ACCESS_KEY": recorded.store["access_key"],
@@ -75,7 +75,7 @@ class LocalEnvironment:
         if "postgres" not in recorded.parts:
             if self.journal_dsn:
                 return self.journal_dsn
-            raise NoStack("the stack's PostgreSQL is not its own: name it in PLEURA_JOURNAL_DSN")
+            raise StackNotRunning("the stack's PostgreSQL is not its own: name it in PLEURA_JOURNAL_DSN")
         password = (self.state / "postgres" / "password").read_text()
         return f"postgresql://pleura:{password}@{recorded.parts['postgres'].url}"
 
@@ -100,11 +100,11 @@ class LocalEnvironment:
             try:
                 fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except BlockingIOError as error:
-                raise UnderWay(f"the run {run} is under way") from error
+                raise RunInProgress(f"the run {run} is under way") from error
             yield
 
 
-def adopt_champion(stack: LocalEnvironment, registry: Registry, who: str) -> None:
+def register_first_champion(stack: LocalEnvironment, registry: Registry, who: str) -> None:
     """Where the registry has no champion yet, register the model that is served as the first.
 
     Raises:
@@ -127,10 +127,10 @@ def adopt_champion(stack: LocalEnvironment, registry: Registry, who: str) -> Non
     )
     number = registry.register(registration).number
     reason = "the model that this stack serves; there was none to compare it with"
-    registry.promote(number, Why(who=who, reason=reason, override=reason), None)
+    registry.promote(number, MoveReason(who=who, reason=reason, override=reason), None)
 
 
-def store_of(environment: Mapping[str, str], bucket: str) -> BundleStore:
+def connect_bundle_store(environment: Mapping[str, str], bucket: str) -> BundleStore:
     """The bundles of the stack."""
     keys = environment["PLEURA_S3_ACCESS_KEY"], environment["PLEURA_S3_SECRET_KEY"]
     client = store_client(environment["PLEURA_S3_URL"], *keys, timeout_s=_TIMEOUT_S)
@@ -150,7 +150,7 @@ class _Sieve(io.TextIOBase):
         self._log.write(text)
         *lines, self._rest = (self._rest + text).split("\n")
         for line in lines:
-            if words := told(line):
+            if words := describe_log_line(line):
                 self._screen.write(f"{words}\n")
                 self._screen.flush()
         return len(text)
@@ -160,7 +160,7 @@ class _Sieve(io.TextIOBase):
         self._log.flush()
 
 
-def told(line: str) -> str:
+def describe_log_line(line: str) -> str:
     """What a line of a step's log says to people; nothing where it says nothing to them."""
     try:
         event = json.loads(line.strip())
@@ -191,8 +191,8 @@ def run_locally(stack: LocalEnvironment, run: str, parameters: RunParameters) ->
     """
     from kfp import local
 
-    from pipelines.run.perform import write_report
-    from pipelines.run.pipeline import life_of_a_model
+    from pipelines.run.pipeline import model_pipeline
+    from pipelines.run.step_runner import write_report
 
     folder = stack.work / run
     folder.mkdir(parents=True, exist_ok=True)
@@ -202,5 +202,5 @@ def run_locally(stack: LocalEnvironment, run: str, parameters: RunParameters) ->
         )
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", RuntimeWarning)  # that our image is not the one it runs in
-            life_of_a_model(parameters=parameters.to_json(), run=run)
+            model_pipeline(parameters=parameters.to_json(), run=run)
         write_report(run, parameters.to_json())

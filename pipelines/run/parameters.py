@@ -16,12 +16,12 @@ from pipelines.data.validation_report import ProblemKind
 from pipelines.evaluation.description import ModelText
 from pipelines.evaluation.evaluate import EvaluationProtocol
 from pipelines.gate.protocol import GateProtocol
-from pipelines.rollout.plan import Plan
+from pipelines.rollout.plan import RolloutPlan
 from pipelines.training.parameters import TrainingParameters
 from pipelines.value import Value
 
-DEFAULT: Final = Path(__file__).with_name("pipeline.yaml")
-SMALL: Final = Path(__file__).with_name("pipeline_small.yaml")
+DEFAULT_PARAMETERS: Final = Path(__file__).with_name("pipeline.yaml")
+SMALL_PARAMETERS: Final = Path(__file__).with_name("pipeline_small.yaml")
 _FILES: Final = ("gate", "rollout")
 
 
@@ -57,7 +57,7 @@ class RunParameters(Value):
     judgement: EvaluationProtocol
     gate: GateProtocol
     replay: ReplayParameters
-    rollout: Plan
+    rollout: RolloutPlan
 
     def to_json(self) -> str:
         """What travels to each step: the files that were named are in it."""

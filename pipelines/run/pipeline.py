@@ -26,7 +26,7 @@ Size = tuple[str, str, str, str]
 @dsl.component(base_image=IMAGE, install_kfp_package=False)  # type: ignore[untyped-decorator]  # kfp's
 def perform_step(step: str, run: str, job: str, parameters: str, after: str = "") -> str:
     """Do one step of the run, and give its verdict."""
-    from pipelines.run.perform import run_step  # the pod runs this function alone
+    from pipelines.run.step_runner import run_step  # the pod runs this function alone
 
     return run_step(step, run or job, parameters)
 
@@ -34,7 +34,7 @@ def perform_step(step: str, run: str, job: str, parameters: str, after: str = ""
 @dsl.component(base_image=IMAGE, install_kfp_package=False)  # type: ignore[untyped-decorator]  # kfp's
 def report(run: str, job: str, parameters: str) -> str:
     """Write down how the run went, and give the URI of that."""
-    from pipelines.run.perform import write_report
+    from pipelines.run.step_runner import write_report
 
     return write_report(run or job, parameters)
 
@@ -57,7 +57,7 @@ def _equipped(task: dsl.PipelineTask, size: Size = _SMALL) -> dsl.PipelineTask:
 @dsl.pipeline(  # type: ignore[untyped-decorator]  # kfp's
     name="life-of-a-model", description="From a data set to a promoted model, or a report why not."
 )
-def life_of_a_model(parameters: str, run: str = "") -> None:
+def model_pipeline(parameters: str, run: str = "") -> None:
     """Validate data, train, judge, gate, register, replay, roll out, conclude; report whatever happens.
 
     Args:

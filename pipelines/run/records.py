@@ -9,15 +9,15 @@ from pipelines.run.parameters import RunParameters
 from pipelines.value import Value
 
 
-class OtherRun(Exception):
+class ParametersChanged(Exception):
     """A run of that name was started with other parameters."""
 
 
-class UnderWay(Exception):
+class RunInProgress(Exception):
     """Another process is at the same run."""
 
 
-class Done(Value):
+class StepResult(Value):
     """What a step leaves: ``verdict`` decides how the run goes on, ``facts`` are what later steps need.
 
     ``words`` is what the run's report says of it; ``links`` are the URIs of what it wrote, by name.
@@ -31,7 +31,7 @@ class Done(Value):
     seconds: float = Field(ge=0)
 
 
-class Failure(Value):
+class StepFailure(Value):
     """Why a step of a run has failed, when it was last tried."""
 
     step: str
@@ -39,7 +39,7 @@ class Failure(Value):
 
 
 @dataclass(frozen=True)
-class Records:
+class RunRecords:
     """The records of one run, in the bucket of the models."""
 
     objects: ObjectStore
@@ -54,35 +54,35 @@ class Records:
         key, document = self._key("parameters"), parameters.to_json().encode()
         is_first = self.objects.put_new(key, document, "application/json")
         if not is_first and self.objects.read(key) != document:
-            raise OtherRun(
+            raise ParametersChanged(
                 f"the run {self.run} was started with other parameters: give this one another name"
             )
 
-    def read(self, step: str) -> Done | None:
+    def read(self, step: str) -> StepResult | None:
         """What a step left; None where it is not done.
 
         Raises:
             ChangedObject: What is there is no record.
         """
         try:
-            return Done.model_validate_json(self.objects.read(self._key(step)))
+            return StepResult.model_validate_json(self.objects.read(self._key(step)))
         except NoSuchObject:
             return None
         except ValidationError as error:
             raise ChangedObject(f"{self.objects.uri(self._key(step))} is no record of a step") from error
 
-    def keep(self, done: Done) -> None:
+    def keep(self, done: StepResult) -> None:
         """Write down that a step is done."""
         self.objects.put(self._key(done.step), done.model_dump_json(indent=1).encode(), "application/json")
 
-    def note_failure(self, failure: Failure) -> None:
+    def note_failure(self, failure: StepFailure) -> None:
         """Write down why a step has failed; who tries it again may succeed."""
         self.objects.put(self._key("failure"), failure.model_dump_json().encode(), "application/json")
 
-    def failure(self) -> Failure | None:
+    def failure(self) -> StepFailure | None:
         """The last failure, unless the step was done since."""
         try:
-            found = Failure.model_validate_json(self.objects.read(self._key("failure")))
+            found = StepFailure.model_validate_json(self.objects.read(self._key("failure")))
         except NoSuchObject:
             return None
         return None if self.read(found.step) else found

@@ -8,10 +8,10 @@ from pipelines.rollout.kserve import KServeTarget
 from pipelines.rollout.kserve_ledger import ConfigMapLedger
 from pipelines.rollout.ledger import FileLedger, Ledger
 from pipelines.rollout.local import LocalCounters, LocalTarget
+from pipelines.rollout.monitor import RolloutMonitor
 from pipelines.rollout.prometheus import PrometheusCounters
-from pipelines.rollout.state import RolloutWatcher
-from pipelines.rollout.target import Change, Model, RolloutTarget, TargetUnavailable
-from pipelines.rollout.watch import RolloutMonitor
+from pipelines.rollout.state import ObservationSource
+from pipelines.rollout.target import ModelChange, ModelReference, RolloutTarget, TargetUnavailable
 from pipelines.run.context import RunContext
 
 
@@ -20,26 +20,26 @@ class RolloutPlace:
     """What a rollout works with, and from which model to which it goes."""
 
     target: RolloutTarget
-    watcher: RolloutWatcher
+    watcher: ObservationSource
     ledger: Ledger
-    change: Change
+    change: ModelChange
 
 
-def place_of(shop: RunContext) -> RolloutPlace:
+def place_of(context: RunContext) -> RolloutPlace:
     """Find what serves the models, by the settings."""
-    champion, challenger = shop.champion().digest, shop.fact("judge", "challenger")
-    dsn = shop.settings.journal_dsn.get_secret_value()
-    change = Change(_model(shop, champion), _model(shop, challenger))
-    if shop.settings.target == "stack":
-        state = shop.settings.stack
+    champion, challenger = context.champion().digest, context.fact("judge", "challenger")
+    dsn = context.settings.journal_dsn.get_secret_value()
+    change = ModelChange(_model(context, champion), _model(context, challenger))
+    if context.settings.target == "stack":
+        state = context.settings.stack
         watch = RolloutMonitor(dsn, LocalCounters(state, change), challenger, champion)
         return RolloutPlace(LocalTarget(state), watch, FileLedger(state / "rollout.json"), change)
-    if not shop.settings.prometheus_url:
+    if not context.settings.prometheus_url:
         raise TargetUnavailable("PLEURA_PROMETHEUS_URL is not set: nobody would see what the canary does")
     api = kubernetes_api()
-    target = KServeTarget(api, shop.settings.namespace, shop.settings.inference_service)
-    ledger = ConfigMapLedger(api, shop.settings.namespace, f"{shop.settings.inference_service}-rollout")
-    counters = PrometheusCounters(shop.settings.prometheus_url, change)
+    target = KServeTarget(api, context.settings.namespace, context.settings.inference_service)
+    ledger = ConfigMapLedger(api, context.settings.namespace, f"{context.settings.inference_service}-rollout")
+    counters = PrometheusCounters(context.settings.prometheus_url, change)
     return RolloutPlace(target, RolloutMonitor(dsn, counters, challenger, champion), ledger, change)
 
 
@@ -56,8 +56,8 @@ def kubernetes_api() -> client.ApiClient:
     return client.ApiClient()
 
 
-def _model(shop: RunContext, digest: str) -> Model:
-    version = shop.bundles.describe(digest).version
-    if shop.settings.target == "stack":
-        return Model(str(shop.bundle(digest)), digest, version)
-    return Model(shop.bundles.uri(digest), digest, version)
+def _model(context: RunContext, digest: str) -> ModelReference:
+    version = context.bundles.describe(digest).version
+    if context.settings.target == "stack":
+        return ModelReference(str(context.bundle(digest)), digest, version)
+    return ModelReference(context.bundles.uri(digest), digest, version)

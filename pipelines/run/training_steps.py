@@ -8,7 +8,7 @@ import numpy as np
 from pipelines.data.labelled_radiographs import load_records
 from pipelines.evaluation.description import describe, unmeasured
 from pipelines.run.context import RunContext
-from pipelines.run.records import Done
+from pipelines.run.records import StepResult
 from pipelines.training.curves import draw_curves
 from pipelines.training.export import fit, reader_of, require_enough_labels, source_weights, write_source
 from pipelines.training.train import HISTORY_FILE, train_network
@@ -16,7 +16,7 @@ from predictor.build.bundle import build_bundle
 from predictor.build.weights import WEIGHTS_FILE
 
 
-def train_challenger(shop: RunContext) -> Done:
+def train_challenger(context: RunContext) -> StepResult:
     """Fine-tune the champion, fit what belongs to the new model on the validation split, and build it.
 
     What is built is a draft: its figures come from the judgement.
@@ -27,17 +27,20 @@ def train_challenger(shop: RunContext) -> Done:
         Diverged: The loss became no number.
         DifferentGraphs: The two forms of the new model do not agree.
     """
-    parameters, folder = shop.parameters, shop.folder / "training"
+    parameters, folder = context.parameters, context.folder / "training"
     main, auxiliary = parameters.main_source, parameters.training.auxiliary_source
     records = [
-        *shop.records_of("train"),
-        *(shop.records_of("train", auxiliary) if auxiliary else ()),
+        *context.records_of("train"),
+        *(context.records_of("train", auxiliary) if auxiliary else ()),
     ]
-    training = load_records(records, shop.cache.read)
-    validation = load_records(shop.records_of("val"), shop.cache.read)
+    training = load_records(records, context.cache.read)
+    validation = load_records(context.records_of("val"), context.cache.read)
     require_enough_labels(validation.labels)
-    champion = shop.champion()
-    with shop.source(champion.digest) as source, np.load(source / WEIGHTS_FILE, allow_pickle=False) as file:
+    champion = context.champion()
+    with (
+        context.source(champion.digest) as source,
+        np.load(source / WEIGHTS_FILE, allow_pickle=False) as file,
+    ):
         start = dict(file)
     network = train_network(training, validation, parameters.training, folder, start)
     weights = source_weights(network, start)
@@ -45,23 +48,23 @@ def train_challenger(shop: RunContext) -> Done:
     fitted = fit(see(training.select_sources(main).tensors), see(validation.tensors), validation.labels)
     draft = describe(parameters.words, unmeasured(fitted.operating_points), {})
     write_source(folder / "source", weights, fitted, draft)
-    digest = _store(shop, folder / "source", folder / "bundle")
+    digest = _store(context, folder / "source", folder / "bundle")
     curves = draw_curves(folder / HISTORY_FILE).encode()
-    return Done(
+    return StepResult(
         step="train",
         verdict="trained",
         words=f"{parameters.words.version}, from version {champion.number} of the registry",
         facts={"draft": digest},
-        links={"curves.svg": shop.records.write("curves.svg", curves, "image/svg+xml")},
+        links={"curves.svg": context.records.write("curves.svg", curves, "image/svg+xml")},
         seconds=0,
     )
 
 
-def _store(shop: RunContext, source: Path, bundle: Path) -> str:
+def _store(context: RunContext, source: Path, bundle: Path) -> str:
     digest = build_bundle(source, bundle)
-    shop.bundles.upload(bundle)
-    shop.bundles.upload_source(digest, source)
-    kept = shop.settings.work / "bundles" / digest
+    context.bundles.upload(bundle)
+    context.bundles.upload_source(digest, source)
+    kept = context.settings.work / "bundles" / digest
     if not kept.exists():
         kept.parent.mkdir(parents=True, exist_ok=True)
         shutil.move(bundle, kept)

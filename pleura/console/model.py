@@ -8,11 +8,11 @@ from typing import Final
 from pydantic import ValidationError
 
 from pipelines.object_store import ChangedObject, NoSuchObject, ObjectStore
+from pipelines.registry.audit_trail import StaleView
 from pipelines.registry.bundle_store import BundleStore, NotStored
 from pipelines.registry.catalogue import Catalogue, NoSuchVersion
-from pipelines.registry.mlflow_client import RegistryUnavailable, connect
-from pipelines.registry.moves import StaleView
-from pipelines.registry.registration import Version, Why
+from pipelines.registry.mlflow_client import RegistryUnavailable, connect_mlflow
+from pipelines.registry.registration import ModelVersion, MoveReason
 from pipelines.registry.registry import NoPreviousChampion, NotPromotable, Registry
 from pipelines.rollout.target import TargetUnavailable
 from pleura.bundle import InvalidBundle
@@ -74,7 +74,7 @@ def promote(arguments: argparse.Namespace) -> int:
 
     def move() -> None:
         registry = _registry(arguments)
-        why = Why(who=arguments.who, reason=arguments.reason, override=arguments.override)
+        why = MoveReason(who=arguments.who, reason=arguments.reason, override=arguments.override)
         champion = registry.champion()
         version = registry.version(arguments.version)
         if champion == version:
@@ -92,7 +92,7 @@ def rollback(arguments: argparse.Namespace) -> int:
 
     def move() -> None:
         registry = _registry(arguments)
-        why = Why(who=arguments.who, reason=arguments.reason)
+        why = MoveReason(who=arguments.who, reason=arguments.reason)
         champion = registry.champion()
         if champion is None:
             raise NoPreviousChampion("there is no champion")
@@ -120,18 +120,18 @@ def _say_all(lines: list[str]) -> None:
     print_line("\n".join(lines))
 
 
-def _say_moved(registry: Registry, champion: Version) -> None:
+def _say_moved(registry: Registry, champion: ModelVersion) -> None:
     print_line(f"champion: version {champion.number}, {champion.bundle_uri}")
     print_line(told(registry.moves()[-1]))
 
 
 def _catalogue(arguments: argparse.Namespace) -> Catalogue:
-    return Catalogue(connect(_registry_uri(arguments)))
+    return Catalogue(connect_mlflow(_registry_uri(arguments)))
 
 
 def _registry(arguments: argparse.Namespace) -> Registry:
     store = _store(arguments)  # first: MLflow takes seconds to load
-    return Registry(connect(_registry_uri(arguments)), store)
+    return Registry(connect_mlflow(_registry_uri(arguments)), store)
 
 
 def _registry_uri(arguments: argparse.Namespace) -> str:

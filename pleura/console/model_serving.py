@@ -5,15 +5,15 @@ from pathlib import Path
 from typing import Final
 
 from pipelines.registry.bundle_store import BundleStore
-from pipelines.registry.registration import Version
+from pipelines.registry.registration import ModelVersion
 from pipelines.rollout.local import LocalTarget
-from pipelines.rollout.target import Change, Model, TargetUnavailable
+from pipelines.rollout.target import ModelChange, ModelReference, TargetUnavailable
 from pleura.local.state_folder import StateFolder
 
 _SERVED_WITHIN_S: Final = 180.0
 
 
-def serve(state: Path, store: BundleStore, version: Version) -> bool:
+def serve(state: Path, store: BundleStore, version: ModelVersion) -> bool:
     """Have the stack of a state folder serve a version alone, and wait until it does.
 
     Returns:
@@ -32,7 +32,7 @@ def serve(state: Path, store: BundleStore, version: Version) -> bool:
         return True
     bundle = state / "pipelines" / "bundles" / version.digest
     description = store.download(version.digest, bundle)
-    change = Change(serving, Model(str(bundle), version.digest, description.version))
+    change = ModelChange(serving, ModelReference(str(bundle), version.digest, description.version))
     target.promote(change)
     end_s = time.monotonic() + _SERVED_WITHIN_S
     while not (now := target.read(change)).is_promoted:

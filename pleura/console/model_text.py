@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from typing import Final
 
-from pipelines.registry.registration import MEAN_AUROC, Move, Version
+from pipelines.registry.registration import MEAN_AUROC, AliasMove, ModelVersion
 from pleura.findings import FINDINGS
 
 _FIGURES: Final = ("auroc", "sensitivity", "specificity", "threshold")
@@ -23,7 +23,7 @@ def table(rows: Sequence[Sequence[str]]) -> list[str]:
     ]
 
 
-def listing(versions: Sequence[Version]) -> list[str]:
+def listing(versions: Sequence[ModelVersion]) -> list[str]:
     """A line for each version, the newest first."""
     rows = [("version", "digest", "aliases", "mean AUROC", "gate", "data set", "registered")]
     for version in reversed(versions):
@@ -41,7 +41,7 @@ def listing(versions: Sequence[Version]) -> list[str]:
     return table(rows)
 
 
-def gate(version: Version) -> str:
+def gate(version: ModelVersion) -> str:
     """What the gate said, in a word."""
     decision = version.registration.decision
     if decision is None:
@@ -49,7 +49,7 @@ def gate(version: Version) -> str:
     return "passed" if decision.is_passed else "refused"
 
 
-def details(version: Version, moves: Sequence[Move]) -> list[str]:
+def details(version: ModelVersion, moves: Sequence[AliasMove]) -> list[str]:
     """Everything that is known of a version, and what was done with it."""
     facts = version.registration
     lines = [
@@ -72,7 +72,7 @@ def details(version: Version, moves: Sequence[Move]) -> list[str]:
     return [*lines, *(["", *concerned] if concerned else [])]
 
 
-def told(move: Move) -> str:
+def told(move: AliasMove) -> str:
     """A line of the audit trail."""
     before = "none" if move.before is None else str(move.before)
     override = f" [gate overridden: {move.why.override}]" if move.why.override else ""
@@ -81,7 +81,7 @@ def told(move: Move) -> str:
     return f"{when}  {moved}, {move.why.who}: {move.why.reason}{override}"
 
 
-def comparison(first: Version, second: Version) -> list[str]:
+def comparison(first: ModelVersion, second: ModelVersion) -> list[str]:
     """Figures of two versions per finding, with what the second has more."""
     a, b = f"v{first.number}", f"v{second.number}"
     head = ["finding"]
@@ -100,16 +100,16 @@ def comparison(first: Version, second: Version) -> list[str]:
     return [*table(rows), "", *([] if is_same else [NOT_COMPARABLE]), NO_DECISION]
 
 
-def _row(version: Version, finding: str) -> list[str]:
+def _row(version: ModelVersion, finding: str) -> list[str]:
     return [_shown(version, f"{name}/{finding}") for name in _FIGURES]
 
 
-def _shown(version: Version, name: str) -> str:
+def _shown(version: ModelVersion, name: str) -> str:
     value = version.registration.figures.get(name)
     return "-" if value is None else f"{value:.3f}"
 
 
-def _difference(first: Version, second: Version, name: str) -> list[str]:
+def _difference(first: ModelVersion, second: ModelVersion, name: str) -> list[str]:
     before, after = (version.registration.figures.get(name) for version in (first, second))
     known = "-" if before is None or after is None else f"{after - before:+.3f}"
     return [_shown(first, name), _shown(second, name), known]

@@ -14,12 +14,18 @@ from pipelines.data.from_folder import InvalidLabels, Selection, build_from_fold
 from pipelines.data.store import DatasetStore
 from pipelines.object_store import ChangedObject, NoSuchObject
 from pipelines.registry.bundle_store import NotStored
-from pipelines.registry.mlflow_client import RegistryUnavailable, connect
+from pipelines.registry.mlflow_client import RegistryUnavailable, connect_mlflow
 from pipelines.registry.registry import Registry
 from pipelines.rollout.target import TargetUnavailable
-from pipelines.run.local_run import LocalEnvironment, NoStack, adopt_champion, run_locally, store_of
-from pipelines.run.parameters import DEFAULT, InvalidParameters, RunParameters, read_parameters
-from pipelines.run.records import OtherRun, Records, UnderWay
+from pipelines.run.local_run import (
+    LocalEnvironment,
+    StackNotRunning,
+    connect_bundle_store,
+    register_first_champion,
+    run_locally,
+)
+from pipelines.run.parameters import DEFAULT_PARAMETERS, InvalidParameters, RunParameters, read_parameters
+from pipelines.run.records import ParametersChanged, RunInProgress, RunRecords
 from pleura.bundle import InvalidBundle
 from pleura.console.output import print_error, print_line
 from pleura.errors import StoreUnavailable
@@ -34,14 +40,14 @@ _REFUSALS: Final = (
     InvalidBundle,
     InvalidLabels,
     InvalidParameters,
-    NoStack,
+    StackNotRunning,
     NoSuchObject,
     NotStored,
-    OtherRun,
+    ParametersChanged,
     RegistryUnavailable,
     StoreUnavailable,
     TargetUnavailable,
-    UnderWay,
+    RunInProgress,
 )
 
 
@@ -60,12 +66,14 @@ def _run(arguments: argparse.Namespace, name: str) -> int:
     dsn = arguments.journal_dsn
     stack = LocalEnvironment(arguments.state.resolve(), dsn.get_secret_value() if dsn else None)
     environment = stack.environment()
-    store = store_of(environment, "models")
-    records = Records(store.objects, name)
+    store = connect_bundle_store(environment, "models")
+    records = RunRecords(store.objects, name)
     with stack.leading(name):
         parameters = _parameters(arguments, store.objects.client)
         records.begin(parameters)
-        adopt_champion(stack, Registry(connect(environment["PLEURA_MLFLOW_URI"]), store), parameters.who)
+        register_first_champion(
+            stack, Registry(connect_mlflow(environment["PLEURA_MLFLOW_URI"]), store), parameters.who
+        )
         os.environ.update(environment)
         print_line(f"run {name}, data set {parameters.data_set}")
         run_locally(stack, name, parameters)
@@ -73,7 +81,7 @@ def _run(arguments: argparse.Namespace, name: str) -> int:
 
 
 def _parameters(arguments: argparse.Namespace, client: Any) -> RunParameters:
-    path, changes = arguments.parameters or DEFAULT, {}
+    path, changes = arguments.parameters or DEFAULT_PARAMETERS, {}
     if arguments.data_set:
         changes["data_set"] = arguments.data_set
     if getattr(arguments, "data", None):
@@ -85,9 +93,9 @@ def _parameters(arguments: argparse.Namespace, client: Any) -> RunParameters:
     return read_parameters(path, **changes)
 
 
-def _tell(stack: LocalEnvironment, records: Records, name: str) -> int:
+def _tell(stack: LocalEnvironment, records: RunRecords, name: str) -> int:
     from pipelines.reports.run_summary import Story, markdown_summary
-    from pipelines.run.perform import STEPS
+    from pipelines.run.step_runner import STEPS
 
     done = [each for each in map(records.read, STEPS) if each]
     story, folder = Story(name, done, records.failure()), stack.work / name
@@ -109,9 +117,9 @@ def compile_to(arguments: argparse.Namespace) -> int:
 def _compile(file: Path) -> None:
     from kfp import compiler
 
-    from pipelines.run.pipeline import life_of_a_model
+    from pipelines.run.pipeline import model_pipeline
 
-    compiler.Compiler().compile(life_of_a_model, str(file))
+    compiler.Compiler().compile(model_pipeline, str(file))
 
 
 def submit(arguments: argparse.Namespace) -> int:
@@ -159,7 +167,7 @@ def _at_server(
 
     changes = {"data_set": arguments.data_set} if arguments.data_set else {}
     try:
-        parameters = read_parameters(arguments.parameters or DEFAULT, **changes)
+        parameters = read_parameters(arguments.parameters or DEFAULT_PARAMETERS, **changes)
         with tempfile.TemporaryDirectory() as folder:
             package = Path(folder) / "pipeline.yaml"
             _compile(package)

@@ -25,7 +25,7 @@ _MAX_TILES: Final = 65_535
 
 
 @dataclass(frozen=True)
-class Frame:
+class FrameHeader:
     """The dimensions that a JPEG or JPEG 2000 stream announces."""
 
     kind: int
@@ -39,7 +39,7 @@ class Frame:
 
 
 @dataclass(frozen=True)
-class Segment:
+class MarkerSegment:
     """A marker of a JPEG stream with what belongs to it, from the one place to the other."""
 
     kind: int
@@ -47,7 +47,7 @@ class Segment:
     end: int
 
 
-def jpeg_segments(stream: bytes) -> Iterator[Segment]:
+def read_jpeg_segments(stream: bytes) -> Iterator[MarkerSegment]:
     """The segments of a JPEG or JPEG-LS stream up to the first scan's header, with it.
 
     Raises:
@@ -63,34 +63,34 @@ def jpeg_segments(stream: bytes) -> Iterator[Segment]:
         length = 0 if kind in _BARE_MARKERS else int.from_bytes(stream[at + 2 : at + 4], "big")
         if length < 2 and kind not in _BARE_MARKERS:
             break
-        yield Segment(kind, at, at + 2 + length)
+        yield MarkerSegment(kind, at, at + 2 + length)
         if kind == START_OF_SCAN:
             return
         at += 2 + length
     raise UnreadableRadiograph(_NO_FRAME)
 
 
-def is_frame(kind: int) -> bool:
+def is_frame_marker(kind: int) -> bool:
     """Whether a marker is that of a frame's header."""
     return (0xC0 <= kind <= 0xCF and kind not in _NOT_FRAMES) or kind == _JPEG_LS_FRAME
 
 
-def jpeg_frame(stream: bytes) -> Frame:
+def read_jpeg_frame(stream: bytes) -> FrameHeader:
     """Read the frame header of a JPEG or JPEG-LS stream without decoding it.
 
     Raises:
         UnreadableRadiograph: There is none, or it makes no sense.
     """
-    segments = list(jpeg_segments(stream))
-    frames = [each for each in segments if is_frame(each.kind)]
+    segments = list(read_jpeg_segments(stream))
+    frames = [each for each in segments if is_frame_marker(each.kind)]
     if len(frames) != 1 or min(len(stream), frames[0].end) < frames[0].at + 10:
         raise UnreadableRadiograph(_NO_FRAME)
     precision, rows, columns, components = struct.unpack_from(">BHHB", stream, frames[0].at + 4)
-    return Frame(frames[0].kind, precision, rows, columns, components, scan_at=segments[-1].at)
+    return FrameHeader(frames[0].kind, precision, rows, columns, components, scan_at=segments[-1].at)
 
 
 @dataclass(frozen=True)
-class Scan:
+class ScanHeader:
     """What the header of a scan says: of which components, which coefficients, with how many bits to come."""
 
     components: Sequence[int]
@@ -98,7 +98,7 @@ class Scan:
     bits_left: int
 
 
-def scans_of(stream: bytes, frame: Frame) -> Iterator[Scan]:
+def read_jpeg_scans(stream: bytes, frame: FrameHeader) -> Iterator[ScanHeader]:
     """The headers of a JPEG's scans up to the end of its image, or to one that makes no sense."""
     at = frame.scan_at
     for _ in range(_MAX_SEGMENTS):
@@ -111,7 +111,7 @@ def scans_of(stream: bytes, frame: Frame) -> Iterator[Scan]:
             if not header or header[0] > _MAX_COMPONENTS or len(header) != 4 + 2 * header[0]:
                 return
             first, last, bits = header[-3:]
-            yield Scan(header[1:-3:2], range(first, last + 1), bits & 0x0F)
+            yield ScanHeader(header[1:-3:2], range(first, last + 1), bits & 0x0F)
 
 
 def _next_marker(stream: bytes, at: int) -> int:
@@ -123,7 +123,7 @@ def _next_marker(stream: bytes, at: int) -> int:
     return at
 
 
-def j2k_frame(stream: bytes) -> Frame:
+def read_jpeg2000_frame(stream: bytes) -> FrameHeader:
     """Read the size segment of a JPEG 2000 codestream without decoding it.
 
     Raises:
@@ -143,7 +143,7 @@ def j2k_frame(stream: bytes) -> Frame:
     if not _has_all_tiles(stream):
         raise UnreadableRadiograph("the JPEG 2000 codestream is damaged or cut short")
     precision = (described[0] & 0x7F) + 1
-    return Frame(0x51, precision, bottom - top, right - left, components, scan_at=0)
+    return FrameHeader(0x51, precision, bottom - top, right - left, components, scan_at=0)
 
 
 def _has_all_tiles(stream: bytes) -> bool:
@@ -168,12 +168,12 @@ def _has_all_tiles(stream: bytes) -> bool:
     return found == set(range(min(tiles, _MAX_TILES + 1))) and at <= len(stream)
 
 
-def is_whole(stream: bytes) -> bool:
+def has_end_marker(stream: bytes) -> bool:
     """Say whether the stream ends with its end marker (the same in JPEG, JPEG-LS and JPEG 2000)."""
     return b"\xff\xd9" in stream[-16:]
 
 
-def with_full_spectrum(stream: bytes, frame: Frame) -> bytes:
+def select_full_spectrum(stream: bytes, frame: FrameHeader) -> bytes:
     """Write the spectral selection 0 to 63 into the scan header of a sequential JPEG.
 
     Sequential streams allow no other, but some 12-bit encoders (NEMA's own samples among them) left it

@@ -16,9 +16,9 @@ from pydicom.pixels.decoders.base import get_decoder
 from pydicom.tag import BaseTag
 
 from pleura.errors import PleuraError, TooLarge, UnreadableRadiograph
-from pleura.radiograph.dicom_layout import JPEG_LS, NATIVE, Layout, check_pixel_data, layout_of
+from pleura.radiograph.dicom_layout import JPEG_LS, NATIVE, PixelLayout, read_layout, require_sound_pixel_data
 from pleura.radiograph.grayscale import to_display_grayscale
-from pleura.radiograph.pixels import Radiograph, check_size
+from pleura.radiograph.pixels import Radiograph, require_allowed_size
 
 # Nothing else is read, so that nothing that names a patient is ever held.
 _KEYWORDS: Final = """
@@ -58,9 +58,9 @@ def _read(file: bytes, max_pixels: int) -> Radiograph:
     dataset = _parsed(file)
     if "PixelData" not in dataset:
         raise UnreadableRadiograph("the DICOM file holds no pixel data")
-    layout = layout_of(dataset)
-    check_size(layout.rows, layout.columns, max_pixels)
-    check_pixel_data(dataset, layout)
+    layout = read_layout(dataset)
+    require_allowed_size(layout.rows, layout.columns, max_pixels)
+    require_sound_pixel_data(dataset, layout)
     decoder = get_decoder(layout.syntax)
     pixels, _ = decoder.as_array(dataset, raw=layout.samples == 1, decoding_plugin=_plugin_for(layout.syntax))
     position = str(dataset.get("ViewPosition", ""))
@@ -122,7 +122,9 @@ def _inflated(deflated: bytes) -> bytes:
     return plain
 
 
-def _shown(pixels: NDArray[Any], dataset: Dataset, layout: Layout) -> NDArray[np.uint8] | NDArray[np.uint16]:
+def _shown(
+    pixels: NDArray[Any], dataset: Dataset, layout: PixelLayout
+) -> NDArray[np.uint8] | NDArray[np.uint16]:
     """Bring decoded samples to greys as displayed."""
     if layout.samples == 3:
         return cv2.cvtColor(pixels, cv2.COLOR_RGB2GRAY)  # type: ignore[return-value]  # uint8 or uint16, as given
@@ -131,7 +133,7 @@ def _shown(pixels: NDArray[Any], dataset: Dataset, layout: Layout) -> NDArray[np
     return to_display_grayscale(_stored_values(pixels, layout), dataset)
 
 
-def _stored_values(pixels: NDArray[Any], layout: Layout) -> NDArray[Any]:
+def _stored_values(pixels: NDArray[Any], layout: PixelLayout) -> NDArray[Any]:
     """Free stored values of what stands in the unused bits of their cells (old overlays, missing signs)."""
     cell = 8 * pixels.dtype.itemsize
     if layout.stored >= cell:

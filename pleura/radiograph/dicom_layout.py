@@ -14,7 +14,13 @@ from pydicom.encaps import encapsulate, generate_frames
 from rle.rle import decode_frame
 
 from pleura.errors import RefusedRadiograph, UnreadableRadiograph
-from pleura.radiograph.codestream import Frame, is_whole, j2k_frame, jpeg_frame, with_full_spectrum
+from pleura.radiograph.codestream import (
+    FrameHeader,
+    has_end_marker,
+    read_jpeg2000_frame,
+    read_jpeg_frame,
+    select_full_spectrum,
+)
 from pleura.radiograph.jpeg_damage import require_undamaged
 
 _GREY: Final = ("MONOCHROME1", "MONOCHROME2")
@@ -37,7 +43,7 @@ _J2K: Final = (uid.JPEG2000Lossless, uid.JPEG2000)
 
 
 @dataclass(frozen=True)
-class Layout:
+class PixelLayout:
     """What the header says of the pixels; checked against the pixel data before anything is allocated."""
 
     rows: int
@@ -51,7 +57,7 @@ class Layout:
     syntax: uid.UID
 
 
-def layout_of(dataset: Dataset) -> Layout:
+def read_layout(dataset: Dataset) -> PixelLayout:
     """Gather the header of the image, and refuse what we do not show."""
     frames = dataset.get("NumberOfFrames") or 1
     if frames != 1:
@@ -64,7 +70,7 @@ def layout_of(dataset: Dataset) -> Layout:
     allocated = _whole(dataset, "BitsAllocated", (8, 16))
     stored = _whole(dataset, "BitsStored", range(1, allocated + 1))
     meta = getattr(dataset, "file_meta", Dataset())
-    return Layout(
+    return PixelLayout(
         rows=_whole(dataset, "Rows", range(65_536)),
         columns=_whole(dataset, "Columns", range(65_536)),
         samples=_whole(dataset, "SamplesPerPixel", (1,) if photometric in _GREY else (3,)),
@@ -93,7 +99,7 @@ def _whole(dataset: Dataset, keyword: str, allowed: Container[int]) -> int:
     return int(value)
 
 
-def check_pixel_data(dataset: Dataset, layout: Layout) -> None:
+def require_sound_pixel_data(dataset: Dataset, layout: PixelLayout) -> None:
     """Compare what the header announces with what the pixel data itself says."""
     raw = dataset.get_item("PixelData")
     if isinstance(raw, RawDataElement) and raw.length not in (len(raw.value or b""), _UNDEFINED_LENGTH):
@@ -109,12 +115,12 @@ def check_pixel_data(dataset: Dataset, layout: Layout) -> None:
     if layout.syntax == uid.RLELossless:
         _check_rle(stream, layout)
     elif layout.syntax in _J2K:
-        _check_stream(stream, j2k_frame(stream), (0x51,), layout)
+        _check_stream(stream, read_jpeg2000_frame(stream), (0x51,), layout)
     elif layout.syntax in _JPEG_FRAMES:
-        frame = jpeg_frame(stream)
+        frame = read_jpeg_frame(stream)
         _check_stream(stream, frame, _JPEG_FRAMES[layout.syntax], layout)
         if frame.kind == 0xC1:
-            stream = with_full_spectrum(stream, frame)
+            stream = select_full_spectrum(stream, frame)
             dataset.PixelData = encapsulate([stream])
             dataset["PixelData"].is_undefined_length = True
         if layout.syntax not in JPEG_LS:  # its decoder sees to it
@@ -136,7 +142,7 @@ def _check_fragments(data: bytes) -> None:
         raise UnreadableRadiograph("the fragments of the DICOM file are damaged or cut short")
 
 
-def _check_length(data: bytes, layout: Layout) -> None:
+def _check_length(data: bytes, layout: PixelLayout) -> None:
     values = layout.rows * layout.columns * layout.samples
     if layout.photometric == "YBR_FULL_422":
         values = values * 2 // 3
@@ -145,7 +151,7 @@ def _check_length(data: bytes, layout: Layout) -> None:
         raise UnreadableRadiograph(f"the header announces {expected} bytes of pixels, there are {len(data)}")
 
 
-def _check_rle(stream: bytes, layout: Layout) -> None:
+def _check_rle(stream: bytes, layout: PixelLayout) -> None:
     """One segment for each byte of a pixel, PS3.5 G.5, and in each as many bytes as there are pixels.
 
     Some encoders add a few. But the decoder takes the first of however many, and a segment that has lost some
@@ -164,12 +170,12 @@ def _check_rle(stream: bytes, layout: Layout) -> None:
             raise UnreadableRadiograph("an RLE segment of the DICOM file is damaged")
 
 
-def _check_stream(stream: bytes, frame: Frame, kinds: tuple[int, ...], layout: Layout) -> None:
+def _check_stream(stream: bytes, frame: FrameHeader, kinds: tuple[int, ...], layout: PixelLayout) -> None:
     if frame.kind not in kinds:
         raise UnreadableRadiograph(_WRONG_SYNTAX)
     if (frame.rows, frame.columns, frame.components) != (layout.rows, layout.columns, layout.samples):
         raise UnreadableRadiograph("the compressed pixels are not of the size that the DICOM file announces")
     if not 2 <= frame.precision <= layout.allocated:
         raise UnreadableRadiograph("the compressed pixels of the DICOM file have more bits than it announces")
-    if not is_whole(stream):
+    if not has_end_marker(stream):
         raise UnreadableRadiograph("the compressed pixels of the DICOM file are cut short")

@@ -14,7 +14,14 @@ import simplejpeg
 from numpy.typing import NDArray
 
 from pleura.errors import UnreadableRadiograph
-from pleura.radiograph.codestream import START_OF_SCAN, Frame, Segment, is_frame, jpeg_segments, scans_of
+from pleura.radiograph.codestream import (
+    START_OF_SCAN,
+    FrameHeader,
+    MarkerSegment,
+    is_frame_marker,
+    read_jpeg_scans,
+    read_jpeg_segments,
+)
 
 _SEQUENTIAL: Final = (0xC0, 0xC1)
 _PROGRESSIVE, _LOSSLESS = 0xC2, 0xC3
@@ -27,7 +34,7 @@ _UNUSUAL_SAMPLING: Final = "Could not determine subsampling level"
 _NO_MEMORY: Final = "Insufficient memory"
 
 
-def decode_strictly(stream: bytes, frame: Frame) -> NDArray[np.uint8] | None:
+def decode_strictly(stream: bytes, frame: FrameHeader) -> NDArray[np.uint8] | None:
     """Decode a JPEG of 8 bits to grey, shape (rows, columns); None where there is anything to complain of."""
     if not _has_all_scans(stream, frame):
         return None
@@ -38,7 +45,7 @@ def decode_strictly(stream: bytes, frame: Frame) -> NDArray[np.uint8] | None:
     return grey
 
 
-def require_undamaged(stream: bytes, frame: Frame) -> None:
+def require_undamaged(stream: bytes, frame: FrameHeader) -> None:
     """Check the data of a JPEG in Huffman's codes, of any precision and process.
 
     How they are coded depends neither on the precision nor on what is said of colours and profiles: they are
@@ -50,7 +57,7 @@ def require_undamaged(stream: bytes, frame: Frame) -> None:
             scans are missing.
         MemoryError: There is not enough of it to find out.
     """
-    segments = list(jpeg_segments(stream))
+    segments = list(read_jpeg_segments(stream))
     head, data = _plain_head(stream, segments, frame), stream[segments[-1].end :]
     complaint = _complaint(head + data, frame)
     if complaint and not (_UNUSUAL_SAMPLING in complaint or _is_of_few_zeros(complaint, data)):
@@ -59,14 +66,14 @@ def require_undamaged(stream: bytes, frame: Frame) -> None:
         raise UnreadableRadiograph("scans of the JPEG are missing")
 
 
-def _plain_head(stream: bytes, segments: Sequence[Segment], frame: Frame) -> bytes:
+def _plain_head(stream: bytes, segments: Sequence[MarkerSegment], frame: FrameHeader) -> bytes:
     """The headers with what the data depend on, and all else as it usually is."""
     parts = [stream[:2]]
     if frame.kind == _LOSSLESS and frame.components > 1:
         parts.append(_PLAIN_COLOURS)
     for segment in segments:
         part = bytearray(stream[segment.at : segment.end])
-        if is_frame(segment.kind):
+        if is_frame_marker(segment.kind):
             part[4] = 8  # bits
         elif segment.kind == START_OF_SCAN and frame.kind in _SEQUENTIAL:
             part[-3:] = b"\0\x3f\0"  # all coefficients
@@ -77,7 +84,7 @@ def _plain_head(stream: bytes, segments: Sequence[Segment], frame: Frame) -> byt
     return b"".join(parts)
 
 
-def _complaint(stream: bytes, frame: Frame) -> str:
+def _complaint(stream: bytes, frame: FrameHeader) -> str:
     """What libjpeg-turbo complains of; nothing where all is well."""
     colours = "RGB" if frame.kind == _LOSSLESS and frame.components > 1 else "GRAY"
     try:
@@ -95,7 +102,7 @@ def _is_of_few_zeros(complaint: str, data: bytes) -> bool:
     return stray is not None and data[: data.index(_END)].endswith(bytes(int(stray[1])))
 
 
-def _has_all_scans(stream: bytes, frame: Frame) -> bool:
+def _has_all_scans(stream: bytes, frame: FrameHeader) -> bool:
     """Whether scans tell of each component, and of the first one, which is the grey, all there is.
 
     A progressive file tells coefficients bit by bit; libjpeg minds nothing that is not told at all.
@@ -103,11 +110,11 @@ def _has_all_scans(stream: bytes, frame: Frame) -> bool:
     Source:
         ITU-T T.81 B.2.3, G.1.1.1.
     """
-    (header,) = (each for each in jpeg_segments(stream) if is_frame(each.kind))
+    (header,) = (each for each in read_jpeg_segments(stream) if is_frame_marker(each.kind))
     names = stream[header.at + 10 : header.end : 3]
     if not names or len(names) != frame.components:
         return False
-    scans = list(scans_of(stream, frame))
+    scans = list(read_jpeg_scans(stream, frame))
     complete = [
         scan.coefficients if frame.kind == _PROGRESSIVE else range(64)
         for scan in scans

@@ -19,7 +19,7 @@ class Radiograph:
     """PA, AP, LL, RL ... where the file says so in the standard's own words (0018,5101)."""
 
 
-def check_size(rows: int, columns: int, max_pixels: int) -> None:
+def require_allowed_size(rows: int, columns: int, max_pixels: int) -> None:
     """Refuse dimensions that a header announces, before anything of that size is allocated.
 
     Raises:

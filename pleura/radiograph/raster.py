@@ -12,9 +12,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pleura.errors import RefusedRadiograph, UnreadableRadiograph
-from pleura.radiograph.codestream import jpeg_frame
+from pleura.radiograph.codestream import read_jpeg_frame
 from pleura.radiograph.jpeg_damage import decode_strictly, require_undamaged
-from pleura.radiograph.pixels import check_size
+from pleura.radiograph.pixels import require_allowed_size
 
 PNG_MAGIC: Final = b"\x89PNG\r\n\x1a\n"
 JPEG_MAGIC: Final = b"\xff\xd8\xff"
@@ -47,7 +47,7 @@ def read_png(file: bytes, max_pixels: int) -> Pixels:
     if chunks[0].name != b"IHDR" or len(chunks[0].body) != 13:
         raise UnreadableRadiograph("the PNG has no header")
     columns, rows, depth, colour = struct.unpack_from(">IIBB", chunks[0].body)
-    check_size(rows, columns, max_pixels)
+    require_allowed_size(rows, columns, max_pixels)
     if any(chunk.name == b"acTL" for chunk in chunks):
         raise RefusedRadiograph("the PNG is an animation, not one radiograph")
     kept = [chunk for chunk in chunks if _is_kept(chunk)]
@@ -71,8 +71,8 @@ def read_jpeg(file: bytes, max_pixels: int) -> Pixels:
             or has four colours (of what polarity?).
         TooLarge: It announces more than ``max_pixels`` pixels.
     """
-    frame = jpeg_frame(file)
-    check_size(frame.rows, frame.columns, max_pixels)
+    frame = read_jpeg_frame(file)
+    require_allowed_size(frame.rows, frame.columns, max_pixels)
     if frame.components not in (1, 3):
         raise UnreadableRadiograph(f"the JPEG has {frame.components} colour channels")
     if frame.kind not in _HUFFMAN_FRAMES or frame.precision != 8:

@@ -42,7 +42,7 @@ def test_from_a_folder_to_a_report(
 ) -> None:
     """Built, registered, shown, joined and validated; the report lies where it was asked for."""
     tracking = f"sqlite:///{tmp_path / 'mlflow.db'}"
-    monkeypatch.setenv("PLEURA_MLFLOW_URL", tracking)
+    monkeypatch.setenv("PLEURA_MLFLOW_URI", tracking)
     folder = write_folder(tmp_path / "folder", some_rows(30))
     ours = _reference(capsys, "build-folder", "ours", str(folder))
     few = _reference(capsys, "build-folder", "few", str(folder), "--most-per-split", "2", "--source", "ours")
@@ -84,7 +84,7 @@ def test_mlflow_away_loses_no_data_set(
     """The data set is stored and named; the same command, once more, registers it."""
     folder = write_folder(tmp_path / "folder", some_rows(6))
     monkeypatch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")
-    monkeypatch.setenv("PLEURA_MLFLOW_URL", f"http://127.0.0.1:{free_port()}")
+    monkeypatch.setenv("PLEURA_MLFLOW_URI", f"http://127.0.0.1:{free_port()}")
     assert main(["build-folder", "ours", str(folder)]) == 1
     told = capsys.readouterr()
     assert "MLflow did not register" in told.err
@@ -92,7 +92,7 @@ def test_mlflow_away_loses_no_data_set(
     assert main(["show", reference]) == 0
     capsys.readouterr()
     tracking = f"sqlite:///{tmp_path / 'mlflow.db'}"
-    monkeypatch.setenv("PLEURA_MLFLOW_URL", tracking)
+    monkeypatch.setenv("PLEURA_MLFLOW_URI", tracking)
     assert _reference(capsys, "build-folder", "ours", str(folder)) == reference
     experiment = MlflowClient(tracking).get_experiment_by_name(EXPERIMENT)
     assert experiment is not None

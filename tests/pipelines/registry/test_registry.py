@@ -9,11 +9,11 @@ import pytest
 from mlflow import MlflowClient
 
 from pipelines.object_store import ChangedObject
+from pipelines.registry.audit_trail import StaleView
 from pipelines.registry.bundle_store import BundleStore, NotStored
 from pipelines.registry.catalogue import NoSuchVersion
-from pipelines.registry.mlflow_client import RegistryUnavailable, connect
-from pipelines.registry.moves import StaleView
-from pipelines.registry.registration import Standing, standing_after
+from pipelines.registry.mlflow_client import RegistryUnavailable, connect_mlflow
+from pipelines.registry.registration import AliasState, apply_moves
 from pipelines.registry.registry import NoPreviousChampion, NotPromotable, Registry
 from pleura.bundle import InvalidBundle
 from pleura.contract import MODEL_NAME
@@ -27,7 +27,7 @@ from tests.support.pipelines.models import KEYS, WHY, decided, new_bundle, new_s
 def empty_database(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """MLflow's tables with nothing in them: making them takes seconds."""
     path = tmp_path_factory.mktemp("mlflow") / "empty.db"
-    connect(f"sqlite:///{path}")
+    connect_mlflow(f"sqlite:///{path}")
     return path
 
 
@@ -54,7 +54,7 @@ def database(empty_database: Path, tmp_path: Path) -> str:
 @pytest.fixture
 def registry(database: str, store: BundleStore) -> Registry:
     """An empty registry."""
-    return Registry(connect(database), store)
+    return Registry(connect_mlflow(database), store)
 
 
 def promoted(registry: Registry, digest: str) -> int:
@@ -210,7 +210,7 @@ def test_a_damaged_bundle_becomes_no_champion(
     registry: Registry, seaweed: Server, tmp_path: Path, database: str
 ) -> None:
     """Bytes changed after the registration stop a promotion, and a rollback, before any alias moves."""
-    registry = Registry(connect(database), new_store(seaweed.url))
+    registry = Registry(connect_mlflow(database), new_store(seaweed.url))
     digests = [registry.store.upload(new_bundle(tmp_path / str(n), f"0.0.{n}")) for n in (1, 2, 3)]
     first, second = (promoted(registry, digest) for digest in digests[:2])
     third = registry.register(
@@ -223,14 +223,14 @@ def test_a_damaged_bundle_becomes_no_champion(
     with pytest.raises(InvalidBundle):
         registry.rollback(WHY, second)
     assert mlflow_aliases(registry) == {"champion": second}
-    assert standing_after(registry.moves()).former == (first,)
+    assert apply_moves(registry.moves()).former == (first,)
 
 
 def test_a_store_that_goes_down_stops_a_promotion_until_it_is_back(database: str, tmp_path: Path) -> None:
     """While S3 is stopped no alias moves; when it is back the same calls go through."""
     port = dependencies.free_port()
     server = dependencies.start_seaweed(tmp_path / "s3", port, *KEYS)
-    registry = Registry(connect(database), new_store(server.url))
+    registry = Registry(connect_mlflow(database), new_store(server.url))
     digests = [registry.store.upload(new_bundle(tmp_path / str(n), f"0.0.{n}")) for n in (1, 2)]
     first, second = (promoted(registry, digest) for digest in digests)
     server.stop()
@@ -260,7 +260,7 @@ def test_an_empty_registry_has_nothing_and_settles(registry: Registry) -> None:
     assert not registry.versions()
     assert not registry.moves()
     assert registry.champion() is None
-    assert registry.settle() == Standing()
+    assert registry.settle() == AliasState()
 
 
 class Died(BaseException):
@@ -318,7 +318,7 @@ def test_a_killed_promotion_leaves_the_old_champion_or_the_new(
     registry.set_challenger(second, WHY)
 
     def promote(mortal: Registry) -> None:
-        assert standing_after(registry.moves()).champion in (first, second)
+        assert apply_moves(registry.moves()).champion in (first, second)
         mortal.promote(second, WHY, expected_champion=first)
 
     assert die_everywhere(database, registry.store, promote) >= 3
@@ -348,5 +348,5 @@ def test_a_file_that_is_no_database_is_one_line(tmp_path: Path) -> None:
     """The registry says which file it cannot open."""
     (tmp_path / "mlflow.db").write_bytes(b"no database" * 1000)
     with pytest.raises(RegistryUnavailable, match=r"mlflow\.db cannot be opened") as refused:
-        connect(f"sqlite:///{tmp_path / 'mlflow.db'}")
+        connect_mlflow(f"sqlite:///{tmp_path / 'mlflow.db'}")
     assert "\n" not in str(refused.value)

@@ -14,8 +14,8 @@ import urllib3
 from mlflow import MlflowClient
 
 from pipelines.registry.bundle_store import BundleStore
-from pipelines.registry.mlflow_client import RegistryUnavailable, connect
-from pipelines.registry.registration import standing_after
+from pipelines.registry.mlflow_client import RegistryUnavailable, connect_mlflow
+from pipelines.registry.registration import apply_moves
 from pipelines.registry.registry import Registry
 from pleura.contract import MODEL_NAME
 from pleura.local import dependencies
@@ -80,7 +80,7 @@ def test_a_server_killed_within_a_promotion_loses_nothing(
     """The killed promotion is said to have failed; after a restart the same call completes it."""
     store, (old, new) = digests
     url = running["server"].url
-    registry = Registry(connect(url), store)
+    registry = Registry(connect_mlflow(url), store)
     first = registry.register(registration(old, decided(store, old, None))).number
     registry.promote(first, WHY, None)
     second = registry.register(registration(new, decided(store, new, old))).number
@@ -124,14 +124,14 @@ def test_two_processes_on_one_new_file_lose_no_move(
             rival.kill()
     assert [rival.returncode for rival in rivals] == [0, 0]
     assert sorted(words[0] for words in told) == ["promoted", "stale"]
-    registry = Registry(connect(f"sqlite:///{tmp_path / 'mlflow.db'}"), store)
+    registry = Registry(connect_mlflow(f"sqlite:///{tmp_path / 'mlflow.db'}"), store)
     moves = registry.moves()
     assert sum(move.kind == "promote" for move in moves) == 1
     assert sum(move.kind == "challenge" for move in moves) == sum(int(words[1]) for words in told)
     winner = both[[words[0] for words in told].index("promoted")]
     assert registry.version("champion").digest == winner
     aliases = registry.client.get_registered_model(MODEL_NAME).aliases
-    assert int(aliases["champion"]) == standing_after(moves).champion
+    assert int(aliases["champion"]) == apply_moves(moves).champion
     assert sorted(version.digest for version in registry.versions()) == sorted(both)
 
 
@@ -140,7 +140,7 @@ def test_four_who_register_one_model_at_once_get_one_version(
 ) -> None:
     """Each is given the same number, and no second version is left."""
     store, (digest, _) = digests
-    registry = Registry(connect(f"sqlite:///{tmp_path / 'mlflow.db'}"), store)
+    registry = Registry(connect_mlflow(f"sqlite:///{tmp_path / 'mlflow.db'}"), store)
     with ThreadPoolExecutor(4) as pool:
         versions = list(pool.map(registry.register, [registration(digest)] * 4))
     assert len({version.number for version in versions}) == 1

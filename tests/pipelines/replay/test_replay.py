@@ -21,7 +21,13 @@ from pipelines.gate.decision import ModelIdentity
 from pipelines.gate.protocol import SMALL, GateProtocol, read_protocol
 from pipelines.journal_reader import JournaledAnswer, Verdict, Window, read_answers
 from pipelines.object_store import NoSuchObject, ObjectStore
-from pipelines.replay.replay import Archive, Challenger, FindingReplay, Replay, replay
+from pipelines.replay.replay import (
+    FindingReplay,
+    RadiographArchive,
+    ReplayedModel,
+    ReplayReport,
+    replay_challenger,
+)
 from pipelines.reports.replay import replay_page
 from pleura.bundle import verify
 from pleura.errors import RadiographNotFound, StoreUnavailable
@@ -97,12 +103,12 @@ def _replay(
     score: Callable[[np.ndarray], np.ndarray],
     protocol: GateProtocol,
     read: Callable[[str], bytes] = _read,
-) -> Replay:
-    challenger = Challenger(NEW, FINDINGS, THRESHOLDS, score)
-    return replay(answers, CHAMPION, challenger, Archive(read, MAX_PIXELS), protocol)
+) -> ReplayReport:
+    challenger = ReplayedModel(NEW, FINDINGS, THRESHOLDS, score)
+    return replay_challenger(answers, CHAMPION, challenger, RadiographArchive(read, MAX_PIXELS), protocol)
 
 
-def _effusion(found: Replay) -> FindingReplay:
+def _effusion(found: ReplayReport) -> FindingReplay:
     return found.findings[FINDINGS.index("Effusion")]
 
 
@@ -322,13 +328,13 @@ async def test_real_radiographs_are_replayed_from_the_real_journal(
             raise RadiographNotFound("no such radiograph") from None
 
     answers = read_answers(dsn, Window(NOON - timedelta(hours=1), NOON + timedelta(hours=1)))
-    challenger = Challenger(NEW, FINDINGS, description.thresholds, score)
-    found = replay(answers, digest, challenger, Archive(read, MAX_PIXELS), protocol)
+    challenger = ReplayedModel(NEW, FINDINGS, description.thresholds, score)
+    found = replay_challenger(answers, digest, challenger, RadiographArchive(read, MAX_PIXELS), protocol)
     assert (found.radiographs, found.left_out.gone, found.left_out.lost) == (len(rows) - 1, 1, 1)
     assert all(each.disagreement.value == 0 and each.ks == 0 for each in found.findings)
     assert _effusion(found).blind.both_right == len(rows) - 1
     assert found.latency_ms.challenger_median is not None
-    assert Replay.model_validate_json(found.to_json()) == found
+    assert ReplayReport.model_validate_json(found.to_json()) == found
     page = replay_page(found)
     assert "# Replay of 5 radiographs: cannot be shown" in page
     assert "1 gone" in page

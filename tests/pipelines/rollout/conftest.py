@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from pipelines.rollout.plan import Plan, read_plan
+from pipelines.rollout.plan import RolloutPlan, read_plan
 from pleura.local.samples import example, sample_files
 from proof.lab.running_stack import RunningStack, start_stack
 
@@ -27,7 +27,7 @@ def sample() -> Path:
 
 
 @pytest.fixture(scope="session")
-def quick() -> Plan:
+def quick() -> RolloutPlan:
     """The default guardrails, looked at often, with steps of seconds."""
     default = read_plan()
     steps = tuple(

@@ -11,21 +11,24 @@ from typing import Any
 import pytest
 from kubernetes import client  # type: ignore[import-untyped]
 
-from pipelines.rollout.counters import Counts, Unseen
-from pipelines.rollout.inference_service import predictor_of
+from pipelines.rollout.counters import ObservationUnavailable, RevisionCounts
+from pipelines.rollout.inference_service import read_predictor_status
 from pipelines.rollout.kserve import KServeTarget
 from pipelines.rollout.kserve_ledger import ConfigMapLedger
-from pipelines.rollout.observation import Counted, JournaledAnswers, Observation, RevisionObservation
-from pipelines.rollout.plan import Plan
-from pipelines.rollout.run import RolloutInProgress, abandon, roll_out
-from pipelines.rollout.state import RolloutOutcome, RolloutParts, RolloutState, now
-from pipelines.rollout.target import Change, Model, TargetRefused
+from pipelines.rollout.observation import JournaledAnswers, Observation, RequestCounts, RevisionObservation
+from pipelines.rollout.plan import RolloutPlan
+from pipelines.rollout.rollout import RolloutInProgress, abandon_rollout, roll_out
+from pipelines.rollout.state import RolloutOutcome, RolloutParts, RolloutState, utc_now
+from pipelines.rollout.target import ModelChange, ModelReference, TargetRefused
 from tests.support.pipelines.api_server import Cluster, running
 from tests.support.pipelines.knative import Controller
 
 _PATH = "/apis/serving.kserve.io/v1beta1/namespaces/pleura/inferenceservices/chest-xray"
-_OLD, _NEW = Model("s3://models/old", "a" * 64, "1.0.0"), Model("s3://models/new", "b" * 64, "2.0.0")
-_CHANGE = Change(_OLD, _NEW)
+_OLD, _NEW = (
+    ModelReference("s3://models/old", "a" * 64, "1.0.0"),
+    ModelReference("s3://models/new", "b" * 64, "2.0.0"),
+)
+_CHANGE = ModelChange(_OLD, _NEW)
 _CUSTOM = {
     "containers": [
         {
@@ -49,15 +52,17 @@ class _Seen:
     nan_from: int = 101
     blind_from: int = 101
 
-    def count(self) -> Counts:
+    def count(self) -> RevisionCounts:
         share = self.cluster.splits[-1].get(_NEW.uri, 0)
-        return Counts(Counted(requests=1000, invalid=int(share >= self.nan_from)), Counted())
+        return RevisionCounts(
+            RequestCounts(requests=1000, invalid=int(share >= self.nan_from)), RequestCounts()
+        )
 
-    def observe(self, since: datetime, before: Counts) -> Observation:
+    def observe(self, since: datetime, before: RevisionCounts) -> Observation:
         if self.cluster.splits[-1].get(_NEW.uri, 0) >= self.blind_from:
-            raise Unseen("the journal cannot be read")
+            raise ObservationUnavailable("the journal cannot be read")
         return Observation(
-            RevisionObservation(JournaledAnswers(answers=1000), Counted(1000)),
+            RevisionObservation(JournaledAnswers(answers=1000), RequestCounts(1000)),
             RevisionObservation(JournaledAnswers(answers=1000)),
         )
 
@@ -71,7 +76,7 @@ def _cluster(predictor: dict[str, Any], **settings: Any) -> Iterator[tuple[Clust
         yield cluster, api
 
 
-def _parts(cluster: Cluster, api: client.ApiClient, plan: Plan, **sees: int) -> RolloutParts:
+def _parts(cluster: Cluster, api: client.ApiClient, plan: RolloutPlan, **sees: int) -> RolloutParts:
     steps = tuple(step.model_copy(update={"least_s": 0.0}) for step in plan.steps)
     patience = {"check_s": 0.1, "settle_s": 10.0, "lease_s": 0.5, "blind_s": 1.0}
     plan = plan.model_copy(update={"steps": steps, **patience})
@@ -89,7 +94,7 @@ def _shares(cluster: Cluster) -> list[int]:
 
 
 @pytest.mark.parametrize("predictor", [_MODEL, _CUSTOM], ids=["model", "custom"])
-def test_a_good_challenger_goes_through_all_steps(predictor: dict[str, Any], quick: Plan) -> None:
+def test_a_good_challenger_goes_through_all_steps(predictor: dict[str, Any], quick: RolloutPlan) -> None:
     """The canary's share goes up as planned and never before its revision is ready; the spec ends clean."""
     with _cluster(predictor) as (cluster, api):
         outcome = roll_out(_parts(cluster, api, quick), _CHANGE)
@@ -97,14 +102,14 @@ def test_a_good_challenger_goes_through_all_steps(predictor: dict[str, Any], qui
     assert outcome.result == "promoted", _after(outcome)
     shares = _shares(cluster)
     assert list(dict.fromkeys(shares)) == [0, 1, 5, 25, 50, 100]
-    found = predictor_of(service)
+    found = read_predictor_status(service)
     assert (found.uri, found.percent, found.is_settled) == (_NEW.uri, None, True)
     if predictor is _CUSTOM:
         assert service["spec"]["predictor"]["containers"][0]["image"] == "predictor"
 
 
 @pytest.mark.parametrize("nan_from", [1, 25, 100])
-def test_a_bad_challenger_is_taken_back(nan_from: int, quick: Plan) -> None:
+def test_a_bad_challenger_is_taken_back(nan_from: int, quick: RolloutPlan) -> None:
     """From whatever step: the share falls to 0, never rises again, and the spec names the champion."""
     with _cluster(_MODEL) as (cluster, api):
         outcome = roll_out(_parts(cluster, api, quick, nan_from=nan_from), _CHANGE)
@@ -114,11 +119,11 @@ def test_a_bad_challenger_is_taken_back(nan_from: int, quick: Plan) -> None:
     shares = _shares(cluster)
     assert max(shares) == nan_from
     assert set(shares[len(shares) - shares[::-1].index(nan_from) :]) == {0}
-    found = predictor_of(service)
+    found = read_predictor_status(service)
     assert (found.uri, found.percent, found.is_settled) == (_OLD.uri, None, True)
 
 
-def test_a_rollout_that_sees_nothing_goes_back(quick: Plan) -> None:
+def test_a_rollout_that_sees_nothing_goes_back(quick: RolloutPlan) -> None:
     """Without the journal it goes no further, and after a while back; NaN is seen even then, and at once."""
     with _cluster(_MODEL) as (cluster, api):
         blind = roll_out(_parts(cluster, api, quick, blind_from=25), _CHANGE)
@@ -129,35 +134,35 @@ def test_a_rollout_that_sees_nothing_goes_back(quick: Plan) -> None:
     assert "NaN" in bad.reason
 
 
-def test_an_ended_rollout_is_not_repeated_for_the_same_run(quick: Plan) -> None:
+def test_an_ended_rollout_is_not_repeated_for_the_same_run(quick: RolloutPlan) -> None:
     """A pipeline that died after its rollout gets the same outcome; an unfinished one can be abandoned."""
     with _cluster(_MODEL) as (cluster, api):
         parts = _parts(cluster, api, quick, nan_from=1)
         first = roll_out(parts, _CHANGE, run="run-1")
         assert roll_out(parts, _CHANGE, run="run-1") == first
         assert len(cluster.controller.revisions) == 3
-        dead = RolloutState(holder="dead", beat=7, change=_CHANGE, phase="starting", since=now())
+        dead = RolloutState(holder="dead", beat=7, change=_CHANGE, phase="starting", since=utc_now())
         assert parts.ledger.swap(parts.ledger.read(), dead.model_dump_json().encode())
-        outcome = abandon(parts)
+        outcome = abandon_rollout(parts)
         assert outcome is not None
         assert (outcome.result, outcome.reason) == ("rolled_back", "abandoned")
-        assert abandon(parts) is None
-        same = Change(_OLD, Model(_OLD.uri, _OLD.digest, "1.0.0"))
+        assert abandon_rollout(parts) is None
+        same = ModelChange(_OLD, ModelReference(_OLD.uri, _OLD.digest, "1.0.0"))
         assert roll_out(parts, same).reason == "the challenger is the champion"
 
 
-def test_a_challenger_that_is_never_ready_gets_nothing(quick: Plan) -> None:
+def test_a_challenger_that_is_never_ready_gets_nothing(quick: RolloutPlan) -> None:
     """KServe's own reason is told, and no request was ever sent to it."""
     with _cluster(_MODEL, broken=frozenset({_NEW.uri})) as (cluster, api):
         outcome = roll_out(_parts(cluster, api, quick), _CHANGE)
-        found = predictor_of(cluster.objects[_PATH])
+        found = read_predictor_status(cluster.objects[_PATH])
     assert outcome.result == "rolled_back", _after(outcome)
     assert "BlockedByFailedLoad: exit code 3" in outcome.reason
     assert set(_shares(cluster)) == {0}
     assert found.uri == _OLD.uri
 
 
-def test_a_service_that_serves_something_else_is_left_alone(quick: Plan) -> None:
+def test_a_service_that_serves_something_else_is_left_alone(quick: RolloutPlan) -> None:
     """A rollout begins from the champion alone, or not at all."""
     with _cluster({"model": {"storageUri": "s3://models/other"}}) as (cluster, api):
         outcome = roll_out(_parts(cluster, api, quick), _CHANGE)
@@ -165,14 +170,14 @@ def test_a_service_that_serves_something_else_is_left_alone(quick: Plan) -> None
     assert set(cluster.controller.revisions) == {("chest-xray-predictor-00001", "s3://models/other")}
 
 
-def test_a_change_by_others_meanwhile_is_seen(quick: Plan) -> None:
+def test_a_change_by_others_meanwhile_is_seen(quick: RolloutPlan) -> None:
     """A patch of an object that was changed since it was read is made anew; what is not ours is refused."""
     with _cluster(_MODEL) as (cluster, api):
         target = KServeTarget(api, "pleura", "chest-xray")
         cluster.interferences = 3
         target.shift(_CHANGE, 0)
         assert cluster.interferences == 0
-        assert predictor_of(cluster.objects[_PATH]).uri == _NEW.uri
+        assert read_predictor_status(cluster.objects[_PATH]).uri == _NEW.uri
         with cluster.lock:
             service = cluster.objects[_PATH]
             others = {"predictor": {"model": {"storageUri": "s3://models/others"}}}
@@ -196,7 +201,7 @@ def test_a_lost_watch_is_begun_anew() -> None:
         change.join()
 
 
-def test_the_ledger_lets_one_rollout_lead(quick: Plan) -> None:
+def test_the_ledger_lets_one_rollout_lead(quick: RolloutPlan) -> None:
     """Who has not read the last version cannot write; a second rollout is refused while one is unfinished."""
     with _cluster(_MODEL) as (cluster, api):
         parts = _parts(cluster, api, quick)

@@ -12,11 +12,11 @@ import yaml
 
 from pipelines.rollout.ledger import FileLedger
 from pipelines.rollout.local import LocalCounters, LocalTarget
-from pipelines.rollout.plan import Guardrail, Plan
-from pipelines.rollout.run import RolloutInProgress, roll_out, unfinished
+from pipelines.rollout.monitor import RolloutMonitor
+from pipelines.rollout.plan import Guardrail, RolloutPlan
+from pipelines.rollout.rollout import RolloutInProgress, find_unfinished_rollout, roll_out
 from pipelines.rollout.state import RolloutOutcome, RolloutParts
-from pipelines.rollout.target import Change, Model
-from pipelines.rollout.watch import RolloutMonitor
+from pipelines.rollout.target import ModelChange, ModelReference
 from pleura.bundle import verify
 from proof.lab.running_stack import RunningStack, surroundings
 from tests.support.load import Load, load_on
@@ -24,12 +24,12 @@ from tests.support.load import Load, load_on
 _ROOT = Path(__file__).parents[3]
 
 
-def _model(bundle: Path) -> Model:
+def _model(bundle: Path) -> ModelReference:
     description, digest = verify(bundle)
-    return Model(str(bundle), digest, description.version)
+    return ModelReference(str(bundle), digest, description.version)
 
 
-def _parts(stack: RunningStack, change: Change, plan: Plan, holder: str = "test") -> RolloutParts:
+def _parts(stack: RunningStack, change: ModelChange, plan: RolloutPlan, holder: str = "test") -> RolloutParts:
     state = stack.state.path
     watch = RolloutMonitor(
         stack.journal_dsn, LocalCounters(state, change), change.challenger.digest, change.champion.digest
@@ -37,8 +37,8 @@ def _parts(stack: RunningStack, change: Change, plan: Plan, holder: str = "test"
     return RolloutParts(LocalTarget(state), watch, FileLedger(state / "rollout.json"), plan, holder)
 
 
-def _rolled_out(stack: RunningStack, challenger: Model, plan: Plan) -> RolloutOutcome:
-    change = Change(LocalTarget(stack.state.path).serving_model(), challenger)
+def _rolled_out(stack: RunningStack, challenger: ModelReference, plan: RolloutPlan) -> RolloutOutcome:
+    change = ModelChange(LocalTarget(stack.state.path).serving_model(), challenger)
     return roll_out(_parts(stack, change, plan), change)
 
 
@@ -46,16 +46,16 @@ def _told(outcome: RolloutOutcome) -> str:
     return "\n".join(f"{event.percent:>4} {event.what}" for event in outcome.history)
 
 
-def _serves(stack: RunningStack, model: Model) -> bool:
+def _serves(stack: RunningStack, model: ModelReference) -> bool:
     return LocalTarget(stack.state.path).serving_model().digest == model.digest
 
 
 def test_a_challenger_of_another_digest_is_never_started(
-    serving: RunningStack, bundle: Path, challengers: dict[str, Path], quick: Plan
+    serving: RunningStack, bundle: Path, challengers: dict[str, Path], quick: RolloutPlan
 ) -> None:
     """A bundle that is not the one that was meant changes nothing, and is refused in words."""
     champion, challenger = _model(bundle), _model(challengers["close"])
-    meant = Model(challenger.uri, _model(challengers["nan"]).digest, challenger.version)
+    meant = ModelReference(challenger.uri, _model(challengers["nan"]).digest, challenger.version)
     outcome = _rolled_out(serving, meant, quick)
     assert outcome.result == "refused"
     assert "digest mismatch" in outcome.reason
@@ -64,7 +64,7 @@ def test_a_challenger_of_another_digest_is_never_started(
 
 
 def test_a_challenger_that_answers_nan_is_rolled_back_at_once(
-    serving: RunningStack, bundle: Path, challengers: dict[str, Path], quick: Plan, sample: Path
+    serving: RunningStack, bundle: Path, challengers: dict[str, Path], quick: RolloutPlan, sample: Path
 ) -> None:
     """The first answer that is none ends the rollout; no client ever sees a NaN."""
     champion, challenger = _model(bundle), _model(challengers["nan"])
@@ -92,7 +92,7 @@ def _quiet(load: Load) -> None:
 
 
 def test_a_slow_challenger_is_rolled_back(
-    serving: RunningStack, bundle: Path, challengers: dict[str, Path], quick: Plan, sample: Path
+    serving: RunningStack, bundle: Path, challengers: dict[str, Path], quick: RolloutPlan, sample: Path
 ) -> None:
     """A latency far beyond the margin trips its guardrail as soon as both arms have answers enough."""
     steps = tuple(step.model_copy(update={"least_answers": 10**6}) for step in quick.steps[3:])
@@ -107,7 +107,7 @@ def test_a_slow_challenger_is_rolled_back(
 
 
 def test_a_challenger_that_does_not_start_is_rolled_back(
-    serving: RunningStack, bundle: Path, challengers: dict[str, Path], quick: Plan, sample: Path
+    serving: RunningStack, bundle: Path, challengers: dict[str, Path], quick: RolloutPlan, sample: Path
 ) -> None:
     """A canary whose predictor ends at its start takes no traffic; the reason says so."""
     with load_on(serving, sample) as load:
@@ -119,7 +119,7 @@ def test_a_challenger_that_does_not_start_is_rolled_back(
 
 
 def test_a_canary_that_dies_is_rolled_back(
-    serving: RunningStack, bundle: Path, challengers: dict[str, Path], quick: Plan, sample: Path
+    serving: RunningStack, bundle: Path, challengers: dict[str, Path], quick: RolloutPlan, sample: Path
 ) -> None:
     """The predictor of the canary ends in the middle of a step: the champion has all of the traffic again."""
     steps = tuple(step.model_copy(update={"least_answers": 10**6}) for step in quick.steps[3:])
@@ -145,7 +145,7 @@ def test_a_canary_that_dies_is_rolled_back(
 
 
 def test_too_few_answers_end_in_a_timeout(
-    serving: RunningStack, bundle: Path, challengers: dict[str, Path], quick: Plan
+    serving: RunningStack, bundle: Path, challengers: dict[str, Path], quick: RolloutPlan
 ) -> None:
     """Without traffic nothing can be shown, and the rollout does not wait for ever."""
     steps = tuple(step.model_copy(update={"most_s": 1.0}) for step in quick.steps)
@@ -168,7 +168,7 @@ def _start(stack: RunningStack, bundle: Path, plan: Path) -> subprocess.Popen[st
 def _await_step(ledger: FileLedger, step: int, timeout_s: float = 90.0) -> None:
     end = time.monotonic() + timeout_s
     while time.monotonic() < end:
-        state = unfinished(ledger)
+        state = find_unfinished_rollout(ledger)
         if state and state.step >= step and state.before:
             return
         time.sleep(0.05)
@@ -176,7 +176,7 @@ def _await_step(ledger: FileLedger, step: int, timeout_s: float = 90.0) -> None:
 
 
 def test_a_killed_rollout_is_resumed_and_promotes(
-    serving: RunningStack, challengers: dict[str, Path], quick: Plan, sample: Path, tmp_path: Path
+    serving: RunningStack, challengers: dict[str, Path], quick: RolloutPlan, sample: Path, tmp_path: Path
 ) -> None:
     """Killed in the middle of a step, it goes on where it was, through all steps; nobody else can begin.
 
@@ -188,10 +188,10 @@ def test_a_killed_rollout_is_resumed_and_promotes(
     with load_on(serving, sample) as load:
         first = _start(serving, challenger, tmp_path / "plan.yaml")
         _await_step(ledger, 2)
-        other = Change(champion, _model(challengers["slow"]))
+        other = ModelChange(champion, _model(challengers["slow"]))
         with pytest.raises(RolloutInProgress, match="is not finished"):
             roll_out(_parts(serving, other, quick, "another"), other)
-        same = Change(champion, _model(challenger))
+        same = ModelChange(champion, _model(challenger))
         with pytest.raises(RolloutInProgress, match="another process leads"):
             roll_out(_parts(serving, same, quick, "another"), same)
         first.kill()

@@ -8,13 +8,13 @@ from pydantic import ValidationError
 
 from pipelines.rollout.ledger import FileLedger
 from pipelines.rollout.observation import (
-    Counted,
     JournaledAnswers,
     Observation,
+    RequestCounts,
     RevisionObservation,
-    reason_to_return,
+    find_rollback_reason,
 )
-from pipelines.rollout.plan import Guardrails, Plan, read_plan
+from pipelines.rollout.plan import Guardrails, RolloutPlan, read_plan
 from pipelines.statistics.msprt import Events, SequentialSample
 from pleura.findings import FINDINGS
 
@@ -23,7 +23,7 @@ _SOUND = RevisionObservation(
     JournaledAnswers(
         _ANSWERS, tuple(100 + 10 * i for i in range(len(FINDINGS))), 40, SequentialSample(_ANSWERS, 3.5, 0.3)
     ),
-    Counted(requests=_ANSWERS, errors=1, refusals=2),
+    RequestCounts(requests=_ANSWERS, errors=1, refusals=2),
 )
 
 
@@ -41,8 +41,8 @@ def _with_calls(finding: int, calls: int) -> RevisionObservation:
 
 def test_an_equal_canary_goes_on(guardrails: Guardrails) -> None:
     """Nothing speaks against a canary that does as the stable revision does, seen once or again and again."""
-    assert reason_to_return([], guardrails) is None
-    assert reason_to_return([Observation(_SOUND, _SOUND)] * 5, guardrails) is None
+    assert find_rollback_reason([], guardrails) is None
+    assert find_rollback_reason([Observation(_SOUND, _SOUND)] * 5, guardrails) is None
 
 
 @pytest.mark.parametrize(
@@ -50,7 +50,7 @@ def test_an_equal_canary_goes_on(guardrails: Guardrails) -> None:
     [
         (replace(_SOUND, counted=replace(_SOUND.counted, errors=60)), "guardrail errors"),
         (replace(_SOUND, counted=replace(_SOUND.counted, refusals=120)), "guardrail refusals"),
-        (replace(_SOUND, counted=Counted(requests=3, errors=3)), "the canary fails: 3 of 3 requests"),
+        (replace(_SOUND, counted=RequestCounts(requests=3, errors=3)), "the canary fails: 3 of 3 requests"),
         (
             replace(
                 _SOUND, journaled=replace(_SOUND.journaled, log_latency=SequentialSample(_ANSWERS, 3.9, 0.3))
@@ -64,7 +64,7 @@ def test_an_equal_canary_goes_on(guardrails: Guardrails) -> None:
 )
 def test_each_harm_has_its_reason(canary: RevisionObservation, reason: str, guardrails: Guardrails) -> None:
     """Each guardrail trips by itself, and names itself."""
-    found = reason_to_return([Observation(canary, _SOUND)], guardrails)
+    found = find_rollback_reason([Observation(canary, _SOUND)], guardrails)
     assert found is not None
     assert reason in found
 
@@ -73,32 +73,32 @@ def test_what_lies_within_a_margin_is_minded_by_nobody(guardrails: Guardrails) -
     """A model that calls somewhat more often, or a little slower, may well be the better one."""
     slower = replace(_SOUND.journaled, log_latency=SequentialSample(_ANSWERS, 3.6, 0.3))
     canary = replace(_with_calls(3, 230), counted=_SOUND.counted)
-    assert reason_to_return([Observation(canary, _SOUND)], guardrails) is None
-    assert reason_to_return([Observation(replace(_SOUND, journaled=slower), _SOUND)], guardrails) is None
+    assert find_rollback_reason([Observation(canary, _SOUND)], guardrails) is None
+    assert find_rollback_reason([Observation(replace(_SOUND, journaled=slower), _SOUND)], guardrails) is None
 
 
 def test_a_stranger_and_a_wide_disagreement_end_it(guardrails: Guardrails) -> None:
     """An answer of a third model, or two models that differ on a third of the findings, are reasons."""
     stranger = Observation(_SOUND, _SOUND, strangers=1)
-    assert "neither champion nor challenger" in str(reason_to_return([stranger], guardrails))
+    assert "neither champion nor challenger" in str(find_rollback_reason([stranger], guardrails))
     findings = 1000 * len(FINDINGS)
     seen = [
         Observation(_SOUND, _SOUND, disagreements=Events(count, findings))
         for count in (findings // 10, findings // 3)
     ]
-    assert reason_to_return(seen[:1], guardrails) is None
-    assert "guardrail disagreement" in str(reason_to_return(seen[1:], guardrails))
+    assert find_rollback_reason(seen[:1], guardrails) is None
+    assert "guardrail disagreement" in str(find_rollback_reason(seen[1:], guardrails))
 
 
 def test_counters_of_a_predictor_that_started_anew_count_from_zero() -> None:
     """A restart loses what was counted before, and nothing is counted twice or negatively."""
-    before, after = Counted(100, 3, 2, 1), Counted(120, 4, 2, 1)
-    assert after.since(before) == Counted(20, 1, 0, 0)
-    assert Counted(7, 1, 0, 1).since(before) == Counted(7, 1, 0, 1)
+    before, after = RequestCounts(100, 3, 2, 1), RequestCounts(120, 4, 2, 1)
+    assert after.since(before) == RequestCounts(20, 1, 0, 0)
+    assert RequestCounts(7, 1, 0, 1).since(before) == RequestCounts(7, 1, 0, 1)
 
 
-def _plan_with(**changes: object) -> Plan:
-    return Plan.model_validate({**read_plan().model_dump(), **changes})
+def _plan_with(**changes: object) -> RolloutPlan:
+    return RolloutPlan.model_validate({**read_plan().model_dump(), **changes})
 
 
 @pytest.mark.parametrize(

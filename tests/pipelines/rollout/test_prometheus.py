@@ -9,12 +9,12 @@ from urllib.parse import parse_qs, urlsplit
 
 import pytest
 
-from pipelines.rollout.counters import Unseen
-from pipelines.rollout.observation import Counted
+from pipelines.rollout.counters import ObservationUnavailable
+from pipelines.rollout.observation import RequestCounts
 from pipelines.rollout.prometheus import PrometheusCounters
-from pipelines.rollout.target import Change, Model
+from pipelines.rollout.target import ModelChange, ModelReference
 
-_OLD, _NEW = Model("s3://old", "a" * 64, "1.0.0"), Model("s3://new", "b" * 64, "2.0.0")
+_OLD, _NEW = ModelReference("s3://old", "a" * 64, "1.0.0"), ModelReference("s3://new", "b" * 64, "2.0.0")
 
 
 def _vector(*samples: tuple[dict[str, str], str]) -> dict[str, Any]:
@@ -61,15 +61,15 @@ def address() -> Iterator[str]:
 
 def test_each_revision_is_asked_for_by_its_version(address: str) -> None:
     """Inferences of the challenger's pods count for the canary; without pods nothing is counted."""
-    counts = PrometheusCounters(address, Change(_OLD, _NEW)).read()
-    assert counts.canary == Counted(requests=100, errors=1, refusals=0, invalid=1)
-    assert counts.stable == Counted()
+    counts = PrometheusCounters(address, ModelChange(_OLD, _NEW)).read()
+    assert counts.canary == RequestCounts(requests=100, errors=1, refusals=0, invalid=1)
+    assert counts.stable == RequestCounts()
 
 
 def test_what_cannot_be_told_apart_or_read_is_unseen(address: str) -> None:
     """Two models of one version, and a Prometheus that is away, are not taken for zeros."""
-    same = Change(_OLD, Model("s3://new", "b" * 64, "1.0.0"))
-    with pytest.raises(Unseen, match="same version"):
+    same = ModelChange(_OLD, ModelReference("s3://new", "b" * 64, "1.0.0"))
+    with pytest.raises(ObservationUnavailable, match="same version"):
         PrometheusCounters(address, same).read()
-    with pytest.raises(Unseen, match="does not answer"):
-        PrometheusCounters("http://127.0.0.1:1", Change(_OLD, _NEW)).read()
+    with pytest.raises(ObservationUnavailable, match="does not answer"):
+        PrometheusCounters("http://127.0.0.1:1", ModelChange(_OLD, _NEW)).read()

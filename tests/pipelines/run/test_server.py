@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from pipelines.run.parameters import SMALL
+from pipelines.run.parameters import SMALL_PARAMETERS
 from pleura.console.app import main
 
 
@@ -68,7 +68,7 @@ def server() -> Iterator[_Server]:
     running.server_close()
 
 
-_GIVEN = ["--parameters", str(SMALL), "--data-set", "ours@" + "a" * 64]
+_GIVEN = ["--parameters", str(SMALL_PARAMETERS), "--data-set", "ours@" + "a" * 64]
 
 
 def test_a_run_is_submitted_whole(server: _Server, capsys: pytest.CaptureFixture[str]) -> None:

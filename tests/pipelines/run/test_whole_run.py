@@ -13,8 +13,8 @@ import httpx
 import pytest
 import yaml
 
-from pipelines.run.parameters import SMALL
-from pipelines.run.perform import STEPS
+from pipelines.run.parameters import SMALL_PARAMETERS
+from pipelines.run.step_runner import STEPS
 from proof.lab.running_stack import RunningStack, pleura, start_stack, surroundings
 from tests.support.load import load_on
 from tests.support.pipelines.lessons import write_lessons
@@ -42,10 +42,10 @@ def data(tmp_path_factory: pytest.TempPathFactory, samples: Path, bundle: Path) 
 
 
 def _parameters(folder: Path, **changes: object) -> Path:
-    document = yaml.safe_load(SMALL.read_text())
+    document = yaml.safe_load(SMALL_PARAMETERS.read_text())
     for name in ("gate", "rollout"):
         if isinstance(document[name], str):
-            document[name] = yaml.safe_load((SMALL.parent / document[name]).read_text())
+            document[name] = yaml.safe_load((SMALL_PARAMETERS.parent / document[name]).read_text())
     path = folder / "parameters.yaml"
     path.write_text(yaml.safe_dump(document | changes))
     return path

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from pipelines.registry.mlflow_client import connect
+from pipelines.registry.mlflow_client import connect_mlflow
 from pipelines.registry.registry import Registry
 from pleura.console.app import main
 from pleura.local.dependencies import Server
@@ -45,7 +45,7 @@ def pleura(state: Path, capsys: pytest.CaptureFixture[str]) -> Pleura:
 def registry(seaweed: Server, state: Path, tmp_path: Path) -> Registry:
     """The registry of that stack, with a version that the gate has not seen and one that it refused."""
     store = new_store(seaweed.url, "models")
-    registry = Registry(connect(f"sqlite:///{state / 'mlflow.db'}"), store)
+    registry = Registry(connect_mlflow(f"sqlite:///{state / 'mlflow.db'}"), store)
     first, second = (store.upload(new_bundle(tmp_path / str(n), f"0.1.{n}")) for n in (1, 2))
     registry.register(registration(first))
     registry.register(registration(second, decided(store, second, first, is_passed=False)))

@@ -22,7 +22,7 @@ from pydicom.encaps import encapsulate, generate_frames
 from pydicom.pixels.processing import apply_modality_lut, apply_voi_lut
 
 from pleura.errors import PleuraError, RefusedRadiograph, TooLarge, UnreadableRadiograph
-from pleura.radiograph.codestream import jpeg_frame
+from pleura.radiograph.codestream import read_jpeg_frame
 from pleura.radiograph.dicom import read_dicom
 from pleura.radiograph.jpeg_damage import require_undamaged
 from pleura.radiograph.tensor import to_tensor
@@ -435,7 +435,7 @@ def test_a_point_transform_is_no_damage() -> None:
     """Of 12 bits the last nine may be left out, though the data are read as if there were eight."""
     stream = jpeg_lossless(gradient(), 12)
     scan = stream.index(b"\xff\xda")
-    require_undamaged(stream[: scan + 9] + b"\x09" + stream[scan + 10 :], jpeg_frame(stream))
+    require_undamaged(stream[: scan + 9] + b"\x09" + stream[scan + 10 :], read_jpeg_frame(stream))
 
 
 @given(st.data())

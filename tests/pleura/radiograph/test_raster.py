@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
 from pleura.errors import PleuraError, RefusedRadiograph, TooLarge, UnreadableRadiograph
-from pleura.radiograph.codestream import jpeg_frame, scans_of
+from pleura.radiograph.codestream import read_jpeg_frame, read_jpeg_scans
 from pleura.radiograph.jpeg_damage import decode_strictly
 from pleura.radiograph.raster import read_jpeg, read_png
 from proof.lab.files import (
@@ -127,7 +127,7 @@ def test_jpeg_gives_its_greys_back(pixels: np.ndarray) -> None:
 def test_jpeg_whose_data_end_early_is_an_error(pixels: np.ndarray) -> None:
     """However few bytes are missing before the end marker, no grey stands in for them."""
     file = jpeg(pixels)
-    length = len(file) - 2 - jpeg_frame(file).scan_at
+    length = len(file) - 2 - read_jpeg_frame(file).scan_at
     for missing in range(1, length):
         with pytest.raises(UnreadableRadiograph):
             read_jpeg(file[: -2 - missing] + file[-2:], MAX_PIXELS)
@@ -165,7 +165,7 @@ def test_jpeg_that_libjpeg_turbo_minds_is_read_unless_it_is_damaged(kind: str, p
     """What some encoders and cameras write is no damage; behind it damage is noticed all the same."""
     change, file = MINDED[kind], jpeg(pixels)
     assert change(file) != file
-    assert decode_strictly(change(file), jpeg_frame(file)) is None
+    assert decode_strictly(change(file), read_jpeg_frame(file)) is None
     assert (read_jpeg(change(file), MAX_PIXELS) == read_jpeg(file, MAX_PIXELS)).all()
     for name in DAMAGE.keys() - {"the last byte lost"}:  # for which a zero may stand
         with pytest.raises(UnreadableRadiograph):
@@ -197,14 +197,14 @@ def test_progressive_jpeg_is_read_only_with_all_its_scans() -> None:
 def test_progressive_jpeg_may_tell_less_of_its_colours() -> None:
     """The first component is the grey; what is not told of the others changes nothing."""
     file = cv2.imencode(".jpg", in_colour(GREY), [cv2.IMWRITE_JPEG_PROGRESSIVE, 1])[1].tobytes()
-    frame = jpeg_frame(file)
-    scans = list(scans_of(file, frame))
+    frame = read_jpeg_frame(file)
+    scans = list(read_jpeg_scans(file, frame))
     (blue,) = (i for i, scan in enumerate(scans) if list(scan.components) == [2] and not scan.bits_left)
     starts = [match.start() for match in re.finditer(b"\xff\xda", file)]
     ends = [match.start() for match in re.finditer(b"\xff\xc4|\xff\xda|\xff\xd9", file)]
     end = min(at for at in ends if at > starts[blue])
     less = file[: starts[blue]] + file[end:]
-    assert len(list(scans_of(less, frame))) == len(scans) - 1
+    assert len(list(read_jpeg_scans(less, frame))) == len(scans) - 1
     assert (read_jpeg(less, MAX_PIXELS) == read_jpeg(file, MAX_PIXELS)).all()
 
 
@@ -230,7 +230,7 @@ def test_scans_without_sense_cost_next_to_nothing(scan: bytes) -> None:
 def test_jpeg_whose_colours_are_sampled_in_an_odd_way_is_read() -> None:
     """TurboJPEG has no name for it; OpenCV reads it."""
     oddly = _sampled_oddly(jpeg(in_colour(np.zeros_like(GREY))))
-    assert decode_strictly(oddly, jpeg_frame(oddly)) is None
+    assert decode_strictly(oddly, read_jpeg_frame(oddly)) is None
     assert read_jpeg(oddly, MAX_PIXELS).shape == GREY.shape
 
 

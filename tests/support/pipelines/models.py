@@ -8,13 +8,13 @@ import numpy as np
 
 from pipelines.object_store import ObjectStore
 from pipelines.registry.bundle_store import BundleStore
-from pipelines.registry.registration import DecisionReference, Registration, Why
+from pipelines.registry.registration import DecisionReference, MoveReason, Registration
 from pleura.bundle import seal
 from pleura.local.object_store import store_client
 from proof.lab.bundles import description, save_weights
 
 KEYS = ("test-access", "test-secret-key")
-WHY = Why(who="a test", reason="to see what happens")
+WHY = MoveReason(who="a test", reason="to see what happens")
 
 
 def new_store(url: str, bucket: str | None = None) -> BundleStore:

@@ -3,8 +3,8 @@
 import sys
 import time
 
-from pipelines.registry.mlflow_client import connect
-from pipelines.registry.moves import StaleView
+from pipelines.registry.audit_trail import StaleView
+from pipelines.registry.mlflow_client import connect_mlflow
 from pipelines.registry.registry import Registry
 from tests.support.pipelines.models import WHY, decided, new_store, registration
 
@@ -25,7 +25,7 @@ def _moved(registry: Registry, number: int) -> bool:
 def main() -> None:
     """Print how the promotion ended, and how many moves of the challenger were written."""
     uri, url, bucket, digest = sys.argv[1:]
-    registry = Registry(connect(uri), new_store(url, bucket))
+    registry = Registry(connect_mlflow(uri), new_store(url, bucket))
     decision = decided(registry.store, digest, None)
     number = registry.register(registration(digest, decision)).number
     end = time.monotonic() + _PATIENCE_S

@@ -9,9 +9,15 @@ import httpx
 import psycopg2
 import pytest
 
-from pipelines.rollout.counters import Counts, Unseen, read_counted, read_invalid, scrape
-from pipelines.rollout.observation import Counted
-from pipelines.rollout.watch import RolloutMonitor, cut_after
+from pipelines.rollout.counters import (
+    ObservationUnavailable,
+    RevisionCounts,
+    count_unusable_predictions,
+    fetch_metrics,
+    read_predictor_counts,
+)
+from pipelines.rollout.monitor import RolloutMonitor, close_after
+from pipelines.rollout.observation import RequestCounts
 from pipelines.statistics.msprt import Events
 from pleura.findings import FINDINGS
 from pleura.journal_row import JournalRow
@@ -29,8 +35,8 @@ _BEGIN = datetime(2026, 1, 1, tzinfo=UTC)
 class _Still:
     """Counters that stand still."""
 
-    def read(self) -> Counts:
-        return Counts(Counted(10), Counted(20))
+    def read(self) -> RevisionCounts:
+        return RevisionCounts(RequestCounts(10), RequestCounts(20))
 
 
 def _entry(
@@ -75,7 +81,7 @@ def dsn(postgres: Server) -> str:
 def test_both_arms_are_read_out_of_the_journal(dsn: str) -> None:
     """Fresh answers since then count for the model that gave them: calls, latency, disagreement."""
     seen = RolloutMonitor(dsn, _Still(), _NEW, _OLD).observe(
-        _BEGIN + timedelta(seconds=20), Counts(Counted(), Counted())
+        _BEGIN + timedelta(seconds=20), RevisionCounts(RequestCounts(), RequestCounts())
     )
     stable, canary = seen.stable.journaled, seen.canary.journaled
     assert (stable.answers, canary.answers, seen.strangers) == (20, 11, 0)
@@ -91,21 +97,25 @@ def test_both_arms_are_read_out_of_the_journal(dsn: str) -> None:
 
 def test_another_model_is_a_stranger(dsn: str) -> None:
     """An answer of a third digest is seen as what it is."""
-    seen = RolloutMonitor(dsn, _Still(), _NEW, _OLD).observe(_BEGIN, Counts(Counted(), Counted()))
+    seen = RolloutMonitor(dsn, _Still(), _NEW, _OLD).observe(
+        _BEGIN, RevisionCounts(RequestCounts(), RequestCounts())
+    )
     assert seen.strangers == 1
 
 
 def test_a_journal_that_is_away_or_hangs_is_unseen(dsn: str) -> None:
     """Nobody waits for ever, and the error quotes nothing that PostgreSQL said."""
     nowhere = "postgresql://nobody@127.0.0.1:1/nothing"
-    with pytest.raises(Unseen, match=r"the journal cannot be read \(OperationalError\)"):
-        RolloutMonitor(nowhere, _Still(), _NEW, _OLD).observe(_BEGIN, Counts(Counted(), Counted()))
+    with pytest.raises(ObservationUnavailable, match=r"the journal cannot be read \(OperationalError\)"):
+        RolloutMonitor(nowhere, _Still(), _NEW, _OLD).observe(
+            _BEGIN, RevisionCounts(RequestCounts(), RequestCounts())
+        )
     began = time.monotonic()
     with (
         closing(psycopg2.connect(dsn)) as connection,
         connection.cursor() as cursor,
         pytest.raises(psycopg2.OperationalError),
-        cut_after(connection, 0.3),
+        close_after(connection, 0.3),
     ):
         cursor.execute("SELECT pg_sleep(60)")
     assert time.monotonic() - began < 20.0
@@ -113,14 +123,22 @@ def test_a_journal_that_is_away_or_hangs_is_unseen(dsn: str) -> None:
 
 def test_a_journal_that_refuses_in_latin1_is_unseen() -> None:
     """A watch goes on, whatever the server's language."""
-    with strange_server() as strange, pytest.raises(Unseen, match="the journal cannot be read"):
-        RolloutMonitor(strange, _Still(), _NEW, _OLD).observe(_BEGIN, Counts(Counted(), Counted()))
+    with (
+        strange_server() as strange,
+        pytest.raises(ObservationUnavailable, match="the journal cannot be read"),
+    ):
+        RolloutMonitor(strange, _Still(), _NEW, _OLD).observe(
+            _BEGIN, RevisionCounts(RequestCounts(), RequestCounts())
+        )
 
 
 def test_a_predictor_that_does_not_answer_is_unseen() -> None:
     """Its counters are not taken for zeros."""
-    with httpx.Client(trust_env=False, timeout=1.0) as client, pytest.raises(Unseen, match="cannot be read"):
-        scrape(client, "http://127.0.0.1:1/metrics")
+    with (
+        httpx.Client(trust_env=False, timeout=1.0) as client,
+        pytest.raises(ObservationUnavailable, match="cannot be read"),
+    ):
+        fetch_metrics(client, "http://127.0.0.1:1/metrics")
 
 
 _METRICS = """# HELP pleura_requests_total Requests.
@@ -138,8 +156,10 @@ pleura_requests_total{route="healthz",outcome="unavailable"} 500.0
 
 def test_counters_are_added_up_by_what_they_mean() -> None:
     """Inferences count, probes do not; invalid answers are errors too, and are told by version."""
-    assert read_counted(_METRICS + "pleura_invalid_answers_total 3.0\n") == Counted(100, 5, 5, 3)
+    assert read_predictor_counts(_METRICS + "pleura_invalid_answers_total 3.0\n") == RequestCounts(
+        100, 5, 5, 3
+    )
     labelled = 'pleura_unusable_predictions_total{{model_version="{}"}} {}\n'
     both = _METRICS + labelled.format("1.0", 1.0) + labelled.format("2.0", 7.0)
-    assert read_invalid(both, "2.0") == 7
-    assert read_invalid(both, "3.0") == 0
+    assert count_unusable_predictions(both, "2.0") == 7
+    assert count_unusable_predictions(both, "3.0") == 0

@@ -13,7 +13,7 @@ import structlog
 from pipelines.reports.run_summary import Story, html_summary, markdown_summary
 from pipelines.run.context import RunContext
 from pipelines.run.parameters import RunParameters
-from pipelines.run.records import Done, Failure, UnderWay
+from pipelines.run.records import RunInProgress, StepFailure, StepResult
 from pipelines.run.settings import Settings
 from pleura.errors import StoreUnavailable
 from pleura.observability.logs import configure_logging
@@ -25,7 +25,7 @@ STEPS: Final[Mapping[str, tuple[str, str]]] = {
     "gate": ("evaluation_steps", "compare"),
     "register": ("evaluation_steps", "register_challenger"),
     "replay": ("evaluation_steps", "replay_journal"),
-    "roll_out": ("rollout_steps", "roll_challenger_out"),
+    "roll_out": ("rollout_steps", "roll_out_challenger"),
     "conclude": ("rollout_steps", "conclude"),
 }
 """The steps in their order: module and function, imported when they are done, for TensorFlow takes long."""
@@ -49,42 +49,42 @@ def run_step(step: str, run: str, parameters: str) -> str:
         UnderWay: A step of this run is being done, by a process that was left behind perhaps.
     """
     configure_logging("pipelines")
-    shop = _open(run, parameters)
-    with _alone(shop.folder):
-        done = shop.records.read(step)
-        if done is None and not _may(shop, step):
+    context = _open(run, parameters)
+    with _alone(context.folder):
+        done = context.records.read(step)
+        if done is None and not _may(context, step):
             log.info("step_skipped", run=run, step=step)
             return "skipped"
-        done = done or _do(shop, step)
+        done = done or _do(context, step)
     log.info("step_done", run=run, step=step, verdict=done.verdict)
     return done.verdict
 
 
-def _may(shop: RunContext, step: str) -> bool:
+def _may(context: RunContext, step: str) -> bool:
     if step == "conclude":
-        return shop.records.read("roll_out") is not None
+        return context.records.read("roll_out") is not None
     before, verdict = _ONLY_AFTER.get(step, ("", ""))
-    done = shop.records.read(before) if before else None
+    done = context.records.read(before) if before else None
     return not before or (done is not None and done.verdict == verdict)
 
 
-def _do(shop: RunContext, step: str) -> Done:
-    log.info("step_begun", run=shop.run, step=step)
+def _do(context: RunContext, step: str) -> StepResult:
+    log.info("step_begun", run=context.run, step=step)
     began_s = time.monotonic()
     try:
         module, function = STEPS[step]
-        do: Callable[[RunContext], Done] = getattr(
+        do: Callable[[RunContext], StepResult] = getattr(
             importlib.import_module(f"pipelines.run.{module}"), function
         )
-        done = do(shop)
+        done = do(context)
     except Exception as error:
-        failure = Failure(step=step, reason=f"{type(error).__name__}: {error}")
-        log.error("step_failed", run=shop.run, step=step, reason=failure.reason)
+        failure = StepFailure(step=step, reason=f"{type(error).__name__}: {error}")
+        log.error("step_failed", run=context.run, step=step, reason=failure.reason)
         with contextlib.suppress(StoreUnavailable):
-            shop.records.note_failure(failure)
+            context.records.note_failure(failure)
         raise
     done = done.model_copy(update={"seconds": round(time.monotonic() - began_s, 1)})
-    shop.records.keep(done)
+    context.records.keep(done)
     return done
 
 
@@ -100,7 +100,7 @@ def _alone(folder: Path) -> Iterator[None]:
                 break
             except BlockingIOError as error:
                 if time.monotonic() > end_s:
-                    raise UnderWay(f"a step is being done in {folder}") from error
+                    raise RunInProgress(f"a step is being done in {folder}") from error
                 time.sleep(0.2)
         yield
 
@@ -112,15 +112,15 @@ def write_report(run: str, parameters: str) -> str:
         The URI of the report.
     """
     configure_logging("pipelines")
-    shop = _open(run, parameters)
-    done = [each for each in map(shop.records.read, STEPS) if each]
-    story = Story(run, done, shop.records.failure())
-    shop.records.write("report.md", markdown_summary(story).encode(), "text/markdown")
-    return shop.records.write("run.html", html_summary(story).encode(), "text/html")
+    context = _open(run, parameters)
+    done = [each for each in map(context.records.read, STEPS) if each]
+    story = Story(run, done, context.records.failure())
+    context.records.write("report.md", markdown_summary(story).encode(), "text/markdown")
+    return context.records.write("run.html", html_summary(story).encode(), "text/html")
 
 
 def _open(run: str, parameters: str) -> RunContext:
     settings = Settings.read()
-    shop = RunContext(settings, RunParameters.from_json(parameters), run)
-    shop.records.begin(shop.parameters)
-    return shop
+    context = RunContext(settings, RunParameters.from_json(parameters), run)
+    context.records.begin(context.parameters)
+    return context

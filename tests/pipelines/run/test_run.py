@@ -8,19 +8,25 @@ import pytest
 import yaml
 
 from pipelines.reports.run_summary import Story, html_summary, markdown_summary
-from pipelines.run.local_run import told
-from pipelines.run.parameters import DEFAULT, SMALL, InvalidParameters, RunParameters, read_parameters
-from pipelines.run.records import Done, Failure
+from pipelines.run.local_run import describe_log_line
+from pipelines.run.parameters import (
+    DEFAULT_PARAMETERS,
+    SMALL_PARAMETERS,
+    InvalidParameters,
+    RunParameters,
+    read_parameters,
+)
+from pipelines.run.records import StepFailure, StepResult
 from pleura.console.app import main
 
 _DATA_SET = "ours@" + "a" * 64
 
 
-def _done(*steps: tuple[str, str]) -> list[Done]:
-    return [Done(step=step, verdict=verdict, words="<b>", seconds=1) for step, verdict in steps]
+def _done(*steps: tuple[str, str]) -> list[StepResult]:
+    return [StepResult(step=step, verdict=verdict, words="<b>", seconds=1) for step, verdict in steps]
 
 
-@pytest.mark.parametrize("path", [DEFAULT, SMALL], ids=lambda path: path.stem)
+@pytest.mark.parametrize("path", [DEFAULT_PARAMETERS, SMALL_PARAMETERS], ids=lambda path: path.stem)
 def test_the_shipped_parameters_travel_whole(path: Path) -> None:
     """With the files that they name inside, read back they are the same, to the digest."""
     parameters = read_parameters(path, data_set=_DATA_SET)
@@ -32,10 +38,10 @@ def test_the_shipped_parameters_travel_whole(path: Path) -> None:
 
 def test_the_default_rises_as_the_design_says_by_a_clinical_protocol() -> None:
     """1, 5, 25, 50, 100 percent, and what cannot be shown is refused."""
-    parameters = read_parameters(DEFAULT, data_set=_DATA_SET)
+    parameters = read_parameters(DEFAULT_PARAMETERS, data_set=_DATA_SET)
     assert [step.percent for step in parameters.rollout.steps] == [1, 5, 25, 50, 100]
     assert parameters.gate.is_clinical
-    assert not read_parameters(SMALL, data_set=_DATA_SET).gate.is_clinical
+    assert not read_parameters(SMALL_PARAMETERS, data_set=_DATA_SET).gate.is_clinical
 
 
 @pytest.mark.parametrize(
@@ -53,7 +59,7 @@ def test_the_default_rises_as_the_design_says_by_a_clinical_protocol() -> None:
 )
 def test_wrong_parameters_are_named(tmp_path: Path, change: dict[str, object], words: str) -> None:
     """One line says which file or parameter is wrong."""
-    document = yaml.safe_load(SMALL.read_text()) | {"data_set": _DATA_SET} | change
+    document = yaml.safe_load(SMALL_PARAMETERS.read_text()) | {"data_set": _DATA_SET} | change
     (tmp_path / "wrong.yaml").write_text(yaml.safe_dump(document))
     with pytest.raises(InvalidParameters, match=words):
         read_parameters(tmp_path / "wrong.yaml")
@@ -97,7 +103,7 @@ def _tasks(spec: dict[str, Any]) -> list[dict[str, Any]]:
     ],
     ids=lambda value: value if isinstance(value, str) else "",
 )
-def test_what_came_of_a_run_is_said_in_one_line(done: list[Done], words: str) -> None:
+def test_what_came_of_a_run_is_said_in_one_line(done: list[StepResult], words: str) -> None:
     """Each way to end has its words, and nothing but a promotion is called one."""
     story = Story("mine", done)
     assert story.outcome.startswith(words)
@@ -107,13 +113,18 @@ def test_what_came_of_a_run_is_said_in_one_line(done: list[Done], words: str) ->
 
 def test_a_failure_is_told_with_its_reason() -> None:
     """The report of a run that stopped says at which step and why."""
-    story = Story("mine", _done(("validate_data", "sound")), Failure(step="train", reason="Diverged: nan"))
+    story = Story(
+        "mine", _done(("validate_data", "sound")), StepFailure(step="train", reason="Diverged: nan")
+    )
     assert "failed at train: Diverged: nan" in markdown_summary(story)
     assert "failed at train: Diverged: nan" in html_summary(story)
 
 
 def test_people_see_the_steps_and_not_the_rest() -> None:
     """Of a step's log a line of JSON about a step is told, everything else stays in the file."""
-    assert told(json.dumps({"event": "step_done", "step": "gate", "verdict": "refused"})) == "  gate: refused"
-    assert told(json.dumps({"event": "something", "step": "gate"})) == ""
-    assert told("Traceback (most recent call last):") == ""
+    assert (
+        describe_log_line(json.dumps({"event": "step_done", "step": "gate", "verdict": "refused"}))
+        == "  gate: refused"
+    )
+    assert describe_log_line(json.dumps({"event": "something", "step": "gate"})) == ""
+    assert describe_log_line("Traceback (most recent call last):") == ""

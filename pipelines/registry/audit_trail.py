@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, Final, Literal
 
 from pydantic import ValidationError
 
-from pipelines.registry.mlflow_client import RegistryUnavailable, asked
-from pipelines.registry.registration import Move, Standing, Why, standing_after
+from pipelines.registry.mlflow_client import RegistryUnavailable, mlflow_call
+from pipelines.registry.registration import AliasMove, AliasState, MoveReason, apply_moves
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -25,7 +25,7 @@ class StaleView(Exception):
     """The aliases have moved since the caller looked; nothing was changed."""
 
 
-class Moves:
+class AuditTrail:
     """The moves of one model, kept in one run.
 
     Args:
@@ -41,7 +41,7 @@ class Moves:
         """Whether anything was ever registered."""
         return bool(self._run)
 
-    def read(self) -> tuple[Move, ...]:
+    def read(self) -> tuple[AliasMove, ...]:
         """All moves, the oldest first.
 
         Raises:
@@ -49,11 +49,11 @@ class Moves:
         """
         if not self._run:
             return ()
-        with asked():
+        with mlflow_call():
             parameters = self._client.get_run(self._run).data.params
         lines = sorted(item for item in parameters.items() if item[0].startswith(_PREFIX))
         try:
-            moves = tuple(Move.model_validate_json(line) for _, line in lines)
+            moves = tuple(AliasMove.model_validate_json(line) for _, line in lines)
         except ValidationError as error:
             raise RegistryUnavailable("the audit trail in MLflow holds a line that is no move") from error
         if [move.number for move in moves] != list(range(1, len(moves) + 1)):
@@ -61,8 +61,12 @@ class Moves:
         return moves
 
     def append(
-        self, seen: tuple[Move, ...], kind: Literal["challenge", "promote", "rollback"], after: int, why: Why
-    ) -> Standing:
+        self,
+        seen: tuple[AliasMove, ...],
+        kind: Literal["challenge", "promote", "rollback"],
+        after: int,
+        why: MoveReason,
+    ) -> AliasState:
         """Write the next move after those that the caller has seen.
 
         Returns:
@@ -72,8 +76,8 @@ class Moves:
             StaleView: Somebody else wrote it first.
             RegistryUnavailable: MLflow does not answer; the move is written or not, and ``read`` tells.
         """
-        standing = standing_after(seen)
-        move = Move(
+        standing = apply_moves(seen)
+        move = AliasMove(
             number=len(seen) + 1,
             kind=kind,
             before=standing.challenger if kind == "challenge" else standing.champion,
@@ -85,11 +89,11 @@ class Moves:
         self._write(move)
         return standing.after(move)
 
-    def _write(self, move: Move) -> None:
+    def _write(self, move: AliasMove) -> None:
         from mlflow.exceptions import MlflowException
 
         try:
-            with asked("INVALID_PARAMETER_VALUE"):
+            with mlflow_call("INVALID_PARAMETER_VALUE"):
                 self._client.log_param(self._run, f"{_PREFIX}{move.number:06}", move.model_dump_json())
         except MlflowException as error:
             written = self.read()

@@ -19,13 +19,13 @@ from pleura.radiograph.reader import read_radiograph
 from pleura.radiograph.tensor import to_tensor
 
 Floats = NDArray[np.floating]
-Read = Callable[[str], bytes]
+ReadRadiograph = Callable[[str], bytes]
 """Gives the object of a key; raises RadiographNotFound where there is none."""
-Score = Callable[[NDArray[np.uint8]], Floats]
+ScoreTensors = Callable[[NDArray[np.uint8]], Floats]
 """Gives probabilities (N, F) for tensors uint8 (N, 224, 224)."""
 
 
-class LeftOut(Value):
+class LeftOutAnswers(Value):
     """How many answers were not replayed, and why.
 
     ``other_model``: not the champion answered. ``repeated``: a newer answer on the same radiograph stands for
@@ -47,7 +47,7 @@ class LeftOut(Value):
 
 
 @dataclass(frozen=True)
-class ReplayedAnswer:
+class RescoredAnswers:
     """The champion's answers (N of them) beside what the challenger says of the same radiographs.
 
     ``probabilities`` is (N, F), as the challenger gave them; ``seconds`` (N,) is what each took.
@@ -56,12 +56,16 @@ class ReplayedAnswer:
     answers: tuple[JournaledAnswer, ...]
     probabilities: Floats
     seconds: Floats
-    left_out: LeftOut
+    left_out: LeftOutAnswers
 
 
-def replay_answers(
-    answers: Sequence[JournaledAnswer], champion_digest: str, read: Read, score: Score, max_pixels: int
-) -> ReplayedAnswer:
+def rescore_answers(
+    answers: Sequence[JournaledAnswer],
+    champion_digest: str,
+    read: ReadRadiograph,
+    score: ScoreTensors,
+    max_pixels: int,
+) -> RescoredAnswers:
     """Put the champion's answers, newest first, before the challenger, one radiograph at a time.
 
     Args:
@@ -89,7 +93,7 @@ def replay_answers(
         kept.append(answer)
     width = len(answers[0].probabilities) if answers else 0
     probabilities = np.array(rows, float) if rows else np.empty((0, width))
-    return ReplayedAnswer(tuple(kept), probabilities, np.array(seconds, float), LeftOut(**why_not))
+    return RescoredAnswers(tuple(kept), probabilities, np.array(seconds, float), LeftOutAnswers(**why_not))
 
 
 class _LeftOutError(Exception):
@@ -99,7 +103,7 @@ class _LeftOutError(Exception):
 
 
 def _tensor(
-    answer: JournaledAnswer, champion_digest: str, seen: set[str], read: Read, max_pixels: int
+    answer: JournaledAnswer, champion_digest: str, seen: set[str], read: ReadRadiograph, max_pixels: int
 ) -> NDArray[np.uint8]:
     if answer.model_digest != champion_digest:
         raise _LeftOutError("other_model")

@@ -7,9 +7,9 @@ import structlog
 from pydantic import ValidationError
 
 from pipelines.rollout.ledger import Ledger
-from pipelines.rollout.phases import advance, returning, told
-from pipelines.rollout.state import RolloutOutcome, RolloutParts, RolloutState, now
-from pipelines.rollout.target import Change
+from pipelines.rollout.phases import advance, begin_rollback, record_event
+from pipelines.rollout.state import RolloutOutcome, RolloutParts, RolloutState, utc_now
+from pipelines.rollout.target import ModelChange
 
 log = structlog.get_logger()
 
@@ -18,7 +18,7 @@ class RolloutInProgress(Exception):
     """Another rollout of this target is under way, or has died and waits to be resumed."""
 
 
-def roll_out(parts: RolloutParts, change: Change, run: str = "") -> RolloutOutcome:
+def roll_out(parts: RolloutParts, change: ModelChange, run: str = "") -> RolloutOutcome:
     """Lead the challenger to all of the traffic, or back; resume the same rollout where it was left.
 
     A dead predecessor counts as dead when its ledger has not changed for ``lease_s``, by our own clock.
@@ -51,21 +51,21 @@ def roll_out(parts: RolloutParts, change: Change, run: str = "") -> RolloutOutco
     return state.outcome
 
 
-def abandon(parts: RolloutParts) -> RolloutOutcome | None:
+def abandon_rollout(parts: RolloutParts) -> RolloutOutcome | None:
     """Lead whatever rollout is unfinished back to its champion; None where there is none.
 
     Raises:
         RolloutInProgress: The process that leads it is alive.
     """
-    left = unfinished(parts.ledger)
+    left = find_unfinished_rollout(parts.ledger)
     if left is None:
         return None
     state = _take(parts, left.change, left.run)
-    _save(parts, state, returning(state, "abandoned"))
+    _save(parts, state, begin_rollback(state, "abandoned"))
     return roll_out(parts, left.change, left.run)
 
 
-def unfinished(ledger: Ledger) -> RolloutState | None:
+def find_unfinished_rollout(ledger: Ledger) -> RolloutState | None:
     """The rollout that is under way, or that died on its way.
 
     Raises:
@@ -75,15 +75,15 @@ def unfinished(ledger: Ledger) -> RolloutState | None:
     return None if left is None or left.phase == "ended" else left
 
 
-def _take(parts: RolloutParts, change: Change, run: str) -> RolloutState:
+def _take(parts: RolloutParts, change: ModelChange, run: str) -> RolloutState:
     """Write into the ledger that this process leads the rollout."""
     document = parts.ledger.read()
     left = _read(document)
     if left is None or left.phase == "ended":
         state = RolloutState(
-            holder=parts.holder, beat=0, change=change, run=run, phase="checking", since=now()
+            holder=parts.holder, beat=0, change=change, run=run, phase="checking", since=utc_now()
         )
-        state = told(state, "begins", 0)
+        state = record_event(state, "begins", 0)
     elif _digests(left.change) != _digests(change):
         raise RolloutInProgress(f"the rollout of {left.change.challenger.version} is not finished")
     else:
@@ -96,13 +96,13 @@ def _take(parts: RolloutParts, change: Change, run: str) -> RolloutState:
             "blind_since": None,
             "change": replace(change, canary_revision=left.change.canary_revision),
         }
-        state = told(left.model_copy(update=update), "resumed", 0)
+        state = record_event(left.model_copy(update=update), "resumed", 0)
     if not parts.ledger.swap(document, _document(state)):
         raise RolloutInProgress("another process has just taken it up")
     return state
 
 
-def _digests(change: Change) -> tuple[str, str]:
+def _digests(change: ModelChange) -> tuple[str, str]:
     return change.champion.digest, change.challenger.digest
 
 

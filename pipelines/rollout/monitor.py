@@ -11,7 +11,7 @@ from typing import Any, Final
 
 import psycopg2
 
-from pipelines.rollout.counters import CountersSource, Counts, Unseen
+from pipelines.rollout.counters import CountersSource, ObservationUnavailable, RevisionCounts
 from pipelines.rollout.observation import JournaledAnswers, Observation, RevisionObservation
 from pipelines.statistics.msprt import Events, SequentialSample
 from pleura.findings import FINDINGS
@@ -60,7 +60,7 @@ class RolloutMonitor:
     canary: str
     stable: str
 
-    def count(self) -> Counts:
+    def count(self) -> RevisionCounts:
         """The counters now.
 
         Raises:
@@ -68,7 +68,7 @@ class RolloutMonitor:
         """
         return self.counters.read()
 
-    def observe(self, since: datetime, before: Counts) -> Observation:
+    def observe(self, since: datetime, before: RevisionCounts) -> Observation:
         """What happened since then, and since the counters stood there.
 
         Raises:
@@ -92,17 +92,17 @@ class RolloutMonitor:
             connected = psycopg2.connect(self.dsn, connect_timeout=int(_ASK_S))
             with (
                 contextlib.closing(connected) as connection,
-                cut_after(connection, _ASK_S),
+                close_after(connection, _ASK_S),
                 connection.cursor() as cursor,
             ):
                 return _read_journaled(cursor, asked), _read_disagreements(cursor, asked)
         # PostgreSQL's own words may quote a row; and where they are no UTF-8, psycopg2 fails on them
         except (psycopg2.Error, UnicodeDecodeError) as error:
-            raise Unseen(f"the journal cannot be read ({type(error).__name__})") from None
+            raise ObservationUnavailable(f"the journal cannot be read ({type(error).__name__})") from None
 
 
 @contextlib.contextmanager
-def cut_after(connection: Any, seconds: float) -> Iterator[None]:
+def close_after(connection: Any, seconds: float) -> Iterator[None]:
     """Break a connection off when the time is over: libpq waits for ever for a server that hangs."""
 
     def cut() -> None:
