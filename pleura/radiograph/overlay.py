@@ -1,4 +1,4 @@
-"""A radiograph with the place that speaks for a finding in colour, and the findings beside it."""
+"""Draw the activation map of a finding over a radiograph, with a panel that lists all findings."""
 
 from pathlib import Path
 from typing import Any, Final, cast
@@ -14,10 +14,12 @@ _LONG_SIDE_PX: Final = 900
 _PANEL_PX: Final = 400
 _MARGIN_PX: Final = 24
 _ROW_PX: Final = 44
+_FIRST_ROW_PX: Final = 108
+_CAPTION_PX: Final = 56
 _OPACITY: Final = 0.45
 _FAINTEST_HUE: Final = 110
 _STRONGEST_HUE: Final = 215
-"""Places in the colour map: from green to red, without its dark ends."""
+"""Entries of the colour map: from green to red, without the dark ends of the map."""
 _FONT: Final = cv2.FONT_HERSHEY_DUPLEX
 _BACKGROUND: Final = (24, 20, 18)
 _TEXT: Final = (228, 226, 222)
@@ -30,28 +32,28 @@ Picture = NDArray[np.uint8]
 
 
 def to_display_grayscale_8bit(pixels: NDArray[Any]) -> Picture:
-    """Stretch a radiograph's grey scale to 8 bit, and bring its long side to the picture's size."""
+    """Stretch the grey scale of a radiograph to 8 bits, and resize it to the size of the picture."""
     scale = _LONG_SIDE_PX / max(pixels.shape)
-    way = cv2.INTER_AREA if scale < 1 else cv2.INTER_CUBIC
+    interpolation = cv2.INTER_AREA if scale < 1 else cv2.INTER_CUBIC
     size = (max(1, round(pixels.shape[1] * scale)), max(1, round(pixels.shape[0] * scale)))
-    resized = cv2.resize(pixels.astype(np.float32), size, interpolation=way)
+    resized = cv2.resize(pixels.astype(np.float32), size, interpolation=interpolation)
     black, white = np.percentile(resized, (0.5, 99.5))
     stretched = (resized - black) * (255.0 / max(white - black, 1e-6))
     return cast("Picture", np.rint(stretched.clip(0, 255)).astype(np.uint8))
 
 
 def blend_activation(grey: Picture, activation: NDArray[np.float32]) -> Picture:
-    """Colour the places that speak for a finding more than the radiograph's median place does.
+    """Colour the places that contribute more to a finding than the median place does.
 
     Args:
         grey: The radiograph, uint8, (rows, columns).
-        activation: Contribution of each place to the finding, (7, 7); it covers the whole radiograph.
+        activation: Contribution of each place to the finding, (7, 7); the map covers the whole radiograph.
 
     Returns:
         uint8, (rows, columns, 3), blue first.
     """
-    wide = cv2.resize(activation, (grey.shape[1], grey.shape[0]), interpolation=cv2.INTER_CUBIC)
-    strength = (wide - np.median(activation)).clip(0.0, None)
+    resized = cv2.resize(activation, (grey.shape[1], grey.shape[0]), interpolation=cv2.INTER_CUBIC)
+    strength = (resized - np.median(activation)).clip(0.0, None)
     strength = strength / max(float(strength.max()), 1e-6)
     hue = np.rint(_FAINTEST_HUE + (_STRONGEST_HUE - _FAINTEST_HUE) * strength).astype(np.uint8)
     heat = cv2.applyColorMap(hue, cv2.COLORMAP_TURBO)
@@ -60,62 +62,62 @@ def blend_activation(grey: Picture, activation: NDArray[np.float32]) -> Picture:
     return np.rint(mixed).astype(np.uint8)
 
 
-def _write(picture: Picture, text: str, x: int, y: int, size: float, colour: Colour) -> None:
+def _write_text(picture: Picture, text: str, x: int, y: int, size: float, colour: Colour) -> None:
     cv2.putText(picture, text, (x, y), _FONT, size, colour, 1, cv2.LINE_AA)
 
 
-def _write_row(panel: Picture, finding: Finding, y: int, is_shown: bool) -> None:
+def _draw_finding(panel: Picture, finding: Finding, y: int, has_map: bool) -> None:
     left, right = _MARGIN_PX, _PANEL_PX - _MARGIN_PX
     name = finding.name.replace("_", " ") + (" (unmeasured)" if finding.measured is False else "")
-    _write(panel, name, left, y, 0.5, _TEXT if finding.present else _FAINT)
+    _write_text(panel, name, left, y, 0.5, _TEXT if finding.present else _FAINT)
     value = f"{finding.probability:.2f}"
-    _write(panel, value, right - 40, y, 0.5, _TEXT if finding.present else _FAINT)
+    _write_text(panel, value, right - 40, y, 0.5, _TEXT if finding.present else _FAINT)
     top, width = y + 8, right - left
     end = left + round(width * finding.probability)
     cv2.rectangle(panel, (left, top), (right, top + 7), (44, 40, 37), -1)
     cv2.rectangle(panel, (left, top), (end, top + 7), _PRESENT if finding.present else _BAR, -1)
     tick = left + round(width * finding.threshold)
     cv2.line(panel, (tick, top - 2), (tick, top + 9), _TICK, 1)
-    if is_shown:
+    if has_map:
         cv2.circle(panel, (left - 12, y - 5), 4, _PRESENT, -1, cv2.LINE_AA)
 
 
-def _panel(reading: ClassifiedRadiograph, height: int) -> Picture:
+def _draw_panel(answer: ClassifiedRadiograph, height: int) -> Picture:
     panel = np.full((height, _PANEL_PX, 3), _BACKGROUND, np.uint8)
-    _write(panel, "Findings", _MARGIN_PX, 44, 0.8, _TEXT)
-    _write(panel, "bar: probability   line: threshold", _MARGIN_PX, 70, 0.42, _FAINT)
-    for position, finding in enumerate(reading.ranked):
-        _write_row(panel, finding, 108 + position * _ROW_PX, is_shown=position == 0)
-    y = 108 + len(reading.findings) * _ROW_PX + 12
+    _write_text(panel, "Findings", _MARGIN_PX, 44, 0.8, _TEXT)
+    _write_text(panel, "bar: probability   line: threshold", _MARGIN_PX, 70, 0.42, _FAINT)
+    for position, finding in enumerate(answer.ranked):
+        _draw_finding(panel, finding, _FIRST_ROW_PX + position * _ROW_PX, has_map=position == 0)
+    y = _FIRST_ROW_PX + len(answer.findings) * _ROW_PX + 12
     for text in (
-        f"typicality {reading.typicality:.2f}   model {reading.model_version}",
+        f"typicality {answer.typicality:.2f}   model {answer.model_version}",
         "Research software, not for diagnosis.",
     ):
-        _write(panel, text, _MARGIN_PX, y, 0.45, _FAINT)
+        _write_text(panel, text, _MARGIN_PX, y, 0.45, _FAINT)
         y += 24
     return panel
 
 
-def _caption(finding: Finding, width: int) -> Picture:
-    caption = np.full((56, width, 3), _BACKGROUND, np.uint8)
-    what = "present" if finding.present else "not called, nearest to its threshold"
+def _draw_caption(finding: Finding, width: int) -> Picture:
+    caption = np.full((_CAPTION_PX, width, 3), _BACKGROUND, np.uint8)
+    state = "present" if finding.present else "not called, nearest to its threshold"
     name = finding.name.replace("_", " ")
-    text = f"{name} {finding.probability:.2f}  (threshold {finding.threshold:.2f}): {what}"
-    _write(caption, text, _MARGIN_PX, 36, 0.6, _TEXT)
+    text = f"{name} {finding.probability:.2f}  (threshold {finding.threshold:.2f}): {state}"
+    _write_text(caption, text, _MARGIN_PX, 36, 0.6, _TEXT)
     return caption
 
 
-def draw_overlay(pixels: NDArray[Any], reading: ClassifiedRadiograph) -> Picture:
-    """Draw the radiograph, the map of its foremost finding over it, a caption, and all findings beside it."""
-    shown = reading.ranked[0]
+def draw_overlay(pixels: NDArray[Any], answer: ClassifiedRadiograph) -> Picture:
+    """Draw the radiograph with the activation map of its first finding, a caption, and all findings."""
+    first = answer.ranked[0]
     grey = to_display_grayscale_8bit(pixels)
-    picture = blend_activation(grey, reading.activation_map[FINDINGS.index(shown.name)])
-    height = max(picture.shape[0], 108 + (len(FINDINGS) + 1) * _ROW_PX)
+    picture = blend_activation(grey, answer.activation_map[FINDINGS.index(first.name)])
+    height = max(picture.shape[0], _FIRST_ROW_PX + (len(FINDINGS) + 1) * _ROW_PX)
     canvas = np.full((height, picture.shape[1], 3), _BACKGROUND, np.uint8)
     top = (height - picture.shape[0]) // 2
     canvas[top : top + picture.shape[0]] = picture
-    upper = np.hstack([canvas, _panel(reading, height)])
-    return np.vstack([upper, _caption(shown, upper.shape[1])])
+    upper = np.hstack([canvas, _draw_panel(answer, height)])
+    return np.vstack([upper, _draw_caption(first, upper.shape[1])])
 
 
 def write_png(path: Path, picture: Picture) -> None:
@@ -124,7 +126,7 @@ def write_png(path: Path, picture: Picture) -> None:
     Raises:
         OSError: The file cannot be written.
     """
-    done, png = cv2.imencode(".png", picture)
-    if not done:
+    is_encoded, png = cv2.imencode(".png", picture)
+    if not is_encoded:
         raise OSError(f"{path} cannot be encoded as PNG")
     path.write_bytes(png.tobytes())

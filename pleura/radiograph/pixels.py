@@ -1,4 +1,4 @@
-"""What a decoded radiograph is, and how large one may be."""
+"""A decoded radiograph, and how large a radiograph may be."""
 
 from dataclasses import dataclass
 
@@ -7,20 +7,22 @@ from numpy.typing import NDArray
 
 from pleura.errors import TooLarge, UnreadableRadiograph
 
+Pixels = NDArray[np.uint8] | NDArray[np.uint16]
+
 
 @dataclass(frozen=True)
 class Radiograph:
     """A radiograph as it would be displayed."""
 
-    pixels: NDArray[np.uint8] | NDArray[np.uint16]
-    """Shape (rows, columns); 0 is black, bone is brighter than air; greys are linear, their scale is free."""
+    pixels: Pixels
+    """Shape (rows, columns); 0 is black, bone is brighter than air; greys are linear, on any scale."""
 
     view_position: str | None = None
-    """PA, AP, LL, RL ... where the file says so in the standard's own words (0018,5101)."""
+    """PA, AP, LL, RL and so on; None if the file has no value of the standard's (0018,5101)."""
 
 
 def require_allowed_size(rows: int, columns: int, max_pixels: int) -> None:
-    """Refuse dimensions that a header announces, before anything of that size is allocated.
+    """Require allowed dimensions in a header, before a decoder allocates memory of that size.
 
     Raises:
         UnreadableRadiograph: A dimension is zero.

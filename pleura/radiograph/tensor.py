@@ -1,4 +1,4 @@
-"""From pixels as displayed to the tensor that the network was trained on; shared by training and serving."""
+"""From displayed pixels to the input of the network; training and serving share this step."""
 
 from typing import Any, Final
 
@@ -14,11 +14,11 @@ _WHITE_PERCENTILE: Final = 99.5
 
 
 def to_tensor(pixels: NDArray[np.integer[Any] | np.floating[Any]]) -> NDArray[np.uint8]:
-    """Bring a radiograph to the size and grey scale of the network's input.
+    """Resize a radiograph and stretch its grey scale, as the network needs it.
 
-    The radiograph is squashed to a square, as the NIH did to theirs, and its grey scale is stretched so
-    that 0.5 % of the pixels are black and 0.5 % white. The result therefore does not depend on bit
-    depth, nor on the width and centre of a linear window that clips nothing.
+    The radiograph is resized to a square, as the NIH resized theirs. Its grey scale is stretched so
+    that 0.5 % of the pixels are black and 0.5 % are white. The tensor therefore does not depend on the
+    bit depth, nor on width and centre of a linear window that clips nothing.
 
     Args:
         pixels: One channel, shape (rows, columns), bone brighter than air; uint8, uint16, int16 or float32.
@@ -31,10 +31,10 @@ def to_tensor(pixels: NDArray[np.integer[Any] | np.floating[Any]]) -> NDArray[np
     """
     enlarges = min(pixels.shape) < SIZE_PX
     interpolation = cv2.INTER_LINEAR if enlarges else cv2.INTER_AREA
-    small = cv2.resize(pixels, (SIZE_PX, SIZE_PX), interpolation=interpolation).astype(np.float32)
-    black, white = np.percentile(small, (_BLACK_PERCENTILE, _WHITE_PERCENTILE))
+    resized = cv2.resize(pixels, (SIZE_PX, SIZE_PX), interpolation=interpolation).astype(np.float32)
+    black, white = np.percentile(resized, (_BLACK_PERCENTILE, _WHITE_PERCENTILE))
     if white <= black:
         raise RefusedRadiograph("the radiograph is blank: it has no contrast")
-    stretched = (small - black) * np.float32(255.0 / (white - black))
+    stretched = (resized - black) * np.float32(255.0 / (white - black))
     tensor: NDArray[np.uint8] = np.rint(stretched.clip(0.0, 255.0)).astype(np.uint8)
     return tensor

@@ -22,8 +22,8 @@ from pydicom.encaps import encapsulate, generate_frames
 from pydicom.pixels.processing import apply_modality_lut, apply_voi_lut
 
 from pleura.errors import PleuraError, RefusedRadiograph, TooLarge, UnreadableRadiograph
-from pleura.radiograph.codestream import read_jpeg_frame
 from pleura.radiograph.dicom import read_dicom
+from pleura.radiograph.jpeg_codestream import read_jpeg_frame
 from pleura.radiograph.jpeg_damage import require_undamaged
 from pleura.radiograph.tensor import to_tensor
 from proof.lab.files import (

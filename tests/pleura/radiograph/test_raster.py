@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
 from pleura.errors import PleuraError, RefusedRadiograph, TooLarge, UnreadableRadiograph
-from pleura.radiograph.codestream import read_jpeg_frame, read_jpeg_scans
+from pleura.radiograph.jpeg_codestream import read_jpeg_frame, read_jpeg_scans
 from pleura.radiograph.jpeg_damage import decode_strictly
 from pleura.radiograph.raster import read_jpeg, read_png
 from proof.lab.files import (
@@ -127,7 +127,7 @@ def test_jpeg_gives_its_greys_back(pixels: np.ndarray) -> None:
 def test_jpeg_whose_data_end_early_is_an_error(pixels: np.ndarray) -> None:
     """However few bytes are missing before the end marker, no grey stands in for them."""
     file = jpeg(pixels)
-    length = len(file) - 2 - read_jpeg_frame(file).scan_at
+    length = len(file) - 2 - read_jpeg_frame(file).scan_offset
     for missing in range(1, length):
         with pytest.raises(UnreadableRadiograph):
             read_jpeg(file[: -2 - missing] + file[-2:], MAX_PIXELS)
