@@ -22,9 +22,9 @@ from minio import Minio
 
 from proof.attacks.forge import Forge
 from proof.attacks.stage import INFER, Stage, running_proxy
+from proof.lab.bucket import BUCKET, bucket_client, put_object
 from proof.lab.proxy import Proxy
 from proof.lab.transformer import Parts, png_of, start_transformer
-from tests.transformer.conftest import BUCKET, client_of, put
 
 NEIGHBOUR: Final = "secrets"
 _REQUEST: Final = re.compile(rb"([A-Z]+) (\S+) HTTP/1\.1\r\n")
@@ -153,14 +153,14 @@ def fill(client: Minio) -> None:
     for bucket in (BUCKET, NEIGHBOUR):
         if not client.bucket_exists(bucket):
             client.make_bucket(bucket)
-    put(client, "r0.png", png_of(0))
+    put_object(client, "r0.png", png_of(0))
     client.put_object(NEIGHBOUR, "secret.png", io.BytesIO(png_of(1)), len(png_of(1)))
 
 
 @contextmanager
 def reading(folder: Path, parts: Parts, stage: Stage) -> Iterator[Reading]:
     """A transformer whose object store is tapped, and a proxy before it; the answers are not cached."""
-    fill(client_of(parts.s3_url))
+    fill(bucket_client(parts.s3_url))
     with tap(int(parts.s3_url.rpartition(":")[2])) as tapped:
         settings = parts.environment(PLEURA_S3_URL=f"http://127.0.0.1:{tapped.port}", PLEURA_REDIS_URL="")
         transformer = start_transformer(folder, settings)

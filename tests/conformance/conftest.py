@@ -11,10 +11,10 @@ from pleura.local import token_issuer
 from pleura.local.access import AUDIENCE
 from pleura.local.dependencies import Server, free_port
 from pleura.local.pleura_services import Ports, Service, start_service
+from proof.lab.bucket import BUCKET, bucket_client, put_object
 from proof.lab.transformer import Parts, png_of, start_transformer
 from tests.conformance.hops import Hop, Hops
 from tests.support import triton
-from tests.transformer.conftest import BUCKET, client_of, put
 
 _REQUESTS = pytest.StashKey[Counter[str]]()
 _COUNTED = ("case", "transport", "hop", "client")
@@ -29,11 +29,11 @@ def parts(
     tmp_path_factory: pytest.TempPathFactory,
 ) -> Parts:
     """The real parts, with the radiographs ``r0.png`` and ``r1.png`` in the bucket."""
-    client = client_of(seaweed.url)
+    client = bucket_client(seaweed.url)
     if not client.bucket_exists(BUCKET):
         client.make_bucket(BUCKET)
     for number in range(2):
-        put(client, f"r{number}.png", png_of(number))
+        put_object(client, f"r{number}.png", png_of(number))
     spool = tmp_path_factory.mktemp("conformance") / "spool"
     return Parts(predictor.grpc_address, seaweed.url, valkey.url, postgres.url, spool)
 

@@ -17,9 +17,9 @@ from minio import Minio
 from pleura.findings import FINDINGS
 from pleura.local.dependencies import Server
 from pleura.local.pleura_services import Service
+from proof.lab.bucket import put_object
 from proof.lab.transformer import Parts, ask, png_of, send, start_transformer
 from tests.support.triton import Call, CallFailed
-from tests.transformer.conftest import put
 
 
 @pytest.fixture(scope="module")
@@ -88,7 +88,7 @@ async def test_the_journal_says_which_file_was_read(service: Service, parts: Par
     files = [png_of(30), png_of(31, side=2048)]
     assert len(files[0]) < 2**19 < len(files[1])
     for number, file in enumerate(files):
-        put(bucket, f"digest-{number}.png", file)
+        put_object(bucket, f"digest-{number}.png", file)
     names = ["digest-0.png", "digest-1.png"]
     for request_id in ("digests-read", "digests-cached"):
         await ask(service, names, id=request_id)
@@ -100,9 +100,9 @@ async def test_the_journal_says_which_file_was_read(service: Service, parts: Par
 
 async def test_a_second_request_is_cached_until_the_object_changes(service: Service, bucket: Minio) -> None:
     """An overwritten object is another radiograph."""
-    put(bucket, "changing.png", png_of(20))
+    put_object(bucket, "changing.png", png_of(20))
     first, second = await ask(service, ["changing.png"]), await ask(service, ["changing.png"])
-    put(bucket, "changing.png", png_of(21))
+    put_object(bucket, "changing.png", png_of(21))
     third = await ask(service, ["changing.png"])
     assert [each.body["parameters"]["cached"] for each in (first, second, third)] == [False, True, False]
     np.testing.assert_array_equal(first.output("probability"), second.output("probability"))
@@ -190,7 +190,7 @@ async def test_what_is_no_request_is_400(service: Service, document: dict[str, A
 
 async def test_a_file_beyond_its_limit_is_too_large(service: Service, bucket: Minio) -> None:
     """Stored or sent, it is refused before it is read."""
-    put(bucket, "large.png", bytes(2**20 + 1))
+    put_object(bucket, "large.png", bytes(2**20 + 1))
     answer = await ask(service, ["large.png"])
     assert answer.status == 413
     assert (await send(service, [bytes(2**20 + 1)])).status == 413
@@ -226,7 +226,7 @@ async def test_a_short_deadline_is_kept(service: Service) -> None:
 
 async def test_each_request_is_one_line_without_names(service: Service, bucket: Minio) -> None:
     """The log says what happened, and not which object, which may be called like a patient."""
-    put(bucket, "Doe^Jane.png", png_of(30))
+    put_object(bucket, "Doe^Jane.png", png_of(30))
     await ask(service, ["Doe^Jane.png"], id="logged")
     await ask(service, ["Doe^John.png"], id="logged-too")
     text = service.log.read_text()

@@ -14,9 +14,9 @@ from minio import Minio
 
 from pleura.local.dependencies import Server, start_postgres, start_seaweed, start_valkey
 from pleura.local.pleura_services import Service
+from proof.lab.bucket import BUCKET, bucket_client, put_object
 from proof.lab.stand_in_predictor import StandIn, stand_in
 from proof.lab.transformer import ACCESS_KEY, SECRET_KEY, Answered, Parts, ask, png_of, start_transformer
-from tests.transformer.conftest import BUCKET, client_of, put
 from transformer.answer import Revision
 
 
@@ -64,7 +64,7 @@ async def test_many_requests_for_one_radiograph_are_one_inference(
     parts: Parts, bucket: Minio, tmp_path: Path
 ) -> None:
     """1,000 at once share one inference, and each has its row."""
-    put(bucket, "shared.png", png_of(40))
+    put_object(bucket, "shared.png", png_of(40))
     async with stand_in() as predictor:
         predictor.seconds = 5.0
         async with _running(tmp_path, _on(parts, predictor), PLEURA_TIMEOUT_S="30") as service:
@@ -78,7 +78,7 @@ async def test_many_requests_for_one_radiograph_are_one_inference(
 
 async def test_a_promotion_leaves_no_old_answer_behind(parts: Parts, bucket: Minio, tmp_path: Path) -> None:
     """Once the old revision answers no more, its cached answers do not count; neither after a roll back."""
-    put(bucket, "promoted.png", png_of(41))
+    put_object(bucket, "promoted.png", png_of(41))
     async with stand_in() as predictor, _running(tmp_path, _on(parts, predictor)) as service:
         first, second = [await ask(service, ["promoted.png"]) for _ in range(2)]
         predictor.revision = Revision("0.0.2", "d" * 64)
@@ -95,7 +95,7 @@ async def test_all_answers_of_a_request_come_from_one_revision(
 ) -> None:
     """Where a canary would mix a cached answer with a new one, all are asked for anew."""
     for name in ("mixed-a.png", "mixed-b.png"):
-        put(bucket, name, png_of(hash(name) % 1000))
+        put_object(bucket, name, png_of(hash(name) % 1000))
     async with stand_in() as predictor, _running(tmp_path, _on(parts, predictor)) as service:
         await ask(service, ["mixed-a.png"])
         predictor.revision = Revision("0.0.2", "d" * 64)
@@ -107,7 +107,7 @@ async def test_a_predictor_that_is_overloaded_or_lies_is_told_and_not_cached(
     parts: Parts, bucket: Minio, tmp_path: Path
 ) -> None:
     """NaN is 502, and neither journaled nor cached; what follows is right again."""
-    put(bucket, "lied.png", png_of(42))
+    put_object(bucket, "lied.png", png_of(42))
 
     def lie(response: object) -> None:
         contents = response.raw_output_contents  # type: ignore[attr-defined]
@@ -126,7 +126,7 @@ async def test_a_predictor_that_hangs_or_stops_is_503_in_time(
     parts: Parts, bucket: Minio, tmp_path: Path, free_port: Callable[[], int]
 ) -> None:
     """Hanging, it is given up within the deadline; stopped, at once; back again, it is found."""
-    put(bucket, "hung.png", png_of(43))
+    put_object(bucket, "hung.png", png_of(43))
     port = free_port()
     async with stand_in(port) as predictor:
         predictor.seconds = 60
@@ -152,7 +152,7 @@ async def test_redis_stopped_costs_no_answer(
     parts: Parts, bucket: Minio, tmp_path: Path, free_port: Callable[[], int]
 ) -> None:
     """Without Redis every request is answered; with it again, the cache is used again."""
-    put(bucket, "uncached.png", png_of(44))
+    put_object(bucket, "uncached.png", png_of(44))
     port = free_port()
     valkey = start_valkey(tmp_path / "valkey", port)
     async with (
@@ -177,9 +177,9 @@ async def test_s3_stopped_is_503_and_comes_back(
     """Without the object store there is no answer, and the caller is told when to ask again."""
     folder, port = tmp_path / "seaweed", free_port()
     seaweed = start_seaweed(folder, port, ACCESS_KEY, SECRET_KEY)
-    client = client_of(seaweed.url)
+    client = bucket_client(seaweed.url)
     client.make_bucket(BUCKET)
-    put(client, "stored.png", png_of(45))
+    put_object(client, "stored.png", png_of(45))
     async with (
         stand_in() as predictor,
         _running(tmp_path, _on(parts, predictor, s3_url=seaweed.url)) as service,

@@ -10,8 +10,8 @@ from pleura.local.pleura_services import Service
 from proof.attacks.object_attack import NEIGHBOUR, Reading, expected_call, is_outside, reading
 from proof.attacks.object_ids import ODD, REFUSED, REFUSED_TEXTS
 from proof.attacks.stage import Stage
+from proof.lab.bucket import BUCKET
 from proof.lab.transformer import Parts
-from tests.transformer.conftest import BUCKET
 from transformer.object_id import ObjectId
 
 

@@ -13,11 +13,11 @@ from pleura.errors import PleuraError
 from pleura.local.dependencies import Server, WeightedUpstream, start_envoy
 from proof.faults.claims import bench, expired_before_the_predictor, half_failing, lies
 from proof.faults.proxy import Fault
+from proof.lab.bucket import put_object
 from proof.lab.stand_in_predictor import stand_in
 from proof.lab.transformer import png_of
 from tests.proof.faults.conftest import Before
 from tests.support.transformer_values import cached_of
-from tests.transformer.conftest import put
 from transformer.cache.answer_cache import AnswerCache, LiveRevisions, cache_key, connect
 from transformer.predictor_client import PredictorClient
 
@@ -28,7 +28,7 @@ async def test_what_a_predictor_may_do_to_a_transformer(
     """Failing every other call it gets 1.1 a request; lies are 502 and not kept; late work is not sent."""
     ids = [f"claims/{number}.png" for number in range(40)]
     for number, image_id in enumerate(ids):
-        put(bucket, image_id, png_of(200 + number))
+        put_object(bucket, image_id, png_of(200 + number))
     async with bench(tmp_path, {"s3": seaweed, "redis": valkey, "postgres": postgres}) as held:
         rows = [
             await half_failing(held, ids, "failed to connect"),

@@ -19,11 +19,11 @@ from pleura.local.pleura_services import Service
 from proof.faults.lab import rows_of
 from proof.faults.matrix import BITING, FAULTS, SPOOLING
 from proof.faults.proxy import FaultProxy
+from proof.lab.bucket import put_object
 from proof.lab.scrape import scrape
 from proof.lab.stand_in_predictor import stand_in
 from proof.lab.transformer import Answered, Parts, ask, png_of, start_transformer
 from tests.proof.faults.conftest import Before
-from tests.transformer.conftest import put
 
 DEADLINE_S, NOISE_S, RECOVERY_S = 1.0, 1.5, 20.0
 
@@ -73,7 +73,7 @@ class Faulty:
 def parts(seaweed: Server, valkey: Server, postgres: Server, bucket: Minio, tmp_path: Path) -> Parts:
     """The real parts, without a predictor; the bucket holds a fresh radiograph for each fault."""
     for number in range(len(FAULTS)):
-        put(bucket, f"fresh-{number}.png", png_of(100 + number))
+        put_object(bucket, f"fresh-{number}.png", png_of(100 + number))
     return Parts("127.0.0.1:9", seaweed.url, valkey.url, postgres.url, tmp_path / "spool")
 
 

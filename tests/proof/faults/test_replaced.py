@@ -12,11 +12,11 @@ from minio import Minio
 from pleura.local.dependencies import Server
 from pleura.local.pleura_services import Service
 from proof.faults.proxy import Fault, FaultProxy
+from proof.lab.bucket import BUCKET, put_object
 from proof.lab.scrape import scrape
 from proof.lab.stand_in_predictor import StandIn, stand_in
 from proof.lab.transformer import Answered, Parts, ask, png_of, start_transformer
 from tests.proof.faults.conftest import Before
-from tests.transformer.conftest import BUCKET, put
 
 SLOW_MS = 400.0
 
@@ -66,11 +66,11 @@ async def stage(
 async def test_a_radiograph_costs_one_call_of_the_store(stage: Stage, bucket: Minio) -> None:
     """It is fetched without being looked at before; a cached answer takes a look, and no fetch."""
     for key in ("once.png", "once-more.png"):
-        put(bucket, key, png_of(50))
+        put_object(bucket, key, png_of(50))
     first, second = [await ask(stage.service, ["once.png"]) for _ in range(2)]
     assert [each.body["parameters"]["cached"] for each in (first, second)] == [False, True]
     assert stage.calls("once.png") == ["GET", "HEAD"]
-    put(bucket, "once.png", png_of(51))
+    put_object(bucket, "once.png", png_of(51))
     third, fourth = [await ask(stage.service, ["once.png", "once-more.png"]) for _ in range(2)]
     assert [each.body["parameters"]["cached"] for each in (third, fourth)] == [False, True]
     assert stage.calls("once.png") == ["GET", "HEAD", "HEAD", "GET", "HEAD"]
@@ -82,10 +82,10 @@ async def test_a_radiograph_costs_one_call_of_the_store(stage: Stage, bucket: Mi
 
 async def test_who_asks_after_a_change_is_answered_on_what_is_there_then(stage: Stage, bucket: Minio) -> None:
     """An answer that is on its way is not shared with those who ask about another object; they share one."""
-    put(bucket, "replaced.png", png_of(52))
+    put_object(bucket, "replaced.png", png_of(52))
     stage.predictor.seconds = 3.0
     before, *after = await stage.asked_twice(
-        "replaced.png", 0.5, lambda: put(bucket, "replaced.png", png_of(53)), afterwards=20
+        "replaced.png", 0.5, lambda: put_object(bucket, "replaced.png", png_of(53)), afterwards=20
     )
     later = await ask(stage.service, ["replaced.png"])
     assert later.body["parameters"]["cached"]
@@ -96,7 +96,7 @@ async def test_who_asks_after_a_change_is_answered_on_what_is_there_then(stage: 
 
 async def test_who_asks_about_the_same_shares_the_answer(stage: Stage, bucket: Minio) -> None:
     """Where the object has not changed, one inference answers both, and a look at the object confirms it."""
-    put(bucket, "same.png", png_of(54))
+    put_object(bucket, "same.png", png_of(54))
     stage.predictor.seconds = 1.0
     before, after = await stage.asked_twice("same.png", 0.5, lambda: None)
     assert (before.status, after.status, stage.predictor.calls) == (200, 200, 1)
@@ -105,7 +105,7 @@ async def test_who_asks_about_the_same_shares_the_answer(stage: Stage, bucket: M
 
 async def test_who_has_time_is_answered_though_the_first_had_none(stage: Stage, bucket: Minio) -> None:
     """An answer that came too late for the first who asked is not too late for the others."""
-    put(bucket, "hasty.png", png_of(57))
+    put_object(bucket, "hasty.png", png_of(57))
     stage.predictor.seconds = 1.0
     hasty, patient = await stage.asked_twice("hasty.png", 0.3, lambda: None, x_request_timeout_ms="700")
     assert (hasty.status in (503, 504), patient.status) == (True, 200)
@@ -113,7 +113,7 @@ async def test_who_has_time_is_answered_though_the_first_had_none(stage: Stage, 
 
 async def test_who_asks_for_what_is_cached_only_looks(stage: Stage, bucket: Minio) -> None:
     """Nothing is fetched or judged anew because many ask at once, and each looks once."""
-    put(bucket, "cached.png", png_of(58))
+    put_object(bucket, "cached.png", png_of(58))
     await ask(stage.service, ["cached.png"])
     with stage.store.being(Fault("slow", ms=SLOW_MS)):
         answers = await stage.asked_twice("cached.png", SLOW_MS / 1000, lambda: None, afterwards=30)
@@ -123,7 +123,7 @@ async def test_who_asks_for_what_is_cached_only_looks(stage: Stage, bucket: Mini
 
 async def test_who_asks_after_the_end_of_an_object_is_told(stage: Stage, bucket: Minio) -> None:
     """An object that was removed is not answered on because somebody else still waits for its answer."""
-    put(bucket, "removed.png", png_of(55))
+    put_object(bucket, "removed.png", png_of(55))
     stage.predictor.seconds = 1.0
     before, after = await stage.asked_twice(
         "removed.png", 0.5, lambda: bucket.remove_object(BUCKET, "removed.png")
@@ -135,25 +135,25 @@ async def test_what_was_wrong_with_an_object_is_told_to_those_who_asked_about_it
     stage: Stage, bucket: Minio
 ) -> None:
     """A radiograph that has come, or was mended, meanwhile is read for who asks then."""
-    put(bucket, "mended.png", b"no radiograph")
+    put_object(bucket, "mended.png", b"no radiograph")
     with stage.store.being(Fault("slow", ms=SLOW_MS)):
         for key, status in (("mended.png", 400), ("come.png", 404)):
             # the store answers after once SLOW_MS, and is heard after twice that
             before, after = await stage.asked_twice(
                 key,
                 1.5 * SLOW_MS / 1000,
-                lambda key=key: put(bucket, key, png_of(56)),  # type: ignore[misc]
+                lambda key=key: put_object(bucket, key, png_of(56)),  # type: ignore[misc]
             )
             assert (before.status, after.status) == (status, 200)
 
 
 async def test_who_asks_waits_for_no_neighbour_of_what_went_wrong(stage: Stage, bucket: Minio) -> None:
     """What a flight has failed to find is told at once, though the rest of its request takes longer."""
-    put(bucket, "there.png", png_of(59))
+    put_object(bucket, "there.png", png_of(59))
     stage.predictor.seconds = 5.0
     both = asyncio.ensure_future(ask(stage.service, ["there.png", "late.png"]))
     await asyncio.sleep(1.0)
-    await asyncio.to_thread(put, bucket, "late.png", png_of(60))
+    await asyncio.to_thread(put_object, bucket, "late.png", png_of(60))
     stage.predictor.seconds = 0.0
     late = await ask(stage.service, ["late.png"])
     assert (late.status, both.done()) == (200, False)
