@@ -13,10 +13,10 @@ from pipelines.atomic_file import write_atomically
 from pipelines.data import cli as data_cli
 from pipelines.data.from_folder import FilesInMemory, Selection, build_from_folder
 from pipelines.data.labelled_radiographs import read_split
-from pipelines.evaluation.description import describe, evaluated_findings, macro_metrics
-from pipelines.evaluation.dossier import Dataset
-from pipelines.evaluation.evaluate_bundle import evaluate_bundle, write_files
-from pipelines.evaluation.material import material_of
+from pipelines.evaluation.description import build_description, evaluated_findings, macro_metrics
+from pipelines.evaluation.evaluate_bundle import evaluate_bundle, write_report_files
+from pipelines.evaluation.evaluation_data import load_evaluation_data
+from pipelines.evaluation.report import Dataset
 from pipelines.parameters import Parameters, read_parameters
 from pipelines.training.ablation import read_ablation, run_ablation
 from pipelines.training.export import evaluate_fitted, fit, reader_of, source_weights, write_source
@@ -54,7 +54,7 @@ def _export(parameters: Parameters, data: Path, run: Path, target: Path) -> None
     fitted = fit(see(training.tensors), see(validation.tensors), validation.labels)
     judgement = evaluate_fitted(fitted, see(test.tensors), test, parameters.bootstrap_seed)
     judged = evaluated_findings(fitted.operating_points, judgement)
-    description = describe(parameters.words, judged, macro_metrics(judgement))
+    description = build_description(parameters.words, judged, macro_metrics(judgement))
     write_source(target, weights, fitted, description)
 
 
@@ -62,8 +62,10 @@ def _judge(bundle: Path, data: Path, source: str, target: Path) -> None:
     kept = FilesInMemory()
     manifest = build_from_folder(kept, "test", data, Selection(splits=("test",)))
     dataset = Dataset(name=manifest.name, digest=manifest.digest, split="test", made_from=manifest.made_from)
-    material = material_of(manifest, source, kept.read)
-    write_files(evaluate_bundle(bundle, material, dataset, f"pleura {version('pleura')}"), bundle, target)
+    material = load_evaluation_data(manifest, source, kept.read)
+    write_report_files(
+        evaluate_bundle(bundle, material, dataset, f"pleura {version('pleura')}"), bundle, target
+    )
 
 
 def main() -> None:

@@ -11,7 +11,7 @@ from pipelines.data.checks import chance
 from pipelines.data.inspection import Inspection, InspectionFailure
 from pipelines.data.manifest import Record
 from pipelines.data.validation_report import Severity, ShiftFigure
-from pipelines.statistics.shift import NOTABLE_PSI, SERIOUS_PSI, psi, shift_of
+from pipelines.statistics.shift import NOTABLE_PSI, SERIOUS_PSI, measure_shift, psi
 from pleura.findings import FINDINGS
 
 LOOKS: Final = ("mean", "contrast", "entropy", "aspect")
@@ -57,7 +57,7 @@ def _of_numbers(reference: ShiftSample, sample: ShiftSample) -> Iterator[ShiftFi
     for quantity in (*LOOKS, "age"):
         before, now = reference.numbers(quantity), sample.numbers(quantity)
         if min(len(before), len(now)) >= FEWEST:
-            shift = shift_of(before, now)
+            shift = measure_shift(before, now)
             yield ShiftFigure(
                 quantity=quantity,
                 psi=shift.psi,

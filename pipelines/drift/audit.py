@@ -15,8 +15,8 @@ from typing import Annotated, Final
 from pydantic import Field
 from scipy.stats import norm
 
-from pipelines.drift.drift import OPERATION, Compared, DriftReport, ModelDrift
-from pipelines.drift.window import distinct
+from pipelines.drift.drift import OPERATION, DriftReport, ModelDrift, QuantityComparison
+from pipelines.drift.window import newest_per_radiograph
 from pipelines.journal_reader import JournaledAnswer
 from pipelines.value import Document, Value
 
@@ -45,7 +45,7 @@ class AuditItem(Value):
     image_digest: str
 
 
-class Stratum(Value):
+class AuditStratum(Value):
     """A part of the window: how many radiographs it has, how many shall be read, how many precision wants.
 
     ``half_width`` is what the share of it will be known to within; None where none is read.
@@ -71,11 +71,11 @@ class AuditRequest(Document):
     until: datetime
     why: tuple[str, ...]
     rules: AuditRules
-    strata: tuple[Stratum, ...]
+    strata: tuple[AuditStratum, ...]
     items: tuple[AuditItem, ...]
 
 
-def needed(population: int, half_width: float, confidence: float) -> int:
+def required_sample_size(population: int, half_width: float, confidence: float) -> int:
     """How many of a population must be read to know a share, whatever it is, to within ``half_width``.
 
     Source:
@@ -87,7 +87,7 @@ def needed(population: int, half_width: float, confidence: float) -> int:
     return min(population, math.ceil(unbounded / (1 + (unbounded - 1) / population)))
 
 
-def half_width_of(asked: int, population: int, confidence: float) -> float | None:
+def sample_half_width(asked: int, population: int, confidence: float) -> float | None:
     """To within what a share is known, at worst, when so many are read; None for none."""
     if not asked:
         return None
@@ -95,7 +95,7 @@ def half_width_of(asked: int, population: int, confidence: float) -> float | Non
     return float(norm.isf((1 - confidence) / 2) * math.sqrt(0.25 / asked * left))
 
 
-def rank(seed: int, image_digest: str) -> str:
+def draw_rank(seed: int, image_digest: str) -> str:
     """A radiograph's place in the draw: as good as random, and the same whatever else is in the window.
 
     Source:
@@ -110,7 +110,7 @@ class _Part:
     holds: Callable[[JournaledAnswer], bool]
 
 
-def audit_of(
+def build_audit_request(
     report: DriftReport, answers: Sequence[JournaledAnswer], rules: AuditRules, made_at: datetime
 ) -> AuditRequest | None:
     """Ask for an audit where a window shows drift; the same window always gives the same id.
@@ -128,8 +128,10 @@ def audit_of(
     if not drifted:
         return None
     digests = {model.model_digest for model in drifted}
-    readable = [a for a in distinct(answers) if a.model_digest in digests and a.image_id is not None]
-    readable.sort(key=lambda each: (rank(rules.seed, each.image_digest), each.model_digest))
+    readable = [
+        a for a in newest_per_radiograph(answers) if a.model_digest in digests and a.image_id is not None
+    ]
+    readable.sort(key=lambda each: (draw_rank(rules.seed, each.image_digest), each.model_digest))
     strata, chosen = _drawn(readable, list(_parts(drifted)), rules)
     return AuditRequest(
         id=_id_of(report),
@@ -143,7 +145,7 @@ def audit_of(
     )
 
 
-def _reasons(model: ModelDrift) -> list[Compared]:
+def _reasons(model: ModelDrift) -> list[QuantityComparison]:
     """What drifted, the surest first."""
     found = (each for each in model.of_word("drift") if each.measure.kind != OPERATION)
     return sorted(found, key=lambda each: (each.p_adjusted or 0.0, -(each.psi or 0.0)))
@@ -174,12 +176,12 @@ def _called(digest: str, finding: str, is_called: bool) -> Callable[[JournaledAn
 
 def _drawn(
     ranked: Sequence[JournaledAnswer], parts: Sequence[_Part], rules: AuditRules
-) -> tuple[list[Stratum], list[JournaledAnswer]]:
+) -> tuple[list[AuditStratum], list[JournaledAnswer]]:
     chosen: dict[tuple[str, str], JournaledAnswer] = {}
     strata = []
     for part in parts:
         inside = [answer for answer in ranked if part.holds(answer)]
-        wanted = needed(len(inside), rules.half_width, rules.confidence)
+        wanted = required_sample_size(len(inside), rules.half_width, rules.confidence)
         limit = rules.most if chosen else rules.most // 3
         asked = 0
         for answer in inside[:wanted]:
@@ -188,9 +190,9 @@ def _drawn(
                 break
             chosen[key] = answer
             asked += 1
-        width = half_width_of(asked, len(inside), rules.confidence)
+        width = sample_half_width(asked, len(inside), rules.confidence)
         strata.append(
-            Stratum(name=part.name, population=len(inside), asked=asked, wanted=wanted, half_width=width)
+            AuditStratum(name=part.name, population=len(inside), asked=asked, wanted=wanted, half_width=width)
         )
     return strata, list(chosen.values())
 

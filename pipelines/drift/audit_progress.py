@@ -10,7 +10,7 @@ from pipelines.journal_reader import JournaledAnswer, Verdict, select_verdicts
 
 
 @dataclass(frozen=True)
-class Agreement:
+class FindingAgreement:
     """Blind verdicts on one finding: of those called present, and of those called absent, who has it."""
 
     finding: str
@@ -27,7 +27,7 @@ class AuditProgress:
     asked: int
     read: int
     unblinded: int
-    agreement: tuple[Agreement, ...]
+    agreement: tuple[FindingAgreement, ...]
 
     @property
     def outstanding(self) -> int:
@@ -40,7 +40,7 @@ class AuditProgress:
         return self.outstanding > 0
 
 
-def progress_of(request: AuditRequest, answers: Sequence[JournaledAnswer]) -> AuditProgress:
+def measure_progress(request: AuditRequest, answers: Sequence[JournaledAnswer]) -> AuditProgress:
     """Count what has come back.
 
     Args:
@@ -60,10 +60,10 @@ def progress_of(request: AuditRequest, answers: Sequence[JournaledAnswer]) -> Au
     )
 
 
-def _agreement(said: Sequence[tuple[JournaledAnswer, Verdict]]) -> tuple[Agreement, ...]:
+def _agreement(said: Sequence[tuple[JournaledAnswer, Verdict]]) -> tuple[FindingAgreement, ...]:
     counts = Counter((each.finding, each.finding in answer.findings, each.present) for answer, each in said)
     return tuple(
-        Agreement(
+        FindingAgreement(
             finding,
             _share(counts[finding, True, True], counts[finding, True, False]),
             _share(counts[finding, False, True], counts[finding, False, False]),

@@ -10,9 +10,9 @@ from typing import Any, Final
 
 import structlog
 
-from pipelines.drift.drift import Word
-from pipelines.drift.metrics import MetricsNotKept
-from pipelines.drift.reference import NothingAnswered
+from pipelines.drift.drift import DriftVerdict
+from pipelines.drift.metrics import DriftMetricsNotWritten
+from pipelines.drift.reference import NoRadiographs
 from pipelines.drift.run import list_audits, make_reference, run_drift
 from pipelines.drift.settings import DriftSettings
 from pipelines.journal_reader import JournalUnreadable, Window
@@ -22,15 +22,15 @@ from pleura.errors import PleuraError
 from pleura.observability.logs import configure_logging
 from pleura.settings import InvalidSettings
 
-EXIT_CODES: Final[Mapping[Word, int]] = {"no drift seen": 0, "drift": 3, "cannot be shown": 4}
+EXIT_CODES: Final[Mapping[DriftVerdict, int]] = {"no drift seen": 0, "drift": 3, "cannot be shown": 4}
 _FAILED: Final = 1
 _EXPECTED: Final = (
     InvalidDocument,
     InvalidSettings,
     JournalUnreadable,
-    MetricsNotKept,
+    DriftMetricsNotWritten,
     NoSuchObject,
-    NothingAnswered,
+    NoRadiographs,
     PleuraError,
 )
 log = structlog.get_logger(__name__)

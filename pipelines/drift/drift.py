@@ -27,7 +27,7 @@ from pipelines.drift.reference import DriftReference, DriftSample, Histogram, Ki
 from pipelines.statistics.shift import NOTABLE_PSI
 from pipelines.value import Document, Value
 
-Word = Literal["drift", "no drift seen", "cannot be shown"]
+DriftVerdict = Literal["drift", "no drift seen", "cannot be shown"]
 OPERATION: Final[Kind] = "operation"
 
 
@@ -44,7 +44,7 @@ class DriftRules(Value):
     notable_effect: Annotated[float, Field(ge=0)] = NOTABLE_EFFECT
 
 
-class Compared(Value):
+class QuantityComparison(Value):
     """One quantity beside its reference; figures are None where there is too little to tell.
 
     ``distance`` is the Kolmogorov-Smirnov distance of a distribution, Cohen's h of a share; ``detectable`` is
@@ -54,7 +54,7 @@ class Compared(Value):
     measure: Measure
     expected: Histogram | Share
     actual: Histogram | Share
-    word: Word
+    word: DriftVerdict
     psi: float | None = None
     distance: float | None = None
     p_adjusted: float | None = None
@@ -70,15 +70,15 @@ class ModelDrift(Value):
     radiographs: int
     reference: str
     reference_radiographs: int
-    compared: tuple[Compared, ...]
+    compared: tuple[QuantityComparison, ...]
     missing: tuple[str, ...]
 
     @property
-    def word(self) -> Word:
+    def word(self) -> DriftVerdict:
         """What is said of the whole: operation (how long it took) is no drift of patients or films."""
         return _overall([each.word for each in self.compared if each.measure.kind != OPERATION])
 
-    def of_word(self, word: Word) -> tuple[Compared, ...]:
+    def of_word(self, word: DriftVerdict) -> tuple[QuantityComparison, ...]:
         """The comparisons of which this is said."""
         return tuple(each for each in self.compared if each.word == word)
 
@@ -100,7 +100,7 @@ class DriftReport(Document):
     audit: str = ""
 
     @property
-    def word(self) -> Word:
+    def word(self) -> DriftVerdict:
         """What is said of the window: drift of any model, and otherwise nothing where any cannot be told."""
         return _overall([each.word for each in self.models])
 
@@ -111,7 +111,7 @@ class DriftReport(Document):
         return tuple(sorted(set(found)))
 
 
-def _overall(words: Sequence[Word]) -> Word:
+def _overall(words: Sequence[DriftVerdict]) -> DriftVerdict:
     if "drift" in words:
         return "drift"
     return "cannot be shown" if not words or "cannot be shown" in words else "no drift seen"
@@ -142,7 +142,7 @@ class _Pair:
         return see(self.expected.n, self.actual.n, level)
 
 
-def compare(
+def compare_samples(
     samples: Sequence[DriftSample], references: Mapping[str, DriftReference], rules: DriftRules
 ) -> tuple[ModelDrift, ...]:
     """Compare each model's sample with the reference of that very model.
@@ -181,7 +181,7 @@ def _pairs(number: int, sample: DriftSample, reference: DriftReference) -> list[
     return histograms + shares
 
 
-def _judged(pairs: Sequence[_Pair], rules: DriftRules) -> list[tuple[_Pair, Compared]]:
+def _judged(pairs: Sequence[_Pair], rules: DriftRules) -> list[tuple[_Pair, QuantityComparison]]:
     enough = [pair for pair in pairs if pair.smaller >= rules.minimum]
     few = [(pair, _compared(pair, "cannot be shown")) for pair in pairs if pair.smaller < rules.minimum]
     if not enough:
@@ -200,19 +200,19 @@ def _judged(pairs: Sequence[_Pair], rules: DriftRules) -> list[tuple[_Pair, Comp
     ]
 
 
-def _told(pair: _Pair, found: Distance, p: float, rules: DriftRules) -> Compared:
+def _told(pair: _Pair, found: Distance, p: float, rules: DriftRules) -> QuantityComparison:
     is_share = isinstance(pair.actual, Share)
     is_notable = found.distance >= rules.notable_effect if is_share else found.psi >= rules.notable_psi
     plain = _compared(pair, "drift" if is_notable and p <= rules.level else "no drift seen")
     return plain.model_copy(update={"psi": found.psi, "distance": found.distance, "p_adjusted": p})
 
 
-def _compared(pair: _Pair, word: Word) -> Compared:
-    return Compared(measure=pair.measure, expected=pair.expected, actual=pair.actual, word=word)
+def _compared(pair: _Pair, word: DriftVerdict) -> QuantityComparison:
+    return QuantityComparison(measure=pair.measure, expected=pair.expected, actual=pair.actual, word=word)
 
 
 def _model_drift(
-    sample: DriftSample, reference: DriftReference | None, compared: list[Compared]
+    sample: DriftSample, reference: DriftReference | None, compared: list[QuantityComparison]
 ) -> ModelDrift:
     known = {each.measure for each in compared}
     ours = set(sample.values) | set(sample.shares)

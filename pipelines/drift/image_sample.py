@@ -24,21 +24,21 @@ log = structlog.get_logger(__name__)
 
 
 @dataclass(frozen=True)
-class ReadAgain:
+class ImageSample:
     """What was read again: statistics, and how many could not be, or were no longer the same file."""
 
     statistics: tuple[ImageStatistics, ...]
     lost: int
 
 
-def drawn(answers: Sequence[JournaledAnswer], most: int, seed: int) -> list[JournaledAnswer]:
+def draw_answers(answers: Sequence[JournaledAnswer], most: int, seed: int) -> list[JournaledAnswer]:
     """Draw at most so many answers on stored radiographs, at random; the same for the same seed."""
     named = sorted((a for a in answers if a.image_id is not None), key=lambda each: each.image_digest)
     chosen = np.random.default_rng(seed).permutation(len(named))[:most]
     return [named[place] for place in sorted(chosen)]
 
 
-def read_again(objects: ObjectStore, answers: Sequence[JournaledAnswer]) -> ReadAgain:
+def measure_images(objects: ObjectStore, answers: Sequence[JournaledAnswer]) -> ImageSample:
     """Measure the radiographs of some answers, from the object store.
 
     Raises:
@@ -46,7 +46,7 @@ def read_again(objects: ObjectStore, answers: Sequence[JournaledAnswer]) -> Read
     """
     found = [_statistics_of(objects, answer) for answer in answers]
     statistics = tuple(each for each in found if each is not None)
-    return ReadAgain(statistics, len(found) - len(statistics))
+    return ImageSample(statistics, len(found) - len(statistics))
 
 
 def _statistics_of(objects: ObjectStore, answer: JournaledAnswer) -> ImageStatistics | None:

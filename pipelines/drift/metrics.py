@@ -11,14 +11,14 @@ from typing import Final
 
 from prometheus_client import CollectorRegistry, Gauge, push_to_gateway, write_to_textfile
 
-from pipelines.drift.drift import Compared, DriftReport, ModelDrift
+from pipelines.drift.drift import DriftReport, ModelDrift, QuantityComparison
 from pipelines.drift.reference import Share
 
 JOB: Final = "pleura-drift"
 _WORDS: Final = ("drift", "no drift seen", "cannot be shown")
 _TIMEOUT_S: Final = 10.0
 _MEASURE: Final = ("model_version", "measure", "finding")
-_COMPARED: Final[dict[str, tuple[str, Callable[[Compared], float | None]]]] = {
+_COMPARED: Final[dict[str, tuple[str, Callable[[QuantityComparison], float | None]]]] = {
     "pleura_drift_psi": ("Population stability index against the reference.", lambda each: each.psi),
     "pleura_drift_distance": (
         "Kolmogorov-Smirnov distance of a distribution, Cohen's h of a share.",
@@ -36,7 +36,7 @@ _COMPARED: Final[dict[str, tuple[str, Callable[[Compared], float | None]]]] = {
 }
 
 
-class MetricsNotKept(Exception):
+class DriftMetricsNotWritten(Exception):
     """The Pushgateway or the folder of the textfile collector does not take them."""
 
 
@@ -69,7 +69,9 @@ def drift_registry(report: DriftReport, open_audits: int) -> CollectorRegistry:
     return registry
 
 
-def _set_compared(gauge: Gauge, model: ModelDrift, figure_of: Callable[[Compared], float | None]) -> None:
+def _set_compared(
+    gauge: Gauge, model: ModelDrift, figure_of: Callable[[QuantityComparison], float | None]
+) -> None:
     for each in model.compared:
         if (figure := figure_of(each)) is not None:
             measure = each.measure.name.replace(" ", "_")
@@ -111,10 +113,10 @@ def write_textfile(registry: CollectorRegistry, path: Path) -> None:
         write_to_textfile(str(path), registry)
         path.chmod(0o644)  # the collector is another user
     except OSError as error:
-        raise MetricsNotKept(f"{path.name} cannot be written: {error.strerror}") from error
+        raise DriftMetricsNotWritten(f"{path.name} cannot be written: {error.strerror}") from error
 
 
-def push(registry: CollectorRegistry, url: str) -> None:
+def push_metrics(registry: CollectorRegistry, url: str) -> None:
     """Push them to a Pushgateway, in place of the last ones.
 
     Raises:
@@ -123,4 +125,4 @@ def push(registry: CollectorRegistry, url: str) -> None:
     try:
         push_to_gateway(url, JOB, registry, timeout=_TIMEOUT_S)
     except OSError as error:  # urllib's errors are among them
-        raise MetricsNotKept(f"the Pushgateway does not take them: {type(error).__name__}") from None
+        raise DriftMetricsNotWritten(f"the Pushgateway does not take them: {type(error).__name__}") from None

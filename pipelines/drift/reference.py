@@ -20,7 +20,7 @@ Kind = Literal["input", "features", "score", "call rate", "refusal", "operation"
 _BINS: Final = 20
 
 
-class NothingAnswered(Exception):
+class NoRadiographs(Exception):
     """There is nothing to make a reference of."""
 
 
@@ -138,14 +138,14 @@ class DriftReference(Document):
     shares: tuple[MeasuredShare, ...]
 
 
-def reference_of(sample: DriftSample, made_from: str, made_at: datetime) -> DriftReference:
+def build_reference(sample: DriftSample, made_from: str, made_at: datetime) -> DriftReference:
     """Make the reference of a sample from a time, or a split, in which all was well.
 
     Raises:
         NothingAnswered: The sample holds no radiograph.
     """
     if not sample.radiographs:
-        raise NothingAnswered("a reference is made of radiographs, and there are none")
+        raise NoRadiographs("a reference is made of radiographs, and there are none")
     measured = sorted(((m, v) for m, v in sample.values.items() if len(v)), key=lambda each: str(each[0]))
     return DriftReference(
         model_version=sample.model.version,

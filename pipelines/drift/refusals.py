@@ -13,11 +13,11 @@ REASONS: Final = ("refused_radiograph", "unreadable_radiograph", "too_large")
 _TIMEOUT_S: Final = 10.0
 
 
-class RefusalsUnknown(Exception):
+class RefusalCountsUnavailable(Exception):
     """Prometheus does not answer, or not sensibly."""
 
 
-def read_refusals(url: str, selector: str, since: datetime, until: datetime) -> Mapping[str, int]:
+def read_refusal_counts(url: str, selector: str, since: datetime, until: datetime) -> Mapping[str, int]:
     """Ask Prometheus for the transformers' refusals of radiographs, by reason.
 
     Args:
@@ -43,7 +43,9 @@ def read_refusals(url: str, selector: str, since: datetime, until: datetime) -> 
         with urlopen(f"{url.rstrip('/')}/api/v1/query?{asked}", timeout=_TIMEOUT_S) as response:  # noqa: S310
             counts = _counts(json.load(response))
     except (URLError, OSError, ValueError, KeyError, TypeError, IndexError) as error:
-        raise RefusalsUnknown(f"Prometheus does not answer sensibly: {type(error).__name__}") from None
+        raise RefusalCountsUnavailable(
+            f"Prometheus does not answer sensibly: {type(error).__name__}"
+        ) from None
     return {reason: counts.get(reason, 0) for reason in REASONS}
 
 

@@ -7,26 +7,26 @@ from typing import Final
 
 import structlog
 
-from pipelines.drift.audit import AuditRequest, audit_of
-from pipelines.drift.audit_progress import AuditProgress, progress_of
-from pipelines.drift.drift import DriftReport, compare
-from pipelines.drift.image_sample import drawn, read_again
-from pipelines.drift.metrics import drift_registry, push, write_textfile
+from pipelines.drift.audit import AuditRequest, build_audit_request
+from pipelines.drift.audit_progress import AuditProgress, measure_progress
+from pipelines.drift.drift import DriftReport, compare_samples
+from pipelines.drift.image_sample import draw_answers, measure_images
+from pipelines.drift.metrics import drift_registry, push_metrics, write_textfile
 from pipelines.drift.reference import (
     DriftReference,
     DriftSample,
     Measure,
-    NothingAnswered,
+    NoRadiographs,
     Share,
-    reference_of,
+    build_reference,
 )
-from pipelines.drift.refusals import RefusalsUnknown, read_refusals
+from pipelines.drift.refusals import RefusalCountsUnavailable, read_refusal_counts
 from pipelines.drift.settings import DriftSettings
 from pipelines.drift.store import DriftStore
-from pipelines.drift.window import by_model, distinct, of_refusals, sample_of_answers
+from pipelines.drift.window import group_by_model, newest_per_radiograph, refusal_measures, sample_of_answers
 from pipelines.journal_reader import JournaledAnswer, Window, read_answers
 from pipelines.object_store import ObjectStore, connect_from_settings
-from pipelines.reports.drift import page_of
+from pipelines.reports.drift import html_drift_report
 
 AUDITS_SHOWN: Final = timedelta(days=90)
 """How old an audit's window may be for the audit to be counted among the open ones: each is read anew."""
@@ -64,11 +64,11 @@ def run_drift(settings: DriftSettings, window: Window) -> DriftReport:
     found = {digest: store.reference_of(digest) for digest in digests}
     references = {digest: reference for digest, reference in found.items() if reference is not None}
     report = _report(settings, window, seen, references)
-    if request := audit_of(report, seen.answers, settings.audit_rules, report.made_at):
+    if request := build_audit_request(report, seen.answers, settings.audit_rules, report.made_at):
         report = report.model_copy(update={"audit": request.id})
         is_new = store.raise_audit(request)
         log.info("audit_requested", audit=request.id, radiographs=len(request.items), new=is_new)
-    key = store.put_report(report, page_of(report))
+    key = store.put_report(report, html_drift_report(report))
     log.info("drift_compared", word=report.word, kinds=report.kinds, report=key)
     _show(settings, report)
     return report
@@ -83,9 +83,9 @@ def make_reference(settings: DriftSettings, window: Window, model_digest: str) -
     """
     samples = {sample.model.digest: sample for sample in _read(settings, window).samples}
     if model_digest not in samples:
-        raise NothingAnswered("the model answered nothing in that time")
+        raise NoRadiographs("the model answered nothing in that time")
     words = f"journal from {window.since:%Y-%m-%d} until {window.until:%Y-%m-%d}"
-    reference = reference_of(samples[model_digest], words, datetime.now(UTC))
+    reference = build_reference(samples[model_digest], words, datetime.now(UTC))
     open_store(settings).put_reference(reference)
     log.info("drift_reference_kept", model_digest=model_digest, radiographs=reference.n)
     return reference
@@ -98,18 +98,20 @@ def list_audits(settings: DriftSettings) -> list[AuditProgress]:
 
 def _progress(settings: DriftSettings, request: AuditRequest) -> AuditProgress:
     window = Window(request.since, request.until)
-    return progress_of(request, read_answers(settings.journal_dsn.get_secret_value(), window))
+    return measure_progress(request, read_answers(settings.journal_dsn.get_secret_value(), window))
 
 
 def _read(settings: DriftSettings, window: Window) -> _Seen:
     answers = read_answers(settings.journal_dsn.get_secret_value(), window)
-    parts = by_model(answers)
+    parts = group_by_model(answers)
     main = max(parts, key=lambda model: len(parts[model]), default=None)
     refused = _refused(settings, window, len(answers))
     objects = ObjectStore(connect_from_settings(settings), settings.s3_bucket)
     samples, lost = [], 0
     for model, theirs in parts.items():
-        again = read_again(objects, drawn(distinct(theirs), settings.drift_images, settings.drift_seed))
+        again = measure_images(
+            objects, draw_answers(newest_per_radiograph(theirs), settings.drift_images, settings.drift_seed)
+        )
         # what was refused came to no model: it counts beside the one that answered most
         shares = refused if model == main else {}
         samples.append(sample_of_answers(model, theirs, again.statistics, shares))
@@ -121,13 +123,13 @@ def _refused(settings: DriftSettings, window: Window, answers: int) -> Mapping[M
     if not settings.prometheus_url:
         return {}
     try:
-        counts = read_refusals(
+        counts = read_refusal_counts(
             settings.prometheus_url, settings.prometheus_selector, window.since, window.until
         )
-    except RefusalsUnknown as error:
+    except RefusalCountsUnavailable as error:
         log.warning("refusals_unknown", reason=str(error))
         return {}
-    return of_refusals(counts, answers)
+    return refusal_measures(counts, answers)
 
 
 def _report(
@@ -138,7 +140,7 @@ def _report(
         until=window.until,
         made_at=datetime.now(UTC),
         rules=settings.drift_rules,
-        models=compare(seen.samples, references, settings.drift_rules),
+        models=compare_samples(seen.samples, references, settings.drift_rules),
         images_lost=seen.images_lost,
         is_cut=len(seen.answers) >= window.most,
     )
@@ -153,4 +155,4 @@ def _show(settings: DriftSettings, report: DriftReport) -> None:
     if settings.drift_textfile:
         write_textfile(registry, settings.drift_textfile)
     if settings.pushgateway_url:
-        push(registry, settings.pushgateway_url)
+        push_metrics(registry, settings.pushgateway_url)

@@ -14,7 +14,7 @@ STAGES: Final = ("fetch", "decode", "predict", "whole")
 TYPICALITY: Final = Measure(kind="features", name="typicality")
 
 
-def of_findings(
+def finding_measures(
     probabilities: Floats, thresholds: Floats
 ) -> tuple[dict[Measure, Floats], dict[Measure, Share]]:
     """Name scores (N, 14) by finding, and count who is called at thresholds (14,) or (N, 14)."""
@@ -32,7 +32,7 @@ def of_findings(
     return scores, calls
 
 
-def of_images(images: Sequence[ImageStatistics]) -> dict[Measure, Floats]:
+def image_measures(images: Sequence[ImageStatistics]) -> dict[Measure, Floats]:
     """Name what was measured on the radiographs themselves."""
     if not images:
         return {}
@@ -41,7 +41,7 @@ def of_images(images: Sequence[ImageStatistics]) -> dict[Measure, Floats]:
     return {Measure(kind="input", name=f"image {name}"): values for name, values in columns.items()}
 
 
-def of_refusals(refusals: Mapping[str, int], answers: int) -> dict[Measure, Share]:
+def refusal_measures(refusals: Mapping[str, int], answers: int) -> dict[Measure, Share]:
     """The share that each reason of refusal has of all radiographs asked about."""
     asked = answers + sum(refusals.values())
     return {
@@ -50,7 +50,7 @@ def of_refusals(refusals: Mapping[str, int], answers: int) -> dict[Measure, Shar
     }
 
 
-def distinct(answers: Sequence[JournaledAnswer]) -> list[JournaledAnswer]:
+def newest_per_radiograph(answers: Sequence[JournaledAnswer]) -> list[JournaledAnswer]:
     """Keep one answer a model and radiograph, the newest.
 
     A radiograph that was asked about ten times is one piece of evidence, not ten.
@@ -61,7 +61,7 @@ def distinct(answers: Sequence[JournaledAnswer]) -> list[JournaledAnswer]:
     return list(newest.values())
 
 
-def by_model(answers: Sequence[JournaledAnswer]) -> dict[ModelName, list[JournaledAnswer]]:
+def group_by_model(answers: Sequence[JournaledAnswer]) -> dict[ModelName, list[JournaledAnswer]]:
     """Part answers by the model that gave them: models are never compared in one pot."""
     parts: dict[ModelName, list[JournaledAnswer]] = {}
     for answer in answers:
@@ -76,12 +76,12 @@ def sample_of_answers(
     refused: Mapping[Measure, Share] | None = None,
 ) -> DriftSample:
     """Gather what one model answered in a time; ``answers`` are all its own, with repetitions."""
-    once = distinct(answers)
+    once = newest_per_radiograph(answers)
     probabilities = np.array([answer.probabilities for answer in once]).reshape(-1, len(FINDINGS))
     thresholds = np.array([answer.thresholds for answer in once]).reshape(-1, len(FINDINGS))
-    scores, calls = of_findings(probabilities, thresholds)
+    scores, calls = finding_measures(probabilities, thresholds)
     typicality = {TYPICALITY: np.array([answer.typicality for answer in once])}
-    values = scores | typicality | of_images(images) | _latency(answers)
+    values = scores | typicality | image_measures(images) | _latency(answers)
     return DriftSample(model, len(answers), len(once), values, {**calls, **(refused or {})})
 
 

@@ -5,9 +5,9 @@ from collections.abc import Sequence
 from pydantic import ConfigDict
 from pydantic.dataclasses import dataclass
 
-from pipelines.evaluation.dossier import EvaluationReport
 from pipelines.evaluation.evaluate import Evaluation, FindingEvaluation
-from pipelines.statistics.bootstrap import Figure
+from pipelines.evaluation.report import EvaluationReport
+from pipelines.statistics.bootstrap import IntervalEstimate
 from pleura.bundle import FindingDescription, Interval, ModelDescription, OperatingPoint
 from pleura.contract import PREPROCESSING_VERSION
 from pleura.findings import FINDINGS
@@ -24,7 +24,7 @@ class ModelText:
     training_data: tuple[str, ...]
 
 
-def _served(figure: Figure | None) -> Interval | None:
+def _served(figure: IntervalEstimate | None) -> Interval | None:
     return None if figure is None else Interval(value=figure.value, low=figure.low, high=figure.high)
 
 
@@ -46,7 +46,7 @@ def evaluated_findings(points: Sequence[OperatingPoint], judgement: Evaluation) 
     return [_described_finding(p, f) for p, f in zip(points, judgement.findings, strict=True)]
 
 
-def unmeasured(points: Sequence[OperatingPoint]) -> list[FindingDescription]:
+def unmeasured_findings(points: Sequence[OperatingPoint]) -> list[FindingDescription]:
     """Say of each finding that it was not judged yet."""
     return [
         FindingDescription(
@@ -62,7 +62,7 @@ def unmeasured(points: Sequence[OperatingPoint]) -> list[FindingDescription]:
     ]
 
 
-def described(description: ModelDescription, dossier: EvaluationReport) -> ModelDescription:
+def add_figures(description: ModelDescription, dossier: EvaluationReport) -> ModelDescription:
     """Put the figures of a judgement into the description of the model that was judged."""
     points = [finding.operating_point for finding in description.findings]
     findings = tuple(evaluated_findings(points, dossier.judgement))
@@ -87,7 +87,7 @@ def macro_metrics(judgement: Evaluation) -> dict[str, float]:
     }
 
 
-def describe(
+def build_description(
     words: ModelText, judged: list[FindingDescription], metrics: dict[str, float]
 ) -> ModelDescription:
     """Join what was measured with what is said of the model."""

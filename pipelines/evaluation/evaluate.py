@@ -8,28 +8,28 @@ from numpy.typing import NDArray
 from pydantic import Field
 from sklearn.metrics import precision_recall_curve, roc_curve
 
-from pipelines.evaluation.scored import ScoredRadiographs
+from pipelines.evaluation.scored_radiographs import ScoredRadiographs
 from pipelines.statistics.bootstrap import (
     Bootstrap,
-    Figure,
+    IntervalEstimate,
     aurocs,
     average_precisions,
-    centred,
-    figure,
+    centre_draws,
+    estimate_interval,
+    estimate_share_interval,
     means,
     observed_statistic,
-    rounded,
-    share_figure,
+    round_stable,
     shares,
 )
 from pipelines.statistics.calibration import (
     NoiseFloor,
     ReliabilityBin,
     calibration_errors,
-    intercepts,
-    noise_floor,
-    reliability,
-    slopes,
+    calibration_intercepts,
+    calibration_slopes,
+    estimate_noise_floor,
+    reliability_bins,
 )
 from pipelines.value import Value
 from pleura.findings import FINDINGS
@@ -70,17 +70,17 @@ class Figures(Value):
     resampling adds noise to ``ece``, its interval is brought back to lie around the value.
     """
 
-    auroc: Figure
-    auprc: Figure
-    sensitivity: Figure
-    specificity: Figure
-    ppv: Figure | None
-    npv: Figure | None
-    brier: Figure
-    ece: Figure
+    auroc: IntervalEstimate
+    auprc: IntervalEstimate
+    sensitivity: IntervalEstimate
+    specificity: IntervalEstimate
+    ppv: IntervalEstimate | None
+    npv: IntervalEstimate | None
+    brier: IntervalEstimate
+    ece: IntervalEstimate
     ece_floor: NoiseFloor
-    calibration_slope: Figure | None
-    calibration_intercept: Figure | None
+    calibration_slope: IntervalEstimate | None
+    calibration_intercept: IntervalEstimate | None
 
 
 class Curves(Value):
@@ -117,13 +117,13 @@ class FindingEvaluation(Value):
 class Macro(Value):
     """Plain means over the measured findings."""
 
-    auroc: Figure
-    auprc: Figure
-    sensitivity: Figure
-    specificity: Figure
-    brier: Figure
-    ece: Figure
-    calibration_slope: Figure | None
+    auroc: IntervalEstimate
+    auprc: IntervalEstimate
+    sensitivity: IntervalEstimate
+    specificity: IntervalEstimate
+    brier: IntervalEstimate
+    ece: IntervalEstimate
+    calibration_slope: IntervalEstimate | None
 
 
 class Evaluation(Value):
@@ -145,7 +145,7 @@ class Evaluation(Value):
         return tuple(finding for finding in self.findings if finding.figures is not None)
 
 
-def in_order(scored: ScoredRadiographs) -> ScoredRadiographs:
+def sort_radiographs(scored: ScoredRadiographs) -> ScoredRadiographs:
     """The same radiographs in the one order that a judgement reads them in."""
     return scored.rows(np.lexsort((scored.patients, scored.digests)))
 
@@ -173,8 +173,8 @@ def _statistics(weights: Floats, scored: ScoredRadiographs, finding: int, thresh
         shares(weights, ~present, ~yes),
         means(weights, (scores - labels) ** 2),
         calibration_errors(weights, labels, scores),
-        slopes(weights, labels, scores),
-        intercepts(weights, labels, scores),
+        calibration_slopes(weights, labels, scores),
+        calibration_intercepts(weights, labels, scores),
     )
     return np.column_stack(columns)
 
@@ -185,7 +185,7 @@ def _curves(labels: Floats, scores: Floats, protocol: EvaluationProtocol) -> Cur
     return Curves(
         roc=_points(false, true),
         precision_recall=_points(recall[::-1], precision[::-1]),
-        reliability=tuple(reliability(labels, scores, protocol.seed)),
+        reliability=tuple(reliability_bins(labels, scores, protocol.seed)),
     )
 
 
@@ -196,11 +196,11 @@ def _points(across: Floats, up: Floats) -> tuple[Point, ...]:
     )
 
 
-def _named(values: Floats, drawn: Floats) -> dict[str, Figure | None]:
+def _named(values: Floats, drawn: Floats) -> dict[str, IntervalEstimate | None]:
     """Figures by name, from values (10,) and draws (D, 10)."""
     columns = {name: drawn[:, i] for i, name in enumerate(_NAMES)}
-    columns["ece"] = centred(values[_NAMES.index("ece")], columns["ece"])
-    return {name: figure(values[i], columns[name]) for i, name in enumerate(_NAMES)}
+    columns["ece"] = centre_draws(values[_NAMES.index("ece")], columns["ece"])
+    return {name: estimate_interval(values[i], columns[name]) for i, name in enumerate(_NAMES)}
 
 
 def _figures(values: Floats, drawn: Floats, among: Mapping[str, int], floor: NoiseFloor) -> Figures | None:
@@ -208,7 +208,7 @@ def _figures(values: Floats, drawn: Floats, among: Mapping[str, int], floor: Noi
     named = _named(values, drawn)
     for name, of in among.items():
         place = _NAMES.index(name)
-        named[name] = share_figure(values[place], drawn[:, place], of)
+        named[name] = estimate_share_interval(values[place], drawn[:, place], of)
     needed = ("auroc", "auprc", "sensitivity", "specificity", "brier", "ece")
     if any(named[name] is None for name in needed):
         return None
@@ -224,13 +224,13 @@ def _judge_finding(
     figures = None
     if min(positives, negatives) >= protocol.minimum_positives:
         values = observed_statistic(lambda w: _statistics(w, scored, finding, threshold), len(scored))
-        floor = noise_floor(scores, values[_NAMES.index("ece")], protocol.seed)
+        floor = estimate_noise_floor(scores, values[_NAMES.index("ece")], protocol.seed)
         yes = int(called(scored, finding, threshold)[known].sum())
         among = {"sensitivity": positives, "specificity": negatives, "ppv": yes, "npv": len(labels) - yes}
         figures = _figures(values, drawn, among, floor)
     return FindingEvaluation(
         finding=FINDINGS[finding],
-        threshold=rounded(threshold),
+        threshold=round_stable(threshold),
         positives=positives,
         negatives=negatives,
         unknown=int((~known).sum()),
@@ -279,7 +279,7 @@ def evaluate(
     """
     protocol = protocol or EvaluationProtocol()
     require_probabilities(scored)
-    scored = in_order(scored)
+    scored = sort_radiographs(scored)
     places = list(zip(range(len(FINDINGS)), thresholds, strict=True))
 
     def statistics(weights: Floats) -> Floats:

@@ -6,15 +6,15 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from pipelines.evaluation.dossier import Dataset, EvaluationReport, LocalisedOn, Subject
 from pipelines.evaluation.evaluate import EvaluationProtocol, evaluate
+from pipelines.evaluation.evaluation_data import EvaluationData, RadiographsWithBoxes, Tensors
 from pipelines.evaluation.localisation import evaluate_localisation
-from pipelines.evaluation.material import Boxed, EvaluationData, Tensors
 from pipelines.evaluation.refusals import RefusalEvaluation, evaluate_refusals
-from pipelines.evaluation.scored import ScoredRadiographs
-from pipelines.evaluation.scoring import ask, score
+from pipelines.evaluation.report import Dataset, EvaluationReport, LocalisationReport, Subject
+from pipelines.evaluation.scored_radiographs import ScoredRadiographs
+from pipelines.evaluation.scoring import run_bundle, score_radiographs
 from pipelines.evaluation.subgroups import evaluate_subgroups
-from pipelines.reports.evaluation import CARD_FILE, FIGURES_FILE, REPORT_FILE, html_report
+from pipelines.reports.evaluation import CARD_FILE, FIGURES_FILE, REPORT_FILE, html_evaluation_report
 from pipelines.reports.model_card import model_card
 from pleura.bundle import verify
 
@@ -35,7 +35,7 @@ def evaluate_bundle(
     """
     protocol = protocol or EvaluationProtocol()
     description, digest = verify(bundle)
-    scored, _ = score(bundle, material.records, material.tensors)
+    scored, _ = score_radiographs(bundle, material.records, material.tensors)
     return EvaluationReport(
         subject=Subject.of(description, digest, dataset, code_version),
         judgement=evaluate(scored, description.thresholds, protocol),
@@ -49,24 +49,26 @@ def _refusals(
     bundle: Path, material: EvaluationData, scored: ScoredRadiographs, protocol: EvaluationProtocol
 ) -> RefusalEvaluation:
     def typicality(kinds: Mapping[str, Tensors]) -> dict[str, NDArray[np.floating]]:
-        return {kind: ask(bundle, tensors).typicality for kind, tensors in kinds.items() if len(tensors)}
+        return {
+            kind: run_bundle(bundle, tensors).typicality for kind, tensors in kinds.items() if len(tensors)
+        }
 
     known = (scored.typicality, scored.patients)
     return evaluate_refusals(known, typicality(material.others), typicality(material.unlike), protocol)
 
 
-def _localised(bundle: Path, boxed: Boxed, protocol: EvaluationProtocol) -> LocalisedOn:
-    maps = ask(bundle, boxed.tensors).activation_maps
-    return LocalisedOn(
+def _localised(bundle: Path, boxed: RadiographsWithBoxes, protocol: EvaluationProtocol) -> LocalisationReport:
+    maps = run_bundle(bundle, boxed.tensors).activation_maps
+    return LocalisationReport(
         radiographs=boxed.words,
         findings=evaluate_localisation(maps, boxed.patients, boxed.boxes, protocol),
     )
 
 
-def write_files(dossier: EvaluationReport, bundle: Path, folder: Path) -> None:
+def write_report_files(dossier: EvaluationReport, bundle: Path, folder: Path) -> None:
     """Write ``report.html``, ``figures.json`` and ``MODEL_CARD.md`` into a folder."""
     description, _ = verify(bundle)
     folder.mkdir(parents=True, exist_ok=True)
-    (folder / REPORT_FILE).write_text(html_report(dossier), encoding="utf-8")
+    (folder / REPORT_FILE).write_text(html_evaluation_report(dossier), encoding="utf-8")
     (folder / FIGURES_FILE).write_bytes(dossier.to_json())
     (folder / CARD_FILE).write_text(model_card(description, dossier), encoding="utf-8")

@@ -12,7 +12,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pipelines.evaluation.evaluate import EvaluationProtocol
-from pipelines.statistics.bootstrap import Bootstrap, Figure, figure, means, observed_statistic, share_figure
+from pipelines.statistics.bootstrap import (
+    Bootstrap,
+    IntervalEstimate,
+    estimate_interval,
+    estimate_share_interval,
+    means,
+    observed_statistic,
+)
 from pipelines.value import Value
 from pleura.contract import SIZE_PX
 from pleura.findings import FINDINGS
@@ -49,7 +56,7 @@ class LocalisationBox:
         return left, top, min(max(right, left + 1), SIZE_PX), min(max(bottom, top + 1), SIZE_PX)
 
 
-class Localised(Value):
+class FindingLocalisation(Value):
     """How one finding is localised; the figures are None where there are too few boxes.
 
     ``pointing`` is the share of boxes that hold the map's highest place. Chance: a place drawn at random
@@ -62,40 +69,40 @@ class Localised(Value):
     finding: str
     boxes: int
     patients: int
-    pointing: Figure | None
-    pointing_random: Figure | None
-    pointing_centre: Figure | None
-    pointing_other: Figure | None
-    iou: Figure | None
-    iou_random: Figure | None
-    iou_centre: Figure | None
+    pointing: IntervalEstimate | None
+    pointing_random: IntervalEstimate | None
+    pointing_centre: IntervalEstimate | None
+    pointing_other: IntervalEstimate | None
+    iou: IntervalEstimate | None
+    iou_random: IntervalEstimate | None
+    iou_centre: IntervalEstimate | None
 
 
-_COLUMNS: Final = tuple(Localised.model_fields)[3:]
+_COLUMNS: Final = tuple(FindingLocalisation.model_fields)[3:]
 
 
-def widened(activation: Floats) -> Floats:
+def widen_map(activation: Floats) -> Floats:
     """An activation map (7, 7) as it is shown, float32 (224, 224), above its median."""
     wide = cv2.resize(activation.astype(np.float32), (SIZE_PX, SIZE_PX), interpolation=cv2.INTER_CUBIC)
     return np.asarray(wide - np.median(activation), np.float32)
 
 
-def highest(wide: Floats) -> tuple[int, int]:
+def highest_place(wide: Floats) -> tuple[int, int]:
     """Column and row of the highest place."""
     row, column = np.unravel_index(int(np.argmax(wide)), wide.shape)
     return int(column), int(row)
 
 
-def region(wide: Floats) -> Corners:
+def activated_region(wide: Floats) -> Corners:
     """The box around the places that hang together with the highest one and exceed half of its height."""
     above = (wide >= _HALF * wide.max()).astype(np.uint8)
     _, parts = cv2.connectedComponents(above)
-    column, row = highest(wide)
+    column, row = highest_place(wide)
     rows, columns = np.nonzero(parts == parts[row, column])
     return int(columns.min()), int(rows.min()), int(columns.max()) + 1, int(rows.max()) + 1
 
 
-def holds(box: Corners, place: tuple[int, int]) -> bool:
+def box_contains(box: Corners, place: tuple[int, int]) -> bool:
     """Whether a place lies in a box."""
     return box[0] <= place[0] < box[2] and box[1] <= place[1] < box[3]
 
@@ -125,15 +132,15 @@ def _measured(
 ) -> tuple[float, ...]:
     """One box's values in the order of ``_COLUMNS``; ``others`` are the rows of other patients."""
     truth, finding = box.corners, FINDINGS.index(box.finding)
-    wide = widened(maps[box.row, finding])
-    found = region(wide)
+    wide = widen_map(maps[box.row, finding])
+    found = activated_region(wide)
     quarter = SIZE_PX // 4
     middle = (quarter, quarter, SIZE_PX - quarter, SIZE_PX - quarter)
-    by_others = [holds(truth, highest(widened(maps[row, finding]))) for row in others]
+    by_others = [box_contains(truth, highest_place(widen_map(maps[row, finding]))) for row in others]
     return (
-        float(holds(truth, highest(wide))),
+        float(box_contains(truth, highest_place(wide))),
         _area(truth) / SIZE_PX**2,
-        float(holds(truth, (SIZE_PX // 2, SIZE_PX // 2))),
+        float(box_contains(truth, (SIZE_PX // 2, SIZE_PX // 2))),
         float(np.mean(by_others)) if by_others else np.nan,
         iou(found, truth),
         float(np.mean([iou(place, truth) for place in _elsewhere(found, rng)])),
@@ -141,18 +148,20 @@ def _measured(
     )
 
 
-def _summary(name: str, values: Floats, patients: NDArray[np.str_], bootstrap: Bootstrap) -> Localised:
+def _summary(
+    name: str, values: Floats, patients: NDArray[np.str_], bootstrap: Bootstrap
+) -> FindingLocalisation:
     def statistics(weights: Floats) -> Floats:
         return np.column_stack([means(weights, column) for column in values.T])
 
-    figures: dict[str, Figure | None] = dict.fromkeys(_COLUMNS)
+    figures: dict[str, IntervalEstimate | None] = dict.fromkeys(_COLUMNS)
     if len(values) >= _FEWEST:
         point, drawn = observed_statistic(statistics, len(values)), bootstrap.drawn(statistics, patients)
-        figures = {column: figure(point[i], drawn[:, i]) for i, column in enumerate(_COLUMNS)}
+        figures = {column: estimate_interval(point[i], drawn[:, i]) for i, column in enumerate(_COLUMNS)}
         for i in (_COLUMNS.index("pointing"), _COLUMNS.index("pointing_centre")):
-            figures[_COLUMNS[i]] = share_figure(point[i], drawn[:, i], len(values))
+            figures[_COLUMNS[i]] = estimate_share_interval(point[i], drawn[:, i], len(values))
     counts = {"finding": name, "boxes": len(values), "patients": len(np.unique(patients))}
-    return Localised.model_validate(counts | figures)
+    return FindingLocalisation.model_validate(counts | figures)
 
 
 def evaluate_localisation(
@@ -160,7 +169,7 @@ def evaluate_localisation(
     patients: NDArray[np.str_],
     boxes: Sequence[LocalisationBox],
     protocol: EvaluationProtocol | None = None,
-) -> tuple[Localised, ...]:
+) -> tuple[FindingLocalisation, ...]:
     """Judge activation maps against boxes: all findings together first, then each that has a box.
 
     Args:

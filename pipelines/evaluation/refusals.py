@@ -8,7 +8,14 @@ from numpy.typing import NDArray
 from statsmodels.stats.proportion import proportion_confint  # type: ignore[import-untyped]
 
 from pipelines.evaluation.evaluate import EvaluationProtocol
-from pipelines.statistics.bootstrap import Bootstrap, Figure, aurocs, figure, observed_statistic, rounded
+from pipelines.statistics.bootstrap import (
+    Bootstrap,
+    IntervalEstimate,
+    aurocs,
+    estimate_interval,
+    observed_statistic,
+    round_stable,
+)
 from pipelines.value import Value
 
 Floats = NDArray[np.floating]
@@ -27,14 +34,14 @@ class RefusalRate(Value):
     high: float
 
 
-class AtThreshold(Value):
+class RateAtThreshold(Value):
     """What happens when radiographs of lower typicality than ``threshold`` are refused."""
 
     threshold: float
     rate: RefusalRate
 
 
-class Unlike(Value):
+class UnacceptableKind(Value):
     """A kind of input that should be refused; ``auroc`` says how well typicality sets it apart.
 
     ``rates`` are false acceptances: what would still be answered. ``auroc`` is None of fewer than ten.
@@ -42,26 +49,26 @@ class Unlike(Value):
 
     kind: str
     radiographs: int
-    auroc: Figure | None
-    rates: tuple[AtThreshold, ...]
+    auroc: IntervalEstimate | None
+    rates: tuple[RateAtThreshold, ...]
 
 
-class Alike(Value):
+class AcceptableKind(Value):
     """Chest radiographs that should be answered; ``rates`` are false refusals."""
 
     kind: str
     radiographs: int
-    rates: tuple[AtThreshold, ...]
+    rates: tuple[RateAtThreshold, ...]
 
 
 class RefusalEvaluation(Value):
     """What refusing by typicality would cost and catch."""
 
-    alike: tuple[Alike, ...]
-    unlike: tuple[Unlike, ...]
+    alike: tuple[AcceptableKind, ...]
+    unlike: tuple[UnacceptableKind, ...]
 
 
-def turned(tensors: Tensors) -> dict[str, Tensors]:
+def alter_radiographs(tensors: Tensors) -> dict[str, Tensors]:
     """Films as they must not be read, made of upright ones, uint8 (N, 224, 224) each.
 
     Turning a tensor is turning the film: the tensor is square, and its grey scale knows no direction.
@@ -76,28 +83,30 @@ def turned(tensors: Tensors) -> dict[str, Tensors]:
     return {kind: np.ascontiguousarray(made) for kind, made in ways.items()}
 
 
-def rate(count: int, of: int) -> RefusalRate:
+def refusal_rate(count: int, of: int) -> RefusalRate:
     """A share of one or more with its interval."""
     low, high = proportion_confint(count, of, method="wilson")
     return RefusalRate(
         count=count,
         of=of,
-        value=rounded(count / of),
-        low=rounded(max(low, 0.0)),
-        high=rounded(min(high, 1.0)),
+        value=round_stable(count / of),
+        low=round_stable(max(low, 0.0)),
+        high=round_stable(min(high, 1.0)),
     )
 
 
-def _at(typicality: Floats, thresholds: Sequence[float], is_refusal: bool) -> tuple[AtThreshold, ...]:
+def _at(typicality: Floats, thresholds: Sequence[float], is_refusal: bool) -> tuple[RateAtThreshold, ...]:
     found = []
     for threshold in thresholds:
         refused = int((typicality < threshold).sum())
         count = refused if is_refusal else len(typicality) - refused
-        found.append(AtThreshold(threshold=threshold, rate=rate(count, len(typicality))))
+        found.append(RateAtThreshold(threshold=threshold, rate=refusal_rate(count, len(typicality))))
     return tuple(found)
 
 
-def _auroc(known: Floats, patients: NDArray[np.str_], unlike: Floats, bootstrap: Bootstrap) -> Figure | None:
+def _auroc(
+    known: Floats, patients: NDArray[np.str_], unlike: Floats, bootstrap: Bootstrap
+) -> IntervalEstimate | None:
     """How often a known radiograph is more typical than an unlike one; each unlike one is its own patient."""
     if len(unlike) < _FEWEST:
         return None
@@ -108,7 +117,9 @@ def _auroc(known: Floats, patients: NDArray[np.str_], unlike: Floats, bootstrap:
     def area(weights: Floats) -> Floats:
         return aurocs(weights, labels, scores)[:, None]
 
-    return figure(float(observed_statistic(area, len(scores))[0]), bootstrap.drawn(area, everyone)[:, 0])
+    return estimate_interval(
+        float(observed_statistic(area, len(scores))[0]), bootstrap.drawn(area, everyone)[:, 0]
+    )
 
 
 def evaluate_refusals(
@@ -136,11 +147,11 @@ def evaluate_refusals(
     thresholds = protocol.typicality_thresholds
     return RefusalEvaluation(
         alike=tuple(
-            Alike(kind=kind, radiographs=len(values), rates=_at(values, thresholds, is_refusal=True))
+            AcceptableKind(kind=kind, radiographs=len(values), rates=_at(values, thresholds, is_refusal=True))
             for kind, values in {"test split": typicality, **others}.items()
         ),
         unlike=tuple(
-            Unlike(
+            UnacceptableKind(
                 kind=kind,
                 radiographs=len(values),
                 auroc=_auroc(typicality, patients, values, protocol.bootstrap),

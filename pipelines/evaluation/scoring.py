@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pipelines.data.manifest import Record
-from pipelines.evaluation.scored import ScoredRadiographs
+from pipelines.evaluation.scored_radiographs import ScoredRadiographs
 from pleura.bundle import verify
 from pleura.errors import UnreadableRadiograph
 from pleura.findings import FINDINGS
@@ -24,12 +24,12 @@ Floats = NDArray[np.floating]
 Tensors = NDArray[np.uint8]
 
 
-class UnusableAnswers(Exception):
+class UnusableOutputs(Exception):
     """The model takes what is not there, or answered something that is no number: it cannot be judged."""
 
 
 @dataclass(frozen=True, eq=False)
-class Answers:
+class BundleOutputs:
     """What a bundle says of N radiographs.
 
     ``probabilities`` is float32 (N, 14), ``typicality`` float32 (N,), both in [0, 1];
@@ -59,7 +59,9 @@ def tensor_of(file: bytes) -> Tensors:
     return to_tensor(read_radiograph(file, _MOST_PIXELS).pixels)
 
 
-def ask(bundle: Path, tensors: Tensors, engine: EngineKind = "litert", threads: int = 2) -> Answers:
+def run_bundle(
+    bundle: Path, tensors: Tensors, engine: EngineKind = "litert", threads: int = 2
+) -> BundleOutputs:
     """Ask a bundle about tensors, uint8 (N, 224, 224) with N >= 1.
 
     Raises:
@@ -70,10 +72,10 @@ def ask(bundle: Path, tensors: Tensors, engine: EngineKind = "litert", threads: 
     verify(bundle)
     taken, given = input_shape(bundle), (*tensors.shape[1:], 1)
     if taken != given:
-        raise UnusableAnswers(f"the model takes radiographs of {_size(taken)}, not of {_size(given)}")
+        raise UnusableOutputs(f"the model takes radiographs of {_size(taken)}, not of {_size(given)}")
     opened = open_engine(engine, bundle, threads)
     parts = [opened.run(tensors[i : i + _BATCH, ..., None]) for i in range(0, len(tensors), _BATCH)]
-    answers = Answers(
+    answers = BundleOutputs(
         np.concatenate([part.probability for part in parts]),
         np.concatenate([part.typicality for part in parts]),
         np.concatenate([part.activation_map for part in parts]),
@@ -86,19 +88,19 @@ def _size(shape: tuple[int, ...]) -> str:
     return " x ".join(map(str, shape))
 
 
-def _require_numbers(answers: Answers) -> None:
+def _require_numbers(answers: BundleOutputs) -> None:
     for name in ("probabilities", "typicality", "activation_maps"):
         values = getattr(answers, name)
         bad = ~np.isfinite(values).reshape(len(values), -1).all(axis=1)
         if bad.any():
-            raise UnusableAnswers(f"{name} of {bad.sum()} of {len(values)} radiographs are not finite")
+            raise UnusableOutputs(f"{name} of {bad.sum()} of {len(values)} radiographs are not finite")
     for name in ("probabilities", "typicality"):
         values = getattr(answers, name)
         if values.min() < 0 or values.max() > 1:
-            raise UnusableAnswers(f"{name} lie outside [0, 1]")
+            raise UnusableOutputs(f"{name} lie outside [0, 1]")
 
 
-def score_labelled(records: Sequence[Record], answers: Answers) -> ScoredRadiographs:
+def join_labels(records: Sequence[Record], answers: BundleOutputs) -> ScoredRadiographs:
     """Put answers beside what is known of the same radiographs, in the same order.
 
     Raises:
@@ -120,7 +122,7 @@ def score_labelled(records: Sequence[Record], answers: Answers) -> ScoredRadiogr
     )
 
 
-def score(
+def score_radiographs(
     bundle: Path, records: Sequence[Record], tensors: Tensors, engine: EngineKind = "litert"
 ) -> tuple[ScoredRadiographs, Floats]:
     """Score labelled radiographs with a bundle, as it is served.
@@ -138,5 +140,5 @@ def score(
         InvalidBundle: The folder is no sealed bundle.
         UnusableAnswers: An answer is NaN, infinite, or no probability.
     """
-    answers = ask(bundle, tensors, engine)
-    return score_labelled(records, answers), answers.activation_maps
+    answers = run_bundle(bundle, tensors, engine)
+    return join_labels(records, answers), answers.activation_maps

@@ -7,9 +7,15 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from pipelines.evaluation.evaluate import EvaluationProtocol, called, in_order, require_probabilities
-from pipelines.evaluation.scored import ScoredRadiographs
-from pipelines.statistics.bootstrap import Figure, aurocs, figure, observed_statistic, shares
+from pipelines.evaluation.evaluate import EvaluationProtocol, called, require_probabilities, sort_radiographs
+from pipelines.evaluation.scored_radiographs import ScoredRadiographs
+from pipelines.statistics.bootstrap import (
+    IntervalEstimate,
+    aurocs,
+    estimate_interval,
+    observed_statistic,
+    shares,
+)
 from pipelines.value import Value
 from pleura.findings import FINDINGS
 
@@ -29,10 +35,10 @@ class Gap(Value):
     finding: str
     positives: int
     positives_of_rest: int
-    auroc: Figure
-    auroc_gap: Figure
-    sensitivity_gap: Figure
-    specificity_gap: Figure
+    auroc: IntervalEstimate
+    auroc_gap: IntervalEstimate
+    sensitivity_gap: IntervalEstimate
+    specificity_gap: IntervalEstimate
 
 
 class TooSmall(Value):
@@ -107,7 +113,7 @@ def _positives(scored: ScoredRadiographs, rows: NDArray[np.bool_]) -> NDArray[np
 
 
 def _gap(finding: str, counts: tuple[int, int], values: Floats, drawn: Floats) -> Gap | None:
-    figures = [figure(values[i], drawn[:, i]) for i in range(4)]
+    figures = [estimate_interval(values[i], drawn[:, i]) for i in range(4)]
     if any(each is None for each in figures):
         return None
     names = ("auroc", "auroc_gap", "sensitivity_gap", "specificity_gap")
@@ -167,7 +173,7 @@ def evaluate_subgroups(
     """
     protocol = protocol or EvaluationProtocol()
     require_probabilities(scored)
-    scored = in_order(scored)
+    scored = sort_radiographs(scored)
     return tuple(
         _judge_group(scored, thresholds, group, protocol) for group in _groups(scored, protocol.age_bands)
     )

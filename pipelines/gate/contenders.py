@@ -7,9 +7,9 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from pipelines.evaluation.scored import ScoredRadiographs
+from pipelines.evaluation.scored_radiographs import ScoredRadiographs
 from pipelines.gate.decision import ModelIdentity
-from pipelines.statistics.paired import group_of
+from pipelines.statistics.paired import number_groups
 from pleura.bundle import ModelDescription
 
 
@@ -46,7 +46,7 @@ class Contender:
         )
 
 
-def why_not_comparable(champion: Contender, challenger: Contender) -> tuple[str, ...]:
+def find_incompatibilities(champion: Contender, challenger: Contender) -> tuple[str, ...]:
     """Say in words what forbids a paired comparison; nothing where none does."""
     models = tuple(_unlike_models(champion, challenger))
     # With other findings or radiographs, every further complaint would follow from the first.
@@ -113,9 +113,9 @@ def _no_scores(*sides: tuple[str, Contender]) -> Iterator[str]:
             yield f"the {name} has no threshold for each finding"
 
 
-def patients_of(scored: ScoredRadiographs) -> NDArray[np.intp]:
+def number_patients(scored: ScoredRadiographs) -> NDArray[np.intp]:
     """Who each radiograph is of, by number; one of an unknown patient is a patient of its own."""
-    return group_of(np.where(scored.patients == "", scored.digests, scored.patients))
+    return number_groups(np.where(scored.patients == "", scored.digests, scored.patients))
 
 
 def radiographs_digest(scored: ScoredRadiographs) -> str:

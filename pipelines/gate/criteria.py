@@ -5,15 +5,15 @@ from typing import Final, cast
 import numpy as np
 from statsmodels.stats.multitest import multipletests  # type: ignore[import-untyped]
 
-from pipelines.gate.contenders import Contender, patients_of
-from pipelines.gate.decision import Claims, Criterion, CriterionName, Verdict, rounded
-from pipelines.gate.measures import Measured, ScoredPair, calibration_slope, measure
+from pipelines.gate.contenders import Contender, number_patients
+from pipelines.gate.decision import Claims, Criterion, CriterionName, GateVerdict, round_for_decision
+from pipelines.gate.measures import PairedMeasurement, ScoredPair, calibration_slope, measure
 from pipelines.gate.protocol import GateProtocol
 from pipelines.statistics.delong import macro_advantage, placements
-from pipelines.statistics.paired import Difference
+from pipelines.statistics.paired import Estimate
 
 _NO_VARIANCE: Final = "its positives or negatives are of fewer than two patients"
-Judged = tuple[Verdict, str]
+Judged = tuple[GateVerdict, str]
 
 
 def has_enough(name: CriterionName, pair: ScoredPair, protocol: GateProtocol) -> bool:
@@ -34,10 +34,10 @@ def _margin(name: CriterionName, finding: str, protocol: GateProtocol) -> float:
 def _holm(p_values: list[float]) -> list[float]:
     if not p_values:
         return []
-    return [rounded(float(p)) for p in multipletests(p_values, method="holm")[1]]
+    return [round_for_decision(float(p)) for p in multipletests(p_values, method="holm")[1]]
 
 
-def _claims(found: list[tuple[Difference, float]]) -> list[Claims]:
+def _claims(found: list[tuple[Estimate, float]]) -> list[Claims]:
     """Give each finding's estimate, which comes with its margin, its three statements."""
     families = (
         _holm([estimate.p_at_most(-margin) for estimate, margin in found]),
@@ -60,7 +60,10 @@ def compare_findings(name: CriterionName, pairs: list[ScoredPair], protocol: Gat
 
 
 def _criterion(
-    name: CriterionName, pair: ScoredPair, found: tuple[Measured, Claims] | None, protocol: GateProtocol
+    name: CriterionName,
+    pair: ScoredPair,
+    found: tuple[PairedMeasurement, Claims] | None,
+    protocol: GateProtocol,
 ) -> Criterion:
     margin = _margin(name, pair.finding, protocol)
     plain = Criterion(
@@ -78,11 +81,11 @@ def _criterion(
     measured, claims = found
     figures = plain.model_copy(
         update={
-            "champion": rounded(measured.champion),
-            "challenger": rounded(measured.challenger),
-            "advantage": rounded(measured.advantage),
-            "low": rounded(measured.estimate.low(protocol.confidence)),
-            "high": rounded(measured.estimate.high(protocol.confidence)),
+            "champion": round_for_decision(measured.champion),
+            "challenger": round_for_decision(measured.challenger),
+            "advantage": round_for_decision(measured.advantage),
+            "low": round_for_decision(measured.estimate.low(protocol.confidence)),
+            "high": round_for_decision(measured.estimate.high(protocol.confidence)),
             "claims": claims,
         }
     )
@@ -139,7 +142,7 @@ def compare_mean_auroc(
     old, new = (side.scored.probabilities[:, columns] for side in (champion, challenger))
     labels = champion.scored.labels[:, columns]
     try:
-        estimate = macro_advantage(labels, old, new, patients_of(champion.scored))
+        estimate = macro_advantage(labels, old, new, number_patients(champion.scored))
     except ValueError:  # all radiographs are of one patient
         return plain.model_copy(update={"reason": _NO_VARIANCE})
     chosen = [pairs[index] for index in columns]
@@ -147,11 +150,11 @@ def compare_mean_auroc(
     after = np.mean([placements(pair.truth, pair.new).auroc for pair in chosen])
     figures = plain.model_copy(
         update={
-            "champion": rounded(float(before)),
-            "challenger": rounded(float(after)),
-            "advantage": rounded(estimate.value),
-            "low": rounded(estimate.low(protocol.confidence)),
-            "high": rounded(estimate.high(protocol.confidence)),
+            "champion": round_for_decision(float(before)),
+            "challenger": round_for_decision(float(after)),
+            "advantage": round_for_decision(estimate.value),
+            "low": round_for_decision(estimate.low(protocol.confidence)),
+            "high": round_for_decision(estimate.high(protocol.confidence)),
         }
     )
     verdict, reason = _judge(figures, enough=True, by_point=False, alpha=protocol.alpha)
@@ -167,11 +170,11 @@ def compare_calibration(pair: ScoredPair, protocol: GateProtocol) -> Criterion:
         finding=pair.finding,
         positives=pair.positives,
         negatives=pair.negatives,
-        champion=rounded(old.value) if old else None,
-        challenger=rounded(new.value) if new else None,
-        low=rounded(new.low(protocol.confidence)) if new else None,
-        high=rounded(new.high(protocol.confidence)) if new else None,
-        margin=rounded((limits.high - limits.low) / 2),
+        champion=round_for_decision(old.value) if old else None,
+        challenger=round_for_decision(new.value) if new else None,
+        low=round_for_decision(new.low(protocol.confidence)) if new else None,
+        high=round_for_decision(new.high(protocol.confidence)) if new else None,
+        margin=round_for_decision((limits.high - limits.low) / 2),
         verdict="cannot be shown",
         reason="it has no calibration slope",
         is_excused=is_excused("calibration slope", pair, protocol),

@@ -12,7 +12,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from pipelines.data.manifest import Sha256
 
 DECIMALS: Final = 6
-Verdict = Literal["passed", "failed", "cannot be shown"]
+GateVerdict = Literal["passed", "failed", "cannot be shown"]
 CriterionName = Literal[
     "auroc", "macro auroc", "sensitivity", "specificity", "brier", "calibration slope", "subgroup gap"
 ]
@@ -54,7 +54,7 @@ class Criterion(_Value):
     high: float | None = None
     margin: float
     claims: Claims | None = None
-    verdict: Verdict
+    verdict: GateVerdict
     reason: str
     is_excused: bool = False
 
@@ -71,7 +71,7 @@ class ModelIdentity(_Value):
     digest: Sha256
 
 
-class Inputs(_Value):
+class DecisionInputs(_Value):
     """All that a decision was made from, by digest.
 
     ``radiographs`` is the digest of the compared radiographs' digests in their order, ``scores`` of
@@ -100,7 +100,7 @@ class Decision(_Value):
     verdict: Literal["promoted", "refused"]
     reasons: tuple[str, ...]
     notes: tuple[str, ...]
-    inputs: Inputs
+    inputs: DecisionInputs
     radiographs: int = Field(ge=0)
     patients: int = Field(ge=0)
     criteria: tuple[Criterion, ...]
@@ -111,13 +111,13 @@ class Decision(_Value):
         return self.verdict == "promoted"
 
 
-def canonical(value: BaseModel) -> bytes:
+def canonical_json(value: BaseModel) -> bytes:
     """The one way to write a value down: JSON with sorted keys, no spaces, ASCII only, no NaN."""
     document = value.model_dump(mode="json")
     text = json.dumps(document, sort_keys=True, separators=(",", ":"), ensure_ascii=True, allow_nan=False)
     return text.encode()
 
 
-def rounded(value: float) -> float:
+def round_for_decision(value: float) -> float:
     """A figure as it is judged and written; zero has no sign."""
     return round(value, DECIMALS) + 0.0

@@ -13,13 +13,13 @@ from numpy.typing import NDArray
 
 from pipelines.gate.contenders import (
     Contender,
-    patients_of,
+    find_incompatibilities,
+    number_patients,
     radiographs_digest,
     scores_digest,
-    why_not_comparable,
 )
 from pipelines.gate.criteria import compare_calibration, compare_findings, compare_mean_auroc
-from pipelines.gate.decision import Criterion, Decision, Inputs
+from pipelines.gate.decision import Criterion, Decision, DecisionInputs
 from pipelines.gate.measures import ScoredPair
 from pipelines.gate.protocol import GateProtocol
 from pipelines.gate.subgroups import compare_subgroups
@@ -40,7 +40,7 @@ def decide(
     protocol: GateProtocol, champion: Contender, challenger: Contender, provenance: Provenance
 ) -> Decision:
     """Decide whether the challenger may be promoted; never raises for what the models say."""
-    inputs = Inputs(
+    inputs = DecisionInputs(
         protocol_name=protocol.name,
         protocol_version=protocol.version,
         protocol_digest=protocol.digest,
@@ -52,7 +52,7 @@ def decide(
         radiographs=radiographs_digest(challenger.scored),
         scores=scores_digest(champion.scored, challenger.scored),
     )
-    obstacles = why_not_comparable(champion, challenger)
+    obstacles = find_incompatibilities(champion, challenger)
     criteria = () if obstacles else tuple(_criteria(protocol, champion, challenger))
     reasons = obstacles or tuple(_told(each) for each in criteria if each.is_in_the_way)
     return Decision(
@@ -61,7 +61,7 @@ def decide(
         notes=tuple(_notes(protocol, criteria)),
         inputs=inputs,
         radiographs=len(challenger.scored),
-        patients=len(np.unique(patients_of(challenger.scored))),
+        patients=len(np.unique(number_patients(challenger.scored))),
         criteria=criteria,
     )
 
@@ -71,9 +71,9 @@ def calls_at(threshold: float, probabilities: Floats) -> NDArray[np.bool_]:
     return probabilities.astype(np.float32) >= np.float32(threshold)
 
 
-def pairs_of(champion: Contender, challenger: Contender) -> list[ScoredPair]:
+def pair_findings(champion: Contender, challenger: Contender) -> list[ScoredPair]:
     """Put both models side by side, finding by finding, on the radiographs where it is known."""
-    patients = patients_of(champion.scored)
+    patients = number_patients(champion.scored)
     pairs = []
     for index, finding in enumerate(champion.findings):
         truth = champion.scored.labels[:, index]
@@ -86,7 +86,7 @@ def pairs_of(champion: Contender, challenger: Contender) -> list[ScoredPair]:
 
 
 def _criteria(protocol: GateProtocol, champion: Contender, challenger: Contender) -> Iterator[Criterion]:
-    pairs = pairs_of(champion, challenger)
+    pairs = pair_findings(champion, challenger)
     for name in _PER_FINDING:
         yield from compare_findings(name, pairs, protocol)
     yield compare_mean_auroc(pairs, champion, challenger, protocol)

@@ -19,16 +19,16 @@ from pipelines.gate.decision import CriterionName
 from pipelines.statistics.delong import areas
 from pipelines.statistics.operating_points import brier
 from pipelines.statistics.paired import (
-    Difference,
+    Estimate,
     Floats,
     Patients,
-    group_of,
     mean_difference,
+    number_groups,
     share_difference,
 )
 
 _NEVER_QUITE: Final = 1e-7
-_SAME: Final = Difference(0.0, 0.0)
+_SAME: Final = Estimate(0.0, 0.0)
 
 
 @dataclass(frozen=True)
@@ -63,43 +63,45 @@ class ScoredPair:
 
 
 @dataclass(frozen=True)
-class Measured:
+class PairedMeasurement:
     """The figure of either model, and the challenger's advantage; positive is better."""
 
     champion: float
     challenger: float
     advantage: float
-    estimate: Difference
+    estimate: Estimate
 
 
-def _auroc(pair: ScoredPair) -> Measured:
+def _auroc(pair: ScoredPair) -> PairedMeasurement:
     found = areas(pair.truth, np.stack([pair.old, pair.new]), pair.patients)
     estimate = found.advantage(1, 0)
-    return Measured(float(found.aurocs[0]), float(found.aurocs[1]), estimate.value, estimate)
+    return PairedMeasurement(float(found.aurocs[0]), float(found.aurocs[1]), estimate.value, estimate)
 
 
-def _share(pair: ScoredPair, present: float) -> Measured:
+def _share(pair: ScoredPair, present: float) -> PairedMeasurement:
     rows = pair.truth == present
     old, new = pair.old_calls[rows] == present, pair.new_calls[rows] == present
     estimate = _SAME if pair.is_one_model else share_difference(old, new, pair.patients[rows])
-    return Measured(float(old.mean()), float(new.mean()), float(new.mean() - old.mean()), estimate)
+    return PairedMeasurement(float(old.mean()), float(new.mean()), float(new.mean() - old.mean()), estimate)
 
 
-def _sensitivity(pair: ScoredPair) -> Measured:
+def _sensitivity(pair: ScoredPair) -> PairedMeasurement:
     return _share(pair, 1)
 
 
-def _specificity(pair: ScoredPair) -> Measured:
+def _specificity(pair: ScoredPair) -> PairedMeasurement:
     return _share(pair, 0)
 
 
-def _brier(pair: ScoredPair) -> Measured:
+def _brier(pair: ScoredPair) -> PairedMeasurement:
     errors = [(pair.truth - side) ** 2 for side in (pair.old, pair.new)]
     estimate = mean_difference(-errors[0], -errors[1], pair.patients)
-    return Measured(brier(pair.truth, pair.old), brier(pair.truth, pair.new), estimate.value, estimate)
+    return PairedMeasurement(
+        brier(pair.truth, pair.old), brier(pair.truth, pair.new), estimate.value, estimate
+    )
 
 
-MEASURES: Final[Mapping[CriterionName, Callable[[ScoredPair], Measured]]] = {
+MEASURES: Final[Mapping[CriterionName, Callable[[ScoredPair], PairedMeasurement]]] = {
     "auroc": _auroc,
     "sensitivity": _sensitivity,
     "specificity": _specificity,
@@ -107,7 +109,7 @@ MEASURES: Final[Mapping[CriterionName, Callable[[ScoredPair], Measured]]] = {
 }
 
 
-def measure(name: CriterionName, pair: ScoredPair) -> Measured | None:
+def measure(name: CriterionName, pair: ScoredPair) -> PairedMeasurement | None:
     """Measure one criterion; None where the radiographs do not allow it."""
     if not (pair.positives and pair.negatives):
         return None
@@ -117,7 +119,7 @@ def measure(name: CriterionName, pair: ScoredPair) -> Measured | None:
         return None
 
 
-def calibration_slope(truth: Floats, probabilities: Floats, patients: Patients) -> Difference | None:
+def calibration_slope(truth: Floats, probabilities: Floats, patients: Patients) -> Estimate | None:
     """The slope of a logistic regression of truth on the model's logits; None where it has none.
 
     Source:
@@ -131,9 +133,9 @@ def calibration_slope(truth: Floats, probabilities: Floats, patients: Patients) 
             warnings.simplefilter("error", kind)
         try:
             fitted = Logit(truth, design).fit(
-                disp=0, cov_type="cluster", cov_kwds={"groups": group_of(patients)}
+                disp=0, cov_type="cluster", cov_kwds={"groups": number_groups(patients)}
             )
         except (PerfectSeparationError, np.linalg.LinAlgError, ValueError, Warning):
             return None
     slope, error = float(fitted.params[1]), float(fitted.bse[1])
-    return Difference(slope, error) if np.isfinite([slope, error]).all() else None
+    return Estimate(slope, error) if np.isfinite([slope, error]).all() else None

@@ -17,7 +17,7 @@ from cryptography.hazmat.primitives.serialization import (
 )
 from pydantic import AwareDatetime, Field, ValidationError
 
-from pipelines.gate.decision import Decision, canonical
+from pipelines.gate.decision import Decision, canonical_json
 from pipelines.value import Value
 
 
@@ -44,7 +44,7 @@ class SignedDecision(_Signed):
 
     def to_json(self) -> bytes:
         """The bytes that are stored."""
-        return canonical(self) + b"\n"
+        return canonical_json(self) + b"\n"
 
 
 def generate_key() -> bytes:
@@ -92,17 +92,17 @@ def key_id_of(key: Ed25519PublicKey) -> str:
     return hashlib.sha256(key.public_bytes(Encoding.Raw, PublicFormat.Raw)).hexdigest()[:32]
 
 
-def sign(decision: Decision, key: Ed25519PrivateKey, signed_at: datetime) -> SignedDecision:
+def sign_decision(decision: Decision, key: Ed25519PrivateKey, signed_at: datetime) -> SignedDecision:
     """Sign a decision; the same decision, key and time give the same bytes.
 
     Source:
         RFC 8032: Ed25519 draws no random number.
     """
     body = _Signed(decision=decision, key_id=key_id_of(key.public_key()), signed_at=signed_at)
-    return SignedDecision(**dict(body), signature=key.sign(canonical(body)).hex())
+    return SignedDecision(**dict(body), signature=key.sign(canonical_json(body)).hex())
 
 
-def verify(document: bytes, trusted: Iterable[Ed25519PublicKey]) -> SignedDecision:
+def verify_decision(document: bytes, trusted: Iterable[Ed25519PublicKey]) -> SignedDecision:
     """Read what ``to_json`` wrote, and prove that one of the trusted keys signed exactly that.
 
     Raises:
@@ -120,7 +120,7 @@ def verify(document: bytes, trusted: Iterable[Ed25519PublicKey]) -> SignedDecisi
     key = next((key for key in trusted if key_id_of(key) == signed.key_id), None)
     if key is None:
         raise InvalidDecision(f"the key {signed.key_id} is not trusted")
-    body = canonical(_Signed(decision=signed.decision, key_id=signed.key_id, signed_at=signed.signed_at))
+    body = canonical_json(_Signed(decision=signed.decision, key_id=signed.key_id, signed_at=signed.signed_at))
     try:
         key.verify(bytes.fromhex(signed.signature), body)
     except InvalidSignature as error:

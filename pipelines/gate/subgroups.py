@@ -6,12 +6,12 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from pipelines.evaluation.scored import ScoredRadiographs
-from pipelines.gate.contenders import Contender, patients_of
-from pipelines.gate.decision import Criterion, rounded
+from pipelines.evaluation.scored_radiographs import ScoredRadiographs
+from pipelines.gate.contenders import Contender, number_patients
+from pipelines.gate.decision import Criterion, round_for_decision
 from pipelines.gate.protocol import Axis, GateProtocol
-from pipelines.statistics.delong import influence, placements
-from pipelines.statistics.paired import Floats, Patients, difference_from
+from pipelines.statistics.delong import auroc_influence, placements
+from pipelines.statistics.paired import Floats, Patients, estimate_from_influence
 
 Rows = NDArray[np.bool_]
 
@@ -49,7 +49,7 @@ class _Sides:
             truth = self.truth[rows]
             old, new = (placements(truth, scores[rows]) for scores in self.scores)
             gaps = [gaps[0] - sign * old.auroc, gaps[1] - sign * new.auroc]
-            moved[rows] = sign * (influence(truth, new) - influence(truth, old))
+            moved[rows] = sign * (auroc_influence(truth, new) - auroc_influence(truth, old))
         return gaps, moved
 
 
@@ -77,7 +77,7 @@ def compare_subgroups(
 ) -> Iterator[Criterion]:
     """Compare the gap of every subgroup that has enough positives beside enough others."""
     old, new = champion.scored, challenger.scored
-    patients = patients_of(old)
+    patients = number_patients(old)
     for name, members, known_axis in subgroups(old, protocol):
         for index, finding in enumerate(champion.findings):
             rows = known_axis & ~np.isnan(old.labels[:, index])
@@ -96,8 +96,8 @@ def compare_subgroups(
 def _criterion(sides: _Sides, protocol: GateProtocol) -> Criterion:
     gaps, moved = sides.compared()
     # Only who is behind counts: a subgroup that was ahead and is less so has lost nothing to the others.
-    widened = rounded(max(gaps[1], 0.0) - max(gaps[0], 0.0))
-    estimate = difference_from(gaps[0] - gaps[1], moved, sides.patients)
+    widened = round_for_decision(max(gaps[1], 0.0) - max(gaps[0], 0.0))
+    estimate = estimate_from_influence(gaps[0] - gaps[1], moved, sides.patients)
     limit = protocol.subgroups.widened_by
     return Criterion(
         name="subgroup gap",
@@ -105,11 +105,11 @@ def _criterion(sides: _Sides, protocol: GateProtocol) -> Criterion:
         subgroup=sides.subgroup,
         positives=sides.fewest(1),
         negatives=sides.fewest(0),
-        champion=rounded(gaps[0]),
-        challenger=rounded(gaps[1]),
-        advantage=rounded(-widened),
-        low=rounded(estimate.low(protocol.confidence)),
-        high=rounded(estimate.high(protocol.confidence)),
+        champion=round_for_decision(gaps[0]),
+        challenger=round_for_decision(gaps[1]),
+        advantage=round_for_decision(-widened),
+        low=round_for_decision(estimate.low(protocol.confidence)),
+        high=round_for_decision(estimate.high(protocol.confidence)),
         margin=limit,
         verdict="passed" if widened < limit else "failed",
         reason=f"the gap was {gaps[0]:+.3f} and is {gaps[1]:+.3f}; it may not widen by {limit:g}",

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from pipelines.data.labelled_radiographs import LabelledRadiographs, read_split
 from pipelines.data.manifest import Split
-from pipelines.evaluation.description import describe, evaluated_findings, macro_metrics
+from pipelines.evaluation.description import build_description, evaluated_findings, macro_metrics
 from pipelines.imported.densenet import ConvertedNetwork, UnsupportedNetwork, convert_network
 from pipelines.imported.provenance import (
     NOT_CALIBRATED,
@@ -22,7 +22,7 @@ from pipelines.imported.provenance import (
 )
 from pipelines.imported.state import find_arrays
 from pipelines.imported.torch_file import read_checkpoint, read_file
-from pipelines.statistics.operating_points import Calibration
+from pipelines.statistics.operating_points import PlattScaling
 from pipelines.training.export import (
     Fitted,
     evaluate_fitted,
@@ -117,7 +117,7 @@ def import_calibrated(published: PublishedCheckpoint, data: Path, target: Path) 
     metrics = macro_metrics(judgement) if measured else counts
     sources = np.concatenate([training.sources, validation.sources, test.sources])
     words = write_model_text(published, sha256, find_leakage(published, sources))
-    description = describe(words, judged, metrics).model_copy(
+    description = build_description(words, judged, metrics).model_copy(
         update={"origin": describe_origin(published, sha256)}
     )
     write_source(target, weights, fitted, description)
@@ -142,7 +142,7 @@ def _nothing_fitted() -> Fitted:
     typicality = Typicality(np.zeros(FEATURES), one_direction, np.ones(1), 1.0, quantiles)
     findings = [_unmeasured(name) for name in FINDINGS]
     points = tuple(finding.operating_point for finding in findings)
-    return Fitted(tuple(Calibration(1.0, 0.0) for _ in FINDINGS), points, typicality)
+    return Fitted(tuple(PlattScaling(1.0, 0.0) for _ in FINDINGS), points, typicality)
 
 
 def import_uncalibrated(published: PublishedCheckpoint, target: Path) -> ModelDescription:
@@ -154,7 +154,7 @@ def import_uncalibrated(published: PublishedCheckpoint, target: Path) -> ModelDe
     """
     weights, sha256 = read_weights(published)
     words = write_model_text(published, sha256, (NOT_CALIBRATED,))
-    description = describe(words, [_unmeasured(name) for name in FINDINGS], {}).model_copy(
+    description = build_description(words, [_unmeasured(name) for name in FINDINGS], {}).model_copy(
         update={
             "origin": describe_origin(published, sha256),
             "calibration": "none: the raw scores of the imported network",

@@ -11,7 +11,7 @@ import numpy as np
 from scipy.stats import binomtest
 from statsmodels.stats.multitest import multipletests  # type: ignore[import-untyped]
 
-from pipelines.gate.decision import ModelIdentity, Verdict
+from pipelines.gate.decision import GateVerdict, ModelIdentity
 from pipelines.gate.protocol import GateProtocol
 from pipelines.journal_reader import JournaledAnswer
 from pipelines.replay.accuracy import Calls, PairedAccuracy, compare_accuracy
@@ -23,7 +23,7 @@ from pipelines.replay.rescoring import (
     rescore_answers,
 )
 from pipelines.statistics.paired import share_difference
-from pipelines.statistics.shift import shift_of
+from pipelines.statistics.shift import measure_shift
 from pipelines.value import Value
 
 
@@ -50,7 +50,7 @@ class FindingReplay(Value):
     ks: float
     blind: PairedAccuracy
     after_seeing: PairedAccuracy
-    verdict: Verdict
+    verdict: GateVerdict
     reason: str
 
 
@@ -75,7 +75,7 @@ class ReplayReport(Value):
     invalid: int
     latency_ms: ReplayLatency
     findings: tuple[FindingReplay, ...]
-    verdict: Verdict
+    verdict: GateVerdict
     reasons: tuple[str, ...]
 
     def to_json(self) -> bytes:
@@ -151,7 +151,7 @@ def _compare(
     for index, finding in enumerate(challenger.findings):
         old = np.array([finding in answer.findings for answer in answers], bool)
         new = now[:, index] >= np.float32(challenger.thresholds[index])
-        moved = shift_of(before[:, index], now[:, index])
+        moved = measure_shift(before[:, index], now[:, index])
         found = FindingReplay(
             finding=finding,
             champion_calls=int(old.sum()),
@@ -200,13 +200,13 @@ def _judged(found: FindingReplay, p_worse: float, protocol: GateProtocol) -> Fin
             f"readers agree with the champion alone {found.blind.champion_only} times, "
             f"with the challenger alone {found.blind.challenger_only}"
         )
-    verdict: Verdict = "failed" if failed else "cannot be shown" if open_ else "passed"
+    verdict: GateVerdict = "failed" if failed else "cannot be shown" if open_ else "passed"
     return found.model_copy(update={"verdict": verdict, "reason": "; ".join(failed or open_)})
 
 
 def _judge(
     replayed: RescoredAnswers, invalid: int, findings: tuple[FindingReplay, ...], protocol: GateProtocol
-) -> tuple[Verdict, tuple[str, ...]]:
+) -> tuple[GateVerdict, tuple[str, ...]]:
     limits, count, lost = protocol.replay, len(replayed.answers), replayed.left_out.lost
     failed = [f"{each.finding}: {each.reason}" for each in findings if each.verdict == "failed"]
     if invalid:
@@ -216,7 +216,7 @@ def _judge(
         unshown.insert(0, f"{count} radiographs, where {limits.minimum_radiographs} are needed")
     if lost > limits.left_out_at_most * (count + lost):
         unshown.insert(0, f"{lost} of {count + lost} radiographs could not be replayed")
-    verdict: Verdict = "failed" if failed else "cannot be shown" if unshown else "passed"
+    verdict: GateVerdict = "failed" if failed else "cannot be shown" if unshown else "passed"
     return verdict, tuple(failed + unshown)
 
 

@@ -11,7 +11,7 @@ _HEAD = (
 )
 
 
-def decision_page(signed: SignedDecision) -> str:
+def markdown_decision(signed: SignedDecision) -> str:
     """Write a decision as Markdown."""
     return "\n".join(_lines(signed)) + "\n"
 

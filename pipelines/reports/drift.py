@@ -9,7 +9,7 @@ from typing import Final
 from jinja2 import Environment, StrictUndefined
 from markupsafe import Markup
 
-from pipelines.drift.drift import Compared, DriftReport, ModelDrift
+from pipelines.drift.drift import DriftReport, ModelDrift, QuantityComparison
 from pipelines.drift.reference import Kind, Share
 from pipelines.reports.drift_page import TEMPLATE
 from pipelines.reports.drift_plots import plot_call_rates, plot_shapes, plot_stability, svg_of
@@ -31,7 +31,7 @@ _OF_KIND: Final[dict[Kind, str]] = {
 }
 
 
-def meanings(kinds: Iterable[Kind]) -> tuple[str, ...]:
+def explain_drift(kinds: Iterable[Kind]) -> tuple[str, ...]:
     """What the kinds of drift that were found could mean, together; never what they do mean."""
     found = set(kinds)
     words = [_OF_KIND[kind] for kind in _OF_KIND if kind in found]
@@ -56,7 +56,7 @@ def meanings(kinds: Iterable[Kind]) -> tuple[str, ...]:
     return tuple(words)
 
 
-def page_of(report: DriftReport) -> str:
+def html_drift_report(report: DriftReport) -> str:
     """Write the report as HTML that needs nothing beside itself."""
     environment = Environment(
         autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
@@ -66,7 +66,7 @@ def page_of(report: DriftReport) -> str:
     return template.render(
         report=report,
         verdict=_VERDICTS[report.word],
-        meanings=meanings(report.kinds),
+        meanings=explain_drift(report.kinds),
         models=[(model, _plots(model), [_row(each) for each in model.compared]) for model in report.models],
     )
 
@@ -81,7 +81,7 @@ def _plots(model: ModelDrift) -> list[tuple[str, Markup]]:
     return [(title, Markup(svg_of(figure))) for title, figure in figures if figure is not None]  # noqa: S704
 
 
-def _row(each: Compared) -> tuple[Compared, str, str]:
+def _row(each: QuantityComparison) -> tuple[QuantityComparison, str, str]:
     return each, _amount(each.expected), _amount(each.actual)
 
 

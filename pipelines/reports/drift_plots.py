@@ -9,7 +9,7 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from pipelines.drift.distance import share_interval, tenths
-from pipelines.drift.drift import Compared, ModelDrift
+from pipelines.drift.drift import ModelDrift, QuantityComparison
 from pipelines.drift.reference import Histogram, Share
 from pipelines.statistics.shift import NOTABLE_PSI, SERIOUS_PSI
 
@@ -88,7 +88,7 @@ def plot_shapes(model: ModelDrift) -> Figure | None:
     return _tidy(figure)
 
 
-def _bars(axes: Any, each: Compared) -> None:
+def _bars(axes: Any, each: QuantityComparison) -> None:
     if isinstance(each.expected, Histogram) and isinstance(each.actual, Histogram):
         before, now = tenths(each.expected, each.actual)
         places = np.arange(1, len(now) + 1)
@@ -113,7 +113,7 @@ def _errors(axes: Any, places: Any, shares: Sequence[object], colour: str, words
     )
 
 
-def _name(each: Compared) -> str:
+def _name(each: QuantityComparison) -> str:
     return str(each.measure)
 
 

@@ -9,26 +9,26 @@ from typing import Final
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined, select_autoescape
 
-from pipelines.evaluation.dossier import EvaluationReport
 from pipelines.evaluation.refusals import RefusalRate
+from pipelines.evaluation.report import EvaluationReport
 from pipelines.reports.evaluation_plots import finding_plot, overview_plot
-from pipelines.reports.model_card import words_of
-from pipelines.statistics.bootstrap import Figure
+from pipelines.reports.model_card import finding_text
+from pipelines.statistics.bootstrap import IntervalEstimate
 
 REPORT_FILE: Final = "report.html"
 FIGURES_FILE: Final = "figures.json"
 CARD_FILE: Final = "MODEL_CARD.md"
-_TEMPLATE: Final = "report.html.jinja"
+_TEMPLATE: Final = "evaluation.html.jinja"
 
 
-def _figure(figure: Figure | None, decimals: int = 2) -> str:
+def _figure(figure: IntervalEstimate | None, decimals: int = 2) -> str:
     if figure is None:
         return "unmeasured"
     low, high = f"{figure.low:.{decimals}f}", f"{figure.high:.{decimals}f}"
     return f"{figure.value:.{decimals}f} ({low} to {high})"
 
 
-def _gap(figure: Figure) -> str:
+def _gap(figure: IntervalEstimate) -> str:
     return f"{figure.value:+.2f} ({figure.low:+.2f} to {figure.high:+.2f})"
 
 
@@ -40,7 +40,7 @@ def _embedded(png: bytes | None) -> str:
     return "" if png is None else f"data:image/png;base64,{base64.b64encode(png).decode()}"
 
 
-def html_report(dossier: EvaluationReport) -> str:
+def html_evaluation_report(dossier: EvaluationReport) -> str:
     """Write the page: no script, no link to anywhere, plots inside."""
     environment = Environment(
         loader=FileSystemLoader(Path(__file__).parent),
@@ -49,7 +49,7 @@ def html_report(dossier: EvaluationReport) -> str:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.filters.update(figure=_figure, gap=_gap, rate=_rate, words=words_of)
+    environment.filters.update(figure=_figure, gap=_gap, rate=_rate, words=finding_text)
     judgement = dossier.judgement
     return environment.get_template(_TEMPLATE).render(
         dossier=dossier,

@@ -8,7 +8,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure as Picture
 
 from pipelines.evaluation.evaluate import Curves, Evaluation, Figures, FindingEvaluation
-from pipelines.statistics.bootstrap import Figure
+from pipelines.statistics.bootstrap import IntervalEstimate
 
 _DPI: Final = 120
 _LINE: Final = "#1f4e79"
@@ -99,7 +99,7 @@ def finding_plot(finding: FindingEvaluation) -> bytes | None:
     return png_of(picture)
 
 
-def _draw_forest(axes: Axes, rows: list[tuple[str, Figure]], title: str, right: float) -> None:
+def _draw_forest(axes: Axes, rows: list[tuple[str, IntervalEstimate]], title: str, right: float) -> None:
     places = np.arange(len(rows))[::-1]
     values = np.array([each.value for _, each in rows])
     sides = [values - [each.low for _, each in rows], [each.high for _, each in rows] - values]

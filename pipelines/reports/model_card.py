@@ -2,19 +2,19 @@
 
 from collections.abc import Mapping
 
-from pipelines.evaluation.dossier import EvaluationReport
 from pipelines.evaluation.evaluate import FindingEvaluation
 from pipelines.evaluation.refusals import RefusalEvaluation, RefusalRate
-from pipelines.statistics.bootstrap import Figure
+from pipelines.evaluation.report import EvaluationReport
+from pipelines.statistics.bootstrap import IntervalEstimate
 from pleura.bundle import FindingDescription, Interval, ModelDescription, Origin
 
 
-def words_of(finding: str) -> str:
+def finding_text(finding: str) -> str:
     """A finding's name as people write it."""
     return finding.replace("_", " ")
 
 
-def _figure(interval: Interval | Figure | None) -> str:
+def _figure(interval: Interval | IntervalEstimate | None) -> str:
     if interval is None:
         return "unmeasured"
     return f"{interval.value:.3f} ({interval.low:.3f} to {interval.high:.3f})"
@@ -22,7 +22,7 @@ def _figure(interval: Interval | Figure | None) -> str:
 
 def _row(finding: FindingDescription) -> str:
     cells = (
-        words_of(finding.name),
+        finding_text(finding.name),
         f"{finding.test_positives} / {finding.test_negatives}",
         _figure(finding.auroc),
         f"{finding.operating_point.threshold:.3f}",
@@ -39,10 +39,10 @@ def _bullets(lines: tuple[str, ...]) -> str:
 def _calibration_row(finding: FindingEvaluation) -> str:
     figures = finding.figures
     if figures is None:
-        return f"| {words_of(finding.finding)} |{' unmeasured |' * 5}"
+        return f"| {finding_text(finding.finding)} |{' unmeasured |' * 5}"
     floor = figures.ece_floor
     cells = (
-        words_of(finding.finding),
+        finding_text(finding.finding),
         f"{_figure(figures.auprc)}; {finding.prevalence:.3f}",
         _figure(figures.brier),
         _figure(figures.calibration_slope),
@@ -54,7 +54,7 @@ def _calibration_row(finding: FindingEvaluation) -> str:
 
 def _subgroups(dossier: EvaluationReport) -> str:
     lines = [
-        f"- {group.attribute} {group.group}, {words_of(gap.finding)}: AUROC {_figure(gap.auroc)}, "
+        f"- {group.attribute} {group.group}, {finding_text(gap.finding)}: AUROC {_figure(gap.auroc)}, "
         f"gap to the rest {_figure(gap.auroc_gap)}"
         for group in dossier.subgroups
         for gap in group.gaps

@@ -11,7 +11,7 @@ _HEAD = (
 )
 
 
-def replay_page(replay: ReplayReport) -> str:
+def markdown_replay(replay: ReplayReport) -> str:
     """Write a replay as Markdown."""
     return "\n".join(_lines(replay)) + "\n"
 

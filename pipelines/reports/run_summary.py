@@ -18,7 +18,7 @@ _ENDS: Final = {
 
 
 @dataclass(frozen=True)
-class Story:
+class RunSummary:
     """A run so far: the steps that are done, in their order, and what stopped it if something did."""
 
     run: str
@@ -42,7 +42,7 @@ class Story:
         return f"interrupted after {last.step}: the same command goes on there"
 
 
-def markdown_summary(story: Story) -> str:
+def markdown_summary(story: RunSummary) -> str:
     """The report as Markdown."""
     run, done = story.run, story.done
     rows = [f"| {each.step} | {each.verdict} | {each.seconds:.0f} s | {each.words} |" for each in done]
@@ -58,7 +58,7 @@ def markdown_summary(story: Story) -> str:
     return "\n".join([*head, *rows, "", *links, ""])
 
 
-def html_summary(story: Story) -> str:
+def html_summary(story: RunSummary) -> str:
     """The report as one page without anything from elsewhere."""
     run, done = story.run, story.done
 

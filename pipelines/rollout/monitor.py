@@ -13,7 +13,7 @@ import psycopg2
 
 from pipelines.rollout.counters import CountersSource, ObservationUnavailable, RevisionCounts
 from pipelines.rollout.observation import JournaledAnswers, Observation, RevisionObservation
-from pipelines.statistics.msprt import Events, SequentialSample
+from pipelines.statistics.msprt import EventCount, SequentialSample
 from pleura.findings import FINDINGS
 
 _ATYPICAL_BELOW: Final = 0.01
@@ -86,7 +86,7 @@ class RolloutMonitor:
             disagreements,
         )
 
-    def _journaled(self, since: datetime) -> tuple[dict[str, JournaledAnswers], Events]:
+    def _journaled(self, since: datetime) -> tuple[dict[str, JournaledAnswers], EventCount]:
         asked = {"since": since, "atypical": _ATYPICAL_BELOW, "canary": self.canary, "stable": self.stable}
         try:
             connected = psycopg2.connect(self.dsn, connect_timeout=int(_ASK_S))
@@ -136,7 +136,7 @@ def _read_journaled(cursor: Any, asked: Mapping[str, object]) -> dict[str, Journ
     }
 
 
-def _read_disagreements(cursor: Any, asked: Mapping[str, object]) -> Events:
+def _read_disagreements(cursor: Any, asked: Mapping[str, object]) -> EventCount:
     cursor.execute(_PAIRS, asked)
     pairs = cursor.fetchall()
-    return Events(sum(len(set(one) ^ set(other)) for one, other in pairs), len(pairs) * len(FINDINGS))
+    return EventCount(sum(len(set(one) ^ set(other)) for one, other in pairs), len(pairs) * len(FINDINGS))

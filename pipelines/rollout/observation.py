@@ -5,13 +5,13 @@ from dataclasses import dataclass, field, replace
 
 from pipelines.rollout.plan import Guardrail, Guardrails
 from pipelines.statistics.msprt import (
-    Events,
+    EventCount,
     Excess,
     SequentialSample,
     is_failing,
     is_harmful,
     mean_excess,
-    opposite,
+    negate,
     rate_excess,
 )
 from pleura.findings import FINDINGS
@@ -75,14 +75,14 @@ class Observation:
     canary: RevisionObservation
     stable: RevisionObservation
     strangers: int = 0
-    disagreements: Events = field(default_factory=lambda: Events(0, 0))
+    disagreements: EventCount = field(default_factory=lambda: EventCount(0, 0))
 
 
 def find_rollback_reason(steps: Sequence[Observation], guardrails: Guardrails) -> str | None:
     """Say why the canary must not go on, given all steps so far; None where nothing speaks against it."""
     if strangers := sum(each.strangers for each in steps):
         return f"{strangers} answers came from a model that is neither champion nor challenger"
-    errors = Events(
+    errors = EventCount(
         sum(each.canary.counted.errors for each in steps), sum(each.canary.counted.requests for each in steps)
     )
     if is_failing(errors, guardrails.tolerated_errors, guardrails.errors.alpha):
@@ -96,21 +96,26 @@ def find_rollback_reason(steps: Sequence[Observation], guardrails: Guardrails) -
 def _compared(
     steps: Sequence[Observation], guardrails: Guardrails
 ) -> Iterator[tuple[str, Excess, Guardrail, int]]:
-    def rates(events_of: Callable[[RevisionObservation], Events]) -> Excess:
+    def rates(events_of: Callable[[RevisionObservation], EventCount]) -> Excess:
         return rate_excess([(events_of(each.canary), events_of(each.stable)) for each in steps])
 
-    yield "errors", rates(lambda arm: Events(arm.counted.errors, arm.counted.requests)), guardrails.errors, 1
-    refusals = rates(lambda arm: Events(arm.counted.refusals, arm.counted.requests))
+    yield (
+        "errors",
+        rates(lambda arm: EventCount(arm.counted.errors, arm.counted.requests)),
+        guardrails.errors,
+        1,
+    )
+    refusals = rates(lambda arm: EventCount(arm.counted.refusals, arm.counted.requests))
     yield "refusals", refusals, guardrails.refusals, 1
     latencies = [(each.canary.journaled.log_latency, each.stable.journaled.log_latency) for each in steps]
     yield "latency", mean_excess(latencies), guardrails.latency, 1
-    atypical = rates(lambda arm: Events(arm.journaled.atypical, arm.journaled.answers))
+    atypical = rates(lambda arm: EventCount(arm.journaled.atypical, arm.journaled.answers))
     yield "atypical", atypical, guardrails.atypical, 1
     for index, finding in enumerate(FINDINGS):
-        calls = rates(lambda arm, at=index: Events(arm.journaled.calls[at], arm.journaled.answers))  # type: ignore[misc]
+        calls = rates(lambda arm, at=index: EventCount(arm.journaled.calls[at], arm.journaled.answers))  # type: ignore[misc]
         tests = 2 * len(FINDINGS)
         yield f"call rate of {finding}, too many", calls, guardrails.call_rate, tests
-        yield f"call rate of {finding}, too few", opposite(calls), guardrails.call_rate, tests
+        yield f"call rate of {finding}, too few", negate(calls), guardrails.call_rate, tests
     if guardrails.disagreement:
         yield "disagreement", _disagreement(steps), guardrails.disagreement, 1
 

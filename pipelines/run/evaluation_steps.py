@@ -6,22 +6,21 @@ from datetime import UTC, datetime, timedelta
 from typing import Final
 
 from pipelines.data.labelled_radiographs import load_records
-from pipelines.evaluation.description import described
-from pipelines.evaluation.dossier import Dataset, EvaluationReport, Subject
-from pipelines.evaluation.evaluate_bundle import evaluate_bundle, write_files
-from pipelines.evaluation.material import material_of
-from pipelines.evaluation.scoring import ask, score
-from pipelines.evaluation.sealed import ModelAndDataset, evaluate_once
+from pipelines.evaluation.description import add_figures
+from pipelines.evaluation.evaluate_bundle import evaluate_bundle, write_report_files
+from pipelines.evaluation.evaluate_once import ModelAndDataset, evaluate_once
+from pipelines.evaluation.evaluation_data import load_evaluation_data
+from pipelines.evaluation.report import Dataset, EvaluationReport, Subject
+from pipelines.evaluation.scoring import run_bundle, score_radiographs
 from pipelines.gate.contenders import Contender
 from pipelines.gate.decision import ModelIdentity
 from pipelines.gate.gate import Provenance, decide
-from pipelines.gate.signature import read_private_key, sign
-from pipelines.gate.signature import verify as verify_decision
+from pipelines.gate.signature import read_private_key, sign_decision, verify_decision
 from pipelines.journal_reader import Window, read_answers
 from pipelines.registry.registration import DecisionReference, MoveReason, Registration
 from pipelines.replay.replay import RadiographArchive, ReplayedModel, replay_challenger
-from pipelines.reports.decision import decision_page
-from pipelines.reports.replay import replay_page
+from pipelines.reports.decision import markdown_decision
+from pipelines.reports.replay import markdown_replay
 from pipelines.run.context import RunContext
 from pipelines.run.records import StepResult
 from pleura.bundle import seal, verify
@@ -40,7 +39,7 @@ def evaluate_challenger(context: RunContext) -> StepResult:
     dataset = Dataset(name=manifest.name, digest=manifest.digest, split="test", made_from=manifest.made_from)
 
     def judge() -> EvaluationReport:
-        material = material_of(manifest, context.parameters.main_source, context.cache.read)
+        material = load_evaluation_data(manifest, context.parameters.main_source, context.cache.read)
         return evaluate_bundle(
             bundle, material, dataset, context.settings.code_version, context.parameters.judgement
         )
@@ -50,7 +49,7 @@ def evaluate_challenger(context: RunContext) -> StepResult:
     description, _ = verify(context.bundle(digest))
     subject = Subject.of(description, digest, dataset, dossier.subject.code_version)
     folder = context.folder / "report"
-    write_files(dossier.model_copy(update={"subject": subject}), context.bundle(digest), folder)
+    write_report_files(dossier.model_copy(update={"subject": subject}), context.bundle(digest), folder)
     links = {
         path.name: context.records.write(path.name, path.read_bytes(), _TYPES[path.suffix])
         for path in sorted(folder.iterdir())
@@ -75,7 +74,7 @@ def _with_figures(context: RunContext, draft: str, dossier: EvaluationReport) ->
     shutil.rmtree(folder, ignore_errors=True)
     shutil.copytree(context.bundle(draft), folder / "bundle")
     description, _ = verify(folder / "bundle")
-    judged = described(description, dossier).model_copy(update={"files": {}})
+    judged = add_figures(description, dossier).model_copy(update={"files": {}})
     digest = seal(folder / "bundle", judged)
     context.bundles.upload(folder / "bundle")
     with context.source(draft) as source:
@@ -92,7 +91,9 @@ def compare(context: RunContext) -> StepResult:
     def contender(digest: str) -> Contender:
         bundle = context.bundle(digest)
         description, _ = verify(bundle)
-        return Contender.of(description, digest, input_shape(bundle), score(bundle, records, tensors)[0])
+        return Contender.of(
+            description, digest, input_shape(bundle), score_radiographs(bundle, records, tensors)[0]
+        )
 
     challenger = context.fact("judge", "challenger")
     decision = decide(
@@ -101,10 +102,12 @@ def compare(context: RunContext) -> StepResult:
         contender(challenger),
         Provenance(context.manifest.digest, context.settings.code_version),
     )
-    signed = sign(decision, read_private_key(context.signing_key()), datetime.now(UTC))
+    signed = sign_decision(decision, read_private_key(context.signing_key()), datetime.now(UTC))
     links = {
         "decision.json": context.records.write("decision.json", signed.to_json(), "application/json"),
-        "decision.md": context.records.write("decision.md", decision_page(signed).encode(), "text/markdown"),
+        "decision.md": context.records.write(
+            "decision.md", markdown_decision(signed).encode(), "text/markdown"
+        ),
     }
     words = "; ".join(decision.reasons) if decision.reasons else "within every margin"
     return StepResult(step="gate", verdict=decision.verdict, words=words, links=links, seconds=0)
@@ -159,7 +162,7 @@ def replay_journal(context: RunContext) -> StepResult:
         ModelIdentity(version=description.version, digest=digest),
         FINDINGS,
         description.thresholds,
-        lambda tensors: ask(bundle, tensors).probabilities,
+        lambda tensors: run_bundle(bundle, tensors).probabilities,
     )
     archive = RadiographArchive(context.read_radiograph, _MOST_PIXELS)
     found = replay_challenger(
@@ -167,7 +170,7 @@ def replay_journal(context: RunContext) -> StepResult:
     )
     links = {
         "replay.json": context.records.write("replay.json", found.to_json(), "application/json"),
-        "replay.md": context.records.write("replay.md", replay_page(found).encode(), "text/markdown"),
+        "replay.md": context.records.write("replay.md", markdown_replay(found).encode(), "text/markdown"),
     }
     verdict, words = str(found.verdict), "; ".join(found.reasons) or "within every limit"
     if verdict == "cannot be shown" and limits.unshown == "go on":

@@ -10,7 +10,7 @@ from typing import Final
 
 import structlog
 
-from pipelines.reports.run_summary import Story, html_summary, markdown_summary
+from pipelines.reports.run_summary import RunSummary, html_summary, markdown_summary
 from pipelines.run.context import RunContext
 from pipelines.run.parameters import RunParameters
 from pipelines.run.records import RunInProgress, StepFailure, StepResult
@@ -114,7 +114,7 @@ def write_report(run: str, parameters: str) -> str:
     configure_logging("pipelines")
     context = _open(run, parameters)
     done = [each for each in map(context.records.read, STEPS) if each]
-    story = Story(run, done, context.records.failure())
+    story = RunSummary(run, done, context.records.failure())
     context.records.write("report.md", markdown_summary(story).encode(), "text/markdown")
     return context.records.write("run.html", html_summary(story).encode(), "text/html")
 

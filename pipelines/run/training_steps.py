@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 
 from pipelines.data.labelled_radiographs import load_records
-from pipelines.evaluation.description import describe, unmeasured
+from pipelines.evaluation.description import build_description, unmeasured_findings
 from pipelines.run.context import RunContext
 from pipelines.run.records import StepResult
 from pipelines.training.curves import draw_curves
@@ -46,7 +46,7 @@ def train_challenger(context: RunContext) -> StepResult:
     weights = source_weights(network, start)
     see = reader_of(weights)
     fitted = fit(see(training.select_sources(main).tensors), see(validation.tensors), validation.labels)
-    draft = describe(parameters.words, unmeasured(fitted.operating_points), {})
+    draft = build_description(parameters.words, unmeasured_findings(fitted.operating_points), {})
     write_source(folder / "source", weights, fitted, draft)
     digest = _store(context, folder / "source", folder / "bundle")
     curves = draw_curves(folder / HISTORY_FILE).encode()

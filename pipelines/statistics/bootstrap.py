@@ -23,7 +23,7 @@ _DECIMALS: Final = 9
 _LEAST_VALID_DRAWS: Final = 0.95
 
 
-class Figure(Value):
+class IntervalEstimate(Value):
     """A figure of any range with its 95 % interval; nine decimals, the same on every machine."""
 
     value: float
@@ -31,7 +31,7 @@ class Figure(Value):
     high: float
 
 
-def rounded(value: float) -> float:
+def round_stable(value: float) -> float:
     """Keep nine decimals: more than the data say, less than in which two machines differ."""
     return round(float(value), _DECIMALS) + 0.0  # no negative zero
 
@@ -64,7 +64,7 @@ def observed_statistic(statistics: Statistics, count: int) -> Floats:
     return values
 
 
-def figure(value: float, drawn: Floats) -> Figure | None:
+def estimate_interval(value: float, drawn: Floats) -> IntervalEstimate | None:
     """Give a value with the percentile interval of its draws (D,); None where it cannot be measured.
 
     Draws without an answer are left out; are they more than one in twenty, nothing is said.
@@ -73,23 +73,23 @@ def figure(value: float, drawn: Floats) -> Figure | None:
     if not np.isfinite(value) or len(valid) < _LEAST_VALID_DRAWS * len(drawn):
         return None
     low, high = np.percentile(valid, (2.5, 97.5))
-    return Figure(value=rounded(value), low=rounded(low), high=rounded(high))
+    return IntervalEstimate(value=round_stable(value), low=round_stable(low), high=round_stable(high))
 
 
-def share_figure(value: float, drawn: Floats, of: int) -> Figure | None:
+def estimate_share_interval(value: float, drawn: Floats, of: int) -> IntervalEstimate | None:
     """Give a share of so many radiographs with its interval.
 
     A share of none or of all is the same in every draw, which is not certainty: its interval is the exact one
     of Clopper and Pearson.
     """
-    found = figure(value, drawn)
+    found = estimate_interval(value, drawn)
     if found is None or 0 < value < 1:
         return found
     low, high = proportion_confint(round(value * of), of, method="beta")
-    return Figure(value=rounded(value), low=rounded(low), high=rounded(high))
+    return IntervalEstimate(value=round_stable(value), low=round_stable(low), high=round_stable(high))
 
 
-def centred(value: float, drawn: Floats) -> Floats:
+def centre_draws(value: float, drawn: Floats) -> Floats:
     """Draws (D,) of a statistic that resampling itself raises, brought back to lie around its value."""
     around: Floats = np.maximum(drawn - (drawn.mean() - value), 0.0)
     return around

@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 from scipy.special import expit, logit
 from statsmodels.stats.proportion import proportion_confint  # type: ignore[import-untyped]
 
-from pipelines.statistics.bootstrap import ratio, rounded
+from pipelines.statistics.bootstrap import ratio, round_stable
 from pipelines.value import Value
 
 Floats = NDArray[np.floating]
@@ -72,7 +72,7 @@ def _newton_step(weights: Floats, labels: Floats, x: Floats, line: _Line) -> tup
         return (h2 * g0 - h1 * g1) / determinant, (h0 * g1 - h1 * g0) / determinant
 
 
-def slopes(weights: Floats, labels: Floats, probabilities: Floats) -> Floats:
+def calibration_slopes(weights: Floats, labels: Floats, probabilities: Floats) -> Floats:
     """Calibration slope in each draw: logistic regression of the truth on the logit; 1 is right.
 
     Below 1 the probabilities are too extreme. NaN where there is none: all scores equal, or the draw
@@ -96,7 +96,7 @@ def slopes(weights: Floats, labels: Floats, probabilities: Floats) -> Floats:
     return np.where(converged, line.slopes, np.nan)
 
 
-def intercepts(weights: Floats, labels: Floats, probabilities: Floats) -> Floats:
+def calibration_intercepts(weights: Floats, labels: Floats, probabilities: Floats) -> Floats:
     """Calibration in the large, in each draw: the shift of all logits that sets their mean right.
 
     0 is right; above 0 the model says too little. NaN where all are positive, or all negative.
@@ -141,18 +141,18 @@ def _simulated(probabilities: Floats, seed: int) -> Floats:
     return (rng.random((_SIMULATIONS, len(probabilities))) < probabilities).astype(float)
 
 
-def noise_floor(probabilities: Floats, error: float, seed: int) -> NoiseFloor:
+def estimate_noise_floor(probabilities: Floats, error: float, seed: int) -> NoiseFloor:
     """Say which calibration error chance alone gives these probabilities, and whether ``error`` is more."""
     gaps = _simulated(probabilities, seed) - probabilities
     errors = np.abs(gaps @ _in_bins(probabilities)).sum(axis=1) / len(probabilities)
     return NoiseFloor(
-        mean=rounded(errors.mean()),
-        high=rounded(np.percentile(errors, 95)),
-        share_above=rounded(np.mean(errors >= error)),
+        mean=round_stable(errors.mean()),
+        high=round_stable(np.percentile(errors, 95)),
+        share_above=round_stable(np.mean(errors >= error)),
     )
 
 
-def reliability(labels: Floats, probabilities: Floats, seed: int, bins: int = 8) -> list[ReliabilityBin]:
+def reliability_bins(labels: Floats, probabilities: Floats, seed: int, bins: int = 8) -> list[ReliabilityBin]:
     """The points of a reliability diagram: bins of as many radiographs each, with bands of noise."""
     order = np.argsort(probabilities, kind="stable")
     simulated = _simulated(probabilities, seed)
@@ -167,10 +167,10 @@ def _bin(labels: Floats, probabilities: Floats, under_noise: Floats) -> Reliabil
     noise_low, noise_high = np.percentile(under_noise, (2.5, 97.5))
     return ReliabilityBin(
         radiographs=len(labels),
-        predicted=rounded(probabilities.mean()),
-        seen=rounded(labels.mean()),
-        seen_low=rounded(low),
-        seen_high=rounded(high),
-        noise_low=rounded(noise_low),
-        noise_high=rounded(noise_high),
+        predicted=round_stable(probabilities.mean()),
+        seen=round_stable(labels.mean()),
+        seen_low=round_stable(low),
+        seen_high=round_stable(high),
+        noise_low=round_stable(noise_low),
+        noise_high=round_stable(noise_high),
     )

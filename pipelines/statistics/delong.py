@@ -11,7 +11,14 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.stats import rankdata
 
-from pipelines.statistics.paired import Difference, Floats, Patients, by_patient, difference_from, group_of
+from pipelines.statistics.paired import (
+    Estimate,
+    Floats,
+    Patients,
+    estimate_from_influence,
+    number_groups,
+    sum_by_patient,
+)
 
 
 @dataclass(frozen=True)
@@ -57,13 +64,13 @@ class Areas:
     aurocs: Floats
     covariance: Floats
 
-    def advantage(self, new: int, old: int) -> Difference:
+    def advantage(self, new: int, old: int) -> Estimate:
         """How much larger one of the areas is than another."""
         contrast = np.zeros(len(self.aurocs))
         contrast[new] += 1
         contrast[old] -= 1
         variance = max(0.0, float(contrast @ self.covariance @ contrast))
-        return Difference(float(contrast @ self.aurocs), variance**0.5)
+        return Estimate(float(contrast @ self.aurocs), variance**0.5)
 
 
 def areas(labels: Floats, scores: Floats, patients: Patients) -> Areas:
@@ -82,7 +89,7 @@ def areas(labels: Floats, scores: Floats, patients: Patients) -> Areas:
         Obuchowski, "Nonparametric analysis of clustered ROC curve data", Biometrics 1997.
     """
     positive = labels == 1
-    groups = group_of(patients)
+    groups = number_groups(patients)
     count = int(groups.max()) + 1
     with_positive, with_negative = (len(np.unique(groups[kind])) for kind in (positive, ~positive))
     if min(with_positive, with_negative) < 2:
@@ -102,10 +109,10 @@ def areas(labels: Floats, scores: Floats, patients: Patients) -> Areas:
 
 
 def _sums(rows: list[Floats], groups: NDArray[np.intp], count: int) -> Floats:
-    return np.stack([by_patient(row, groups, count) for row in rows]) / len(groups)
+    return np.stack([sum_by_patient(row, groups, count) for row in rows]) / len(groups)
 
 
-def influence(labels: Floats, parts: Placements) -> Floats:
+def auroc_influence(labels: Floats, parts: Placements) -> Floats:
     """How much each radiograph moves the AUROC: (N,), with mean zero within positives and negatives."""
     positive = labels == 1
     moved = np.empty(len(labels))
@@ -114,7 +121,7 @@ def influence(labels: Floats, parts: Placements) -> Floats:
     return moved
 
 
-def macro_advantage(labels: Floats, old: Floats, new: Floats, patients: Patients) -> Difference:
+def macro_advantage(labels: Floats, old: Floats, new: Floats, patients: Patients) -> Estimate:
     """How much larger the mean AUROC of F findings is.
 
     The findings share their radiographs, so it is patients' contributions to the mean that vary, and no
@@ -135,5 +142,5 @@ def macro_advantage(labels: Floats, old: Floats, new: Floats, patients: Patients
         truth = labels[known, column]
         before, after = (placements(truth, side[known, column]) for side in (old, new))
         gains.append(after.auroc - before.auroc)
-        moved[known] += influence(truth, after) - influence(truth, before)
-    return difference_from(float(np.mean(gains)), moved / labels.shape[1], patients)
+        moved[known] += auroc_influence(truth, after) - auroc_influence(truth, before)
+    return estimate_from_influence(float(np.mean(gains)), moved / labels.shape[1], patients)

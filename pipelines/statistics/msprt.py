@@ -24,7 +24,7 @@ LEAST_ANSWERS: Final = 300
 
 
 @dataclass(frozen=True)
-class Events:
+class EventCount:
     """How many of an arm's answers had something about them."""
 
     count: int
@@ -66,7 +66,7 @@ class Bound:
     least_answers: int = LEAST_ANSWERS
 
 
-def rate_excess(strata: Sequence[tuple[Events, Events]]) -> Excess:
+def rate_excess(strata: Sequence[tuple[EventCount, EventCount]]) -> Excess:
     """Compare a rate between canary and stable, in that order, within each stratum.
 
     The variance is that under one common rate, which is never taken as 0: half an event is added.
@@ -97,7 +97,7 @@ def mean_excess(strata: Sequence[tuple[SequentialSample, SequentialSample]]) -> 
     return Excess(value, max(variance, 1e-12), fewer)
 
 
-def opposite(excess: Excess) -> Excess:
+def negate(excess: Excess) -> Excess:
     """By how much the canary falls short of the stable revision."""
     return Excess(-excess.value, excess.variance, excess.answers)
 
@@ -120,7 +120,7 @@ def is_harmful(excess: Excess, bound: Bound) -> bool:
     return excess.answers >= bound.least_answers and log_evidence(excess, bound) >= -math.log(bound.alpha)
 
 
-def is_failing(events: Events, tolerated: float, alpha: float) -> bool:
+def is_failing(events: EventCount, tolerated: float, alpha: float) -> bool:
     """Say whether an arm outright fails: every other answer, rather than the share that is tolerated.
 
     Exact from the first answer on, so that nobody waits for hundreds of failures.

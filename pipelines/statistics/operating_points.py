@@ -16,7 +16,7 @@ Statistic = Callable[[Floats, Floats], float]
 
 
 @dataclass(frozen=True)
-class Calibration:
+class PlattScaling:
     """Platt scaling: probability = sigmoid(scale * logit + offset)."""
 
     scale: float
@@ -61,7 +61,7 @@ def interval(statistic: Statistic, labels: Floats, scores: Floats, draws: list[N
     return Interval(value=statistic(labels, scores), low=float(low), high=float(high))
 
 
-def fit_calibration(labels: Floats, logits: Floats, prior_strength: float = 4.0) -> Calibration:
+def fit_platt_scaling(labels: Floats, logits: Floats, prior_strength: float = 4.0) -> PlattScaling:
     """Fit Platt scaling, with a prior that keeps the scale near 1 where positives are few.
 
     Source:
@@ -74,7 +74,7 @@ def fit_calibration(labels: Floats, logits: Floats, prior_strength: float = 4.0)
         return float(np.sum(np.logaddexp(0, z) - labels * z) + prior_strength * log_scale**2)
 
     log_scale, offset = minimize(loss, np.zeros(2), method="BFGS").x
-    return Calibration(float(np.exp(log_scale)), float(offset))
+    return PlattScaling(float(np.exp(log_scale)), float(offset))
 
 
 def choose_operating_point(labels: Floats, scores: Floats) -> OperatingPoint:

@@ -19,7 +19,7 @@ _ALIKE: Final = 1e-12
 
 
 @dataclass(frozen=True)
-class Difference:
+class Estimate:
     """An advantage, positive where the challenger is better, with its standard error."""
 
     value: float
@@ -47,19 +47,19 @@ class Difference:
         return float(norm.sf(distance / self.standard_error))
 
 
-def group_of(patients: Patients) -> NDArray[np.intp]:
+def number_groups(patients: Patients) -> NDArray[np.intp]:
     """Number the patients: (N,), from 0 on without a gap."""
     groups: NDArray[np.intp] = np.unique(patients, return_inverse=True)[1].reshape(-1)
     return groups
 
 
-def by_patient(values: Floats, groups: NDArray[np.intp], count: int) -> Floats:
+def sum_by_patient(values: Floats, groups: NDArray[np.intp], count: int) -> Floats:
     """Sum values (N,) within patients: (count,)."""
     sums: Floats = np.bincount(groups, weights=values, minlength=count).astype(float)
     return sums
 
 
-def difference_from(value: float, influence: Floats, patients: Patients) -> Difference:
+def estimate_from_influence(value: float, influence: Floats, patients: Patients) -> Estimate:
     """Give an advantage its standard error from what each radiograph contributes to it.
 
     Args:
@@ -70,15 +70,15 @@ def difference_from(value: float, influence: Floats, patients: Patients) -> Diff
     Raises:
         ValueError: There are fewer than two patients.
     """
-    groups = group_of(patients)
+    groups = number_groups(patients)
     count = int(groups.max()) + 1 if len(groups) else 0
     if count < 2:
         raise ValueError("one patient tells no variance")
-    sums = by_patient(influence, groups, count)
-    return Difference(value, float(np.sqrt(count / (count - 1) * np.sum(sums**2))))
+    sums = sum_by_patient(influence, groups, count)
+    return Estimate(value, float(np.sqrt(count / (count - 1) * np.sum(sums**2))))
 
 
-def mean_difference(old: Floats, new: Floats, patients: Patients) -> Difference:
+def mean_difference(old: Floats, new: Floats, patients: Patients) -> Estimate:
     """The mean of ``new - old`` over radiographs, where more is better.
 
     Raises:
@@ -86,10 +86,10 @@ def mean_difference(old: Floats, new: Floats, patients: Patients) -> Difference:
     """
     gains = new - old
     value = float(gains.mean())
-    return difference_from(value, (gains - value) / len(gains), patients)
+    return estimate_from_influence(value, (gains - value) / len(gains), patients)
 
 
-def share_difference(old: NDArray[np.bool_], new: NDArray[np.bool_], patients: Patients) -> Difference:
+def share_difference(old: NDArray[np.bool_], new: NDArray[np.bool_], patients: Patients) -> Estimate:
     """The difference of two shares of the same radiographs, such as two sensitivities.
 
     Two made-up patients are added, one that only the old model reads rightly and one that only the new one
@@ -106,7 +106,7 @@ def share_difference(old: NDArray[np.bool_], new: NDArray[np.bool_], patients: P
     """
     if not len(old):
         raise ValueError("there are no radiographs")
-    groups = group_of(patients)
+    groups = number_groups(patients)
     made_up = groups.max() + np.array([1, 2])
     return mean_difference(
         np.append(old, [True, False]).astype(float),

@@ -37,7 +37,7 @@ def psi(expected: NDArray[np.intp], actual: NDArray[np.intp]) -> float:
     return float(np.sum((now - before) * np.log(now / before)))
 
 
-def shift_of(reference: Floats, sample: Floats) -> Shift:
+def measure_shift(reference: Floats, sample: Floats) -> Shift:
     """Compare a sample with the reference, in tenths of the reference.
 
     Raises:

@@ -24,7 +24,14 @@ from pydantic.dataclasses import dataclass
 
 from pipelines.atomic_file import write_atomically
 from pipelines.data.labelled_radiographs import LabelledRadiographs, read_split
-from pipelines.statistics.bootstrap import Bootstrap, Figure, Floats, aurocs, figure, observed_statistic
+from pipelines.statistics.bootstrap import (
+    Bootstrap,
+    Floats,
+    IntervalEstimate,
+    aurocs,
+    estimate_interval,
+    observed_statistic,
+)
 from pipelines.training.augmentation import augment
 from pipelines.training.parameters import TrainingParameters
 from pleura.cpu_count import usable_cpus
@@ -220,8 +227,8 @@ class ArmResult:
     """An arm's mean AUROC, and its difference from the arm that it is compared with."""
 
     arm: Arm
-    auroc: Figure
-    difference: Figure | None
+    auroc: IntervalEstimate
+    difference: IntervalEstimate | None
 
 
 def evaluate_arms(data: Path, run: Path, ablation: Ablation) -> Iterator[ArmResult]:
@@ -241,7 +248,7 @@ def evaluate_arms(data: Path, run: Path, ablation: Ablation) -> Iterator[ArmResu
     for number, arm in enumerate(ablation.arms):
         if not np.isfinite(scores[number]).all():
             raise ValueError(f"the arm {arm.name!r} gives what is no number")
-        auroc = figure(values[number], drawn[:, number])
+        auroc = estimate_interval(values[number], drawn[:, number])
         if auroc is None:
             raise ValueError(
                 f"the mean AUROC of {arm.name!r} cannot be measured on {len(judged)} radiographs"
@@ -250,7 +257,7 @@ def evaluate_arms(data: Path, run: Path, ablation: Ablation) -> Iterator[ArmResu
         difference = (
             None
             if other is None
-            else figure(values[number] - values[other], drawn[:, number] - drawn[:, other])
+            else estimate_interval(values[number] - values[other], drawn[:, number] - drawn[:, other])
         )
         yield ArmResult(arm, auroc, difference)
 
@@ -279,5 +286,5 @@ def run_ablation(data: Path, run: Path, ablation: Ablation) -> Path:
     return table
 
 
-def _cells(found: Figure | None) -> Sequence[str]:
+def _cells(found: IntervalEstimate | None) -> Sequence[str]:
     return ("", "", "") if found is None else tuple(f"{x:.4f}" for x in (found.value, found.low, found.high))

@@ -11,9 +11,9 @@ from numpy.typing import NDArray
 
 from pipelines.data.labelled_radiographs import LabelledRadiographs
 from pipelines.evaluation.evaluate import Evaluation, EvaluationProtocol, evaluate
-from pipelines.evaluation.scored import ScoredRadiographs
+from pipelines.evaluation.scored_radiographs import ScoredRadiographs
 from pipelines.reports.model_card import model_card
-from pipelines.statistics.operating_points import Calibration, choose_operating_point, fit_calibration
+from pipelines.statistics.operating_points import PlattScaling, choose_operating_point, fit_platt_scaling
 from pipelines.training.typicality import Typicality, fit_typicality
 from pleura.bundle import ModelDescription, OperatingPoint
 from pleura.findings import FINDINGS
@@ -92,7 +92,7 @@ def reader_of(weights: Mapping[str, NDArray[np.generic]]) -> Callable[[NDArray[n
 class Fitted:
     """What is fitted after training, on the validation split only."""
 
-    calibrations: tuple[Calibration, ...]
+    calibrations: tuple[PlattScaling, ...]
     operating_points: tuple[OperatingPoint, ...]
     typicality: Typicality
 
@@ -129,7 +129,7 @@ def fit(training: NetworkOutputs, validation: NetworkOutputs, labels: Floats) ->
     calibrations, points = [], []
     for f in range(len(FINDINGS)):
         truth, logits = labels[known[:, f], f], validation.logits[known[:, f], f]
-        calibrations.append(fit_calibration(truth, logits))
+        calibrations.append(fit_platt_scaling(truth, logits))
         points.append(choose_operating_point(truth, calibrations[f].apply(logits)))
     typicality = fit_typicality(training.features, validation.features)
     return Fitted(tuple(calibrations), tuple(points), typicality)

@@ -94,11 +94,11 @@ def _parameters(arguments: argparse.Namespace, client: Any) -> RunParameters:
 
 
 def _tell(stack: LocalEnvironment, records: RunRecords, name: str) -> int:
-    from pipelines.reports.run_summary import Story, markdown_summary
+    from pipelines.reports.run_summary import RunSummary, markdown_summary
     from pipelines.run.step_runner import STEPS
 
     done = [each for each in map(records.read, STEPS) if each]
-    story, folder = Story(name, done, records.failure()), stack.work / name
+    story, folder = RunSummary(name, done, records.failure()), stack.work / name
     (folder / "report.md").write_text(markdown_summary(story))
     print_line(markdown_summary(story))
     print_line(f"report: {folder / 'report.md'}")

@@ -18,8 +18,8 @@ from pipelines.data.manifest import Manifest
 from pipelines.drift.audit import AuditRequest
 from pipelines.drift.drift import DriftReport
 from pipelines.drift.reference import DriftReference
-from pipelines.evaluation.dossier import EvaluationReport
-from pipelines.gate.signature import verify as verify_decision
+from pipelines.evaluation.report import EvaluationReport
+from pipelines.gate.signature import verify_decision
 from pipelines.journal_reader import Window, read_answers
 from pipelines.registry.mlflow_client import connect_mlflow
 from pipelines.registry.registry import Registry

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 
 from pipelines.__main__ import CHEST_XRAY
-from pipelines.evaluation.dossier import EvaluationReport
+from pipelines.evaluation.report import EvaluationReport
 from pipelines.parameters import read_parameters
 from pipelines.training.export import source_weights
 from pipelines.training.train import build_training_network

@@ -10,13 +10,13 @@ from hypothesis import strategies as st
 from pipelines.drift.audit import (
     AuditRequest,
     AuditRules,
-    audit_of,
-    half_width_of,
-    needed,
+    build_audit_request,
+    required_sample_size,
+    sample_half_width,
 )
-from pipelines.drift.audit_progress import progress_of
+from pipelines.drift.audit_progress import measure_progress
 from pipelines.drift.drift import DriftReport
-from pipelines.drift.window import by_model, sample_of_answers
+from pipelines.drift.window import group_by_model, sample_of_answers
 from pipelines.journal_reader import JournaledAnswer, Verdict
 from pipelines.value import InvalidDocument
 from tests.support.pipelines.drift_values import MODEL, UNTIL, answers, report_of
@@ -30,7 +30,7 @@ def _drifted(seed: int = 3, shift: float = 1.0) -> tuple[DriftReport, list[Journ
 
 
 def _request() -> AuditRequest:
-    request = audit_of(*_drifted(), RULES, UNTIL)
+    request = build_audit_request(*_drifted(), RULES, UNTIL)
     assert request is not None
     return request
 
@@ -38,14 +38,14 @@ def _request() -> AuditRequest:
 @pytest.mark.parametrize(("population", "wanted"), [(10**9, 97), (100, 50), (20, 17), (1, 1), (0, 0)])
 def test_as_many_are_asked_for_as_precision_wants(population: int, wanted: int) -> None:
     """Cochran's numbers for a share to within 0.1 at 95 %, of large and small populations."""
-    assert needed(population, 0.1, 0.95) == wanted
+    assert required_sample_size(population, 0.1, 0.95) == wanted
 
 
 @given(st.integers(1, 5000), st.floats(0.01, 0.3))
 def test_what_is_needed_gives_the_precision(population: int, half_width: float) -> None:
     """Reading that many gives the half width that was asked for, and one less does not give more than it."""
-    asked = needed(population, half_width, 0.95)
-    reached = half_width_of(asked, population, 0.95)
+    asked = required_sample_size(population, half_width, 0.95)
+    reached = sample_half_width(asked, population, 0.95)
     assert reached is not None
     assert reached <= half_width * 1.001
 
@@ -55,13 +55,13 @@ def test_no_drift_asks_nobody_to_read() -> None:
     week = answers(1, 300)
     report = report_of(sample_of_answers(MODEL, week))
     assert report.word == "no drift seen"
-    assert audit_of(report, week, RULES, UNTIL) is None
+    assert build_audit_request(report, week, RULES, UNTIL) is None
 
 
 def test_a_window_asks_for_one_audit() -> None:
     """The same window asks under the same id for the same radiographs, in whatever order it was read."""
     report, week = _drifted()
-    again = audit_of(report, week[::-1], RULES, UNTIL + timedelta(hours=1))
+    again = build_audit_request(report, week[::-1], RULES, UNTIL + timedelta(hours=1))
     assert again == _request().model_copy(update={"made_at": UNTIL + timedelta(hours=1)})
 
 
@@ -69,7 +69,7 @@ def test_another_window_asks_for_another() -> None:
     """A week later the id is another."""
     report, week = _drifted()
     later = report.model_copy(update={"until": UNTIL + timedelta(days=7)})
-    request = audit_of(later, week, RULES, UNTIL)
+    request = build_audit_request(later, week, RULES, UNTIL)
     assert request is not None
     assert request.id != _request().id
 
@@ -90,7 +90,7 @@ def test_controls_come_beside_the_surest_drift() -> None:
 def test_no_more_is_asked_for_than_can_be_read(most: int) -> None:
     """The cap holds, each radiograph is asked for once, and what the cap costs in precision is told."""
     report, week = _drifted()
-    request = audit_of(report, week, AuditRules(most=most), UNTIL)
+    request = build_audit_request(report, week, AuditRules(most=most), UNTIL)
     assert request is not None
     assert len(request.items) <= most
     assert len({item.image_digest for item in request.items}) == len(request.items)
@@ -111,7 +111,7 @@ def test_what_lies_in_no_store_is_not_asked_for() -> None:
     """A radiograph that was sent with its request cannot be read again."""
     report, week = _drifted()
     sent = [replace(each, image_id=None) if i % 2 else each for i, each in enumerate(week)]
-    request = audit_of(report, sent, RULES, UNTIL)
+    request = build_audit_request(report, sent, RULES, UNTIL)
     assert request is not None
     assert all(item.image_id for item in request.items)
     assert request.strata[0].population == 150
@@ -134,7 +134,7 @@ def test_only_blind_verdicts_are_progress() -> None:
     by_id[keys[0]] = replace(by_id[keys[0]], verdicts=(blind,), findings=("Effusion",))
     by_id[keys[1]] = replace(by_id[keys[1]], verdicts=(seen,))
     by_id[keys[2]] = replace(by_id[keys[2]], verdicts=(replace(blind, present=None),), findings=())
-    progress = progress_of(_request(), list(by_id.values()))
+    progress = measure_progress(_request(), list(by_id.values()))
     assert (progress.read, progress.unblinded, progress.outstanding) == (2, 1, len(keys) - 2)
     assert progress.is_open
     (agreement,) = progress.agreement
@@ -146,7 +146,7 @@ def test_repeated_answers_count_once() -> None:
     """A radiograph asked about ten times is one of the sample, in scores and latency alike."""
     week = answers(1, 120)
     again = [replace(each, request_id=f"again-{i}", cached=True) for i, each in enumerate(week)]
-    ((model, theirs),) = by_model(week + again).items()
+    ((model, theirs),) = group_by_model(week + again).items()
     gathered = sample_of_answers(model, theirs)
     assert (gathered.answers, gathered.radiographs) == (240, 120)
     assert {len(values) for values in gathered.values.values()} == {120}

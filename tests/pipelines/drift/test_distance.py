@@ -15,7 +15,7 @@ from pipelines.drift.distance import (
     tenths,
 )
 from pipelines.drift.reference import Histogram, Share
-from pipelines.statistics.shift import shift_of
+from pipelines.statistics.shift import measure_shift
 
 
 @given(st.integers(0, 10_000), st.floats(0, 2), st.integers(100, 800))
@@ -37,7 +37,7 @@ def test_the_index_is_that_of_data_sets() -> None:
     before, now = random.normal(size=2000), random.normal(0.4, 1, 1000)
     expected = Histogram.of(before)
     found = distance_of_histograms(expected, expected.of_others(now))
-    assert found.psi == pytest.approx(shift_of(before, now).psi, rel=0.02)
+    assert found.psi == pytest.approx(measure_shift(before, now).psi, rel=0.02)
     assert [len(each) for each in tenths(expected, expected)] == [10, 10]
 
 

@@ -5,8 +5,8 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from pipelines.drift.drift import DriftReport, DriftRules, compare
-from pipelines.drift.reference import Measure, Share, reference_of
+from pipelines.drift.drift import DriftReport, DriftRules, compare_samples
+from pipelines.drift.reference import Measure, Share, build_reference
 from tests.support.pipelines.drift_values import MODEL, OTHER, SINCE, reference, report_of, sample
 
 
@@ -14,7 +14,9 @@ def test_where_nothing_changes_few_windows_raise_an_alarm() -> None:
     """Of 200 windows, each against a reference of its own, at most 5 % are said to drift."""
     alarms = 0
     for seed in range(200):
-        (model,) = compare([sample(seed, 200)], {MODEL.digest: reference(seed + 1000, 250)}, DriftRules())
+        (model,) = compare_samples(
+            [sample(seed, 200)], {MODEL.digest: reference(seed + 1000, 250)}, DriftRules()
+        )
         alarms += model.word == "drift"
     assert alarms <= 10
 
@@ -37,7 +39,7 @@ def test_scores_that_move_are_seen(seed: int) -> None:
 def test_a_large_window_makes_no_drift_of_a_small_difference() -> None:
     """A difference that is sure but of no weight is not called drift."""
     wide = {MODEL.digest: reference(n=20_000)}
-    (model,) = compare([sample(1, 20_000, shift=0.1)], wide, DriftRules())
+    (model,) = compare_samples([sample(1, 20_000, shift=0.1)], wide, DriftRules())
     assert any(each.p_adjusted is not None and each.p_adjusted < 0.001 for each in model.compared)
     assert model.word == "no drift seen"
 
@@ -74,9 +76,9 @@ def test_slower_answers_are_no_drift_of_patients() -> None:
     slow = Measure(kind="operation", name="predict time")
     first, week = sample(1000, 300), sample(1, 300)
     times = np.random.default_rng(0).gamma(4, 0.01, 300)
-    made = reference_of(replace(first, values={**first.values, slow: times}), "first weeks", SINCE)
+    made = build_reference(replace(first, values={**first.values, slow: times}), "first weeks", SINCE)
     slower = replace(week, values={**week.values, slow: times * 4})
-    (model,) = compare([slower], {MODEL.digest: made}, DriftRules())
+    (model,) = compare_samples([slower], {MODEL.digest: made}, DriftRules())
     assert [str(each.measure) for each in model.of_word("drift")] == ["predict time"]
     assert model.word == "no drift seen"
 

@@ -11,7 +11,7 @@ import pytest
 from prometheus_client import generate_latest
 from prometheus_client.parser import text_string_to_metric_families
 
-from pipelines.drift.metrics import MetricsNotKept, drift_registry, push, write_textfile
+from pipelines.drift.metrics import DriftMetricsNotWritten, drift_registry, push_metrics, write_textfile
 from tests.support.pipelines.drift_values import UNTIL, report_of, sample
 
 REPORT = report_of(sample(1, 300, shift=1.0))
@@ -91,14 +91,14 @@ def test_the_text_file_is_whole_and_readable(tmp_path: Path) -> None:
 
 def test_a_folder_that_is_not_there_is_told(tmp_path: Path) -> None:
     """A job that could not leave its figures fails, so that its age is seen."""
-    with pytest.raises(MetricsNotKept):
+    with pytest.raises(DriftMetricsNotWritten):
         write_textfile(drift_registry(REPORT, 0), tmp_path / "absent" / "drift.prom")
 
 
 def test_a_push_replaces_the_last_one() -> None:
     """The gateway is sent all series under our job by PUT, which leaves none of the last ones behind."""
     with _gateway() as gateway:
-        push(drift_registry(REPORT, 0), f"http://127.0.0.1:{gateway.server_port}")
+        push_metrics(drift_registry(REPORT, 0), f"http://127.0.0.1:{gateway.server_port}")
     ((verb, path, body),) = gateway.taken
     assert (verb, path) == ("PUT", "/metrics/job/pleura-drift")
     assert ("pleura_drift_psi", "score", "Hernia") in _samples(body.decode())
@@ -109,7 +109,7 @@ def test_a_gateway_that_does_not_take_them_is_told() -> None:
     with _gateway() as gateway:
         gateway.status = 500
         url = f"http://127.0.0.1:{gateway.server_port}"
-        with pytest.raises(MetricsNotKept):
-            push(drift_registry(REPORT, 0), url)
-    with pytest.raises(MetricsNotKept):
-        push(drift_registry(REPORT, 0), url)
+        with pytest.raises(DriftMetricsNotWritten):
+            push_metrics(drift_registry(REPORT, 0), url)
+    with pytest.raises(DriftMetricsNotWritten):
+        push_metrics(drift_registry(REPORT, 0), url)

@@ -10,9 +10,9 @@ from pipelines.drift.reference import (
     DriftReference,
     DriftSample,
     Histogram,
-    NothingAnswered,
+    NoRadiographs,
     Share,
-    reference_of,
+    build_reference,
 )
 from pipelines.value import InvalidDocument
 from tests.support.pipelines.drift_values import MODEL, SINCE, reference
@@ -53,8 +53,8 @@ def test_what_is_no_reference_is_refused(document: bytes) -> None:
 
 def test_nothing_makes_no_reference() -> None:
     """An empty window is no time in which all was well."""
-    with pytest.raises(NothingAnswered):
-        reference_of(DriftSample(MODEL, 0, 0, {}, {}), "nothing", SINCE)
+    with pytest.raises(NoRadiographs):
+        build_reference(DriftSample(MODEL, 0, 0, {}, {}), "nothing", SINCE)
 
 
 def test_a_share_is_no_more_than_all() -> None:

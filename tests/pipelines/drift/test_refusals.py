@@ -10,7 +10,7 @@ from urllib.parse import parse_qs, urlsplit
 
 import pytest
 
-from pipelines.drift.refusals import RefusalsUnknown, read_refusals
+from pipelines.drift.refusals import RefusalCountsUnavailable, read_refusal_counts
 from tests.support.pipelines.drift_values import SINCE, UNTIL
 
 
@@ -65,7 +65,7 @@ def _vector(**counts: str) -> bytes:
 def test_refusals_of_radiographs_are_counted() -> None:
     """Counts are rounded, reasons that did not happen are 0, and an expired token is no radiograph."""
     with _prometheus(_vector(refused_radiograph="12.0071", unauthenticated="900")) as server:
-        found = read_refusals(server.url, 'job="transformer"', SINCE, UNTIL)
+        found = read_refusal_counts(server.url, 'job="transformer"', SINCE, UNTIL)
     assert found == {"refused_radiograph": 12, "unreadable_radiograph": 0, "too_large": 0}
     ((path, asked),) = server.asked
     assert path == "/api/v1/query"
@@ -86,11 +86,11 @@ def test_refusals_of_radiographs_are_counted() -> None:
 )
 def test_what_is_no_answer_is_told(answer: bytes, status: int) -> None:
     """Whatever comes back that is no count: unknown, not none."""
-    with _prometheus(answer, status) as server, pytest.raises(RefusalsUnknown):
-        read_refusals(server.url, "", SINCE, UNTIL)
+    with _prometheus(answer, status) as server, pytest.raises(RefusalCountsUnavailable):
+        read_refusal_counts(server.url, "", SINCE, UNTIL)
 
 
 def test_a_closed_port_is_told() -> None:
     """So it is where nobody answers."""
-    with pytest.raises(RefusalsUnknown):
-        read_refusals("http://127.0.0.1:9", "", SINCE, UNTIL)
+    with pytest.raises(RefusalCountsUnavailable):
+        read_refusal_counts("http://127.0.0.1:9", "", SINCE, UNTIL)

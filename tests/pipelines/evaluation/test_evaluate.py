@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from sklearn.metrics import average_precision_score, brier_score_loss, confusion_matrix, roc_auc_score
 
 from pipelines.evaluation.evaluate import Evaluation, EvaluationProtocol, evaluate
-from pipelines.evaluation.scored import ScoredRadiographs
+from pipelines.evaluation.scored_radiographs import ScoredRadiographs
 from pleura.findings import FINDINGS
 from tests.support.pipelines.evaluated import QUICK, THRESHOLDS, calibrated
 

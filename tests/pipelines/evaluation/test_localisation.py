@@ -7,13 +7,13 @@ from hypothesis import strategies as st
 
 from pipelines.evaluation.evaluate import EvaluationProtocol
 from pipelines.evaluation.localisation import (
+    FindingLocalisation,
     LocalisationBox,
-    Localised,
+    activated_region,
     evaluate_localisation,
-    highest,
+    highest_place,
     iou,
-    region,
-    widened,
+    widen_map,
 )
 from pleura.contract import SIZE_PX
 from pleura.findings import FINDINGS
@@ -41,8 +41,8 @@ def _patients(n: int) -> np.ndarray:
 PLACES = [(1, 1), (1, 5), (5, 1), (5, 5), (2, 4), (4, 2), (1, 3), (3, 1), (5, 3), (3, 5), (2, 2), (4, 4)]
 
 
-def _figures(found: tuple[Localised, ...]) -> dict[str, float]:
-    names = tuple(Localised.model_fields)[3:]
+def _figures(found: tuple[FindingLocalisation, ...]) -> dict[str, float]:
+    names = tuple(FindingLocalisation.model_fields)[3:]
     return {name: getattr(found[0], name).value for name in names}
 
 
@@ -118,9 +118,9 @@ def test_overlap_is_that_of_the_pixels(numbers: list[int]) -> None:
 @given(st.integers(0, 6), st.integers(0, 6))
 def test_the_region_lies_around_the_highest_place(row: int, column: int) -> None:
     """One hot cell gives a region that holds it and reaches little farther."""
-    wide = widened(_maps([(row, column)])[0, MASS])
-    left, top, right, bottom = region(wide)
-    x, y = highest(wide)
+    wide = widen_map(_maps([(row, column)])[0, MASS])
+    left, top, right, bottom = activated_region(wide)
+    x, y = highest_place(wide)
     assert left <= x < right
     assert top <= y < bottom
     assert x // 32 == column

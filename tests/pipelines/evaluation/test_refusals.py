@@ -5,7 +5,7 @@ import pytest
 from sklearn.metrics import roc_auc_score
 
 from pipelines.evaluation.evaluate import EvaluationProtocol
-from pipelines.evaluation.refusals import evaluate_refusals, rate, turned
+from pipelines.evaluation.refusals import alter_radiographs, evaluate_refusals, refusal_rate
 
 PROTOCOL = EvaluationProtocol(draws=200, typicality_thresholds=(0.1, 0.5))
 KNOWN = np.linspace(0, 1, 101)
@@ -40,7 +40,7 @@ def test_the_area_is_that_of_scikit_learn() -> None:
 
 def test_none_of_four_is_not_never() -> None:
     """Where nothing was answered wrongly, the interval says how much there still may be."""
-    none = rate(0, 4)
+    none = refusal_rate(0, 4)
     assert (none.value, none.low) == (0, 0)
     assert none.high == pytest.approx(0.4899, abs=1e-4)
 
@@ -56,7 +56,7 @@ def test_films_are_turned_mirrored_and_inverted() -> None:
     """A bright corner at the top left goes where each way of turning puts it."""
     film = np.zeros((1, 224, 224), np.uint8)
     film[0, :10, :20] = 255
-    ways = turned(film)
+    ways = alter_radiographs(film)
     assert ways["turned 90 degrees"][0, 204:, :10].all()
     assert ways["turned 270 degrees"][0, :20, 214:].all()
     assert ways["upside down"][0, 214:, 204:].all()

@@ -8,7 +8,13 @@ import numpy as np
 import pytest
 
 from pipelines.data.manifest import Record
-from pipelines.evaluation.scoring import UnusableAnswers, ask, score, score_labelled, tensor_of
+from pipelines.evaluation.scoring import (
+    UnusableOutputs,
+    join_labels,
+    run_bundle,
+    score_radiographs,
+    tensor_of,
+)
 from pleura.bundle import InvalidBundle
 from pleura.errors import RefusedRadiograph, UnreadableRadiograph
 from pleura.findings import FINDINGS
@@ -38,7 +44,7 @@ def _records(samples: Path) -> tuple[tuple[Record, ...], np.ndarray]:
 def test_what_is_judged_is_what_is_served(bundle: Path, samples: Path) -> None:
     """Scores are the engine's own answers, beside what is known, in the same order."""
     records, tensors = _records(samples)
-    found, maps = score(bundle, records, tensors)
+    found, maps = score_radiographs(bundle, records, tensors)
     outputs = LiteRtEngine(bundle, threads=1).run(tensors[..., None])
     np.testing.assert_allclose(found.probabilities, outputs.probability, atol=1e-6)
     np.testing.assert_allclose(found.typicality, outputs.typicality, atol=1e-6)
@@ -50,7 +56,7 @@ def test_what_is_judged_is_what_is_served(bundle: Path, samples: Path) -> None:
 
 def test_unknown_is_neither_present_nor_absent(bundle: Path, samples: Path) -> None:
     """Of fourteen findings two are known; the other twelve stay unknown."""
-    found, _ = score(bundle, *_records(samples))
+    found, _ = score_radiographs(bundle, *_records(samples))
     assert (found.labels[:, FINDINGS.index("Mass")] == 1).all()
     assert (found.labels[:, FINDINGS.index("Hernia")] == 0).all()
     assert np.isnan(found.labels).sum() == 12 * len(found)
@@ -60,17 +66,17 @@ def test_nan_is_an_error(tmp_path: Path) -> None:
     """A model that answers NaN to one radiograph in three is not judged, and the error counts them."""
     bundle = nan_bundle(tmp_path / "bundle")
     grey = np.random.default_rng(0).integers(0, 255, (2, 224, 224), np.uint8)
-    assert np.isfinite(ask(bundle, grey).probabilities).all()
+    assert np.isfinite(run_bundle(bundle, grey).probabilities).all()
     white = np.full((1, 224, 224), 255, np.uint8)
-    with pytest.raises(UnusableAnswers, match="1 of 3 radiographs"):
-        ask(bundle, np.concatenate([grey, white]))
+    with pytest.raises(UnusableOutputs, match="1 of 3 radiographs"):
+        run_bundle(bundle, np.concatenate([grey, white]))
 
 
 def test_a_model_of_another_size_is_not_judged(tmp_path: Path, bundle: Path) -> None:
     """The error says what it takes, and what there is."""
     assert input_shape(bundle) == (224, 224, 1)
-    with pytest.raises(UnusableAnswers, match="of 448 x 448 x 1, not of 224 x 224 x 1"):
-        ask(large_bundle(tmp_path / "bundle"), np.zeros((1, 224, 224), np.uint8))
+    with pytest.raises(UnusableOutputs, match="of 448 x 448 x 1, not of 224 x 224 x 1"):
+        run_bundle(large_bundle(tmp_path / "bundle"), np.zeros((1, 224, 224), np.uint8))
 
 
 def test_a_changed_bundle_is_not_asked(tmp_path: Path, bundle: Path) -> None:
@@ -80,14 +86,14 @@ def test_a_changed_bundle_is_not_asked(tmp_path: Path, bundle: Path) -> None:
     for name in ("bundle.json", "bundle.json.sha256"):
         (copy / name).write_bytes((bundle / name).read_bytes())
     with pytest.raises(InvalidBundle, match="missing"):
-        ask(copy, np.zeros((1, 224, 224), np.uint8))
+        run_bundle(copy, np.zeros((1, 224, 224), np.uint8))
 
 
 def test_each_radiograph_needs_its_answer(bundle: Path, samples: Path) -> None:
     """Answers for some of the radiographs are not put beside all of them."""
     records, tensors = _records(samples)
     with pytest.raises(ValueError, match="answers for"):
-        score_labelled(records, ask(bundle, tensors[1:]))
+        join_labels(records, run_bundle(bundle, tensors[1:]))
 
 
 def test_webp_is_read_like_any_other_file(samples: Path) -> None:

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from sklearn.metrics import roc_auc_score
 
 from pipelines.evaluation.evaluate import EvaluationProtocol
-from pipelines.evaluation.scored import ScoredRadiographs
+from pipelines.evaluation.scored_radiographs import ScoredRadiographs
 from pipelines.evaluation.subgroups import MEAN, Subgroup, age_band, evaluate_subgroups
 from tests.support.pipelines.evaluated import THRESHOLDS, calibrated
 

@@ -9,7 +9,7 @@ from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption,
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pipelines.gate.decision import Decision, canonical
+from pipelines.gate.decision import Decision, canonical_json
 from pipelines.gate.gate import decide
 from pipelines.gate.protocol import SMALL, read_protocol
 from pipelines.gate.signature import (
@@ -19,10 +19,10 @@ from pipelines.gate.signature import (
     public_pem,
     read_private_key,
     read_public_key,
-    sign,
-    verify,
+    sign_decision,
+    verify_decision,
 )
-from pipelines.reports.decision import decision_page
+from pipelines.reports.decision import markdown_decision
 from tests.support.pipelines.contests import PROVENANCE, challenger, champion, shifted
 
 KEY = read_private_key(generate_key())
@@ -37,21 +37,21 @@ def _decide() -> Decision:
 
 @functools.cache
 def _document() -> bytes:
-    return sign(_decide(), KEY, NOON).to_json()
+    return sign_decision(_decide(), KEY, NOON).to_json()
 
 
 def test_the_same_inputs_give_the_same_bytes() -> None:
     """Run again, a decision differs in nothing; signed at another time, in time and signature only."""
     again = _decide()
-    assert sign(again, KEY, NOON).to_json() == _document()
-    later = sign(again, KEY, NOON.replace(hour=13))
-    assert canonical(later.decision) == canonical(verify(_document(), [PUBLIC]).decision)
+    assert sign_decision(again, KEY, NOON).to_json() == _document()
+    later = sign_decision(again, KEY, NOON.replace(hour=13))
+    assert canonical_json(later.decision) == canonical_json(verify_decision(_document(), [PUBLIC]).decision)
     assert later.to_json() != _document()
 
 
 def test_what_was_signed_is_verified() -> None:
     """Whoever has the public key reads the decision back."""
-    found = verify(_document(), [read_private_key(generate_key()).public_key(), PUBLIC])
+    found = verify_decision(_document(), [read_private_key(generate_key()).public_key(), PUBLIC])
     assert found.decision == _decide()
     assert found.signed_at == NOON
 
@@ -63,43 +63,46 @@ def test_a_changed_byte_is_found(position: int, change: int) -> None:
     document = bytearray(_document())
     document[position % len(document)] ^= change
     with pytest.raises(InvalidDecision):
-        verify(bytes(document), [PUBLIC])
+        verify_decision(bytes(document), [PUBLIC])
 
 
 def test_other_bytes_of_the_same_meaning_are_no_decision() -> None:
     """Spaces and capital letters of the signature would pass a check of the meaning only."""
-    signature = verify(_document(), [PUBLIC]).signature
+    signature = verify_decision(_document(), [PUBLIC]).signature
     for spelt in (
         _document().replace(b'":', b'": '),
         _document().rstrip(b"\n"),
         _document().replace(signature.encode(), signature.upper().encode()),
     ):
         with pytest.raises(InvalidDecision):
-            verify(spelt, [PUBLIC])
+            verify_decision(spelt, [PUBLIC])
 
 
 def test_a_stranger_signs_nothing() -> None:
     """A decision by a key that is not trusted is refused, and so is one without any trusted key."""
     stranger = read_private_key(generate_key())
     with pytest.raises(InvalidDecision, match="not trusted"):
-        verify(sign(_decide(), stranger, NOON).to_json(), [PUBLIC])
+        verify_decision(sign_decision(_decide(), stranger, NOON).to_json(), [PUBLIC])
     with pytest.raises(InvalidDecision, match="not trusted"):
-        verify(_document(), [])
+        verify_decision(_document(), [])
 
 
 def test_a_key_id_that_is_borrowed_signs_nothing() -> None:
     """Who names a trusted key must have signed with it."""
     stranger = read_private_key(generate_key())
-    forged = sign(_decide(), stranger, NOON)
-    honest = verify(_document(), [PUBLIC])
+    forged = sign_decision(_decide(), stranger, NOON)
+    honest = verify_decision(_document(), [PUBLIC])
     borrowed = forged.model_copy(update={"key_id": honest.key_id})
     with pytest.raises(InvalidDecision, match="not of this decision"):
-        verify(borrowed.to_json(), [PUBLIC])
+        verify_decision(borrowed.to_json(), [PUBLIC])
 
 
 def test_keys_travel_as_pem() -> None:
     """The public half verifies; what is no Ed25519 key is refused in words."""
-    assert verify(_document(), [read_public_key(public_pem(KEY))]).decision.inputs.code_version == "0123abc"
+    assert (
+        verify_decision(_document(), [read_public_key(public_pem(KEY))]).decision.inputs.code_version
+        == "0123abc"
+    )
     curve = generate_private_key(SECP256R1()).private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
     for read, pem in (
         (read_private_key, b"no key"),
@@ -113,8 +116,8 @@ def test_keys_travel_as_pem() -> None:
 
 def test_people_read_it_too() -> None:
     """The page says the verdict, that the protocol is no clinical one, every reason and every comparison."""
-    signed = verify(_document(), [PUBLIC])
-    page = decision_page(signed)
+    signed = verify_decision(_document(), [PUBLIC])
+    page = markdown_decision(signed)
     assert page.startswith(f"# {signed.decision.verdict.capitalize()}: 1.1.0 for 1.0.0\n")
     assert "Not a clinical decision" in page
     assert all(f"- {reason}\n" in page for reason in signed.decision.reasons)

@@ -8,8 +8,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pipelines.gate.criteria import compare_findings
-from pipelines.gate.decision import Criterion, Decision, canonical
-from pipelines.gate.gate import decide, pairs_of
+from pipelines.gate.decision import Criterion, Decision, canonical_json
+from pipelines.gate.gate import decide, pair_findings
 from pipelines.gate.protocol import DEFAULT, SMALL, GateProtocol, read_protocol
 from pleura.findings import FINDINGS
 from tests.support.pipelines.contests import COUNT, PROVENANCE, challenger, champion, shifted
@@ -83,7 +83,7 @@ def test_it_is_the_bound_that_counts_and_not_the_figure(clinical: GateProtocol) 
     verdicts = []
     for old in (few, many):
         new = replace(challenger(old, shifted(old, noise=0.05)), thresholds=(0.282,) * COUNT)
-        (found,) = compare_findings("sensitivity", pairs_of(old, new)[2:3], clinical)
+        (found,) = compare_findings("sensitivity", pair_findings(old, new)[2:3], clinical)
         assert found.advantage is not None
         assert -0.05 < found.advantage < 0
         verdicts.append(found.verdict)
@@ -247,7 +247,7 @@ def test_any_radiographs_get_a_decision(seed: int, noise: float, films: int, unk
     old = replace(old, scored=replace(old.scored, labels=labels))
     decision = decide(protocol, old, challenger(old, shifted(old, noise=noise)), PROVENANCE)
     assert decision.verdict == "refused"
-    assert Decision.model_validate_json(canonical(decision)) == decision
+    assert Decision.model_validate_json(canonical_json(decision)) == decision
 
 
 def test_holm_makes_no_accusation_out_of_fourteen_chances(clinical: GateProtocol) -> None:
@@ -259,7 +259,7 @@ def test_holm_makes_no_accusation_out_of_fourteen_chances(clinical: GateProtocol
         both = [old.scored.probabilities.clip(1e-6, 1 - 1e-6) for _ in range(2)]
         one, other = (1 / (1 + (1 / p - 1) * np.exp(rng.normal(0, 0.8, p.shape))) for p in both)
         sides = [replace(old, scored=replace(old.scored, probabilities=p)) for p in (one, other)]
-        found = compare_findings("auroc", pairs_of(*sides), clinical)
+        found = compare_findings("auroc", pair_findings(*sides), clinical)
         claims = [criterion.claims for criterion in found if criterion.claims]
         assert len(claims) == COUNT
         accused += any(claim.worse <= 0.05 for claim in claims)

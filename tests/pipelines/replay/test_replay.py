@@ -28,7 +28,7 @@ from pipelines.replay.replay import (
     ReplayReport,
     replay_challenger,
 )
-from pipelines.reports.replay import replay_page
+from pipelines.reports.replay import markdown_replay
 from pleura.bundle import verify
 from pleura.errors import RadiographNotFound, StoreUnavailable
 from pleura.findings import FINDINGS
@@ -335,7 +335,7 @@ async def test_real_radiographs_are_replayed_from_the_real_journal(
     assert _effusion(found).blind.both_right == len(rows) - 1
     assert found.latency_ms.challenger_median is not None
     assert ReplayReport.model_validate_json(found.to_json()) == found
-    page = replay_page(found)
+    page = markdown_replay(found)
     assert "# Replay of 5 radiographs: cannot be shown" in page
     assert "1 gone" in page
     assert page.count("\n| ") == 1 + len(FINDINGS)

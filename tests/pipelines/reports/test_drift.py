@@ -7,13 +7,13 @@ from xml.etree import ElementTree
 import pytest
 
 from pipelines.drift.reference import Kind
-from pipelines.reports.drift import meanings, page_of
+from pipelines.reports.drift import explain_drift, html_drift_report
 from tests.support.pipelines.drift_values import MODEL, OTHER, report_of, sample
 
 
 def test_the_page_needs_nothing_beside_itself() -> None:
     """No script, no style sheet, no picture from elsewhere: it opens in a hospital without internet."""
-    page = page_of(report_of(sample(1, 300, shift=1.0)))
+    page = html_drift_report(report_of(sample(1, 300, shift=1.0)))
     assert not re.search(r"<(script|link|img|iframe)|url\(http|@import", page)
     pictures = re.findall(r"<svg.*?</svg>", page, re.DOTALL)
     assert len(pictures) == 3
@@ -23,7 +23,7 @@ def test_the_page_needs_nothing_beside_itself() -> None:
 def test_the_same_report_is_the_same_page() -> None:
     """Nothing in it depends on when or where it is written."""
     report = report_of(sample(1, 300, shift=1.0))
-    assert page_of(report) == page_of(report)
+    assert html_drift_report(report) == html_drift_report(report)
 
 
 @pytest.mark.parametrize(
@@ -32,22 +32,22 @@ def test_the_same_report_is_the_same_page() -> None:
 )
 def test_the_verdict_stands_first(n: int, shift: float, words: str) -> None:
     """Drift, none seen, and too little to tell are three different sentences."""
-    assert words in page_of(report_of(sample(1, n, shift)))
+    assert words in html_drift_report(report_of(sample(1, n, shift)))
 
 
 def test_a_page_of_nothing_says_so() -> None:
     """An empty window gives a page too."""
-    assert "there is no answer in this window" in page_of(report_of())
+    assert "there is no answer in this window" in html_drift_report(report_of())
 
 
 def test_a_model_without_reference_is_named() -> None:
     """Who reads the page learns that a model could not be compared."""
-    assert "none for this model" in page_of(report_of(sample(1, 200, model=OTHER)))
+    assert "none for this model" in html_drift_report(report_of(sample(1, 200, model=OTHER)))
 
 
 def test_what_a_bundle_calls_itself_is_text() -> None:
     """A model's version is no markup."""
-    page = page_of(report_of(replace(sample(1, 200), model=replace(MODEL, version="<b>1</b>"))))
+    page = html_drift_report(report_of(replace(sample(1, 200), model=replace(MODEL, version="<b>1</b>"))))
     assert "<b>1</b>" not in page
 
 
@@ -63,6 +63,6 @@ def test_what_a_bundle_calls_itself_is_text() -> None:
 )
 def test_each_mixture_of_kinds_has_its_meaning(kinds: tuple[Kind, ...], part: str) -> None:
     """A call rate that moved alone may be the season; one that moved with the radiographs hardly is."""
-    words = " ".join(meanings(kinds))
+    words = " ".join(explain_drift(kinds))
     assert part in words
     assert ("an epidemic" in words) == (bool({"score", "call rate"} & {*kinds}) and "input" not in kinds)

@@ -11,11 +11,11 @@ import numpy as np
 import pytest
 
 from pipelines.data.manifest import Box, Record
-from pipelines.evaluation.dossier import EvaluationReport
 from pipelines.evaluation.evaluate import EvaluationProtocol
-from pipelines.evaluation.evaluate_bundle import evaluate_bundle, write_files
-from pipelines.evaluation.material import EvaluationData, boxed
-from pipelines.reports.evaluation import html_report
+from pipelines.evaluation.evaluate_bundle import evaluate_bundle, write_report_files
+from pipelines.evaluation.evaluation_data import EvaluationData, select_with_boxes
+from pipelines.evaluation.report import EvaluationReport
+from pipelines.reports.evaluation import html_evaluation_report
 from pipelines.reports.model_card import model_card
 from pleura.bundle import ModelDescription, verify
 from pleura.findings import FINDINGS
@@ -64,7 +64,7 @@ def judged() -> EvaluationReport:
 
 @pytest.fixture(scope="module")
 def html(judged: EvaluationReport) -> str:
-    return html_report(judged)
+    return html_evaluation_report(judged)
 
 
 def test_the_page_stands_alone(html: str, judged: EvaluationReport) -> None:
@@ -109,7 +109,7 @@ def test_words_from_outside_stay_words(html: str) -> None:
 
 def test_the_same_dossier_gives_the_same_page(html: str, judged: EvaluationReport) -> None:
     """From its JSON the report is written again, to the bit."""
-    assert html_report(EvaluationReport.from_json(judged.to_json())) == html
+    assert html_evaluation_report(EvaluationReport.from_json(judged.to_json())) == html
 
 
 def test_a_page_of_nothing_measured_says_so() -> None:
@@ -117,7 +117,7 @@ def test_a_page_of_nothing_measured_says_so() -> None:
     scored = calibrated(60)
     few = dossier(scored=replace(scored, labels=np.zeros_like(scored.labels)))
     bare = few.model_copy(update={"refusals": None, "localisation": (), "subgroups": ()})
-    page = _read(html_report(bare))
+    page = _read(html_evaluation_report(bare))
     assert "no finding could be" in page.text
     assert page.text.count("Not looked at.") == 3
     assert not [tag for tag, _ in page.seen if tag == "img"]
@@ -161,7 +161,7 @@ def test_a_bundle_is_judged_from_end_to_end(tmp_path: Path, bundle: Path) -> Non
     material = EvaluationData(
         records,
         tensors,
-        boxed("test split", records, tensors),
+        select_with_boxes("test split", records, tensors),
         {"elsewhere": tensors[:5]},
         {"inverted": 255 - tensors},
     )
@@ -175,7 +175,7 @@ def test_a_bundle_is_judged_from_end_to_end(tmp_path: Path, bundle: Path) -> Non
         bundle, material, DATASET, "0" * 40, EvaluationProtocol(draws=100, minimum_positives=10)
     )
     assert again.to_json() == made.to_json()
-    write_files(made, bundle, tmp_path / "judged")
+    write_report_files(made, bundle, tmp_path / "judged")
     assert EvaluationReport.from_json((tmp_path / "judged" / "figures.json").read_bytes()) == made
     assert "No mean was measured." in (tmp_path / "judged" / "MODEL_CARD.md").read_text()
     assert _read((tmp_path / "judged" / "report.html").read_text()).seen

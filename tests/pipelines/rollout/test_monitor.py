@@ -18,7 +18,7 @@ from pipelines.rollout.counters import (
 )
 from pipelines.rollout.monitor import RolloutMonitor, close_after
 from pipelines.rollout.observation import RequestCounts
-from pipelines.statistics.msprt import Events
+from pipelines.statistics.msprt import EventCount
 from pleura.findings import FINDINGS
 from pleura.journal_row import JournalRow
 from pleura.local.dependencies import Server
@@ -91,7 +91,7 @@ def test_both_arms_are_read_out_of_the_journal(dsn: str) -> None:
     assert stable.log_latency.mean == pytest.approx(2.9957, abs=1e-3)  # ln 20
     assert canary.log_latency.answers == 11
     # ten radiographs read by both, which differ in two findings each
-    assert seen.disagreements == Events(20, 10 * len(FINDINGS))
+    assert seen.disagreements == EventCount(20, 10 * len(FINDINGS))
     assert (seen.canary.counted.requests, seen.stable.counted.requests) == (10, 20)
 
 

@@ -15,7 +15,7 @@ from pipelines.rollout.observation import (
     find_rollback_reason,
 )
 from pipelines.rollout.plan import Guardrails, RolloutPlan, read_plan
-from pipelines.statistics.msprt import Events, SequentialSample
+from pipelines.statistics.msprt import EventCount, SequentialSample
 from pleura.findings import FINDINGS
 
 _ANSWERS = 2000
@@ -83,7 +83,7 @@ def test_a_stranger_and_a_wide_disagreement_end_it(guardrails: Guardrails) -> No
     assert "neither champion nor challenger" in str(find_rollback_reason([stranger], guardrails))
     findings = 1000 * len(FINDINGS)
     seen = [
-        Observation(_SOUND, _SOUND, disagreements=Events(count, findings))
+        Observation(_SOUND, _SOUND, disagreements=EventCount(count, findings))
         for count in (findings // 10, findings // 3)
     ]
     assert find_rollback_reason(seen[:1], guardrails) is None

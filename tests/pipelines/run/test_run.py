@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 import yaml
 
-from pipelines.reports.run_summary import Story, html_summary, markdown_summary
+from pipelines.reports.run_summary import RunSummary, html_summary, markdown_summary
 from pipelines.run.local_run import describe_log_line
 from pipelines.run.parameters import (
     DEFAULT_PARAMETERS,
@@ -105,7 +105,7 @@ def _tasks(spec: dict[str, Any]) -> list[dict[str, Any]]:
 )
 def test_what_came_of_a_run_is_said_in_one_line(done: list[StepResult], words: str) -> None:
     """Each way to end has its words, and nothing but a promotion is called one."""
-    story = Story("mine", done)
+    story = RunSummary("mine", done)
     assert story.outcome.startswith(words)
     assert f"**{story.outcome}**" in markdown_summary(story)
     assert "<b>" not in html_summary(story)
@@ -113,7 +113,7 @@ def test_what_came_of_a_run_is_said_in_one_line(done: list[StepResult], words: s
 
 def test_a_failure_is_told_with_its_reason() -> None:
     """The report of a run that stopped says at which step and why."""
-    story = Story(
+    story = RunSummary(
         "mine", _done(("validate_data", "sound")), StepFailure(step="train", reason="Diverged: nan")
     )
     assert "failed at train: Diverged: nan" in markdown_summary(story)

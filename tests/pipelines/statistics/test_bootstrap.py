@@ -10,11 +10,11 @@ from pipelines.statistics.bootstrap import (
     Bootstrap,
     aurocs,
     average_precisions,
-    centred,
-    figure,
+    centre_draws,
+    estimate_interval,
+    estimate_share_interval,
     means,
     observed_statistic,
-    share_figure,
     shares,
 )
 
@@ -86,18 +86,18 @@ def test_without_a_positive_there_is_no_area() -> None:
 def test_a_figure_needs_its_draws() -> None:
     """One draw in ten without an answer makes a figure unmeasured, one in a hundred does not."""
     drawn = np.linspace(0, 1, 100)
-    assert figure(0.5, np.where(drawn < 0.1, np.nan, drawn)) is None
-    assert figure(np.nan, drawn) is None
-    assert figure(0.5, np.where(drawn < 0.005, np.nan, drawn)) is not None
+    assert estimate_interval(0.5, np.where(drawn < 0.1, np.nan, drawn)) is None
+    assert estimate_interval(np.nan, drawn) is None
+    assert estimate_interval(0.5, np.where(drawn < 0.005, np.nan, drawn)) is not None
 
 
 def test_all_of_twelve_is_not_certain() -> None:
     """A share that no draw changes gets the exact interval: 12 of 12 may be as few as 74 %."""
-    found = share_figure(1.0, np.ones(100), 12)
+    found = estimate_share_interval(1.0, np.ones(100), 12)
     assert found is not None
     assert found.low == pytest.approx(0.7354, abs=1e-4)
     assert found.high == 1
-    none = share_figure(0.0, np.zeros(100), 12)
+    none = estimate_share_interval(0.0, np.zeros(100), 12)
     assert none is not None
     assert none.low == 0
     assert none.high == pytest.approx(0.2646, abs=1e-4)
@@ -106,5 +106,5 @@ def test_all_of_twelve_is_not_certain() -> None:
 def test_draws_are_brought_back_around_their_value() -> None:
     """What resampling adds is taken off, and no error falls below zero."""
     drawn = np.array([0.05, 0.06, 0.07])
-    np.testing.assert_allclose(centred(0.02, drawn), [0.01, 0.02, 0.03])
-    assert centred(0.005, drawn).min() == 0
+    np.testing.assert_allclose(centre_draws(0.02, drawn), [0.01, 0.02, 0.03])
+    assert centre_draws(0.005, drawn).min() == 0

@@ -8,10 +8,10 @@ from scipy.special import expit, logit
 from pipelines.statistics.bootstrap import Bootstrap
 from pipelines.statistics.calibration import (
     calibration_errors,
-    intercepts,
-    noise_floor,
-    reliability,
-    slopes,
+    calibration_intercepts,
+    calibration_slopes,
+    estimate_noise_floor,
+    reliability_bins,
 )
 
 
@@ -29,7 +29,10 @@ def test_slope_and_intercept_are_those_of_statsmodels() -> None:
     patients = np.array([f"p{i // 2}" for i in range(len(labels))])
     weights = next(Bootstrap(4).weights(patients))
     x = logit(probabilities)
-    found = slopes(weights, labels, probabilities), intercepts(weights, labels, probabilities)
+    found = (
+        calibration_slopes(weights, labels, probabilities),
+        calibration_intercepts(weights, labels, probabilities),
+    )
     for row, slope, shift in zip(weights, *found, strict=True):
         family = sm.families.Binomial()
         line = sm.GLM(labels, sm.add_constant(x), family=family, freq_weights=row).fit()
@@ -42,23 +45,25 @@ def test_slope_and_intercept_are_those_of_statsmodels() -> None:
 def test_a_known_distortion_is_found(slope: float, shift: float) -> None:
     """With enough radiographs the slope is the one that the truth was made with."""
     labels, probabilities = _sample(20_000, slope, shift)
-    assert slopes(np.ones((1, 20_000)), labels, probabilities)[0] == pytest.approx(slope, abs=0.06)
+    assert calibration_slopes(np.ones((1, 20_000)), labels, probabilities)[0] == pytest.approx(
+        slope, abs=0.06
+    )
 
 
 def test_there_is_no_slope_where_there_is_no_line() -> None:
     """Equal scores and perfectly separated ones have no slope; one class only has no intercept."""
     ones, labels = np.ones((1, 100)), np.repeat([0.0, 1.0], 50)
-    assert np.isnan(slopes(ones, labels, np.full(100, 0.3))).all()
-    assert np.isnan(slopes(ones, labels, np.linspace(0.01, 0.99, 100))).all()
-    assert np.isnan(intercepts(ones, np.ones(100), np.full(100, 0.3))).all()
+    assert np.isnan(calibration_slopes(ones, labels, np.full(100, 0.3))).all()
+    assert np.isnan(calibration_slopes(ones, labels, np.linspace(0.01, 0.99, 100))).all()
+    assert np.isnan(calibration_intercepts(ones, np.ones(100), np.full(100, 0.3))).all()
 
 
 def test_certain_probabilities_give_numbers() -> None:
     """Exactly 0 and 1 neither divide by zero nor end as NaN."""
     labels, probabilities = _sample()
     probabilities[:3], probabilities[3:6] = 0.0, 1.0
-    assert np.isfinite(slopes(np.ones((1, 500)), labels, probabilities)).all()
-    assert np.isfinite(intercepts(np.ones((1, 500)), labels, probabilities)).all()
+    assert np.isfinite(calibration_slopes(np.ones((1, 500)), labels, probabilities)).all()
+    assert np.isfinite(calibration_intercepts(np.ones((1, 500)), labels, probabilities)).all()
 
 
 def test_the_calibration_error_by_hand() -> None:
@@ -75,10 +80,10 @@ def test_perfect_calibration_shows_an_error_too() -> None:
     probabilities = rng.beta(1, 9, 1_000)
     labels = (rng.random(1_000) < probabilities).astype(float)
     error = calibration_errors(np.ones((1, 1_000)), labels, probabilities)[0]
-    floor = noise_floor(probabilities, error, seed=1)
+    floor = estimate_noise_floor(probabilities, error, seed=1)
     assert floor.mean == pytest.approx(0.02, abs=0.003)
     assert floor.share_above > 0.05
-    far_off = noise_floor(probabilities, 0.1, seed=1)
+    far_off = estimate_noise_floor(probabilities, 0.1, seed=1)
     assert far_off.share_above == 0
     assert far_off.high < 0.1
 
@@ -86,7 +91,7 @@ def test_perfect_calibration_shows_an_error_too() -> None:
 def test_the_reliability_diagram_holds_everybody_once() -> None:
     """Bins are of one size, in rising order, and the band of noise holds what calibration predicts."""
     labels, probabilities = _sample()
-    bins = reliability(labels, probabilities, seed=1)
+    bins = reliability_bins(labels, probabilities, seed=1)
     assert sum(each.radiographs for each in bins) == 500
     assert [each.predicted for each in bins] == sorted(each.predicted for each in bins)
     for each in bins:

@@ -6,9 +6,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy.stats import norm
 
-from pipelines.statistics.delong import areas, influence, macro_advantage, placements
+from pipelines.statistics.delong import areas, auroc_influence, macro_advantage, placements
 from pipelines.statistics.operating_points import auroc, resampled
-from pipelines.statistics.paired import difference_from
+from pipelines.statistics.paired import estimate_from_influence
 
 
 def _alone(count: int) -> np.ndarray:
@@ -137,8 +137,8 @@ def test_influences_add_up_to_obuchowskis_variance() -> None:
     """With many patients the sum of squared influences is the variance of the two-sample formula."""
     labels, old, new, names = _films(400, 2, seed=2)
     exact = areas(labels, np.stack([old, new]), names).advantage(1, 0)
-    before, after = (influence(labels, placements(labels, scores)) for scores in (old, new))
-    linear = difference_from(exact.value, after - before, names)
+    before, after = (auroc_influence(labels, placements(labels, scores)) for scores in (old, new))
+    linear = estimate_from_influence(exact.value, after - before, names)
     assert linear.standard_error == pytest.approx(exact.standard_error, rel=0.01)
 
 

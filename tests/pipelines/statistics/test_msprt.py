@@ -9,14 +9,14 @@ from scipy.stats import norm
 
 from pipelines.statistics.msprt import (
     Bound,
-    Events,
+    EventCount,
     Excess,
     SequentialSample,
     is_failing,
     is_harmful,
     log_evidence,
     mean_excess,
-    opposite,
+    negate,
     rate_excess,
 )
 
@@ -42,7 +42,7 @@ def test_the_normal_mixture_is_that_of_the_paper() -> None:
     """Both sides together are the two-sided statistic of Johari et al. (2022), equation 16."""
     value, variance, scale = 0.03, 2e-4, 0.02
     excess, bound = Excess(value, variance, 1000), Bound(0.0, scale, 0.05)
-    both = (math.exp(log_evidence(excess, bound)) + math.exp(log_evidence(opposite(excess), bound))) / 2
+    both = (math.exp(log_evidence(excess, bound)) + math.exp(log_evidence(negate(excess), bound))) / 2
     published = math.sqrt(variance / (variance + scale**2)) * math.exp(
         scale**2 * value**2 / (2 * variance * (variance + scale**2))
     )
@@ -56,7 +56,7 @@ def _alarms(rate: float, per_day: int, trials: int) -> float:
 
     def alarms(trial: int) -> bool:
         days = zip(*arms[:, trial], answers, strict=True)
-        looks = (rate_excess([(Events(int(c), n), Events(int(s), n))]) for c, s, n in days)
+        looks = (rate_excess([(EventCount(int(c), n), EventCount(int(s), n))]) for c, s, n in days)
         return any(is_harmful(look, _BOUND) for look in looks)
 
     return sum(alarms(trial) for trial in range(trials)) / trials
@@ -72,7 +72,7 @@ def test_daily_looks_for_a_month_rarely_raise_a_false_alarm() -> None:
 def _answers_until_found(rate: float, random: np.random.Generator) -> int:
     canary, stable = (np.cumsum(random.binomial(50, each, 120)) for each in (rate, 0.001))
     for look, (c, s) in enumerate(zip(canary, stable, strict=True), 1):
-        if is_harmful(rate_excess([(Events(int(c), 50 * look), Events(int(s), 50 * look))]), _BOUND):
+        if is_harmful(rate_excess([(EventCount(int(c), 50 * look), EventCount(int(s), 50 * look))]), _BOUND):
             return 50 * look
     return 6000
 
@@ -103,22 +103,22 @@ def test_a_latency_is_found_and_equal_ones_are_not() -> None:
 def test_nothing_is_said_before_there_is_enough() -> None:
     """299 answers of one arm say nothing, however bad they are; 300 do."""
     for answers, says in ((299, False), (300, True)):
-        strata = [(Events(answers, answers), Events(0, 5000))]
+        strata = [(EventCount(answers, answers), EventCount(0, 5000))]
         assert is_harmful(rate_excess(strata), _BOUND) is says
     assert not is_harmful(rate_excess([]), _BOUND)
 
 
 def test_a_change_of_the_traffic_between_steps_is_no_harm() -> None:
     """Where the errors and the canary's share both rise from one step to the next, equal arms stay equal."""
-    strata = [(Events(1, 100), Events(99, 9900)), (Events(450, 4500), Events(450, 4500))]
+    strata = [(EventCount(1, 100), EventCount(99, 9900)), (EventCount(450, 4500), EventCount(450, 4500))]
     assert rate_excess(strata).value == pytest.approx(0.0)
-    pooled = rate_excess([(Events(451, 4600), Events(549, 14400))])
+    pooled = rate_excess([(EventCount(451, 4600), EventCount(549, 14400))])
     assert is_harmful(pooled, _BOUND)
     assert not is_harmful(rate_excess(strata), _BOUND)
 
 
 def test_outright_failure_needs_few_answers() -> None:
     """Two of two failures are enough, one of ten is not, and one of a hundred never adds up to it."""
-    assert is_failing(Events(2, 2), 0.02, 0.01)
-    assert not is_failing(Events(1, 10), 0.02, 0.01)
-    assert not is_failing(Events(10, 1000), 0.02, 0.01)
+    assert is_failing(EventCount(2, 2), 0.02, 0.01)
+    assert not is_failing(EventCount(1, 10), 0.02, 0.01)
+    assert not is_failing(EventCount(10, 1000), 0.02, 0.01)

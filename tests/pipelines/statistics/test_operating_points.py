@@ -10,7 +10,7 @@ from pipelines.statistics.operating_points import (
     auroc,
     brier,
     choose_operating_point,
-    fit_calibration,
+    fit_platt_scaling,
     interval,
     resampled,
     sensitivity_at,
@@ -60,7 +60,7 @@ def test_calibration_undoes_a_known_distortion(scale: float, offset: float) -> N
     rng = np.random.default_rng(1)
     true_logits = rng.normal(-1.0, 1.5, 5_000)
     labels = (rng.random(5_000) < expit(true_logits)).astype(float)
-    fitted = fit_calibration(labels, (true_logits - offset) / scale)
+    fitted = fit_platt_scaling(labels, (true_logits - offset) / scale)
     assert fitted.scale == pytest.approx(scale, rel=0.2)
     assert fitted.offset == pytest.approx(offset, abs=0.3)
 
@@ -68,7 +68,7 @@ def test_calibration_undoes_a_known_distortion(scale: float, offset: float) -> N
 def test_calibration_with_few_positives_stays_near_the_network() -> None:
     """Three positives that happen to be separated do not make the network certain."""
     labels, logits = np.array([0.0] * 100 + [1.0] * 3), np.linspace(-2, 2, 103)
-    assert fit_calibration(labels, logits).scale < 5
+    assert fit_platt_scaling(labels, logits).scale < 5
 
 
 def test_brier_is_the_mean_squared_error() -> None:

@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pipelines.statistics.operating_points import resampled
-from pipelines.statistics.paired import Difference, difference_from, mean_difference, share_difference
+from pipelines.statistics.paired import Estimate, estimate_from_influence, mean_difference, share_difference
 
 
 def _alone(count: int) -> np.ndarray:
@@ -52,20 +52,20 @@ def test_a_patients_radiographs_count_together() -> None:
 
 def test_p_values_belong_to_the_bounds() -> None:
     """Where the lower bound at 95 % touches a value, the p-value of "at most that" is 5 %."""
-    found = Difference(0.03, 0.01)
+    found = Estimate(0.03, 0.01)
     assert found.p_at_most(found.low(0.95)) == pytest.approx(0.05)
     assert found.p_at_least(found.high(0.95)) == pytest.approx(0.05)
 
 
 def test_no_difference_at_all_is_never_shown_to_be_one() -> None:
     """Without variance the p-values are 0 or 1 and no division by zero."""
-    same = Difference(0.0, 0.0)
+    same = Estimate(0.0, 0.0)
     assert (same.p_at_least(0), same.p_at_most(0), same.p_at_most(-0.01)) == (1, 1, 0)
 
 
 def test_one_patient_has_no_variance() -> None:
     """It is said, and not called zero."""
     with pytest.raises(ValueError, match="one patient"):
-        difference_from(0.0, np.zeros(3), np.array(["a"] * 3))
+        estimate_from_influence(0.0, np.zeros(3), np.array(["a"] * 3))
     with pytest.raises(ValueError, match="no radiographs"):
         share_difference(np.array([], bool), np.array([], bool), np.array([], str))

@@ -10,11 +10,11 @@ from pydantic import TypeAdapter, ValidationError
 
 from pipelines.__main__ import CHEST_XRAY
 from pipelines.evaluation.description import (
-    describe,
-    described,
+    add_figures,
+    build_description,
     evaluated_findings,
     macro_metrics,
-    unmeasured,
+    unmeasured_findings,
 )
 from pipelines.parameters import read_parameters
 from pipelines.reports.model_card import model_card
@@ -175,7 +175,7 @@ def test_a_network_trains_and_is_exported(tmp_path: Path) -> None:
     judgement = evaluate_fitted(fitted, seen, test, seed=0)
     words = read_parameters(CHEST_XRAY).words
     judged = evaluated_findings(fitted.operating_points, judgement)
-    description = describe(words, judged, macro_metrics(judgement))
+    description = build_description(words, judged, macro_metrics(judgement))
     for said, found in zip(description.findings, judgement.findings, strict=True):
         assert said.is_measured == (min(found.positives, found.negatives) >= 20)
         assert said.operating_point.threshold == pytest.approx(found.threshold)
@@ -207,7 +207,7 @@ def test_too_few_positives_are_declared_unmeasured() -> None:
     )
     judgement = evaluate_fitted(fitted, seen, radiographs, seed=0)
     judged = evaluated_findings(fitted.operating_points, judgement)
-    description = describe(words, judged, macro_metrics(judgement))
+    description = build_description(words, judged, macro_metrics(judgement))
     assert not any(finding.is_measured for finding in description.findings)
     card = model_card(description)
     assert card.count(" unmeasured ") == 3 * len(FINDINGS)
@@ -219,10 +219,12 @@ def test_a_draft_gets_its_figures_from_its_judgement() -> None:
     rng = np.random.default_rng(0)
     seen = NetworkOutputs(rng.normal(size=(60, 1024)), rng.normal(size=(60, 14)))
     fitted = fit(seen, seen, random_radiographs(60).labels)
-    draft = describe(read_parameters(CHEST_XRAY).words, unmeasured(fitted.operating_points), {})
+    draft = build_description(
+        read_parameters(CHEST_XRAY).words, unmeasured_findings(fitted.operating_points), {}
+    )
     assert not any(finding.is_measured for finding in draft.findings)
     made = dossier()
-    measured = described(draft, made)
+    measured = add_figures(draft, made)
     assert all(finding.is_measured for finding in measured.findings)
     assert measured.thresholds == draft.thresholds
     assert made.judgement.macro is not None

@@ -5,7 +5,7 @@ from dataclasses import replace
 import numpy as np
 from scipy.special import expit, logit
 
-from pipelines.evaluation.scored import ScoredRadiographs
+from pipelines.evaluation.scored_radiographs import ScoredRadiographs
 from pipelines.gate.contenders import Contender
 from pipelines.gate.decision import ModelIdentity
 from pipelines.gate.gate import Provenance

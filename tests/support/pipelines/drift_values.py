@@ -10,10 +10,10 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.special import expit
 
-from pipelines.drift.drift import DriftReport, DriftRules, compare
+from pipelines.drift.drift import DriftReport, DriftRules, compare_samples
 from pipelines.drift.image_statistics import ImageStatistics
-from pipelines.drift.reference import DriftReference, DriftSample, ModelName, reference_of
-from pipelines.drift.window import TYPICALITY, of_findings, of_images, of_refusals
+from pipelines.drift.reference import DriftReference, DriftSample, ModelName, build_reference
+from pipelines.drift.window import TYPICALITY, finding_measures, image_measures, refusal_measures
 from pipelines.journal_reader import JournaledAnswer
 from pleura.contract import PREPROCESSING_VERSION
 from pleura.findings import FINDINGS
@@ -45,20 +45,20 @@ def sample(
 ) -> DriftSample:
     """A week of one model."""
     random = np.random.default_rng(seed)
-    scores, calls = of_findings(probabilities(random, n, shift), THRESHOLDS)
-    values = scores | {TYPICALITY: random.uniform(size=n)} | of_images(images(random, n, contrast))
-    refused = of_refusals({"refused_radiograph": int(random.binomial(n, 0.02))}, n)
+    scores, calls = finding_measures(probabilities(random, n, shift), THRESHOLDS)
+    values = scores | {TYPICALITY: random.uniform(size=n)} | image_measures(images(random, n, contrast))
+    refused = refusal_measures({"refused_radiograph": int(random.binomial(n, 0.02))}, n)
     return DriftSample(model, n, n, values, {**calls, **refused})
 
 
 def reference(seed: int = 1000, n: int = 300) -> DriftReference:
     """What windows are compared with."""
-    return reference_of(sample(seed, n), "the first weeks", SINCE)
+    return build_reference(sample(seed, n), "the first weeks", SINCE)
 
 
 def report_of(*samples: DriftSample) -> DriftReport:
     """What a window of these shows against the reference."""
-    models = compare(samples, {MODEL.digest: reference()}, DriftRules())
+    models = compare_samples(samples, {MODEL.digest: reference()}, DriftRules())
     return DriftReport(since=SINCE, until=UNTIL, made_at=UNTIL, rules=DriftRules(), models=models)
 
 

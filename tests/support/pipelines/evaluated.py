@@ -3,11 +3,11 @@
 import numpy as np
 from scipy.special import expit
 
-from pipelines.evaluation.dossier import Dataset, EvaluationReport, LocalisedOn, Subject
 from pipelines.evaluation.evaluate import EvaluationProtocol, evaluate
 from pipelines.evaluation.localisation import LocalisationBox, evaluate_localisation
 from pipelines.evaluation.refusals import evaluate_refusals
-from pipelines.evaluation.scored import ScoredRadiographs
+from pipelines.evaluation.report import Dataset, EvaluationReport, LocalisationReport, Subject
+from pipelines.evaluation.scored_radiographs import ScoredRadiographs
 from pipelines.evaluation.subgroups import evaluate_subgroups
 from pleura.findings import FINDINGS
 from proof.lab.bundles import description
@@ -48,7 +48,7 @@ def dossier(
         subgroups=evaluate_subgroups(scored, THRESHOLDS, QUICK),
         refusals=evaluate_refusals(known, {}, {"upside down": scored.typicality[:40] / 50}, QUICK),
         localisation=(
-            LocalisedOn(
+            LocalisationReport(
                 radiographs="Test split", findings=evaluate_localisation(maps, scored.patients, boxes, QUICK)
             ),
         ),

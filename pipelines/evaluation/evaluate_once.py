@@ -7,7 +7,7 @@ returns the first one, to the bit, whatever the second would have found.
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from pipelines.evaluation.dossier import EvaluationReport
+from pipelines.evaluation.report import EvaluationReport
 from pipelines.object_store import NoSuchObject, ObjectStore
 
 

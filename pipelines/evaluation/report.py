@@ -4,7 +4,7 @@ from typing import Literal
 
 from pipelines.data.manifest import Sha256
 from pipelines.evaluation.evaluate import Evaluation
-from pipelines.evaluation.localisation import Localised
+from pipelines.evaluation.localisation import FindingLocalisation
 from pipelines.evaluation.refusals import RefusalEvaluation
 from pipelines.evaluation.subgroups import Subgroup
 from pipelines.value import Document, Value
@@ -44,11 +44,11 @@ class Subject(Value):
         return cls(**said, model_digest=model_digest, dataset=dataset, code_version=code_version)
 
 
-class LocalisedOn(Value):
+class LocalisationReport(Value):
     """Localisation on one set of radiographs; ``radiographs`` says in words which."""
 
     radiographs: str
-    findings: tuple[Localised, ...]
+    findings: tuple[FindingLocalisation, ...]
 
 
 class EvaluationReport(Document):
@@ -58,4 +58,4 @@ class EvaluationReport(Document):
     judgement: Evaluation
     subgroups: tuple[Subgroup, ...] = ()
     refusals: RefusalEvaluation | None = None
-    localisation: tuple[LocalisedOn, ...] = ()
+    localisation: tuple[LocalisationReport, ...] = ()

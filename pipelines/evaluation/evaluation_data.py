@@ -12,7 +12,7 @@ from pipelines.data.labelled_radiographs import load_records
 from pipelines.data.manifest import Manifest, NonChestImage, Record
 from pipelines.data.radiograph_cache import ReadFile
 from pipelines.evaluation.localisation import LocalisationBox
-from pipelines.evaluation.refusals import turned
+from pipelines.evaluation.refusals import alter_radiographs
 from pipelines.evaluation.scoring import tensor_of
 from pleura.errors import PleuraError
 
@@ -21,7 +21,7 @@ log = structlog.get_logger()
 
 
 @dataclass(frozen=True, eq=False)
-class Boxed:
+class RadiographsWithBoxes:
     """Radiographs on which radiologists drew boxes; ``words`` says which radiographs these are."""
 
     words: str
@@ -40,12 +40,14 @@ class EvaluationData:
 
     records: tuple[Record, ...]
     tensors: Tensors
-    boxed: tuple[Boxed, ...] = ()
+    boxed: tuple[RadiographsWithBoxes, ...] = ()
     others: Mapping[str, Tensors] = field(default_factory=dict)
     unlike: Mapping[str, Tensors] = field(default_factory=dict)
 
 
-def boxed(words: str, records: Sequence[Record], tensors: Tensors) -> tuple[Boxed, ...]:
+def select_with_boxes(
+    words: str, records: Sequence[Record], tensors: Tensors
+) -> tuple[RadiographsWithBoxes, ...]:
     """Pick the radiographs that have boxes; nothing where none has."""
     rows = [row for row, record in enumerate(records) if record.boxes]
     if not rows:
@@ -56,10 +58,10 @@ def boxed(words: str, records: Sequence[Record], tensors: Tensors) -> tuple[Boxe
         for drawn in records[row].boxes
     )
     patients = np.array([records[row].patient for row in rows], np.str_)
-    return (Boxed(words, tensors[rows], patients, boxes),)
+    return (RadiographsWithBoxes(words, tensors[rows], patients, boxes),)
 
 
-def material_of(manifest: Manifest, main_source: str, read: ReadFile) -> EvaluationData:
+def load_evaluation_data(manifest: Manifest, main_source: str, read: ReadFile) -> EvaluationData:
     """Gather what a data set has to judge a model of its main source on: its test split, and its strangers.
 
     Raises:
@@ -75,9 +77,9 @@ def material_of(manifest: Manifest, main_source: str, read: ReadFile) -> Evaluat
     return EvaluationData(
         records,
         tensors,
-        boxed(f"test split of {manifest.name}", records, tensors),
+        select_with_boxes(f"test split of {manifest.name}", records, tensors),
         others={source: load_records(found, read).tensors for source, found in sorted(elsewhere.items())},
-        unlike=turned(tensors) | _unlike(manifest.strangers, read),
+        unlike=alter_radiographs(tensors) | _unlike(manifest.strangers, read),
     )
 
 

@@ -5,8 +5,8 @@ import uuid
 
 import pytest
 
-from pipelines.evaluation.dossier import EvaluationReport
-from pipelines.evaluation.sealed import ModelAndDataset, WrongReport, evaluate_once
+from pipelines.evaluation.evaluate_once import ModelAndDataset, WrongReport, evaluate_once
+from pipelines.evaluation.report import EvaluationReport
 from pipelines.object_store import ObjectStore, connect
 from pipelines.value import InvalidDocument
 from pleura.local.dependencies import Server
