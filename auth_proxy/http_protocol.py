@@ -1,137 +1,124 @@
-"""uvicorn's HTTP/1.1 parser, made stricter: one reading of each request, and no slow ones.
+"""One HTTP/1.1 connection: uvicorn's httptools protocol, fed only with requests that have one reading.
 
-h11 joins folded headers, takes a bare LF for a line end, merges equal lengths, and lets nearly anything stand
-behind a chunk's size; a proxy before us may read the same bytes otherwise, and that difference is what
-request smuggling lives on.
-
-Source:
-    RFC 9110 section 5.5 (control characters), RFC 9112 sections 2.2 (bare CR), 5.2 (obs-fold), 6.3 (message
-    body length), 7.1 (chunks and trailers).
+The C parser of httptools is lenient in places. So ``http_framing`` reads every byte first, and the parser
+gets only what ``http_framing`` accepts. Both must find the end of a request in the same place.
 """
 
 import asyncio
-import re
+from contextlib import suppress
 from typing import Any, Final
+from urllib.parse import unquote
 
-import h11
-from h11._receivebuffer import ReceiveBuffer
-from uvicorn.protocols.http.h11_impl import H11Protocol
+import httptools
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
-from pleura.serving.joined_writes import JoinedWrites
+from auth_proxy.http_framing import AmbiguousRequest, RequestHead, RequestSplitter
 
-MAX_HEAD_BYTES: Final = 32768
-_MAX_HEAD_LINES: Final = 100
 _HEAD_TIMEOUT_S: Final = 10.0
-_ODD_LINE_END: Final = re.compile(rb"(?<!\r)\n|\r(?!\n)|\n[ \t]")
-_CONTROL: Final = re.compile(rb"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f]")  # all but tab and the ends of lines
-_LENGTH: Final = re.compile(rb"(?im)^content-length:[ \t]*(.*?)[ \t]*\r$")
-_NUMBER: Final = re.compile(rb"0|[1-9]\d{0,17}")  # what others read as octal, or beyond 64 bits, is none
-_CHUNK_LINE: Final = re.compile(rb"[0-9A-Fa-f]{1,15}(?:;[\t\x20-\x7e]{0,256})?\r\n")
-_CODING: Final = re.compile(rb"(?im)^transfer-encoding[ \t]*:")
-_VERSIONS: Final = (b"HTTP/1.1", b"HTTP/1.0")
-_MALFORMED: Final = b'{"error":"the request is no valid HTTP"}'
+_BODY: Final = b'{"error":"the request is no valid HTTP"}'
+_BAD_REQUEST: Final = (
+    b"HTTP/1.1 400 Bad Request\r\ncontent-type: application/json\r\n"
+    b"content-length: %d\r\nconnection: close\r\n\r\n%b"
+) % (len(_BODY), _BODY)
 
 
-def is_unambiguous(head: bytes) -> bool:
-    """Whether a request's head, up to its empty line, can be read in one way only."""
-    if _ODD_LINE_END.search(head) or _CONTROL.search(head) or head.count(b"\n") > _MAX_HEAD_LINES:
-        return False
-    version = head.partition(b"\r\n")[0].rpartition(b" ")[2]
-    lengths, is_coded = _LENGTH.findall(head), _CODING.search(head) is not None
-    if version not in _VERSIONS or (is_coded and (lengths or version == b"HTTP/1.0")):
-        return False
-    return len(lengths) <= 1 and all(_NUMBER.fullmatch(length) for length in lengths)
-
-
-class _StrictBuffer(ReceiveBuffer):
-    """What h11 takes heads, chunk sizes and trailers from: lines that end with CRLF and nothing else."""
-
-    def maybe_extract_next_line(self) -> bytearray | None:
-        """Give the line of a chunk's size."""
-        line = super().maybe_extract_next_line()
-        if line is not None and not _CHUNK_LINE.fullmatch(line):
-            raise h11.LocalProtocolError("the size of a chunk has more than one reading")
-        return line
-
-    def maybe_extract_lines(self) -> list[bytearray] | None:
-        """Give the lines of a head, or of trailers."""
-        received = bytes(self)
-        lines = super().maybe_extract_lines()
-        if lines is not None and _ODD_LINE_END.search(received[: len(received) - len(self)]):
-            raise h11.LocalProtocolError("the lines have odd ends")
-        return lines
-
-
-class _StrictConnection(h11.Connection):
-    def __init__(self) -> None:
-        super().__init__(h11.SERVER, MAX_HEAD_BYTES)
-        self._receive_buffer = _StrictBuffer()
-
-    def next_event(self) -> Any:
-        """Refuse a head that has more than one reading before h11 chooses one."""
-        if self.their_state is h11.IDLE:
-            self._check_head(self.trailing_data[0])
-        return super().next_event()
-
-    def _check_head(self, received: bytes) -> None:
-        head, end, _ = received.partition(b"\r\n\r\n")
-        if len(head) > MAX_HEAD_BYTES:  # h11 looks at the length of what is incomplete only
-            raise h11.RemoteProtocolError("the head is too long")
-        if end and not is_unambiguous(head + b"\r\n"):
-            raise h11.RemoteProtocolError("the head has more than one reading")
-        if not end and _ODD_LINE_END.search(received.rstrip(b"\r")):
-            raise h11.RemoteProtocolError("the head has odd line ends")
-
-
-class StrictProtocol(H11Protocol):
-    """A connection whose heads are strict and arrive in time."""
+class StrictProtocol(HttpToolsProtocol):
+    """A connection that answers one request after the other, and waits only so long for a head."""
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
-        self.conn = _StrictConnection()
+        self._splitter = RequestSplitter()
+        self._head: RequestHead
+        self._is_message_complete = True
         self._head_timer: asyncio.TimerHandle | None = None
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
-        """Begin to wait for the first head."""
-        super().connection_made(JoinedWrites(transport, self.loop))  # type: ignore[arg-type]
-        self._watch_head()
+        """Start to wait for the first head."""
+        super().connection_made(transport)
+        self._start_head_timer()
 
     def connection_lost(self, exc: Exception | None) -> None:
-        """Stop waiting."""
-        self._stop_watching()
+        """Stop to wait for a head."""
+        self._stop_head_timer()
         super().connection_lost(exc)
 
-    def handle_events(self) -> None:
-        """Read what has arrived, and watch the clock while a head is incomplete."""
-        super().handle_events()
-        if self.conn.their_state is not h11.IDLE:
-            self._stop_watching()
-        elif self._head_timer is None and self.conn.trailing_data[0]:
-            self._watch_head()
+    def data_received(self, data: bytes) -> None:
+        """Read what has arrived, as far as it is complete."""
+        self._splitter.receive(data)
+        self._read_requests()
+
+    def on_response_complete(self) -> None:
+        """Read the next request, which may have arrived already."""
+        super().on_response_complete()
+        if not self.transport.is_closing():
+            self._read_requests()
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        """Take a header field without the white space behind its value, which the parser keeps."""
+        super().on_header(name, value.rstrip(b" \t"))
+
+    def on_headers_complete(self) -> None:
+        """Start to answer a request, under the request line that ``http_framing`` has read."""
+        super().on_headers_complete()
+        raw_path, _, query = self._head.target.partition(b"?")
+        self.scope["method"], self.scope["path"] = self._head.verb, unquote(raw_path.decode("ascii"))
+        self.scope["raw_path"], self.scope["query_string"] = raw_path, query
+
+    def on_message_complete(self) -> None:
+        """Note that the parser has reached the end of the request."""
+        self._is_message_complete = True
+        super().on_message_complete()
 
     def send_400_response(self, msg: str) -> None:
         """Answer in the form of all our errors where an answer is still possible, and close."""
+        is_new_request = self.cycle is None or self._is_message_complete
+        if is_new_request or not self.cycle.response_started:
+            self.transport.write(_BAD_REQUEST)
         if self.cycle is not None:
             self.cycle.disconnected = True
             self.cycle.message_event.set()
-        if self.conn.our_state in (h11.IDLE, h11.SEND_RESPONSE):
-            headers = [
-                (b"content-type", b"application/json"),
-                (b"content-length", str(len(_MALFORMED)).encode()),
-                (b"connection", b"close"),
-            ]
-            response = h11.Response(status_code=400, headers=headers, reason=b"Bad Request")
-            for event in (response, h11.Data(data=_MALFORMED), h11.EndOfMessage()):
-                self.transport.write(self.conn.send(event) or b"")
         self.transport.close()
 
-    def _unsupported_upgrade_warning(self) -> None:
-        """Say nothing: an upgrade that is not offered is ignored (RFC 9110 section 7.8)."""
+    @property
+    def _is_answering(self) -> bool:
+        """Whether the next request has to wait for an answer."""
+        return (
+            self._splitter.is_between_requests and self.cycle is not None and not self.cycle.response_complete
+        )
 
-    def _watch_head(self) -> None:
-        self._head_timer = self.loop.call_later(_HEAD_TIMEOUT_S, self.transport.close)
+    def _read_requests(self) -> None:
+        try:
+            while not self._is_answering and (part := self._splitter.next_part()) is not None:
+                self._feed(part)
+        except (AmbiguousRequest, httptools.HttpParserError):
+            self.send_400_response("")
+            return
+        if not self._splitter.has_partial_head:
+            self._stop_head_timer()
+        elif self._is_answering:
+            self._stop_head_timer()
+            self.flow.pause_reading()
+        else:
+            self._unset_keepalive_if_required()
+            self._start_head_timer()
 
-    def _stop_watching(self) -> None:
+    def _feed(self, part: RequestHead | bytes) -> None:
+        if isinstance(part, RequestHead):
+            self._unset_keepalive_if_required()
+            self._head, self._is_message_complete = part, False
+            self.cycle = None  # type: ignore[assignment]  # the request before is answered
+            # the parser knows only some verbs, takes CONNECT for a tunnel, and absolute targets for paths
+            part = b"GET / %b\r\n%b" % (part.version, part.fields)
+        with suppress(httptools.HttpParserUpgrade):  # an upgrade that is not offered is ignored: RFC 9110 7.8
+            self.parser.feed_data(part)
+        if self._splitter.is_between_requests and not self._is_message_complete:
+            raise AmbiguousRequest("the parser reads another length")
+
+    def _start_head_timer(self) -> None:
+        if self._head_timer is None:
+            self._head_timer = self.loop.call_later(_HEAD_TIMEOUT_S, self.transport.close)
+
+    def _stop_head_timer(self) -> None:
         if self._head_timer is not None:
             self._head_timer.cancel()
             self._head_timer = None

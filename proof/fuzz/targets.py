@@ -12,7 +12,7 @@ from collections.abc import Callable, Mapping
 from typing import Any, Final
 
 import cv2
-import h11
+import httptools
 import kserve
 import numpy as np
 from numpy.typing import NDArray
@@ -23,7 +23,7 @@ from pydicom.pixels.processing import apply_modality_lut, apply_voi_lut
 from starlette.types import Message, Scope
 
 from auth_proxy.call import begin_call
-from auth_proxy.http_protocol import is_unambiguous
+from auth_proxy.http_framing import AmbiguousRequest, parse_head
 from auth_proxy.routes.classify import Classify
 from auth_proxy.routes.model_info import ModelInfo
 from auth_proxy.tokens.verification import Trust, VerificationKey, bearer_of, key_id_of, verify
@@ -179,24 +179,37 @@ def read_form(data: bytes) -> str:
     return "answered"
 
 
+class _HeadReader:
+    """Notes the header fields that httptools finds."""
+
+    def __init__(self) -> None:
+        self.fields: list[tuple[bytes, bytes]] = []
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        """Note a field."""
+        self.fields.append((name, value.strip(b" \t")))
+
+
 def read_head(data: bytes) -> str:
-    """What has one reading holds no odd line end and one length at most, and h11 reads no other."""
-    data = data.partition(b"\r\n\r\n")[0].removesuffix(b"\r\n") + b"\r\n"
-    if not is_unambiguous(data):
+    """An accepted head has no odd line end and at most one length, and httptools reads the same fields."""
+    lines = data.partition(b"\r\n\r\n")[0].removesuffix(b"\r\n") + b"\r\n\r\n"
+    try:
+        head = parse_head(lines)
+    except AmbiguousRequest:
         return "refused"
-    lines = data.split(b"\r\n")
-    names = [line.partition(b":")[0].strip().lower() for line in lines[1:] if b":" in line]
+    fields = [line.partition(b":") for line in head.fields.split(b"\r\n")[:-2]]
+    names = [name.lower() for name, _, _ in fields]
     is_coded = b"transfer-encoding" in names
     if names.count(b"content-length") > 1 or (is_coded and b"content-length" in names):
         raise Broken("two lengths")
-    if any(b"\n" in line or b"\r" in line or line[:1] in (b" ", b"\t") for line in lines[1:]):
+    if any(set(b"\r\n") & set(name + value) or name[:1] in (b" ", b"\t") for name, _, value in fields):
         raise Broken("an odd line end")
-    connection = h11.Connection(h11.SERVER)
-    connection.receive_data(data + b"\r\n")
-    try:
-        return type(connection.next_event()).__name__
-    except h11.RemoteProtocolError:
-        return "refused_by_h11"
+    reader = _HeadReader()
+    with contextlib.suppress(httptools.HttpParserUpgrade):
+        httptools.HttpRequestParser(reader).feed_data(b"GET / %b\r\n%b" % (head.version, head.fields))
+    if reader.fields != [(name, value.strip(b" \t")) for name, _, value in fields]:
+        raise Broken("httptools reads other fields")
+    return "accepted"
 
 
 TARGETS: Final[Mapping[str, Callable[[bytes], str]]] = {

@@ -20,7 +20,7 @@ from typing import Any, Final
 import atheris  # type: ignore[import-untyped]
 
 with atheris.instrument_imports(
-    include=["pydicom", "transformer", "pleura", "auth_proxy", "starlette", "python_multipart", "jwt", "h11"]
+    include=["pydicom", "transformer", "pleura", "auth_proxy", "starlette", "python_multipart", "jwt"]
 ):
     from proof.fuzz.mutation import MUTATORS, plainly_mutated
     from proof.fuzz.targets import TARGETS, outcome_of

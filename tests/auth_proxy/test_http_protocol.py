@@ -1,14 +1,11 @@
-"""Connections that are slow; what is odd in other ways stands in ``tests/attacks``."""
+"""Connections that are slow. Malformed requests stand in ``tests/proof/attacks/test_http.py``."""
 
 import socket
 import time
 
-from hypothesis import given
-from hypothesis import strategies as st
+from proof.lab.proxy import Issuer, Proxy, Upstream, exchange
 
-from auth_proxy.http_protocol import is_unambiguous
-from proof.lab.proxy import Issuer, Proxy
-
+NO_SUCH_PATH = b'{"error": "no such path"}'
 POST = b"POST /v2/models/chest-xray/infer HTTP/1.1\r\nHost: a\r\n"
 
 
@@ -32,8 +29,50 @@ def test_a_slow_body_is_not_waited_for(proxy: Proxy, local_issuer: Issuer) -> No
         assert connection.recv(4096).startswith(b"HTTP/1.1 408 ")
 
 
-@given(st.binary(max_size=200))
-def test_what_has_one_reading_has_only_whole_line_ends(head: bytes) -> None:
-    """No head with a lone CR or LF is let through."""
-    if is_unambiguous(b"GET / HTTP/1.1\r\n" + head + b"\r\n"):
-        assert not set(head.replace(b"\r\n", b"")) & set(b"\r\n")
+def test_a_request_in_many_packets_is_one_request(
+    proxy: Proxy, upstream: Upstream, local_issuer: Issuer
+) -> None:
+    """A request in chunks that arrives byte by byte reaches the transformer whole."""
+    token = b"Authorization: Bearer " + local_issuer.token().encode()
+    request = POST + token + b"\r\nTransfer-Encoding: chunked\r\n\r\n5\r\n12345\r\n0\r\nX: y\r\n\r\n"
+    with socket.create_connection(("127.0.0.1", proxy.http_port)) as connection:
+        connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        for byte in request:
+            connection.sendall(bytes([byte]))
+        connection.settimeout(10)
+        assert connection.recv(4096).startswith(b"HTTP/1.1 200 ")
+    assert upstream.last[1] == b"12345"
+
+
+def test_a_trailer_is_not_a_header(proxy: Proxy, upstream: Upstream, local_issuer: Issuer) -> None:
+    """A token behind the body lets nobody in, even where it arrives in one packet with the head."""
+    trailer = b"Authorization: Bearer " + local_issuer.token().encode()
+    request = POST + b"Transfer-Encoding: chunked\r\nConnection: close\r\n\r\n0\r\n" + trailer + b"\r\n\r\n"
+    assert exchange(proxy.http_port, request).startswith(b"HTTP/1.1 401 ")
+    assert not upstream.requests
+
+
+def test_a_caller_who_expects_it_is_told_to_continue(proxy: Proxy, local_issuer: Issuer) -> None:
+    """The body is asked for once the caller is admitted. A caller without a token is refused at once."""
+    token = b"Authorization: Bearer " + local_issuer.token().encode() + b"\r\n"
+    expecting = b"Expect: 100-continue\r\nContent-Length: 2\r\n\r\n"
+    with socket.create_connection(("127.0.0.1", proxy.http_port), timeout=10) as connection:
+        connection.sendall(POST + token + expecting)
+        assert connection.recv(4096) == b"HTTP/1.1 100 Continue\r\n\r\n"
+        connection.sendall(b"{}")
+        assert connection.recv(4096).startswith(b"HTTP/1.1 200 ")
+    with socket.create_connection(("127.0.0.1", proxy.http_port), timeout=10) as connection:
+        connection.sendall(POST + expecting)
+        assert connection.recv(4096).startswith(b"HTTP/1.1 401 ")
+
+
+def test_a_connection_is_used_again(proxy: Proxy) -> None:
+    """Requests that arrive one after the other on one connection are each answered."""
+    with socket.create_connection(("127.0.0.1", proxy.http_port), timeout=10) as connection:
+        answers = connection.makefile("rb")
+        for _ in range(3):
+            connection.sendall(b"GET /openapi HTTP/1.1\r\nHost: a\r\n\r\n")
+            assert answers.readline() == b"HTTP/1.1 404 Not Found\r\n"
+            while answers.readline() != b"\r\n":
+                pass
+            assert answers.read(len(NO_SUCH_PATH)) == NO_SUCH_PATH
