@@ -2,13 +2,11 @@
 
 import asyncio
 import contextlib
-import logging
 import socket
-import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
-from typing import Final, NoReturn
+from typing import Final
 
 import prometheus_client
 import structlog
@@ -19,39 +17,19 @@ from auth_proxy.grpc_proxy import build_server, open_channel
 from auth_proxy.http_protocol import StrictProtocol
 from auth_proxy.limits import InFlight, RateLimit
 from auth_proxy.metrics import KEY_AGE
-from auth_proxy.settings import Settings
+from auth_proxy.settings import AuthProxySettings
 from auth_proxy.tokens.authenticator import Authenticator
 from auth_proxy.tokens.keys import HttpKeySource, KeyCache
 from auth_proxy.tokens.verification import Trust
 from auth_proxy.transformer_client import TransformerClient
-from pleura.observability.logs import configure_logging
-from pleura.observability.metrics import IN_FLIGHT, configure_metrics
-from pleura.observability.tracing import TracingUnavailable, export_spans
+from pleura.observability.metrics import IN_FLIGHT
 from pleura.serving.health import HealthChecks
 from pleura.serving.shutdown import HttpServer, Shutdown
-from pleura.settings import InvalidSettings
+from pleura.serving.start import listen, run_service
 
-_WRONG_SETTING: Final = 2
 _GRACE_S: Final = 30
 _MAX_CONNECTIONS: Final = 2048
 log = structlog.get_logger()
-
-
-def _stop(reason: str) -> NoReturn:
-    log.error("start_refused", reason=reason)
-    sys.exit(_WRONG_SETTING)
-
-
-def _listen(name: str, host: str, port: int) -> socket.socket:
-    family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    listener = socket.socket(family, socket.SOCK_STREAM)
-    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-    try:
-        listener.bind((host, port))
-        listener.listen(1024)
-    except OSError as error:
-        _stop(f"{name}: cannot listen on {host}:{port}: {error.strerror}")
-    return listener
 
 
 def _http_config(app: object) -> uvicorn.Config:
@@ -78,12 +56,12 @@ class Listeners:
     metrics: socket.socket | None
 
     @classmethod
-    def of(cls, settings: Settings) -> "Listeners":
-        """Listen; a port that another program has ends the process with one line that names it."""
-        http = _listen("PLEURA_HTTP_PORT", settings.host, settings.http_port)
+    def of(cls, settings: AuthProxySettings) -> "Listeners":
+        """Listen on the ports of the settings."""
+        http = listen(settings.host, settings.http_port)
         if settings.metrics_port is None:
             return cls(http, None)
-        return cls(http, _listen("PLEURA_METRICS_PORT", settings.host, settings.metrics_port))
+        return cls(http, listen(settings.host, settings.metrics_port))
 
 
 @asynccontextmanager
@@ -100,7 +78,7 @@ async def _metrics_served(listener: socket.socket | None) -> AsyncIterator[None]
         await serving
 
 
-async def serve(settings: Settings, listeners: Listeners) -> None:
+async def serve(settings: AuthProxySettings, listeners: Listeners) -> None:
     """Serve REST and gRPC until SIGTERM or SIGINT, then let what is in flight end."""
     keys = KeyCache(HttpKeySource(str(settings.jwks_url)))
     trust = Trust(settings.issuer, settings.audience, settings.leeway_s)
@@ -119,10 +97,7 @@ async def serve(settings: Settings, listeners: Listeners) -> None:
     http = HttpServer(_http_config(build_app(guards, upstream, vitals, ending)))
     IN_FLIGHT.set_function(lambda: guards.in_flight.now)
     KEY_AGE.set_function(lambda: keys.age_s)
-    try:
-        grpc = build_server(guards, channel, f"{settings.host}:{settings.grpc_port}")
-    except RuntimeError:
-        _stop(f"PLEURA_GRPC_PORT: cannot listen on {settings.host}:{settings.grpc_port}")
+    grpc = build_server(guards, channel, f"{settings.host}:{settings.grpc_port}")
     ending.listen()
     await grpc.start()
     log.info("serving", http_port=settings.http_port, grpc_port=settings.grpc_port)
@@ -136,26 +111,11 @@ async def serve(settings: Settings, listeners: Listeners) -> None:
 
 
 def main() -> None:
-    """Read the settings and serve."""
-    configure_logging("auth_proxy")
-    try:
-        settings = Settings.read()
-    except InvalidSettings as error:
-        _stop(str(error))
-    logging.getLogger().setLevel(settings.log_level)
-    logging.getLogger("python_multipart").setLevel("ERROR")  # it tells bytes of malformed bodies
-    try:
-        close_spans = export_spans("auth_proxy")
-    except TracingUnavailable as error:
-        _stop(str(error))
-    configure_metrics("auth_proxy")
-    listeners = Listeners.of(settings)
-    config = _http_config(None)
-    with asyncio.Runner(loop_factory=config.get_loop_factory()) as runner:
-        try:
+    """Start the auth proxy."""
+    with run_service("auth_proxy", AuthProxySettings) as settings:
+        listeners = Listeners.of(settings)
+        with asyncio.Runner(loop_factory=_http_config(None).get_loop_factory()) as runner:
             runner.run(serve(settings, listeners))
-        finally:
-            close_spans()
 
 
 if __name__ == "__main__":

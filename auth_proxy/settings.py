@@ -1,19 +1,15 @@
 """Everything that the auth proxy reads from its environment."""
 
-from typing import Annotated, Literal
+from collections.abc import Mapping
 
 from pydantic import AnyHttpUrl, Field
 
-from pleura.settings import PleuraSettings
-
-Port = Annotated[int, Field(ge=1, le=65535)]
+from pleura.settings import Port, ServiceSettings
 
 
-class Settings(PleuraSettings):
+class AuthProxySettings(ServiceSettings):
     """Everything that the auth proxy reads from its environment."""
 
-    host: str = "0.0.0.0"  # noqa: S104  # a service in a pod listens on every address of the pod
-    """Address to listen on."""
     http_port: Port = 8000
     """Port of REST and of the two plain routes."""
     grpc_port: Port = 8001
@@ -42,12 +38,13 @@ class Settings(PleuraSettings):
     """Requests that one principal may send at once after a rest."""
     timeout_s: float = Field(default=15.0, gt=0, le=600)
     """Longest time from a request's head to the end of its answer, sending the body included."""
-    drain_s: float = Field(default=0.0, ge=0, le=600)
-    """Seconds for which requests are still taken after SIGTERM, while readiness is withdrawn."""
     leeway_s: int = Field(default=30, ge=0, le=60)
     """How far the issuer's clock may be off."""
-    log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "INFO"
-    """Least severe events to log."""
+
+    def ports(self) -> Mapping[str, int]:
+        """Return each port that the proxy listens on, by the environment variable that sets it."""
+        ports = super().ports()
+        return ports if self.metrics_port is None else {**ports, "PLEURA_METRICS_PORT": self.metrics_port}
 
     @property
     def max_body_bytes(self) -> int:

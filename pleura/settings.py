@@ -1,9 +1,12 @@
 """What processes of Pleura read from their environment, and how they say what is wrong there."""
 
-from typing import Self
+from collections.abc import Mapping
+from typing import Annotated, Literal, Self
 
 from pydantic import Field, SecretStr, ValidationError
 from pydantic_settings import BaseSettings, SettingsConfigDict, SettingsError
+
+Port = Annotated[int, Field(ge=1, le=65535)]
 
 
 class InvalidSettings(Exception):
@@ -49,3 +52,22 @@ class ObjectStoreSettings(PleuraSettings):
     """Region of the object store."""
     s3_bucket: str = "radiographs"
     """Bucket that holds the radiographs."""
+
+
+class ServiceSettings(PleuraSettings):
+    """Settings that every service has: where it listens, how it stops, what it logs."""
+
+    host: str = "0.0.0.0"  # noqa: S104  # a service in a pod listens on every address of the pod
+    """Address to listen on."""
+    http_port: Port = 8080
+    """Port of REST."""
+    grpc_port: Port = 8081
+    """Port of V2 over gRPC."""
+    drain_s: float = Field(default=0.0, ge=0.0, le=600.0)
+    """Seconds after SIGTERM in which the service reports that it is not ready, and still takes requests."""
+    log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "INFO"
+    """Least severe level to log."""
+
+    def ports(self) -> Mapping[str, int]:
+        """Return each port that the service listens on, by the environment variable that sets it."""
+        return {"PLEURA_HTTP_PORT": self.http_port, "PLEURA_GRPC_PORT": self.grpc_port}

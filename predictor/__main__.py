@@ -1,24 +1,19 @@
 """Serve a model bundle: ``python -m predictor``."""
 
 import os
-import socket
-import sys
-from typing import Final, NoReturn
+from typing import Final
 
 import numpy as np
 import structlog
 
-import pleura.serving.light_kserve  # noqa: F401  # before all that imports kserve
 from pleura.bundle import InvalidBundle, verify
 from pleura.contract import SIZE_PX
 from pleura.errors import InvalidAnswer
-from pleura.observability.logs import configure_logging
-from pleura.observability.metrics import configure_metrics, show_model
-from pleura.observability.tracing import TracingUnavailable, export_spans
+from pleura.observability.metrics import show_model
 from pleura.serving.health import HealthChecks
 from pleura.serving.model import DescribedModel
 from pleura.serving.server import KServeServer, ServerOptions
-from pleura.settings import InvalidSettings
+from pleura.serving.start import refuse_start, run_service
 from predictor.batching import Batcher, BatchLimits
 from predictor.engines.agreement import DifferentGraphs, require_same
 from predictor.engines.engine import Engine, open_engine
@@ -28,28 +23,22 @@ from predictor.health import ModelHealth
 from predictor.metrics import QUEUE
 from predictor.model import ChestXrayPredictor
 from predictor.output_checks import require_answer, require_shapes
-from predictor.settings import Settings
+from predictor.settings import PredictorSettings
 
-WRONG_SETTING: Final = 2
 WRONG_BUNDLE: Final = 3
 _MAX_BODY_MB: Final = 16
 log = structlog.get_logger()
 
 
-def _stop(code: int, reason: str) -> NoReturn:
-    log.error("start_refused", reason=reason)
-    sys.exit(code)
-
-
-def read_bundle(settings: Settings) -> DescribedModel:
+def read_bundle(settings: PredictorSettings) -> DescribedModel:
     """Prove the bundle; one that is not as it was sealed ends the process with one line."""
     try:
         return DescribedModel(*verify(settings.bundle))
     except InvalidBundle as error:
-        _stop(WRONG_BUNDLE, str(error))
+        refuse_start(str(error), WRONG_BUNDLE)
 
 
-def warm_engine(settings: Settings, threads: int) -> Engine:
+def warm_engine(settings: PredictorSettings, threads: int) -> Engine:
     """Load the graph and run it once; one that cannot answer ends the process with one line."""
     try:
         engine = open_engine(settings.engine, settings.bundle, threads)
@@ -59,25 +48,25 @@ def warm_engine(settings: Settings, threads: int) -> Engine:
         require_shapes(outputs, len(blank))
         require_answer(outputs)
     except KeyError as error:
-        _stop(WRONG_BUNDLE, f"{settings.bundle} cannot be served: its graph does not give {error}")
+        refuse_start(f"{settings.bundle} cannot be served: its graph does not give {error}", WRONG_BUNDLE)
     except ImportError as error:
-        _stop(WRONG_SETTING, f"PLEURA_ENGINE: {settings.engine} is not installed ({error})")
+        refuse_start(f"PLEURA_ENGINE: {settings.engine} is not installed ({error})")
     except (InvalidAnswer, ValueError, RuntimeError, OSError) as error:
-        _stop(WRONG_BUNDLE, f"{settings.bundle} cannot be served: {str(error).splitlines()[0]}")
+        refuse_start(f"{settings.bundle} cannot be served: {str(error).splitlines()[0]}", WRONG_BUNDLE)
     return engine
 
 
-def require_reference(settings: Settings, engine: Engine) -> None:
+def require_reference(settings: PredictorSettings, engine: Engine) -> None:
     """OpenVINO makes its kernels for the processor it finds: here, too, it must say what LiteRT says."""
     noise = np.random.default_rng(0).integers(0, 256, (1, SIZE_PX, SIZE_PX, 1), dtype=np.uint8)
     reference = open_engine("litert", settings.bundle, settings.threads)
     try:
         require_same(engine.run(noise), reference.run(noise), "OpenVINO and LiteRT")
     except DifferentGraphs as error:
-        _stop(WRONG_SETTING, f"PLEURA_ENGINE: {error} on this processor")
+        refuse_start(f"PLEURA_ENGINE: {error} on this processor")
 
 
-def open_pool(settings: Settings) -> tuple[EnginePool, int]:
+def open_pool(settings: PredictorSettings) -> tuple[EnginePool, int]:
     """Load the engines.
 
     Returns:
@@ -94,30 +83,8 @@ def open_pool(settings: Settings) -> tuple[EnginePool, int]:
     return pool, min(settings.max_batch, wide.most_at_once or settings.max_batch)
 
 
-def require_free_ports(settings: Settings) -> None:
-    """Find out before the model is loaded whether somebody else listens there already."""
-    ports = {"PLEURA_HTTP_PORT": settings.http_port, "PLEURA_GRPC_PORT": settings.grpc_port}
-    for name, port in ports.items():
-        try:
-            socket.create_server((settings.host, port)).close()
-        except OSError as error:
-            _stop(WRONG_SETTING, f"{name}: cannot listen on {settings.host}:{port}: {error.strerror}")
-
-
-def main() -> None:
-    """Read the environment, load the model, serve until a signal."""
-    configure_logging("predictor")
-    try:
-        settings = Settings.read()
-    except InvalidSettings as error:
-        _stop(WRONG_SETTING, str(error))
-    require_free_ports(settings)
-    configure_logging("predictor", settings.log_level)
-    try:
-        close_spans = export_spans("predictor")
-    except TracingUnavailable as error:
-        _stop(WRONG_SETTING, str(error))
-    configure_metrics("predictor")
+def serve(settings: PredictorSettings) -> None:
+    """Load the model, and serve it until a signal."""
     described = read_bundle(settings)
     os.nice(settings.niceness)  # before the engines make their threads
     pool, max_batch = open_pool(settings)
@@ -139,7 +106,12 @@ def main() -> None:
         KServeServer(edge).serve(model, [batcher.work(), health.watch(model.probe)], vitals)
     finally:
         pool.close()
-        close_spans()
+
+
+def main() -> None:
+    """Start the predictor."""
+    with run_service("predictor", PredictorSettings) as settings:
+        serve(settings)
 
 
 if __name__ == "__main__":

@@ -3,9 +3,8 @@
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Final
 
-import kserve
 import numpy as np
 import structlog
 
@@ -23,7 +22,8 @@ from pleura.contract import (
 )
 from pleura.deadline import Deadline
 from pleura.errors import InvalidRequest, PleuraError
-from pleura.serving.model import DescribedModel
+from pleura.serving.kserve_import import InferenceVerb, InferRequest, InferResponse
+from pleura.serving.model import DescribedModel, Model
 from pleura.serving.v2 import requested_names, to_response
 from pleura.serving.v2_tensors import Array, array_of
 from predictor.batching import Batcher
@@ -38,13 +38,13 @@ log = structlog.get_logger()
 class PredictRequest:
     """A request that was found to be one."""
 
-    request: kserve.InferRequest
+    request: InferRequest
     radiographs: Radiographs
     outputs: tuple[str, ...]
     deadline: Deadline
 
 
-def radiographs_of(request: kserve.InferRequest) -> Radiographs:
+def radiographs_of(request: InferRequest) -> Radiographs:
     """Take the radiographs out of a request.
 
     Raises:
@@ -66,7 +66,7 @@ def radiographs_of(request: kserve.InferRequest) -> Radiographs:
     return np.ascontiguousarray(array_of(infer_input), np.uint8)
 
 
-class ChestXrayPredictor(kserve.Model):  # type: ignore[misc]  # kserve has no types for its models
+class ChestXrayPredictor(Model):
     """Answers V2 requests on radiographs from one model, in batches."""
 
     inputs: Sequence[TensorSpec] = (PREDICTOR_INPUT,)
@@ -79,7 +79,6 @@ class ChestXrayPredictor(kserve.Model):  # type: ignore[misc]  # kserve has no t
         self._described, self._batcher, self._health = described, batcher, health
         self._timeout_s = timeout_s
         self._thresholds = np.array(described.description.thresholds, np.float32)
-        self.ready = True
 
     async def healthy(self) -> bool:
         """Whether the model answered lately."""
@@ -90,13 +89,16 @@ class ChestXrayPredictor(kserve.Model):  # type: ignore[misc]  # kserve has no t
         return self._described
 
     async def __call__(
-        self, body: kserve.InferRequest, headers: dict[str, str] | None = None, *more: Any
-    ) -> tuple[kserve.InferResponse, dict[str, str]]:
+        self,
+        body: InferRequest,
+        headers: dict[str, str] | None = None,
+        verb: InferenceVerb = InferenceVerb.PREDICT,
+    ) -> tuple[InferResponse, dict[str, str]]:
         """Answer through kserve's hooks, and log one line."""
         started_s = time.perf_counter()
         outcome = "answered"
         try:
-            return await super().__call__(body, headers, *more)  # type: ignore[no-any-return]
+            return await super().__call__(body, headers, verb)
         except PleuraError as error:
             outcome = error.code
             raise
@@ -108,7 +110,7 @@ class ChestXrayPredictor(kserve.Model):  # type: ignore[misc]  # kserve has no t
             log.info("request", outcome=outcome, seconds=seconds, revision=self._version)
 
     async def preprocess(
-        self, payload: kserve.InferRequest, headers: dict[str, str] | None = None
+        self, payload: InferRequest, headers: dict[str, str] | None = None
     ) -> PredictRequest:
         """Check the request.
 
@@ -118,10 +120,6 @@ class ChestXrayPredictor(kserve.Model):  # type: ignore[misc]  # kserve has no t
         deadline = Deadline.from_headers(headers or {}, self._timeout_s)
         names = requested_names(payload, self.outputs, PREDICTOR_DEFAULT_OUTPUTS)
         return PredictRequest(payload, radiographs_of(payload), names, deadline)
-
-    def validate(self, payload: Any) -> Any:
-        """Nothing is left to check; kserve's own check knows only V1 and V2 documents."""
-        return payload
 
     async def predict(
         self,
@@ -139,7 +137,7 @@ class ChestXrayPredictor(kserve.Model):  # type: ignore[misc]  # kserve has no t
         result: tuple[PredictRequest, GraphOutputs],
         headers: dict[str, str] | None = None,
         response_headers: dict[str, str] | None = None,
-    ) -> kserve.InferResponse:
+    ) -> InferResponse:
         """Answer with the outputs that were asked for."""
         question, outputs = result
         named = self._named(outputs)

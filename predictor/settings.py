@@ -1,27 +1,18 @@
 """Everything the predictor reads from its environment."""
 
 from pathlib import Path
-from typing import Literal
 
 from pydantic import Field
 
 from pleura.contract import MAX_RADIOGRAPHS
 from pleura.cpu_count import usable_cpus
-from pleura.settings import PleuraSettings
+from pleura.settings import ServiceSettings
 from predictor.engines.engine import EngineKind
 
-"""Most radiographs in one request; the queue must hold them."""
 
-
-class Settings(PleuraSettings):
+class PredictorSettings(ServiceSettings):
     """Everything the predictor reads from its environment."""
 
-    host: str = "0.0.0.0"  # noqa: S104  # a pod listens on its own address
-    """Address to listen on."""
-    http_port: int = Field(default=8080, ge=1, le=65535)
-    """Port of V2 over REST."""
-    grpc_port: int = Field(default=8081, ge=1, le=65535)
-    """Port of V2 over gRPC."""
     bundle: Path = Path("/mnt/models")
     """Folder of the model bundle."""
     engine: EngineKind = "litert"
@@ -41,7 +32,3 @@ class Settings(PleuraSettings):
     """Longest time that an idle engine waits for a batch to fill, in milliseconds."""
     timeout_s: float = Field(default=10.0, gt=0.0, le=600.0)
     """Longest time for a request, in seconds."""
-    drain_s: float = Field(default=0.0, ge=0.0, le=600.0)
-    """Seconds for which requests are still taken after SIGTERM, while readiness is withdrawn."""
-    log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "INFO"
-    """Least severe level that is logged."""

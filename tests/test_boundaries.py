@@ -21,24 +21,18 @@ HEAVY = {
     "openvino",
 }
 HEAVY |= {"opentelemetry.sdk.trace", "opentelemetry.exporter"}  # loaded where spans are exported only
-KSERVE = {"kserve", "pandas"}
 TENSORFLOW = {"tensorflow", "keras", "cv2", "pandas"}  # keras imports the latter two where they are installed
 MLFLOW = {"mlflow", "pandas", "opentelemetry.sdk.trace"}
 ALLOWED = {
-    "pleura.serving.v2": KSERVE,
-    "pleura.serving.v2_tensors": KSERVE,
-    "pleura.serving.model": KSERVE,
-    "pleura.serving.rest_server": KSERVE,
-    "pleura.serving.grpc_server": KSERVE,
-    "pleura.serving.grpc_methods": KSERVE,
-    "pleura.serving.server": KSERVE,
+    "pleura.serving": {"kserve"},
+    "pleura.serving.grpc_status": set(),
+    "pleura.serving.health": set(),
+    "pleura.serving.shutdown": set(),
+    "pleura.serving.start": set(),
     "pleura.radiograph": {"cv2"},
-    "pleura.serving.light_kserve": {"kserve"},
-    "transformer": KSERVE | {"cv2", "minio", "psycopg2", "redis"},
-    "transformer.__main__": {"kserve", "cv2", "minio", "psycopg2", "redis"},
+    "transformer": {"kserve", "cv2", "minio", "psycopg2", "redis"},
     "transformer.decoding.worker": {"cv2"},
-    "predictor": KSERVE,
-    "predictor.__main__": {"kserve"},
+    "predictor": {"kserve"},
     "predictor.build.bundle": TENSORFLOW,
     "predictor.build.export": TENSORFLOW,
     "predictor.build.folded": TENSORFLOW,

@@ -1,18 +1,10 @@
 """Serve the transformer: ``python -m transformer``."""
 
-import socket
-import sys
-from typing import NoReturn
-
 import structlog
 
-import pleura.serving.light_kserve  # noqa: F401  # before all that imports kserve
-from pleura.observability.logs import configure_logging
-from pleura.observability.metrics import configure_metrics
-from pleura.observability.tracing import TracingUnavailable, export_spans
 from pleura.serving.health import HealthChecks
 from pleura.serving.server import KServeServer, ServerOptions
-from pleura.settings import InvalidSettings
+from pleura.serving.start import refuse_start, run_service
 from transformer.cache.answer_cache import AnswerCache, LiveRevisions, connect
 from transformer.decoding.pool import DecoderPool
 from transformer.feedback.route import FeedbackRoute
@@ -27,36 +19,21 @@ from transformer.object_store import Bucket, ObjectStore
 from transformer.predictor_client import PredictorClient
 from transformer.reader import Reader
 from transformer.request import RequestLimits
-from transformer.settings import Settings
+from transformer.settings import TransformerSettings
 
 log = structlog.get_logger()
 
 
-def _stop(reason: str) -> NoReturn:
-    log.error("start_refused", reason=reason)
-    sys.exit(2)
-
-
-def require_free_ports(settings: Settings) -> None:
-    """Find out at once whether somebody else listens there already."""
-    ports = {"PLEURA_HTTP_PORT": settings.http_port, "PLEURA_GRPC_PORT": settings.grpc_port}
-    for name, port in ports.items():
-        try:
-            socket.create_server((settings.host, port)).close()
-        except OSError as error:
-            _stop(f"{name}: cannot listen on {settings.host}:{port}: {error.strerror}")
-
-
-def open_journal(settings: Settings) -> Journal:
+def open_journal(settings: TransformerSettings) -> Journal:
     """Make the journal; a spool folder that cannot be written ends the process with one line."""
     try:
         spool = Spool(settings.spool_folder, settings.spool_max_mb * 2**20)
     except OSError as error:
-        _stop(f"PLEURA_SPOOL_FOLDER: {settings.spool_folder}: {error.strerror}")
+        refuse_start(f"PLEURA_SPOOL_FOLDER: {settings.spool_folder}: {error.strerror}")
     return Journal(Database(settings.journal_dsn.get_secret_value()), spool, settings.journal_timeout_s)
 
 
-def open_store(settings: Settings) -> ObjectStore:
+def open_store(settings: TransformerSettings) -> ObjectStore:
     """Say where the radiographs are; a place that S3 cannot have ends the process with one line."""
     bucket = Bucket(
         settings.s3_url,
@@ -68,7 +45,7 @@ def open_store(settings: Settings) -> ObjectStore:
     try:
         return ObjectStore(bucket, settings.max_file_mb * 2**20)
     except ValueError as error:
-        _stop(f"PLEURA_S3_URL, PLEURA_S3_REGION or PLEURA_S3_BUCKET: {error}")
+        refuse_start(f"PLEURA_S3_URL, PLEURA_S3_REGION or PLEURA_S3_BUCKET: {error}")
 
 
 def vitals_of(watch: DependencyMonitor, cache: AnswerCache, journal: Journal) -> HealthChecks:
@@ -110,20 +87,8 @@ async def run_parts(
         store.close()
 
 
-def main() -> None:
-    """Read the environment, build the parts, serve until a signal."""
-    configure_logging("transformer")
-    try:
-        settings = Settings.read()
-    except InvalidSettings as error:
-        _stop(str(error))
-    configure_logging("transformer", settings.log_level)
-    require_free_ports(settings)
-    try:
-        close_spans = export_spans("transformer")
-    except TracingUnavailable as error:
-        _stop(str(error))
-    configure_metrics("transformer")
+def serve(settings: TransformerSettings) -> None:
+    """Build the parts, and serve until a signal."""
     journal = open_journal(settings)
     store = open_store(settings)
     redis = connect(settings.redis_url) if settings.redis_url else None
@@ -159,7 +124,12 @@ def main() -> None:
     finally:
         verdicts.close()
         journal.close()
-        close_spans()
+
+
+def main() -> None:
+    """Start the transformer."""
+    with run_service("transformer", TransformerSettings) as settings:
+        serve(settings)
 
 
 if __name__ == "__main__":

@@ -5,17 +5,16 @@ import hashlib
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Final
 
-import kserve
 import numpy as np
 import structlog
-from kserve.model import InferenceVerb
 
 from pleura.contract import MODEL_NAME, TRANSFORMER_INPUTS, TRANSFORMER_OUTPUTS, TensorSpec
 from pleura.errors import DeadlineExceeded, Overloaded, PleuraError, Unavailable
 from pleura.journal_row import JournalRow
-from pleura.serving.model import DescribedModel
+from pleura.serving.kserve_import import InferenceVerb, InferRequest, InferResponse
+from pleura.serving.model import DescribedModel, Model
 from pleura.serving.v2 import to_response
 from pleura.serving.v2_tensors import Array
 from transformer.answer import Answer
@@ -46,7 +45,7 @@ class Answered:
     since_s: float
 
 
-class ChestXrayTransformer(kserve.Model):  # type: ignore[misc]  # kserve has no types for its models
+class ChestXrayTransformer(Model):
     """Answers V2 requests on radiographs, named or sent."""
 
     inputs: Sequence[TensorSpec] = TRANSFORMER_INPUTS
@@ -63,7 +62,6 @@ class ChestXrayTransformer(kserve.Model):  # type: ignore[misc]  # kserve has no
         super().__init__(MODEL_NAME)
         self._reader, self._journal, self._watch, self._limits = reader, journal, watch, limits
         self._max_in_flight, self._in_flight = max_in_flight, 0
-        self.ready = True
 
     async def healthy(self) -> bool:
         """Whether predictor and object store were seen lately; cache and journal only degrade."""
@@ -75,10 +73,10 @@ class ChestXrayTransformer(kserve.Model):  # type: ignore[misc]  # kserve has no
 
     async def __call__(
         self,
-        body: kserve.InferRequest,
+        body: InferRequest,
         headers: dict[str, str] | None = None,
         verb: InferenceVerb = InferenceVerb.PREDICT,
-    ) -> Any:
+    ) -> tuple[InferResponse, dict[str, str]]:
         """Answer one request, unless too many are in flight; one line in the log either way."""
         try:
             if self._in_flight >= self._max_in_flight:
@@ -93,7 +91,7 @@ class ChestXrayTransformer(kserve.Model):  # type: ignore[misc]  # kserve has no
             raise
 
     async def preprocess(
-        self, payload: kserve.InferRequest, headers: dict[str, str] | None = None
+        self, payload: InferRequest, headers: dict[str, str] | None = None
     ) -> tuple[RadiographRequest, float]:
         """Read the request."""
         return read_request(payload, headers or {}, self._limits), time.perf_counter()
@@ -116,7 +114,7 @@ class ChestXrayTransformer(kserve.Model):  # type: ignore[misc]  # kserve has no
         result: Answered,
         headers: dict[str, str] | None = None,
         response_headers: dict[str, str] | None = None,
-    ) -> kserve.InferResponse:
+    ) -> InferResponse:
         """Write the journal, then answer."""
         asked, readings = result.asked, result.readings
         entries = entries_of(result)

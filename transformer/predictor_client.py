@@ -9,8 +9,6 @@ import grpc
 import numpy as np
 import structlog
 from grpc import aio
-from kserve.protocol.grpc import grpc_predict_v2_pb2 as pb
-from kserve.protocol.grpc.grpc_predict_v2_pb2_grpc import GRPCInferenceServiceStub
 from numpy.typing import NDArray
 
 from pleura.contract import MODEL_NAME, PREDICTOR_INPUT, PREDICTOR_OUTPUTS
@@ -24,6 +22,8 @@ from pleura.errors import (
     PredictorUnavailable,
 )
 from pleura.serving.grpc_server import DESCRIBE_METHOD
+from pleura.serving.kserve_import import GRPCInferenceServiceStub
+from pleura.serving.kserve_import import grpc_messages as pb
 from pleura.serving.model import DescribedModel
 from transformer.answer import Prediction
 from transformer.metrics import INVALID

@@ -4,11 +4,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Final
 
-import kserve
-
 from pleura.contract import TRANSFORMER_DEFAULT_OUTPUTS, TRANSFORMER_INPUTS, TRANSFORMER_OUTPUTS
 from pleura.deadline import Deadline
 from pleura.errors import InvalidRequest, TooLarge
+from pleura.serving.kserve_import import InferRequest
 from pleura.serving.v2 import requested_names
 from pleura.serving.v2_tensors import array_of
 from transformer.journal.row import RequestKey
@@ -32,7 +31,7 @@ class RequestLimits:
 class RadiographRequest:
     """A request that is one."""
 
-    request: kserve.InferRequest
+    request: InferRequest
     asker: RequestKey
     sources: tuple[Source, ...]
     outputs: tuple[str, ...]
@@ -41,7 +40,7 @@ class RadiographRequest:
 
 
 def read_request(
-    request: kserve.InferRequest, headers: Mapping[str, str], limits: RequestLimits
+    request: InferRequest, headers: Mapping[str, str], limits: RequestLimits
 ) -> RadiographRequest:
     """Read a request.
 
@@ -83,7 +82,7 @@ def require_printable_id(what: str, text: str) -> str:
     return text
 
 
-def _sources_of(request: kserve.InferRequest, limits: RequestLimits) -> tuple[Source, ...]:
+def _sources_of(request: InferRequest, limits: RequestLimits) -> tuple[Source, ...]:
     names = [spec.name for spec in TRANSFORMER_INPUTS]
     if len(request.inputs) != 1 or request.inputs[0].name not in names:
         raise InvalidRequest("the model takes exactly one input, either 'image_id' or 'image'")

@@ -5,22 +5,15 @@ from typing import Annotated
 
 from pydantic import Field, SecretStr
 
-from pleura.settings import ObjectStoreSettings
+from pleura.settings import ObjectStoreSettings, ServiceSettings
 
 Seconds = Annotated[float, Field(gt=0, le=3600)]
-Port = Annotated[int, Field(ge=1, le=65535)]
 Count = Annotated[int, Field(ge=1)]
 
 
-class Settings(ObjectStoreSettings):
+class TransformerSettings(ServiceSettings, ObjectStoreSettings):
     """Everything the transformer reads from its environment."""
 
-    host: str = "0.0.0.0"  # noqa: S104  # a pod listens on its own address
-    """Address to listen on."""
-    http_port: Port = 8080
-    """Port of V2 over REST."""
-    grpc_port: Port = 8081
-    """Port of V2 over gRPC."""
     predictor_address: str = Field(pattern=r"^[^/\s]+:\d{1,5}$")
     """host:port of the predictor's gRPC."""
     redis_url: str = Field(default="", pattern=r"^$|^(redis|rediss|unix)://")
@@ -61,7 +54,3 @@ class Settings(ObjectStoreSettings):
     """Memory of one decoder process."""
     max_pixels_m: Count = 100
     """Pixels of one radiograph, at most, in millions."""
-    drain_s: Annotated[float, Field(ge=0, le=600)] = 0.0
-    """Seconds for which requests are still taken after SIGTERM, while readiness is withdrawn."""
-    log_level: Annotated[str, Field(pattern="^(DEBUG|INFO|WARNING|ERROR)$")] = "INFO"
-    """Least level that is logged."""

@@ -33,8 +33,9 @@ def configure_logging(service: str, level: str = "INFO") -> None:
     root.setLevel(level)
     for noisy in ("httpx", "httpcore", "uvicorn.access", "kserve.trace"):
         logging.getLogger(noisy).setLevel("WARNING")
-    # its warnings name the path that is asked for, which is an object's key
-    logging.getLogger("urllib3").setLevel("ERROR")
+    # urllib3 logs the path of a request, which holds an object's key; python_multipart logs bytes of a body
+    for leaking in ("urllib3", "python_multipart"):
+        logging.getLogger(leaking).setLevel("ERROR")
     structlog.configure(
         processors=[*shared, structlog.stdlib.ProcessorFormatter.wrap_for_formatter],
         logger_factory=structlog.stdlib.LoggerFactory(),

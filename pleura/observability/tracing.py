@@ -30,7 +30,7 @@ class TracingUnavailable(Exception):
     """Spans are to be exported, but what exports them is not installed."""
 
 
-class Settings(BaseSettings):
+class TracingSettings(BaseSettings):
     """The one variable of OpenTelemetry that is read here; its SDK reads the others itself."""
 
     otel_exporter_otlp_endpoint: str = ""
@@ -134,7 +134,7 @@ def export_spans(service: str) -> Callable[[], None]:
     Raises:
         TracingUnavailable: The extra ``tracing`` is not installed.
     """
-    if not Settings().otel_exporter_otlp_endpoint:
+    if not TracingSettings().otel_exporter_otlp_endpoint:
         return lambda: None
     provider = _provider_of(service)
     _Spans.tracer = provider.get_tracer("pleura")

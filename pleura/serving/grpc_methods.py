@@ -12,9 +12,9 @@ import grpc
 import structlog
 from google.protobuf.message import DecodeError  # type: ignore[import-untyped]  # it has no types
 from grpc import aio
-from kserve.protocol.grpc import grpc_predict_v2_pb2 as pb
 
 from pleura.errors import ERROR_CODE_HEADER, InvalidRequest
+from pleura.serving.kserve_import import grpc_messages as pb
 
 _SERVICE: Final = "inference.GRPCInferenceService"
 _REQUESTS: Final[Mapping[str, Any]] = {

@@ -7,11 +7,8 @@ from contextlib import AbstractContextManager
 from typing import Any, Final
 
 import grpc
-import kserve
 import structlog
 from grpc import aio
-from kserve.protocol.grpc import grpc_predict_v2_pb2 as pb
-from kserve.protocol.infer_type import RequestedOutput, to_grpc_parameters, to_http_parameters
 
 from pleura.deadline import TIMEOUT_HEADER
 from pleura.errors import ERROR_CODE_HEADER, InvalidRequest, PleuraError, Unavailable
@@ -19,7 +16,16 @@ from pleura.observability.metrics import count_and_time, observe_request
 from pleura.serving.grpc_methods import v2_handlers
 from pleura.serving.grpc_status import GRPC_STATUS
 from pleura.serving.health import HealthChecks
-from pleura.serving.model import ServedModel, model_metadata, require_model, server_metadata
+from pleura.serving.kserve_import import (
+    InferInput,
+    InferRequest,
+    InferResponse,
+    RequestedOutput,
+    to_grpc_parameters,
+    to_http_parameters,
+)
+from pleura.serving.kserve_import import grpc_messages as pb
+from pleura.serving.model import Model, model_metadata, require_model, server_metadata
 from pleura.serving.model import answer as answer_request
 from pleura.serving.shutdown import Shutdown
 from pleura.serving.v2_tensors import quote_name, raw_of, require_datatype
@@ -47,7 +53,7 @@ log = structlog.get_logger()
 class V2GrpcService:
     """The V2 gRPC methods of one model; errors carry the status that REST would, as gRPC has it."""
 
-    def __init__(self, model: ServedModel, vitals: HealthChecks, ending: Shutdown) -> None:
+    def __init__(self, model: Model, vitals: HealthChecks, ending: Shutdown) -> None:
         self._model, self._vitals, self._ending = model, vitals, ending
 
     async def ServerMetadata(self, request: Any, context: Any) -> Any:
@@ -118,7 +124,7 @@ class V2GrpcService:
             raise
 
 
-def _from_grpc(request: Any) -> kserve.InferRequest:
+def _from_grpc(request: Any) -> InferRequest:
     raw = request.raw_input_contents
     if raw and len(raw) != len(request.inputs):
         raise InvalidRequest("there must be as many raw_input_contents as inputs")
@@ -126,7 +132,7 @@ def _from_grpc(request: Any) -> kserve.InferRequest:
     for infer_input, content in zip(inputs, raw, strict=False):
         infer_input._raw_data = content
     outputs = [RequestedOutput(o.name, to_http_parameters(o.parameters)) for o in request.outputs]
-    return kserve.InferRequest(
+    return InferRequest(
         request.model_name,
         inputs,
         request_id=request.id,
@@ -136,7 +142,7 @@ def _from_grpc(request: Any) -> kserve.InferRequest:
     )
 
 
-def _input_from_grpc(tensor: Any, is_raw: bool) -> kserve.InferInput:
+def _input_from_grpc(tensor: Any, is_raw: bool) -> InferInput:
     require_datatype(tensor.name, tensor.datatype)
     contents = getattr(tensor.contents, _CONTENTS.get(tensor.datatype, ""), ())
     if is_raw and tensor.contents.ByteSize():
@@ -144,12 +150,10 @@ def _input_from_grpc(tensor: Any, is_raw: bool) -> kserve.InferInput:
     most = math.prod(max(0, size) for size in tensor.shape)
     data = list(contents[: most + 1])  # one too many tells it: a message holds millions
     parameters = to_http_parameters(tensor.parameters)
-    return kserve.InferInput(
-        tensor.name, list(tensor.shape), tensor.datatype, data=data, parameters=parameters
-    )
+    return InferInput(tensor.name, list(tensor.shape), tensor.datatype, data=data, parameters=parameters)
 
 
-def _to_grpc(response: kserve.InferResponse) -> Any:
+def _to_grpc(response: InferResponse) -> Any:
     outputs = [
         pb.ModelInferResponse.InferOutputTensor(name=o.name, datatype=o.datatype, shape=o.shape)
         for o in response.outputs
@@ -176,7 +180,7 @@ class GrpcServer:
     """A gRPC server of one model."""
 
     def __init__(
-        self, model: ServedModel, vitals: HealthChecks, address: str, max_body_bytes: int, ending: Shutdown
+        self, model: Model, vitals: HealthChecks, address: str, max_body_bytes: int, ending: Shutdown
     ) -> None:
         self._model, self._vitals, self._address = model, vitals, address
         self._max_body_bytes, self._ending = max_body_bytes, ending

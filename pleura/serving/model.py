@@ -1,12 +1,11 @@
-"""What a served model is to the edge, whether it is asked over REST or gRPC."""
+"""Interface between the REST and gRPC servers and a model."""
 
 import uuid
 from collections.abc import Sequence
 from dataclasses import dataclass
 from importlib import metadata
-from typing import Any, Protocol
+from typing import Any
 
-import kserve
 import orjson
 
 from pleura.bundle import ModelDescription
@@ -14,6 +13,7 @@ from pleura.contract import TensorSpec
 from pleura.errors import ModelNotFound, Unavailable
 from pleura.observability.metrics import bind_log_ids
 from pleura.observability.tracing import current_span
+from pleura.serving.kserve_import import InferenceVerb, InferRequest, InferResponse, KServeModel
 
 
 @dataclass(frozen=True)
@@ -39,21 +39,48 @@ def _described(document: Any) -> ModelDescription:
     return ModelDescription.model_validate(document, extra="ignore")
 
 
-class ServedModel(Protocol):
-    """What the edge asks of a ``kserve.Model``."""
+class Model(KServeModel):  # type: ignore[misc]  # kserve has no types
+    """Interface between the REST and gRPC servers and a model.
+
+    kserve calls ``preprocess``, ``predict`` and ``postprocess`` in this order, and hands the result of each
+    to the next.
+    """
 
     name: str
     inputs: Sequence[TensorSpec]
     outputs: Sequence[TensorSpec]
 
-    async def healthy(self) -> bool: ...
-    async def describe(self) -> DescribedModel: ...
+    def __init__(self, name: str) -> None:
+        super().__init__(name)
+        self.ready = True
+
+    async def healthy(self) -> bool:
+        """Tell whether the model can answer a request now."""
+        return bool(self.ready)
+
+    async def describe(self) -> DescribedModel:
+        """Describe the model that answers now."""
+        raise NotImplementedError
+
+    def validate(self, payload: Any) -> Any:
+        """Accept every payload, in place of kserve's check for V1 and V2 documents; ``preprocess`` checks."""
+        return payload
+
     async def __call__(
-        self, body: kserve.InferRequest, headers: dict[str, str] | None = None
-    ) -> tuple[kserve.InferResponse, dict[str, str]]: ...
+        self,
+        body: InferRequest,
+        headers: dict[str, str] | None = None,
+        verb: InferenceVerb = InferenceVerb.PREDICT,
+    ) -> tuple[InferResponse, dict[str, str]]:
+        """Answer one request.
+
+        Returns:
+            The response, and headers for it.
+        """
+        return await super().__call__(body, headers, verb)  # type: ignore[no-any-return]
 
 
-async def require_model(model: ServedModel, name: str, version: str | None) -> None:
+async def require_model(model: Model, name: str, version: str | None) -> None:
     if name != model.name:
         raise ModelNotFound("no model of that name is served")
     if version and version != (await model.describe()).description.version:
@@ -65,7 +92,7 @@ def server_metadata() -> dict[str, Any]:
     return {"name": "pleura", "version": metadata.version("pleura"), "extensions": ["binary_tensor_data"]}
 
 
-async def model_metadata(model: ServedModel) -> dict[str, Any]:
+async def model_metadata(model: Model) -> dict[str, Any]:
     described = await model.describe()
     return {
         "name": model.name,
@@ -76,9 +103,7 @@ async def model_metadata(model: ServedModel) -> dict[str, Any]:
     }
 
 
-async def answer(
-    model: ServedModel, request: kserve.InferRequest, headers: dict[str, str]
-) -> kserve.InferResponse:
+async def answer(model: Model, request: InferRequest, headers: dict[str, str]) -> InferResponse:
     span = current_span()
     request.id = request.id or span.request_id or str(uuid.uuid4())
     bind_log_ids(request.id, span.trace_id)

@@ -21,7 +21,7 @@ from pleura.errors import (
 from pleura.observability.metrics import UNKNOWN_ROUTE, count_and_time, count_request, observe_request
 from pleura.serving.byte_budget import ByteBudget
 from pleura.serving.health import HealthChecks
-from pleura.serving.model import ServedModel, model_metadata, require_model, server_metadata
+from pleura.serving.model import Model, model_metadata, require_model, server_metadata
 from pleura.serving.model import answer as answer_request
 from pleura.serving.shutdown import Shutdown
 from pleura.serving.v2 import read_request, write_response
@@ -127,9 +127,7 @@ def _probed(route: str, endpoint: Endpoint) -> Endpoint:
 class RestServer:
     """The V2 REST routes of one model."""
 
-    def __init__(
-        self, model: ServedModel, vitals: HealthChecks, max_body_bytes: int, ending: Shutdown
-    ) -> None:
+    def __init__(self, model: Model, vitals: HealthChecks, max_body_bytes: int, ending: Shutdown) -> None:
         self._model, self._vitals, self._ending = model, vitals, ending
         self._max_body_bytes = max_body_bytes
         self._room = ByteBudget(_LARGEST_BODIES * max_body_bytes)

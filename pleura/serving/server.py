@@ -9,12 +9,9 @@ import asyncio
 import gc
 from collections.abc import Awaitable, Sequence
 from dataclasses import dataclass
-from typing import Any
 
-import kserve
 import structlog
 import uvloop
-from kserve.protocol.rest.server import RESTServer, metrics_handler
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
 from starlette.routing import Route
@@ -25,7 +22,8 @@ from pleura.observability.metrics import READY
 from pleura.serving.grpc_server import GrpcServer
 from pleura.serving.health import HealthChecks
 from pleura.serving.joined_writes import JoinedWrites
-from pleura.serving.model import ServedModel
+from pleura.serving.kserve_import import ModelServer, RESTServer, metrics_handler
+from pleura.serving.model import Model
 from pleura.serving.rest_server import RestServer, RouteSpec, to_v2_error
 from pleura.serving.shutdown import HttpServer, Shutdown
 
@@ -58,8 +56,8 @@ class _Protocol(HttpToolsProtocol):
 class _RestServer(RESTServer):  # type: ignore[misc]  # kserve has no types for its servers
     def __init__(
         self,
-        server: kserve.ModelServer,
-        model: ServedModel,
+        server: ModelServer,
+        model: Model,
         vitals: HealthChecks,
         edge: ServerOptions,
         ending: Shutdown,
@@ -101,7 +99,7 @@ async def _or_end(work: Awaitable[None]) -> None:
         raise SystemExit(1) from error
 
 
-class KServeServer(kserve.ModelServer):  # type: ignore[misc]  # kserve has no types for its servers
+class KServeServer(ModelServer):  # type: ignore[misc]  # kserve has no types for its servers
     """kserve's model server with our edge, bound to one host; one worker, as DESIGN.md says."""
 
     def __init__(self, edge: ServerOptions) -> None:
@@ -117,7 +115,7 @@ class KServeServer(kserve.ModelServer):  # type: ignore[misc]  # kserve has no t
 
     def serve(
         self,
-        model: Any,
+        model: Model,
         background: Sequence[Awaitable[None]] = (),
         vitals: HealthChecks | None = None,
         more: Sequence[RouteSpec] = (),
@@ -125,7 +123,7 @@ class KServeServer(kserve.ModelServer):  # type: ignore[misc]  # kserve has no t
         """Serve one model until a signal ends it.
 
         Args:
-            model: A ``kserve.Model`` that is also a ``ServedModel``.
+            model: The model to serve.
             background: What runs beside the servers, on their event loop, until they end.
             vitals: What ``/healthz`` and ``/readyz`` look at.
             more: Routes that this server has beside those of V2.

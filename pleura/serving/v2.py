@@ -12,11 +12,16 @@ from typing import Any, Final
 
 import numpy as np
 import orjson
-from kserve import InferInput, InferOutput, InferRequest, InferResponse
-from kserve.protocol.infer_type import RequestedOutput
 
 from pleura.contract import TensorSpec
 from pleura.errors import InvalidRequest, TooLarge
+from pleura.serving.kserve_import import (
+    InferInput,
+    InferOutput,
+    InferRequest,
+    InferResponse,
+    RequestedOutput,
+)
 from pleura.serving.v2_tensors import NUMPY_TYPES, Array, quote_name, raw_of, require_datatype
 
 MAX_JSON_BYTES: Final = 8 * 2**20

@@ -6,10 +6,10 @@ from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
 import numpy as np
-from kserve import InferInput
 from numpy.typing import NDArray
 
 from pleura.errors import InvalidRequest
+from pleura.serving.kserve_import import InferInput
 
 NUMPY_TYPES: Final[Mapping[str, type[Any]]] = {
     "BOOL": np.bool_,

@@ -17,12 +17,12 @@ from pleura.errors import PleuraError
 from proof.lab.files import png
 from proof.lab.pictures import picture, seen
 from transformer.decoding.pool import DecoderPool
-from transformer.settings import Settings
+from transformer.settings import TransformerSettings
 
 _TICKS = os.sysconf("SC_CLK_TCK")
 _GOOD = png(picture())
 _LOOK_S = 0.005
-_DEFAULTS = {name: field.default for name, field in Settings.model_fields.items()}
+_DEFAULTS = {name: field.default for name, field in TransformerSettings.model_fields.items()}
 
 
 @dataclass

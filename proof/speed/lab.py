@@ -14,7 +14,7 @@ from typing import Any, Final, TypeVar
 import uvloop
 
 from predictor.engines.engine import EngineKind
-from predictor.settings import Settings
+from predictor.settings import PredictorSettings
 from proof.lab.client import Load, Reply, by_clients
 from proof.lab.load import upload
 from proof.lab.radiographs import FORMS, fresh_radiographs
@@ -88,7 +88,7 @@ class Lab:
 def lab(bundle: Path, effort: Effort) -> Iterator[Lab]:
     """A lab with an event loop of its own, and the engine that the predictor is set to."""
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-        kind = Settings.read().engine
+        kind = PredictorSettings.read().engine
         yield Lab(bundle, effort, kind, EngineAlone(bundle, kind), runner)
 
 

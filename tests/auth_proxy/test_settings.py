@@ -2,7 +2,7 @@
 
 import pytest
 
-from auth_proxy.settings import Settings
+from auth_proxy.settings import AuthProxySettings
 from pleura.settings import InvalidSettings
 
 GOOD = {
@@ -23,7 +23,7 @@ def environment(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_a_good_environment_is_read() -> None:
     """What is not said has a default."""
-    assert Settings.read().http_port == 8000
+    assert AuthProxySettings.read().http_port == 8000
 
 
 @pytest.mark.parametrize(
@@ -43,4 +43,4 @@ def test_a_wrong_value_is_named(monkeypatch: pytest.MonkeyPatch, name: str, valu
     """The error says which."""
     monkeypatch.setenv(f"PLEURA_{name.upper()}", value)
     with pytest.raises(InvalidSettings, match=f"^PLEURA_{name.upper()}: "):
-        Settings.read()
+        AuthProxySettings.read()

@@ -27,8 +27,8 @@ def test_the_cores_that_a_process_is_bound_to_are_all_that_it_has() -> None:
     code = (
         "import os; os.sched_setaffinity(0, {min(os.sched_getaffinity(0))})\n"
         "from pleura.cpu_count import usable_cores\n"
-        "from predictor.settings import Settings\n"
-        "print(usable_cores(), Settings.read().threads)"
+        "from predictor.settings import PredictorSettings\n"
+        "print(usable_cores(), PredictorSettings.read().threads)"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.split() == ["1", "1"]

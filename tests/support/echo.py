@@ -4,19 +4,18 @@ import asyncio
 import sys
 from typing import Any
 
-import kserve
 import numpy as np
 
 from pleura.bundle import ModelDescription
 from pleura.contract import TensorSpec
 from pleura.errors import RefusedRadiograph
-from pleura.serving.model import DescribedModel
+from pleura.serving.model import DescribedModel, Model
 from pleura.serving.server import KServeServer, ServerOptions
 from pleura.serving.v2 import requested_names, to_response
 from pleura.serving.v2_tensors import array_of
 
 
-class Echo(kserve.Model):  # type: ignore[misc]  # kserve has no types
+class Echo(Model):
     """Outputs ``x``, the BYTES input, and ``length``, INT32."""
 
     inputs = (TensorSpec("x", "BYTES", (-1,)),)
@@ -24,7 +23,6 @@ class Echo(kserve.Model):  # type: ignore[misc]  # kserve has no types
 
     def __init__(self) -> None:
         super().__init__("echo")
-        self.ready = True
 
     async def describe(self) -> DescribedModel:
         """Version 7, and nothing else that anybody here asks for."""

@@ -10,7 +10,7 @@ import pytest
 
 from pleura.settings import InvalidSettings
 from tests.pleura.test_settings import OBJECT_STORE
-from transformer.settings import Settings
+from transformer.settings import TransformerSettings
 
 RIGHT = OBJECT_STORE | {
     "PLEURA_PREDICTOR_ADDRESS": "predictor:8081",
@@ -27,7 +27,7 @@ def environment(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_a_right_environment_is_read() -> None:
     """What need not be said has its default; secrets do not show."""
-    settings = Settings.read()
+    settings = TransformerSettings.read()
     assert (settings.max_in_flight, settings.redis_url) == (1024, "")
     assert "planted-secret" not in repr(settings)
 
@@ -50,7 +50,7 @@ def test_a_wrong_value_is_named(monkeypatch: pytest.MonkeyPatch, name: str, valu
     """One line says which variable is wrong, and no secret."""
     monkeypatch.setenv(name, value)
     with pytest.raises(InvalidSettings) as caught:
-        Settings.read()
+        TransformerSettings.read()
     assert str(caught.value).startswith(f"{name}: ")
     assert "\n" not in str(caught.value)
     assert "planted-secret" not in str(caught.value)
@@ -60,7 +60,7 @@ def test_a_missing_value_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     """So is one that is not there."""
     monkeypatch.delenv("PLEURA_JOURNAL_DSN")
     with pytest.raises(InvalidSettings, match=r"^PLEURA_JOURNAL_DSN: "):
-        Settings.read()
+        TransformerSettings.read()
 
 
 def test_a_bucket_that_s3_cannot_have_ends_the_start(tmp_path: Path, free_port: Callable[[], int]) -> None:

@@ -12,7 +12,7 @@ import pytest
 from predictor.__main__ import require_reference
 from predictor.engines.agreement import DifferentGraphs, require_same
 from predictor.engines.engine import LITERT_FILE, GraphOutputs, OpenVinoEngine, Radiographs
-from predictor.settings import Settings
+from predictor.settings import PredictorSettings
 
 _IMPORTS = """
 import sys
@@ -127,7 +127,7 @@ def test_an_engine_that_does_not_say_what_litert_says_does_not_serve(
     default_bundle: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """The predictor ends with one line that names the setting."""
-    settings = Settings(bundle=default_bundle, engine="openvino", threads=1)
+    settings = PredictorSettings(bundle=default_bundle, engine="openvino", threads=1)
     require_reference(settings, OpenVinoEngine(default_bundle, threads=1))
     with pytest.raises(SystemExit) as ended:
         require_reference(settings, Deviant())
