@@ -10,6 +10,7 @@ from transformer.decoding.pool import DecoderPool
 from transformer.feedback.route import FeedbackRoute
 from transformer.feedback.verdicts import Verdicts
 from transformer.health import DependencyMonitor
+from transformer.inference import Inference
 from transformer.journal.database import Database
 from transformer.journal.journal import Journal
 from transformer.journal.spool import Spool
@@ -104,7 +105,8 @@ def serve(settings: TransformerSettings) -> None:
         processor_s=settings.decode_processor_s,
     )
     watch = DependencyMonitor(predictor, store, cache, settings.watch_interval_s)
-    reader = Reader(store, decoders, predictor, cache, settings.max_reading)
+    inference = Inference(store, decoders, predictor, settings.max_reading)
+    reader = Reader(store, cache, inference)
     limits = RequestLimits(settings.timeout_s, settings.max_elements, settings.max_file_mb * 2**20)
     model = ChestXrayTransformer(reader, journal, watch, limits, settings.max_in_flight)
     database = Database(settings.journal_dsn.get_secret_value())

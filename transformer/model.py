@@ -19,11 +19,12 @@ from pleura.serving.v2 import to_response
 from pleura.serving.v2_tensors import Array
 from transformer.answer import Answer
 from transformer.health import DependencyMonitor
+from transformer.inference import Reading
 from transformer.journal.journal import Journal, Kept
 from transformer.journal.row import make_journal_row
 from transformer.metrics import STAGES
-from transformer.radiograph_source import Source, StoredRadiograph
-from transformer.reader import Reader, Reading
+from transformer.radiograph_source import RadiographSource, StoredRadiograph
+from transformer.reader import Reader
 from transformer.request import RadiographRequest, RequestLimits, read_request
 
 _ARRAYS: Final[Mapping[str, Callable[[Sequence[Answer]], Array]]] = {
@@ -196,11 +197,11 @@ def arrays_of(readings: Sequence[Reading], names: Sequence[str]) -> dict[str, Ar
     return {name: _ARRAYS[name](answers) for name in names}
 
 
-def _id_of(source: Source) -> str | None:
+def _id_of(source: RadiographSource) -> str | None:
     return source.object_id.key if isinstance(source, StoredRadiograph) else None
 
 
-def _pseudonym(source: Source) -> str | None:
+def _pseudonym(source: RadiographSource) -> str | None:
     """Who knows an object's id finds it in the log; its name, which may be a patient's, stands nowhere."""
     object_id = _id_of(source)
     return None if object_id is None else hashlib.sha256(object_id.encode()).hexdigest()[:12]

@@ -12,7 +12,7 @@ from pleura.serving.v2 import requested_names
 from pleura.serving.v2_tensors import array_of
 from transformer.journal.row import RequestKey
 from transformer.object_id import ObjectId
-from transformer.radiograph_source import SentRadiograph, Source, StoredRadiograph
+from transformer.radiograph_source import RadiographSource, SentRadiograph, StoredRadiograph
 
 _TRACE_HEADERS: Final = ("traceparent", "tracestate")
 _MAX_ID: Final = 256
@@ -33,7 +33,7 @@ class RadiographRequest:
 
     request: InferRequest
     asker: RequestKey
-    sources: tuple[Source, ...]
+    sources: tuple[RadiographSource, ...]
     outputs: tuple[str, ...]
     deadline: Deadline
     trace: Mapping[str, str]
@@ -55,7 +55,7 @@ def read_request(
         require_printable_id("principal", headers.get("x-pleura-principal", "anonymous")),
         require_printable_id("request id", request.id),
     )
-    # gRPC carries printable ASCII only; a header of anything else would fail all who share the flight
+    # gRPC carries printable ASCII only; a header of anything else would fail all who share the work
     trace = {n: headers[n] for n in _TRACE_HEADERS if n in headers and _is_plain(headers[n])}
     sources = _sources_of(request, limits)
     return RadiographRequest(
@@ -82,7 +82,7 @@ def require_printable_id(what: str, text: str) -> str:
     return text
 
 
-def _sources_of(request: InferRequest, limits: RequestLimits) -> tuple[Source, ...]:
+def _sources_of(request: InferRequest, limits: RequestLimits) -> tuple[RadiographSource, ...]:
     names = [spec.name for spec in TRANSFORMER_INPUTS]
     if len(request.inputs) != 1 or request.inputs[0].name not in names:
         raise InvalidRequest("the model takes exactly one input, either 'image_id' or 'image'")

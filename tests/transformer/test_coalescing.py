@@ -1,4 +1,4 @@
-"""Many who ask for the same share one piece of work."""
+"""Requests for the same content share one piece of work."""
 
 import asyncio
 
@@ -6,19 +6,20 @@ import pytest
 
 from pleura.deadline import Deadline
 from pleura.errors import DeadlineExceeded, PleuraError, StoreUnavailable
-from transformer.coalescing import Group, SingleFlight
+from transformer.coalescing import RequestCoalescer, SharedWork
 
 
-class _Work:
-    """Lands each key with its length, slowly; counts."""
+class CountedWork:
+    """Resolves to its own number, slowly, and counts how often it was called."""
 
     def __init__(self, seconds: float = 0.05, failure: PleuraError | None = None) -> None:
-        self.calls: list[tuple[str, ...]] = []
+        self.calls = 0
         self.is_cancelled = False
         self._seconds, self._failure = seconds, failure
 
-    async def __call__(self, group: Group[int]) -> None:
-        self.calls.append(group.keys)
+    async def __call__(self, shared: SharedWork[int]) -> None:
+        self.calls += 1
+        number = self.calls
         try:
             await asyncio.sleep(self._seconds)
         except asyncio.CancelledError:
@@ -26,123 +27,147 @@ class _Work:
             raise
         if self._failure:
             raise self._failure
-        for key in group.keys:
-            group.land(key, len(key))
+        shared.resolve(number)
 
 
-async def test_a_thousand_at_once_share_one_work() -> None:
-    """1,000 who ask for the same have it done once."""
-    flights, work = SingleFlight[int](), _Work()
-    outcomes = await asyncio.gather(*(flights.run(["abc"], Deadline.after(5), work) for _ in range(1000)))
-    assert work.calls == [("abc",)]
-    assert all(outcome == {"abc": 3} for outcome in outcomes)
+async def test_a_thousand_requests_share_one_work() -> None:
+    """1,000 requests for the same content have the work done once."""
+    coalescer, work = RequestCoalescer[int](), CountedWork()
+    results = await asyncio.gather(*(coalescer.run("a", Deadline.after(5), work) for _ in range(1000)))
+    assert work.calls == 1
+    assert set(results) == {1}
 
 
-async def test_only_what_is_not_under_way_is_done() -> None:
-    """Requests that overlap share the keys they have in common; a key that stands twice is done once."""
-    flights, work = SingleFlight[int](), _Work()
-    first, second = await asyncio.gather(
-        flights.run(["a", "bb", "a"], Deadline.after(5), work),
-        flights.run(["bb", "ccc"], Deadline.after(5), work),
+async def test_different_contents_have_their_own_work() -> None:
+    """Only requests for equal content share."""
+    coalescer, work = RequestCoalescer[int](), CountedWork()
+    results = await asyncio.gather(
+        *(coalescer.run(content, Deadline.after(5), work) for content in ("a", "b", "a"))
     )
-    assert work.calls == [("a", "bb"), ("ccc",)]
-    assert (first, second) == ({"a": 1, "bb": 2}, {"bb": 2, "ccc": 3})
+    assert results == [1, 2, 1]
 
 
-async def test_a_cancelled_caller_leaves_the_others_their_answer() -> None:
-    """The work goes on when the one who started it is gone."""
-    flights, work = SingleFlight[int](), _Work()
-    first = asyncio.create_task(flights.run(["a"], Deadline.after(5), work))
-    second = asyncio.create_task(flights.run(["a"], Deadline.after(5), work))
+async def test_work_can_be_joined_until_all_of_it_is_done() -> None:
+    """A request that comes while the cache is still being filled gets the same result at once."""
+    coalescer, is_cache_filled, calls = RequestCoalescer[int](), asyncio.Event(), []
+
+    async def work(shared: SharedWork[int]) -> None:
+        calls.append(shared)
+        shared.resolve(len(calls))
+        await is_cache_filled.wait()
+
+    assert [await coalescer.run("a", Deadline.after(5), work) for _ in range(2)] == [1, 1]
+    is_cache_filled.set()
+    await asyncio.sleep(0.01)
+    assert await coalescer.run("a", Deadline.after(5), work) == 2
+
+
+async def test_a_cancelled_request_leaves_the_others_their_result() -> None:
+    """The work goes on when the request that started it is gone."""
+    coalescer, work = RequestCoalescer[int](), CountedWork()
+    first = asyncio.create_task(coalescer.run("a", Deadline.after(5), work))
+    second = asyncio.create_task(coalescer.run("a", Deadline.after(5), work))
     await asyncio.sleep(0.01)
     first.cancel()
-    assert await second == {"a": 1}
-    assert len(work.calls) == 1
+    assert await second == 1
+    assert work.calls == 1
 
 
-async def test_work_that_nobody_awaits_is_cancelled() -> None:
-    """When the last caller is gone the work ends, and the next caller begins anew."""
-    flights, slow, quick = SingleFlight[int](), _Work(10), _Work(0)
-    only = asyncio.create_task(flights.run(["a"], Deadline.after(5), slow))
+async def test_work_that_no_request_waits_for_is_cancelled() -> None:
+    """When the last request is gone the work ends, and the next request starts new work."""
+    coalescer, slow, quick = RequestCoalescer[int](), CountedWork(10), CountedWork(0)
+    only = asyncio.create_task(coalescer.run("a", Deadline.after(5), slow))
     await asyncio.sleep(0.01)
     only.cancel()
     await asyncio.gather(only, return_exceptions=True)
     await asyncio.sleep(0)
-    assert await flights.run(["a"], Deadline.after(5), quick) == {"a": 1}
+    assert await coalescer.run("a", Deadline.after(5), quick) == 1
     assert slow.is_cancelled
 
 
 async def test_failures_are_shared_and_not_kept() -> None:
-    """All who wait hear of a failure; the next one tries again."""
-    flights, failing, work = SingleFlight[int](), _Work(0.01, StoreUnavailable("down")), _Work(0)
-    outcomes = await asyncio.gather(*(flights.run(["a"], Deadline.after(5), failing) for _ in range(5)))
-    assert len(failing.calls) == 1
-    assert all(isinstance(outcome["a"], StoreUnavailable) for outcome in outcomes)
-    assert await flights.run(["a"], Deadline.after(5), work) == {"a": 1}
-
-
-async def test_a_fault_of_ours_reaches_every_caller() -> None:
-    """Nobody hangs when the work breaks."""
-
-    async def broken(group: Group[int]) -> None:
-        await asyncio.sleep(0.01)
-        raise KeyError("fault")
-
-    flights = SingleFlight[int]()
-    outcomes = await asyncio.gather(
-        *(flights.run(["a"], Deadline.after(5), broken) for _ in range(3)), return_exceptions=True
+    """Every waiting request gets the failure; the next request tries again."""
+    coalescer, work = RequestCoalescer[int](), CountedWork(0)
+    failing = CountedWork(0.01, StoreUnavailable("down"))
+    results = await asyncio.gather(
+        *(coalescer.run("a", Deadline.after(5), failing) for _ in range(5)), return_exceptions=True
     )
-    assert all(isinstance(outcome, KeyError) for outcome in outcomes)
+    assert failing.calls == 1
+    assert all(isinstance(result, StoreUnavailable) for result in results)
+    assert await coalescer.run("a", Deadline.after(5), work) == 1
 
 
-async def test_nobody_waits_beyond_his_own_deadline() -> None:
-    """A caller in a hurry gives up alone; the deadline of the work is that of the patient one."""
-    flights, work = SingleFlight[int](), _Work(0.2)
-    patient = asyncio.create_task(flights.run(["a"], Deadline.after(5), work))
+async def test_a_defect_reaches_every_request() -> None:
+    """No request hangs when the work raises what it should not, or ends without a result."""
+
+    async def broken(shared: SharedWork[int]) -> None:
+        await asyncio.sleep(0.01)
+        raise KeyError("defect")
+
+    async def silent(shared: SharedWork[int]) -> None:
+        await asyncio.sleep(0.01)
+
+    for work, error in ((broken, KeyError), (silent, RuntimeError)):
+        coalescer = RequestCoalescer[int]()
+        results = await asyncio.gather(
+            *(coalescer.run("a", Deadline.after(5), work) for _ in range(3)), return_exceptions=True
+        )
+        assert all(isinstance(result, error) for result in results)
+
+
+async def test_no_request_waits_beyond_its_own_deadline() -> None:
+    """A request with little time gives up alone; the work goes on for the request with more time."""
+    coalescer, work = RequestCoalescer[int](), CountedWork(0.2)
+    patient = asyncio.create_task(coalescer.run("a", Deadline.after(5), work))
     await asyncio.sleep(0)
     with pytest.raises(DeadlineExceeded):
-        await flights.run(["a"], Deadline.after(0.05), work)
-    assert await patient == {"a": 1}
-    assert len(work.calls) == 1
+        await coalescer.run("a", Deadline.after(0.05), work)
+    assert await patient == 1
+    assert work.calls == 1
 
 
-async def test_a_patient_caller_outlives_the_deadline_of_a_hasty_one() -> None:
-    """Who joined work that ran out of another's time has it done again in his own."""
-    calls = []
+async def test_a_joining_request_extends_the_deadline_of_the_work() -> None:
+    """What the work starts later may take as long as the request with the latest deadline allows."""
+    deadlines = []
 
-    async def work(group: Group[int]) -> None:
-        calls.append(group.keys)
-        until = group.deadline.remaining_s
+    async def work(shared: SharedWork[int]) -> None:
         await asyncio.sleep(0.05)
-        if until < 1:
-            raise DeadlineExceeded("the hasty one's")
-        group.land("a", 1)
+        deadlines.append(shared.deadline)
+        shared.resolve(1)
 
-    flights = SingleFlight[int]()
-    hasty = asyncio.create_task(flights.run(["a"], Deadline.after(0.5), work))
+    coalescer, short, long = RequestCoalescer[int](), Deadline.after(1), Deadline.after(5)
+    await asyncio.gather(*(coalescer.run("a", deadline, work) for deadline in (short, long, short)))
+    assert deadlines == [long]
+
+
+@pytest.mark.parametrize("error", [DeadlineExceeded("too little time"), StoreUnavailable("silent")])
+async def test_work_that_had_too_little_time_is_done_again(error: PleuraError) -> None:
+    """A request with more time, which joined such work, starts the work again with its own deadline."""
+    calls = 0
+
+    async def work(shared: SharedWork[int]) -> None:
+        nonlocal calls
+        calls += 1
+        left_s = shared.deadline.remaining_s
+        await asyncio.sleep(min(0.09, left_s))
+        if left_s < 1:
+            raise error
+        shared.resolve(calls)
+
+    coalescer = RequestCoalescer[int]()
+    hasty = asyncio.create_task(coalescer.run("a", Deadline.after(0.1), work))
     await asyncio.sleep(0.01)
-    assert await flights.run(["a"], Deadline.after(5), work) == {"a": 1}
-    assert isinstance((await hasty)["a"], DeadlineExceeded)
-    assert len(calls) == 2
+    assert await coalescer.run("a", Deadline.after(5), work) == 2
+    with pytest.raises(type(error)):
+        await hasty
 
 
-async def test_what_ran_out_of_time_is_done_again_beside_the_rest() -> None:
-    """A key that has failed for want of time is free, though other keys of its group are under way still."""
-    calls = []
-
-    async def work(group: Group[int]) -> None:
-        calls.append(group.keys)
-        if len(calls) == 1:
-            await asyncio.sleep(0.05)
-            group.land("a", DeadlineExceeded("the first one's"))
-            await asyncio.sleep(0.5)
-        for key in group.keys:
-            group.land(key, len(calls))
-
-    flights = SingleFlight[int]()
-    both = asyncio.create_task(flights.run(["a", "slow"], Deadline.after(5), work))
-    await asyncio.sleep(0.01)
-    assert await flights.run(["a"], Deadline.after(5), work) == {"a": 2}
-    assert not both.done()
-    assert (await both)["slow"] == 2
-    assert calls == [("a", "slow"), ("a",)]
+async def test_a_failure_that_more_time_does_not_mend_is_shared() -> None:
+    """A service that is down at once is down for the request with more time too."""
+    coalescer, failing = RequestCoalescer[int](), CountedWork(0.01, StoreUnavailable("down"))
+    results = await asyncio.gather(
+        *(coalescer.run("a", Deadline.after(seconds), failing) for seconds in (0.5, 5)),
+        return_exceptions=True,
+    )
+    assert failing.calls == 1
+    assert all(isinstance(result, StoreUnavailable) for result in results)

@@ -63,21 +63,44 @@ async def stage(
             await asyncio.to_thread(service.stop)
 
 
-async def test_a_radiograph_costs_one_call_of_the_store(stage: Stage, bucket: Minio) -> None:
-    """It is fetched without being looked at before; a cached answer takes a look, and no fetch."""
+async def test_a_radiograph_costs_two_calls_of_the_store(stage: Stage, bucket: Minio) -> None:
+    """A new radiograph costs a look at its ETag and a fetch; a cached answer costs the look only."""
     for key in ("once.png", "once-more.png"):
         put_object(bucket, key, png_of(50))
     first, second = [await ask(stage.service, ["once.png"]) for _ in range(2)]
     assert [each.body["parameters"]["cached"] for each in (first, second)] == [False, True]
-    assert stage.calls("once.png") == ["GET", "HEAD"]
+    assert stage.calls("once.png") == ["HEAD", "GET", "HEAD"]
     put_object(bucket, "once.png", png_of(51))
     third, fourth = [await ask(stage.service, ["once.png", "once-more.png"]) for _ in range(2)]
     assert [each.body["parameters"]["cached"] for each in (third, fourth)] == [False, True]
-    assert stage.calls("once.png") == ["GET", "HEAD", "HEAD", "GET", "HEAD"]
-    assert stage.calls("once-more.png") == ["GET", "HEAD"]
-    said = await asyncio.to_thread(scrape, f"{stage.service.url}/metrics")
-    looked = said.counts("pleura_cache_lookups_total")
-    assert (looked["hit",], looked["replaced",], looked["miss",]) == (3, 1, 2)
+    assert stage.calls("once.png") == ["HEAD", "GET", "HEAD", "HEAD", "GET", "HEAD"]
+    assert stage.calls("once-more.png") == ["HEAD", "GET", "HEAD"]
+    metrics = await asyncio.to_thread(scrape, f"{stage.service.url}/metrics")
+    lookups = metrics.counts("pleura_cache_lookups_total")
+    assert (lookups["hit",], lookups["replaced",], lookups["miss",]) == (3, 1, 2)
+
+
+async def test_a_radiograph_that_a_request_names_twice_is_read_once(stage: Stage, bucket: Minio) -> None:
+    """Each position of the request has its answer."""
+    for key, seed in (("twice.png", 61), ("other.png", 62)):
+        put_object(bucket, key, png_of(seed))
+    answer = await ask(stage.service, ["twice.png", "other.png", "twice.png"])
+    first, other, again = answer.output("probability")[:, 0]
+    assert first == again != other
+    assert stage.predictor.radiographs == 2
+    assert stage.calls("twice.png").count("GET") == 1
+
+
+async def test_requests_that_overlap_are_answered_apart(stage: Stage, bucket: Minio) -> None:
+    """A request for several radiographs shares no work, and its answers are those of single requests."""
+    for key, seed in (("left.png", 63), ("both.png", 64), ("right.png", 65)):
+        put_object(bucket, key, png_of(seed))
+    stage.predictor.seconds = 1.0
+    requests = (["left.png", "both.png"], ["both.png", "right.png"], ["both.png"], ["both.png"])
+    answers = await asyncio.gather(*(ask(stage.service, ids) for ids in requests))
+    probabilities = [answer.output("probability")[:, 0] for answer in answers]
+    assert probabilities[0][1] == probabilities[1][0] == probabilities[2][0] == probabilities[3][0]
+    assert stage.predictor.calls == 3
 
 
 async def test_who_asks_after_a_change_is_answered_on_what_is_there_then(stage: Stage, bucket: Minio) -> None:
@@ -100,7 +123,7 @@ async def test_who_asks_about_the_same_shares_the_answer(stage: Stage, bucket: M
     stage.predictor.seconds = 1.0
     before, after = await stage.asked_twice("same.png", 0.5, lambda: None)
     assert (before.status, after.status, stage.predictor.calls) == (200, 200, 1)
-    assert stage.calls("same.png") == ["GET", "HEAD"]
+    assert stage.calls("same.png") == ["HEAD", "GET", "HEAD"]
 
 
 async def test_who_has_time_is_answered_though_the_first_had_none(stage: Stage, bucket: Minio) -> None:
@@ -118,7 +141,7 @@ async def test_who_asks_for_what_is_cached_only_looks(stage: Stage, bucket: Mini
     with stage.store.being(Fault("slow", ms=SLOW_MS)):
         answers = await stage.asked_twice("cached.png", SLOW_MS / 1000, lambda: None, afterwards=30)
     assert all(each.body["parameters"]["cached"] for each in answers)
-    assert (stage.calls("cached.png"), stage.predictor.calls) == (["GET", *["HEAD"] * 31], 1)
+    assert (stage.calls("cached.png"), stage.predictor.calls) == (["HEAD", "GET", *["HEAD"] * 31], 1)
 
 
 async def test_who_asks_after_the_end_of_an_object_is_told(stage: Stage, bucket: Minio) -> None:
@@ -137,11 +160,11 @@ async def test_what_was_wrong_with_an_object_is_told_to_those_who_asked_about_it
     """A radiograph that has come, or was mended, meanwhile is read for who asks then."""
     put_object(bucket, "mended.png", b"no radiograph")
     with stage.store.being(Fault("slow", ms=SLOW_MS)):
-        for key, status in (("mended.png", 400), ("come.png", 404)):
-            # the store answers after once SLOW_MS, and is heard after twice that
+        # each call reaches the store after SLOW_MS, and its answer is back after twice that
+        for key, status, slow_ways in (("mended.png", 400, 3.5), ("come.png", 404, 1.5)):
             before, after = await stage.asked_twice(
                 key,
-                1.5 * SLOW_MS / 1000,
+                slow_ways * SLOW_MS / 1000,
                 lambda key=key: put_object(bucket, key, png_of(56)),  # type: ignore[misc]
             )
             assert (before.status, after.status) == (status, 200)

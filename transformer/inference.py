@@ -1,0 +1,133 @@
+"""The way from a radiograph's content to a new answer: fetch, decode, predict."""
+
+import asyncio
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Final, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pleura.deadline import Deadline
+from pleura.errors import Overloaded, PleuraError
+from transformer.answer import Answer
+from transformer.coalescing import SharedWork
+from transformer.metrics import count_answers
+from transformer.object_store import ObjectStore
+from transformer.predictor_client import PredictorClient
+from transformer.radiograph_source import RadiographContent, SentRadiograph, digest_file
+from transformer.stage_clock import StageClock
+
+_FILES_AT_ONCE: Final = 8
+
+
+class Decoders(Protocol):
+    """Separate processes that turn a file into the predictor's tensor, since a file may be hostile."""
+
+    async def prepare(self, file: bytes, deadline: Deadline) -> NDArray[np.uint8]: ...
+
+
+@dataclass(frozen=True, eq=False)
+class Reading:
+    """An answer, the content that it is about, whether it was cached, and the milliseconds of each stage."""
+
+    answer: Answer
+    tag: str
+    cached: bool
+    latency_ms: Mapping[str, float]
+
+    def after(self, latency_ms: Mapping[str, float]) -> "Reading":
+        """Give the same reading with the milliseconds of earlier stages added."""
+        return replace(self, latency_ms={**latency_ms, **self.latency_ms})
+
+
+Outcomes = Mapping[RadiographContent, Reading | PleuraError]
+"""The reading of each content, or why there is none."""
+
+
+@dataclass(frozen=True, eq=False)
+class _Prepared:
+    """A radiograph as the predictor takes it, and the content that it was made of."""
+
+    tensor: NDArray[np.uint8]
+    image_digest: str
+    tag: str
+    latency_ms: Mapping[str, float]
+
+
+class Inference:
+    """Fetches, decodes and judges radiographs, ``max_reading`` of them at one time."""
+
+    def __init__(
+        self, store: ObjectStore, decoders: Decoders, predictor: PredictorClient, max_reading: int
+    ) -> None:
+        self._store, self._decoders, self._predictor = store, decoders, predictor
+        self._max_reading, self._reading = max_reading, 0
+        self._files = asyncio.Semaphore(_FILES_AT_ONCE)
+
+    async def infer(
+        self, contents: Sequence[RadiographContent], trace: Mapping[str, str], work: SharedWork[Outcomes]
+    ) -> Outcomes:
+        """Fetch and decode each radiograph, then let one call of the predictor judge all that decode."""
+        if self._reading + len(contents) > self._max_reading:
+            return dict.fromkeys(contents, Overloaded("too many radiographs are being read"))
+        self._reading += len(contents)
+        try:
+            prepared = await asyncio.gather(*(self._prepare(content, work) for content in contents))
+            return await self._predict(dict(zip(contents, prepared, strict=True)), trace, work)
+        except PleuraError as error:
+            return dict.fromkeys(contents, error)
+        finally:
+            self._reading -= len(contents)
+
+    async def _prepare(
+        self, content: RadiographContent, work: SharedWork[Outcomes]
+    ) -> _Prepared | PleuraError:
+        clock = StageClock()
+        try:
+            async with self._files:
+                clock.end("queue")
+                file, tag = await self._fetch(content, work.deadline)
+                clock.end("fetch")
+                tensor, digest = await asyncio.gather(
+                    self._decoders.prepare(file, work.deadline), _image_digest(content, file)
+                )
+                clock.end("decode")
+        except PleuraError as error:
+            return error
+        return _Prepared(tensor, digest, tag, clock.latency_ms)
+
+    async def _fetch(self, content: RadiographContent, deadline: Deadline) -> tuple[bytes, str]:
+        """Give the file of exactly this content, and its tag."""
+        if isinstance(content.source, SentRadiograph):
+            return content.source.file, content.tag
+        fetched = await self._store.read(content.source.object_id, deadline, content.tag)
+        return fetched.file, fetched.etag
+
+    async def _predict(
+        self,
+        prepared: Mapping[RadiographContent, _Prepared | PleuraError],
+        trace: Mapping[str, str],
+        work: SharedWork[Outcomes],
+    ) -> Outcomes:
+        outcomes: dict[RadiographContent, Reading | PleuraError] = {
+            content: each for content, each in prepared.items() if isinstance(each, PleuraError)
+        }
+        ready = {content: each for content, each in prepared.items() if isinstance(each, _Prepared)}
+        if not ready:
+            return outcomes
+        clock = StageClock()
+        tensors = np.stack([radiograph.tensor for radiograph in ready.values()])
+        prediction = await self._predictor.predict(tensors, work.deadline, trace)
+        clock.end("predict")
+        answers = prediction.answers([radiograph.image_digest for radiograph in ready.values()])
+        count_answers(answers)
+        for (content, radiograph), answer in zip(ready.items(), answers, strict=True):
+            latency_ms = {**radiograph.latency_ms, **clock.latency_ms}
+            outcomes[content] = Reading(answer, radiograph.tag, False, latency_ms)
+        return outcomes
+
+
+async def _image_digest(content: RadiographContent, file: bytes) -> str:
+    """Give the SHA-256 of the file; that of a sent file is known already."""
+    return content.tag if isinstance(content.source, SentRadiograph) else await digest_file(file)
