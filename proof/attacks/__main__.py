@@ -27,28 +27,28 @@ from proof.attacks.key_rotation import key_rows
 from proof.attacks.object_ids import ODD, REFUSED, REFUSED_TEXTS
 from proof.attacks.stage import Stage, stage
 from proof.attacks.token_attack import Verdict, Verification, by_grpc, by_rest, raw_rest
-from proof.lab.report import Row, conclude
-from proof.lab.transformer import ACCESS_KEY, SECRET_KEY, Parts
+from proof.lab.report import ClaimRow, print_claims
+from proof.lab.transformer import ACCESS_KEY, SECRET_KEY, TransformerParts
 
 MOST_CPU_MS = 5.0
 _MISTAKE = frozenset({"400", "413", "INVALID_ARGUMENT"})
 _NOT_THERE = frozenset({"404", "NOT_FOUND"})
 
 
-def at_least(claim: str, bound: int, number: int) -> Row:
+def at_least(claim: str, bound: int, number: int) -> ClaimRow:
     """A claim that something is so many, or more."""
-    return Row(claim, f">= {bound}", str(number), number >= bound)
+    return ClaimRow(claim, f">= {bound}", str(number), number >= bound)
 
 
-def none_of(claim: str, found: Iterable[object]) -> Row:
+def none_of(claim: str, found: Iterable[object]) -> ClaimRow:
     """A claim that something never happens; what did is told."""
     listed = [*found]
     for each in listed[:20]:
         sys.stderr.write(f"{claim}: {each}\n")
-    return Row(claim, "0", str(len(listed)), not listed)
+    return ClaimRow(claim, "0", str(len(listed)), not listed)
 
 
-def token_rows(attacked: Stage) -> list[Row]:
+def token_rows(attacked: Stage) -> list[ClaimRow]:
     """Play the tokens: verified alone, by REST and by gRPC, and good ones in wrong places."""
     forge = Forge("https://issuer.example", "pleura", 1_800_000_000)
     verification = Verification(
@@ -83,7 +83,7 @@ def token_rows(attacked: Stage) -> list[Row]:
             [name for name, v in everything.items() if v.is_fault],
         ),
         none_of("fetches beyond the issuer's keys", [1] * attacked.strange_fetches),
-        Row(
+        ClaimRow(
             "processor time of the slowest verification",
             f"<= {MOST_CPU_MS:.0f} ms",
             f"{slowest_ms:.2f} ms",
@@ -97,7 +97,7 @@ def _played(table: Mapping[str, Any], play: Callable[[Any], Verdict], way: str) 
     return {f"{way}: {name}": play(make) for name, make in table.items()}
 
 
-def http_rows(attacked: Stage) -> list[Row]:
+def http_rows(attacked: Stage) -> list[ClaimRow]:
     """Play the raw requests."""
     tables = {"framing": http_cases.FRAMING, "chunks": http_cases.CHUNKS, **http_syntax.TABLES}
     cases = {f"{table}: {name}": case for table, rows in tables.items() for name, case in rows.items()}
@@ -113,15 +113,15 @@ def http_rows(attacked: Stage) -> list[Row]:
     ]
 
 
-def object_rows(folder: Path, attacked: Stage, bundle: Path) -> list[Row]:
+def object_rows(folder: Path, attacked: Stage, bundle: Path) -> list[ClaimRow]:
     """Play the object ids, before a real object store."""
     postgres = dependencies.start_postgres(folder / "postgres", dependencies.free_port())
     seaweed = dependencies.start_seaweed(folder / "seaweed", dependencies.free_port(), ACCESS_KEY, SECRET_KEY)
     ports = Ports(dependencies.free_port(), dependencies.free_port())
     predictor = start_predictor(folder / "predictor", ports, bundle)
     try:
-        parts = Parts(predictor.grpc_address, seaweed.url, "", postgres.url, folder / "spool")
-        with object_attack.reading(folder / "transformer", parts, attacked) as read:
+        parts = TransformerParts(predictor.grpc_address, seaweed.url, "", postgres.url, folder / "spool")
+        with object_attack.object_read(folder / "transformer", parts, attacked) as read:
             bad = [read.asked(way) for way in _ways(read, REFUSED, REFUSED_TEXTS)]
             odd = [read.asked(way) for way in _ways(read, [t.encode() for t in ODD.values()], ODD.values())]
             there = read.asked(lambda: read.by_json("r0.png"))
@@ -136,7 +136,7 @@ def object_rows(folder: Path, attacked: Stage, bundle: Path) -> list[Row]:
         none_of("calls outside the bucket", [call for call in calls if object_attack.is_outside(call)]),
         none_of("dangerous ids not called the caller's mistake", _other_than(_MISTAKE, bad)),
         none_of("odd ids not looked for in vain", _other_than(_NOT_THERE, odd)),
-        Row(
+        ClaimRow(
             "an ordinary id is read and answered",
             "200, 1 call",
             f"{there[0]}, {len(there[1])} calls",
@@ -150,7 +150,7 @@ def _other_than(expected: frozenset[str], asked: Iterable[tuple[str, list[str]]]
 
 
 def _ways(
-    read: object_attack.Reading, raws: Iterable[bytes], texts: Iterable[str]
+    read: object_attack.ObjectRead, raws: Iterable[bytes], texts: Iterable[str]
 ) -> list[Callable[[], str]]:
     ways: list[Callable[[], str]] = []
     for raw in raws:
@@ -172,7 +172,7 @@ def main() -> int:
         rows = token_rows(attacked) + http_rows(attacked)
         rows += asyncio.run(key_rows(Path(name), attacked, given.flood_s, given.outage_s))
         rows += object_rows(Path(name), attacked, given.bundle)
-    return conclude("Attacks: tokens, keys, HTTP parsing and object ids", rows)
+    return print_claims("Attacks: tokens, keys, HTTP parsing and object ids", rows)
 
 
 if __name__ == "__main__":

@@ -10,7 +10,7 @@ from itertools import count
 from typing import Final
 
 from proof.attacks.stage import INFER, Stage
-from proof.lab.recorder import Noted
+from proof.lab.recorder import RecordedRequest
 
 _READ: Final = ("/v2", "/v2/models", "/v2/models/chest-xray", "/model-info")
 _ROUTES: Final = frozenset({f"POST {INFER}", *(f"GET {path}" for path in _READ)})
@@ -146,7 +146,7 @@ def _unpaired(case: Case, received: list[Answered]) -> list[str]:
     return faults
 
 
-def _misread(case: Case, noted: list[Noted], serial: str) -> list[str]:
+def _misread(case: Case, noted: list[RecordedRequest], serial: str) -> list[str]:
     """What the transformer got, beside what it should have got."""
     expected = [("before", b"{}"), *((name, case.body) for name in case.forwarded)]
     expected += [] if case.ends else [("after", b"{}")]
@@ -154,7 +154,7 @@ def _misread(case: Case, noted: list[Noted], serial: str) -> list[str]:
     return [] if got == expected else [f"forwarded {got} in the place of {expected}"]
 
 
-def smuggled(noted: Noted, serial: str) -> list[str]:
+def smuggled(noted: RecordedRequest, serial: str) -> list[str]:
     """What should not have reached the transformer."""
     names, request_id = [name for name, _ in noted.headers], noted.value_of("x-request-id")
     # one that was broken off may still arrive while the next case is played

@@ -15,11 +15,11 @@ from numpy.typing import NDArray
 from pydicom import uid
 
 from pleura.radiograph.reader import read_radiograph
-from proof.lab.decoders import Decoders
+from proof.lab.decoders import MeasuredDecoders
 from proof.lab.files import dicom, jpeg, jpeg_lossless
-from proof.lab.pictures import compressed, encapsulated, seen, stream_of
+from proof.lab.pictures import compress_dicom, encapsulate_stream, picture_tensor, stream_of
 from proof.lab.radiographs import fresh_radiographs
-from proof.lab.report import Row
+from proof.lab.report import ClaimRow
 
 _SIDE: Final = 512
 _TIMES: Final = 100
@@ -89,7 +89,9 @@ def _raster(name: str, file: bytes) -> _Form:
 
 def _dicom(name: str, syntax: str, stream: bytes, pixels: NDArray[np.uint8], begin: int) -> _Form:
     head, data, tail = _split(stream, begin)
-    return _Form(f"DICOM, {name}", data, lambda changed: encapsulated(head + changed + tail, syntax, pixels))
+    return _Form(
+        f"DICOM, {name}", data, lambda changed: encapsulate_stream(head + changed + tail, syntax, pixels)
+    )
 
 
 def _forms(pixels: NDArray[np.uint8]) -> Iterator[_Form]:
@@ -101,24 +103,24 @@ def _forms(pixels: NDArray[np.uint8]) -> Iterator[_Form]:
     for name, syntax, stream in (
         ("JPEG", uid.JPEGBaseline8Bit, jpeg(pixels)),
         ("JPEG without loss", uid.JPEGLosslessSV1, jpeg_lossless(pixels, 8)),
-        ("JPEG-LS", uid.JPEGLSLossless, stream_of(compressed(dicom(pixels), uid.JPEGLSLossless))),
+        ("JPEG-LS", uid.JPEGLSLossless, stream_of(compress_dicom(dicom(pixels), uid.JPEGLSLossless))),
     ):
         yield _dicom(name, syntax, stream, pixels, _after_scan(stream))
-    wavelets = stream_of(compressed(dicom(pixels), uid.JPEG2000Lossless))
+    wavelets = stream_of(compress_dicom(dicom(pixels), uid.JPEG2000Lossless))
     yield _dicom("JPEG 2000", uid.JPEG2000Lossless, wavelets, pixels, wavelets.index(b"\xff\x93") + 2)
-    runs = stream_of(compressed(dicom(pixels), uid.RLELossless))
+    runs = stream_of(compress_dicom(dicom(pixels), uid.RLELossless))
     yield _Form(
         "DICOM, RLE",
         runs[_RLE_HEADER:],
-        lambda changed: encapsulated(runs[:_RLE_HEADER] + changed, uid.RLELossless, pixels),
+        lambda changed: encapsulate_stream(runs[:_RLE_HEADER] + changed, uid.RLELossless, pixels),
     )
 
 
-def damage_rows(reader: Decoders) -> Iterator[Row]:
+def damage_rows(reader: MeasuredDecoders) -> Iterator[ClaimRow]:
     """Each form: how many damaged files of a hundred were answered with another picture."""
     (file,), rng = fresh_radiographs(1, seed=0, size_px=_SIDE), random.Random(0)
     pixels = read_radiograph(file, _SIDE**2).pixels.astype(np.uint8)
-    right = seen(pixels).astype(int)
+    right = picture_tensor(pixels).astype(int)
     for form in _forms(pixels):
         assert reader.read(form.write(form.data)).tensor is not None
         wrong = dict.fromkeys(_CHANGES, 0)
@@ -127,7 +129,7 @@ def damage_rows(reader: Decoders) -> Iterator[Row]:
                 tensor = reader.read(form.write(change(rng, form.data))).tensor
                 wrong[name] += tensor is not None and int(np.abs(tensor.astype(int) - right).max()) > _ALIKE
         *_, lost, ended = wrong.values()
-        yield Row(
+        yield ClaimRow(
             f"{form.name}: another picture, of {_TIMES} each with {', '.join(wrong)}",
             "the last two 0",
             ", ".join(f"{number}" for number in wrong.values()),

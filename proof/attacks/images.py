@@ -11,14 +11,21 @@ import numpy as np
 from numpy.typing import NDArray
 from pydicom import uid
 
-from proof.attacks.files.case import Case
+from proof.attacks.files.case import HostileFile
 from proof.attacks.files.dicom import DICOM
 from proof.attacks.files.rasters import RASTERS
 from proof.attacks.image_damage import damage_rows
-from proof.lab.decoders import MEMORY_MB, PROCESSOR_S, WALL_S, Decoders, Outcome, decoders
+from proof.lab.decoders import (
+    MEMORY_MB,
+    PROCESSOR_S,
+    WALL_S,
+    DecodeOutcome,
+    MeasuredDecoders,
+    measured_decoders,
+)
 from proof.lab.files import dicom, jpeg, png
-from proof.lab.pictures import compressed, correlation, picture, seen
-from proof.lab.report import Row, conclude
+from proof.lab.pictures import compress_dicom, correlation, picture, picture_tensor
+from proof.lab.report import ClaimRow, print_claims
 
 _TICK_S: Final = 0.05
 _SIDES: Final = (2048, 3072, 4096, 5000)
@@ -37,25 +44,25 @@ def honest(side: int) -> Iterator[tuple[str, Callable[[NDArray[np.uint16]], byte
     yield "DICOM, 12 in 16 bits", lambda p: dicom(p, **_TWELVE)
     yield "DICOM, MONOCHROME1", lambda p: dicom(4095 - p, PhotometricInterpretation="MONOCHROME1", **_TWELVE)
     yield "DICOM, deflated", lambda p: dicom(p, syntax=uid.DeflatedExplicitVRLittleEndian, **_TWELVE)
-    yield "DICOM, JPEG-LS", lambda p: compressed(dicom(p, **_TWELVE), uid.JPEGLSLossless)
-    yield "DICOM, JPEG 2000", lambda p: compressed(dicom(p, **_TWELVE), uid.JPEG2000Lossless)
+    yield "DICOM, JPEG-LS", lambda p: compress_dicom(dicom(p, **_TWELVE), uid.JPEGLSLossless)
+    yield "DICOM, JPEG 2000", lambda p: compress_dicom(dicom(p, **_TWELVE), uid.JPEG2000Lossless)
     if side <= _SIDES[1]:  # pydicom's own encoder takes minutes beyond
-        yield "DICOM, RLE", lambda p: compressed(dicom(p, **_TWELVE), uid.RLELossless)
+        yield "DICOM, RLE", lambda p: compress_dicom(dicom(p, **_TWELVE), uid.RLELossless)
     yield "PNG, 16 bits", png
     yield "JPEG", lambda p: jpeg((p >> 4).astype(np.uint8))
     yield "JPEG, colour", lambda p: jpeg(cv2.cvtColor((p >> 4).astype(np.uint8), cv2.COLOR_GRAY2BGR))
 
 
-def is_as_it_must_be(case: Case, outcome: Outcome) -> bool:
+def is_as_it_must_be(case: HostileFile, outcome: DecodeOutcome) -> bool:
     """Whether what came of a file is what its case says."""
     if outcome.error is not None:
         return isinstance(outcome.error, case.errors)
     if case.picture is None or outcome.tensor is None:
         return False
-    return correlation(outcome.tensor, seen(case.picture)) >= case.likeness
+    return correlation(outcome.tensor, picture_tensor(case.picture)) >= case.likeness
 
 
-def hostile_rows(reader: Decoders) -> Iterator[Row]:
+def hostile_rows(reader: MeasuredDecoders) -> Iterator[ClaimRow]:
     """Each kind of hostile file."""
     for kind, cases in {"PNG, JPEG and others": RASTERS, "DICOM": DICOM}.items():
         outcomes = {name: reader.read(case.file()) for name, case in cases.items()}
@@ -68,21 +75,21 @@ def hostile_rows(reader: Decoders) -> Iterator[Row]:
         most_wall_s = max(cost.wall_s for cost in costs)
         most_mb = max(cost.peak_mb for cost in costs)
         told = ", ".join(f"{word} {count}" for word, count in sorted(words.items()))
-        yield Row(
+        yield ClaimRow(
             f"{kind}: as the table says", f"{len(cases)}", f"{len(cases) - len(wrong)} ({told})", not wrong
         )
-        yield Row(f"{kind}: good file answered next", f"{len(cases)}", f"{good}", good == len(cases))
-        yield Row(f"{kind}: workers ended by a limit", "counted", f"{ended}", True)
+        yield ClaimRow(f"{kind}: good file answered next", f"{len(cases)}", f"{good}", good == len(cases))
+        yield ClaimRow(f"{kind}: workers ended by a limit", "counted", f"{ended}", True)
         yield _at_most(f"{kind}: most processor time", PROCESSOR_S, most_s, "s", _TICK_S)
         yield _at_most(f"{kind}: most time by the clock", WALL_S, most_wall_s, "s", _TICK_S)
         yield _at_most(f"{kind}: most memory of the worker", MEMORY_MB, most_mb, "MB")
 
 
-def _at_most(claim: str, most: float, measured: float, unit: str, late: float = 0.0) -> Row:
-    return Row(claim, f"<= {most:g} {unit}", f"{measured:.2f} {unit}", measured <= most + late)
+def _at_most(claim: str, most: float, measured: float, unit: str, late: float = 0.0) -> ClaimRow:
+    return ClaimRow(claim, f"<= {most:g} {unit}", f"{measured:.2f} {unit}", measured <= most + late)
 
 
-def honest_rows(reader: Decoders, sides: tuple[int, ...]) -> Iterator[Row]:
+def honest_rows(reader: MeasuredDecoders, sides: tuple[int, ...]) -> Iterator[ClaimRow]:
     """Each size and encoding of honest radiographs."""
     for side in sides:
         pixels = noisy(side)
@@ -91,8 +98,10 @@ def honest_rows(reader: Decoders, sides: tuple[int, ...]) -> Iterator[Row]:
             outcome = reader.read(file)
             cost = f"{outcome.cost.processor_s:.2f} s, {outcome.cost.peak_mb:.0f} MB"
             cost += ", ended" if outcome.cost.is_ended else ""
-            is_read = outcome.tensor is not None and correlation(outcome.tensor, seen(pixels)) > 0.98
-            yield Row(f"{side} x {side}, {name}, {len(file) / 2**20:.1f} MB", "answered", cost, is_read)
+            is_read = (
+                outcome.tensor is not None and correlation(outcome.tensor, picture_tensor(pixels)) > 0.98
+            )
+            yield ClaimRow(f"{side} x {side}, {name}, {len(file) / 2**20:.1f} MB", "answered", cost, is_read)
 
 
 def main() -> int:
@@ -100,9 +109,9 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="proof.attacks.images", description=__doc__)
     parser.add_argument("--sides", type=int, nargs="*", default=_SIDES)
     arguments = parser.parse_args()
-    with decoders() as reader:
+    with measured_decoders() as reader:
         rows = [*hostile_rows(reader), *damage_rows(reader), *honest_rows(reader, tuple(arguments.sides))]
-    return conclude("Hostile files, damaged ones, and honest large ones", rows)
+    return print_claims("Hostile files, damaged ones, and honest large ones", rows)
 
 
 if __name__ == "__main__":

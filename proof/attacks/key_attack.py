@@ -15,7 +15,7 @@ from pleura.http_client import Hop, HopFailed
 from proof.attacks.forge import ALGORITHM, PRIVATE, Forge, b64, jwk
 from proof.attacks.key_documents import EC, RSA, Send, document
 from proof.lab.proxy import Proxy
-from proof.lab.recorder import Noted, Recorder, ok, recorder
+from proof.lab.recorder import RecordedRequest, RecordingServer, ok_response, recording_server
 
 
 @dataclass
@@ -25,11 +25,11 @@ class Published:
     key_ids: Sequence[str]
     asked_s: list[float] = field(default_factory=list)
 
-    def answer(self, request: Noted) -> Iterator[bytes]:
+    def answer(self, request: RecordedRequest) -> Iterator[bytes]:
         """Publish them."""
         self.asked_s.append(time.monotonic())
         keys = [jwk(PRIVATE[n].public_key(), ALGORITHM[n], kid=n) for n in self.key_ids]
-        yield ok(json.dumps({"keys": keys}).encode())
+        yield ok_response(json.dumps({"keys": keys}).encode())
 
 
 @dataclass
@@ -121,14 +121,14 @@ async def known(cache: KeyCache) -> set[str]:
     return set(cache.keys)
 
 
-async def keys_after(send: Send, evil: Recorder) -> set[str]:
+async def keys_after(send: Send, evil: RecordingServer) -> set[str]:
     """The keys that are known after an issuer has given two good ones, and then what is given here."""
 
-    def answer(request: Noted) -> Iterator[bytes]:
-        return iter([ok(document(EC, RSA))]) if len(issuer.requests) == 1 else send(evil.url)
+    def answer(request: RecordedRequest) -> Iterator[bytes]:
+        return iter([ok_response(document(EC, RSA))]) if len(issuer.requests) == 1 else send(evil.url)
 
     clock = Clock()
-    with recorder(answer) as issuer:
+    with recording_server(answer) as issuer:
         cache = KeyCache(HttpKeySource(f"{issuer.url}/jwks.json"), clock)
         await known(cache)
         clock.now += REFETCH_INTERVAL_S

@@ -9,7 +9,7 @@ from cryptography.hazmat.primitives.asymmetric import rsa
 
 from auth_proxy.tokens.keys import MAX_DOCUMENT_BYTES, MAX_KEYS
 from proof.attacks.forge import PRIVATE, SECRET, b64, jwk
-from proof.lab.recorder import ok
+from proof.lab.recorder import ok_response
 
 Send = Callable[[str], Iterator[bytes]]
 """Gives the bytes of an answer, knowing a server that nobody should ask."""
@@ -54,7 +54,7 @@ _LENGTH: Final = b"content-length: %d\r\n\r\n"
 SLOW: Final[Mapping[str, Send]] = {
     "hangs before its head": lambda url: _hanging(b"H"),
     "hangs in its body": lambda url: _hanging(_HEAD + _LENGTH % len(_GOOD) + _GOOD[:-1]),
-    "a byte at a time": lambda url: _dripping(ok(_GOOD)),
+    "a byte at a time": lambda url: _dripping(ok_response(_GOOD)),
     "an endless head": lambda url: _endless(_HEAD, b"x: " + b"y" * 1000 + b"\r\n"),
     "endless hints": lambda url: _endless(b"", b"HTTP/1.1 103 Early Hints\r\nx: y\r\n\r\n"),
 }
@@ -62,11 +62,11 @@ SLOW: Final[Mapping[str, Send]] = {
 USELESS: Final[Mapping[str, Send]] = {
     **{f"redirect {status}": _redirect(f"{status} Go") for status in (301, 302, 303, 307, 308)},
     **{
-        f"status {status}": lambda url, s=status: iter([ok(_GOOD).replace(b"200 OK", b"%d So" % s)])  # type: ignore[misc]
+        f"status {status}": lambda url, s=status: iter([ok_response(_GOOD).replace(b"200 OK", b"%d So" % s)])  # type: ignore[misc]
         for status in (201, 203, 206, 304, 401, 404, 429, 500, 503)
     },
     **{
-        f"document {content[:40]!r}": lambda url, c=content: iter([ok(c)])  # type: ignore[misc]
+        f"document {content[:40]!r}": lambda url, c=content: iter([ok_response(c)])  # type: ignore[misc]
         for content in (
             *(b"", b"{", b"[]", b"{}", b"null", b"true", b"1", b'"keys"', b"<html>", b"\xff\xfe"),
             *(b"\0" * 100, b"[" * 60_000, b'{"keys":' * 7_000, b'{"keys": {}}', b'{"keys": null}'),
@@ -74,11 +74,11 @@ USELESS: Final[Mapping[str, Send]] = {
             *(b'{"Keys": [1]}', b'{"keys": [[[]]]}'),
         )
     },
-    "two keys of one id": lambda url: iter([ok(document(EC, RSA | {"kid": "ec"}))]),
-    "the same key twice": lambda url: iter([ok(document(EC, EC))]),
-    "a thousand keys": lambda url: iter([ok(document(*({"kid": str(n)} for n in range(1000))))]),
-    "a key too many": lambda url: iter([ok(document(EC, *[{}] * MAX_KEYS))]),
-    "too long": lambda url: iter([ok(document(EC, padding="p" * MAX_DOCUMENT_BYTES))]),
+    "two keys of one id": lambda url: iter([ok_response(document(EC, RSA | {"kid": "ec"}))]),
+    "the same key twice": lambda url: iter([ok_response(document(EC, EC))]),
+    "a thousand keys": lambda url: iter([ok_response(document(*({"kid": str(n)} for n in range(1000))))]),
+    "a key too many": lambda url: iter([ok_response(document(EC, *[{}] * MAX_KEYS))]),
+    "too long": lambda url: iter([ok_response(document(EC, padding="p" * MAX_DOCUMENT_BYTES))]),
     "endless": lambda url: _endless(_HEAD + b"\r\n", b" " * 65536),
     "endless in chunks": lambda url: _endless(_HEAD + _CHUNKED, b"1000\r\n" + b" " * 4096 + b"\r\n"),
     "a length of a terabyte": lambda url: _endless(_HEAD + _LENGTH % 10**12, b" " * 65536),

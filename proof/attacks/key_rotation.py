@@ -14,8 +14,8 @@ from proof.attacks.key_attack import Published, Tally, flood, keys_after, load
 from proof.attacks.key_documents import SLOW, USELESS
 from proof.attacks.stage import Stage, as_issuer, running_proxy
 from proof.lab.proxy import AUDIENCE, Proxy
-from proof.lab.recorder import Recorder, recorder
-from proof.lab.report import Row
+from proof.lab.recorder import RecordingServer, recording_server
+from proof.lab.report import ClaimRow
 
 _FLOODERS: Final = 4
 _UNKNOWN_PER_S: Final = 1000
@@ -33,13 +33,13 @@ def _behind(attacked: Stage) -> dict[str, object]:
 @contextmanager
 def _proxy(log: Path, attacked: Stage, published: Published) -> Iterator[tuple[Proxy, Forge]]:
     with (
-        recorder(published.answer) as issuer,
+        recording_server(published.answer) as issuer,
         running_proxy(log, issuer, **_behind(attacked)) as proxy,
     ):
         yield proxy, _forge(issuer)
 
 
-def _forge(issuer: Recorder) -> Forge:
+def _forge(issuer: RecordingServer) -> Forge:
     """Makes tokens that count for a quarter of an hour."""
     return Forge(issuer.url, AUDIENCE, int(time.time()) + 300)
 
@@ -83,7 +83,7 @@ async def _flooded(
 
 async def _unmoved() -> int:
     """How many useless answers of an issuer changed something, or made somebody ask elsewhere."""
-    with recorder(as_issuer) as evil:
+    with recording_server(as_issuer) as evil:
         kept = [await keys_after(send, evil) for send in USELESS.values()]
         kept += await asyncio.gather(*(keys_after(send, evil) for send in SLOW.values()))
     return sum(keys != {"ec", "rsa"} for keys in kept) + evil.connections
@@ -92,13 +92,13 @@ async def _unmoved() -> int:
 async def _outlived(log: Path, attacked: Stage, seconds: float) -> Tally:
     """Let the issuer go, and use good tokens all the while."""
     with ExitStack() as running:
-        with recorder(Published(["ec"]).answer) as issuer:
+        with recording_server(Published(["ec"]).answer) as issuer:
             proxy = running.enter_context(running_proxy(log, issuer, **_behind(attacked)))
             forge = _forge(issuer)
         return await load(proxy, lambda: _good(forge, "ec"), asyncio.sleep(seconds), callers=1)
 
 
-async def key_rows(folder: Path, attacked: Stage, flood_s: float, outage_s: float) -> list[Row]:
+async def key_rows(folder: Path, attacked: Stage, flood_s: float, outage_s: float) -> list[ClaimRow]:
     """Play everything; the outage is long, so it goes on beside the rest."""
     moved = await _unmoved()
     outage = asyncio.create_task(_outlived(folder / "outage.log", attacked, outage_s))
@@ -113,9 +113,11 @@ async def key_rows(folder: Path, attacked: Stage, flood_s: float, outage_s: floa
     expected = max(1, int(flood_s // (REFETCH_INTERVAL_S + 1)))
     useless = len(USELESS) + len(SLOW)
     return [
-        Row(f"of {useless} useless answers of the issuer moved a key", "0", str(moved), not moved),
-        Row("unknown keys named, as fast as they could be", "counted", f"{named / flood_s:.0f}/s", named > 0),
-        Row(
+        ClaimRow(f"of {useless} useless answers of the issuer moved a key", "0", str(moved), not moved),
+        ClaimRow(
+            "unknown keys named, as fast as they could be", "counted", f"{named / flood_s:.0f}/s", named > 0
+        ),
+        ClaimRow(
             "seconds between the fetches that they caused, as they arrive at the issuer",
             f">= {REFETCH_INTERVAL_S:.0f}, less {_JITTER_S} on the way, and {expected} fetches or more",
             f"{closest_s:.1f} ({len(fetches)} in {flood_s:.0f} s)",
@@ -127,6 +129,6 @@ async def key_rows(folder: Path, attacked: Stage, flood_s: float, outage_s: floa
     ]
 
 
-def _refused(claim: str, tally: Tally) -> Row:
+def _refused(claim: str, tally: Tally) -> ClaimRow:
     measured = f"{tally.refused} of {tally.statuses.total()}, p99 {tally.p99_ms:.0f} ms"
-    return Row(claim, "0", measured, tally.refused == 0 < tally.statuses.total())
+    return ClaimRow(claim, "0", measured, tally.refused == 0 < tally.statuses.total())

@@ -24,14 +24,14 @@ from proof.attacks.forge import Forge
 from proof.attacks.stage import INFER, Stage, running_proxy
 from proof.lab.bucket import BUCKET, bucket_client, put_object
 from proof.lab.proxy import Proxy
-from proof.lab.transformer import Parts, png_of, start_transformer
+from proof.lab.transformer import TransformerParts, png_of, start_transformer
 
 NEIGHBOUR: Final = "secrets"
 _REQUEST: Final = re.compile(rb"([A-Z]+) (\S+) HTTP/1\.1\r\n")
 
 
 @dataclass
-class Tap:
+class RequestTap:
     """The heads of what went to the object store, in their order; answers pass unseen."""
 
     port: int = 0
@@ -54,9 +54,9 @@ def is_outside(call: str) -> bool:
 
 
 @contextmanager
-def tap(port: int) -> Iterator[Tap]:
+def tap(port: int) -> Iterator[RequestTap]:
     """Stand before the server on a port, and note what goes to it."""
-    taken = Tap()
+    taken = RequestTap()
 
     class Handler(socketserver.BaseRequestHandler):
         def handle(self) -> None:
@@ -93,11 +93,11 @@ def _pump(source: socket.socket, sink: socket.socket, heads: list[bytes]) -> Non
 
 
 @dataclass(frozen=True)
-class Reading:
+class ObjectRead:
     """The proxy, the transformer behind it, and a tap before its object store."""
 
     proxy: Proxy
-    tap: Tap
+    tap: RequestTap
     forge: Callable[[], Forge]
 
     def asked(self, ask: Callable[[], str]) -> tuple[str, list[str]]:
@@ -158,7 +158,7 @@ def fill(client: Minio) -> None:
 
 
 @contextmanager
-def reading(folder: Path, parts: Parts, stage: Stage) -> Iterator[Reading]:
+def object_read(folder: Path, parts: TransformerParts, stage: Stage) -> Iterator[ObjectRead]:
     """A transformer whose object store is tapped, and a proxy before it; the answers are not cached."""
     fill(bucket_client(parts.s3_url))
     with tap(int(parts.s3_url.rpartition(":")[2])) as tapped:
@@ -167,6 +167,6 @@ def reading(folder: Path, parts: Parts, stage: Stage) -> Iterator[Reading]:
         behind = {"transformer_url": transformer.url, "transformer_grpc": transformer.grpc_address}
         try:
             with running_proxy(folder / "proxy.log", stage.issuer, **behind) as proxy:
-                yield Reading(proxy, tapped, stage.forge)
+                yield ObjectRead(proxy, tapped, stage.forge)
         finally:
             transformer.stop()

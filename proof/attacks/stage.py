@@ -27,7 +27,7 @@ from proof.lab.proxy import (
     v2_answer,
     wait_until,
 )
-from proof.lab.recorder import Noted, Recorder, ok, recorder
+from proof.lab.recorder import RecordedRequest, RecordingServer, ok_response, recording_server
 
 JWKS_PATH: Final = "/jwks.json"
 INFER: Final = "/v2/models/chest-xray/infer"
@@ -38,10 +38,10 @@ class Stage:
     """The proxy and who stands around it; the transformer is asked by REST, ``grpc`` by gRPC."""
 
     proxy: Proxy
-    issuer: Recorder
-    transformer: Recorder
+    issuer: RecordingServer
+    transformer: RecordingServer
     grpc: Upstream
-    nobody: Recorder
+    nobody: RecordingServer
 
     def forge(self) -> Forge:
         """Makes tokens for this proxy, now."""
@@ -60,22 +60,22 @@ class Stage:
         return self.nobody.connections + len(odd)
 
 
-def as_transformer(request: Noted) -> Iterator[bytes]:
+def as_transformer(request: RecordedRequest) -> Iterator[bytes]:
     """Answer as a transformer would, naming the request's id in the body."""
     request_id = request.value_of("x-request-id")
     if request.request_line == "GET /readyz":
-        yield ok(b'{"ready": true}')
+        yield ok_response(b'{"ready": true}')
     elif request.request_line == "GET /model-info":
-        yield ok(json.dumps({**described(), "id": request_id}).encode())
+        yield ok_response(json.dumps({**described(), "id": request_id}).encode())
     elif request.request_line.endswith("/infer"):
-        yield ok(json.dumps({**v2_answer(DIGEST), "id": request_id}).encode())
+        yield ok_response(json.dumps({**v2_answer(DIGEST), "id": request_id}).encode())
     else:
-        yield ok(json.dumps({"id": request_id, "line": request.request_line}).encode())
+        yield ok_response(json.dumps({"id": request_id, "line": request.request_line}).encode())
 
 
-def as_issuer(request: Noted) -> Iterator[bytes]:
+def as_issuer(request: RecordedRequest) -> Iterator[bytes]:
     """Publish the forge's keys, whatever is asked; an attacker's server would offer as much."""
-    yield ok(key_document())
+    yield ok_response(key_document())
 
 
 @contextmanager
@@ -93,7 +93,7 @@ def grpc_upstream() -> Iterator[Upstream]:
 
 
 @contextmanager
-def running_proxy(log: Path, issuer: Recorder, **settings: object) -> Iterator[Proxy]:
+def running_proxy(log: Path, issuer: RecordingServer, **settings: object) -> Iterator[Proxy]:
     """A proxy that limits hardly anything, once it can answer."""
     usual = {"issuer": issuer.url, "jwks_url": issuer.url + JWKS_PATH, "audience": AUDIENCE, "max_body_mb": 2}
     limits = {"rate_per_s": 100_000, "burst": 100_000, "timeout_s": 5}
@@ -109,9 +109,9 @@ def running_proxy(log: Path, issuer: Recorder, **settings: object) -> Iterator[P
 def stage(folder: Path) -> Iterator[Stage]:
     """Start everybody."""
     with (
-        recorder(as_issuer) as issuer,
-        recorder(as_transformer) as transformer,
-        recorder(as_issuer) as nobody,
+        recording_server(as_issuer) as issuer,
+        recording_server(as_transformer) as transformer,
+        recording_server(as_issuer) as nobody,
         grpc_upstream() as grpc,
         running_proxy(
             folder / "proxy.log",

@@ -8,43 +8,49 @@ import time
 from collections.abc import AsyncIterator
 from pathlib import Path
 
-from proof.faults.claims import all_at_once, bench, expired_before_the_predictor, half_failing, lies
-from proof.faults.deadlines import deadlines, expired_before_the_store, known_radiographs
-from proof.faults.lab import PARTS, Lab, lab
-from proof.faults.matrix import FAULTS, Matrix, every_answer_has_its_row
-from proof.faults.model import flipped, frozen, killed
+from proof.faults.claims import (
+    bench,
+    claim_expired_before_predictor,
+    claim_half_failing_predictor,
+    claim_lying_predictor,
+    claim_one_inference_for_many,
+)
+from proof.faults.deadlines import deadline_rows, expired_before_store_rows, known_radiographs
+from proof.faults.lab import PARTS, FaultLab, fault_lab
+from proof.faults.matrix import FAULTS, FaultMatrix, every_answer_has_its_row
+from proof.faults.model import flipped_byte_rows, frozen_model_rows, killed_model_rows
 from proof.lab.bundles import tiny_bundle
-from proof.lab.report import Row, conclude
+from proof.lab.report import ClaimRow, print_claims
 
 
-async def _claims(running: Lab, folder: Path) -> AsyncIterator[Row]:
-    for row in await deadlines(running):
+async def _claims(running: FaultLab, folder: Path) -> AsyncIterator[ClaimRow]:
+    for row in await deadline_rows(running):
         yield row
-    yield await expired_before_the_store(running)
+    yield await expired_before_store_rows(running)
     for row in await known_radiographs(running):
         yield row
-    yield await frozen(running)
-    yield await killed(running)
+    yield await frozen_model_rows(running)
+    yield await killed_model_rows(running)
     async with bench(folder / "bench", running.servers, PLEURA_TIMEOUT_S="30") as held:
         ids = running.fresh
-        yield await half_failing(held, ids, "failed to connect")
-        yield await half_failing(held, ids, "no luck")
-        yield await lies(held, ids[0])
-        yield await expired_before_the_predictor(held, ids[:40])
-        yield await all_at_once(held, ids[0])
+        yield await claim_half_failing_predictor(held, ids, "failed to connect")
+        yield await claim_half_failing_predictor(held, ids, "no luck")
+        yield await claim_lying_predictor(held, ids[0])
+        yield await claim_expired_before_predictor(held, ids[:40])
+        yield await claim_one_inference_for_many(held, ids[0])
 
 
-async def _run(folder: Path, arguments: argparse.Namespace) -> list[Row]:
-    rows: list[Row] = []
+async def _run(folder: Path, arguments: argparse.Namespace) -> list[ClaimRow]:
+    rows: list[ClaimRow] = []
 
-    def add(row: Row) -> None:
+    def add(row: ClaimRow) -> None:
         said = "NO" if row.holds is False else "  "
         sys.stderr.write(f"{time.strftime('%H:%M:%S')} {said} {row.claim}: {row.measured}\n")
         rows.append(row)
 
     bundle = tiny_bundle(folder / "bundle")
-    with lab(folder, bundle) as running:
-        matrix = Matrix(running, arguments.seconds)
+    with fault_lab(folder, bundle) as running:
+        matrix = FaultMatrix(running, arguments.seconds)
         faults = {name: FAULTS[name] for name in arguments.fault or FAULTS}
         for part in arguments.part if arguments.part is not None else PARTS:
             async for row in matrix.rows(part, faults):
@@ -55,7 +61,7 @@ async def _run(folder: Path, arguments: argparse.Namespace) -> list[Row]:
             if matrix.answers:
                 add(every_answer_has_its_row(matrix))
     if not arguments.part:
-        for row in flipped(folder, bundle):
+        for row in flipped_byte_rows(folder, bundle):
             add(row)
     return rows
 
@@ -70,7 +76,7 @@ def main() -> int:
     arguments = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
         rows = asyncio.run(_run(Path(folder), arguments))
-    return conclude("Faults", rows)
+    return print_claims("Faults", rows)
 
 
 if __name__ == "__main__":

@@ -16,9 +16,9 @@ from pleura.http_client import Hop
 from pleura.local.dependencies import Server
 from pleura.local.pleura_services import Service
 from proof.faults.lab import rows_of
-from proof.lab.report import Row
-from proof.lab.stand_in_predictor import StandIn, stand_in
-from proof.lab.transformer import Answered, Parts, ask, start_transformer
+from proof.lab.report import ClaimRow
+from proof.lab.stand_in_predictor import StandInPredictor, stand_in_predictor
+from proof.lab.transformer import TransformerParts, V2Answer, ask_by_id, start_transformer
 
 Change = Callable[[Any], None]
 _CALLS_PER_REQUEST: Final = 1.1
@@ -109,12 +109,12 @@ LIES: Final[Mapping[str, Change]] = {
 
 
 @dataclass(frozen=True)
-class Bench:
+class ClaimBench:
     """A transformer on a stand-in for the predictor, and on real parts otherwise."""
 
     service: Service
-    predictor: StandIn
-    parts: Parts
+    predictor: StandInPredictor
+    parts: TransformerParts
 
     def forget_answers(self) -> None:
         """Empty the cache."""
@@ -128,10 +128,10 @@ class Bench:
 
 
 @asynccontextmanager
-async def bench(folder: Path, servers: Mapping[str, Server], **settings: str) -> AsyncIterator[Bench]:
+async def bench(folder: Path, servers: Mapping[str, Server], **settings: str) -> AsyncIterator[ClaimBench]:
     """Start it; ``servers`` are named as in ``fault_lab.PARTS``."""
-    async with stand_in() as predictor:
-        parts = Parts(
+    async with stand_in_predictor() as predictor:
+        parts = TransformerParts(
             predictor.address,
             servers["s3"].url,
             servers["redis"].url,
@@ -140,21 +140,21 @@ async def bench(folder: Path, servers: Mapping[str, Server], **settings: str) ->
         )
         service = await asyncio.to_thread(start_transformer, folder, parts.environment(**settings))
         try:
-            yield Bench(service, predictor, parts)
+            yield ClaimBench(service, predictor, parts)
         finally:
             await asyncio.to_thread(service.stop)
 
 
-async def half_failing(bench: Bench, ids: Sequence[str], reason: str) -> Row:
+async def claim_half_failing_predictor(bench: ClaimBench, ids: Sequence[str], reason: str) -> ClaimRow:
     """A predictor that fails every other call, in words that would allow a retry or that would not."""
     bench.forget_answers()
     predictor = bench.predictor
     predictor.failure, predictor.reason, predictor.fails_each = (grpc.StatusCode.UNAVAILABLE, ()), reason, 2
     before, turn = predictor.calls, asyncio.Semaphore(_AT_ONCE)
 
-    async def asked(image_id: str) -> Answered:
+    async def asked(image_id: str) -> V2Answer:
         async with turn:
-            return await ask(bench.service, [image_id])
+            return await ask_by_id(bench.service, [image_id])
 
     try:
         answers = await asyncio.gather(*(asked(image_id) for image_id in ids))
@@ -166,29 +166,29 @@ async def half_failing(bench: Bench, ids: Sequence[str], reason: str) -> Row:
     measured = f"{share:.3f} calls; {len(ids)} requests, {good} answered, {told} told when to ask again"
     claim = f"predictor fails every other call ({reason!r})"
     holds = 1 <= share <= _CALLS_PER_REQUEST and good + told == len(ids)
-    return Row(claim, f"1 to {_CALLS_PER_REQUEST} calls", measured, holds)
+    return ClaimRow(claim, f"1 to {_CALLS_PER_REQUEST} calls", measured, holds)
 
 
-async def lies(bench: Bench, image_id: str) -> Row:
+async def claim_lying_predictor(bench: ClaimBench, image_id: str) -> ClaimRow:
     """Whatever the predictor says that cannot be an answer is 502, and nothing is kept of it."""
     bench.forget_answers()
     wrong = []
     for name, change in LIES.items():
         bench.predictor.change = change
-        answer = await ask(bench.service, [image_id], id=f"lie {name}")
+        answer = await ask_by_id(bench.service, [image_id], id=f"lie {name}")
         if answer.status != 502 or set(answer.body) != {"error"}:
             wrong.append(f"{name}: {answer.status}")
     bench.predictor.change = None
     stored = await asyncio.to_thread(rows_of, bench.parts.journal_dsn, [f"lie {name}" for name in LIES])
     cached = bench.cached()
-    honest = await ask(bench.service, [image_id], id="no lie")
+    honest = await ask_by_id(bench.service, [image_id], id="no lie")
     is_kept = bench.cached() == 1 and rows_of(bench.parts.journal_dsn, ["no lie"]) == ["no lie"]
     measured = f"{len(LIES)} lies, {', '.join(wrong) or 'all 502'}; {len(stored)} stored, {cached} cached"
     holds = not wrong and not stored and not cached and honest.status == 200 and is_kept
-    return Row("predictor answers what cannot be an answer", "502, 0 stored, 0 cached", measured, holds)
+    return ClaimRow("predictor answers what cannot be an answer", "502, 0 stored, 0 cached", measured, holds)
 
 
-async def all_at_once(bench: Bench, image_id: str, count: int = 1000) -> Row:
+async def claim_one_inference_for_many(bench: ClaimBench, image_id: str, count: int = 1000) -> ClaimRow:
     """Many requests at one time for one radiograph are one inference, and each has its row."""
     bench.forget_answers()
     before = bench.predictor.calls
@@ -202,7 +202,9 @@ async def all_at_once(bench: Bench, image_id: str, count: int = 1000) -> Row:
     good = statuses.count(200)
     measured = f"{good} answered, {calls} inferences, {len(rows)} rows of {len(set(rows))} requests"
     holds = (good, calls, len(rows), len(set(rows))) == (count, 1, count, count)
-    return Row(f"{count} requests at once for one radiograph", f"1 inference, {count} rows", measured, holds)
+    return ClaimRow(
+        f"{count} requests at once for one radiograph", f"1 inference, {count} rows", measured, holds
+    )
 
 
 async def _status_of(service: Service, image_id: str, request_id: str, timeout_s: float | None = None) -> int:
@@ -221,7 +223,9 @@ async def _status_of(service: Service, image_id: str, request_id: str, timeout_s
         return response.status_code
 
 
-async def expired_before_the_predictor(bench: Bench, ids: Sequence[str], grace_s: float = _GRACE_S) -> Row:
+async def claim_expired_before_predictor(
+    bench: ClaimBench, ids: Sequence[str], grace_s: float = _GRACE_S
+) -> ClaimRow:
     """While the predictor is slow, no call arrives there when a request's time is over and that was told."""
     bench.forget_answers()
     loop = asyncio.get_running_loop()
@@ -248,4 +252,4 @@ async def expired_before_the_predictor(bench: Bench, ids: Sequence[str], grace_s
     )
     bound_s = _EXPIRING_S + grace_s
     holds = late == 0 and expired > 0 and arrived > 0 and max(seconds) <= bound_s
-    return Row("expired work never reaches the predictor", f"0 late; {bound_s:.1f} s", measured, holds)
+    return ClaimRow("expired work never reaches the predictor", f"0 late; {bound_s:.1f} s", measured, holds)

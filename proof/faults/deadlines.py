@@ -10,10 +10,10 @@ from typing import Final
 from grpc import StatusCode, aio
 from kserve.protocol.grpc import grpc_predict_v2_pb2 as pb
 
-from proof.faults.lab import PARTS, Lab
-from proof.faults.proxy import Fault, Seen
-from proof.lab.load import LATE, Answer
-from proof.lab.report import Row
+from proof.faults.lab import PARTS, FaultLab
+from proof.faults.proxy import Fault, ProxyTraffic
+from proof.lab.load import LATE, CallResult
+from proof.lab.report import ClaimRow
 
 _DEADLINE_S, _GRACE_S = 0.5, 0.1
 _PER_S, _EACH, _AT_ONCE = 12.0, 12, 50
@@ -24,10 +24,10 @@ _STATUS: Final[Mapping[StatusCode, int]] = {
     StatusCode.DEADLINE_EXCEEDED: 504,
     StatusCode.UNAVAILABLE: 503,
 }
-Ask = Callable[[str], Awaitable[Answer]]
+Ask = Callable[[str], Awaitable[CallResult]]
 
 
-async def deadlines(lab: Lab) -> list[Row]:
+async def deadline_rows(lab: FaultLab) -> list[ClaimRow]:
     """Ask with little time while each part is slow, then hanging."""
     lab.forget_answers()
     ids, caller, rows = iter(lab.fresh), lab.caller(), []
@@ -38,7 +38,7 @@ async def deadlines(lab: Lab) -> list[Row]:
         }
         for part in PARTS:
             for name, fault in _FAULTS.items():
-                asked: dict[str, Answer] = {}
+                asked: dict[str, CallResult] = {}
                 with lab.proxies[part].being(fault):
                     for ask in ways.values():
                         asked |= await _one_by_one(ask, list(islice(ids, _EACH)))
@@ -48,7 +48,7 @@ async def deadlines(lab: Lab) -> list[Row]:
     return rows
 
 
-async def expired_before_the_store(lab: Lab) -> Row:
+async def expired_before_store_rows(lab: FaultLab) -> ClaimRow:
     """Many wait while the object store hangs; when it goes on, nothing is asked for those who have gone."""
     lab.forget_answers()
     caller, ids = lab.caller(), lab.fresh[-_AT_ONCE:]
@@ -62,7 +62,7 @@ async def expired_before_the_store(lab: Lab) -> Row:
     return row
 
 
-async def known_radiographs(lab: Lab) -> list[Row]:
+async def known_radiographs(lab: FaultLab) -> list[ClaimRow]:
     """What a cached answer is worth while the part is away that knows the object, or the model."""
     caller, rows, image_id = lab.caller(), [], lab.known[0]
     for part, status, why in (
@@ -75,12 +75,12 @@ async def known_radiographs(lab: Lab) -> list[Row]:
             answer = await caller.ask(image_id)
         is_told = answer.status == 200 or answer.retry_after is not None
         holds = before.is_ok and before.document["cached"] and answer.status == status and is_told
-        rows.append(Row(f"a cached answer, {part}: down", f"{status}: {why}", str(answer.status), holds))
+        rows.append(ClaimRow(f"a cached answer, {part}: down", f"{status}: {why}", str(answer.status), holds))
     await _until_good(lab)
     return rows
 
 
-async def _one_by_one(ask: Ask, ids: Sequence[str]) -> Mapping[str, Answer]:
+async def _one_by_one(ask: Ask, ids: Sequence[str]) -> Mapping[str, CallResult]:
     calls = []
     for image_id in ids:
         calls.append(asyncio.ensure_future(ask(image_id)))
@@ -88,7 +88,7 @@ async def _one_by_one(ask: Ask, ids: Sequence[str]) -> Mapping[str, Answer]:
     return dict(zip(ids, await asyncio.gather(*calls), strict=True))
 
 
-def _calls(seen: Sequence[Seen], asked: Mapping[str, Answer]) -> tuple[int, int]:
+def _calls(seen: Sequence[ProxyTraffic], asked: Mapping[str, CallResult]) -> tuple[int, int]:
     """Count calls of the object store.
 
     Returns:
@@ -99,7 +99,9 @@ def _calls(seen: Sequence[Seen], asked: Mapping[str, Answer]) -> tuple[int, int]
     return len(called), sum(at_s > over_s[image_id] for at_s, image_id in called)
 
 
-def _row(claim: str, asked: Mapping[str, Answer], seen: Sequence[Seen], must_call: bool = False) -> Row:
+def _row(
+    claim: str, asked: Mapping[str, CallResult], seen: Sequence[ProxyTraffic], must_call: bool = False
+) -> ClaimRow:
     answers, (calls, late) = asked.values(), _calls(seen, asked)
     slowest_s = max(answer.seconds for answer in answers)
     statuses = {status: sum(a.status == status for a in answers) for status in {a.status for a in answers}}
@@ -107,10 +109,10 @@ def _row(claim: str, asked: Mapping[str, Answer], seen: Sequence[Seen], must_cal
     measured = f"{statuses}; slowest {slowest_s:.2f} s; {late} of {calls} calls to S3 expired"
     bound_s = _DEADLINE_S + _GRACE_S
     holds = told and slowest_s <= bound_s and late == 0 and (calls > 0 or not must_call)
-    return Row(claim, f"{bound_s:.1f} s, 0 expired", measured, holds)
+    return ClaimRow(claim, f"{bound_s:.1f} s, 0 expired", measured, holds)
 
 
-async def _until_good(lab: Lab) -> None:
+async def _until_good(lab: FaultLab) -> None:
     """Wait until the stack answers as it did.
 
     Raises:
@@ -125,7 +127,7 @@ async def _until_good(lab: Lab) -> None:
     raise TimeoutError(f"not well {_AGAIN_S:.0f} s after a fault")
 
 
-async def _ask_by_grpc(channel: aio.Channel, token: str, image_id: str) -> Answer:
+async def _ask_by_grpc(channel: aio.Channel, token: str, image_id: str) -> CallResult:
     """Ask about one radiograph with gRPC's own deadline, which the server is told and must keep to."""
     element = image_id.encode()
     request = pb.ModelInferRequest(
@@ -142,4 +144,4 @@ async def _ask_by_grpc(channel: aio.Channel, token: str, image_id: str) -> Answe
         status = _STATUS.get(error.code(), LATE)
         trailing = dict(error.trailing_metadata() or ())
         retry_after = str(trailing["retry-after"]) if "retry-after" in trailing else None
-    return Answer(image_id, status, began_s, time.monotonic() - began_s, retry_after)
+    return CallResult(image_id, status, began_s, time.monotonic() - began_s, retry_after)

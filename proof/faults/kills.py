@@ -20,13 +20,13 @@ from pathlib import Path
 from typing import Final
 
 from pleura.local.state_folder import ProcessId
-from proof.lab.journal import Journaled, whole_journal
-from proof.lab.known_radiographs import Questions
-from proof.lab.load import BROKEN, LATE, Answer, Caller, Insistent, quantile_ms, until
-from proof.lab.processes import Sample, Watcher, processes_of, samples
-from proof.lab.report import Row, conclude
+from proof.lab.journal import CampaignJournal, read_complete_journal
+from proof.lab.known_radiographs import KnownRadiographs
+from proof.lab.load import BROKEN, LATE, Caller, CallResult, RetryingCaller, call_until, quantile_ms
+from proof.lab.processes import ProcessSample, ProcessWatcher, processes_of, sample_processes
+from proof.lab.report import ClaimRow, print_claims
 from proof.lab.running_stack import RunningStack, descendants, survivors
-from proof.lab.stack import running
+from proof.lab.stack import running_stack
 
 _FRESH_PER_KILL: Final = 30
 _FRESH_PER_S, _KNOWN_PER_S = 2.0, 10.0
@@ -49,7 +49,7 @@ class Kill:
     seconds: float
 
 
-Ask = Callable[[str], Awaitable[Answer]]
+Ask = Callable[[str], Awaitable[CallResult]]
 Choose = Callable[[Sequence[str]], str]
 
 
@@ -102,30 +102,32 @@ class Killer:
 
 
 @dataclass(frozen=True)
-class Campaign:
+class KillCampaign:
     """All that was seen."""
 
     asked_for: int
     kills: Sequence[Kill]
-    insistent: Insistent
+    insistent: RetryingCaller
     wrong: int
-    journaled: Journaled
+    journaled: CampaignJournal
     orphans: int
     ever: frozenset[ProcessId]
-    seen: Sequence[Sample]
+    seen: Sequence[ProcessSample]
 
 
-async def campaign(stack: RunningStack, kills: int, choose: Choose, seed: int = 1) -> Campaign:
+async def run_kills(stack: RunningStack, kills: int, choose: Choose, seed: int = 1) -> KillCampaign:
     """Kill so many processes while callers ask, and look into the journal at the end."""
-    questions = await asyncio.to_thread(Questions, stack.recorded.store)
+    questions = await asyncio.to_thread(KnownRadiographs, stack.recorded.store)
     await asyncio.to_thread(questions.store, _FRESH_PER_KILL * kills)
-    insistent = Insistent(Caller(stack.recorded.address, stack.token(), gives_up_s=_DEADLINE_S + _LATE_S))
+    insistent = RetryingCaller(
+        Caller(stack.recorded.address, stack.token(), gives_up_s=_DEADLINE_S + _LATE_S)
+    )
     await questions.learn(insistent.once)
     killer = Killer(stack, insistent.once, questions.fresh, choose, seed)
-    watcher, stop = Watcher(stack), asyncio.Event()
+    watcher, stop = ProcessWatcher(stack), asyncio.Event()
     running_on = asyncio.gather(
-        until(stop, lambda: insistent.ask(questions.fresh()), _FRESH_PER_S),
-        until(stop, lambda: insistent.ask(questions.known()), _KNOWN_PER_S),
+        call_until(stop, lambda: insistent.ask(questions.fresh()), _FRESH_PER_S),
+        call_until(stop, lambda: insistent.ask(questions.known()), _KNOWN_PER_S),
         watcher.run(stop),
     )
     done = []
@@ -135,33 +137,37 @@ async def campaign(stack: RunningStack, kills: int, choose: Choose, seed: int = 
     stop.set()
     await running_on
     await insistent.caller.close()
-    journaled = await whole_journal(stack, insistent.answers)
+    journaled = await read_complete_journal(stack, insistent.answers)
     await asyncio.sleep(_QUIET_S)
-    watcher.seen += await asyncio.to_thread(lambda: list(samples(stack)))
+    watcher.seen += await asyncio.to_thread(lambda: list(sample_processes(stack)))
     ever = frozenset(killer.ever | {sample.process for sample in watcher.seen})
     family = set(descendants(stack.process.pid))
     orphans = sum(process.is_alive and process not in family for process in ever)
     wrong = len(questions.wrong(insistent.answers))
-    return Campaign(kills, done, insistent, wrong, journaled, orphans, ever | family, watcher.seen)
+    return KillCampaign(kills, done, insistent, wrong, journaled, orphans, ever | family, watcher.seen)
 
 
-def losses(seen: Campaign) -> list[Row]:
+def losses(seen: KillCampaign) -> list[ClaimRow]:
     """What holds however busy the machine is."""
     answers, journaled = seen.insistent.answers, seen.journaled
     answered = sum(answer.is_ok for answer in answers)
     fresh = sum(answer.is_ok and not answer.document["cached"] for answer in answers)
     lost, differing = journaled.lost(answers), journaled.differing(answers)
     return [
-        Row("kills after which all came back", f"{seen.asked_for}", *_full(len(seen.kills), seen.asked_for)),
-        Row("answered requests without a row in the journal", "0", f"{lost} of {answered}", not lost),
-        Row("rows too many", "0", f"{journaled.duplicates}", not journaled.duplicates),
-        Row("rows that say something else than the answer", "0", f"{differing}", not differing),
-        Row("answers about another radiograph", "0", f"{seen.wrong} ({fresh} not cached)", not seen.wrong),
-        Row("processes without a parent at the end", "0", f"{seen.orphans}", not seen.orphans),
+        ClaimRow(
+            "kills after which all came back", f"{seen.asked_for}", *_full(len(seen.kills), seen.asked_for)
+        ),
+        ClaimRow("answered requests without a row in the journal", "0", f"{lost} of {answered}", not lost),
+        ClaimRow("rows too many", "0", f"{journaled.duplicates}", not journaled.duplicates),
+        ClaimRow("rows that say something else than the answer", "0", f"{differing}", not differing),
+        ClaimRow(
+            "answers about another radiograph", "0", f"{seen.wrong} ({fresh} not cached)", not seen.wrong
+        ),
+        ClaimRow("processes without a parent at the end", "0", f"{seen.orphans}", not seen.orphans),
     ]
 
 
-def rows(seen: Campaign, left: int) -> list[Row]:
+def rows(seen: KillCampaign, left: int) -> list[ClaimRow]:
     """What is claimed, and what was measured."""
     answers = seen.insistent.answers
     counts = Counter(answer.status for answer in answers)
@@ -170,37 +176,37 @@ def rows(seen: Campaign, left: int) -> list[Row]:
     answered_ms = quantile_ms([answer for answer in answers if answer.is_ok], 0.5)
     return [
         *losses(seen),
-        Row(
+        ClaimRow(
             "calls that ended otherwise than 200, 502, 503, broken",
             "0",
             f"{others} of {dict(counts)}",
             not others,
         ),
         *patience(seen.insistent),
-        Row(
+        ClaimRow(
             "longest call",
             f"<= {_DEADLINE_S + _LATE_S:.1f} s",
             f"{longest_s:.2f} s (p50 of answers {answered_ms:.0f} ms)",
             longest_s <= _DEADLINE_S + _LATE_S,
         ),
-        Row("processes left after the end", "0", f"{left}", not left),
+        ClaimRow("processes left after the end", "0", f"{left}", not left),
         *_recoveries(seen.kills),
         *_growth(seen.seen),
     ]
 
 
-def patience(insistent: Insistent) -> list[Row]:
+def patience(insistent: RetryingCaller) -> list[ClaimRow]:
     """Who was never answered, what they were told instead, and how often each had to ask."""
     told = "; ".join(_story(tries) for tries in insistent.given_up)
     measured = f"{len(insistent.given_up)} of {len(insistent.tries)}" + (f" ({told})" if told else "")
     longer = [sum(len(tries) > number for tries in insistent.tries) for number in _TRIES]
     return [
-        Row("callers who were never answered", "0", measured, not insistent.given_up),
-        Row(f"callers who asked more than {_listed(_TRIES)} times", "", _listed(longer), None),
+        ClaimRow("callers who were never answered", "0", measured, not insistent.given_up),
+        ClaimRow(f"callers who asked more than {_listed(_TRIES)} times", "", _listed(longer), None),
     ]
 
 
-def _story(tries: Sequence[Answer]) -> str:
+def _story(tries: Sequence[CallResult]) -> str:
     """What a caller asked about, and what came of each try."""
     ends = Counter(_end_of(each) for each in tries)
     seconds = tries[-1].sent_s - tries[0].sent_s
@@ -208,7 +214,7 @@ def _story(tries: Sequence[Answer]) -> str:
     return f"{tries[0].image_id}, {len(tries)} tries in {seconds:.0f} s: {counts}"
 
 
-def _end_of(answer: Answer) -> str:
+def _end_of(answer: CallResult) -> str:
     reason = answer.document.get("error") if isinstance(answer.document, dict) else None
     status = {BROKEN: "broken", LATE: "late"}.get(answer.status, f"{answer.status}")
     return f"{status} ({reason})" if reason else status
@@ -222,12 +228,12 @@ def _full(number: int, of: int) -> tuple[str, bool]:
     return f"{number}", number == of
 
 
-def _recoveries(kills: Sequence[Kill]) -> list[Row]:
+def _recoveries(kills: Sequence[Kill]) -> list[ClaimRow]:
     by_part: dict[str, list[float]] = defaultdict(list)
     for kill in kills:
         by_part[kill.part].append(kill.seconds)
     return [
-        Row(
+        ClaimRow(
             f"recovery after {part} ({len(times)} kills): p50, longest",
             f"<= {_LONGEST_RECOVERY_S:.0f} s",
             f"{sorted(times)[len(times) // 2]:.1f}, {max(times):.1f} s",
@@ -237,9 +243,9 @@ def _recoveries(kills: Sequence[Kill]) -> list[Row]:
     ]
 
 
-def _growth(seen: Sequence[Sample]) -> list[Row]:
+def _growth(seen: Sequence[ProcessSample]) -> list[ClaimRow]:
     """How much those that lived for a while grew after their first half minute."""
-    lives: dict[tuple[str, ProcessId], list[Sample]] = defaultdict(list)
+    lives: dict[tuple[str, ProcessId], list[ProcessSample]] = defaultdict(list)
     for sample in seen:
         lives[sample.part, sample.process].append(sample)
     last_s = max(sample.at_s for sample in seen)
@@ -252,7 +258,7 @@ def _growth(seen: Sequence[Sample]) -> list[Row]:
         if last_s - life[-1].at_s < 1.0:  # it lives still, and nobody asks any more
             descriptors[part] = max(descriptors[part], life[-1].descriptors - life[0].descriptors)
     return [
-        Row(
+        ClaimRow(
             f"most that a {part} grew, descriptors (when quiet) and memory",
             f"<= {_MOST_DESCRIPTORS_MORE}, {_MOST_MB_MORE:.0f} MB",
             f"{descriptors[part]}, {megabytes[part]:.1f} MB",
@@ -269,11 +275,11 @@ def main() -> int:
     parser.add_argument("kills", type=int, nargs="?", default=200)
     parser.add_argument("seed", type=int, nargs="?", default=1)
     arguments = parser.parse_args()
-    with running(arguments.bundle, "--restarts", "1000") as stack:
+    with running_stack(arguments.bundle, "--restarts", "1000") as stack:
         choose = random.Random(arguments.seed).choice
-        seen = asyncio.run(campaign(stack, arguments.kills, choose, arguments.seed))
+        seen = asyncio.run(run_kills(stack, arguments.kills, choose, arguments.seed))
     left = len(survivors(list(seen.ever)))
-    return conclude(f"{arguments.kills} kills under load, seed {arguments.seed}", rows(seen, left))
+    return print_claims(f"{arguments.kills} kills under load, seed {arguments.seed}", rows(seen, left))
 
 
 if __name__ == "__main__":

@@ -17,8 +17,8 @@ from pleura.local.dependencies import Server, WeightedUpstream, free_port, write
 from pleura.local.pleura_services import Ports, Service, start_predictor
 from pleura.local.processes import HOST
 from proof.faults.proxy import FaultProxy
-from proof.lab.load import Answer, Caller, upload
-from proof.lab.parts import Servers
+from proof.lab.load import Caller, CallResult, upload_files
+from proof.lab.parts import DependencyServers
 from proof.lab.radiographs import fresh_radiographs
 from proof.lab.running_stack import RunningStack, start_stack
 from proof.lab.transformer import ACCESS_KEY, SECRET_KEY
@@ -54,7 +54,7 @@ class WatchedPredictor:
 
 
 @dataclass(frozen=True)
-class Lab:
+class FaultLab:
     """The stack, the proxies before its parts, its predictor, and the other parts without a proxy."""
 
     stack: RunningStack
@@ -88,11 +88,11 @@ class Lab:
 
 
 @contextmanager
-def lab(folder: Path, bundle: Path) -> Iterator[Lab]:
+def fault_lab(folder: Path, bundle: Path) -> Iterator[FaultLab]:
     """Start everything, and stop it at the end."""
     keys = (ACCESS_KEY, SECRET_KEY)
     with ExitStack() as running:
-        servers = Servers.start(folder, running, keys)
+        servers = DependencyServers.start(folder, running, keys)
         parts = {"postgres": servers.postgres, "redis": servers.valkey, "s3": servers.seaweed}
         predictor = WatchedPredictor(folder / "predictor", bundle, Ports(free_port(), free_port()))
         running.callback(predictor.stop)
@@ -107,9 +107,9 @@ def lab(folder: Path, bundle: Path) -> Iterator[Lab]:
         upstream = WeightedUpstream("watched", proxies["predictor"].port, 100)
         write_upstreams(stack.state.path / "envoy", [upstream])
         files = fresh_radiographs(_KNOWN, seed=time.time_ns() % 2**32, size_px=_SIZE_PX)
-        known = upload(stack.recorded, files, "known")
-        fresh = upload(stack.recorded, (files * (_FRESH // _KNOWN)), "fresh")
-        yield Lab(stack, proxies, predictor, parts, known, fresh)
+        known = upload_files(stack.recorded, files, "known")
+        fresh = upload_files(stack.recorded, (files * (_FRESH // _KNOWN)), "fresh")
+        yield FaultLab(stack, proxies, predictor, parts, known, fresh)
 
 
 def _port_of(url: str) -> int:
@@ -137,7 +137,7 @@ def rows_of(dsn: str, request_ids: Iterable[str]) -> list[str]:
         return [str(row[0]) for row in cursor.fetchall()]
 
 
-def missing_rows(dsn: str, answers: Iterable[Answer], limit_s: float = 20.0) -> tuple[int, int]:
+def missing_rows(dsn: str, answers: Iterable[CallResult], limit_s: float = 20.0) -> tuple[int, int]:
     """Wait until each answer that was given has its row.
 
     Returns:

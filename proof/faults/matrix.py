@@ -6,10 +6,10 @@ from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
-from proof.faults.lab import Lab, missing_rows
+from proof.faults.lab import FaultLab, missing_rows
 from proof.faults.proxy import Fault
-from proof.lab.load import Answer, Steady, quantile_ms, steadily
-from proof.lab.report import Row
+from proof.lab.load import CallResult, SteadyCalls, call_steadily, quantile_ms
+from proof.lab.report import ClaimRow
 from proof.lab.scrape import scrape
 
 FAULTS: Final[Mapping[str, Fault]] = {
@@ -37,20 +37,20 @@ _DEADLINES_S: Final[Mapping[str, float]] = {"s3": 2.0, "predictor": 2.0}
 
 
 @dataclass(frozen=True)
-class Course:
+class FaultCourse:
     """What became of requests: those answered before a fault, those that met it, those sent after it.
 
     ``recovery_s`` is when it was over; ``failed_lookups`` is how often the cache said nothing until then.
     """
 
-    before: Sequence[Answer]
-    during: Sequence[Answer]
-    after: Sequence[Answer]
+    before: Sequence[CallResult]
+    during: Sequence[CallResult]
+    after: Sequence[CallResult]
     recovery_s: float
     failed_lookups: int
 
     @property
-    def answers(self) -> Sequence[Answer]:
+    def answers(self) -> Sequence[CallResult]:
         """All of them."""
         return [*self.before, *self.during, *self.after]
 
@@ -73,29 +73,29 @@ class Course:
 
 
 @dataclass
-class Matrix:
+class FaultMatrix:
     """The cells of one part, one after the other; ``answers`` are all that were ever given."""
 
-    lab: Lab
+    lab: FaultLab
     seconds: float
-    answers: list[Answer] = field(default_factory=list)
+    answers: list[CallResult] = field(default_factory=list)
 
-    async def rows(self, part: str, faults: Mapping[str, Fault]) -> AsyncIterator[Row]:
+    async def rows(self, part: str, faults: Mapping[str, Fault]) -> AsyncIterator[ClaimRow]:
         """Run a part through the faults."""
         healthy = (await self.course(part, Fault(), _HEALTHY_S)).answers
         measured = f"{len(healthy)} requests, p99 {quantile_ms(healthy, 0.99):.0f} ms"
-        yield Row(f"{part}: healthy", "all 200", measured, all(answer.is_ok for answer in healthy))
+        yield ClaimRow(f"{part}: healthy", "all 200", measured, all(answer.is_ok for answer in healthy))
         for name, fault in faults.items():
             course = await self.course(part, fault, self.seconds)
             yield self._judged(part, name, course, healthy)
 
-    async def course(self, part: str, fault: Fault, seconds: float) -> Course:
+    async def course(self, part: str, fault: Fault, seconds: float) -> FaultCourse:
         """Let a fault come, once the known radiographs are in the cache, and go, while the load goes on."""
         self.lab.forget_answers()
         deadline_s, questions = _DEADLINES_S.get(part), self.lab.questions()
         caller = self.lab.caller()
         timeout_ms = None if deadline_s is None else int(1000 * deadline_s)
-        async with steadily(lambda: caller.ask(next(questions), timeout_ms=timeout_ms), PER_S) as load:
+        async with call_steadily(lambda: caller.ask(next(questions), timeout_ms=timeout_ms), PER_S) as load:
             await asyncio.sleep(_WARM_S)
             began_s, lookups = time.monotonic(), await self._failed_lookups()
             with self.lab.proxies[part].being(fault):
@@ -109,7 +109,7 @@ class Matrix:
         before = [answer for answer in load.answers if answer.sent_s + answer.seconds < began_s]
         after = [answer for answer in load.answers if answer.sent_s >= over_s]
         during = [a for a in load.answers if a.sent_s < over_s and a.sent_s + a.seconds >= began_s]
-        return Course(before, during, after, recovery_s, lookups)
+        return FaultCourse(before, during, after, recovery_s, lookups)
 
     async def _failed_lookups(self) -> int:
         """How often the transformer's cache has said nothing."""
@@ -117,7 +117,7 @@ class Matrix:
         said = await asyncio.to_thread(scrape, f"{url}/metrics")
         return said.counts("pleura_cache_lookups_total", result="failed").total()
 
-    def _judged(self, part: str, name: str, course: Course, healthy: Sequence[Answer]) -> Row:
+    def _judged(self, part: str, name: str, course: FaultCourse, healthy: Sequence[CallResult]) -> ClaimRow:
         claim = f"{part}: {name}"
         if part == "redis":
             return _degraded(claim, course, healthy, name in BITING)
@@ -127,7 +127,7 @@ class Matrix:
         return _told(claim, course, _DEADLINES_S[part], name in BITING)
 
 
-async def _first_good_second(load: Steady, over_s: float) -> float:
+async def _first_good_second(load: SteadyCalls, over_s: float) -> float:
     """Wait for a second in which every request that was sent was answered; give when it began."""
     since_s = over_s
     while time.monotonic() - over_s < _MOST_S:
@@ -141,7 +141,7 @@ async def _first_good_second(load: Steady, over_s: float) -> float:
     return float("inf")
 
 
-async def _first_from_cache(load: Steady, over_s: float) -> float:
+async def _first_from_cache(load: SteadyCalls, over_s: float) -> float:
     """Wait until an answer comes from the cache; give when it was asked for."""
     while time.monotonic() - over_s < _MOST_S:
         hits = [a.sent_s for a in load.answers if a.sent_s >= over_s and a.is_ok and a.document["cached"]]
@@ -151,7 +151,7 @@ async def _first_from_cache(load: Steady, over_s: float) -> float:
     return float("inf")
 
 
-def _degraded(claim: str, course: Course, healthy: Sequence[Answer], must_bite: bool) -> Row:
+def _degraded(claim: str, course: FaultCourse, healthy: Sequence[CallResult], must_bite: bool) -> ClaimRow:
     p99_ms, before_ms = quantile_ms(course.during, 0.99), quantile_ms(healthy, 0.99)
     holds = (
         all(answer.is_ok for answer in course.answers)
@@ -163,10 +163,10 @@ def _degraded(claim: str, course: Course, healthy: Sequence[Answer], must_bite: 
         f"{course.statuses}, from the cache too; {course.failed_lookups} look-ups failed; "
         f"p99 {p99_ms:.0f} ms, healthy {before_ms:.0f} ms"
     )
-    return Row(claim, f"all 200, p99 +{_CACHE_COST_MS:.0f} ms; {_RECOVERY_S:.0f} s", measured, holds)
+    return ClaimRow(claim, f"all 200, p99 +{_CACHE_COST_MS:.0f} ms; {_RECOVERY_S:.0f} s", measured, holds)
 
 
-def _journaled(claim: str, course: Course, rows: tuple[int, int], must_bite: bool) -> Row:
+def _journaled(claim: str, course: FaultCourse, rows: tuple[int, int], must_bite: bool) -> ClaimRow:
     missing, doubled = rows
     slowest_ms = quantile_ms(course.answers, 1.0)
     spooled = sum(answer.is_ok and answer.document["journal"] == "spooled" for answer in course.answers)
@@ -180,10 +180,10 @@ def _journaled(claim: str, course: Course, rows: tuple[int, int], must_bite: boo
         f"{course.statuses}; {spooled} spooled; {missing} without a row, {doubled} twice; "
         f"slowest {slowest_ms:.0f} ms"
     )
-    return Row(claim, f"all 200, a row each; {_RECOVERY_S:.0f} s", measured, holds)
+    return ClaimRow(claim, f"all 200, a row each; {_RECOVERY_S:.0f} s", measured, holds)
 
 
-def _told(claim: str, course: Course, deadline_s: float, must_bite: bool) -> Row:
+def _told(claim: str, course: FaultCourse, deadline_s: float, must_bite: bool) -> ClaimRow:
     slowest_s = quantile_ms(course.answers, 1.0) / 1000
     holds = (
         all(_is_told(answer, deadline_s) for answer in course.answers)
@@ -194,21 +194,23 @@ def _told(claim: str, course: Course, deadline_s: float, must_bite: bool) -> Row
     late = sum(answer.status == 504 for answer in course.answers)
     told = f"; the {late} of 504 without Retry-After: the caller's own time was over" if late else ""
     measured = f"{course.statuses}; slowest {slowest_s:.2f} s{told}"
-    return Row(claim, f"200, 503, 504; {deadline_s + _GRACE_S:.1f} s; {_RECOVERY_S:.0f} s", measured, holds)
+    return ClaimRow(
+        claim, f"200, 503, 504; {deadline_s + _GRACE_S:.1f} s; {_RECOVERY_S:.0f} s", measured, holds
+    )
 
 
-def _is_told(answer: Answer, deadline_s: float) -> bool:
+def _is_told(answer: CallResult, deadline_s: float) -> bool:
     """Whether an answer is one, or says when to ask again, or that the caller's time has run out."""
     if answer.status == 504:
         return answer.seconds >= 0.9 * deadline_s
     return answer.is_ok or (answer.status == 503 and answer.retry_after is not None)
 
 
-def every_answer_has_its_row(matrix: Matrix) -> Row:
+def every_answer_has_its_row(matrix: FaultMatrix) -> ClaimRow:
     """Compare all that was ever answered with the journal."""
     missing, doubled = missing_rows(matrix.lab.dsn, matrix.answers)
     given = sum(answer.is_ok for answer in matrix.answers)
     measured = f"{given} of {len(matrix.answers)} requests answered: {missing} without a row, {doubled} twice"
-    return Row(
+    return ClaimRow(
         "every answer of the matrix is in the journal", "a row each", measured, missing == doubled == 0
     )

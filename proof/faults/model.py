@@ -16,10 +16,10 @@ import httpx
 
 from pleura.bundle import InvalidBundle, verify
 from pleura.local.processes import HOST, free_port
-from proof.faults.lab import Lab
+from proof.faults.lab import FaultLab
 from proof.faults.matrix import PER_S
-from proof.lab.load import quantile_ms, steadily
-from proof.lab.report import Row
+from proof.lab.load import call_steadily, quantile_ms
+from proof.lab.report import ClaimRow
 
 _UNREADY_S, _BACK_S, _PATIENCE_S = 10.0, 10.0, 20.0
 _DEADLINE_S, _GRACE_S = 2.0, 0.1
@@ -27,7 +27,7 @@ _WRONG_BUNDLE: Final = 3
 _OFFSETS: Final = 200
 
 
-async def frozen(lab: Lab) -> Row:
+async def frozen_model_rows(lab: FaultLab) -> ClaimRow:
     """The predictor's process is stopped, and goes on later."""
 
     async def revive() -> None:
@@ -36,7 +36,7 @@ async def frozen(lab: Lab) -> Row:
     return await _gone(lab, "model process frozen", signal.SIGSTOP, revive)
 
 
-async def killed(lab: Lab) -> Row:
+async def killed_model_rows(lab: FaultLab) -> ClaimRow:
     """The predictor's process is killed, and another started in its place."""
 
     async def revive() -> None:
@@ -45,11 +45,13 @@ async def killed(lab: Lab) -> Row:
     return await _gone(lab, "model process killed", signal.SIGKILL, revive)
 
 
-async def _gone(lab: Lab, claim: str, how: signal.Signals, revive: Callable[[], Awaitable[None]]) -> Row:
+async def _gone(
+    lab: FaultLab, claim: str, how: signal.Signals, revive: Callable[[], Awaitable[None]]
+) -> ClaimRow:
     lab.forget_answers()
     caller, questions = lab.caller(), lab.questions()
     timeout_ms = int(1000 * _DEADLINE_S)
-    async with steadily(lambda: caller.ask(next(questions), timeout_ms=timeout_ms), PER_S) as load:
+    async with call_steadily(lambda: caller.ask(next(questions), timeout_ms=timeout_ms), PER_S) as load:
         await asyncio.sleep(1.0)
         lab.predictor.send(how)
         unready_s = await asyncio.gather(*(_until(url, False) for url in _readiness(lab)))
@@ -70,10 +72,10 @@ async def _gone(lab: Lab, claim: str, how: signal.Signals, revive: Callable[[], 
         f"transformer unready after {unready_s[0]:.1f} s, proxy {unready_s[1]:.1f} s; ready again after "
         f"{back_s[0]:.1f} s, {back_s[1]:.1f} s; slowest answer {slowest_s:.2f} s"
     )
-    return Row(claim, f"{_UNREADY_S:.0f} s; {_DEADLINE_S + _GRACE_S:.1f} s", measured, holds)
+    return ClaimRow(claim, f"{_UNREADY_S:.0f} s; {_DEADLINE_S + _GRACE_S:.1f} s", measured, holds)
 
 
-def _readiness(lab: Lab) -> tuple[str, str]:
+def _readiness(lab: FaultLab) -> tuple[str, str]:
     recorded = lab.stack.recorded
     return f"{recorded.parts['transformer'].url}/readyz", f"{recorded.address}/readyz"
 
@@ -89,9 +91,9 @@ async def _until(url: str, is_ready: bool) -> float:
     return float("inf")
 
 
-def flipped(folder: Path, bundle: Path) -> list[Row]:
+def flipped_byte_rows(folder: Path, bundle: Path) -> list[ClaimRow]:
     """Turn one bit, at many places of every file, and try to load what has become of the bundle."""
-    copy = folder / "flipped"
+    copy = folder / "flipped_byte_rows"
     shutil.copytree(bundle, copy)
     chosen, tried, loaded, wrong = random.Random(0), 0, [], []
     files = sorted(path for path in copy.rglob("*") if path.is_file())
@@ -110,8 +112,8 @@ def flipped(folder: Path, bundle: Path) -> list[Row]:
     measured = f"{tried} flips in {len(files)} files: {len(loaded)} loaded {' '.join(loaded[:3])}".rstrip()
     started = f"{len(files)} starts, {len(files) - len(wrong)} refused {'; '.join(wrong)}".rstrip()
     return [
-        Row("a bit of the bundle flipped", "0 loaded", measured, not loaded and is_whole),
-        Row("a predictor started on it", f"exit code {_WRONG_BUNDLE}, one line", started, not wrong),
+        ClaimRow("a bit of the bundle flipped", "0 loaded", measured, not loaded and is_whole),
+        ClaimRow("a predictor started on it", f"exit code {_WRONG_BUNDLE}, one line", started, not wrong),
     ]
 
 

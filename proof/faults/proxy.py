@@ -52,7 +52,7 @@ class Fault:
 
 
 @dataclass(frozen=True)
-class Seen:
+class ProxyTraffic:
     """The first line of an HTTP request that arrived, on the monotonic clock."""
 
     at_s: float
@@ -85,9 +85,9 @@ class FaultProxy:
         finally:
             self.heal()
 
-    def seen(self) -> Sequence[Seen]:
+    def seen(self) -> Sequence[ProxyTraffic]:
         """The HTTP requests that have arrived so far, whether they were passed on or not."""
-        return [Seen(at_s, line) for at_s, line in self._told({})]
+        return [ProxyTraffic(at_s, line) for at_s, line in self._told({})]
 
     def stop(self) -> None:
         """End the process."""

@@ -31,10 +31,12 @@ def _reset(writer: asyncio.StreamWriter) -> None:
     writer.transport.abort()
 
 
-class Connection:
+class ProxyConnection:
     """A client's connection and its twin to the server."""
 
-    def __init__(self, proxy: "Proxy", client: asyncio.StreamWriter, server: asyncio.StreamWriter) -> None:
+    def __init__(
+        self, proxy: "FaultProxyServer", client: asyncio.StreamWriter, server: asyncio.StreamWriter
+    ) -> None:
         self._proxy, self.client, self.server = proxy, client, server
         self.answered, self.is_forgotten, self.opened_s = 0, False, time.monotonic()
 
@@ -111,14 +113,14 @@ class Connection:
             await asyncio.sleep(0.1)
 
 
-class Proxy:
+class FaultProxyServer:
     """The listener, its connections, and how they are to be treated."""
 
     def __init__(self, target_port: int) -> None:
         self._target_port, self._port = target_port, 0
         self.fault, self.since_s = Fault(), time.monotonic()
         self.seen: list[tuple[float, str]] = []
-        self._connections: set[Connection] = set()
+        self._connections: set[ProxyConnection] = set()
         self._changed = asyncio.Event()
         self._listener: asyncio.Server | None = None
         self._flapping: asyncio.Task[None] | None = None
@@ -157,7 +159,7 @@ class Proxy:
         else:
             await self.listen()
 
-    async def until_passing(self, connection: Connection) -> None:
+    async def until_passing(self, connection: ProxyConnection) -> None:
         """Wait while nothing passes on a connection."""
         while connection.is_forgotten or self.fault.kind in ("hanging", "forgotten"):
             await self._changed.wait()
@@ -174,7 +176,7 @@ class Proxy:
         except OSError:
             _reset(writer)
             return
-        connection = Connection(self, writer, server_writer)
+        connection = ProxyConnection(self, writer, server_writer)
         if self._listener is None or (self.fault.kind == "reset" and not self.fault.after_bytes):
             connection.reset()
             return
@@ -216,7 +218,7 @@ def _say(document: Any) -> None:
 
 
 async def _serve(target_port: int) -> None:
-    proxy = Proxy(target_port)
+    proxy = FaultProxyServer(target_port)
     _say(await proxy.listen())
     orders = asyncio.StreamReader()
     await asyncio.get_running_loop().connect_read_pipe(

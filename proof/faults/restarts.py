@@ -22,12 +22,12 @@ from typing import Final
 from pleura.local.dependencies import WeightedUpstream, start_envoy, write_upstreams
 from pleura.local.pleura_services import Ports, Service, start_service
 from pleura.local.processes import free_port
-from proof.lab.balancer import Balancer
+from proof.lab.balancer import ConnectionBalancer
 from proof.lab.grpc_caller import GrpcCaller
-from proof.lab.known_radiographs import Questions
-from proof.lab.load import Answer, Caller, quantile_ms, until
-from proof.lab.parts import Ground, Servers, start_front
-from proof.lab.report import Row, conclude
+from proof.lab.known_radiographs import KnownRadiographs
+from proof.lab.load import Caller, CallResult, call_until, quantile_ms
+from proof.lab.parts import DependencyServers, ServiceEnvironment, start_proxy_and_issuer
+from proof.lab.report import ClaimRow, print_claims
 
 _DRAIN_S: Final = 2.0
 _LAG_S: Final = 0.5
@@ -47,10 +47,10 @@ class End:
     seconds: float
 
 
-class Rollout:
+class RestartCampaign:
     """Transformer and predictor, each of which can be replaced by a new process of its kind."""
 
-    def __init__(self, ground: Ground, running: ExitStack) -> None:
+    def __init__(self, ground: ServiceEnvironment, running: ExitStack) -> None:
         self._ground, self._started = ground, 0
         running.callback(self._stop)
         self._now: dict[str, Service] = {"predictor": self._start_predictor()}
@@ -58,7 +58,10 @@ class Rollout:
         envoy = start_envoy(ground.folder / "envoy", ground.envoy_port, upstreams)
         running.callback(envoy.stop)
         transformer = self._now["transformer"] = self._start("transformer", ground.transformer)
-        self.rest, self.grpc = Balancer(_rest_port(transformer)), Balancer(_grpc_port(transformer))
+        self.rest, self.grpc = (
+            ConnectionBalancer(_rest_port(transformer)),
+            ConnectionBalancer(_grpc_port(transformer)),
+        )
 
     def _stop(self) -> None:
         for service in self._now.values():
@@ -116,22 +119,22 @@ async def _end(old: Service, move_traffic: Callable[[], None]) -> End:
     return end
 
 
-async def campaign(ground: Ground, restarts: int, fresh: int = _FRESH) -> list[Row]:
+async def run_restarts(ground: ServiceEnvironment, restarts: int, fresh: int = _FRESH) -> list[ClaimRow]:
     """Replace predictor and transformer in turn, while callers ask in every way there is."""
     with ExitStack() as running:
-        rollout = await asyncio.to_thread(Rollout, ground, running)
+        rollout = await asyncio.to_thread(RestartCampaign, ground, running)
         rest_port, grpc_port = await rollout.rest.start(), await rollout.grpc.start()
-        proxy, token = await asyncio.to_thread(start_front, ground, rest_port, grpc_port, running)
-        questions = await asyncio.to_thread(Questions, ground.store)
+        proxy, token = await asyncio.to_thread(start_proxy_and_issuer, ground, rest_port, grpc_port, running)
+        questions = await asyncio.to_thread(KnownRadiographs, ground.store)
         await asyncio.to_thread(questions.store, fresh)
         rest, grpc = Caller(proxy.url, token), GrpcCaller(proxy.grpc_address, token)
         await questions.learn(rest.ask)
         stop = asyncio.Event()
         streams = [
-            until(stop, lambda: rest.ask(questions.fresh()), _FRESH_PER_S),
-            until(stop, lambda: rest.send(*questions.file()), _FILES_PER_S),
-            until(stop, lambda: rest.ask(questions.known()), _KNOWN_PER_S),
-            until(stop, lambda: grpc.ask(questions.known()), _GRPC_PER_S),
+            call_until(stop, lambda: rest.ask(questions.fresh()), _FRESH_PER_S),
+            call_until(stop, lambda: rest.send(*questions.file()), _FILES_PER_S),
+            call_until(stop, lambda: rest.ask(questions.known()), _KNOWN_PER_S),
+            call_until(stop, lambda: grpc.ask(questions.known()), _GRPC_PER_S),
         ]
         asked = asyncio.gather(*streams)
         ends = []
@@ -148,7 +151,9 @@ async def campaign(ground: Ground, restarts: int, fresh: int = _FRESH) -> list[R
         return rows(restarts, ends, answers, questions)
 
 
-def rows(restarts: int, ends: Sequence[End], answers: Sequence[Answer], questions: Questions) -> list[Row]:
+def rows(
+    restarts: int, ends: Sequence[End], answers: Sequence[CallResult], questions: KnownRadiographs
+) -> list[ClaimRow]:
     """What is claimed, and what was measured."""
     counts = Counter(answer.status for answer in answers)
     failed, wrong = len(answers) - counts[200], len(questions.wrong(answers))
@@ -156,16 +161,18 @@ def rows(restarts: int, ends: Sequence[End], answers: Sequence[Answer], question
     fresh = sum(answer.is_ok and not answer.document["cached"] for answer in answers)
     told = f"{len(answers)} asked, {fresh} not from the cache; {dict(counts)}"
     return [
-        Row("processes replaced, each ended with 0", f"{restarts}", f"{dict(codes)}", codes == {0: restarts}),
-        Row("requests that were not answered 200", "0", f"{failed} ({told})", failed == 0),
-        Row("answers about another radiograph", "0", f"{wrong}", wrong == 0),
-        Row(
+        ClaimRow(
+            "processes replaced, each ended with 0", f"{restarts}", f"{dict(codes)}", codes == {0: restarts}
+        ),
+        ClaimRow("requests that were not answered 200", "0", f"{failed} ({told})", failed == 0),
+        ClaimRow("answers about another radiograph", "0", f"{wrong}", wrong == 0),
+        ClaimRow(
             "longest time from SIGTERM to the end",
             f"{_LONGEST_END_S:.0f} s",
             f"{longest_s:.1f} s",
             longest_s < _LONGEST_END_S,
         ),
-        Row(
+        ClaimRow(
             "answer times p50, p99, longest",
             "-",
             f"{quantile_ms(answers, 0.5):.0f}, {quantile_ms(answers, 0.99):.0f}, "
@@ -183,9 +190,9 @@ def main() -> int:
     arguments = parser.parse_args()
     with tempfile.TemporaryDirectory(prefix="pleura-restarts-") as name, ExitStack() as running:
         folder = Path(name)
-        ground = Ground.on(folder, arguments.bundle, Servers.start(folder, running))
-        done = asyncio.run(campaign(ground, arguments.restarts))
-    return conclude(f"{arguments.restarts} rolling restarts under load", done)
+        ground = ServiceEnvironment.on(folder, arguments.bundle, DependencyServers.start(folder, running))
+        done = asyncio.run(run_restarts(ground, arguments.restarts))
+    return print_claims(f"{arguments.restarts} rolling restarts under load", done)
 
 
 if __name__ == "__main__":

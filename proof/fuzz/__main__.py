@@ -18,8 +18,8 @@ from pathlib import Path
 from typing import Final
 
 from proof.fuzz.seeds import seeds
-from proof.lab.decoders import Outcome, decoders
-from proof.lab.report import Row, conclude
+from proof.lab.decoders import DecodeOutcome, measured_decoders
+from proof.lab.report import ClaimRow, print_claims
 
 SHARES: Final = {
     "dicom": 0.40,
@@ -39,7 +39,7 @@ _STATUS: Final = re.compile(r"^#(\d+)\s.*cov: (\d+) ft: (\d+) corp: (\d+)", re.M
 
 
 @dataclass
-class Campaign:
+class FuzzCampaign:
     """What came of one target."""
 
     executions: int = 0
@@ -59,13 +59,13 @@ class Campaign:
             self.deaths[status] += 1
 
 
-def fuzz(name: str, files: list[bytes], folder: Path, seconds: float) -> Campaign:
+def fuzz(name: str, files: list[bytes], folder: Path, seconds: float) -> FuzzCampaign:
     """Fuzz one target for its time, starting its process again where it dies."""
     corpus = folder / "corpus"
     corpus.mkdir(parents=True, exist_ok=True)
     for file in files:
         (corpus / sha256(file).hexdigest()[:16]).write_bytes(file)
-    campaign, end = Campaign(corpus=(len(files), 0)), time.time() + seconds
+    campaign, end = FuzzCampaign(corpus=(len(files), 0)), time.time() + seconds
     while time.time() < end and campaign.deaths.total() < _MOST_DEATHS:
         (folder / "counts.json").write_text("{}")
         with (folder / "log").open("wb") as log:
@@ -88,9 +88,9 @@ def _keep_the_last(folder: Path, status: int) -> None:
     (folder / f"{name}.txt").write_bytes((folder / "log").read_bytes()[-5000:])
 
 
-def replay(files: list[bytes]) -> list[Outcome]:
+def replay(files: list[bytes]) -> list[DecodeOutcome]:
     """Give files to the pool as the service starts it, and a good one after each."""
-    with decoders() as reader:
+    with measured_decoders() as reader:
         return [reader.read(file) for file in files]
 
 
@@ -103,7 +103,7 @@ def _files_to_replay(folder: Path) -> list[bytes]:
     return hostile + [path.read_bytes() for path in grown[:: max(1, len(grown) // _REPLAYED)]]
 
 
-def _described(name: str, campaign: Campaign) -> str:
+def _described(name: str, campaign: FuzzCampaign) -> str:
     outcomes = ", ".join(f"{word} {n}" for word, n in campaign.outcomes.most_common())
     return (
         f"{name}: {campaign.executions} runs, features {campaign.features[0]} -> {campaign.features[1]}, "
@@ -134,15 +134,17 @@ def main() -> int:
     deaths = sum(campaign.deaths.total() for campaign in campaigns.values())
     slow = sum(campaign.outcomes["slow"] for campaign in campaigns.values())
     rows = [
-        Row("runs of the target that had fewest", "> 0", f"{fewest}", fewest > 0),
-        Row("exceptions outside the family", "0", f"{len(findings) - inverted}", len(findings) == inverted),
-        Row("silent inversions", "0", f"{inverted}", inverted == 0),
-        Row("runs over 1 s of processor time, or without end", "counted", f"{slow}", True),
-        Row("fuzzed processes that died (as a worker may)", "counted", f"{deaths}", True),
-        Row("replays over 2 s by the clock", "0", f"{late}", late == 0),
-        Row("good files answered after a replay", f"{len(files)}", f"{good}", good == len(files)),
+        ClaimRow("runs of the target that had fewest", "> 0", f"{fewest}", fewest > 0),
+        ClaimRow(
+            "exceptions outside the family", "0", f"{len(findings) - inverted}", len(findings) == inverted
+        ),
+        ClaimRow("silent inversions", "0", f"{inverted}", inverted == 0),
+        ClaimRow("runs over 1 s of processor time, or without end", "counted", f"{slow}", True),
+        ClaimRow("fuzzed processes that died (as a worker may)", "counted", f"{deaths}", True),
+        ClaimRow("replays over 2 s by the clock", "0", f"{late}", late == 0),
+        ClaimRow("good files answered after a replay", f"{len(files)}", f"{good}", good == len(files)),
     ]
-    return conclude("Fuzzing", rows)
+    return print_claims("Fuzzing", rows)
 
 
 if __name__ == "__main__":

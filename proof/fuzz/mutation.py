@@ -27,7 +27,7 @@ _ELEMENTS: Final = (
 )
 
 
-def mutated_png(data: bytes, most: int, seed: int, mutate: Mutate) -> bytes:
+def mutate_png(data: bytes, most: int, seed: int, mutate: Mutate) -> bytes:
     """Mutate a chunk's body, or the lines within IDAT, and write the right checksum behind it."""
     chance = random.Random(seed)
     chunks = _chunks(data)
@@ -45,7 +45,7 @@ def mutated_png(data: bytes, most: int, seed: int, mutate: Mutate) -> bytes:
     return data[:_PNG_START] + b"".join(map(_written, chunks))
 
 
-def mutated_dicom(data: bytes, most: int, seed: int, mutate: Mutate) -> bytes:
+def mutate_dicom(data: bytes, most: int, seed: int, mutate: Mutate) -> bytes:
     """Put an element with a value of interest in front of one that stands there, or mutate anywhere."""
     chance = random.Random(seed)
     if chance.random() > _CHANCE_WITHIN or len(data) < 400:
@@ -62,14 +62,14 @@ def mutated_dicom(data: bytes, most: int, seed: int, mutate: Mutate) -> bytes:
     return data[:at] + explicit + data[at + 8 + length :]
 
 
-def plainly_mutated(data: bytes, most: int, _seed: int, mutate: Mutate) -> bytes:
+def mutate_bytes(data: bytes, most: int, _seed: int, mutate: Mutate) -> bytes:
     """Mutate anywhere."""
     return mutate(data, most)
 
 
 MUTATORS: Final[Mapping[str, Callable[[bytes, int, int, Mutate], bytes]]] = {
-    "png": mutated_png,
-    "dicom": mutated_dicom,
+    "png": mutate_png,
+    "dicom": mutate_dicom,
 }
 
 

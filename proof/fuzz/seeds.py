@@ -12,11 +12,11 @@ import jwt
 import numpy as np
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
-from proof.lab.files import dicom, jpeg, png, png_by_hand, with_orientation
+from proof.lab.files import add_exif_orientation, dicom, jpeg, png, png_with_header
 from proof.lab.pictures import (
     COMPRESSED,
     NATIVE,
-    compressed,
+    compress_dicom,
     deep_picture,
     dicom_of_jpeg,
     lut,
@@ -48,7 +48,7 @@ def dicom_seeds() -> Iterator[bytes]:
     plain = (dicom(deep, BitsStored=12, HighBit=11), dicom(4095 - deep, **negative), dicom(picture()))
     for file in plain:
         for syntax in COMPRESSED:
-            yield compressed(file, syntax)
+            yield compress_dicom(file, syntax)
     yield dicom_of_jpeg(picture())
     yield dicom_of_jpeg(255 - picture(), PhotometricInterpretation="MONOCHROME1")
 
@@ -62,9 +62,9 @@ def png_seeds() -> Iterator[bytes]:
     yield png(colour)
     yield png(np.dstack([colour, np.full_like(grey, 255)]))
     lines = b"".join(b"\0" + row.tobytes() for row in grey)
-    yield png_by_hand(len(grey), grey.shape[1], lines)
+    yield png_with_header(len(grey), grey.shape[1], lines)
     packed = b"".join(b"\0" + np.packbits(row > np.median(grey)).tobytes() for row in grey)
-    yield png_by_hand(len(grey), grey.shape[1], packed, depth=1)
+    yield png_with_header(len(grey), grey.shape[1], packed, depth=1)
 
 
 def jpeg_seeds() -> Iterator[bytes]:
@@ -74,7 +74,7 @@ def jpeg_seeds() -> Iterator[bytes]:
     yield jpeg(cv2.cvtColor(grey, cv2.COLOR_GRAY2BGR))
     for option in (cv2.IMWRITE_JPEG_PROGRESSIVE, cv2.IMWRITE_JPEG_RST_INTERVAL):
         yield cv2.imencode(".jpg", grey, [option, 1])[1].tobytes()
-    yield with_orientation(jpeg(grey), 3)
+    yield add_exif_orientation(jpeg(grey), 3)
 
 
 def token_seeds() -> Iterator[bytes]:

@@ -33,7 +33,7 @@ from pleura.radiograph.tensor import to_tensor
 from pleura.serving.v2 import read_request
 from pleura.serving.v2_tensors import array_of
 from proof.fuzz.seeds import SIGNING_KEY, token_seeds
-from proof.lab.pictures import correlation, seen
+from proof.lab.pictures import correlation, picture_tensor
 from transformer import request as transformer_request
 from transformer.decoding.worker import ERRORS, TENSOR, answer
 from transformer.object_id import ObjectId
@@ -45,11 +45,11 @@ _LIMITS: Final = RequestLimits(10.0, 32, 2**20)
 _PIXEL_DATA: Final = 0x7FE00010
 
 
-class Broken(Exception):
+class PropertyViolated(Exception):
     """Something that must hold does not."""
 
 
-_SEEN: Final = seen()
+_SEEN: Final = picture_tensor()
 
 
 def read_file(file: bytes) -> str:
@@ -57,7 +57,7 @@ def read_file(file: bytes) -> str:
     kind, body = answer(file, MAX_PIXELS)
     if kind != TENSOR:
         if kind > len(ERRORS) or not body.decode():
-            raise Broken("an error without kind or words")
+            raise PropertyViolated("an error without kind or words")
         return f"refused_{ERRORS[kind - 1].status}"
     tensor = np.frombuffer(body, np.uint8).reshape(224, 224)
     if correlation(tensor, _SEEN) > INVERTED:
@@ -65,7 +65,7 @@ def read_file(file: bytes) -> str:
     # damage may make a valid file of the negative (a 1 in MONOCHROME2): then other programs agree with us
     plain = _plainly(file)
     if plain is None or correlation(tensor, plain) < INVERTED:
-        raise Broken("a silent inversion")
+        raise PropertyViolated("a silent inversion")
     return "says_negative"
 
 
@@ -118,7 +118,7 @@ def read_v2(data: bytes) -> str:
     request = read_request(data[2:], length or None, "chest-xray", None)
     for infer_input in request.inputs:
         if list(array_of(infer_input).shape) != list(infer_input.shape):
-            raise Broken("a tensor of another shape")
+            raise PropertyViolated("a tensor of another shape")
     asked = transformer_request.read_request(_with_id(request), {}, _LIMITS)
     return f"asked_{type(asked.sources[0]).__name__}"
 
@@ -132,7 +132,7 @@ def read_object_id(data: bytes) -> str:
     """A key that is harmless in a path, or an error."""
     key = ObjectId.from_bytes(data).key
     if key.encode() != data or any(part in ("", ".", "..") for part in key.split("/")):
-        raise Broken("a harmful key")
+        raise PropertyViolated("a harmful key")
     return "accepted"
 
 
@@ -147,7 +147,7 @@ def read_token(data: bytes) -> str:
     key_id_of(token)
     verify(token, _KEY, _TRUST, time.time())
     if token.rpartition(".")[0] not in _SIGNED:
-        raise Broken("a forged token was accepted")
+        raise PropertyViolated("a forged token was accepted")
     return "accepted"
 
 
@@ -170,7 +170,7 @@ def read_form(data: bytes) -> str:
         return await asyncio.Future[Message]()
 
     async def send(_: Message) -> None:
-        raise Broken("an answer from nowhere")
+        raise PropertyViolated("an answer from nowhere")
 
     scope: Scope = {"type": "http", "method": "POST", "path": "/classify", "headers": []}
     call = begin_call(scope)
@@ -201,14 +201,14 @@ def read_head(data: bytes) -> str:
     names = [name.lower() for name, _, _ in fields]
     is_coded = b"transfer-encoding" in names
     if names.count(b"content-length") > 1 or (is_coded and b"content-length" in names):
-        raise Broken("two lengths")
+        raise PropertyViolated("two lengths")
     if any(set(b"\r\n") & set(name + value) or name[:1] in (b" ", b"\t") for name, _, value in fields):
-        raise Broken("an odd line end")
+        raise PropertyViolated("an odd line end")
     reader = _HeadReader()
     with contextlib.suppress(httptools.HttpParserUpgrade):
         httptools.HttpRequestParser(reader).feed_data(b"GET / %b\r\n%b" % (head.version, head.fields))
     if reader.fields != [(name, value.strip(b" \t")) for name, _, value in fields]:
-        raise Broken("httptools reads other fields")
+        raise PropertyViolated("httptools reads other fields")
     return "accepted"
 
 

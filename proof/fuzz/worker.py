@@ -22,7 +22,7 @@ import atheris  # type: ignore[import-untyped]
 with atheris.instrument_imports(
     include=["pydicom", "transformer", "pleura", "auth_proxy", "starlette", "python_multipart", "jwt"]
 ):
-    from proof.fuzz.mutation import MUTATORS, plainly_mutated
+    from proof.fuzz.mutation import MUTATORS, mutate_bytes
     from proof.fuzz.targets import TARGETS, outcome_of
 
 _MOST_BYTES: Final = 65_536
@@ -33,7 +33,7 @@ _REPORT_EVERY: Final = 500
 _KEPT_OF_A_KIND: Final = 20
 
 
-class Watched:
+class WatchedTarget:
     """A target that leaves a record of each run."""
 
     def __init__(self, name: str, folder: Path) -> None:
@@ -105,8 +105,8 @@ def main() -> None:
     parser.add_argument("folder", type=Path)
     parser.add_argument("end", type=float, help="seconds since 1970")
     arguments = parser.parse_args()
-    watched = Watched(arguments.target, arguments.folder)
-    mutator = MUTATORS.get(arguments.target, plainly_mutated)
+    watched = WatchedTarget(arguments.target, arguments.folder)
+    mutator = MUTATORS.get(arguments.target, mutate_bytes)
 
     def mutated(data: bytes, most: int, seed: int) -> bytes:
         return mutator(data, most, seed, atheris.Mutate)[:most]

@@ -9,7 +9,7 @@ from pleura.local.processes import HOST
 _CHUNK_BYTES: Final = 65536
 
 
-class Balancer:
+class ConnectionBalancer:
     """One address before servers that come and go; ``port`` is that of the server of now."""
 
     def __init__(self, port: int) -> None:

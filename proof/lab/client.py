@@ -33,7 +33,7 @@ class Reply:
     body: bytes
 
 
-class Wire(asyncio.Protocol):
+class RawConnection(asyncio.Protocol):
     """One kept connection, one request at a time."""
 
     def __init__(self) -> None:
@@ -94,16 +94,16 @@ class Wire(asyncio.Protocol):
             self._transport.close()
 
 
-async def connect(address: str) -> Wire:
+async def open_connection(address: str) -> RawConnection:
     """Open a connection to ``http://host:port``."""
     parts = urlsplit(address)
     host, port = parts.hostname or "", parts.port or 80
-    _, wire = await asyncio.get_running_loop().create_connection(Wire, host, port)
+    _, wire = await asyncio.get_running_loop().create_connection(RawConnection, host, port)
     return wire
 
 
 @dataclass(frozen=True)
-class Load:
+class LoadResult:
     """What came of some load; the rate is that of the window from ``from_s`` to ``until_s``."""
 
     replies: Sequence[Reply]
@@ -143,16 +143,18 @@ def quantile_ms(replies: Sequence[Reply], share: float) -> float:
     return 1000 * ordered[min(len(ordered) - 1, int(share * len(ordered)))]
 
 
-async def one_by_one(address: str, requests: Iterator[bytes], number: int) -> list[Reply]:
+async def ask_one_by_one(address: str, requests: Iterator[bytes], number: int) -> list[Reply]:
     """Ask so many times, one after the other."""
-    wire = await connect(address)
+    wire = await open_connection(address)
     replies = [await wire.ask(next(requests)) for _ in range(number)]
     wire.close()
     assert all(reply.status == 200 for reply in replies), replies[0]
     return replies
 
 
-async def by_clients(address: str, requests: Iterator[bytes], clients: int, seconds: float) -> Load:
+async def ask_from_clients(
+    address: str, requests: Iterator[bytes], clients: int, seconds: float
+) -> LoadResult:
     """Let so many clients ask one question after the other; who is turned away waits as told.
 
     What is answered in the first second counts for nothing: then all of them have begun.
@@ -161,29 +163,29 @@ async def by_clients(address: str, requests: Iterator[bytes], clients: int, seco
     until_s, replies = from_s + seconds, list[Reply]()
 
     async def ask_on() -> None:
-        wire = await connect(address)
+        wire = await open_connection(address)
         while time.perf_counter() < until_s:
             reply = await wire.ask(next(requests))
             replies.append(reply)
             if reply.status in _REFUSALS:
                 await asyncio.sleep(reply.retry_after_s or 0.1)
             if wire.is_closed:
-                wire = await connect(address)
+                wire = await open_connection(address)
         wire.close()
 
     await asyncio.gather(*(ask_on() for _ in range(clients)))
-    return Load(replies, from_s, until_s)
+    return LoadResult(replies, from_s, until_s)
 
 
-async def at_rate(address: str, requests: Iterator[bytes], per_s: float, seconds: float) -> Load:
+async def ask_at_rate(address: str, requests: Iterator[bytes], per_s: float, seconds: float) -> LoadResult:
     """Ask at a steady rate whatever the answers do, as strangers would."""
-    idle, replies = list[Wire](), list[Reply]()
+    idle, replies = list[RawConnection](), list[Reply]()
     began_s = time.perf_counter()
 
     async def ask() -> None:
         while idle and idle[-1].is_closed:
             idle.pop()
-        wire = idle.pop() if idle else await connect(address)
+        wire = idle.pop() if idle else await open_connection(address)
         replies.append(await wire.ask(next(requests)))
         idle.append(wire)
 
@@ -195,4 +197,4 @@ async def at_rate(address: str, requests: Iterator[bytes], per_s: float, seconds
             calls.create_task(ask())
     for wire in idle:
         wire.close()
-    return Load(replies, began_s, began_s + seconds)
+    return LoadResult(replies, began_s, began_s + seconds)

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from pleura.deadline import Deadline
 from pleura.errors import PleuraError
 from proof.lab.files import png
-from proof.lab.pictures import picture, seen
+from proof.lab.pictures import picture, picture_tensor
 from transformer.decoding.pool import DecoderPool
 from transformer.settings import TransformerSettings
 
@@ -26,7 +26,7 @@ _DEFAULTS = {name: field.default for name, field in TransformerSettings.model_fi
 
 
 @dataclass
-class Cost:
+class DecodeCost:
     """What a file cost; of a worker that was ended, as it was seen last, some milliseconds before."""
 
     wall_s: float = 0.0
@@ -36,28 +36,28 @@ class Cost:
 
 
 @dataclass(frozen=True)
-class Outcome:
+class DecodeOutcome:
     """What came of one file: a tensor or an error, its cost, and whether a good file was read next."""
 
     tensor: NDArray[np.uint8] | None
     error: PleuraError | None
-    cost: Cost
+    cost: DecodeCost
     is_good_next: bool
 
 
-class Decoders:
+class MeasuredDecoders:
     """The pool with one worker, asked from outside of its event loop."""
 
     def __init__(self, runner: asyncio.Runner, pool: DecoderPool) -> None:
         self._runner, self._pool = runner, pool
 
-    def read(self, file: bytes) -> Outcome:
+    def read(self, file: bytes) -> DecodeOutcome:
         """Have one file read, then a good one after it."""
         with _watching(self._worker()) as cost:
             tensor, error = self._prepared(file)
         good, _ = self._prepared(_GOOD)
-        is_good_next = good is not None and np.array_equal(good, seen())
-        return Outcome(tensor, error, cost, is_good_next)
+        is_good_next = good is not None and np.array_equal(good, picture_tensor())
+        return DecodeOutcome(tensor, error, cost, is_good_next)
 
     def _prepared(self, file: bytes) -> tuple[NDArray[np.uint8] | None, PleuraError | None]:
         try:
@@ -81,7 +81,7 @@ MEMORY_MB: float = _DEFAULTS["decode_memory_mb"]
 
 
 @contextlib.contextmanager
-def decoders() -> Iterator[Decoders]:
+def measured_decoders() -> Iterator[MeasuredDecoders]:
     """One worker with the limits that are the service's defaults."""
     with asyncio.Runner() as runner:
         pool = DecoderPool(
@@ -93,15 +93,15 @@ def decoders() -> Iterator[Decoders]:
         )
         runner.run(pool.start())
         try:
-            yield Decoders(runner, pool)
+            yield MeasuredDecoders(runner, pool)
         finally:
             runner.run(pool.close())
 
 
 @contextlib.contextmanager
-def _watching(pid: int) -> Iterator[Cost]:
+def _watching(pid: int) -> Iterator[DecodeCost]:
     """Look at a worker again and again: one that is ended leaves no account behind."""
-    cost, is_over = Cost(), threading.Event()
+    cost, is_over = DecodeCost(), threading.Event()
     began, began_s = time.monotonic(), _processor_s(pid)
     Path(f"/proc/{pid}/clear_refs").write_text("5")  # forgets the peak so far
 

@@ -47,10 +47,10 @@ def dicom(
             delattr(dataset, keyword)
         else:
             setattr(dataset, keyword, value)
-    return saved(dataset, syntax)
+    return save_dicom(dataset, syntax)
 
 
-def saved(dataset: Dataset, syntax: str) -> bytes:
+def save_dicom(dataset: Dataset, syntax: str) -> bytes:
     """The file of a dataset."""
     dataset.file_meta = FileMetaDataset()
     dataset.file_meta.TransferSyntaxUID = uid.UID(syntax)
@@ -87,7 +87,7 @@ def jpeg_lossless(pixels: NDArray[Any], bits: int) -> bytes:
     return _lossless(bits, rows, columns, b"\1", data)
 
 
-def colours_without_loss(rows: int, columns: int) -> bytes:
+def lossless_colour_jpeg(rows: int, columns: int) -> bytes:
     """A JPEG without loss of one colour everywhere, of 8 bits."""
     return _lossless(8, rows, columns, b"\1\2\3", bytes(rows * columns * 3 * 5 // 8 + 1))
 
@@ -112,12 +112,12 @@ def _coded(difference: int) -> str:
     return f"{category:05b}{rank:0{category}b}"
 
 
-def chunk(name: bytes, body: bytes) -> bytes:
+def png_chunk(name: bytes, body: bytes) -> bytes:
     """A PNG chunk."""
     return len(body).to_bytes(4, "big") + name + body + zlib.crc32(name + body).to_bytes(4, "big")
 
 
-def png_by_hand(
+def png_with_header(
     rows: int,
     columns: int,
     scanlines: bytes,
@@ -129,11 +129,11 @@ def png_by_hand(
 ) -> bytes:
     """A PNG whose header says what one likes."""
     header = columns.to_bytes(4, "big") + rows.to_bytes(4, "big") + bytes([depth, colour, 0, 0, interlaced])
-    body = chunk(b"IDAT", zlib.compress(scanlines, 9)) + chunk(b"IEND", b"")
-    return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + extra + body
+    body = png_chunk(b"IDAT", zlib.compress(scanlines, 9)) + png_chunk(b"IEND", b"")
+    return b"\x89PNG\r\n\x1a\n" + png_chunk(b"IHDR", header) + extra + body
 
 
-def with_orientation(file: bytes, orientation: int) -> bytes:
+def add_exif_orientation(file: bytes, orientation: int) -> bytes:
     """A JPEG with an EXIF orientation."""
     entry = b"\x01\x12\x00\x03\x00\x00\x00\x01" + orientation.to_bytes(2, "big") + b"\0\0"
     tiff = b"MM\0\x2a\0\0\0\x08\0\x01" + entry + b"\0\0\0\0"
@@ -141,7 +141,7 @@ def with_orientation(file: bytes, orientation: int) -> bytes:
     return file[:2] + b"\xff\xe1" + (len(segment) + 2).to_bytes(2, "big") + segment + file[2:]
 
 
-def changed_data(stream: bytes, change: Callable[[bytes], bytes]) -> bytes:
+def change_coded_data(stream: bytes, change: Callable[[bytes], bytes]) -> bytes:
     """A JPEG or JPEG-LS stream whose coded data, between the last scan's header and the end, are others."""
     scan, end = stream.rindex(b"\xff\xda"), stream.rindex(b"\xff\xd9")
     begin = scan + 2 + int.from_bytes(stream[scan + 2 : scan + 4], "big")

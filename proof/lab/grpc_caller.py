@@ -13,7 +13,7 @@ from numpy import frombuffer
 
 from pleura.findings import FINDINGS
 from pleura.serving.grpc_status import GRPC_STATUS
-from proof.lab.load import BROKEN, LATE, Answer
+from proof.lab.load import BROKEN, LATE, CallResult
 
 _STATUS: Final[Mapping[grpc.StatusCode, int]] = {code: status for status, code in GRPC_STATUS.items()}
 
@@ -33,7 +33,7 @@ class GrpcCaller:
         """Close the channel."""
         await self._channel.close()
 
-    async def ask(self, image_id: str, request_id: str | None = None) -> Answer:
+    async def ask(self, image_id: str, request_id: str | None = None) -> CallResult:
         """Ask about one stored radiograph; never raises."""
         request_id = request_id or str(uuid.uuid4())
         metadata = (("authorization", f"Bearer {self._token}"), ("x-request-id", request_id))
@@ -45,9 +45,9 @@ class GrpcCaller:
         except aio.AioRpcError as error:
             retry_after = dict(error.trailing_metadata() or ()).get("retry-after")
             seconds = time.monotonic() - began_s
-            return Answer(request_id, _status_of(error), began_s, seconds, retry_after, image_id=image_id)
+            return CallResult(request_id, _status_of(error), began_s, seconds, retry_after, image_id=image_id)
         seconds = time.monotonic() - began_s
-        return Answer(request_id, 200, began_s, seconds, None, _document(response), image_id)
+        return CallResult(request_id, 200, began_s, seconds, None, _document(response), image_id)
 
 
 def _request(image_id: str, request_id: str) -> Any:

@@ -11,20 +11,20 @@ from typing import Final
 import psycopg2
 
 from proof.lab.known_radiographs import probabilities
-from proof.lab.load import Answer
+from proof.lab.load import CallResult
 from proof.lab.running_stack import RunningStack
 
 _REPLAY_S: Final = 60.0
 
 
 @dataclass(frozen=True)
-class Journaled:
+class CampaignJournal:
     """What the journal holds once all is well again."""
 
     rows: Mapping[str, Sequence[tuple[str, Sequence[float]]]]
     disputed: int
 
-    def lost(self, answers: Sequence[Answer]) -> int:
+    def lost(self, answers: Sequence[CallResult]) -> int:
         """Answers that have no row."""
         return sum(answer.is_ok and answer.request_id not in self.rows for answer in answers)
 
@@ -33,7 +33,7 @@ class Journaled:
         """Rows too many."""
         return sum(len(rows) - 1 for rows in self.rows.values()) + self.disputed
 
-    def differing(self, answers: Sequence[Answer]) -> int:
+    def differing(self, answers: Sequence[CallResult]) -> int:
         """Answers whose row says something else."""
         return sum(
             image_id != answer.image_id or max(abs(probabilities(answer.document) - values)) > 1e-6
@@ -43,7 +43,7 @@ class Journaled:
         )
 
 
-def read_journal(stack: RunningStack, request_ids: Sequence[str]) -> Journaled:
+def read_journal(stack: RunningStack, request_ids: Sequence[str]) -> CampaignJournal:
     """Read the rows of some requests."""
     connection = psycopg2.connect(stack.journal_dsn)
     rows: dict[str, list[tuple[str, Sequence[float]]]] = defaultdict(list)
@@ -55,10 +55,10 @@ def read_journal(stack: RunningStack, request_ids: Sequence[str]) -> Journaled:
         statement = "SELECT count(*) FROM disputed_answers WHERE request_id = ANY(%s)"
         cursor.execute(statement, (list(request_ids),))
         (disputed,) = cursor.fetchone() or (0,)
-    return Journaled(rows, disputed)
+    return CampaignJournal(rows, disputed)
 
 
-async def whole_journal(stack: RunningStack, answers: Sequence[Answer]) -> Journaled:
+async def read_complete_journal(stack: RunningStack, answers: Sequence[CallResult]) -> CampaignJournal:
     """Read the journal once it has all answers, or does not get them."""
     end_s, request_ids = time.monotonic() + _REPLAY_S, [answer.request_id for answer in answers]
     while True:

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from pleura.local.access import BUCKET
 from pleura.local.object_store import store_client
-from proof.lab.load import Answer
+from proof.lab.load import CallResult
 from proof.lab.transformer import png_of
 
 CONTENTS: Final = 8
@@ -21,7 +21,7 @@ _PAUSE_S: Final = 0.2
 _TRIES: Final = 300
 
 
-class Questions:
+class KnownRadiographs:
     """Names to ask about; ``store`` has ``url``, ``access_key`` and ``secret_key``."""
 
     def __init__(self, store: Mapping[str, str], size_px: int = 256) -> None:
@@ -62,7 +62,7 @@ class Questions:
         name = self.known()
         return name, self.files[_content_of(name)]
 
-    async def learn(self, ask: Callable[[str], Awaitable[Answer]]) -> None:
+    async def learn(self, ask: Callable[[str], Awaitable[CallResult]]) -> None:
         """Ask about each content once, and hold what is answered to be right from then on."""
         answers = [await _insist(ask, name) for name in self.names]
         self._right = [probabilities(answer.document) for answer in answers]
@@ -72,17 +72,17 @@ class Questions:
         if min(distances) <= 10 * _TOLERANCE:
             raise AssertionError("two contents have the same answer: a mix-up would not be seen")
 
-    def is_right(self, answer: Answer) -> bool:
+    def is_right(self, answer: CallResult) -> bool:
         """Whether an answer is that of the radiograph that was asked about."""
         right = self._right[_content_of(answer.image_id)]
         return bool(np.abs(probabilities(answer.document) - right).max() <= _TOLERANCE)
 
-    def wrong(self, answers: Sequence[Answer]) -> list[Answer]:
+    def wrong(self, answers: Sequence[CallResult]) -> list[CallResult]:
         """Those that hold findings of something else."""
         return [answer for answer in answers if answer.is_ok and not self.is_right(answer)]
 
 
-async def _insist(ask: Callable[[str], Awaitable[Answer]], name: str) -> Answer:
+async def _insist(ask: Callable[[str], Awaitable[CallResult]], name: str) -> CallResult:
     for _ in range(_TRIES):
         answer = await ask(name)
         if answer.is_ok:

@@ -31,7 +31,7 @@ _FORM_END: Final = b"\r\n--proof--\r\n"
 
 
 @dataclass(frozen=True)
-class Answer:
+class CallResult:
     """What came of one call; times are of the monotonic clock."""
 
     request_id: str
@@ -61,14 +61,14 @@ class Caller:
 
     async def ask(
         self, image_id: str, request_id: str | None = None, timeout_ms: int | None = None
-    ) -> Answer:
+    ) -> CallResult:
         """Ask about one stored radiograph; never raises."""
         headers = {"content-type": "application/json"}
         if timeout_ms is not None:
             headers["x-request-timeout-ms"] = str(timeout_ms)
         return await self._ask(image_id, request_id, headers, json.dumps({"image_id": image_id}).encode())
 
-    async def send(self, image_id: str, file: bytes, request_id: str | None = None) -> Answer:
+    async def send(self, image_id: str, file: bytes, request_id: str | None = None) -> CallResult:
         """Ask about the radiograph that a file holds; never raises.
 
         Args:
@@ -81,7 +81,7 @@ class Caller:
 
     async def _ask(
         self, image_id: str, request_id: str | None, headers: dict[str, str], body: bytes
-    ) -> Answer:
+    ) -> CallResult:
         request_id, began_s = request_id or str(uuid.uuid4()), time.monotonic()
         headers |= {"authorization": f"Bearer {self._token}", "x-request-id": request_id}
         try:
@@ -91,32 +91,32 @@ class Caller:
             ):
                 content = b"".join([chunk async for chunk in response.chunks()])
         except HopFailed:
-            return Answer(request_id, BROKEN, began_s, time.monotonic() - began_s, image_id=image_id)
+            return CallResult(request_id, BROKEN, began_s, time.monotonic() - began_s, image_id=image_id)
         except TimeoutError:
-            return Answer(request_id, LATE, began_s, time.monotonic() - began_s, image_id=image_id)
+            return CallResult(request_id, LATE, began_s, time.monotonic() - began_s, image_id=image_id)
         seconds, retry_after = time.monotonic() - began_s, response.headers.get("retry-after")
         document = json.loads(content or b"null")
-        return Answer(request_id, response.status_code, began_s, seconds, retry_after, document, image_id)
+        return CallResult(request_id, response.status_code, began_s, seconds, retry_after, document, image_id)
 
 
 @dataclass
-class Insistent:
+class RetryingCaller:
     """Callers who ask until they are answered, ever less often, each under one request id.
 
     ``answers`` are those to all calls; ``tries`` has those of each caller who is through, the last one last.
     """
 
     caller: Caller
-    answers: list[Answer] = field(default_factory=list)
-    tries: list[Sequence[Answer]] = field(default_factory=list)
+    answers: list[CallResult] = field(default_factory=list)
+    tries: list[Sequence[CallResult]] = field(default_factory=list)
 
-    async def once(self, image_id: str, request_id: str | None = None) -> Answer:
+    async def once(self, image_id: str, request_id: str | None = None) -> CallResult:
         """Ask once."""
         answer = await self.caller.ask(image_id, request_id)
         self.answers.append(answer)
         return answer
 
-    async def ask(self, image_id: str) -> Answer:
+    async def ask(self, image_id: str) -> CallResult:
         """Ask until there is an answer, or two minutes have gone by."""
         tries = [await self.once(image_id)]
         end_s, pause_s = time.monotonic() + _PATIENCE_S, _FIRST_PAUSE_S
@@ -128,17 +128,17 @@ class Insistent:
         return tries[-1]
 
     @property
-    def given_up(self) -> list[Sequence[Answer]]:
+    def given_up(self) -> list[Sequence[CallResult]]:
         """The tries of each caller who was never answered."""
         return [tries for tries in self.tries if not tries[-1].is_ok]
 
 
-Ask = Callable[[], Awaitable[Answer]]
+Ask = Callable[[], Awaitable[CallResult]]
 
 
-async def at_rate(ask: Ask, per_s: float, seconds: float) -> list[Answer]:
+async def call_at_rate(ask: Ask, per_s: float, seconds: float) -> list[CallResult]:
     """Call at a steady rate whatever the answers do, as strangers would, and wait for the last answer."""
-    calls: list[asyncio.Future[Answer]] = []
+    calls: list[asyncio.Future[CallResult]] = []
     began_s = time.monotonic()
     for number in count():
         due_s = began_s + number / per_s
@@ -149,9 +149,9 @@ async def at_rate(ask: Ask, per_s: float, seconds: float) -> list[Answer]:
     return list(await asyncio.gather(*calls))
 
 
-async def until(stop: asyncio.Event, ask: Ask, per_s: float) -> list[Answer]:
+async def call_until(stop: asyncio.Event, ask: Ask, per_s: float) -> list[CallResult]:
     """Call at a steady rate until told to stop, and wait for the last answer."""
-    calls: list[asyncio.Future[Answer]] = []
+    calls: list[asyncio.Future[CallResult]] = []
     began_s = time.monotonic()
     while not stop.is_set():
         calls.append(asyncio.ensure_future(ask()))
@@ -161,17 +161,17 @@ async def until(stop: asyncio.Event, ask: Ask, per_s: float) -> list[Answer]:
 
 
 @dataclass(frozen=True)
-class Steady:
+class SteadyCalls:
     """What came of the calls so far, and when those were made that have no answer yet."""
 
-    answers: list[Answer]
+    answers: list[CallResult]
     waiting: dict[int, float]
 
 
 @asynccontextmanager
-async def steadily(ask: Ask, per_s: float) -> AsyncIterator[Steady]:
+async def call_steadily(ask: Ask, per_s: float) -> AsyncIterator[SteadyCalls]:
     """Call at a steady rate while the ``async with`` lasts; the answers are all there at its end."""
-    steady = Steady([], {})
+    steady = SteadyCalls([], {})
 
     async def call(number: int) -> None:
         steady.waiting[number] = time.monotonic()
@@ -196,7 +196,7 @@ async def steadily(ask: Ask, per_s: float) -> AsyncIterator[Steady]:
         await calling
 
 
-async def by_callers(ask: Ask, callers: int, seconds: float) -> list[Answer]:
+async def call_from_many(ask: Ask, callers: int, seconds: float) -> list[CallResult]:
     """Let so many callers ask one question after the other."""
     end_s, answers = time.monotonic() + seconds, []
 
@@ -208,7 +208,7 @@ async def by_callers(ask: Ask, callers: int, seconds: float) -> list[Answer]:
     return answers
 
 
-def upload(recorded: StackRecord, files: Sequence[bytes], prefix: str = "proof") -> list[str]:
+def upload_files(recorded: StackRecord, files: Sequence[bytes], prefix: str = "proof") -> list[str]:
     """Put files into the stack's object store, and give their ids."""
     store = recorded.store
     address = store["url"].removeprefix("http://")
@@ -219,14 +219,14 @@ def upload(recorded: StackRecord, files: Sequence[bytes], prefix: str = "proof")
     return names
 
 
-def fresh_ids(recorded: StackRecord, number: int, size_px: int = 256) -> Iterator[str]:
+def upload_fresh_ids(recorded: StackRecord, number: int, size_px: int = 256) -> Iterator[str]:
     """Upload so many radiographs that nobody has asked about, and give their ids, again and again."""
-    names = upload(recorded, fresh_radiographs(number, seed=time.time_ns() % 2**32, size_px=size_px))
+    names = upload_files(recorded, fresh_radiographs(number, seed=time.time_ns() % 2**32, size_px=size_px))
     while True:
         yield from names
 
 
-def quantile_ms(answers: Sequence[Answer], share: float) -> float:
+def quantile_ms(answers: Sequence[CallResult], share: float) -> float:
     """The time within which so large a share of the answers came, in milliseconds."""
     ordered = sorted(answer.seconds for answer in answers)
     return 1000 * ordered[min(len(ordered) - 1, int(share * len(ordered)))]

@@ -16,7 +16,7 @@ _KEYS: Final = ("proof-access", "proof-secret-key")
 
 
 @dataclass(frozen=True)
-class Servers:
+class DependencyServers:
     """The servers that are not restarted."""
 
     postgres: Server
@@ -25,7 +25,7 @@ class Servers:
     keys: tuple[str, str]
 
     @classmethod
-    def start(cls, folder: Path, running: ExitStack, keys: tuple[str, str] = _KEYS) -> "Servers":
+    def start(cls, folder: Path, running: ExitStack, keys: tuple[str, str] = _KEYS) -> "DependencyServers":
         """Start them; they stop with ``running``."""
 
         def keep(server: Server) -> Server:
@@ -41,7 +41,7 @@ class Servers:
 
 
 @dataclass(frozen=True)
-class Ground:
+class ServiceEnvironment:
     """What the restarted services stand on."""
 
     folder: Path
@@ -51,7 +51,7 @@ class Ground:
     envoy_port: int
 
     @classmethod
-    def on(cls, folder: Path, bundle: Path, servers: Servers) -> "Ground":
+    def on(cls, folder: Path, bundle: Path, servers: DependencyServers) -> "ServiceEnvironment":
         """The ground that running servers make; Envoy is to listen on ``envoy_port``."""
         envoy_port, (access_key, secret_key) = free_port(), servers.keys
         client = store_client(servers.seaweed.url, access_key, secret_key)
@@ -70,7 +70,9 @@ class Ground:
         return cls(folder, bundle.resolve(), store, environment, envoy_port)
 
 
-def start_front(ground: Ground, rest_port: int, grpc_port: int, running: ExitStack) -> tuple[Service, str]:
+def start_proxy_and_issuer(
+    ground: ServiceEnvironment, rest_port: int, grpc_port: int, running: ExitStack
+) -> tuple[Service, str]:
     """Start issuer and proxy; give the proxy, and a token."""
     folder, port = ground.folder / "issuer", free_port()
     issuer = f"http://{HOST}:{port}"

@@ -13,7 +13,7 @@ from pydicom.dataset import Dataset
 from pydicom.encaps import encapsulate, generate_frames
 
 from pleura.radiograph.tensor import to_tensor
-from proof.lab.files import dicom, jpeg, saved
+from proof.lab.files import dicom, jpeg, save_dicom
 
 _SAMPLE: Final = Path(__file__).parents[2] / "samples" / "nih_00000362_001.png"
 NATIVE: Final = (
@@ -37,7 +37,7 @@ def deep_picture() -> NDArray[np.uint16]:
     return picture().astype(np.uint16) * 16
 
 
-def seen(pixels: NDArray[Any] | None = None) -> NDArray[np.uint8]:
+def picture_tensor(pixels: NDArray[Any] | None = None) -> NDArray[np.uint8]:
     """The tensor of a picture."""
     return to_tensor(picture() if pixels is None else pixels)
 
@@ -59,11 +59,11 @@ def lut(entries: Any, first: int, bits: int = 16) -> list[Dataset]:
     return [item]
 
 
-def compressed(file: bytes, syntax: str) -> bytes:
+def compress_dicom(file: bytes, syntax: str) -> bytes:
     """A DICOM file in another transfer syntax."""
     dataset = pydicom.dcmread(io.BytesIO(file))
     dataset.compress(uid.UID(syntax))
-    return saved(dataset, syntax)
+    return save_dicom(dataset, syntax)
 
 
 def stream_of(file: bytes) -> bytes:
@@ -71,20 +71,20 @@ def stream_of(file: bytes) -> bytes:
     return next(generate_frames(pydicom.dcmread(io.BytesIO(file)).PixelData, number_of_frames=1))
 
 
-def encapsulated(stream: bytes, syntax: str, pixels: NDArray[Any], **elements: Any) -> bytes:
+def encapsulate_stream(stream: bytes, syntax: str, pixels: NDArray[Any], **elements: Any) -> bytes:
     """A DICOM file of these pixels whose pixel data is this stream."""
-    return around(encapsulate([stream]), syntax, pixels, **elements)
+    return encapsulate_pixel_data(encapsulate([stream]), syntax, pixels, **elements)
 
 
-def around(pixel_data: bytes, syntax: str, pixels: NDArray[Any], **elements: Any) -> bytes:
+def encapsulate_pixel_data(pixel_data: bytes, syntax: str, pixels: NDArray[Any], **elements: Any) -> bytes:
     """A DICOM file of these pixels whose pixel data is this encapsulated one, good or not."""
     dataset = pydicom.dcmread(io.BytesIO(dicom(pixels, **elements)))
     dataset.PixelData = pixel_data
     dataset["PixelData"].VR = "OB"
     dataset["PixelData"].is_undefined_length = True
-    return saved(dataset, syntax)
+    return save_dicom(dataset, syntax)
 
 
 def dicom_of_jpeg(pixels: NDArray[np.uint8], **elements: Any) -> bytes:
     """A DICOM file that holds a baseline JPEG."""
-    return encapsulated(jpeg(pixels), uid.JPEGBaseline8Bit, pixels, **elements)
+    return encapsulate_stream(jpeg(pixels), uid.JPEGBaseline8Bit, pixels, **elements)

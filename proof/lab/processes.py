@@ -15,7 +15,7 @@ _MB: Final = 2**20
 
 
 @dataclass(frozen=True)
-class Sample:
+class ProcessSample:
     """One process at one time."""
 
     process: ProcessId
@@ -36,13 +36,13 @@ def processes_of(stack: RunningStack) -> dict[ProcessId, str]:
     return found
 
 
-def samples(stack: RunningStack) -> Iterator[Sample]:
+def sample_processes(stack: RunningStack) -> Iterator[ProcessSample]:
     """Look at every process of the stack once."""
     for process, part in processes_of(stack).items():
         try:
             of = psutil.Process(process.pid)
             with of.oneshot():
-                yield Sample(
+                yield ProcessSample(
                     process,
                     part,
                     time.monotonic(),
@@ -54,17 +54,17 @@ def samples(stack: RunningStack) -> Iterator[Sample]:
             continue
 
 
-class Watcher:
+class ProcessWatcher:
     """Looks at every process of a stack again and again."""
 
     def __init__(self, stack: RunningStack, every_s: float = 1.0) -> None:
         self._stack, self._every_s = stack, every_s
-        self.seen: list[Sample] = []
+        self.seen: list[ProcessSample] = []
 
     async def run(self, stop: asyncio.Event) -> None:
         """Look until told to stop."""
         while not stop.is_set():
-            self.seen += await asyncio.to_thread(lambda: list(samples(self._stack)))
+            self.seen += await asyncio.to_thread(lambda: list(sample_processes(self._stack)))
             await asyncio.sleep(self._every_s)
 
 

@@ -13,7 +13,7 @@ _LINE: Final = 2**20
 
 
 @dataclass(frozen=True)
-class Noted:
+class RecordedRequest:
     """One request as it arrived; ``is_whole`` where its body came to its end."""
 
     head: bytes
@@ -37,16 +37,16 @@ class Noted:
         return dict(self.headers).get(name, "")
 
 
-Answer = Callable[[Noted], Iterator[bytes]]
+Answer = Callable[[RecordedRequest], Iterator[bytes]]
 
 
 @dataclass
-class Recorder:
+class RecordingServer:
     """A running server: how many connections it had, and every request."""
 
     port: int = 0
     connections: int = 0
-    requests: list[Noted] = field(default_factory=list)
+    requests: list[RecordedRequest] = field(default_factory=list)
 
     @property
     def url(self) -> str:
@@ -58,7 +58,7 @@ class Recorder:
         self.connections, self.requests = 0, []
 
 
-def ok(body: bytes, content_type: str = "application/json") -> bytes:
+def ok_response(body: bytes, content_type: str = "application/json") -> bytes:
     """An answer with 200."""
     head = f"HTTP/1.1 200 OK\r\ncontent-type: {content_type}\r\ncontent-length: {len(body)}\r\n\r\n"
     return head.encode() + body
@@ -74,30 +74,30 @@ def _chunked(stream: BufferedIOBase) -> tuple[bytes, bool]:
     return body, stream.readline(_LINE) == b"\r\n"
 
 
-def _next(stream: BufferedIOBase) -> Noted | None:
+def _next(stream: BufferedIOBase) -> RecordedRequest | None:
     head = b""
     while not head.endswith(b"\r\n\r\n"):
         line = stream.readline(_LINE)
         if not line:
-            return Noted(head, b"", is_whole=False) if head else None
+            return RecordedRequest(head, b"", is_whole=False) if head else None
         head += line
     if re.search(rb"(?i)\r\ntransfer-encoding: *chunked\r\n", head):
-        return Noted(head, *_chunked(stream))
+        return RecordedRequest(head, *_chunked(stream))
     length = re.search(rb"(?i)\r\ncontent-length: *(\d+)\r\n", head)
     size = int(length[1]) if length else 0
     body = stream.read(size)
-    return Noted(head, body, is_whole=len(body) == size)
+    return RecordedRequest(head, body, is_whole=len(body) == size)
 
 
 @contextmanager
-def recorder(answer: Answer, port: int = 0) -> Iterator[Recorder]:
+def recording_server(answer: Answer, port: int = 0) -> Iterator[RecordingServer]:
     """Serve, each connection in a thread of its own.
 
     Args:
         answer: Gives the bytes to send for a request; the connection is closed where it gives none.
         port: Where to listen.
     """
-    noted = Recorder()
+    noted = RecordingServer()
 
     class Handler(socketserver.StreamRequestHandler):
         def handle(self) -> None:

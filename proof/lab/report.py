@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 
 @dataclass(frozen=True)
-class Row:
+class ClaimRow:
     """One claim of a campaign; ``holds`` is None where nothing is claimed."""
 
     claim: str
@@ -15,7 +15,7 @@ class Row:
     holds: bool | None
 
 
-def conclude(title: str, rows: Sequence[Row]) -> int:
+def print_claims(title: str, rows: Sequence[ClaimRow]) -> int:
     """Print the table.
 
     Returns:

@@ -28,11 +28,11 @@ def pleura(*arguments: str, folder: Path | None = None) -> subprocess.CompletedP
         check=False,
         timeout=_START_TIMEOUT_S,
         cwd=folder or _ROOT,
-        env=surroundings(),
+        env=clean_environment(),
     )
 
 
-def surroundings() -> dict[str, str]:
+def clean_environment() -> dict[str, str]:
     """The environment, without what the person at the keyboard told Pleura."""
     inherited = {name: value for name, value in os.environ.items() if not name.startswith("PLEURA_")}
     return inherited | {"PYTHONPATH": str(_ROOT)}
@@ -126,7 +126,7 @@ def start_stack(
             stdout=output,
             stderr=subprocess.STDOUT,
             cwd=folder,
-            env=surroundings() | dict(environment or {}),
+            env=clean_environment() | dict(environment or {}),
         )
     end = time.monotonic() + _START_TIMEOUT_S
     while time.monotonic() < end and process.poll() is None:

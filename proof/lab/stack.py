@@ -9,7 +9,9 @@ from proof.lab.running_stack import RunningStack, start_stack
 
 
 @contextmanager
-def running(bundle: Path, *more: str, environment: Mapping[str, str] | None = None) -> Iterator[RunningStack]:
+def running_stack(
+    bundle: Path, *more: str, environment: Mapping[str, str] | None = None
+) -> Iterator[RunningStack]:
     """A stack of its own, until the end; ``environment`` tells it settings of the services."""
     with tempfile.TemporaryDirectory(prefix="pleura-proof-") as folder:
         stack = start_stack(Path(folder), bundle.resolve(), *more, environment=environment)

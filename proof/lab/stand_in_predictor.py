@@ -43,7 +43,7 @@ def response_of(request: Any, revision: Revision) -> Any:
 
 
 @dataclass
-class StandIn:
+class StandInPredictor:
     """What the stand-in saw, and how it is to behave; ``change`` spoils an answer before it goes out."""
 
     revision: Revision = field(default_factory=lambda: Revision("0.0.1", "c" * 64))
@@ -90,9 +90,9 @@ class StandIn:
 
 
 @asynccontextmanager
-async def stand_in(port: int = 0) -> AsyncIterator[StandIn]:
+async def stand_in_predictor(port: int = 0) -> AsyncIterator[StandInPredictor]:
     """Serve a stand-in; its ``address`` says where."""
-    predictor = StandIn()
+    predictor = StandInPredictor()
     server = aio.server(options=[("grpc.so_reuseport", 0), *ALLOWED_PINGS])
     server.add_generic_rpc_handlers((predictor,))
     port = server.add_insecure_port(f"127.0.0.1:{port}")

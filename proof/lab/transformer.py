@@ -24,7 +24,7 @@ def png_of(seed: int, side: int = 256) -> bytes:
 
 
 @dataclass(frozen=True)
-class Parts:
+class TransformerParts:
     """What a transformer stands on."""
 
     predictor_address: str
@@ -56,7 +56,7 @@ def start_transformer(folder: Path, environment: Mapping[str, str]) -> Service:
 
 
 @dataclass(frozen=True)
-class Answered:
+class V2Answer:
     """A V2 answer over REST."""
 
     status: int
@@ -73,21 +73,21 @@ def _document(name: str, count: int, more: Mapping[str, Any]) -> dict[str, Any]:
     return {"inputs": [{"name": name, "datatype": "BYTES", "shape": [count]}], **more}
 
 
-async def ask(
+async def ask_by_id(
     service: Service,
     ids: Sequence[str] = (),
     headers: Mapping[str, str] | None = None,
     **more: Any,
-) -> Answered:
+) -> V2Answer:
     """Ask by ids, as JSON."""
     document = _document("image_id", len(ids), more)
     document["inputs"][0]["data"] = list(ids)
     async with _client() as client:
         response = await client.post(_url(service), json=document, headers=dict(headers or {}))
-    return Answered(response.status_code, response.json(), response.headers)
+    return V2Answer(response.status_code, response.json(), response.headers)
 
 
-async def send(service: Service, files: Sequence[bytes], **more: Any) -> Answered:
+async def ask_with_files(service: Service, files: Sequence[bytes], **more: Any) -> V2Answer:
     """Ask with files, as a binary tensor."""
     raw = b"".join(struct.pack("<I", len(file)) + file for file in files)
     document = _document("image", len(files), more)
@@ -96,7 +96,7 @@ async def send(service: Service, files: Sequence[bytes], **more: Any) -> Answere
     headers = {"inference-header-content-length": str(len(json))}
     async with _client() as client:
         response = await client.post(_url(service), content=json + raw, headers=headers)
-    return Answered(response.status_code, response.json(), response.headers)
+    return V2Answer(response.status_code, response.json(), response.headers)
 
 
 def _client() -> httpx.AsyncClient:

@@ -19,11 +19,19 @@ from typing import Final
 
 from redis.asyncio import Redis
 
-from proof.lab.load import Answer, Ask, Caller, at_rate, by_callers, fresh_ids, quantile_ms
-from proof.lab.processes import Sample, Watcher, mean
-from proof.lab.report import Row, conclude
+from proof.lab.load import (
+    Ask,
+    Caller,
+    CallResult,
+    call_at_rate,
+    call_from_many,
+    quantile_ms,
+    upload_fresh_ids,
+)
+from proof.lab.processes import ProcessSample, ProcessWatcher, mean
+from proof.lab.report import ClaimRow, print_claims
 from proof.lab.running_stack import RunningStack
-from proof.lab.stack import running
+from proof.lab.stack import running_stack
 
 _CALLERS: Final = (1, 2, 4, 8, 16)
 _PEAK_S: Final = 10.0
@@ -41,24 +49,24 @@ _GROWTH_MB, _GROWTH_SHARE = 5.0, 0.05
 
 
 @dataclass(frozen=True)
-class Overload:
+class OverloadResult:
     """What was measured."""
 
     peak_per_s: float
     offered_s: float
-    answers: Sequence[Answer]
+    answers: Sequence[CallResult]
     load_share: float
     after_per_s: float
-    after: Sequence[Answer]
-    seen: Sequence[Sample]
+    after: Sequence[CallResult]
+    seen: Sequence[ProcessSample]
 
     @property
-    def answered(self) -> list[Answer]:
+    def answered(self) -> list[CallResult]:
         """What was let in and answered."""
         return [answer for answer in self.answers if answer.is_ok]
 
     @property
-    def refused(self) -> list[Answer]:
+    def refused(self) -> list[CallResult]:
         """What was refused as it should be."""
         return [each for each in self.answers if each.status in _REFUSED and each.retry_after]
 
@@ -71,7 +79,7 @@ class Overload:
 async def best_rate(ask: Ask, seconds: float) -> float:
     """Answers a second, with as many callers as give the most."""
 
-    async def ask_politely() -> Answer:
+    async def ask_politely() -> CallResult:
         answer = await ask()
         if not answer.is_ok:
             await asyncio.sleep(_PAUSE_S)  # else the refused would hammer, and lower what is to be measured
@@ -80,41 +88,41 @@ async def best_rate(ask: Ask, seconds: float) -> float:
     rates = []
     for callers in _CALLERS:
         began_s = time.monotonic()
-        answers = await by_callers(ask_politely, callers, seconds)
+        answers = await call_from_many(ask_politely, callers, seconds)
         rates.append(sum(answer.is_ok for answer in answers) / (time.monotonic() - began_s))
     return max(rates)
 
 
-async def overload(stack: RunningStack, seconds: float, peak_s: float = _PEAK_S) -> Overload:
+async def overload(stack: RunningStack, seconds: float, peak_s: float = _PEAK_S) -> OverloadResult:
     """Find the peak, offer three times as much, and see what is left of it."""
     names = await asyncio.to_thread(_names, stack)
     caller = Caller(stack.recorded.address, stack.token())
 
-    def ask() -> asyncio.Future[Answer]:
+    def ask() -> asyncio.Future[CallResult]:
         return asyncio.ensure_future(caller.ask(next(names)))
 
-    watcher, stop = Watcher(stack), asyncio.Event()
+    watcher, stop = ProcessWatcher(stack), asyncio.Event()
     emptying = asyncio.create_task(_keep_empty(stack))
-    await by_callers(ask, 4, peak_s / 2)
+    await call_from_many(ask, 4, peak_s / 2)
     peak_per_s = await best_rate(ask, peak_s)
     watching = asyncio.create_task(watcher.run(stop))
     cpu_s = time.process_time()
-    answers = await at_rate(ask, _OVERLOAD * peak_per_s, seconds)
+    answers = await call_at_rate(ask, _OVERLOAD * peak_per_s, seconds)
     load_share = (time.process_time() - cpu_s) / seconds
     stop.set()
     await watching
     await asyncio.sleep(min(_REST_S, peak_s))
-    after = await by_callers(ask, 4, peak_s)
+    after = await call_from_many(ask, 4, peak_s)
     emptying.cancel()
     with suppress(asyncio.CancelledError):
         await emptying
     await caller.close()
     after_per_s = sum(answer.is_ok for answer in after) / peak_s
-    return Overload(peak_per_s, seconds, answers, load_share, after_per_s, after, watcher.seen)
+    return OverloadResult(peak_per_s, seconds, answers, load_share, after_per_s, after, watcher.seen)
 
 
 def _names(stack: RunningStack) -> Iterator[str]:
-    names = fresh_ids(stack.recorded, _NAMES, size_px=1024)
+    names = upload_fresh_ids(stack.recorded, _NAMES, size_px=1024)
     next(names)
     return names
 
@@ -126,7 +134,7 @@ async def _keep_empty(stack: RunningStack) -> None:
             await asyncio.sleep(_KEPT_S)
 
 
-def rows(measured: Overload) -> list[Row]:
+def rows(measured: OverloadResult) -> list[ClaimRow]:
     """What is claimed, and what was measured."""
     counts = Counter(answer.status for answer in measured.answers)
     answered, refused = measured.answered, measured.refused
@@ -137,34 +145,36 @@ def rows(measured: Overload) -> list[Row]:
     cached = sum(answer.document["cached"] for answer in answered)
     reasons = Counter(answer.document["error"] for answer in refused)
     return [
-        Row(
+        ClaimRow(
             "answers a second at three times the peak",
             f">= {_LEAST_SHARE:.0%} of {measured.peak_per_s:.1f}",
             f"{measured.goodput_per_s:.1f} ({share:.0%}); after it {measured.after_per_s:.1f}",
             share >= _LEAST_SHARE,
         ),
-        Row(
+        ClaimRow(
             "neither answered nor 429 or 503 with Retry-After",
             "0",
             f"{others} of {dict(counts)}; {dict(reasons)}",
             not others,
         ),
-        Row("answers from the cache", "0", f"{cached} of {len(answered)}", not cached),
-        Row(
+        ClaimRow("answers from the cache", "0", f"{cached} of {len(answered)}", not cached),
+        ClaimRow(
             "time to a refusal: p99, which is judged; longest",
             f"p99 <= {_LONGEST_REFUSAL_MS:.0f} ms",
             f"{refusal_ms:.1f}, {longest_ms:.1f} ms (p50 {quantile_ms(refused, 0.5):.1f})",
             refusal_ms <= _LONGEST_REFUSAL_MS,
         ),
-        Row(
+        ClaimRow(
             "time to an answer, p50, p99, longest",
             "-",
             ", ".join(f"{quantile_ms(answered, q):.0f}" for q in (0.5, 0.99, 1)) + " ms",
             None,
         ),
-        Row("failures after the overload", "0", f"{failed_after} of {len(measured.after)}", not failed_after),
+        ClaimRow(
+            "failures after the overload", "0", f"{failed_after} of {len(measured.after)}", not failed_after
+        ),
         *(_memory(part, measured.seen) for part in sorted({sample.part for sample in measured.seen})),
-        Row(
+        ClaimRow(
             "processor time of the load itself",
             f"<= {_MOST_LOAD:.0%} of a core",
             f"{measured.load_share:.1%}",
@@ -173,14 +183,14 @@ def rows(measured: Overload) -> list[Row]:
     ]
 
 
-def _memory(part: str, seen: Sequence[Sample]) -> Row:
+def _memory(part: str, seen: Sequence[ProcessSample]) -> ClaimRow:
     """Whether a part's memory in the last minute is that of the first."""
     of = [sample for sample in seen if sample.part == part]
     span_s = min(60.0, (of[-1].at_s - of[0].at_s) / 3)
     first = mean([s.rss_mb for s in of if s.at_s <= of[0].at_s + span_s])
     last = mean([s.rss_mb for s in of if s.at_s >= of[-1].at_s - span_s])
     bound = first * (1 + _GROWTH_SHARE) + _GROWTH_MB
-    return Row(
+    return ClaimRow(
         f"memory of {part}, first and last minute",
         f"<= {bound:.0f} MB",
         f"{first:.0f}, {last:.0f} MB",
@@ -194,9 +204,9 @@ def main() -> int:
     parser.add_argument("bundle", type=Path)
     parser.add_argument("seconds", type=float, nargs="?", default=300.0)
     arguments = parser.parse_args()
-    with running(arguments.bundle) as stack:
+    with running_stack(arguments.bundle) as stack:
         measured = asyncio.run(overload(stack, arguments.seconds))
-    return conclude(f"{_OVERLOAD:.0f}x overload for {arguments.seconds:.0f} s", rows(measured))
+    return print_claims(f"{_OVERLOAD:.0f}x overload for {arguments.seconds:.0f} s", rows(measured))
 
 
 if __name__ == "__main__":

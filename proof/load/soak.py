@@ -17,12 +17,12 @@ from typing import Final
 import psutil  # type: ignore[import-untyped]
 
 from proof.lab.grpc_caller import GrpcCaller
-from proof.lab.known_radiographs import Questions
-from proof.lab.load import Answer, Caller
-from proof.lab.processes import Sample, Watcher, mean, processes_of
-from proof.lab.report import Row, conclude
+from proof.lab.known_radiographs import KnownRadiographs
+from proof.lab.load import Caller, CallResult
+from proof.lab.processes import ProcessSample, ProcessWatcher, mean, processes_of
+from proof.lab.report import ClaimRow, print_claims
 from proof.lab.running_stack import RunningStack
-from proof.lab.stack import running
+from proof.lab.stack import running_stack
 
 _CALLERS: Final = 8
 _WARM_UP: Final = 2000
@@ -34,23 +34,23 @@ _EXPECTED: Final = frozenset({200, 404})
 
 
 @dataclass(frozen=True)
-class Soaked:
+class SoakResult:
     """What was answered, and what the processes held in each quarter."""
 
-    answers: Sequence[Answer]
+    answers: Sequence[CallResult]
     wrong: int
-    quarters: Sequence[Sequence[Sample]]
+    quarters: Sequence[Sequence[ProcessSample]]
     shares_mb: Counter[str]
 
 
-class Mix:
+class RequestMix:
     """Of 20 requests 1 about a new radiograph, 1 about none, 3 over gRPC, the rest about known ones."""
 
-    def __init__(self, rest: Caller, grpc: GrpcCaller, questions: Questions) -> None:
+    def __init__(self, rest: Caller, grpc: GrpcCaller, questions: KnownRadiographs) -> None:
         self._rest, self._grpc, self._questions = rest, grpc, questions
         self._number = count()
 
-    def ask(self) -> Awaitable[Answer]:
+    def ask(self) -> Awaitable[CallResult]:
         """Ask the next question."""
         match next(self._number) % 20:
             case 0:
@@ -63,7 +63,7 @@ class Mix:
                 return self._rest.ask(self._questions.known())
 
 
-async def _ask_so_many(ask: Callable[[], Awaitable[Answer]], requests: int) -> list[Answer]:
+async def _ask_so_many(ask: Callable[[], Awaitable[CallResult]], requests: int) -> list[CallResult]:
     left, answers = iter(range(requests)), []
 
     async def call() -> None:
@@ -74,17 +74,17 @@ async def _ask_so_many(ask: Callable[[], Awaitable[Answer]], requests: int) -> l
     return answers
 
 
-async def soak(stack: RunningStack, requests: int, warm_up: int = _WARM_UP) -> Soaked:
+async def soak(stack: RunningStack, requests: int, warm_up: int = _WARM_UP) -> SoakResult:
     """Ask so many times, and look at the processes all the while."""
-    questions = await asyncio.to_thread(Questions, stack.recorded.store)
+    questions = await asyncio.to_thread(KnownRadiographs, stack.recorded.store)
     await asyncio.to_thread(questions.store, (requests + warm_up) // 20 + 1)
     rest = Caller(stack.recorded.address, stack.token())
     grpc = GrpcCaller(stack.recorded.grpc_address, stack.token())
     await questions.learn(rest.ask)
-    mix = Mix(rest, grpc, questions)
+    mix = RequestMix(rest, grpc, questions)
     answers, quarters = await _ask_so_many(mix.ask, warm_up), []
     for _ in range(_QUARTERS):
-        watcher, stop = Watcher(stack, every_s=0.5), asyncio.Event()
+        watcher, stop = ProcessWatcher(stack, every_s=0.5), asyncio.Event()
         watching = asyncio.create_task(watcher.run(stop))
         answers += await _ask_so_many(mix.ask, requests // _QUARTERS)
         stop.set()
@@ -93,7 +93,7 @@ async def soak(stack: RunningStack, requests: int, warm_up: int = _WARM_UP) -> S
     await grpc.close()
     await rest.close()
     shares_mb = await asyncio.to_thread(_shares_mb, stack)
-    return Soaked(answers, len(questions.wrong(answers)), quarters, shares_mb)
+    return SoakResult(answers, len(questions.wrong(answers)), quarters, shares_mb)
 
 
 def _shares_mb(stack: RunningStack) -> Counter[str]:
@@ -105,7 +105,7 @@ def _shares_mb(stack: RunningStack) -> Counter[str]:
     return shares
 
 
-def rows(soaked: Soaked) -> list[Row]:
+def rows(soaked: SoakResult) -> list[ClaimRow]:
     """What is claimed, and what was measured."""
     counts = Counter(answer.status for answer in soaked.answers)
     others = sum(number for status, number in counts.items() if status not in _EXPECTED)
@@ -113,20 +113,20 @@ def rows(soaked: Soaked) -> list[Row]:
     told = f"{others} of {dict(counts)}, {fresh} not from the cache"
     parts = sorted({sample.part for sample in soaked.quarters[0]})
     return [
-        Row("answers other than 200 and, for what is not there, 404", "0", told, not others),
-        Row("answers about another radiograph", "0", f"{soaked.wrong}", not soaked.wrong),
+        ClaimRow("answers other than 200 and, for what is not there, 404", "0", told, not others),
+        ClaimRow("answers about another radiograph", "0", f"{soaked.wrong}", not soaked.wrong),
         *(_most(part, soaked) for part in _MOST_MB),
         *(_flat(part, soaked) for part in parts),
     ]
 
 
-def _of(part: str, samples: Sequence[Sample]) -> list[Sample]:
+def _of(part: str, samples: Sequence[ProcessSample]) -> list[ProcessSample]:
     return [sample for sample in samples if sample.part == part]
 
 
-def _most(part: str, soaked: Soaked) -> Row:
+def _most(part: str, soaked: SoakResult) -> ClaimRow:
     most = max(sample.rss_mb for quarter in soaked.quarters for sample in _of(part, quarter))
-    return Row(
+    return ClaimRow(
         f"memory of {part} at most (its RSS; shared fairly, with all that it started)",
         f"<= {_MOST_MB[part]:.0f} MB",
         f"{most:.0f} MB ({soaked.shares_mb[part]} MB)",
@@ -134,14 +134,14 @@ def _most(part: str, soaked: Soaked) -> Row:
     )
 
 
-def _flat(part: str, soaked: Soaked) -> Row:
+def _flat(part: str, soaked: SoakResult) -> ClaimRow:
     first, last = _of(part, soaked.quarters[0]), _of(part, soaked.quarters[-1])
     lasting = {sample.process for sample in first} & {sample.process for sample in last}
     first, last = ([sample for sample in samples if sample.process in lasting] for samples in (first, last))
     mb = [mean([sample.rss_mb for sample in samples]) for samples in (first, last)]
     descriptors = [mean([sample.descriptors for sample in samples]) for samples in (first, last)]
     threads = [mean([sample.threads for sample in samples]) for samples in (first, last)]
-    return Row(
+    return ClaimRow(
         f"{part}, first and last quarter: memory; descriptors; threads",
         "flat",
         f"{mb[0]:.1f}, {mb[1]:.1f} MB; {descriptors[0]:.0f}, {descriptors[1]:.0f}; "
@@ -159,9 +159,9 @@ def main() -> int:
     parser.add_argument("bundle", type=Path)
     parser.add_argument("requests", type=int, nargs="?", default=20_000)
     arguments = parser.parse_args()
-    with running(arguments.bundle) as stack:
+    with running_stack(arguments.bundle) as stack:
         soaked = asyncio.run(soak(stack, arguments.requests))
-    return conclude(f"{arguments.requests} requests", rows(soaked))
+    return print_claims(f"{arguments.requests} requests", rows(soaked))
 
 
 if __name__ == "__main__":

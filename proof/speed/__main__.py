@@ -13,11 +13,19 @@ from pathlib import Path
 from typing import Final
 
 from proof.lab.running_stack import RunningStack
-from proof.lab.stack import running
+from proof.lab.stack import running_stack
 from proof.speed import cached, costs, engine_process, proxy_alone, separate_cores, tutorial, whole_way
 from proof.speed.costs import Spending
-from proof.speed.lab import Asked, Effort, Lab, lab, prepare, prepare_all, say
-from proof.speed.table import Row, print_table
+from proof.speed.lab import (
+    Effort,
+    PreparedRequests,
+    SpeedLab,
+    prepare,
+    prepare_all,
+    print_progress,
+    speed_lab,
+)
+from proof.speed.table import SpeedRow, print_table
 
 SECTIONS: Final = ("engine", "proxy", "apart", "whole", "crowd", "tutorial", "cached", "spending", "memory")
 _OF_SERVICE: Final = frozenset(SECTIONS[3:])
@@ -32,77 +40,77 @@ class _Stage:
 
     uncached: RunningStack
     cached: RunningStack
-    misses: Mapping[str, Asked]
-    hits: Asked
+    misses: Mapping[str, PreparedRequests]
+    hits: PreparedRequests
 
 
-def _memory_rows(lab: Lab, stage: _Stage, before: costs.Footprint) -> list[Row]:
+def _memory_rows(speed_lab: SpeedLab, stage: _Stage, before: costs.Footprint) -> list[SpeedRow]:
     """Sizes and growth: of the stack that has read anew in this run, and over many hits of the other."""
     after, of_hits = costs.footprint_of(stage.uncached), costs.footprint_of(stage.cached)
     address, replies = stage.cached.recorded.address, 0
-    while replies < lab.effort.hits:
-        say(f"memory: {replies:,} of {lab.effort.hits:,} hits")
-        replies += len(lab.load(address, stage.hits.by_id).replies)
+    while replies < speed_lab.effort.hits:
+        print_progress(f"memory: {replies:,} of {speed_lab.effort.hits:,} hits")
+        replies += len(speed_lab.load(address, stage.hits.by_id).replies)
     return [
-        *costs.size_rows(after, lab.kind),
+        *costs.size_rows(after, speed_lab.kind),
         *costs.growth_rows(before, after, "the uncached run"),
         *costs.growth_rows(of_hits, costs.footprint_of(stage.cached), f"{replies:,} hits"),
     ]
 
 
-def _warm(lab: Lab, stage: _Stage) -> None:
+def _warm(speed_lab: SpeedLab, stage: _Stage) -> None:
     """Ask in every form, and as a crowd: what a service needs for that it keeps, and does not grow beyond."""
     address = stage.uncached.recorded.address
     for asked in stage.misses.values():
-        lab.load(address, asked.with_file)
-    lab.load(address, stage.misses["DICOM 16 bit"].by_id, _CROWD_CLIENTS, may_refuse=True)
+        speed_lab.load(address, asked.with_file)
+    speed_lab.load(address, stage.misses["DICOM 16 bit"].by_id, _CROWD_CLIENTS, may_refuse=True)
 
 
-def _service_rows(lab: Lab, stage: _Stage, sections: Sequence[str]) -> list[Row]:
-    png, rows = stage.misses["PNG"], list[Row]()
-    _warm(lab, stage)
+def _service_rows(speed_lab: SpeedLab, stage: _Stage, sections: Sequence[str]) -> list[SpeedRow]:
+    png, rows = stage.misses["PNG"], list[SpeedRow]()
+    _warm(speed_lab, stage)
     before = costs.footprint_of(stage.uncached)
     if "whole" in sections:
-        rows += whole_way.rows(lab, stage.uncached, stage.misses)
+        rows += whole_way.rows(speed_lab, stage.uncached, stage.misses)
     if "crowd" in sections:
-        rows += whole_way.crowd_rows(lab, stage.uncached, prepare(stage.uncached, _CROWD))
+        rows += whole_way.crowd_rows(speed_lab, stage.uncached, prepare(stage.uncached, _CROWD))
     if "tutorial" in sections:
-        rows += tutorial.rows(lab, stage.uncached, png)
+        rows += tutorial.rows(speed_lab, stage.uncached, png)
     if "cached" in sections:
-        rows += cached.rows(lab, stage.cached, stage.hits, stage.uncached, png)
+        rows += cached.rows(speed_lab, stage.cached, stage.hits, stage.uncached, png)
     if "memory" in sections:
-        rows += _memory_rows(lab, stage, before)
+        rows += _memory_rows(speed_lab, stage, before)
     return rows
 
 
-def _spendings(lab: Lab, stage: _Stage) -> dict[str, Spending]:
-    say("spending")
+def _spendings(speed_lab: SpeedLab, stage: _Stage) -> dict[str, Spending]:
+    print_progress("spending")
     columns = {}
     for form, asked in stage.misses.items():
-        columns[f"{form} by id"] = whole_way.spending(lab, stage.uncached, asked.by_id)
-        columns[f"{form} as file"] = whole_way.spending(lab, stage.uncached, asked.with_file)
-    columns["cache hit"] = whole_way.spending(lab, stage.cached, stage.hits.by_id)
+        columns[f"{form} by id"] = whole_way.spending(speed_lab, stage.uncached, asked.by_id)
+        columns[f"{form} as file"] = whole_way.spending(speed_lab, stage.uncached, asked.with_file)
+    columns["cache hit"] = whole_way.spending(speed_lab, stage.cached, stage.hits.by_id)
     return columns
 
 
-def measure(bundle: Path, effort: Effort, sections: Sequence[str]) -> tuple[list[Row], str]:
+def measure(bundle: Path, effort: Effort, sections: Sequence[str]) -> tuple[list[SpeedRow], str]:
     """Run the sections that were asked for.
 
     Returns:
         The rows of the table, and a second table: where the processor time goes.
     """
     rows = engine_process.rows(bundle, 5 * effort.rounds) if "engine" in sections else []
-    with lab(bundle, effort) as here:
+    with speed_lab(bundle, effort) as here:
         if "proxy" in sections:
             rows += proxy_alone.rows(here)
         if "apart" in sections:
             rows += separate_cores.rows(here)
         if _OF_SERVICE.isdisjoint(sections):
             return [*rows, here.failures()], ""
-        say("starting two stacks")
+        print_progress("starting two stacks")
         with (
-            running(bundle, "--no-cache", environment=here.settings) as uncached,
-            running(bundle, environment=here.settings) as hitting,
+            running_stack(bundle, "--no-cache", environment=here.settings) as uncached,
+            running_stack(bundle, environment=here.settings) as hitting,
         ):
             misses, hits = prepare_all(uncached, effort.radiographs), prepare(hitting, effort.radiographs)
             stage = _Stage(uncached, hitting, misses, hits)

@@ -20,7 +20,7 @@ def _response(body: bytes) -> bytes:
     return head.encode() + body
 
 
-class Upstream(asyncio.Protocol):
+class CheapUpstream(asyncio.Protocol):
     """One connection; what comes is cut at the lengths it names, and nothing else is read in it."""
 
     def __init__(self, keys: bytes, answer: bytes, info: bytes) -> None:
@@ -51,7 +51,7 @@ class Upstream(asyncio.Protocol):
 async def serve(port: int, keys: bytes, answer: bytes, info: bytes) -> None:
     """Serve until a signal ends the process."""
     loop = asyncio.get_running_loop()
-    server = await loop.create_server(lambda: Upstream(keys, answer, info), "127.0.0.1", port)
+    server = await loop.create_server(lambda: CheapUpstream(keys, answer, info), "127.0.0.1", port)
     await server.serve_forever()
 
 

@@ -9,7 +9,7 @@ from typing import Final
 
 from predictor.engines.engine import EngineKind
 from proof.lab.running_stack import RunningStack, descendants
-from proof.speed.table import Figure, Row, at_most
+from proof.speed.table import SpeedFigure, SpeedRow, at_most
 
 _TICKS_PER_S: Final = os.sysconf("SC_CLK_TCK")
 _CLIENT: Final = "client"
@@ -120,20 +120,22 @@ def _named(footprint: Footprint, kind: EngineKind = "litert") -> list[tuple[str,
     ]
 
 
-def size_rows(footprint: Footprint, kind: EngineKind) -> list[Row]:
+def size_rows(footprint: Footprint, kind: EngineKind) -> list[SpeedRow]:
     """Memory against its bounds."""
     return [
-        at_most(f"memory: {name}, RSS", Figure(memory.rss_mb, "MB"), bound, f"PSS {memory.pss_mb:.0f} MB")
+        at_most(
+            f"memory: {name}, RSS", SpeedFigure(memory.rss_mb, "MB"), bound, f"PSS {memory.pss_mb:.0f} MB"
+        )
         for name, memory, bound in _named(footprint, kind)
     ]
 
 
-def growth_rows(before: Footprint, after: Footprint, over: str) -> list[Row]:
+def growth_rows(before: Footprint, after: Footprint, over: str) -> list[SpeedRow]:
     """Whether memory is flat over something."""
     return [
         at_most(
             f"memory: {name}, growth over {over}",
-            Figure(now.rss_mb - was.rss_mb, "MB"),
+            SpeedFigure(now.rss_mb - was.rss_mb, "MB"),
             round(_FLAT * was.rss_mb),
             f"{was.rss_mb:.0f} MB before",
         )

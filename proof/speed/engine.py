@@ -23,7 +23,7 @@ from predictor.build.export import synthetic_radiographs
 from predictor.build.network import feature_network
 from predictor.engines.engine import LiteRtEngine, OpenVinoEngine, TensorFlowEngine
 from proof.speed import table
-from proof.speed.table import Figure, Kind
+from proof.speed.table import Kind, SpeedFigure
 
 GFLOP_A_RADIOGRAPH: Final = 5.09
 """Of the folded graph, as the TensorFlow Lite converter counts it."""
@@ -35,7 +35,7 @@ Way = Callable[[], Any]
 
 
 @dataclass(frozen=True)
-class Row:
+class EngineRow:
     """One way at one batch size: milliseconds for a radiograph, in its best round and in the median."""
 
     name: str
@@ -79,7 +79,7 @@ def _seconds_of(way: Way) -> float:
     return time.perf_counter() - started_s
 
 
-def measure(ways: dict[tuple[str, int], Way], rounds: int) -> list[Row]:
+def measure(ways: dict[tuple[str, int], Way], rounds: int) -> list[EngineRow]:
     """Run all ways in turn; the floor's row comes first."""
     floor, seconds = _floor(), {key: [] for key in [("SGEMM floor", 1), *ways]}  # type: ignore[var-annotated]
     for _ in range(rounds):
@@ -88,18 +88,20 @@ def measure(ways: dict[tuple[str, int], Way], rounds: int) -> list[Row]:
     share = GFLOP_A_RADIOGRAPH / (2 * _MATRIX**3 / 1e9)
     seconds["SGEMM floor", 1] = [each * share for each in seconds["SGEMM floor", 1]]
     return [
-        Row(name, batch, min(each) * 1000, float(np.median(each)) * 1000)
+        EngineRow(name, batch, min(each) * 1000, float(np.median(each)) * 1000)
         for (name, batch), each in seconds.items()
     ]
 
 
-def _compared(row: Row, peer: Row, threads: int, bound: float | None, kind: Kind = "x") -> table.Row:
+def _compared(
+    row: EngineRow, peer: EngineRow, threads: int, bound: float | None, kind: Kind = "x"
+) -> table.SpeedRow:
     """A way beside another; radiographs a second, so that more is better."""
-    figure, other = (Figure(1000 / each.best_ms, "/s", each.name) for each in (row, peer))
+    figure, other = (SpeedFigure(1000 / each.best_ms, "/s", each.name) for each in (row, peer))
     return table.ratio(f"engine, batch {row.batch}, {threads} threads", figure, other, bound, kind)
 
 
-def rows(bundle: Path, rounds: int) -> list[table.Row]:
+def rows(bundle: Path, rounds: int) -> list[table.SpeedRow]:
     """The engines for CPUs against their bounds; for a process of its own, since TensorFlow stays in it."""
     threads = usable_cpus()
     tf.config.threading.set_intra_op_parallelism_threads(threads)
@@ -112,4 +114,7 @@ def rows(bundle: Path, rounds: int) -> list[table.Row]:
         found.append(_compared(ours, measured["keras predict", batch], threads, _OF_PREDICT))
         found.append(_compared(ours, floor, threads, _OF_FLOOR if batch == 1 else None, "%"))
     slowest = max(row.median_ms / row.best_ms for row in measured.values())
-    return [*found, table.Row("engine, how noisy: median over best round", f"{slowest:.2f}x at most", "", "")]
+    return [
+        *found,
+        table.SpeedRow("engine, how noisy: median over best round", f"{slowest:.2f}x at most", "", ""),
+    ]

@@ -4,18 +4,18 @@ import multiprocessing
 from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 
-from proof.speed.lab import say
-from proof.speed.table import Row
+from proof.speed.lab import print_progress
+from proof.speed.table import SpeedRow
 
 
-def _measure(bundle: Path, rounds: int) -> list[Row]:
+def _measure(bundle: Path, rounds: int) -> list[SpeedRow]:
     from proof.speed import engine  # loads TensorFlow
 
     return engine.rows(bundle, rounds)
 
 
-def rows(bundle: Path, rounds: int) -> list[Row]:
+def rows(bundle: Path, rounds: int) -> list[SpeedRow]:
     """What ``proof.speed.engine`` measures."""
-    say("engine")
+    print_progress("engine")
     with ProcessPoolExecutor(1, multiprocessing.get_context("spawn")) as pool:
         return pool.submit(_measure, bundle, rounds).result()

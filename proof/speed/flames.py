@@ -14,8 +14,8 @@ from pathlib import Path
 from typing import Final
 
 from proof.lab.running_stack import RunningStack
-from proof.lab.stack import running
-from proof.speed.lab import CLIENTS, Asked, Effort, Lab, lab, prepare, say
+from proof.lab.stack import running_stack
+from proof.speed.lab import CLIENTS, Effort, PreparedRequests, SpeedLab, prepare, print_progress, speed_lab
 
 _RATE_HZ: Final = 100
 _LARGEST_BYTES: Final = 300_000
@@ -51,16 +51,16 @@ def _wide_frames(svg: str, least_percent: float) -> str:
     return _FRAME.sub(lambda frame: frame[0] if float(frame[1]) >= least_percent else "", svg)
 
 
-def _record(lab: Lab, stack: RunningStack, part: str, asked: Asked) -> str:
+def _record(speed_lab: SpeedLab, stack: RunningStack, part: str, asked: PreparedRequests) -> str:
     """Sample a part while eight clients ask."""
     with tempfile.TemporaryDirectory() as folder:
-        raw, seconds = Path(folder) / "raw.svg", lab.effort.seconds
+        raw, seconds = Path(folder) / "raw.svg", speed_lab.effort.seconds
         spy = [str(Path(sysconfig.get_path("scripts")) / "py-spy"), "record", "--format", "flamegraph"]
         spy += ["--pid", str(stack.part(part).pid), "--rate", str(_RATE_HZ), "--duration", f"{seconds:.0f}"]
         # a paused thread that waited must run before it waits again: where cores are short it counts as busy
         spy += ["--nonblocking", "--function", "--subprocesses", "--output", str(raw)]
         with subprocess.Popen(spy, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True) as recorder:
-            lab.load(stack.recorded.address, asked.by_id)
+            speed_lab.load(stack.recorded.address, asked.by_id)
             _, said = recorder.communicate(timeout=60)
         if recorder.returncode:
             raise RuntimeError(f"py-spy: {said.strip()}")
@@ -70,13 +70,13 @@ def _record(lab: Lab, stack: RunningStack, part: str, asked: Asked) -> str:
 def draw(bundle: Path, folder: Path, effort: Effort) -> None:
     """Draw both parts, on the way past the cache and on the way out of it."""
     folder.mkdir(parents=True, exist_ok=True)
-    with lab(bundle, effort) as here:
+    with speed_lab(bundle, effort) as here:
         for way, options in (("uncached", ("--no-cache",)), ("cached", ())):
-            with running(bundle, *options, environment=here.settings) as stack:
+            with running_stack(bundle, *options, environment=here.settings) as stack:
                 asked = prepare(stack, effort.radiographs)
                 here.load(stack.recorded.address, asked.by_id)  # warms
                 for part in ("auth_proxy", "transformer"):
-                    say(f"flames: {part}, {way}")
+                    print_progress(f"flames: {part}, {way}")
                     path = folder / f"{part}-{way}.svg"
                     path.write_text(
                         tidy(_record(here, stack, part, asked), f"{part}, {way}, {CLIENTS} clients")

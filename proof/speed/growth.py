@@ -18,12 +18,12 @@ from typing import Any, Final
 import psycopg2
 
 from pleura.journal_row import JournalRow
-from proof.lab.client import one_by_one, quantile_ms
+from proof.lab.client import ask_one_by_one, quantile_ms
 from proof.lab.running_stack import RunningStack
-from proof.lab.stack import running
+from proof.lab.stack import running_stack
 from proof.speed.growth_plot import Line, Point, draw
-from proof.speed.lab import Asked, Effort, Lab, lab, prepare, say
-from proof.speed.table import Row, print_table
+from proof.speed.lab import Effort, PreparedRequests, SpeedLab, prepare, print_progress, speed_lab
+from proof.speed.table import SpeedRow, print_table
 from transformer.journal.database import Database
 from transformer.journal.sql import COLUMNS, insert_requests
 
@@ -82,54 +82,58 @@ class _Journal:
         return taken
 
 
-def _asked_ms(lab: Lab, stack: RunningStack, requests: Iterator[bytes], number: int) -> Point:
-    replies = lab.run(one_by_one(stack.recorded.address, requests, number))
+def _asked_ms(speed_lab: SpeedLab, stack: RunningStack, requests: Iterator[bytes], number: int) -> Point:
+    replies = speed_lab.run(ask_one_by_one(stack.recorded.address, requests, number))
     return Point(number, quantile_ms(replies, 0.5), quantile_ms(replies, 0.99))
 
 
-def _by_requests(lab: Lab, stack: RunningStack, asked: Asked, name: str, first: int) -> Line:
+def _by_requests(
+    speed_lab: SpeedLab, stack: RunningStack, asked: PreparedRequests, name: str, first: int
+) -> Line:
     """One client asks x1, x10 and x100 times."""
     requests = cycle(asked.by_id)
-    _asked_ms(lab, stack, requests, len(asked.by_id))  # warms, and fills the cache where there is one
+    _asked_ms(speed_lab, stack, requests, len(asked.by_id))  # warms, and fills the cache where there is one
     points = []
     for times in _TIMES:
-        say(f"growth: {name}, {first * times} requests")
-        points.append(_asked_ms(lab, stack, requests, first * times))
+        print_progress(f"growth: {name}, {first * times} requests")
+        points.append(_asked_ms(speed_lab, stack, requests, first * times))
     return Line(name, points)
 
 
-def _by_rows(lab: Lab, stack: RunningStack, asked: Asked, sizes: Sequence[int]) -> list[Line]:
+def _by_rows(
+    speed_lab: SpeedLab, stack: RunningStack, asked: PreparedRequests, sizes: Sequence[int]
+) -> list[Line]:
     """The journal's own insert, and an answer from the cache, which has one in it."""
     journal, inserts, answers = _Journal.of(stack), list[Point](), list[Point]()
     requests = cycle(asked.by_id)
     entry = journal.any_entry()
     for rows in sizes:
-        say(f"growth: {rows:,} rows")
+        print_progress(f"growth: {rows:,} rows")
         journal.grow_to(rows)
         journal.insert_ms(entry)  # warms
         taken = sorted(journal.insert_ms(entry))
         inserts.append(Point(rows, taken[len(taken) // 2], taken[int(0.99 * len(taken))]))
-        answer = _asked_ms(lab, stack, requests, _INSERTS)
+        answer = _asked_ms(speed_lab, stack, requests, _INSERTS)
         answers.append(replace(answer, size=rows))
     return [Line("insert into the journal", inserts), Line("cached answer, whole way", answers)]
 
 
-def _flatness(line: Line, of: str) -> Row:
+def _flatness(line: Line, of: str) -> SpeedRow:
     first, last = line.points[0], line.points[-1]
     grown = last.p50_ms / first.p50_ms
     what = f"{line.name}, p50 at {last.size:,} {of} over {first.size:,}"
     figure, peer = f"{last.p50_ms:.2f} ms", f"{first.p50_ms:.2f} ms"
-    return Row(what, figure, peer, f"{grown:.2f}x", f"<= {_FLAT}x", grown <= _FLAT)
+    return SpeedRow(what, figure, peer, f"{grown:.2f}x", f"<= {_FLAT}x", grown <= _FLAT)
 
 
-def measure(bundle: Path, first: int, largest: int, plot: Path) -> list[Row]:
+def measure(bundle: Path, first: int, largest: int, plot: Path) -> list[SpeedRow]:
     """Measure both growths, and draw them."""
     sizes = [rows for rows in (10**3, 10**4, 10**5, 10**6) if rows <= largest]
-    with lab(bundle, Effort(rounds=1, seconds=1.0, radiographs=48)) as here:
-        with running(bundle, "--no-cache", environment=here.settings) as stack:
+    with speed_lab(bundle, Effort(rounds=1, seconds=1.0, radiographs=48)) as here:
+        with running_stack(bundle, "--no-cache", environment=here.settings) as stack:
             asked = prepare(stack, here.effort.radiographs)
             requests = [_by_requests(here, stack, asked, "read anew", first)]
-        with running(bundle, environment=here.settings) as stack:
+        with running_stack(bundle, environment=here.settings) as stack:
             asked = prepare(stack, here.effort.radiographs)
             requests.append(_by_requests(here, stack, asked, "from the cache", 10 * first))
             rows = _by_rows(here, stack, asked, sizes)

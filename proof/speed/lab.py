@@ -15,13 +15,13 @@ import uvloop
 
 from predictor.engines.engine import EngineKind
 from predictor.settings import PredictorSettings
-from proof.lab.client import Load, Reply, by_clients
-from proof.lab.load import upload
+from proof.lab.client import LoadResult, Reply, ask_from_clients
+from proof.lab.load import upload_files
 from proof.lab.radiographs import FORMS, fresh_radiographs
 from proof.lab.running_stack import RunningStack
 from proof.speed import requests
 from proof.speed.engine_alone import EngineAlone
-from proof.speed.table import Figure, Row, at_most
+from proof.speed.table import SpeedFigure, SpeedRow, at_most
 
 T = TypeVar("T")
 CLIENTS: Final = 8
@@ -42,7 +42,7 @@ class Effort:
 
 
 @dataclass(frozen=True)
-class Lab:
+class SpeedLab:
     """Where proof.speed of the service run."""
 
     bundle: Path
@@ -65,35 +65,35 @@ class Lab:
 
     def load(
         self, address: str, requests: Sequence[bytes], clients: int = CLIENTS, may_refuse: bool = False
-    ) -> Load:
+    ) -> LoadResult:
         """Let clients ask for as long as one load lasts, the same questions again and again."""
-        load = self.run(by_clients(address, cycle(requests), clients, self.effort.seconds))
+        load = self.run(ask_from_clients(address, cycle(requests), clients, self.effort.seconds))
         self.failed.extend(load.failed if may_refuse else load.unanswered)
         if not load.answered:
             raise AssertionError(f"nothing was answered: {load.replies[:1]}")
         return load
 
-    def failures(self) -> Row:
+    def failures(self) -> SpeedRow:
         """How many requests have failed, and how."""
         kinds = ", ".join(f"{status}" for status in sorted({reply.status for reply in self.failed}))
         return at_most(
             f"requests that failed, or were refused to {CLIENTS} clients",
-            Figure(len(self.failed), "requests"),
+            SpeedFigure(len(self.failed), "requests"),
             0,
             kinds,
         )
 
 
 @contextlib.contextmanager
-def lab(bundle: Path, effort: Effort) -> Iterator[Lab]:
+def speed_lab(bundle: Path, effort: Effort) -> Iterator[SpeedLab]:
     """A lab with an event loop of its own, and the engine that the predictor is set to."""
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
         kind = PredictorSettings.read().engine
-        yield Lab(bundle, effort, kind, EngineAlone(bundle, kind), runner)
+        yield SpeedLab(bundle, effort, kind, EngineAlone(bundle, kind), runner)
 
 
 @dataclass(frozen=True)
-class Asked:
+class PreparedRequests:
     """Requests about the same radiographs, by id and with the file."""
 
     by_id: Sequence[bytes]
@@ -101,28 +101,28 @@ class Asked:
     ids: Sequence[str]
 
 
-def prepare(stack: RunningStack, number: int, form: str = "PNG") -> Asked:
+def prepare(stack: RunningStack, number: int, form: str = "PNG") -> PreparedRequests:
     """Make radiographs, put them into the stack's store, and make the requests that ask about them."""
     files, token = fresh_radiographs(number, seed=time.time_ns() % 2**32, form=form), stack.token()
-    ids = upload(stack.recorded, files, f"benchmark/{time.time_ns()}")
-    return Asked(
+    ids = upload_files(stack.recorded, files, f"benchmark/{time.time_ns()}")
+    return PreparedRequests(
         [requests.by_id(token, each) for each in ids],
         [requests.with_file(token, file) for file in files],
         ids,
     )
 
 
-def prepare_all(stack: RunningStack, number: int) -> Mapping[str, Asked]:
+def prepare_all(stack: RunningStack, number: int) -> Mapping[str, PreparedRequests]:
     """The same in every form."""
     return {form: prepare(stack, number, form) for form in FORMS}
 
 
-def middle(values: Sequence[float]) -> float:
+def median(values: Sequence[float]) -> float:
     """The median of the rounds."""
     return statistics.median(values)
 
 
-def say(what: str) -> None:
+def print_progress(what: str) -> None:
     """Tell whoever waits how far it is; the table goes to standard output, this does not."""
     sys.stderr.write(f"{time.strftime('%H:%M:%S')} {what}\n")
     sys.stderr.flush()

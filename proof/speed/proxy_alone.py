@@ -24,8 +24,8 @@ from pleura.local.processes import HOST, Command, Server, free_port, launch, wai
 from proof.lab.proxy import DIGEST, answers, described, v2_answer
 from proof.speed import requests
 from proof.speed.costs import processor_s
-from proof.speed.lab import Lab, middle, say
-from proof.speed.table import Figure, Row, at_least
+from proof.speed.lab import SpeedLab, median, print_progress
+from proof.speed.table import SpeedFigure, SpeedRow, at_least
 
 _AT_LEAST: Final = 1000.0
 _TOKENS: Final = 12_000
@@ -104,7 +104,7 @@ def _proxy(keys: Sequence[_Key]) -> Iterator[tuple[Service, str]]:
         yield proxy, upstream.url
 
 
-def _per_processor_s(lab: Lab, proxy: Service, requests: Sequence[bytes]) -> float:
+def _per_processor_s(lab: SpeedLab, proxy: Service, requests: Sequence[bytes]) -> float:
     before_s = processor_s([proxy.process.pid])
     load = lab.load(proxy.url, requests)
     assert not load.refused
@@ -117,13 +117,13 @@ def _ways(keys: Sequence[_Key], issuer_url: str) -> dict[str, list[bytes]]:
     ways["V2, one token"] = [requests.by_ids(token, ["a.png"])]
     ways["/classify, one token"] = [requests.by_id(token, "a.png")]
     for key in keys:
-        say(f"proxy alone: signing {_TOKENS} tokens with {key.algorithm}")
+        print_progress(f"proxy alone: signing {_TOKENS} tokens with {key.algorithm}")
         tokens = (key.token(issuer_url) for _ in range(_TOKENS))
         ways[f"V2, {key.algorithm} verified each time"] = [requests.by_ids(t, ["a.png"]) for t in tokens]
     return ways
 
 
-def rows(lab: Lab) -> list[Row]:
+def rows(lab: SpeedLab) -> list[SpeedRow]:
     """Requests a second of the proxy's own processor time."""
     keys = _keys()
     with _proxy(keys) as (proxy, issuer_url):
@@ -131,9 +131,9 @@ def rows(lab: Lab) -> list[Row]:
         rates: dict[str, list[float]] = {name: [] for name in ways}
         for number in range(lab.effort.rounds):
             for name, requests in ways.items():
-                say(f"proxy alone: round {number + 1}, {name}")
+                print_progress(f"proxy alone: round {number + 1}, {name}")
                 rates[name].append(_per_processor_s(lab, proxy, requests))
     return [
-        at_least(f"proxy alone, {name}", Figure(middle(each), "/s of its core"), _AT_LEAST)
+        at_least(f"proxy alone, {name}", SpeedFigure(median(each), "/s of its core"), _AT_LEAST)
         for name, each in rates.items()
     ]

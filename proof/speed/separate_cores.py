@@ -14,17 +14,17 @@ from pathlib import Path
 
 from predictor.engines.engine import EngineKind
 from proof.lab.running_stack import RunningStack
-from proof.lab.stack import running
+from proof.lab.stack import running_stack
 from proof.speed.costs import pids_of
 from proof.speed.engine_alone import EngineAlone
-from proof.speed.lab import Lab, middle, prepare_all, say
-from proof.speed.table import Figure, Row
+from proof.speed.lab import SpeedLab, median, prepare_all, print_progress
+from proof.speed.table import SpeedFigure, SpeedRow
 from proof.speed.whole_way import ALONE, Round, overhead_rows, rate_rows, round_of, ways_of
 
 Cores = Sequence[int]
 
 
-def halves() -> tuple[Cores, Cores]:
+def split_cores() -> tuple[Cores, Cores]:
     """The cores for inference, and those for all else."""
     cores = sorted(os.sched_getaffinity(0))
     return cores[: len(cores) // 2], cores[len(cores) // 2 :]
@@ -57,18 +57,18 @@ def _engine(bundle: Path, kind: EngineKind, cores: Cores, seconds: float) -> tup
     return max(engine.per_s(seconds)), engine.median_ms(ALONE)
 
 
-def _measured_apart(lab: Lab, cores: Cores) -> tuple[float, float]:
+def _measured_apart(lab: SpeedLab, cores: Cores) -> tuple[float, float]:
     """Radiographs a second of the engine alone, and its median, from a process of its own on its cores."""
     with ProcessPoolExecutor(1, multiprocessing.get_context("spawn")) as pool:
         return pool.submit(_engine, lab.bundle, lab.kind, cores, lab.effort.seconds).result()
 
 
-def rows(lab: Lab) -> list[Row]:
+def rows(lab: SpeedLab) -> list[SpeedRow]:
     """Eight clients and one client in every form, beside the engine alone on the same cores."""
-    inference, others = halves()
+    inference, others = split_cores()
     if not inference:
-        return [Row("whole way, inference on cores of its own", "one core: not measured", "", "")]
-    with running(
+        return [SpeedRow("whole way, inference on cores of its own", "one core: not measured", "", "")]
+    with running_stack(
         lab.bundle, "--no-cache", "--threads", str(len(inference)), environment=lab.settings
     ) as stack:
         ways = ways_of(prepare_all(stack, lab.effort.radiographs))
@@ -77,9 +77,9 @@ def rows(lab: Lab) -> list[Row]:
             for number in range(lab.effort.rounds):
                 engines.append(_measured_apart(lab, inference))
                 for way in ways:
-                    say(f"apart: round {number + 1}, {way.name}")
+                    print_progress(f"apart: round {number + 1}, {way.name}")
                     rounds[way.name].append(round_of(lab, stack.recorded.address, way))
     what = f"engine on {len(inference)} of {len(inference) + len(others)} cores"
-    best = Figure(middle([per_s for per_s, _ in engines]), "/s", what)
-    alone = Figure(middle([median_ms for _, median_ms in engines]), "ms", what)
+    best = SpeedFigure(median([per_s for per_s, _ in engines]), "/s", what)
+    alone = SpeedFigure(median([median_ms for _, median_ms in engines]), "ms", what)
     return [*rate_rows(rounds, best, ", inference apart"), *overhead_rows(rounds, alone, ", inference apart")]

@@ -10,7 +10,7 @@ Kind = Literal["x", "%"]
 
 
 @dataclass(frozen=True)
-class Figure:
+class SpeedFigure:
     """A measured value as it is told: ``of`` says whose it is."""
 
     value: float
@@ -24,7 +24,7 @@ class Figure:
 
 
 @dataclass(frozen=True)
-class Row:
+class SpeedRow:
     """One line of the table; ``holds`` is None where nothing is claimed."""
 
     what: str
@@ -35,7 +35,9 @@ class Row:
     holds: bool | None = None
 
 
-def ratio(what: str, figure: Figure, peer: Figure, at_least: float | None = None, kind: Kind = "x") -> Row:
+def ratio(
+    what: str, figure: SpeedFigure, peer: SpeedFigure, at_least: float | None = None, kind: Kind = "x"
+) -> SpeedRow:
     """A figure over its peer's, where more is better; ``at_least`` is the bound of the ratio."""
     share = figure.value / peer.value if peer.value else math.nan
 
@@ -43,30 +45,30 @@ def ratio(what: str, figure: Figure, peer: Figure, at_least: float | None = None
         return f"{number:.0%}" if kind == "%" else f"{number:.2f}x"
 
     if at_least is None:
-        return Row(what, str(figure), str(peer), told(share))
-    return Row(what, str(figure), str(peer), told(share), f">= {told(at_least)}", share >= at_least)
+        return SpeedRow(what, str(figure), str(peer), told(share))
+    return SpeedRow(what, str(figure), str(peer), told(share), f">= {told(at_least)}", share >= at_least)
 
 
-def overhead(what: str, figure: Figure, floor: Figure, at_most: float) -> Row:
+def overhead(what: str, figure: SpeedFigure, floor: SpeedFigure, at_most: float) -> SpeedRow:
     """A figure less its floor, where less is better."""
     extra = figure.value - floor.value
     bound = f"<= {at_most:g} {figure.unit} more"
-    return Row(what, str(figure), str(floor), f"{extra:+.1f} {figure.unit}", bound, extra <= at_most)
+    return SpeedRow(what, str(figure), str(floor), f"{extra:+.1f} {figure.unit}", bound, extra <= at_most)
 
 
-def at_most(what: str, figure: Figure, bound: float | None, peer: str = "") -> Row:
+def at_most(what: str, figure: SpeedFigure, bound: float | None, peer: str = "") -> SpeedRow:
     """A figure that has a bound of its own, from above."""
     if bound is None:
-        return Row(what, str(figure), peer, "")
-    return Row(what, str(figure), peer, "", f"<= {bound:g} {figure.unit}", figure.value <= bound)
+        return SpeedRow(what, str(figure), peer, "")
+    return SpeedRow(what, str(figure), peer, "", f"<= {bound:g} {figure.unit}", figure.value <= bound)
 
 
-def at_least(what: str, figure: Figure, bound: float, peer: str = "") -> Row:
+def at_least(what: str, figure: SpeedFigure, bound: float, peer: str = "") -> SpeedRow:
     """A figure that has a bound of its own, from below."""
-    return Row(what, str(figure), peer, "", f">= {bound:,g} {figure.unit}", figure.value >= bound)
+    return SpeedRow(what, str(figure), peer, "", f">= {bound:,g} {figure.unit}", figure.value >= bound)
 
 
-def print_table(title: str, rows: Sequence[Row]) -> int:
+def print_table(title: str, rows: Sequence[SpeedRow]) -> int:
     """Print the rows.
 
     Returns:

@@ -15,12 +15,12 @@ import numpy as np
 
 from pleura.local.pleura_services import service_environment
 from pleura.local.processes import HOST, Command, Server, free_port, launch, wait_until
-from proof.lab.client import one_by_one
+from proof.lab.client import ask_one_by_one
 from proof.lab.radiographs import fresh_radiographs
 from proof.lab.running_stack import RunningStack
 from proof.speed import requests
-from proof.speed.lab import CLIENTS, Asked, Lab, middle, say
-from proof.speed.table import Figure, Row, ratio
+from proof.speed.lab import CLIENTS, PreparedRequests, SpeedLab, median, print_progress
+from proof.speed.table import SpeedFigure, SpeedRow, ratio
 
 _NAME: Final = "densenet"
 _PREDICT: Final = f"/v1/models/{_NAME}:predict"
@@ -76,26 +76,32 @@ def _floats(number: int) -> list[bytes]:
     return [requests.post(_PREDICT, json.dumps(body).encode()) for body in bodies]
 
 
-def _rates(lab: Lab, address: str, requests: Sequence[bytes], rates: list[float]) -> None:
+def _rates(lab: SpeedLab, address: str, requests: Sequence[bytes], rates: list[float]) -> None:
     rates.append(lab.load(address, requests).per_s)
 
 
-def rows(lab: Lab, stack: RunningStack, asked: Asked) -> list[Row]:
+def rows(lab: SpeedLab, stack: RunningStack, asked: PreparedRequests) -> list[SpeedRow]:
     """Ours and the peer's, round after round."""
     ours, by_files, by_floats = list[float](), list[float](), list[float]()
     files, floats = _files(16), _floats(16)
     with tutorial_service() as peer:
         for address, requests in ((peer.transformer, files), (peer.predictor, floats)):
-            lab.run(one_by_one(address, iter(requests), _WARM))  # the first call of Keras builds its graph
+            lab.run(
+                ask_one_by_one(address, iter(requests), _WARM)
+            )  # the first call of Keras builds its graph
         for number in range(lab.effort.rounds):
-            say(f"tutorial: round {number + 1}")
+            print_progress(f"tutorial: round {number + 1}")
             _rates(lab, stack.recorded.address, asked.with_file, ours)
             _rates(lab, peer.transformer, files, by_files)
             _rates(lab, peer.predictor, floats, by_floats)
-    figure = Figure(middle(ours), "/s")
+    figure = SpeedFigure(median(ours), "/s")
     return [
         ratio(
-            f"whole way / {what}, {CLIENTS} clients", figure, Figure(middle(rates), "/s", of), _AT_LEAST, "x"
+            f"whole way / {what}, {CLIENTS} clients",
+            figure,
+            SpeedFigure(median(rates), "/s", of),
+            _AT_LEAST,
+            "x",
         )
         for what, of, rates in (
             ("KServe tutorial, PNG sent as file", "its transformer and predictor", by_files),

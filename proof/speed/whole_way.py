@@ -5,11 +5,11 @@ from dataclasses import dataclass
 from itertools import cycle
 from typing import Final
 
-from proof.lab.client import Load, one_by_one, quantile_ms
+from proof.lab.client import LoadResult, ask_one_by_one, quantile_ms
 from proof.lab.running_stack import RunningStack
 from proof.speed.costs import Spending, spent
-from proof.speed.lab import CLIENTS, Asked, Lab, middle, say
-from proof.speed.table import Figure, Row, at_most, overhead, ratio
+from proof.speed.lab import CLIENTS, PreparedRequests, SpeedLab, median, print_progress
+from proof.speed.table import SpeedFigure, SpeedRow, at_most, overhead, ratio
 
 _MANY: Final = 32
 _TOO_MANY: Final = 128
@@ -22,7 +22,7 @@ ALONE: Final = 20
 
 
 @dataclass(frozen=True)
-class Way:
+class RequestWay:
     """One way to ask: what the radiographs are, and the requests about them."""
 
     name: str
@@ -46,53 +46,53 @@ class _Floor:
     median_ms: float
 
 
-def _floor(lab: Lab) -> _Floor:
+def _floor(lab: SpeedLab) -> _Floor:
     wide, narrow = lab.engine.per_s(lab.effort.seconds)
     return _Floor(wide, narrow, lab.engine.median_ms(ALONE))
 
 
-def best_of(floors: Sequence[_Floor]) -> Figure:
+def best_of(floors: Sequence[_Floor]) -> SpeedFigure:
     """The engine at its best: the way to run it that reads more, in the middle of the rounds."""
-    wide, narrow = middle([f.wide_per_s for f in floors]), middle([f.narrow_per_s for f in floors])
+    wide, narrow = median([f.wide_per_s for f in floors]), median([f.narrow_per_s for f in floors])
     if wide >= narrow:
-        return Figure(wide, "/s", "engine, one on all cores")
-    return Figure(narrow, "/s", "engine, one on each core")
+        return SpeedFigure(wide, "/s", "engine, one on all cores")
+    return SpeedFigure(narrow, "/s", "engine, one on each core")
 
 
-def ways_of(asked: Mapping[str, Asked]) -> list[Way]:
+def ways_of(asked: Mapping[str, PreparedRequests]) -> list[RequestWay]:
     """By id and as file, in every form."""
     ways = []
     for form, of_form in asked.items():
-        ways += [Way(f"{form} by id", of_form.by_id), Way(f"{form} as file", of_form.with_file)]
+        ways += [RequestWay(f"{form} by id", of_form.by_id), RequestWay(f"{form} as file", of_form.with_file)]
     return ways
 
 
-def round_of(lab: Lab, address: str, way: Way) -> Round:
+def round_of(lab: SpeedLab, address: str, way: RequestWay) -> Round:
     """Ask one way, with one client and with eight."""
-    alone = lab.run(one_by_one(address, cycle(way.requests), ALONE))
+    alone = lab.run(ask_one_by_one(address, cycle(way.requests), ALONE))
     return Round(lab.load(address, way.requests).per_s, quantile_ms(alone, 0.5))
 
 
-def rows(lab: Lab, stack: RunningStack, asked: Mapping[str, Asked]) -> list[Row]:
+def rows(lab: SpeedLab, stack: RunningStack, asked: Mapping[str, PreparedRequests]) -> list[SpeedRow]:
     """Each way to ask: radiographs a second at eight clients, and what it costs one client."""
     address, ways = stack.recorded.address, ways_of(asked)
     floors, rounds = list[_Floor](), {way.name: list[Round]() for way in ways}
     for number in range(lab.effort.rounds):
         for position, way in enumerate(ways):
-            say(f"whole way: round {number + 1}, {way.name}")
+            print_progress(f"whole way: round {number + 1}, {way.name}")
             if position % 4 == 0:  # so that the engine is measured near to each of them
                 floors.append(_floor(lab))
             rounds[way.name].append(round_of(lab, address, way))
-    best, alone = best_of(floors), Figure(middle([f.median_ms for f in floors]), "ms", "engine alone")
+    best, alone = best_of(floors), SpeedFigure(median([f.median_ms for f in floors]), "ms", "engine alone")
     return [*rate_rows(rounds, best), *overhead_rows(rounds, alone)]
 
 
-def rate_rows(rounds: Mapping[str, Sequence[Round]], best: Figure, where: str = "") -> list[Row]:
+def rate_rows(rounds: Mapping[str, Sequence[Round]], best: SpeedFigure, where: str = "") -> list[SpeedRow]:
     """Radiographs a second at eight clients, beside the engine's."""
     return [
         ratio(
             f"whole way, {name}, {CLIENTS} clients{where}",
-            Figure(middle([each.per_s for each in of_way]), "/s"),
+            SpeedFigure(median([each.per_s for each in of_way]), "/s"),
             best,
             _SHARE,
             "%",
@@ -101,12 +101,14 @@ def rate_rows(rounds: Mapping[str, Sequence[Round]], best: Figure, where: str = 
     ]
 
 
-def overhead_rows(rounds: Mapping[str, Sequence[Round]], alone: Figure, where: str = "") -> list[Row]:
+def overhead_rows(
+    rounds: Mapping[str, Sequence[Round]], alone: SpeedFigure, where: str = ""
+) -> list[SpeedRow]:
     """What one client waits beyond the engine."""
     return [
         overhead(
             f"whole way, {name}, 1 client{where}, p50",
-            Figure(middle([each.median_ms for each in of_way]), "ms"),
+            SpeedFigure(median([each.median_ms for each in of_way]), "ms"),
             alone,
             _OVERHEAD_MS,
         )
@@ -114,30 +116,30 @@ def overhead_rows(rounds: Mapping[str, Sequence[Round]], alone: Figure, where: s
     ]
 
 
-def crowd_rows(lab: Lab, stack: RunningStack, asked: Asked) -> list[Row]:
+def crowd_rows(lab: SpeedLab, stack: RunningStack, asked: PreparedRequests) -> list[SpeedRow]:
     """More clients than the engine can serve: what they get, and how fast the rest is turned away."""
-    loads: dict[int, list[Load]] = {CLIENTS: [], _MANY: [], _TOO_MANY: []}
+    loads: dict[int, list[LoadResult]] = {CLIENTS: [], _MANY: [], _TOO_MANY: []}
     for number in range(lab.effort.rounds):
         for clients, of_clients in loads.items():
-            say(f"crowd: round {number + 1}, {clients} clients")
+            print_progress(f"crowd: round {number + 1}, {clients} clients")
             of_clients.append(lab.load(stack.recorded.address, asked.by_id, clients, may_refuse=True))
-    few = Figure(middle([load.per_s for load in loads[CLIENTS]]), "/s", f"{CLIENTS} clients")
+    few = SpeedFigure(median([load.per_s for load in loads[CLIENTS]]), "/s", f"{CLIENTS} clients")
     found = []
     for clients in (_MANY, _TOO_MANY):
-        figure = Figure(middle([load.per_s for load in loads[clients]]), "/s")
+        figure = SpeedFigure(median([load.per_s for load in loads[clients]]), "/s")
         found.append(ratio(f"whole way, {clients} clients", figure, few, _SHARE_OF_MANY, "%"))
         refused = [reply for load in loads[clients] for reply in load.refused]
         number = sum(len(load.replies) for load in loads[clients])
         if refused:
-            slowest = Figure(quantile_ms(refused, 0.99), "ms")
+            slowest = SpeedFigure(quantile_ms(refused, 0.99), "ms")
             told = f"{len(refused)} of {number}"
             found.append(at_most(f"refusals at {clients} clients, p99", slowest, _REFUSED_WITHIN_MS, told))
         else:
-            found.append(Row(f"refusals at {clients} clients", f"0 of {number}", "", ""))
+            found.append(SpeedRow(f"refusals at {clients} clients", f"0 of {number}", "", ""))
     return found
 
 
-def spending(lab: Lab, stack: RunningStack, requests: Sequence[bytes]) -> Spending:
+def spending(lab: SpeedLab, stack: RunningStack, requests: Sequence[bytes]) -> Spending:
     """Where the processor time of a request goes, at eight clients."""
     before = spent(stack)
     load = lab.load(stack.recorded.address, requests)

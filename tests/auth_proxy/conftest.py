@@ -17,7 +17,6 @@ from proof.lab.proxy import (
     Upstream,
     answers,
     serve,
-    start,
     stop,
     wait_until,
 )
@@ -45,17 +44,6 @@ def upstream(shared_upstream: Upstream) -> Iterator[Upstream]:
     yield shared_upstream
     shared_upstream.error, shared_upstream.delay_s = None, 0.0
     shared_upstream.digest, shared_upstream.ready = DIGEST, True
-
-
-@pytest.fixture(scope="session")
-def local_issuer(free_port: Port, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Issuer]:
-    """A running local issuer."""
-    folder, port = tmp_path_factory.mktemp("issuer"), free_port()
-    environment = {"PLEURA_HTTP_PORT": str(port), "PLEURA_ISSUER_FOLDER": str(folder / "keys")}
-    process = start("pleura.local.token_issuer", environment, folder / "log")
-    wait_until(lambda: answers(port, "/jwks.json"))
-    yield Issuer(f"http://127.0.0.1:{port}", folder / "keys")
-    stop(process)
 
 
 StartProxy = Callable[..., Proxy]

@@ -31,9 +31,9 @@ from pleura.errors import Conflict
 from pleura.local.dependencies import Server
 from pleura.local.revision_files import read_wanted
 from pleura.local.state_folder import StateFolder
-from tests.support.databases import ask, own_database
+from tests.support.databases import own_database, run_sql
 from tests.support.pipelines.models import new_store
-from tests.support.transformer_values import cached_of, entry
+from tests.support.transformer_values import journal_row, make_cached_answer
 from transformer.cache.answer_cache import cache_key
 from transformer.cache.entry import read_entry
 from transformer.journal.database import Database
@@ -63,10 +63,10 @@ async def test_a_journal_goes_on(journal_dsn: str, tmp_path: Path) -> None:
     journal = Journal(Database(journal_dsn), Spool(tmp_path, 10**6), timeout_s=5.0)
     journal.start()
     try:
-        assert await journal.append([entry()]) == "written"
+        assert await journal.append([journal_row()]) == "written"
         with pytest.raises(Conflict):
-            await journal.append([entry(image_digest="f" * 64)])
-        assert await journal.append([entry(request_id="request-3")]) == "written"
+            await journal.append([journal_row(image_digest="f" * 64)])
+        assert await journal.append([journal_row(request_id="request-3")]) == "written"
     finally:
         journal.close()
     window = Window(datetime(2026, 11, 1, tzinfo=UTC), datetime(2027, 1, 1, tzinfo=UTC))
@@ -77,21 +77,21 @@ async def test_a_journal_goes_on(journal_dsn: str, tmp_path: Path) -> None:
 
 async def test_a_spool_is_replayed(journal_dsn: str, tmp_path: Path) -> None:
     """Rows that waited on the disk during an update reach PostgreSQL."""
-    ask(journal_dsn, "DELETE FROM answers WHERE position = 1 RETURNING 1")
+    run_sql(journal_dsn, "DELETE FROM answers WHERE position = 1 RETURNING 1")
     shutil.copytree(DATA / "spool", tmp_path / "spool")
     spool = Spool(tmp_path / "spool", 10**6)
     assert not spool.is_empty()
     journal = Journal(Database(journal_dsn), spool, timeout_s=5.0)
     journal.start()
     try:
-        assert await journal.append([entry(request_id="request-4")]) == "written"
+        assert await journal.append([journal_row(request_id="request-4")]) == "written"
         for _ in range(150):
             if spool.is_empty():
                 break
             await asyncio.sleep(0.1)
     finally:
         journal.close()
-    rows = ask(journal_dsn, "SELECT position FROM answers WHERE request_id = 'request-1' ORDER BY 1")
+    rows = run_sql(journal_dsn, "SELECT position FROM answers WHERE request_id = 'request-1' ORDER BY 1")
     assert rows == [(0,), (1,)]
 
 
@@ -101,7 +101,7 @@ def test_a_cached_answer_is_a_hit() -> None:
     assert cache_key("object", "some/radiograph.dcm") == key
     cached = read_entry(key, (DATA / "cache_entry.bin").read_bytes())
     assert cached is not None
-    expected = cached_of(7)
+    expected = make_cached_answer(7)
     assert cached.tag == expected.tag
     assert cached.answer.revision == expected.answer.revision
     assert cached.answer.probability.tolist() == expected.answer.probability.tolist()

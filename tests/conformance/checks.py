@@ -3,7 +3,7 @@
 import re
 
 from tests.conformance.hops import GrpcAnswer, Hops, HttpAnswer
-from tests.conformance.ways import Answer
+from tests.conformance.ways import WayAnswer
 
 _INSIDE = re.compile(
     r"127\.0\.0\.1|localhost|https?://|Traceback|File \"|\.py\b|/(?:tmp|home|root|usr|var)/"
@@ -51,7 +51,7 @@ def check_grpc_error(hops: Hops, answer: GrpcAnswer, via_proxy: bool) -> None:
         assert answer.trailing["x-request-id"]
 
 
-def check_answer_error(hops: Hops, answer: Answer) -> None:
+def check_answer_error(hops: Hops, answer: WayAnswer) -> None:
     """The text of an error, as the caller's client gives it, says nothing of the inside."""
     assert answer.error
     check_says_nothing_of_the_inside(hops, answer.error)

@@ -12,7 +12,7 @@ from pleura.local.access import AUDIENCE
 from pleura.local.dependencies import Server, free_port
 from pleura.local.pleura_services import Ports, Service, start_service
 from proof.lab.bucket import BUCKET, bucket_client, put_object
-from proof.lab.transformer import Parts, png_of, start_transformer
+from proof.lab.transformer import TransformerParts, png_of, start_transformer
 from tests.conformance.hops import Hop, Hops
 from tests.support import triton
 
@@ -27,7 +27,7 @@ def parts(
     valkey: Server,
     postgres: Server,
     tmp_path_factory: pytest.TempPathFactory,
-) -> Parts:
+) -> TransformerParts:
     """The real parts, with the radiographs ``r0.png`` and ``r1.png`` in the bucket."""
     client = bucket_client(seaweed.url)
     if not client.bucket_exists(BUCKET):
@@ -35,11 +35,11 @@ def parts(
     for number in range(2):
         put_object(client, f"r{number}.png", png_of(number))
     spool = tmp_path_factory.mktemp("conformance") / "spool"
-    return Parts(predictor.grpc_address, seaweed.url, valkey.url, postgres.url, spool)
+    return TransformerParts(predictor.grpc_address, seaweed.url, valkey.url, postgres.url, spool)
 
 
 @pytest.fixture(scope="session")
-def transformer(parts: Parts, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
+def transformer(parts: TransformerParts, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
     """A transformer that takes files of 1 MB."""
     environment = parts.environment(PLEURA_MAX_FILE_MB="1")
     service = start_transformer(tmp_path_factory.mktemp("transformer"), environment)
@@ -96,7 +96,7 @@ def proxy(
 
 @pytest.fixture(scope="session")
 def hops(
-    proxy: Service, transformer: Service, predictor: Service, issuing: Service, parts: Parts
+    proxy: Service, transformer: Service, predictor: Service, issuing: Service, parts: TransformerParts
 ) -> Iterator[Hops]:
     """The servers that speak V2."""
     by_name = {
@@ -112,9 +112,9 @@ def hops(
 
 
 @pytest.fixture(scope="session")
-def triton_client() -> Iterator[triton.Client]:
+def triton_client() -> Iterator[triton.TritonClient]:
     """NVIDIA's gRPC client."""
-    with closing(triton.Client()) as client:
+    with closing(triton.TritonClient()) as client:
         yield client
 
 

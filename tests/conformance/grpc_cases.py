@@ -21,7 +21,7 @@ _UNREADABLE = "the message is not of its type"
 
 
 @dataclass(frozen=True)
-class Grpc:
+class GrpcCase:
     """A message to a method, and the code and whole text that it gets (None where grpc
     words it); ``check`` looks at the answer."""
 
@@ -91,18 +91,18 @@ def _unknown_field(message: Any) -> None:
 
 _TWO = (Tensor(elements=("r0.png", "r0.png")),)
 _INFER = (
-    Grpc("raw", _infer()),
-    Grpc("typed", _infer(typed=True)),
-    Grpc("id-missing", _infer(), check=_new_id),
-    Grpc("id-of-message", _infer(id="m-1"), check=_id("m-1")),
-    Grpc("id-of-metadata", _infer(), metadata=(("x-request-id", "h-1"),), check=_id("h-1")),
-    Grpc(
+    GrpcCase("raw", _infer()),
+    GrpcCase("typed", _infer(typed=True)),
+    GrpcCase("id-missing", _infer(), check=_new_id),
+    GrpcCase("id-of-message", _infer(id="m-1"), check=_id("m-1")),
+    GrpcCase("id-of-metadata", _infer(), metadata=(("x-request-id", "h-1"),), check=_id("h-1")),
+    GrpcCase(
         "id-of-message-before-metadata",
         _infer(id="m-1"),
         metadata=(("x-request-id", "h-1"),),
         check=_id("m-1"),
     ),
-    Grpc(
+    GrpcCase(
         "odd-id-in-metadata",
         _infer(),
         INVALID,
@@ -110,81 +110,81 @@ _INFER = (
         metadata=(("x-request-id", "a b"),),
         hops=("proxy",),
     ),
-    Grpc("version-empty", _infer(version="")),
-    Grpc("version-right", _infer(version="0.0.1")),
-    Grpc("version-wrong", _infer(version="9"), NOT_FOUND, _NO_VERSION),
-    Grpc("model-wrong", _infer(model="other"), NOT_FOUND, _NO_MODEL),
-    Grpc("model-empty", _infer(model=""), NOT_FOUND, _NO_MODEL),
-    Grpc("message-empty", b"", NOT_FOUND, _NO_MODEL),
-    Grpc("unknown-field", _infer(_unknown_field)),
-    Grpc("parameter-without-value", _infer(_empty_parameter)),
-    Grpc("output-parameter", _infer(_output_parameter)),
-    Grpc(
+    GrpcCase("version-empty", _infer(version="")),
+    GrpcCase("version-right", _infer(version="0.0.1")),
+    GrpcCase("version-wrong", _infer(version="9"), NOT_FOUND, _NO_VERSION),
+    GrpcCase("model-wrong", _infer(model="other"), NOT_FOUND, _NO_MODEL),
+    GrpcCase("model-empty", _infer(model=""), NOT_FOUND, _NO_MODEL),
+    GrpcCase("message-empty", b"", NOT_FOUND, _NO_MODEL),
+    GrpcCase("unknown-field", _infer(_unknown_field)),
+    GrpcCase("parameter-without-value", _infer(_empty_parameter)),
+    GrpcCase("output-parameter", _infer(_output_parameter)),
+    GrpcCase(
         "raw-contents-too-many",
         _infer(_raw(b"", b"")),
         INVALID,
         "there must be as many raw_input_contents as inputs",
     ),
-    Grpc(
+    GrpcCase(
         "raw-contents-too-few",
         _infer(lambda m: m.inputs.add(name="image", datatype="BYTES", shape=[1])),
         INVALID,
         "there must be as many raw_input_contents as inputs",
     ),
-    Grpc(
+    GrpcCase(
         "raw-and-typed",
         _infer(_mixed),
         INVALID,
         "input 'image_id' has both contents and raw_input_contents",
     ),
-    Grpc(
+    GrpcCase(
         "no-contents",
         _infer(_cleared),
         INVALID,
         "input 'image_id' has 0 elements, its shape [1] says otherwise",
     ),
-    Grpc(
+    GrpcCase(
         "contents-of-another-type",
         _infer(_other_contents, typed=True),
         INVALID,
         "input 'image_id' has 0 elements, its shape [1] says otherwise",
     ),
-    Grpc("contents-of-two-types", _infer(_both_contents, typed=True)),
-    Grpc(
+    GrpcCase("contents-of-two-types", _infer(_both_contents, typed=True)),
+    GrpcCase(
         "typed-too-many",
         _infer(lambda m: m.inputs[0].contents.bytes_contents.append(b"r1.png"), typed=True),
         INVALID,
         "a tensor has more elements than its shape says",
     ),
-    Grpc(
+    GrpcCase(
         "typed-too-few",
         _infer(lambda m: m.inputs[0].contents.bytes_contents.pop(), typed=True, inputs=_TWO),
         INVALID,
         "input 'image_id' has 1 elements, its shape [2] says otherwise",
     ),
-    Grpc("raw-length-cut", _infer(_raw(b"\x06\x00")), INVALID, "a BYTES tensor ends within a length"),
-    Grpc(
+    GrpcCase("raw-length-cut", _infer(_raw(b"\x06\x00")), INVALID, "a BYTES tensor ends within a length"),
+    GrpcCase(
         "raw-element-cut",
         _infer(_raw(b"\x06\x00\x00\x00r0")),
         INVALID,
         "a BYTES tensor ends within an element",
     ),
-    Grpc(
+    GrpcCase(
         "raw-too-many",
         _infer(_raw(b"\x06\x00\x00\x00r0.png" * 2)),
         INVALID,
         "a BYTES tensor has more elements than its shape says",
     ),
-    Grpc(
+    GrpcCase(
         "raw-empty",
         _infer(_raw(b"")),
         INVALID,
         "input 'image_id' has 0 elements, its shape [1] says otherwise",
     ),
-    Grpc("gzip", _infer(), compression=grpc.Compression.Gzip),
-    Grpc("deflate", _infer(), compression=grpc.Compression.Deflate),
+    GrpcCase("gzip", _infer(), compression=grpc.Compression.Gzip),
+    GrpcCase("deflate", _infer(), compression=grpc.Compression.Deflate),
     *(
-        Grpc(f"no-protobuf-{name}", message, INVALID, _UNREADABLE)
+        GrpcCase(f"no-protobuf-{name}", message, INVALID, _UNREADABLE)
         for name, message in {
             "text": b"hello",
             "ones": b"\xff" * 64,
@@ -218,11 +218,11 @@ def _named(**fields: str) -> bytes:
 
 
 _READING = (
-    Grpc("live", b"", method="ServerLive", hops=EVERYWHERE, check=lambda a: a.message == b"\x08\x01"),
-    Grpc("ready", b"", method="ServerReady", hops=EVERYWHERE, check=lambda a: a.message == b"\x08\x01"),
-    Grpc("server", b"", method="ServerMetadata", hops=EVERYWHERE, check=_is_server),
+    GrpcCase("live", b"", method="ServerLive", hops=EVERYWHERE, check=lambda a: a.message == b"\x08\x01"),
+    GrpcCase("ready", b"", method="ServerReady", hops=EVERYWHERE, check=lambda a: a.message == b"\x08\x01"),
+    GrpcCase("server", b"", method="ServerMetadata", hops=EVERYWHERE, check=_is_server),
     *(
-        Grpc(f"{name}-{kind}", message, code, details, method=method, hops=EVERYWHERE, check=check)
+        GrpcCase(f"{name}-{kind}", message, code, details, method=method, hops=EVERYWHERE, check=check)
         for name, method, right in (
             ("model-ready", "ModelReady", _ready),
             ("model", "ModelMetadata", _is_model),
@@ -237,7 +237,7 @@ _READING = (
         )
     ),
     *(
-        Grpc(f"{method}-no-protobuf", b"\xff\xff", INVALID, _UNREADABLE, method=method, hops=EVERYWHERE)
+        GrpcCase(f"{method}-no-protobuf", b"\xff\xff", INVALID, _UNREADABLE, method=method, hops=EVERYWHERE)
         for method in ("ServerLive", "ServerReady", "ServerMetadata")
     ),
 )
@@ -260,7 +260,7 @@ _METHODS: Mapping[str, tuple[str, ...]] = {
     "/": EVERYWHERE,
 }
 _ABSENT = tuple(
-    Grpc(f"no-method-{method}", _infer(), UNIMPLEMENTED, _NO_METHOD, method=method, hops=hops)
+    GrpcCase(f"no-method-{method}", _infer(), UNIMPLEMENTED, _NO_METHOD, method=method, hops=hops)
     for method, hops in _METHODS.items()
 )
 CASES = (*_INFER, *_READING, *_ABSENT)

@@ -15,7 +15,7 @@ _NO_VERSION = "no such version of the model is served"
 
 
 @dataclass(frozen=True)
-class Case:
+class InferCase:
     """A question, and its answer: the status that REST has, and the whole text of the error.
 
     ``radiograph`` names the stored one whose findings must come; ``not_over`` the transports that cannot
@@ -32,57 +32,57 @@ class Case:
     hops: tuple[str, ...] = ("proxy", "transformer")
 
 
-def _tensor(case: str, status: int, error: str, **changes: object) -> Case:
-    return Case(case, Question((Tensor(**changes),)), status, error)  # type: ignore[arg-type]
+def _tensor(case: str, status: int, error: str, **changes: object) -> InferCase:
+    return InferCase(case, Question((Tensor(**changes),)), status, error)  # type: ignore[arg-type]
 
 
 def _file(
     name: str, *files: bytes, status: int = 200, error: str = "", radiograph: str | None = None
-) -> Case:
-    return Case(name, Question((Tensor("image", files),)), status, error, radiograph)
+) -> InferCase:
+    return InferCase(name, Question((Tensor("image", files),)), status, error, radiograph)
 
 
 _VALID = (
-    Case("defaults"),
-    Case("id", Question(id="i-1")),
-    Case("id-odd", Question(id="a b/c?d=é·日本\N{CROSS OF LORRAINE}")),
-    Case("id-256", Question(id="i" * 256)),
-    Case("version", Question(version="0.0.1")),
-    Case("one-output", Question(outputs=("present",))),
-    Case("outputs-in-the-asked-order", Question(outputs=("threshold", "probability"))),
-    Case(
+    InferCase("defaults"),
+    InferCase("id", Question(id="i-1")),
+    InferCase("id-odd", Question(id="a b/c?d=é·日本\N{CROSS OF LORRAINE}")),
+    InferCase("id-256", Question(id="i" * 256)),
+    InferCase("version", Question(version="0.0.1")),
+    InferCase("one-output", Question(outputs=("present",))),
+    InferCase("outputs-in-the-asked-order", Question(outputs=("threshold", "probability"))),
+    InferCase(
         "all-outputs",
         Question(outputs=("activation_map", "threshold", "typicality", "present", "probability")),
     ),
-    Case("activation-map", Question(outputs=("activation_map",))),
-    Case("unknown-parameters", Question(parameters={"weight": 1, "who": "me", "sure": True})),
-    Case("tensor-parameters", Question((Tensor(parameters={"note": "x"}),)), only_raw=True),
-    Case("two-radiographs", Question((Tensor(elements=("r0.png", "r0.png")),))),
-    Case("32-radiographs", Question((Tensor(elements=("r0.png",) * 32),))),
+    InferCase("activation-map", Question(outputs=("activation_map",))),
+    InferCase("unknown-parameters", Question(parameters={"weight": 1, "who": "me", "sure": True})),
+    InferCase("tensor-parameters", Question((Tensor(parameters={"note": "x"}),)), only_raw=True),
+    InferCase("two-radiographs", Question((Tensor(elements=("r0.png", "r0.png")),))),
+    InferCase("32-radiographs", Question((Tensor(elements=("r0.png",) * 32),))),
     _file("png", png_of(0), radiograph="r0.png"),
     _file("two-files", png_of(0), png_of(0), radiograph="r0.png"),
     _file("dicom", (_SAMPLES / "nih_00000103_000.dcm").read_bytes()),
 )
 _IDS = (
-    Case("id-257", Question(id="i" * 257), 400, "the request id must be 1 to 256 printable characters"),
-    Case("id-newline", Question(id="a\nb"), 400, "the request id must be 1 to 256 printable characters"),
+    InferCase("id-257", Question(id="i" * 257), 400, "the request id must be 1 to 256 printable characters"),
+    InferCase("id-newline", Question(id="a\nb"), 400, "the request id must be 1 to 256 printable characters"),
 )
 _MODELS = (
-    Case("unknown-model", Question(model="other"), 404, _NO_MODEL),
-    Case("unknown-version", Question(version="9.9.9"), 404, _NO_VERSION),
-    Case("unknown-model-and-version", Question(model="other", version="0.0.1"), 404, _NO_MODEL),
+    InferCase("unknown-model", Question(model="other"), 404, _NO_MODEL),
+    InferCase("unknown-version", Question(version="9.9.9"), 404, _NO_VERSION),
+    InferCase("unknown-model-and-version", Question(model="other", version="0.0.1"), 404, _NO_MODEL),
 )
 _OUTPUTS = (
-    Case(
+    InferCase(
         "unknown-output", Question(outputs=("probability", "y")), 400, "the model has no output of that name"
     ),
-    Case("output-twice", Question(outputs=("present", "present")), 400, "an output is requested twice"),
-    Case("output-without-name", Question(outputs=("",)), 400, "the model has no output of that name"),
+    InferCase("output-twice", Question(outputs=("present", "present")), 400, "an output is requested twice"),
+    InferCase("output-without-name", Question(outputs=("",)), 400, "the model has no output of that name"),
 )
 _INPUTS = (
-    Case("no-input", Question(()), 400, _ONE_INPUT),
-    Case("both-inputs", Question((Tensor(), Tensor("image", ("x",)))), 400, _ONE_INPUT),
-    Case("input-twice", Question((Tensor(), Tensor())), 400, _ONE_INPUT, only_raw=True),
+    InferCase("no-input", Question(()), 400, _ONE_INPUT),
+    InferCase("both-inputs", Question((Tensor(), Tensor("image", ("x",)))), 400, _ONE_INPUT),
+    InferCase("input-twice", Question((Tensor(), Tensor())), 400, _ONE_INPUT, only_raw=True),
     _tensor("unknown-input", 400, _ONE_INPUT, name="pixels"),
     _tensor("input-of-another-case", 400, _ONE_INPUT, name="Image_id"),
     _tensor("floats", 400, "input 'image_id' must be BYTES", datatype="FP32", elements=(1.0,)),
@@ -120,7 +120,7 @@ _INPUTS = (
     ),
 )
 _SHAPES = tuple(
-    Case(each.name, each.question, each.status, each.error, only_raw=True)
+    InferCase(each.name, each.question, each.status, each.error, only_raw=True)
     for each in (
         _tensor("negative", 400, _COUNT, shape=(-1,)),
         _tensor("most-negative", 400, _COUNT, shape=(-(2**63),)),

@@ -1,6 +1,6 @@
 """Inference at the predictor: its one input, and its outputs."""
 
-from tests.conformance.infer_cases import Case
+from tests.conformance.infer_cases import InferCase
 from tests.conformance.question import Question, Tensor
 
 _ONE_INPUT = "the model takes exactly one input, 'radiograph'"
@@ -27,9 +27,9 @@ def _case(
     inputs: tuple[Tensor, ...] = (),
     only_raw: bool = False,
     **question: object,
-) -> Case:
+) -> InferCase:
     asked = Question(inputs or (_radiograph(),), **question)  # type: ignore[arg-type]
-    return Case(f"predictor-{name}", asked, status, error, None, only_raw=only_raw, hops=("predictor",))
+    return InferCase(f"predictor-{name}", asked, status, error, None, only_raw=only_raw, hops=("predictor",))
 
 
 CASES = (

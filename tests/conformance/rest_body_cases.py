@@ -3,7 +3,7 @@
 import gzip
 import zlib
 
-from tests.conformance.rest_request import GOOD, NOT_JSON, Rest
+from tests.conformance.rest_request import GOOD, NOT_JSON, RestRequest
 
 _TOO_LARGE = "the body exceeds 2097152 bytes"
 
@@ -13,81 +13,83 @@ def _with(name: str, text: str) -> bytes:
 
 
 _BODIES = (
-    Rest("no-body", None, 400, "the body is empty"),
-    Rest("empty-body", b"", 400, "the body is empty"),
-    Rest("blank-body", b" \n", 400, NOT_JSON),
-    Rest("text", b"hello", 400, NOT_JSON),
-    Rest("cut-json", GOOD[:-1], 400, NOT_JSON),
-    Rest("two-documents", GOOD * 2, 400, NOT_JSON),
-    Rest("trailing-comma", GOOD[:-1] + b",}", 400, NOT_JSON),
-    Rest("single-quotes", b"{'inputs': []}", 400, NOT_JSON),
-    Rest("xml", b"<inputs/>", 400, NOT_JSON),
-    Rest("form", b"inputs=1", 400, NOT_JSON, (("content-type", "application/x-www-form-urlencoded"),)),
+    RestRequest("no-body", None, 400, "the body is empty"),
+    RestRequest("empty-body", b"", 400, "the body is empty"),
+    RestRequest("blank-body", b" \n", 400, NOT_JSON),
+    RestRequest("text", b"hello", 400, NOT_JSON),
+    RestRequest("cut-json", GOOD[:-1], 400, NOT_JSON),
+    RestRequest("two-documents", GOOD * 2, 400, NOT_JSON),
+    RestRequest("trailing-comma", GOOD[:-1] + b",}", 400, NOT_JSON),
+    RestRequest("single-quotes", b"{'inputs': []}", 400, NOT_JSON),
+    RestRequest("xml", b"<inputs/>", 400, NOT_JSON),
+    RestRequest("form", b"inputs=1", 400, NOT_JSON, (("content-type", "application/x-www-form-urlencoded"),)),
     *(
-        Rest(f"json-{text}", text.encode(), 400, "the body must be a JSON object")
+        RestRequest(f"json-{text}", text.encode(), 400, "the body must be a JSON object")
         for text in ("null", "true", "1", '"a"', "[]", "[{}]")
     ),
-    Rest("nan", _with("x", "NaN"), 400, NOT_JSON),
-    Rest("infinity", _with("x", "-Infinity"), 400, NOT_JSON),
-    Rest("number-beyond-floats", _with("x", "1e999"), 400, NOT_JSON),
-    Rest("number-of-5000-digits", _with("x", "9" * 5000), 400, NOT_JSON),
-    Rest("number-of-5000-decimals", _with("x", "0." + "1" * 5000)),
-    Rest("nested-100000-lists", _with("x", "[" * 100_000 + "]" * 100_000), 400, NOT_JSON),
-    Rest("nested-100000-objects", _with("x", '{"a":' * 100_000 + "1" + "}" * 100_000), 400, NOT_JSON),
-    Rest("key-twice", b'{"inputs": 1, ' + GOOD[1:]),
-    Rest("invalid-utf-8", GOOD.replace(b"r0", b"\xff0"), 400, NOT_JSON),
-    Rest("overlong-utf-8", GOOD.replace(b"r0", b"\xc0\xaf"), 400, NOT_JSON),
-    Rest("lone-surrogate", GOOD.replace(b"r0", b"\\ud800"), 400, NOT_JSON),
-    Rest("byte-order-mark", b"\xef\xbb\xbf" + GOOD, 400, NOT_JSON),
-    Rest("utf-16", GOOD.decode().encode("utf-16"), 400, NOT_JSON),
-    Rest("nul-byte", GOOD + b"\x00", 400, NOT_JSON),
-    Rest("unknown-members", _with("extra", '{"a": [1, null]}')),
-    Rest("white-space", b"\r\n\t " + GOOD + b"  "),
-    Rest("another-content-type", GOOD, headers=(("content-type", "text/plain"),)),
-    Rest("body-over-the-limit", b" " * (2**21 + 1), 413, _TOO_LARGE),
-    Rest("json-escapes", GOOD.replace(b"r0", b"\\u00720")),
+    RestRequest("nan", _with("x", "NaN"), 400, NOT_JSON),
+    RestRequest("infinity", _with("x", "-Infinity"), 400, NOT_JSON),
+    RestRequest("number-beyond-floats", _with("x", "1e999"), 400, NOT_JSON),
+    RestRequest("number-of-5000-digits", _with("x", "9" * 5000), 400, NOT_JSON),
+    RestRequest("number-of-5000-decimals", _with("x", "0." + "1" * 5000)),
+    RestRequest("nested-100000-lists", _with("x", "[" * 100_000 + "]" * 100_000), 400, NOT_JSON),
+    RestRequest("nested-100000-objects", _with("x", '{"a":' * 100_000 + "1" + "}" * 100_000), 400, NOT_JSON),
+    RestRequest("key-twice", b'{"inputs": 1, ' + GOOD[1:]),
+    RestRequest("invalid-utf-8", GOOD.replace(b"r0", b"\xff0"), 400, NOT_JSON),
+    RestRequest("overlong-utf-8", GOOD.replace(b"r0", b"\xc0\xaf"), 400, NOT_JSON),
+    RestRequest("lone-surrogate", GOOD.replace(b"r0", b"\\ud800"), 400, NOT_JSON),
+    RestRequest("byte-order-mark", b"\xef\xbb\xbf" + GOOD, 400, NOT_JSON),
+    RestRequest("utf-16", GOOD.decode().encode("utf-16"), 400, NOT_JSON),
+    RestRequest("nul-byte", GOOD + b"\x00", 400, NOT_JSON),
+    RestRequest("unknown-members", _with("extra", '{"a": [1, null]}')),
+    RestRequest("white-space", b"\r\n\t " + GOOD + b"  "),
+    RestRequest("another-content-type", GOOD, headers=(("content-type", "text/plain"),)),
+    RestRequest("body-over-the-limit", b" " * (2**21 + 1), 413, _TOO_LARGE),
+    RestRequest("json-escapes", GOOD.replace(b"r0", b"\\u00720")),
 )
 _GZIP, _DEFLATE = (("content-encoding", "gzip"),), (("content-encoding", "deflate"),)
 _CODINGS = (
-    Rest("gzip", gzip.compress(GOOD), headers=_GZIP),
-    Rest("deflate", zlib.compress(GOOD), headers=_DEFLATE),
-    Rest("identity", GOOD, headers=(("content-encoding", "identity"),)),
-    Rest("gzip-in-capitals", gzip.compress(GOOD), headers=(("content-encoding", "GZIP"),)),
-    Rest("x-gzip", gzip.compress(GOOD), headers=(("content-encoding", "x-gzip"),)),
-    Rest("gzip-cut", gzip.compress(GOOD)[:-9], 400, "the gzip body is cut short", _GZIP),
-    Rest("gzip-without-checksum", gzip.compress(GOOD)[:-4], 400, "the gzip body is cut short", _GZIP),
-    Rest("gzip-wrong-checksum", gzip.compress(GOOD)[:-8] + bytes(8), 400, "the body is not gzip", _GZIP),
-    Rest("deflate-cut", zlib.compress(GOOD)[:-5], 400, "the deflate body is cut short", _DEFLATE),
-    Rest(
+    RestRequest("gzip", gzip.compress(GOOD), headers=_GZIP),
+    RestRequest("deflate", zlib.compress(GOOD), headers=_DEFLATE),
+    RestRequest("identity", GOOD, headers=(("content-encoding", "identity"),)),
+    RestRequest("gzip-in-capitals", gzip.compress(GOOD), headers=(("content-encoding", "GZIP"),)),
+    RestRequest("x-gzip", gzip.compress(GOOD), headers=(("content-encoding", "x-gzip"),)),
+    RestRequest("gzip-cut", gzip.compress(GOOD)[:-9], 400, "the gzip body is cut short", _GZIP),
+    RestRequest("gzip-without-checksum", gzip.compress(GOOD)[:-4], 400, "the gzip body is cut short", _GZIP),
+    RestRequest(
+        "gzip-wrong-checksum", gzip.compress(GOOD)[:-8] + bytes(8), 400, "the body is not gzip", _GZIP
+    ),
+    RestRequest("deflate-cut", zlib.compress(GOOD)[:-5], 400, "the deflate body is cut short", _DEFLATE),
+    RestRequest(
         "gzip-trailing-bytes",
         gzip.compress(GOOD) + b"more",
         400,
         "the body is longer than its gzip data",
         _GZIP,
     ),
-    Rest(
+    RestRequest(
         "gzip-two-members",
         gzip.compress(GOOD) + gzip.compress(b" "),
         400,
         "the body is longer than its gzip data",
         _GZIP,
     ),
-    Rest("gzip-twice", gzip.compress(gzip.compress(GOOD)), 400, NOT_JSON, _GZIP),
-    Rest(
+    RestRequest("gzip-twice", gzip.compress(gzip.compress(GOOD)), 400, NOT_JSON, _GZIP),
+    RestRequest(
         "gzip-twice-declared",
         gzip.compress(gzip.compress(GOOD)),
         400,
         "content-encoding must be gzip or deflate",
         (("content-encoding", "gzip, gzip"),),
     ),
-    Rest("gzip-bomb", gzip.compress(bytes(200_000_000), 1), 413, _TOO_LARGE, _GZIP),
-    Rest("deflate-bomb", zlib.compress(bytes(200_000_000), 1), 413, _TOO_LARGE, _DEFLATE),
-    Rest("gzip-empty", b"", 400, "the gzip body is cut short", _GZIP),
-    Rest("gzip-of-nothing", gzip.compress(b""), 400, "the body is empty", _GZIP),
-    Rest("not-gzip", GOOD, 400, "the body is not gzip", _GZIP),
-    Rest("not-deflate", GOOD, 400, "the body is not deflate", _DEFLATE),
+    RestRequest("gzip-bomb", gzip.compress(bytes(200_000_000), 1), 413, _TOO_LARGE, _GZIP),
+    RestRequest("deflate-bomb", zlib.compress(bytes(200_000_000), 1), 413, _TOO_LARGE, _DEFLATE),
+    RestRequest("gzip-empty", b"", 400, "the gzip body is cut short", _GZIP),
+    RestRequest("gzip-of-nothing", gzip.compress(b""), 400, "the body is empty", _GZIP),
+    RestRequest("not-gzip", GOOD, 400, "the body is not gzip", _GZIP),
+    RestRequest("not-deflate", GOOD, 400, "the body is not deflate", _DEFLATE),
     *(
-        Rest(
+        RestRequest(
             f"coding-{coding}",
             GOOD,
             400,
@@ -96,18 +98,18 @@ _CODINGS = (
         )
         for coding in ("br", "zstd", "compress", "aws-chunked", "gzip;q=1", "*")
     ),
-    Rest(
+    RestRequest(
         "accept-gzip",
         GOOD,
         headers=(("accept-encoding", "gzip"),),
         check=lambda a: "content-encoding" not in a.headers,
     ),
-    Rest(
+    RestRequest(
         "accept-anything-else",
         GOOD,
         headers=(("accept-encoding", "br, *;q=0.1"),),
         check=lambda a: "content-encoding" not in a.headers,
     ),
-    Rest("accept-xml", GOOD, headers=(("accept", "application/xml"),)),
+    RestRequest("accept-xml", GOOD, headers=(("accept", "application/xml"),)),
 )
 CASES = (*_BODIES, *_CODINGS)

@@ -5,19 +5,19 @@ from typing import Any
 
 from tests.conformance.hops import HttpAnswer
 from tests.conformance.question import MODEL
-from tests.conformance.rest_request import BOTH, GOOD, INFER, NO_PATH, Rest
+from tests.conformance.rest_request import BOTH, GOOD, INFER, NO_PATH, RestRequest
 
 _NO_VERB = "no such verb on that path"
 _NO_MODEL = "no model of that name is served"
 _NO_VERSION = "no such version of the model is served"
 
 
-def _get(name: str, path: str, status: int = 200, error: str = "", **more: Any) -> Rest:
-    return Rest(name, status=status, error=error, path=path, verb="GET", **more)
+def _get(name: str, path: str, status: int = 200, error: str = "", **more: Any) -> RestRequest:
+    return RestRequest(name, status=status, error=error, path=path, verb="GET", **more)
 
 
-def _verb(verb: str, path: str, name: str, hops: tuple[str, ...] = BOTH) -> Rest:
-    return Rest(f"{verb.lower()}-{name}", None, 405, _NO_VERB, verb=verb, path=path, hops=hops)
+def _verb(verb: str, path: str, name: str, hops: tuple[str, ...] = BOTH) -> RestRequest:
+    return RestRequest(f"{verb.lower()}-{name}", None, 405, _NO_VERB, verb=verb, path=path, hops=hops)
 
 
 def _is(document: Any) -> Callable[[HttpAnswer], bool]:
@@ -78,8 +78,8 @@ _READING = (
             ("ready", f"{_ONE}/ready"),
         )
     ),
-    Rest("trailing-slash-infer", GOOD, 404, NO_PATH, path=INFER + "/", hops=_EVERYWHERE),
-    Rest("infer-empty-version", GOOD, 404, NO_PATH, path=f"{_ONE}/versions//infer"),
+    RestRequest("trailing-slash-infer", GOOD, 404, NO_PATH, path=INFER + "/", hops=_EVERYWHERE),
+    RestRequest("infer-empty-version", GOOD, 404, NO_PATH, path=f"{_ONE}/versions//infer"),
     _get("unknown-path", "/v2/nothing", 404, NO_PATH, hops=_EVERYWHERE),
     _get("statistics", f"{_ONE}/stats", 404, NO_PATH, hops=_EVERYWHERE),
     _get("configuration", f"{_ONE}/config", 404, NO_PATH, hops=_EVERYWHERE),
@@ -90,7 +90,7 @@ _READING = (
     _get("live-with-body", "/v2/health/live", body=b"{}", check=_is({"live": True})),
     _get("model-with-body", _ONE, body=b"x" * 10_000, check=_is_model),
     *(
-        Rest(
+        RestRequest(
             f"repository-{what}",
             b"{}",
             404,
@@ -100,14 +100,14 @@ _READING = (
         )
         for what in ("load", "unload")
     ),
-    Rest("repository-index", b"{}", 404, NO_PATH, path="/v2/repository/index", hops=_EVERYWHERE),
-    Rest("v1-predict", b"{}", 404, NO_PATH, path=f"/v1/models/{MODEL}:predict", hops=_EVERYWHERE),
-    Rest("generate", b"{}", 404, NO_PATH, path=f"{_ONE}/generate", hops=_EVERYWHERE),
-    Rest(
+    RestRequest("repository-index", b"{}", 404, NO_PATH, path="/v2/repository/index", hops=_EVERYWHERE),
+    RestRequest("v1-predict", b"{}", 404, NO_PATH, path=f"/v1/models/{MODEL}:predict", hops=_EVERYWHERE),
+    RestRequest("generate", b"{}", 404, NO_PATH, path=f"{_ONE}/generate", hops=_EVERYWHERE),
+    RestRequest(
         "system-shared-memory", b"{}", 404, NO_PATH, path="/v2/systemsharedmemory/register", hops=_EVERYWHERE
     ),
-    Rest("unknown-model", GOOD, 404, _NO_MODEL, path="/v2/models/other/infer", hops=_EVERYWHERE),
-    Rest("unknown-version", GOOD, 404, _NO_VERSION, path=f"{_ONE}/versions/9/infer", hops=_EVERYWHERE),
+    RestRequest("unknown-model", GOOD, 404, _NO_MODEL, path="/v2/models/other/infer", hops=_EVERYWHERE),
+    RestRequest("unknown-version", GOOD, 404, _NO_VERSION, path=f"{_ONE}/versions/9/infer", hops=_EVERYWHERE),
     *(
         _verb(verb, path, name, _EVERYWHERE)
         for name, path, verbs in (
@@ -121,6 +121,8 @@ _READING = (
     ),
     _verb("HEAD", "/v2/health/live", "live", ("proxy",)),
     _verb("HEAD", _ONE, "model", ("proxy",)),
-    Rest("head-of-live", None, 200, verb="HEAD", path="/v2/health/live", hops=("transformer", "predictor")),
+    RestRequest(
+        "head-of-live", None, 200, verb="HEAD", path="/v2/health/live", hops=("transformer", "predictor")
+    ),
 )
 CASES = _READING

@@ -17,7 +17,7 @@ NO_PATH = "no such path"
 
 
 @dataclass(frozen=True)
-class Rest:
+class RestRequest:
     """A request, and the status and whole error that it gets; ``check`` looks at what else there is."""
 
     name: str

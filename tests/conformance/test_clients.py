@@ -71,8 +71,10 @@ def _over_http(hop: Hop, control: Control) -> Any:
             return error.status(), error.message()
 
 
-def _over_grpc(hop: Hop, control: Control, client: triton.Client) -> Any:
-    call = triton.Call(hop.service.grpc_address, control.method, control.arguments, headers=hop.metadata)
+def _over_grpc(hop: Hop, control: Control, client: triton.TritonClient) -> Any:
+    call = triton.TritonCall(
+        hop.service.grpc_address, control.method, control.arguments, headers=hop.metadata
+    )
     try:
         return client.ask(call)
     except triton.CallFailed as error:
@@ -87,7 +89,7 @@ def test_the_client_gets_what_it_asks_for(
     transport: str,
     hop: str,
     hops: Hops,
-    triton_client: triton.Client,
+    triton_client: triton.TritonClient,
     count_run: Callable[..., None],
 ) -> None:
     """What V2 has is answered; Triton's own extensions, load and unload among them, are not there."""
@@ -104,7 +106,11 @@ def test_the_client_gets_what_it_asks_for(
 @pytest.mark.parametrize("hop", _BOTH)
 @pytest.mark.parametrize("model", [("other",), ("chest-xray", "9")])
 def test_an_unknown_model_is_not_ready(
-    model: tuple[str, ...], hop: str, hops: Hops, triton_client: triton.Client, count_run: Callable[..., None]
+    model: tuple[str, ...],
+    hop: str,
+    hops: Hops,
+    triton_client: triton.TritonClient,
+    count_run: Callable[..., None],
 ) -> None:
     """Over HTTP the client says no; over gRPC it says that there is none."""
     count_run(case=f"triton-not-ready-{model}", transport="http", hop=hop, client="triton")
@@ -157,12 +163,12 @@ def test_a_dicom_file_is_read_over_grpc(
     hop: str,
     dicom: np.ndarray[Any, Any],
     hops: Hops,
-    triton_client: triton.Client,
+    triton_client: triton.TritonClient,
     count_run: Callable[..., None],
 ) -> None:
     """The same over gRPC."""
     count_run(case=f"triton-dicom-{compression}", transport="grpc", hop=hop, client="triton")
-    call = triton.Call(
+    call = triton.TritonCall(
         hops[hop].service.grpc_address,
         "infer",
         ("chest-xray",),

@@ -6,7 +6,7 @@ import grpc
 import pytest
 
 from tests.conformance.checks import check_grpc_error
-from tests.conformance.grpc_cases import CASES, Grpc
+from tests.conformance.grpc_cases import CASES, GrpcCase
 from tests.conformance.hops import Hops
 from tests.conformance.question import Question, Tensor
 
@@ -15,7 +15,9 @@ from tests.conformance.question import Question, Tensor
     ("case", "hop"),
     [pytest.param(case, hop, id=f"{case.name}-{hop}") for case in CASES for hop in case.hops],
 )
-def test_a_message_has_its_answer(case: Grpc, hop: str, hops: Hops, count_run: Callable[..., None]) -> None:
+def test_a_message_has_its_answer(
+    case: GrpcCase, hop: str, hops: Hops, count_run: Callable[..., None]
+) -> None:
     """A message is answered, or refused with its code, in the same words wherever it is sent."""
     count_run(case=f"grpc-{case.name}", transport="grpc", hop=hop, client="raw")
     answer = hops[hop].call(case.method, case.message, case.metadata, compression=case.compression)

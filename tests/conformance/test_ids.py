@@ -9,14 +9,14 @@ import psycopg2
 import pytest
 from kserve.protocol.grpc import grpc_predict_v2_pb2 as pb
 
-from proof.lab.transformer import Parts
+from proof.lab.transformer import TransformerParts
 from tests.conformance.hops import Hops
 from tests.conformance.question import Question
 
 _INFER = "/v2/models/chest-xray/infer"
 
 
-def _rows(parts: Parts, request_id: str) -> list[tuple[Any, ...]]:
+def _rows(parts: TransformerParts, request_id: str) -> list[tuple[Any, ...]]:
     statement = "SELECT principal, image_id FROM answers WHERE request_id = %s"
     with closing(psycopg2.connect(parts.journal_dsn)) as connection, connection.cursor() as cursor:
         cursor.execute(statement, (request_id,))
@@ -45,7 +45,7 @@ def test_an_answer_is_journaled_under_the_id_that_it_has(
     in_header: str | None,
     expected: str | None,
     hops: Hops,
-    parts: Parts,
+    parts: TransformerParts,
     count_run: Callable[..., None],
 ) -> None:
     """The caller's id, the body's before the header's, else a new one, names answer and row.

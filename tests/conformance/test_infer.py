@@ -8,10 +8,10 @@ import pytest
 
 from tests.conformance.checks import check_answer_error
 from tests.conformance.hops import Hops
-from tests.conformance.infer_cases import CASES, Case
+from tests.conformance.infer_cases import CASES, InferCase
 from tests.conformance.predictor_cases import CASES as PREDICTOR_CASES
 from tests.conformance.question import Question, Tensor
-from tests.conformance.ways import WAYS, Answer, Way
+from tests.conformance.ways import WAYS, Way, WayAnswer
 from tests.support import triton
 
 _OUTPUTS = ("probability", "present", "typicality", "threshold", "activation_map")
@@ -22,7 +22,7 @@ _DATATYPES = dict.fromkeys(_OUTPUTS, "FP32") | {"present": "BOOL"}
 class Run:
     """A case, one of its ways, and one of its hops."""
 
-    case: Case
+    case: InferCase
     way: Way
     hop: str
 
@@ -42,10 +42,10 @@ RUNS = [
 
 
 @pytest.fixture(scope="module")
-def expected(hops: Hops, triton_client: triton.Client) -> Callable[[str], Answer]:
+def expected(hops: Hops, triton_client: triton.TritonClient) -> Callable[[str], WayAnswer]:
     """What the transformer answers on a stored radiograph, asked in the plainest way."""
 
-    def of(name: str) -> Answer:
+    def of(name: str) -> WayAnswer:
         return WAYS[0].ask(
             hops["transformer"], Question((Tensor(elements=(name,)),), _OUTPUTS), triton_client
         )
@@ -57,8 +57,8 @@ def expected(hops: Hops, triton_client: triton.Client) -> Callable[[str], Answer
 def test_a_question_has_its_answer(
     run: Run,
     hops: Hops,
-    triton_client: triton.Client,
-    expected: Callable[[str], Answer],
+    triton_client: triton.TritonClient,
+    expected: Callable[[str], WayAnswer],
     count_run: Callable[..., None],
 ) -> None:
     """A question is answered, or refused in the same words, however and wherever it is asked."""
@@ -75,7 +75,7 @@ def test_a_question_has_its_answer(
     _check_outputs(answer, case, expected)
 
 
-def _check_outputs(answer: Answer, case: Case, expected: Callable[[str], Answer]) -> None:
+def _check_outputs(answer: WayAnswer, case: InferCase, expected: Callable[[str], WayAnswer]) -> None:
     rows = len(case.question.inputs[0].elements)
     for name, array in answer.outputs.items():
         assert answer.datatypes.get(name, _DATATYPES[name]) == _DATATYPES[name]

@@ -8,7 +8,7 @@ from kserve.protocol.grpc import grpc_predict_v2_pb2 as pb
 
 from tests.conformance.hops import Hop, Hops
 from tests.conformance.question import Question, Tensor
-from tests.conformance.ways import WAYS, Answer
+from tests.conformance.ways import WAYS, WayAnswer
 
 _HOPS = ("proxy", "transformer", "predictor")
 _MODEL = "/v2/models/chest-xray"
@@ -25,7 +25,7 @@ def _specs(document: dict[str, Any]) -> dict[str, tuple[str, list[int]]]:
     return {each["name"]: (each["datatype"], each["shape"]) for each in document["outputs"]}
 
 
-def _matches(hop: str, answer: Answer, specs: dict[str, tuple[str, list[int]]], rows: int) -> bool:
+def _matches(hop: str, answer: WayAnswer, specs: dict[str, tuple[str, list[int]]], rows: int) -> bool:
     """Whether each output has the datatype and shape that the metadata promise; -1 is the row count."""
     return all(
         answer.datatypes[name] == datatype

@@ -8,7 +8,7 @@ import pytest
 
 from pleura.local.dependencies import free_port
 from pleura.local.pleura_services import Ports, Service, start_service
-from proof.lab.transformer import Parts
+from proof.lab.transformer import TransformerParts
 from tests.conformance.checks import check_grpc_error, check_http_error
 from tests.conformance.conftest import start_proxy, token_of
 from tests.conformance.hops import Hop, Hops
@@ -21,7 +21,7 @@ _MESSAGE = Question().as_message().SerializeToString()
 
 
 @pytest.fixture(scope="module")
-def sick(parts: Parts, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Hop]:
+def sick(parts: TransformerParts, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Hop]:
     """A transformer whose predictor does not answer."""
     folder = tmp_path_factory.mktemp("sick")
     environment = parts.environment(

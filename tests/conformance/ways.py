@@ -33,7 +33,7 @@ _DTYPES = {"FP32": "<f4", "BOOL": "?"}
 
 
 @dataclass(frozen=True)
-class Answer:
+class WayAnswer:
     """What came back, whatever it came over; ``status`` is HTTP's, or the gRPC code's name."""
 
     status: str
@@ -46,7 +46,7 @@ class Answer:
     headers: Mapping[str, str] = field(default_factory=dict)
 
 
-Ask = Callable[[Hop, Question, triton.Client], Answer]
+Ask = Callable[[Hop, Question, triton.TritonClient], WayAnswer]
 
 
 @dataclass(frozen=True)
@@ -68,13 +68,13 @@ class Way:
         return CODES[status].name if self.is_grpc else str(status)
 
 
-def read_rest(answer: HttpAnswer) -> Answer:
+def read_rest(answer: HttpAnswer) -> WayAnswer:
     """Read an answer over REST, JSON outputs and binary ones."""
     document = answer.document
     if answer.status != 200:
         assert list(document) == ["error"], document
         assert answer.headers["content-type"] == "application/json"
-        return Answer(str(answer.status), document["error"], headers=answer.headers)
+        return WayAnswer(str(answer.status), document["error"], headers=answer.headers)
     binary = answer.body[int(answer.headers.get("inference-header-content-length", len(answer.body))) :]
     outputs, datatypes = {}, {}
     for output in document["outputs"]:
@@ -89,13 +89,13 @@ def read_rest(answer: HttpAnswer) -> Answer:
     assert binary == b""
     assert document["model_name"] == "chest-xray"
     version, parameters = document["model_version"], document.get("parameters", {})
-    return Answer("200", "", document["id"], version, parameters, outputs, datatypes, answer.headers)
+    return WayAnswer("200", "", document["id"], version, parameters, outputs, datatypes, answer.headers)
 
 
-def read_grpc(answer: GrpcAnswer) -> Answer:
+def read_grpc(answer: GrpcAnswer) -> WayAnswer:
     """Read an answer over gRPC."""
     if answer.code is not grpc.StatusCode.OK:
-        return Answer(answer.code.name, answer.details, headers=answer.trailing)
+        return WayAnswer(answer.code.name, answer.details, headers=answer.trailing)
     message = pb.ModelInferResponse.FromString(answer.message)
     assert message.model_name == "chest-xray"
     assert len(message.raw_output_contents) == len(message.outputs)
@@ -103,7 +103,7 @@ def read_grpc(answer: GrpcAnswer) -> Answer:
         output.name: np.frombuffer(raw, _DTYPES[output.datatype]).reshape(list(output.shape))
         for output, raw in zip(message.outputs, message.raw_output_contents, strict=True)
     }
-    return Answer(
+    return WayAnswer(
         "OK",
         "",
         message.id,
@@ -115,24 +115,24 @@ def read_grpc(answer: GrpcAnswer) -> Answer:
     )
 
 
-def _rest_json(hop: Hop, question: Question, client: triton.Client) -> Answer:
+def _rest_json(hop: Hop, question: Question, client: triton.TritonClient) -> WayAnswer:
     return read_rest(hop.ask("POST", question.path, *question.as_json()))
 
 
-def _rest_binary(hop: Hop, question: Question, client: triton.Client) -> Answer:
+def _rest_binary(hop: Hop, question: Question, client: triton.TritonClient) -> WayAnswer:
     return read_rest(hop.ask("POST", question.path, *question.as_binary()))
 
 
-def _grpc_raw(hop: Hop, question: Question, client: triton.Client) -> Answer:
+def _grpc_raw(hop: Hop, question: Question, client: triton.TritonClient) -> WayAnswer:
     return read_grpc(hop.call("ModelInfer", question.as_message().SerializeToString()))
 
 
-def _grpc_typed(hop: Hop, question: Question, client: triton.Client) -> Answer:
+def _grpc_typed(hop: Hop, question: Question, client: triton.TritonClient) -> WayAnswer:
     return read_grpc(hop.call("ModelInfer", question.as_message(typed=True).SerializeToString()))
 
 
 def _triton_http(is_binary: bool) -> Ask:
-    def ask(hop: Hop, question: Question, client: triton.Client) -> Answer:
+    def ask(hop: Hop, question: Question, client: triton.TritonClient) -> WayAnswer:
         inputs = []
         for each in question.inputs:
             inputs.append(triton_http.InferInput(each.name, each.dimensions, each.datatype))
@@ -150,9 +150,9 @@ def _triton_http(is_binary: bool) -> Ask:
                     parameters=dict(question.parameters) or None,
                 )
             except InferenceServerException as error:
-                return Answer(error.status(), error.message())
+                return WayAnswer(error.status(), error.message())
         document = result.get_response()
-        return Answer(
+        return WayAnswer(
             "200",
             "",
             document["id"],
@@ -164,9 +164,9 @@ def _triton_http(is_binary: bool) -> Ask:
     return ask
 
 
-def _triton_grpc(hop: Hop, question: Question, client: triton.Client) -> Answer:
+def _triton_grpc(hop: Hop, question: Question, client: triton.TritonClient) -> WayAnswer:
     inputs = {each.name: (each.datatype, each.array) for each in question.inputs}
-    call = triton.Call(
+    call = triton.TritonCall(
         hop.service.grpc_address,
         "infer",
         (question.model,),
@@ -181,8 +181,8 @@ def _triton_grpc(hop: Hop, question: Question, client: triton.Client) -> Answer:
     try:
         answer = client.ask(call)
     except triton.CallFailed as error:
-        return Answer(error.status.removeprefix("StatusCode."), error.message)
-    return Answer("OK", "", answer["id"], answer["model_version"], answer["parameters"], answer["outputs"])
+        return WayAnswer(error.status.removeprefix("StatusCode."), error.message)
+    return WayAnswer("OK", "", answer["id"], answer["model_version"], answer["parameters"], answer["outputs"])
 
 
 def _json_holds(tensor: Tensor) -> bool:

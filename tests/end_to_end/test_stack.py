@@ -20,7 +20,7 @@ from pleura.local.access import AUDIENCE, make_token
 from pleura.local.samples import example, sample_files
 from pleura.local.token_issuer import token as issue
 from proof.lab.running_stack import RunningStack, descendants, pleura, start_stack, survivors
-from tests.support.triton import Call, CallFailed
+from tests.support.triton import CallFailed, TritonCall
 
 _INFER = "/v2/models/chest-xray/infer"
 
@@ -58,7 +58,7 @@ def _by_triton_http(stack: RunningStack, name: str, *elements: bytes) -> triton_
 def _by_triton_grpc(stack: RunningStack, name: str, *elements: bytes) -> dict[str, np.ndarray]:
     headers = {"authorization": f"Bearer {stack.token()}"}
     inputs = {name: ("BYTES", _bytes_tensor(*elements))}
-    answer = Call(stack.recorded.grpc_address, "infer", ("chest-xray",), inputs, headers=headers)()
+    answer = TritonCall(stack.recorded.grpc_address, "infer", ("chest-xray",), inputs, headers=headers)()
     outputs: dict[str, np.ndarray] = answer["outputs"]
     return outputs
 
@@ -197,7 +197,7 @@ def test_bad_tokens_are_refused(stack: RunningStack, sample: Path) -> None:
         )
         assert answer.status_code == status, answer.text
     with pytest.raises(CallFailed) as refused:
-        Call(stack.recorded.grpc_address, "get_model_metadata", ("chest-xray",))()
+        TritonCall(stack.recorded.grpc_address, "get_model_metadata", ("chest-xray",))()
     assert refused.value.status == "StatusCode.UNAUTHENTICATED"
 
 

@@ -13,8 +13,8 @@ import pytest
 from pipelines.journal_reader import JournalUnreadable, Verdict, Window, read_answers, select_verdicts
 from pleura.journal_row import JournalRow
 from pleura.local.dependencies import Server
-from tests.support.databases import own_database, strange_server
-from tests.support.transformer_values import entry
+from tests.support.databases import french_server, own_database
+from tests.support.transformer_values import journal_row
 from transformer.journal.database import Database
 from transformer.journal.migrations import migrate
 from transformer.journal.sql import insert_requests
@@ -37,7 +37,7 @@ def dsn(postgres: Server) -> str:
 
 
 def _entry(request_id: str, minute: int) -> JournalRow:
-    return replace(entry(request_id=request_id), answered_at=DAY + timedelta(minutes=minute))
+    return replace(journal_row(request_id=request_id), answered_at=DAY + timedelta(minutes=minute))
 
 
 def _answer(dsn: str, *entries: JournalRow) -> None:
@@ -107,7 +107,7 @@ def test_a_journal_that_cannot_be_read_says_so_and_no_more(dsn: str, postgres: S
 
 def test_a_journal_that_refuses_in_latin1_cannot_be_read() -> None:
     """The server's language makes no difference."""
-    with strange_server() as strange, pytest.raises(JournalUnreadable):
+    with french_server() as strange, pytest.raises(JournalUnreadable):
         read_answers(strange, WINDOW)
 
 

@@ -17,7 +17,7 @@ import pytest
 from pleura.bundle import verify
 from pleura.local.pleura_services import Ports, Service, start_predictor
 from pleura.local.processes import free_port
-from tests.support.triton import Call, CallFailed
+from tests.support.triton import CallFailed, TritonCall
 
 ROOT = Path(__file__).parents[2]
 RADIOGRAPHS = np.random.default_rng(0).integers(0, 255, (3, 224, 224, 1), dtype=np.uint8)
@@ -26,7 +26,7 @@ RADIOGRAPHS = np.random.default_rng(0).integers(0, 255, (3, 224, 224, 1), dtype=
 def infer(predictor: Service, radiographs: Any = RADIOGRAPHS, *, datatype: str = "UINT8", **more: Any) -> Any:
     """Ask over gRPC."""
     inputs = {"radiograph": (datatype, radiographs)} | more.pop("inputs", {})
-    return Call(predictor.grpc_address, arguments=("chest-xray",), inputs=inputs, **more)()
+    return TritonCall(predictor.grpc_address, arguments=("chest-xray",), inputs=inputs, **more)()
 
 
 def post(predictor: Service, **document: Any) -> httpx.Response:

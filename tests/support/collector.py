@@ -10,7 +10,7 @@ from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTrace
 
 
 @dataclass(frozen=True)
-class Exported:
+class ExportedSpans:
     """A span as it was exported; ids in hex."""
 
     service: str
@@ -26,10 +26,10 @@ class Collector:
     """What was exported so far; while ``may_answer`` is not set nothing is answered."""
 
     url: str = ""
-    spans: list[Exported] = field(default_factory=list)
+    spans: list[ExportedSpans] = field(default_factory=list)
     may_answer: threading.Event = field(default_factory=threading.Event)
 
-    def of_trace(self, trace_id: str) -> dict[str, Exported]:
+    def of_trace(self, trace_id: str) -> dict[str, ExportedSpans]:
         """The spans of a trace by service; a service that exported two spans of it is a mistake."""
         spans = [span for span in list(self.spans) if span.trace_id == trace_id]
         by_service = {span.service: span for span in spans}
@@ -43,11 +43,11 @@ class Collector:
             for span in (span for scope in resource.scope_spans for span in scope.spans):
                 attributes = {each.key: each.value.string_value for each in span.attributes}
                 ids = (span.trace_id.hex(), span.span_id.hex(), span.parent_span_id.hex())
-                self.spans.append(Exported(about["service.name"], span.name, *ids, attributes))
+                self.spans.append(ExportedSpans(about["service.name"], span.name, *ids, attributes))
 
 
 @contextmanager
-def collecting() -> Iterator[Collector]:
+def span_collector() -> Iterator[Collector]:
     """Run a collector."""
     collector = Collector()
     collector.may_answer.set()

@@ -21,7 +21,7 @@ def own_database(postgres: Server) -> str:
     return postgres.url.rpartition("/")[0] + f"/{name}"
 
 
-def ask(dsn: str, statement: str) -> list[tuple[Any, ...]]:
+def run_sql(dsn: str, statement: str) -> list[tuple[Any, ...]]:
     """Execute a statement, and give the rows that come back."""
     with closing(psycopg2.connect(dsn)) as connection, connection, connection.cursor() as cursor:
         cursor.execute(statement)
@@ -29,7 +29,7 @@ def ask(dsn: str, statement: str) -> list[tuple[Any, ...]]:
 
 
 @contextmanager
-def strange_server() -> Iterator[str]:
+def french_server() -> Iterator[str]:
     """Give the DSN of a PostgreSQL that is starting, and says so in French and Latin-1."""
     fields = "SFATAL\0VFATAL\0C57P03\0Mle système de base de données se lance\0\0".encode("latin-1")
     refusal = b"E" + (len(fields) + 4).to_bytes(4, "big") + fields

@@ -14,7 +14,7 @@ from proof.lab.running_stack import RunningStack
 
 
 @dataclass
-class Load:
+class SteadyLoad:
     """What became of the requests so far: each one's status, and the version that answered."""
 
     statuses: Counter[int] = field(default_factory=Counter)
@@ -32,9 +32,11 @@ class Load:
 
 
 @contextmanager
-def load_on(stack: RunningStack, sample: Path, clients: int = 2, pause_s: float = 0.005) -> Iterator[Load]:
+def steady_load(
+    stack: RunningStack, sample: Path, clients: int = 2, pause_s: float = 0.005
+) -> Iterator[SteadyLoad]:
     """Ask without end, from several clients."""
-    load, ended = Load(), threading.Event()
+    load, ended = SteadyLoad(), threading.Event()
     headers = {"authorization": f"Bearer {stack.token()}"}
 
     def ask() -> None:

@@ -16,7 +16,7 @@ STABLE = Revision("1.0.0", "a" * 64)
 CANARY = Revision("1.1.0", "b" * 64)
 
 
-def answer_of(seed: int = 0, revision: Revision = STABLE) -> Answer:
+def make_answer(seed: int = 0, revision: Revision = STABLE) -> Answer:
     """A plausible answer, another for each seed."""
     random = np.random.default_rng(seed)
     return Answer(
@@ -30,12 +30,12 @@ def answer_of(seed: int = 0, revision: Revision = STABLE) -> Answer:
     )
 
 
-def cached_of(seed: int = 0, revision: Revision = STABLE) -> CachedAnswer:
+def make_cached_answer(seed: int = 0, revision: Revision = STABLE) -> CachedAnswer:
     """The same as the cache keeps it, each about content of its own."""
-    return CachedAnswer(answer_of(seed, revision), f"etag-{seed}")
+    return CachedAnswer(make_answer(seed, revision), f"etag-{seed}")
 
 
-def entry(**changes: Any) -> JournalRow:
+def journal_row(**changes: Any) -> JournalRow:
     """A row of the journal."""
     plain = JournalRow(
         principal="ward-3",

@@ -10,7 +10,7 @@ from typing import Any
 
 
 @dataclass(frozen=True)
-class Call:
+class TritonCall:
     """One call of ``tritonclient.grpc``: ``infer`` with inputs by name, or a method with ``arguments``."""
 
     address: str
@@ -27,7 +27,7 @@ class Call:
 
     def __call__(self) -> Any:
         """Make the call in a process that ends with it; see ``Client.ask``."""
-        with closing(Client()) as client:
+        with closing(TritonClient()) as client:
             return client.ask(self)
 
 
@@ -39,7 +39,7 @@ class CallFailed(Exception):
         self.status, self.message = status, message
 
 
-class Client:
+class TritonClient:
     """The client's process, for any number of calls."""
 
     def __init__(self) -> None:
@@ -47,7 +47,7 @@ class Client:
             [sys.executable, __file__], stdin=subprocess.PIPE, stdout=subprocess.PIPE
         )
 
-    def ask(self, call: Call) -> Any:
+    def ask(self, call: TritonCall) -> Any:
         """Make a call.
 
         Returns:

@@ -6,14 +6,14 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
 from pleura.findings import FINDINGS
-from tests.support.transformer_values import STABLE, answer_of
+from tests.support.transformer_values import STABLE, make_answer
 from transformer.answer import Answer, Prediction
 
 fractions = arrays(np.float32, 14, elements=st.floats(0, 1, width=32))
 
 
 def _judged(probability: np.ndarray, threshold: np.ndarray) -> Answer:
-    plain = answer_of()
+    plain = make_answer()
     return Answer(
         probability, threshold, 1.0, plain.activation_map, STABLE, plain.preprocessing_version, "d" * 64
     )
@@ -37,7 +37,7 @@ def test_a_probability_at_the_threshold_is_present() -> None:
 
 def test_a_prediction_is_taken_apart_by_radiograph() -> None:
     """Each answer carries its own row and the revision of all."""
-    one, two = answer_of(1), answer_of(2)
+    one, two = make_answer(1), make_answer(2)
     prediction = Prediction(
         np.stack([one.probability, two.probability]),
         one.threshold,

@@ -17,7 +17,7 @@ from pleura.local.pleura_services import Ports, Service, start_predictor
 from pleura.local.processes import Server, free_port
 from proof.lab.running_stack import descendants
 from proof.lab.scrape import scrape
-from proof.lab.transformer import Parts, start_transformer
+from proof.lab.transformer import TransformerParts, start_transformer
 
 _INTERVAL_S = 0.5
 _UNSEEN_WITHIN_S = 3 * _INTERVAL_S + 2 * 2.0 + 3.0  # the looks' own time-outs, and a busy machine's delay
@@ -46,7 +46,7 @@ def service(
     """A transformer on real parts, which looks at them often."""
     folder = tmp_path_factory.mktemp("watching")
     spool = folder / "spool"
-    parts = Parts(own_predictor.grpc_address, seaweed.url, valkey.url, postgres.url, spool)
+    parts = TransformerParts(own_predictor.grpc_address, seaweed.url, valkey.url, postgres.url, spool)
     service = start_transformer(folder, parts.environment(PLEURA_WATCH_INTERVAL_S=str(_INTERVAL_S)))
     yield service
     service.stop()

@@ -21,7 +21,7 @@ from pleura.errors import (
     PredictorUnavailable,
 )
 from pleura.local.pleura_services import Service
-from proof.lab.stand_in_predictor import StandIn, stand_in
+from proof.lab.stand_in_predictor import StandInPredictor, stand_in_predictor
 from transformer.answer import Revision
 from transformer.predictor_client import PredictorClient, RetryBudget
 
@@ -29,21 +29,21 @@ RADIOGRAPHS = np.arange(2 * 224 * 224, dtype=np.uint32).astype(np.uint8).reshape
 
 
 @pytest_asyncio.fixture
-async def server() -> AsyncIterator[StandIn]:
+async def server() -> AsyncIterator[StandInPredictor]:
     """A stand-in for the predictor."""
-    async with stand_in() as predictor:
+    async with stand_in_predictor() as predictor:
         yield predictor
 
 
 @pytest_asyncio.fixture
-async def client(server: StandIn) -> AsyncIterator[PredictorClient]:
+async def client(server: StandInPredictor) -> AsyncIterator[PredictorClient]:
     """A client of the stand-in."""
     caller = PredictorClient(server.address, max_in_flight=2)
     yield caller
     await caller.close()
 
 
-async def test_radiographs_are_judged_in_one_call(client: PredictorClient, server: StandIn) -> None:
+async def test_radiographs_are_judged_in_one_call(client: PredictorClient, server: StandInPredictor) -> None:
     """All radiographs of a request go in one call, with less time than the request has."""
     prediction = await client.predict(RADIOGRAPHS, Deadline.after(5), {})
     assert (server.calls, server.radiographs) == (1, 2)
@@ -52,7 +52,7 @@ async def test_radiographs_are_judged_in_one_call(client: PredictorClient, serve
     assert 3 < server.timeouts_s[0] < 5
 
 
-async def test_the_model_is_described(client: PredictorClient, server: StandIn) -> None:
+async def test_the_model_is_described(client: PredictorClient, server: StandInPredictor) -> None:
     """The description comes as the predictor gives it."""
     described = await client.describe()
     assert (described.description.version, described.digest) == ("0.0.1", server.revision.digest)
@@ -67,7 +67,7 @@ async def test_a_real_predictor_is_understood(predictor: Service) -> None:
     await client.close()
 
 
-async def test_expired_work_is_not_sent(client: PredictorClient, server: StandIn) -> None:
+async def test_expired_work_is_not_sent(client: PredictorClient, server: StandInPredictor) -> None:
     """When the deadline has passed nothing goes over the network."""
     with pytest.raises(DeadlineExceeded):
         await client.predict(RADIOGRAPHS, Deadline.after(-1), {})
@@ -75,7 +75,7 @@ async def test_expired_work_is_not_sent(client: PredictorClient, server: StandIn
 
 
 async def test_a_silent_predictor_is_given_up_within_the_deadline(
-    client: PredictorClient, server: StandIn
+    client: PredictorClient, server: StandInPredictor
 ) -> None:
     """Silence is told as such while the caller still listens."""
     server.seconds, begun = 30, time.monotonic()
@@ -99,7 +99,7 @@ async def test_a_silent_predictor_is_given_up_within_the_deadline(
 )
 async def test_each_failure_has_its_name(
     client: PredictorClient,
-    server: StandIn,
+    server: StandInPredictor,
     status: grpc.StatusCode,
     code: str | None,
     expected: type[PleuraError],
@@ -114,7 +114,7 @@ async def test_each_failure_has_its_name(
 
 
 async def test_an_answer_that_is_none_is_counted_for_its_version(
-    client: PredictorClient, server: StandIn
+    client: PredictorClient, server: StandInPredictor
 ) -> None:
     """A canary that does not look at its own answers is told from the stable revision by its version."""
 
@@ -146,7 +146,7 @@ async def test_a_predictor_that_is_down_is_said_to_be_so_and_found_again(
     with pytest.raises(PredictorUnavailable):
         await client.predict(RADIOGRAPHS, Deadline.after(10), {})
     assert time.monotonic() - begun < 5
-    async with stand_in(port) as server:
+    async with stand_in_predictor(port) as server:
         until = time.monotonic() + 10
         while not server.calls and time.monotonic() < until:
             try:
@@ -166,7 +166,9 @@ async def test_a_server_that_never_speaks_is_given_up() -> None:
         await client.close()
 
 
-async def test_more_than_may_be_in_flight_is_turned_away(client: PredictorClient, server: StandIn) -> None:
+async def test_more_than_may_be_in_flight_is_turned_away(
+    client: PredictorClient, server: StandInPredictor
+) -> None:
     """The bound holds here, before anything is sent."""
     server.seconds = 0.2
     calls = [client.predict(RADIOGRAPHS, Deadline.after(5), {}) for _ in range(3)]

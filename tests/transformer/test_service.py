@@ -18,8 +18,8 @@ from pleura.findings import FINDINGS
 from pleura.local.dependencies import Server
 from pleura.local.pleura_services import Service
 from proof.lab.bucket import put_object
-from proof.lab.transformer import Parts, ask, png_of, send, start_transformer
-from tests.support.triton import Call, CallFailed
+from proof.lab.transformer import TransformerParts, ask_by_id, ask_with_files, png_of, start_transformer
+from tests.support.triton import CallFailed, TritonCall
 
 
 @pytest.fixture(scope="module")
@@ -30,14 +30,14 @@ def parts(
     postgres: Server,
     bucket: Minio,
     tmp_path_factory: pytest.TempPathFactory,
-) -> Parts:
+) -> TransformerParts:
     """The real parts."""
     spool = tmp_path_factory.mktemp("transformer") / "spool"
-    return Parts(predictor.grpc_address, seaweed.url, valkey.url, postgres.url, spool)
+    return TransformerParts(predictor.grpc_address, seaweed.url, valkey.url, postgres.url, spool)
 
 
 @pytest.fixture(scope="module")
-def service(parts: Parts, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
+def service(parts: TransformerParts, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
     """A transformer on them."""
     environment = parts.environment(PLEURA_MAX_IN_FLIGHT="300", PLEURA_MAX_FILE_MB="1")
     service = start_transformer(tmp_path_factory.mktemp("service"), environment)
@@ -45,16 +45,18 @@ def service(parts: Parts, tmp_path_factory: pytest.TempPathFactory) -> Iterator[
     service.stop()
 
 
-def _rows(parts: Parts, request_id: str, columns: str) -> list[tuple[Any, ...]]:
+def _rows(parts: TransformerParts, request_id: str, columns: str) -> list[tuple[Any, ...]]:
     statement = f"SELECT {columns} FROM answers WHERE request_id = %s ORDER BY position"
     with closing(psycopg2.connect(parts.journal_dsn)) as connection, connection.cursor() as cursor:
         cursor.execute(statement, (request_id,))
         return list(cursor.fetchall())
 
 
-async def test_a_named_radiograph_is_answered_and_journaled(service: Service, parts: Parts) -> None:
+async def test_a_named_radiograph_is_answered_and_journaled(
+    service: Service, parts: TransformerParts
+) -> None:
     """The answer has its outputs, the revision that gave it, and a row."""
-    answer = await ask(service, ["r0.png"], {"x-pleura-principal": "ward-3"}, id="named")
+    answer = await ask_by_id(service, ["r0.png"], {"x-pleura-principal": "ward-3"}, id="named")
     assert (answer.status, answer.body["id"], answer.body["model_version"]) == (200, "named", "0.0.1")
     assert [each["name"] for each in answer.body["outputs"]] == [
         "probability",
@@ -76,14 +78,16 @@ async def test_a_named_radiograph_is_answered_and_journaled(service: Service, pa
 
 async def test_a_sent_file_is_answered_as_the_stored_one_is(service: Service) -> None:
     """Both inputs lead to the same answer; maps come when asked for, and agree with the probability."""
-    stored, sent = await ask(service, ["r1.png"]), await send(service, [png_of(1)])
+    stored, sent = await ask_by_id(service, ["r1.png"]), await ask_with_files(service, [png_of(1)])
     np.testing.assert_allclose(stored.output("probability"), sent.output("probability"), atol=1e-6)
-    with_map = await send(service, [png_of(1)], outputs=[{"name": "activation_map"}])
+    with_map = await ask_with_files(service, [png_of(1)], outputs=[{"name": "activation_map"}])
     assert with_map.output("activation_map").shape == (1, 14, 7, 7)
     assert with_map.body["parameters"]["cached"]
 
 
-async def test_the_journal_says_which_file_was_read(service: Service, parts: Parts, bucket: Minio) -> None:
+async def test_the_journal_says_which_file_was_read(
+    service: Service, parts: TransformerParts, bucket: Minio
+) -> None:
     """The digest of a row is that of the file, small or large, stored or sent, read or cached."""
     files = [png_of(30), png_of(31, side=2048)]
     assert len(files[0]) < 2**19 < len(files[1])
@@ -91,8 +95,8 @@ async def test_the_journal_says_which_file_was_read(service: Service, parts: Par
         put_object(bucket, f"digest-{number}.png", file)
     names = ["digest-0.png", "digest-1.png"]
     for request_id in ("digests-read", "digests-cached"):
-        await ask(service, names, id=request_id)
-    await send(service, files, id="digests-sent")
+        await ask_by_id(service, names, id=request_id)
+    await ask_with_files(service, files, id="digests-sent")
     digests = [(hashlib.sha256(file).hexdigest(),) for file in files]
     for request_id in ("digests-read", "digests-cached", "digests-sent"):
         assert _rows(parts, request_id, "image_digest") == digests
@@ -101,9 +105,9 @@ async def test_the_journal_says_which_file_was_read(service: Service, parts: Par
 async def test_a_second_request_is_cached_until_the_object_changes(service: Service, bucket: Minio) -> None:
     """An overwritten object is another radiograph."""
     put_object(bucket, "changing.png", png_of(20))
-    first, second = await ask(service, ["changing.png"]), await ask(service, ["changing.png"])
+    first, second = await ask_by_id(service, ["changing.png"]), await ask_by_id(service, ["changing.png"])
     put_object(bucket, "changing.png", png_of(21))
-    third = await ask(service, ["changing.png"])
+    third = await ask_by_id(service, ["changing.png"])
     assert [each.body["parameters"]["cached"] for each in (first, second, third)] == [False, True, False]
     np.testing.assert_array_equal(first.output("probability"), second.output("probability"))
     assert (first.output("probability") != third.output("probability")).any()
@@ -112,10 +116,10 @@ async def test_a_second_request_is_cached_until_the_object_changes(service: Serv
 async def test_tritonclient_is_answered_over_grpc(service: Service) -> None:
     """Ids and files by gRPC, a DICOM-like binary file included."""
     ids = {"image_id": ("BYTES", np.array([b"r2.png", b"r3.png"], np.object_))}
-    named = await asyncio.to_thread(Call(service.grpc_address, "infer", ("chest-xray",), ids))
+    named = await asyncio.to_thread(TritonCall(service.grpc_address, "infer", ("chest-xray",), ids))
     files = {"image": ("BYTES", np.array([png_of(2), png_of(3)], np.object_))}
     outputs = ("probability", "activation_map")
-    sent = await asyncio.to_thread(Call(service.grpc_address, "infer", ("chest-xray",), files, outputs))
+    sent = await asyncio.to_thread(TritonCall(service.grpc_address, "infer", ("chest-xray",), files, outputs))
     np.testing.assert_allclose(named["outputs"]["probability"], sent["outputs"]["probability"], atol=1e-6)
     assert sent["outputs"]["activation_map"].shape == (2, 14, 7, 7)
     assert named["parameters"]["journal"] == "written"
@@ -125,13 +129,13 @@ async def test_a_grpc_error_has_its_status(service: Service) -> None:
     """An unknown radiograph is NOT_FOUND."""
     ids = {"image_id": ("BYTES", np.array([b"nowhere.png"], np.object_))}
     with pytest.raises(CallFailed) as caught:
-        await asyncio.to_thread(Call(service.grpc_address, "infer", ("chest-xray",), ids))
+        await asyncio.to_thread(TritonCall(service.grpc_address, "infer", ("chest-xray",), ids))
     assert caught.value.status == "StatusCode.NOT_FOUND"
 
 
-async def test_the_elements_that_fail_are_named(service: Service, parts: Parts) -> None:
+async def test_the_elements_that_fail_are_named(service: Service, parts: TransformerParts) -> None:
     """All failing elements are listed, with the status of the first, and nothing is journaled."""
-    answer = await ask(service, ["r0.png", "nowhere.png", "text.dcm"], id="partial")
+    answer = await ask_by_id(service, ["r0.png", "nowhere.png", "text.dcm"], id="partial")
     assert answer.status == 404
     first, second = answer.body["error"].split("; ")
     assert first == "element 1: no radiograph of that id"
@@ -157,7 +161,7 @@ async def test_the_elements_that_fail_are_named(service: Service, parts: Parts) 
 )
 async def test_bad_ids_have_their_status(service: Service, ids: list[str], status: int) -> None:
     """Each has a clear error, and only that."""
-    answer = await ask(service, ids)
+    answer = await ask_by_id(service, ids)
     assert answer.status == status
     assert set(answer.body) == {"error"}
     assert "http" not in answer.body["error"]
@@ -191,44 +195,46 @@ async def test_what_is_no_request_is_400(service: Service, document: dict[str, A
 async def test_a_file_beyond_its_limit_is_too_large(service: Service, bucket: Minio) -> None:
     """Stored or sent, it is refused before it is read."""
     put_object(bucket, "large.png", bytes(2**20 + 1))
-    answer = await ask(service, ["large.png"])
+    answer = await ask_by_id(service, ["large.png"])
     assert answer.status == 413
-    assert (await send(service, [bytes(2**20 + 1)])).status == 413
+    assert (await ask_with_files(service, [bytes(2**20 + 1)])).status == 413
 
 
-async def test_one_request_id_is_one_row_and_one_radiograph(service: Service, parts: Parts) -> None:
+async def test_one_request_id_is_one_row_and_one_radiograph(
+    service: Service, parts: TransformerParts
+) -> None:
     """The same again is answered again; another radiograph under the same id is a conflict."""
-    answers = [await ask(service, ids, id="repeated") for ids in (["r4.png"], ["r4.png"], ["r5.png"])]
+    answers = [await ask_by_id(service, ids, id="repeated") for ids in (["r4.png"], ["r4.png"], ["r5.png"])]
     assert [answer.status for answer in answers] == [200, 200, 409]
     assert _rows(parts, "repeated", "image_id") == [("r4.png",)]
 
 
-async def test_corrupt_cache_entries_are_misses(service: Service, parts: Parts) -> None:
+async def test_corrupt_cache_entries_are_misses(service: Service, parts: TransformerParts) -> None:
     """Whatever becomes of the cache's content, the answer stays right."""
-    before = await ask(service, ["r6.png"])
+    before = await ask_by_id(service, ["r6.png"])
     with redis.Redis.from_url(parts.redis_url) as client:
         for key in client.scan_iter("pleura:answer:*"):
             value = client.get(key)
             assert isinstance(value, bytes)
             client.set(key, value[:-5] + b"wrong")
-    after = await ask(service, ["r6.png"])
+    after = await ask_by_id(service, ["r6.png"])
     np.testing.assert_array_equal(before.output("probability"), after.output("probability"))
     assert not after.body["parameters"]["cached"]
 
 
 async def test_a_short_deadline_is_kept(service: Service) -> None:
     """A caller who has no time is told so, quickly."""
-    answer = await ask(service, ["r7.png"], {"x-request-timeout-ms": "1"})
+    answer = await ask_by_id(service, ["r7.png"], {"x-request-timeout-ms": "1"})
     assert answer.status in (503, 504)
-    wrong = await ask(service, ["r7.png"], {"x-request-timeout-ms": "soon"})
+    wrong = await ask_by_id(service, ["r7.png"], {"x-request-timeout-ms": "soon"})
     assert wrong.status == 400
 
 
 async def test_each_request_is_one_line_without_names(service: Service, bucket: Minio) -> None:
     """The log says what happened, and not which object, which may be called like a patient."""
     put_object(bucket, "Doe^Jane.png", png_of(30))
-    await ask(service, ["Doe^Jane.png"], id="logged")
-    await ask(service, ["Doe^John.png"], id="logged-too")
+    await ask_by_id(service, ["Doe^Jane.png"], id="logged")
+    await ask_by_id(service, ["Doe^John.png"], id="logged-too")
     text = service.log.read_text()
     lines = [json.loads(line) for line in text.splitlines() if line.startswith("{")]
     found = {line["request_id"]: line for line in lines if str(line.get("request_id")).startswith("logged")}

@@ -15,19 +15,29 @@ from minio import Minio
 from pleura.local.dependencies import Server, start_postgres, start_seaweed, start_valkey
 from pleura.local.pleura_services import Service
 from proof.lab.bucket import BUCKET, bucket_client, put_object
-from proof.lab.stand_in_predictor import StandIn, stand_in
-from proof.lab.transformer import ACCESS_KEY, SECRET_KEY, Answered, Parts, ask, png_of, start_transformer
+from proof.lab.stand_in_predictor import StandInPredictor, stand_in_predictor
+from proof.lab.transformer import (
+    ACCESS_KEY,
+    SECRET_KEY,
+    TransformerParts,
+    V2Answer,
+    ask_by_id,
+    png_of,
+    start_transformer,
+)
 from transformer.answer import Revision
 
 
 @pytest.fixture
-def parts(seaweed: Server, valkey: Server, postgres: Server, bucket: Minio, tmp_path: Path) -> Parts:
+def parts(
+    seaweed: Server, valkey: Server, postgres: Server, bucket: Minio, tmp_path: Path
+) -> TransformerParts:
     """The real parts, without a predictor."""
-    return Parts("127.0.0.1:9", seaweed.url, valkey.url, postgres.url, tmp_path / "spool")
+    return TransformerParts("127.0.0.1:9", seaweed.url, valkey.url, postgres.url, tmp_path / "spool")
 
 
 @asynccontextmanager
-async def _running(folder: Path, parts: Parts, **settings: str) -> AsyncIterator[Service]:
+async def _running(folder: Path, parts: TransformerParts, **settings: str) -> AsyncIterator[Service]:
     service = await asyncio.to_thread(start_transformer, folder, parts.environment(**settings))
     try:
         yield service
@@ -35,11 +45,11 @@ async def _running(folder: Path, parts: Parts, **settings: str) -> AsyncIterator
         await asyncio.to_thread(service.stop)
 
 
-def _on(parts: Parts, predictor: StandIn, **changes: str) -> Parts:
-    return Parts(**{**vars(parts), "predictor_address": predictor.address, **changes})
+def _on(parts: TransformerParts, predictor: StandInPredictor, **changes: str) -> TransformerParts:
+    return TransformerParts(**{**vars(parts), "predictor_address": predictor.address, **changes})
 
 
-async def _until(answers: Callable[[], Awaitable[Answered]], status: int, seconds: float = 12) -> Answered:
+async def _until(answers: Callable[[], Awaitable[V2Answer]], status: int, seconds: float = 12) -> V2Answer:
     end = time.monotonic() + seconds
     while (answer := await answers()).status != status:
         assert time.monotonic() < end, answer
@@ -61,29 +71,31 @@ async def _counted(dsn: str, prefix: str, expected: int, seconds: float = 15) ->
 
 
 async def test_many_requests_for_one_radiograph_are_one_inference(
-    parts: Parts, bucket: Minio, tmp_path: Path
+    parts: TransformerParts, bucket: Minio, tmp_path: Path
 ) -> None:
     """1,000 at once share one inference, and each has its row."""
     put_object(bucket, "shared.png", png_of(40))
-    async with stand_in() as predictor:
+    async with stand_in_predictor() as predictor:
         predictor.seconds = 5.0
         async with _running(tmp_path, _on(parts, predictor), PLEURA_TIMEOUT_S="30") as service:
             answers = await asyncio.gather(
-                *(ask(service, ["shared.png"], id=f"shared-{i}") for i in range(1000))
+                *(ask_by_id(service, ["shared.png"], id=f"shared-{i}") for i in range(1000))
             )
         assert {answer.status for answer in answers} == {200}
         assert predictor.calls == 1
     assert _count(parts.journal_dsn, "shared-") == 1000
 
 
-async def test_a_promotion_leaves_no_old_answer_behind(parts: Parts, bucket: Minio, tmp_path: Path) -> None:
+async def test_a_promotion_leaves_no_old_answer_behind(
+    parts: TransformerParts, bucket: Minio, tmp_path: Path
+) -> None:
     """Once the old revision answers no more, its cached answers do not count; neither after a roll back."""
     put_object(bucket, "promoted.png", png_of(41))
-    async with stand_in() as predictor, _running(tmp_path, _on(parts, predictor)) as service:
-        first, second = [await ask(service, ["promoted.png"]) for _ in range(2)]
+    async with stand_in_predictor() as predictor, _running(tmp_path, _on(parts, predictor)) as service:
+        first, second = [await ask_by_id(service, ["promoted.png"]) for _ in range(2)]
         predictor.revision = Revision("0.0.2", "d" * 64)
         await asyncio.sleep(3.5)
-        third, fourth = [await ask(service, ["promoted.png"]) for _ in range(2)]
+        third, fourth = [await ask_by_id(service, ["promoted.png"]) for _ in range(2)]
     seen = [(each.body["model_version"], each.body["parameters"]["cached"]) for each in (first, second)]
     assert seen == [("0.0.1", False), ("0.0.1", True)]
     seen = [(each.body["model_version"], each.body["parameters"]["cached"]) for each in (third, fourth)]
@@ -91,20 +103,20 @@ async def test_a_promotion_leaves_no_old_answer_behind(parts: Parts, bucket: Min
 
 
 async def test_all_answers_of_a_request_come_from_one_revision(
-    parts: Parts, bucket: Minio, tmp_path: Path
+    parts: TransformerParts, bucket: Minio, tmp_path: Path
 ) -> None:
     """Where a canary would mix a cached answer with a new one, all are asked for anew."""
     for name in ("mixed-a.png", "mixed-b.png"):
         put_object(bucket, name, png_of(hash(name) % 1000))
-    async with stand_in() as predictor, _running(tmp_path, _on(parts, predictor)) as service:
-        await ask(service, ["mixed-a.png"])
+    async with stand_in_predictor() as predictor, _running(tmp_path, _on(parts, predictor)) as service:
+        await ask_by_id(service, ["mixed-a.png"])
         predictor.revision = Revision("0.0.2", "d" * 64)
-        both = await ask(service, ["mixed-a.png", "mixed-b.png"])
+        both = await ask_by_id(service, ["mixed-a.png", "mixed-b.png"])
         assert (both.body["model_version"], both.body["parameters"]["cached"]) == ("0.0.2", False)
 
 
 async def test_a_predictor_that_is_overloaded_or_lies_is_told_and_not_cached(
-    parts: Parts, bucket: Minio, tmp_path: Path
+    parts: TransformerParts, bucket: Minio, tmp_path: Path
 ) -> None:
     """NaN is 502, and neither journaled nor cached; what follows is right again."""
     put_object(bucket, "lied.png", png_of(42))
@@ -113,66 +125,66 @@ async def test_a_predictor_that_is_overloaded_or_lies_is_told_and_not_cached(
         contents = response.raw_output_contents  # type: ignore[attr-defined]
         contents[0] = b"\xff" * len(contents[0])
 
-    async with stand_in() as predictor, _running(tmp_path, _on(parts, predictor)) as service:
+    async with stand_in_predictor() as predictor, _running(tmp_path, _on(parts, predictor)) as service:
         predictor.change = lie
-        assert (await ask(service, ["lied.png"], id="lied-1")).status == 502
+        assert (await ask_by_id(service, ["lied.png"], id="lied-1")).status == 502
         predictor.change = None
-        answer = await ask(service, ["lied.png"], id="lied-2")
+        answer = await ask_by_id(service, ["lied.png"], id="lied-2")
     assert (answer.status, answer.body["parameters"]["cached"]) == (200, False)
     assert _count(parts.journal_dsn, "lied-") == 1
 
 
 async def test_a_predictor_that_hangs_or_stops_is_503_in_time(
-    parts: Parts, bucket: Minio, tmp_path: Path, free_port: Callable[[], int]
+    parts: TransformerParts, bucket: Minio, tmp_path: Path, free_port: Callable[[], int]
 ) -> None:
     """Hanging, it is given up within the deadline; stopped, at once; back again, it is found."""
     put_object(bucket, "hung.png", png_of(43))
     port = free_port()
-    async with stand_in(port) as predictor:
+    async with stand_in_predictor(port) as predictor:
         predictor.seconds = 60
         address = _on(parts, predictor)
         async with _running(tmp_path, address) as service:
             begun = time.monotonic()
-            hung = await ask(service, ["hung.png"], {"x-request-timeout-ms": "1500"})
+            hung = await ask_by_id(service, ["hung.png"], {"x-request-timeout-ms": "1500"})
             assert (hung.status, "retry-after" in hung.headers) == (503, True)
             assert time.monotonic() - begun < 3
-    async with stand_in(port):
+    async with stand_in_predictor(port):
         service_cm = _running(tmp_path / "second", address)
         service = await service_cm.__aenter__()
     try:
-        stopped = await ask(service, ["hung.png"])
+        stopped = await ask_by_id(service, ["hung.png"])
         assert (stopped.status, "retry-after" in stopped.headers) == (503, True)
-        async with stand_in(port):
-            await _until(lambda: ask(service, ["hung.png"]), 200)
+        async with stand_in_predictor(port):
+            await _until(lambda: ask_by_id(service, ["hung.png"]), 200)
     finally:
         await service_cm.__aexit__(None, None, None)
 
 
 async def test_redis_stopped_costs_no_answer(
-    parts: Parts, bucket: Minio, tmp_path: Path, free_port: Callable[[], int]
+    parts: TransformerParts, bucket: Minio, tmp_path: Path, free_port: Callable[[], int]
 ) -> None:
     """Without Redis every request is answered; with it again, the cache is used again."""
     put_object(bucket, "uncached.png", png_of(44))
     port = free_port()
     valkey = start_valkey(tmp_path / "valkey", port)
     async with (
-        stand_in() as predictor,
+        stand_in_predictor() as predictor,
         _running(tmp_path, _on(parts, predictor, redis_url=valkey.url)) as service,
     ):
-        assert (await ask(service, ["uncached.png"])).status == 200
+        assert (await ask_by_id(service, ["uncached.png"])).status == 200
         await asyncio.to_thread(valkey.stop)
-        answers = [await ask(service, ["uncached.png"]) for _ in range(10)]
+        answers = [await ask_by_id(service, ["uncached.png"]) for _ in range(10)]
         assert {answer.status for answer in answers} == {200}
         valkey = await asyncio.to_thread(start_valkey, tmp_path / "valkey", port)
         end = time.monotonic() + 12
-        while not (await ask(service, ["uncached.png"])).body["parameters"]["cached"]:
+        while not (await ask_by_id(service, ["uncached.png"])).body["parameters"]["cached"]:
             assert time.monotonic() < end
             await asyncio.sleep(0.3)
     valkey.stop()
 
 
 async def test_s3_stopped_is_503_and_comes_back(
-    parts: Parts, tmp_path: Path, free_port: Callable[[], int]
+    parts: TransformerParts, tmp_path: Path, free_port: Callable[[], int]
 ) -> None:
     """Without the object store there is no answer, and the caller is told when to ask again."""
     folder, port = tmp_path / "seaweed", free_port()
@@ -181,50 +193,52 @@ async def test_s3_stopped_is_503_and_comes_back(
     client.make_bucket(BUCKET)
     put_object(client, "stored.png", png_of(45))
     async with (
-        stand_in() as predictor,
+        stand_in_predictor() as predictor,
         _running(tmp_path, _on(parts, predictor, s3_url=seaweed.url)) as service,
     ):
-        assert (await ask(service, ["stored.png"])).status == 200
+        assert (await ask_by_id(service, ["stored.png"])).status == 200
         await asyncio.to_thread(seaweed.stop)
-        answer = await ask(service, ["stored.png"])
+        answer = await ask_by_id(service, ["stored.png"])
         assert (answer.status, "retry-after" in answer.headers) == (503, True)
         seaweed = await asyncio.to_thread(start_seaweed, folder, port, ACCESS_KEY, SECRET_KEY)
-        await _until(lambda: ask(service, ["stored.png"]), 200, 30)
+        await _until(lambda: ask_by_id(service, ["stored.png"]), 200, 30)
     seaweed.stop()
 
 
 async def test_postgres_stopped_loses_no_row(
-    parts: Parts, bucket: Minio, tmp_path: Path, free_port: Callable[[], int]
+    parts: TransformerParts, bucket: Minio, tmp_path: Path, free_port: Callable[[], int]
 ) -> None:
     """While PostgreSQL is away answers are spooled and say so; afterwards every row is there, once."""
     folder, port = tmp_path / "postgres", free_port()
     postgres = start_postgres(folder, port)
     async with (
-        stand_in() as predictor,
+        stand_in_predictor() as predictor,
         _running(tmp_path, _on(parts, predictor, journal_dsn=postgres.url)) as service,
     ):
-        kept = [await ask(service, ["r0.png"], id="outage-0")]
+        kept = [await ask_by_id(service, ["r0.png"], id="outage-0")]
         await asyncio.to_thread(postgres.stop)
-        kept += [await ask(service, ["r0.png"], id=f"outage-{i}") for i in range(1, 20)]
+        kept += [await ask_by_id(service, ["r0.png"], id=f"outage-{i}") for i in range(1, 20)]
         postgres = await asyncio.to_thread(start_postgres, folder, port)
         await _counted(postgres.url, "outage-", 20)
-        kept += [await ask(service, ["r0.png"], id="outage-20")]
+        kept += [await ask_by_id(service, ["r0.png"], id="outage-20")]
     journals = [answer.body["parameters"]["journal"] for answer in kept]
     assert journals == ["written", *["spooled"] * 19, "written"]
     assert _count(postgres.url, "outage-") == 21
     postgres.stop()
 
 
-async def test_kill_9_with_a_full_spool_loses_no_row(parts: Parts, bucket: Minio, tmp_path: Path) -> None:
+async def test_kill_9_with_a_full_spool_loses_no_row(
+    parts: TransformerParts, bucket: Minio, tmp_path: Path
+) -> None:
     """What was answered before a kill -9 is in the journal once another process runs on that spool."""
     nowhere = "postgresql://nobody@127.0.0.1:9/pleura"
-    async with stand_in() as predictor:
+    async with stand_in_predictor() as predictor:
         here = _on(parts, predictor)
         service = await asyncio.to_thread(
             start_transformer, tmp_path, here.environment(PLEURA_JOURNAL_DSN=nowhere)
         )
         try:
-            answers = [await ask(service, ["r1.png"], id=f"killed-{i}") for i in range(10)]
+            answers = [await ask_by_id(service, ["r1.png"], id=f"killed-{i}") for i in range(10)]
             assert {answer.body["parameters"]["journal"] for answer in answers} == {"spooled"}
         finally:
             os.kill(service.process.pid, signal.SIGKILL)
@@ -233,25 +247,27 @@ async def test_kill_9_with_a_full_spool_loses_no_row(parts: Parts, bucket: Minio
             await _counted(parts.journal_dsn, "killed-", 10)
 
 
-async def test_neither_postgres_nor_spool_is_503(parts: Parts, bucket: Minio, tmp_path: Path) -> None:
+async def test_neither_postgres_nor_spool_is_503(
+    parts: TransformerParts, bucket: Minio, tmp_path: Path
+) -> None:
     """An answer that can be kept nowhere is not sent."""
-    async with stand_in() as predictor:
+    async with stand_in_predictor() as predictor:
         here = _on(parts, predictor, journal_dsn="postgresql://nobody@127.0.0.1:9/pleura")
         async with _running(tmp_path, here) as service:
-            assert (await ask(service, ["r2.png"])).status == 200
+            assert (await ask_by_id(service, ["r2.png"])).status == 200
             for segment in here.spool_folder.iterdir():
                 segment.unlink()
             here.spool_folder.rmdir()
             here.spool_folder.write_text("no folder any more")
-            answer = await ask(service, ["r2.png"])
+            answer = await ask_by_id(service, ["r2.png"])
     assert (answer.status, "retry-after" in answer.headers) == (503, True)
     assert "probability" not in str(answer.body)
 
 
-async def test_overload_is_told_at_once(parts: Parts, bucket: Minio, tmp_path: Path) -> None:
+async def test_overload_is_told_at_once(parts: TransformerParts, bucket: Minio, tmp_path: Path) -> None:
     """Beyond the bound requests are turned away, and those within it are answered."""
-    async with stand_in() as predictor:
+    async with stand_in_predictor() as predictor:
         predictor.seconds = 1.0
         async with _running(tmp_path, _on(parts, predictor), PLEURA_MAX_IN_FLIGHT="2") as service:
-            answers = await asyncio.gather(*(ask(service, ["r3.png"]) for _ in range(8)))
+            answers = await asyncio.gather(*(ask_by_id(service, ["r3.png"]) for _ in range(8)))
     assert sorted(answer.status for answer in answers) == [200, 200, *[503] * 6]

@@ -16,7 +16,7 @@ ANY_ERROR = (UnreadableRadiograph, RefusedRadiograph, TooLarge)
 
 
 @dataclass(frozen=True)
-class Case:
+class HostileFile:
     """A file, and what must come of it: errors of which kinds, or this picture, upright and not inverted."""
 
     file: Callable[..., bytes]
@@ -25,22 +25,22 @@ class Case:
     likeness: float = 0.98
 
 
-def shows(file: Callable[..., bytes], picture: NDArray[Any], likeness: float = 0.98) -> Case:
+def shows(file: Callable[..., bytes], picture: NDArray[Any], likeness: float = 0.98) -> HostileFile:
     """The file is answered, with this picture."""
-    return Case(file, (), picture, likeness)
+    return HostileFile(file, (), picture, likeness)
 
 
-def fails(file: Callable[..., bytes], *errors: type[PleuraError]) -> Case:
+def fails(file: Callable[..., bytes], *errors: type[PleuraError]) -> HostileFile:
     """The file is an error of one of these kinds."""
-    return Case(file, errors)
+    return HostileFile(file, errors)
 
 
-def shows_or_fails(file: Callable[..., bytes], picture: NDArray[Any]) -> Case:
+def shows_or_fails(file: Callable[..., bytes], picture: NDArray[Any]) -> HostileFile:
     """The file may be answered, but then with this picture and nothing else."""
-    return Case(file, ANY_ERROR, picture, 0.9)
+    return HostileFile(file, ANY_ERROR, picture, 0.9)
 
 
-def turned(orientation: int, picture: NDArray[np.uint8]) -> NDArray[np.uint8]:
+def rotated(orientation: int, picture: NDArray[np.uint8]) -> NDArray[np.uint8]:
     """The picture as EXIF says that a stored one of this orientation is shown (TIFF 6.0, tag 274)."""
     ways: dict[int, Callable[[NDArray[np.uint8]], NDArray[np.uint8]]] = {
         1: lambda p: p,

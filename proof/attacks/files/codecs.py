@@ -12,17 +12,17 @@ from pydicom import uid
 from proof.attacks.files.case import (
     ANY_ERROR,
     DAMAGED,
-    Case,
+    HostileFile,
     fails,
     shows,
     shows_or_fails,
 )
-from proof.lab.files import DAMAGE, changed_data, dicom, jpeg, jpeg_lossless
+from proof.lab.files import DAMAGE, change_coded_data, dicom, jpeg, jpeg_lossless
 from proof.lab.pictures import (
-    around,
-    compressed,
+    compress_dicom,
     deep_picture,
-    encapsulated,
+    encapsulate_pixel_data,
+    encapsulate_stream,
     picture,
     stream_of,
 )
@@ -33,7 +33,7 @@ _PICTURE: Final = picture()
 _JPEG_STREAMS: Final[Mapping[str, tuple[str, Callable[[], bytes]]]] = {
     "JPEG": (uid.JPEGBaseline8Bit, lambda: jpeg(_PICTURE)),
     "JPEG without loss": (uid.JPEGLosslessSV1, lambda: jpeg_lossless(_PICTURE, 8)),
-    "JPEG-LS": (uid.JPEGLSLossless, lambda: stream_of(compressed(dicom(_PICTURE), uid.JPEGLSLossless))),
+    "JPEG-LS": (uid.JPEGLSLossless, lambda: stream_of(compress_dicom(dicom(_PICTURE), uid.JPEGLSLossless))),
 }
 
 
@@ -45,7 +45,7 @@ def _items(*items: bytes) -> bytes:
 
 
 def _of_items(*items: bytes) -> bytes:
-    return around(_items(*items), uid.JPEGBaseline8Bit, _PICTURE)
+    return encapsulate_pixel_data(_items(*items), uid.JPEGBaseline8Bit, _PICTURE)
 
 
 def _even(data: bytes) -> bytes:
@@ -53,19 +53,19 @@ def _even(data: bytes) -> bytes:
 
 
 def _rle(header: bytes, body: bytes = b"\0" * 200) -> bytes:
-    return encapsulated(header.ljust(64, b"\0") + body, uid.RLELossless, _PICTURE)
+    return encapsulate_stream(header.ljust(64, b"\0") + body, uid.RLELossless, _PICTURE)
 
 
 def _rle_with(more: bytes) -> bytes:
     """A picture with more coded bytes behind its own, as some encoders leave them."""
-    stream = stream_of(compressed(dicom(_PICTURE), uid.RLELossless))
-    return encapsulated(stream + more, uid.RLELossless, _PICTURE)
+    stream = stream_of(compress_dicom(dicom(_PICTURE), uid.RLELossless))
+    return encapsulate_stream(stream + more, uid.RLELossless, _PICTURE)
 
 
 def _rle_with_loss() -> bytes:
     """What is left unpacks to more than the picture."""
-    stream = stream_of(compressed(dicom(_PICTURE), uid.RLELossless))
-    return encapsulated(stream[:400] + stream[401:], uid.RLELossless, _PICTURE)
+    stream = stream_of(compress_dicom(dicom(_PICTURE), uid.RLELossless))
+    return encapsulate_stream(stream[:400] + stream[401:], uid.RLELossless, _PICTURE)
 
 
 def _rle_of_two() -> bytes:
@@ -73,11 +73,11 @@ def _rle_of_two() -> bytes:
     pixels = deep_picture()
     zeros = b"\x81\0" * (pixels.size // 128)
     header = struct.pack("<3I", 2, 64, 64 + len(zeros)).ljust(64, b"\0")
-    return encapsulated(header + zeros + zeros + b"\x81\0" * 9, uid.RLELossless, pixels)
+    return encapsulate_stream(header + zeros + zeros + b"\x81\0" * 9, uid.RLELossless, pixels)
 
 
 def _j2k(change: Callable[[bytearray], None]) -> bytes:
-    file = bytearray(compressed(dicom(_PICTURE), uid.JPEG2000Lossless))
+    file = bytearray(compress_dicom(dicom(_PICTURE), uid.JPEG2000Lossless))
     at = file.index(b"\xff\x4f\xff\x51")
     stream = bytearray(file[at:])
     change(stream)
@@ -94,10 +94,10 @@ def _announced(at: int, value: int) -> Callable[[bytearray], None]:
 def _jpegls(rows: int, columns: int, body: bytes) -> bytes:
     frame = b"\xff\xf7\0\x0b\x08" + struct.pack(">HH", rows, columns) + b"\1\1\x11\0"
     scan = b"\xff\xda\0\x08\1\1\0\0\0\0"
-    return encapsulated(b"\xff\xd8" + frame + scan + body + b"\xff\xd9", uid.JPEGLSLossless, _PICTURE)
+    return encapsulate_stream(b"\xff\xd8" + frame + scan + body + b"\xff\xd9", uid.JPEGLSLossless, _PICTURE)
 
 
-def codec_cases() -> Iterator[tuple[str, Case]]:
+def codec_cases() -> Iterator[tuple[str, HostileFile]]:
     """Encapsulation, and streams of each codec."""
     stream = _even(jpeg(_PICTURE))
     third = len(stream) // 6 * 2
@@ -116,7 +116,7 @@ def codec_cases() -> Iterator[tuple[str, Case]]:
     yield (
         "a fragment longer than the file",
         fails(
-            lambda: around(
+            lambda: encapsulate_pixel_data(
                 b"\xfe\xff\x00\xe0\0\0\0\0\xfe\xff\x00\xe0\xf0\xff\xff\x7f" + stream,
                 uid.JPEGBaseline8Bit,
                 _PICTURE,
@@ -126,16 +126,18 @@ def codec_cases() -> Iterator[tuple[str, Case]]:
     )
     yield (
         "no delimiter",
-        shows_or_fails(lambda: around(_items(b"", stream)[:-8], uid.JPEGBaseline8Bit, _PICTURE), _PICTURE),
+        shows_or_fails(
+            lambda: encapsulate_pixel_data(_items(b"", stream)[:-8], uid.JPEGBaseline8Bit, _PICTURE), _PICTURE
+        ),
     )
     yield (
         "a JPEG of another size",
-        fails(lambda: encapsulated(jpeg(picture(50, 40)), uid.JPEGBaseline8Bit, _PICTURE), *DAMAGED),
+        fails(lambda: encapsulate_stream(jpeg(picture(50, 40)), uid.JPEGBaseline8Bit, _PICTURE), *DAMAGED),
     )
     yield (
         "a JPEG in colour",
         fails(
-            lambda: encapsulated(
+            lambda: encapsulate_stream(
                 jpeg(cv2.cvtColor(_PICTURE, cv2.COLOR_GRAY2BGR)), uid.JPEGBaseline8Bit, _PICTURE
             ),
             *DAMAGED,
@@ -143,13 +145,13 @@ def codec_cases() -> Iterator[tuple[str, Case]]:
     )
     yield (
         "a JPEG cut short",
-        fails(lambda: encapsulated(stream[: third * 2], uid.JPEGBaseline8Bit, _PICTURE), *DAMAGED),
+        fails(lambda: encapsulate_stream(stream[: third * 2], uid.JPEGBaseline8Bit, _PICTURE), *DAMAGED),
     )
     for (form, (syntax, whole)), (name, change) in product(_JPEG_STREAMS.items(), DAMAGE.items()):
-        damaged = partial(changed_data, whole(), change)
+        damaged = partial(change_coded_data, whole(), change)
         yield (
             f"{form} data with {name}",
-            fails(lambda d=damaged, s=syntax: encapsulated(d(), s, _PICTURE), *DAMAGED),
+            fails(lambda d=damaged, s=syntax: encapsulate_stream(d(), s, _PICTURE), *DAMAGED),
         )
     yield from _rle_cases()
     for at, name in {8: "columns", 12: "rows", 16: "left", 24: "tile width", 28: "tile height"}.items():
@@ -165,7 +167,7 @@ def codec_cases() -> Iterator[tuple[str, Case]]:
     yield "JPEG 2000 of 38 bits", fails(lambda: _j2k(lambda s: s.__setitem__(42, 37)), *DAMAGED)
     yield (
         "JPEG 2000 of noise",
-        fails(lambda: encapsulated(bytes(range(256)) * 3, uid.JPEG2000, _PICTURE), *DAMAGED),
+        fails(lambda: encapsulate_stream(bytes(range(256)) * 3, uid.JPEG2000, _PICTURE), *DAMAGED),
     )
     for rows, columns in ((44, 36), (65_535, 65_535), (0, 0)):
         for body in (b"", b"\0" * 50_000, b"\xff\x7f" * 5_000):
@@ -173,7 +175,7 @@ def codec_cases() -> Iterator[tuple[str, Case]]:
             yield name, fails(lambda r=rows, c=columns, b=body: _jpegls(r, c, b), *DAMAGED)
 
 
-def _rle_cases() -> Iterator[tuple[str, Case]]:
+def _rle_cases() -> Iterator[tuple[str, HostileFile]]:
     for name, header in {
         "no segments": b"\0\0\0\0",
         "16 segments": b"\x10\0\0\0" + b"\x40\0\0\0" * 15,

@@ -13,7 +13,7 @@ from proof.attacks.files.case import (
     DAMAGED,
     REFUSED,
     TOO_LARGE,
-    Case,
+    HostileFile,
     fails,
     shows,
     shows_or_fails,
@@ -48,7 +48,7 @@ def _pixel_length(length: int) -> bytes:
     return bytes(file)
 
 
-def size_cases() -> Iterator[tuple[str, Case]]:
+def size_cases() -> Iterator[tuple[str, HostileFile]]:
     """Sizes against lengths."""
     for name, elements in {
         "one row more": {"Rows": 45},
@@ -80,7 +80,7 @@ def size_cases() -> Iterator[tuple[str, Case]]:
     yield "60,000 x 60,000", fails(lambda: with_pixels(Rows=60_000, Columns=60_000), *TOO_LARGE)
     for frames in (0, 2, 2**31 - 1, -1):
         errors = ANY_ERROR if frames else ()
-        yield f"{frames} frames", Case(lambda n=frames: with_pixels(NumberOfFrames=n), errors, DEEP)
+        yield f"{frames} frames", HostileFile(lambda n=frames: with_pixels(NumberOfFrames=n), errors, DEEP)
     yield (
         "two frames with their pixels",
         fails(lambda: with_pixels(NumberOfFrames=2, PixelData=DEEP.tobytes() * 2), *REFUSED),
@@ -96,7 +96,7 @@ def size_cases() -> Iterator[tuple[str, Case]]:
         )
 
 
-def structure_cases() -> Iterator[tuple[str, Case]]:
+def structure_cases() -> Iterator[tuple[str, HostileFile]]:
     """Elements, sequences and lengths."""
     for depth in (100, 1_000, 10_000, 100_000):
         yield (

@@ -12,7 +12,7 @@ from proof.attacks.files.case import (
     ANY_ERROR,
     DAMAGED,
     REFUSED,
-    Case,
+    HostileFile,
     fails,
     shows,
     shows_or_fails,
@@ -28,7 +28,7 @@ _PICTURE: Final = picture()
 _NEGATIVE: Final[dict[str, Any]] = {"PhotometricInterpretation": "MONOCHROME1"}
 
 
-def grey_cases() -> Iterator[tuple[str, Case]]:
+def grey_cases() -> Iterator[tuple[str, HostileFile]]:
     """The grey scale."""
     for keyword in ("RescaleSlope", "RescaleIntercept", "WindowCenter", "WindowWidth"):
         for value in ("NaN", "inf", "-inf", "1e308", "-1e308", "abc", "1\\2\\3", "1e-308", ""):
@@ -40,7 +40,9 @@ def grey_cases() -> Iterator[tuple[str, Case]]:
             }
             yield (
                 f"{keyword} of {value!r}",
-                Case(lambda k=keyword, v=value, e=elements: _raw_number(k, v, e), ANY_ERROR, DEEP, -0.4),
+                HostileFile(
+                    lambda k=keyword, v=value, e=elements: _raw_number(k, v, e), ANY_ERROR, DEEP, -0.4
+                ),
             )
     for slope in ("0", "-1"):
         errors = DAMAGED if slope == "0" else REFUSED
@@ -84,7 +86,7 @@ def grey_cases() -> Iterator[tuple[str, Case]]:
         yield f"a VOI LUT {name}", fails(lambda c=change: with_pixels(VOILUTSequence=_lut(c)), *DAMAGED)
     yield (
         "padding of the brightest",
-        Case(lambda: with_pixels(PixelPaddingValue=int(DEEP.max())), ANY_ERROR, DEEP, 0.5),
+        HostileFile(lambda: with_pixels(PixelPaddingValue=int(DEEP.max())), ANY_ERROR, DEEP, 0.5),
     )
     yield (
         "padding of everything",
@@ -97,7 +99,7 @@ def grey_cases() -> Iterator[tuple[str, Case]]:
     yield from _colour_cases()
 
 
-def _colour_cases() -> Iterator[tuple[str, Case]]:
+def _colour_cases() -> Iterator[tuple[str, HostileFile]]:
     colour = cv2.cvtColor(_PICTURE, cv2.COLOR_GRAY2RGB)
     planes = np.ascontiguousarray(colour.transpose(2, 0, 1)).tobytes()
     yield "RGB", shows(lambda: dicom(colour), _PICTURE)
@@ -110,7 +112,9 @@ def _colour_cases() -> Iterator[tuple[str, Case]]:
     for photometric in ("YBR_FULL_422", "YBR_ICT", "YBR_PARTIAL_420", "CMYK", "ARGB", "MONOCHROME1"):
         yield (
             f"RGB named {photometric}",
-            Case(lambda p=photometric: dicom(colour, PhotometricInterpretation=p), ANY_ERROR, _PICTURE, -0.4),
+            HostileFile(
+                lambda p=photometric: dicom(colour, PhotometricInterpretation=p), ANY_ERROR, _PICTURE, -0.4
+            ),
         )
 
 

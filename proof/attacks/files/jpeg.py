@@ -10,13 +10,13 @@ from proof.attacks.files.case import (
     ANY_ERROR,
     DAMAGED,
     TOO_LARGE,
-    Case,
+    HostileFile,
     fails,
+    rotated,
     shows,
     shows_or_fails,
-    turned,
 )
-from proof.lab.files import DAMAGE, changed_data, jpeg, with_orientation
+from proof.lab.files import DAMAGE, add_exif_orientation, change_coded_data, jpeg
 from proof.lab.pictures import picture
 
 _PICTURE: Final = picture()
@@ -70,7 +70,7 @@ def _sampled(factor: int) -> bytes:
     return bytes(file)
 
 
-def jpeg_cases() -> Iterator[tuple[str, Case]]:
+def jpeg_cases() -> Iterator[tuple[str, HostileFile]]:
     """By name."""
     yield "65,500 x 65,500", fails(lambda: _announcing(65_500, 65_500), *TOO_LARGE)
     yield "9,999 x 9,999 of nothing", fails(lambda: _announcing(9_999, 9_999), *ANY_ERROR)
@@ -84,7 +84,7 @@ def jpeg_cases() -> Iterator[tuple[str, Case]]:
         fails(lambda: _before_frame(_segment(0xDD, b"\0\1")), *DAMAGED),
     )
     for name, change in DAMAGE.items():
-        yield f"data with {name}", fails(lambda c=change: changed_data(jpeg(_PICTURE), c), *DAMAGED)
+        yield f"data with {name}", fails(lambda c=change: change_coded_data(jpeg(_PICTURE), c), *DAMAGED)
     yield "20,000 comments", fails(lambda: _before_frame(_segment(0xFE, b"x") * 20_000), *DAMAGED)
     yield "5,000 profiles", shows(lambda: _before_frame(_segment(0xE2, b"ICC_PROFILE\0") * 5_000), _PICTURE)
     for marker in (0xC9, 0xC3, 0xC5, 0xC6, 0xC7, 0xCB, 0xCD, 0xCE, 0xCF, 0xF7):
@@ -111,17 +111,19 @@ def jpeg_cases() -> Iterator[tuple[str, Case]]:
     for orientation in range(1, 9):
         yield (
             f"EXIF orientation {orientation}",
-            shows(lambda o=orientation: with_orientation(jpeg(_PICTURE), o), turned(orientation, _PICTURE)),
+            shows(
+                lambda o=orientation: add_exif_orientation(jpeg(_PICTURE), o), rotated(orientation, _PICTURE)
+            ),
         )
     for orientation in (0, 9, 65_535):
         yield (
             f"EXIF orientation {orientation}",
-            shows(lambda o=orientation: with_orientation(jpeg(_PICTURE), o), _PICTURE),
+            shows(lambda o=orientation: add_exif_orientation(jpeg(_PICTURE), o), _PICTURE),
         )
     yield from _jpeg_oddities()
 
 
-def _jpeg_oddities() -> Iterator[tuple[str, Case]]:
+def _jpeg_oddities() -> Iterator[tuple[str, HostileFile]]:
     loop = b"Exif\0\0MM\0\x2a\0\0\0\x08\0\1" + b"\x87\x69\0\4\0\0\0\1\0\0\0\x08" + b"\0\0\0\x08"
     yield "EXIF that points at itself", shows(lambda: _before_frame(_segment(0xE1, loop)), _PICTURE)
     yield (

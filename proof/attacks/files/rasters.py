@@ -7,7 +7,7 @@ import cv2
 
 from proof.attacks.files.case import (
     DAMAGED,
-    Case,
+    HostileFile,
     fails,
     shows,
 )
@@ -49,7 +49,7 @@ _OTHERS: Final[Mapping[str, Callable[..., bytes]]] = {
 }
 
 
-def other_cases() -> Iterator[tuple[str, Case]]:
+def other_cases() -> Iterator[tuple[str, HostileFile]]:
     """By name: other kinds of files, and files of two kinds."""
     for name, file in _OTHERS.items():
         yield name, fails(file, *DAMAGED)

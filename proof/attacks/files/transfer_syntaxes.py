@@ -12,7 +12,7 @@ from proof.attacks.files.case import (
     ANY_ERROR,
     DAMAGED,
     TOO_LARGE,
-    Case,
+    HostileFile,
     fails,
     shows,
     shows_or_fails,
@@ -22,7 +22,7 @@ from proof.lab.files import dicom
 from proof.lab.pictures import (
     COMPRESSED,
     NATIVE,
-    compressed,
+    compress_dicom,
     dicom_of_jpeg,
     picture,
 )
@@ -52,7 +52,7 @@ def _deflated(body: bytes) -> bytes:
     return file[: start_of_dataset(file)] + body
 
 
-def syntax_cases() -> Iterator[tuple[str, Case]]:
+def syntax_cases() -> Iterator[tuple[str, HostileFile]]:
     """Transfer syntaxes, named rightly and wrongly."""
     for syntax in NATIVE:
         name = uid.UID(syntax).name
@@ -67,14 +67,14 @@ def syntax_cases() -> Iterator[tuple[str, Case]]:
         )
     for syntax in COMPRESSED:
         name = uid.UID(syntax).name
-        yield f"{name}, MONOCHROME2", shows(lambda s=syntax: compressed(with_pixels(), s), DEEP)
+        yield f"{name}, MONOCHROME2", shows(lambda s=syntax: compress_dicom(with_pixels(), s), DEEP)
         yield (
             f"{name}, MONOCHROME1",
-            shows(lambda s=syntax: compressed(dicom(4095 - DEEP, **TWELVE, **_NEGATIVE), s), DEEP),
+            shows(lambda s=syntax: compress_dicom(dicom(4095 - DEEP, **TWELVE, **_NEGATIVE), s), DEEP),
         )
         yield (
             f"{name}, signed",
-            shows(lambda s=syntax: compressed(dicom(DEEP.astype(np.int16) - 2048), s), DEEP),
+            shows(lambda s=syntax: compress_dicom(dicom(DEEP.astype(np.int16) - 2048), s), DEEP),
         )
     yield "JPEG, MONOCHROME2", shows(lambda: dicom_of_jpeg(_PICTURE), _PICTURE)
     yield "JPEG, MONOCHROME1", shows(lambda: dicom_of_jpeg(255 - _PICTURE, **_NEGATIVE), _PICTURE)

@@ -18,7 +18,7 @@ from proof.lab.proxy import exchange
 from proof.lab.scrape import Family, Scrape
 from proof.lab.transformer import png_of
 from tests.end_to_end.telemetry.conftest import SERVICES, Observed
-from tests.support.triton import Call, CallFailed
+from tests.support.triton import CallFailed, TritonCall
 
 _DOCUMENT = Path(__file__).parents[3] / "docs" / "metrics.md"
 _ROW = re.compile(r"^\| `(pleura_\w+)` \| (\w+) \|([^|]*)\|([^|]*)\|", re.MULTILINE)
@@ -67,7 +67,7 @@ def _asked(before: Scrape, after: Scrape) -> dict[tuple[str, ...], int]:
 def _by_grpc(observed: Observed, element: bytes, token: str) -> None:
     headers = {"authorization": f"Bearer {token}"}
     inputs = {"image_id": ("BYTES", np.array([element], np.object_))}
-    Call(observed.stack.recorded.grpc_address, "infer", ("chest-xray",), inputs, headers=headers)()
+    TritonCall(observed.stack.recorded.grpc_address, "infer", ("chest-xray",), inputs, headers=headers)()
 
 
 def _settled(observed: Observed, has_settled: Callable[[dict[str, Scrape]], bool]) -> dict[str, Scrape]:

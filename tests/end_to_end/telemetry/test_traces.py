@@ -18,8 +18,8 @@ import pytest
 from pleura.local.processes import free_port
 from proof.lab.transformer import png_of
 from tests.end_to_end.telemetry.conftest import SERVICES, Observed
-from tests.support.collector import Exported
-from tests.support.triton import Call
+from tests.support.collector import ExportedSpans
+from tests.support.triton import TritonCall
 
 _LOCAL = {"auth_proxy", "transformer", "predictor"}
 
@@ -30,7 +30,7 @@ def _answering(observed: Observed) -> Iterator[None]:
     observed.collector.may_answer.set()
 
 
-def _spans(observed: Observed, trace_id: str, services: set[str]) -> dict[str, Exported]:
+def _spans(observed: Observed, trace_id: str, services: set[str]) -> dict[str, ExportedSpans]:
     end = time.monotonic() + 20
     while (found := observed.collector.of_trace(trace_id)).keys() != services and time.monotonic() < end:
         time.sleep(0.05)
@@ -48,7 +48,7 @@ def _new_trace() -> tuple[str, str, dict[str, str]]:
     return trace_id, span_id, {"traceparent": f"00-{trace_id}-{span_id}-01", "tracestate": "a=b"}
 
 
-def _check_family(spans: dict[str, Exported], caller: str, routes: tuple[str, str, str]) -> None:
+def _check_family(spans: dict[str, ExportedSpans], caller: str, routes: tuple[str, str, str]) -> None:
     parents = [caller, spans["auth_proxy"].span_id, spans["transformer"].span_id]
     for name, parent, route in zip(SERVICES, parents, routes, strict=True):
         span = spans[name]
@@ -75,7 +75,7 @@ def test_a_trace_goes_through_all_services_over_grpc(observed: Observed) -> None
     trace_id, caller, headers = _new_trace()
     headers |= {"authorization": f"Bearer {observed.stack.token()}"}
     inputs = {"image": ("BYTES", np.array([png_of(int(trace_id[:6], 16))], np.object_))}
-    Call(observed.stack.recorded.grpc_address, "infer", ("chest-xray",), inputs, headers=headers)()
+    TritonCall(observed.stack.recorded.grpc_address, "infer", ("chest-xray",), inputs, headers=headers)()
     spans = _spans(observed, trace_id, _LOCAL)
     _check_family(spans, caller, ("grpc_ModelInfer",) * 3)
 

@@ -37,7 +37,7 @@ from pleura.radiograph.reader import read_radiograph
 from pleura.radiograph.tensor import to_tensor
 from predictor.engines.engine import open_engine
 from tests.support.databases import own_database
-from tests.support.transformer_values import entry
+from tests.support.transformer_values import journal_row
 from transformer.journal.database import Database
 from transformer.journal.journal import Journal
 from transformer.journal.spool import Spool
@@ -260,7 +260,7 @@ async def _keep(dsn: str, folder: Path, rows: list[JournaledAnswer]) -> None:
     try:
         for row in rows:
             values = {name: value for name, value in vars(row).items() if name != "verdicts"}
-            assert await journal.append([entry(**values)]) == "written"
+            assert await journal.append([journal_row(**values)]) == "written"
     finally:
         journal.close()
     with closing(psycopg2.connect(dsn)) as connection, connection, connection.cursor() as cursor:

@@ -18,8 +18,8 @@ from pipelines.rollout.rollout import RolloutInProgress, find_unfinished_rollout
 from pipelines.rollout.state import RolloutOutcome, RolloutParts
 from pipelines.rollout.target import ModelChange, ModelReference
 from pleura.bundle import verify
-from proof.lab.running_stack import RunningStack, surroundings
-from tests.support.load import Load, load_on
+from proof.lab.running_stack import RunningStack, clean_environment
+from tests.support.load import SteadyLoad, steady_load
 
 _ROOT = Path(__file__).parents[3]
 
@@ -68,7 +68,7 @@ def test_a_challenger_that_answers_nan_is_rolled_back_at_once(
 ) -> None:
     """The first answer that is none ends the rollout; no client ever sees a NaN."""
     champion, challenger = _model(bundle), _model(challengers["nan"])
-    with load_on(serving, sample) as load:
+    with steady_load(serving, sample) as load:
         outcome = _rolled_out(serving, challenger, quick)
         _quiet(load)
     assert outcome.result == "rolled_back", _told(outcome)
@@ -82,7 +82,7 @@ def test_a_challenger_that_answers_nan_is_rolled_back_at_once(
     assert _serves(serving, champion)
 
 
-def _quiet(load: Load) -> None:
+def _quiet(load: SteadyLoad) -> None:
     """Wait for more answers, and see that all of them are good."""
     failed, good = load.statuses.total() - load.statuses[200], load.statuses[200]
     end = time.monotonic() + 30
@@ -99,7 +99,7 @@ def test_a_slow_challenger_is_rolled_back(
     latency = Guardrail(margin=0.22, scale=0.5, alpha=0.01)
     guardrails = quick.guardrails.model_copy(update={"least_answers": 20, "latency": latency})
     plan = quick.model_copy(update={"steps": steps, "guardrails": guardrails})
-    with load_on(serving, sample, clients=4):
+    with steady_load(serving, sample, clients=4):
         outcome = _rolled_out(serving, _model(challengers["slow"]), plan)
     assert outcome.result == "rolled_back", _told(outcome)
     assert "latency" in outcome.reason
@@ -110,7 +110,7 @@ def test_a_challenger_that_does_not_start_is_rolled_back(
     serving: RunningStack, bundle: Path, challengers: dict[str, Path], quick: RolloutPlan, sample: Path
 ) -> None:
     """A canary whose predictor ends at its start takes no traffic; the reason says so."""
-    with load_on(serving, sample) as load:
+    with steady_load(serving, sample) as load:
         outcome = _rolled_out(serving, _model(challengers["never_ready"]), quick)
     assert outcome.result == "rolled_back", _told(outcome)
     assert "did not start" in outcome.reason
@@ -131,7 +131,7 @@ def test_a_canary_that_dies_is_rolled_back(
         killed.append(True)
 
     killing = threading.Thread(target=kill)
-    with load_on(serving, sample) as load:
+    with steady_load(serving, sample) as load:
         killing.start()
         outcome = _rolled_out(
             serving, _model(challengers["close"]), quick.model_copy(update={"steps": steps})
@@ -161,7 +161,7 @@ def _start(stack: RunningStack, bundle: Path, plan: Path) -> subprocess.Popen[st
         stdout=subprocess.PIPE,
         text=True,
         cwd=_ROOT,
-        env=surroundings() | {"PLEURA_JOURNAL_DSN": stack.journal_dsn},
+        env=clean_environment() | {"PLEURA_JOURNAL_DSN": stack.journal_dsn},
     )
 
 
@@ -185,7 +185,7 @@ def test_a_killed_rollout_is_resumed_and_promotes(
     (tmp_path / "plan.yaml").write_text(yaml.safe_dump(quick.model_dump(mode="json")))
     challenger, ledger = challengers["close"], FileLedger(serving.state.path / "rollout.json")
     champion = LocalTarget(serving.state.path).serving_model()
-    with load_on(serving, sample) as load:
+    with steady_load(serving, sample) as load:
         first = _start(serving, challenger, tmp_path / "plan.yaml")
         _await_step(ledger, 2)
         other = ModelChange(champion, _model(challengers["slow"]))

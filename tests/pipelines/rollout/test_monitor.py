@@ -22,7 +22,7 @@ from pipelines.statistics.msprt import EventCount
 from pleura.findings import FINDINGS
 from pleura.journal_row import JournalRow
 from pleura.local.dependencies import Server
-from tests.support.databases import own_database, strange_server
+from tests.support.databases import french_server, own_database
 from transformer.journal.database import Database
 from transformer.journal.migrations import migrate
 from transformer.journal.sql import insert_requests
@@ -124,7 +124,7 @@ def test_a_journal_that_is_away_or_hangs_is_unseen(dsn: str) -> None:
 def test_a_journal_that_refuses_in_latin1_is_unseen() -> None:
     """A watch goes on, whatever the server's language."""
     with (
-        strange_server() as strange,
+        french_server() as strange,
         pytest.raises(ObservationUnavailable, match="the journal cannot be read"),
     ):
         RolloutMonitor(strange, _Still(), _NEW, _OLD).observe(

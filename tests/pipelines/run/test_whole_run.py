@@ -15,8 +15,8 @@ import yaml
 
 from pipelines.run.parameters import SMALL_PARAMETERS
 from pipelines.run.step_runner import STEPS
-from proof.lab.running_stack import RunningStack, pleura, start_stack, surroundings
-from tests.support.load import load_on
+from proof.lab.running_stack import RunningStack, clean_environment, pleura, start_stack
+from tests.support.load import steady_load
 from tests.support.pipelines.lessons import write_lessons
 
 _RUN_S = 900
@@ -59,7 +59,7 @@ def _command(stack: RunningStack, data: Path, parameters: Path, name: str) -> li
 def _run(stack: RunningStack, data: Path, parameters: Path, name: str) -> subprocess.CompletedProcess[str]:
     command = _command(stack, data, parameters, name)
     return subprocess.run(
-        command, capture_output=True, text=True, check=False, timeout=_RUN_S, env=surroundings()
+        command, capture_output=True, text=True, check=False, timeout=_RUN_S, env=clean_environment()
     )
 
 
@@ -74,7 +74,7 @@ def test_a_challenger_that_is_as_good_is_promoted(
 ) -> None:
     """Killed at every step, the run goes on where it was; then traffic and registry are the new model's."""
     parameters = _parameters(tmp_path)
-    with load_on(stack, samples / "nih_00000362_001.png", clients=1, pause_s=0.3) as load:
+    with steady_load(stack, samples / "nih_00000362_001.png", clients=1, pause_s=0.3) as load:
         for step in STEPS:
             _kill_at(step, _command(stack, data, parameters, "good"), stack)
         done = _run(stack, data, parameters, "good")
@@ -139,7 +139,7 @@ def _kill_at(step: str, command: list[str], stack: RunningStack) -> None:
         command,
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
-        env=surroundings(),
+        env=clean_environment(),
         start_new_session=True,
     )
     end = time.monotonic() + _RUN_S

@@ -16,7 +16,7 @@ from pleura.local.revision_files import (
 )
 from pleura.local.samples import example, sample_files
 from proof.lab.running_stack import RunningStack, start_stack
-from tests.support.load import load_on
+from tests.support.load import steady_load
 
 
 @pytest.fixture(scope="module")
@@ -80,7 +80,7 @@ def test_a_canary_that_cannot_serve_never_takes_traffic(
     )
     assert "digest mismatch" in status.revisions[1].reason
     assert "canary" not in own.recorded.parts
-    with load_on(own, sample) as load:
+    with steady_load(own, sample) as load:
         never = _revision(challengers["never_ready"], 50)
         _want(own, stable, never)
         _status(
@@ -97,7 +97,7 @@ def test_traffic_is_split_promoted_and_kept_without_a_failed_request(
 ) -> None:
     """A canary shares the traffic, is promoted, and is served still after a restart of the stack."""
     champion, challenger = _revision(bundle, 50), _revision(challengers["close"], 50)
-    with load_on(own, sample) as load:
+    with steady_load(own, sample) as load:
         _want(own, champion, challenger)
         _status(own, _shares(50, challenger.digest))
         seen = load.versions["0.1.0-close"]
@@ -117,7 +117,7 @@ def test_traffic_is_split_promoted_and_kept_without_a_failed_request(
         champion = champion.model_copy(update={"weight": 20})
         _want(again, challenger.model_copy(update={"weight": 80}), champion)
         _status(again, _shares(20, champion.digest))
-        with load_on(again, sample) as load:
+        with steady_load(again, sample) as load:
             again.kill("canary")
             _status(again, lambda status: status.revisions[1].phase == "failed")
             after = load.versions.copy()

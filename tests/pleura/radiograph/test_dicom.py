@@ -29,14 +29,14 @@ from pleura.radiograph.tensor import to_tensor
 from proof.lab.files import (
     DAMAGE,
     MAX_PIXELS,
-    changed_data,
-    colours_without_loss,
+    change_coded_data,
     dicom,
     gradient,
     jpeg_lossless,
-    saved,
+    lossless_colour_jpeg,
+    save_dicom,
 )
-from proof.lab.pictures import encapsulated
+from proof.lab.pictures import encapsulate_stream
 
 LITTLE_AND_BIG = [uid.ImplicitVRLittleEndian, uid.ExplicitVRLittleEndian, uid.ExplicitVRBigEndian]
 DEFLATED = uid.DeflatedExplicitVRLittleEndian
@@ -176,13 +176,13 @@ def test_what_is_compressed_without_loss_gives_the_same_picture(syntax: str, pix
     """What pydicom, openjpeg and CharLS compress without loss comes back, an odd number of pixels too."""
     dataset = pydicom.dcmread(io.BytesIO(dicom(pixels)))
     dataset.compress(syntax)
-    np.testing.assert_array_equal(shown(saved(dataset, syntax)), shown(dicom(pixels)))
+    np.testing.assert_array_equal(shown(save_dicom(dataset, syntax)), shown(dicom(pixels)))
 
 
 @given(arrays(np.uint16, st.tuples(st.integers(1, 9), st.integers(1, 9)), elements=st.integers(0, 4095)))
 def test_jpeg_without_loss_gives_the_same_picture(pixels: np.ndarray) -> None:
     """Whatever 12 bits are told by their differences come back."""
-    file = encapsulated(jpeg_lossless(pixels, 12), uid.JPEGLosslessSV1, pixels)
+    file = encapsulate_stream(jpeg_lossless(pixels, 12), uid.JPEGLosslessSV1, pixels)
     np.testing.assert_array_equal(shown(file), shown(dicom(pixels)))
 
 
@@ -403,7 +403,7 @@ def test_cut_short_anywhere_is_an_error(form: str, test_data: Path) -> None:
 def _with_changed_data(file: bytes, change: Callable[[bytes], bytes]) -> bytes:
     dataset = pydicom.dcmread(io.BytesIO(file))
     stream = next(generate_frames(dataset.PixelData, number_of_frames=1))
-    dataset.PixelData = encapsulate([changed_data(stream, change)])
+    dataset.PixelData = encapsulate([change_coded_data(stream, change)])
     damaged = io.BytesIO()
     dataset.save_as(damaged)
     return damaged.getvalue()
@@ -422,11 +422,14 @@ def test_damaged_data_of_a_whole_file_are_an_error(form: str, damage: str, test_
 def test_damage_of_colours_without_loss_is_an_error() -> None:
     """No libjpeg makes grey of them, but their data can be read."""
     colours = np.zeros((40, 60, 3), np.uint8)
-    stream = colours_without_loss(40, 60)
-    assert read_dicom(encapsulated(stream, uid.JPEGLosslessSV1, colours), MAX_PIXELS).pixels.shape == (40, 60)
+    stream = lossless_colour_jpeg(40, 60)
+    assert read_dicom(encapsulate_stream(stream, uid.JPEGLosslessSV1, colours), MAX_PIXELS).pixels.shape == (
+        40,
+        60,
+    )
     for change in DAMAGE.values():
-        damaged = encapsulated(changed_data(stream, change), uid.JPEGLosslessSV1, colours)
-        if len(damaged) < len(encapsulated(stream, uid.JPEGLosslessSV1, colours)):
+        damaged = encapsulate_stream(change_coded_data(stream, change), uid.JPEGLosslessSV1, colours)
+        if len(damaged) < len(encapsulate_stream(stream, uid.JPEGLosslessSV1, colours)):
             with pytest.raises(UnreadableRadiograph):
                 read_dicom(damaged, MAX_PIXELS)
 

@@ -18,13 +18,13 @@ from pleura.radiograph.raster import read_jpeg, read_png
 from proof.lab.files import (
     DAMAGE,
     MAX_PIXELS,
-    changed_data,
-    chunk,
+    add_exif_orientation,
+    change_coded_data,
     gradient,
     jpeg,
     png,
-    png_by_hand,
-    with_orientation,
+    png_chunk,
+    png_with_header,
 )
 
 GREY = gradient(dtype="u1", top=255)
@@ -59,16 +59,16 @@ def test_transparent_pixels_of_a_png_are_black() -> None:
 @pytest.mark.parametrize("with_transparency", [False, True])
 def test_palette_png_is_shown_in_its_colours(with_transparency: bool) -> None:
     """Indices are looked up, not taken for greys."""
-    palette = chunk(b"PLTE", bytes([10, 10, 10, 240, 240, 240]))
-    transparency = chunk(b"tRNS", b"\xff\xff") if with_transparency else b""
+    palette = png_chunk(b"PLTE", bytes([10, 10, 10, 240, 240, 240]))
+    transparency = png_chunk(b"tRNS", b"\xff\xff") if with_transparency else b""
     lines = b"".join(b"\0" + bytes([0, 1, 0, 1]) for _ in range(4))
-    read = read_png(png_by_hand(4, 4, lines, colour=3, extra=palette + transparency), MAX_PIXELS)
+    read = read_png(png_with_header(4, 4, lines, colour=3, extra=palette + transparency), MAX_PIXELS)
     assert read[0].tolist() == [10, 240, 10, 240]
 
 
 def test_one_bit_png_is_black_and_white() -> None:
     """Depths below 8 bits are spread over the whole range."""
-    read = read_png(png_by_hand(2, 8, b"\0\x0f\0\xf0", depth=1), MAX_PIXELS)
+    read = read_png(png_with_header(2, 8, b"\0\x0f\0\xf0", depth=1), MAX_PIXELS)
     assert read[0].tolist() == [0] * 4 + [255] * 4
 
 
@@ -77,21 +77,23 @@ def test_one_bit_png_is_black_and_white() -> None:
 def test_huge_png_is_refused_by_its_header(size: int, interlaced: bool) -> None:
     """Nothing is allocated for what the header announces."""
     with pytest.raises(TooLarge):
-        read_png(png_by_hand(size, size, b"\0" * 1000, interlaced=interlaced), MAX_PIXELS)
+        read_png(png_with_header(size, size, b"\0" * 1000, interlaced=interlaced), MAX_PIXELS)
 
 
 def test_bombs_in_text_and_profiles_are_never_inflated() -> None:
     """Chunks that make no picture do not reach the decoder."""
     bomb = b"x\0\0" + b"\x78\xda" + b"\x00" * 100_000
-    extra = chunk(b"zTXt", bomb) + chunk(b"iCCP", bomb) + chunk(b"iTXt", bomb)
+    extra = png_chunk(b"zTXt", bomb) + png_chunk(b"iCCP", bomb) + png_chunk(b"iTXt", bomb)
     lines = b"".join(b"\0" + bytes([0, 255]) for _ in range(2))
-    assert read_png(png_by_hand(2, 2, lines, extra=extra), MAX_PIXELS).tolist() == [[0, 255], [0, 255]]
+    assert read_png(png_with_header(2, 2, lines, extra=extra), MAX_PIXELS).tolist() == [[0, 255], [0, 255]]
 
 
 def test_animated_png_is_refused() -> None:
     """Several frames are not one radiograph."""
     with pytest.raises(RefusedRadiograph):
-        read_png(png_by_hand(2, 2, b"\0\0\0" * 2, extra=chunk(b"acTL", b"\0\0\0\2\0\0\0\0")), MAX_PIXELS)
+        read_png(
+            png_with_header(2, 2, b"\0\0\0" * 2, extra=png_chunk(b"acTL", b"\0\0\0\2\0\0\0\0")), MAX_PIXELS
+        )
 
 
 @pytest.mark.parametrize("form", ["png", "jpeg"])
@@ -106,7 +108,7 @@ def test_cut_short_anywhere_is_an_error(form: str) -> None:
 def test_png_with_too_few_lines_is_an_error() -> None:
     """A whole file that holds fewer pixels than it announces is damaged."""
     with pytest.raises(UnreadableRadiograph):
-        read_png(png_by_hand(100, 4, b"\0" * 5 * 50), MAX_PIXELS)
+        read_png(png_with_header(100, 4, b"\0" * 5 * 50), MAX_PIXELS)
 
 
 def test_flipped_bit_in_a_png_is_noticed() -> None:
@@ -169,7 +171,7 @@ def test_jpeg_that_libjpeg_turbo_minds_is_read_unless_it_is_damaged(kind: str, p
     assert (read_jpeg(change(file), MAX_PIXELS) == read_jpeg(file, MAX_PIXELS)).all()
     for name in DAMAGE.keys() - {"the last byte lost"}:  # for which a zero may stand
         with pytest.raises(UnreadableRadiograph):
-            read_jpeg(change(changed_data(file, DAMAGE[name])), MAX_PIXELS)
+            read_jpeg(change(change_coded_data(file, DAMAGE[name])), MAX_PIXELS)
 
 
 @pytest.mark.parametrize("stray", [bytes(100), b"\0" * 8 + b"\1", b"\xa5" * 9])
@@ -237,7 +239,7 @@ def test_jpeg_whose_colours_are_sampled_in_an_odd_way_is_read() -> None:
 @pytest.mark.parametrize(("orientation", "turned"), TURNED)
 def test_exif_orientation_is_applied(orientation: int, turned: np.ndarray) -> None:
     """A radiograph photographed sideways stands upright."""
-    read = read_jpeg(with_orientation(jpeg(GREY), orientation), MAX_PIXELS)
+    read = read_jpeg(add_exif_orientation(jpeg(GREY), orientation), MAX_PIXELS)
     assert read.shape == turned.shape
     assert np.abs(read.astype(int) - turned).mean() < 5
 

@@ -20,7 +20,7 @@ from kserve.protocol.grpc import grpc_predict_v2_pb2 as pb
 from kserve.protocol.grpc.grpc_predict_v2_pb2_grpc import GRPCInferenceServiceStub
 
 from pleura.local.processes import free_port
-from tests.support.triton import Call
+from tests.support.triton import TritonCall
 
 NOT_UTF8 = b"\x00\xff\xfeDICM\x80"
 
@@ -105,12 +105,12 @@ def test_tritonclient_over_http(echo: Echo, binary: bool) -> None:
 def test_tritonclient_over_grpc(echo: Echo) -> None:
     """The same over gRPC, where contents are raw."""
     x = ("BYTES", np.array([NOT_UTF8], np.object_))
-    answer = Call(echo.grpc, "infer", ("echo",), {"x": x}, ("x", "length"), request_id="t-2")()
+    answer = TritonCall(echo.grpc, "infer", ("echo",), {"x": x}, ("x", "length"), request_id="t-2")()
     assert answer["outputs"]["x"].tolist() == [NOT_UTF8]
     assert answer["outputs"]["length"].tolist() == [len(NOT_UTF8)]
     assert (answer["id"], answer["model_version"], answer["parameters"]) == ("t-2", "7", {"note": "hello"})
-    assert Call(echo.grpc, "is_server_ready")()
-    assert Call(echo.grpc, "get_model_metadata", ("echo", "7"))()["inputs"][0]["name"] == "x"
+    assert TritonCall(echo.grpc, "is_server_ready")()
+    assert TritonCall(echo.grpc, "get_model_metadata", ("echo", "7"))()["inputs"][0]["name"] == "x"
 
 
 @pytest.mark.parametrize("algorithm", ["gzip", "deflate"])

@@ -5,7 +5,7 @@ import pytest
 from proof.attacks import http_cases, http_syntax
 from proof.attacks.http_attack import Case, answers_in, converse, smuggled
 from proof.attacks.stage import Stage
-from proof.lab.recorder import Noted
+from proof.lab.recorder import RecordedRequest
 
 CASES = {
     f"{table}: {name}": case
@@ -65,5 +65,5 @@ HEAD = (
 )
 def test_a_spoilt_hop_would_be_seen(good: bytes, bad: bytes) -> None:
     """Another principal, header, path, line end or id at the transformer is not passed over."""
-    assert not smuggled(Noted(HEAD, b"{}", is_whole=True), "s-")
-    assert smuggled(Noted(HEAD.replace(good, bad), b"{}", is_whole=True), "s-")
+    assert not smuggled(RecordedRequest(HEAD, b"{}", is_whole=True), "s-")
+    assert smuggled(RecordedRequest(HEAD.replace(good, bad), b"{}", is_whole=True), "s-")

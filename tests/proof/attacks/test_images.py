@@ -4,25 +4,25 @@ from collections.abc import Iterator
 
 import pytest
 
-from proof.attacks.files.case import Case
+from proof.attacks.files.case import HostileFile
 from proof.attacks.files.dicom import DICOM
 from proof.attacks.files.rasters import RASTERS
-from proof.lab.decoders import MEMORY_MB, PROCESSOR_S, WALL_S, Decoders, decoders
-from proof.lab.pictures import correlation, seen
+from proof.lab.decoders import MEMORY_MB, PROCESSOR_S, WALL_S, MeasuredDecoders, measured_decoders
+from proof.lab.pictures import correlation, picture_tensor
 
 LATE_S = 0.5
 CASES = RASTERS | DICOM
 
 
 @pytest.fixture(scope="module")
-def reader() -> Iterator[Decoders]:
+def reader() -> Iterator[MeasuredDecoders]:
     """One decoder with the service's defaults, for all cases one after the other."""
-    with decoders() as running:
+    with measured_decoders() as running:
         yield running
 
 
 @pytest.mark.parametrize("name", CASES)
-def test_hostile_file_is_answered_or_refused_at_a_bounded_cost(name: str, reader: Decoders) -> None:
+def test_hostile_file_is_answered_or_refused_at_a_bounded_cost(name: str, reader: MeasuredDecoders) -> None:
     """What must come of it comes, within the service's limits, and a good file is read next."""
     case = CASES[name]
     outcome = reader.read(case.file())
@@ -36,10 +36,10 @@ def test_hostile_file_is_answered_or_refused_at_a_bounded_cost(name: str, reader
     assert outcome.cost.peak_mb <= MEMORY_MB
 
 
-def check_picture(case: Case, tensor: object) -> None:
+def check_picture(case: HostileFile, tensor: object) -> None:
     """The picture is the one that the case names, upright and not inverted."""
     assert case.picture is not None, "this file must not be answered"
-    assert correlation(tensor, seen(case.picture)) >= case.likeness  # type: ignore[arg-type]
+    assert correlation(tensor, picture_tensor(case.picture)) >= case.likeness  # type: ignore[arg-type]
 
 
 def test_table_would_notice_an_inversion() -> None:
@@ -47,7 +47,7 @@ def test_table_would_notice_an_inversion() -> None:
     case = CASES["PNG: 16 bits"]
     assert case.picture is not None
     with pytest.raises(AssertionError):
-        check_picture(case, 255 - seen(case.picture))
+        check_picture(case, 255 - picture_tensor(case.picture))
 
 
 def test_table_has_more_than_two_hundred_cases() -> None:

@@ -14,19 +14,19 @@ from proof.attacks.key_attack import Clock, Published, flood, keys_after, known,
 from proof.attacks.key_documents import EC, ODD_KEYS, RSA, SLOW, USELESS, Send, document
 from proof.attacks.stage import Stage, running_proxy
 from proof.lab.proxy import AUDIENCE, Proxy
-from proof.lab.recorder import Recorder, ok, recorder
+from proof.lab.recorder import RecordingServer, ok_response, recording_server
 
 MOST_S = 10.0  # a fetch ends after 3 s; without a bound these would never
 
 
 @pytest.fixture(scope="module")
-def evil() -> Iterator[Recorder]:
+def evil() -> Iterator[RecordingServer]:
     """A server that nobody should ask."""
-    with recorder(lambda request: iter([ok(document(EC | {"kid": "odd"}))])) as evil:
+    with recording_server(lambda request: iter([ok_response(document(EC | {"kid": "odd"}))])) as evil:
         yield evil
 
 
-async def require_unmoved(send: Send, evil: Recorder) -> None:
+async def require_unmoved(send: Send, evil: RecordingServer) -> None:
     """The keys stay as they were, whatever the issuer sends, and the answer comes in time."""
     async with asyncio.timeout(MOST_S):
         assert await keys_after(send, evil) == {"ec", "rsa"}
@@ -34,12 +34,12 @@ async def require_unmoved(send: Send, evil: Recorder) -> None:
 
 
 @pytest.mark.parametrize("case", USELESS)
-async def test_a_useless_answer_replaces_nothing(evil: Recorder, case: str) -> None:
+async def test_a_useless_answer_replaces_nothing(evil: RecordingServer, case: str) -> None:
     """The last good keys count on, and a redirect is not followed."""
     await require_unmoved(USELESS[case], evil)
 
 
-async def test_a_slow_answer_is_not_waited_for(evil: Recorder) -> None:
+async def test_a_slow_answer_is_not_waited_for(evil: RecordingServer) -> None:
     """Not beyond the time of a fetch, however it is slow."""
     await asyncio.gather(*(require_unmoved(send, evil) for send in SLOW.values()))
 
@@ -53,7 +53,7 @@ def test_an_odd_key_is_passed_over(case: str) -> None:
 async def test_an_issuer_that_is_down_for_ten_minutes_changes_nothing() -> None:
     """Known keys are given at once all the while; when it is back, its new key is found."""
     clock, published = Clock(), Published(["ec", "rsa"])
-    with recorder(published.answer) as issuer:
+    with recording_server(published.answer) as issuer:
         cache = KeyCache(HttpKeySource(f"{issuer.url}/jwks.json"), clock)
         assert await known(cache) == {"ec", "rsa"}
     for _ in range(20):
@@ -63,14 +63,14 @@ async def test_an_issuer_that_is_down_for_ten_minutes_changes_nothing() -> None:
             assert (await cache.key("ec")).algorithm == "ES256"
     published.key_ids = ["ec", "rsa", "other"]
     clock.now += REFETCH_INTERVAL_S
-    with recorder(published.answer, issuer.port):
+    with recording_server(published.answer, issuer.port):
         assert (await cache.key("other")).algorithm == "ES256"
 
 
 async def test_a_thousand_unknown_keys_a_second_cause_one_fetch_in_thirty() -> None:
     """Counted at the issuer, over a minute of a clock that is moved."""
     clock, published = Clock(), Published(["ec"])
-    with recorder(published.answer) as issuer:
+    with recording_server(published.answer) as issuer:
         cache = KeyCache(HttpKeySource(f"{issuer.url}/jwks.json"), clock)
         for second in range(61):
             asked = (cache.key(f"unknown-{second}-{n}") for n in range(1000))
@@ -89,7 +89,7 @@ async def rotating(attacked: Stage, tmp_path: Path) -> AsyncIterator[tuple[Proxy
         "transformer_grpc": f"127.0.0.1:{attacked.grpc.grpc_port}",
     }
     with (
-        recorder(published.answer) as issuer,
+        recording_server(published.answer) as issuer,
         running_proxy(tmp_path / "log", issuer, **settings) as proxy,
     ):
         yield proxy, published, Forge(issuer.url, AUDIENCE, int(time.time()))

@@ -7,11 +7,11 @@ import pytest
 from pleura.errors import InvalidRequest
 from pleura.local.dependencies import Server
 from pleura.local.pleura_services import Service
-from proof.attacks.object_attack import NEIGHBOUR, Reading, expected_call, is_outside, reading
+from proof.attacks.object_attack import NEIGHBOUR, ObjectRead, expected_call, is_outside, object_read
 from proof.attacks.object_ids import ODD, REFUSED, REFUSED_TEXTS
 from proof.attacks.stage import Stage
 from proof.lab.bucket import BUCKET
-from proof.lab.transformer import Parts
+from proof.lab.transformer import TransformerParts
 from transformer.object_id import ObjectId
 
 
@@ -22,11 +22,11 @@ def read(
     seaweed: Server,
     postgres: Server,
     tmp_path_factory: pytest.TempPathFactory,
-) -> Iterator[Reading]:
+) -> Iterator[ObjectRead]:
     """The real services before a real object store."""
-    folder = tmp_path_factory.mktemp("reading")
-    parts = Parts(predictor.grpc_address, seaweed.url, "", postgres.url, folder / "spool")
-    with reading(folder, parts, shared_stage) as running:
+    folder = tmp_path_factory.mktemp("object_read")
+    parts = TransformerParts(predictor.grpc_address, seaweed.url, "", postgres.url, folder / "spool")
+    with object_read(folder, parts, shared_stage) as running:
         yield running
 
 
@@ -38,14 +38,14 @@ def test_a_dangerous_id_is_no_id(raw: bytes) -> None:
 
 
 @pytest.mark.parametrize("raw", REFUSED, ids=lambda raw: f"{raw[:40]!r} of {len(raw)}")
-def test_a_dangerous_id_asks_nothing_in_bytes(read: Reading, raw: bytes) -> None:
+def test_a_dangerous_id_asks_nothing_in_bytes(read: ObjectRead, raw: bytes) -> None:
     """In a binary tensor and over gRPC it is the caller's mistake, and the object store is not asked."""
     assert read.asked(lambda: read.by_binary(raw)) == ("400", [])
     assert read.asked(lambda: read.by_grpc(raw)) == ("INVALID_ARGUMENT", [])
 
 
 @pytest.mark.parametrize("text", REFUSED_TEXTS, ids=lambda text: f"{text[:40]!r} of {len(text)}")
-def test_a_dangerous_id_asks_nothing_in_json(read: Reading, text: str) -> None:
+def test_a_dangerous_id_asks_nothing_in_json(read: ObjectRead, text: str) -> None:
     """In V2 JSON and by the plain route it is the caller's mistake, and the object store is not asked."""
     assert read.asked(lambda: read.by_json(text)) == ("400", [])
     outcome, calls = read.asked(lambda: read.by_classify(text))
@@ -53,7 +53,7 @@ def test_a_dangerous_id_asks_nothing_in_json(read: Reading, text: str) -> None:
 
 
 @pytest.mark.parametrize("name", ODD)
-def test_an_odd_id_is_asked_for_under_its_own_name(read: Reading, name: str) -> None:
+def test_an_odd_id_is_asked_for_under_its_own_name(read: ObjectRead, name: str) -> None:
     """Escapes, queries and names of other buckets are a part of its name: one call, within the bucket."""
     ways = [
         read.asked(lambda: read.by_json(ODD[name])),
@@ -66,7 +66,7 @@ def test_an_odd_id_is_asked_for_under_its_own_name(read: Reading, name: str) -> 
     assert not any(is_outside(call) for _, calls in ways for call in calls)
 
 
-def test_an_id_that_is_there_is_read(read: Reading) -> None:
+def test_an_id_that_is_there_is_read(read: ObjectRead) -> None:
     """The tap hears of what is asked, in one call."""
     there = [expected_call("r0.png")]
     assert read.asked(lambda: read.by_json("r0.png")) == ("200", there)

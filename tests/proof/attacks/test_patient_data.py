@@ -10,8 +10,8 @@ from pleura.local.access import BUCKET, make_token
 from pleura.local.object_store import store_client
 from pleura.local.token_issuer import SCOPES
 from proof.lab.running_stack import start_stack
-from tests.support.collector import collecting
-from tests.support.planted.asking import Asking
+from tests.support.collector import span_collector
+from tests.support.planted.asking import StackCaller
 from tests.support.planted.requests import (
     by_id,
     feedback_requests,
@@ -28,15 +28,15 @@ DOWN = ("predictor", "seaweed", "postgres", "valkey", "transformer")
 
 
 @pytest.fixture(scope="module")
-def asking(bundle: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Asking]:
+def asking(bundle: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[StackCaller]:
     """A stack of its own, all services at DEBUG, that exports its spans."""
     environment = {"PLEURA_LOG_LEVEL": "DEBUG", "OTEL_BSP_SCHEDULE_DELAY": str(EXPORT_MS)}
-    with collecting() as collector:
+    with span_collector() as collector:
         environment["OTEL_EXPORTER_OTLP_ENDPOINT"] = collector.url
         running = start_stack(tmp_path_factory.mktemp("planted"), bundle, environment=environment)
         scopes = [*SCOPES, "zqvscope-of-the-caller"]
         token = make_token(running.state.path, running.recorded.issuer, "tester", scopes)
-        yield Asking(running, collector, token)
+        yield StackCaller(running, collector, token)
         running.process.terminate()
         running.process.wait(60)
 
@@ -86,14 +86,14 @@ def grpc_calls(plants: Plants, file: bytes) -> list[tuple[str, bytes, list[tuple
     return [*calls, (plants.name("gRPC method"), b"", metadata)]
 
 
-def with_a_part_down(asking: Asking, ask: Callable[[], None]) -> None:
+def with_a_part_down(asking: StackCaller, ask: Callable[[], None]) -> None:
     """Ask while each part in turn does not answer."""
     for name in DOWN:
         with asking.stack.frozen(name):
             ask()
 
 
-def test_nothing_planted_is_found(asking: Asking) -> None:
+def test_nothing_planted_is_found(asking: StackCaller) -> None:
     """200 values in tags, headers, names and exceptions, with all parts up and each down: none is found."""
     plants = Plants()
     plants.places["zqvscope-of-the-caller"] = "scope of a good token"
@@ -126,7 +126,7 @@ def test_nothing_planted_is_found(asking: Asking) -> None:
     assert not found, "\n".join(sorted(set(found)))
 
 
-def test_object_keys_are_in_the_journal_and_nowhere_else(asking: Asking) -> None:
+def test_object_keys_are_in_the_journal_and_nowhere_else(asking: StackCaller) -> None:
     """A name within a key, of an object that is there or not, stands in the column ``image_id`` only."""
     plants, recorded = Plants(), asking.stack.recorded
     kept = [f"ward/{plants.name('key of an object')}.dcm", f"{plants.name('key with an umlaut')}/ä b.dcm"]

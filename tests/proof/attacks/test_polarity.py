@@ -13,20 +13,20 @@ from pydicom import uid
 from pleura.errors import PleuraError
 from pleura.radiograph.reader import read_radiograph
 from pleura.radiograph.tensor import to_tensor
-from proof.fuzz.mutation import MUTATORS, plainly_mutated
+from proof.fuzz.mutation import MUTATORS, mutate_bytes
 from proof.fuzz.seeds import seeds
-from proof.fuzz.targets import TARGETS, Broken, outcome_of
+from proof.fuzz.targets import TARGETS, PropertyViolated, outcome_of
 from proof.lab.files import MAX_PIXELS, dicom
 from proof.lab.pictures import (
     COMPRESSED,
     NATIVE,
-    compressed,
+    compress_dicom,
     correlation,
     deep_picture,
     dicom_of_jpeg,
     lut,
     picture,
-    seen,
+    picture_tensor,
 )
 
 SYNTAXES = (*NATIVE, *COMPRESSED)
@@ -88,7 +88,7 @@ def test_picture_comes_out_as_it_is_meant(
         elements["PresentationLUTShape"] = shape
     native = syntax in NATIVE
     file = dicom(stored, syntax=syntax if native else uid.ExplicitVRLittleEndian, **elements)
-    file = file if native else compressed(file, syntax)
+    file = file if native else compress_dicom(file, syntax)
     is_contradiction = shape is not None and (shape == "INVERSE") != is_negative
     try:
         tensor = to_tensor(read_radiograph(file, MAX_PIXELS).pixels)
@@ -96,7 +96,7 @@ def test_picture_comes_out_as_it_is_meant(
         assert is_contradiction  # it must be refused then, and only then
     else:
         assert not is_contradiction
-        assert correlation(tensor, seen()) > LIKE
+        assert correlation(tensor, picture_tensor()) > LIKE
 
 
 @pytest.mark.parametrize(
@@ -115,7 +115,7 @@ def test_encoded_samples_follow_the_photometric_interpretation(syntax: str) -> N
     if syntax == uid.JPEGBaseline8Bit:
         file = dicom_of_jpeg(large, PhotometricInterpretation="MONOCHROME1")
     else:
-        file = compressed(native, syntax)
+        file = compress_dicom(native, syntax)
     require_negatives(file)
 
 
@@ -140,7 +140,7 @@ def mutate(data: bytes, choice: st.DataObject) -> bytes:
 def test_mutated_input_gives_an_answer_or_an_error_of_ours(name: str, data: st.DataObject) -> None:
     """What the fuzzer does for hours, for a moment: no other exception, no inversion, no forged token."""
     content = data.draw(st.sampled_from(SEEDS[name]))
-    mutator = MUTATORS.get(name, plainly_mutated)
+    mutator = MUTATORS.get(name, mutate_bytes)
     for _ in range(data.draw(st.integers(1, 3))):
         seed = data.draw(st.integers(0, 2**32 - 1))
         content = mutator(content, 2**16, seed, lambda part, _: mutate(part, data))
@@ -154,5 +154,5 @@ def test_an_inversion_would_be_noticed(monkeypatch: pytest.MonkeyPatch) -> None:
     file = dicom(4095 - deep_picture(), PhotometricInterpretation="MONOCHROME1", BitsStored=12, HighBit=11)
     assert outcome_of(TARGETS["dicom"], file) == "answered"
     monkeypatch.setattr("pleura.radiograph.grayscale.is_inverted", lambda _: False)
-    with pytest.raises(Broken, match="inversion"):
+    with pytest.raises(PropertyViolated, match="inversion"):
         outcome_of(TARGETS["dicom"], file)

@@ -11,13 +11,18 @@ from minio import Minio
 from pleura.deadline import Deadline
 from pleura.errors import PleuraError
 from pleura.local.dependencies import Server, WeightedUpstream, start_envoy
-from proof.faults.claims import bench, expired_before_the_predictor, half_failing, lies
+from proof.faults.claims import (
+    bench,
+    claim_expired_before_predictor,
+    claim_half_failing_predictor,
+    claim_lying_predictor,
+)
 from proof.faults.proxy import Fault
 from proof.lab.bucket import put_object
-from proof.lab.stand_in_predictor import stand_in
+from proof.lab.stand_in_predictor import stand_in_predictor
 from proof.lab.transformer import png_of
 from tests.proof.faults.conftest import Before
-from tests.support.transformer_values import cached_of
+from tests.support.transformer_values import make_cached_answer
 from transformer.cache.answer_cache import AnswerCache, LiveRevisions, cache_key, connect
 from transformer.predictor_client import PredictorClient
 
@@ -31,10 +36,10 @@ async def test_what_a_predictor_may_do_to_a_transformer(
         put_object(bucket, image_id, png_of(200 + number))
     async with bench(tmp_path, {"s3": seaweed, "redis": valkey, "postgres": postgres}) as held:
         rows = [
-            await half_failing(held, ids, "failed to connect"),
-            await half_failing(held, ids, "no luck"),
-            await lies(held, ids[0]),
-            await expired_before_the_predictor(held, ids, grace_s=1.0),
+            await claim_half_failing_predictor(held, ids, "failed to connect"),
+            await claim_half_failing_predictor(held, ids, "no luck"),
+            await claim_lying_predictor(held, ids[0]),
+            await claim_expired_before_predictor(held, ids, grace_s=1.0),
         ]
     assert [row for row in rows if not row.holds] == []
 
@@ -44,7 +49,7 @@ async def test_envoy_gives_up_a_connection_that_is_gone(
 ) -> None:
     """A predictor's connection that nobody answers on any more does not take requests for ever."""
     radiographs = np.zeros((1, 224, 224), np.uint8)
-    async with stand_in() as predictor:
+    async with stand_in_predictor() as predictor:
         proxy = await asyncio.to_thread(before, int(predictor.address.rpartition(":")[2]))
         upstream = WeightedUpstream("stable", proxy.port, 100)
         envoy = await asyncio.to_thread(start_envoy, tmp_path, free_port(), [upstream])
@@ -73,7 +78,7 @@ async def test_a_slow_cache_is_left_alone_though_it_keeps(valkey: Server, before
     with proxy.being(Fault("slow", ms=60)):
         seconds = []
         for _ in range(9):
-            await cache.keep({key: cached_of(1)})
+            await cache.keep({key: make_cached_answer(1)})
             began_s = time.monotonic()
             assert await cache.find([key]) == {}
             seconds.append(time.monotonic() - began_s)

@@ -7,15 +7,15 @@ from pathlib import Path
 
 from pleura.local.dependencies import Server
 from proof.faults import kills, restarts
-from proof.lab.load import BROKEN, Answer, Caller, Insistent
-from proof.lab.parts import Ground, Servers
-from proof.lab.report import Row
+from proof.lab.load import BROKEN, Caller, CallResult, RetryingCaller
+from proof.lab.parts import DependencyServers, ServiceEnvironment
+from proof.lab.report import ClaimRow
 from proof.lab.running_stack import RunningStack
 
 _PARTS = 10
 
 
-def _failing(rows: Sequence[Row]) -> list[Row]:
+def _failing(rows: Sequence[ClaimRow]) -> list[ClaimRow]:
     return [row for row in rows if row.holds is False]
 
 
@@ -27,7 +27,7 @@ async def test_kill_nine_of_every_part_loses_nothing(stack: RunningStack) -> Non
         assert len(parts) == _PARTS
         return parts[next(number)]
 
-    seen = await kills.campaign(stack, _PARTS, next_part)
+    seen = await kills.run_kills(stack, _PARTS, next_part)
     assert _failing(kills.losses(seen)) == []
     assert {kill.part for kill in seen.kills} >= {"postgres", "transformer", "transformer/child", "envoy"}
     told = seen.insistent.answers
@@ -36,8 +36,8 @@ async def test_kill_nine_of_every_part_loses_nothing(stack: RunningStack) -> Non
     assert seen.journaled.lost(silent) == sum(answer.is_ok for answer in silent) > 0
 
 
-def _answer(status: int, sent_s: float, reason: str = "") -> Answer:
-    return Answer(
+def _answer(status: int, sent_s: float, reason: str = "") -> CallResult:
+    return CallResult(
         "some-id", status, sent_s, 0.1, document={"error": reason} if reason else None, image_id="a.png"
     )
 
@@ -46,7 +46,7 @@ def test_a_caller_who_gives_up_is_told_of_with_what_he_was_told() -> None:
     """Who was never answered fails the campaign, which names his radiograph and what came of each try."""
     unlucky = [_answer(503, 0.0, "too busy"), _answer(BROKEN, 50.0), _answer(503, 121.0, "too busy")]
     lucky = [_answer(503, 0.0), _answer(200, 1.0)]
-    insistent = Insistent(Caller("http://127.0.0.1:1", ""), tries=[lucky, unlucky])
+    insistent = RetryingCaller(Caller("http://127.0.0.1:1", ""), tries=[lucky, unlucky])
     never, often = kills.patience(insistent)
     assert never.holds is False
     assert never.measured == "1 of 2 (a.png, 3 tries in 121 s: 2 x 503 (too busy), 1 x broken)"
@@ -57,6 +57,6 @@ async def test_rolling_restarts_fail_no_request(
     postgres: Server, valkey: Server, seaweed: Server, bundle: Path, tmp_path: Path
 ) -> None:
     """Predictor and transformer are replaced under load: every request is answered, all end with 0."""
-    servers = Servers(postgres, valkey, seaweed, ("test-access", "test-secret-key"))
-    rows = await restarts.campaign(Ground.on(tmp_path, bundle, servers), 2, fresh=100)
+    servers = DependencyServers(postgres, valkey, seaweed, ("test-access", "test-secret-key"))
+    rows = await restarts.run_restarts(ServiceEnvironment.on(tmp_path, bundle, servers), 2, fresh=100)
     assert _failing(rows) == []

@@ -21,8 +21,8 @@ from proof.faults.matrix import BITING, FAULTS, SPOOLING
 from proof.faults.proxy import FaultProxy
 from proof.lab.bucket import put_object
 from proof.lab.scrape import scrape
-from proof.lab.stand_in_predictor import stand_in
-from proof.lab.transformer import Answered, Parts, ask, png_of, start_transformer
+from proof.lab.stand_in_predictor import stand_in_predictor
+from proof.lab.transformer import TransformerParts, V2Answer, ask_by_id, png_of, start_transformer
 from tests.proof.faults.conftest import Before
 
 DEADLINE_S, NOISE_S, RECOVERY_S = 1.0, 1.5, 20.0
@@ -33,7 +33,7 @@ class Asked:
     """An answer, and how long it took."""
 
     request_id: str
-    answer: Answered
+    answer: V2Answer
     seconds: float
 
 
@@ -51,7 +51,7 @@ class Faulty:
 
         async def asked(image_id: str) -> Asked:
             request_id, began_s = f"{mark} {image_id}", time.monotonic()
-            answer = await ask(self.service, [image_id], headers, id=request_id)
+            answer = await ask_by_id(self.service, [image_id], headers, id=request_id)
             return Asked(request_id, answer, time.monotonic() - began_s)
 
         return list(await asyncio.gather(*(asked(image_id) for image_id in ids)))
@@ -70,16 +70,18 @@ class Faulty:
 
 
 @pytest.fixture
-def parts(seaweed: Server, valkey: Server, postgres: Server, bucket: Minio, tmp_path: Path) -> Parts:
+def parts(
+    seaweed: Server, valkey: Server, postgres: Server, bucket: Minio, tmp_path: Path
+) -> TransformerParts:
     """The real parts, without a predictor; the bucket holds a fresh radiograph for each fault."""
     for number in range(len(FAULTS)):
         put_object(bucket, f"fresh-{number}.png", png_of(100 + number))
-    return Parts("127.0.0.1:9", seaweed.url, valkey.url, postgres.url, tmp_path / "spool")
+    return TransformerParts("127.0.0.1:9", seaweed.url, valkey.url, postgres.url, tmp_path / "spool")
 
 
 @asynccontextmanager
-async def _faulty(parts: Parts, name: str, before: Before, folder: Path) -> AsyncIterator[Faulty]:
-    async with stand_in() as predictor:
+async def _faulty(parts: TransformerParts, name: str, before: Before, folder: Path) -> AsyncIterator[Faulty]:
+    async with stand_in_predictor() as predictor:
         dsn, whole = parts.journal_dsn, replace(parts, predictor_address=predictor.address)
         url = getattr(whole, name)
         port = urlsplit(f"//{url}" if "//" not in url else url).port
@@ -95,7 +97,9 @@ async def _faulty(parts: Parts, name: str, before: Before, folder: Path) -> Asyn
             await asyncio.to_thread(service.stop)
 
 
-async def test_redis_in_any_fault_costs_no_answer(parts: Parts, before: Before, tmp_path: Path) -> None:
+async def test_redis_in_any_fault_costs_no_answer(
+    parts: TransformerParts, before: Before, tmp_path: Path
+) -> None:
     """Known and new radiographs are answered whatever the cache does."""
     async with _faulty(parts, "redis_url", before, tmp_path) as faulty:
         for number, (name, fault) in enumerate(FAULTS.items()):
@@ -109,7 +113,7 @@ async def test_redis_in_any_fault_costs_no_answer(parts: Parts, before: Before, 
 
 @pytest.mark.parametrize("part", ["s3_url", "predictor_address"])
 async def test_what_an_answer_needs_fails_in_words(
-    parts: Parts, part: str, before: Before, tmp_path: Path
+    parts: TransformerParts, part: str, before: Before, tmp_path: Path
 ) -> None:
     """In any fault of store or predictor the caller hears in time when to ask again; then it is over."""
     async with _faulty(parts, part, before, tmp_path) as faulty:
@@ -131,7 +135,7 @@ async def test_what_an_answer_needs_fails_in_words(
 
 
 async def test_postgres_in_any_fault_costs_neither_answer_nor_row(
-    parts: Parts, before: Before, tmp_path: Path
+    parts: TransformerParts, before: Before, tmp_path: Path
 ) -> None:
     """Every request is answered, and afterwards each has its one row."""
     given: list[str] = []

@@ -14,8 +14,8 @@ from pleura.local.pleura_services import Service
 from proof.faults.proxy import Fault, FaultProxy
 from proof.lab.bucket import BUCKET, put_object
 from proof.lab.scrape import scrape
-from proof.lab.stand_in_predictor import StandIn, stand_in
-from proof.lab.transformer import Answered, Parts, ask, png_of, start_transformer
+from proof.lab.stand_in_predictor import StandInPredictor, stand_in_predictor
+from proof.lab.transformer import TransformerParts, V2Answer, ask_by_id, png_of, start_transformer
 from tests.proof.faults.conftest import Before
 
 SLOW_MS = 400.0
@@ -26,7 +26,7 @@ class Stage:
     """A transformer, its predictor, and a proxy before its object store."""
 
     service: Service
-    predictor: StandIn
+    predictor: StandInPredictor
     store: FaultProxy
 
     def calls(self, key: str) -> list[str]:
@@ -36,14 +36,14 @@ class Stage:
 
     async def asked_twice(
         self, key: str, after_s: float, change: Callable[[], None], afterwards: int = 1, **first: str
-    ) -> list[Answered]:
+    ) -> list[V2Answer]:
         """Ask about an object; while that is under way change it, and ask again, so many times at once."""
         headers = {name.replace("_", "-"): value for name, value in first.items()}
-        begun = asyncio.ensure_future(ask(self.service, [key], headers))
+        begun = asyncio.ensure_future(ask_by_id(self.service, [key], headers))
         await asyncio.sleep(after_s)
         await asyncio.to_thread(change)
         assert not begun.done()
-        return list(await asyncio.gather(begun, *(ask(self.service, [key]) for _ in range(afterwards))))
+        return list(await asyncio.gather(begun, *(ask_by_id(self.service, [key]) for _ in range(afterwards))))
 
 
 @pytest_asyncio.fixture
@@ -52,8 +52,8 @@ async def stage(
 ) -> AsyncIterator[Stage]:
     """All of it, running."""
     store = await asyncio.to_thread(before, urlsplit(seaweed.url).port or 0)
-    async with stand_in() as predictor:
-        parts = Parts(
+    async with stand_in_predictor() as predictor:
+        parts = TransformerParts(
             predictor.address, f"http://127.0.0.1:{store.port}", valkey.url, postgres.url, tmp_path / "spool"
         )
         service = await asyncio.to_thread(start_transformer, tmp_path, parts.environment())
@@ -67,11 +67,11 @@ async def test_a_radiograph_costs_two_calls_of_the_store(stage: Stage, bucket: M
     """A new radiograph costs a look at its ETag and a fetch; a cached answer costs the look only."""
     for key in ("once.png", "once-more.png"):
         put_object(bucket, key, png_of(50))
-    first, second = [await ask(stage.service, ["once.png"]) for _ in range(2)]
+    first, second = [await ask_by_id(stage.service, ["once.png"]) for _ in range(2)]
     assert [each.body["parameters"]["cached"] for each in (first, second)] == [False, True]
     assert stage.calls("once.png") == ["HEAD", "GET", "HEAD"]
     put_object(bucket, "once.png", png_of(51))
-    third, fourth = [await ask(stage.service, ["once.png", "once-more.png"]) for _ in range(2)]
+    third, fourth = [await ask_by_id(stage.service, ["once.png", "once-more.png"]) for _ in range(2)]
     assert [each.body["parameters"]["cached"] for each in (third, fourth)] == [False, True]
     assert stage.calls("once.png") == ["HEAD", "GET", "HEAD", "HEAD", "GET", "HEAD"]
     assert stage.calls("once-more.png") == ["HEAD", "GET", "HEAD"]
@@ -84,7 +84,7 @@ async def test_a_radiograph_that_a_request_names_twice_is_read_once(stage: Stage
     """Each position of the request has its answer."""
     for key, seed in (("twice.png", 61), ("other.png", 62)):
         put_object(bucket, key, png_of(seed))
-    answer = await ask(stage.service, ["twice.png", "other.png", "twice.png"])
+    answer = await ask_by_id(stage.service, ["twice.png", "other.png", "twice.png"])
     first, other, again = answer.output("probability")[:, 0]
     assert first == again != other
     assert stage.predictor.radiographs == 2
@@ -97,7 +97,7 @@ async def test_requests_that_overlap_are_answered_apart(stage: Stage, bucket: Mi
         put_object(bucket, key, png_of(seed))
     stage.predictor.seconds = 1.0
     requests = (["left.png", "both.png"], ["both.png", "right.png"], ["both.png"], ["both.png"])
-    answers = await asyncio.gather(*(ask(stage.service, ids) for ids in requests))
+    answers = await asyncio.gather(*(ask_by_id(stage.service, ids) for ids in requests))
     probabilities = [answer.output("probability")[:, 0] for answer in answers]
     assert probabilities[0][1] == probabilities[1][0] == probabilities[2][0] == probabilities[3][0]
     assert stage.predictor.calls == 3
@@ -110,7 +110,7 @@ async def test_who_asks_after_a_change_is_answered_on_what_is_there_then(stage: 
     before, *after = await stage.asked_twice(
         "replaced.png", 0.5, lambda: put_object(bucket, "replaced.png", png_of(53)), afterwards=20
     )
-    later = await ask(stage.service, ["replaced.png"])
+    later = await ask_by_id(stage.service, ["replaced.png"])
     assert later.body["parameters"]["cached"]
     (first,) = {each.output("probability")[0, 0] for each in (*after, later)}
     assert before.output("probability")[0, 0] != first
@@ -137,7 +137,7 @@ async def test_who_has_time_is_answered_though_the_first_had_none(stage: Stage, 
 async def test_who_asks_for_what_is_cached_only_looks(stage: Stage, bucket: Minio) -> None:
     """Nothing is fetched or judged anew because many ask at once, and each looks once."""
     put_object(bucket, "cached.png", png_of(58))
-    await ask(stage.service, ["cached.png"])
+    await ask_by_id(stage.service, ["cached.png"])
     with stage.store.being(Fault("slow", ms=SLOW_MS)):
         answers = await stage.asked_twice("cached.png", SLOW_MS / 1000, lambda: None, afterwards=30)
     assert all(each.body["parameters"]["cached"] for each in answers)
@@ -174,10 +174,10 @@ async def test_who_asks_waits_for_no_neighbour_of_what_went_wrong(stage: Stage, 
     """What a flight has failed to find is told at once, though the rest of its request takes longer."""
     put_object(bucket, "there.png", png_of(59))
     stage.predictor.seconds = 5.0
-    both = asyncio.ensure_future(ask(stage.service, ["there.png", "late.png"]))
+    both = asyncio.ensure_future(ask_by_id(stage.service, ["there.png", "late.png"]))
     await asyncio.sleep(1.0)
     await asyncio.to_thread(put_object, bucket, "late.png", png_of(60))
     stage.predictor.seconds = 0.0
-    late = await ask(stage.service, ["late.png"])
+    late = await ask_by_id(stage.service, ["late.png"])
     assert (late.status, both.done()) == (200, False)
     assert (await both).status == 404

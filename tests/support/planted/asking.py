@@ -10,7 +10,7 @@ import grpc
 
 from proof.lab.running_stack import RunningStack
 from tests.support.collector import Collector
-from tests.support.planted.requests import Asked
+from tests.support.planted.requests import PlantedRequest
 
 METHOD = "/inference.GRPCInferenceService/"
 ASKED_AT_ONCE = 6
@@ -19,7 +19,7 @@ Text = tuple[str, bytes]
 
 
 @dataclass
-class Asking:
+class StackCaller:
     """Asks a stack, and keeps all that it answers."""
 
     stack: RunningStack
@@ -29,14 +29,14 @@ class Asking:
     statuses: list[int] = field(default_factory=list)
     unsent: list[str] = field(default_factory=list)
 
-    def rest(self, requests: Sequence[Asked], part: str = "auth_proxy") -> None:
+    def rest(self, requests: Sequence[PlantedRequest], part: str = "auth_proxy") -> None:
         """Send requests to a part, several at once."""
         url = self.stack.recorded.parts[part].url if part != "auth_proxy" else self.stack.recorded.address
         address = urlsplit(url).netloc
         with ThreadPoolExecutor(ASKED_AT_ONCE) as threads:
             list(threads.map(lambda asked: self._send(address, asked), requests))
 
-    def _send(self, address: str, asked: Asked) -> None:
+    def _send(self, address: str, asked: PlantedRequest) -> None:
         connection = http.client.HTTPConnection(address, timeout=TIMEOUT_S)
         headers = {"authorization": f"Bearer {self.token}", "x-request-timeout-ms": "4000"} | dict(
             asked.headers

@@ -13,7 +13,7 @@ import pydicom
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from pydicom import uid
 
-from proof.lab.files import chunk, dicom, jpeg, png_by_hand, saved
+from proof.lab.files import dicom, jpeg, png_chunk, png_with_header, save_dicom
 from proof.lab.pictures import picture
 from tests.support.planted.values import Plants, dicom_elements
 
@@ -22,7 +22,7 @@ _FOREIGN = Ed25519PrivateKey.from_private_bytes(bytes(range(1, 33)))
 
 
 @dataclass(frozen=True)
-class Asked:
+class PlantedRequest:
     """An HTTP request; the token is added where it brings none."""
 
     verb: str
@@ -44,7 +44,7 @@ def planted_dicom(plants: Plants, **broken: Any) -> bytes:
         block.add_new(0x02, "UN", plants.name("private bytes").encode())
         for keyword, value in broken.items():
             setattr(dataset, keyword, value)
-        return saved(dataset, uid.ExplicitVRLittleEndian)
+        return save_dicom(dataset, uid.ExplicitVRLittleEndian)
 
 
 def broken_files(plants: Plants) -> Iterator[bytes]:
@@ -58,7 +58,7 @@ def broken_files(plants: Plants) -> Iterator[bytes]:
         dataset.add_new(
             pydicom.datadict.tag_for_keyword(keyword) or 0, "LO", plants.name(f"broken {keyword}")
         )
-        file = saved(dataset, uid.ExplicitVRLittleEndian)
+        file = save_dicom(dataset, uid.ExplicitVRLittleEndian)
         tag = pydicom.datadict.tag_for_keyword(keyword) or 0
         number = struct.pack("<HH", tag >> 16, tag & 0xFFFF)
         yield file.replace(number + b"LO", number + vr.encode())
@@ -72,11 +72,11 @@ def broken_files(plants: Plants) -> Iterator[bytes]:
 def rasters(plants: Plants) -> Iterator[bytes]:
     """PNG and JPEG files with planted text, whole and broken."""
     lines = b"".join(b"\0" + row.tobytes() for row in picture())
-    text = chunk(b"tEXt", b"Patient\0" + plants.name("PNG tEXt").encode())
-    text += chunk(b"iTXt", b"Patient\0\0\0\0\0" + plants.name("PNG iTXt").encode())
-    text += chunk(b"eXIf", b"MM\0\x2a\0\0\0\x08\0\0" + plants.name("PNG eXIf").encode())
-    yield png_by_hand(len(picture()), picture().shape[1], lines, extra=text)
-    yield png_by_hand(len(picture()), picture().shape[1], lines[:99], extra=text)
+    text = png_chunk(b"tEXt", b"Patient\0" + plants.name("PNG tEXt").encode())
+    text += png_chunk(b"iTXt", b"Patient\0\0\0\0\0" + plants.name("PNG iTXt").encode())
+    text += png_chunk(b"eXIf", b"MM\0\x2a\0\0\0\x08\0\0" + plants.name("PNG eXIf").encode())
+    yield png_with_header(len(picture()), picture().shape[1], lines, extra=text)
+    yield png_with_header(len(picture()), picture().shape[1], lines[:99], extra=text)
     plain = jpeg(picture())
     comment = plants.name("JPEG comment").encode()
     exif = b"Exif\0\0MM\0\x2a\0\0\0\x08\0\0\0\0\0\0" + plants.name("JPEG EXIF").encode()
@@ -87,37 +87,37 @@ def rasters(plants: Plants) -> Iterator[bytes]:
     yield (plain[:2] + added + plain[2:])[:-300]
 
 
-def by_file(file: bytes, name: str = "a.dcm", field_name: str = "file", kind: str = "") -> Asked:
+def by_file(file: bytes, name: str = "a.dcm", field_name: str = "file", kind: str = "") -> PlantedRequest:
     """``POST /classify`` with a file."""
     head = f'--b\r\nContent-Disposition: form-data; name="{field_name}"; filename="{name}"\r\n'
     head += f"Content-Type: {kind or 'application/dicom'}\r\n\r\n"
     headers = {"content-type": "multipart/form-data; boundary=b"}
-    return Asked("POST", "/classify", headers, head.encode() + file + b"\r\n--b--\r\n")
+    return PlantedRequest("POST", "/classify", headers, head.encode() + file + b"\r\n--b--\r\n")
 
 
-def v2_by_file(*files: bytes, **more: Any) -> Asked:
+def v2_by_file(*files: bytes, **more: Any) -> PlantedRequest:
     """V2 with binary tensors."""
     raw = b"".join(struct.pack("<I", len(file)) + file for file in files)
     tensor = {"name": "image", "datatype": "BYTES", "shape": [len(files)]}
     document = json.dumps({"inputs": [tensor | {"parameters": {"binary_data_size": len(raw)}}], **more})
     headers = {"inference-header-content-length": str(len(document))}
-    return Asked("POST", INFER, headers, document.encode() + raw)
+    return PlantedRequest("POST", INFER, headers, document.encode() + raw)
 
 
-def v2(path: str = INFER, **document: Any) -> Asked:
+def v2(path: str = INFER, **document: Any) -> PlantedRequest:
     """V2 in JSON; without inputs, about a radiograph that is there."""
-    return Asked("POST", path, {"content-type": "application/json"}, json.dumps(document).encode())
+    return PlantedRequest("POST", path, {"content-type": "application/json"}, json.dumps(document).encode())
 
 
-def by_id(key: str) -> Iterator[Asked]:
+def by_id(key: str) -> Iterator[PlantedRequest]:
     """Both ways to ask about an object."""
-    yield Asked(
+    yield PlantedRequest(
         "POST", "/classify", {"content-type": "application/json"}, json.dumps({"image_id": key}).encode()
     )
     yield v2(inputs=[{"name": "image_id", "datatype": "BYTES", "shape": [1], "data": [key]}])
 
 
-def file_requests(plants: Plants) -> Iterator[Asked]:
+def file_requests(plants: Plants) -> Iterator[PlantedRequest]:
     """Planted values in files, and in what files are called."""
     files = [planted_dicom(plants), *broken_files(plants), *rasters(plants)]
     for file in files:
@@ -132,7 +132,7 @@ def file_requests(plants: Plants) -> Iterator[Asked]:
     yield by_file(files[0], kind=plants.name("part's content type"))
 
 
-def v2_requests(plants: Plants) -> Iterator[Asked]:
+def v2_requests(plants: Plants) -> Iterator[PlantedRequest]:
     """Planted values all over V2 documents and paths."""
     good = {"name": "image_id", "datatype": "BYTES", "shape": [1], "data": ["nobody.dcm"]}
     for field_name, value in {"name": "", "datatype": "", "shape": [1], "data": []}.items():
@@ -149,9 +149,11 @@ def v2_requests(plants: Plants) -> Iterator[Asked]:
     yield v2(id=[plants.name("V2 id in a list")], inputs=[good])
     yield v2(INFER, **{plants.name("V2 member"): 1})
     yield v2(inputs=[good | {"shape": [2], "data": [plants.name("V2 elements"), 7]}])
-    yield Asked("POST", INFER, {}, b'{"inputs": [' + plants.name("broken JSON").encode())
-    yield Asked("POST", "/classify", {"content-type": "application/json"}, plants.name("no JSON").encode())
-    yield Asked(
+    yield PlantedRequest("POST", INFER, {}, b'{"inputs": [' + plants.name("broken JSON").encode())
+    yield PlantedRequest(
+        "POST", "/classify", {"content-type": "application/json"}, plants.name("no JSON").encode()
+    )
+    yield PlantedRequest(
         "POST",
         "/classify",
         {"content-type": "application/json"},
@@ -162,16 +164,20 @@ def v2_requests(plants: Plants) -> Iterator[Asked]:
         ("GET", "/v2/models/{}"),
         ("GET", "/v2/models/{}/ready"),
     ):
-        yield Asked(verb, path.format(plants.name(f"model in {path}")), {}, b"{}" if verb == "POST" else b"")
-    yield Asked("GET", f"/v2/models/chest-xray/versions/{plants.name('version')}")
-    yield Asked("POST", f"/v2/models/chest-xray/versions/{plants.name('version of infer')}/infer", {}, b"{}")
-    yield Asked("GET", f"/{plants.name('path')}")
-    yield Asked("GET", f"/v2?patient={plants.name('query')}")
-    yield Asked("GET", f"/model-info?name={plants.name('query of model-info')}")
-    yield Asked(plants.name("verb").upper(), "/v2")
+        yield PlantedRequest(
+            verb, path.format(plants.name(f"model in {path}")), {}, b"{}" if verb == "POST" else b""
+        )
+    yield PlantedRequest("GET", f"/v2/models/chest-xray/versions/{plants.name('version')}")
+    yield PlantedRequest(
+        "POST", f"/v2/models/chest-xray/versions/{plants.name('version of infer')}/infer", {}, b"{}"
+    )
+    yield PlantedRequest("GET", f"/{plants.name('path')}")
+    yield PlantedRequest("GET", f"/v2?patient={plants.name('query')}")
+    yield PlantedRequest("GET", f"/model-info?name={plants.name('query of model-info')}")
+    yield PlantedRequest(plants.name("verb").upper(), "/v2")
 
 
-def feedback_requests(plants: Plants) -> Iterator[Asked]:
+def feedback_requests(plants: Plants) -> Iterator[PlantedRequest]:
     """Planted values in verdicts on answers, each where it makes them refused."""
     good = {"id": "nobody", "verdicts": {"Mass": True}, "had_seen_answer": False}
     planted: list[dict[str, Any]] = [
@@ -182,11 +188,13 @@ def feedback_requests(plants: Plants) -> Iterator[Asked]:
     planted += [{"verdicts": {"Mass": {"why": plants.name("feedback verdict")}}}]
     headers = {"content-type": "application/json"}
     for changed in planted:
-        yield Asked("POST", "/feedback", headers, json.dumps(good | changed).encode())
+        yield PlantedRequest("POST", "/feedback", headers, json.dumps(good | changed).encode())
     broken = json.dumps(good)[:-1] + plants.name("feedback, broken")
-    yield Asked("POST", "/feedback", headers, broken.encode())
-    yield Asked("POST", "/feedback", headers | {"x-request-id": f"{plants.name('feedback id')} x"}, b"{}")
-    yield Asked("POST", f"/feedback/{plants.name('feedback path')}", headers, b"{}")
+    yield PlantedRequest("POST", "/feedback", headers, broken.encode())
+    yield PlantedRequest(
+        "POST", "/feedback", headers | {"x-request-id": f"{plants.name('feedback id')} x"}, b"{}"
+    )
+    yield PlantedRequest("POST", f"/feedback/{plants.name('feedback path')}", headers, b"{}")
 
 
 _HEADERS = (
@@ -197,12 +205,12 @@ _HEADERS = (
 )
 
 
-def header_requests(plants: Plants) -> Iterator[Asked]:
+def header_requests(plants: Plants) -> Iterator[PlantedRequest]:
     """Planted values in headers, each in a good and in a bad request."""
     for name in _HEADERS:
         planted = plants.name(f"header {name}")
-        yield Asked("GET", "/v2", {name: planted})
-        yield Asked("POST", INFER, {name: planted}, b"{}")
+        yield PlantedRequest("GET", "/v2", {name: planted})
+        yield PlantedRequest("POST", INFER, {name: planted}, b"{}")
     broken = {
         "x-request-id": f"{plants.name('x-request-id')} with spaces",
         "x-request-timeout-ms": plants.name("x-request-timeout-ms"),
@@ -215,21 +223,21 @@ def header_requests(plants: Plants) -> Iterator[Asked]:
     }
     for name, value in broken.items():
         for path in (INFER, "/classify"):
-            yield Asked("POST", path, {name: value}, b"{}")
-    yield Asked(
+            yield PlantedRequest("POST", path, {name: value}, b"{}")
+    yield PlantedRequest(
         "POST",
         "/classify",
         {"content-type": f"multipart/form-data; boundary={plants.name('boundary')}"},
         b"--x",
     )
-    yield Asked(
+    yield PlantedRequest(
         "POST",
         "/classify",
         {"content-type": f"multipart/form-data; charset={plants.name('charset')}; boundary=b"},
     )
 
 
-def token_requests(plants: Plants) -> Iterator[Asked]:
+def token_requests(plants: Plants) -> Iterator[PlantedRequest]:
     """Planted values in tokens that are no good."""
     for place in ("sub", "name", "iss", "aud", "scope", "exp", "email", "patient"):
         planted = plants.name(f"claim {place}")
@@ -238,7 +246,7 @@ def token_requests(plants: Plants) -> Iterator[Asked]:
             # a broken "exp" cannot be encoded by the library, so the payload is written by hand
             token = jwt.PyJWS().encode(json.dumps(claims).encode(), _FOREIGN, "EdDSA", dict(header))
             plants.places.setdefault(token.rpartition(".")[2], f"signature with {place}")
-            yield Asked("GET", "/v2", {"authorization": f"Bearer {token}"})
+            yield PlantedRequest("GET", "/v2", {"authorization": f"Bearer {token}"})
     for scheme in ("Basic", "Bearer", "Digest", ""):
         value = f"{scheme} {plants.name(f'authorization {scheme}')}".strip()
-        yield Asked("GET", "/v2", {"authorization": value})
+        yield PlantedRequest("GET", "/v2", {"authorization": value})

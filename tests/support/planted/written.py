@@ -11,7 +11,7 @@ import redis
 
 from proof.lab.running_stack import RunningStack
 from tests.support.collector import Collector
-from tests.support.planted.asking import Asking, Text
+from tests.support.planted.asking import StackCaller, Text
 
 SERVICES = ("auth_proxy", "transformer", "predictor")
 EXPORT_MS = 100
@@ -67,7 +67,7 @@ def cache_of(stack: RunningStack) -> Iterator[Text]:
     client.close()
 
 
-def written_by(asking: Asking) -> list[Text]:
+def written_by(asking: StackCaller) -> list[Text]:
     """All that may not hold a planted value."""
     stack = asking.stack
     return [

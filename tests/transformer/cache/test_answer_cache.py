@@ -10,7 +10,7 @@ import pytest_asyncio
 from redis.asyncio import Redis
 
 from pleura.local.dependencies import Server
-from tests.support.transformer_values import CANARY, STABLE, answer_of, cached_of
+from tests.support.transformer_values import CANARY, STABLE, make_answer, make_cached_answer
 from transformer.cache.answer_cache import AnswerCache, LiveRevisions, cache_key, connect
 
 KEYS = [cache_key("test", str(i)) for i in range(3)]
@@ -32,19 +32,19 @@ def _cache(client: Redis | None, ttl_s: float = 60.0) -> AnswerCache:
 async def test_what_was_kept_is_found_while_its_revision_answers(client: Redis) -> None:
     """An answer counts when its revision was seen, and not before."""
     cache = _cache(client)
-    await cache.keep({KEYS[0]: cached_of(1)})
+    await cache.keep({KEYS[0]: make_cached_answer(1)})
     assert await cache.find(KEYS) == {}
     cache.marks.see(STABLE)
     found = await cache.find(KEYS)
     assert list(found) == KEYS[:1]
-    assert found[KEYS[0]].answer.image_digest == answer_of(1).image_digest
-    assert found[KEYS[0]].tag == cached_of(1).tag
+    assert found[KEYS[0]].answer.image_digest == make_answer(1).image_digest
+    assert found[KEYS[0]].tag == make_cached_answer(1).tag
 
 
 async def test_answers_of_a_revision_that_is_gone_do_not_count(client: Redis) -> None:
     """After a promotion the old mark dies out, and with it the old answers; in a canary both count."""
     cache = _cache(client, ttl_s=0.3)
-    await cache.keep({KEYS[0]: cached_of(1, STABLE), KEYS[1]: cached_of(2, CANARY)})
+    await cache.keep({KEYS[0]: make_cached_answer(1, STABLE), KEYS[1]: make_cached_answer(2, CANARY)})
     cache.marks.see(STABLE)
     cache.marks.see(CANARY)
     assert set(await cache.find(KEYS)) == set(KEYS[:2])
@@ -56,7 +56,7 @@ async def test_answers_of_a_revision_that_is_gone_do_not_count(client: Redis) ->
 async def test_marks_are_shared_between_transformers(client: Redis) -> None:
     """What one process saw answering counts in another, for as long as the mark lives."""
     one, other = _cache(client, 0.5), _cache(client, 0.5)
-    await one.keep({KEYS[0]: cached_of(1)})
+    await one.keep({KEYS[0]: make_cached_answer(1)})
     one.marks.see(STABLE)
     await one.publish_marks()
     assert list(await other.find(KEYS)) == KEYS[:1]
@@ -76,14 +76,14 @@ async def test_corrupt_entries_are_misses(client: Redis, damage: bytes) -> None:
 
 async def test_entries_die(client: Redis) -> None:
     """Each entry has a time to live."""
-    await _cache(client).keep({KEYS[0]: cached_of(1)})
+    await _cache(client).keep({KEYS[0]: make_cached_answer(1)})
     assert 0 < await client.ttl(KEYS[0]) <= 60
 
 
 async def test_without_a_redis_everything_is_a_miss() -> None:
     """No Redis is no failure."""
     cache = _cache(None)
-    await cache.keep({KEYS[0]: cached_of(1)})
+    await cache.keep({KEYS[0]: make_cached_answer(1)})
     await cache.publish_marks()
     assert await cache.find(KEYS) == {}
     await cache.close()
@@ -103,7 +103,7 @@ async def test_a_redis_that_is_down_costs_little() -> None:
     cache = _cache(connect("redis://127.0.0.1:9/0"))
     cache.marks.see(STABLE)
     assert await _longest(cache, 20) < 0.5
-    await cache.keep({KEYS[0]: cached_of(1)})
+    await cache.keep({KEYS[0]: make_cached_answer(1)})
     await cache.publish_marks()
     await cache.close()
 

@@ -6,16 +6,16 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tests.support.transformer_values import answer_of
+from tests.support.transformer_values import make_answer
 from transformer.cache.answer_cache import cache_key
 from transformer.cache.entry import CachedAnswer, read_entry, write_entry
 
-ENTRY = write_entry("key", CachedAnswer(answer_of(3), "etag-3"))
+ENTRY = write_entry("key", CachedAnswer(make_answer(3), "etag-3"))
 
 
 def test_an_entry_is_read_as_it_was_written() -> None:
     """All fields come back, tensors bit by bit."""
-    answer, cached = answer_of(3), read_entry("key", ENTRY)
+    answer, cached = make_answer(3), read_entry("key", ENTRY)
     assert cached is not None
     assert cached.tag == "etag-3"
     back = cached.answer
@@ -57,6 +57,6 @@ def test_keys_and_entries_are_those_of_the_version_before() -> None:
     assert cache_key("file", "f" * 64).endswith(
         "2356926343a4a6c3b7423bc38feba18ae0b640fcaf8bf77c0d49dfad307f2bc2"
     )
-    entry = write_entry(key, CachedAnswer(answer_of(3), "etag-3"))
+    entry = write_entry(key, CachedAnswer(make_answer(3), "etag-3"))
     written_before = "2e8ee57366fd446da5728638a43cb93876a1228cc49f037044f3ba4c43af1c79"
     assert hashlib.sha256(entry).hexdigest() == written_before

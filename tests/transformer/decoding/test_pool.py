@@ -27,8 +27,8 @@ from pleura.errors import (
 )
 from pleura.radiograph.reader import read_radiograph
 from pleura.radiograph.tensor import to_tensor
-from proof.lab.files import colours_without_loss, dicom, gradient, png, png_by_hand
-from proof.lab.pictures import compressed, encapsulated
+from proof.lab.files import dicom, gradient, lossless_colour_jpeg, png, png_with_header
+from proof.lab.pictures import compress_dicom, encapsulate_stream
 from transformer.decoding.pool import DecoderPool
 
 PLENTY_S = 60.0
@@ -61,7 +61,7 @@ def soon() -> Deadline:
 def slow_file() -> bytes:
     """A whole file of 9 MB that takes its decoder about a second, for its noise is coded bit by bit."""
     noise = np.random.default_rng(0).integers(0, 2**12, (2_400, 2_400), np.uint16)
-    return compressed(dicom(noise), uid.JPEG2000Lossless)
+    return compress_dicom(dicom(noise), uid.JPEG2000Lossless)
 
 
 def roomy_file() -> bytes:
@@ -149,7 +149,7 @@ async def test_errors_keep_their_kind_and_words() -> None:
         with pytest.raises(RefusedRadiograph, match="blank"):
             await decoders.prepare(png(np.zeros((9, 9), np.uint8)), soon())
         with pytest.raises(TooLarge):
-            await decoders.prepare(png_by_hand(60_000, 60_000, b"\0"), soon())
+            await decoders.prepare(png_with_header(60_000, 60_000, b"\0"), soon())
 
 
 async def test_many_at_once_all_get_their_own() -> None:
@@ -200,7 +200,7 @@ async def test_file_that_takes_too_much_memory_is_an_error() -> None:
 async def test_memory_that_a_codec_does_not_give_back_ends_its_worker() -> None:
     """What failed for want of memory takes none from the files after it, and nobody who waits is refused."""
     colours = np.zeros((5000, 5000, 3), np.uint8)
-    file = encapsulated(colours_without_loss(*colours.shape[:2]), uid.JPEGLosslessSV1, colours)
+    file = encapsulate_stream(lossless_colour_jpeg(*colours.shape[:2]), uid.JPEGLosslessSV1, colours)
     async with pool(workers=1, max_waiting=20) as decoders:
         before = workers_of(decoders)
         for _ in range(3):

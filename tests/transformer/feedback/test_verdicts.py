@@ -18,8 +18,8 @@ from pleura.journal_row import row_to_line
 from pleura.local.dependencies import Server
 from pleura.local.state_folder import ProcessId
 from proof.lab.running_stack import descendants
-from tests.support.databases import ask, own_database
-from tests.support.transformer_values import entry
+from tests.support.databases import own_database, run_sql
+from tests.support.transformer_values import journal_row
 from transformer.feedback.request import AnswerKey, FeedbackRequest
 from transformer.feedback.verdicts import AnswerNotFound, StoredVerdicts, Verdicts
 from transformer.journal import migrations
@@ -67,7 +67,7 @@ async def _eventually_kept(verdicts: Verdicts) -> None:
 
 @contextmanager
 def _frozen(dsn: str) -> Iterator[None]:
-    pid = int(ask(dsn, "SELECT split_part(pg_read_file('postmaster.pid'), chr(10), 1)")[0][0])
+    pid = int(run_sql(dsn, "SELECT split_part(pg_read_file('postmaster.pid'), chr(10), 1)")[0][0])
     processes = descendants(pid)
     try:
         _signal(processes, signal.SIGSTOP)
@@ -85,10 +85,10 @@ def _signal(processes: Sequence[ProcessId], number: signal.Signals) -> None:
 async def test_what_is_said_is_stored(dsn: str, tmp_path: Path) -> None:
     """The row holds who, on which answer, what, and whether they had seen it; PostgreSQL says when."""
     with _store(dsn, tmp_path) as (journal, verdicts):
-        await journal.append([entry()])
+        await journal.append([journal_row()])
         stored = await _keep(verdicts, SAID)
     columns = 'reader, principal, request_id, "position", findings, present, had_seen_answer'
-    (row,) = ask(dsn, f"SELECT {columns}, given_at, now() - given_at < '1 min' FROM verdicts")
+    (row,) = run_sql(dsn, f"SELECT {columns}, given_at, now() - given_at < '1 min' FROM verdicts")
     expected = ("dr-a", "ward-3", "request-1", 0, ["Mass", "Edema"], [True, None], False)
     assert row == (*expected, stored.given_at, True)
 
@@ -96,7 +96,7 @@ async def test_what_is_said_is_stored(dsn: str, tmp_path: Path) -> None:
 async def test_the_same_again_is_stored_once(dsn: str, tmp_path: Path) -> None:
     """The same id again gives the first answer; with any other word, a conflict; of another reader, a row."""
     with _store(dsn, tmp_path) as (journal, verdicts):
-        await journal.append([entry(), entry(position=1)])
+        await journal.append([journal_row(), journal_row(position=1)])
         first = await _keep(verdicts, SAID)
         assert await _keep(verdicts, SAID) == first
         for other in (
@@ -110,36 +110,36 @@ async def test_the_same_again_is_stored_once(dsn: str, tmp_path: Path) -> None:
                 await _keep(verdicts, other)
         await _keep(verdicts, replace(SAID, reader="dr-b"))
         await _keep(verdicts, replace(SAID, feedback_id="f2", had_seen_answer=True))
-    rows = ask(dsn, "SELECT reader, feedback_id, had_seen_answer FROM verdicts ORDER BY serial")
+    rows = run_sql(dsn, "SELECT reader, feedback_id, had_seen_answer FROM verdicts ORDER BY serial")
     assert rows == [("dr-a", "f1", False), ("dr-b", "f1", False), ("dr-a", "f2", True)]
 
 
 async def test_a_hundred_at_once_are_stored_once_each(dsn: str, tmp_path: Path) -> None:
     """A hundred ids, each sent thrice at one time: a hundred rows, and each sender hears the same."""
     with _store(dsn, tmp_path, timeout_s=10) as (journal, verdicts):
-        await journal.append([entry()])
+        await journal.append([journal_row()])
         for most in range(0, 100, 40):
             said = [replace(SAID, feedback_id=f"f{i}") for i in range(most, min(100, most + 40))] * 3
             stored = await asyncio.gather(*(_keep(verdicts, each) for each in said))
             assert len({(each.feedback.feedback_id, each.given_at) for each in stored}) == len(said) // 3
-    assert ask(dsn, "SELECT count(*), count(DISTINCT feedback_id) FROM verdicts") == [(100, 100)]
+    assert run_sql(dsn, "SELECT count(*), count(DISTINCT feedback_id) FROM verdicts") == [(100, 100)]
 
 
 async def test_too_many_at_once_are_turned_away(dsn: str, tmp_path: Path) -> None:
     """Beyond a bound of those that wait, the rest is told so at once, and those that wait are stored."""
     with _store(dsn, tmp_path, timeout_s=10) as (journal, verdicts):
-        await journal.append([entry()])
+        await journal.append([journal_row()])
         said = [_keep(verdicts, replace(SAID, feedback_id=f"f{i}")) for i in range(140)]
         outcomes = await asyncio.gather(*said, return_exceptions=True)
     refused = [each for each in outcomes if isinstance(each, Overloaded)]
     assert len(refused) == 12
-    assert ask(dsn, "SELECT count(*) FROM verdicts") == [(128,)]
+    assert run_sql(dsn, "SELECT count(*) FROM verdicts") == [(128,)]
 
 
 async def test_verdicts_are_on_answers_that_there_are(dsn: str, tmp_path: Path) -> None:
     """Another principal's, id's or position's answer is none, and nothing is stored of it."""
     with _store(dsn, tmp_path) as (journal, verdicts):
-        await journal.append([entry()])
+        await journal.append([journal_row()])
         for other in (
             AnswerKey("ward-4", "request-1", 0),
             AnswerKey("ward-3", "request-2", 0),
@@ -147,14 +147,14 @@ async def test_verdicts_are_on_answers_that_there_are(dsn: str, tmp_path: Path) 
         ):
             with pytest.raises(AnswerNotFound):
                 await _keep(verdicts, replace(SAID, answer=other))
-    assert ask(dsn, "SELECT * FROM verdicts") == []
+    assert run_sql(dsn, "SELECT * FROM verdicts") == []
 
 
 async def test_an_answer_that_waits_in_the_spool_may_come(dsn: str, tmp_path: Path) -> None:
     """While answers wait to be written, one that is not there yet is no reason to give up."""
     with _store(dsn, tmp_path) as (_, verdicts):
         waiting = Spool(tmp_path, 10**6)
-        waiting.append([row_to_line(entry())])
+        waiting.append([row_to_line(journal_row())])
         with pytest.raises(Unavailable, match="wait to be written"):
             await _keep(verdicts, SAID)
         waiting.seal()
@@ -184,13 +184,13 @@ REFUSED = {
 async def test_rows_come_and_neither_change_nor_go(dsn: str, tmp_path: Path) -> None:
     """PostgreSQL itself refuses the owner of the table what is not a new row on an answer."""
     with _store(dsn, tmp_path) as (journal, verdicts):
-        await journal.append([entry()])
+        await journal.append([journal_row()])
         await _keep(verdicts, SAID)
-    before = ask(dsn, "SELECT * FROM verdicts")
+    before = run_sql(dsn, "SELECT * FROM verdicts")
     for statement, error in REFUSED.items():
         with pytest.raises(error):
-            ask(dsn, statement)
-        assert ask(dsn, "SELECT * FROM verdicts") == before
+            run_sql(dsn, statement)
+        assert run_sql(dsn, "SELECT * FROM verdicts") == before
 
 
 async def test_an_older_journal_takes_verdicts(
@@ -200,19 +200,19 @@ async def test_an_older_journal_takes_verdicts(
     with monkeypatch.context() as older:
         older.setattr(migrations, "HEAD", "0001")
         with _store(dsn, tmp_path) as (journal, verdicts):
-            await journal.append([entry()])
+            await journal.append([journal_row()])
             with pytest.raises(Unavailable):
                 await _keep(verdicts, SAID)
     with _store(dsn, tmp_path) as (_, verdicts):
         await _keep(verdicts, SAID)
-    assert ask(dsn, "SELECT version_num FROM alembic_version") == [("0002",)]
-    assert ask(dsn, "SELECT (SELECT count(*) FROM answers), (SELECT count(*) FROM verdicts)") == [(1, 1)]
+    assert run_sql(dsn, "SELECT version_num FROM alembic_version") == [("0002",)]
+    assert run_sql(dsn, "SELECT (SELECT count(*) FROM answers), (SELECT count(*) FROM verdicts)") == [(1, 1)]
 
 
 async def test_what_is_not_stored_is_not_acknowledged(dsn: str, tmp_path: Path) -> None:
     """While PostgreSQL hangs nobody waits longer than allowed; afterwards the same again is stored."""
     with _store(dsn, tmp_path) as (journal, verdicts):
-        await journal.append([entry()])
+        await journal.append([journal_row()])
         with _frozen(dsn):
             began_s = time.monotonic()
             with pytest.raises(DeadlineExceeded):
@@ -221,4 +221,4 @@ async def test_what_is_not_stored_is_not_acknowledged(dsn: str, tmp_path: Path) 
                 await _keep(verdicts, SAID)
             assert time.monotonic() - began_s < 3
         await _eventually_kept(verdicts)
-    assert ask(dsn, "SELECT count(*) FROM verdicts") == [(1,)]
+    assert run_sql(dsn, "SELECT count(*) FROM verdicts") == [(1,)]

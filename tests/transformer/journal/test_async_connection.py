@@ -13,7 +13,7 @@ import psycopg2
 import pytest
 
 from pleura.local.dependencies import Server
-from tests.support.databases import ask, own_database
+from tests.support.databases import own_database, run_sql
 from transformer.journal.async_connection import AsyncConnection
 from transformer.journal.database import Database
 
@@ -22,7 +22,7 @@ from transformer.journal.database import Database
 def dsn(postgres: Server) -> str:
     """The DSN of a database with a table of numbers, each of which may be there once."""
     dsn = own_database(postgres)
-    ask(dsn, "CREATE TABLE numbers (number int PRIMARY KEY)")
+    run_sql(dsn, "CREATE TABLE numbers (number int PRIMARY KEY)")
     return dsn
 
 
@@ -39,7 +39,7 @@ async def _insert(connection: AsyncConnection, *numbers: int, limit_s: float = 5
 
 
 def _numbers(dsn: str) -> list[int]:
-    return [row[0] for row in ask(dsn, "SELECT number FROM numbers ORDER BY number")]
+    return [row[0] for row in run_sql(dsn, "SELECT number FROM numbers ORDER BY number")]
 
 
 async def _backend(connection: AsyncConnection) -> int:
@@ -78,7 +78,7 @@ async def test_a_large_statement_arrives_whole(dsn: str) -> None:
     """What does not fit into the socket at once is sent as the server reads it."""
     with _connection(dsn) as connection:
         await _insert(connection, *range(400_000), limit_s=30.0)
-    assert ask(dsn, "SELECT count(*), sum(number) FROM numbers") == [(400_000, 400_000 * 399_999 // 2)]
+    assert run_sql(dsn, "SELECT count(*), sum(number) FROM numbers") == [(400_000, 400_000 * 399_999 // 2)]
 
 
 async def test_a_server_that_falls_silent_costs_the_limit_and_holds_nobody_up(dsn: str) -> None:
@@ -107,7 +107,7 @@ async def test_a_connection_that_was_cut_while_idle_is_made_anew(dsn: str) -> No
     """No statement fails for what happened before it."""
     with _connection(dsn) as connection:
         for number in range(3):
-            ask(dsn, f"SELECT pg_terminate_backend({await _backend(connection)}, 5000)")
+            run_sql(dsn, f"SELECT pg_terminate_backend({await _backend(connection)}, 5000)")
             await _insert(connection, number)
     assert _numbers(dsn) == [0, 1, 2]
 
@@ -120,7 +120,7 @@ async def test_a_connection_that_is_cut_at_work_fails_its_statement_only(dsn: st
             connection.run(lambda cursor: cursor.execute("SELECT pg_sleep(30)"), 20.0)
         )
         await asyncio.sleep(0.2)
-        await asyncio.to_thread(ask, dsn, f"SELECT pg_terminate_backend({backend}, 5000)")
+        await asyncio.to_thread(run_sql, dsn, f"SELECT pg_terminate_backend({backend}, 5000)")
         with pytest.raises(psycopg2.OperationalError):
             await asleep
         await _insert(connection, 1)

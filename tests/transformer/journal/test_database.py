@@ -6,7 +6,7 @@ import psycopg2
 import pytest
 
 from pleura.local.dependencies import Server
-from tests.support.databases import ask, own_database, strange_server
+from tests.support.databases import french_server, own_database, run_sql
 from transformer.journal.database import Database, polled, wait_with_limits
 
 
@@ -33,7 +33,7 @@ def test_a_connection_that_was_cut_while_idle_is_not_used(dsn: str) -> None:
     with closing(Database(dsn)) as database:
         for _ in range(3):
             backend = _backend(database)
-            ask(dsn, f"SELECT pg_terminate_backend({backend}, 5000)")
+            run_sql(dsn, f"SELECT pg_terminate_backend({backend}, 5000)")
             assert _backend(database) != backend
 
 
@@ -49,7 +49,7 @@ def test_a_refusal_that_is_no_utf8_is_one() -> None:
     with pytest.raises(psycopg2.OperationalError):
         polled(Strange())
     wait_with_limits()
-    with strange_server() as dsn, closing(Database(dsn)) as database:
+    with french_server() as dsn, closing(Database(dsn)) as database:
         with pytest.raises(psycopg2.OperationalError):
             database.connect(2.0)
         with pytest.raises(psycopg2.OperationalError):

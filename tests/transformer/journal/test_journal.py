@@ -13,8 +13,8 @@ import pytest
 from pleura.errors import Conflict, Unavailable
 from pleura.journal_row import row_from_line, row_to_line
 from pleura.local.dependencies import Server, start_postgres
-from tests.support.databases import ask, own_database, strange_server
-from tests.support.transformer_values import entry
+from tests.support.databases import french_server, own_database, run_sql
+from tests.support.transformer_values import journal_row
 from transformer.journal.database import Database, wait_with_limits
 from transformer.journal.journal import Journal
 from transformer.journal.spool import Spool, SpoolFull
@@ -57,35 +57,35 @@ def _names_in(folder: Path) -> list[str]:
 
 def test_an_entry_travels_as_json() -> None:
     """What the spool keeps of a row is the row."""
-    assert row_from_line(row_to_line(entry())) == entry()
+    assert row_from_line(row_to_line(journal_row())) == journal_row()
 
 
 async def test_a_row_holds_what_was_answered(table: str, tmp_path: Path) -> None:
     """Each column holds what its name says."""
     with _journal(table, tmp_path) as journal:
-        assert await journal.append([entry(), entry(position=1, image_id=None)]) == "written"
+        assert await journal.append([journal_row(), journal_row(position=1, image_id=None)]) == "written"
     columns = "image_id, probabilities[1], findings, latency_ms->>'predict', cached, answered_at"
-    rows = ask(table, f"SELECT {columns} FROM answers ORDER BY position")
-    assert rows[0] == ("some/radiograph.dcm", 0.25, ["Effusion"], "40.0", False, entry().answered_at)
+    rows = run_sql(table, f"SELECT {columns} FROM answers ORDER BY position")
+    assert rows[0] == ("some/radiograph.dcm", 0.25, ["Effusion"], "40.0", False, journal_row().answered_at)
     assert rows[1][0] is None
 
 
 async def test_the_same_request_is_one_row(table: str, tmp_path: Path) -> None:
     """Asking again under the same id changes nothing, alone or among others, one by one or at once."""
     with _journal(table, tmp_path) as journal:
-        await journal.append([entry()])
-        repeats = [journal.append([entry()]) for _ in range(5)]
-        others = [journal.append([entry(request_id=f"other-{i}")]) for i in range(5)]
+        await journal.append([journal_row()])
+        repeats = [journal.append([journal_row()]) for _ in range(5)]
+        others = [journal.append([journal_row(request_id=f"other-{i}")]) for i in range(5)]
         assert set(await asyncio.gather(*repeats, *others)) == {"written"}
-    assert ask(table, "SELECT count(*) FROM answers") == [(6,)]
+    assert run_sql(table, "SELECT count(*) FROM answers") == [(6,)]
 
 
 async def test_what_waits_is_written_together(table: str, tmp_path: Path) -> None:
     """Requests that come while rows are being written share one transaction."""
     with _journal(table, tmp_path) as journal:
-        await asyncio.gather(*(journal.append([entry(request_id=f"request-{i}")]) for i in range(100)))
-    assert ask(table, "SELECT count(*) FROM answers") == [(100,)]
-    ((transactions,),) = ask(table, "SELECT count(DISTINCT xmin::text) FROM answers")
+        await asyncio.gather(*(journal.append([journal_row(request_id=f"request-{i}")]) for i in range(100)))
+    assert run_sql(table, "SELECT count(*) FROM answers") == [(100,)]
+    ((transactions,),) = run_sql(table, "SELECT count(DISTINCT xmin::text) FROM answers")
     assert transactions <= 2
 
 
@@ -95,35 +95,37 @@ async def test_a_request_that_cannot_be_written_is_told_and_the_next_is_written(
     """Whatever is wrong with one batch, nobody waits for ever, and the journal goes on."""
     with _journal(table, tmp_path) as journal:
         with pytest.raises(Unavailable):
-            await journal.append([entry(principal="no\0text")])
-        assert await journal.append([entry()]) == "written"
+            await journal.append([journal_row(principal="no\0text")])
+        assert await journal.append([journal_row()]) == "written"
 
 
 async def test_a_caller_who_has_gone_holds_nobody_up(table: str, tmp_path: Path) -> None:
     """Who no longer waits may have a row or none; the others are written."""
     with _journal(table, tmp_path) as journal:
-        gone = asyncio.create_task(journal.append([entry(request_id="gone")]))
-        others = [asyncio.create_task(journal.append([entry(request_id=f"other-{i}")])) for i in range(5)]
+        gone = asyncio.create_task(journal.append([journal_row(request_id="gone")]))
+        others = [
+            asyncio.create_task(journal.append([journal_row(request_id=f"other-{i}")])) for i in range(5)
+        ]
         await asyncio.sleep(0)
         gone.cancel()
         assert set(await asyncio.gather(*others)) == {"written"}
-        assert await journal.append([entry(request_id="next")]) == "written"
+        assert await journal.append([journal_row(request_id="next")]) == "written"
 
 
 async def test_another_radiograph_under_the_same_id_is_a_conflict(table: str, tmp_path: Path) -> None:
     """A conflict writes none of its request's rows, changes no older one, and harms no other request."""
-    other = entry(image_digest="e" * 64)
+    other = journal_row(image_digest="e" * 64)
     with _journal(table, tmp_path) as journal:
-        await journal.append([entry()])
+        await journal.append([journal_row()])
         outcomes = await asyncio.gather(
-            journal.append([entry(position=1), other]),
-            journal.append([entry(request_id="other")]),
+            journal.append([journal_row(position=1), other]),
+            journal.append([journal_row(request_id="other")]),
             return_exceptions=True,
         )
         assert isinstance(outcomes[0], Conflict)
         assert outcomes[1] == "written"
-        assert await journal.append([entry(principal="ward-4", image_digest="e" * 64)]) == "written"
-    rows = ask(table, "SELECT principal, request_id, position, image_digest FROM answers ORDER BY 1, 2")
+        assert await journal.append([journal_row(principal="ward-4", image_digest="e" * 64)]) == "written"
+    rows = run_sql(table, "SELECT principal, request_id, position, image_digest FROM answers ORDER BY 1, 2")
     assert [row[:3] for row in rows] == [
         ("ward-3", "other", 0),
         ("ward-3", "request-1", 0),
@@ -135,20 +137,21 @@ async def test_another_radiograph_under_the_same_id_is_a_conflict(table: str, tm
 async def test_another_models_answer_under_the_same_id_is_a_conflict(table: str, tmp_path: Path) -> None:
     """After a promotion an old id gives no answer that the journal has not."""
     with _journal(table, tmp_path) as journal:
-        await journal.append([entry()])
+        await journal.append([journal_row()])
         with pytest.raises(Conflict, match="another model"):
-            await journal.append([entry(model_version="2.0.0", model_digest="b" * 64)])
-    assert ask(table, "SELECT model_version FROM answers") == [("1.0.0",)]
+            await journal.append([journal_row(model_version="2.0.0", model_digest="b" * 64)])
+    assert run_sql(table, "SELECT model_version FROM answers") == [("1.0.0",)]
 
 
 async def test_two_at_once_under_one_id_are_one_row_and_one_conflict(table: str, tmp_path: Path) -> None:
     """Within one transaction, too, an id stands for one radiograph."""
     with _journal(table, tmp_path) as journal:
         outcomes = await asyncio.gather(
-            *(journal.append([entry(image_digest=digest * 64)]) for digest in "abc"), return_exceptions=True
+            *(journal.append([journal_row(image_digest=digest * 64)]) for digest in "abc"),
+            return_exceptions=True,
         )
     assert sorted(type(outcome).__name__ for outcome in outcomes) == ["Conflict", "Conflict", "str"]
-    assert ask(table, "SELECT count(*) FROM answers") == [(1,)]
+    assert run_sql(table, "SELECT count(*) FROM answers") == [(1,)]
 
 
 async def test_two_transformers_migrate_one_after_the_other(table: str, tmp_path: Path) -> None:
@@ -158,50 +161,50 @@ async def test_two_transformers_migrate_one_after_the_other(table: str, tmp_path
     assert all(journal.is_writable for journal in journals)
     for journal in journals:
         journal.close()
-    assert ask(table, "SELECT version_num FROM alembic_version") == [("0002",)]
+    assert run_sql(table, "SELECT version_num FROM alembic_version") == [("0002",)]
 
 
 async def test_without_postgres_rows_go_to_the_spool(table: str, tmp_path: Path) -> None:
     """While PostgreSQL is away answers are spooled; the next process brings them home, once."""
     with _journal(NOWHERE, tmp_path) as journal:
-        assert await journal.append([entry(), entry(position=1)]) == "spooled"
-        assert await journal.append([entry()]) == "spooled"
+        assert await journal.append([journal_row(), journal_row(position=1)]) == "spooled"
+        assert await journal.append([journal_row()]) == "spooled"
     with _journal(table, tmp_path):
         await _until(lambda: Spool(tmp_path, 0).is_empty())
-    assert ask(table, "SELECT count(*) FROM answers") == [(2,)]
+    assert run_sql(table, "SELECT count(*) FROM answers") == [(2,)]
 
 
 async def test_a_server_that_refuses_in_latin1_is_away(tmp_path: Path) -> None:
     """The service starts, and answers go to the spool, whatever the server's language."""
-    with strange_server() as strange, _journal(strange, tmp_path) as journal:
-        assert await journal.append([entry()]) == "spooled"
+    with french_server() as strange, _journal(strange, tmp_path) as journal:
+        assert await journal.append([journal_row()]) == "spooled"
 
 
 async def test_a_conflict_that_was_spooled_is_kept_aside(table: str, tmp_path: Path) -> None:
     """An answer that was given is in the database, whatever its request id turns out to be."""
     with _journal(NOWHERE, tmp_path) as journal:
-        await journal.append([entry()])
-        await journal.append([entry(image_digest="e" * 64)])
+        await journal.append([journal_row()])
+        await journal.append([journal_row(image_digest="e" * 64)])
     with _journal(table, tmp_path):
         await _until(lambda: Spool(tmp_path, 0).is_empty())
-    assert ask(table, "SELECT image_digest FROM answers") == [("d" * 64,)]
-    assert ask(table, "SELECT image_digest FROM disputed_answers") == [("e" * 64,)]
+    assert run_sql(table, "SELECT image_digest FROM answers") == [("d" * 64,)]
+    assert run_sql(table, "SELECT image_digest FROM disputed_answers") == [("e" * 64,)]
 
 
 async def test_without_postgres_and_with_a_full_spool_there_is_no_answer(tmp_path: Path) -> None:
     """What can be kept nowhere is not acknowledged."""
     with _journal(NOWHERE, tmp_path, spool_bytes=10) as journal, pytest.raises(SpoolFull):
-        await journal.append([entry()])
+        await journal.append([journal_row()])
 
 
 async def test_a_damaged_segment_is_set_aside(table: str, tmp_path: Path) -> None:
     """Its whole rows come home, and the rest stays for people to look into."""
     with _journal(NOWHERE, tmp_path) as journal:
-        await journal.append([entry(), entry(position=1)])
+        await journal.append([journal_row(), journal_row(position=1)])
     _damage_first_line(tmp_path)
     with _journal(table, tmp_path):
         await _until(lambda: Spool(tmp_path, 0).is_empty())
-    assert ask(table, "SELECT position FROM answers") == [(1,)]
+    assert run_sql(table, "SELECT position FROM answers") == [(1,)]
     assert _names_in(tmp_path) == [".damaged"]
 
 
@@ -211,7 +214,7 @@ async def test_a_postgres_that_hangs_holds_nobody_up(tmp_path: Path) -> None:
         dsn = f"postgresql://nobody@127.0.0.1:{silent.getsockname()[1]}/pleura"
         async with asyncio.timeout(20):
             with _journal(dsn, tmp_path) as journal:
-                assert await journal.append([entry()]) == "spooled"
+                assert await journal.append([journal_row()]) == "spooled"
 
 
 async def test_a_postgres_that_stops_and_comes_back_loses_nothing(
@@ -221,15 +224,15 @@ async def test_a_postgres_that_stops_and_comes_back_loses_nothing(
     port = free_port()
     server = start_postgres(tmp_path / "postgres", port)
     with _journal(server.url, tmp_path / "spool") as journal:
-        kept = [await journal.append([entry(request_id="before")])]
+        kept = [await journal.append([journal_row(request_id="before")])]
         server.stop()
-        kept += [await journal.append([entry(request_id=f"during-{i}")]) for i in range(20)]
+        kept += [await journal.append([journal_row(request_id=f"during-{i}")]) for i in range(20)]
         server = start_postgres(tmp_path / "postgres", port)
         try:
             await _until(lambda: journal.is_writable and Spool(tmp_path / "spool", 0).is_empty())
-            kept += [await journal.append([entry(request_id="after")])]
+            kept += [await journal.append([journal_row(request_id="after")])]
             assert kept == ["written", *["spooled"] * 20, "written"]
-            assert ask(server.url, "SELECT count(*) FROM answers") == [(22,)]
+            assert run_sql(server.url, "SELECT count(*) FROM answers") == [(22,)]
         finally:
             server.stop()
 
@@ -240,18 +243,18 @@ async def test_a_server_that_takes_no_rows_is_left_alone_until_it_does(table: st
     with _journal(table, tmp_path):
         pass
     writing = f"{table}?options=-c%20default_transaction_read_only%3Doff"
-    ask(table, f"ALTER DATABASE {database} SET default_transaction_read_only = on")
+    run_sql(table, f"ALTER DATABASE {database} SET default_transaction_read_only = on")
     try:
         with _journal(table, tmp_path) as journal:
-            assert await journal.append([entry()]) == "spooled"
+            assert await journal.append([journal_row()]) == "spooled"
             for _ in range(25):
                 assert not journal.is_writable
                 await asyncio.sleep(0.1)
-            ask(writing, f"ALTER DATABASE {database} RESET default_transaction_read_only")
+            run_sql(writing, f"ALTER DATABASE {database} RESET default_transaction_read_only")
             await _until(lambda: Spool(tmp_path, 0).is_empty())
     finally:
-        ask(writing, f"ALTER DATABASE {database} RESET default_transaction_read_only")
-    assert ask(table, "SELECT count(*) FROM answers") == [(1,)]
+        run_sql(writing, f"ALTER DATABASE {database} RESET default_transaction_read_only")
+    assert run_sql(table, "SELECT count(*) FROM answers") == [(1,)]
 
 
 def test_connecting_counts_against_the_limit() -> None:
