@@ -7,8 +7,9 @@ from statsmodels.stats.multitest import multipletests  # type: ignore[import-unt
 
 from pipelines.gate.contenders import Contender, number_patients
 from pipelines.gate.decision import Claims, Criterion, CriterionName, GateVerdict, round_for_decision
-from pipelines.gate.measures import PairedMeasurement, ScoredPair, calibration_slope, measure
+from pipelines.gate.measures import PairedMeasurement, ScoredPair, measure
 from pipelines.gate.protocol import GateProtocol
+from pipelines.statistics.calibration import estimate_calibration_slope
 from pipelines.statistics.delong import macro_advantage, placements
 from pipelines.statistics.paired import Estimate
 
@@ -164,7 +165,7 @@ def compare_mean_auroc(
 def compare_calibration(pair: ScoredPair, protocol: GateProtocol) -> Criterion:
     """Hold the challenger's calibration slope against the range; the champion's stands beside it."""
     limits, patients = protocol.calibration_slope, pair.patients
-    old, new = (calibration_slope(pair.truth, side, patients) for side in (pair.old, pair.new))
+    old, new = (estimate_calibration_slope(pair.truth, side, patients) for side in (pair.old, pair.new))
     plain = Criterion(
         name="calibration slope",
         finding=pair.finding,

@@ -1,33 +1,21 @@
 """What the gate measures of one finding: both models' figures, and the challenger's advantage."""
 
-import warnings
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Final
 
 import numpy as np
-from scipy.special import logit
-from statsmodels.discrete.discrete_model import Logit  # type: ignore[import-untyped]
-from statsmodels.tools.sm_exceptions import (  # type: ignore[import-untyped]
-    ConvergenceWarning,
-    HessianInversionWarning,
-    PerfectSeparationError,
-    PerfectSeparationWarning,
-)
 
 from pipelines.gate.decision import CriterionName
 from pipelines.statistics.delong import areas
-from pipelines.statistics.operating_points import brier
 from pipelines.statistics.paired import (
     Estimate,
     Floats,
     Patients,
     mean_difference,
-    number_groups,
     share_difference,
 )
 
-_NEVER_QUITE: Final = 1e-7
 _SAME: Final = Estimate(0.0, 0.0)
 
 
@@ -96,9 +84,7 @@ def _specificity(pair: ScoredPair) -> PairedMeasurement:
 def _brier(pair: ScoredPair) -> PairedMeasurement:
     errors = [(pair.truth - side) ** 2 for side in (pair.old, pair.new)]
     estimate = mean_difference(-errors[0], -errors[1], pair.patients)
-    return PairedMeasurement(
-        brier(pair.truth, pair.old), brier(pair.truth, pair.new), estimate.value, estimate
-    )
+    return PairedMeasurement(float(errors[0].mean()), float(errors[1].mean()), estimate.value, estimate)
 
 
 MEASURES: Final[Mapping[CriterionName, Callable[[ScoredPair], PairedMeasurement]]] = {
@@ -117,25 +103,3 @@ def measure(name: CriterionName, pair: ScoredPair) -> PairedMeasurement | None:
         return MEASURES[name](pair)
     except ValueError:  # of fewer than two patients: there is a figure, but no variance
         return None
-
-
-def calibration_slope(truth: Floats, probabilities: Floats, patients: Patients) -> Estimate | None:
-    """The slope of a logistic regression of truth on the model's logits; None where it has none.
-
-    Source:
-        Cox, Biometrika 1958; Van Calster et al., BMC Medicine 2019. Below 1 the probabilities are too
-        extreme.
-    """
-    logits = logit(probabilities.astype(float).clip(_NEVER_QUITE, 1 - _NEVER_QUITE))
-    design = np.column_stack([np.ones(len(logits)), logits])
-    with warnings.catch_warnings():
-        for kind in (ConvergenceWarning, HessianInversionWarning, PerfectSeparationWarning, RuntimeWarning):
-            warnings.simplefilter("error", kind)
-        try:
-            fitted = Logit(truth, design).fit(
-                disp=0, cov_type="cluster", cov_kwds={"groups": number_groups(patients)}
-            )
-        except (PerfectSeparationError, np.linalg.LinAlgError, ValueError, Warning):
-            return None
-    slope, error = float(fitted.params[1]), float(fitted.bse[1])
-    return Estimate(slope, error) if np.isfinite([slope, error]).all() else None

@@ -22,7 +22,7 @@ from pipelines.imported.provenance import (
 )
 from pipelines.imported.state import find_arrays
 from pipelines.imported.torch_file import read_checkpoint, read_file
-from pipelines.statistics.operating_points import PlattScaling
+from pipelines.statistics.platt_scaling import PlattScaling
 from pipelines.training.export import (
     Fitted,
     evaluate_fitted,

@@ -13,8 +13,6 @@ import numpy as np
 from numpy.typing import NDArray
 from statsmodels.stats.proportion import proportion_confint  # type: ignore[import-untyped]
 
-from pipelines.value import Value
-
 Floats = NDArray[np.floating]
 Statistics = Callable[[Floats], Floats]
 """From weights (D, N) to statistics (D, S)."""
@@ -23,7 +21,8 @@ _DECIMALS: Final = 9
 _LEAST_VALID_DRAWS: Final = 0.95
 
 
-class IntervalEstimate(Value):
+@dataclass(frozen=True)
+class IntervalEstimate:
     """A figure of any range with its 95 % interval; nine decimals, the same on every machine."""
 
     value: float

@@ -13,7 +13,8 @@ from pipelines.data.labelled_radiographs import LabelledRadiographs
 from pipelines.evaluation.evaluate import Evaluation, EvaluationProtocol, evaluate
 from pipelines.evaluation.scored_radiographs import ScoredRadiographs
 from pipelines.reports.model_card import model_card
-from pipelines.statistics.operating_points import PlattScaling, choose_operating_point, fit_platt_scaling
+from pipelines.statistics.operating_point import choose_threshold, sensitivity, specificity
+from pipelines.statistics.platt_scaling import PlattScaling, fit_platt_scaling
 from pipelines.training.typicality import Typicality, fit_typicality
 from pleura.bundle import ModelDescription, OperatingPoint
 from pleura.findings import FINDINGS
@@ -130,9 +131,18 @@ def fit(training: NetworkOutputs, validation: NetworkOutputs, labels: Floats) ->
     for f in range(len(FINDINGS)):
         truth, logits = labels[known[:, f], f], validation.logits[known[:, f], f]
         calibrations.append(fit_platt_scaling(truth, logits))
-        points.append(choose_operating_point(truth, calibrations[f].apply(logits)))
+        points.append(_operating_point(truth, calibrations[f].apply(logits)))
     typicality = fit_typicality(training.features, validation.features)
     return Fitted(tuple(calibrations), tuple(points), typicality)
+
+
+def _operating_point(labels: Floats, probabilities: Floats) -> OperatingPoint:
+    threshold = choose_threshold(labels, probabilities)
+    return OperatingPoint(
+        threshold=threshold,
+        sensitivity=sensitivity(labels, probabilities, threshold),
+        specificity=specificity(labels, probabilities, threshold),
+    )
 
 
 def evaluate_fitted(

@@ -1,5 +1,7 @@
 """Statistics of many draws at once, beside those of scikit-learn, one draw after the other."""
 
+from functools import partial
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -108,3 +110,22 @@ def test_draws_are_brought_back_around_their_value() -> None:
     drawn = np.array([0.05, 0.06, 0.07])
     np.testing.assert_allclose(centre_draws(0.02, drawn), [0.01, 0.02, 0.03])
     assert centre_draws(0.005, drawn).min() == 0
+
+
+def test_the_interval_covers_the_truth_about_as_often_as_it_says() -> None:
+    """Over 40 samples the 95 % interval of the AUROC holds the true value in at least 34."""
+    truth, held = 0.7602, 0
+    for seed in range(40):
+        rng = np.random.default_rng(seed)
+        labels = (rng.random(400) < 0.3).astype(float)
+        area = partial(_area, labels=labels, scores=rng.normal(labels))
+        drawn = Bootstrap(100, seed).drawn(area, np.arange(400).astype(str))[:, 0]
+        found = estimate_interval(observed_statistic(area, 400)[0], drawn)
+        assert found is not None
+        assert found.low <= found.value <= found.high
+        held += found.low <= truth <= found.high
+    assert held >= 34
+
+
+def _area(weights: np.ndarray, labels: np.ndarray, scores: np.ndarray) -> np.ndarray:
+    return aurocs(weights, labels, scores)[:, None]

@@ -10,6 +10,7 @@ from pipelines.statistics.calibration import (
     calibration_errors,
     calibration_intercepts,
     calibration_slopes,
+    estimate_calibration_slope,
     estimate_noise_floor,
     reliability_bins,
 )
@@ -98,3 +99,22 @@ def test_the_reliability_diagram_holds_everybody_once() -> None:
         assert each.noise_low <= each.predicted <= each.noise_high
         assert each.seen_low <= each.seen <= each.seen_high
     assert sum(each.noise_low <= each.seen <= each.noise_high for each in bins) >= 7
+
+
+@pytest.mark.parametrize(("slope", "shift"), [(1.0, 0.0), (0.3, 0.5), (-0.5, 0.0)])
+def test_the_clustered_standard_error_is_that_of_statsmodels(slope: float, shift: float) -> None:
+    """Slope and standard error equal a logistic regression of statsmodels, clustered by patient."""
+    labels, probabilities = _sample(slope=slope, shift=shift)
+    patients = np.arange(len(labels)) // 3
+    found = estimate_calibration_slope(labels, probabilities, patients)
+    design = sm.add_constant(logit(probabilities))
+    expected = sm.Logit(labels, design).fit(disp=0, cov_type="cluster", cov_kwds={"groups": patients})
+    assert found is not None
+    assert found.value == pytest.approx(expected.params[1], abs=1e-6)
+    assert found.standard_error == pytest.approx(expected.bse[1], abs=1e-6)
+
+
+def test_one_patient_gives_no_standard_error() -> None:
+    """All radiographs of one patient tell nothing of how patients vary."""
+    labels, probabilities = _sample()
+    assert estimate_calibration_slope(labels, probabilities, np.zeros(len(labels), int)) is None

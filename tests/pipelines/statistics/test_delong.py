@@ -5,10 +5,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from scipy.stats import norm
+from sklearn.metrics import roc_auc_score
 
 from pipelines.statistics.delong import areas, auroc_influence, macro_advantage, placements
-from pipelines.statistics.operating_points import auroc, resampled
 from pipelines.statistics.paired import estimate_from_influence
+from tests.support.pipelines.row_draws import draw_rows
 
 
 def _alone(count: int) -> np.ndarray:
@@ -58,7 +59,7 @@ def test_midranks_give_what_the_definition_gives(
     for kind in (1, 0):
         names[np.flatnonzero(labels == kind)[:2]] = [f"first of {kind}", f"second of {kind}"]
     found = areas(labels, scores, names)
-    assert found.aurocs == pytest.approx([auroc(labels, row) for row in scores])
+    assert found.aurocs == pytest.approx([roc_auc_score(labels, row) for row in scores])
     assert found.covariance == pytest.approx(_by_definition(labels, scores, names), abs=1e-15)
 
 
@@ -94,7 +95,7 @@ def test_the_clustered_error_is_the_bootstraps_and_the_naive_one_is_too_small() 
     labels, old, new, names = _films(150, 4, seed=5)
     clustered = areas(labels, np.stack([old, new]), names).advantage(1, 0)
     naive = areas(labels, np.stack([old, new]), _alone(len(labels))).advantage(1, 0)
-    gains = [_area(labels[d], new[d]) - _area(labels[d], old[d]) for d in resampled(names, 800, 7)]
+    gains = [_area(labels[d], new[d]) - _area(labels[d], old[d]) for d in draw_rows(names, 800, 7)]
     assert clustered.standard_error == pytest.approx(float(np.std(gains)), rel=0.1)
     assert clustered.low(0.95) == pytest.approx(float(np.percentile(gains, 5)), abs=0.01)
     assert naive.standard_error < 0.65 * clustered.standard_error
@@ -129,7 +130,7 @@ def test_the_macro_bound_is_the_bootstraps() -> None:
 
     assert found.value == pytest.approx(gain(np.arange(len(labels))))
     assert found.standard_error == pytest.approx(
-        float(np.std([gain(d) for d in resampled(names, 500, 3)])), rel=0.1
+        float(np.std([gain(d) for d in draw_rows(names, 500, 3)])), rel=0.1
     )
 
 

@@ -5,8 +5,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pipelines.statistics.operating_points import resampled
 from pipelines.statistics.paired import Estimate, estimate_from_influence, mean_difference, share_difference
+from tests.support.pipelines.row_draws import draw_rows
 
 
 def _alone(count: int) -> np.ndarray:
@@ -45,7 +45,7 @@ def test_a_patients_radiographs_count_together() -> None:
     old = rng.random(600)
     new = old + np.repeat(rng.normal(0.02, 0.1, 120), 5) + rng.normal(0, 0.02, 600)
     found = mean_difference(old, new, patients)
-    drawn = [float((new[d] - old[d]).mean()) for d in resampled(patients, 1000, 1)]
+    drawn = [float((new[d] - old[d]).mean()) for d in draw_rows(patients, 1000, 1)]
     assert found.standard_error == pytest.approx(float(np.std(drawn)), rel=0.1)
     assert mean_difference(old, new, _alone(600)).standard_error < 0.6 * found.standard_error
 
