@@ -12,25 +12,17 @@ picks from a table. Those carry Holm's correction over the findings (Holm, Scand
 
 import hashlib
 from collections.abc import Mapping
-from pathlib import Path
-from typing import Annotated, Final, Literal
+from typing import Annotated, Literal
 
-import yaml
-from pydantic import Field, ValidationError, model_validator
+from pydantic import Field, model_validator
 
 from pipelines.value import Value
 from pleura.findings import FINDINGS
 
-DEFAULT: Final = Path(__file__).parent / "protocol.yaml"
-SMALL: Final = Path(__file__).parent / "protocol_small.yaml"
 Axis = Literal["sex", "age", "view", "source"]
 JudgedBy = Literal["bound", "point"]
 Margin = Annotated[float, Field(gt=0, le=1)]
 Share = Annotated[float, Field(ge=0, le=1)]
-
-
-class InvalidProtocol(Exception):
-    """The file is no protocol."""
 
 
 def _require_findings(names: Mapping[str, object]) -> None:
@@ -142,19 +134,3 @@ class GateProtocol(Value):
     def alpha(self) -> float:
         """How often each statement may err."""
         return 1 - self.confidence
-
-
-def read_protocol(path: Path) -> GateProtocol:
-    """Read and check a protocol file.
-
-    Raises:
-        InvalidProtocol: A rule is missing, unknown, or makes no sense.
-    """
-    try:
-        return GateProtocol.model_validate(yaml.safe_load(path.read_text()))
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise InvalidProtocol(f"{path.name} is no YAML") from error
-    except ValidationError as error:
-        first = error.errors()[0]
-        where = ".".join(map(str, first["loc"])) or "content"
-        raise InvalidProtocol(f"{path.name}: {where}: {first['msg']}") from error

@@ -13,7 +13,6 @@ from cryptography.hazmat.primitives.serialization import (
     PrivateFormat,
     PublicFormat,
     load_pem_private_key,
-    load_pem_public_key,
 )
 from pydantic import AwareDatetime, Field, ValidationError
 
@@ -64,26 +63,6 @@ def read_private_key(pem: bytes) -> Ed25519PrivateKey:
         raise InvalidKey("this is no private key in PEM without a passphrase") from error
     if not isinstance(key, Ed25519PrivateKey):
         raise InvalidKey("the private key is no Ed25519 key")
-    return key
-
-
-def public_pem(key: Ed25519PrivateKey) -> bytes:
-    """The public half, as PEM: what those who verify are given."""
-    return key.public_key().public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo)
-
-
-def read_public_key(pem: bytes) -> Ed25519PublicKey:
-    """Read a key that decisions are verified with.
-
-    Raises:
-        InvalidKey: It is none.
-    """
-    try:
-        key = load_pem_public_key(pem)
-    except (ValueError, UnsupportedAlgorithm) as error:
-        raise InvalidKey("this is no public key in PEM") from error
-    if not isinstance(key, Ed25519PublicKey):
-        raise InvalidKey("the public key is no Ed25519 key")
     return key
 
 

@@ -10,21 +10,30 @@ from hypothesis import strategies as st
 from pipelines.gate.criteria import compare_findings
 from pipelines.gate.decision import Criterion, Decision, canonical_json
 from pipelines.gate.gate import decide, pair_findings
-from pipelines.gate.protocol import DEFAULT, SMALL, GateProtocol, read_protocol
+from pipelines.gate.protocol import GateProtocol
 from pleura.findings import FINDINGS
-from tests.support.pipelines.contests import COUNT, PROVENANCE, challenger, champion, shifted
+from tests.support.pipelines.contests import (
+    CLINICAL_PROTOCOL,
+    COUNT,
+    PROVENANCE,
+    SMALL_PROTOCOL,
+    challenger,
+    champion,
+    read_protocol,
+    shifted,
+)
 
 
 @pytest.fixture(scope="module")
 def clinical() -> GateProtocol:
     """The protocol with the agreed margins."""
-    return read_protocol(DEFAULT)
+    return read_protocol(CLINICAL_PROTOCOL)
 
 
 @pytest.fixture(scope="module")
 def small() -> GateProtocol:
     """The protocol for a few hundred radiographs."""
-    return read_protocol(SMALL)
+    return read_protocol(SMALL_PROTOCOL)
 
 
 def _of(decision: Decision, name: str, finding: str = "") -> Criterion:
@@ -240,7 +249,7 @@ def test_an_unknown_patient_is_a_patient_of_its_own(small: GateProtocol) -> None
 @given(seed=st.integers(0, 1000), noise=st.floats(0, 2), films=st.integers(2, 60), unknown=st.floats(0, 1))
 def test_any_radiographs_get_a_decision(seed: int, noise: float, films: int, unknown: float) -> None:
     """However few, one-sided or unlabelled they are: no exception, no NaN, and nothing promoted unshown."""
-    protocol = read_protocol(DEFAULT)
+    protocol = read_protocol(CLINICAL_PROTOCOL)
     old = champion(films=films, each=3, seed=seed)
     hidden = np.random.default_rng(seed).random(old.scored.labels.shape) < unknown
     labels = np.where(hidden, np.nan, old.scored.labels)

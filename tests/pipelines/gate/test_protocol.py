@@ -5,13 +5,15 @@ from typing import Any
 
 import pytest
 import yaml
+from pydantic import ValidationError
 
-from pipelines.gate.protocol import DEFAULT, SMALL, InvalidProtocol, read_protocol
+from pipelines.gate.protocol import GateProtocol
+from tests.support.pipelines.contests import CLINICAL_PROTOCOL, SMALL_PROTOCOL, read_protocol
 
 
 def test_the_default_margins_are_the_agreed_ones() -> None:
     """Two points of AUROC, one of the mean, five of sensitivity, three for pneumothorax, and so on."""
-    protocol = read_protocol(DEFAULT)
+    protocol = read_protocol(CLINICAL_PROTOCOL)
     assert (protocol.auroc.margin, protocol.auroc.macro_margin, protocol.confidence) == (0.02, 0.01, 0.95)
     assert protocol.sensitivity.of("Effusion") == 0.05
     assert protocol.sensitivity.of("Pneumothorax") == 0.03
@@ -23,13 +25,13 @@ def test_the_default_margins_are_the_agreed_ones() -> None:
 
 def test_the_small_protocol_says_that_it_is_no_clinical_one() -> None:
     """Nobody takes its wide margins for a judgement."""
-    assert not read_protocol(SMALL).is_clinical
+    assert not read_protocol(SMALL_PROTOCOL).is_clinical
 
 
 def test_the_digest_is_of_the_rules_and_not_of_the_file(tmp_path: Path) -> None:
     """A comment changes nothing, a margin does."""
     plain, commented, changed = (tmp_path / name for name in ("a.yaml", "b.yaml", "c.yaml"))
-    text = DEFAULT.read_text()
+    text = CLINICAL_PROTOCOL.read_text()
     plain.write_text(text)
     commented.write_text("# seen\n" + text)
     changed.write_text(text.replace("macro_margin: 0.01", "macro_margin: 0.011"))
@@ -48,17 +50,8 @@ def test_the_digest_is_of_the_rules_and_not_of_the_file(tmp_path: Path) -> None:
         ({"aurok": {"margin": 0.5}}, "aurok"),
     ],
 )
-def test_nonsense_is_refused_before_a_run(tmp_path: Path, change: dict[str, Any], says: str) -> None:
+def test_nonsense_is_refused_before_a_run(change: dict[str, Any], says: str) -> None:
     """A misspelt finding would otherwise silently get the wide margin."""
-    path = tmp_path / "protocol.yaml"
-    path.write_text(yaml.safe_dump(yaml.safe_load(DEFAULT.read_text()) | change))
-    with pytest.raises(InvalidProtocol, match=says):
-        read_protocol(path)
-
-
-def test_a_file_that_is_no_yaml_is_no_protocol(tmp_path: Path) -> None:
-    """It is told in one family of errors."""
-    path = tmp_path / "protocol.yaml"
-    path.write_text("a: [")
-    with pytest.raises(InvalidProtocol, match="no YAML"):
-        read_protocol(path)
+    document = yaml.safe_load(CLINICAL_PROTOCOL.read_text()) | change
+    with pytest.raises(ValidationError, match=says):
+        GateProtocol.model_validate(document)

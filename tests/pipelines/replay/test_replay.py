@@ -18,7 +18,7 @@ from minio import Minio
 
 from pipelines.data.store import read_answered
 from pipelines.gate.decision import ModelIdentity
-from pipelines.gate.protocol import SMALL, GateProtocol, read_protocol
+from pipelines.gate.protocol import GateProtocol
 from pipelines.journal_reader import JournaledAnswer, Verdict, Window, read_answers
 from pipelines.object_store import NoSuchObject, ObjectStore
 from pipelines.replay.replay import (
@@ -37,6 +37,7 @@ from pleura.radiograph.reader import read_radiograph
 from pleura.radiograph.tensor import to_tensor
 from predictor.engines.engine import open_engine
 from tests.support.databases import own_database
+from tests.support.pipelines.contests import SMALL_PROTOCOL, read_protocol
 from tests.support.transformer_values import journal_row
 from transformer.journal.database import Database
 from transformer.journal.journal import Journal
@@ -91,7 +92,7 @@ def _saying(*probabilities: float) -> Callable[[np.ndarray], np.ndarray]:
 @pytest.fixture(scope="module")
 def protocol() -> GateProtocol:
     """Limits of a tenth of disagreement and of a twentieth of calls, on a hundred radiographs."""
-    small = read_protocol(SMALL)
+    small = read_protocol(SMALL_PROTOCOL)
     limits = {"minimum_radiographs": 100, "disagreement_at_most": 0.1, "call_rate_change_at_most": 0.05}
     return small.model_copy(
         update={"replay": small.replay.model_copy(update=limits | {"left_out_at_most": 0.05})}

@@ -1,19 +1,30 @@
 """Champions and challengers for tests: made-up radiographs whose truth is known."""
 
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
+import yaml
 from scipy.special import expit, logit
 
 from pipelines.evaluation.scored_radiographs import ScoredRadiographs
 from pipelines.gate.contenders import Contender
 from pipelines.gate.decision import ModelIdentity
 from pipelines.gate.gate import Provenance
+from pipelines.gate.protocol import GateProtocol
 from pleura.contract import PREPROCESSING_VERSION
 from pleura.findings import FINDINGS
 
 PROVENANCE = Provenance("d" * 64, "0123abc")
 COUNT = len(FINDINGS)
+_GATE = Path(__file__).parents[3] / "pipelines" / "gate"
+CLINICAL_PROTOCOL = _GATE / "protocol.yaml"
+SMALL_PROTOCOL = _GATE / "protocol_small.yaml"
+
+
+def read_protocol(path: Path) -> GateProtocol:
+    """Read one of the protocols that are shipped with the gate."""
+    return GateProtocol.model_validate(yaml.safe_load(path.read_text()))
 
 
 def champion(films: int = 600, each: int = 2, seed: int = 0, rare: int | None = None) -> Contender:
