@@ -1,9 +1,9 @@
-"""The audit trail of the aliases: numbered moves that MLflow takes once each and never lets anybody change.
+"""The audit trail of the aliases: numbered moves, each written once to MLflow and never changed.
 
-MLflow sets an alias without asking what it was, so two who promote at once would overwrite each other
-unseen. A parameter of a run, however, can be written once only, whatever the database and however many
-write: the moves are parameters ``move.000001``, ... of one run, and whoever loses the race for the next
-number learns it. The moves are the truth; the aliases in MLflow follow them.
+MLflow sets an alias without comparing it with the old one, so that two promotions at once would overwrite
+each other silently. But MLflow lets a parameter of a run be written only once. The moves are therefore
+parameters ``move.000001``, ``move.000002`` and so on of one run: of two processes that write the same number,
+one fails and notices it. The moves are authoritative; the aliases in MLflow follow them.
 """
 
 from datetime import UTC, datetime
@@ -22,15 +22,15 @@ _PREFIX: Final = "move."
 
 
 class StaleView(Exception):
-    """The aliases have moved since the caller looked; nothing was changed."""
+    """The aliases have moved since the caller read them; nothing was changed."""
 
 
 class AuditTrail:
-    """The moves of one model, kept in one run.
+    """The moves of the aliases of one model, in one run of MLflow.
 
     Args:
-        client: MLflow.
-        run: The id of the run; empty where nothing was ever registered.
+        client: Client of MLflow.
+        run: The id of the run; empty if no model was ever registered.
     """
 
     def __init__(self, client: "MlflowClient", run: str) -> None:
@@ -38,14 +38,14 @@ class AuditTrail:
 
     @property
     def exists(self) -> bool:
-        """Whether anything was ever registered."""
+        """Whether a model was ever registered."""
         return bool(self._run)
 
     def read(self) -> tuple[AliasMove, ...]:
-        """All moves, the oldest first.
+        """Read all moves, the oldest first.
 
         Raises:
-            RegistryUnavailable: MLflow does not answer, or the trail was tampered with.
+            RegistryUnavailable: MLflow does not answer, or somebody changed the trail.
         """
         if not self._run:
             return ()
@@ -55,39 +55,39 @@ class AuditTrail:
         try:
             moves = tuple(AliasMove.model_validate_json(line) for _, line in lines)
         except ValidationError as error:
-            raise RegistryUnavailable("the audit trail in MLflow holds a line that is no move") from error
+            raise RegistryUnavailable("the audit trail in MLflow holds a line that is not a move") from error
         if [move.number for move in moves] != list(range(1, len(moves) + 1)):
             raise RegistryUnavailable("the audit trail in MLflow has lost a line")
         return moves
 
     def append(
         self,
-        seen: tuple[AliasMove, ...],
+        moves: tuple[AliasMove, ...],
         kind: Literal["challenge", "promote", "rollback"],
         after: int,
         why: MoveReason,
     ) -> AliasState:
-        """Write the next move after those that the caller has seen.
+        """Write the next move after the moves that the caller has read.
 
         Returns:
-            Where the aliases stand then.
+            The aliases after the move.
 
         Raises:
-            StaleView: Somebody else wrote it first.
-            RegistryUnavailable: MLflow does not answer; the move is written or not, and ``read`` tells.
+            StaleView: Another process wrote the next move first.
+            RegistryUnavailable: MLflow does not answer; ``read`` shows whether the move is written.
         """
-        standing = apply_moves(seen)
+        state = apply_moves(moves)
         move = AliasMove(
-            number=len(seen) + 1,
+            number=len(moves) + 1,
             kind=kind,
-            before=standing.challenger if kind == "challenge" else standing.champion,
+            before=state.challenger if kind == "challenge" else state.champion,
             after=after,
             why=why,
             moved_at=datetime.now(UTC),
             token=token_hex(8),
         )
         self._write(move)
-        return standing.after(move)
+        return state.after(move)
 
     def _write(self, move: AliasMove) -> None:
         from mlflow.exceptions import MlflowException
@@ -96,11 +96,11 @@ class AuditTrail:
             with mlflow_call("INVALID_PARAMETER_VALUE"):
                 self._client.log_param(self._run, f"{_PREFIX}{move.number:06}", move.model_dump_json())
         except MlflowException as error:
-            written = self.read()
-            if len(written) < move.number:
+            moves = self.read()
+            if len(moves) < move.number:
                 raise RegistryUnavailable("MLflow refuses to write the audit trail") from error
-            if written[move.number - 1] != move:
-                other = written[-1]
+            if moves[move.number - 1] != move:
+                other = moves[-1]
                 raise StaleView(
                     f"{other.why.who} moved the {other.alias} to version {other.after} in the meantime"
                 ) from error

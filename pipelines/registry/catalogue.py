@@ -1,4 +1,4 @@
-"""Reading the registry: the versions of the model, what is known of each, and where the aliases stand."""
+"""Read the registry: the versions of the model, their figures and decisions, and their aliases."""
 
 import re
 from datetime import UTC, datetime
@@ -24,29 +24,31 @@ if TYPE_CHECKING:
 
 MOVES_TAG: Final = "moves_run"
 DECISION_TAG: Final = "decision"
+PREVIOUS_CHAMPION_TAG: Final = "previous_champion"
 _PAGE: Final = 200
 _SHORTEST_DIGEST: Final = 8
 
 
 class NoSuchVersion(Exception):
-    """The registry holds no version of that number, alias or digest."""
+    """The registry has no version with that number, alias or digest."""
 
 
 class Catalogue:
-    """The registered model ``chest-xray``, as MLflow keeps it.
+    """Reads the registered model ``chest-xray`` from MLflow.
 
-    Every call raises RegistryUnavailable where MLflow does not answer, or holds what Pleura did not write.
+    Every method raises RegistryUnavailable if MLflow does not answer, or holds entries that Pleura did not
+    write.
     """
 
     def __init__(self, client: "MlflowClient") -> None:
         self.client = client
 
     def moves(self) -> tuple[AliasMove, ...]:
-        """The audit trail, the oldest move first."""
+        """Read the moves of the aliases, the oldest first."""
         return self.trail().read()
 
     def trail(self) -> AuditTrail:
-        """Where the moves are kept."""
+        """The audit trail of the aliases."""
         from mlflow.exceptions import MlflowException
 
         try:
@@ -56,53 +58,51 @@ class Catalogue:
             return AuditTrail(self.client, "")
         if MOVES_TAG not in tags:
             raise RegistryUnavailable(
-                f"the registered model {MODEL_NAME} was not made by Pleura: it has no trail"
+                f"the registered model {MODEL_NAME} was not made by Pleura: it has no audit trail"
             )
         return AuditTrail(self.client, tags[MOVES_TAG])
 
     def versions(self) -> tuple[ModelVersion, ...]:
-        """All versions by number; where a crash left a digest registered twice, the first of them only."""
-        standing = apply_moves(self.moves())
+        """Read all versions by number; a crash can leave duplicates of a digest, only the first counts."""
+        state = apply_moves(self.moves())
         first: dict[str, ModelVersion] = {}
         for entry in self.entries():
-            number = int(entry.version)
-            version = self._read(entry, standing.aliases_of(number))
+            version = self._read_version(entry, state.aliases_of(int(entry.version)))
             first.setdefault(version.digest, version)
         return tuple(first.values())
 
-    def version(self, which: int | str) -> ModelVersion:
-        """The version of a number, an alias, or a digest (or its first eight characters and more).
+    def version(self, name: int | str) -> ModelVersion:
+        """Find a version by number, alias, or digest (at least its first eight characters).
 
         Raises:
-            NoSuchVersion: There is none.
+            NoSuchVersion: There is no such version, or several.
         """
-        versions = self.versions()
-        found = [version for version in versions if _is_named(version, str(which))]
-        if not found:
-            raise NoSuchVersion(f"the registry has no version {which}")
-        if len(found) > 1:
-            raise NoSuchVersion(f"{len(found)} versions have a digest that begins with {which}")
-        return found[0]
+        versions = [version for version in self.versions() if _has_name(version, str(name))]
+        if not versions:
+            raise NoSuchVersion(f"the registry has no version {name}")
+        if len(versions) > 1:
+            raise NoSuchVersion(f"{len(versions)} versions have a digest that begins with {name}")
+        return versions[0]
 
     def champion(self) -> ModelVersion | None:
-        """The champion, if there is one."""
+        """Find the champion; None if there is none."""
         number = apply_moves(self.moves()).champion
         return None if number is None else self.version(number)
 
     def entries(self) -> list[Any]:
-        """MLflow's own entries of the versions, by number; what others added by hand is none."""
-        found: list[Any] = []
+        """Read MLflow's entries of the versions, by number, without entries that somebody added by hand."""
+        entries: list[Any] = []
         token: str | None = None
         while True:
             with mlflow_call():
                 page = self.client.search_model_versions(f"name='{MODEL_NAME}'", _PAGE, page_token=token)
-            found += page
+            entries += page
             token = page.token
             if not token:
-                ours = [entry for entry in found if "digest" in entry.tags]
+                ours = [entry for entry in entries if "digest" in entry.tags]
                 return sorted(ours, key=lambda entry: int(entry.version))
 
-    def _read(self, entry: Any, aliases: tuple[str, ...]) -> ModelVersion:
+    def _read_version(self, entry: Any, aliases: tuple[str, ...]) -> ModelVersion:
         with mlflow_call():
             run = self.client.get_run(entry.run_id).data
         try:
@@ -121,13 +121,13 @@ class Catalogue:
             raise RegistryUnavailable(f"version {entry.version} in MLflow was changed there") from error
         if not entry.source.endswith(f"/{registration.digest}"):
             raise RegistryUnavailable(f"version {entry.version} in MLflow was changed there")
-        at = datetime.fromtimestamp(entry.creation_timestamp / 1000, UTC)
-        return ModelVersion(int(entry.version), registration, entry.source, at, aliases)
+        registered_at = datetime.fromtimestamp(entry.creation_timestamp / 1000, UTC)
+        return ModelVersion(int(entry.version), registration, entry.source, registered_at, aliases)
 
 
-def _is_named(version: ModelVersion, which: str) -> bool:
-    if which in (CHAMPION, CHALLENGER):
-        return which in version.aliases
-    if re.fullmatch(r"[0-9]{1,7}", which):
-        return version.number == int(which)
-    return len(which) >= _SHORTEST_DIGEST and version.digest.startswith(which)
+def _has_name(version: ModelVersion, name: str) -> bool:
+    if name in (CHAMPION, CHALLENGER):
+        return name in version.aliases
+    if re.fullmatch(r"[0-9]{1,7}", name):
+        return version.number == int(name)
+    return len(name) >= _SHORTEST_DIGEST and version.digest.startswith(name)

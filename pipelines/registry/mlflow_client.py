@@ -1,6 +1,6 @@
-"""MLflow, asked quietly: no telemetry, no files written here, one line where it fails.
+"""The client of MLflow: without telemetry, without files of its own, with one line per failure.
 
-Nothing that MLflow stores is ever loaded as code or as a pickle: only names, tags, parameters and figures.
+Pleura reads only names, tags, parameters and figures from MLflow. It loads no code and no pickle from there.
 """
 
 import contextlib
@@ -16,9 +16,9 @@ from typing import TYPE_CHECKING, Final
 if TYPE_CHECKING:
     from mlflow import MlflowClient
 
-_QUIETLY: Final = {
+_ENVIRONMENT: Final = {
     "MLFLOW_DISABLE_TELEMETRY": "true",
-    "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "2",  # its own seven take four minutes to say that a server is down
+    "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "2",  # MLflow's default of 7 takes four minutes
     "MLFLOW_HTTP_REQUEST_TIMEOUT": "15",
 }
 
@@ -27,39 +27,39 @@ _SQLITE: Final = "sqlite:///"
 
 
 class RegistryUnavailable(Exception):
-    """MLflow does not answer, or refuses what no caller can mend."""
+    """MLflow does not answer, or refuses a call that no caller can correct."""
 
 
 def connect_mlflow(uri: str) -> "MlflowClient":
-    """A client of an MLflow server, or of its SQLite file (``sqlite:///...``), which is made where missing.
+    """Connect to an MLflow server, or to a SQLite file (``sqlite:///...``), which is made if it is missing.
 
-    MLflow is imported here: it reads its environment then, takes seconds, and sends telemetry unless told.
+    MLflow is imported here, after its environment is set: the import takes seconds and starts telemetry.
 
     Raises:
         RegistryUnavailable: The URI names no database that can be opened.
     """
-    for name, value in _QUIETLY.items():
+    for name, value in _ENVIRONMENT.items():
         os.environ.setdefault(name, value)
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore", DeprecationWarning)  # its own use of SQLAlchemy and pydantic
+        warnings.simplefilter("ignore", DeprecationWarning)  # of MLflow's use of SQLAlchemy
         from mlflow import MlflowClient
 
-        logging.getLogger("mlflow").setLevel(logging.CRITICAL)  # it logs tracebacks of what it then raises
+        logging.getLogger("mlflow").setLevel(logging.CRITICAL)  # it logs the traceback of what it raises
         try:
             if uri.startswith(_SQLITE):
                 _make_database(Path(uri.removeprefix(_SQLITE)))
             return MlflowClient(tracking_uri=uri, registry_uri=uri)
-        except Exception as error:  # SQLAlchemy's, sqlite3's, alembic's and MLflow's own, by what is wrong
-            where = re.sub("//[^/]*@", "//", uri)  # without the password
+        except Exception as error:  # of SQLAlchemy, sqlite3, alembic or MLflow
+            address = re.sub("//[^/]*@", "//", uri)  # without the password
             raise RegistryUnavailable(
-                f"the registry {where} cannot be opened: {_first_line(error)}"
+                f"the registry {address} cannot be opened: {_first_line(error)}"
             ) from error
 
 
 def _make_database(path: Path) -> None:
-    """Let MLflow make its tables in a file that appears only when they are all there.
+    """Let MLflow make its tables in a draft, and link the draft to ``path`` when all tables are there.
 
-    Two processes that make them in one file get in each other's way: "duplicate column name: step" (tried).
+    Two processes that make tables in one file fail with "duplicate column name: step".
     """
     from mlflow import MlflowClient
 
@@ -69,13 +69,13 @@ def _make_database(path: Path) -> None:
     with tempfile.TemporaryDirectory(dir=path.parent, prefix=f".{path.name}-") as folder:
         draft = Path(folder).resolve() / path.name
         MlflowClient(tracking_uri=f"{_SQLITE}{draft}", registry_uri=f"{_SQLITE}{draft}")
-        with contextlib.suppress(FileExistsError):  # somebody else's appeared first, and stays
+        with contextlib.suppress(FileExistsError):  # another process was first
             path.hardlink_to(draft)
 
 
 @contextlib.contextmanager
 def mlflow_call(*expected: str) -> Iterator[None]:
-    """Ask MLflow; a failure whose error code is ``expected`` is let through, any other is Unavailable."""
+    """Turn the errors of MLflow into RegistryUnavailable, except those with an ``expected`` error code."""
     from mlflow.exceptions import MlflowException
 
     try:

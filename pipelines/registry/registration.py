@@ -1,4 +1,4 @@
-"""What the registry knows of a model, and how the moves of its aliases add up: values, no server."""
+"""The values of the registry: a registered model, a move of an alias, and the aliases after some moves."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -14,16 +14,16 @@ from pleura.bundle import ModelDescription
 CHAMPION: Final = "champion"
 CHALLENGER: Final = "challenger"
 MEAN_AUROC: Final = "mean_auroc"
-MlflowName = Annotated[str, Field(pattern=r"^[A-Za-z0-9_./: -]+$", max_length=250)]  # as MLflow takes it
+MlflowName = Annotated[str, Field(pattern=r"^[A-Za-z0-9_./: -]+$", max_length=250)]  # what MLflow accepts
 SingleLine = Annotated[str, Field(pattern=r"^[^\x00-\x1f\x7f]+$", max_length=1000)]
 FiniteFigure = Annotated[float, Field(allow_inf_nan=False)]
 
 
 class DecisionReference(Value):
-    """What the gate decided of a challenger, and where its signed record lies.
+    """The gate's decision on a challenger, and the URI of its signed record.
 
-    ``challenger`` is the digest of the bundle that was judged, ``champion`` that of the champion that it was
-    compared with; None where there was none.
+    ``challenger`` is the digest of the judged bundle. ``champion`` is the digest of the champion that it was
+    compared with; None if there was no champion.
     """
 
     uri: str
@@ -34,7 +34,7 @@ class DecisionReference(Value):
 
 
 class Registration(Value):
-    """A trained and judged model, as it is registered; ``digest`` is that of its bundle."""
+    """A trained and judged model, to be registered; ``digest`` is the digest of its bundle."""
 
     digest: Sha256
     dataset_digest: Sha256
@@ -48,7 +48,7 @@ class Registration(Value):
 
 @dataclass(frozen=True)
 class ModelVersion:
-    """A registered model; ``number`` counts from 1, ``bundle_uri`` is what a predictor loads."""
+    """A registered model; ``number`` counts from 1, a predictor loads ``bundle_uri``."""
 
     number: int
     registration: Registration
@@ -58,14 +58,14 @@ class ModelVersion:
 
     @property
     def digest(self) -> str:
-        """The digest of its bundle."""
+        """The digest of the bundle."""
         return self.registration.digest
 
 
 class MoveReason(Value):
-    """Who moves an alias, and for what reason; ``override`` is a reason to pass over the gate.
+    """Who moves an alias, and why; ``override`` is the reason to ignore the gate.
 
-    Together they stay below the 6,000 characters at which MLflow would silently cut a parameter.
+    The limits keep a move below 6,000 characters: MLflow silently cuts longer parameters.
     """
 
     who: Annotated[SingleLine, Field(max_length=100)]
@@ -74,9 +74,9 @@ class MoveReason(Value):
 
 
 class AliasMove(Value):
-    """One line of the audit trail: an alias went from one version to another.
+    """One line of the audit trail: an alias moved from one version to another.
 
-    ``token`` tells two attempts at the same line apart.
+    ``token`` distinguishes two attempts to write the same line.
     """
 
     number: int = Field(ge=1)
@@ -95,7 +95,7 @@ class AliasMove(Value):
 
 @dataclass(frozen=True)
 class AliasState:
-    """Where the aliases stand; ``former`` are the champions before this one, the last one first to return."""
+    """Which versions have the aliases; ``former`` are the earlier champions, the latest one last."""
 
     champion: int | None = None
     challenger: int | None = None
@@ -104,11 +104,11 @@ class AliasState:
 
     def aliases_of(self, number: int) -> tuple[str, ...]:
         """The aliases of a version."""
-        held = {CHAMPION: self.champion, CHALLENGER: self.challenger}
-        return tuple(alias for alias, holder in held.items() if holder == number)
+        versions = {CHAMPION: self.champion, CHALLENGER: self.challenger}
+        return tuple(alias for alias, version in versions.items() if version == number)
 
     def after(self, move: AliasMove) -> "AliasState":
-        """Where they stand after one more move."""
+        """The aliases after one more move."""
         if move.kind == "challenge":
             return AliasState(self.champion, move.after, self.former, self.rolled_back)
         challenger = None if self.challenger == move.after else self.challenger
@@ -120,20 +120,20 @@ class AliasState:
 
 
 def apply_moves(moves: Sequence[AliasMove]) -> AliasState:
-    """Add up the moves, in their order."""
-    standing = AliasState()
+    """Apply the moves in their order, to a model without aliases."""
+    state = AliasState()
     for move in moves:
-        standing = standing.after(move)
-    return standing
+        state = state.after(move)
+    return state
 
 
 def read_bundle_figures(description: ModelDescription) -> dict[str, float]:
-    """The figures that a bundle brings along, by ``name`` or ``name/finding``, without the unmeasured."""
+    """Read the measured figures of a bundle, by ``name`` or ``name/finding``."""
     figures = dict(description.metrics)
     for finding in description.findings:
         figures[f"threshold/{finding.name}"] = finding.operating_point.threshold
         for name in ("auroc", "sensitivity", "specificity"):
-            measured = getattr(finding, name)
-            if measured is not None:
-                figures[f"{name}/{finding.name}"] = measured.value
+            estimate = getattr(finding, name)
+            if estimate is not None:
+                figures[f"{name}/{finding.name}"] = estimate.value
     return figures

@@ -1,4 +1,4 @@
-"""Whether the challenger agrees with radiologists more or less often than the champion did."""
+"""Compare how often champion and challenger agree with the verdicts of radiologists."""
 
 from collections.abc import Sequence
 
@@ -10,14 +10,15 @@ from pipelines.journal_reader import JournaledAnswer, select_verdicts
 from pipelines.value import Value
 
 Calls = NDArray[np.bool_]
+"""For each radiograph, whether a model calls the finding present."""
 
 
 class PairedAccuracy(Value):
-    """How often either model was right where radiologists said what is true.
+    """How often each model was right, on radiographs with a verdict of a radiologist.
 
-    ``p`` is the exact two-sided p-value of McNemar's test, ``p_worse`` that of the one-sided claim that the
-    challenger is worse. ``disputed`` counts radiographs on which readers contradict each other: they tell
-    nothing.
+    ``p`` is the exact two-sided p-value of McNemar's test. ``p_worse`` is the p-value of the one-sided
+    hypothesis that the challenger is worse. ``disputed`` counts radiographs on which readers contradict each
+    other; they do not count otherwise.
     """
 
     both_right: int
@@ -30,37 +31,47 @@ class PairedAccuracy(Value):
 
 
 def find_ground_truth(answer: JournaledAnswer, finding: str, *, after_seeing: bool) -> bool | str | None:
-    """What the readers say of a finding: present, absent, None where nothing, "disputed" where both.
+    """Find the readers' verdict on a finding.
 
     Args:
         answer: An answer with its verdicts.
         finding: One of the findings.
-        after_seeing: Ask only those who had seen the answer, instead of only those who had not.
+        after_seeing: Count only readers who had seen the answer, instead of only readers who had not.
+
+    Returns:
+        Whether the finding is present; None without a verdict, "disputed" if readers contradict each other.
     """
     blind = select_verdicts(answer)
-    chosen = blind
+    verdicts = blind
     if after_seeing:
-        chosen = tuple(v for v in select_verdicts(answer, even_if_seen=True) if v not in blind)
-    said = {v.present for v in chosen if v.finding == finding and v.present is not None}
-    return "disputed" if len(said) == 2 else next(iter(said), None)
+        verdicts = tuple(
+            verdict for verdict in select_verdicts(answer, even_if_seen=True) if verdict not in blind
+        )
+    calls = {
+        verdict.present for verdict in verdicts if verdict.finding == finding and verdict.present is not None
+    }
+    return "disputed" if len(calls) == 2 else next(iter(calls), None)
 
 
 def compare_accuracy(
     answers: Sequence[JournaledAnswer], finding: str, old: Calls, new: Calls, *, after_seeing: bool
 ) -> PairedAccuracy:
-    """Hold both models' calls (N,) against the readers' word."""
-    said = [find_ground_truth(answer, finding, after_seeing=after_seeing) for answer in answers]
-    told = np.array([isinstance(word, bool) for word in said], bool)
-    truth = np.array([word is True for word in said], bool)[told]
-    right_before, right_now = old[told] == truth, new[told] == truth
-    lost, gained = int((right_before & ~right_now).sum()), int((~right_before & right_now).sum())
-    discordant = lost + gained
+    """Compare the calls of both models, each of shape (N,), with the readers' verdicts."""
+    truths = [find_ground_truth(answer, finding, after_seeing=after_seeing) for answer in answers]
+    is_known = np.array([isinstance(truth, bool) for truth in truths], bool)
+    is_present = np.array([truth is True for truth in truths], bool)[is_known]
+    champion_right, challenger_right = old[is_known] == is_present, new[is_known] == is_present
+    champion_only = int((champion_right & ~challenger_right).sum())
+    challenger_only = int((~champion_right & challenger_right).sum())
+    discordant = champion_only + challenger_only
     return PairedAccuracy(
-        both_right=int((right_before & right_now).sum()),
-        champion_only=lost,
-        challenger_only=gained,
-        both_wrong=int((~right_before & ~right_now).sum()),
-        disputed=sum(word == "disputed" for word in said),
-        p=float(binomtest(gained, discordant).pvalue) if discordant else 1.0,
-        p_worse=float(binomtest(gained, discordant, alternative="less").pvalue) if discordant else 1.0,
+        both_right=int((champion_right & challenger_right).sum()),
+        champion_only=champion_only,
+        challenger_only=challenger_only,
+        both_wrong=int((~champion_right & ~challenger_right).sum()),
+        disputed=sum(truth == "disputed" for truth in truths),
+        p=float(binomtest(challenger_only, discordant).pvalue) if discordant else 1.0,
+        p_worse=float(binomtest(challenger_only, discordant, alternative="less").pvalue)
+        if discordant
+        else 1.0,
     )

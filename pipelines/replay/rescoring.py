@@ -1,6 +1,7 @@
-"""Journaled radiographs once more, through a challenger: read, decoded as in service, and counted.
+"""Let a challenger answer journaled radiographs: each is read and decoded as in the service.
 
-Nothing is left out silently. A store that is down is no radiograph that is gone: its error passes through.
+Every answer that is left out is counted with its reason. A store that does not answer is an error; it does
+not mean that a radiograph is gone.
 """
 
 import hashlib
@@ -20,17 +21,18 @@ from pleura.radiograph.tensor import to_tensor
 
 Floats = NDArray[np.floating]
 ReadRadiograph = Callable[[str], bytes]
-"""Gives the object of a key; raises RadiographNotFound where there is none."""
+"""Reads the object of a key; raises RadiographNotFound if there is no such object."""
 ScoreTensors = Callable[[NDArray[np.uint8]], Floats]
-"""Gives probabilities (N, F) for tensors uint8 (N, 224, 224)."""
+"""Computes probabilities (N, F) of tensors uint8 (N, 224, 224)."""
 
 
 class LeftOutAnswers(Value):
     """How many answers were not replayed, and why.
 
-    ``other_model``: not the champion answered. ``repeated``: a newer answer on the same radiograph stands for
-    it. ``not_kept``: the radiograph was sent with the request and is in no store. ``gone``, ``changed``:
-    the object is no longer there, or is another. ``unreadable``: it no longer decodes.
+    ``other_model``: another model than the champion answered. ``repeated``: a newer answer on the same
+    radiograph is replayed. ``not_kept``: the radiograph was sent with the request, so that no store has it.
+    ``gone``: the object was deleted. ``changed``: the object has another content. ``unreadable``: the object
+    no longer decodes.
     """
 
     other_model: int = 0
@@ -42,15 +44,15 @@ class LeftOutAnswers(Value):
 
     @property
     def lost(self) -> int:
-        """Radiographs that should have been replayed and could not be."""
+        """The radiographs that should have been replayed, but could not be."""
         return self.not_kept + self.gone + self.changed + self.unreadable
 
 
 @dataclass(frozen=True)
 class RescoredAnswers:
-    """The champion's answers (N of them) beside what the challenger says of the same radiographs.
+    """N answers of the champion, and the challenger's answers on the same radiographs.
 
-    ``probabilities`` is (N, F), as the challenger gave them; ``seconds`` (N,) is what each took.
+    ``probabilities`` (N, F) are the challenger's; ``seconds`` (N,) is the time that each of them took.
     """
 
     answers: tuple[JournaledAnswer, ...]
@@ -66,58 +68,60 @@ def rescore_answers(
     score: ScoreTensors,
     max_pixels: int,
 ) -> RescoredAnswers:
-    """Put the champion's answers, newest first, before the challenger, one radiograph at a time.
+    """Let the challenger answer the champion's radiographs, newest first, one at a time.
 
     Args:
-        answers: As read from the journal, newest first.
-        champion_digest: The bundle whose answers count.
-        read: Reads a radiograph's object.
+        answers: Answers of the journal, newest first.
+        champion_digest: Digest of the champion's bundle; only its answers count.
+        read: Reads the object of a radiograph.
         score: The challenger.
-        max_pixels: As in service; only files that were answered before, by their digest, are decoded.
+        max_pixels: Limit of the service. Only files with the digest of an answered file are decoded.
 
     Raises:
         StoreUnavailable: The store does not answer.
     """
-    why_not: Counter[str] = Counter()
-    kept, rows, seconds = [], [], []
-    seen: set[str] = set()
+    left_out: Counter[str] = Counter()
+    rescored, probabilities, seconds = [], [], []
+    replayed: set[str] = set()
     for answer in answers:
         try:
-            tensor = _tensor(answer, champion_digest, seen, read, max_pixels)
-        except _LeftOutError as error:
-            why_not[error.why] += 1
+            tensor = _prepare_tensor(answer, champion_digest, replayed, read, max_pixels)
+        except _AnswerLeftOut as error:
+            left_out[error.reason] += 1
             continue
         began = time.perf_counter()
-        rows.append(np.asarray(score(tensor[None]), float)[0])
+        probabilities.append(np.asarray(score(tensor[None]), float)[0])
         seconds.append(time.perf_counter() - began)
-        kept.append(answer)
-    width = len(answers[0].probabilities) if answers else 0
-    probabilities = np.array(rows, float) if rows else np.empty((0, width))
-    return RescoredAnswers(tuple(kept), probabilities, np.array(seconds, float), LeftOutAnswers(**why_not))
+        rescored.append(answer)
+    findings = len(answers[0].probabilities) if answers else 0
+    table = np.array(probabilities, float) if probabilities else np.empty((0, findings))
+    return RescoredAnswers(tuple(rescored), table, np.array(seconds, float), LeftOutAnswers(**left_out))
 
 
-class _LeftOutError(Exception):
-    def __init__(self, why: str) -> None:
-        super().__init__(why)
-        self.why = why
+class _AnswerLeftOut(Exception):
+    """An answer that is not replayed; ``reason`` is a field of LeftOutAnswers."""
+
+    def __init__(self, reason: str) -> None:
+        super().__init__(reason)
+        self.reason = reason
 
 
-def _tensor(
-    answer: JournaledAnswer, champion_digest: str, seen: set[str], read: ReadRadiograph, max_pixels: int
+def _prepare_tensor(
+    answer: JournaledAnswer, champion_digest: str, replayed: set[str], read: ReadRadiograph, max_pixels: int
 ) -> NDArray[np.uint8]:
     if answer.model_digest != champion_digest:
-        raise _LeftOutError("other_model")
-    if answer.image_digest in seen:
-        raise _LeftOutError("repeated")
-    seen.add(answer.image_digest)
+        raise _AnswerLeftOut("other_model")
+    if answer.image_digest in replayed:
+        raise _AnswerLeftOut("repeated")
+    replayed.add(answer.image_digest)
     if answer.image_id is None:
-        raise _LeftOutError("not_kept")
+        raise _AnswerLeftOut("not_kept")
     try:
         file = read(answer.image_id)
         if hashlib.sha256(file).hexdigest() != answer.image_digest:
-            raise _LeftOutError("changed")
+            raise _AnswerLeftOut("changed")
         return to_tensor(read_radiograph(file, max_pixels).pixels)
     except RadiographNotFound as error:
-        raise _LeftOutError("gone") from error
+        raise _AnswerLeftOut("gone") from error
     except (UnreadableRadiograph, RefusedRadiograph, TooLarge) as error:
-        raise _LeftOutError("unreadable") from error
+        raise _AnswerLeftOut("unreadable") from error

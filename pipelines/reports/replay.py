@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 
-from pipelines.replay.replay import FindingReplay, RateWithBounds, ReplayReport
+from pipelines.replay.replay_report import FindingReplay, RateWithBounds, ReplayReport
 
 _HEAD = (
     "| finding | calls before | calls now | disagreement | change of calls | PSI | KS "

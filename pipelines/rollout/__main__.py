@@ -2,8 +2,6 @@
 
 import argparse
 import os
-import secrets
-import socket
 import sys
 from pathlib import Path
 
@@ -43,17 +41,16 @@ def main() -> int:
 
 def _roll_out(arguments: argparse.Namespace) -> RolloutOutcome | None:
     target, ledger = LocalTarget(arguments.state), FileLedger(arguments.state / "rollout.json")
-    left = find_unfinished_rollout(ledger)
-    champion = left.change.champion if left else target.serving_model()
+    unfinished = find_unfinished_rollout(ledger)
+    champion = unfinished.change.champion if unfinished else target.serving_model()
     description, digest = verify(arguments.bundle)
     challenger = ModelReference(str(arguments.bundle), arguments.digest or digest, description.version)
     change = ModelChange(champion, challenger)
     counters = LocalCounters(arguments.state, change)
-    watch = RolloutMonitor(
+    monitor = RolloutMonitor(
         os.environ["PLEURA_JOURNAL_DSN"], counters, change.challenger.digest, change.champion.digest
     )
-    holder = f"{socket.gethostname()}:{os.getpid()}:{secrets.token_hex(4)}"
-    parts = RolloutParts(target, watch, ledger, read_plan(arguments.plan), holder)
+    parts = RolloutParts(target, monitor, ledger, read_plan(arguments.plan))
     return abandon_rollout(parts) if arguments.abandon else roll_out(parts, change)
 
 

@@ -1,4 +1,4 @@
-"""The counters of the predictors and of the transformer: what they mean for a rollout."""
+"""Read the request counters of a predictor and of a transformer from their Prometheus metrics."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -9,14 +9,14 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from pipelines.rollout.observation import RequestCounts
 
-_ROUTES: Final = ("grpc_ModelInfer", "v2_infer")
-_SOUND: Final = ("ok", "invalid_request", "model_not_found")
-_REFUSALS: Final = ("overloaded", "deadline_exceeded", "unavailable", "client_gone")
-"""``client_gone``: the transformer did not wait any longer."""
+_INFERENCE_ROUTES: Final = ("grpc_ModelInfer", "v2_infer")
+_SOUND_OUTCOMES: Final = ("ok", "invalid_request", "model_not_found")
+_REFUSAL_OUTCOMES: Final = ("overloaded", "deadline_exceeded", "unavailable", "client_gone")
+"""``client_gone``: the transformer stopped waiting."""
 
 
 class ObservationUnavailable(Exception):
-    """The journal or a counter cannot be read just now; the message names no answer."""
+    """The journal or a counter cannot be read now; the message quotes no answer."""
 
 
 @dataclass(frozen=True)
@@ -28,22 +28,22 @@ class RevisionCounts:
 
 
 class CountersSource(Protocol):
-    """Where the counters of both revisions are read."""
+    """Where the counters of both revisions are read; raises ``ObservationUnavailable``."""
 
     def read(self) -> RevisionCounts: ...
 
 
 def count_outcomes(outcomes: Iterable[tuple[str, str, float]]) -> RequestCounts:
-    """Add up requests by route, outcome and number: inferences count, probes do not."""
-    asked = [(outcome, number) for route, outcome, number in outcomes if route in _ROUTES]
-    refusals = sum(number for outcome, number in asked if outcome in _REFUSALS)
-    sound = sum(number for outcome, number in asked if outcome in _SOUND)
-    requests = sum(number for _, number in asked)
+    """Add up tuples of route, outcome and number of requests; only inferences count, not probes."""
+    inferences = [(outcome, number) for route, outcome, number in outcomes if route in _INFERENCE_ROUTES]
+    refusals = sum(number for outcome, number in inferences if outcome in _REFUSAL_OUTCOMES)
+    sound = sum(number for outcome, number in inferences if outcome in _SOUND_OUTCOMES)
+    requests = sum(number for _, number in inferences)
     return RequestCounts(int(requests), int(requests - refusals - sound), int(refusals))
 
 
 def read_predictor_counts(metrics: str) -> RequestCounts:
-    """Add up what a predictor's metrics say of its requests."""
+    """Count the requests in the metrics of a predictor."""
     samples = [sample for family in text_string_to_metric_families(metrics) for sample in family.samples]
     outcomes = (
         (sample.labels["route"], sample.labels["outcome"], sample.value)
@@ -55,7 +55,7 @@ def read_predictor_counts(metrics: str) -> RequestCounts:
 
 
 def count_unusable_predictions(metrics: str, version: str) -> int:
-    """What a transformer's metrics say of a version's answers that cannot be one."""
+    """Count, in the metrics of a transformer, the invalid answers that it got from a model version."""
     families = text_string_to_metric_families(metrics)
     samples = [sample for family in families for sample in family.samples]
     counts = (
@@ -68,14 +68,13 @@ def count_unusable_predictions(metrics: str, version: str) -> int:
 
 
 def fetch_metrics(client: httpx.Client, url: str) -> str:
-    """Fetch a service's metrics.
+    """Fetch the metrics of a service.
 
     Raises:
-        Unseen: It does not answer.
+        ObservationUnavailable: The service does not answer.
     """
     try:
         return client.get(url).raise_for_status().text
     except httpx.HTTPError as error:
-        raise ObservationUnavailable(
-            f"the counters at {url} cannot be read ({type(error).__name__})"
-        ) from error
+        reason = f"the counters at {url} cannot be read ({type(error).__name__})"
+        raise ObservationUnavailable(reason) from error

@@ -1,4 +1,4 @@
-"""Where a rollout writes down how far it is, so that another process can go on, and no two do at once."""
+"""The ledger of a rollout: one process at a time may advance its state, and any process can resume it."""
 
 import contextlib
 import fcntl
@@ -10,43 +10,43 @@ from typing import Protocol
 
 
 class Ledger(Protocol):
-    """One document, replaced only by who has read its last version."""
+    """One document; only a process that has read its last version can replace it."""
 
     def read(self) -> bytes | None:
-        """The document; None where there is none yet."""
+        """Read the document; None if there is none yet."""
 
     def swap(self, old: bytes | None, new: bytes) -> bool:
-        """Replace the document; False where it is not ``old`` any more."""
+        """Replace the document; False if it is no longer ``old``."""
 
 
 @dataclass(frozen=True)
 class FileLedger:
-    """A file on one machine."""
+    """A ledger in a file of this machine."""
 
     path: Path
 
     def read(self) -> bytes | None:
-        """The file's content."""
+        """Read the file; None if there is none yet."""
         try:
             return self.path.read_bytes()
         except FileNotFoundError:
             return None
 
     def swap(self, old: bytes | None, new: bytes) -> bool:
-        """Replace the file, durably."""
-        with self._locked():
+        """Replace the file, and flush it to the disk."""
+        with self._lock():
             if self.read() != old:
                 return False
-            written = self.path.with_name(f"{self.path.name}.new")
-            with written.open("wb") as file:
+            draft = self.path.with_name(f"{self.path.name}.new")
+            with draft.open("wb") as file:
                 file.write(new)
                 file.flush()
                 os.fsync(file.fileno())
-            written.replace(self.path)
+            draft.replace(self.path)
             return True
 
     @contextlib.contextmanager
-    def _locked(self) -> Iterator[None]:
+    def _lock(self) -> Iterator[None]:
         with self.path.with_name(f"{self.path.name}.lock").open("w") as lock:
             fcntl.flock(lock, fcntl.LOCK_EX)
             yield

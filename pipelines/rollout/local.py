@@ -1,4 +1,4 @@
-"""A rollout on the stack of one machine: ``pleura up`` follows ``revisions.json``."""
+"""A rollout on the stack of this machine: ``pleura up`` follows ``revisions.json`` in its state folder."""
 
 import shutil
 import time
@@ -36,24 +36,24 @@ from pleura.local.revision_files import (
 )
 from pleura.local.state_folder import StateFolder
 
-_ASK_S = 2.0
+_REQUEST_TIMEOUT_S = 2.0
 
 
 @dataclass(frozen=True)
 class LocalTarget:
-    """The stack whose state folder is ``state``."""
+    """A rollout target that is the stack with the state folder ``state``."""
 
     state: Path
 
     def serving_model(self) -> ModelReference:
-        """The model that is served alone.
+        """Read which model the stack serves alone.
 
         Raises:
             TargetUnavailable: No stack runs, or two models share its traffic.
         """
-        status = self._status()
+        status = self._read_status()
         if len(status.revisions) != 1:
-            raise TargetUnavailable(f"a rollout is under way in {self.state}")
+            raise TargetUnavailable(f"a rollout is in progress in {self.state}")
         only = status.revisions[0]
         try:
             description, digest = verify(only.bundle)
@@ -62,118 +62,118 @@ class LocalTarget:
         return ModelReference(str(only.bundle), digest, description.version)
 
     def read(self, change: ModelChange) -> TrafficStatus:
-        """How the stack splits its traffic."""
-        status = self._status()
+        """Read how the stack splits its traffic."""
+        status = self._read_status()
         challenger = status.of(change.challenger.digest)
-        is_followed = status.wanted == self._wanted_digest()
+        is_followed = status.wanted == self._read_wanted_digest()
         return TrafficStatus(
             percent=challenger.weight if challenger else 0,
             is_canary_ready=challenger is not None and challenger.phase in ("ready", "moving"),
             canary_revision=challenger.name if challenger else "",
             failure=challenger.reason if challenger and is_followed else "",
             is_promoted=is_followed and _is_alone(status, change.challenger),
-            is_returned=is_followed and _is_alone(status, change.champion),
+            is_rolled_back=is_followed and _is_alone(status, change.champion),
         )
 
     def require_champion(self, change: ModelChange) -> None:
-        """Refuse to begin where anything but the champion alone is served."""
-        if not _is_alone(self._status(), change.champion):
-            raise TargetRefused("what is served is not the champion alone")
-        for folder in (self.state / "revisions").glob("*"):  # copies of models of earlier rollouts
+        """Require that the champion alone is served, and delete the bundles of earlier rollouts."""
+        if not _is_alone(self._read_status(), change.champion):
+            raise TargetRefused("the stack does not serve the champion alone")
+        for folder in (self.state / "revisions").glob("*"):
             if folder.name not in (change.champion.digest, change.challenger.digest):
                 shutil.rmtree(folder, ignore_errors=True)
 
     def shift(self, change: ModelChange, percent: int) -> None:
-        """Have the challenger served with this percent of the traffic."""
+        """Give the challenger this percent of the traffic."""
         bundles = [(change.champion, 100 - percent), (change.challenger, percent)]
-        self._want(*(self._revision(model, weight) for model, weight in bundles))
+        self._write_wanted(*(self._make_revision(model, weight) for model, weight in bundles))
 
     def promote(self, change: ModelChange) -> None:
-        """Have the challenger served alone."""
-        self._want(self._revision(change.challenger, 100))
+        """Serve the challenger alone."""
+        self._write_wanted(self._make_revision(change.challenger, 100))
 
     def roll_back(self, change: ModelChange) -> None:
-        """Have the champion served alone."""
-        self._want(self._revision(change.champion, 100))
+        """Serve the champion alone."""
+        self._write_wanted(self._make_revision(change.champion, 100))
 
     def wait(self, seconds: float) -> None:
-        """Sleep: the state folder is looked at again soon enough."""
+        """Sleep for so many seconds."""
         time.sleep(seconds)
 
-    def _want(self, *revisions: PredictorRevision) -> None:
+    def _write_wanted(self, *revisions: PredictorRevision) -> None:
         try:
             write_wanted(self.state, WantedRevisions(revisions=revisions))
         except OSError as error:
             raise TargetUnavailable(f"{self.state} cannot be written: {error.strerror}") from error
 
-    def _revision(self, model: ModelReference, weight: int) -> PredictorRevision:
-        folder = self._kept(model)
+    def _make_revision(self, model: ModelReference, weight: int) -> PredictorRevision:
+        folder = self._copy_bundle(model)
         return PredictorRevision(name=model.digest[:12], bundle=folder, digest=model.digest, weight=weight)
 
-    def _kept(self, model: ModelReference) -> Path:
-        """The state folder's own copy of a bundle: where it came from may be gone at the next start."""
+    def _copy_bundle(self, model: ModelReference) -> Path:
+        """Copy a bundle to the state folder: its source may be gone when the stack starts again."""
         folder = self.state.resolve() / "revisions" / model.digest
         if folder.is_dir():
             return folder
-        new = folder.with_name(f"{model.digest}.new")
+        draft = folder.with_name(f"{model.digest}.new")
         try:
             require_digest(Path(model.uri), model.digest)
-            shutil.rmtree(new, ignore_errors=True)
-            shutil.copytree(model.uri, new)
-            require_digest(new, model.digest)
-            new.rename(folder)
+            shutil.rmtree(draft, ignore_errors=True)
+            shutil.copytree(model.uri, draft)
+            require_digest(draft, model.digest)
+            draft.rename(folder)
         except InvalidBundle as error:
             raise TargetRefused(str(error)) from error
         except OSError as error:
             raise TargetUnavailable(f"the bundle cannot be copied: {error.strerror}") from error
         return folder
 
-    def _wanted_digest(self) -> str:
+    def _read_wanted_digest(self) -> str:
         try:
             return read_wanted(self.state)[1]
         except InvalidRevisions as error:
             raise TargetUnavailable(str(error)) from error
 
-    def _status(self) -> RevisionStatus:
-        recorded, status = StateFolder(self.state).read(), read_status(self.state)
-        if not (recorded and recorded.is_running and status):
+    def _read_status(self) -> RevisionStatus:
+        record, status = StateFolder(self.state).read(), read_status(self.state)
+        if not (record and record.is_running and status):
             raise TargetUnavailable(f"no stack is ready in {self.state}")
         return status
 
 
 @dataclass(frozen=True)
 class LocalCounters:
-    """The counters of both predictors of a stack, and of its transformer."""
+    """Read the counters of both predictors of a stack, and of its transformer."""
 
     state: Path
     change: ModelChange
 
     def read(self) -> RevisionCounts:
-        """Fetch them; a revision that does not run has counted nothing.
+        """Read the counters; a revision that does not run has counted nothing.
 
         Raises:
-            Unseen: One that runs does not answer.
+            ObservationUnavailable: A running revision does not answer.
         """
-        recorded, status = StateFolder(self.state).read(), read_status(self.state)
-        if recorded is None or status is None:
+        record, status = StateFolder(self.state).read(), read_status(self.state)
+        if record is None or status is None:
             raise ObservationUnavailable(f"no stack is ready in {self.state}")
-        with httpx.Client(timeout=_ASK_S, trust_env=False) as client:
+        with httpx.Client(timeout=_REQUEST_TIMEOUT_S, trust_env=False) as client:
             canary, stable = (
-                _counted(client, status.of(model.digest))
+                _read_counts(client, status.of(model.digest))
                 for model in (self.change.challenger, self.change.champion)
             )
-            transformer = fetch_metrics(client, recorded.metrics["transformer"])
+            transformer = fetch_metrics(client, record.metrics["transformer"])
         return RevisionCounts(
             canary.with_invalid(count_unusable_predictions(transformer, self.change.challenger.version)),
             stable,
         )
 
 
-def _counted(client: httpx.Client, running: RunningRevision | None) -> RequestCounts:
+def _read_counts(client: httpx.Client, running: RunningRevision | None) -> RequestCounts:
     if running is None or running.phase in ("starting", "failed"):
         return RequestCounts()
     return read_predictor_counts(fetch_metrics(client, running.metrics))
 
 
 def _is_alone(status: RevisionStatus, model: ModelReference) -> bool:
-    return [(each.digest, each.phase) for each in status.revisions] == [(model.digest, "ready")]
+    return [(revision.digest, revision.phase) for revision in status.revisions] == [(model.digest, "ready")]

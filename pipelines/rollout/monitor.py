@@ -1,4 +1,4 @@
-"""Looks at what both revisions do: the journal in PostgreSQL, and the counters of their predictors."""
+"""Observe both revisions: the journal in PostgreSQL, and the counters of their predictors."""
 
 import contextlib
 import os
@@ -17,8 +17,8 @@ from pipelines.statistics.msprt import EventCount, SequentialSample
 from pleura.findings import FINDINGS
 
 _ATYPICAL_BELOW: Final = 0.01
-_ASK_S: Final = 5.0
-_JOURNALED: Final = """
+_REQUEST_TIMEOUT_S: Final = 5.0
+_ANSWERS_SQL: Final = """
     SELECT model_digest, count(*), count(*) FILTER (WHERE typicality < %(atypical)s),
         count(ms), coalesce(avg(ln(ms)), 0), coalesce(var_samp(ln(ms)), 0)
     FROM (
@@ -26,11 +26,11 @@ _JOURNALED: Final = """
         FROM answers WHERE answered_at >= %(since)s AND NOT cached
     ) AS fresh GROUP BY model_digest
 """
-_CALLS: Final = """
+_CALLS_SQL: Final = """
     SELECT model_digest, finding, count(*) FROM answers, unnest(findings) AS finding
     WHERE answered_at >= %(since)s AND NOT cached GROUP BY model_digest, finding
 """
-_PAIRS: Final = """
+_PAIRS_SQL: Final = """
     SELECT canary.findings, stable.findings
     FROM (
         SELECT DISTINCT ON (image_digest) image_digest, findings FROM answers
@@ -46,11 +46,11 @@ _PAIRS: Final = """
 
 @dataclass(frozen=True)
 class RolloutMonitor:
-    """Looks at two models, told apart by digest.
+    """Observes both models; the journal tells them apart by digest.
 
     Args:
-        dsn: The journal.
-        counters: The predictors' counters.
+        dsn: PostgreSQL connection string of the journal.
+        counters: The counters of both predictors.
         canary: Digest of the challenger.
         stable: Digest of the champion.
     """
@@ -61,58 +61,65 @@ class RolloutMonitor:
     stable: str
 
     def count(self) -> RevisionCounts:
-        """The counters now.
+        """Read the counters now.
 
         Raises:
-            Unseen: They cannot be read.
+            ObservationUnavailable: A counter cannot be read.
         """
         return self.counters.read()
 
     def observe(self, since: datetime, before: RevisionCounts) -> Observation:
-        """What happened since then, and since the counters stood there.
+        """Observe what happened after ``since``, and after the counters had the values of ``before``.
 
         Raises:
-            Unseen: The journal or a counter cannot be read.
+            ObservationUnavailable: The journal or a counter cannot be read.
         """
         now = self.count()
-        journaled, disagreements = self._journaled(since)
-        none = JournaledAnswers()
+        journaled, disagreements = self._read_journal(since)
+        no_answers = JournaledAnswers()
         return Observation(
-            RevisionObservation(journaled.get(self.canary, none), now.canary.since(before.canary)),
-            RevisionObservation(journaled.get(self.stable, none), now.stable.since(before.stable)),
+            RevisionObservation(journaled.get(self.canary, no_answers), now.canary.since(before.canary)),
+            RevisionObservation(journaled.get(self.stable, no_answers), now.stable.since(before.stable)),
             sum(
-                each.answers for digest, each in journaled.items() if digest not in (self.canary, self.stable)
+                answers.answers
+                for digest, answers in journaled.items()
+                if digest not in (self.canary, self.stable)
             ),
             disagreements,
         )
 
-    def _journaled(self, since: datetime) -> tuple[dict[str, JournaledAnswers], EventCount]:
-        asked = {"since": since, "atypical": _ATYPICAL_BELOW, "canary": self.canary, "stable": self.stable}
+    def _read_journal(self, since: datetime) -> tuple[dict[str, JournaledAnswers], EventCount]:
+        parameters = {
+            "since": since,
+            "atypical": _ATYPICAL_BELOW,
+            "canary": self.canary,
+            "stable": self.stable,
+        }
         try:
-            connected = psycopg2.connect(self.dsn, connect_timeout=int(_ASK_S))
+            connection = psycopg2.connect(self.dsn, connect_timeout=int(_REQUEST_TIMEOUT_S))
             with (
-                contextlib.closing(connected) as connection,
-                close_after(connection, _ASK_S),
+                contextlib.closing(connection),
+                close_after(connection, _REQUEST_TIMEOUT_S),
                 connection.cursor() as cursor,
             ):
-                return _read_journaled(cursor, asked), _read_disagreements(cursor, asked)
-        # PostgreSQL's own words may quote a row; and where they are no UTF-8, psycopg2 fails on them
+                return _read_answers(cursor, parameters), _read_disagreements(cursor, parameters)
+        # An error text of PostgreSQL may quote a row. If it is not UTF-8, psycopg2 raises UnicodeDecodeError.
         except (psycopg2.Error, UnicodeDecodeError) as error:
             raise ObservationUnavailable(f"the journal cannot be read ({type(error).__name__})") from None
 
 
 @contextlib.contextmanager
 def close_after(connection: Any, seconds: float) -> Iterator[None]:
-    """Break a connection off when the time is over: libpq waits for ever for a server that hangs."""
+    """Close a connection after so many seconds: libpq waits for ever for a server that hangs."""
 
-    def cut() -> None:
+    def shut_down() -> None:
         try:
             with socket.socket(fileno=os.dup(connection.fileno())) as peer:
                 peer.shutdown(socket.SHUT_RDWR)
-        except (OSError, psycopg2.InterfaceError):  # closed just now
+        except (OSError, psycopg2.InterfaceError):  # the connection is closed already
             return
 
-    timer = threading.Timer(seconds, cut)
+    timer = threading.Timer(seconds, shut_down)
     timer.daemon = True
     timer.start()
     try:
@@ -121,10 +128,10 @@ def close_after(connection: Any, seconds: float) -> Iterator[None]:
         timer.cancel()
 
 
-def _read_journaled(cursor: Any, asked: Mapping[str, object]) -> dict[str, JournaledAnswers]:
-    cursor.execute(_CALLS, asked)
+def _read_answers(cursor: Any, parameters: Mapping[str, object]) -> dict[str, JournaledAnswers]:
+    cursor.execute(_CALLS_SQL, parameters)
     calls: dict[tuple[str, str], int] = {(digest, name): count for digest, name, count in cursor.fetchall()}
-    cursor.execute(_JOURNALED, asked)
+    cursor.execute(_ANSWERS_SQL, parameters)
     return {
         digest: JournaledAnswers(
             answers,
@@ -136,7 +143,9 @@ def _read_journaled(cursor: Any, asked: Mapping[str, object]) -> dict[str, Journ
     }
 
 
-def _read_disagreements(cursor: Any, asked: Mapping[str, object]) -> EventCount:
-    cursor.execute(_PAIRS, asked)
+def _read_disagreements(cursor: Any, parameters: Mapping[str, object]) -> EventCount:
+    cursor.execute(_PAIRS_SQL, parameters)
     pairs = cursor.fetchall()
-    return EventCount(sum(len(set(one) ^ set(other)) for one, other in pairs), len(pairs) * len(FINDINGS))
+    return EventCount(
+        sum(len(set(canary) ^ set(stable)) for canary, stable in pairs), len(pairs) * len(FINDINGS)
+    )

@@ -1,7 +1,8 @@
-"""What canary and stable revision did during a step, and whether that ends the rollout."""
+"""What canary and stable revision did during a step, and whether the rollout must be rolled back."""
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
+from functools import partial
 
 from pipelines.rollout.plan import Guardrail, Guardrails
 from pipelines.statistics.msprt import (
@@ -21,20 +22,20 @@ _NO_CALLS = (0,) * len(FINDINGS)
 
 @dataclass(frozen=True)
 class RequestCounts:
-    """What a revision's predictor has counted since it started."""
+    """What the predictor of a revision has counted since its process started."""
 
     requests: int = 0
     errors: int = 0
     refusals: int = 0
     invalid: int = 0
-    """Answers that cannot be one: NaN, or outside [0, 1]."""
+    """Answers with a value that is NaN or outside [0, 1]."""
 
     def with_invalid(self, more: int) -> "RequestCounts":
-        """The same, with answers that somebody else found invalid."""
+        """Add answers that a transformer found invalid."""
         return replace(self, invalid=self.invalid + more)
 
     def since(self, before: "RequestCounts") -> "RequestCounts":
-        """What was counted after ``before``; a process that started anew counts from 0 again."""
+        """The counts after ``before``; a restarted process counts from 0 again."""
         if self.requests < before.requests or self.invalid < before.invalid:
             return self
         return RequestCounts(
@@ -47,19 +48,19 @@ class RequestCounts:
 
 @dataclass(frozen=True)
 class JournaledAnswers:
-    """What the journal holds of one model's answers, without those from the cache."""
+    """What the journal holds of the answers of one model, without answers from the cache."""
 
     answers: int = 0
     calls: tuple[int, ...] = _NO_CALLS
-    """For each finding, in how many of them it is present."""
+    """For each finding, in how many answers the finding is present."""
     atypical: int = 0
     log_latency: SequentialSample = field(default_factory=lambda: SequentialSample(0, 0.0, 0.0))
-    """Logarithm of the milliseconds that the predictor took."""
+    """Natural logarithm of the predictor's milliseconds."""
 
 
 @dataclass(frozen=True)
 class RevisionObservation:
-    """One revision during one step."""
+    """What one revision did during one step."""
 
     journaled: JournaledAnswers = field(default_factory=JournaledAnswers)
     counted: RequestCounts = field(default_factory=RequestCounts)
@@ -67,9 +68,10 @@ class RevisionObservation:
 
 @dataclass(frozen=True)
 class Observation:
-    """One step. ``strangers`` are answers of a model that is neither of the two.
+    """What both revisions did during one step.
 
-    ``disagreements`` counts findings on which both differ, of all findings of radiographs that both read.
+    ``strangers`` counts answers of a model that is neither champion nor challenger. ``disagreements`` counts
+    the findings on which both models differ, among all findings of the radiographs that both answered.
     """
 
     canary: RevisionObservation
@@ -79,51 +81,60 @@ class Observation:
 
 
 def find_rollback_reason(steps: Sequence[Observation], guardrails: Guardrails) -> str | None:
-    """Say why the canary must not go on, given all steps so far; None where nothing speaks against it."""
-    if strangers := sum(each.strangers for each in steps):
+    """Find the reason to roll the canary back, in all steps so far; None if there is no reason."""
+    if strangers := sum(step.strangers for step in steps):
         return f"{strangers} answers came from a model that is neither champion nor challenger"
     errors = EventCount(
-        sum(each.canary.counted.errors for each in steps), sum(each.canary.counted.requests for each in steps)
+        sum(step.canary.counted.errors for step in steps), sum(step.canary.counted.requests for step in steps)
     )
     if is_failing(errors, guardrails.tolerated_errors, guardrails.errors.alpha):
         return f"the canary fails: {errors.count} of {errors.answers} requests"
-    for name, excess, guardrail, tests in _compared(steps, guardrails):
+    for name, excess, guardrail, tests in _compare_revisions(steps, guardrails):
         if is_harmful(excess, guardrail.bound(guardrails.least_answers, tests)):
             return f"guardrail {name}: the canary is worse by {excess.value:.3g}"
     return None
 
 
-def _compared(
+def _compare_revisions(
     steps: Sequence[Observation], guardrails: Guardrails
 ) -> Iterator[tuple[str, Excess, Guardrail, int]]:
-    def rates(events_of: Callable[[RevisionObservation], EventCount]) -> Excess:
-        return rate_excess([(events_of(each.canary), events_of(each.stable)) for each in steps])
+    """Give each guardrail's name, the canary's excess, the limits, and how many tests share the alpha."""
 
-    yield (
-        "errors",
-        rates(lambda arm: EventCount(arm.counted.errors, arm.counted.requests)),
-        guardrails.errors,
-        1,
+    def compare_rates(count: Callable[[RevisionObservation], EventCount]) -> Excess:
+        return rate_excess([(count(step.canary), count(step.stable)) for step in steps])
+
+    errors = compare_rates(lambda revision: EventCount(revision.counted.errors, revision.counted.requests))
+    yield "errors", errors, guardrails.errors, 1
+    refusals = compare_rates(
+        lambda revision: EventCount(revision.counted.refusals, revision.counted.requests)
     )
-    refusals = rates(lambda arm: EventCount(arm.counted.refusals, arm.counted.requests))
     yield "refusals", refusals, guardrails.refusals, 1
-    latencies = [(each.canary.journaled.log_latency, each.stable.journaled.log_latency) for each in steps]
+    latencies = [(step.canary.journaled.log_latency, step.stable.journaled.log_latency) for step in steps]
     yield "latency", mean_excess(latencies), guardrails.latency, 1
-    atypical = rates(lambda arm: EventCount(arm.journaled.atypical, arm.journaled.answers))
+    atypical = compare_rates(
+        lambda revision: EventCount(revision.journaled.atypical, revision.journaled.answers)
+    )
     yield "atypical", atypical, guardrails.atypical, 1
     for index, finding in enumerate(FINDINGS):
-        calls = rates(lambda arm, at=index: EventCount(arm.journaled.calls[at], arm.journaled.answers))  # type: ignore[misc]
+        calls = compare_rates(partial(_count_calls, index))
         tests = 2 * len(FINDINGS)
         yield f"call rate of {finding}, too many", calls, guardrails.call_rate, tests
         yield f"call rate of {finding}, too few", negate(calls), guardrails.call_rate, tests
     if guardrails.disagreement:
-        yield "disagreement", _disagreement(steps), guardrails.disagreement, 1
+        yield "disagreement", _measure_disagreement(steps), guardrails.disagreement, 1
 
 
-def _disagreement(steps: Sequence[Observation]) -> Excess:
-    """The share on which both differ: findings of one radiograph go together, so radiographs are counted."""
-    differing = sum(each.disagreements.count for each in steps)
-    findings = sum(each.disagreements.answers for each in steps)
+def _count_calls(index: int, revision: RevisionObservation) -> EventCount:
+    return EventCount(revision.journaled.calls[index], revision.journaled.answers)
+
+
+def _measure_disagreement(steps: Sequence[Observation]) -> Excess:
+    """The share of findings on which both differ; the variance counts radiographs, not findings.
+
+    The findings of one radiograph depend on each other.
+    """
+    differing = sum(step.disagreements.count for step in steps)
+    findings = sum(step.disagreements.answers for step in steps)
     radiographs = findings // len(FINDINGS)
     if not radiographs:
         return Excess(0.0, float("inf"), 0)

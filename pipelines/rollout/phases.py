@@ -1,4 +1,4 @@
-"""What a rollout does next: a look at the target and at both revisions leads from one state to the next."""
+"""The phases of a rollout: each call checks target and revisions once, and gives the next state."""
 
 from collections.abc import Callable
 from datetime import timedelta
@@ -15,13 +15,13 @@ log = structlog.get_logger()
 
 
 def advance(parts: RolloutParts, state: RolloutState) -> RolloutState:
-    """Look once, and do what follows."""
+    """Do what the phase of the rollout asks for, once."""
     phases: dict[Phase, Callable[[RolloutParts, RolloutState], RolloutState]] = {
-        "checking": _check,
-        "starting": _start,
-        "watching": _watch,
+        "checking": _check_champion,
+        "starting": _start_canary,
+        "watching": _watch_canary,
         "promoting": _promote,
-        "returning": _come_back,
+        "returning": _roll_back,
     }
     try:
         return phases[state.phase](parts, state).model_copy(update={"blind_since": None})
@@ -30,10 +30,11 @@ def advance(parts: RolloutParts, state: RolloutState) -> RolloutState:
             return _end(state, "refused", str(error))
         return begin_rollback(state, str(error))
     except (TargetUnavailable, ObservationUnavailable) as error:
-        return _blind(parts, state, str(error))
+        return _tolerate_blindness(parts, state, str(error))
 
 
-def _blind(parts: RolloutParts, state: RolloutState, reason: str) -> RolloutState:
+def _tolerate_blindness(parts: RolloutParts, state: RolloutState, reason: str) -> RolloutState:
+    """Wait while the target, the journal or the counters do not answer, but not longer than ``blind_s``."""
     since = state.blind_since or utc_now()
     state = state.model_copy(update={"blind_since": since})
     if utc_now() - since <= timedelta(seconds=parts.plan.blind_s):
@@ -41,61 +42,63 @@ def _blind(parts: RolloutParts, state: RolloutState, reason: str) -> RolloutStat
     if state.phase == "checking":
         return _end(state, "refused", reason)
     if state.phase == "returning":
-        return _end(state, "stuck", f"{state.reason}; the roll-back is not confirmed: {reason}")
-    return begin_rollback(state, f"nothing could be seen for {parts.plan.blind_s:.0f} s: {reason}")
+        return _end(state, "stuck", f"{state.reason}; the rollback is not confirmed: {reason}")
+    return begin_rollback(state, f"nothing could be observed for {parts.plan.blind_s:.0f} s: {reason}")
 
 
-def _check(parts: RolloutParts, state: RolloutState) -> RolloutState:
+def _check_champion(parts: RolloutParts, state: RolloutState) -> RolloutState:
     if state.change.champion.digest == state.change.challenger.digest:
         raise TargetRefused("the challenger is the champion")
     parts.target.require_champion(state.change)
-    return record_event(_phase(state, "starting"), "the champion alone is served", 0)
+    return record_event(_enter_phase(state, "starting"), "only the champion is served", 0)
 
 
-def _start(parts: RolloutParts, state: RolloutState) -> RolloutState:
+def _start_canary(parts: RolloutParts, state: RolloutState) -> RolloutState:
     parts.target.shift(state.change, 0)
-    serving = parts.target.read(state.change)
-    state = _named(state, serving)
-    if serving.failure:
-        return begin_rollback(state, f"the canary did not start: {serving.failure}")
-    if serving.is_canary_ready:
-        watching = _phase(state, "watching").model_copy(update={"first": parts.watcher.count()})
+    traffic = parts.target.read(state.change)
+    state = _note_canary_revision(state, traffic)
+    if traffic.failure:
+        return begin_rollback(state, f"the canary did not start: {traffic.failure}")
+    if traffic.is_canary_ready:
+        watching = _enter_phase(state, "watching").model_copy(update={"first": parts.observations.count()})
         return record_event(watching, "the canary is ready", 0)
-    if _since(state) > parts.plan.start_s:
+    if _seconds_in_phase(state) > parts.plan.start_s:
         return begin_rollback(state, f"the canary was not ready within {parts.plan.start_s:.0f} s")
     return state
 
 
-def _watch(parts: RolloutParts, state: RolloutState) -> RolloutState:
-    step, serving = parts.plan.steps[state.step], parts.target.read(state.change)
-    state = _named(state, serving)
-    if serving.failure:
-        return begin_rollback(state, f"the canary failed: {serving.failure}")
-    if invalid := _invalid(parts, state):
-        return begin_rollback(state, invalid)
-    is_off = state.before is not None and serving.percent != step.percent
-    if is_off or not serving.is_canary_ready:
+def _watch_canary(parts: RolloutParts, state: RolloutState) -> RolloutState:
+    step, traffic = parts.plan.steps[state.step], parts.target.read(state.change)
+    state = _note_canary_revision(state, traffic)
+    if traffic.failure:
+        return begin_rollback(state, f"the canary failed: {traffic.failure}")
+    if reason := _find_invalid_answers(parts, state):
+        return begin_rollback(state, reason)
+    has_lost_share = state.before is not None and traffic.percent != step.percent
+    if has_lost_share or not traffic.is_canary_ready:
         return _await_canary(parts, state, step)
     state = state.model_copy(update={"unready_since": None})
-    if serving.percent != step.percent:
+    if traffic.percent != step.percent:
         parts.target.shift(state.change, step.percent)
-        if _since(state) > parts.plan.settle_s:
-            return begin_rollback(state, f"the traffic did not follow to {step.percent} percent")
+        if _seconds_in_phase(state) > parts.plan.settle_s:
+            return begin_rollback(state, f"the traffic did not reach {step.percent} percent")
         return state
     if state.before is None:
-        begun = state.model_copy(update={"before": parts.watcher.count(), "since": utc_now()})
-        return record_event(begun, "the share is reached", step.percent)
-    return _judge(parts.plan, state, parts.watcher.observe(state.since, state.before))
+        begun = state.model_copy(update={"before": parts.observations.count(), "since": utc_now()})
+        return record_event(begun, "the canary has its share", step.percent)
+    return _judge_step(parts.plan, state, parts.observations.observe(state.since, state.before))
 
 
-def _invalid(parts: RolloutParts, state: RolloutState) -> str:
-    """Look for answers that cannot be one, apart from all else: the journal may be away meanwhile."""
-    count = parts.watcher.count().canary.since(state.first.canary).invalid if state.first else 0
-    return f"the canary gave {count} answers that cannot be one (NaN or outside [0, 1])" if count else ""
+def _find_invalid_answers(parts: RolloutParts, state: RolloutState) -> str:
+    """Say how many answers of the canary are invalid; empty if none. This works while the journal is down."""
+    if not state.first:
+        return ""
+    count = parts.observations.count().canary.since(state.first.canary).invalid
+    return f"the canary gave {count} invalid answers (NaN or outside [0, 1])" if count else ""
 
 
 def _await_canary(parts: RolloutParts, state: RolloutState, step: RolloutStep) -> RolloutState:
-    """Be patient with a canary that is not ready, or has lost its share: what serves it may start anew."""
+    """Wait for a canary that is not ready or has lost its share: its server may be restarting."""
     since = state.unready_since or utc_now()
     if utc_now() - since > timedelta(seconds=parts.plan.unready_s):
         return begin_rollback(state, f"the canary was not ready for {parts.plan.unready_s:.0f} s")
@@ -103,90 +106,88 @@ def _await_canary(parts: RolloutParts, state: RolloutState, step: RolloutStep) -
     return state.model_copy(update={"unready_since": since})
 
 
-def _judge(plan: RolloutPlan, state: RolloutState, seen: Observation) -> RolloutState:
-    step, reason = plan.steps[state.step], find_rollback_reason((*state.observed, seen), plan.guardrails)
-    answers = seen.canary.journaled.answers
-    if reason:
-        return begin_rollback(record_event(state, _summary(seen), step.percent), reason)
-    if answers >= step.least_answers and _since(state) >= step.least_s:
-        return _next(plan, record_event(state, _summary(seen), step.percent), seen)
-    if _since(state) > step.most_s:
-        return begin_rollback(state, _too_few(step, answers))
+def _judge_step(plan: RolloutPlan, state: RolloutState, observation: Observation) -> RolloutState:
+    step = plan.steps[state.step]
+    answers = observation.canary.journaled.answers
+    if reason := find_rollback_reason((*state.observed, observation), plan.guardrails):
+        return begin_rollback(record_event(state, _summarise(observation), step.percent), reason)
+    if answers >= step.least_answers and _seconds_in_phase(state) >= step.least_s:
+        return _finish_step(plan, record_event(state, _summarise(observation), step.percent), observation)
+    if _seconds_in_phase(state) > step.most_s:
+        reason = f"timeout: {answers} of {step.least_answers} answers within {step.most_s:.0f} s"
+        return begin_rollback(state, reason)
     return state
 
 
-def _next(plan: RolloutPlan, state: RolloutState, seen: Observation) -> RolloutState:
-    update = {"observed": (*state.observed, seen), "before": None, "since": utc_now(), "step": state.step + 1}
+def _finish_step(plan: RolloutPlan, state: RolloutState, observation: Observation) -> RolloutState:
+    observed = (*state.observed, observation)
+    update = {"observed": observed, "before": None, "since": utc_now(), "step": state.step + 1}
     state = state.model_copy(update=update)
-    return state if state.step < len(plan.steps) else _phase(state, "promoting")
+    return state if state.step < len(plan.steps) else _enter_phase(state, "promoting")
 
 
 def _promote(parts: RolloutParts, state: RolloutState) -> RolloutState:
-    if invalid := _invalid(parts, state):
-        return begin_rollback(state, invalid)
+    if reason := _find_invalid_answers(parts, state):
+        return begin_rollback(state, reason)
     parts.target.promote(state.change)
-    serving = parts.target.read(state.change)
-    if serving.is_promoted:
+    traffic = parts.target.read(state.change)
+    if traffic.is_promoted:
         return _end(state, "promoted", "all steps passed")
-    if serving.failure:
-        return begin_rollback(state, f"the canary failed: {serving.failure}")
-    if _since(state) > parts.plan.settle_s:
+    if traffic.failure:
+        return begin_rollback(state, f"the canary failed: {traffic.failure}")
+    if _seconds_in_phase(state) > parts.plan.settle_s:
         return begin_rollback(state, "the promotion was not confirmed")
     return state
 
 
-def _come_back(parts: RolloutParts, state: RolloutState) -> RolloutState:
+def _roll_back(parts: RolloutParts, state: RolloutState) -> RolloutState:
     parts.target.roll_back(state.change)
-    if parts.target.read(state.change).is_returned:
+    if parts.target.read(state.change).is_rolled_back:
         return _end(state, "rolled_back", state.reason)
-    if _since(state) > parts.plan.settle_s:
-        return _end(state, "stuck", f"{state.reason}; the roll-back is not confirmed")
+    if _seconds_in_phase(state) > parts.plan.settle_s:
+        return _end(state, "stuck", f"{state.reason}; the rollback is not confirmed")
     return state
 
 
 def begin_rollback(state: RolloutState, reason: str) -> RolloutState:
-    log.warning("rollout_returns", reason=reason)
-    return record_event(
-        _phase(state, "returning").model_copy(update={"reason": reason}), f"back: {reason}", 0
-    )
+    """Enter the phase that gives all traffic back to the champion."""
+    log.warning("rollout_rolling_back", reason=reason)
+    rolling_back = _enter_phase(state, "returning").model_copy(update={"reason": reason})
+    return record_event(rolling_back, f"rolling back: {reason}", 0)
 
 
 def _end(state: RolloutState, result: Result, reason: str) -> RolloutState:
-    ended = _phase(state, "ended").model_copy(update={"result": result, "reason": reason})
+    ended = _enter_phase(state, "ended").model_copy(update={"result": result, "reason": reason})
     return record_event(ended, result, 100 if result == "promoted" else 0)
 
 
-def _phase(state: RolloutState, phase: Phase) -> RolloutState:
+def _enter_phase(state: RolloutState, phase: Phase) -> RolloutState:
     return state.model_copy(update={"phase": phase, "since": utc_now(), "before": None})
 
 
-def _named(state: RolloutState, serving: TrafficStatus) -> RolloutState:
-    known = state.change.canary_revision
-    if known or not serving.canary_revision:
+def _note_canary_revision(state: RolloutState, traffic: TrafficStatus) -> RolloutState:
+    if state.change.canary_revision or not traffic.canary_revision:
         return state
-    change = ModelChange(state.change.champion, state.change.challenger, serving.canary_revision)
+    change = ModelChange(state.change.champion, state.change.challenger, traffic.canary_revision)
     return state.model_copy(update={"change": change})
 
 
 def record_event(state: RolloutState, what: str, percent: int) -> RolloutState:
-    log.info("rollout", what=what, percent=percent)
-    return state.model_copy(
-        update={"history": (*state.history, RolloutEvent(at=utc_now(), percent=percent, what=what))}
-    )
+    """Add an event to the history of the rollout, and log it."""
+    log.info("rollout_progress", what=what, percent=percent)
+    event = RolloutEvent(at=utc_now(), percent=percent, what=what)
+    return state.model_copy(update={"history": (*state.history, event)})
 
 
-def _summary(seen: Observation) -> str:
-    arms = {"canary": seen.canary, "stable": seen.stable}
+def _summarise(observation: Observation) -> str:
+    revisions = {"canary": observation.canary, "stable": observation.stable}
     return "; ".join(
-        f"{name}: {arm.journaled.answers} answers; of {arm.counted.requests} requests"
-        f" {arm.counted.errors} errors, {arm.counted.refusals} refusals, {arm.counted.invalid} invalid"
-        for name, arm in arms.items()
+        f"{name}: {revision.journaled.answers} answers; of {revision.counted.requests} requests"
+        f" {revision.counted.errors} errors, {revision.counted.refusals} refusals,"
+        f" {revision.counted.invalid} invalid"
+        for name, revision in revisions.items()
     )
 
 
-def _too_few(step: RolloutStep, answers: int) -> str:
-    return f"timeout: {answers} of {step.least_answers} answers within {step.most_s:.0f} s"
-
-
-def _since(state: RolloutState) -> float:
+def _seconds_in_phase(state: RolloutState) -> float:
     return (utc_now() - state.since).total_seconds()

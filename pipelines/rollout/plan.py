@@ -1,4 +1,4 @@
-"""How a rollout goes about it: its steps, and what would end it; read from YAML."""
+"""The plan of a rollout, read from YAML: its steps, its guardrails, and how long it waits."""
 
 from pathlib import Path
 from typing import Annotated, Final
@@ -15,32 +15,32 @@ Share = Annotated[float, Field(ge=0, le=1)]
 
 
 class RolloutStep(Value):
-    """A share of the traffic, kept until the canary gave enough answers and enough time has passed."""
+    """A share of the traffic; it ends when the canary has given enough answers and enough time has passed."""
 
     percent: int = Field(ge=1, le=100)
     least_answers: int = Field(ge=1)
     least_s: Seconds
     most_s: float = Field(gt=0)
-    """After so long without enough answers the rollout is given up."""
+    """After so many seconds without enough answers, the rollout is rolled back."""
 
 
 class Guardrail(Value):
-    """How much worse the canary may be: ``margin`` is minded by nobody, see ``Bound``."""
+    """How much worse the canary may be: by ``margin`` is accepted, see ``Bound``."""
 
     margin: float = Field(ge=0)
     scale: float = Field(gt=0)
     alpha: float = Field(gt=0, lt=0.5)
 
     def bound(self, least_answers: int, tests: int = 1) -> Bound:
-        """The bound for one of so many tests that share the chance of a false alarm."""
+        """The bound for one of ``tests`` tests, which share the chance of a false alarm."""
         return Bound(self.margin, self.scale, self.alpha / tests, least_answers)
 
 
 class Guardrails(Value):
-    """What the canary is compared with the stable revision in.
+    """In which figures the canary is compared with the stable revision.
 
-    ``latency`` is in units of the natural logarithm (0.2: a fifth slower), all others are shares. A guardrail
-    that is left out is not kept.
+    ``latency`` is in units of the natural logarithm (0.2: a fifth slower), all others are shares. Without
+    ``disagreement`` that figure is not compared.
     """
 
     least_answers: int = Field(default=LEAST_ANSWERS, ge=2)
@@ -54,25 +54,25 @@ class Guardrails(Value):
 
 
 class RolloutPlan(Value):
-    """The steps up to all of the traffic, the guardrails, and how patient a rollout is."""
+    """The steps up to all of the traffic, the guardrails, and the time limits."""
 
     steps: tuple[RolloutStep, ...] = Field(min_length=1)
     guardrails: Guardrails
     check_s: float = Field(gt=0)
-    """Seconds between two looks."""
+    """Seconds between two checks."""
     start_s: float = Field(gt=0)
-    """Seconds for the canary to get ready at first."""
+    """Seconds that the canary may take to start."""
     unready_s: Seconds
-    """Seconds for which the canary may be not ready later on."""
+    """Seconds that a started canary may be not ready."""
     settle_s: float = Field(gt=0)
-    """Seconds for the traffic to follow what was asked for."""
+    """Seconds that the traffic may take to reach the requested share."""
     blind_s: float = Field(gt=0)
-    """Seconds for which a rollout goes on without seeing the journal and the counters."""
+    """Seconds that a rollout goes on while the journal or the counters cannot be read."""
     lease_s: float = Field(gt=0)
-    """Seconds after which a rollout that gives no sign of life counts as dead."""
+    """Seconds without a write to the ledger after which the holder of the lease counts as dead."""
 
     @model_validator(mode="after")
-    def _rises_to_all(self) -> "RolloutPlan":
+    def _require_rising_steps(self) -> "RolloutPlan":
         percents = [step.percent for step in self.steps]
         if percents != sorted(set(percents)) or percents[-1] != 100:
             raise ValueError("the steps must rise, and end with 100 percent")
@@ -85,6 +85,6 @@ def read_plan(path: Path = DEFAULT_PLAN) -> RolloutPlan:
     """Read and check a plan.
 
     Raises:
-        pydantic.ValidationError: A value is missing, unknown or makes no sense.
+        pydantic.ValidationError: A value is missing, unknown or out of its range.
     """
     return RolloutPlan.model_validate(yaml.safe_load(path.read_text()))

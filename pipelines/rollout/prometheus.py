@@ -1,4 +1,4 @@
-"""The counters of both revisions on a cluster, where each has many pods: asked of Prometheus.
+"""Read the counters of both revisions from the Prometheus of a cluster, where each revision has many pods.
 
 A predictor's counters do not name its model; ``pleura_model_info`` of the same pod does.
 """
@@ -12,7 +12,7 @@ from pipelines.rollout.counters import ObservationUnavailable, RevisionCounts, c
 from pipelines.rollout.observation import RequestCounts
 from pipelines.rollout.target import ModelChange
 
-_ASK_S: Final = 10.0
+_REQUEST_TIMEOUT_S: Final = 10.0
 _OF_VERSION: Final = (
     "* on (instance) group_left () "
     '(pleura_model_info{{model_version="{version}"}} '
@@ -21,39 +21,40 @@ _OF_VERSION: Final = (
 _REQUESTS: Final = f"sum by (route, outcome) (pleura_requests_total {_OF_VERSION})"
 _INVALID: Final = (
     f"sum (pleura_invalid_answers_total {_OF_VERSION})",
-    'sum (pleura_unusable_predictions_total{{model_version="{version}"}})',  # what transformers found
+    'sum (pleura_unusable_predictions_total{{model_version="{version}"}})',  # found by transformers
 )
 
 
 @dataclass(frozen=True)
 class PrometheusCounters:
-    """Counters by model version, which must differ between champion and challenger."""
+    """Read the counters by model version, which must differ between champion and challenger."""
 
     url: str
     change: ModelChange
 
     def read(self) -> RevisionCounts:
-        """Ask for them.
+        """Read the counters.
 
         Raises:
-            Unseen: Prometheus does not answer, or both models have one version.
+            ObservationUnavailable: Prometheus does not answer, or both models have the same version.
         """
         versions = self.change.challenger.version, self.change.champion.version
         if versions[0] == versions[1]:
             raise ObservationUnavailable(
                 "champion and challenger have the same version: their counters cannot be told apart"
             )
-        with httpx.Client(base_url=self.url, timeout=_ASK_S, trust_env=False) as client:
-            canary, stable = (self._counted(client, version) for version in versions)
+        with httpx.Client(base_url=self.url, timeout=_REQUEST_TIMEOUT_S, trust_env=False) as client:
+            canary, stable = (self._read_counts(client, version) for version in versions)
         return RevisionCounts(canary, stable)
 
-    def _counted(self, client: httpx.Client, version: str) -> RequestCounts:
-        found = _query(client, _REQUESTS.format(version=version))
-        outcomes = [(each["metric"]["route"], each["metric"]["outcome"], _value(each)) for each in found]
-        invalid = [_query(client, query.format(version=version)) for query in _INVALID]
-        return count_outcomes(outcomes).with_invalid(
-            int(sum(_value(each) for one in invalid for each in one))
-        )
+    def _read_counts(self, client: httpx.Client, version: str) -> RequestCounts:
+        samples = _query(client, _REQUESTS.format(version=version))
+        outcomes = [
+            (sample["metric"]["route"], sample["metric"]["outcome"], _read_value(sample))
+            for sample in samples
+        ]
+        invalid = [sample for query in _INVALID for sample in _query(client, query.format(version=version))]
+        return count_outcomes(outcomes).with_invalid(int(sum(_read_value(sample) for sample in invalid)))
 
 
 def _query(client: httpx.Client, query: str) -> list[dict[str, Any]]:
@@ -65,5 +66,5 @@ def _query(client: httpx.Client, query: str) -> list[dict[str, Any]]:
     return result
 
 
-def _value(sample: dict[str, Any]) -> float:
+def _read_value(sample: dict[str, Any]) -> float:
     return float(sample["value"][1])

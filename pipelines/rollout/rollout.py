@@ -1,4 +1,7 @@
-"""Leads a challenger from no traffic to all of it, or back; any process can go on where another died."""
+"""The loop of a rollout: this process holds the lease, advances the state and writes it to the ledger.
+
+Any process can resume a rollout whose process died.
+"""
 
 import time
 from dataclasses import replace
@@ -15,34 +18,29 @@ log = structlog.get_logger()
 
 
 class RolloutInProgress(Exception):
-    """Another rollout of this target is under way, or has died and waits to be resumed."""
+    """Another rollout of this target is in progress, or its process died and it waits to be resumed."""
 
 
 def roll_out(parts: RolloutParts, change: ModelChange, run: str = "") -> RolloutOutcome:
-    """Lead the challenger to all of the traffic, or back; resume the same rollout where it was left.
+    """Give the challenger all of the traffic, or roll it back; resume the same rollout where it stopped.
 
-    A dead predecessor counts as dead when its ledger has not changed for ``lease_s``, by our own clock.
+    Another process counts as dead when the ledger has not changed for ``lease_s`` by our own clock.
 
     Args:
-        parts: What to work with.
+        parts: Target, observations, ledger, plan and holder.
         change: From which model to which.
-        run: Names the pipeline run that asks; asked again by the same run, an ended rollout is not repeated.
+        run: Name of the pipeline run. A second call for the same run gives the outcome of the first one.
 
     Raises:
-        RolloutInProgress: Another rollout is under way or unfinished, or another process leads this one.
+        RolloutInProgress: Another rollout is in progress or unfinished, or another process holds the lease.
     """
-    last = _read(parts.ledger.read())
-    if (
-        run
-        and last
-        and last.phase == "ended"
-        and last.run == run
-        and _digests(last.change) == _digests(change)
-    ):
+    last = _parse_state(parts.ledger.read())
+    if run and last and last.phase == "ended" and last.run == run and _is_same_change(last.change, change):
         return last.outcome
-    state = _take(parts, change, run)
+    state = _take_lease(parts, change, run)
     while state.phase != "ended":
-        if parts.ledger.read() != _document(state):  # we were away for so long that we count as dead
+        # If this process slept longer than lease_s, another one may have taken the lease.
+        if parts.ledger.read() != _to_document(state):
             raise RolloutInProgress("another process has taken this rollout over")
         before, state = state, _save(parts, state, advance(parts, state))
         if (state.phase, state.step) == (before.phase, before.step):
@@ -52,81 +50,82 @@ def roll_out(parts: RolloutParts, change: ModelChange, run: str = "") -> Rollout
 
 
 def abandon_rollout(parts: RolloutParts) -> RolloutOutcome | None:
-    """Lead whatever rollout is unfinished back to its champion; None where there is none.
+    """Roll an unfinished rollout back to its champion; None if there is no unfinished rollout.
 
     Raises:
-        RolloutInProgress: The process that leads it is alive.
+        RolloutInProgress: The process that holds the lease is alive.
     """
-    left = find_unfinished_rollout(parts.ledger)
-    if left is None:
+    unfinished = find_unfinished_rollout(parts.ledger)
+    if unfinished is None:
         return None
-    state = _take(parts, left.change, left.run)
+    state = _take_lease(parts, unfinished.change, unfinished.run)
     _save(parts, state, begin_rollback(state, "abandoned"))
-    return roll_out(parts, left.change, left.run)
+    return roll_out(parts, unfinished.change, unfinished.run)
 
 
 def find_unfinished_rollout(ledger: Ledger) -> RolloutState | None:
-    """The rollout that is under way, or that died on its way.
+    """Find the rollout that is in progress, or whose process died.
 
     Raises:
-        RolloutInProgress: The ledger cannot be understood: who knows what is under way.
+        RolloutInProgress: The ledger cannot be parsed, so that a rollout may be in progress.
     """
-    left = _read(ledger.read())
-    return None if left is None or left.phase == "ended" else left
+    last = _parse_state(ledger.read())
+    return None if last is None or last.phase == "ended" else last
 
 
-def _take(parts: RolloutParts, change: ModelChange, run: str) -> RolloutState:
-    """Write into the ledger that this process leads the rollout."""
+def _take_lease(parts: RolloutParts, change: ModelChange, run: str) -> RolloutState:
+    """Write into the ledger that this process advances the rollout."""
     document = parts.ledger.read()
-    left = _read(document)
-    if left is None or left.phase == "ended":
+    last = _parse_state(document)
+    if last is None or last.phase == "ended":
         state = RolloutState(
             holder=parts.holder, beat=0, change=change, run=run, phase="checking", since=utc_now()
         )
-        state = record_event(state, "begins", 0)
-    elif _digests(left.change) != _digests(change):
-        raise RolloutInProgress(f"the rollout of {left.change.challenger.version} is not finished")
+        state = record_event(state, "begun", 0)
+    elif not _is_same_change(last.change, change):
+        raise RolloutInProgress(f"the rollout of {last.change.challenger.version} is not finished")
     else:
-        if left.holder != parts.holder:
-            _await_death(parts, document)
+        if last.holder != parts.holder:
+            _await_end_of_lease(parts, document)
         update = {
             "holder": parts.holder,
-            "beat": left.beat + 1,
+            "beat": last.beat + 1,
             "unready_since": None,
             "blind_since": None,
-            "change": replace(change, canary_revision=left.change.canary_revision),
+            "change": replace(change, canary_revision=last.change.canary_revision),
         }
-        state = record_event(left.model_copy(update=update), "resumed", 0)
-    if not parts.ledger.swap(document, _document(state)):
-        raise RolloutInProgress("another process has just taken it up")
+        state = record_event(last.model_copy(update=update), "resumed", 0)
+    if not parts.ledger.swap(document, _to_document(state)):
+        raise RolloutInProgress("another process has just taken this rollout over")
     return state
 
 
-def _digests(change: ModelChange) -> tuple[str, str]:
-    return change.champion.digest, change.challenger.digest
+def _is_same_change(first: ModelChange, second: ModelChange) -> bool:
+    digests = (first.champion.digest, first.challenger.digest)
+    return digests == (second.champion.digest, second.challenger.digest)
 
 
-def _read(document: bytes | None) -> RolloutState | None:
-    try:
-        return None if document is None else RolloutState.model_validate_json(document)
-    except ValidationError as error:
-        raise RolloutInProgress("the ledger holds what is no rollout of this software") from error
-
-
-def _await_death(parts: RolloutParts, document: bytes | None) -> None:
-    end = time.monotonic() + parts.plan.lease_s
-    while time.monotonic() < end:
+def _await_end_of_lease(parts: RolloutParts, document: bytes | None) -> None:
+    end_s = time.monotonic() + parts.plan.lease_s
+    while time.monotonic() < end_s:
         time.sleep(min(parts.plan.check_s, 0.5))
         if parts.ledger.read() != document:
-            raise RolloutInProgress("another process leads this rollout")
+            raise RolloutInProgress("another process advances this rollout")
 
 
 def _save(parts: RolloutParts, old: RolloutState, new: RolloutState) -> RolloutState:
     new = new.model_copy(update={"beat": old.beat + 1})
-    if not parts.ledger.swap(_document(old), _document(new)):
+    if not parts.ledger.swap(_to_document(old), _to_document(new)):
         raise RolloutInProgress("another process has taken this rollout over")
     return new
 
 
-def _document(state: RolloutState) -> bytes:
+def _parse_state(document: bytes | None) -> RolloutState | None:
+    try:
+        return None if document is None else RolloutState.model_validate_json(document)
+    except ValidationError as error:
+        raise RolloutInProgress("the ledger holds a document that Pleura did not write") from error
+
+
+def _to_document(state: RolloutState) -> bytes:
     return state.model_dump_json().encode()

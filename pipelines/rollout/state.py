@@ -1,6 +1,12 @@
-"""How far a rollout is: the document of its ledger, and what is reported of it in the end."""
+"""The state of a rollout, which is the document of its ledger, and the outcome that is reported at the end.
 
-from dataclasses import dataclass
+The names of the fields and phases are stored: a rollout that began before an upgrade goes on after it.
+"""
+
+import os
+import secrets
+import socket
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Literal, Protocol
 
@@ -13,10 +19,11 @@ from pipelines.value import Value
 
 Result = Literal["promoted", "rolled_back", "refused", "stuck"]
 Phase = Literal["checking", "starting", "watching", "promoting", "returning", "ended"]
+"""``returning``: the traffic is being rolled back to the champion."""
 
 
 class RolloutEvent(Value):
-    """Something that happened, at which share of the traffic."""
+    """What happened, and at which percentage of the traffic."""
 
     at: datetime
     percent: int
@@ -26,7 +33,7 @@ class RolloutEvent(Value):
 class RolloutOutcome(Value):
     """How a rollout ended.
 
-    ``refused``: nothing was changed. ``stuck``: it was to be rolled back, and the target does not confirm it.
+    ``refused``: nothing was changed. ``stuck``: the target does not confirm the rollback.
     """
 
     result: Result
@@ -35,23 +42,23 @@ class RolloutOutcome(Value):
 
 
 class RolloutState(Value):
-    """Everything that another process needs to go on; ``beat`` grows with each look."""
+    """Everything that another process needs to resume the rollout; ``beat`` grows with each write."""
 
     holder: str
     beat: int
     change: ModelChange
     run: str = ""
-    """The pipeline run that asked for this rollout."""
+    """Name of the pipeline run that started this rollout."""
     phase: Phase
     since: datetime
-    """Begin of the phase; of a step, since its share of the traffic was reached."""
+    """Start of the phase. In ``watching``: when the canary reached its share of the current step."""
     step: int = 0
     first: RevisionCounts | None = None
     """The counters before the canary had any traffic."""
     before: RevisionCounts | None = None
-    """The counters at the begin of the step; None until its share is reached."""
+    """The counters at the start of the step; None until the canary has its share."""
     observed: tuple[Observation, ...] = ()
-    """The steps that are done."""
+    """The finished steps."""
     unready_since: datetime | None = None
     blind_since: datetime | None = None
     result: Result | None = None
@@ -60,29 +67,34 @@ class RolloutState(Value):
 
     @property
     def outcome(self) -> RolloutOutcome:
-        """What is reported; to be asked of a rollout that has ended."""
+        """The outcome of a rollout that has ended."""
         assert self.result
         return RolloutOutcome(result=self.result, reason=self.reason, history=self.history)
 
 
 class ObservationSource(Protocol):
-    """What a rollout sees of both revisions; both methods raise ``Unseen``."""
+    """Where a rollout observes both revisions; both methods raise ``ObservationUnavailable``."""
 
     def count(self) -> RevisionCounts: ...
     def observe(self, since: datetime, before: RevisionCounts) -> Observation: ...
 
 
+def name_lease_holder() -> str:
+    """Name this process, uniquely among all processes that may ever hold the lease."""
+    return f"{socket.gethostname()}:{os.getpid()}:{secrets.token_hex(4)}"
+
+
 @dataclass(frozen=True)
 class RolloutParts:
-    """What a rollout works with; ``holder`` names this process among all that may ever hold the ledger."""
+    """What a rollout works with; ``holder`` names the process in the ledger."""
 
     target: RolloutTarget
-    watcher: ObservationSource
+    observations: ObservationSource
     ledger: Ledger
     plan: RolloutPlan
-    holder: str
+    holder: str = field(default_factory=name_lease_holder)
 
 
 def utc_now() -> datetime:
-    """The time that the journal's clock shows too."""
+    """The time now, comparable with the times in the journal."""
     return datetime.now(UTC)

@@ -1,15 +1,15 @@
-"""What serves the models: it is told how to split the traffic, and says how it does."""
+"""The seam to what serves the models: a rollout target splits the traffic and says how it is split."""
 
 from dataclasses import dataclass
 from typing import Protocol
 
 
 class TargetUnavailable(Exception):
-    """What serves the models cannot be asked just now; ask again."""
+    """The target does not answer now; a later call may succeed."""
 
 
 class TargetRefused(Exception):
-    """The challenger cannot be served at all, or what is served is not the champion; nothing was changed."""
+    """The challenger cannot be served, or the target does not serve the champion; nothing was changed."""
 
 
 @dataclass(frozen=True)
@@ -23,7 +23,7 @@ class ModelReference:
 
 @dataclass(frozen=True)
 class ModelChange:
-    """From one model to another; ``canary_revision`` is what the target calls the challenger's revision."""
+    """From one model to another; ``canary_revision`` is the target's name for the challenger's revision."""
 
     champion: ModelReference
     challenger: ModelReference
@@ -32,9 +32,10 @@ class ModelChange:
 
 @dataclass(frozen=True)
 class TrafficStatus:
-    """How the traffic is served now, as the target sees it.
+    """How the target splits the traffic now.
 
-    ``percent`` is the canary's real share. ``failure`` says why the canary will not get ready by itself.
+    ``percent`` is the share that the canary really has. ``failure`` says why the canary will not become ready
+    by itself; it is empty otherwise.
     """
 
     percent: int
@@ -42,27 +43,27 @@ class TrafficStatus:
     canary_revision: str = ""
     failure: str = ""
     is_promoted: bool = False
-    """All traffic is the challenger's, and the champion's revision is let go."""
-    is_returned: bool = False
-    """All traffic is the champion's, and the challenger's revision is let go."""
+    """The challenger has all traffic, and the champion's revision is released."""
+    is_rolled_back: bool = False
+    """The champion has all traffic, and the challenger's revision is released."""
 
 
 class RolloutTarget(Protocol):
-    """Each method can be called again and again: it does what is left to do, and only ``wait`` waits.
+    """What serves the models. Each method can be repeated, and only ``wait`` waits.
 
-    All raise ``TargetUnavailable``.
+    All methods raise ``TargetUnavailable``.
     """
 
     def read(self, change: ModelChange) -> TrafficStatus: ...
 
     def require_champion(self, change: ModelChange) -> None:
-        """Raise ``Refused`` where anything but the champion alone is served."""
+        """Raise ``TargetRefused`` unless the champion alone is served."""
 
     def shift(self, change: ModelChange, percent: int) -> None:
-        """Give the challenger its percent; raise ``Refused`` where it is no sound bundle of that digest."""
+        """Give the challenger its percent; raise ``TargetRefused`` if its bundle is not sound."""
 
     def promote(self, change: ModelChange) -> None: ...
     def roll_back(self, change: ModelChange) -> None: ...
 
     def wait(self, seconds: float) -> None:
-        """Return after so long, or before that where something has changed."""
+        """Return after so many seconds, or earlier if something has changed."""

@@ -1,4 +1,4 @@
-"""What a step works with: the clients of the servers, and a folder of the run; made once, at the edge."""
+"""What the steps of a run work with: its parameters, its records, and the clients of the servers."""
 
 import contextlib
 import shutil
@@ -25,7 +25,7 @@ from pleura.errors import RadiographNotFound
 
 
 class NoChampion(Exception):
-    """The registry has no champion to start from and to compare with."""
+    """The registry has no champion, so that a run has nothing to start from and to compare with."""
 
 
 class NoRadiographs(Exception):
@@ -33,12 +33,12 @@ class NoRadiographs(Exception):
 
 
 class StepNotDone(Exception):
-    """A step needs one that has not been done."""
+    """A step needs the result of an earlier step that is not done."""
 
 
 @dataclass(frozen=True)
 class RunContext:
-    """The servers, parameters and records of one run."""
+    """The parameters, records and servers of one run; each client is made when it is first needed."""
 
     settings: Settings
     parameters: RunParameters
@@ -63,7 +63,7 @@ class RunContext:
 
     @cached_property
     def records(self) -> RunRecords:
-        """What the steps of this run have left."""
+        """The results of the steps of this run."""
         return RunRecords(self.objects, self.run)
 
     @cached_property
@@ -83,61 +83,61 @@ class RunContext:
 
     @cached_property
     def manifest(self) -> Manifest:
-        """The data set."""
+        """The manifest of the data set."""
         return self.datasets.get(self.parameters.data_set)
 
-    def records_of(self, split: Split, *sources: str) -> tuple[Record, ...]:
-        """The radiographs of a split, of these sources or of the main one.
+    @cached_property
+    def cache(self) -> RadiographCache:
+        """Radiographs by digest, in a folder of this machine."""
+        return RadiographCache(self.settings.work / "radiographs", self.datasets.read)
+
+    def select_records(self, split: Split, *sources: str) -> tuple[Record, ...]:
+        """Select the radiographs of a split from these sources; from the main source if none is given.
 
         Raises:
             NoRadiographs: There is none.
         """
-        wanted = sources or (self.parameters.main_source,)
-        found = tuple(each for each in self.manifest.records_of_split(split) if each.source in wanted)
-        if not found:
+        sources = sources or (self.parameters.main_source,)
+        records = self.manifest.records_of_split(split)
+        selected = tuple(record for record in records if record.source in sources)
+        if not selected:
             raise NoRadiographs(
-                f"the data set has no radiograph of {' or '.join(wanted)} in the split {split}"
+                f"the data set has no radiograph of {' or '.join(sources)} in the split {split}"
             )
-        return found
+        return selected
 
-    @cached_property
-    def cache(self) -> RadiographCache:
-        """Radiographs by content, kept on this machine."""
-        return RadiographCache(self.settings.work / "radiographs", self.datasets.read)
-
-    def champion(self) -> ModelVersion:
-        """The champion that the run began with: what it started from is what it is compared with.
+    def starting_champion(self) -> ModelVersion:
+        """The champion at the start of the run: training starts from it, and the gate compares with it.
 
         Raises:
-            NoChampion: There is none.
-            NotDone: The run has not begun.
+            StepNotDone: The first step, which notes the champion, is not done.
         """
         return self.registry.version(int(self.fact("validate_data", "champion")))
 
-    def done(self, step: str) -> StepResult:
-        """What an earlier step left.
+    def finished(self, step: str) -> StepResult:
+        """The result of an earlier step.
 
         Raises:
-            NotDone: It has not been done.
+            StepNotDone: The step is not done.
         """
-        done = self.records.read(step)
-        if done is None:
+        result = self.records.read(step)
+        if result is None:
             raise StepNotDone(f"the step {step} of the run {self.run} has not been done")
-        return done
+        return result
 
     def fact(self, step: str, name: str) -> str:
-        """One fact of what an earlier step left; raises as ``done`` does."""
-        return self.done(step).facts[name]
+        """One fact of the result of an earlier step; raises as ``finished`` does."""
+        return self.finished(step).facts[name]
 
-    def bundle(self, digest: str) -> Path:
-        """A folder with a bundle, fetched and proven where it is not there yet."""
+    def fetch_bundle(self, digest: str) -> Path:
+        """Fetch and verify a bundle, unless it is here already; give its folder."""
         folder = self.settings.work / "bundles" / digest
         self.bundles.download(digest, folder)
         return folder
 
     @contextlib.contextmanager
-    def source(self, digest: str) -> Iterator[Path]:
-        """A folder with what a bundle was built from, for as long as it is needed."""
+    def fetch_source(self, digest: str) -> Iterator[Path]:
+        """Fetch the source that a bundle was built from; its folder exists until the context ends."""
         folder = self.folder / "source"
         shutil.rmtree(folder, ignore_errors=True)
         self.bundles.download_source(digest, folder)
@@ -147,22 +147,22 @@ class RunContext:
             shutil.rmtree(folder, ignore_errors=True)
 
     def read_radiograph(self, key: str) -> bytes:
-        """A radiograph that was answered, by its image id.
+        """Read the file of a radiograph that was answered, by its image id.
 
         Raises:
-            RadiographNotFound: It is not there any more, or something else is.
+            RadiographNotFound: The object is gone, or it has changed.
             StoreUnavailable: The store does not answer.
         """
         try:
             return read_answered(ObjectStore(self.client, self.settings.s3_bucket), key)
-        except (NoSuchObject, ChangedObject):  # what is larger than any radiograph was not answered
+        except (NoSuchObject, ChangedObject):  # an object larger than any radiograph counts as changed
             raise RadiographNotFound("no such radiograph") from None
 
     def signing_key(self) -> bytes:
-        """The key of the decisions, as PEM.
+        """The private key that signs decisions, as PEM.
 
         Raises:
-            InvalidKey: The file holds none.
+            InvalidKey: The file holds no such key.
         """
         pem = self.settings.decision_key_file.read_bytes()
         read_private_key(pem)

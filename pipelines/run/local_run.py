@@ -1,4 +1,4 @@
-"""A run of the pipeline on one machine, against the stack that runs on it."""
+"""Run the pipeline on one machine, against the stack that runs on it."""
 
 import contextlib
 import fcntl
@@ -25,19 +25,20 @@ from pleura.local.default_bundle import default_source
 from pleura.local.object_store import store_client
 from pleura.local.state_folder import StackRecord, StateFolder
 
-_TIMEOUT_S: Final = 60.0
+_STORE_TIMEOUT_S: Final = 60.0
 _NO_DATA_SET: Final = "0" * 64
 
 
 class StackNotRunning(Exception):
-    """No stack runs here, or it is not known where its journal is."""
+    """No stack runs here, or the address of its journal is not known."""
 
 
 @dataclass(frozen=True)
 class LocalEnvironment:
-    """The stack of this machine, and where a run keeps what it needs of it.
+    """The stack of this machine, as the environment of a run.
 
-    ``journal_dsn`` is the PostgreSQL connection string of a stack whose journal is not its own.
+    ``state`` is its state folder. ``journal_dsn`` is the PostgreSQL connection string of its journal, if the
+    stack was started with ``--postgres``.
     """
 
     state: Path
@@ -45,42 +46,44 @@ class LocalEnvironment:
 
     @property
     def work(self) -> Path:
-        """The folder that runs keep between their steps."""
+        """The folder that runs keep between their steps, and after a step whose process died."""
         return self.state / "pipelines"
 
-    def environment(self) -> Mapping[str, str]:
-        """What the steps read from their environment.
+    def step_environment(self) -> Mapping[str, str]:
+        """The environment variables that the steps read.
 
         Raises:
-            NoStack: None runs, or its journal is elsewhere and nobody says where.
+            StackNotRunning: No stack runs, or ``journal_dsn`` of an external journal is missing.
         """
-        recorded = StateFolder(self.state).read()
-        if recorded is None or not recorded.is_running:
+        record = StateFolder(self.state).read()
+        if record is None or not record.is_running:
             raise StackNotRunning(f"no stack runs in {self.state}: start it with pleura up")
         return {
-            "PLEURA_S3_URL": recorded.store["url"],
-            "PLEURA_S3_ACCESS_KEY": recorded.store["access_key"],
-            "PLEURA_S3_SECRET_KEY": recorded.store["secret_key"],
+            "PLEURA_S3_URL": record.store["url"],
+            "PLEURA_S3_ACCESS_KEY": record.store["access_key"],
+            "PLEURA_S3_SECRET_KEY": record.store["secret_key"],
             "PLEURA_MLFLOW_URI": f"sqlite:///{self.state / 'mlflow.db'}",
-            "PLEURA_JOURNAL_DSN": self._journal(recorded),
-            "PLEURA_DECISION_KEY_FILE": str(self._key()),
+            "PLEURA_JOURNAL_DSN": self._find_journal(record),
+            "PLEURA_DECISION_KEY_FILE": str(self._make_key()),
             "PLEURA_WORK": str(self.work),
             "PLEURA_TARGET": "stack",
             "PLEURA_STACK": str(self.state),
             "PLEURA_CODE_VERSION": f"pleura {version('pleura')}",
         }
 
-    def _journal(self, recorded: StackRecord) -> str:
-        """The embedded journal, or the one that ``pleura up --postgres`` was given."""
-        if "postgres" not in recorded.parts:
+    def _find_journal(self, record: StackRecord) -> str:
+        """Find the embedded journal, or the one that ``pleura up --postgres`` was given."""
+        if "postgres" not in record.parts:
             if self.journal_dsn:
                 return self.journal_dsn
-            raise StackNotRunning("the stack's PostgreSQL is not its own: name it in PLEURA_JOURNAL_DSN")
+            raise StackNotRunning(
+                "the stack uses an external PostgreSQL: set PLEURA_JOURNAL_DSN to its connection string"
+            )
         password = (self.state / "postgres" / "password").read_text()
-        return f"postgresql://pleura:{password}@{recorded.parts['postgres'].url}"
+        return f"postgresql://pleura:{password}@{record.parts['postgres'].url}"
 
-    def _key(self) -> Path:
-        """The key that decisions are signed with here, made at the first run."""
+    def _make_key(self) -> Path:
+        """Make the private key that signs the decisions, at the first run; give its file."""
         path = self.state / "decision_key.pem"
         with contextlib.suppress(FileExistsError):
             descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
@@ -89,27 +92,27 @@ class LocalEnvironment:
         return path
 
     @contextlib.contextmanager
-    def leading(self, run: str) -> Iterator[None]:
-        """Be the only one who leads a run.
+    def lock_run(self, run: str) -> Iterator[None]:
+        """Keep other processes from advancing a run.
 
         Raises:
-            UnderWay: Another process does.
+            RunInProgress: Another process advances the run.
         """
         self.work.mkdir(parents=True, exist_ok=True)
         with (self.work / f"{run}.lock").open("w") as lock:
             try:
                 fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except BlockingIOError as error:
-                raise RunInProgress(f"the run {run} is under way") from error
+                raise RunInProgress(f"the run {run} is in progress") from error
             yield
 
 
 def register_first_champion(stack: LocalEnvironment, registry: Registry, who: str) -> None:
-    """Where the registry has no champion yet, register the model that is served as the first.
+    """Register the model that the stack serves as the first champion, unless there is a champion.
 
     Raises:
-        TargetUnavailable: The stack does not serve one model alone.
-        InvalidBundle: What is served was not built from the source that comes with Pleura.
+        TargetUnavailable: The stack does not serve exactly one model.
+        InvalidBundle: The model that is served was not built from the source that comes with Pleura.
     """
     if registry.champion() is not None:
         return
@@ -126,42 +129,42 @@ def register_first_champion(stack: LocalEnvironment, registry: Registry, who: st
         judgement_uri="",
     )
     number = registry.register(registration).number
-    reason = "the model that this stack serves; there was none to compare it with"
+    reason = "the model that this stack serves; there was no champion to compare it with"
     registry.promote(number, MoveReason(who=who, reason=reason, override=reason), None)
 
 
 def connect_bundle_store(environment: Mapping[str, str], bucket: str) -> BundleStore:
-    """The bundles of the stack."""
+    """Connect to the bundles in the object store of the stack."""
     keys = environment["PLEURA_S3_ACCESS_KEY"], environment["PLEURA_S3_SECRET_KEY"]
-    client = store_client(environment["PLEURA_S3_URL"], *keys, timeout_s=_TIMEOUT_S)
+    client = store_client(environment["PLEURA_S3_URL"], *keys, timeout_s=_STORE_TIMEOUT_S)
     objects = ObjectStore(client, bucket)
     objects.make_bucket()
     return BundleStore(objects)
 
 
-class _Sieve(io.TextIOBase):
-    """Takes what KFP and the steps print: all of it into a file, what people want to know onto the screen."""
+class _StepOutput(io.TextIOBase):
+    """Writes all output to a file, and one line for each event of a step to the screen."""
 
     def __init__(self, log: TextIO, screen: TextIO) -> None:
         self._log, self._screen, self._rest = log, screen, ""
 
     def write(self, text: str) -> int:
-        """Keep the text, and tell of the steps in it."""
+        """Write the text to the file, and describe its complete lines on the screen."""
         self._log.write(text)
         *lines, self._rest = (self._rest + text).split("\n")
         for line in lines:
-            if words := describe_log_line(line):
-                self._screen.write(f"{words}\n")
+            if description := describe_log_line(line):
+                self._screen.write(f"{description}\n")
                 self._screen.flush()
         return len(text)
 
     def flush(self) -> None:
-        """Hand over what is kept back."""
+        """Flush the file."""
         self._log.flush()
 
 
 def describe_log_line(line: str) -> str:
-    """What a line of a step's log says to people; nothing where it says nothing to them."""
+    """Describe a line of a step's log to the user; empty if the line is about something else."""
     try:
         event = json.loads(line.strip())
     except ValueError:
@@ -179,15 +182,15 @@ def describe_log_line(line: str) -> str:
 
 
 def run_locally(stack: LocalEnvironment, run: str, parameters: RunParameters) -> None:
-    """Run the pipeline in processes of this machine; the environment is that of the steps.
+    """Run the pipeline in processes of this machine; the steps inherit the environment of this process.
 
-    KFP's local runner runs no exit task after a failure, and does not look at conditions within an exit
-    handler: the steps themselves see what they may do, and the report is written here.
+    KFP's local runner does not run the exit task after a failure, and ignores conditions within an exit
+    handler. Therefore ``step_runner`` checks the conditions too, and the report is written here.
 
     Args:
-        stack: What it runs against.
+        stack: The stack that the run works with.
         run: Name of the run.
-        parameters: What decides it.
+        parameters: Parameters of the run.
     """
     from kfp import local
 
@@ -196,11 +199,11 @@ def run_locally(stack: LocalEnvironment, run: str, parameters: RunParameters) ->
 
     folder = stack.work / run
     folder.mkdir(parents=True, exist_ok=True)
-    with (folder / "log").open("a") as log, contextlib.redirect_stdout(_Sieve(log, sys.stdout)):
+    with (folder / "log").open("a") as log, contextlib.redirect_stdout(_StepOutput(log, sys.stdout)):
         local.init(
             local.SubprocessRunner(use_venv=False), pipeline_root=str(folder / "kfp"), raise_on_error=False
         )
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore", RuntimeWarning)  # that our image is not the one it runs in
+            warnings.simplefilter("ignore", RuntimeWarning)  # KFP warns that it does not run in our image
             model_pipeline(parameters=parameters.to_json(), run=run)
         write_report(run, parameters.to_json())

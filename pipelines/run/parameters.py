@@ -1,7 +1,8 @@
-"""Everything that decides a run besides its data and the models that are there: one YAML file.
+"""The parameters of a run, read from one YAML file: all that decides a run besides its data and the champion.
 
-The protocol of the gate and the plan of the rollout are files of their own, named in it: they are fixed, and
-have their own versions, before anybody knows a figure.
+The parameters name two more files: the protocol of the gate and the plan of the rollout. Both are fixed
+    before
+anybody knows a figure, and have versions of their own.
 """
 
 import hashlib
@@ -26,13 +27,13 @@ _FILES: Final = ("gate", "rollout")
 
 
 class InvalidParameters(Exception):
-    """The file does not say what a run needs, or says what none understands."""
+    """A parameter is missing, unknown or invalid, or a file cannot be read."""
 
 
 class ReplayParameters(Value):
-    """How much of the journal a challenger is shown: the newest answers of so many days.
+    """How much of the journal is replayed: at most ``most`` answers of the last ``days`` days.
 
-    ``unshown`` says what becomes of a challenger where the journal holds too little to show anything.
+    ``unshown`` decides whether the run stops or goes on if the journal holds too few answers for a verdict.
     """
 
     days: Annotated[float, Field(gt=0)]
@@ -41,11 +42,12 @@ class ReplayParameters(Value):
 
 
 class RunParameters(Value):
-    """See the fields.
+    """The parameters of a run.
 
-    ``data_set`` is ``name@digest``. ``main_source`` is what the model is judged on; radiographs of the
-    training's auxiliary source are shown besides. ``accepted`` names kinds of serious problems of the data
-    that somebody has looked into and takes upon himself; ``who`` that is, in the registry's audit trail too.
+    ``data_set`` is ``name@digest``. The model is judged on radiographs of ``main_source``. It is trained on
+    them, and on the auxiliary source of ``training``. ``accepted`` names the kinds of serious data problems
+    that ``who`` has looked into and accepts. ``who`` stands in the audit trail of the registry too. ``words``
+    are the texts of the model's description.
     """
 
     data_set: Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9-]{0,62}@[0-9a-f]{64}$")]
@@ -60,28 +62,28 @@ class RunParameters(Value):
     rollout: RolloutPlan
 
     def to_json(self) -> str:
-        """What travels to each step: the files that were named are in it."""
+        """Write the document that each step gets; it includes the gate protocol and the rollout plan."""
         return self.model_dump_json()
 
     @classmethod
     def from_json(cls, document: str) -> "RunParameters":
-        """Read what ``to_json`` wrote.
+        """Read a document of ``to_json``.
 
         Raises:
-            InvalidParameters: It did not write this.
+            InvalidParameters: The document is not one of ``to_json``.
         """
-        with _translated("the parameters"):
+        with _invalid_parameters("the parameters"):
             return cls.model_validate_json(document)
 
     @property
     def digest(self) -> str:
-        """SHA-256 of all of it, in hex."""
+        """SHA-256 of all parameters, in hex."""
         return hashlib.sha256(self.to_json().encode()).hexdigest()
 
 
 @dataclass(frozen=True)
-class _translated:  # noqa: N801  # a context manager
-    what: str
+class _invalid_parameters:  # noqa: N801  # a context manager
+    name: str
 
     def __enter__(self) -> None:
         return None
@@ -90,24 +92,24 @@ class _translated:  # noqa: N801  # a context manager
         if isinstance(error, ValidationError):
             first = error.errors(include_input=False)[0]
             where = ".".join(map(str, first["loc"])) or "content"
-            raise InvalidParameters(f"{self.what}: {where}: {first['msg']}") from error
+            raise InvalidParameters(f"{self.name}: {where}: {first['msg']}") from error
         if isinstance(error, OSError):
             raise InvalidParameters(f"{error.filename} cannot be read: {error.strerror}") from error
         if isinstance(error, yaml.YAMLError | UnicodeDecodeError):
-            raise InvalidParameters(f"{self.what} is no YAML") from error
+            raise InvalidParameters(f"{self.name} is not YAML") from error
 
 
 def read_parameters(path: Path, **changes: str) -> RunParameters:
-    """Read a parameter file, and the files that it names, relative to its own folder.
+    """Read a parameter file, and the files that it names relative to its folder.
 
     Args:
         path: The YAML file.
-        changes: Fields that are given otherwise, as ``data_set``.
+        changes: Fields that replace those of the file, for example ``data_set``.
 
     Raises:
-        InvalidParameters: One of the files is missing or malformed, or a parameter makes no sense.
+        InvalidParameters: One of the files is missing or malformed, or a parameter is invalid.
     """
-    with _translated(path.name):
+    with _invalid_parameters(path.name):
         document = yaml.safe_load(path.read_text())
         if not isinstance(document, dict):
             raise InvalidParameters(f"{path.name} holds no parameters")

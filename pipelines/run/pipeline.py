@@ -1,7 +1,7 @@
-"""The pipeline as Kubeflow Pipelines takes it: one thin component for every step, one wiring.
+"""The pipeline for Kubeflow Pipelines: one thin component for all steps, and their order.
 
-A step finds what it needs of earlier ones by the name of the run. ``after`` is there for the order: a step
-that needs another takes its verdict, so that none runs after one that failed.
+A step finds the results of earlier steps by the name of the run. ``after`` only makes the order: a step takes
+the verdict of the step before it, so that no step runs after one that failed.
 """
 
 from typing import Final
@@ -25,7 +25,7 @@ Size = tuple[str, str, str, str]
 
 @dsl.component(base_image=IMAGE, install_kfp_package=False)  # type: ignore[untyped-decorator]  # kfp's
 def perform_step(step: str, run: str, job: str, parameters: str, after: str = "") -> str:
-    """Do one step of the run, and give its verdict."""
+    """Run one step, and give its verdict."""
     from pipelines.run.step_runner import run_step  # the pod runs this function alone
 
     return run_step(step, run or job, parameters)
@@ -33,14 +33,14 @@ def perform_step(step: str, run: str, job: str, parameters: str, after: str = ""
 
 @dsl.component(base_image=IMAGE, install_kfp_package=False)  # type: ignore[untyped-decorator]  # kfp's
 def report(run: str, job: str, parameters: str) -> str:
-    """Write down how the run went, and give the URI of that."""
+    """Write the report of the run, and give its URI."""
     from pipelines.run.step_runner import write_report
 
     return write_report(run or job, parameters)
 
 
-def _equipped(task: dsl.PipelineTask, size: Size = _SMALL) -> dsl.PipelineTask:
-    """Give a pod its resources, secrets and folder; its own records tell whether a step is done, no cache."""
+def _configure_task(task: dsl.PipelineTask, size: Size = _SMALL) -> dsl.PipelineTask:
+    """Give a pod its resources, secrets and folder; KFP's cache is off, the run has its own records."""
     cpu_request, cpu_limit, memory_request, memory_limit = size
     task.set_caching_options(enable_caching=False)
     task.set_retry(num_retries=2, backoff_duration="30s", backoff_factor=2.0)
@@ -58,19 +58,19 @@ def _equipped(task: dsl.PipelineTask, size: Size = _SMALL) -> dsl.PipelineTask:
     name="life-of-a-model", description="From a data set to a promoted model, or a report why not."
 )
 def model_pipeline(parameters: str, run: str = "") -> None:
-    """Validate data, train, judge, gate, register, replay, roll out, conclude; report whatever happens.
+    """Validate, train, judge, gate, register, replay, roll out and conclude; always write the report.
 
     Args:
-        parameters: What ``Parameters.to_json`` wrote.
-        run: Name of the run, that of the job where it has none; the same name again goes on where it stopped.
+        parameters: The document of ``RunParameters.to_json``.
+        run: Name of the run; by default the name of the job. A run of the same name resumes where it stopped.
     """
     job = dsl.PIPELINE_JOB_NAME_PLACEHOLDER
 
     def step(name: str, after: str = "", size: Size = _SMALL) -> dsl.PipelineTask:
         task = perform_step(step=name, run=run, job=job, parameters=parameters, after=after)
-        return _equipped(task.set_display_name(name), size)
+        return _configure_task(task.set_display_name(name), size)
 
-    reported = _equipped(report(run=run, job=job, parameters=parameters))
+    reported = _configure_task(report(run=run, job=job, parameters=parameters))
     with dsl.ExitHandler(reported, name="report whatever happens"):
         validated = step("validate_data")
         trained = step("train", validated.output, _LARGE)

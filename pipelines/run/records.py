@@ -1,4 +1,4 @@
-"""What the steps of a run have done: written once each, so that no step is done twice."""
+"""The records of a run: each step writes its result once, so that no step is done twice."""
 
 from dataclasses import dataclass
 
@@ -14,13 +14,14 @@ class ParametersChanged(Exception):
 
 
 class RunInProgress(Exception):
-    """Another process is at the same run."""
+    """Another process advances the same run."""
 
 
 class StepResult(Value):
-    """What a step leaves: ``verdict`` decides how the run goes on, ``facts`` are what later steps need.
+    """The result of a step.
 
-    ``words`` is what the run's report says of it; ``links`` are the URIs of what it wrote, by name.
+    The run goes on by ``verdict``. Later steps read ``facts``. ``words`` is the line in the run's report.
+    ``links`` are the URIs of the files that the step wrote, by name.
     """
 
     step: str
@@ -32,7 +33,7 @@ class StepResult(Value):
 
 
 class StepFailure(Value):
-    """Why a step of a run has failed, when it was last tried."""
+    """Why a step failed when it was last tried."""
 
     step: str
     reason: str
@@ -46,10 +47,10 @@ class RunRecords:
     run: str
 
     def begin(self, parameters: RunParameters) -> None:
-        """See that the run has these parameters; the first who asks decides.
+        """Write the parameters of the run, or require that they are the ones that it was started with.
 
         Raises:
-            OtherRun: It was begun with others.
+            ParametersChanged: The run was started with other parameters.
         """
         key, document = self._key("parameters"), parameters.to_json().encode()
         is_first = self.objects.put_new(key, document, "application/json")
@@ -59,46 +60,48 @@ class RunRecords:
             )
 
     def read(self, step: str) -> StepResult | None:
-        """What a step left; None where it is not done.
+        """Read the result of a step; None if the step is not done.
 
         Raises:
-            ChangedObject: What is there is no record.
+            ChangedObject: The object is not the result of a step.
         """
         try:
             return StepResult.model_validate_json(self.objects.read(self._key(step)))
         except NoSuchObject:
             return None
         except ValidationError as error:
-            raise ChangedObject(f"{self.objects.uri(self._key(step))} is no record of a step") from error
+            raise ChangedObject(f"{self.objects.uri(self._key(step))} is not the record of a step") from error
 
-    def keep(self, done: StepResult) -> None:
-        """Write down that a step is done."""
-        self.objects.put(self._key(done.step), done.model_dump_json(indent=1).encode(), "application/json")
+    def write(self, result: StepResult) -> None:
+        """Write the result of a step."""
+        self.objects.put(
+            self._key(result.step), result.model_dump_json(indent=1).encode(), "application/json"
+        )
 
-    def note_failure(self, failure: StepFailure) -> None:
-        """Write down why a step has failed; who tries it again may succeed."""
+    def write_failure(self, failure: StepFailure) -> None:
+        """Write why a step failed."""
         self.objects.put(self._key("failure"), failure.model_dump_json().encode(), "application/json")
 
-    def failure(self) -> StepFailure | None:
-        """The last failure, unless the step was done since."""
+    def read_failure(self) -> StepFailure | None:
+        """Read the last failure; None if there is none, or the step was done since."""
         try:
-            found = StepFailure.model_validate_json(self.objects.read(self._key("failure")))
+            failure = StepFailure.model_validate_json(self.objects.read(self._key("failure")))
         except NoSuchObject:
             return None
-        return None if self.read(found.step) else found
+        return None if self.read(failure.step) else failure
 
-    def write(self, name: str, content: bytes, content_type: str) -> str:
-        """Keep a file of the run.
+    def write_file(self, name: str, content: bytes, content_type: str) -> str:
+        """Write a file of the run.
 
         Returns:
-            Its URI.
+            The URI of the file.
         """
         key = f"runs/{self.run}/{name}"
         self.objects.put(key, content, content_type)
         return self.objects.uri(key)
 
-    def content(self, name: str) -> bytes:
-        """A file of the run."""
+    def read_file(self, name: str) -> bytes:
+        """Read a file of the run."""
         return self.objects.read(f"runs/{self.run}/{name}")
 
     def _key(self, step: str) -> str:

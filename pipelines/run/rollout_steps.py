@@ -1,54 +1,47 @@
-"""The last steps: the challenger gets the traffic step by step, or is led back; the registry follows."""
+"""The last steps of a run: roll the challenger out, then move the registry's champion."""
 
-import os
-import secrets
-import socket
 from typing import Final
 
 from pipelines.registry.registration import MoveReason
 from pipelines.rollout.rollout import roll_out
-from pipelines.rollout.state import RolloutParts
 from pipelines.run.context import RunContext
 from pipelines.run.records import StepResult
-from pipelines.run.rollout_target import place_of
+from pipelines.run.rollout_target import connect_rollout, read_model_change
 
-_WORDS: Final = {"promoted": "all traffic is the challenger's", "stuck": "the target does not follow"}
+_WORDS: Final = {
+    "promoted": "the challenger has all traffic",
+    "stuck": "the target does not confirm the rollback",
+}
 
 
 def roll_out_challenger(context: RunContext) -> StepResult:
-    """Lead the challenger through the steps of the plan, or back; a step that died goes on where it was."""
-    place = place_of(context)
-    holder = f"{socket.gethostname()}:{os.getpid()}:{secrets.token_hex(4)}"
-    parts = RolloutParts(place.target, place.watcher, place.ledger, context.parameters.rollout, holder)
-    outcome = roll_out(parts, place.change, context.run)
+    """Roll the challenger out by the plan, or back; resume a rollout whose process died."""
+    change = read_model_change(context)
+    outcome = roll_out(connect_rollout(context, change), change, context.run)
+    document = outcome.model_dump_json(indent=1).encode()
     return StepResult(
         step="roll_out",
         verdict=outcome.result,
         words=outcome.reason or _WORDS.get(outcome.result, outcome.result),
-        links={
-            "rollout.json": context.records.write(
-                "rollout.json", outcome.model_dump_json(indent=1).encode(), "application/json"
-            )
-        },
+        links={"rollout.json": context.records.write_file("rollout.json", document, "application/json")},
         seconds=0,
     )
 
 
 def conclude(context: RunContext) -> StepResult:
-    """Let the registry's champion follow what is served.
+    """Make the challenger the champion in the registry, if it was promoted.
 
     Raises:
         StaleView: Somebody made another version the champion meanwhile.
-        NotPromotable: The decision does not vouch for this version.
+        NotPromotable: The gate's decision does not cover this version.
     """
-    number, outcome = int(context.fact("register", "version")), context.done("roll_out")
-    if outcome.verdict != "promoted":
-        words = f"version {number} was not promoted: {outcome.words}"
-        return StepResult(step="conclude", verdict=outcome.verdict, words=words, seconds=0)
-    champion = context.champion()
-    why = MoveReason(
-        who=context.parameters.who, reason=f"run {context.run}: gate, replay and rollout let it pass"
-    )
+    number, rollout = int(context.fact("register", "version")), context.finished("roll_out")
+    if rollout.verdict != "promoted":
+        words = f"version {number} was not promoted: {rollout.words}"
+        return StepResult(step="conclude", verdict=rollout.verdict, words=words, seconds=0)
+    champion = context.starting_champion()
+    reason = f"run {context.run}: gate, replay and rollout passed"
+    why = MoveReason(who=context.parameters.who, reason=reason)
     context.registry.promote(number, why, champion.number)
-    words = f"version {number} is the champion; version {champion.number} was"
+    words = f"version {number} is the champion; version {champion.number} was the champion before"
     return StepResult(step="conclude", verdict="promoted", words=words, seconds=0)

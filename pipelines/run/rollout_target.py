@@ -1,50 +1,48 @@
-"""Where a challenger is rolled out: the stack of this machine, or an InferenceService."""
-
-from dataclasses import dataclass
+"""Connect a rollout to what serves the models: the stack of this machine, or an InferenceService."""
 
 from kubernetes import client, config  # type: ignore[import-untyped]
 
 from pipelines.rollout.kserve import KServeTarget
 from pipelines.rollout.kserve_ledger import ConfigMapLedger
-from pipelines.rollout.ledger import FileLedger, Ledger
+from pipelines.rollout.ledger import FileLedger
 from pipelines.rollout.local import LocalCounters, LocalTarget
 from pipelines.rollout.monitor import RolloutMonitor
 from pipelines.rollout.prometheus import PrometheusCounters
-from pipelines.rollout.state import ObservationSource
-from pipelines.rollout.target import ModelChange, ModelReference, RolloutTarget, TargetUnavailable
+from pipelines.rollout.state import RolloutParts
+from pipelines.rollout.target import ModelChange, ModelReference, TargetUnavailable
 from pipelines.run.context import RunContext
 
 
-@dataclass(frozen=True)
-class RolloutPlace:
-    """What a rollout works with, and from which model to which it goes."""
-
-    target: RolloutTarget
-    watcher: ObservationSource
-    ledger: Ledger
-    change: ModelChange
+def read_model_change(context: RunContext) -> ModelChange:
+    """Read from which champion to which challenger the run leads."""
+    champion, challenger = context.starting_champion().digest, context.fact("judge", "challenger")
+    return ModelChange(_refer_to_model(context, champion), _refer_to_model(context, challenger))
 
 
-def place_of(context: RunContext) -> RolloutPlace:
-    """Find what serves the models, by the settings."""
-    champion, challenger = context.champion().digest, context.fact("judge", "challenger")
-    dsn = context.settings.journal_dsn.get_secret_value()
-    change = ModelChange(_model(context, champion), _model(context, challenger))
-    if context.settings.target == "stack":
-        state = context.settings.stack
-        watch = RolloutMonitor(dsn, LocalCounters(state, change), challenger, champion)
-        return RolloutPlace(LocalTarget(state), watch, FileLedger(state / "rollout.json"), change)
-    if not context.settings.prometheus_url:
-        raise TargetUnavailable("PLEURA_PROMETHEUS_URL is not set: nobody would see what the canary does")
-    api = kubernetes_api()
-    target = KServeTarget(api, context.settings.namespace, context.settings.inference_service)
-    ledger = ConfigMapLedger(api, context.settings.namespace, f"{context.settings.inference_service}-rollout")
-    counters = PrometheusCounters(context.settings.prometheus_url, change)
-    return RolloutPlace(target, RolloutMonitor(dsn, counters, challenger, champion), ledger, change)
+def connect_rollout(context: RunContext, change: ModelChange) -> RolloutParts:
+    """Connect to the target that the settings name.
+
+    Raises:
+        TargetUnavailable: No cluster is configured, or no Prometheus to observe the canary with.
+    """
+    settings, plan = context.settings, context.parameters.rollout
+    dsn = settings.journal_dsn.get_secret_value()
+    digests = change.challenger.digest, change.champion.digest
+    if settings.target == "stack":
+        monitor = RolloutMonitor(dsn, LocalCounters(settings.stack, change), *digests)
+        return RolloutParts(
+            LocalTarget(settings.stack), monitor, FileLedger(settings.stack / "rollout.json"), plan
+        )
+    if not settings.prometheus_url:
+        raise TargetUnavailable("PLEURA_PROMETHEUS_URL is not set: the canary could not be observed")
+    api, name = connect_kubernetes(), settings.inference_service
+    monitor = RolloutMonitor(dsn, PrometheusCounters(settings.prometheus_url, change), *digests)
+    ledger = ConfigMapLedger(api, settings.namespace, f"{name}-rollout")
+    return RolloutParts(KServeTarget(api, settings.namespace, name), monitor, ledger, plan)
 
 
-def kubernetes_api() -> client.ApiClient:
-    """A client of the cluster that this process runs in, or of the one that kubectl would ask.
+def connect_kubernetes() -> client.ApiClient:
+    """Connect to the cluster that this process runs in, or else to kubectl's current context.
 
     Raises:
         TargetUnavailable: Neither is configured.
@@ -56,8 +54,8 @@ def kubernetes_api() -> client.ApiClient:
     return client.ApiClient()
 
 
-def _model(context: RunContext, digest: str) -> ModelReference:
+def _refer_to_model(context: RunContext, digest: str) -> ModelReference:
     version = context.bundles.describe(digest).version
     if context.settings.target == "stack":
-        return ModelReference(str(context.bundle(digest)), digest, version)
+        return ModelReference(str(context.fetch_bundle(digest)), digest, version)
     return ModelReference(context.bundles.uri(digest), digest, version)

@@ -1,4 +1,4 @@
-"""What the steps of the pipeline read from their environment; no other module of them does."""
+"""The settings of the pipeline's steps; no other module of them reads the environment."""
 
 from pathlib import Path
 from typing import Literal
@@ -9,20 +9,20 @@ from pleura.settings import ObjectStoreSettings
 
 
 class Settings(ObjectStoreSettings):
-    """Everything that a step reads from its environment; on Kubernetes from secrets."""
+    """Everything that a step reads from its environment; on Kubernetes the values come from secrets."""
 
     data_bucket: str = "datasets"
     """Bucket of the data sets."""
     models_bucket: str = "models"
-    """Bucket of bundles, reports, decisions and of what the steps of a run left."""
+    """Bucket of bundles, reports, decisions and the records of runs."""
     mlflow_uri: str
-    """Registry of models: an MLflow server, or sqlite:///FILE."""
+    """Registry of models: the URL of an MLflow server, or sqlite:///FILE."""
     journal_dsn: SecretStr
     """PostgreSQL connection string of the journal."""
     decision_key_file: Path
-    """Private Ed25519 key, as PEM, that decisions are signed with."""
+    """File with the private Ed25519 key, as PEM, that signs decisions."""
     work: Path
-    """Folder for checkpoints and downloads; kept between steps, and after a step that died."""
+    """Folder for checkpoints and downloads; it is kept between steps, and after a step whose process died."""
     target: Literal["stack", "kserve"] = "kserve"
     """What serves the models: the stack of this machine, or an InferenceService."""
     stack: Path = Path(".pleura")
@@ -32,6 +32,6 @@ class Settings(ObjectStoreSettings):
     inference_service: str = "chest-xray"
     """Name of the InferenceService."""
     prometheus_url: str = ""
-    """Prometheus of the cluster, which counts what both revisions of an InferenceService do."""
+    """URL of the cluster's Prometheus, which counts the requests of both revisions."""
     code_version: str = Field(default="unknown", min_length=1, max_length=200)
-    """Commit, or image digest, of this code."""
+    """Commit or image digest of this code."""

@@ -1,4 +1,4 @@
-"""One step of a run, done once: what a component of the pipeline calls."""
+"""Run one step of a run, once. The components of the pipeline call this module."""
 
 import contextlib
 import fcntl
@@ -22,104 +22,106 @@ STEPS: Final[Mapping[str, tuple[str, str]]] = {
     "validate_data": ("data_steps", "validate_data"),
     "train": ("training_steps", "train_challenger"),
     "judge": ("evaluation_steps", "evaluate_challenger"),
-    "gate": ("evaluation_steps", "compare"),
-    "register": ("evaluation_steps", "register_challenger"),
-    "replay": ("evaluation_steps", "replay_journal"),
+    "gate": ("gate_steps", "decide_by_gate"),
+    "register": ("gate_steps", "register_challenger"),
+    "replay": ("replay_steps", "replay_journal"),
     "roll_out": ("rollout_steps", "roll_out_challenger"),
     "conclude": ("rollout_steps", "conclude"),
 }
-"""The steps in their order: module and function, imported when they are done, for TensorFlow takes long."""
-_ONLY_AFTER: Final[Mapping[str, tuple[str, str]]] = {
+"""The steps in their order: module and function. A module is imported late, because TensorFlow is slow."""
+_REQUIRED_VERDICTS: Final[Mapping[str, tuple[str, str]]] = {
     "replay": ("register", "challenger"),
     "roll_out": ("replay", "passed"),
 }
-"""The verdict without which a step does nothing, whatever the wiring around it believes."""
-_WAIT_S: Final = 5.0
+"""A step is skipped without this verdict of this earlier step: KFP's local runner ignores conditions."""
+_LOCK_TIMEOUT_S: Final = 5.0
 log = structlog.get_logger()
 
 
 def run_step(step: str, run: str, parameters: str) -> str:
-    """Do a step, unless this run has done it before.
+    """Run a step, unless this run has done it before.
 
     Returns:
-        Its verdict, by which the pipeline goes on; "skipped" where an earlier one forbids the step.
+        The verdict of the step; "skipped" if the verdict of an earlier step forbids it.
 
     Raises:
-        OtherRun: The run was begun with other parameters.
-        UnderWay: A step of this run is being done, by a process that was left behind perhaps.
+        ParametersChanged: The run was started with other parameters.
+        RunInProgress: Another process is running a step of this run.
     """
     configure_logging("pipelines")
-    context = _open(run, parameters)
-    with _alone(context.folder):
-        done = context.records.read(step)
-        if done is None and not _may(context, step):
+    context = _open_context(run, parameters)
+    with _lock_folder(context.folder):
+        result = context.records.read(step)
+        if result is None and not _is_allowed(context, step):
             log.info("step_skipped", run=run, step=step)
             return "skipped"
-        done = done or _do(context, step)
-    log.info("step_done", run=run, step=step, verdict=done.verdict)
-    return done.verdict
+        result = result or _run(context, step)
+    log.info("step_done", run=run, step=step, verdict=result.verdict)
+    return result.verdict
 
 
-def _may(context: RunContext, step: str) -> bool:
+def _is_allowed(context: RunContext, step: str) -> bool:
     if step == "conclude":
         return context.records.read("roll_out") is not None
-    before, verdict = _ONLY_AFTER.get(step, ("", ""))
-    done = context.records.read(before) if before else None
-    return not before or (done is not None and done.verdict == verdict)
+    if step not in _REQUIRED_VERDICTS:
+        return True
+    earlier_step, verdict = _REQUIRED_VERDICTS[step]
+    earlier = context.records.read(earlier_step)
+    return earlier is not None and earlier.verdict == verdict
 
 
-def _do(context: RunContext, step: str) -> StepResult:
+def _run(context: RunContext, step: str) -> StepResult:
     log.info("step_begun", run=context.run, step=step)
     began_s = time.monotonic()
     try:
         module, function = STEPS[step]
-        do: Callable[[RunContext], StepResult] = getattr(
+        step_function: Callable[[RunContext], StepResult] = getattr(
             importlib.import_module(f"pipelines.run.{module}"), function
         )
-        done = do(context)
+        result = step_function(context)
     except Exception as error:
         failure = StepFailure(step=step, reason=f"{type(error).__name__}: {error}")
         log.error("step_failed", run=context.run, step=step, reason=failure.reason)
         with contextlib.suppress(StoreUnavailable):
-            context.records.note_failure(failure)
+            context.records.write_failure(failure)
         raise
-    done = done.model_copy(update={"seconds": round(time.monotonic() - began_s, 1)})
-    context.records.keep(done)
-    return done
+    result = result.model_copy(update={"seconds": round(time.monotonic() - began_s, 1)})
+    context.records.write(result)
+    return result
 
 
 @contextlib.contextmanager
-def _alone(folder: Path) -> Iterator[None]:
-    """Do nothing while another process does a step of the same run."""
+def _lock_folder(folder: Path) -> Iterator[None]:
+    """Keep other processes from running a step of the same run in this folder."""
     folder.mkdir(parents=True, exist_ok=True)
     with (folder / "step.lock").open("w") as lock:
-        end_s = time.monotonic() + _WAIT_S
+        end_s = time.monotonic() + _LOCK_TIMEOUT_S
         while True:
             try:
                 fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
                 break
             except BlockingIOError as error:
                 if time.monotonic() > end_s:
-                    raise RunInProgress(f"a step is being done in {folder}") from error
+                    raise RunInProgress(f"another process is running a step in {folder}") from error
                 time.sleep(0.2)
         yield
 
 
 def write_report(run: str, parameters: str) -> str:
-    """Write down how the run went so far.
+    """Write the report of the run so far, as HTML and as Markdown.
 
     Returns:
         The URI of the report.
     """
     configure_logging("pipelines")
-    context = _open(run, parameters)
-    done = [each for each in map(context.records.read, STEPS) if each]
-    story = RunSummary(run, done, context.records.failure())
-    context.records.write("report.md", markdown_summary(story).encode(), "text/markdown")
-    return context.records.write("run.html", html_summary(story).encode(), "text/html")
+    context = _open_context(run, parameters)
+    results = [result for result in map(context.records.read, STEPS) if result]
+    summary = RunSummary(run, results, context.records.read_failure())
+    context.records.write_file("report.md", markdown_summary(summary).encode(), "text/markdown")
+    return context.records.write_file("run.html", html_summary(summary).encode(), "text/html")
 
 
-def _open(run: str, parameters: str) -> RunContext:
+def _open_context(run: str, parameters: str) -> RunContext:
     settings = Settings.read()
     context = RunContext(settings, RunParameters.from_json(parameters), run)
     context.records.begin(context.parameters)

@@ -30,15 +30,15 @@ def train_challenger(context: RunContext) -> StepResult:
     parameters, folder = context.parameters, context.folder / "training"
     main, auxiliary = parameters.main_source, parameters.training.auxiliary_source
     records = [
-        *context.records_of("train"),
-        *(context.records_of("train", auxiliary) if auxiliary else ()),
+        *context.select_records("train"),
+        *(context.select_records("train", auxiliary) if auxiliary else ()),
     ]
     training = load_records(records, context.cache.read)
-    validation = load_records(context.records_of("val"), context.cache.read)
+    validation = load_records(context.select_records("val"), context.cache.read)
     require_enough_labels(validation.labels)
-    champion = context.champion()
+    champion = context.starting_champion()
     with (
-        context.source(champion.digest) as source,
+        context.fetch_source(champion.digest) as source,
         np.load(source / WEIGHTS_FILE, allow_pickle=False) as file,
     ):
         start = dict(file)
@@ -55,7 +55,7 @@ def train_challenger(context: RunContext) -> StepResult:
         verdict="trained",
         words=f"{parameters.words.version}, from version {champion.number} of the registry",
         facts={"draft": digest},
-        links={"curves.svg": context.records.write("curves.svg", curves, "image/svg+xml")},
+        links={"curves.svg": context.records.write_file("curves.svg", curves, "image/svg+xml")},
         seconds=0,
     )
 

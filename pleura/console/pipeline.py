@@ -65,10 +65,10 @@ def run(arguments: argparse.Namespace) -> int:
 def _run(arguments: argparse.Namespace, name: str) -> int:
     dsn = arguments.journal_dsn
     stack = LocalEnvironment(arguments.state.resolve(), dsn.get_secret_value() if dsn else None)
-    environment = stack.environment()
+    environment = stack.step_environment()
     store = connect_bundle_store(environment, "models")
     records = RunRecords(store.objects, name)
-    with stack.leading(name):
+    with stack.lock_run(name):
         parameters = _parameters(arguments, store.objects.client)
         records.begin(parameters)
         register_first_champion(
@@ -98,13 +98,13 @@ def _tell(stack: LocalEnvironment, records: RunRecords, name: str) -> int:
     from pipelines.run.step_runner import STEPS
 
     done = [each for each in map(records.read, STEPS) if each]
-    story, folder = RunSummary(name, done, records.failure()), stack.work / name
-    (folder / "report.md").write_text(markdown_summary(story))
-    print_line(markdown_summary(story))
+    summary, folder = RunSummary(name, done, records.read_failure()), stack.work / name
+    (folder / "report.md").write_text(markdown_summary(summary))
+    print_line(markdown_summary(summary))
     print_line(f"report: {folder / 'report.md'}")
-    if story.outcome.startswith("promoted"):
+    if summary.outcome.startswith("promoted"):
         return 0
-    return 1 if story.outcome.startswith(("failed", "interrupted", "nothing")) else _NOT_PROMOTED
+    return 1 if summary.outcome.startswith(("failed", "interrupted", "nothing")) else _NOT_PROMOTED
 
 
 def compile_to(arguments: argparse.Namespace) -> int:

@@ -21,13 +21,8 @@ from pipelines.gate.decision import ModelIdentity
 from pipelines.gate.protocol import GateProtocol
 from pipelines.journal_reader import JournaledAnswer, Verdict, Window, read_answers
 from pipelines.object_store import NoSuchObject, ObjectStore
-from pipelines.replay.replay import (
-    FindingReplay,
-    RadiographArchive,
-    ReplayedModel,
-    ReplayReport,
-    replay_challenger,
-)
+from pipelines.replay.replay import RadiographArchive, ReplayedModel, replay_challenger
+from pipelines.replay.replay_report import FindingReplay, ReplayReport
 from pipelines.reports.replay import markdown_replay
 from pleura.bundle import verify
 from pleura.errors import RadiographNotFound, StoreUnavailable

@@ -130,7 +130,7 @@ def test_a_rollout_that_sees_nothing_goes_back(quick: RolloutPlan) -> None:
         assert max(_shares(cluster)) == 25
         bad = roll_out(_parts(cluster, api, quick, blind_from=5, nan_from=5), _CHANGE)
     assert (blind.result, bad.result) == ("rolled_back", "rolled_back")
-    assert "nothing could be seen for 1 s" in blind.reason
+    assert "nothing could be observed for 1 s" in blind.reason
     assert "NaN" in bad.reason
 
 

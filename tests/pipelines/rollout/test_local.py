@@ -73,7 +73,7 @@ def test_a_challenger_that_answers_nan_is_rolled_back_at_once(
         _quiet(load)
     assert outcome.result == "rolled_back", _told(outcome)
     assert "NaN" in outcome.reason
-    assert outcome.history[-2].what.startswith("back: ")
+    assert outcome.history[-2].what.startswith("rolling back: ")
     # seen within the look that followed: whatever the load, few requests met the canary
     assert 1 <= load.statuses[502] <= 20
     assert set(load.statuses) == {200, 502}
@@ -204,7 +204,7 @@ def test_a_killed_rollout_is_resumed_and_promotes(
     assert outcome.result == "promoted"
     assert b'"phase":"watching"' in (beat or b"")
     assert "resumed" in [event.what for event in outcome.history]
-    reached = [event.percent for event in outcome.history if event.what == "the share is reached"]
+    reached = [event.percent for event in outcome.history if event.what == "the canary has its share"]
     assert reached == [1, 5, 25, 50, 100]
     assert set(load.statuses) == {200}
     assert _serves(serving, _model(challenger))
