@@ -76,7 +76,7 @@ $(VENV)/.installed: requirements.lock requirements-uv.lock pyproject.toml
 
 # The bundle is made anew whenever its source, or what turns the source into a bundle, changes.
 $(BUNDLE)/bundle.json: $(VENV)/.installed predictor/default/source.json predictor/default/weights.npz predictor/build/bundle.py predictor/build/graph.py predictor/build/network.py pleura/bundle.py
-	$(BIN)/python -m predictor.build.bundle predictor/default $(BUNDLE)
+	$(BIN)/pleura model build predictor/default $(BUNDLE)
 
 lock:
 	$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header \

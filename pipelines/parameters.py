@@ -1,6 +1,7 @@
 """The parameters of a training run, read from YAML."""
 
 from pathlib import Path
+from typing import Final
 
 import yaml
 from pydantic import ConfigDict, TypeAdapter
@@ -8,6 +9,9 @@ from pydantic.dataclasses import dataclass
 
 from pipelines.evaluation.description import ModelText
 from pipelines.training.parameters import TrainingParameters
+
+CHEST_XRAY: Final = Path(__file__).with_name("chest_xray.yaml")
+"""The parameters of the default model."""
 
 
 @dataclass(frozen=True, config=ConfigDict(extra="forbid"))

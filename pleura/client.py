@@ -87,7 +87,7 @@ class Client:
         """Ask about a radiograph of the object store.
 
         Raises:
-            AskFailed: There is no answer.
+            RequestFailed: There is no answer.
         """
         return self._read("image_id", image_id.encode())
 
@@ -95,9 +95,31 @@ class Client:
         """Ask about the bytes of a file.
 
         Raises:
-            AskFailed: There is no answer.
+            RequestFailed: There is no answer.
         """
         return self._read("image", file)
+
+    def classify_id(self, image_id: str) -> str:
+        """Classify a radiograph of the object store.
+
+        Returns:
+            The JSON body of ``POST /classify``, unchanged.
+
+        Raises:
+            RequestFailed: There is no answer.
+        """
+        return self._send("POST", "/classify", json={"image_id": image_id}).text
+
+    def classify_file(self, file: bytes) -> str:
+        """Classify the bytes of a file.
+
+        Returns:
+            The JSON body of ``POST /classify``, unchanged.
+
+        Raises:
+            RequestFailed: There is no answer.
+        """
+        return self._send("POST", "/classify", files={"file": ("radiograph", file)}).text
 
     def give_feedback(self, document: Mapping[str, Any], feedback_id: str) -> dict[str, Any]:
         """Send verdicts on an answer; the same again under the same id is stored once.
@@ -106,7 +128,7 @@ class Client:
             What is stored.
 
         Raises:
-            AskFailed: It is not known to be stored.
+            RequestFailed: It is not known to be stored.
         """
         response = self._send("POST", "/feedback", json=document, headers={"x-request-id": feedback_id})
         stored: dict[str, Any] = response.json()

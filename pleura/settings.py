@@ -1,5 +1,6 @@
 """What processes of Pleura read from their environment, and how they say what is wrong there."""
 
+import os
 from collections.abc import Mapping
 from typing import Annotated, Literal, Self
 
@@ -21,14 +22,20 @@ class PleuraSettings(BaseSettings):
     )
 
     @classmethod
-    def read(cls) -> Self:
+    def read(cls, defaults: Mapping[str, str] | None = None) -> Self:
         """Read the environment.
+
+        Args:
+            defaults: Values for the variables that the environment does not set, by the variables' names.
 
         Raises:
             InvalidSettings: A variable is missing or wrong.
         """
+        variables = {f"PLEURA_{field.upper()}": field for field in cls.model_fields}
+        unset = variables.keys() - {name.upper() for name in os.environ}
+        values = {variables[name]: value for name, value in (defaults or {}).items() if name in unset}
         try:
-            return cls()
+            return cls(**values)
         except ValidationError as error:
             wrong = "; ".join(
                 f"PLEURA_{'__'.join(str(part) for part in each['loc']).upper()}: {each['msg']}"

@@ -41,10 +41,12 @@ ALLOWED = {
     "auth_proxy": set(),
     "pipelines": TENSORFLOW | MLFLOW | {"kfp", "kserve", "minio", "psycopg2"},
     "pleura.local": {"psycopg2", "minio", "redis"},
-    "pleura.console.classify": {"cv2", "minio"},
-    "pleura.console.model": {"minio", "psycopg2"},
-    "pleura.console.model_serving": {"minio", "psycopg2"},
-    "pleura.console.pipeline": TENSORFLOW | MLFLOW | {"minio", "psycopg2"},
+    "pleura.console.data_sets": MLFLOW | {"cv2", "minio", "psycopg2"},
+    "pleura.console.model_import": TENSORFLOW,
+    "pleura.console.model_registry": {"minio"},
+    "pleura.console.model_serving": {"minio"},
+    "pleura.console.pipeline_run": {"cv2", "minio", "pandas"},
+    "pleura.console.pipeline_server": {"cv2", "pandas"},
 }
 
 

@@ -23,7 +23,8 @@ from pipelines.run.parameters import RunParameters
 from pipelines.run.records import RunInProgress
 from pleura.local.default_bundle import default_source
 from pleura.local.object_store import store_client
-from pleura.local.state_folder import StackRecord, StateFolder
+from pleura.local.stack_settings import read_stack_settings
+from pleura.local.state_folder import StateFolder
 
 _STORE_TIMEOUT_S: Final = 60.0
 _NO_DATA_SET: Final = "0" * 64
@@ -58,29 +59,21 @@ class LocalEnvironment:
         record = StateFolder(self.state).read()
         if record is None or not record.is_running:
             raise StackNotRunning(f"no stack runs in {self.state}: start it with pleura up")
+        settings = read_stack_settings(self.state, record)
+        if self.journal_dsn:
+            settings = {"PLEURA_JOURNAL_DSN": self.journal_dsn, **settings}
+        if "PLEURA_JOURNAL_DSN" not in settings:
+            raise StackNotRunning(
+                "the stack uses an external PostgreSQL: set PLEURA_JOURNAL_DSN to its connection string"
+            )
         return {
-            "PLEURA_S3_URL": record.store["url"],
-            "PLEURA_S3_ACCESS_KEY": record.store["access_key"],
-            "PLEURA_S3_SECRET_KEY": record.store["secret_key"],
-            "PLEURA_MLFLOW_URI": f"sqlite:///{self.state / 'mlflow.db'}",
-            "PLEURA_JOURNAL_DSN": self._find_journal(record),
+            **settings,
             "PLEURA_DECISION_KEY_FILE": str(self._make_key()),
             "PLEURA_WORK": str(self.work),
             "PLEURA_TARGET": "stack",
             "PLEURA_STACK": str(self.state),
             "PLEURA_CODE_VERSION": f"pleura {version('pleura')}",
         }
-
-    def _find_journal(self, record: StackRecord) -> str:
-        """Find the embedded journal, or the one that ``pleura up --postgres`` was given."""
-        if "postgres" not in record.parts:
-            if self.journal_dsn:
-                return self.journal_dsn
-            raise StackNotRunning(
-                "the stack uses an external PostgreSQL: set PLEURA_JOURNAL_DSN to its connection string"
-            )
-        password = (self.state / "postgres" / "password").read_text()
-        return f"postgresql://pleura:{password}@{record.parts['postgres'].url}"
 
     def _make_key(self) -> Path:
         """Make the private key that signs the decisions, at the first run; give its file."""

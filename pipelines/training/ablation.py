@@ -39,6 +39,8 @@ from pleura.findings import FINDINGS
 from pleura.observability.logs import configure_logging
 from pleura.parent_process import end_with_parent
 
+ABLATION: Final = Path(__file__).with_name("ablation.yaml")
+"""The arms of the default ablation."""
 _STRICT: Final = ConfigDict(extra="forbid")
 TABLE_FILE: Final = "ablation.csv"
 _VIEW_STRENGTH: Final = 0.5

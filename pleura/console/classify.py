@@ -1,117 +1,147 @@
-"""``pleura classify``: the findings of radiographs as a table or JSON, and a picture of each."""
+"""``pleura classify``: print the findings of radiographs, and draw a picture of each."""
 
-import argparse
-import json
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Final
+from typing import TYPE_CHECKING, Annotated, Final
 
-from pleura.client import ClassifiedRadiograph, Client, RequestFailed
+import typer
+
 from pleura.console.access import find_service
-from pleura.console.output import print_error, print_line
-from pleura.errors import PleuraError
-from pleura.local.access import BUCKET
-from pleura.local.object_store import store_client
-from pleura.local.state_folder import StackRecord, StateFolder
-from pleura.radiograph.overlay import draw_overlay, write_png
-from pleura.radiograph.reader import read_radiograph
+from pleura.console.context import Token, Url, find_state
+from pleura.console.output import CommandFailed, print_error, print_line
+
+if TYPE_CHECKING:
+    from pleura.client import ClassifiedRadiograph, Client
 
 _MAX_PIXELS: Final = 100_000_000
 
 
+def add_commands(app: typer.Typer) -> None:
+    """Add the command of this module."""
+    app.command()(classify)
+
+
 @dataclass(frozen=True)
 class _Session:
-    client: Client
-    recorded: StackRecord | None
-    output: Path | None
+    """One connection, and what to do with its answers."""
+
+    client: "Client"
+    state: Path
     as_json: bool
+    pictures: Path | None
 
 
-def classify(arguments: argparse.Namespace) -> int:
-    """Print the findings of each radiograph, and draw it."""
-    recorded = StateFolder(arguments.state.resolve()).read()
+def classify(
+    context: typer.Context,
+    radiographs: Annotated[
+        list[str], typer.Argument(metavar="FILE_OR_ID...", help="A file, or the id of a radiograph in S3.")
+    ],
+    json: Annotated[
+        bool, typer.Option("--json", help="Print the answers of POST /classify, one a line. Draws nothing.")
+    ] = False,
+    output: Annotated[
+        Path | None, typer.Option(metavar="FOLDER", help="Folder for the pictures. Default: this folder.")
+    ] = None,
+    no_overlay: Annotated[bool, typer.Option("--no-overlay", help="Draw no pictures.")] = False,
+    url: Url = None,
+    token: Token = None,
+) -> None:
+    """Print the findings of radiographs, and draw where they are."""
+    if json and output:
+        raise typer.BadParameter("--json draws no pictures", param_hint="--output")
+    pictures = None if json or no_overlay else output or Path()
+    state = find_state(context)
+    _classify_all(state, find_service(state, url, token), radiographs, json, pictures)
+
+
+def classify_on_stack(state: Path, image_ids: Sequence[str], pictures: Path) -> None:
+    """Classify radiographs of the local stack, and draw them."""
+    _classify_all(state, find_service(state, None, None), image_ids, False, pictures)
+
+
+def _classify_all(
+    state: Path, service: tuple[str, str], radiographs: Sequence[str], as_json: bool, pictures: Path | None
+) -> None:
+    from pleura.client import Client
+
     try:
-        url, token = find_service(arguments, recorded)
-    except RequestFailed as error:
-        return print_error(str(error))
-    output = None if arguments.no_overlay else arguments.output
-    try:
-        if output:
-            output.mkdir(parents=True, exist_ok=True)
+        if pictures:
+            pictures.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        return print_error(f"{output}: {error.strerror}")
-    with Client(url, token) as client:
-        session = _Session(client, recorded, output, arguments.json)
-        return max(_classify_one(session, name) for name in arguments.radiographs)
+        raise CommandFailed(f"{pictures}: {error.strerror}") from error
+    with Client(*service) as client:
+        session = _Session(client, state, as_json, pictures)
+        succeeded = [_classify_one(session, name) for name in radiographs]
+    if not all(succeeded):
+        raise typer.Exit(1)
 
 
-def _classify_one(session: _Session, name: str) -> int:
-    """Ask about one radiograph; what goes wrong with it does not concern the others."""
-    path = Path(name)
+def _classify_one(session: _Session, name: str) -> bool:
+    """Classify one radiograph; its failure does not stop the others."""
+    from pleura.client import RequestFailed
+    from pleura.errors import PleuraError
+
     try:
-        if path.is_file():
-            file: bytes | None = path.read_bytes()
-            reading = session.client.read_file(file or b"")
-        else:
-            reading = session.client.read_id(name)
-            file = _fetched(session.recorded, name) if session.output else None
-        overlay = _draw(session.output, name, file, reading)
-    except (RequestFailed, PleuraError) as error:
-        return print_error(f"{name}: {error}")
+        file = Path(name).read_bytes() if Path(name).is_file() else None
+        print_line(_rest_answer(session, name, file) if session.as_json else _table(session, name, file))
+    except (RequestFailed, CommandFailed, PleuraError) as error:
+        print_error(f"{name}: {error}")
     except OSError as error:
-        return print_error(f"{name}: {error.strerror or error}")
-    print_line(_as_json(name, reading, overlay) if session.as_json else _as_table(name, reading, overlay))
-    return 0
+        print_error(f"{name}: {error.strerror or error}")
+    else:
+        return True
+    return False
 
 
-def _fetched(recorded: StackRecord | None, name: str) -> bytes | None:
-    """The file that an id names, from the local stack's store; None where there is no such stack."""
-    if recorded is None:
-        return None
-    store = recorded.store
-    client = store_client(store["url"], store["access_key"], store["secret_key"])
-    try:
-        response = client.get_object(BUCKET, name)
-    except Exception as error:  # minio, urllib3 and the standard library each have their own family
-        raise RequestFailed(f"answered, but the object store gives no picture: {error}") from error
-    with response:
-        content: bytes = response.read()
-        return content
+def _rest_answer(session: _Session, name: str, file: bytes | None) -> str:
+    client = session.client
+    return client.classify_id(name) if file is None else client.classify_file(file)
 
 
-def _draw(output: Path | None, name: str, file: bytes | None, reading: ClassifiedRadiograph) -> Path | None:
-    if output is None or file is None:
-        return None
-    overlay = output / f"{Path(name).stem}.overlay.png"
-    write_png(overlay, draw_overlay(read_radiograph(file, _MAX_PIXELS).pixels, reading))
-    return overlay
-
-
-def _as_json(name: str, reading: ClassifiedRadiograph, overlay: Path | None) -> str:
-    document = {
-        "radiograph": name,
-        "request_id": reading.request_id,
-        "model_version": reading.model_version,
-        "model_digest": reading.model_digest,
-        "preprocessing_version": reading.preprocessing_version,
-        "typicality": round(reading.typicality, 4),
-        "cached": reading.cached,
-        "journal": reading.journal,
-        "findings": [asdict(finding) for finding in reading.findings],
-        "overlay": overlay and str(overlay),
-    }
-    return json.dumps(document)
-
-
-def _as_table(name: str, reading: ClassifiedRadiograph, overlay: Path | None) -> str:
-    head = f"{name}   (typicality {reading.typicality:.2f}, model {reading.model_version}"
-    head += f", answer {reading.request_id})"
+def _table(session: _Session, name: str, file: bytes | None) -> str:
+    client = session.client
+    answer = client.read_id(name) if file is None else client.read_file(file)
+    picture = _draw(session, name, file, answer) if session.pictures else None
+    head = f"{name}   (typicality {answer.typicality:.2f}, model {answer.model_version}"
     rows = [
         f"  {'PRESENT' if finding.present else '':<9}{finding.name:<20}"
         f"{finding.probability:>6.3f}   threshold {finding.threshold:.3f}"
         f"{'   unmeasured' if finding.measured is False else ''}"
-        for finding in reading.ranked
+        for finding in answer.ranked
     ]
-    drawn: Sequence[str] = [f"  picture: {overlay}"] if overlay else []
-    return "\n".join([head, *rows, *drawn, ""])
+    drawn = [f"  picture: {picture}"] if picture else []
+    return "\n".join([f"{head}, answer {answer.request_id})", *rows, *drawn, ""])
+
+
+def _draw(session: _Session, name: str, file: bytes | None, answer: "ClassifiedRadiograph") -> Path | None:
+    """Draw the findings; a remote Pleura gives no file for an id, and then there is no picture."""
+    from pleura.radiograph.overlay import draw_overlay, write_png
+    from pleura.radiograph.reader import read_radiograph
+
+    file = _fetch_file(session.state, name) if file is None else file
+    if file is None or session.pictures is None:
+        return None
+    picture = session.pictures / f"{Path(name).stem}.overlay.png"
+    write_png(picture, draw_overlay(read_radiograph(file, _MAX_PIXELS).pixels, answer))
+    return picture
+
+
+def _fetch_file(state: Path, image_id: str) -> bytes | None:
+    """Fetch the file from the object store of the local stack; None where there is no such stack."""
+    from pleura.local.access import BUCKET
+    from pleura.local.object_store import store_client
+    from pleura.local.state_folder import StateFolder
+
+    record = StateFolder(state).read()
+    if record is None:
+        return None
+    store = record.store
+    client = store_client(store["url"], store["access_key"], store["secret_key"])
+    try:
+        response = client.get_object(BUCKET, image_id)
+    except Exception as error:  # minio, urllib3 and the standard library each have their own family
+        raise CommandFailed(f"answered, but the object store gives no picture: {error}") from error
+    with response:
+        content: bytes = response.read()
+        return content

@@ -1,43 +1,97 @@
-"""``pleura feedback``: a radiologist's verdicts on an answer."""
+"""``pleura feedback``: store a radiologist's verdicts on an answer."""
 
-import argparse
-import json
-import uuid
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Annotated, Any, Final
 
-from pleura.client import Client, RequestFailed
+import typer
+from typer.core import TyperCommand
+
 from pleura.console.access import find_service
-from pleura.console.output import print_error, print_line
-from pleura.local.state_folder import StateFolder
+from pleura.console.context import Token, Url, find_state
+from pleura.console.output import CommandFailed, print_line
+
+_VERDICTS: Final = ("--present", "--absent", "--unsure")
 
 
-def feedback(arguments: argparse.Namespace) -> int:
-    """Send the verdicts, and print what is stored."""
-    feedback_id = arguments.feedback_id or str(uuid.uuid4())
+class _CommandWithLists(TyperCommand):
+    """Accept several findings after one option: ``--present Mass Edema``."""
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        return super().parse_args(ctx, list(repeat_options(args)))
+
+
+def add_commands(app: typer.Typer) -> None:
+    """Add the command of this module."""
+    app.command(cls=_CommandWithLists)(feedback)
+
+
+def repeat_options(arguments: Sequence[str]) -> Iterator[str]:
+    """Write the option of a verdict before each of its findings."""
+    option = ""
+    for argument in arguments:
+        if argument.startswith("-"):
+            option = argument if argument in _VERDICTS else ""
+            if option:
+                continue
+        elif option:
+            yield option
+        yield argument
+
+
+def feedback(
+    context: typer.Context,
+    request_id: Annotated[str, typer.Argument(help="Request id of the answer.")],
+    seen: Annotated[
+        bool, typer.Option("--seen/--blind", help="Whether the radiologist had seen the answer first.")
+    ],
+    position: Annotated[int, typer.Option(help="Position of the radiograph in the request.")] = 0,
+    answered_to: Annotated[
+        str | None, typer.Option(metavar="PRINCIPAL", help="Principal of the answer. Default: yours.")
+    ] = None,
+    present: Annotated[
+        list[str] | None, typer.Option(metavar="FINDING...", help="Findings that are present.")
+    ] = None,
+    absent: Annotated[
+        list[str] | None, typer.Option(metavar="FINDING...", help="Findings that are absent.")
+    ] = None,
+    unsure: Annotated[
+        list[str] | None, typer.Option(metavar="FINDING...", help="Findings that the radiograph leaves open.")
+    ] = None,
+    feedback_id: Annotated[
+        str | None, typer.Option(metavar="ID", help="Id of feedback that you send a second time.")
+    ] = None,
+    url: Url = None,
+    token: Token = None,
+) -> None:
+    """Store a radiologist's verdicts on an answer, and print what is stored."""
+    import json
+    import uuid
+
+    from pleura.client import Client, RequestFailed
+
+    feedback_id = feedback_id or str(uuid.uuid4())
+    answer: dict[str, Any] = {"id": request_id, "position": position}
+    if answered_to:
+        answer["answered_to"] = answered_to
+    verdicts = merge_verdicts(present or (), absent or (), unsure or ())
+    document = {**answer, "verdicts": verdicts, "had_seen_answer": seen}
     try:
-        document = document_of(arguments)
-        url, token = find_service(arguments, StateFolder(arguments.state.resolve()).read())
-        with Client(url, token) as client:
+        with Client(*find_service(find_state(context), url, token)) as client:
             print_line(json.dumps(client.give_feedback(document, feedback_id)))
     except RequestFailed as error:
-        return print_error(f"{error}; to send the same again: --feedback-id {feedback_id}")
-    except ValueError as error:
-        return print_error(str(error))
-    return 0
+        raise CommandFailed(f"{error}; to send the same again: --feedback-id {feedback_id}") from error
 
 
-def document_of(arguments: argparse.Namespace) -> Mapping[str, Any]:
-    """What ``POST /feedback`` takes.
+def merge_verdicts(
+    present: Sequence[str], absent: Sequence[str], unsure: Sequence[str]
+) -> Mapping[str, bool | None]:
+    """Return the verdict on each finding, as ``POST /feedback`` takes it.
 
     Raises:
-        ValueError: No finding is named, or one is named twice.
+        CommandFailed: No finding is named, or one is named twice.
     """
-    said = {True: arguments.present, False: arguments.absent, None: arguments.unsure}
-    verdicts = {name: present for present, names in said.items() for name in names}
-    if not verdicts or len(verdicts) < sum(map(len, said.values())):
-        raise ValueError("name each finding once, by --present, --absent or --unsure")
-    answer = {"id": arguments.request_id, "position": arguments.position}
-    if arguments.answered_to:
-        answer["answered_to"] = arguments.answered_to
-    return {**answer, "verdicts": verdicts, "had_seen_answer": arguments.seen}
+    names = [*present, *absent, *unsure]
+    verdicts = dict.fromkeys(present, True) | dict.fromkeys(absent, False) | dict.fromkeys(unsure)
+    if not names or len(verdicts) < len(names):
+        raise CommandFailed("name each finding once, by --present, --absent or --unsure")
+    return verdicts

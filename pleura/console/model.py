@@ -1,158 +1,181 @@
-"""``pleura model list``, ``show``, ``compare``, ``promote`` and ``rollback``."""
+"""``pleura model``: registered models, and the folders that models are made of."""
 
-import argparse
-from collections.abc import Callable
 from pathlib import Path
-from typing import Final
+from typing import Annotated, Literal
 
-from pydantic import ValidationError
+import typer
 
-from pipelines.object_store import ChangedObject, NoSuchObject, ObjectStore
-from pipelines.registry.audit_trail import StaleView
-from pipelines.registry.bundle_store import BundleStore, NotStored
-from pipelines.registry.catalogue import Catalogue, NoSuchVersion
-from pipelines.registry.mlflow_client import RegistryUnavailable, connect_mlflow
-from pipelines.registry.registration import ModelVersion, MoveReason
-from pipelines.registry.registry import NoPreviousChampion, NotPromotable, Registry
-from pipelines.rollout.target import TargetUnavailable
-from pleura.bundle import InvalidBundle
-from pleura.console.model_serving import serve
-from pleura.console.model_text import comparison, details, listing, told
-from pleura.console.output import print_error, print_line
-from pleura.errors import StoreUnavailable
-from pleura.local.object_store import store_client
-from pleura.local.state_folder import StateFolder
+from pleura.console.context import find_state
+from pleura.console.output import one_line_errors, print_line
 
-_STORE_TIMEOUT_S: Final = 30.0
-_SQLITE: Final = "sqlite:///"
-_REFUSALS: Final = (
-    ChangedObject,
-    InvalidBundle,
-    NoPreviousChampion,
-    NoSuchObject,
-    NoSuchVersion,
-    NotPromotable,
-    NotStored,
-    RegistryUnavailable,
-    StaleView,
-    StoreUnavailable,
-    TargetUnavailable,
-)
+app = typer.Typer(help="List, compare, promote, roll back, import, export and build models.")
+
+VersionName = Annotated[
+    str, typer.Argument(metavar="VERSION", help="Number, champion, challenger, or digest (8 digits or more).")
+]
+Mlflow = Annotated[
+    str | None,
+    typer.Option(
+        metavar="URI",
+        help="Registry: an MLflow server or sqlite:///FILE. Default: mlflow.db in the state folder.",
+    ),
+]
+Reason = Annotated[str, typer.Option(metavar="TEXT", help="Why you do this; the audit trail keeps it.")]
+Who = Annotated[str | None, typer.Option(metavar="NAME", help="Who decides this. Default: your user name.")]
+S3 = Annotated[
+    str | None, typer.Option("--s3", metavar="URL", help="S3 server of the models. Default: the local stack.")
+]
+AccessKey = Annotated[str | None, typer.Option("--s3-access-key", metavar="KEY", help="Access key of --s3.")]
+SecretKey = Annotated[str | None, typer.Option("--s3-secret-key", metavar="KEY", help="Secret key of --s3.")]
+Bucket = Annotated[str | None, typer.Option(metavar="NAME", help="Bucket of the models. Default: models.")]
 
 
-class NotGiven(Exception):
-    """The command line and the state folder do not say where something is."""
+@app.command("list")
+def list_versions(context: typer.Context, mlflow: Mlflow = None) -> None:
+    """List the registered versions."""
+    from pleura.console.model_registry import open_catalogue, registry_errors
+    from pleura.console.model_tables import list_lines
+
+    with registry_errors():
+        print_line("\n".join(list_lines(open_catalogue(find_state(context), mlflow).versions())))
 
 
-def list_versions(arguments: argparse.Namespace) -> int:
-    """Print a table of the versions."""
-    return _told(lambda: _say_all(listing(_catalogue(arguments).versions())))
+@app.command()
+def show(context: typer.Context, version: VersionName, mlflow: Mlflow = None) -> None:
+    """Print everything about one version."""
+    from pleura.console.model_registry import open_catalogue, registry_errors
+    from pleura.console.model_tables import detail_lines
+
+    with registry_errors():
+        catalogue = open_catalogue(find_state(context), mlflow)
+        print_line("\n".join(detail_lines(catalogue.version(version), catalogue.moves())))
 
 
-def show(arguments: argparse.Namespace) -> int:
-    """Print all that is known of a version."""
+@app.command()
+def compare(context: typer.Context, first: VersionName, second: VersionName, mlflow: Mlflow = None) -> None:
+    """Print the figures of two versions side by side."""
+    from pleura.console.model_registry import open_catalogue, registry_errors
+    from pleura.console.model_tables import comparison_lines
 
-    def tell() -> None:
-        catalogue = _catalogue(arguments)
-        _say_all(details(catalogue.version(arguments.version), catalogue.moves()))
-
-    return _told(tell)
-
-
-def compare(arguments: argparse.Namespace) -> int:
-    """Print two versions' figures side by side."""
-
-    def tell() -> None:
-        catalogue = _catalogue(arguments)
-        _say_all(comparison(catalogue.version(arguments.first), catalogue.version(arguments.second)))
-
-    return _told(tell)
+    with registry_errors():
+        catalogue = open_catalogue(find_state(context), mlflow)
+        print_line("\n".join(comparison_lines(catalogue.version(first), catalogue.version(second))))
 
 
-def promote(arguments: argparse.Namespace) -> int:
+@app.command()
+def promote(
+    context: typer.Context,
+    version: VersionName,
+    reason: Reason,
+    who: Who = None,
+    override: Annotated[
+        str | None,
+        typer.Option(metavar="REASON", help="Promote although the gate did not pass it; this is recorded."),
+    ] = None,
+    mlflow: Mlflow = None,
+    s3: S3 = None,
+    s3_access_key: AccessKey = None,
+    s3_secret_key: SecretKey = None,
+    bucket: Bucket = None,
+) -> None:
     """Make a version the champion."""
+    from pleura.console.model_registry import StoreOptions, open_registry, promote_version, registry_errors
 
-    def move() -> None:
-        registry = _registry(arguments)
-        why = MoveReason(who=arguments.who, reason=arguments.reason, override=arguments.override)
-        champion = registry.champion()
-        version = registry.version(arguments.version)
-        if champion == version:
-            registry.settle()
-            print_line(f"version {version.number} is the champion already")
-            return
-        promoted = registry.promote(version.number, why, champion.number if champion else None)
-        _say_moved(registry, promoted)
-
-    return _told(move)
+    with registry_errors():
+        store = StoreOptions(s3, s3_access_key, s3_secret_key, bucket)
+        promote_version(open_registry(find_state(context), mlflow, store), version, who, reason, override)
 
 
-def rollback(arguments: argparse.Namespace) -> int:
-    """Make the champion before this one the champion again; the stack that runs here serves it first."""
+@app.command()
+def rollback(
+    context: typer.Context,
+    reason: Reason,
+    who: Who = None,
+    mlflow: Mlflow = None,
+    s3: S3 = None,
+    s3_access_key: AccessKey = None,
+    s3_secret_key: SecretKey = None,
+    bucket: Bucket = None,
+) -> None:
+    """Make the previous champion the champion again. A local stack that runs serves it first."""
+    from pleura.console.model_registry import StoreOptions, open_registry, registry_errors, roll_back
 
-    def move() -> None:
-        registry = _registry(arguments)
-        why = MoveReason(who=arguments.who, reason=arguments.reason)
-        champion = registry.champion()
-        if champion is None:
-            raise NoPreviousChampion("there is no champion")
-        former = registry.settle().former
-        if former and serve(arguments.state.resolve(), registry.store, registry.version(former[-1])):
-            print_line(f"served here: version {former[-1]}")
-        _say_moved(registry, registry.rollback(why, champion.number))
-
-    return _told(move)
-
-
-def _told(do: Callable[[], None]) -> int:
-    """Do something; what refuses it is one line."""
-    try:
-        do()
-    except ValidationError as error:
-        first = error.errors()[0]
-        return print_error(f"--{first['loc'][0]}: {first['msg']}")
-    except (NotGiven, *_REFUSALS) as error:
-        return print_error(str(error))
-    return 0
+    with registry_errors():
+        state, store = find_state(context), StoreOptions(s3, s3_access_key, s3_secret_key, bucket)
+        roll_back(open_registry(state, mlflow, store), state, who, reason)
 
 
-def _say_all(lines: list[str]) -> None:
-    print_line("\n".join(lines))
+@app.command("import")
+def import_checkpoint(
+    file: Annotated[Path, typer.Argument(help="The .pt, .pth or .pth.tar file as published.")],
+    kind: Annotated[Literal["torchxrayvision", "chexnet"], typer.Option(help="Who published it.")],
+    target: Annotated[Path, typer.Option(metavar="FOLDER", help="Model source to make; must not exist.")],
+    outputs: Annotated[
+        str | None,
+        typer.Option(
+            metavar="RELEASE|NAMES",
+            help="The release (all, nih, pc, ...), or the names of the outputs, separated by commas. "
+            "Default: by the name of a torchxrayvision file; the order of ChestX-ray14 for CheXNet.",
+        ),
+    ] = None,
+    version: Annotated[
+        str | None,
+        typer.Option(metavar="TEXT", help="Version of the model. Default: kind and digest of the file."),
+    ] = None,
+    data: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FOLDER",
+            help="Labelled radiographs (labels.csv) to fit calibration and operating points on.",
+        ),
+    ] = None,
+    uncalibrated: Annotated[
+        bool,
+        typer.Option(
+            "--uncalibrated",
+            help="Fit nothing: a start for training, marked as such; it calls every finding.",
+        ),
+    ] = False,
+) -> None:
+    """Make a model source of a published PyTorch DenseNet121."""
+    from pleura.console.model_import import ImportOptions, import_source
+
+    if (data is None) is not uncalibrated:
+        raise typer.BadParameter("give one of --data and --uncalibrated", param_hint="--data")
+    import_source(ImportOptions(file, kind, target, outputs, version, data))
 
 
-def _say_moved(registry: Registry, champion: ModelVersion) -> None:
-    print_line(f"champion: version {champion.number}, {champion.bundle_uri}")
-    print_line(told(registry.moves()[-1]))
+@app.command()
+def export(
+    data: Annotated[Path, typer.Option(metavar="FOLDER", help="Folder that holds labels.csv.")],
+    run: Annotated[Path, typer.Option(metavar="FOLDER", help="Folder of the training run.")],
+    parameters: Annotated[
+        Path | None, typer.Option(metavar="YAML", help="Parameters of the model. Default: the shipped file.")
+    ] = None,
+    target: Annotated[Path, typer.Option(metavar="FOLDER", help="Model source to make.")] = Path(
+        "predictor/default"
+    ),
+) -> None:
+    """Calibrate and evaluate a trained network, and make a model source of it."""
+    from pipelines.parameters import CHEST_XRAY, read_parameters
+    from pipelines.training.train_on_folder import export_run
+    from pleura.console.train import training_errors
+
+    with training_errors():
+        export_run(read_parameters(parameters or CHEST_XRAY), data, run, target)
 
 
-def _catalogue(arguments: argparse.Namespace) -> Catalogue:
-    return Catalogue(connect_mlflow(_registry_uri(arguments)))
+@app.command()
+def build(
+    source: Annotated[Path, typer.Argument(help="Folder with source.json and weights.npz.")],
+    target: Annotated[Path, typer.Argument(help="Bundle to make; it replaces a bundle that exists.")],
+) -> None:
+    """Make the bundle that the predictor serves of a model source, and print its digest."""
+    from pleura.observability.logs import configure_logging
+    from predictor.build.bundle import build_bundle
+    from predictor.build.weights import InvalidSource
+    from predictor.engines.agreement import DifferentGraphs
 
-
-def _registry(arguments: argparse.Namespace) -> Registry:
-    store = _store(arguments)  # first: MLflow takes seconds to load
-    return Registry(connect_mlflow(_registry_uri(arguments)), store)
-
-
-def _registry_uri(arguments: argparse.Namespace) -> str:
-    uri: str = arguments.mlflow or f"{_SQLITE}{arguments.state.resolve() / 'mlflow.db'}"
-    if uri.startswith(_SQLITE) and not Path(uri.removeprefix(_SQLITE)).exists():
-        raise NotGiven(f"nothing has been registered: there is no {uri.removeprefix(_SQLITE)}")
-    return uri
-
-
-def _store(arguments: argparse.Namespace) -> BundleStore:
-    keys = (arguments.s3_access_key, arguments.s3_secret_key)
-    if arguments.s3:
-        if not all(keys):
-            raise NotGiven("--s3 needs --s3-access-key and --s3-secret-key (or PLEURA_S3_ACCESS_KEY, ...)")
-        client = store_client(arguments.s3, *keys, timeout_s=_STORE_TIMEOUT_S)
-    else:
-        recorded = StateFolder(arguments.state.resolve()).read()
-        if recorded is None:
-            raise NotGiven("no stack runs here: say with --s3 where the models are")
-        store = recorded.store
-        client = store_client(
-            store["url"], store["access_key"], store["secret_key"], timeout_s=_STORE_TIMEOUT_S
-        )
-    return BundleStore(ObjectStore(client, arguments.bucket))
+    configure_logging("build")
+    with one_line_errors(InvalidSource, DifferentGraphs):
+        print_line(f"{target}: {build_bundle(source, target)}")

@@ -1,77 +1,60 @@
-"""``pleura model import``: a published checkpoint becomes a model source."""
+"""Make a model source of a published checkpoint, for ``pleura model import``."""
 
-import argparse
-import sys
 import tempfile
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
-from pleura.console.output import print_error
-
-
-def add_import(commands: Any) -> None:
-    """Add the command to those of ``pleura model``."""
-    command = commands.add_parser("import", help="make a model source of a published PyTorch DenseNet121")
-    command.set_defaults(run="cli_model_import:import_model")
-    command.add_argument(
-        "file", type=Path, metavar="FILE", help="the .pt, .pth or .pth.tar file as published"
-    )
-    command.add_argument("--kind", required=True, choices=("torchxrayvision", "chexnet"))
-    command.add_argument(
-        "--target", type=Path, required=True, metavar="FOLDER", help="model source to make; must not exist"
-    )
-    command.add_argument(
-        "--outputs",
-        metavar="RELEASE|NAMES",
-        help="which release it is (all, nih, pc, ...), or its outputs' names, separated by commas; known for "
-        "torchxrayvision's files by their name, and for CheXNet (the order of ChestX-ray14)",
-    )
-    command.add_argument(
-        "--version", metavar="TEXT", help="of the model (default: kind and digest of the file)"
-    )
-    fitted = command.add_mutually_exclusive_group(required=True)
-    fitted.add_argument(
-        "--data",
-        type=Path,
-        metavar="FOLDER",
-        help="labelled radiographs (labels.csv) to fit calibration and operating points on",
-    )
-    fitted.add_argument(
-        "--uncalibrated",
-        action="store_true",
-        help="fit nothing: a start for training, marked as such; it calls every finding",
-    )
+from pipelines.imported.densenet import UnsupportedNetwork
+from pipelines.imported.kinds import KINDS, find_release
+from pipelines.imported.provenance import PublishedCheckpoint
+from pipelines.imported.source import UnusableRadiographs, import_calibrated, import_uncalibrated
+from pipelines.imported.unpickle import UnreadableCheckpoint
+from pipelines.training.export import TooFewLabels
+from pleura.bundle import ModelDescription
+from pleura.console.output import CommandFailed, print_line
 
 
-def import_model(arguments: argparse.Namespace) -> int:
-    """Run the command."""
-    from pipelines.imported.densenet import UnsupportedNetwork
-    from pipelines.imported.kinds import KINDS, find_release
-    from pipelines.imported.provenance import PublishedCheckpoint
-    from pipelines.imported.source import UnusableRadiographs, import_calibrated, import_uncalibrated
-    from pipelines.imported.unpickle import UnreadableCheckpoint
-    from pipelines.training.export import TooFewLabels
+@dataclass(frozen=True)
+class ImportOptions:
+    """The options of ``pleura model import``; without ``data`` nothing is calibrated."""
 
-    file, target, kind = arguments.file, arguments.target, KINDS[arguments.kind]
+    file: Path
+    kind: str
+    target: Path
+    outputs: str | None
+    version: str | None
+    data: Path | None
+
+
+def import_source(options: ImportOptions) -> None:
+    """Make the model source, and print what it is; the target appears whole or not at all."""
+    target = options.target
     if target.exists():
-        return print_error(f"{target} exists: name a folder that does not")
+        raise CommandFailed(f"{target} exists: name a folder that does not")
     try:
-        release = find_release(kind, file.name, arguments.outputs)
-        published = PublishedCheckpoint(file, kind, release, arguments.version)
+        kind = KINDS[options.kind]
+        release = find_release(kind, options.file.name, options.outputs)
+        publication = PublishedCheckpoint(options.file, kind, release, options.version)
         target.parent.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(dir=target.parent, prefix=f".{target.name}-") as folder:
             draft = Path(folder) / target.name
-            if arguments.uncalibrated:
-                description = import_uncalibrated(published, draft)
+            if options.data is None:
+                description = import_uncalibrated(publication, draft)
             else:
-                description = import_calibrated(published, arguments.data, draft)
+                description = import_calibrated(publication, options.data, draft)
             draft.rename(target)
     except (UnreadableCheckpoint, UnsupportedNetwork, UnusableRadiographs, TooFewLabels) as error:
-        return print_error(f"{file.name}: {error}")
-    lines = [f"{target}: {description.name} {description.version}", *description.limitations]
-    area = description.metrics.get("mean_auroc")
-    figure = "unmeasured" if area is None else f"{area:.3f} (near 0.5: wrong kind, or wrong order of outputs)"
-    lines.append(f"mean AUROC on the test split: {figure}")
-    lines.append(f"make a bundle of it: python -m predictor.build.bundle {target} BUNDLE")
-    sys.stdout.write("\n".join(lines) + "\n")
-    return 0
+        raise CommandFailed(f"{options.file.name}: {error}") from error
+    _print_source(target, description)
+
+
+def _print_source(target: Path, description: ModelDescription) -> None:
+    auroc = description.metrics.get("mean_auroc")
+    figure = (
+        "unmeasured" if auroc is None else f"{auroc:.3f} (near 0.5: wrong kind, or wrong order of outputs)"
+    )
+    print_line(f"{target}: {description.name} {description.version}")
+    for limitation in description.limitations:
+        print_line(limitation)
+    print_line(f"mean AUROC on the test split: {figure}")
+    print_line(f"make a bundle of it: pleura model build {target} BUNDLE")

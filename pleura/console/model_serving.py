@@ -1,4 +1,4 @@
-"""What a running stack serves follows a rollback in the registry, at once and without steps."""
+"""Have the local stack serve a version at once, for a rollback."""
 
 import time
 from pathlib import Path
@@ -10,21 +10,21 @@ from pipelines.rollout.local import LocalTarget
 from pipelines.rollout.target import ModelChange, ModelReference, TargetUnavailable
 from pleura.local.state_folder import StateFolder
 
-_SERVED_WITHIN_S: Final = 180.0
+_TIMEOUT_S: Final = 180.0
 
 
-def serve(state: Path, store: BundleStore, version: ModelVersion) -> bool:
-    """Have the stack of a state folder serve a version alone, and wait until it does.
+def serve_version(state: Path, store: BundleStore, version: ModelVersion) -> bool:
+    """Have the local stack send all traffic to a version, and wait until it does.
 
     Returns:
-        Whether a stack runs there at all.
+        False where no stack runs.
 
     Raises:
-        NotStored, InvalidBundle, StoreUnavailable: The bundle is not in S3 as it was sealed.
+        NotStored, InvalidBundle, StoreUnavailable: S3 does not hold the sealed bundle.
         TargetUnavailable: A rollout is under way, or the stack does not follow in time.
     """
-    recorded = StateFolder(state).read()
-    if recorded is None or not recorded.is_running:
+    record = StateFolder(state).read()
+    if record is None or not record.is_running:
         return False
     target = LocalTarget(state)
     serving = target.serving_model()
@@ -34,9 +34,10 @@ def serve(state: Path, store: BundleStore, version: ModelVersion) -> bool:
     description = store.download(version.digest, bundle)
     change = ModelChange(serving, ModelReference(str(bundle), version.digest, description.version))
     target.promote(change)
-    end_s = time.monotonic() + _SERVED_WITHIN_S
-    while not (now := target.read(change)).is_promoted:
-        if now.failure or time.monotonic() > end_s:
-            raise TargetUnavailable(f"version {version.number} is not served: {now.failure or 'no answer'}")
+    end_s = time.monotonic() + _TIMEOUT_S
+    while not (progress := target.read(change)).is_promoted:
+        if progress.failure or time.monotonic() > end_s:
+            reason = progress.failure or "no answer"
+            raise TargetUnavailable(f"version {version.number} is not served: {reason}")
         target.wait(0.5)
     return True

@@ -1,30 +1,46 @@
-"""What the command ``pleura`` reads from its environment."""
+"""The settings that the command ``pleura`` reads from its environment."""
 
 from pathlib import Path
 
 from pydantic import SecretStr
 
-from pleura.settings import PleuraSettings
+from pleura.console.output import one_line_errors
+from pleura.settings import InvalidSettings, PleuraSettings
 
 
-class Settings(PleuraSettings):
-    """What the command ``pleura`` reads from its environment; flags of the command line come first."""
+class ConsoleSettings(PleuraSettings):
+    """Everything that the command ``pleura`` reads from its environment; options take precedence."""
 
-    home: Path = Path(".pleura")
-    """State folder of the one-machine stack."""
+    home: Path | None = None
+    """State folder of the one-machine stack; without it the command looks for one."""
     bundle: Path | None = None
-    """Model bundle to serve; without it one is built from the committed weights."""
+    """Model bundle to serve; without it the stack builds one from the weights that come with Pleura."""
     url: str | None = None
-    """Address of the Pleura to ask; without it that of the state folder."""
+    """Address of the Pleura that answers; without it the address of the local stack."""
     token: SecretStr | None = None
-    """Bearer token to ask with; without it one of the state folder's issuer."""
+    """Bearer token; without it the issuer of the local stack makes one."""
     s3_access_key: str | None = None
-    """Access key of the server given with --s3."""
+    """Access key of the S3 server that --s3 names."""
     s3_secret_key: SecretStr | None = None
-    """Secret key of the server given with --s3."""
+    """Secret key of the S3 server that --s3 names."""
     mlflow_uri: str | None = None
-    """Registry of models, an MLflow server or sqlite:///FILE; without it a file of the state folder."""
+    """Model registry: an MLflow server or sqlite:///FILE; without it a file of the state folder."""
     journal_dsn: SecretStr | None = None
-    """PostgreSQL connection string of the journal, for pipeline runs on a stack that was given --postgres."""
+    """PostgreSQL connection string of the journal, for a stack that was started with --postgres."""
     models_bucket: str = "models"
-    """Bucket of the model bundles."""
+    """Bucket that holds the model bundles."""
+
+    @property
+    def s3_secret(self) -> str | None:
+        """The secret key as text."""
+        return self.s3_secret_key.get_secret_value() if self.s3_secret_key else None
+
+
+def read_settings() -> ConsoleSettings:
+    """Read the settings of the command.
+
+    Raises:
+        CommandFailed: A variable has a wrong value.
+    """
+    with one_line_errors(InvalidSettings):
+        return ConsoleSettings.read()

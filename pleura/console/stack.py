@@ -1,161 +1,227 @@
-"""``pleura up``, ``down``, ``status`` and ``token``."""
+"""``pleura up``, ``down``, ``status`` and ``token``: the stack of one machine."""
 
-import argparse
-import os
-import subprocess
-import sys
 import time
 from pathlib import Path
-from typing import Final
+from typing import TYPE_CHECKING, Annotated, Final
 
-from pleura.console.output import print_error, print_line
-from pleura.local.access import make_token, usage_text
-from pleura.local.parts import PartDied
-from pleura.local.pleura_services import service_environment
-from pleura.local.processes import StartFailed
-from pleura.local.samples import sample_files
-from pleura.local.state_folder import AlreadyRunning, StateFolder, stop_recorded
+import typer
+
+from pleura.console.context import Invocation, find_state, read_invocation
+from pleura.console.output import CommandFailed, one_line_errors, print_line
+
+if TYPE_CHECKING:
+    from pleura.local.stack import StackOptions
+    from pleura.local.state_folder import StateFolder
 
 _START_TIMEOUT_S: Final = 120.0
+_RESTARTS: Final = 3
+_TOKEN_HOURS: Final = 12.0
 
 
-def up(arguments: argparse.Namespace) -> int:
-    """Start the stack, and keep it running in the foreground unless told otherwise."""
-    if arguments.s3 and not (arguments.s3_access_key and arguments.s3_secret_key):
-        return print_error("--s3 needs --s3-access-key and --s3-secret-key (or PLEURA_S3_ACCESS_KEY, ...)")
-    state = StateFolder(arguments.state.resolve())
-    try:
-        state.make()
-        with state.locked():
-            if not arguments.detach:
-                _supervise(arguments, state)
-                return 0
-        return _detach(arguments, state)
-    except AlreadyRunning:
-        return _show_other(state)
-    except (StartFailed, PartDied) as error:
-        return print_error(str(error))
-    except OSError as error:
-        return print_error(f"the state folder {state.path} cannot be used: {error.strerror or error}")
+def add_commands(app: typer.Typer) -> None:
+    """Add the commands of this module."""
+    for command in (up, down, status, token):
+        app.command()(command)
 
 
-def _supervise(arguments: argparse.Namespace, state: StateFolder) -> None:
-    from pleura.local.run_stack import run_stack
-    from pleura.local.stack import (  # loads the clients of all servers: only where needed
-        StackOptions,
-        StoreAddress,
-    )
+def up(
+    context: typer.Context,
+    port: Annotated[int, typer.Option(min=1, max=65535, help="REST port of the proxy.")] = 8000,
+    grpc_port: Annotated[int, typer.Option(min=1, max=65535, help="gRPC port of the proxy.")] = 8001,
+    detach: Annotated[
+        bool, typer.Option("--detach", help="Return when it answers; it keeps running.")
+    ] = False,
+    classify_samples: Annotated[
+        bool, typer.Option("--classify-samples", help="Print the samples' findings when it is ready.")
+    ] = False,
+    bundle: Annotated[
+        Path | None, typer.Option(metavar="FOLDER", help="Model bundle to serve. Default: PLEURA_BUNDLE.")
+    ] = None,
+    s3: Annotated[str | None, typer.Option(metavar="URL", help="Use this S3 server; start none.")] = None,
+    s3_access_key: Annotated[str | None, typer.Option(metavar="KEY", help="Access key of --s3.")] = None,
+    s3_secret_key: Annotated[str | None, typer.Option(metavar="KEY", help="Secret key of --s3.")] = None,
+    redis: Annotated[
+        str | None, typer.Option(metavar="URL", help="Use this Redis server; start none.")
+    ] = None,
+    no_cache: Annotated[
+        bool, typer.Option("--no-cache", help="Use no Redis: read every radiograph again.")
+    ] = False,
+    postgres: Annotated[
+        str | None, typer.Option(metavar="URL", help="Use this PostgreSQL server; start none.")
+    ] = None,
+    threads: Annotated[
+        int | None, typer.Option(metavar="N", help="Threads for inference. Default: one for each core.")
+    ] = None,
+    restarts: Annotated[
+        int, typer.Option(metavar="N", help="Restarts of a part within a minute.")
+    ] = _RESTARTS,
+) -> None:
+    """Start everything on this machine, and keep it running."""
+    from pleura.console.settings import read_settings
+    from pleura.local.discovery import find_folder_to_start
+    from pleura.local.stack import StackOptions, StoreAddress
 
-    store = None
-    if arguments.s3:
-        store = StoreAddress(arguments.s3, arguments.s3_access_key, arguments.s3_secret_key)
+    if redis and no_cache:
+        raise typer.BadParameter("cannot be given together with --redis", param_hint="--no-cache")
+    invocation, settings, store = read_invocation(context), read_settings(), None
+    if s3:
+        access_key, secret_key = s3_access_key or settings.s3_access_key, s3_secret_key or settings.s3_secret
+        if not (access_key and secret_key):
+            raise CommandFailed(
+                "--s3 needs --s3-access-key and --s3-secret-key (or PLEURA_S3_ACCESS_KEY, ...)"
+            )
+        store = StoreAddress(s3, access_key, secret_key)
     options = StackOptions(
-        state=arguments.state,
-        port=arguments.port,
-        grpc_port=arguments.grpc_port,
-        bundle=arguments.bundle,
+        state=find_folder_to_start(invocation.state or settings.home),
+        port=port,
+        grpc_port=grpc_port,
+        bundle=bundle or settings.bundle,
         store=store,
-        redis="" if arguments.no_cache else arguments.redis or None,
-        postgres=arguments.postgres,
-        threads=arguments.threads,
-        restarts=arguments.restarts,
+        redis="" if no_cache else redis or None,
+        postgres=postgres,
+        threads=threads,
+        restarts=restarts,
     )
-    run_stack(options, state, print_line, lambda: _classify_samples(arguments))
+    _start(options, classify_samples, invocation if detach else None)
 
 
-def _classify_samples(arguments: argparse.Namespace) -> None:
-    if not arguments.classify_samples:
-        return
-    from pleura.console.classify import classify  # loads what draws pictures: only where needed
+def _start(options: "StackOptions", classify_samples: bool, detached: Invocation | None) -> None:
+    """Run the stack in this process, or in a process of its own where ``detached`` says what to run there."""
+    from pleura.local.parts import PartDied
+    from pleura.local.processes import StartFailed
+    from pleura.local.state_folder import AlreadyRunning, StateFolder
 
-    asked = argparse.Namespace(
-        state=arguments.state,
-        url=None,
-        token=None,
-        radiographs=[path.name for path in sample_files()],
-        output=Path("overlays"),
-        no_overlay=False,
-        json=False,
-    )
-    classify(asked)
+    state = StateFolder(options.state)
+    try:
+        with one_line_errors(StartFailed, PartDied):
+            state.make()
+            with state.locked():
+                if detached is None:
+                    _run(options, state, classify_samples)
+                    return
+            _detach(detached, state)
+    except AlreadyRunning:
+        _print_running_stack(state)
+    except OSError as error:
+        reason = error.strerror or error
+        raise CommandFailed(f"the state folder {state.path} cannot be used: {reason}") from error
+
+
+def _run(options: "StackOptions", state: "StateFolder", classify_samples: bool) -> None:
+    from pleura.local.discovery import remember_stack
+    from pleura.local.run_stack import run_stack
+
+    def finish_start() -> None:
+        remember_stack(state.path)
+        if classify_samples:
+            _classify_samples(state.path)
+
+    run_stack(options, state, print_line, finish_start)
+
+
+def _classify_samples(state: Path) -> None:
+    from pleura.console.classify import classify_on_stack
+    from pleura.local.samples import sample_files
+
+    classify_on_stack(state, [path.name for path in sample_files()], Path("overlays"))
     print_line("Pleura keeps running; Ctrl-C stops it")
 
 
-def _show_other(state: StateFolder) -> int:
-    """Print how to ask the stack that another command keeps running, once it answers."""
+def _print_running_stack(state: "StateFolder") -> None:
+    """Print how to ask the stack that another command runs, once that stack answers."""
+    from pleura.local.access import usage_text
+
     end = time.monotonic() + _START_TIMEOUT_S
     while time.monotonic() < end:
-        recorded = state.read()
-        if recorded and recorded.is_running and recorded.phase == "ready":
+        record = state.read()
+        if record and record.is_running and record.phase == "ready":
             print_line(
-                f"already running (process {recorded.supervisor.pid})\n\n{usage_text(recorded, state.path)}"
+                f"already running (process {record.supervisor.pid})\n\n{usage_text(record, state.path)}"
             )
-            return 0
+            return
         time.sleep(0.2)
-    return print_error(f"another pleura up holds {state.path}, and does not get ready")
+    raise CommandFailed(f"another pleura up holds {state.path}, but it does not become ready")
 
 
-def _detach(arguments: argparse.Namespace, state: StateFolder) -> int:
-    """Run the same command in a session of its own, and pass on what it says until it is ready."""
-    command = [sys.executable, "-m", "pleura.console.app", *(a for a in arguments.given if a != "--detach")]
+def _detach(invocation: Invocation, state: "StateFolder") -> None:
+    """Run the same command in a session of its own, and print its output until it is ready."""
+    import os
+    import subprocess
+    import sys
+
+    from pleura.local.pleura_services import service_environment
+
+    arguments = [argument for argument in invocation.arguments if argument != "--detach"]
     log = state.path / "up.log"
     with log.open("wb") as output:
         child = subprocess.Popen(  # noqa: S603
-            command,
+            [sys.executable, "-m", "pleura.console.app", *arguments],
             stdin=subprocess.DEVNULL,
             stdout=output,
             stderr=subprocess.STDOUT,
             env=os.environ | service_environment(),
             start_new_session=True,
         )
-    with log.open() as said:
+    with log.open() as lines:
         while child.poll() is None:
-            recorded = state.read()
-            is_ready = recorded and recorded.phase == "ready" and recorded.supervisor.pid == child.pid
+            record = state.read()
+            is_ready = record and record.phase == "ready" and record.supervisor.pid == child.pid
             time.sleep(0.1)
-            sys.stdout.write(said.read())
+            sys.stdout.write(lines.read())
             sys.stdout.flush()
             if is_ready:
-                child.returncode = 0  # it runs on; nobody here waits for it
-                return 0
-        sys.stderr.write(said.read())
-    return child.returncode
+                child.returncode = 0  # it keeps running, and this process does not wait for it
+                return
+        sys.stderr.write(lines.read())
+    raise typer.Exit(child.returncode)
 
 
-def down(arguments: argparse.Namespace) -> int:
+def down(context: typer.Context) -> None:
     """Stop the stack."""
-    state = StateFolder(arguments.state.resolve())
-    recorded = state.read()
-    if recorded is None or not (recorded.is_running or recorded.survivors):
+    from pleura.local.state_folder import StateFolder, stop_recorded
+
+    state = StateFolder(find_state(context))
+    record = state.read()
+    if record is None or not (record.is_running or record.survivors):
         print_line("nothing is running")
-        return 0
-    stop_recorded(recorded)
+        return
+    stop_recorded(record)
     state.forget()
     print_line("stopped")
-    return 0
 
 
-def status(arguments: argparse.Namespace) -> int:
-    """Say what runs; the exit code is 0 where all of it does."""
-    recorded = StateFolder(arguments.state.resolve()).read()
-    if recorded is None or not recorded.is_running:
+def status(context: typer.Context) -> None:
+    """Print what runs. The exit code is 0 if every part runs."""
+    from pleura.local.state_folder import StateFolder
+
+    record = StateFolder(find_state(context)).read()
+    if record is None or not record.is_running:
         print_line("not running")
-        return 1
-    print_line(f"{recorded.phase} at {recorded.address}, gRPC {recorded.grpc_address}")
-    for name, part in recorded.parts.items():
+        raise typer.Exit(1)
+    print_line(f"{record.phase} at {record.address}, gRPC {record.grpc_address}")
+    for name, part in record.parts.items():
         life = "runs" if part.process.is_alive else "dead"
         print_line(f"  {name:<12} {life}  {part.process.pid:>8}  {part.url:<28}  {part.log}")
-    for name, url in recorded.metrics.items():
+    for name, url in record.metrics.items():
         print_line(f"  metrics of {name:<12} {url}")
-    return 0 if recorded.phase == "ready" and len(recorded.survivors) == len(recorded.parts) else 1
+    if record.phase != "ready" or len(record.survivors) < len(record.parts):
+        raise typer.Exit(1)
 
 
-def token(arguments: argparse.Namespace) -> int:
-    """Print a token of the stack's own issuer."""
-    state = arguments.state.resolve()
-    recorded = StateFolder(state).read()
-    if recorded is None:
-        return print_error(f"no stack runs in {state}")
-    scopes = tuple(arguments.scope) if arguments.scope else None
-    print_line(make_token(state, recorded.issuer, arguments.subject, scopes, arguments.hours * 3600))
-    return 0
+def token(
+    context: typer.Context,
+    subject: Annotated[str, typer.Option(help="Principal that the token names.")] = "local",
+    scope: Annotated[
+        list[str] | None, typer.Option(help="A scope; may be repeated. Default: all scopes.")
+    ] = None,
+    hours: Annotated[float, typer.Option(help="Hours until the token expires.")] = _TOKEN_HOURS,
+) -> None:
+    """Print a bearer token for the local stack."""
+    from pleura.local.access import make_token
+    from pleura.local.state_folder import StateFolder
+
+    state = find_state(context)
+    record = StateFolder(state).read()
+    if record is None:
+        raise CommandFailed(f"no stack runs in {state}")
+    print_line(make_token(state, record.issuer, subject, tuple(scope or ()) or None, hours * 3600))

@@ -47,7 +47,8 @@ def make_bundle(folder: Path, log: Path) -> None:
     new = folder.with_name(f"{folder.name}.new")
     shutil.rmtree(new, ignore_errors=True)
     new.parent.mkdir(parents=True, exist_ok=True)
-    arguments = [sys.executable, "-m", "predictor.build.bundle", str(default_source()), str(new)]
+    command = [sys.executable, "-m", "pleura.console.app", "model", "build"]
+    arguments = [*command, str(default_source()), str(new)]
     environment = {**service_environment(), "TF_CPP_MIN_LOG_LEVEL": "2"}
     process = launch(Command("bundle", arguments, log, environment, folder=new.parent))
     try:

@@ -1,18 +1,15 @@
-"""Make a model bundle from what training left: ``python -m predictor.build.bundle SOURCE TARGET``."""
+"""Make a model bundle of a model source: weights and description become sealed graphs."""
 
 import shutil
-import sys
 import tempfile
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Final
 
 import keras
-import structlog
 from pydantic import ValidationError
 
 from pleura.bundle import ModelDescription, seal
-from pleura.observability.logs import configure_logging
 from predictor.engines.agreement import DifferentGraphs
 from predictor.build.export import write_graphs
 from predictor.build.folded import FoldedNetwork
@@ -21,8 +18,6 @@ from predictor.build.network import feature_network
 from predictor.build.weights import Array, InvalidSource, read_weights
 
 SOURCE_FILE: Final = "source.json"
-_USAGE: Final = 2
-log = structlog.get_logger()
 
 
 def read_description(source: Path) -> ModelDescription:
@@ -88,22 +83,3 @@ def build_bundle(source: Path, target: Path) -> str:
             shutil.rmtree(target)
         draft.rename(target)
     return digest
-
-
-def main() -> None:
-    """Build, and print the digest."""
-    configure_logging("build")
-    if len(sys.argv) != 1 + 2:
-        log.error("usage", usage="python -m predictor.build.bundle SOURCE TARGET")
-        sys.exit(_USAGE)
-    source, target = map(Path, sys.argv[1:])
-    try:
-        digest = build_bundle(source, target)
-    except (InvalidSource, DifferentGraphs) as error:
-        log.error("build_refused", reason=str(error))  # its one line is all there is to say
-        sys.exit(1)
-    log.info("bundle_built", folder=str(target), digest=digest)
-
-
-if __name__ == "__main__":
-    main()

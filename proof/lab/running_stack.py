@@ -126,7 +126,7 @@ def start_stack(
             stdout=output,
             stderr=subprocess.STDOUT,
             cwd=folder,
-            env=clean_environment() | dict(environment or {}),
+            env=clean_environment() | {"XDG_STATE_HOME": str(folder.resolve())} | dict(environment or {}),
         )
     end = time.monotonic() + _START_TIMEOUT_S
     while time.monotonic() < end and process.poll() is None:

@@ -221,7 +221,7 @@ def test_the_command_line_gives_feedback(stack: RunningStack) -> None:
     state = ("--state", str(stack.state.path))
     sample = example(sample_files())
     assert sample
-    answered = json.loads(pleura(*state, "classify", sample.name, "--json", "--no-overlay").stdout)
+    answered = json.loads(pleura(*state, "classify", sample.name, "--json").stdout)
     again = ("feedback", answered["request_id"], "--blind", "--feedback-id", str(uuid.uuid4()))
     done = pleura(*state, *again, "--present", "Mass", "Hernia", "--absent", "Edema", "--unsure", "Nodule")
     assert done.returncode == 0, done.stderr

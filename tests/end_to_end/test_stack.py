@@ -3,6 +3,8 @@
 import io
 import json
 import struct
+import subprocess
+import sys
 import time
 import zlib
 from collections.abc import Callable, Iterator
@@ -19,7 +21,14 @@ from pleura.findings import FINDINGS
 from pleura.local.access import AUDIENCE, make_token
 from pleura.local.samples import example, sample_files
 from pleura.local.token_issuer import token as issue
-from proof.lab.running_stack import RunningStack, descendants, pleura, start_stack, survivors
+from proof.lab.running_stack import (
+    RunningStack,
+    clean_environment,
+    descendants,
+    pleura,
+    start_stack,
+    survivors,
+)
 from tests.support.triton import CallFailed, TritonCall
 
 _INFER = "/v2/models/chest-xray/infer"
@@ -92,20 +101,42 @@ def test_every_way_gives_the_same_findings(stack: RunningStack, client: httpx.Cl
 
 
 def test_the_command_line_reads_and_draws(stack: RunningStack, sample: Path, tmp_path: Path) -> None:
-    """A file and an id are answered and drawn; one that does not exist is one line."""
-    done = pleura(
-        *("--state", str(stack.state.path), "classify", str(sample), "nosuch.png", sample.name),
-        *("--json", "--output", str(tmp_path)),
-    )
+    """A file and an id are answered and drawn; an id that does not exist is one line."""
+    radiographs = (str(sample), "nosuch.png", sample.name)
+    done = pleura("--state", str(stack.state.path), "classify", *radiographs, "--output", str(tmp_path))
     assert done.returncode == 1
     assert done.stderr.strip() == "pleura: nosuch.png: no radiograph of that id (status 404)"
-    by_file, by_id = (json.loads(line) for line in done.stdout.splitlines())
-    assert by_file["findings"] == by_id["findings"]
-    assert {finding["measured"] for finding in by_file["findings"]} == {True, False}
+    assert done.stdout.count("threshold") == 2 * len(FINDINGS)
     picture = tmp_path / f"{sample.stem}.overlay.png"
     assert picture.read_bytes().startswith(b"\x89PNG")
     table = pleura("--state", str(stack.state.path), "classify", "--no-overlay", sample.name).stdout
     assert table.count("threshold") == len(FINDINGS)
+
+
+def test_json_is_the_answer_of_the_rest_api(
+    stack: RunningStack, client: httpx.Client, sample: Path, tmp_path: Path
+) -> None:
+    """Each line is the body of POST /classify: the same keys in the same order, and the same values."""
+    radiographs = (str(sample), sample.name)
+    done = pleura("--state", str(stack.state.path), "classify", *radiographs, "--json", folder=tmp_path)
+    assert done.returncode == 0
+    answer = _classify(client, sample.name)
+    for line in done.stdout.splitlines():
+        request_id = json.loads(line)["request_id"]
+        assert line == answer.text.replace(answer.json()["request_id"], request_id)
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_command_finds_the_stack_from_another_folder(stack: RunningStack, tmp_path: Path) -> None:
+    """Without --state, a command in a folder of its own asks the stack that this user started last."""
+    elsewhere = tmp_path / "elsewhere"
+    elsewhere.mkdir()
+    command = [sys.executable, "-m", "pleura.console.app", "status"]
+    environment = clean_environment() | {"XDG_STATE_HOME": str(stack.state.path.parent)}
+    done = subprocess.run(
+        command, cwd=elsewhere, env=environment, capture_output=True, text=True, check=False
+    )
+    assert stack.recorded.address in done.stdout
 
 
 def test_the_pasted_commands_work(stack: RunningStack) -> None:

@@ -16,10 +16,10 @@ import pytest
 from minio import Minio
 from pydantic import SecretStr
 
-from pipelines.drift.cli import main
 from pipelines.drift.run import list_audits, make_reference, open_store, run_drift
 from pipelines.drift.settings import DriftSettings
 from pipelines.journal_reader import JournaledAnswer, Window, read_answers
+from pleura.console.app import main
 from pleura.journal_row import JournalRow
 from pleura.local.dependencies import Server
 from tests.support.databases import own_database
@@ -107,6 +107,11 @@ def _stored(place: _Place, bucket: str) -> dict[str, bytes]:
     return {str(each.object_name): place.client.get_object(bucket, each.object_name).data for each in found}
 
 
+def run_drift_command(arguments: Sequence[str]) -> int:
+    """Run ``pleura drift`` where no stack runs."""
+    return main(["--state", "/nowhere", "drift", *arguments])
+
+
 def _set_environment(patch: pytest.MonkeyPatch, settings: DriftSettings) -> None:
     for name in ("s3_url", "s3_access_key", "s3_bucket", "drift_bucket", "audit_bucket", "drift_textfile"):
         patch.setenv(f"PLEURA_{name.upper()}", str(getattr(settings, name)))
@@ -127,7 +132,7 @@ def test_weeks_of_a_hospital(
 
     _set_environment(monkeypatch, place.settings)
     until = (UNTIL + 2 * WEEK).isoformat()
-    assert [main(["compare", "--until", until]) for _ in range(2)] == [3, 3]
+    assert [run_drift_command(["check", "--until", until]) for _ in range(2)] == [3, 3]
     (audit,) = list_audits(place.settings)
     assert audit.outstanding == audit.asked > 50
     said = capfd.readouterr().out
@@ -156,7 +161,7 @@ def test_a_window_without_a_reference_says_nothing(place: _Place, monkeypatch: p
     """Before there is a reference the exit code is neither that of drift nor that of none."""
     place.fill(answers(0, RADIOGRAPHS), 0)
     _set_environment(monkeypatch, place.settings)
-    assert main(["compare", "--until", UNTIL.isoformat()]) == 4
+    assert run_drift_command(["check", "--until", UNTIL.isoformat()]) == 4
 
 
 def test_the_journal_reads_back_what_was_written(place: _Place) -> None:
@@ -175,7 +180,7 @@ def test_a_damaged_reference_is_told(place: _Place, monkeypatch: pytest.MonkeyPa
     (key,) = _stored(place, place.settings.drift_bucket)
     place.client.put_object(place.settings.drift_bucket, key, io.BytesIO(b'{"model_version"'), 16)
     _set_environment(monkeypatch, place.settings)
-    assert main(["compare", "--until", UNTIL.isoformat()]) == 1
+    assert run_drift_command(["check", "--until", UNTIL.isoformat()]) == 1
     assert not place.folder.joinpath("drift.prom").exists()
 
 
@@ -186,15 +191,13 @@ def test_a_part_that_is_away_fails_without_a_word_of_secrets(
     place.fill(answers(0, 10), 0)
     _set_environment(monkeypatch, place.settings)
     monkeypatch.setenv("PLEURA_JOURNAL_DSN", "postgresql://user:password-7@127.0.0.1:9/pleura")
-    assert main(["compare"]) == 1
+    assert run_drift_command(["check"]) == 1
     monkeypatch.setenv("PLEURA_JOURNAL_DSN", place.settings.journal_dsn.get_secret_value())
     monkeypatch.setenv("PLEURA_S3_URL", "http://127.0.0.1:9")
-    assert main(["compare", "--until", UNTIL.isoformat()]) == 1
-    said = capfd.readouterr().out
-    assert "password-7" not in said
-    assert [json.loads(line)["event"] for line in said.splitlines() if "drift_failed" in line] == [
-        "drift_failed"
-    ] * 2
+    assert run_drift_command(["check", "--until", UNTIL.isoformat()]) == 1
+    printed = capfd.readouterr()
+    assert "password-7" not in printed.out + printed.err
+    assert [line.partition(":")[0] for line in printed.err.splitlines()] == ["pleura", "pleura"]
 
 
 def test_settings_that_are_missing_are_named(
@@ -202,8 +205,8 @@ def test_settings_that_are_missing_are_named(
 ) -> None:
     """A wrong start names the variables, and exits with the code of a failure."""
     monkeypatch.delenv("PLEURA_JOURNAL_DSN", raising=False)
-    assert main(["audits"]) == 1
-    assert "PLEURA_JOURNAL_DSN" in capfd.readouterr().out
+    assert run_drift_command(["audits"]) == 1
+    assert "PLEURA_JOURNAL_DSN" in capfd.readouterr().err
 
 
 def test_a_reference_is_found_by_its_model(place: _Place) -> None:

@@ -155,13 +155,13 @@ def test_too_few_answers_end_in_a_timeout(
 
 
 def _start(stack: RunningStack, bundle: Path, plan: Path) -> subprocess.Popen[str]:
-    arguments = ["--state", str(stack.state.path), "--bundle", str(bundle), "--plan", str(plan)]
+    arguments = ["--state", str(stack.state.path), "rollout", "--bundle", str(bundle), "--plan", str(plan)]
     return subprocess.Popen(
-        [sys.executable, "-m", "pipelines.rollout", *arguments],
+        [sys.executable, "-m", "pleura.console.app", *arguments],
         stdout=subprocess.PIPE,
         text=True,
         cwd=_ROOT,
-        env=clean_environment() | {"PLEURA_JOURNAL_DSN": stack.journal_dsn},
+        env=clean_environment(),
     )
 
 

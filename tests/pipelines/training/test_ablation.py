@@ -22,7 +22,7 @@ def test_no_training_outlives_the_command(tmp_path: Path) -> None:
     data = write_folder(tmp_path / "data", [random_row(number) for number in range(48)])
     arguments = ["ablate", f"--data={data}", f"--run={tmp_path / 'run'}"]
     arguments.append(f"--parameters={arms_file(tmp_path, BOTH[:1])}")
-    command = subprocess.Popen([sys.executable, "-m", "pipelines", *arguments])
+    command = subprocess.Popen([sys.executable, "-m", "pleura.console.app", *arguments])
     try:
         wait_until(lambda: len(descendants(command.pid)) > 2, 120)  # the tracker of resources is one
         processes = descendants(command.pid)

@@ -8,7 +8,6 @@ import numpy as np
 import pytest
 from pydantic import TypeAdapter, ValidationError
 
-from pipelines.__main__ import CHEST_XRAY
 from pipelines.evaluation.description import (
     add_figures,
     build_description,
@@ -16,7 +15,7 @@ from pipelines.evaluation.description import (
     macro_metrics,
     unmeasured_findings,
 )
-from pipelines.parameters import read_parameters
+from pipelines.parameters import CHEST_XRAY, read_parameters
 from pipelines.reports.model_card import model_card
 from pipelines.training.augmentation import augment
 from pipelines.training.batches import Batches, build_targets, positive_weights

@@ -18,7 +18,7 @@ ROOT = Path(__file__).parents[3]
 
 
 def build(source: Path, target: Path) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-m", "predictor.build.bundle", str(source), str(target)]
+    command = [sys.executable, "-m", "pleura.console.app", "model", "build", str(source), str(target)]
     return subprocess.run(command, cwd=ROOT, check=False, capture_output=True, text=True)
 
 
@@ -81,7 +81,7 @@ def test_a_source_for_other_preprocessing_is_refused(tmp_path: Path) -> None:
     (tmp_path / "source.json").write_text(text)
     done = build(tmp_path, tmp_path / "bundle")
     assert done.returncode == 1
-    assert "preprocessing version 0" in done.stdout.splitlines()[-1]
+    assert "preprocessing version 0" in done.stderr.splitlines()[-1]
 
 
 def test_graphs_that_differ_are_refused(tmp_path: Path) -> None:

@@ -1,4 +1,4 @@
-"""The command ``python -m pipelines``, as somebody would type it."""
+"""``pleura evaluate`` and ``pleura model export``, in processes of their own."""
 
 import subprocess
 import sys
@@ -6,9 +6,8 @@ from pathlib import Path
 
 import numpy as np
 
-from pipelines.__main__ import CHEST_XRAY
 from pipelines.evaluation.report import EvaluationReport
-from pipelines.parameters import read_parameters
+from pipelines.parameters import CHEST_XRAY, read_parameters
 from pipelines.training.export import source_weights
 from pipelines.training.train import build_training_network
 from pleura.bundle import verify
@@ -30,8 +29,8 @@ def test_a_bundle_is_judged_on_a_folder(tmp_path: Path, bundle: Path) -> None:
         "file,is_human_chest,body_part,licence\nleg.png,0,EXTREMITY,CC0\ntext.dcm,0,,CC0\n"
     )
     judged = tmp_path / "judged"
-    arguments = ["judge", f"--bundle={bundle}", f"--data={folder}", "--source=ours", f"--target={judged}"]
-    subprocess.run([sys.executable, "-m", "pipelines", *arguments], check=True)
+    arguments = ["evaluate", f"--bundle={bundle}", f"--data={folder}", "--source=ours", f"--target={judged}"]
+    subprocess.run([sys.executable, "-m", "pleura.console.app", *arguments], check=True)
     dossier = EvaluationReport.from_json((judged / "figures.json").read_bytes())
     assert dossier.subject.model_digest == verify(bundle)[1]
     assert dossier.judgement.radiographs == 30
@@ -54,8 +53,8 @@ def test_a_training_from_given_weights_is_exported_with_their_normalisation(tmp_
         start | {"head/kernel": np.zeros(1, np.float32)},
     )
     np.savez(run / "weights.npz", **weights)  # type: ignore[arg-type]
-    arguments = ["export", f"--data={folder}", f"--run={run}", f"--target={tmp_path / 'source'}"]
-    subprocess.run([sys.executable, "-m", "pipelines", *arguments], check=True)
+    arguments = ["model", "export", f"--data={folder}", f"--run={run}", f"--target={tmp_path / 'source'}"]
+    subprocess.run([sys.executable, "-m", "pleura.console.app", *arguments], check=True)
     with np.load(tmp_path / "source" / "weights.npz") as written:
         assert float(written["input/offset"][0]) == 3
         np.testing.assert_array_equal(written["stem_conv/kernel"], weights["stem_conv/kernel"])

@@ -1,13 +1,14 @@
-"""The commands for data sets, on a real store and a real MLflow."""
+"""``pleura data`` on a real object store and a real MLflow."""
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
 from mlflow.tracking import MlflowClient
 
-from pipelines.data.cli import main
 from pipelines.data.registration import EXPERIMENT
 from pipelines.data.validation_report import ValidationReport
+from pleura.console.app import main
 from pleura.local.dependencies import Server, free_port
 from tests.support.databases import own_database
 from tests.support.pipelines.datasets import ACCESS_KEY, SECRET_KEY, some_rows, store_of, write_folder
@@ -31,8 +32,13 @@ def environment(seaweed: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     return settings
 
 
+def run_data(arguments: Sequence[str]) -> int:
+    """Run ``pleura data`` where no stack runs."""
+    return main(["--state", "/nowhere", "data", *arguments])
+
+
 def _reference(capsys: pytest.CaptureFixture[str], *arguments: str) -> str:
-    assert main(arguments) == 0
+    assert run_data(arguments) == 0
     return capsys.readouterr().out.splitlines()[-1]
 
 
@@ -52,13 +58,13 @@ def test_from_a_folder_to_a_report(
     digests = {run.data.tags["digest"] for run in client.search_runs([experiment.experiment_id])}
     assert digests == {ours.partition("@")[2], few.partition("@")[2]}
 
-    assert main(["show"]) == 0
+    assert run_data(["show"]) == 0
     assert set(capsys.readouterr().out.split()) == {ours, few}
-    assert main(["show", few]) == 0
+    assert run_data(["show", few]) == 0
     assert "train 2, val 2, test 2" in capsys.readouterr().out
     both = _reference(capsys, "merge", "both", ours, few)
     report = tmp_path / "report"
-    assert main(["validate", both, "--against", ours, "--report", str(report)]) == 0
+    assert run_data(["validate", both, "--against", ours, "--report", str(report)]) == 0
     read = ValidationReport.model_validate_json((report / "validation.json").read_text())
     assert (read.dataset, read.reference) == (both, ours)
     assert (report / "validation.md").read_text() in capsys.readouterr().out
@@ -71,10 +77,10 @@ def test_an_unsound_data_set_ends_with_an_error(tmp_path: Path, capsys: pytest.C
     rows[0]["patient_id"] = rows[1]["patient_id"] = "Miller"
     reference = _reference(capsys, "build-folder", "ours", str(write_folder(tmp_path / "folder", rows)))
     report = tmp_path / "report"
-    assert main(["validate", reference, "--report", str(report)]) == 1
+    assert run_data(["validate", reference, "--report", str(report)]) == 1
     assert "1 patients with radiographs in more than one split" in capsys.readouterr().err
     assert (report / "validation.md").exists()
-    assert main(["validate", reference, "--accept", "patient_in_two_splits"]) == 0
+    assert run_data(["validate", reference, "--accept", "patient_in_two_splits"]) == 0
 
 
 @pytest.mark.usefixtures("environment")
@@ -85,11 +91,11 @@ def test_mlflow_away_loses_no_data_set(
     folder = write_folder(tmp_path / "folder", some_rows(6))
     monkeypatch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")
     monkeypatch.setenv("PLEURA_MLFLOW_URI", f"http://127.0.0.1:{free_port()}")
-    assert main(["build-folder", "ours", str(folder)]) == 1
+    assert run_data(["build-folder", "ours", str(folder)]) == 1
     told = capsys.readouterr()
     assert "MLflow did not register" in told.err
     reference = told.out.split()[-1]
-    assert main(["show", reference]) == 0
+    assert run_data(["show", reference]) == 0
     capsys.readouterr()
     tracking = f"sqlite:///{tmp_path / 'mlflow.db'}"
     monkeypatch.setenv("PLEURA_MLFLOW_URI", tracking)
@@ -118,7 +124,7 @@ def test_what_cannot_be_done_is_one_line(
 ) -> None:
     """No traceback, and a status that stops a script."""
     monkeypatch.setenv("PLEURA_JOURNAL_DSN", own_database(postgres))
-    assert main(arguments) == 1
+    assert run_data(arguments) == 1
     error = capsys.readouterr().err
     assert message in error
     assert len(error.splitlines()) == 1

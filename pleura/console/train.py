@@ -1,0 +1,105 @@
+"""``pleura train``, ``ablate`` and ``evaluate``: make and judge networks on a folder of radiographs."""
+
+import contextlib
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from pleura.console.output import CommandFailed, print_line
+
+Data = Annotated[Path, typer.Option(metavar="FOLDER", help="Folder that holds labels.csv.")]
+Run = Annotated[Path, typer.Option(metavar="FOLDER", help="Folder of the training run.")]
+Parameters = Annotated[
+    Path | None, typer.Option(metavar="YAML", help="Parameters of the training. Default: the shipped file.")
+]
+
+
+def add_commands(app: typer.Typer) -> None:
+    """Add the commands of this module."""
+    for command in (train, ablate, evaluate):
+        app.command()(command)
+
+
+def train(
+    data: Data,
+    run: Run,
+    parameters: Parameters = None,
+    start: Annotated[
+        Path | None,
+        typer.Option(metavar="FOLDER", help="Model source to start from, such as predictor/default."),
+    ] = None,
+) -> None:
+    """Train a network. The same command again continues a training that stopped."""
+    from pipelines.parameters import CHEST_XRAY, read_parameters
+    from pipelines.training.train_on_folder import train_on_folder
+
+    with training_errors():
+        train_on_folder(read_parameters(parameters or CHEST_XRAY), data, run, start)
+
+
+def ablate(data: Data, run: Run, parameters: Parameters = None) -> None:
+    """Compare trainings that differ in one parameter, on held-out patients."""
+    from pipelines.training.ablation import ABLATION, read_ablation, run_ablation
+
+    with training_errors():
+        print_line(str(run_ablation(data, run, read_ablation(parameters or ABLATION))))
+
+
+def evaluate(
+    data: Data,
+    target: Annotated[
+        Path, typer.Option(metavar="FOLDER", help="Folder for report, figures and model card.")
+    ],
+    bundle: Annotated[Path, typer.Option(metavar="FOLDER", help="Bundle to evaluate.")] = Path(
+        "build/bundle"
+    ),
+    source: Annotated[
+        str, typer.Option(metavar="NAME", help="Source of the radiographs to evaluate on.")
+    ] = "nih_cxr14",
+) -> None:
+    """Evaluate a bundle on the test split of a folder."""
+    from pipelines.evaluation.evaluate_on_folder import evaluate_on_folder
+
+    with training_errors():
+        evaluate_on_folder(bundle, data, source, target)
+
+
+@contextlib.contextmanager
+def training_errors() -> Iterator[None]:
+    """Log as the pipelines do, and report what a user can correct as one line."""
+    from pydantic import ValidationError
+    from yaml import YAMLError
+
+    from pipelines.data.from_folder import InvalidLabels
+    from pipelines.evaluation.scoring import UnusableOutputs
+    from pipelines.training.ablation import ArmFailed, DifferentArm
+    from pipelines.training.export import TooFewLabels
+    from pipelines.training.train import TrainingDiverged, UnusableWeights
+    from pleura.bundle import InvalidBundle
+    from pleura.observability.logs import configure_logging
+    from predictor.build.weights import InvalidSource
+
+    configure_logging("pipelines")
+    try:
+        yield
+    except ValidationError as error:
+        first = error.errors()[0]
+        raise CommandFailed(f"parameters: {'.'.join(map(str, first['loc']))}: {first['msg']}") from error
+    except YAMLError as error:
+        raise CommandFailed("parameters: the file is not YAML") from error
+    except FileNotFoundError as error:
+        raise CommandFailed(f"there is no {error.filename}") from error
+    except (
+        ArmFailed,
+        TrainingDiverged,
+        InvalidBundle,
+        InvalidLabels,
+        InvalidSource,
+        DifferentArm,
+        TooFewLabels,
+        UnusableWeights,
+        UnusableOutputs,
+    ) as error:
+        raise CommandFailed(str(error)) from error
