@@ -12,10 +12,11 @@ import prometheus_client
 import structlog
 import uvicorn
 
-from auth_proxy.app import Guards, build_app
+from auth_proxy.app import build_app
 from auth_proxy.grpc_proxy import build_server, open_channel
+from auth_proxy.guards import Guards
 from auth_proxy.http_protocol import StrictProtocol
-from auth_proxy.limits import InFlight, RateLimit
+from auth_proxy.limits import InFlightLimit, RateLimit
 from auth_proxy.metrics import KEY_AGE
 from auth_proxy.settings import AuthProxySettings
 from auth_proxy.tokens.authenticator import Authenticator
@@ -85,28 +86,28 @@ async def serve(settings: AuthProxySettings, listeners: Listeners) -> None:
     guards = Guards(
         Authenticator(keys, trust),
         RateLimit(settings.rate_per_s, settings.burst),
-        InFlight(settings.max_in_flight, settings.patience_s),
+        InFlightLimit(settings.max_in_flight, settings.patience_s),
         settings.max_body_bytes,
         settings.timeout_s,
     )
-    upstream = TransformerClient(str(settings.transformer_url), settings.max_in_flight)
+    transformer = TransformerClient(str(settings.transformer_url), settings.max_in_flight)
     channel = open_channel(settings.transformer_grpc, settings.max_body_bytes)
-    freshness = asyncio.create_task(keys.keep_fresh())
-    vitals = HealthChecks(alive={"keys": lambda: not freshness.done()})
-    ending = Shutdown(settings.drain_s, _GRACE_S)
-    http = HttpServer(_http_config(build_app(guards, upstream, vitals, ending)))
-    IN_FLIGHT.set_function(lambda: guards.in_flight.now)
+    refresh = asyncio.create_task(keys.keep_fresh())
+    health = HealthChecks(alive={"keys": lambda: not refresh.done()})
+    shutdown = Shutdown(settings.drain_s, _GRACE_S)
+    http = HttpServer(_http_config(build_app(guards, transformer, health, shutdown)))
+    IN_FLIGHT.set_function(lambda: guards.in_flight.in_flight)
     KEY_AGE.set_function(lambda: keys.age_s)
     grpc = build_server(guards, channel, f"{settings.host}:{settings.grpc_port}")
-    ending.listen()
+    shutdown.listen()
     await grpc.start()
     log.info("serving", http_port=settings.http_port, grpc_port=settings.grpc_port)
     async with _metrics_served(listeners.metrics):
-        await asyncio.gather(http.serve(sockets=[listeners.http]), ending.stop(http, grpc))
-    freshness.cancel()
+        await asyncio.gather(http.serve(sockets=[listeners.http]), shutdown.stop(http, grpc))
+    refresh.cancel()
     with contextlib.suppress(asyncio.CancelledError):
-        await freshness
-    upstream.close()
+        await refresh
+    transformer.close()
     await channel.close()
 
 

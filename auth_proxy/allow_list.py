@@ -1,15 +1,20 @@
-"""Which requests there are: an allow-list, decided on the bytes of the request line.
+"""The allow-list of REST and gRPC: every route of the proxy, with the scope that it needs.
 
-Nothing is decoded or normalised, so there is nothing to disagree about with the transformer: a path that
-holds an escape, a dot segment, an empty segment or a parameter is no path of ours.
+The list is compared with the bytes of the request line. Nothing is decoded or normalised, so the transformer
+cannot understand a path differently. A path with an escape, a dot segment, an empty segment or a parameter is
+not in the list.
 """
 
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Final
 
-from auth_proxy.tokens.verification import CLASSIFY_SCOPE, FEEDBACK_SCOPE, READ_SCOPE
 from pleura.errors import InvalidRequest, MethodNotAllowed, NotFound
+
+CLASSIFY_SCOPE: Final = "radiograph:classify"
+READ_SCOPE: Final = "model:read"
+FEEDBACK_SCOPE: Final = "feedback:write"
 
 _SEGMENT: Final = rb"[A-Za-z0-9](?:\.?[A-Za-z0-9_-]){0,63}"
 _MODEL: Final = rb"/v2/models/" + _SEGMENT + rb"(?:/versions/" + _SEGMENT + rb")?"
@@ -19,7 +24,11 @@ _MAX_PATH_BYTES: Final = 512
 
 @dataclass(frozen=True)
 class Route:
-    """A kind of request; ``scope`` is None where nobody need say who they are."""
+    """One kind of request.
+
+    Args:
+        scope: The scope that a token must have; None for a route that is open to everybody.
+    """
 
     name: str
     verb: str
@@ -28,7 +37,7 @@ class Route:
 
     @property
     def is_forwarded(self) -> bool:
-        """Whether the transformer answers it as it came."""
+        """Whether the transformer gets the request as it came."""
         return self.name.startswith("v2")
 
 
@@ -50,15 +59,28 @@ ROUTES: Final = (
     _route("readyz", "GET", rb"/readyz", None),
     _route("openapi", "GET", rb"/openapi\.json", None),
 )
+_GRPC_SCOPES: Final = {
+    "ServerLive": READ_SCOPE,
+    "ServerReady": READ_SCOPE,
+    "ModelReady": READ_SCOPE,
+    "ServerMetadata": READ_SCOPE,
+    "ModelMetadata": READ_SCOPE,
+    "ModelInfer": CLASSIFY_SCOPE,
+}
+GRPC_ROUTES: Final[Mapping[str, Route]] = {
+    f"/inference.GRPCInferenceService/{method}": _route(f"grpc_{method}", "POST", b"", scope)
+    for method, scope in _GRPC_SCOPES.items()
+}
+"""The gRPC methods by their full name. The methods that load and unload models are not among them."""
 
 
-def route_of(verb: str, raw_path: bytes, query: bytes) -> Route:
-    """Name the route of a request.
+def find_route(verb: str, raw_path: bytes, query: bytes) -> Route:
+    """Find the route of a REST request.
 
     Raises:
-        NotFound: No route has that path, to the byte.
-        MethodNotAllowed: The path exists, but not with that verb.
-        InvalidRequest: There is a query; none of the routes has one.
+        NotFound: No route has exactly this path.
+        MethodNotAllowed: A route has this path, but with another verb.
+        InvalidRequest: The request has a query, and no route takes one.
     """
     if len(raw_path) > _MAX_PATH_BYTES:
         raise NotFound("no such path")
@@ -73,11 +95,11 @@ def route_of(verb: str, raw_path: bytes, query: bytes) -> Route:
     raise MethodNotAllowed({route.verb for route in matching})
 
 
-def check_host(values: list[bytes]) -> None:
-    """See that the request names one host, and that it is a host.
+def require_host(values: list[bytes]) -> None:
+    """Require one ``Host`` header that holds a host name or an address, with or without a port.
 
     Raises:
-        InvalidRequest: It does not.
+        InvalidRequest: The headers name no host, several, or something else.
 
     Source:
         RFC 9112 section 3.2; CVE-2026-48710 (a Host with ``/?#@`` moves what Starlette takes for the path).

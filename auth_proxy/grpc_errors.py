@@ -1,4 +1,4 @@
-"""Errors over gRPC: ours with the status that REST would have, the transformer's as it says them."""
+"""Map errors to gRPC: our own errors get the status of REST, the transformer's errors stay as they are."""
 
 from collections.abc import Mapping, Sequence
 from typing import Final
@@ -14,8 +14,8 @@ _RETRY_AFTER: Final = "retry-after"
 log = structlog.get_logger()
 
 
-class Failed(PleuraError):
-    """The transformer's own error, passed on as it is."""
+class TransformerError(PleuraError):
+    """An error of the transformer. The caller gets its status, its code and its message."""
 
     def __init__(self, error: aio.AioRpcError) -> None:
         super().__init__(error.details() or "")
@@ -26,13 +26,17 @@ class Failed(PleuraError):
 
     @property
     def headers(self) -> Mapping[str, str]:
+        """When to send the request again, if the transformer says so."""
         return {_RETRY_AFTER: self.retry_after} if self.retry_after else {}
 
 
-def error_of(error: aio.AioRpcError) -> PleuraError:
-    """What grpc says of itself names inner addresses; only what the transformer says is passed on."""
+def convert_rpc_error(error: aio.AioRpcError) -> PleuraError:
+    """Convert an error of the call to the transformer.
+
+    Only a message of the transformer is passed on: a message of grpc itself names inner addresses.
+    """
     if any(name == ERROR_CODE_HEADER for name, _ in error.trailing_metadata() or ()):
-        return Failed(error)
+        return TransformerError(error)
     if error.code() is grpc.StatusCode.DEADLINE_EXCEEDED:
         return DeadlineExceeded("the time for this request has run out")
     if error.code() is grpc.StatusCode.UNAVAILABLE:
@@ -41,14 +45,14 @@ def error_of(error: aio.AioRpcError) -> PleuraError:
     return PleuraError("internal error")
 
 
-def grpc_status_of(error: PleuraError) -> grpc.StatusCode:
-    """The status that an error has over gRPC."""
-    if isinstance(error, Failed):
+def get_grpc_status(error: PleuraError) -> grpc.StatusCode:
+    """Return the gRPC status of an error."""
+    if isinstance(error, TransformerError):
         return error.grpc_status
     return GRPC_STATUS.get(error.status, grpc.StatusCode.INTERNAL)
 
 
-def trailing_metadata_of(error: PleuraError) -> Sequence[tuple[str, str]]:
-    """What follows an error: its code, and when to ask again."""
+def build_trailing_metadata(error: PleuraError) -> Sequence[tuple[str, str]]:
+    """Build the metadata behind an error: its code, and when to send the request again."""
     retry_after = error.headers.get(_RETRY_AFTER)
     return ((ERROR_CODE_HEADER, error.code), *(((_RETRY_AFTER, retry_after),) if retry_after else ()))

@@ -1,4 +1,4 @@
-"""How much one principal may ask, and how much may be in flight; both bounded in memory."""
+"""Limits on the requests of one principal and on the requests in flight. Their memory is bounded too."""
 
 import math
 import time
@@ -11,12 +11,12 @@ from typing import Final
 from pleura.errors import Overloaded, TooManyRequests
 
 _MAX_PRINCIPALS: Final = 10_000
-_LEAST_IN_FLIGHT: Final = 4
-_RISE: Final = 0.1
+_MIN_IN_FLIGHT: Final = 4
+_INCREASE: Final = 0.1
 
 
 class RateExceeded(TooManyRequests):
-    """The principal has used up its rate; ``retry_after_s`` is when it may ask again."""
+    """The principal has used up its rate. ``retry_after_s`` says when it may send a request again."""
 
     def __init__(self, wait_s: float) -> None:
         super().__init__("too many requests of this principal")
@@ -26,8 +26,8 @@ class RateExceeded(TooManyRequests):
 class RateLimit:
     """A token bucket per principal.
 
-    Of more than ``max_principals`` the one that has been quiet longest is forgotten, its bucket being the
-    fullest.
+    Beyond ``max_principals`` the limit forgets the principal that has been quiet longest, since its bucket is
+    the fullest.
     """
 
     def __init__(
@@ -45,90 +45,92 @@ class RateLimit:
         return len(self._buckets)
 
     def take(self, principal: str) -> None:
-        """Count one request.
+        """Take one request out of the principal's bucket.
 
         Raises:
             RateExceeded: The bucket is empty.
         """
-        now = self._clock()
-        left, then = self._buckets.pop(principal, (float(self._burst), now))
-        left = min(self._burst, left + (now - then) * self._rate_per_s)
-        is_allowed = left >= 1
-        self._buckets[principal] = (left - is_allowed, now)
+        now_s = self._clock()
+        level, filled_s = self._buckets.pop(principal, (float(self._burst), now_s))
+        level = min(self._burst, level + (now_s - filled_s) * self._rate_per_s)
+        is_allowed = level >= 1
+        self._buckets[principal] = (level - is_allowed, now_s)
         if len(self._buckets) > self._max_principals:
             self._buckets.popitem(last=False)
         if not is_allowed:
-            raise RateExceeded((1 - left) / self._rate_per_s)
+            raise RateExceeded((1 - level) / self._rate_per_s)
 
 
 @dataclass
 class Slot:
-    """A place among what is in flight.
+    """The place of one request among the requests in flight.
 
-    ``in_flight`` is how many there were when it was taken, itself among them; ``since_s`` is when the answer
-    could be begun (the request was there to its end), None before that.
+    Args:
+        in_flight: Requests in flight when the slot was taken, this one included.
+        body_ended_s: When the whole request had arrived; None before.
     """
 
-    admitted_s: float
     in_flight: int
-    since_s: float | None = None
+    body_ended_s: float | None = None
 
 
-class InFlight:
-    """A bound on requests that are being answered at one time; it follows how fast they are answered.
+class InFlightLimit:
+    """A limit on the requests in flight, which adapts to how fast they are answered.
 
-    What is let in must be answered in time, and what is not must be told at once. So the bound falls to
-    what can be answered within ``patience_s`` where answers take longer, and rises again, up to ``most``,
-    where they do not. A failure that comes late counts like a late answer; one at once says nothing.
+    A request that is let in must be answered in time, and any other must be refused at once. So when answers
+    take longer than ``patience_s``, the limit falls to what can be answered within that time. When they do
+    not, the limit rises again, up to ``maximum``. A late failure counts like a late answer. An immediate
+    failure counts for nothing.
 
     Source:
-        Little, "A proof for the queuing formula L = lambda W", 1961: what is in flight is rate times time.
+        Little, "A proof for the queuing formula L = lambda W", 1961: requests in flight are rate times time.
     """
 
     def __init__(
-        self, most: int, patience_s: float = math.inf, clock: Callable[[], float] = time.monotonic
+        self, maximum: int, patience_s: float = math.inf, clock: Callable[[], float] = time.monotonic
     ) -> None:
-        self._most, self._patience_s, self._clock = most, patience_s, clock
-        self._least = min(most, _LEAST_IN_FLIGHT)
-        self._bound, self._now, self._fell_s = float(most), 0, -math.inf
+        self._maximum, self._patience_s, self._clock = maximum, patience_s, clock
+        self._minimum = min(maximum, _MIN_IN_FLIGHT)
+        self._limit, self._in_flight, self._lowered_s = float(maximum), 0, -math.inf
 
     @property
-    def bound(self) -> int:
+    def limit(self) -> int:
         """Requests that may be in flight now."""
-        return int(self._bound)
+        return int(self._limit)
 
     @property
-    def now(self) -> int:
-        """How many there are."""
-        return self._now
+    def in_flight(self) -> int:
+        """Requests that are in flight now."""
+        return self._in_flight
 
     @contextmanager
-    def slot(self) -> Iterator[Slot]:
-        """Hold a place while the request is answered.
+    def hold_slot(self) -> Iterator[Slot]:
+        """Hold a slot while the request is answered.
 
         Raises:
-            Overloaded: There is none.
+            Overloaded: No slot is free.
         """
-        if self._now >= self.bound:
+        if self._in_flight >= self.limit:
             raise Overloaded("too many requests are in flight")
-        self._now += 1
-        slot, is_answered = Slot(self._clock(), self._now), False
+        self._in_flight += 1
+        slot, is_answered = Slot(self._in_flight), False
         try:
             yield slot
             is_answered = True
         finally:
-            if slot.since_s is not None:
-                self._follow(slot.in_flight, self._clock() - slot.since_s, is_answered)
-            self._now -= 1
+            if slot.body_ended_s is not None:
+                self._adapt(slot.in_flight, self._clock() - slot.body_ended_s, is_answered)
+            self._in_flight -= 1
 
-    def _follow(self, in_flight: int, seconds: float, is_answered: bool) -> None:
-        now = self._clock()
-        if now - self._fell_s < self._patience_s:
+    def _adapt(self, in_flight: int, seconds: float, is_answered: bool) -> None:
+        """Adapt the limit to a request that took ``seconds`` beside ``in_flight`` requests."""
+        now_s = self._clock()
+        if now_s - self._lowered_s < self._patience_s:
             return
         if seconds <= self._patience_s:
-            if is_answered and self._now >= self.bound:
-                self._bound = min(self._most, self._bound + _RISE)
-        elif in_flight >= self._bound / 2:  # else it is not the others that made it slow
-            in_time = in_flight * self._patience_s / seconds
-            lower = max(self._least, self._bound / 2, in_time)
-            self._bound, self._fell_s = min(self._bound, lower), now
+            if is_answered and self._in_flight >= self.limit:
+                self._limit = min(self._maximum, self._limit + _INCREASE)
+        elif in_flight >= self._limit / 2:  # with fewer, the request was slow by itself
+            answerable = in_flight * self._patience_s / seconds
+            lower = max(self._minimum, self._limit / 2, answerable)
+            self._limit, self._lowered_s = min(self._limit, lower), now_s

@@ -1,4 +1,4 @@
-"""What a request carries from hop to hop: its id, and nothing else that a caller sets but its trace."""
+"""Read the headers of a request, and select the few that reach the transformer."""
 
 import re
 import uuid
@@ -14,10 +14,10 @@ FORWARDED: Final = frozenset(
 )
 """The only headers that reach the transformer as the caller wrote them.
 
-A list of what may pass, not of what may not: identity headers, their twins with underscores,
-``X-Forwarded-*``, ``Forwarded``, cookies, B3 traces and the token are not on it.
+This is a list of what may pass. So identity headers, their twins with underscores, ``X-Forwarded-*``,
+``Forwarded``, cookies, B3 traces and the token do not pass.
 """
-_ONCE: Final = FORWARDED | {
+_SINGLE: Final = FORWARDED | {
     "authorization",
     "content-length",
     "host",
@@ -28,8 +28,8 @@ _ONCE: Final = FORWARDED | {
 }
 
 
-def headers_of(raw: list[tuple[bytes, bytes]]) -> dict[str, str]:
-    """Read headers by name.
+def read_headers(raw: list[tuple[bytes, bytes]]) -> dict[str, str]:
+    """Read the headers by name.
 
     Raises:
         InvalidRequest: A header that may occur once occurs twice.
@@ -37,22 +37,22 @@ def headers_of(raw: list[tuple[bytes, bytes]]) -> dict[str, str]:
     headers: dict[str, str] = {}
     for raw_name, value in raw:
         name = raw_name.decode("latin-1")
-        if name in headers and name in _ONCE:
+        if name in headers and name in _SINGLE:
             raise InvalidRequest(f"the header {name!r} occurs twice")
         headers[name] = value.decode("latin-1")
     return headers
 
 
 def new_request_id() -> str:
-    """An id for a request that brings none."""
+    """Make an id for a request that brings none."""
     return str(uuid.uuid4())
 
 
-def request_id_of(headers: Mapping[str, str]) -> str:
-    """The caller's id of the request, or a new one.
+def read_request_id(headers: Mapping[str, str]) -> str:
+    """Read the caller's request id, or make a new one where the caller sends none.
 
     Raises:
-        InvalidRequest: The caller's id cannot be kept; a new one in its place would break idempotency.
+        InvalidRequest: The caller's id is malformed. To replace it would break idempotency.
     """
     request_id = headers.get("x-request-id")
     if request_id is None:
@@ -62,7 +62,7 @@ def request_id_of(headers: Mapping[str, str]) -> str:
     return request_id
 
 
-def forwarded_headers(headers: Mapping[str, str]) -> dict[str, str]:
-    """Take the headers that may pass, less those that ``Connection`` declares for this hop only."""
-    hop = {name.strip().lower() for name in headers.get("connection", "").split(",")}
-    return {name: headers[name] for name in FORWARDED if name in headers and name not in hop}
+def select_forwarded(headers: Mapping[str, str]) -> dict[str, str]:
+    """Select the headers that may pass, without those that ``Connection`` keeps to this connection."""
+    connection_only = {name.strip().lower() for name in headers.get("connection", "").split(",")}
+    return {name: headers[name] for name in FORWARDED if name in headers and name not in connection_only}

@@ -1,4 +1,4 @@
-"""Who asked what, and what came of it: one line per request, without a word of the patient."""
+"""Write one log line per request: who asked, for which route, and how it ended. No patient data is in it."""
 
 import time
 from typing import Final
@@ -8,26 +8,24 @@ import structlog
 from auth_proxy.call import Call
 from pleura.observability.metrics import OK, UNKNOWN_ROUTE, count_request
 
+_ANSWERED: Final = "answered"
+_VERBS: Final = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "TRACE", "CONNECT"})
 log = structlog.get_logger("audit")
 
 
-_ANSWERED: Final = "answered"
-_VERBS: Final = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "TRACE", "CONNECT"})
-
-
 def end_call(call: Call, verb: str) -> None:
-    """Count a request that has ended, end its span, and write its line."""
+    """Count a request that has ended, end its span, and write its log line."""
     seconds = time.perf_counter() - call.started_s
     route = call.route.name if call.route else UNKNOWN_ROUTE
     outcome = OK if call.outcome == _ANSWERED else call.outcome
     count_request(route, outcome, seconds)
     call.span.model_version = call.model_version
     call.span.end(route, outcome)
-    _write_audit_line(call, verb, seconds)
+    _write_line(call, verb, seconds)
 
 
-def _write_audit_line(call: Call, verb: str, seconds: float) -> None:
-    """Paths, names and ids that a caller chose stay out."""
+def _write_line(call: Call, verb: str, seconds: float) -> None:
+    """Write what we know of the request, without the paths, names and ids that the caller chose."""
     log.info(
         "request_ended",
         request_id=call.request_id,

@@ -13,7 +13,8 @@ from starlette.formparsers import MultiPartException, MultiPartParser
 from starlette.responses import JSONResponse
 from starlette.types import Receive, Scope, Send
 
-from auth_proxy.call import Call, call_of, chunks_of, read_body, while_connected
+from auth_proxy.call import Call, get_call
+from auth_proxy.request_body import cancel_on_disconnect, read_body, stream_body
 from auth_proxy.routes.model_info import ModelInfo
 from auth_proxy.transformer_client import TransformerClient, hop_headers, refusal_of
 from pleura.errors import InvalidAnswer, InvalidRequest, Overloaded
@@ -131,7 +132,7 @@ async def _question(receive: Receive, call: Call, room: ByteBudget) -> AsyncIter
         raise InvalidRequest("content-type must be application/json or multipart/form-data")
     with most_in_memory(room, int(call.headers.get("content-length", 0))) as most:
         try:
-            form = await _Parser(content_type, chunks_of(receive), most).parse()
+            form = await _Parser(content_type, stream_body(receive), most).parse()
         except MultiPartException as error:
             raise InvalidRequest("the body must be one multipart file of the name 'file'") from error
         try:
@@ -209,8 +210,8 @@ class Classify:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer the request."""
-        call = call_of(scope)
-        async with _question(receive, call, self._room) as question, while_connected(receive, call):
+        call = get_call(scope)
+        async with _question(receive, call, self._room) as question, cancel_on_disconnect(receive, call):
             headers = question.headers | hop_headers(call)
             response, content = await self._upstream.read("POST", _INFER_PATH, headers, question.content)
         if response.status_code != HTTPStatus.OK:

@@ -10,7 +10,8 @@ from typing import Any, Final
 from starlette.responses import JSONResponse
 from starlette.types import Receive, Scope, Send
 
-from auth_proxy.call import Call, call_of, read_body, while_connected
+from auth_proxy.call import Call, get_call
+from auth_proxy.request_body import cancel_on_disconnect, read_body
 from auth_proxy.transformer_client import TransformerClient, hop_headers, refusal_of
 from pleura.errors import InvalidAnswer, InvalidRequest
 
@@ -50,11 +51,11 @@ class FeedbackRoute:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer the request."""
-        call = call_of(scope)
+        call = get_call(scope)
         _require_json(call)
         body = await read_body(receive, _MAX_JSON_BYTES)
         headers = {"content-type": "application/json"} | hop_headers(call)
-        async with while_connected(receive, call):
+        async with cancel_on_disconnect(receive, call):
             response, content = await self._upstream.read("POST", "/feedback", headers, body)
         if response.status_code != HTTPStatus.CREATED:
             raise refusal_of(response, content)

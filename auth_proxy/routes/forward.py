@@ -7,8 +7,9 @@ from typing import Final
 
 from starlette.types import Receive, Scope, Send
 
-from auth_proxy.call import Call, call_of, chunks_of, while_connected
-from auth_proxy.request_headers import forwarded_headers
+from auth_proxy.call import Call, get_call
+from auth_proxy.request_body import cancel_on_disconnect, stream_body
+from auth_proxy.request_headers import select_forwarded
 from auth_proxy.transformer_client import TransformerClient, hop_headers, refusal_of, whole
 from pleura.http_client import Content, Response
 
@@ -27,8 +28,8 @@ class Forward:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer the request."""
-        call = call_of(scope)
-        headers = forwarded_headers(call.headers) | hop_headers(call) | {"accept-encoding": "identity"}
+        call = get_call(scope)
+        headers = select_forwarded(call.headers) | hop_headers(call) | {"accept-encoding": "identity"}
         content: Content = b""
         if scope["method"] == "POST":
             content = await _content(receive, call)
@@ -36,7 +37,7 @@ class Forward:
                 headers["content-length"] = call.headers["content-length"]
         path = scope["raw_path"].decode("ascii")
         async with (
-            while_connected(receive, call),
+            cancel_on_disconnect(receive, call),
             self._upstream.ask(scope["method"], path, headers, content) as response,
         ):
             await _check(response, call)
@@ -45,7 +46,7 @@ class Forward:
 
 async def _content(receive: Receive, call: Call) -> Content:
     """The body at once where it has arrived with the head, else as it comes."""
-    chunks = chunks_of(receive)
+    chunks = stream_body(receive)
     first = await anext(chunks, b"")
     if call.body_is_complete:
         return first

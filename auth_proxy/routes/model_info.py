@@ -10,7 +10,7 @@ from typing import Any, Final
 from starlette.responses import JSONResponse
 from starlette.types import Receive, Scope, Send
 
-from auth_proxy.call import Call, call_of
+from auth_proxy.call import Call, get_call
 from auth_proxy.transformer_client import TransformerClient, hop_headers, refusal_of
 from pleura.errors import InvalidAnswer, PleuraError
 
@@ -72,7 +72,7 @@ class ModelInfo:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer the request."""
-        call = call_of(scope)
+        call = get_call(scope)
         info = await self._ask(call)
         call.model_version, call.model_digest = info["version"], info["digest"]
         await JSONResponse(info)(scope, receive, send)

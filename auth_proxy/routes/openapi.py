@@ -5,6 +5,7 @@ from typing import Any, Final
 from starlette.responses import JSONResponse
 from starlette.types import Receive, Scope, Send
 
+from auth_proxy.allow_list import CLASSIFY_SCOPE, FEEDBACK_SCOPE, READ_SCOPE
 from auth_proxy.routes import openapi_v2
 from auth_proxy.routes.openapi_parts import (
     ASKING_ERRORS,
@@ -23,7 +24,6 @@ from auth_proxy.routes.openapi_parts import (
     responses,
     shared_components,
 )
-from auth_proxy.tokens.verification import CLASSIFY_SCOPE, FEEDBACK_SCOPE, READ_SCOPE
 from pleura.findings import FINDINGS
 
 _FRACTION: Final = {"type": "number", "minimum": 0, "maximum": 1}

@@ -6,6 +6,7 @@ Source:
 
 from typing import Any, Final
 
+from auth_proxy.allow_list import CLASSIFY_SCOPE, READ_SCOPE
 from auth_proxy.routes.openapi_parts import (
     ASKING_ERRORS,
     FLAG,
@@ -20,7 +21,6 @@ from auth_proxy.routes.openapi_parts import (
     response,
     responses,
 )
-from auth_proxy.tokens.verification import CLASSIFY_SCOPE, READ_SCOPE
 
 _OUTPUT: Final = {
     "type": "string",

@@ -29,7 +29,7 @@ class Authenticator:
         """Whether a token can be verified at all."""
         return self._keys.is_ready
 
-    async def principal_of(self, authorization: str | None, scope: str) -> Principal:
+    async def authenticate(self, authorization: str | None, scope: str) -> Principal:
         """Say who asks, if they may do what the scope names.
 
         Raises:

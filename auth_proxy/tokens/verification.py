@@ -21,9 +21,6 @@ from cryptography.hazmat.primitives.asymmetric.rsa import RSAPublicKey
 from pleura.errors import Unauthenticated
 
 ALGORITHMS: Final = ("RS256", "ES256", "EdDSA")
-CLASSIFY_SCOPE: Final = "radiograph:classify"
-READ_SCOPE: Final = "model:read"
-FEEDBACK_SCOPE: Final = "feedback:write"
 MAX_TOKEN_BYTES: Final = 8192
 _SHAPE: Final = re.compile(r"[A-Za-z0-9_-]+\.[A-Za-z0-9_-]+\.[A-Za-z0-9_-]+")
 _SUBJECT: Final = re.compile(r"[\x21-\x7e]{1,128}")

@@ -8,7 +8,8 @@ from typing import Final
 
 import grpc
 
-from auth_proxy.tokens.verification import CLASSIFY_SCOPE, Keys, Trust, bearer_of, key_id_of, verify
+from auth_proxy.allow_list import CLASSIFY_SCOPE
+from auth_proxy.tokens.verification import Keys, Trust, bearer_of, key_id_of, verify
 from pleura.errors import Unauthenticated
 from proof.attacks.stage import Stage
 from proof.attacks.token_carriers import request

@@ -22,7 +22,7 @@ from pydicom.filereader import read_partial
 from pydicom.pixels.processing import apply_modality_lut, apply_voi_lut
 from starlette.types import Message, Scope
 
-from auth_proxy.call import begin_call
+from auth_proxy.call import attach_call
 from auth_proxy.http_framing import AmbiguousRequest, parse_head
 from auth_proxy.routes.classify import Classify
 from auth_proxy.routes.model_info import ModelInfo
@@ -173,7 +173,7 @@ def read_form(data: bytes) -> str:
         raise PropertyViolated("an answer from nowhere")
 
     scope: Scope = {"type": "http", "method": "POST", "path": "/classify", "headers": []}
-    call = begin_call(scope)
+    call = attach_call(scope)
     call.headers["content-type"] = content_type.decode("latin-1")
     _LOOP.run_until_complete(asyncio.wait_for(_CLASSIFY(scope, receive, send), 10))
     return "answered"

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from auth_proxy.allow_list import ROUTES, check_host, route_of
+from auth_proxy.allow_list import ROUTES, find_route, require_host
 from pleura.errors import InvalidRequest, MethodNotAllowed, NotFound, PleuraError
 from proof.attacks.paths import UNKNOWN
 
@@ -33,7 +33,7 @@ INFER = "/v2/models/chest-xray/infer"
 def test_an_allowed_request_has_its_route(request_line: tuple[str, str], name: str) -> None:
     """Each verb and path of the list is known."""
     verb, path = request_line
-    assert route_of(verb, path.encode(), b"").name == name
+    assert find_route(verb, path.encode(), b"").name == name
 
 
 @pytest.mark.parametrize("path", UNKNOWN)
@@ -41,21 +41,21 @@ def test_an_allowed_request_has_its_route(request_line: tuple[str, str], name: s
 def test_any_other_path_is_unknown(verb: str, path: str) -> None:
     """No spelling of a path leads anywhere but the one that is listed."""
     with pytest.raises(NotFound):
-        route_of(verb, path.encode("latin-1"), b"")
+        find_route(verb, path.encode("latin-1"), b"")
 
 
 @pytest.mark.parametrize("verb", ["HEAD", "PUT", "DELETE", "PATCH", "OPTIONS", "TRACE", "CONNECT", "post"])
 def test_any_other_verb_is_not_allowed(verb: str) -> None:
     """A known path says which verbs it has."""
     with pytest.raises(MethodNotAllowed) as caught:
-        route_of(verb, INFER.encode(), b"")
+        find_route(verb, INFER.encode(), b"")
     assert caught.value.headers == {"allow": "POST"}
 
 
 def test_a_query_is_refused() -> None:
     """No route has a query, so none is passed over in silence."""
     with pytest.raises(InvalidRequest):
-        route_of("GET", b"/v2", b"a=b")
+        find_route("GET", b"/v2", b"a=b")
 
 
 def test_everything_but_health_and_the_document_needs_a_scope() -> None:
@@ -67,7 +67,7 @@ def test_everything_but_health_and_the_document_needs_a_scope() -> None:
 def test_any_path_is_a_route_or_refused(path: bytes, verb: str) -> None:
     """What is let through has no byte that could be read in two ways."""
     try:
-        route_of(verb, path, b"")
+        find_route(verb, path, b"")
     except PleuraError:
         return
     assert not set(path) & set(b"%;#?\\ ")
@@ -77,7 +77,7 @@ def test_any_path_is_a_route_or_refused(path: bytes, verb: str) -> None:
 @pytest.mark.parametrize("host", ["pleura.example", "127.0.0.1:8000", "[::1]", "[::1]:8000", "localhost"])
 def test_a_host_is_a_host(host: str) -> None:
     """Names and addresses, with or without a port, pass."""
-    check_host([host.encode()])
+    require_host([host.encode()])
 
 
 @pytest.mark.parametrize(
@@ -101,4 +101,4 @@ def test_a_host_is_a_host(host: str) -> None:
 def test_any_other_host_is_refused(hosts: list[str]) -> None:
     """What could move the path, or name two servers, is no host."""
     with pytest.raises(InvalidRequest):
-        check_host([host.encode() for host in hosts])
+        require_host([host.encode() for host in hosts])

@@ -11,7 +11,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from auth_proxy.grpc_proxy import METHODS, model_version_of
+from auth_proxy.allow_list import GRPC_ROUTES
+from auth_proxy.grpc_proxy import read_model_version
 from proof.lab.proxy import VERSION, Issuer, Proxy, Upstream, audit_lines
 from tests.auth_proxy.conftest import StartProxy
 
@@ -49,7 +50,7 @@ def refused(
     return caught.value
 
 
-@pytest.mark.parametrize("method", METHODS)
+@pytest.mark.parametrize("method", GRPC_ROUTES)
 def test_a_method_passes_as_bytes(
     channel: grpc.Channel, upstream: Upstream, token: tuple[str, str], method: str
 ) -> None:
@@ -99,7 +100,7 @@ def test_without_a_good_token_nothing_is_forwarded(
 ) -> None:
     """UNAUTHENTICATED, for every method."""
     metadata = () if value is None else (("authorization", value),)
-    for method in METHODS:
+    for method in GRPC_ROUTES:
         assert refused(channel, method, b"", *metadata).code() is grpc.StatusCode.UNAUTHENTICATED
     assert not upstream.grpc_calls
 
@@ -176,7 +177,7 @@ def test_each_call_leaves_one_audit_line(channel: grpc.Channel, proxy: Proxy, to
 @given(st.binary(max_size=200))
 def test_any_answer_names_a_version_or_none(response: bytes) -> None:
     """Bytes that are no answer do no harm to the audit line."""
-    version = model_version_of(response)
+    version = read_model_version(response)
     assert version is None or version.isascii()
 
 

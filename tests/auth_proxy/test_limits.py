@@ -7,7 +7,7 @@ from heapq import heappop, heappush
 
 import pytest
 
-from auth_proxy.limits import InFlight, RateExceeded, RateLimit
+from auth_proxy.limits import InFlightLimit, RateExceeded, RateLimit
 from pleura.errors import Overloaded
 
 
@@ -61,81 +61,81 @@ def test_principals_are_not_remembered_without_end() -> None:
 
 def test_what_is_in_flight_is_bounded() -> None:
     """One more than the bound is turned away; a place that is left can be taken."""
-    bound = InFlight(1)
-    with bound.slot(), pytest.raises(Overloaded), bound.slot():
+    limit = InFlightLimit(1)
+    with limit.hold_slot(), pytest.raises(Overloaded), limit.hold_slot():
         pass
-    with bound.slot():
+    with limit.hold_slot():
         pass
 
 
-def _answer(bound: InFlight, clock: Clock, requests: int, seconds: float) -> None:
+def _answer(limit: InFlightLimit, clock: Clock, requests: int, seconds: float) -> None:
     """Let requests in together, and answer them all after so long."""
     with ExitStack() as places:
         for _ in range(requests):
-            slot = places.enter_context(bound.slot())
-            slot.since_s = clock()
+            slot = places.enter_context(limit.hold_slot())
+            slot.body_ended_s = clock()
         clock.now += seconds
 
 
 def test_the_bound_follows_how_fast_answers_come() -> None:
     """It falls to what is answered in time, not below what is needed to see that, and rises again."""
     clock = Clock()
-    bound = InFlight(64, 2.0, clock)
+    limit = InFlightLimit(64, 2.0, clock)
     for falls_to in (32, 16, 8, 4, 4):
-        _answer(bound, clock, bound.bound, 10.0)
-        assert bound.bound == falls_to
+        _answer(limit, clock, limit.limit, 10.0)
+        assert limit.limit == falls_to
         with pytest.raises(Overloaded):
-            _answer(bound, clock, falls_to + 1, 0.0)
+            _answer(limit, clock, falls_to + 1, 0.0)
     for _ in range(1000):
-        _answer(bound, clock, bound.bound, 0.5)
-    assert bound.bound == 64
+        _answer(limit, clock, limit.limit, 0.5)
+    assert limit.limit == 64
 
 
 def test_a_caller_who_sends_slowly_does_not_lower_the_bound() -> None:
     """Time counts from the end of the request; one that never arrives counts for nothing."""
     clock = Clock()
-    bound = InFlight(64, 2.0, clock)
-    with bound.slot():
+    limit = InFlightLimit(64, 2.0, clock)
+    with limit.hold_slot():
         clock.now += 100.0
-    with bound.slot() as slot:
+    with limit.hold_slot() as slot:
         clock.now += 100.0
-        slot.since_s = clock()
-    assert bound.bound == 64
+        slot.body_ended_s = clock()
+    assert limit.limit == 64
 
 
 def test_what_was_let_in_before_the_bound_fell_does_not_lower_it_again() -> None:
     """64 late answers of one moment are one reason to let fewer in, and not 64."""
     clock = Clock()
-    bound = InFlight(64, 2.0, clock)
-    _answer(bound, clock, 64, 2.5)
-    assert bound.bound == int(64 * 2 / 2.5)
+    limit = InFlightLimit(64, 2.0, clock)
+    _answer(limit, clock, 64, 2.5)
+    assert limit.limit == int(64 * 2 / 2.5)
 
 
 def test_failures_at_once_say_nothing() -> None:
     """A part that refuses at once is no sign that more can be answered."""
     clock = Clock()
-    bound = InFlight(64, 2.0, clock)
-    _answer(bound, clock, 64, 10.0)
+    limit = InFlightLimit(64, 2.0, clock)
+    _answer(limit, clock, 64, 10.0)
     clock.now += 10.0
     for _ in range(1000):
-        _fail(bound, clock)
-    assert bound.bound == 32
+        _fail(limit, clock)
+    assert limit.limit == 32
 
 
 def test_one_that_is_slow_by_itself_does_not_lower_the_bound() -> None:
     """Where few are in flight it is not the others that make one slow."""
     clock = Clock()
-    bound = InFlight(64, 2.0, clock)
+    limit = InFlightLimit(64, 2.0, clock)
     for _ in range(10):
-        _answer(bound, clock, 8, 10.0)
-    assert bound.bound == 64
+        _answer(limit, clock, 8, 10.0)
+    assert limit.limit == 64
 
 
-def _fail(bound: InFlight, clock: Clock) -> None:
+def _fail(limit: InFlightLimit, clock: Clock) -> None:
     with ExitStack() as places:
-        for _ in range(bound.bound):
+        for _ in range(limit.limit):
             places.enter_context(suppress(Overloaded))
-            places.enter_context(bound.slot()).since_s = clock()
+            places.enter_context(limit.hold_slot()).body_ended_s = clock()
             places.callback(_refuse)
 
 
@@ -150,7 +150,7 @@ def _answered_in_time(patience_s: float, timeout_s: float, rate_per_s: float) ->
     """
     clock = Clock()
     ends: list[tuple[float, int, Generator[None], bool]] = []
-    bound, free_s, answered = InFlight(64, patience_s, clock), 0.0, 0
+    limit, free_s, answered = InFlightLimit(64, patience_s, clock), 0.0, 0
     for number in range(int(3 * rate_per_s * 60)):
         at_s = number / (3 * rate_per_s)
         while ends and ends[0][0] <= at_s:
@@ -161,7 +161,7 @@ def _answered_in_time(patience_s: float, timeout_s: float, rate_per_s: float) ->
             else:
                 place.close()
         clock.now = at_s
-        place = _place(bound, clock)
+        place = _place(limit, clock)
         with suppress(Overloaded):
             next(place)
             free_s = max(free_s, at_s) + 1 / rate_per_s
@@ -170,9 +170,9 @@ def _answered_in_time(patience_s: float, timeout_s: float, rate_per_s: float) ->
     return answered
 
 
-def _place(bound: InFlight, clock: Clock) -> Generator[None]:
-    with bound.slot() as slot:
-        slot.since_s = clock()
+def _place(limit: InFlightLimit, clock: Clock) -> Generator[None]:
+    with limit.hold_slot() as slot:
+        slot.body_ended_s = clock()
         yield
 
 
@@ -191,12 +191,12 @@ def test_a_bound_that_does_not_follow_costs_all_of_it(timeout_s: float, rate_per
 def test_a_late_answer_never_raises_the_bound() -> None:
     """Let in among many, it says nothing about how many may be in flight now that the bound has fallen."""
     clock = Clock()
-    limit = InFlight(64, patience_s=2.0, clock=clock)
-    held = [limit.slot() for _ in range(64)]
+    limit = InFlightLimit(64, patience_s=2.0, clock=clock)
+    held = [limit.hold_slot() for _ in range(64)]
     slots = [each.__enter__() for each in held]
     bounds = []
     for clock.now, seconds in ((3.0, 30.0), (6.0, 30.0), (9.0, 30.0), (12.0, 2.1)):
-        slots.pop().since_s = clock.now - seconds
+        slots.pop().body_ended_s = clock.now - seconds
         held.pop().__exit__(None, None, None)
-        bounds.append(limit.bound)
+        bounds.append(limit.limit)
     assert bounds == [32, 16, 8, 8]

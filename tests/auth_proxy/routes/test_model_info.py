@@ -3,7 +3,7 @@
 import httpx
 import pytest
 
-from auth_proxy.allow_list import ROUTES, route_of
+from auth_proxy.allow_list import ROUTES, find_route
 from auth_proxy.routes.model_info import model_info_of
 from pleura.errors import InvalidAnswer
 from proof.lab.proxy import DIGEST, VERSION, Proxy, Upstream, wait_until
@@ -47,5 +47,5 @@ def test_the_document_names_each_route(proxy: Proxy) -> None:
         for verb, operation in operations.items():
             if verb != "parameters":
                 scope = next((each["bearer"][0] for each in operation["security"]), None)
-                described.add((route_of(verb.upper(), raw, b"").name, verb.upper(), scope))
+                described.add((find_route(verb.upper(), raw, b"").name, verb.upper(), scope))
     assert described == {(route.name, route.verb, route.scope) for route in ROUTES}
