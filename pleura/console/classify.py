@@ -52,17 +52,22 @@ def classify(
         raise typer.BadParameter("--json draws no pictures", param_hint="--output")
     pictures = None if json or no_overlay else output or Path()
     state = find_state(context)
-    _classify_all(state, find_service(state, url, token), radiographs, json, pictures)
+    if not _classify_all(state, find_service(state, url, token), radiographs, json, pictures):
+        raise typer.Exit(1)
 
 
 def classify_on_stack(state: Path, image_ids: Sequence[str], pictures: Path) -> None:
-    """Classify radiographs of the local stack, and draw them."""
-    _classify_all(state, find_service(state, None, None), image_ids, False, pictures)
+    """Classify radiographs of the local stack, and draw them; a failure is printed."""
+    try:
+        _classify_all(state, find_service(state, None, None), image_ids, False, pictures)
+    except CommandFailed as error:
+        print_error(str(error))
 
 
 def _classify_all(
     state: Path, service: tuple[str, str], radiographs: Sequence[str], as_json: bool, pictures: Path | None
-) -> None:
+) -> bool:
+    """Classify all radiographs, and say whether all succeeded."""
     from pleura.client import Client
 
     try:
@@ -73,8 +78,7 @@ def _classify_all(
     with Client(*service) as client:
         session = _Session(client, state, as_json, pictures)
         succeeded = [_classify_one(session, name) for name in radiographs]
-    if not all(succeeded):
-        raise typer.Exit(1)
+    return all(succeeded)
 
 
 def _classify_one(session: _Session, name: str) -> bool:
