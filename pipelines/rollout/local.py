@@ -30,9 +30,9 @@ from pleura.local.revision_files import (
     RunningRevision,
     WantedRevisions,
     read_status,
-    read_wanted,
+    read_wanted_revisions,
     require_digest,
-    write_wanted,
+    write_wanted_revisions,
 )
 from pleura.local.state_folder import StateFolder
 
@@ -102,7 +102,7 @@ class LocalTarget:
 
     def _write_wanted(self, *revisions: PredictorRevision) -> None:
         try:
-            write_wanted(self.state, WantedRevisions(revisions=revisions))
+            write_wanted_revisions(self.state, WantedRevisions(revisions=revisions))
         except OSError as error:
             raise TargetUnavailable(f"{self.state} cannot be written: {error.strerror}") from error
 
@@ -130,7 +130,7 @@ class LocalTarget:
 
     def _read_wanted_digest(self) -> str:
         try:
-            return read_wanted(self.state)[1]
+            return read_wanted_revisions(self.state)[1]
         except InvalidRevisions as error:
             raise TargetUnavailable(str(error)) from error
 

@@ -21,8 +21,8 @@ from pipelines.registry.registry import Registry
 from pipelines.rollout.local import LocalTarget
 from pipelines.run.parameters import RunParameters
 from pipelines.run.records import RunInProgress
-from pleura.local.default_bundle import default_source
-from pleura.local.object_store import store_client
+from pleura.local.default_bundle import find_default_source
+from pleura.local.object_store import build_store_client
 from pleura.local.stack_settings import read_stack_settings
 from pleura.local.state_folder import StateFolder
 
@@ -111,7 +111,7 @@ def register_first_champion(stack: LocalEnvironment, registry: Registry, who: st
         return
     serving = LocalTarget(stack.state).serving_model()
     registry.store.upload(Path(serving.uri))
-    source = registry.store.upload_source(serving.digest, default_source())
+    source = registry.store.upload_source(serving.digest, find_default_source())
     registration = Registration(
         digest=serving.digest,
         dataset_digest=_NO_DATA_SET,
@@ -129,7 +129,7 @@ def register_first_champion(stack: LocalEnvironment, registry: Registry, who: st
 def connect_bundle_store(environment: Mapping[str, str], bucket: str) -> BundleStore:
     """Connect to the bundles in the object store of the stack."""
     keys = environment["PLEURA_S3_ACCESS_KEY"], environment["PLEURA_S3_SECRET_KEY"]
-    client = store_client(environment["PLEURA_S3_URL"], *keys, timeout_s=_STORE_TIMEOUT_S)
+    client = build_store_client(environment["PLEURA_S3_URL"], *keys, timeout_s=_STORE_TIMEOUT_S)
     objects = ObjectStore(client, bucket)
     objects.make_bucket()
     return BundleStore(objects)

@@ -134,14 +134,14 @@ def _draw(session: _Session, name: str, file: bytes | None, answer: "ClassifiedR
 def _fetch_file(state: Path, image_id: str) -> bytes | None:
     """Fetch the file from the object store of the local stack; None where there is no such stack."""
     from pleura.local.access import BUCKET
-    from pleura.local.object_store import store_client
+    from pleura.local.object_store import build_store_client
     from pleura.local.state_folder import StateFolder
 
     record = StateFolder(state).read()
     if record is None:
         return None
     store = record.store
-    client = store_client(store["url"], store["access_key"], store["secret_key"])
+    client = build_store_client(store["url"], store["access_key"], store["secret_key"])
     try:
         response = client.get_object(BUCKET, image_id)
     except Exception as error:  # minio, urllib3 and the standard library each have their own family

@@ -23,7 +23,7 @@ from pleura.console.model_tables import move_line
 from pleura.console.output import CommandFailed, one_line_errors, print_line
 from pleura.console.settings import read_settings
 from pleura.errors import StoreUnavailable
-from pleura.local.object_store import store_client
+from pleura.local.object_store import build_store_client
 from pleura.local.state_folder import StateFolder
 
 _STORE_TIMEOUT_S: Final = 30.0
@@ -124,7 +124,7 @@ def _open_store(state: Path, options: StoreOptions) -> BundleStore:
         url, access_key, secret_key = (record.store[key] for key in ("url", "access_key", "secret_key"))
     if not (access_key and secret_key):
         raise CommandFailed("--s3 needs --s3-access-key and --s3-secret-key (or PLEURA_S3_ACCESS_KEY, ...)")
-    client = store_client(url, access_key, secret_key, timeout_s=_STORE_TIMEOUT_S)
+    client = build_store_client(url, access_key, secret_key, timeout_s=_STORE_TIMEOUT_S)
     return BundleStore(ObjectStore(client, options.bucket or settings.models_bucket))
 
 

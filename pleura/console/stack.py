@@ -121,22 +121,22 @@ def _run(options: "StackOptions", state: "StateFolder", classify_samples: bool) 
 
 def _classify_samples(state: Path) -> None:
     from pleura.console.classify import classify_on_stack
-    from pleura.local.samples import sample_files
+    from pleura.local.samples import find_samples
 
-    classify_on_stack(state, [path.name for path in sample_files()], Path("overlays"))
+    classify_on_stack(state, [path.name for path in find_samples()], Path("overlays"))
     print_line("Pleura keeps running; Ctrl-C stops it")
 
 
 def _print_running_stack(state: "StateFolder") -> None:
     """Print how to ask the stack that another command runs, once that stack answers."""
-    from pleura.local.access import usage_text
+    from pleura.local.access import format_usage
 
     end = time.monotonic() + _START_TIMEOUT_S
     while time.monotonic() < end:
         record = state.read()
         if record and record.is_running and record.phase == "ready":
             print_line(
-                f"already running (process {record.supervisor.pid})\n\n{usage_text(record, state.path)}"
+                f"already running (process {record.supervisor.pid})\n\n{format_usage(record, state.path)}"
             )
             return
         time.sleep(0.2)
@@ -149,7 +149,7 @@ def _detach(invocation: Invocation, state: "StateFolder") -> None:
     import subprocess
     import sys
 
-    from pleura.local.pleura_services import service_environment
+    from pleura.local.pleura_services import build_service_environment
 
     arguments = [argument for argument in invocation.arguments if argument != "--detach"]
     log = state.path / "up.log"
@@ -159,7 +159,7 @@ def _detach(invocation: Invocation, state: "StateFolder") -> None:
             stdin=subprocess.DEVNULL,
             stdout=output,
             stderr=subprocess.STDOUT,
-            env=os.environ | service_environment(),
+            env=os.environ | build_service_environment(),
             start_new_session=True,
         )
     with log.open() as lines:

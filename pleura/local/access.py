@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Final
 
 from pleura.local import token_issuer
-from pleura.local.samples import example, sample_files
+from pleura.local.samples import choose_sample, find_samples
 from pleura.local.state_folder import StackRecord
 
 AUDIENCE: Final = "pleura"
@@ -22,7 +22,7 @@ def make_token(
     lifetime_s: float = TOKEN_LIFETIME_S,
 ) -> str:
     """A bearer token of the stack's own issuer."""
-    return token_issuer.token(
+    return token_issuer.issue_token(
         state.resolve() / "issuer",
         subject=subject,
         scopes=scopes or token_issuer.SCOPES,
@@ -32,7 +32,7 @@ def make_token(
     )
 
 
-def usage_text(recorded: StackRecord, state: Path) -> str:
+def format_usage(recorded: StackRecord, state: Path) -> str:
     """How to ask the stack: its address, a token, and commands that work as pasted."""
     token = make_token(state, recorded.issuer)
     lines = [
@@ -41,7 +41,7 @@ def usage_text(recorded: StackRecord, state: Path) -> str:
         f"token: {token}",
     ]
     ask = f"curl -sS {recorded.address}/classify -H 'Authorization: Bearer {token}'"
-    sample = example(sample_files())
+    sample = choose_sample(find_samples())
     if sample:
         json = f'{{"image_id": "{sample.name}"}}'
         lines += ["", f"{ask} -H 'Content-Type: application/json' -d '{json}'"]

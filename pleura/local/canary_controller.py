@@ -26,7 +26,7 @@ from pleura.local.revision_files import (
     RevisionStatus,
     RunningRevision,
     WantedRevisions,
-    read_wanted,
+    read_wanted_revisions,
     require_digest,
     write_status,
 )
@@ -89,7 +89,7 @@ class CanaryController:
     def _keep(self) -> None:
         while not self._stopping.wait(_LOOK_EVERY_S):
             try:
-                wanted, digest = read_wanted(self._seats.folder)
+                wanted, digest = read_wanted_revisions(self._seats.folder)
                 self.follow(wanted or WantedRevisions(revisions=(self._seats.stable,)))
                 self._tell(digest)
             except (InvalidRevisions, OSError) as error:  # of a full disk, too: it looks again

@@ -8,14 +8,14 @@ import sys
 from pathlib import Path
 from typing import Final
 
-from pleura.local.pleura_services import service_environment
-from pleura.local.processes import Command, StartFailed, last_line, launch
+from pleura.local.pleura_services import build_service_environment
+from pleura.local.processes import Command, StartFailed, launch, read_last_line
 
 _BUILD_TIMEOUT_S: Final = 900.0
 _SEAL: Final = "bundle.json.sha256"
 
 
-def default_source() -> Path:
+def find_default_source() -> Path:
     """The folder of the committed weights."""
     package = importlib.util.find_spec("predictor")
     if package is None or package.origin is None:
@@ -23,13 +23,13 @@ def default_source() -> Path:
     return Path(package.origin).parent / "default"
 
 
-def bundle_folder(given: Path | None, bundles: Path) -> Path:
+def choose_bundle_folder(given: Path | None, bundles: Path) -> Path:
     """Where the bundle to serve lies or will lie: each version of the weights has a folder of its own."""
     if given:
         return given.resolve()
     digest = hashlib.sha256()
     for name in ("source.json", "weights.npz"):
-        path = default_source() / name
+        path = find_default_source() / name
         if not path.exists():
             raise StartFailed(f"bundle: there is no {path}; name a bundle with --bundle or PLEURA_BUNDLE")
         digest.update(path.read_bytes())
@@ -48,8 +48,8 @@ def make_bundle(folder: Path, log: Path) -> None:
     shutil.rmtree(new, ignore_errors=True)
     new.parent.mkdir(parents=True, exist_ok=True)
     command = [sys.executable, "-m", "pleura.console.app", "model", "build"]
-    arguments = [*command, str(default_source()), str(new)]
-    environment = {**service_environment(), "TF_CPP_MIN_LOG_LEVEL": "2"}
+    arguments = [*command, str(find_default_source()), str(new)]
+    environment = {**build_service_environment(), "TF_CPP_MIN_LOG_LEVEL": "2"}
     process = launch(Command("bundle", arguments, log, environment, folder=new.parent))
     try:
         process.wait(_BUILD_TIMEOUT_S)
@@ -57,6 +57,6 @@ def make_bundle(folder: Path, log: Path) -> None:
         process.kill()
         raise StartFailed(f"bundle: not built within {_BUILD_TIMEOUT_S:.0f} s (log: {log})") from None
     if process.returncode:
-        raise StartFailed(f"bundle: cannot be built: {last_line(log)} (log: {log})")
+        raise StartFailed(f"bundle: cannot be built: {read_last_line(log)} (log: {log})")
     shutil.rmtree(folder, ignore_errors=True)  # of an earlier Pleura, and without a seal
     new.rename(folder)

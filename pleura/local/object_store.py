@@ -11,7 +11,7 @@ from minio.error import S3Error
 _TIMEOUT_S = 5.0
 
 
-def store_client(url: str, access_key: str, secret_key: str, timeout_s: float = _TIMEOUT_S) -> Minio:
+def build_store_client(url: str, access_key: str, secret_key: str, timeout_s: float = _TIMEOUT_S) -> Minio:
     """A client of an object store that asks once and does not wait long."""
     parts = urlsplit(url)
     return Minio(
@@ -24,7 +24,7 @@ def store_client(url: str, access_key: str, secret_key: str, timeout_s: float = 
     )
 
 
-def upload(client: Minio, bucket: str, files: Sequence[Path]) -> None:
+def upload_files(client: Minio, bucket: str, files: Sequence[Path]) -> None:
     """Put files into a bucket, each under its name; the bucket is made where it is missing."""
     if not client.bucket_exists(bucket):
         client.make_bucket(bucket)

@@ -35,7 +35,7 @@ class Ports:
     grpc: int
 
 
-def service_environment() -> dict[str, str]:
+def build_service_environment() -> dict[str, str]:
     """What any of our processes needs of its environment: this very Pleura, and no HTTP proxy in between."""
     root = str(Path(pleura.__file__).parents[1])
     inherited = os.environ.get("PYTHONPATH")
@@ -71,7 +71,7 @@ def _launch_service(module: str, folder: Path, ports: Ports, environment: Mappin
     folder.mkdir(parents=True, exist_ok=True)
     folder = folder.resolve()
     settings = {
-        **service_environment(),
+        **build_service_environment(),
         "PLEURA_HOST": HOST,
         "PLEURA_HTTP_PORT": str(ports.http),
         "PLEURA_GRPC_PORT": str(ports.grpc),

@@ -104,7 +104,7 @@ def require_free(name: str, port: int) -> None:
         raise StartFailed(f"{name}: port {port} is taken by another program")
 
 
-def guarded(command: Command) -> list[str]:
+def wrap_command(command: Command) -> list[str]:
     """The command line that runs a command under the guard."""
     return [
         sys.executable,
@@ -124,7 +124,7 @@ def launch(command: Command) -> subprocess.Popen[bytes]:
     def start() -> subprocess.Popen[bytes]:
         with command.log.open("ab") as log:
             return subprocess.Popen(  # noqa: S603
-                guarded(command),
+                wrap_command(command),
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=subprocess.STDOUT,
@@ -140,7 +140,7 @@ def launch(command: Command) -> subprocess.Popen[bytes]:
         raise StartFailed(f"{command.name}: {error.strerror}: {error.filename}") from error
 
 
-def last_line(log: Path) -> str:
+def read_last_line(log: Path) -> str:
     """The last line of a log that is not empty."""
     try:
         lines = log.read_text(errors="replace").split("\n")
@@ -166,7 +166,7 @@ def wait_until(server: Server, answers: Callable[[], bool], timeout_s: float = S
     end = time.monotonic() + timeout_s
     while time.monotonic() < end:
         if server.process.poll() is not None:
-            said = last_line(server.log)
+            said = read_last_line(server.log)
             raise StartFailed(f"{server.name} ended at its start: {said} (log: {server.log})")
         with contextlib.suppress(Exception):  # a client's failures while its server starts cannot be listed
             if answers():

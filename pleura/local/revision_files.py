@@ -92,7 +92,7 @@ class RevisionStatus(_Value):
         return next((each for each in self.revisions if each.digest == digest), None)
 
 
-def read_wanted(folder: Path) -> tuple[WantedRevisions | None, str]:
+def read_wanted_revisions(folder: Path) -> tuple[WantedRevisions | None, str]:
     """What is wanted, with the digest of the file; None where nobody ever wanted another than the default.
 
     Raises:
@@ -110,7 +110,7 @@ def read_wanted(folder: Path) -> tuple[WantedRevisions | None, str]:
         raise InvalidRevisions(f"{folder / WANTED_FILE}: {error.errors()[0]['msg']}") from error
 
 
-def write_wanted(folder: Path, wanted: WantedRevisions) -> None:
+def write_wanted_revisions(folder: Path, wanted: WantedRevisions) -> None:
     """Say which revisions are wanted from now on; one that is wanted already is not written again."""
     document = wanted.model_dump_json(indent=1) + "\n"
     path = folder / WANTED_FILE

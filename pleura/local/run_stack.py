@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
 from typing import Any, Final
 
-from pleura.local.access import usage_text
+from pleura.local.access import format_usage
 from pleura.local.canary_controller import CanaryController
 from pleura.local.parts import Interrupted, PartSupervisor
 from pleura.local.predictor_slots import PredictorSlots
@@ -49,7 +49,7 @@ def run_stack(
             write({})
             say(f"starting Pleura in {state.path}")
             stack.start()
-            say(f"ready after {time.monotonic() - began:.1f} s\n\n{usage_text(recorded, state.path)}")
+            say(f"ready after {time.monotonic() - began:.1f} s\n\n{format_usage(recorded, state.path)}")
             recorded = replace(recorded, phase="ready")
             write(stack.servers)
             when_ready()

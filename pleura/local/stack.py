@@ -10,7 +10,7 @@ import httpx
 
 from pleura.bundle import SEAL_FILE, InvalidBundle
 from pleura.local.access import AUDIENCE, BUCKET, make_token
-from pleura.local.default_bundle import bundle_folder, make_bundle
+from pleura.local.default_bundle import choose_bundle_folder, make_bundle
 from pleura.local.dependencies import (
     WeightedUpstream,
     start_envoy,
@@ -20,12 +20,17 @@ from pleura.local.dependencies import (
 )
 from pleura.local.dependencies.envoy import write_upstreams
 from pleura.local.dependencies.external import require_postgres, require_redis, require_store
-from pleura.local.object_store import store_client, upload
+from pleura.local.object_store import build_store_client, upload_files
 from pleura.local.parts import RESTARTS, Part
 from pleura.local.pleura_services import Ports, Service, launch_predictor, start_predictor, start_service
 from pleura.local.processes import HOST, START_TIMEOUT_S, Server, StartFailed, require_free
-from pleura.local.revision_files import InvalidRevisions, PredictorRevision, read_wanted, require_digest
-from pleura.local.samples import example, sample_files
+from pleura.local.revision_files import (
+    InvalidRevisions,
+    PredictorRevision,
+    read_wanted_revisions,
+    require_digest,
+)
+from pleura.local.samples import choose_sample, find_samples
 from pleura.local.state_folder import ProcessId, StackRecord, StateFolder
 
 _INNER: Final = (
@@ -199,8 +204,8 @@ class LocalStack:
 
     def _upload_samples(self) -> None:
         store = self._store
-        client = store_client(store.url, store.access_key, store.secret_key, timeout_s=20.0)
-        upload(client, BUCKET, sample_files())
+        client = build_store_client(store.url, store.access_key, store.secret_key, timeout_s=20.0)
+        upload_files(client, BUCKET, find_samples())
 
     def _make_bundle(self) -> None:
         revision = self._revision
@@ -215,7 +220,7 @@ class LocalStack:
     def _bundle(self) -> Path:
         if self._revision:
             return self._revision.bundle
-        return bundle_folder(self._options.bundle, self._folder / "bundles")
+        return choose_bundle_folder(self._options.bundle, self._folder / "bundles")
 
     def _start_predictor(self) -> Service:
         folder = self._folder / "predictor"
@@ -262,7 +267,7 @@ class LocalStack:
 
     def _ask(self) -> None:
         """Ask for a sample's findings, as a caller would."""
-        sample = example(sample_files())
+        sample = choose_sample(find_samples())
         if sample is None:
             return
         headers = {"authorization": f"Bearer {make_token(self._folder, self.issuer)}"}
@@ -275,7 +280,7 @@ class LocalStack:
 def _wanted_revision(folder: Path) -> PredictorRevision | None:
     """The revision that has most of the traffic by ``revisions.json``, if there is that file."""
     try:
-        wanted, _ = read_wanted(folder)
+        wanted, _ = read_wanted_revisions(folder)
     except InvalidRevisions as error:
         raise StartFailed(f"bundle: {error}") from error
     return wanted.heaviest if wanted else None

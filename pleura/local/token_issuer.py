@@ -98,12 +98,12 @@ def load_keys(folder: Path) -> Sequence[SigningKey]:
     return [_load(path) for path in paths] or [add_key(folder)]
 
 
-def jwks(folder: Path) -> dict[str, Any]:
+def build_jwks(folder: Path) -> dict[str, Any]:
     """The JWKS document of all the folder's keys."""
     return {"keys": [key.as_jwk() for key in load_keys(folder)]}
 
 
-def token(
+def issue_token(
     folder: Path, subject: str, scopes: Sequence[str], lifetime_s: int, audience: str, issuer: str
 ) -> str:
     """Sign a token with the newest key.
@@ -134,7 +134,7 @@ def build_app(folder: Path, url: str) -> Starlette:
     """The two documents that an issuer publishes; read anew for each request, so that a new key is seen."""
 
     async def show_keys(request: Request) -> Response:
-        return JSONResponse(jwks(folder))
+        return JSONResponse(build_jwks(folder))
 
     async def show_configuration(request: Request) -> Response:
         return JSONResponse({"issuer": url, "jwks_uri": f"{url}/jwks.json"})

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pleura.local.access import BUCKET
-from pleura.local.object_store import store_client
+from pleura.local.object_store import build_store_client
 from proof.lab.load import CallResult
 from proof.lab.transformer import png_of
 
@@ -25,7 +25,7 @@ class KnownRadiographs:
     """Names to ask about; ``store`` has ``url``, ``access_key`` and ``secret_key``."""
 
     def __init__(self, store: Mapping[str, str], size_px: int = 256) -> None:
-        self._client = store_client(store["url"], store["access_key"], store["secret_key"])
+        self._client = build_store_client(store["url"], store["access_key"], store["secret_key"])
         self.files = [png_of(seed, size_px) for seed in range(CONTENTS)]
         self._right: list[NDArray[np.float64]] = []
         self._fresh: list[str] = []

@@ -8,7 +8,7 @@ from typing import Final
 
 from pleura.local.access import AUDIENCE, BUCKET, make_token
 from pleura.local.dependencies import start_postgres, start_seaweed, start_valkey
-from pleura.local.object_store import store_client
+from pleura.local.object_store import build_store_client
 from pleura.local.pleura_services import Ports, Service, start_service
 from pleura.local.processes import HOST, Server, free_port
 
@@ -54,7 +54,7 @@ class ServiceEnvironment:
     def on(cls, folder: Path, bundle: Path, servers: DependencyServers) -> "ServiceEnvironment":
         """The ground that running servers make; Envoy is to listen on ``envoy_port``."""
         envoy_port, (access_key, secret_key) = free_port(), servers.keys
-        client = store_client(servers.seaweed.url, access_key, secret_key)
+        client = build_store_client(servers.seaweed.url, access_key, secret_key)
         if not client.bucket_exists(BUCKET):
             client.make_bucket(BUCKET)
         environment = {

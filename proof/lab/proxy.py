@@ -189,7 +189,7 @@ class Issuer:
 
     def token(self, subject: str = "somebody", scopes: Sequence[str] = token_issuer.SCOPES) -> str:
         """A token that the proxy believes."""
-        return token_issuer.token(self.folder, subject, scopes, 600, AUDIENCE, self.url)
+        return token_issuer.issue_token(self.folder, subject, scopes, 600, AUDIENCE, self.url)
 
 
 @dataclass(frozen=True)

@@ -19,7 +19,7 @@ from cryptography.hazmat.primitives.asymmetric import ec, rsa
 
 from pleura.local import token_issuer
 from pleura.local.access import AUDIENCE
-from pleura.local.pleura_services import Ports, Service, service_environment, start_service
+from pleura.local.pleura_services import Ports, Service, build_service_environment, start_service
 from pleura.local.processes import HOST, Command, Server, free_port, launch, wait_until
 from proof.lab.proxy import DIGEST, answers, described, v2_answer
 from proof.speed import requests
@@ -78,7 +78,7 @@ def _start_upstream(folder: Path, keys: Sequence[_Key]) -> Server:
         (folder / name).write_text(json.dumps(document))
     port, log = free_port(), folder / "upstream.log"
     arguments = [sys.executable, "-m", "proof.speed.cheap_upstream", str(port), *files]
-    command = Command("upstream", arguments, log, service_environment(), folder=folder)
+    command = Command("upstream", arguments, log, build_service_environment(), folder=folder)
     server = Server("upstream", f"http://{HOST}:{port}", log, launch(command))
     return wait_until(server, lambda: answers(port))
 

@@ -13,7 +13,7 @@ from typing import Final
 import httpx
 import numpy as np
 
-from pleura.local.pleura_services import service_environment
+from pleura.local.pleura_services import build_service_environment
 from pleura.local.processes import HOST, Command, Server, free_port, launch, wait_until
 from proof.lab.client import ask_one_by_one
 from proof.lab.radiographs import fresh_radiographs
@@ -41,7 +41,7 @@ def _start(folder: Path, component: str, *more: str) -> Server:
     port, log = free_port(), folder / f"{component}.log"
     flags = ("--http_port", str(port), "--model_name", _NAME, "--enable_grpc", "false", *more)
     arguments = [sys.executable, "-m", "proof.speed.tutorial_service", *flags]
-    command = Command(component, arguments, log, service_environment(), folder=folder)
+    command = Command(component, arguments, log, build_service_environment(), folder=folder)
     server = Server(component, f"http://{HOST}:{port}", log, launch(command))
     with httpx.Client(base_url=server.url, timeout=2.0, trust_env=False) as client:
         return wait_until(

@@ -24,8 +24,8 @@ def test_without_a_good_token_nothing_is_forwarded(
 ) -> None:
     """Missing, expired, of another audience, in a cookie or a query: 401 with the challenge."""
     folder, url = local_issuer.folder, local_issuer.url
-    expired = token_issuer.token(folder, "a", token_issuer.SCOPES, -60, AUDIENCE, url)
-    elsewhere = token_issuer.token(folder, "a", token_issuer.SCOPES, 60, "elsewhere", url)
+    expired = token_issuer.issue_token(folder, "a", token_issuer.SCOPES, -60, AUDIENCE, url)
+    elsewhere = token_issuer.issue_token(folder, "a", token_issuer.SCOPES, 60, "elsewhere", url)
     for headers in (
         {},
         bearer(expired),

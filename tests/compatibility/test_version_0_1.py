@@ -29,7 +29,7 @@ from pipelines.run.records import StepResult
 from pleura.bundle import verify as verify_bundle
 from pleura.errors import Conflict
 from pleura.local.dependencies import Server
-from pleura.local.revision_files import read_wanted
+from pleura.local.revision_files import read_wanted_revisions
 from pleura.local.state_folder import StateFolder
 from tests.support.databases import own_database, run_sql
 from tests.support.pipelines.models import new_store
@@ -137,7 +137,7 @@ def test_a_state_folder_is_read(tmp_path: Path) -> None:
     assert record.address == "http://127.0.0.1:8000"
     assert set(record.parts) >= {"valkey", "postgres", "seaweed", "envoy", "predictor", "transformer"}
     assert state.store_keys() == ("access", "secret")
-    wanted, _ = read_wanted(tmp_path / "state")
+    wanted, _ = read_wanted_revisions(tmp_path / "state")
     assert wanted is not None
     assert [revision.weight for revision in wanted.revisions] == [95, 5]
 

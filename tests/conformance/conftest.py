@@ -78,7 +78,7 @@ def start_proxy(folder: Path, issuing: Service, transformer: Service, question: 
 
 def token_of(issuing: Service, *scopes: str) -> str:
     """A token that the proxy believes, with all scopes where none are named."""
-    return token_issuer.token(
+    return token_issuer.issue_token(
         issuing.log.parent, "tester", scopes or token_issuer.SCOPES, 3600, AUDIENCE, issuing.url
     )
 

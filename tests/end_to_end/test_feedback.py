@@ -16,7 +16,7 @@ import pytest
 
 from pipelines.journal_reader import JournaledAnswer, Window, read_answers
 from pleura.local.access import make_token
-from pleura.local.samples import example, sample_files
+from pleura.local.samples import choose_sample, find_samples
 from proof.lab.running_stack import RunningStack, pleura
 from tests.support.planted.values import Plants
 from tests.support.planted.written import SERVICES
@@ -49,7 +49,7 @@ def say(stack: RunningStack) -> Iterator[Ask]:
 @pytest.fixture
 def answer(stack: RunningStack) -> str:
     """The request id of an answer to the principal ``ris``."""
-    sample = example(sample_files())
+    sample = choose_sample(find_samples())
     assert sample
     headers = {"authorization": f"Bearer {_token(stack, 'ris', 'radiograph:classify')}"}
     url = f"{stack.recorded.address}/classify"
@@ -219,7 +219,7 @@ def _rows(stack: RunningStack, feedback_id: str) -> int:
 def test_the_command_line_gives_feedback(stack: RunningStack) -> None:
     """On what it was answered itself, once the answer is named; a wrong name is one line."""
     state = ("--state", str(stack.state.path))
-    sample = example(sample_files())
+    sample = choose_sample(find_samples())
     assert sample
     answered = json.loads(pleura(*state, "classify", sample.name, "--json").stdout)
     again = ("feedback", answered["request_id"], "--blind", "--feedback-id", str(uuid.uuid4()))

@@ -19,8 +19,8 @@ import tritonclient.http as triton_http
 
 from pleura.findings import FINDINGS
 from pleura.local.access import AUDIENCE, make_token
-from pleura.local.samples import example, sample_files
-from pleura.local.token_issuer import token as issue
+from pleura.local.samples import choose_sample, find_samples
+from pleura.local.token_issuer import issue_token
 from proof.lab.running_stack import (
     RunningStack,
     clean_environment,
@@ -37,7 +37,7 @@ _INFER = "/v2/models/chest-xray/infer"
 @pytest.fixture
 def sample() -> Path:
     """A sample radiograph; the stack has uploaded it under its name."""
-    path = example(sample_files())
+    path = choose_sample(find_samples())
     assert path
     return path
 
@@ -216,9 +216,9 @@ def test_bad_tokens_are_refused(stack: RunningStack, sample: Path) -> None:
     scopes = ("radiograph:classify",)
     tokens = {
         "": 401,
-        issue(folder, "tester", scopes, -3600, AUDIENCE, issuer): 401,
-        issue(folder, "tester", scopes, 3600, "another", issuer): 401,
-        issue(folder, "tester", ("model:read",), 3600, AUDIENCE, issuer): 403,
+        issue_token(folder, "tester", scopes, -3600, AUDIENCE, issuer): 401,
+        issue_token(folder, "tester", scopes, 3600, "another", issuer): 401,
+        issue_token(folder, "tester", ("model:read",), 3600, AUDIENCE, issuer): 403,
         make_token(stack.state.path, issuer): 200,
     }
     for token, status in tokens.items():

@@ -5,7 +5,7 @@ from contextlib import closing
 import psycopg2
 import redis
 
-from pleura.local.object_store import store_client
+from pleura.local.object_store import build_store_client
 from pleura.local.processes import StartFailed
 
 _TIMEOUT_S = 5.0
@@ -49,6 +49,6 @@ def require_store(url: str, access_key: str, secret_key: str, bucket: str) -> No
         StartFailed: It does not answer, or not with these keys.
     """
     try:
-        store_client(url, access_key, secret_key).bucket_exists(bucket)
+        build_store_client(url, access_key, secret_key).bucket_exists(bucket)
     except Exception as error:  # minio, urllib3 and the standard library each have their own family
         raise StartFailed(f"s3: the server given with --s3 does not answer as it should: {error}") from error

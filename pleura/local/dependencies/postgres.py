@@ -17,11 +17,11 @@ from pleura.local.processes import (
     Command,
     Server,
     StartFailed,
-    guarded,
-    last_line,
     launch,
+    read_last_line,
     require_free,
     wait_until,
+    wrap_command,
 )
 
 _USER: Final = "pleura"
@@ -85,7 +85,7 @@ def _initialise(folder: Path, data: Path, log: Path) -> None:
     arguments += ["--auth=scram-sha-256", "--encoding=UTF8", "--locale=C", "--no-sync", "--no-instructions"]
     with log.open("ab") as output:
         done = subprocess.run(  # noqa: S603
-            guarded(_command(arguments, log)),
+            wrap_command(_command(arguments, log)),
             check=False,
             stdin=subprocess.DEVNULL,
             stdout=output,
@@ -93,7 +93,7 @@ def _initialise(folder: Path, data: Path, log: Path) -> None:
             env={**os.environ, "LC_ALL": "C"},
         )
     if done.returncode:
-        raise StartFailed(f"postgres could not make its data folder: {last_line(log)} (log: {log})")
+        raise StartFailed(f"postgres could not make its data folder: {read_last_line(log)} (log: {log})")
 
 
 def _forget_dead_postmaster(data: Path) -> None:

@@ -10,7 +10,7 @@ from typing import Final
 
 import urllib3
 
-from pleura.local.object_store import store_client
+from pleura.local.object_store import build_store_client
 from pleura.local.processes import (
     HOST,
     Command,
@@ -77,7 +77,7 @@ def start_seaweed(folder: Path, port: int, access_key: str, secret_key: str) -> 
     server = Server(
         "seaweed", url, command.log, launch(command), grace_s=1.0, leftovers=_sockets(ports.values())
     )
-    client = store_client(url, access_key, secret_key, timeout_s=2.0)
+    client = build_store_client(url, access_key, secret_key, timeout_s=2.0)
     return wait_until(server, lambda: _keeps_files(ports["filer.port"]) and client.list_buckets() is not None)
 
 

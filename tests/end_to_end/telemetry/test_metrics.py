@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 
 from pleura.findings import FINDINGS
-from pleura.local.samples import example, sample_files
+from pleura.local.samples import choose_sample, find_samples
 from proof.lab.proxy import exchange
 from proof.lab.scrape import Family, Scrape
 from proof.lab.transformer import png_of
@@ -82,7 +82,7 @@ def _settled(observed: Observed, has_settled: Callable[[dict[str, Scrape]], bool
 
 def test_counts_move_by_what_was_asked(observed: Observed, client: httpx.Client) -> None:
     """Answered, cached, refused and unauthenticated requests, over REST and gRPC, move their counts only."""
-    sample = example(sample_files())
+    sample = choose_sample(find_samples())
     assert sample
     before = observed.scrapes()
     files = {"file": png_of(random.randrange(10**6))}  # one that no cache knows

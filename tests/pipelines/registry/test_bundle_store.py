@@ -13,7 +13,7 @@ from pleura.bundle import InvalidBundle, verify
 from pleura.errors import StoreUnavailable
 from pleura.local import dependencies
 from pleura.local.dependencies import Server
-from pleura.local.object_store import store_client
+from pleura.local.object_store import build_store_client
 from tests.support.pipelines.models import KEYS, new_bundle, new_source, new_store
 
 
@@ -198,6 +198,6 @@ def test_a_store_that_is_down_is_said_to_be_down_and_then_serves(tmp_path: Path)
 
 def test_wrong_keys_are_said_to_be_refused(seaweed: Server, tmp_path: Path) -> None:
     """A store that refuses the keys is not taken for an empty one."""
-    strange = BundleStore(ObjectStore(store_client(seaweed.url, "someone", "else"), "models"))
+    strange = BundleStore(ObjectStore(build_store_client(seaweed.url, "someone", "else"), "models"))
     with pytest.raises(StoreUnavailable, match="refuses"):
         strange.download("0" * 64, tmp_path / "got")

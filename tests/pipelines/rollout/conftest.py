@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from pipelines.rollout.plan import RolloutPlan, read_plan
-from pleura.local.samples import example, sample_files
+from pleura.local.samples import choose_sample, find_samples
 from proof.lab.running_stack import RunningStack, start_stack
 
 
@@ -21,7 +21,7 @@ def serving(bundle: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[
 @pytest.fixture(scope="session")
 def sample() -> Path:
     """A sample radiograph; the stack has uploaded it under its name."""
-    path = example(sample_files())
+    path = choose_sample(find_samples())
     assert path
     return path
 

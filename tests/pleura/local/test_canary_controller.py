@@ -12,9 +12,9 @@ from pleura.local.revision_files import (
     RevisionStatus,
     WantedRevisions,
     read_status,
-    write_wanted,
+    write_wanted_revisions,
 )
-from pleura.local.samples import example, sample_files
+from pleura.local.samples import choose_sample, find_samples
 from proof.lab.running_stack import RunningStack, start_stack
 from tests.support.load import steady_load
 
@@ -33,7 +33,7 @@ def _revision(bundle: Path, weight: int) -> PredictorRevision:
 
 
 def _want(stack: RunningStack, *revisions: PredictorRevision) -> None:
-    write_wanted(stack.state.path, WantedRevisions(revisions=revisions))
+    write_wanted_revisions(stack.state.path, WantedRevisions(revisions=revisions))
 
 
 def _status(
@@ -63,7 +63,7 @@ def _is_alone(digest: str) -> Callable[[RevisionStatus], bool]:
 @pytest.fixture
 def sample() -> Path:
     """A sample radiograph; the stack has uploaded it under its name."""
-    path = example(sample_files())
+    path = choose_sample(find_samples())
     assert path
     return path
 

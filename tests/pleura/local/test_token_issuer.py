@@ -32,13 +32,13 @@ def test_keys_are_made_once_and_kept_private(tmp_path: Path) -> None:
     first, second = token_issuer.load_keys(tmp_path), token_issuer.load_keys(tmp_path)
     assert [key.key_id for key in first] == [key.key_id for key in second]
     assert [stat.S_IMODE(path.stat().st_mode) for path in tmp_path.iterdir()] == [0o600]
-    assert "d" not in token_issuer.jwks(tmp_path)["keys"][0]
+    assert "d" not in token_issuer.build_jwks(tmp_path)["keys"][0]
 
 
 def test_the_newest_key_signs_and_all_are_published(tmp_path: Path) -> None:
     """Rotation keeps old tokens good."""
     token_issuer.load_keys(tmp_path)
     newest = token_issuer.add_key(tmp_path)
-    token = token_issuer.token(tmp_path, "me", token_issuer.SCOPES, 60, "pleura", "https://a")
+    token = token_issuer.issue_token(tmp_path, "me", token_issuer.SCOPES, 60, "pleura", "https://a")
     assert jwt.get_unverified_header(token)["kid"] == newest.key_id
-    assert len(token_issuer.jwks(tmp_path)["keys"]) == 2
+    assert len(token_issuer.build_jwks(tmp_path)["keys"]) == 2

@@ -7,7 +7,7 @@ import pytest
 from kserve.protocol.grpc import grpc_predict_v2_pb2 as messages
 
 from pleura.local.access import BUCKET, make_token
-from pleura.local.object_store import store_client
+from pleura.local.object_store import build_store_client
 from pleura.local.token_issuer import SCOPES
 from proof.lab.running_stack import start_stack
 from tests.support.collector import span_collector
@@ -137,7 +137,7 @@ def test_object_keys_are_in_the_journal_and_nowhere_else(asking: StackCaller) ->
         plants.name("long") * 99,
     ]
     store = recorded.store
-    client = store_client(store["url"], store["access_key"], store["secret_key"])
+    client = build_store_client(store["url"], store["access_key"], store["secret_key"])
     for number, key in enumerate(kept):
         file = planted_dicom(plants)
         path = asking.stack.state.path.parent / f"kept{number}"

@@ -10,7 +10,7 @@ from pipelines.object_store import ObjectStore
 from pipelines.registry.bundle_store import BundleStore
 from pipelines.registry.registration import DecisionReference, MoveReason, Registration
 from pleura.bundle import seal
-from pleura.local.object_store import store_client
+from pleura.local.object_store import build_store_client
 from proof.lab.bundles import description, save_weights
 
 KEYS = ("test-access", "test-secret-key")
@@ -19,7 +19,7 @@ WHY = MoveReason(who="a test", reason="to see what happens")
 
 def new_store(url: str, bucket: str | None = None) -> BundleStore:
     """A store in a bucket that nobody else uses."""
-    client = store_client(url, *KEYS, timeout_s=10.0)
+    client = build_store_client(url, *KEYS, timeout_s=10.0)
     return BundleStore(ObjectStore(client, bucket or f"models-{secrets.token_hex(4)}"))
 
 

@@ -25,7 +25,7 @@ from pleura.local.dependencies import (
     start_valkey,
     write_upstreams,
 )
-from pleura.local.object_store import store_client
+from pleura.local.object_store import build_store_client
 
 
 def _ask(url: str, statement: str) -> None:
@@ -98,7 +98,7 @@ def test_seaweed_keeps_its_objects(tmp_path: Path, is_killed: bool) -> None:
     """Objects are there after a stop and after kill -9, and its sockets are not."""
     port = free_port()
     server = start_seaweed(tmp_path, port, "some-access", "some-secret")
-    client = store_client(server.url, "some-access", "some-secret", timeout_s=20.0)
+    client = build_store_client(server.url, "some-access", "some-secret", timeout_s=20.0)
     client.make_bucket("radiographs")
     client.put_object("radiographs", "a/b", io.BytesIO(b"content"), 7)
     if is_killed:
