@@ -9,6 +9,7 @@ from pydantic import Field
 from sklearn.metrics import precision_recall_curve, roc_curve
 
 from pipelines.evaluation.scored_radiographs import ScoredRadiographs
+from pipelines.evaluation.subgroups import AGE_BOUNDS
 from pipelines.statistics.bootstrap import (
     Bootstrap,
     IntervalEstimate,
@@ -54,7 +55,7 @@ class EvaluationProtocol(Value):
     seed: int = 1
     minimum_positives: int = Field(default=20, ge=2)
     subgroup_minimum_positives: int = Field(default=50, ge=2)
-    age_bands: tuple[float, ...] = (0, 18, 40, 60, 75)
+    age_bands: tuple[float, ...] = (0.0, *AGE_BOUNDS)
     typicality_thresholds: tuple[float, ...] = (0.01, 0.02, 0.05, 0.1)
 
     @property

@@ -13,7 +13,7 @@ from pipelines.evaluation.refusals import RefusalEvaluation, evaluate_refusals
 from pipelines.evaluation.report import Dataset, EvaluationReport, LocalisationReport, Subject
 from pipelines.evaluation.scored_radiographs import ScoredRadiographs
 from pipelines.evaluation.scoring import run_bundle, score_radiographs
-from pipelines.evaluation.subgroups import evaluate_subgroups
+from pipelines.evaluation.subgroup_gaps import evaluate_subgroups
 from pipelines.reports.evaluation import CARD_FILE, FIGURES_FILE, REPORT_FILE, html_evaluation_report
 from pipelines.reports.model_card import model_card
 from pleura.bundle import verify

@@ -6,7 +6,7 @@ from pipelines.data.manifest import Sha256
 from pipelines.evaluation.evaluate import Evaluation
 from pipelines.evaluation.localisation import FindingLocalisation
 from pipelines.evaluation.refusals import RefusalEvaluation
-from pipelines.evaluation.subgroups import Subgroup
+from pipelines.evaluation.subgroup_gaps import SubgroupEvaluation
 from pipelines.value import Document, Value
 from pleura.bundle import ModelDescription
 
@@ -56,6 +56,6 @@ class EvaluationReport(Document):
 
     subject: Subject
     judgement: Evaluation
-    subgroups: tuple[Subgroup, ...] = ()
+    subgroups: tuple[SubgroupEvaluation, ...] = ()
     refusals: RefusalEvaluation | None = None
     localisation: tuple[LocalisationReport, ...] = ()

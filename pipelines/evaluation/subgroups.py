@@ -1,179 +1,64 @@
-"""Whether a model reads some people's radiographs worse: each group against the rest."""
+"""The subgroups of people and radiographs that the evaluation report and the gate both compare.
+
+Ages are split at 18, 40 and 65 years. 18 and 65 are the limits of paediatric and geriatric patients in the
+guidelines for clinical trials; 40 halves the adults between them.
+"""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import Final, Literal, get_args
 
 import numpy as np
 from numpy.typing import NDArray
 
-from pipelines.evaluation.evaluate import EvaluationProtocol, called, require_probabilities, sort_radiographs
 from pipelines.evaluation.scored_radiographs import ScoredRadiographs
-from pipelines.statistics.bootstrap import (
-    IntervalEstimate,
-    aurocs,
-    estimate_interval,
-    observed_statistic,
-    shares,
-)
-from pipelines.value import Value
-from pleura.findings import FINDINGS
 
-Floats = NDArray[np.floating]
 Attribute = Literal["sex", "age", "view", "source"]
-MEAN = "mean"
-"""Stands for a finding where a gap is the mean over findings."""
+ATTRIBUTES: Final[tuple[Attribute, ...]] = get_args(Attribute)
+AGE_BOUNDS: Final = (18.0, 40.0, 65.0)
+"""Ages in years at which a new band begins; the first band begins at 0.
 
-
-class Gap(Value):
-    """One finding in one group: AUROC there, and how much better (+) or worse (-) than in the rest it is.
-
-    ``positives`` and ``positives_of_rest`` count over all findings where ``finding`` is "mean". The gaps of
-    sensitivity and specificity are at the served operating point.
-    """
-
-    finding: str
-    positives: int
-    positives_of_rest: int
-    auroc: IntervalEstimate
-    auroc_gap: IntervalEstimate
-    sensitivity_gap: IntervalEstimate
-    specificity_gap: IntervalEstimate
-
-
-class TooSmall(Value):
-    """One finding of one group with too few positives, there or in the rest, to show a gap."""
-
-    finding: str
-    positives: int
-    positives_of_rest: int
-
-
-class Subgroup(Value):
-    """A group of radiographs, with the gaps that can be shown and the findings of which none can."""
-
-    attribute: Attribute
-    group: str
-    radiographs: int
-    patients: int
-    gaps: tuple[Gap, ...]
-    too_small: tuple[TooSmall, ...]
+Source:
+    ICH E11, "Clinical investigation of medicinal products in the pediatric population"; ICH E7, "Studies in
+    support of special populations: geriatrics".
+"""
 
 
 @dataclass(frozen=True, eq=False)
-class _Group:
+class Subgroup:
+    """Radiographs that share an attribute, such as view AP, and the rest that they are compared with.
+
+    ``members`` and ``rest`` are bool (N,). A radiograph whose attribute is unknown is in neither.
+    """
+
     attribute: Attribute
     name: str
     members: NDArray[np.bool_]
     rest: NDArray[np.bool_]
 
 
-def age_band(age: float, bands: Sequence[float]) -> str:
-    """Name the band that an age in years lies in, such as ``40-59``; empty where it is unknown."""
-    reached = [edge for edge in bands if age >= edge]
-    if not reached:
+def age_band(age: float, bounds: Sequence[float]) -> str:
+    """Name the band that an age in years lies in, such as ``40-64``; empty where the age is unknown."""
+    if np.isnan(age):
         return ""
-    later = bands[len(reached) :]
-    return f"{reached[-1]:g}-{later[0] - 1:g}" if later else f"{reached[-1]:g}+"
+    edges = [0.0, *(bound for bound in bounds if bound > 0)]
+    low = max(edge for edge in edges if edge <= max(age, 0.0))
+    later = [edge for edge in edges if edge > low]
+    return f"{low:g}-{later[0] - 1:g}" if later else f"{low:g}+"
 
 
-def _groups(scored: ScoredRadiographs, bands: Sequence[float]) -> Iterator[_Group]:
-    ages = np.array([age_band(age, bands) for age in scored.ages], str)
-    attributes: tuple[tuple[Attribute, NDArray[np.str_]], ...] = (
-        ("sex", scored.sexes),
-        ("age", ages),
-        ("view", scored.views),
-        ("source", scored.sources),
-    )
-    for attribute, values in attributes:
+def find_subgroups(
+    scored: ScoredRadiographs, attributes: Sequence[Attribute], age_bounds: Sequence[float]
+) -> Iterator[Subgroup]:
+    """Find each value of each attribute; an attribute with one value only gives no subgroup."""
+    for attribute in attributes:
+        values = _values(scored, attribute, age_bounds)
         names = np.unique(values[values != ""])
-        for name in names if len(names) > 1 else ():  # a group without a rest has no gap
-            yield _Group(attribute, str(name), values == name, (values != name) & (values != ""))
+        for name in names if len(names) > 1 else ():
+            yield Subgroup(attribute, str(name), values == name, (values != name) & (values != ""))
 
 
-def _compared(
-    weights: Floats, scored: ScoredRadiographs, finding: int, threshold: float, group: _Group
-) -> Floats:
-    """AUROC in the group, and the gaps of AUROC, sensitivity and specificity, (D, 4)."""
-    yes = called(scored, finding, threshold)
-    both = []
-    for rows in (group.members, group.rest):
-        keep = rows & ~np.isnan(scored.labels[:, finding])
-        w, labels = weights[:, keep], scored.labels[keep, finding]
-        present = labels == 1
-        area = aurocs(w, labels, scored.probabilities[keep, finding])
-        both.append((area, shares(w, yes[keep], present), shares(w, ~yes[keep], ~present)))
-    here, there = np.array(both)
-    return np.column_stack([here[0], *(here - there)])
-
-
-def _positives(scored: ScoredRadiographs, rows: NDArray[np.bool_]) -> NDArray[np.intp]:
-    counts: NDArray[np.intp] = (scored.labels[rows] == 1).sum(axis=0)
-    return counts
-
-
-def _gap(finding: str, counts: tuple[int, int], values: Floats, drawn: Floats) -> Gap | None:
-    figures = [estimate_interval(values[i], drawn[:, i]) for i in range(4)]
-    if any(each is None for each in figures):
-        return None
-    names = ("auroc", "auroc_gap", "sensitivity_gap", "specificity_gap")
-    named = dict(zip(names, figures, strict=True))
-    return Gap.model_validate(
-        {"finding": finding, "positives": counts[0], "positives_of_rest": counts[1]} | named
-    )
-
-
-def _judge_group(
-    scored: ScoredRadiographs, thresholds: Sequence[float], group: _Group, protocol: EvaluationProtocol
-) -> Subgroup:
-    here, there = _positives(scored, group.members), _positives(scored, group.rest)
-    fewest = np.minimum(here, there)
-    least = min(protocol.minimum_positives, protocol.subgroup_minimum_positives)
-    shown = [f for f in range(len(FINDINGS)) if fewest[f] >= least]
-
-    def statistics(weights: Floats) -> Floats:
-        columns = [_compared(weights, scored, f, thresholds[f], group) for f in shown]
-        return np.concatenate(columns, axis=1) if columns else np.empty((len(weights), 0))
-
-    values = observed_statistic(statistics, len(scored)).reshape(len(shown), 4)
-    drawn = protocol.bootstrap.drawn(statistics, scored.patients).reshape(protocol.draws, len(shown), 4)
-    gaps = {
-        FINDINGS[f]: _gap(FINDINGS[f], (int(here[f]), int(there[f])), values[i], drawn[:, i])
-        for i, f in enumerate(shown)
-        if fewest[f] >= protocol.subgroup_minimum_positives
-    }
-    positives = min(here[shown].sum(), there[shown].sum())
-    if len(shown) > 1 and positives >= protocol.subgroup_minimum_positives:
-        counts = int(here[shown].sum()), int(there[shown].sum())
-        gaps[MEAN] = _gap(MEAN, counts, values.mean(axis=0), drawn.mean(axis=1))
-    return Subgroup(
-        attribute=group.attribute,
-        group=group.name,
-        radiographs=int(group.members.sum()),
-        patients=len(np.unique(scored.patients[group.members])),
-        gaps=tuple(gap for gap in gaps.values() if gap),
-        too_small=tuple(
-            TooSmall(finding=name, positives=int(here[f]), positives_of_rest=int(there[f]))
-            for f, name in enumerate(FINDINGS)
-            if gaps.get(name) is None
-        ),
-    )
-
-
-def evaluate_subgroups(
-    scored: ScoredRadiographs, thresholds: Sequence[float], protocol: EvaluationProtocol | None = None
-) -> tuple[Subgroup, ...]:
-    """Compare each sex, age band, view position and source with the rest of those where it is known.
-
-    A finding is compared where group and rest both have ``subgroup_minimum_positives``. The mean gap is over
-    the two or more findings of which both have ``minimum_positives``. What has but one value is left out.
-
-    Raises:
-        ValueError: The scores cannot be judged.
-    """
-    protocol = protocol or EvaluationProtocol()
-    require_probabilities(scored)
-    scored = sort_radiographs(scored)
-    return tuple(
-        _judge_group(scored, thresholds, group, protocol) for group in _groups(scored, protocol.age_bands)
-    )
+def _values(scored: ScoredRadiographs, attribute: Attribute, age_bounds: Sequence[float]) -> NDArray[np.str_]:
+    if attribute == "age":
+        return np.array([age_band(age, age_bounds) for age in scored.ages], str)
+    return {"sex": scored.sexes, "view": scored.views, "source": scored.sources}[attribute]

@@ -22,7 +22,7 @@ from pipelines.gate.criteria import compare_calibration, compare_findings, compa
 from pipelines.gate.decision import Criterion, Decision, DecisionInputs
 from pipelines.gate.measures import ScoredPair
 from pipelines.gate.protocol import GateProtocol
-from pipelines.gate.subgroups import compare_subgroups
+from pipelines.gate.subgroup_criteria import compare_subgroups
 from pipelines.statistics.paired import Floats
 
 _PER_FINDING: Final = ("auroc", "sensitivity", "specificity", "brier")

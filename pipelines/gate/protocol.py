@@ -16,10 +16,10 @@ from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 
+from pipelines.evaluation.subgroups import Attribute
 from pipelines.value import Value
 from pleura.findings import FINDINGS
 
-Axis = Literal["sex", "age", "view", "source"]
 JudgedBy = Literal["bound", "point"]
 Margin = Annotated[float, Field(gt=0, le=1)]
 Share = Annotated[float, Field(ge=0, le=1)]
@@ -73,10 +73,11 @@ class SubgroupLimit(Value):
     """How much further a subgroup may fall behind all others, where both have enough positives.
 
     By the point figure: with fifty positives a bound of three points cannot be reached, so such a rule
-    would forbid every change and protect nobody. Ages are cut at ``age_cuts`` years.
+    would forbid every change and protect nobody. ``axes`` and ``age_cuts`` name the subgroups of
+    ``pipelines.evaluation.subgroups``, which the evaluation report shows too.
     """
 
-    axes: tuple[Axis, ...]
+    axes: tuple[Attribute, ...]
     age_cuts: tuple[float, ...]
     widened_by: Margin
     minimum_positives: int = Field(ge=2)

@@ -7,6 +7,8 @@ import pytest
 import yaml
 from pydantic import ValidationError
 
+from pipelines.evaluation.evaluate import EvaluationProtocol
+from pipelines.evaluation.subgroups import AGE_BOUNDS, ATTRIBUTES
 from pipelines.gate.protocol import GateProtocol
 from tests.support.pipelines.contests import CLINICAL_PROTOCOL, SMALL_PROTOCOL, read_protocol
 
@@ -26,6 +28,15 @@ def test_the_default_margins_are_the_agreed_ones() -> None:
 def test_the_small_protocol_says_that_it_is_no_clinical_one() -> None:
     """Nobody takes its wide margins for a judgement."""
     assert not read_protocol(SMALL_PROTOCOL).is_clinical
+
+
+@pytest.mark.parametrize("path", [CLINICAL_PROTOCOL, SMALL_PROTOCOL], ids=lambda path: path.stem)
+def test_the_gate_compares_the_subgroups_that_the_report_shows(path: Path) -> None:
+    """Attributes and age bands of the shipped protocols are those of the evaluation report."""
+    subgroups = read_protocol(path).subgroups
+    assert subgroups.axes == ATTRIBUTES
+    assert subgroups.age_cuts == AGE_BOUNDS
+    assert EvaluationProtocol().age_bands == (0, *AGE_BOUNDS)
 
 
 def test_the_digest_is_of_the_rules_and_not_of_the_file(tmp_path: Path) -> None:

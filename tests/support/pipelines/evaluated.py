@@ -8,7 +8,7 @@ from pipelines.evaluation.localisation import LocalisationBox, evaluate_localisa
 from pipelines.evaluation.refusals import evaluate_refusals
 from pipelines.evaluation.report import Dataset, EvaluationReport, LocalisationReport, Subject
 from pipelines.evaluation.scored_radiographs import ScoredRadiographs
-from pipelines.evaluation.subgroups import evaluate_subgroups
+from pipelines.evaluation.subgroup_gaps import evaluate_subgroups
 from pleura.findings import FINDINGS
 from proof.lab.bundles import description
 

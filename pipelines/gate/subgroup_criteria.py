@@ -6,10 +6,10 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from pipelines.evaluation.scored_radiographs import ScoredRadiographs
+from pipelines.evaluation.subgroups import find_subgroups
 from pipelines.gate.contenders import Contender, number_patients
 from pipelines.gate.decision import Criterion, round_for_decision
-from pipelines.gate.protocol import Axis, GateProtocol
+from pipelines.gate.protocol import GateProtocol
 from pipelines.statistics.delong import auroc_influence, placements
 from pipelines.statistics.paired import Floats, Patients, estimate_from_influence
 
@@ -53,43 +53,25 @@ class _Sides:
         return gaps, moved
 
 
-def subgroups(scored: ScoredRadiographs, protocol: GateProtocol) -> Iterator[tuple[str, Rows, Rows]]:
-    """Give each subgroup's name, its radiographs, and those of which the axis is known."""
-    for axis in protocol.subgroups.axes:
-        values = _values(scored, axis, protocol.subgroups.age_cuts)
-        for value in sorted(set(values.tolist()) - {""}):
-            yield f"{axis} {value}", values == value, values != ""
-
-
-def _values(scored: ScoredRadiographs, axis: Axis, cuts: tuple[float, ...]) -> NDArray[np.str_]:
-    if axis != "age":
-        values: NDArray[np.str_] = {"sex": scored.sexes, "view": scored.views, "source": scored.sources}[axis]
-        return values
-    starts = [f"from {cut:g}" for cut in cuts]
-    bands = np.array([f"below {cuts[0]:g}" if cuts else "any", *starts])
-    known = ~np.isnan(scored.ages)
-    numbers = np.digitize(np.where(known, scored.ages, 0), cuts)
-    return np.where(known, bands[numbers], "")
-
-
 def compare_subgroups(
     champion: Contender, challenger: Contender, protocol: GateProtocol
 ) -> Iterator[Criterion]:
     """Compare the gap of every subgroup that has enough positives beside enough others."""
     old, new = champion.scored, challenger.scored
     patients = number_patients(old)
-    for name, members, known_axis in subgroups(old, protocol):
+    limits = protocol.subgroups
+    for group in find_subgroups(old, limits.axes, limits.age_cuts):
         for index, finding in enumerate(champion.findings):
-            rows = known_axis & ~np.isnan(old.labels[:, index])
+            rows = (group.members | group.rest) & ~np.isnan(old.labels[:, index])
             sides = _Sides(
                 finding,
-                name,
+                f"{group.attribute} {group.name}",
                 old.labels[rows, index],
                 (old.probabilities[rows, index], new.probabilities[rows, index]),
-                members[rows],
+                group.members[rows],
                 patients[rows],
             )
-            if sides.fewest(1) >= protocol.subgroups.minimum_positives and sides.can_be_compared:
+            if sides.fewest(1) >= limits.minimum_positives and sides.can_be_compared:
                 yield _criterion(sides, protocol)
 
 
