@@ -4,7 +4,6 @@ import hashlib
 from collections.abc import Mapping
 from dataclasses import fields
 from pathlib import Path
-from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,6 +11,7 @@ from numpy.typing import NDArray
 from pipelines.data.labelled_radiographs import LabelledRadiographs, read_split
 from pipelines.data.manifest import Split
 from pipelines.evaluation.description import build_description, evaluated_findings, macro_metrics
+from pipelines.evaluation.evaluate import EvaluationProtocol
 from pipelines.imported.densenet import ConvertedNetwork, UnsupportedNetwork, convert_network
 from pipelines.imported.provenance import (
     NOT_CALIBRATED,
@@ -23,14 +23,15 @@ from pipelines.imported.provenance import (
 from pipelines.imported.state import find_arrays
 from pipelines.imported.torch_file import read_checkpoint, read_file
 from pipelines.statistics.platt_scaling import PlattScaling
-from pipelines.training.export import (
-    Fitted,
-    evaluate_fitted,
-    fit,
-    reader_of,
+from pipelines.training.fitted_model import (
+    FittedModel,
+    FittedParameters,
+    evaluate_model,
+    fit_model,
     require_enough_labels,
-    write_source,
 )
+from pipelines.training.model_source import write_source
+from pipelines.training.trained_network import TrainedNetwork
 from pipelines.training.typicality import Typicality
 from pleura.bundle import FindingDescription, ModelDescription, OperatingPoint
 from pleura.findings import FINDINGS
@@ -38,7 +39,6 @@ from predictor.build.bundle import load_weights
 from predictor.build.network import FEATURES, feature_network
 from predictor.build.weights import OFFSET, SCALE, InvalidSource, Normalisation
 
-_SEED: Final = 1
 Weights = Mapping[str, NDArray[np.generic]]
 
 
@@ -107,11 +107,9 @@ def import_calibrated(published: PublishedCheckpoint, data: Path, target: Path) 
     weights, sha256 = read_weights(published)
     training, validation, test = (_split(data, split) for split in ("train", "val", "test"))
     require_enough_labels(validation.labels)
-    see = reader_of(weights)
-    fitted = fit(see(training.tensors), see(validation.tensors), validation.labels)
-    seen = see(test.tensors)
-    judgement = evaluate_fitted(fitted, seen, test, _SEED)
-    judged = evaluated_findings(fitted.operating_points, judgement)
+    model = fit_model(TrainedNetwork(weights), training, validation)
+    judgement = evaluate_model(model, test, EvaluationProtocol())
+    judged = evaluated_findings(model.fitted.operating_points, judgement)
     counts = {"measured_findings": 0.0, "test_radiographs": float(len(test.tensors))}
     measured = any(finding.is_measured for finding in judged)
     metrics = macro_metrics(judgement) if measured else counts
@@ -120,7 +118,7 @@ def import_calibrated(published: PublishedCheckpoint, data: Path, target: Path) 
     description = build_description(words, judged, metrics).model_copy(
         update={"origin": describe_origin(published, sha256)}
     )
-    write_source(target, weights, fitted, description)
+    write_source(target, model, description)
     return description
 
 
@@ -136,13 +134,13 @@ def _unmeasured(name: str) -> FindingDescription:
     )
 
 
-def _nothing_fitted() -> Fitted:
+def _nothing_fitted() -> FittedParameters:
     """Every finding is called and every radiograph is atypical: nobody can take that for a reading."""
     one_direction, quantiles = np.eye(FEATURES, 1), np.arange(101) * 1e-4
     typicality = Typicality(np.zeros(FEATURES), one_direction, np.ones(1), 1.0, quantiles)
     findings = [_unmeasured(name) for name in FINDINGS]
     points = tuple(finding.operating_point for finding in findings)
-    return Fitted(tuple(PlattScaling(1.0, 0.0) for _ in FINDINGS), points, typicality)
+    return FittedParameters(tuple(PlattScaling(1.0, 0.0) for _ in FINDINGS), points, typicality)
 
 
 def import_uncalibrated(published: PublishedCheckpoint, target: Path) -> ModelDescription:
@@ -161,5 +159,5 @@ def import_uncalibrated(published: PublishedCheckpoint, target: Path) -> ModelDe
             "operating_points_chosen": "none: a threshold of 0 calls every finding, whatever the radiograph",
         }
     )
-    write_source(target, weights, _nothing_fitted(), description)
+    write_source(target, FittedModel(TrainedNetwork(weights), _nothing_fitted()), description)
     return description

@@ -3,17 +3,15 @@
 import shutil
 from pathlib import Path
 
-import numpy as np
-
 from pipelines.data.labelled_radiographs import load_records
 from pipelines.evaluation.description import build_description, unmeasured_findings
 from pipelines.run.context import RunContext
 from pipelines.run.records import StepResult
 from pipelines.training.curves import draw_curves
-from pipelines.training.export import fit, reader_of, require_enough_labels, source_weights, write_source
-from pipelines.training.train import HISTORY_FILE, train_network
+from pipelines.training.model_source import read_source_weights, write_source
+from pipelines.training.train_model import TrainingData, train_model
+from pipelines.training.train_network import HISTORY_FILE
 from predictor.build.bundle import build_bundle
-from predictor.build.weights import WEIGHTS_FILE
 
 
 def train_challenger(context: RunContext) -> StepResult:
@@ -23,31 +21,26 @@ def train_challenger(context: RunContext) -> StepResult:
 
     Raises:
         NoRadiographs: A split has none of the main source.
-        TooFewLabels: A finding is too rare in the validation split; known before anything is trained.
-        Diverged: The loss became no number.
+        TooFewLabels: A finding is too rare in the validation split. This is found before the training.
+        TrainingDiverged: The loss is not finite.
         DifferentGraphs: The two forms of the new model do not agree.
     """
     parameters, folder = context.parameters, context.folder / "training"
-    main, auxiliary = parameters.main_source, parameters.training.auxiliary_source
+    auxiliary = parameters.training.auxiliary_source
     records = [
         *context.select_records("train"),
         *(context.select_records("train", auxiliary) if auxiliary else ()),
     ]
-    training = load_records(records, context.cache.read)
-    validation = load_records(context.select_records("val"), context.cache.read)
-    require_enough_labels(validation.labels)
+    data = TrainingData(
+        load_records(records, context.cache.read),
+        load_records(context.select_records("val"), context.cache.read),
+    )
     champion = context.starting_champion()
-    with (
-        context.fetch_source(champion.digest) as source,
-        np.load(source / WEIGHTS_FILE, allow_pickle=False) as file,
-    ):
-        start = dict(file)
-    network = train_network(training, validation, parameters.training, folder, start)
-    weights = source_weights(network, start)
-    see = reader_of(weights)
-    fitted = fit(see(training.select_sources(main).tensors), see(validation.tensors), validation.labels)
-    draft = build_description(parameters.words, unmeasured_findings(fitted.operating_points), {})
-    write_source(folder / "source", weights, fitted, draft)
+    with context.fetch_source(champion.digest) as source:
+        start = read_source_weights(source)
+    model = train_model(data, start, parameters.training, folder)
+    draft = build_description(parameters.words, unmeasured_findings(model.fitted.operating_points), {})
+    write_source(folder / "source", model, draft)
     digest = _store(context, folder / "source", folder / "bundle")
     curves = draw_curves(folder / HISTORY_FILE).encode()
     return StepResult(

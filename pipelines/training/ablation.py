@@ -148,8 +148,8 @@ def _train_arm(data: Path, run: Path, ablation: Ablation, arm: Arm, parent: int)
     configure_logging("pipelines")
     structlog.contextvars.bind_contextvars(arm=arm.name)
     os.environ["TF_NUM_INTRAOP_THREADS"] = os.environ["TF_NUM_INTEROP_THREADS"] = "1"
-    from pipelines.training.export import weights_of
-    from pipelines.training.train import resize_tensors, train_network
+    from pipelines.training.train_network import resize_tensors, train_network
+    from pipelines.training.trained_network import network_arrays
 
     parameters = ablation.parameters(arm)
     folder = run / arm.name
@@ -161,7 +161,7 @@ def _train_arm(data: Path, run: Path, ablation: Ablation, arm: Arm, parent: int)
             start = dict(file)
     network = train_network(training, judged, parameters, folder, start)
     with write_atomically(folder / _WEIGHTS_FILE) as draft:
-        np.savez(draft, **weights_of(network, np.dtype(np.float32)))  # type: ignore[arg-type]
+        np.savez(draft, **network_arrays(network, np.dtype(np.float32)))  # type: ignore[arg-type]
     size_px, rng = parameters.stages[-1].size_px, np.random.default_rng(parameters.seed)
     views = [resize_tensors(judged.tensors, size_px)]
     for _ in range(arm.views - 1):

@@ -1,10 +1,19 @@
 """What decides a training run besides the data and the weights that it starts from."""
 
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Annotated, Final
 
+import yaml
 from pydantic import ConfigDict, Field
 from pydantic.dataclasses import dataclass
+
+from pipelines.evaluation.description import ModelText
+from pipelines.evaluation.evaluate import EvaluationProtocol
+from pipelines.value import Value
+
+CHEST_XRAY: Final = Path(__file__).with_name("chest_xray.yaml")
+"""The parameters of the default model."""
 
 _STRICT: Final = ConfigDict(extra="forbid", allow_inf_nan=False)
 
@@ -45,3 +54,22 @@ class TrainingParameters:
     horizontal_flip: bool = False
     mixed_precision: bool = False
     seed: int = 1
+
+
+class ModelParameters(Value):
+    """Everything that decides a model besides the radiographs and the weights that it starts from."""
+
+    main_source: str
+    """The source that the model is fitted and evaluated on."""
+    training: TrainingParameters
+    words: ModelText
+    judgement: EvaluationProtocol = EvaluationProtocol()
+
+
+def read_model_parameters(path: Path) -> ModelParameters:
+    """Read and validate a YAML file of parameters.
+
+    Raises:
+        pydantic.ValidationError: A parameter is missing, unknown, or of another type.
+    """
+    return ModelParameters.model_validate(yaml.safe_load(path.read_text()))

@@ -8,7 +8,7 @@ import typer
 from pleura.console.context import find_state
 from pleura.console.output import one_line_errors, print_line
 
-app = typer.Typer(help="List, compare, promote, roll back, import, export and build models.")
+app = typer.Typer(help="List, compare, promote, roll back, import and build models.")
 
 VersionName = Annotated[
     str, typer.Argument(metavar="VERSION", help="Number, champion, challenger, or digest (8 digits or more).")
@@ -143,26 +143,6 @@ def import_checkpoint(
     if (data is None) is not uncalibrated:
         raise typer.BadParameter("give one of --data and --uncalibrated", param_hint="--data")
     import_source(ImportOptions(file, kind, target, outputs, version, data))
-
-
-@app.command()
-def export(
-    data: Annotated[Path, typer.Option(metavar="FOLDER", help="Folder that holds labels.csv.")],
-    run: Annotated[Path, typer.Option(metavar="FOLDER", help="Folder of the training run.")],
-    parameters: Annotated[
-        Path | None, typer.Option(metavar="YAML", help="Parameters of the model. Default: the shipped file.")
-    ] = None,
-    target: Annotated[Path, typer.Option(metavar="FOLDER", help="Model source to make.")] = Path(
-        "predictor/default"
-    ),
-) -> None:
-    """Calibrate and evaluate a trained network, and make a model source of it."""
-    from pipelines.parameters import CHEST_XRAY, read_parameters
-    from pipelines.training.train_on_folder import export_run
-    from pleura.console.train import training_errors
-
-    with training_errors():
-        export_run(read_parameters(parameters or CHEST_XRAY), data, run, target)
 
 
 @app.command()

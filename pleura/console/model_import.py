@@ -9,7 +9,7 @@ from pipelines.imported.kinds import KINDS, find_release
 from pipelines.imported.provenance import PublishedCheckpoint
 from pipelines.imported.source import UnusableRadiographs, import_calibrated, import_uncalibrated
 from pipelines.imported.unpickle import UnreadableCheckpoint
-from pipelines.training.export import TooFewLabels
+from pipelines.training.fitted_model import TooFewLabels
 from pleura.bundle import ModelDescription
 from pleura.console.output import CommandFailed, print_line
 

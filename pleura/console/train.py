@@ -30,13 +30,19 @@ def train(
         Path | None,
         typer.Option(metavar="FOLDER", help="Model source to start from, such as predictor/default."),
     ] = None,
+    target: Annotated[
+        Path | None, typer.Option(metavar="FOLDER", help="Model source to write. Default: source in --run.")
+    ] = None,
 ) -> None:
-    """Train a network. The same command again continues a training that stopped."""
-    from pipelines.parameters import CHEST_XRAY, read_parameters
-    from pipelines.training.train_on_folder import train_on_folder
+    """Train a model, evaluate it and write its source. The same command continues a stopped training."""
+    from pipelines.training.parameters import CHEST_XRAY, read_model_parameters
+    from pipelines.training.train_model import train_from_folder
 
     with training_errors():
-        train_on_folder(read_parameters(parameters or CHEST_XRAY), data, run, start)
+        model_parameters = read_model_parameters(parameters or CHEST_XRAY)
+        source = target or run / "source"
+        description = train_from_folder(data, start, model_parameters, run, source)
+        print_line(f"{source}: {description.name} {description.version}")
 
 
 def ablate(data: Data, run: Run, parameters: Parameters = None) -> None:
@@ -75,8 +81,9 @@ def training_errors() -> Iterator[None]:
     from pipelines.data.from_folder import InvalidLabels
     from pipelines.evaluation.scoring import UnusableOutputs
     from pipelines.training.ablation import ArmFailed, DifferentArm
-    from pipelines.training.export import TooFewLabels
-    from pipelines.training.train import TrainingDiverged, UnusableWeights
+    from pipelines.training.fitted_model import TooFewLabels
+    from pipelines.training.train_network import TrainingDiverged
+    from pipelines.training.training_network import UnusableWeights
     from pleura.bundle import InvalidBundle
     from pleura.observability.logs import configure_logging
     from predictor.build.weights import InvalidSource

@@ -12,7 +12,7 @@ from pipelines.imported.kinds import KINDS, find_release
 from pipelines.imported.source import arrange_weights
 from pipelines.imported.state import find_arrays
 from pipelines.imported.torch_file import read_checkpoint
-from pipelines.training.export import NetworkOutputs, reader_of
+from pipelines.training.trained_network import NetworkOutputs, TrainedNetwork
 from pleura.findings import FINDINGS
 from tests.support.imported.networks import (
     CHEXNET,
@@ -53,7 +53,7 @@ def seen(kind: str, shape: Shape) -> NetworkOutputs:
         find_arrays(read_checkpoint(as_published(kind, shape))),
         next(iter(KINDS[kind].releases.values())).outputs,
     )
-    return reader_of(arrange_weights(network, KINDS[kind].normalisation))(radiographs())
+    return TrainedNetwork(arrange_weights(network, KINDS[kind].normalisation)).run(radiographs())
 
 
 @pytest.mark.parametrize(("kind", "shape"), [("torchxrayvision", TORCHXRAYVISION), ("chexnet", CHEXNET)])

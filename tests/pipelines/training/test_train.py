@@ -15,27 +15,31 @@ from pipelines.evaluation.description import (
     macro_metrics,
     unmeasured_findings,
 )
-from pipelines.parameters import CHEST_XRAY, read_parameters
+from pipelines.evaluation.evaluate import EvaluationProtocol
 from pipelines.reports.model_card import model_card
 from pipelines.training.augmentation import augment
 from pipelines.training.batches import Batches, build_targets, positive_weights
 from pipelines.training.curves import draw_curves
-from pipelines.training.export import (
-    NetworkOutputs,
-    evaluate_fitted,
-    fit,
-    reader_of,
-    source_weights,
-    write_source,
+from pipelines.training.fitted_model import (
+    evaluate_model,
+    evaluate_outputs,
+    fit_model,
+    fit_parameters,
 )
-from pipelines.training.parameters import TrainingParameters, TrainingStage
-from pipelines.training.train import (
+from pipelines.training.model_source import write_source
+from pipelines.training.parameters import (
+    CHEST_XRAY,
+    TrainingParameters,
+    TrainingStage,
+    read_model_parameters,
+)
+from pipelines.training.train_network import mean_auroc, train_network
+from pipelines.training.trained_network import NetworkOutputs, TrainedNetwork, source_arrays
+from pipelines.training.training_network import (
     UnusableWeights,
     build_training_network,
     load_start_weights,
     masked_cross_entropy,
-    mean_auroc,
-    train_network,
 )
 from pleura.bundle import ModelDescription
 from pleura.findings import FINDINGS
@@ -159,7 +163,7 @@ def test_a_network_trains_and_is_exported(tmp_path: Path) -> None:
         np.testing.assert_array_equal(one, other)
 
     assert draw_curves(folder / "history.csv").count("<svg") == 1
-    weights = source_weights(network)
+    weights = source_arrays(network)
     started = build_training_network(parameters)
     load_start_weights(started, weights)
     small = validation.tensors[:2, :32, :32, None].astype(np.float32)
@@ -168,17 +172,16 @@ def test_a_network_trains_and_is_exported(tmp_path: Path) -> None:
     with pytest.raises(UnusableWeights, match="stem_conv"):
         load_start_weights(started, {n: w for n, w in weights.items() if not n.startswith("stem_conv")})
     test = random_radiographs(60, seed=2)
-    see = reader_of(weights)
-    fitted = fit(see(training.tensors), see(validation.tensors), validation.labels)
-    seen = see(test.tensors[:, :32, :32].repeat(7, 1).repeat(7, 2))
-    judgement = evaluate_fitted(fitted, seen, test, seed=0)
-    words = read_parameters(CHEST_XRAY).words
-    judged = evaluated_findings(fitted.operating_points, judgement)
+    model = fit_model(TrainedNetwork(weights), training, validation)
+    enlarged = replace(test, tensors=test.tensors[:, :32, :32].repeat(7, 1).repeat(7, 2))
+    judgement = evaluate_model(model, enlarged, EvaluationProtocol(seed=0))
+    words = read_model_parameters(CHEST_XRAY).words
+    judged = evaluated_findings(model.fitted.operating_points, judgement)
     description = build_description(words, judged, macro_metrics(judgement))
     for said, found in zip(description.findings, judgement.findings, strict=True):
         assert said.is_measured == (min(found.positives, found.negatives) >= 20)
         assert said.operating_point.threshold == pytest.approx(found.threshold)
-    write_source(tmp_path / "source", weights, fitted, description)
+    write_source(tmp_path / "source", model, description)
     written = (tmp_path / "source" / "source.json").read_text()
     assert ModelDescription.model_validate_json(written) == description
     assert np.load(tmp_path / "source" / "weights.npz")["head/kernel"].shape == (1024, 14)
@@ -189,22 +192,22 @@ def test_what_started_from_given_weights_keeps_their_precision_and_normalisation
     """Imported weights do not fit into half precision, and mean nothing on another scale of greys."""
     network = build_training_network(TINY)
     scale = np.array([0.5], np.float32)
-    started = source_weights(network, {"head/kernel": np.zeros(1, np.float32), "input/scale": scale})
+    started = source_arrays(network, {"head/kernel": np.zeros(1, np.float32), "input/scale": scale})
     assert started["stem_conv/kernel"].dtype == np.float32
     np.testing.assert_array_equal(started["input/scale"], scale)
-    assert source_weights(network)["stem_conv/kernel"].dtype == np.float16
+    assert source_arrays(network)["stem_conv/kernel"].dtype == np.float16
 
 
 def test_too_few_positives_are_declared_unmeasured() -> None:
     """A finding with fewer positives than can be measured has no figures, and the card says so."""
-    words = read_parameters(CHEST_XRAY).words
+    words = read_model_parameters(CHEST_XRAY).words
     radiographs = random_radiographs(12)
     rng = np.random.default_rng(0)
     seen = NetworkOutputs(rng.normal(size=(12, 1024)), rng.normal(size=(12, 14)))
-    fitted = fit(
+    fitted = fit_parameters(
         NetworkOutputs(rng.normal(size=(200, 1024)), rng.normal(size=(200, 14))), seen, radiographs.labels
     )
-    judgement = evaluate_fitted(fitted, seen, radiographs, seed=0)
+    judgement = evaluate_outputs(fitted, seen, radiographs, EvaluationProtocol(seed=0))
     judged = evaluated_findings(fitted.operating_points, judgement)
     description = build_description(words, judged, macro_metrics(judgement))
     assert not any(finding.is_measured for finding in description.findings)
@@ -217,9 +220,9 @@ def test_a_draft_gets_its_figures_from_its_judgement() -> None:
     """A model without figures is unmeasured in all; its dossier gives it those, and changes no threshold."""
     rng = np.random.default_rng(0)
     seen = NetworkOutputs(rng.normal(size=(60, 1024)), rng.normal(size=(60, 14)))
-    fitted = fit(seen, seen, random_radiographs(60).labels)
+    fitted = fit_parameters(seen, seen, random_radiographs(60).labels)
     draft = build_description(
-        read_parameters(CHEST_XRAY).words, unmeasured_findings(fitted.operating_points), {}
+        read_model_parameters(CHEST_XRAY).words, unmeasured_findings(fitted.operating_points), {}
     )
     assert not any(finding.is_measured for finding in draft.findings)
     made = dossier()
@@ -238,7 +241,7 @@ def test_unknown_labels_are_left_out_of_what_is_fitted() -> None:
     labels = (rng.random((60, 14)) < 0.5).astype(np.float32)
     labels[40:, 3] = np.nan
     training = NetworkOutputs(rng.normal(size=(200, 1024)), rng.normal(size=(200, 14)))
-    partly = fit(training, seen, labels)
-    known = fit(training, NetworkOutputs(seen.features[:40], seen.logits[:40]), labels[:40])
+    partly = fit_parameters(training, seen, labels)
+    known = fit_parameters(training, NetworkOutputs(seen.features[:40], seen.logits[:40]), labels[:40])
     assert partly.calibrations[3] == known.calibrations[3]
     assert partly.operating_points[3] == known.operating_points[3]

@@ -1,18 +1,20 @@
-"""``pleura evaluate`` and ``pleura model export``, in processes of their own."""
+"""``pleura evaluate`` and ``pleura train``, in processes of their own."""
 
 import subprocess
 import sys
 from pathlib import Path
 
 import numpy as np
+import yaml
 
 from pipelines.evaluation.report import EvaluationReport
-from pipelines.parameters import CHEST_XRAY, read_parameters
-from pipelines.training.export import source_weights
-from pipelines.training.train import build_training_network
-from pleura.bundle import verify
+from pipelines.training.parameters import CHEST_XRAY
+from pipelines.training.trained_network import source_arrays
+from pipelines.training.training_network import build_training_network
+from pleura.bundle import ModelDescription, verify
 from pleura.findings import FINDINGS
 from tests.support.pipelines.datasets import picture, row_of, write_folder
+from tests.support.pipelines.trainings import TINY
 
 
 def test_a_bundle_is_judged_on_a_folder(tmp_path: Path, bundle: Path) -> None:
@@ -42,25 +44,29 @@ def test_a_bundle_is_judged_on_a_folder(tmp_path: Path, bundle: Path) -> None:
     assert (judged / "MODEL_CARD.md").exists()
 
 
-def test_a_training_from_given_weights_is_exported_with_their_normalisation(tmp_path: Path) -> None:
-    """What ``train`` leaves is calibrated, judged and written, on the scale that it was trained on."""
+def test_a_model_is_trained_from_given_weights_and_keeps_their_normalisation(tmp_path: Path) -> None:
+    """The command trains, fits and evaluates, and writes the source with the start's normalisation."""
     rows = [_row(number, split) for number, split in enumerate(("train", "val", "test") * 12)]
-    folder, run = write_folder(tmp_path / "data", rows), tmp_path / "run"
-    run.mkdir()
-    start = {"input/scale": np.ones(1, np.float32), "input/offset": np.full(1, 3, np.float32)}
-    weights = source_weights(
-        build_training_network(read_parameters(CHEST_XRAY).training),
-        start | {"head/kernel": np.zeros(1, np.float32)},
-    )
-    np.savez(run / "weights.npz", **weights)  # type: ignore[arg-type]
-    arguments = ["model", "export", f"--data={folder}", f"--run={run}", f"--target={tmp_path / 'source'}"]
+    folder, start = write_folder(tmp_path / "data", rows), tmp_path / "start"
+    start.mkdir()
+    scale = {"input/scale": np.ones(1, np.float32), "input/offset": np.full(1, 3, np.float32)}
+    head = {"head/kernel": np.zeros(1, np.float32)}
+    np.savez(start / "weights.npz", **source_arrays(build_training_network(TINY), scale | head))  # type: ignore[arg-type]
+    parameters = yaml.safe_load(CHEST_XRAY.read_text())
+    stage = {"size_px": 32, "epochs": 1, "learning_rate": 0.001, "auxiliary_per_epoch": 0}
+    parameters["training"] |= {"stages": [stage], "batch_size": 4}
+    (tmp_path / "parameters.yaml").write_text(yaml.safe_dump(parameters))
+    options = {"data": folder, "run": tmp_path / "run", "target": tmp_path / "source", "start": start}
+    options["parameters"] = tmp_path / "parameters.yaml"
+    arguments = ["train", *(f"--{name}={value}" for name, value in options.items())]
     subprocess.run([sys.executable, "-m", "pleura.console.app", *arguments], check=True)
     with np.load(tmp_path / "source" / "weights.npz") as written:
         assert float(written["input/offset"][0]) == 3
-        np.testing.assert_array_equal(written["stem_conv/kernel"], weights["stem_conv/kernel"])
+        assert written["stem_conv/kernel"].dtype == np.float32
+    description = ModelDescription.model_validate_json((tmp_path / "source" / "source.json").read_text())
+    assert description.metrics["test_radiographs"] == 12
 
 
 def _row(number: int, split: str) -> dict[str, str]:
-    labels = np.random.default_rng(number).integers(0, 2, len(FINDINGS))
-    named = {finding: str(label) for finding, label in zip(FINDINGS, labels, strict=True)}
-    return row_of(f"{number}.png", split, source="nih_cxr14", **named)
+    labels = {finding: str((number // 3 + f) % 2) for f, finding in enumerate(FINDINGS)}
+    return row_of(f"{number}.png", split, source="nih_cxr14", **labels)
