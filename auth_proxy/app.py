@@ -13,7 +13,7 @@ from auth_proxy.routes.feedback import FeedbackRoute
 from auth_proxy.routes.forward import Forward
 from auth_proxy.routes.health import Live, Ready
 from auth_proxy.routes.model_info import ModelInfo
-from auth_proxy.routes.openapi import openapi
+from auth_proxy.routes.openapi import OpenApi
 from auth_proxy.transformer_client import TransformerClient
 from pleura.errors import NotFound
 from pleura.serving.health import HealthChecks
@@ -46,7 +46,7 @@ def build_app(
         "model_info": model_info,
         "healthz": Live(health),
         "readyz": Ready(guards.authenticator, transformer, shutdown),
-        "openapi": openapi,
+        "openapi": OpenApi(),
     }
     middleware = [
         Middleware(LogRequest),

@@ -8,10 +8,12 @@ from typing import Any, cast
 import pytest
 import schemathesis
 
-from auth_proxy.routes.openapi import DOCUMENT as OURS
+from auth_proxy.routes.openapi import load_document
 from tests.conformance.checks import check_says_nothing_of_the_inside
 from tests.conformance.hops import Hops
 from tests.conformance.open_inference import DOCUMENT as PROTOCOL
+
+OURS = load_document()
 
 _EXAMPLES = int(os.environ.get("PLEURA_CONFORMANCE_EXAMPLES", "8"))
 """Requests that are generated for each operation; ``make proof-conformance`` asks for more."""
