@@ -1,4 +1,4 @@
-"""Bundles in S3: what is stored is what was sealed, or it is not there at all."""
+"""Bundles in S3: a stored bundle is complete and as it was sealed, or it counts as not stored."""
 
 import shutil
 from dataclasses import dataclass
@@ -18,17 +18,17 @@ from tests.support.pipelines.models import KEYS, new_bundle, new_source, new_sto
 
 
 class Died(BaseException):
-    """The process was killed here."""
+    """Raised where the process would be killed."""
 
 
 @dataclass(frozen=True)
 class MortalObjects(ObjectStore):
-    """A store whose client is killed before the file of that name is put."""
+    """A store whose client is killed before it uploads a file with this name."""
 
     dies_at: str
 
     def put_file(self, key: str, path: Path, sha256: str) -> None:
-        """Put it, or die."""
+        """Upload the file, or die."""
         if key.endswith(self.dies_at):
             raise Died
         super().put_file(key, path, sha256)
@@ -41,7 +41,7 @@ def store(seaweed: Server) -> BundleStore:
 
 
 def test_a_bundle_comes_back_as_it_was_stored(store: BundleStore, tmp_path: Path) -> None:
-    """The downloaded folder verifies to the digest that it was asked for, and nothing else is left there."""
+    """The downloaded folder has the requested digest, and no other file is left next to it."""
     digest = store.upload(new_bundle(tmp_path / "made"))
     description = store.download(digest, tmp_path / "got" / "bundle")
     assert verify(tmp_path / "got" / "bundle") == (description, digest)
@@ -49,10 +49,8 @@ def test_a_bundle_comes_back_as_it_was_stored(store: BundleStore, tmp_path: Path
     assert store.uri(digest) == f"s3://{store.objects.bucket}/models/chest-xray/{digest}"
 
 
-def test_a_bundle_that_is_there_is_neither_stored_nor_fetched_again(
-    store: BundleStore, tmp_path: Path
-) -> None:
-    """Uploading and downloading twice changes nothing; a folder with another bundle is not replaced."""
+def test_a_stored_bundle_is_neither_uploaded_nor_downloaded_again(store: BundleStore, tmp_path: Path) -> None:
+    """A second upload or download changes nothing; a folder with another bundle is not replaced."""
     digest = store.upload(new_bundle(tmp_path / "made"))
     assert store.upload(tmp_path / "made") == digest
     store.download(digest, tmp_path / "got")
@@ -63,10 +61,10 @@ def test_a_bundle_that_is_there_is_neither_stored_nor_fetched_again(
 
 
 @pytest.mark.parametrize("name", ["model.tflite", "variables.index", "bundle.json", "bundle.json.sha256"])
-def test_a_killed_upload_is_no_bundle_until_it_is_completed(
+def test_a_killed_upload_is_not_a_bundle_until_it_is_completed(
     seaweed: Server, tmp_path: Path, name: str
 ) -> None:
-    """Wherever the upload was killed, nothing can be fetched, and the next upload completes it."""
+    """After a kill at any file nothing can be downloaded, and the next upload completes the bundle."""
     store = new_store(seaweed.url)
     mortal = MortalObjects(store.objects.client, store.objects.bucket, dies_at=name)
     bundle = new_bundle(tmp_path / "made")
@@ -80,8 +78,8 @@ def test_a_killed_upload_is_no_bundle_until_it_is_completed(
     store.download(digest, tmp_path / "got")
 
 
-def test_what_was_uploaded_before_is_not_sent_again(store: BundleStore, tmp_path: Path) -> None:
-    """A completed upload leaves the objects of the first attempt as they are."""
+def test_an_uploaded_file_is_not_uploaded_again(store: BundleStore, tmp_path: Path) -> None:
+    """The second attempt does not change the objects of the first one."""
     mortal = MortalObjects(store.objects.client, store.objects.bucket, dies_at="bundle.json")
     bundle = new_bundle(tmp_path / "made")
     with pytest.raises(Died):
@@ -93,8 +91,8 @@ def test_what_was_uploaded_before_is_not_sent_again(store: BundleStore, tmp_path
 
 
 @pytest.mark.parametrize("name", ["model.tflite", "bundle.json", "bundle.json.sha256"])
-def test_a_changed_object_is_never_fetched(store: BundleStore, tmp_path: Path, name: str) -> None:
-    """One flipped bit in any object refuses the bundle by that object's name."""
+def test_a_changed_object_is_refused(store: BundleStore, tmp_path: Path, name: str) -> None:
+    """One flipped bit in any object is an error that names the object."""
     digest = store.upload(new_bundle(tmp_path / "made"))
     key = f"models/chest-xray/{digest}/{name}"
     content = bytearray(store.objects.read(key))
@@ -105,7 +103,7 @@ def test_a_changed_object_is_never_fetched(store: BundleStore, tmp_path: Path, n
     assert not (tmp_path / "got").exists()
 
 
-def test_a_missing_or_added_object_refuses_the_bundle(store: BundleStore, tmp_path: Path) -> None:
+def test_a_missing_or_added_object_is_refused(store: BundleStore, tmp_path: Path) -> None:
     """The store must hold exactly the files of the bundle."""
     digest = store.upload(new_bundle(tmp_path / "made"))
     prefix = f"models/chest-xray/{digest}/"
@@ -118,8 +116,8 @@ def test_a_missing_or_added_object_refuses_the_bundle(store: BundleStore, tmp_pa
         store.verify(digest)
 
 
-def test_another_content_cannot_take_a_digest(store: BundleStore, tmp_path: Path) -> None:
-    """A folder that was changed after its sealing is refused before anything is sent."""
+def test_a_changed_folder_is_not_uploaded(store: BundleStore, tmp_path: Path) -> None:
+    """A folder that changed after its sealing is refused before any upload."""
     bundle = new_bundle(tmp_path / "made")
     (bundle / "model.tflite").write_bytes(b"another network")
     with pytest.raises(InvalidBundle):
@@ -128,7 +126,7 @@ def test_another_content_cannot_take_a_digest(store: BundleStore, tmp_path: Path
 
 
 def test_a_bundle_cannot_write_outside_its_folder(store: BundleStore, tmp_path: Path) -> None:
-    """A description that names a file above the folder is refused, even under its right digest."""
+    """A description that names a file above the folder is refused, even with the right digest."""
     bundle = new_bundle(tmp_path / "made")
     evil = (bundle / "bundle.json").read_text().replace('"model.tflite"', '"../../model.tflite"')
     digest = sha256(evil.encode()).hexdigest()
@@ -140,14 +138,14 @@ def test_a_bundle_cannot_write_outside_its_folder(store: BundleStore, tmp_path: 
 
 
 @pytest.mark.parametrize("digest", ["0" * 64, "../../secret", "", "F" * 64])
-def test_what_was_never_stored_is_said_to_be_missing(store: BundleStore, tmp_path: Path, digest: str) -> None:
-    """An unknown digest, or none at all, is one clear error."""
+def test_a_bundle_that_was_never_stored_is_an_error(store: BundleStore, tmp_path: Path, digest: str) -> None:
+    """An unknown digest, or a text that is not a digest, is one clear error."""
     with pytest.raises(NotStored):
         store.download(digest, tmp_path / "got")
 
 
-def test_the_source_lies_beside_the_bundle(store: BundleStore, tmp_path: Path) -> None:
-    """It comes back byte for byte, cannot be replaced, and must describe the same model."""
+def test_a_source_comes_back_as_it_was_stored(store: BundleStore, tmp_path: Path) -> None:
+    """A source comes back byte for byte, cannot be replaced, and must describe the model of its bundle."""
     digest = store.upload(new_bundle(tmp_path / "made"))
     source = new_source(tmp_path / "source")
     uri = store.upload_source(digest, source)
@@ -163,7 +161,7 @@ def test_the_source_lies_beside_the_bundle(store: BundleStore, tmp_path: Path) -
 
 
 def test_a_damaged_source_is_refused(store: BundleStore, tmp_path: Path) -> None:
-    """Changed weights are found by their digest; a source that was never finished is missing."""
+    """Changed weights have another digest; an unfinished source counts as missing."""
     digest = store.upload(new_bundle(tmp_path / "made"))
     with pytest.raises(NotStored):
         store.download_source(digest, tmp_path / "got")
@@ -174,8 +172,8 @@ def test_a_damaged_source_is_refused(store: BundleStore, tmp_path: Path) -> None
     assert not (tmp_path / "got").exists()
 
 
-def test_a_store_that_is_down_is_said_to_be_down_and_then_serves(tmp_path: Path) -> None:
-    """While S3 is stopped each call says so; when it is back the upload is completed."""
+def test_a_store_that_is_down_is_an_error_until_it_is_back(tmp_path: Path) -> None:
+    """While S3 is stopped each call raises StoreUnavailable; when S3 is back, the upload is completed."""
     port = dependencies.free_port()
     server = dependencies.start_seaweed(tmp_path / "s3", port, *KEYS)
     store = new_store(server.url)
@@ -196,8 +194,8 @@ def test_a_store_that_is_down_is_said_to_be_down_and_then_serves(tmp_path: Path)
         shutil.rmtree(tmp_path / "s3", ignore_errors=True)
 
 
-def test_wrong_keys_are_said_to_be_refused(seaweed: Server, tmp_path: Path) -> None:
-    """A store that refuses the keys is not taken for an empty one."""
+def test_refused_keys_are_an_error(seaweed: Server, tmp_path: Path) -> None:
+    """A store that refuses the keys does not look like an empty store."""
     strange = BundleStore(ObjectStore(build_store_client(seaweed.url, "someone", "else"), "models"))
     with pytest.raises(StoreUnavailable, match="refuses"):
         strange.download("0" * 64, tmp_path / "got")

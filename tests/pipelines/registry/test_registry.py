@@ -1,4 +1,4 @@
-"""The registry on MLflow's SQLite file and a real S3: versions, aliases, and what a crash leaves."""
+"""The registry on MLflow's SQLite file and a real S3: versions, aliases, and crashes."""
 
 import shutil
 from collections.abc import Callable
@@ -25,7 +25,7 @@ from tests.support.pipelines.models import KEYS, WHY, decided, new_bundle, new_s
 
 @pytest.fixture(scope="module")
 def empty_database(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """MLflow's tables with nothing in them: making them takes seconds."""
+    """MLflow's empty tables, made once because that takes seconds."""
     path = tmp_path_factory.mktemp("mlflow") / "empty.db"
     connect_mlflow(f"sqlite:///{path}")
     return path
@@ -33,7 +33,7 @@ def empty_database(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def store(seaweed: Server) -> BundleStore:
-    """Where the bundles of this module are."""
+    """The bundle store of this module."""
     return new_store(seaweed.url)
 
 
@@ -46,7 +46,7 @@ def digests(store: BundleStore, tmp_path_factory: pytest.TempPathFactory) -> lis
 
 @pytest.fixture
 def database(empty_database: Path, tmp_path: Path) -> str:
-    """A database of one's own."""
+    """An empty database for one test."""
     shutil.copy(empty_database, tmp_path / "mlflow.db")
     return f"sqlite:///{tmp_path / 'mlflow.db'}"
 
@@ -57,8 +57,8 @@ def registry(database: str, store: BundleStore) -> Registry:
     return Registry(connect_mlflow(database), store)
 
 
-def promoted(registry: Registry, digest: str) -> int:
-    """Register a model, let the gate pass it, and make it the champion."""
+def register_champion(registry: Registry, digest: str) -> int:
+    """Register a model that the gate let pass, and make it the champion."""
     champion = registry.champion()
     decision = decided(registry.store, digest, champion.digest if champion else None)
     number = registry.register(registration(digest, decision)).number
@@ -66,13 +66,13 @@ def promoted(registry: Registry, digest: str) -> int:
 
 
 def mlflow_aliases(registry: Registry) -> dict[str, int]:
-    """The aliases as anybody who asks MLflow sees them."""
+    """Read the aliases from MLflow itself."""
     aliases = registry.client.get_registered_model(MODEL_NAME).aliases
     return {alias: int(number) for alias, number in aliases.items()}
 
 
-def test_a_version_says_what_was_registered(registry: Registry, digests: list[str]) -> None:
-    """Digest, URI, data set, code, parameters, URIs and figures come back, the bundle's own figures too."""
+def test_a_version_has_what_was_registered(registry: Registry, digests: list[str]) -> None:
+    """A version has all that was registered, and the figures of its bundle."""
     version = registry.register(registration(digests[0]))
     read = registry.version(version.number)
     assert read == version
@@ -86,7 +86,7 @@ def test_a_version_says_what_was_registered(registry: Registry, digests: list[st
 
 
 def test_the_same_digest_is_the_same_version(registry: Registry, digests: list[str]) -> None:
-    """Registering twice makes one version; a decision given the second time is attached to it."""
+    """Two registrations make one version; a decision in the second one is attached to the version."""
     first = registry.register(registration(digests[0]))
     decision = decided(registry.store, digests[0], None)
     again = registry.register(registration(digests[0], decision))
@@ -95,8 +95,8 @@ def test_the_same_digest_is_the_same_version(registry: Registry, digests: list[s
 
 
 def test_a_version_is_found_by_number_alias_and_digest(registry: Registry, digests: list[str]) -> None:
-    """Each way leads to it; what leads nowhere, or to two, is an error."""
-    number = promoted(registry, digests[0])
+    """Number, alias and digest find the version; a name of no version, or of two, is an error."""
+    number = register_champion(registry, digests[0])
     other = registry.register(registration(digests[1])).number
     registry.set_challenger(other, WHY)
     assert registry.version("champion").number == registry.version(digests[0]).number == number
@@ -108,15 +108,15 @@ def test_a_version_is_found_by_number_alias_and_digest(registry: Registry, diges
 
 
 def test_a_model_without_its_bundle_is_not_registered(registry: Registry) -> None:
-    """What is not in S3 as it was sealed does not enter the registry."""
+    """A bundle must be in S3, and as it was sealed."""
     with pytest.raises(NotStored):
         registry.register(registration("0" * 64))
     assert registry.versions() == ()
 
 
-def test_a_promotion_moves_the_aliases_and_is_written_down(registry: Registry, digests: list[str]) -> None:
-    """Champion and challenger stand in MLflow as in the trail, which says who, when, from, to and why."""
-    first = promoted(registry, digests[0])
+def test_a_promotion_moves_the_aliases_and_is_recorded(registry: Registry, digests: list[str]) -> None:
+    """MLflow has the aliases of the audit trail, and each move has its kind, versions and reason."""
+    first = register_champion(registry, digests[0])
     second = registry.register(
         registration(digests[1], decided(registry.store, digests[1], digests[0]))
     ).number
@@ -124,8 +124,8 @@ def test_a_promotion_moves_the_aliases_and_is_written_down(registry: Registry, d
     assert mlflow_aliases(registry) == {"champion": first, "challenger": second}
     registry.promote(second, WHY, expected_champion=first)
     assert mlflow_aliases(registry) == {"champion": second}
-    told = [(move.kind, move.before, move.after, move.why) for move in registry.moves()]
-    assert told == [
+    moves = [(move.kind, move.before, move.after, move.why) for move in registry.moves()]
+    assert moves == [
         ("promote", None, first, WHY),
         ("challenge", None, second, WHY),
         ("promote", first, second, WHY),
@@ -133,16 +133,16 @@ def test_a_promotion_moves_the_aliases_and_is_written_down(registry: Registry, d
     assert registry.client.get_registered_model(MODEL_NAME).tags["previous_champion"] == str(first)
 
 
-def test_a_promotion_that_is_done_is_not_done_again(registry: Registry, digests: list[str]) -> None:
-    """The same call, repeated after it has succeeded, changes nothing."""
-    number = promoted(registry, digests[0])
+def test_a_repeated_promotion_changes_nothing(registry: Registry, digests: list[str]) -> None:
+    """The same call after a success writes no move."""
+    number = register_champion(registry, digests[0])
     assert registry.promote(number, WHY, expected_champion=None).aliases == ("champion",)
     assert len(registry.moves()) == 1
 
 
-def test_a_rollback_returns_to_each_former_champion(registry: Registry, digests: list[str]) -> None:
-    """Twice rolled back is two champions back; before the first there is none."""
-    numbers = [promoted(registry, digest) for digest in digests]
+def test_rollbacks_return_to_each_former_champion(registry: Registry, digests: list[str]) -> None:
+    """Two rollbacks return to the champion before the last one; the first champion cannot be rolled back."""
+    numbers = [register_champion(registry, digest) for digest in digests]
     assert registry.rollback(WHY, numbers[2]).number == numbers[1]
     assert registry.rollback(WHY, numbers[1]).number == numbers[0]
     assert mlflow_aliases(registry) == {"champion": numbers[0]}
@@ -150,9 +150,11 @@ def test_a_rollback_returns_to_each_former_champion(registry: Registry, digests:
         registry.rollback(WHY, numbers[0])
 
 
-def test_what_was_rolled_back_does_not_come_back_by_itself(registry: Registry, digests: list[str]) -> None:
-    """A pipeline that is run again does not promote what a human rolled back; a human may."""
-    first, second = (promoted(registry, digest) for digest in digests[:2])
+def test_a_version_that_was_rolled_back_is_promoted_only_by_override(
+    registry: Registry, digests: list[str]
+) -> None:
+    """A pipeline cannot promote a version that somebody rolled back; a person who overrides can."""
+    first, second = (register_champion(registry, digest) for digest in digests[:2])
     registry.rollback(WHY, second)
     with pytest.raises(NotPromotable, match="was rolled back"):
         registry.promote(second, WHY, first)
@@ -161,9 +163,9 @@ def test_what_was_rolled_back_does_not_come_back_by_itself(registry: Registry, d
     assert registry.moves()[-1].why.override == "the fault was elsewhere"
 
 
-def test_nothing_is_promoted_past_the_gate(registry: Registry, digests: list[str]) -> None:
-    """No decision, a refusal, one against another champion, or a forged one: the champion stays."""
-    first = promoted(registry, digests[0])
+def test_the_gate_cannot_be_bypassed(registry: Registry, digests: list[str]) -> None:
+    """With no decision, a refusal, a decision on other models, or a forged one, the champion stays."""
+    first = register_champion(registry, digests[0])
     second = registry.register(registration(digests[1])).number
     with pytest.raises(NotPromotable, match="no decision record"):
         registry.promote(second, WHY, first)
@@ -186,8 +188,8 @@ def test_nothing_is_promoted_past_the_gate(registry: Registry, digests: list[str
 
 
 def test_a_promotion_decided_on_a_stale_view_is_refused(registry: Registry, digests: list[str]) -> None:
-    """Whoever looked before another promotion must look again."""
-    first = promoted(registry, digests[0])
+    """A caller that compared with an earlier champion gets an error."""
+    first = register_champion(registry, digests[0])
     second = registry.register(registration(digests[1], decided(registry.store, digests[1], None))).number
     for expected in (None, second):
         with pytest.raises(StaleView, match=f"the champion is version {first}"):
@@ -196,23 +198,23 @@ def test_a_promotion_decided_on_a_stale_view_is_refused(registry: Registry, dige
             registry.rollback(WHY, second)
 
 
-def test_of_two_moves_after_the_same_look_one_is_refused(registry: Registry, digests: list[str]) -> None:
-    """Two who have seen the same trail cannot both write its next line."""
-    number = promoted(registry, digests[0])
-    seen = registry.moves()
-    registry.trail().append(seen, "challenge", number, WHY)
+def test_of_two_moves_after_the_same_read_one_is_refused(registry: Registry, digests: list[str]) -> None:
+    """Two processes that read the same trail cannot both write its next line."""
+    number = register_champion(registry, digests[0])
+    moves = registry.moves()
+    registry.trail().append(moves, "challenge", number, WHY)
     with pytest.raises(StaleView, match="a test moved the challenger"):
-        registry.trail().append(seen, "challenge", number, WHY)
+        registry.trail().append(moves, "challenge", number, WHY)
     assert len(registry.moves()) == 2
 
 
-def test_a_damaged_bundle_becomes_no_champion(
+def test_a_damaged_bundle_does_not_become_champion(
     registry: Registry, seaweed: Server, tmp_path: Path, database: str
 ) -> None:
-    """Bytes changed after the registration stop a promotion, and a rollback, before any alias moves."""
+    """A bundle that changed after its registration stops a promotion and a rollback; no alias moves."""
     registry = Registry(connect_mlflow(database), new_store(seaweed.url))
     digests = [registry.store.upload(new_bundle(tmp_path / str(n), f"0.0.{n}")) for n in (1, 2, 3)]
-    first, second = (promoted(registry, digest) for digest in digests[:2])
+    first, second = (register_champion(registry, digest) for digest in digests[:2])
     third = registry.register(
         registration(digests[2], decided(registry.store, digests[2], digests[1]))
     ).number
@@ -226,13 +228,13 @@ def test_a_damaged_bundle_becomes_no_champion(
     assert apply_moves(registry.moves()).former == (first,)
 
 
-def test_a_store_that_goes_down_stops_a_promotion_until_it_is_back(database: str, tmp_path: Path) -> None:
-    """While S3 is stopped no alias moves; when it is back the same calls go through."""
+def test_a_store_that_is_down_stops_moves_until_it_is_back(database: str, tmp_path: Path) -> None:
+    """While S3 is stopped no alias moves; when S3 is back, the same call succeeds."""
     port = dependencies.free_port()
     server = dependencies.start_seaweed(tmp_path / "s3", port, *KEYS)
     registry = Registry(connect_mlflow(database), new_store(server.url))
     digests = [registry.store.upload(new_bundle(tmp_path / str(n), f"0.0.{n}")) for n in (1, 2)]
-    first, second = (promoted(registry, digest) for digest in digests)
+    first, second = (register_champion(registry, digest) for digest in digests)
     server.stop()
     with pytest.raises(StoreUnavailable):
         registry.rollback(WHY, second)
@@ -247,16 +249,16 @@ def test_a_store_that_goes_down_stops_a_promotion_until_it_is_back(database: str
 
 
 def test_an_alias_moved_by_hand_is_put_back(registry: Registry, digests: list[str]) -> None:
-    """The trail says who is champion; MLflow's alias follows it, and reading never trusts the alias."""
-    first, second = (promoted(registry, digest) for digest in digests[:2])
+    """The audit trail decides who is champion; ``settle`` corrects the alias in MLflow."""
+    first, second = (register_champion(registry, digest) for digest in digests[:2])
     registry.client.set_registered_model_alias(MODEL_NAME, "champion", str(first))
     assert registry.version("champion").number == second
     registry.settle()
     assert mlflow_aliases(registry) == {"champion": second}
 
 
-def test_an_empty_registry_has_nothing_and_settles(registry: Registry) -> None:
-    """Nothing registered is no error to a reader."""
+def test_an_empty_registry_can_be_read_and_settled(registry: Registry) -> None:
+    """A registry without models is not an error."""
     assert not registry.versions()
     assert not registry.moves()
     assert registry.champion() is None
@@ -264,43 +266,43 @@ def test_an_empty_registry_has_nothing_and_settles(registry: Registry) -> None:
 
 
 class Died(BaseException):
-    """The process was killed here."""
+    """Raised where the process would be killed."""
 
 
 class MortalClient(MlflowClient):
-    """MLflow's client in a process that is killed before its n-th write."""
+    """A client of MLflow whose process is killed before its n-th write."""
 
-    left = 1_000
+    writes_left = 1_000
 
     def __getattribute__(self, name: str) -> Any:
         if name.startswith(("create_", "set_", "delete_", "log_")):
-            self.left -= 1
-            if self.left < 0:
+            self.writes_left -= 1
+            if self.writes_left < 0:
                 raise Died
         return super().__getattribute__(name)
 
 
-def die_everywhere(database: str, store: BundleStore, do: Callable[[Registry], object]) -> int:
-    """Do something in processes that are killed before each of their writes, until one is not.
+def repeat_until_alive(database: str, store: BundleStore, do: Callable[[Registry], object]) -> int:
+    """Call ``do`` in a process that is killed before its first write, then its second, until it survives.
 
-    Each write is a transaction of its own, so what the exception leaves is what a killed process leaves.
+    Each write is one transaction, so that the exception leaves the same state as a killed process.
     """
     for writes in range(100):
         client = MortalClient(database, database)
-        client.left = writes
+        client.writes_left = writes
         try:
             do(Registry(client, store))
         except Died:
             continue
         return writes
-    raise AssertionError("it never ended")
+    raise AssertionError("the process is killed at every write")
 
 
-def test_a_killed_registration_is_completed_by_the_next(
+def test_a_killed_registration_is_completed_by_the_next_one(
     registry: Registry, database: str, digests: list[str]
 ) -> None:
-    """Wherever each attempt was killed, one version is there in the end, whole."""
-    killed = die_everywhere(database, registry.store, lambda r: r.register(registration(digests[0])))
+    """After kills at every write there is one complete version."""
+    killed = repeat_until_alive(database, registry.store, lambda r: r.register(registration(digests[0])))
     assert killed >= 5
     (version,) = registry.versions()
     assert version == registry.register(registration(digests[0]))
@@ -310,8 +312,8 @@ def test_a_killed_registration_is_completed_by_the_next(
 def test_a_killed_promotion_leaves_the_old_champion_or_the_new(
     registry: Registry, database: str, digests: list[str]
 ) -> None:
-    """After each kill one of the two is champion; the end is one move, and MLflow's aliases follow it."""
-    first = promoted(registry, digests[0])
+    """After each kill one of the two is champion; at the end there is one move more."""
+    first = register_champion(registry, digests[0])
     second = registry.register(
         registration(digests[1], decided(registry.store, digests[1], digests[0]))
     ).number
@@ -321,13 +323,13 @@ def test_a_killed_promotion_leaves_the_old_champion_or_the_new(
         assert apply_moves(registry.moves()).champion in (first, second)
         mortal.promote(second, WHY, expected_champion=first)
 
-    assert die_everywhere(database, registry.store, promote) >= 3
+    assert repeat_until_alive(database, registry.store, promote) >= 3
     assert mlflow_aliases(registry) == {"champion": second}
     assert [move.kind for move in registry.moves()] == ["promote", "challenge", "promote"]
 
 
-def test_what_pleura_did_not_write_is_no_version(registry: Registry, digests: list[str]) -> None:
-    """A version added by hand is passed over; one that was changed is refused by its number."""
+def test_an_entry_that_pleura_did_not_write_is_not_a_version(registry: Registry, digests: list[str]) -> None:
+    """A version added by hand is ignored; a version changed by hand is an error with its number."""
     first = registry.register(registration(digests[0]))
     run = registry.entries()[0].run_id
     registry.client.create_model_version(MODEL_NAME, "s3://elsewhere/model.pkl", run)
@@ -338,14 +340,14 @@ def test_what_pleura_did_not_write_is_no_version(registry: Registry, digests: li
 
 
 def test_somebody_elses_registered_model_is_not_taken_over(registry: Registry, digests: list[str]) -> None:
-    """A model of our name that has no trail is left as it is."""
+    """A registered model with our name but without an audit trail is not changed."""
     registry.client.create_registered_model(MODEL_NAME)
     with pytest.raises(RegistryUnavailable, match="not made by Pleura"):
         registry.register(registration(digests[0]))
 
 
-def test_a_file_that_is_no_database_is_one_line(tmp_path: Path) -> None:
-    """The registry says which file it cannot open."""
+def test_a_file_that_is_not_a_database_is_an_error_of_one_line(tmp_path: Path) -> None:
+    """The error names the file."""
     (tmp_path / "mlflow.db").write_bytes(b"no database" * 1000)
     with pytest.raises(RegistryUnavailable, match=r"mlflow\.db cannot be opened") as refused:
         connect_mlflow(f"sqlite:///{tmp_path / 'mlflow.db'}")

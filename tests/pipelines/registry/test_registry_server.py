@@ -1,4 +1,4 @@
-"""The registry on an MLflow server that is killed, and on one SQLite file that several processes write."""
+"""The registry on an MLflow server that is killed, and on a SQLite file that several processes write."""
 
 import os
 import subprocess
@@ -24,11 +24,11 @@ from pleura.local.processes import Command, launch, wait_until
 from tests.support.pipelines.models import WHY, decided, new_bundle, new_store, registration
 
 _ROOT = Path(__file__).parents[3]
-_PATIENCE_S = 60.0
+_TIMEOUT_S = 60.0
 
 
 def start_mlflow(database: Path, port: int) -> Server:
-    """An MLflow server on a SQLite file; under load it takes minutes to import itself."""
+    """Start an MLflow server on a SQLite file; under load its imports take minutes."""
     arguments = [sys.executable, "-m", "mlflow", "server", "--workers", "1", "--port", str(port)]
     arguments += ["--backend-store-uri", f"sqlite:///{database}", "--default-artifact-root", "s3://mlflow"]
     environment = {"MLFLOW_DISABLE_TELEMETRY": "true", "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false"}
@@ -45,15 +45,15 @@ def start_mlflow(database: Path, port: int) -> Server:
 
 @pytest.fixture
 def running(tmp_path: Path) -> Iterator[dict[str, Any]]:
-    """A running MLflow server, and how to start it again."""
+    """A running MLflow server, and the function that starts it again."""
     port = dependencies.free_port()
 
     def start() -> Server:
         return start_mlflow(tmp_path / "mlflow.db", port)
 
-    held: dict[str, Any] = {"server": start(), "start": start}
-    yield held
-    held["server"].stop()
+    mlflow: dict[str, Any] = {"server": start(), "start": start}
+    yield mlflow
+    mlflow["server"].stop()
 
 
 @pytest.fixture
@@ -63,35 +63,35 @@ def digests(seaweed: Server, tmp_path: Path) -> tuple[BundleStore, list[str]]:
     return store, [store.upload(new_bundle(tmp_path / f"b{n}", f"0.0.{n}")) for n in (1, 2)]
 
 
-class Unplugging(MlflowClient):
-    """A client whose server is killed just before it sets an alias."""
+class KillingClient(MlflowClient):
+    """A client that kills its server just before it sets an alias."""
 
-    unplug: Callable[[], None]
+    kill_server: Callable[[], None]
 
     def set_registered_model_alias(self, name: str, alias: str, version: str) -> None:
-        """Set it at a server that is gone."""
-        self.unplug()
+        """Kill the server, then set the alias."""
+        self.kill_server()
         super().set_registered_model_alias(name, alias, version)
 
 
 def test_a_server_killed_within_a_promotion_loses_nothing(
     running: dict[str, Any], digests: tuple[BundleStore, list[str]]
 ) -> None:
-    """The killed promotion is said to have failed; after a restart the same call completes it."""
+    """The promotion fails with an error; after a restart the same call completes it."""
     store, (old, new) = digests
     url = running["server"].url
     registry = Registry(connect_mlflow(url), store)
     first = registry.register(registration(old, decided(store, old, None))).number
     registry.promote(first, WHY, None)
     second = registry.register(registration(new, decided(store, new, old))).number
-    client = Unplugging(url, url)
-    client.unplug = running["server"].stop
+    client = KillingClient(url, url)
+    client.kill_server = running["server"].stop
     started = time.monotonic()
     with pytest.raises(RegistryUnavailable, match="does not answer"):
         Registry(client, store).promote(second, WHY, first)
     with pytest.raises(RegistryUnavailable):
         registry.versions()
-    assert time.monotonic() - started < _PATIENCE_S
+    assert time.monotonic() - started < _TIMEOUT_S
     running["server"] = running["start"]()
     assert registry.client.get_registered_model(MODEL_NAME).aliases == {"champion": str(first)}
     assert registry.version("champion").number == second
@@ -103,7 +103,7 @@ def test_a_server_killed_within_a_promotion_loses_nothing(
 def test_two_processes_on_one_new_file_lose_no_move(
     seaweed: Server, digests: tuple[BundleStore, list[str]], tmp_path: Path
 ) -> None:
-    """Both make the file, register and move at once: each move is kept, and one of them is champion."""
+    """Both create the file, register and move at once: no move is lost, and one model is champion."""
     store, both = digests
     command = [sys.executable, "-m", "tests.support.pipelines.rival", f"sqlite:///{tmp_path / 'mlflow.db'}"]
     command += [seaweed.url, store.objects.bucket]
@@ -118,27 +118,27 @@ def test_two_processes_on_one_new_file_lose_no_move(
         for digest in both
     ]
     try:
-        told = [rival.communicate(timeout=200)[0].split() for rival in rivals]
+        outputs = [rival.communicate(timeout=200)[0].split() for rival in rivals]
     finally:
         for rival in rivals:
             rival.kill()
     assert [rival.returncode for rival in rivals] == [0, 0]
-    assert sorted(words[0] for words in told) == ["promoted", "stale"]
+    assert sorted(words[0] for words in outputs) == ["promoted", "stale"]
     registry = Registry(connect_mlflow(f"sqlite:///{tmp_path / 'mlflow.db'}"), store)
     moves = registry.moves()
     assert sum(move.kind == "promote" for move in moves) == 1
-    assert sum(move.kind == "challenge" for move in moves) == sum(int(words[1]) for words in told)
-    winner = both[[words[0] for words in told].index("promoted")]
+    assert sum(move.kind == "challenge" for move in moves) == sum(int(words[1]) for words in outputs)
+    winner = both[[words[0] for words in outputs].index("promoted")]
     assert registry.version("champion").digest == winner
     aliases = registry.client.get_registered_model(MODEL_NAME).aliases
     assert int(aliases["champion"]) == apply_moves(moves).champion
     assert sorted(version.digest for version in registry.versions()) == sorted(both)
 
 
-def test_four_who_register_one_model_at_once_get_one_version(
+def test_four_registrations_of_one_model_at_once_make_one_version(
     digests: tuple[BundleStore, list[str]], tmp_path: Path
 ) -> None:
-    """Each is given the same number, and no second version is left."""
+    """Each gets the same number, and no second version is left."""
     store, (digest, _) = digests
     registry = Registry(connect_mlflow(f"sqlite:///{tmp_path / 'mlflow.db'}"), store)
     with ThreadPoolExecutor(4) as pool:

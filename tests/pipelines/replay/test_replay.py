@@ -1,4 +1,4 @@
-"""Journaled radiographs through a challenger: what is compared, what is left out, and what never counts."""
+"""A challenger answers journaled radiographs: what is compared, what is left out, and what never counts."""
 
 import functools
 import hashlib
@@ -52,7 +52,7 @@ def _file(number: int) -> bytes:
 
 
 def _answer(number: int, probability: float = 0.2, **changes: object) -> JournaledAnswer:
-    plain = JournaledAnswer(
+    answer = JournaledAnswer(
         principal="ward-3",
         request_id=f"request-{number}",
         position=0,
@@ -71,26 +71,26 @@ def _answer(number: int, probability: float = 0.2, **changes: object) -> Journal
         answered_at=NOON,
         verdicts=(),
     )
-    return replace(plain, **changes)  # type: ignore[arg-type]
+    return replace(answer, **changes)  # type: ignore[arg-type]
 
 
 def _read(key: str) -> bytes:
     return _file(int(key.removesuffix(".png")))
 
 
-def _saying(*probabilities: float) -> Callable[[np.ndarray], np.ndarray]:
-    """A challenger that says one thing after the other, of all findings alike."""
-    told = iter(probabilities)
-    return lambda tensors: np.full((len(tensors), len(FINDINGS)), next(told))
+def _score_in_turn(*probabilities: float) -> Callable[[np.ndarray], np.ndarray]:
+    """Make a challenger that gives these probabilities one after the other, the same for all findings."""
+    remaining = iter(probabilities)
+    return lambda tensors: np.full((len(tensors), len(FINDINGS)), next(remaining))
 
 
 @pytest.fixture(scope="module")
 def protocol() -> GateProtocol:
-    """Limits of a tenth of disagreement and of a twentieth of calls, on a hundred radiographs."""
-    small = read_protocol(SMALL_PROTOCOL)
+    """Limits: a disagreement of 10 %, a change of calls of 5 %, at least 100 radiographs."""
+    protocol = read_protocol(SMALL_PROTOCOL)
     limits = {"minimum_radiographs": 100, "disagreement_at_most": 0.1, "call_rate_change_at_most": 0.05}
-    return small.model_copy(
-        update={"replay": small.replay.model_copy(update=limits | {"left_out_at_most": 0.05})}
+    return protocol.model_copy(
+        update={"replay": protocol.replay.model_copy(update=limits | {"left_out_at_most": 0.05})}
     )
 
 
@@ -104,28 +104,28 @@ def _replay(
     return replay_challenger(answers, CHAMPION, challenger, RadiographArchive(read, MAX_PIXELS), protocol)
 
 
-def _effusion(found: ReplayReport) -> FindingReplay:
-    return found.findings[FINDINGS.index("Effusion")]
+def _find_effusion(report: ReplayReport) -> FindingReplay:
+    return report.findings[FINDINGS.index("Effusion")]
 
 
-def test_a_challenger_that_says_the_same_passes(protocol: GateProtocol) -> None:
-    """On enough radiographs, no disagreement and no change of calls."""
+def test_a_challenger_with_the_same_answers_passes(protocol: GateProtocol) -> None:
+    """On enough radiographs there is no disagreement and no change of calls."""
     answers = [_answer(number, 0.8 if number % 3 else 0.2) for number in range(120)]
-    found = _replay(answers, _saying(*(a.probabilities[0] for a in answers)), protocol)
-    assert (found.verdict, found.reasons, found.radiographs) == ("passed", (), 120)
-    assert (_effusion(found).champion_calls, _effusion(found).challenger_calls) == (80, 80)
-    assert _effusion(found).disagreement.value == 0
-    assert _effusion(found).psi == pytest.approx(0, abs=1e-9)
-    assert found.latency_ms.champion_median == 40
+    report = _replay(answers, _score_in_turn(*(a.probabilities[0] for a in answers)), protocol)
+    assert (report.verdict, report.reasons, report.radiographs) == ("passed", (), 120)
+    assert (_find_effusion(report).champion_calls, _find_effusion(report).challenger_calls) == (80, 80)
+    assert _find_effusion(report).disagreement.value == 0
+    assert _find_effusion(report).psi == pytest.approx(0, abs=1e-9)
+    assert report.latency_ms.champion_median == 40
 
 
 def test_a_challenger_that_calls_everybody_fails(protocol: GateProtocol) -> None:
-    """Every radiograph is called that was not before: shift, disagreement and call rate say so."""
-    found = _replay([_answer(n) for n in range(110)], _saying(*[0.9] * 110), protocol)
-    assert found.verdict == "failed"
-    assert _effusion(found).disagreement.value == _effusion(found).call_rate_change.value == 1
-    assert _effusion(found).ks == 1
-    assert "Effusion: they disagree on 100.0%, 10% is allowed" in found.reasons[2]
+    """Each finding is called on every radiograph: shift, disagreement and call rate show it."""
+    report = _replay([_answer(n) for n in range(110)], _score_in_turn(*[0.9] * 110), protocol)
+    assert report.verdict == "failed"
+    assert _find_effusion(report).disagreement.value == _find_effusion(report).call_rate_change.value == 1
+    assert _find_effusion(report).ks == 1
+    assert "Effusion: they disagree on 100.0%, 10% is allowed" in report.reasons[2]
 
 
 def test_calls_that_change_both_ways_are_disagreement_and_no_change_of_rate(protocol: GateProtocol) -> None:
@@ -133,42 +133,42 @@ def test_calls_that_change_both_ways_are_disagreement_and_no_change_of_rate(prot
     answers = [_answer(number, 0.8 if number < 60 else 0.2) for number in range(120)]
     now = [0.2 if number < 12 else 0.8 if number >= 108 else answers[number].probabilities[0]
            for number in range(120)]  # fmt: skip
-    found = _effusion(_replay(answers, _saying(*now), protocol))
-    assert found.disagreement.value == pytest.approx(0.2)
-    assert (found.disagreement.low, found.disagreement.high) == pytest.approx((0.147, 0.267), abs=1e-3)
-    assert found.call_rate_change.value == 0
+    report = _find_effusion(_replay(answers, _score_in_turn(*now), protocol))
+    assert report.disagreement.value == pytest.approx(0.2)
+    assert (report.disagreement.low, report.disagreement.high) == pytest.approx((0.147, 0.267), abs=1e-3)
+    assert report.call_rate_change.value == 0
 
 
-def test_a_few_radiographs_show_nothing(protocol: GateProtocol) -> None:
-    """Twenty agreements are not passed: too few, and a tenth of disagreement may still be there."""
-    found = _replay([_answer(n) for n in range(20)], _saying(*[0.2] * 20), protocol)
-    assert found.verdict == "cannot be shown"
-    assert found.reasons[0] == "20 radiographs, where 100 are needed"
+def test_a_few_radiographs_cannot_show_that_a_challenger_passes(protocol: GateProtocol) -> None:
+    """Twenty agreements are too few: the disagreement may still be 10 %."""
+    report = _replay([_answer(n) for n in range(20)], _score_in_turn(*[0.2] * 20), protocol)
+    assert report.verdict == "cannot be shown"
+    assert report.reasons[0] == "20 radiographs, where 100 are needed"
 
 
-def test_nothing_journaled_shows_nothing(protocol: GateProtocol) -> None:
-    """An empty journal passes nobody."""
-    found = _replay([], _saying(), protocol)
-    assert (found.verdict, found.findings) == ("cannot be shown", ())
+def test_an_empty_journal_cannot_show_that_a_challenger_passes(protocol: GateProtocol) -> None:
+    """Without any answer there is no comparison."""
+    report = _replay([], _score_in_turn(), protocol)
+    assert (report.verdict, report.findings) == ("cannot be shown", ())
 
 
 @pytest.mark.parametrize("wrong", [float("nan"), float("inf"), 1.5, -0.1])
-def test_one_answer_that_is_none_fails_the_challenger(protocol: GateProtocol, wrong: float) -> None:
-    """NaN on one of 110 radiographs is counted, kept out of the figures, and fails."""
-    found = _replay([_answer(n) for n in range(110)], _saying(*[0.2] * 109, wrong), protocol)
-    assert (found.verdict, found.invalid) == ("failed", 1)
-    assert found.reasons[0] == "the challenger gave no probabilities on 1 of 110 radiographs"
-    assert _effusion(found).disagreement.value == 0
+def test_one_invalid_probability_fails_the_challenger(protocol: GateProtocol, wrong: float) -> None:
+    """An invalid probability on one of 110 radiographs is counted, left out of the figures, and fails."""
+    report = _replay([_answer(n) for n in range(110)], _score_in_turn(*[0.2] * 109, wrong), protocol)
+    assert (report.verdict, report.invalid) == ("failed", 1)
+    assert report.reasons[0] == "the challenger gave no probabilities on 1 of 110 radiographs"
+    assert _find_effusion(report).disagreement.value == 0
 
 
 def test_a_challenger_of_other_findings_fails(protocol: GateProtocol) -> None:
-    """Thirteen columns are no answer for fourteen findings."""
-    found = _replay([_answer(0)], lambda tensors: np.full((len(tensors), 13), 0.2), protocol)
-    assert (found.verdict, found.invalid) == ("failed", 1)
+    """Thirteen columns cannot answer fourteen findings."""
+    report = _replay([_answer(0)], lambda tensors: np.full((len(tensors), 13), 0.2), protocol)
+    assert (report.verdict, report.invalid) == ("failed", 1)
 
 
-def test_what_is_left_out_is_counted_by_its_reason(protocol: GateProtocol) -> None:
-    """Gone, changed, unreadable, not kept, repeated and another model's: none of them silently."""
+def test_each_answer_that_is_left_out_is_counted_by_its_reason(protocol: GateProtocol) -> None:
+    """Gone, changed, unreadable, not kept, repeated and of another model: each has its counter."""
 
     def read(key: str) -> bytes:
         if key == "1.png":
@@ -184,62 +184,62 @@ def test_what_is_left_out_is_counted_by_its_reason(protocol: GateProtocol) -> No
         _answer(5, model_digest="c" * 64),
         _answer(0, request_id="asked again"),
     ]
-    found = _replay(answers, _saying(0.2), protocol, read)
-    assert found.radiographs == 1
-    left_out = found.left_out
+    report = _replay(answers, _score_in_turn(0.2), protocol, read)
+    assert report.radiographs == 1
+    left_out = report.left_out
     assert (left_out.gone, left_out.changed, left_out.unreadable) == (1, 1, 1)
     assert (left_out.not_kept, left_out.repeated, left_out.other_model) == (1, 1, 1)
-    assert "4 of 5 radiographs could not be replayed" in found.reasons
+    assert "4 of 5 radiographs could not be replayed" in report.reasons
 
 
-def test_a_store_that_is_down_is_no_radiograph_that_is_gone(protocol: GateProtocol) -> None:
-    """The replay ends with the store's error instead of a report on what was left."""
+def test_a_store_that_is_down_is_an_error(protocol: GateProtocol) -> None:
+    """The replay raises StoreUnavailable; radiographs do not count as gone."""
 
     def read(_: str) -> bytes:
         raise StoreUnavailable("down")
 
     with pytest.raises(StoreUnavailable):
-        _replay([_answer(0)], _saying(0.2), protocol, read)
+        _replay([_answer(0)], _score_in_turn(0.2), protocol, read)
 
 
-def _said(present: bool | None, reader: str = "r1", seen: bool = False) -> tuple[Verdict, ...]:
+def _verdict(present: bool | None, reader: str = "r1", seen: bool = False) -> tuple[Verdict, ...]:
     return (Verdict("Effusion", present, reader, seen, NOON + timedelta(hours=1)),)
 
 
 def test_blind_readers_decide_who_was_right(protocol: GateProtocol) -> None:
-    """Ten films that only the champion read rightly: McNemar's exact p is 2 / 1024, and the replay fails."""
+    """Only the champion is right on ten radiographs: McNemar's exact p is 2 / 1024, and the replay fails."""
     answers = [_answer(n, 0.8 if n < 10 else 0.2) for n in range(200)]
-    answers = [replace(a, verdicts=_said(True)) if n < 10 else a for n, a in enumerate(answers)]
-    found = _replay(answers, _saying(*[0.2] * 200), protocol)
-    blind = _effusion(found).blind
+    answers = [replace(a, verdicts=_verdict(True)) if n < 10 else a for n, a in enumerate(answers)]
+    report = _replay(answers, _score_in_turn(*[0.2] * 200), protocol)
+    blind = _find_effusion(report).blind
     assert (blind.champion_only, blind.challenger_only, blind.both_right) == (10, 0, 0)
     assert blind.p == pytest.approx(2 / 1024)
-    assert _effusion(found).verdict == "failed"
-    assert "readers agree with the champion alone 10 times" in _effusion(found).reason
+    assert _find_effusion(report).verdict == "failed"
+    assert "readers agree with the champion alone 10 times" in _find_effusion(report).reason
 
 
-def test_who_had_seen_the_answer_is_told_apart_and_never_counts(protocol: GateProtocol) -> None:
-    """The same ten words after seeing the answer leave the accuracy empty."""
+def test_readers_who_had_seen_the_answer_never_decide(protocol: GateProtocol) -> None:
+    """The same ten verdicts after seeing the answer do not count for the accuracy."""
     answers = [_answer(n, 0.8 if n < 10 else 0.2) for n in range(200)]
-    answers = [replace(a, verdicts=_said(True, seen=True)) if n < 10 else a for n, a in enumerate(answers)]
-    found = _effusion(_replay(answers, _saying(*[0.2] * 200), protocol))
-    assert (found.blind.champion_only, found.blind.p) == (0, 1.0)
-    assert found.after_seeing.champion_only == 10
-    assert "readers" not in found.reason
+    answers = [replace(a, verdicts=_verdict(True, seen=True)) if n < 10 else a for n, a in enumerate(answers)]
+    report = _find_effusion(_replay(answers, _score_in_turn(*[0.2] * 200), protocol))
+    assert (report.blind.champion_only, report.blind.p) == (0, 1.0)
+    assert report.after_seeing.champion_only == 10
+    assert "readers" not in report.reason
 
 
-def test_readers_who_contradict_each_other_tell_nothing(protocol: GateProtocol) -> None:
-    """Neither does one who cannot tell."""
+def test_readers_who_contradict_each_other_do_not_count(protocol: GateProtocol) -> None:
+    """Neither does a reader who cannot tell."""
     answers = [
-        _answer(0, verdicts=_said(True) + _said(False, "r2")),
-        _answer(1, verdicts=_said(None)),
-        _answer(2, verdicts=_said(False) + _said(None, "r2")),
+        _answer(0, verdicts=_verdict(True) + _verdict(False, "r2")),
+        _answer(1, verdicts=_verdict(None)),
+        _answer(2, verdicts=_verdict(False) + _verdict(None, "r2")),
     ]
-    blind = _effusion(_replay(answers, _saying(0.2, 0.2, 0.9), protocol)).blind
+    blind = _find_effusion(_replay(answers, _score_in_turn(0.2, 0.2, 0.9), protocol)).blind
     assert (blind.disputed, blind.champion_only, blind.both_right, blind.both_wrong) == (1, 1, 0, 0)
 
 
-def _films(folder: Path) -> dict[str, bytes]:
+def _read_radiographs(folder: Path) -> dict[str, bytes]:
     return {path.name: path.read_bytes() for path in sorted(folder.glob("nih_*"))}
 
 
@@ -249,7 +249,7 @@ def _put(client: Minio, bucket: str, files: dict[str, bytes]) -> None:
         client.put_object(bucket, key, io.BytesIO(file), len(file))
 
 
-async def _keep(dsn: str, folder: Path, rows: list[JournaledAnswer]) -> None:
+async def _write_journal(dsn: str, folder: Path, rows: list[JournaledAnswer]) -> None:
     """Write rows as the transformer does, and one verdict on each as `POST /feedback` does."""
     journal = Journal(Database(dsn), Spool(folder, 10**6), timeout_s=10.0)
     journal.start()
@@ -281,14 +281,14 @@ async def test_real_radiographs_are_replayed_from_the_real_journal(
     tmp_path: Path,
     protocol: GateProtocol,
 ) -> None:
-    """PostgreSQL, S3, the service's decoder and the default model, which agrees with itself."""
+    """PostgreSQL, S3, the decoder of the service and the default model, which agrees with itself."""
     description, digest = verify(default_bundle)
     engine = open_engine("litert", default_bundle, threads=1)
 
     def score(tensors: np.ndarray) -> np.ndarray:
         return engine.run(tensors[..., None]).probability
 
-    files = _films(samples)
+    files = _read_radiographs(samples)
     rows = []
     for number, (key, file) in enumerate(files.items()):
         probabilities = score(to_tensor(read_radiograph(file, MAX_PIXELS).pixels)[None])[0]
@@ -315,7 +315,7 @@ async def test_real_radiographs_are_replayed_from_the_real_journal(
     _put(client, bucket, files)
     client.remove_object(bucket, rows[-1].image_id or "")
     dsn = own_database(postgres)
-    await _keep(dsn, tmp_path, rows)
+    await _write_journal(dsn, tmp_path, rows)
 
     def read(key: str) -> bytes:
         try:
@@ -325,13 +325,13 @@ async def test_real_radiographs_are_replayed_from_the_real_journal(
 
     answers = read_answers(dsn, Window(NOON - timedelta(hours=1), NOON + timedelta(hours=1)))
     challenger = ReplayedModel(NEW, FINDINGS, description.thresholds, score)
-    found = replay_challenger(answers, digest, challenger, RadiographArchive(read, MAX_PIXELS), protocol)
-    assert (found.radiographs, found.left_out.gone, found.left_out.lost) == (len(rows) - 1, 1, 1)
-    assert all(each.disagreement.value == 0 and each.ks == 0 for each in found.findings)
-    assert _effusion(found).blind.both_right == len(rows) - 1
-    assert found.latency_ms.challenger_median is not None
-    assert ReplayReport.model_validate_json(found.to_json()) == found
-    page = markdown_replay(found)
+    report = replay_challenger(answers, digest, challenger, RadiographArchive(read, MAX_PIXELS), protocol)
+    assert (report.radiographs, report.left_out.gone, report.left_out.lost) == (len(rows) - 1, 1, 1)
+    assert all(finding.disagreement.value == 0 and finding.ks == 0 for finding in report.findings)
+    assert _find_effusion(report).blind.both_right == len(rows) - 1
+    assert report.latency_ms.challenger_median is not None
+    assert ReplayReport.model_validate_json(report.to_json()) == report
+    page = markdown_replay(report)
     assert "# Replay of 5 radiographs: cannot be shown" in page
     assert "1 gone" in page
     assert page.count("\n| ") == 1 + len(FINDINGS)

@@ -1,4 +1,4 @@
-"""A stack for rollouts, and plans that take seconds."""
+"""A stack for rollouts, and a plan that takes seconds."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -28,11 +28,11 @@ def sample() -> Path:
 
 @pytest.fixture(scope="session")
 def quick() -> RolloutPlan:
-    """The default guardrails, looked at often, with steps of seconds."""
+    """The default guardrails, with frequent checks and steps of seconds."""
     default = read_plan()
     steps = tuple(
         step.model_copy(update={"least_answers": least, "least_s": 0.5, "most_s": 60.0})
         for step, least in zip(default.steps, (1, 3, 20, 40, 40), strict=True)
     )
-    patience = {"check_s": 0.3, "unready_s": 20.0, "settle_s": 60.0, "lease_s": 2.0, "start_s": 90.0}
-    return default.model_copy(update={"steps": steps, **patience})
+    time_limits = {"check_s": 0.3, "unready_s": 20.0, "settle_s": 60.0, "lease_s": 2.0, "start_s": 90.0}
+    return default.model_copy(update={"steps": steps, **time_limits})

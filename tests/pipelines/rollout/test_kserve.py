@@ -1,4 +1,4 @@
-"""Rollouts on an API server that keeps InferenceServices, with a controller that writes KServe's status."""
+"""Rollouts on a small API server, with a controller that writes the status as KServe does."""
 
 import threading
 import time
@@ -20,7 +20,7 @@ from pipelines.rollout.plan import RolloutPlan
 from pipelines.rollout.rollout import RolloutInProgress, abandon_rollout, roll_out
 from pipelines.rollout.state import RolloutOutcome, RolloutParts, RolloutState, utc_now
 from pipelines.rollout.target import ModelChange, ModelReference, TargetRefused
-from tests.support.pipelines.api_server import Cluster, running
+from tests.support.pipelines.api_server import Cluster, serve_cluster
 from tests.support.pipelines.knative import Controller
 
 _PATH = "/apis/serving.kserve.io/v1beta1/namespaces/pleura/inferenceservices/chest-xray"
@@ -42,10 +42,11 @@ _MODEL = {"model": {"modelFormat": {"name": "pleura"}, "storageUri": _OLD.uri}}
 
 
 @dataclass
-class _Seen:
-    """Sees as many answers as a step needs, and NaN from a certain share of the traffic on.
+class _ScriptedObservations:
+    """Observes as many answers as a step needs.
 
-    From ``blind_from`` on it sees no journal.
+    From the share ``nan_from`` on the canary answers NaN. From the share ``blind_from`` on the journal is
+    down.
     """
 
     cluster: Cluster
@@ -72,20 +73,20 @@ def _cluster(predictor: dict[str, Any], **settings: Any) -> Iterator[tuple[Clust
     cluster = Cluster(Controller(**settings))
     cluster.put(_PATH, {"metadata": {"name": "chest-xray"}, "spec": {"predictor": predictor}})
     cluster.reconcile()
-    with running(cluster) as api:
+    with serve_cluster(cluster) as api:
         yield cluster, api
 
 
-def _parts(cluster: Cluster, api: client.ApiClient, plan: RolloutPlan, **sees: int) -> RolloutParts:
+def _parts(cluster: Cluster, api: client.ApiClient, plan: RolloutPlan, **observations: int) -> RolloutParts:
     steps = tuple(step.model_copy(update={"least_s": 0.0}) for step in plan.steps)
-    patience = {"check_s": 0.1, "settle_s": 10.0, "lease_s": 0.5, "blind_s": 1.0}
-    plan = plan.model_copy(update={"steps": steps, **patience})
+    time_limits = {"check_s": 0.1, "settle_s": 10.0, "lease_s": 0.5, "blind_s": 1.0}
+    plan = plan.model_copy(update={"steps": steps, **time_limits})
     target = KServeTarget(api, "pleura", "chest-xray")
     ledger = ConfigMapLedger(api, "pleura", "chest-xray-rollout")
-    return RolloutParts(target, _Seen(cluster, **sees), ledger, plan, "test")
+    return RolloutParts(target, _ScriptedObservations(cluster, **observations), ledger, plan, "test")
 
 
-def _after(outcome: RolloutOutcome) -> str:
+def _describe(outcome: RolloutOutcome) -> str:
     return "\n".join(event.what for event in outcome.history)
 
 
@@ -94,37 +95,45 @@ def _shares(cluster: Cluster) -> list[int]:
 
 
 @pytest.mark.parametrize("predictor", [_MODEL, _CUSTOM], ids=["model", "custom"])
-def test_a_good_challenger_goes_through_all_steps(predictor: dict[str, Any], quick: RolloutPlan) -> None:
-    """The canary's share goes up as planned and never before its revision is ready; the spec ends clean."""
+def test_a_good_challenger_passes_all_steps(predictor: dict[str, Any], quick: RolloutPlan) -> None:
+    """The share of the canary rises as planned, never before its revision is ready; the spec ends clean."""
     with _cluster(predictor) as (cluster, api):
         outcome = roll_out(_parts(cluster, api, quick), _CHANGE)
         service = cluster.objects[_PATH]
-    assert outcome.result == "promoted", _after(outcome)
+    assert outcome.result == "promoted", _describe(outcome)
     shares = _shares(cluster)
     assert list(dict.fromkeys(shares)) == [0, 1, 5, 25, 50, 100]
-    found = read_predictor_status(service)
-    assert (found.uri, found.percent, found.is_settled) == (_NEW.uri, None, True)
+    predictor_status = read_predictor_status(service)
+    assert (predictor_status.uri, predictor_status.percent, predictor_status.is_settled) == (
+        _NEW.uri,
+        None,
+        True,
+    )
     if predictor is _CUSTOM:
         assert service["spec"]["predictor"]["containers"][0]["image"] == "predictor"
 
 
 @pytest.mark.parametrize("nan_from", [1, 25, 100])
-def test_a_bad_challenger_is_taken_back(nan_from: int, quick: RolloutPlan) -> None:
-    """From whatever step: the share falls to 0, never rises again, and the spec names the champion."""
+def test_a_bad_challenger_is_rolled_back(nan_from: int, quick: RolloutPlan) -> None:
+    """At any step the share falls to 0 and never rises again, and the spec names the champion."""
     with _cluster(_MODEL) as (cluster, api):
         outcome = roll_out(_parts(cluster, api, quick, nan_from=nan_from), _CHANGE)
         service = cluster.objects[_PATH]
-    assert outcome.result == "rolled_back", _after(outcome)
+    assert outcome.result == "rolled_back", _describe(outcome)
     assert "NaN" in outcome.reason
     shares = _shares(cluster)
     assert max(shares) == nan_from
     assert set(shares[len(shares) - shares[::-1].index(nan_from) :]) == {0}
-    found = read_predictor_status(service)
-    assert (found.uri, found.percent, found.is_settled) == (_OLD.uri, None, True)
+    predictor_status = read_predictor_status(service)
+    assert (predictor_status.uri, predictor_status.percent, predictor_status.is_settled) == (
+        _OLD.uri,
+        None,
+        True,
+    )
 
 
-def test_a_rollout_that_sees_nothing_goes_back(quick: RolloutPlan) -> None:
-    """Without the journal it goes no further, and after a while back; NaN is seen even then, and at once."""
+def test_a_rollout_without_observations_is_rolled_back(quick: RolloutPlan) -> None:
+    """Without the journal the rollout waits for ``blind_s``; NaN is noticed at once even then."""
     with _cluster(_MODEL) as (cluster, api):
         blind = roll_out(_parts(cluster, api, quick, blind_from=25), _CHANGE)
         assert max(_shares(cluster)) == 25
@@ -135,7 +144,7 @@ def test_a_rollout_that_sees_nothing_goes_back(quick: RolloutPlan) -> None:
 
 
 def test_an_ended_rollout_is_not_repeated_for_the_same_run(quick: RolloutPlan) -> None:
-    """A pipeline that died after its rollout gets the same outcome; an unfinished one can be abandoned."""
+    """A second call for a run gives the same outcome; an unfinished rollout can be abandoned."""
     with _cluster(_MODEL) as (cluster, api):
         parts = _parts(cluster, api, quick, nan_from=1)
         first = roll_out(parts, _CHANGE, run="run-1")
@@ -151,27 +160,27 @@ def test_an_ended_rollout_is_not_repeated_for_the_same_run(quick: RolloutPlan) -
         assert roll_out(parts, same).reason == "the challenger is the champion"
 
 
-def test_a_challenger_that_is_never_ready_gets_nothing(quick: RolloutPlan) -> None:
-    """KServe's own reason is told, and no request was ever sent to it."""
+def test_a_challenger_that_is_never_ready_gets_no_traffic(quick: RolloutPlan) -> None:
+    """The outcome has the reason of KServe, and no request was sent to the canary."""
     with _cluster(_MODEL, broken=frozenset({_NEW.uri})) as (cluster, api):
         outcome = roll_out(_parts(cluster, api, quick), _CHANGE)
-        found = read_predictor_status(cluster.objects[_PATH])
-    assert outcome.result == "rolled_back", _after(outcome)
+        predictor_status = read_predictor_status(cluster.objects[_PATH])
+    assert outcome.result == "rolled_back", _describe(outcome)
     assert "BlockedByFailedLoad: exit code 3" in outcome.reason
     assert set(_shares(cluster)) == {0}
-    assert found.uri == _OLD.uri
+    assert predictor_status.uri == _OLD.uri
 
 
-def test_a_service_that_serves_something_else_is_left_alone(quick: RolloutPlan) -> None:
-    """A rollout begins from the champion alone, or not at all."""
+def test_a_service_that_serves_another_model_is_not_changed(quick: RolloutPlan) -> None:
+    """A rollout starts only if the champion alone is served."""
     with _cluster({"model": {"storageUri": "s3://models/other"}}) as (cluster, api):
         outcome = roll_out(_parts(cluster, api, quick), _CHANGE)
     assert outcome.result == "refused"
     assert set(cluster.controller.revisions) == {("chest-xray-predictor-00001", "s3://models/other")}
 
 
-def test_a_change_by_others_meanwhile_is_seen(quick: RolloutPlan) -> None:
-    """A patch of an object that was changed since it was read is made anew; what is not ours is refused."""
+def test_a_change_by_somebody_else_is_noticed(quick: RolloutPlan) -> None:
+    """If the object changed after it was read, the patch is computed again; a foreign change is refused."""
     with _cluster(_MODEL) as (cluster, api):
         target = KServeTarget(api, "pleura", "chest-xray")
         cluster.interferences = 3
@@ -186,8 +195,8 @@ def test_a_change_by_others_meanwhile_is_seen(quick: RolloutPlan) -> None:
             target.shift(_CHANGE, 5)
 
 
-def test_a_lost_watch_is_begun_anew() -> None:
-    """A wait ends with the change that it waits for, though its watch broke off before."""
+def test_a_lost_watch_is_started_again() -> None:
+    """A wait ends with the change that it waits for, although its watch was cut before."""
     with _cluster(_MODEL) as (cluster, api):
         time.sleep(0.1)
         target = KServeTarget(api, "pleura", "chest-xray")
@@ -201,15 +210,15 @@ def test_a_lost_watch_is_begun_anew() -> None:
         change.join()
 
 
-def test_the_ledger_lets_one_rollout_lead(quick: RolloutPlan) -> None:
-    """Who has not read the last version cannot write; a second rollout is refused while one is unfinished."""
+def test_the_ledger_lets_one_process_write(quick: RolloutPlan) -> None:
+    """A process that has not read the last version cannot write; an unknown document is refused."""
     with _cluster(_MODEL) as (cluster, api):
         parts = _parts(cluster, api, quick)
-        one, other = parts.ledger, ConfigMapLedger(api, "pleura", "chest-xray-rollout")
-        assert one.swap(None, b"{}")
-        assert not other.swap(None, b"1")
-        assert other.swap(b"{}", b"2")
-        assert not one.swap(b"{}", b"3")
-        assert one.read() == b"2"
-        with pytest.raises(RolloutInProgress, match="no rollout of this software"):
+        first, second = parts.ledger, ConfigMapLedger(api, "pleura", "chest-xray-rollout")
+        assert first.swap(None, b"{}")
+        assert not second.swap(None, b"1")
+        assert second.swap(b"{}", b"2")
+        assert not first.swap(b"{}", b"3")
+        assert first.read() == b"2"
+        with pytest.raises(RolloutInProgress, match="a document that Pleura did not write"):
             roll_out(parts, _CHANGE)

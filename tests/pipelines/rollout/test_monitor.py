@@ -1,4 +1,4 @@
-"""What is read out of a real journal, and out of counters."""
+"""Observations from a real journal in PostgreSQL, and from counters."""
 
 import time
 from contextlib import closing
@@ -32,18 +32,16 @@ _BEGIN = datetime(2026, 1, 1, tzinfo=UTC)
 
 
 @dataclass(frozen=True)
-class _Still:
-    """Counters that stand still."""
+class _ConstantCounters:
+    """Counters that never change."""
 
     def read(self) -> RevisionCounts:
         return RevisionCounts(RequestCounts(10), RequestCounts(20))
 
 
-def _entry(
-    number: int, digest: str, findings: tuple[str, ...] = (), milliseconds: float = 20.0
-) -> JournalRow:
+def _row(number: int, digest: str, findings: tuple[str, ...] = (), milliseconds: float = 20.0) -> JournalRow:
     return JournalRow(
-        principal="watch",
+        principal="monitor",
         request_id=f"{digest[:1]}-{number}",
         position=0,
         image_id=None,
@@ -64,50 +62,50 @@ def _entry(
 
 @pytest.fixture(scope="module")
 def dsn(postgres: Server) -> str:
-    """A journal: 40 answers of the champion, the last 10 radiographs read by the challenger too."""
-    own = own_database(postgres)
-    database = Database(own)
+    """A journal with 40 answers of the champion; the challenger has answered the last 10 radiographs too."""
+    address = own_database(postgres)
+    database = Database(address)
     migrate(database)
-    rows = [_entry(number, _OLD, FINDINGS[:2]) for number in range(40)]
-    rows += [_entry(number, _NEW, FINDINGS[:1] + FINDINGS[5:6], 40.0) for number in range(30, 40)]
-    rows += [replace(_entry(41, _NEW), cached=True), replace(_entry(42, _NEW), typicality=0.001)]
-    rows += [_entry(5, _OTHER)]
+    rows = [_row(number, _OLD, FINDINGS[:2]) for number in range(40)]
+    rows += [_row(number, _NEW, FINDINGS[:1] + FINDINGS[5:6], 40.0) for number in range(30, 40)]
+    rows += [replace(_row(41, _NEW), cached=True), replace(_row(42, _NEW), typicality=0.001)]
+    rows += [_row(5, _OTHER)]
     with database.transaction(10.0) as cursor:
         insert_requests(cursor, [[row] for row in rows])
     database.close()
-    return own
+    return address
 
 
-def test_both_arms_are_read_out_of_the_journal(dsn: str) -> None:
-    """Fresh answers since then count for the model that gave them: calls, latency, disagreement."""
-    seen = RolloutMonitor(dsn, _Still(), _NEW, _OLD).observe(
+def test_both_revisions_are_read_from_the_journal(dsn: str) -> None:
+    """Answers after ``since``, not from the cache, count for their model: calls, latency, disagreement."""
+    observation = RolloutMonitor(dsn, _ConstantCounters(), _NEW, _OLD).observe(
         _BEGIN + timedelta(seconds=20), RevisionCounts(RequestCounts(), RequestCounts())
     )
-    stable, canary = seen.stable.journaled, seen.canary.journaled
-    assert (stable.answers, canary.answers, seen.strangers) == (20, 11, 0)
+    stable, canary = observation.stable.journaled, observation.canary.journaled
+    assert (stable.answers, canary.answers, observation.strangers) == (20, 11, 0)
     assert stable.calls[:2] == (20, 20)
     assert (canary.calls[0], canary.calls[1], canary.calls[5]) == (10, 0, 10)
     assert (stable.atypical, canary.atypical) == (0, 1)
     assert stable.log_latency.mean == pytest.approx(2.9957, abs=1e-3)  # ln 20
     assert canary.log_latency.answers == 11
-    # ten radiographs read by both, which differ in two findings each
-    assert seen.disagreements == EventCount(20, 10 * len(FINDINGS))
-    assert (seen.canary.counted.requests, seen.stable.counted.requests) == (10, 20)
+    # Both models answered ten radiographs, and differ on two findings of each.
+    assert observation.disagreements == EventCount(20, 10 * len(FINDINGS))
+    assert (observation.canary.counted.requests, observation.stable.counted.requests) == (10, 20)
 
 
 def test_another_model_is_a_stranger(dsn: str) -> None:
-    """An answer of a third digest is seen as what it is."""
-    seen = RolloutMonitor(dsn, _Still(), _NEW, _OLD).observe(
+    """An answer of a third digest counts as a stranger."""
+    observation = RolloutMonitor(dsn, _ConstantCounters(), _NEW, _OLD).observe(
         _BEGIN, RevisionCounts(RequestCounts(), RequestCounts())
     )
-    assert seen.strangers == 1
+    assert observation.strangers == 1
 
 
-def test_a_journal_that_is_away_or_hangs_is_unseen(dsn: str) -> None:
-    """Nobody waits for ever, and the error quotes nothing that PostgreSQL said."""
+def test_a_journal_that_is_down_or_hangs_is_unavailable(dsn: str) -> None:
+    """The wait ends, and the error does not quote PostgreSQL."""
     nowhere = "postgresql://nobody@127.0.0.1:1/nothing"
     with pytest.raises(ObservationUnavailable, match=r"the journal cannot be read \(OperationalError\)"):
-        RolloutMonitor(nowhere, _Still(), _NEW, _OLD).observe(
+        RolloutMonitor(nowhere, _ConstantCounters(), _NEW, _OLD).observe(
             _BEGIN, RevisionCounts(RequestCounts(), RequestCounts())
         )
     began = time.monotonic()
@@ -121,19 +119,19 @@ def test_a_journal_that_is_away_or_hangs_is_unseen(dsn: str) -> None:
     assert time.monotonic() - began < 20.0
 
 
-def test_a_journal_that_refuses_in_latin1_is_unseen() -> None:
-    """A watch goes on, whatever the server's language."""
+def test_a_journal_that_refuses_in_latin1_is_unavailable() -> None:
+    """The language of the server does not break the monitor."""
     with (
-        french_server() as strange,
+        french_server() as french_dsn,
         pytest.raises(ObservationUnavailable, match="the journal cannot be read"),
     ):
-        RolloutMonitor(strange, _Still(), _NEW, _OLD).observe(
+        RolloutMonitor(french_dsn, _ConstantCounters(), _NEW, _OLD).observe(
             _BEGIN, RevisionCounts(RequestCounts(), RequestCounts())
         )
 
 
-def test_a_predictor_that_does_not_answer_is_unseen() -> None:
-    """Its counters are not taken for zeros."""
+def test_a_predictor_that_does_not_answer_is_unavailable() -> None:
+    """Unread counters do not count as zero."""
     with (
         httpx.Client(trust_env=False, timeout=1.0) as client,
         pytest.raises(ObservationUnavailable, match="cannot be read"),
@@ -154,12 +152,12 @@ pleura_requests_total{route="healthz",outcome="unavailable"} 500.0
 """
 
 
-def test_counters_are_added_up_by_what_they_mean() -> None:
-    """Inferences count, probes do not; invalid answers are errors too, and are told by version."""
+def test_counters_are_added_up_by_outcome() -> None:
+    """Inferences count, probes do not. Invalid answers are errors too, and are counted by version."""
     assert read_predictor_counts(_METRICS + "pleura_invalid_answers_total 3.0\n") == RequestCounts(
         100, 5, 5, 3
     )
-    labelled = 'pleura_unusable_predictions_total{{model_version="{}"}} {}\n'
-    both = _METRICS + labelled.format("1.0", 1.0) + labelled.format("2.0", 7.0)
+    sample = 'pleura_unusable_predictions_total{{model_version="{}"}} {}\n'
+    both = _METRICS + sample.format("1.0", 1.0) + sample.format("2.0", 7.0)
     assert count_unusable_predictions(both, "2.0") == 7
     assert count_unusable_predictions(both, "3.0") == 0

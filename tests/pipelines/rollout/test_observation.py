@@ -29,18 +29,18 @@ _SOUND = RevisionObservation(
 
 @pytest.fixture(scope="module")
 def guardrails() -> Guardrails:
-    """The default ones."""
+    """The default guardrails."""
     return read_plan().guardrails
 
 
 def _with_calls(finding: int, calls: int) -> RevisionObservation:
-    each = list(_SOUND.journaled.calls)
-    each[finding] = calls
-    return replace(_SOUND, journaled=replace(_SOUND.journaled, calls=tuple(each)))
+    changed = list(_SOUND.journaled.calls)
+    changed[finding] = calls
+    return replace(_SOUND, journaled=replace(_SOUND.journaled, calls=tuple(changed)))
 
 
 def test_an_equal_canary_goes_on(guardrails: Guardrails) -> None:
-    """Nothing speaks against a canary that does as the stable revision does, seen once or again and again."""
+    """There is no reason against a canary that behaves as the stable revision, in one step or in many."""
     assert find_rollback_reason([], guardrails) is None
     assert find_rollback_reason([Observation(_SOUND, _SOUND)] * 5, guardrails) is None
 
@@ -63,35 +63,35 @@ def test_an_equal_canary_goes_on(guardrails: Guardrails) -> None:
     ],
 )
 def test_each_harm_has_its_reason(canary: RevisionObservation, reason: str, guardrails: Guardrails) -> None:
-    """Each guardrail trips by itself, and names itself."""
-    found = find_rollback_reason([Observation(canary, _SOUND)], guardrails)
-    assert found is not None
-    assert reason in found
+    """Each guardrail alone gives a reason that names it."""
+    rollback_reason = find_rollback_reason([Observation(canary, _SOUND)], guardrails)
+    assert rollback_reason is not None
+    assert reason in rollback_reason
 
 
-def test_what_lies_within_a_margin_is_minded_by_nobody(guardrails: Guardrails) -> None:
-    """A model that calls somewhat more often, or a little slower, may well be the better one."""
+def test_a_difference_within_the_margin_is_accepted(guardrails: Guardrails) -> None:
+    """A model that calls a finding a little more often, or is a little slower, may be the better one."""
     slower = replace(_SOUND.journaled, log_latency=SequentialSample(_ANSWERS, 3.6, 0.3))
     canary = replace(_with_calls(3, 230), counted=_SOUND.counted)
     assert find_rollback_reason([Observation(canary, _SOUND)], guardrails) is None
     assert find_rollback_reason([Observation(replace(_SOUND, journaled=slower), _SOUND)], guardrails) is None
 
 
-def test_a_stranger_and_a_wide_disagreement_end_it(guardrails: Guardrails) -> None:
+def test_a_stranger_and_a_wide_disagreement_are_reasons(guardrails: Guardrails) -> None:
     """An answer of a third model, or two models that differ on a third of the findings, are reasons."""
     stranger = Observation(_SOUND, _SOUND, strangers=1)
     assert "neither champion nor challenger" in str(find_rollback_reason([stranger], guardrails))
     findings = 1000 * len(FINDINGS)
-    seen = [
+    steps = [
         Observation(_SOUND, _SOUND, disagreements=EventCount(count, findings))
         for count in (findings // 10, findings // 3)
     ]
-    assert find_rollback_reason(seen[:1], guardrails) is None
-    assert "guardrail disagreement" in str(find_rollback_reason(seen[1:], guardrails))
+    assert find_rollback_reason(steps[:1], guardrails) is None
+    assert "guardrail disagreement" in str(find_rollback_reason(steps[1:], guardrails))
 
 
-def test_counters_of_a_predictor_that_started_anew_count_from_zero() -> None:
-    """A restart loses what was counted before, and nothing is counted twice or negatively."""
+def test_counters_of_a_restarted_predictor_count_from_zero() -> None:
+    """After a restart no request is counted twice, and no count is negative."""
     before, after = RequestCounts(100, 3, 2, 1), RequestCounts(120, 4, 2, 1)
     assert after.since(before) == RequestCounts(20, 1, 0, 0)
     assert RequestCounts(7, 1, 0, 1).since(before) == RequestCounts(7, 1, 0, 1)
@@ -105,24 +105,28 @@ def _plan_with(**changes: object) -> RolloutPlan:
     "changes",
     [
         {"steps": [{"percent": 50, "least_answers": 1, "least_s": 0, "most_s": 1}]},
-        {"steps": [{"percent": each, "least_answers": 1, "least_s": 0, "most_s": 1} for each in (5, 1, 100)]},
+        {
+            "steps": [
+                {"percent": percent, "least_answers": 1, "least_s": 0, "most_s": 1} for percent in (5, 1, 100)
+            ]
+        },
         {"check_s": 30.0, "lease_s": 60.0},
         {"chek_s": 1.0},
     ],
 )
-def test_a_plan_that_makes_no_sense_is_refused(changes: dict[str, object]) -> None:
-    """Steps that do not rise to 100 percent, a lease shorter than the looks, and typing errors are found."""
+def test_an_invalid_plan_is_refused(changes: dict[str, object]) -> None:
+    """Steps that do not rise to 100 percent, a lease of less than three checks, unknown keys: errors."""
     with pytest.raises(ValidationError):
         _plan_with(**changes)
     assert [step.percent for step in _plan_with().steps] == [1, 5, 25, 50, 100]
 
 
-def test_a_ledger_is_written_by_who_read_it_last(tmp_path: Path) -> None:
-    """Of two who have read the same, one writes; who has read nothing writes only the first word."""
-    one, other = FileLedger(tmp_path / "ledger"), FileLedger(tmp_path / "ledger")
-    assert one.read() is None
-    assert one.swap(None, b"1")
-    assert not other.swap(None, b"2")
-    assert other.swap(b"1", b"3")
-    assert not one.swap(b"1", b"4")
-    assert one.read() == b"3"
+def test_only_a_process_that_read_the_last_version_writes_the_ledger(tmp_path: Path) -> None:
+    """Of two processes that read the same version, only one writes."""
+    first, second = FileLedger(tmp_path / "ledger"), FileLedger(tmp_path / "ledger")
+    assert first.read() is None
+    assert first.swap(None, b"1")
+    assert not second.swap(None, b"2")
+    assert second.swap(b"1", b"3")
+    assert not first.swap(b"1", b"4")
+    assert first.read() == b"3"

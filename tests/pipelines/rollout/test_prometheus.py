@@ -1,4 +1,4 @@
-"""The questions that are asked of Prometheus, and what is made of its answers, over HTTP."""
+"""The queries to Prometheus, and the counts from its answers, over HTTP."""
 
 import json
 import threading
@@ -23,7 +23,7 @@ def _vector(*samples: tuple[dict[str, str], str]) -> dict[str, Any]:
 
 
 class _Prometheus(BaseHTTPRequestHandler):
-    """Knows 100 requests of 2.0.0, one of them answered with NaN, and nothing of any other version."""
+    """Knows 100 requests of version 2.0.0, one of them answered with NaN, and no other version."""
 
     def log_message(self, *_: Any) -> None:
         """Say nothing."""
@@ -49,7 +49,7 @@ class _Prometheus(BaseHTTPRequestHandler):
 
 @pytest.fixture
 def address() -> Iterator[str]:
-    """Where it answers."""
+    """The URL of a running server."""
     server = HTTPServer(("127.0.0.1", 0), _Prometheus)
     thread = threading.Thread(target=server.serve_forever, args=(0.05,))
     thread.start()
@@ -59,15 +59,15 @@ def address() -> Iterator[str]:
     server.server_close()
 
 
-def test_each_revision_is_asked_for_by_its_version(address: str) -> None:
+def test_each_revision_is_queried_by_its_version(address: str) -> None:
     """Inferences of the challenger's pods count for the canary; without pods nothing is counted."""
     counts = PrometheusCounters(address, ModelChange(_OLD, _NEW)).read()
     assert counts.canary == RequestCounts(requests=100, errors=1, refusals=0, invalid=1)
     assert counts.stable == RequestCounts()
 
 
-def test_what_cannot_be_told_apart_or_read_is_unseen(address: str) -> None:
-    """Two models of one version, and a Prometheus that is away, are not taken for zeros."""
+def test_counters_that_cannot_be_told_apart_or_read_are_unavailable(address: str) -> None:
+    """Two models of one version, and a Prometheus that is down, do not count as zero."""
     same = ModelChange(_OLD, ModelReference("s3://new", "b" * 64, "1.0.0"))
     with pytest.raises(ObservationUnavailable, match="same version"):
         PrometheusCounters(address, same).read()

@@ -1,4 +1,4 @@
-"""The parts of the pipeline that need no stack: its parameters, its YAML, and what it tells people."""
+"""The parts of a run that need no stack: its parameters, the compiled pipeline and the report."""
 
 import json
 from pathlib import Path
@@ -22,13 +22,13 @@ from pleura.console.app import main
 _DATA_SET = "ours@" + "a" * 64
 
 
-def _done(*steps: tuple[str, str]) -> list[StepResult]:
+def _results(*steps: tuple[str, str]) -> list[StepResult]:
     return [StepResult(step=step, verdict=verdict, words="<b>", seconds=1) for step, verdict in steps]
 
 
 @pytest.mark.parametrize("path", [DEFAULT_PARAMETERS, SMALL_PARAMETERS], ids=lambda path: path.stem)
-def test_the_shipped_parameters_travel_whole(path: Path) -> None:
-    """With the files that they name inside, read back they are the same, to the digest."""
+def test_the_shipped_parameters_survive_a_round_trip(path: Path) -> None:
+    """The document includes the named files; read again, the parameters have the same digest."""
     parameters = read_parameters(path, data_set=_DATA_SET)
     again = RunParameters.from_json(parameters.to_json())
     assert again == parameters
@@ -36,8 +36,8 @@ def test_the_shipped_parameters_travel_whole(path: Path) -> None:
     assert again.rollout.steps[-1].percent == 100
 
 
-def test_the_default_rises_as_the_design_says_by_a_clinical_protocol() -> None:
-    """1, 5, 25, 50, 100 percent, and what cannot be shown is refused."""
+def test_the_default_parameters_are_those_of_the_design() -> None:
+    """The canary gets 1, 5, 25, 50 and 100 percent, and the gate protocol is clinical."""
     parameters = read_parameters(DEFAULT_PARAMETERS, data_set=_DATA_SET)
     assert [step.percent for step in parameters.rollout.steps] == [1, 5, 25, 50, 100]
     assert parameters.gate.is_clinical
@@ -58,7 +58,7 @@ def test_the_default_rises_as_the_design_says_by_a_clinical_protocol() -> None:
     ids=["unknown", "missing file", "no days", "half a protocol", "no problem", "no digest", "no data"],
 )
 def test_wrong_parameters_are_named(tmp_path: Path, change: dict[str, object], words: str) -> None:
-    """One line says which file or parameter is wrong."""
+    """The error names the file or the parameter."""
     document = yaml.safe_load(SMALL_PARAMETERS.read_text()) | {"data_set": _DATA_SET} | change
     (tmp_path / "wrong.yaml").write_text(yaml.safe_dump(document))
     with pytest.raises(InvalidParameters, match=words):
@@ -66,7 +66,7 @@ def test_wrong_parameters_are_named(tmp_path: Path, change: dict[str, object], w
 
 
 def test_the_pipeline_compiles_for_a_server(tmp_path: Path) -> None:
-    """Each step has resources, secrets and a retry, none is cached, and the report comes whatever happens."""
+    """Each step has resources, secrets and a retry, no step is cached, and the report is always written."""
     assert main(["pipeline", "compile", str(tmp_path / "pipeline.yaml")]) == 0
     spec, platform = yaml.safe_load_all((tmp_path / "pipeline.yaml").read_text())
     tasks = _tasks(spec)
@@ -79,7 +79,7 @@ def test_the_pipeline_compiles_for_a_server(tmp_path: Path) -> None:
     policies = [task.get("triggerPolicy", {}).get("strategy") for task in steps]
     assert policies.count("ALL_UPSTREAM_TASKS_COMPLETED") == 1
     executors = spec["deploymentSpec"]["executors"]
-    assert all("resources" in each["container"] for each in executors.values())
+    assert all("resources" in executor["container"] for executor in executors.values())
     kubernetes = platform["platforms"]["kubernetes"]["deploymentSpec"]["executors"]
     assert kubernetes.keys() == executors.keys()
     assert all({"secretAsEnv", "secretAsVolume", "pvcMount"} <= each.keys() for each in kubernetes.values())
@@ -93,35 +93,35 @@ def _tasks(spec: dict[str, Any]) -> list[dict[str, Any]]:
 @pytest.mark.parametrize(
     ("done", "words"),
     [
-        (_done(), "nothing was done"),
-        (_done(("validate_data", "sound"), ("train", "trained")), "interrupted after train"),
-        (_done(("gate", "refused"), ("register", "refused")), "refused"),
-        (_done(("register", "challenger"), ("replay", "failed")), "stopped by the replay"),
-        (_done(("replay", "passed"), ("roll_out", "rolled_back")), "rolled back"),
-        (_done(("roll_out", "promoted")), "interrupted after roll_out"),
-        (_done(("roll_out", "promoted"), ("conclude", "promoted")), "promoted"),
+        (_results(), "nothing was done"),
+        (_results(("validate_data", "sound"), ("train", "trained")), "interrupted after train"),
+        (_results(("gate", "refused"), ("register", "refused")), "refused"),
+        (_results(("register", "challenger"), ("replay", "failed")), "stopped by the replay"),
+        (_results(("replay", "passed"), ("roll_out", "rolled_back")), "rolled back"),
+        (_results(("roll_out", "promoted")), "interrupted after roll_out"),
+        (_results(("roll_out", "promoted"), ("conclude", "promoted")), "promoted"),
     ],
     ids=lambda value: value if isinstance(value, str) else "",
 )
-def test_what_came_of_a_run_is_said_in_one_line(done: list[StepResult], words: str) -> None:
-    """Each way to end has its words, and nothing but a promotion is called one."""
+def test_the_outcome_of_a_run_is_one_line(done: list[StepResult], words: str) -> None:
+    """Each outcome has its text, and only a promotion is called a promotion."""
     story = RunSummary("mine", done)
     assert story.outcome.startswith(words)
     assert f"**{story.outcome}**" in markdown_summary(story)
     assert "<b>" not in html_summary(story)
 
 
-def test_a_failure_is_told_with_its_reason() -> None:
-    """The report of a run that stopped says at which step and why."""
+def test_a_failure_is_reported_with_its_reason() -> None:
+    """The report of a failed run names the step and the reason."""
     story = RunSummary(
-        "mine", _done(("validate_data", "sound")), StepFailure(step="train", reason="Diverged: nan")
+        "mine", _results(("validate_data", "sound")), StepFailure(step="train", reason="Diverged: nan")
     )
     assert "failed at train: Diverged: nan" in markdown_summary(story)
     assert "failed at train: Diverged: nan" in html_summary(story)
 
 
-def test_people_see_the_steps_and_not_the_rest() -> None:
-    """Of a step's log a line of JSON about a step is told, everything else stays in the file."""
+def test_only_events_of_steps_are_described() -> None:
+    """A log line about a step is described; all other lines stay in the file."""
     assert (
         describe_log_line(json.dumps({"event": "step_done", "step": "gate", "verdict": "refused"}))
         == "  gate: refused"

@@ -1,4 +1,4 @@
-"""What a Kubeflow Pipelines server is asked, by a server that keeps what it is sent."""
+"""Requests to a Kubeflow Pipelines server, received by a server that records them."""
 
 import json
 import threading
@@ -13,19 +13,21 @@ from pleura.console.app import main
 
 
 class _Server(ThreadingHTTPServer):
-    """Answers as the API of Pipelines 2 does, and keeps each request."""
+    """Answers as the API of Pipelines 2 does, and records each request."""
 
     def __init__(self) -> None:
         super().__init__(("127.0.0.1", 0), _Handler)
-        self.asked: list[tuple[str, str, Any]] = []
+        self.requests: list[tuple[str, str, Any]] = []
 
     @property
     def url(self) -> str:
         return f"http://127.0.0.1:{self.server_address[1]}"
 
-    def sent(self, path: str) -> Any:
-        """The one document that was posted to a path."""
-        (document,) = [body for method, where, body in self.asked if (method, where) == ("POST", path)]
+    def posted(self, path: str) -> Any:
+        """The only document that was posted to a path."""
+        (document,) = [
+            body for method, requested, body in self.requests if (method, requested) == ("POST", path)
+        ]
         return document
 
 
@@ -36,7 +38,7 @@ class _Handler(BaseHTTPRequestHandler):
         length = int(self.headers.get("content-length", 0))
         body = json.loads(self.rfile.read(length)) if length else None
         path = self.path.partition("?")[0]
-        self.server.asked.append((self.command, path, body))
+        self.server.requests.append((self.command, path, body))
         answers = {
             "/apis/v2beta1/healthz": {"multi_user": False},
             "/apis/v2beta1/experiments": {"experiment_id": "e1", "display_name": "chest-xray"},
@@ -68,33 +70,33 @@ def server() -> Iterator[_Server]:
     running.server_close()
 
 
-_GIVEN = ["--parameters", str(SMALL_PARAMETERS), "--data-set", "ours@" + "a" * 64]
+_ARGUMENTS = ["--parameters", str(SMALL_PARAMETERS), "--data-set", "ours@" + "a" * 64]
 
 
-def test_a_run_is_submitted_whole(server: _Server, capsys: pytest.CaptureFixture[str]) -> None:
-    """The compiled pipeline, its parameters and its name reach the server; its id is printed."""
-    assert main(["pipeline", "submit", "--host", server.url, "--name", "mine", *_GIVEN]) == 0
+def test_a_run_is_submitted_with_its_parameters(server: _Server, capsys: pytest.CaptureFixture[str]) -> None:
+    """The server gets the compiled pipeline, its parameters and its name; the run's id is printed."""
+    assert main(["pipeline", "submit", "--host", server.url, "--name", "mine", *_ARGUMENTS]) == 0
     assert "run r1" in capsys.readouterr().out
-    sent = server.sent("/apis/v2beta1/runs")
-    given = sent["runtime_config"]["parameters"]
-    assert given["run"] == "mine"
-    assert json.loads(given["parameters"])["data_set"] == _GIVEN[-1]
+    sent = server.posted("/apis/v2beta1/runs")
+    arguments = sent["runtime_config"]["parameters"]
+    assert arguments["run"] == "mine"
+    assert json.loads(arguments["parameters"])["data_set"] == _ARGUMENTS[-1]
     assert "perform-step" in json.dumps(sent["pipeline_spec"])
 
 
 def test_a_schedule_runs_one_at_a_time(server: _Server, capsys: pytest.CaptureFixture[str]) -> None:
-    """The cron expression is the server's, missed runs are not made up for, and no two run at once."""
-    asked = ["--host", server.url, "--name", "weekly", "--cron", "0 0 3 * * 1", *_GIVEN]
-    assert main(["pipeline", "schedule", *asked]) == 0
+    """The server gets the cron expression; it runs no missed run later, and no two runs at once."""
+    schedule = ["--host", server.url, "--name", "weekly", "--cron", "0 0 3 * * 1", *_ARGUMENTS]
+    assert main(["pipeline", "schedule", *schedule]) == 0
     assert "schedule s1" in capsys.readouterr().out
-    sent = server.sent("/apis/v2beta1/recurringruns")
+    sent = server.posted("/apis/v2beta1/recurringruns")
     assert sent["trigger"]["cron_schedule"]["cron"] == "0 0 3 * * 1"
     assert (sent["max_concurrency"], sent["no_catchup"]) == (1, True)
 
 
-def test_a_server_that_is_away_is_one_line(capsys: pytest.CaptureFixture[str]) -> None:
-    """Nobody listens there: the exit code is 1, and no traceback is printed."""
-    assert main(["pipeline", "submit", "--host", "http://127.0.0.1:9", *_GIVEN]) == 1
-    said = capsys.readouterr().err
-    assert "does not answer" in said
-    assert len(said.splitlines()) == 1
+def test_a_server_that_does_not_answer_is_an_error_of_one_line(capsys: pytest.CaptureFixture[str]) -> None:
+    """The exit code is 1, and no traceback is printed."""
+    assert main(["pipeline", "submit", "--host", "http://127.0.0.1:9", *_ARGUMENTS]) == 1
+    error = capsys.readouterr().err
+    assert "does not answer" in error
+    assert len(error.splitlines()) == 1

@@ -1,4 +1,4 @@
-"""A whole run on one machine: it promotes, it refuses, it leads back, and it goes on where it was killed."""
+"""Whole runs on one machine: promotion, refusal, rollback, and a run that is killed at every step."""
 
 import os
 import shutil
@@ -69,10 +69,10 @@ def _served(stack: RunningStack) -> str:
     return str(answer.json()["version"])
 
 
-def test_a_challenger_that_is_as_good_is_promoted(
+def test_a_challenger_that_is_as_good_as_the_champion_is_promoted(
     stack: RunningStack, data: Path, samples: Path, tmp_path: Path
 ) -> None:
-    """Killed at every step, the run goes on where it was; then traffic and registry are the new model's."""
+    """Killed at every step, the run resumes there. At the end the new model has the traffic and the alias."""
     parameters = _parameters(tmp_path)
     with steady_load(stack, samples / "nih_00000362_001.png", clients=1, pause_s=0.3) as load:
         for step in STEPS:
@@ -89,7 +89,7 @@ def test_a_challenger_that_is_as_good_is_promoted(
 
 
 def test_a_challenger_that_is_worse_is_refused(stack: RunningStack, data: Path, tmp_path: Path) -> None:
-    """Trained to nonsense, it is registered with the reasons and gets no traffic; the run exits with 3."""
+    """A badly trained model is registered with the reasons and gets no traffic; the run exits with 3."""
     before = _served(stack)
     training = {
         "batch_size": 8,
@@ -103,7 +103,7 @@ def test_a_challenger_that_is_worse_is_refused(stack: RunningStack, data: Path, 
 
 
 def test_a_patient_in_two_splits_stops_the_run(stack: RunningStack, data: Path, tmp_path: Path) -> None:
-    """Nothing is trained; the report says what is wrong without naming the patient; the run exits with 1.
+    """Nothing is trained; the report names the problem but not the patient; the run exits with 1.
 
     A second run of that name with other parameters is refused.
     """
@@ -121,8 +121,8 @@ def test_a_patient_in_two_splits_stops_the_run(stack: RunningStack, data: Path, 
     assert other.stderr.splitlines()[-1].endswith("with other parameters: give this one another name")
 
 
-def test_the_way_back_is_one_command(stack: RunningStack) -> None:
-    """A rollback serves the former champion first, then says so in the registry; it is not promoted again."""
+def test_a_rollback_is_one_command(stack: RunningStack) -> None:
+    """The former champion is served first, then the registry follows; the other cannot be promoted."""
     state = str(stack.state.path)
     done = pleura("--state", state, "model", "rollback", "--reason", "calls too much")
     assert done.returncode == 0, done.stderr
@@ -134,7 +134,7 @@ def test_the_way_back_is_one_command(stack: RunningStack) -> None:
 
 
 def _kill_at(step: str, command: list[str], stack: RunningStack) -> None:
-    """Kill the run, and what it has started, as soon as a step has begun."""
+    """Kill the run and its processes as soon as a step has begun."""
     killed = subprocess.Popen(
         command,
         stdout=subprocess.DEVNULL,

@@ -1,4 +1,4 @@
-"""DICOM files: what the standard allows is shown as it says, what contradicts itself is an error."""
+"""DICOM files are displayed as the standard says; a file that contradicts itself is an error."""
 
 import io
 import struct
@@ -42,19 +42,19 @@ LITTLE_AND_BIG = [uid.ImplicitVRLittleEndian, uid.ExplicitVRLittleEndian, uid.Ex
 DEFLATED = uid.DeflatedExplicitVRLittleEndian
 
 
-def shown(file: bytes) -> NDArray[Any]:
-    """What is displayed, from 0 to 1."""
+def display(file: bytes) -> NDArray[Any]:
+    """Read a file, and stretch what is displayed to 0 to 1."""
     pixels = read_dicom(file, MAX_PIXELS).pixels.astype(np.float64)
     return np.asarray((pixels - pixels.min()) / max(np.ptp(pixels), 1))
 
 
-def tensor_of(path: Path) -> NDArray[Any]:
-    """What the network sees of a file."""
+def read_tensor(path: Path) -> NDArray[Any]:
+    """Read the tensor of a file."""
     return to_tensor(read_dicom(path.read_bytes(), MAX_PIXELS).pixels)
 
 
-def plainly(file: bytes) -> NDArray[Any]:
-    """The same by pydicom's own functions on every pixel, from 0 to 1."""
+def display_by_pydicom(file: bytes) -> NDArray[Any]:
+    """The same by the functions of pydicom on every pixel."""
     dataset = pydicom.dcmread(io.BytesIO(file))
     greys = apply_voi_lut(apply_modality_lut(dataset.pixel_array, dataset), dataset).astype(np.float64)
     if dataset.PhotometricInterpretation == "MONOCHROME1":
@@ -62,8 +62,8 @@ def plainly(file: bytes) -> NDArray[Any]:
     return np.asarray((greys - greys.min()) / max(np.ptp(greys), 1e-9))
 
 
-def lut(entries: Any, first: int, bits: int = 16) -> list[Dataset]:
-    """A LUT sequence."""
+def make_lut(entries: Any, first: int, bits: int = 16) -> list[Dataset]:
+    """Make a LUT sequence."""
     item = Dataset()
     item.LUTDescriptor = [len(entries), first, bits]
     item.LUTData = [int(entry) for entry in entries]
@@ -74,15 +74,15 @@ def lut(entries: Any, first: int, bits: int = 16) -> list[Dataset]:
 
 @pytest.mark.parametrize("syntax", [*LITTLE_AND_BIG, DEFLATED])
 @pytest.mark.parametrize("pixels", [gradient(), gradient(dtype="u1", top=255), gradient(dtype="i2") - 2048])
-def test_uncompressed_syntaxes_give_the_same_picture(syntax: str, pixels: np.ndarray) -> None:
-    """Byte order, explicit VR and deflation change nothing that one sees."""
+def test_uncompressed_syntaxes_give_the_same_pixels(syntax: str, pixels: np.ndarray) -> None:
+    """Byte order, explicit VR and deflation do not change what is displayed."""
     expected = (pixels - pixels.min().astype(float)) / np.ptp(pixels)
-    np.testing.assert_allclose(shown(dicom(pixels, syntax=syntax)), expected, atol=1e-4)
+    np.testing.assert_allclose(display(dicom(pixels, syntax=syntax)), expected, atol=1e-4)
 
 
 @given(arrays(np.uint16, (8, 6)))
 def test_monochrome1_is_the_negative_of_monochrome2(pixels: np.ndarray) -> None:
-    """Bone is bright whichever way the detector stored it."""
+    """Bone is bright, whichever way the detector stored the pixels."""
     light = read_dicom(dicom(pixels), MAX_PIXELS).pixels.astype(int)
     dark = read_dicom(dicom(pixels, PhotometricInterpretation="MONOCHROME1"), MAX_PIXELS).pixels.astype(int)
     assert np.abs(dark - (light.max() + light.min() - light)).max() <= 1
@@ -97,27 +97,27 @@ def test_monochrome1_is_the_negative_of_monochrome2(pixels: np.ndarray) -> None:
         {"WindowCenter": 2000, "WindowWidth": 1000, "VOILUTFunction": "SIGMOID"},
         {"WindowCenter": 100, "WindowWidth": 300, "RescaleSlope": "0.25", "RescaleIntercept": "-200"},
         {"RescaleSlope": "-2", "RescaleIntercept": "7"},
-        {"ModalityLUTSequence": lut(np.arange(4096)[::-1] * 3, 0)},
-        {"VOILUTSequence": lut(np.sqrt(np.arange(3000)) * 60, 500)},
-        {"VOILUTSequence": lut(np.arange(200) % 256, 1000, 10), "WindowCenter": 1, "WindowWidth": 2},
-        {"ModalityLUTSequence": lut(np.arange(4096) // 2, 0), "WindowCenter": 900, "WindowWidth": 600},
+        {"ModalityLUTSequence": make_lut(np.arange(4096)[::-1] * 3, 0)},
+        {"VOILUTSequence": make_lut(np.sqrt(np.arange(3000)) * 60, 500)},
+        {"VOILUTSequence": make_lut(np.arange(200) % 256, 1000, 10), "WindowCenter": 1, "WindowWidth": 2},
+        {"ModalityLUTSequence": make_lut(np.arange(4096) // 2, 0), "WindowCenter": 900, "WindowWidth": 600},
     ],
 )
 @pytest.mark.parametrize("photometric", ["MONOCHROME1", "MONOCHROME2"])
-def test_grey_scale_pipeline_agrees_with_the_plain_way(elements: dict[str, Any], photometric: str) -> None:
-    """Looking up is within one grey level of working out LUTs and polarity for each pixel."""
+def test_grey_scale_pipeline_agrees_with_pydicom(elements: dict[str, Any], photometric: str) -> None:
+    """The table is within one grey level of computing LUTs and polarity for each pixel."""
     file = dicom(PhotometricInterpretation=photometric, BitsStored=12, HighBit=11, **elements)
-    np.testing.assert_allclose(shown(file), plainly(file), atol=1 / 255)
+    np.testing.assert_allclose(display(file), display_by_pydicom(file), atol=1 / 255)
 
 
-def test_window_of_no_width_shows_everything() -> None:
+def test_window_of_zero_width_shows_everything() -> None:
     """Some devices write 0 to say that there is no window."""
-    np.testing.assert_array_equal(shown(dicom(WindowCenter=0, WindowWidth=0)), shown(dicom()))
+    np.testing.assert_array_equal(display(dicom(WindowCenter=0, WindowWidth=0)), display(dicom()))
 
 
 @pytest.mark.parametrize("photometric", ["MONOCHROME1", "MONOCHROME2"])
-def test_padding_is_black_and_moves_no_grey(photometric: str) -> None:
-    """The area around a radiograph is black after polarity, whatever value marks it."""
+def test_padding_is_black_and_does_not_change_other_greys(photometric: str) -> None:
+    """The area around a radiograph is black in both polarities, whatever value marks it."""
     pixels = gradient() + 100
     padded = pixels.copy()
     padded[:, :5] = 65_000
@@ -130,7 +130,7 @@ def test_padding_is_black_and_moves_no_grey(photometric: str) -> None:
 
 @pytest.mark.parametrize("syntax", LITTLE_AND_BIG)
 def test_signed_padding_range_is_black(syntax: str) -> None:
-    """A range of padding values with a sign is understood in every syntax."""
+    """A range of signed padding values is read in every transfer syntax."""
     pixels = gradient(dtype="i2") - 2000
     pixels[:3] = -2000
     pixels[3:6] = -1900
@@ -143,12 +143,12 @@ def test_signed_padding_range_is_black(syntax: str) -> None:
 
 
 def test_unused_bits_are_ignored() -> None:
-    """12 bits in 16 stay 12 bits, even where an old overlay stands above them."""
+    """12 bits in 16 stay 12 bits, even if an old overlay uses the other bits."""
     pixels = gradient()
     dirty = pixels | np.uint16(0x8000)
     dirty[0, 0] |= 0x3000
     file = dicom(dirty, BitsStored=12, HighBit=11)
-    np.testing.assert_array_equal(shown(file), shown(dicom(pixels, BitsStored=12, HighBit=11)))
+    np.testing.assert_array_equal(display(file), display(dicom(pixels, BitsStored=12, HighBit=11)))
 
 
 def test_sign_of_12_bits_is_extended() -> None:
@@ -156,12 +156,12 @@ def test_sign_of_12_bits_is_extended() -> None:
     signed = gradient(dtype="i2") - 2048
     stored = (signed & 0x0FFF).astype(np.uint16)
     file = dicom(stored, BitsStored=12, HighBit=11, PixelRepresentation=1)
-    np.testing.assert_array_equal(shown(file), shown(dicom(signed)))
+    np.testing.assert_array_equal(display(file), display(dicom(signed)))
 
 
 @pytest.mark.parametrize("photometric", ["RGB", "YBR_FULL"])
 def test_colour_becomes_grey(photometric: str) -> None:
-    """A secondary capture in colour is shown in its brightness."""
+    """A secondary capture in colour is displayed by its brightness."""
     grey = gradient(dtype="u1", top=255)
     pixels = cv2.cvtColor(grey, cv2.COLOR_GRAY2RGB)
     if photometric == "YBR_FULL":
@@ -172,31 +172,31 @@ def test_colour_becomes_grey(photometric: str) -> None:
 
 @pytest.mark.parametrize("syntax", [uid.RLELossless, uid.JPEG2000Lossless, uid.JPEGLSLossless])
 @pytest.mark.parametrize("pixels", [gradient(), gradient(39, 41), gradient(39, 41, dtype="u1", top=255)])
-def test_what_is_compressed_without_loss_gives_the_same_picture(syntax: str, pixels: np.ndarray) -> None:
-    """What pydicom, openjpeg and CharLS compress without loss comes back, an odd number of pixels too."""
+def test_lossless_compression_gives_the_same_pixels(syntax: str, pixels: np.ndarray) -> None:
+    """Files of pydicom, openjpeg and CharLS come back exactly, also with an odd number of pixels."""
     dataset = pydicom.dcmread(io.BytesIO(dicom(pixels)))
     dataset.compress(syntax)
-    np.testing.assert_array_equal(shown(save_dicom(dataset, syntax)), shown(dicom(pixels)))
+    np.testing.assert_array_equal(display(save_dicom(dataset, syntax)), display(dicom(pixels)))
 
 
 @given(arrays(np.uint16, st.tuples(st.integers(1, 9), st.integers(1, 9)), elements=st.integers(0, 4095)))
-def test_jpeg_without_loss_gives_the_same_picture(pixels: np.ndarray) -> None:
-    """Whatever 12 bits are told by their differences come back."""
+def test_lossless_jpeg_gives_the_same_pixels(pixels: np.ndarray) -> None:
+    """Any 12-bit pixels come back exactly."""
     file = encapsulate_stream(jpeg_lossless(pixels, 12), uid.JPEGLosslessSV1, pixels)
-    np.testing.assert_array_equal(shown(file), shown(dicom(pixels)))
+    np.testing.assert_array_equal(display(file), display(dicom(pixels)))
 
 
 def test_file_without_preamble_is_read() -> None:
-    """A bare data set counts, if it holds pixels."""
+    """A data set without preamble is read if it holds pixels."""
     whole = dicom(syntax=uid.ImplicitVRLittleEndian)
     dataset = pydicom.dcmread(io.BytesIO(whole))
     bare = io.BytesIO()
     pydicom.dcmwrite(bare, Dataset(dataset), implicit_vr=True, little_endian=True)
-    np.testing.assert_array_equal(shown(bare.getvalue()), shown(whole))
+    np.testing.assert_array_equal(display(bare.getvalue()), display(whole))
 
 
 def test_view_position_is_one_of_the_standard_or_none() -> None:
-    """Free text, in which a name may stand, does not get through."""
+    """Free text, which may contain a name, is dropped."""
     assert read_dicom(dicom(ViewPosition="PA"), MAX_PIXELS).view_position == "PA"
     assert read_dicom(dicom(ViewPosition="MR MILLER"), MAX_PIXELS).view_position is None
 
@@ -230,17 +230,17 @@ REFUSED: list[tuple[dict[str, Any], type[PleuraError]]] = [
 
 
 @pytest.mark.parametrize(("elements", "error"), REFUSED)
-def test_contradictions_and_what_we_do_not_show_are_errors(
+def test_contradictions_and_unsupported_values_are_errors(
     elements: dict[str, Any], error: type[PleuraError]
 ) -> None:
-    """No answer is guessed from a header that is wrong, and no message names the patient."""
+    """A wrong header is an error, and no message names the patient."""
     with pytest.raises(error) as raised:
         read_dicom(dicom(**elements), MAX_PIXELS)
     assert "lanted" not in str(raised.value).lower()
 
 
 def test_native_pixels_under_a_compressed_syntax_are_an_error() -> None:
-    """A file whose syntax is not the one it names is not read as noise."""
+    """A file in another transfer syntax than it names is not read as noise."""
     native = dicom()
     name, other = uid.ExplicitVRLittleEndian.encode(), uid.JPEG2000.encode()
     start = native.index(b"\x02\x00\x10\x00UI")
@@ -256,7 +256,7 @@ def test_native_pixels_under_a_compressed_syntax_are_an_error() -> None:
 
 
 def test_deflated_bomb_is_refused() -> None:
-    """A data set that inflates to a gigabyte is given up early."""
+    """Inflating stops at the limit."""
     file = dicom(syntax=DEFLATED)
     start = 144 + struct.unpack_from("<I", file, 140)[0]
     deflater = zlib.compressobj(9, zlib.DEFLATED, -zlib.MAX_WBITS)
@@ -266,7 +266,7 @@ def test_deflated_bomb_is_refused() -> None:
 
 
 def test_deep_sequences_are_an_error_or_ignored() -> None:
-    """Ten thousand sequences inside each other end in an answer, not in a crash."""
+    """Ten thousand nested sequences are an error, not a crash."""
     nested = b"\x08\x00\x05\x11SQ\0\0\xff\xff\xff\xff\xfe\xff\x00\xe0\xff\xff\xff\xff" * 10_000
     file = dicom()
     start = 144 + struct.unpack_from("<I", file, 140)[0]
@@ -275,7 +275,7 @@ def test_deep_sequences_are_an_error_or_ignored() -> None:
 
 
 def test_endless_elements_are_an_error() -> None:
-    """A file of a million tiny elements is given up."""
+    """Reading stops at the limit of elements."""
     file = dicom()
     start = 144 + struct.unpack_from("<I", file, 140)[0]
     tiny = b"".join(b"\x09\x00" + struct.pack("<H", i % 65536) + b"SH\0\0" for i in range(30_000))
@@ -322,21 +322,21 @@ REAL_FILES = {
     "examples_overlay.dcm": (300, 484),
     "image_dfl.dcm": (512, 512),
 }
-"""Files of many makers that come with pydicom, and their rows and columns."""
+"""Files of many makers that come with pydicom, with their rows and columns."""
 
 
 @pytest.mark.parametrize("name", REAL_FILES)
 def test_real_files_of_many_makers_are_read(name: str) -> None:
-    """Each comes in its own size, whatever its transfer syntax."""
+    """Each file has its size, in every transfer syntax."""
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # pydicom warns about what the makers got wrong
+        warnings.simplefilter("ignore")  # pydicom warns about mistakes of the makers
         read = read_dicom((PYDICOM_FILES / name).read_bytes(), MAX_PIXELS)
     assert read.pixels.shape == REAL_FILES[name]
 
 
 @pytest.mark.parametrize("form", ENCODINGS)
 def test_a_radiograph_has_the_size_and_view_position_of_its_header(form: str, test_data: Path) -> None:
-    """The view position is that of (0018,5101)."""
+    """The view position is the value of (0018,5101)."""
     read = read_dicom((test_data / "dicom" / f"nih_10bit_{form}.dcm").read_bytes(), MAX_PIXELS)
     assert (read.pixels.shape, read.view_position) == ((512, 512), "PA")
 
@@ -348,7 +348,7 @@ def test_the_dog_of_another_maker_is_read(samples: Path) -> None:
 
 
 def test_the_table_of_encodings_names_every_file(test_data: Path) -> None:
-    """No DICOM file of the test data is left out."""
+    """The table has every DICOM file of the test data."""
     names = {f"nih_10bit_{form}.dcm" for form in ENCODINGS}
     assert {path.name for path in (test_data / "dicom").glob("*.dcm")} == names
 
@@ -365,7 +365,7 @@ def test_the_table_of_encodings_names_every_file(test_data: Path) -> None:
     ],
 )
 def test_encodings_of_one_radiograph_agree(name: str, most: float, test_data: Path) -> None:
-    """Encoders of other makers wrote the same radiograph; what is lossy differs by little in the mean."""
+    """Encoders of several makers wrote the same radiograph; lossy ones differ little on average."""
     tensors = [
         to_tensor(
             read_dicom((test_data / "dicom" / f"nih_10bit_{form}.dcm").read_bytes(), MAX_PIXELS).pixels
@@ -393,7 +393,7 @@ def test_chests_have_the_polarity_of_the_training_set(path: str, samples: Path) 
 
 @pytest.mark.parametrize("form", ["native", "j2k_lossy", "rle"])
 def test_cut_short_anywhere_is_an_error(form: str, test_data: Path) -> None:
-    """Half a DICOM file is never answered."""
+    """A DICOM file that is cut short is never read."""
     file = (test_data / "dicom" / f"nih_10bit_{form}.dcm").read_bytes()
     for end in [*range(130, 2000, 97), *range(2000, len(file) - 20, len(file) // 25)]:
         with pytest.raises(UnreadableRadiograph):
@@ -444,7 +444,7 @@ def test_a_point_transform_is_no_damage() -> None:
 @given(st.data())
 def test_damage_gives_a_radiograph_or_an_error(data: st.DataObject) -> None:
     """Whatever bytes are changed, nothing but our own errors comes out."""
-    file = bytearray(dicom(WindowCenter=2000, WindowWidth=1000, VOILUTSequence=lut(range(64), 0)))
+    file = bytearray(dicom(WindowCenter=2000, WindowWidth=1000, VOILUTSequence=make_lut(range(64), 0)))
     for _ in range(data.draw(st.integers(1, 6))):
         file[data.draw(st.integers(128, len(file) - 1))] = data.draw(st.integers(0, 255))
     try:

@@ -1,4 +1,4 @@
-"""Any file at all."""
+"""The reader gets any file, whole, damaged or of another format."""
 
 import contextlib
 from pathlib import Path
@@ -25,14 +25,14 @@ STARTS = [
 
 @given(st.sampled_from(STARTS), st.binary(max_size=400))
 def test_any_bytes_give_a_radiograph_or_an_error(start: bytes, rest: bytes) -> None:
-    """Nothing but our own errors comes out, whatever comes in."""
+    """Any bytes raise only errors of the family PleuraError."""
     with contextlib.suppress(PleuraError):
         assert read_radiograph(start + rest, 1_000_000).pixels.ndim == 2
 
 
 @given(st.sampled_from([png(GREY), jpeg(GREY), dicom(GREY)]), st.data())
 def test_damaged_files_give_a_radiograph_or_an_error(file: bytes, data: st.DataObject) -> None:
-    """Bytes changed, left out or put in between end in an answer."""
+    """Bytes that are changed, removed or inserted end in a radiograph or a PleuraError."""
     at = data.draw(st.integers(0, len(file)))
     gone = data.draw(st.integers(0, 40))
     damaged = file[:at] + data.draw(st.binary(max_size=40)) + file[at + gone :]
@@ -55,28 +55,28 @@ def test_damaged_files_give_a_radiograph_or_an_error(file: bytes, data: st.DataO
         b"BM" * 99,
     ],
 )
-def test_other_files_are_named_as_such(file: bytes) -> None:
-    """What is neither DICOM, PNG nor JPEG is told so in a sentence."""
+def test_files_of_other_formats_are_unreadable(file: bytes) -> None:
+    """A file that is neither DICOM, PNG nor JPEG is refused."""
     with pytest.raises(UnreadableRadiograph):
         read_radiograph(file, MAX_PIXELS)
 
 
 def test_dicom_whose_preamble_imitates_a_png_is_read_as_dicom() -> None:
-    """A file that is two things at once is the one that its prefix names."""
-    two_faced = png(GREY)[:128].ljust(128, b"\0") + dicom()[128:]
+    """The DICOM prefix decides, even if the preamble starts like a PNG."""
+    polyglot = png(GREY)[:128].ljust(128, b"\0") + dicom()[128:]
     np.testing.assert_array_equal(
-        read_radiograph(two_faced, MAX_PIXELS).pixels, read_radiograph(dicom(), MAX_PIXELS).pixels
+        read_radiograph(polyglot, MAX_PIXELS).pixels, read_radiograph(dicom(), MAX_PIXELS).pixels
     )
 
 
-def test_executable_preamble_is_not_looked_at() -> None:
-    """The first 128 bytes of a DICOM file mean nothing to us."""
-    armed = b"MZ".ljust(128, b"\x90") + dicom()[128:]
-    assert read_radiograph(armed, MAX_PIXELS).pixels.shape == (40, 60)
+def test_executable_preamble_is_ignored() -> None:
+    """The first 128 bytes of a DICOM file are not read."""
+    file = b"MZ".ljust(128, b"\x90") + dicom()[128:]
+    assert read_radiograph(file, MAX_PIXELS).pixels.shape == (40, 60)
 
 
 def test_the_same_radiograph_gives_the_same_tensor_in_every_format() -> None:
-    """How a radiograph was kept does not change what the network sees, but for the loss of JPEG."""
+    """The format of the file does not change the tensor, except for the loss of JPEG."""
     pixels = gradient(400, 300, dtype="u1", top=255)
     tensors = [
         to_tensor(read_radiograph(file, MAX_PIXELS).pixels).astype(int)
@@ -88,7 +88,7 @@ def test_the_same_radiograph_gives_the_same_tensor_in_every_format() -> None:
 
 
 def test_samples_are_readable(samples: Path) -> None:
-    """What the repository ships can be decoded."""
+    """The radiographs in the repository can be decoded."""
     files = [path for path in samples.iterdir() if path.suffix in (".png", ".jpg", ".dcm")]
     assert len(files) >= 6
     for path in files:

@@ -1,4 +1,4 @@
-"""From pixels to the network's input."""
+"""From pixels to the input of the network."""
 
 import numpy as np
 import pytest
@@ -29,7 +29,7 @@ def test_every_radiograph_becomes_one_size(rows: int, columns: int, dtype: str) 
 
 
 @given(scale=st.integers(1, 200), offset=st.integers(-1000, 2000))
-def test_a_linear_window_changes_nothing(scale: int, offset: int) -> None:
+def test_a_linear_window_does_not_change_the_tensor(scale: int, offset: int) -> None:
     """The same radiograph in another bit depth or linear window gives the same tensor, but for rounding."""
     pixels = np.random.default_rng(0).integers(0, 256, (300, 260)).astype(np.float32)
     other = to_tensor(pixels * np.float32(scale) + np.float32(offset))
@@ -37,12 +37,12 @@ def test_a_linear_window_changes_nothing(scale: int, offset: int) -> None:
 
 
 def test_polarity_is_kept() -> None:
-    """Bright stays bright: the negative gives the negative."""
+    """Bright stays bright: the negative of the pixels gives the negative of the tensor."""
     ramp = _ramp(256, 256)
     assert np.abs(255 - to_tensor(-ramp).astype(int) - to_tensor(ramp)).max() <= 1
 
 
 def test_a_blank_radiograph_is_refused() -> None:
-    """Without contrast there is nothing to read."""
+    """A radiograph without contrast shows no finding."""
     with pytest.raises(RefusedRadiograph, match="blank"):
         to_tensor(np.full((300, 300), 7, np.uint16))

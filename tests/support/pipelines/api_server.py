@@ -17,7 +17,7 @@ from tests.support.pipelines.knative import Controller
 _SERVICES = "/inferenceservices"
 
 
-def merged(document: Any, patch: Any) -> Any:
+def apply_merge_patch(document: Any, patch: Any) -> Any:
     """Apply a merge patch (RFC 7386)."""
     if not isinstance(patch, dict):
         return patch
@@ -26,12 +26,12 @@ def merged(document: Any, patch: Any) -> Any:
         if value is None:
             result.pop(key, None)
         else:
-            result[key] = merged(result.get(key), value)
+            result[key] = apply_merge_patch(result.get(key), value)
     return result
 
 
 class Cluster:
-    """The objects, by path, and each split of the traffic that the controller made: percent by URI."""
+    """The objects by path, and each split of the traffic that the controller made, as percent by URI."""
 
     def __init__(self, controller: Controller) -> None:
         self.controller = controller
@@ -39,9 +39,9 @@ class Cluster:
         self.events: list[tuple[int, str, dict[str, Any]]] = []
         self.splits: list[dict[str, int]] = []
         self.interferences = 0
-        """How often somebody else changes an object between its being read and being patched."""
+        """How many reads are followed by a change of somebody else."""
         self.cut_watches = 0
-        """How many watches break off at once."""
+        """How many watches are cut at once."""
         self.lock = threading.RLock()
         self._version = 0
 
@@ -56,7 +56,7 @@ class Cluster:
             return stored
 
     def reconcile(self) -> None:
-        """Let the controller look at every InferenceService once."""
+        """Let the controller update the status of every InferenceService once."""
         with self.lock:
             for path, service in list(self.objects.items()):
                 if _SERVICES not in path:
@@ -64,13 +64,13 @@ class Cluster:
                 status = self.controller.reconcile(service)
                 if status != service.get("status"):
                     self.put(path, {**service, "status": status})
-                    self._note(status["components"]["predictor"]["traffic"])
+                    self._note_split(status["components"]["predictor"]["traffic"])
 
-    def _note(self, traffic: list[dict[str, Any]]) -> None:
+    def _note_split(self, traffic: list[dict[str, Any]]) -> None:
         split: dict[str, int] = {}
-        for each in traffic:
-            uri = self.controller.uri_of(each["revisionName"])
-            split[uri] = split.get(uri, 0) + each["percent"]
+        for target in traffic:
+            uri = self.controller.uri_of(target["revisionName"])
+            split[uri] = split.get(uri, 0) + target["percent"]
         if not self.splits or self.splits[-1] != split:
             self.splits.append(split)
 
@@ -89,11 +89,11 @@ class _Handler(BaseHTTPRequestHandler):
             self._watch(parts.path, int(query["resourceVersion"][0]), float(query["timeoutSeconds"][0]))
             return
         with self.cluster.lock:
-            found = self.cluster.objects.get(parts.path)
-            self._answer(200 if found else 404, found or _status(404))
-            if found and self.cluster.interferences and _SERVICES in parts.path:
+            existing = self.cluster.objects.get(parts.path)
+            self._answer(200 if existing else 404, existing or _status(404))
+            if existing and self.cluster.interferences and _SERVICES in parts.path:
                 self.cluster.interferences -= 1
-                self.cluster.put(parts.path, found)
+                self.cluster.put(parts.path, existing)
 
     def do_PATCH(self) -> None:
         if self.headers["Content-Type"] != "application/merge-patch+json":
@@ -101,12 +101,12 @@ class _Handler(BaseHTTPRequestHandler):
             return
         patch = self._body()
         with self.cluster.lock:
-            found = self.cluster.objects[self.path]
+            existing = self.cluster.objects[self.path]
             version = patch["metadata"].pop("resourceVersion")
-            if version != found["metadata"]["resourceVersion"]:
+            if version != existing["metadata"]["resourceVersion"]:
                 self._answer(409, _status(409))
             else:
-                self._answer(200, self.cluster.put(self.path, merged(found, patch)))
+                self._answer(200, self.cluster.put(self.path, apply_merge_patch(existing, patch)))
 
     def do_POST(self) -> None:
         document = self._body()
@@ -118,8 +118,8 @@ class _Handler(BaseHTTPRequestHandler):
     def do_PUT(self) -> None:
         document = self._body()
         with self.cluster.lock:
-            found = self.cluster.objects[self.path]
-            if document["metadata"]["resourceVersion"] != found["metadata"]["resourceVersion"]:
+            existing = self.cluster.objects[self.path]
+            if document["metadata"]["resourceVersion"] != existing["metadata"]["resourceVersion"]:
                 self._answer(409, _status(409))
             else:
                 self._answer(200, self.cluster.put(self.path, document))
@@ -132,15 +132,17 @@ class _Handler(BaseHTTPRequestHandler):
         self.close_connection = True
         if self.cluster.cut_watches:
             self.cluster.cut_watches -= 1
-            return  # without the last chunk: it breaks off
-        with contextlib.suppress(OSError):  # who watched has gone
+            return  # without the last chunk: the client sees a broken connection
+        with contextlib.suppress(OSError):  # the client has closed the watch
             self._send_events(path, since, time.monotonic() + seconds)
             self.wfile.write(b"0\r\n\r\n")
 
-    def _send_events(self, path: str, since: int, end: float) -> None:
-        while time.monotonic() < end:
+    def _send_events(self, path: str, since: int, end_s: float) -> None:
+        while time.monotonic() < end_s:
             with self.cluster.lock:
-                news = [each for each in self.cluster.events if each[0] > since and each[1].startswith(path)]
+                news = [
+                    event for event in self.cluster.events if event[0] > since and event[1].startswith(path)
+                ]
             for version, _, document in news:
                 since = version
                 line = json.dumps({"type": "MODIFIED", "object": document}).encode() + b"\n"
@@ -165,17 +167,20 @@ def _status(code: int) -> dict[str, Any]:
 
 
 @contextmanager
-def running(cluster: Cluster) -> Iterator[client.ApiClient]:
-    """Serve the cluster, with its controller at work, and give a client of it."""
+def serve_cluster(cluster: Cluster) -> Iterator[client.ApiClient]:
+    """Serve the cluster and run its controller; give a client of the server."""
     handler = type("Handler", (_Handler,), {"cluster": cluster})
     server, ended = ThreadingHTTPServer(("127.0.0.1", 0), handler), threading.Event()
     server.daemon_threads = True
 
-    def control() -> None:
+    def run_controller() -> None:
         while not ended.wait(0.02):
             cluster.reconcile()
 
-    threads = [threading.Thread(target=server.serve_forever, args=(0.05,)), threading.Thread(target=control)]
+    threads = [
+        threading.Thread(target=server.serve_forever, args=(0.05,)),
+        threading.Thread(target=run_controller),
+    ]
     for thread in threads:
         thread.start()
     configuration = client.Configuration(host=f"http://127.0.0.1:{server.server_address[1]}")

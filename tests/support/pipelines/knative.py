@@ -1,4 +1,4 @@
-"""What KServe 0.21 on Knative makes of an InferenceService's predictor, step by step as its controllers do.
+"""Writes the status of an InferenceService's predictor, as the controllers of KServe 0.21 and Knative do.
 
 Source:
     KServe ``ksvc_reconciler.go`` (createKnativeService), ``inference_service_status.go`` (PropagateStatus,
@@ -12,7 +12,7 @@ from typing import Any
 
 @dataclass
 class Controller:
-    """The revisions of one service. ``broken`` are the URIs that never get ready; others are at once."""
+    """The revisions of one service. A URI in ``broken`` never becomes ready; all others are ready at once."""
 
     broken: frozenset[str] = frozenset()
     revisions: list[tuple[str, str]] = field(default_factory=list)
@@ -23,24 +23,24 @@ class Controller:
         return dict(self.revisions)[revision]
 
     def reconcile(self, service: Mapping[str, Any]) -> dict[str, Any]:
-        """The status that follows from the spec and the last status."""
+        """Compute the status from the spec and the last status."""
         name, spec = service["metadata"]["name"], service["spec"]["predictor"]
         before = service.get("status", {}).get("components", {}).get("predictor", {})
-        for revision, of_uri in self.revisions:
-            if of_uri not in self.broken:
+        for revision, revision_uri in self.revisions:
+            if revision_uri not in self.broken:
                 self.ready.add(revision)
-        uri = _uri(spec)
+        uri = _read_uri(spec)
         if not self.revisions or self.revisions[-1][1] != uri:
             self.revisions.append((f"{name}-predictor-{len(self.revisions) + 1:05d}", uri))
         created = self.revisions[-1][0]
-        ready = next((each for each, _ in reversed(self.revisions) if each in self.ready), "")
-        targets = _targets(spec.get("canaryTrafficPercent"), before.get("latestRolledoutRevision", ""))
-        traffic = [{**each, "revisionName": each.get("revisionName", ready)} for each in targets]
+        ready = next((revision for revision, _ in reversed(self.revisions) if revision in self.ready), "")
+        targets = _split_traffic(spec.get("canaryTrafficPercent"), before.get("latestRolledoutRevision", ""))
+        traffic = [{**target, "revisionName": target.get("revisionName", ready)} for target in targets]
         component = {
             "latestCreatedRevision": created,
             "latestReadyRevision": ready,
             "traffic": traffic if ready else [],
-            **_rolled_out(before, created, ready, traffic),
+            **_roll_out(before, created, ready, traffic),
         }
         is_failed = uri in self.broken
         model: dict[str, Any] = {"transitionStatus": "UpToDate" if ready == created else "InProgress"}
@@ -52,13 +52,17 @@ class Controller:
         return {"components": {"predictor": component}, "modelStatus": model}
 
 
-def _uri(spec: Mapping[str, Any]) -> str:
+def _read_uri(spec: Mapping[str, Any]) -> str:
     if "model" in spec:
         return str(spec["model"]["storageUri"])
-    return next(str(each["value"]) for each in spec["containers"][0]["env"] if each["name"] == "STORAGE_URI")
+    return next(
+        str(variable["value"])
+        for variable in spec["containers"][0]["env"]
+        if variable["name"] == "STORAGE_URI"
+    )
 
 
-def _targets(percent: int | None, rolled_out: str) -> list[dict[str, Any]]:
+def _split_traffic(percent: int | None, rolled_out: str) -> list[dict[str, Any]]:
     if percent is None or not rolled_out:
         return [{"latestRevision": True, "percent": 100}]
     latest = {"latestRevision": True, "percent": percent}
@@ -68,16 +72,16 @@ def _targets(percent: int | None, rolled_out: str) -> list[dict[str, Any]]:
     return [latest, rest]
 
 
-def _rolled_out(
+def _roll_out(
     before: Mapping[str, Any], created: str, ready: str, traffic: list[dict[str, Any]]
 ) -> dict[str, str]:
     latest, previous = before.get("latestRolledoutRevision", ""), before.get("previousRolledoutRevision", "")
-    of_latest = sum(each["percent"] for each in traffic if each["revisionName"] == ready)
+    share_of_ready = sum(target["percent"] for target in traffic if target["revisionName"] == ready)
     for target in traffic:
         if target["revisionName"] != ready or not target["latestRevision"]:
             continue
         if latest != ready and target["percent"] == 100:
             latest, previous = ready, latest
-        elif latest == ready == created and target["percent"] < 100 and of_latest == 100 and previous:
+        elif latest == ready == created and target["percent"] < 100 and share_of_ready == 100 and previous:
             latest = previous
     return {"latestRolledoutRevision": latest, "previousRolledoutRevision": previous}

@@ -1,4 +1,4 @@
-"""A small data set on which the default model is nearly right: labels are what it says, some turned over."""
+"""A small data set whose labels are the calls of the default model, some of them inverted."""
 
 import csv
 from collections.abc import Iterator
@@ -15,11 +15,11 @@ from pleura.radiograph.tensor import to_tensor
 from predictor.engines.engine import LiteRtEngine
 
 _SPLITS = {"train": 24, "val": 64, "test": 72}
-_TURNED_OVER = 0.08
+_INVERTED_SHARE = 0.08
 _COLUMNS = ("path", "source", "patient_id", "view", "licence", *FINDINGS, "split", "sex", "age")
 
 
-def _tensors(samples: Path, number: int, seed: int) -> Iterator[NDArray[np.uint8]]:
+def _make_tensors(samples: Path, number: int, seed: int) -> Iterator[NDArray[np.uint8]]:
     files = sorted(samples.glob("nih_*"))
     rng = np.random.default_rng(seed)
     for index in range(number):
@@ -35,21 +35,23 @@ def write_lessons(folder: Path, samples: Path, bundle: Path, seed: int = 1) -> N
         writer = csv.writer(file)
         writer.writerow(_COLUMNS)
         for number, (split, count) in enumerate(_SPLITS.items()):
-            tensors = np.stack(list(_tensors(samples, count, seed + number)))
-            said = engine.run(tensors[..., None]).probability
-            present = (said > np.median(said, axis=0)) ^ (rng.random(said.shape) < _TURNED_OVER)
+            tensors = np.stack(list(_make_tensors(samples, count, seed + number)))
+            probabilities = engine.run(tensors[..., None]).probability
+            present = (probabilities > np.median(probabilities, axis=0)) ^ (
+                rng.random(probabilities.shape) < _INVERTED_SHARE
+            )
             for index, (tensor, labels) in enumerate(zip(tensors, present, strict=True)):
                 name = f"images/{split}{index:03}.png"
                 cv2.imwrite(str(folder / name), tensor)
-                known = [f"{label:d}" for label in labels]
-                who = (
+                findings = [f"{label:d}" for label in labels]
+                attributes = (
                     "ours",
                     f"{split}-{index}",
                     "PA",
                     "CC0",
-                    *known,
+                    *findings,
                     split,
                     "FM"[index % 2],
                     30 + index % 50,
                 )
-                writer.writerow((name, *who))
+                writer.writerow((name, *attributes))

@@ -1,4 +1,4 @@
-"""Sealed bundles that pass every check when they are built, and are of no use all the same."""
+"""Sealed bundles that pass every check when they are built, but cannot serve."""
 
 import subprocess
 import sys
@@ -11,17 +11,17 @@ _ROOT = Path(__file__).parents[3]
 
 
 def nan_bundle(folder: Path) -> Path:
-    """One that answers NaN to a white radiograph."""
-    return _written("nan", folder)
+    """Build a bundle that answers NaN to a white radiograph."""
+    return _build("nan", folder)
 
 
 def large_bundle(folder: Path) -> Path:
-    """One that takes radiographs of 448 x 448."""
-    return _written("large", folder)
+    """Build a bundle that takes radiographs of 448 x 448."""
+    return _build("large", folder)
 
 
-def _written(kind: str, folder: Path) -> Path:
-    """Build it; TensorFlow stays in a process of its own."""
+def _build(kind: str, folder: Path) -> Path:
+    """Build a bundle in another process, so that this one does not import TensorFlow."""
     command = [sys.executable, "-m", "tests.support.pipelines.odd_bundles", kind, str(folder)]
     subprocess.run(command, cwd=_ROOT, check=True, stdout=subprocess.DEVNULL)
     return folder
@@ -45,9 +45,9 @@ def _write(kind: str, folder: Path) -> None:
 
     def features(x: Any) -> Any:
         darkness = tf.reduce_mean(255.0 - x, axis=(1, 2, 3), keepdims=True)
-        no_number_if_white = darkness * tf.math.rsqrt(darkness) * 1e-3
+        nan_if_white = darkness * tf.math.rsqrt(darkness) * 1e-3
         tiles = tf.nn.avg_pool2d(x / 255.0, tile_px, tile_px, "VALID")
-        return tf.nn.relu(tiles * weights + 0.5) + no_number_if_white
+        return tf.nn.relu(tiles * weights + 0.5) + nan_if_white
 
     graph = predictor.build.graph.ServingGraph
     head = head_of(head_arrays(TINY_FEATURES))

@@ -9,11 +9,11 @@ from pipelines.registry.registry import Registry
 from tests.support.pipelines.models import WHY, decided, new_store, registration
 
 _TURNS = 8
-_PATIENCE_S = 60.0
+_TIMEOUT_S = 60.0
 
 
-def _moved(registry: Registry, number: int) -> bool:
-    """Whether this turn wrote a move."""
+def _move_challenger(registry: Registry, number: int) -> bool:
+    """Move the challenger; say whether the move was written."""
     try:
         registry.trail().append(registry.moves(), "challenge", number, WHY)
     except StaleView:
@@ -28,16 +28,18 @@ def main() -> None:
     registry = Registry(connect_mlflow(uri), new_store(url, bucket))
     decision = decided(registry.store, digest, None)
     number = registry.register(registration(digest, decision)).number
-    end = time.monotonic() + _PATIENCE_S
-    while len(registry.versions()) < 2 and time.monotonic() < end:  # until the other has come as far
+    end_s = time.monotonic() + _TIMEOUT_S
+    while (
+        len(registry.versions()) < 2 and time.monotonic() < end_s
+    ):  # until the rival has registered its model
         time.sleep(0.01)
     try:
         registry.promote(number, WHY, expected_champion=None)
-        ended = "promoted"
+        outcome = "promoted"
     except StaleView:
-        ended = "stale"
-    written = sum(_moved(registry, number) for _ in range(_TURNS))
-    sys.stdout.write(f"{ended} {written}\n")
+        outcome = "stale"
+    written = sum(_move_challenger(registry, number) for _ in range(_TURNS))
+    sys.stdout.write(f"{outcome} {written}\n")
 
 
 if __name__ == "__main__":
