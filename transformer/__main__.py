@@ -26,16 +26,21 @@ log = structlog.get_logger()
 
 
 def open_journal(settings: TransformerSettings) -> Journal:
-    """Make the journal; a spool folder that cannot be written ends the process with one line."""
+    """Open the journal. A spool folder that cannot be written refuses the start."""
     try:
         spool = Spool(settings.spool_folder, settings.spool_max_mb * 2**20)
     except OSError as error:
         refuse_start(f"PLEURA_SPOOL_FOLDER: {settings.spool_folder}: {error.strerror}")
-    return Journal(Database(settings.journal_dsn.get_secret_value()), spool, settings.journal_timeout_s)
+    return Journal(open_database(settings), spool, settings.journal_timeout_s)
+
+
+def open_database(settings: TransformerSettings) -> Database:
+    """Make a pool of connections to PostgreSQL."""
+    return Database(settings.journal_dsn.get_secret_value())
 
 
 def open_store(settings: TransformerSettings) -> ObjectStore:
-    """Say where the radiographs are; a place that S3 cannot have ends the process with one line."""
+    """Make the client of the object store. An address or name that S3 does not allow refuses the start."""
     bucket = Bucket(
         settings.s3_url,
         settings.s3_access_key,
@@ -49,35 +54,50 @@ def open_store(settings: TransformerSettings) -> ObjectStore:
         refuse_start(f"PLEURA_S3_URL, PLEURA_S3_REGION or PLEURA_S3_BUCKET: {error}")
 
 
-def vitals_of(watch: DependencyMonitor, cache: AnswerCache, journal: Journal) -> HealthChecks:
-    """What the transformer looks at to say how it is; without cache or PostgreSQL it goes on answering."""
-    useful = {"journal": lambda: journal.is_writable}
-    if cache.is_used:
-        useful["cache"] = lambda: cache.is_up
-    return HealthChecks(
-        alive={"watch": lambda: watch.is_alive, "journal": lambda: journal.is_alive},
-        needed={"predictor": lambda: watch.sees_predictor, "store": lambda: watch.sees_store},
-        useful=useful,
+def open_cache(settings: TransformerSettings) -> AnswerCache:
+    """Make the cache, which is empty for ever without a ``PLEURA_REDIS_URL``."""
+    redis = connect(settings.redis_url) if settings.redis_url else None
+    live_revisions = LiveRevisions(settings.answering_ttl_s)
+    return AnswerCache(redis, live_revisions, settings.cache_ttl_s, settings.cache_timeout_s)
+
+
+def make_decoders(settings: TransformerSettings) -> DecoderPool:
+    """Make the pool of decoder processes, which starts later, on the event loop."""
+    return DecoderPool(
+        settings.decoders,
+        settings.decode_timeout_s,
+        settings.decode_memory_mb,
+        settings.max_pixels_m * 10**6,
+        processor_s=settings.decode_processor_s,
     )
 
 
-def show_vitals(vitals: HealthChecks) -> None:
-    """Have the metrics say what ``/readyz`` says."""
-    for name, check in {**vitals.needed, **vitals.useful}.items():
+def make_health_checks(monitor: DependencyMonitor, cache: AnswerCache, journal: Journal) -> HealthChecks:
+    """Make the checks behind ``/healthz``, ``/readyz`` and the metric ``pleura_dependency_up``."""
+    useful = {"journal": lambda: journal.is_writable}
+    if cache.is_configured:
+        useful["cache"] = lambda: cache.is_up
+    health = HealthChecks(
+        alive={"watch": lambda: monitor.is_alive, "journal": lambda: journal.is_alive},
+        needed={"predictor": lambda: monitor.is_predictor_up, "store": lambda: monitor.is_store_up},
+        useful=useful,
+    )
+    for name, check in {**health.needed, **health.useful}.items():
         UP.labels(name).set_function(check)
+    return health
 
 
-async def run_parts(
+async def run_background(
     decoders: DecoderPool,
-    watch: DependencyMonitor,
+    monitor: DependencyMonitor,
     cache: AnswerCache,
     predictor: PredictorClient,
     store: ObjectStore,
 ) -> None:
-    """Start what lives on the event loop, keep it until cancelled, and close it."""
+    """Start the decoders, run the monitor until cancelled, then close all clients."""
     try:
         await decoders.start()
-        await watch.run()
+        await monitor.run()
     except OSError as error:
         log.error("start_refused", reason=f"decoders cannot be started: {error.strerror}")
         raise SystemExit(1) from error
@@ -92,44 +112,36 @@ def serve(settings: TransformerSettings) -> None:
     """Build the parts, and serve until a signal."""
     journal = open_journal(settings)
     store = open_store(settings)
-    redis = connect(settings.redis_url) if settings.redis_url else None
-    cache = AnswerCache(
-        redis, LiveRevisions(settings.answering_ttl_s), settings.cache_ttl_s, settings.cache_timeout_s
-    )
+    cache = open_cache(settings)
     predictor = PredictorClient(settings.predictor_address, settings.max_reading)
-    decoders = DecoderPool(
-        settings.decoders,
-        settings.decode_timeout_s,
-        settings.decode_memory_mb,
-        settings.max_pixels_m * 10**6,
-        processor_s=settings.decode_processor_s,
-    )
-    watch = DependencyMonitor(predictor, store, cache, settings.watch_interval_s)
-    inference = Inference(store, decoders, predictor, settings.max_reading)
-    reader = Reader(store, cache, inference)
-    limits = RequestLimits(settings.timeout_s, settings.max_elements, settings.max_file_mb * 2**20)
-    model = ChestXrayTransformer(reader, journal, watch, limits, settings.max_in_flight)
-    database = Database(settings.journal_dsn.get_secret_value())
-    verdicts = Verdicts(database, journal, settings.journal_timeout_s)
-    routes = [FeedbackRoute(verdicts, settings.timeout_s).spec()]
+    decoders = make_decoders(settings)
+    monitor = DependencyMonitor(predictor, store, cache, settings.watch_interval_s)
 
-    vitals = vitals_of(watch, cache, journal)
-    show_vitals(vitals)
+    reader = Reader(store, cache, Inference(store, decoders, predictor, settings.max_reading))
+    limits = RequestLimits(settings.timeout_s, settings.max_elements, settings.max_file_mb * 2**20)
+    model = ChestXrayTransformer(reader, journal, monitor, limits, settings.max_in_flight)
+    verdicts = Verdicts(open_database(settings), journal, settings.journal_timeout_s)
+    routes = [FeedbackRoute(verdicts, settings.timeout_s).spec()]
+    health = make_health_checks(monitor, cache, journal)
+    background = [run_background(decoders, monitor, cache, predictor, store)]
+    options = ServerOptions(
+        settings.host,
+        settings.http_port,
+        settings.grpc_port,
+        max_body_mb=settings.max_file_mb + 1,
+        drain_s=settings.drain_s,
+    )
+
     journal.start()
     try:
-        max_body_mb = settings.max_file_mb + 1
-        edge = ServerOptions(
-            settings.host, settings.http_port, settings.grpc_port, max_body_mb, settings.drain_s
-        )
-        background = [run_parts(decoders, watch, cache, predictor, store)]
-        KServeServer(edge).serve(model, background, vitals, routes)
+        KServeServer(options).serve(model, background, health, routes)
     finally:
         verdicts.close()
         journal.close()
 
 
 def main() -> None:
-    """Start the transformer."""
+    """Run the transformer."""
     with run_service("transformer", TransformerSettings) as settings:
         serve(settings)
 

@@ -1,4 +1,4 @@
-"""What the predictor says of a radiograph, and what follows from it."""
+"""The predictor's answer to a radiograph, and the findings that follow from it."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -13,7 +13,7 @@ Floats = NDArray[np.float32]
 
 @dataclass(frozen=True)
 class Revision:
-    """A model that answers: its version, and the digest of its bundle."""
+    """A deployed model: its version, and the digest of its bundle."""
 
     version: str
     digest: str
@@ -21,7 +21,7 @@ class Revision:
 
 @dataclass(frozen=True, eq=False)
 class Answer:
-    """What one revision says of one radiograph, with all that identifies the answer.
+    """The answer of one revision to one radiograph, with everything that identifies the answer.
 
     ``probability`` and ``threshold`` have one value per finding, ``activation_map`` has shape (14, 7, 7);
     ``image_digest`` is the SHA-256 of the file in hex.
@@ -37,17 +37,17 @@ class Answer:
 
     @property
     def present(self) -> NDArray[np.bool_]:
-        """Which findings are present: those whose probability reaches the threshold."""
+        """Whether each finding is present: its probability is at the threshold or above."""
         return np.asarray(self.probability >= self.threshold)
 
     def findings(self) -> tuple[str, ...]:
-        """The names of the findings that are present."""
+        """Give the names of the findings that are present."""
         return tuple(name for name, is_present in zip(FINDINGS, self.present, strict=True) if is_present)
 
 
 @dataclass(frozen=True, eq=False)
 class Prediction:
-    """What one call of the predictor answered; the first axis is the radiograph, save for ``threshold``."""
+    """The result of one call of the predictor. The first axis is the radiograph, except in ``threshold``."""
 
     probability: Floats
     threshold: Floats
@@ -57,7 +57,7 @@ class Prediction:
     preprocessing_version: str
 
     def answers(self, image_digests: Sequence[str]) -> list[Answer]:
-        """Take the answers apart, in the order of the radiographs."""
+        """Split the prediction into one answer for each radiograph, in their order."""
         return [
             Answer(
                 self.probability[row],

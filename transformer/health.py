@@ -1,4 +1,4 @@
-"""Looking after predictor and object store in the background, so that readiness costs a request nothing."""
+"""Monitors predictor and object store in the background, so that readiness costs a request nothing."""
 
 import asyncio
 import time
@@ -14,14 +14,14 @@ from transformer.cache.answer_cache import AnswerCache
 from transformer.object_store import ObjectStore
 from transformer.predictor_client import PredictorClient
 
-_LOOK_S: Final = 2.0
-_MISSED_LOOKS: Final = 3
-_LOST_S: Final = 30.0
+_CHECK_TIMEOUT_S: Final = 2.0
+_MISSED_CHECKS: Final = 3
+_STUCK_AFTER_S: Final = 30.0
 log = structlog.get_logger()
 
 
 class DependencyMonitor:
-    """What was seen lately of the parts without which there is no answer."""
+    """Knows whether predictor and object store, which every answer needs, answered lately."""
 
     def __init__(
         self, predictor: PredictorClient, store: ObjectStore, cache: AnswerCache, interval_s: float
@@ -29,68 +29,68 @@ class DependencyMonitor:
         self._predictor, self._store, self._cache = predictor, store, cache
         self._interval_s = interval_s
         self._described: DescribedModel | None = None
-        self._predictor_seen_s = self._store_seen_s = float("-inf")
-        self._looked_s = float("inf")  # not before it runs: decoders may take a minute to start
+        self._predictor_answered_s = self._store_answered_s = float("-inf")
+        self._checked_s = float("inf")  # before ``run``: the decoders may take a minute to start
         self._was_healthy = False
 
     @property
     def is_healthy(self) -> bool:
-        """Whether both answered one of the last few looks."""
-        return self.sees_predictor and self.sees_store
+        """Whether predictor and object store answered one of the last few checks."""
+        return self.is_predictor_up and self.is_store_up
 
     @property
-    def sees_predictor(self) -> bool:
-        """Whether the predictor answered one of the last few looks."""
-        return not self._is_late(self._predictor_seen_s)
+    def is_predictor_up(self) -> bool:
+        """Whether the predictor answered one of the last few checks."""
+        return self._is_recent(self._predictor_answered_s)
 
     @property
-    def sees_store(self) -> bool:
-        """Whether the object store answered one of the last few looks."""
-        return not self._is_late(self._store_seen_s)
+    def is_store_up(self) -> bool:
+        """Whether the object store answered one of the last few checks."""
+        return self._is_recent(self._store_answered_s)
 
     @property
     def is_alive(self) -> bool:
-        """Whether it looks at all: a look is over in seconds, whatever the parts do."""
-        return time.monotonic() - self._looked_s < _MISSED_LOOKS * self._interval_s + _LOST_S
+        """Whether the monitor itself runs. A check takes a few seconds at most, in any state of the parts."""
+        return time.monotonic() - self._checked_s < _MISSED_CHECKS * self._interval_s + _STUCK_AFTER_S
 
-    async def described(self) -> DescribedModel:
-        """The model that answered the last look.
+    def describe_model(self) -> DescribedModel:
+        """Describe the model that answered the last check.
 
         Raises:
-            PredictorUnavailable: None answered lately.
+            PredictorUnavailable: The predictor did not answer lately.
         """
-        if self._described is None or not self.sees_predictor:
+        if self._described is None or not self.is_predictor_up:
             raise PredictorUnavailable("the predictor does not answer")
         return self._described
 
     async def run(self) -> None:
-        """Look every few seconds, until cancelled."""
-        self._looked_s = time.monotonic()
+        """Check every few seconds, until cancelled."""
+        self._checked_s = time.monotonic()
         while True:
-            await asyncio.gather(self._look_at_predictor(), self._look_at_store())
-            await self._cache.publish_marks()
-            self._looked_s = time.monotonic()
+            await asyncio.gather(self._check_predictor(), self._check_store())
+            await self._cache.publish_live_revisions()
+            self._checked_s = time.monotonic()
             if self.is_healthy is not self._was_healthy:
                 self._was_healthy = self.is_healthy
                 log.info("readiness_changed", ready=self.is_healthy)
             await asyncio.sleep(self._interval_s)
 
-    async def _look_at_predictor(self) -> None:
+    async def _check_predictor(self) -> None:
         try:
-            described = await self._predictor.describe(_LOOK_S)
+            described = await self._predictor.describe(_CHECK_TIMEOUT_S)
         except PleuraError as error:
-            log.info("predictor_not_seen", code=error.code)
+            log.info("predictor_unreachable", code=error.code)
             return
         if self._described is None or described.digest != self._described.digest:
             show_model(described.description.version)
-        self._described, self._predictor_seen_s = described, time.monotonic()
-        self._cache.marks.see(Revision(described.description.version, described.digest))
+        self._described, self._predictor_answered_s = described, time.monotonic()
+        self._cache.live_revisions.see(Revision(described.description.version, described.digest))
 
-    async def _look_at_store(self) -> None:
-        if await self._store.is_alive(_LOOK_S):
-            self._store_seen_s = time.monotonic()
+    async def _check_store(self) -> None:
+        if await self._store.is_alive(_CHECK_TIMEOUT_S):
+            self._store_answered_s = time.monotonic()
         else:
-            log.info("store_not_seen")
+            log.info("object_store_unreachable")
 
-    def _is_late(self, seen_s: float) -> bool:
-        return time.monotonic() - seen_s > _MISSED_LOOKS * self._interval_s + _LOOK_S
+    def _is_recent(self, answered_s: float) -> bool:
+        return time.monotonic() - answered_s <= _MISSED_CHECKS * self._interval_s + _CHECK_TIMEOUT_S

@@ -1,4 +1,4 @@
-"""What the transformer counts besides its requests; ``docs/metrics.md`` says what each means."""
+"""The transformer's own metrics. ``docs/metrics.md`` explains each of them."""
 
 from collections.abc import Sequence
 from typing import Final
@@ -16,74 +16,78 @@ _OTHER: Final = "other"
 STAGES: Final = Children(
     Histogram(
         "pleura_stage_duration_seconds",
-        "Time that a stage took that ended well.",
+        "Time of each stage that ended without an error.",
         ["stage"],
         buckets=BUCKETS_S,
     )
 )
 LOOK_UPS: Final = Children(
-    Counter("pleura_cache_lookups_total", "Answers looked for in the cache.", ["result"])
+    Counter("pleura_cache_lookups_total", "Look-ups in the cache of answers.", ["result"])
 )
 ROWS: Final = Children(
-    Counter("pleura_journal_rows_total", "Rows kept before their answer was given.", ["where"])
+    Counter(
+        "pleura_journal_rows_total",
+        "Journal rows that were made durable before their answer was sent.",
+        ["where"],
+    )
 )
 SPOOL_BYTES: Final = Gauge("pleura_spool_bytes", "Size of the spool.")
 SPOOL_ROWS: Final = Gauge("pleura_spool_rows", "Rows in the spool that wait for PostgreSQL.")
 RESTARTS: Final = Counter("pleura_decoder_restarts_total", "Decoder processes that had to be replaced.")
-UP: Final = Gauge("pleura_dependency_up", "Whether a part answered lately.", ["dependency"])
+UP: Final = Gauge("pleura_dependency_up", "Whether a dependency answered lately.", ["dependency"])
 INVALID: Final = Children(
     Counter(
         "pleura_unusable_predictions_total",
-        "Answers of the predictor that cannot be one.",
+        "Answers of the predictor that are not valid.",
         ["model_version"],
     ),
     most=_MOST_VERSIONS,
 )
 _SCORES: Final = Histogram(
     "pleura_finding_score",
-    "What the model said of a finding, for each radiograph that it read.",
+    "Score of a finding, for each radiograph that the model read.",
     ["finding", "model_version"],
     buckets=_SCORE_BUCKETS,
 )
 _CALLS: Final = Counter(
     "pleura_finding_calls_total",
-    "Radiographs that the model read on which a finding was present.",
+    "Radiographs that the model read and on which the finding was present.",
     ["finding", "model_version"],
 )
 _TYPICALITY: Final = Histogram(
     "pleura_typicality",
-    "How typical each radiograph was that the model read.",
+    "Typicality of each radiograph that the model read.",
     ["model_version"],
     buckets=_SCORE_BUCKETS,
 )
 
 
-class _OfVersion:
-    """The children of one model version, resolved once: there are 29 to be counted in for each radiograph."""
+class _VersionMetrics:
+    """The metrics of one model version. They are looked up once, since each radiograph counts in 29."""
 
     def __init__(self, version: str) -> None:
-        _ = INVALID[version]  # shown as 0 before there is one
+        _ = INVALID[version]  # so that the metric shows 0 from the start
         self.typicality = _TYPICALITY.labels(version)
         self.findings = [(_SCORES.labels(name, version), _CALLS.labels(name, version)) for name in FINDINGS]
 
 
-_VERSIONS: Final[dict[str, _OfVersion]] = {}
+_VERSIONS: Final[dict[str, _VersionMetrics]] = {}
 
 
-def _of_version(version: str) -> _OfVersion:
-    known = _VERSIONS.get(version)
-    if known is None:
+def _version_metrics(version: str) -> _VersionMetrics:
+    metrics = _VERSIONS.get(version)
+    if metrics is None:
         name = version if len(_VERSIONS) < _MOST_VERSIONS else _OTHER
-        known = _VERSIONS.setdefault(name, _OfVersion(name))
-    return known
+        metrics = _VERSIONS.setdefault(name, _VersionMetrics(name))
+    return metrics
 
 
 def count_answers(answers: Sequence[Answer]) -> None:
-    """Count what the model said of radiographs that it has just read."""
+    """Count the scores and findings of new answers."""
     for answer in answers:
-        known = _of_version(answer.revision.version)
-        known.typicality.observe(answer.typicality)
-        values = zip(known.findings, answer.probability.tolist(), answer.present.tolist(), strict=True)
+        metrics = _version_metrics(answer.revision.version)
+        metrics.typicality.observe(answer.typicality)
+        values = zip(metrics.findings, answer.probability.tolist(), answer.present.tolist(), strict=True)
         for (scores, calls), score, is_present in values:
             scores.observe(score)
             if is_present:

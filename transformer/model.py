@@ -1,4 +1,4 @@
-"""The V2 model ``chest-xray`` of the transformer."""
+"""The V2 model ``chest-xray``: read the request, read its radiographs, write the journal, answer."""
 
 import asyncio
 import hashlib
@@ -11,6 +11,7 @@ import numpy as np
 import structlog
 
 from pleura.contract import MODEL_NAME, TRANSFORMER_INPUTS, TRANSFORMER_OUTPUTS, TensorSpec
+from pleura.deadline import Deadline
 from pleura.errors import DeadlineExceeded, Overloaded, PleuraError, Unavailable
 from pleura.journal_row import JournalRow
 from pleura.serving.kserve_import import InferenceVerb, InferRequest, InferResponse
@@ -20,7 +21,7 @@ from pleura.serving.v2_tensors import Array
 from transformer.answer import Answer
 from transformer.health import DependencyMonitor
 from transformer.inference import Reading
-from transformer.journal.journal import Journal, Kept
+from transformer.journal.journal import Journal, JournalResult
 from transformer.journal.row import make_journal_row
 from transformer.metrics import STAGES
 from transformer.radiograph_source import RadiographSource, StoredRadiograph
@@ -38,16 +39,24 @@ log = structlog.get_logger()
 
 
 @dataclass(frozen=True)
-class Answered:
-    """A request, with a reading for each of its radiographs."""
+class StartedRequest:
+    """A request that was read, and when on the performance counter."""
 
-    asked: RadiographRequest
+    request: RadiographRequest
+    since_s: float
+
+
+@dataclass(frozen=True)
+class AnsweredRequest:
+    """A request with a reading for each of its radiographs."""
+
+    request: RadiographRequest
     readings: tuple[Reading, ...]
     since_s: float
 
 
 class ChestXrayTransformer(Model):
-    """Answers V2 requests on radiographs, named or sent."""
+    """Answers V2 requests about radiographs that are named by their keys, or sent as files."""
 
     inputs: Sequence[TensorSpec] = TRANSFORMER_INPUTS
     outputs: Sequence[TensorSpec] = TRANSFORMER_OUTPUTS
@@ -56,21 +65,21 @@ class ChestXrayTransformer(Model):
         self,
         reader: Reader,
         journal: Journal,
-        watch: DependencyMonitor,
+        monitor: DependencyMonitor,
         limits: RequestLimits,
         max_in_flight: int,
     ) -> None:
         super().__init__(MODEL_NAME)
-        self._reader, self._journal, self._watch, self._limits = reader, journal, watch, limits
+        self._reader, self._journal, self._monitor, self._limits = reader, journal, monitor, limits
         self._max_in_flight, self._in_flight = max_in_flight, 0
 
     async def healthy(self) -> bool:
-        """Whether predictor and object store were seen lately; cache and journal only degrade."""
-        return self._watch.is_healthy
+        """Tell whether predictor and object store answered lately. No answer needs cache or PostgreSQL."""
+        return self._monitor.is_healthy
 
     async def describe(self) -> DescribedModel:
-        """The model that answers now."""
-        return await self._watch.described()
+        """Describe the model that answers now."""
+        return self._monitor.describe_model()
 
     async def __call__(
         self,
@@ -78,7 +87,7 @@ class ChestXrayTransformer(Model):
         headers: dict[str, str] | None = None,
         verb: InferenceVerb = InferenceVerb.PREDICT,
     ) -> tuple[InferResponse, dict[str, str]]:
-        """Answer one request, unless too many are in flight; one line in the log either way."""
+        """Answer one request, unless too many are in flight. The log has one line for it in any case."""
         try:
             if self._in_flight >= self._max_in_flight:
                 raise Overloaded("too many requests are in flight")
@@ -93,34 +102,34 @@ class ChestXrayTransformer(Model):
 
     async def preprocess(
         self, payload: InferRequest, headers: dict[str, str] | None = None
-    ) -> tuple[RadiographRequest, float]:
+    ) -> StartedRequest:
         """Read the request."""
-        return read_request(payload, headers or {}, self._limits), time.perf_counter()
+        return StartedRequest(read_request(payload, headers or {}, self._limits), time.perf_counter())
 
     async def predict(
         self,
-        payload: tuple[RadiographRequest, float],
+        payload: StartedRequest,
         headers: dict[str, str] | None = None,
         response_headers: dict[str, str] | None = None,
-    ) -> Answered:
-        """Have each radiograph read, from the cache or by the predictor."""
-        asked, since_s = payload
-        outcomes = await self._reader.read(asked.sources, asked.deadline, asked.trace)
-        readings = readings_or_raise(outcomes)
-        require_version(asked.request.model_version, readings[0])
-        return Answered(asked, readings, since_s)
+    ) -> AnsweredRequest:
+        """Read each radiograph, from the cache or with the predictor."""
+        request = payload.request
+        outcomes = await self._reader.read(request.sources, request.deadline, request.trace)
+        readings = require_readings(outcomes)
+        require_version(request.infer_request.model_version, readings[0])
+        return AnsweredRequest(request, readings, payload.since_s)
 
     async def postprocess(
         self,
-        result: Answered,
+        result: AnsweredRequest,
         headers: dict[str, str] | None = None,
         response_headers: dict[str, str] | None = None,
     ) -> InferResponse:
         """Write the journal, then answer."""
-        asked, readings = result.asked, result.readings
-        entries = entries_of(result)
+        request, readings = result.request, result.readings
+        rows = make_rows(result)
         began_s = time.perf_counter()
-        kept = await self._keep(entries, asked)
+        journal_result = await self._write_journal(rows, request.deadline)
         ended_s = time.perf_counter()
         STAGES["journal"].observe(ended_s - began_s)
         STAGES["whole"].observe(ended_s - result.since_s)
@@ -128,87 +137,94 @@ class ChestXrayTransformer(Model):
         log.info(
             "request_answered",
             outcome="ok",
-            radiographs=[_pseudonym(source) for source in asked.sources],
+            radiographs=[_pseudonym(source) for source in request.sources],
             revision=revision.version,
             cached=sum(reading.cached for reading in readings),
-            journal=kept,
-            latency_ms=_slowest(entries) | {"whole": round(1000 * (ended_s - result.since_s), 3)},
+            journal=journal_result,
+            latency_ms=_slowest(rows) | {"whole": round(1000 * (ended_s - result.since_s), 3)},
         )
         parameters: dict[str, str | bool | int] = {
             "model_digest": revision.digest,
             "preprocessing_version": readings[0].answer.preprocessing_version,
             "cached": all(reading.cached for reading in readings),
-            "journal": kept,
+            "journal": journal_result,
         }
-        arrays = arrays_of(readings, asked.outputs)
-        return to_response(asked.request, revision.version, arrays, parameters)
+        arrays = make_arrays(readings, request.outputs)
+        return to_response(request.infer_request, revision.version, arrays, parameters)
 
-    async def _keep(self, entries: Sequence[JournalRow], asked: RadiographRequest) -> Kept:
-        left_s = asked.deadline.remaining_s
+    async def _write_journal(self, rows: Sequence[JournalRow], deadline: Deadline) -> JournalResult:
+        left_s = deadline.remaining_s
         try:
             async with asyncio.timeout(left_s):
-                return await self._journal.append(entries)
+                return await self._journal.append(rows)
         except TimeoutError as error:
             raise DeadlineExceeded("the time for this request has run out") from error
 
 
-def readings_or_raise(outcomes: Sequence[Reading | PleuraError]) -> tuple[Reading, ...]:
-    """Give the readings where there is one for each radiograph.
+def require_readings(outcomes: Sequence[Reading | PleuraError]) -> tuple[Reading, ...]:
+    """Give the readings when every radiograph has one.
 
     Raises:
-        PleuraError: Of the first failure's kind, naming each element that failed and why.
+        PleuraError: An error of the first failure's class. Its text names each element that failed, and why.
     """
-    failures = {i: each for i, each in enumerate(outcomes) if isinstance(each, PleuraError)}
+    failures = {i: outcome for i, outcome in enumerate(outcomes) if isinstance(outcome, PleuraError)}
     if not failures:
-        return tuple(each for each in outcomes if isinstance(each, Reading))
+        return tuple(outcome for outcome in outcomes if isinstance(outcome, Reading))
     first = next(iter(failures.values()))
-    texts = {str(each) for each in failures.values()}
+    texts = {str(failure) for failure in failures.values()}
     if len(failures) == len(outcomes) and len(texts) == 1:
         raise type(first)(str(first)) from first
-    reasons = "; ".join(f"element {position}: {each}" for position, each in failures.items())
+    reasons = "; ".join(f"element {position}: {failure}" for position, failure in failures.items())
     raise type(first)(reasons) from first
 
 
 def require_version(version: str | None, reading: Reading) -> None:
-    """Let no other version answer than the one that was asked for, if one was.
+    """Require that the version which the request names has answered, if it names one.
 
     Raises:
-        Unavailable: Another did: a canary or a promotion is under way.
+        Unavailable: Another version answered, during a canary or a promotion.
     """
     if version and version != reading.answer.revision.version:
         raise Unavailable("another version of the model answers now")
 
 
-def entries_of(answered: Answered) -> list[JournalRow]:
-    """The journal's rows for a request."""
-    asked = answered.asked
+def make_rows(answered: AnsweredRequest) -> list[JournalRow]:
+    """Make the journal rows of a request, one for each radiograph."""
+    request = answered.request
     whole = {"until_journal": round(1000 * (time.perf_counter() - answered.since_s), 3)}
     return [
         make_journal_row(
-            asked.asker, i, _id_of(source), reading.answer, {**reading.latency_ms, **whole}, reading.cached
+            request.key,
+            position,
+            _object_key(source),
+            reading.answer,
+            {**reading.latency_ms, **whole},
+            reading.cached,
         )
-        for i, (source, reading) in enumerate(zip(asked.sources, answered.readings, strict=True))
+        for position, (source, reading) in enumerate(zip(request.sources, answered.readings, strict=True))
     ]
 
 
-def arrays_of(readings: Sequence[Reading], names: Sequence[str]) -> dict[str, Array]:
-    """The outputs that were asked for, in that order."""
+def make_arrays(readings: Sequence[Reading], names: Sequence[str]) -> dict[str, Array]:
+    """Make the outputs that the request names, in their order."""
     answers = [reading.answer for reading in readings]
     return {name: _ARRAYS[name](answers) for name in names}
 
 
-def _id_of(source: RadiographSource) -> str | None:
+def _object_key(source: RadiographSource) -> str | None:
     return source.object_id.key if isinstance(source, StoredRadiograph) else None
 
 
 def _pseudonym(source: RadiographSource) -> str | None:
-    """Who knows an object's id finds it in the log; its name, which may be a patient's, stands nowhere."""
-    object_id = _id_of(source)
-    return None if object_id is None else hashlib.sha256(object_id.encode()).hexdigest()[:12]
+    """Give a digest of the object's key for the log, since a key may contain a patient's name."""
+    key = _object_key(source)
+    return None if key is None else hashlib.sha256(key.encode()).hexdigest()[:12]
 
 
-def _slowest(entries: Sequence[JournalRow]) -> dict[str, float]:
-    stages: Mapping[str, float] = {}
-    for entry in entries:
-        stages = {name: max(ms, stages.get(name, 0.0)) for name, ms in {**stages, **entry.latency_ms}.items()}
-    return dict(stages)
+def _slowest(rows: Sequence[JournalRow]) -> dict[str, float]:
+    """Give for each stage the time of the slowest radiograph, in milliseconds."""
+    slowest: dict[str, float] = {}
+    for row in rows:
+        for stage, ms in row.latency_ms.items():
+            slowest[stage] = max(ms, slowest.get(stage, 0.0))
+    return slowest

@@ -1,4 +1,4 @@
-"""The keys that a caller may name, decided before anything is asked of the object store."""
+"""Checks the object keys that callers name, before any call of the object store."""
 
 import re
 import unicodedata
@@ -8,31 +8,31 @@ from typing import Final
 from pleura.errors import InvalidRequest
 
 _MAX_BYTES: Final = 1024
-# What some programs take for a slash or a backslash, although Unicode's compatibility form K leaves it.
+# Some programs take these characters for a slash or backslash, although Unicode's form NFKC keeps them.
 _LOOK_ALIKES: Final = re.compile("[\u2044\u2215\u2216\u29f5\u29f8\u29f9]")
 _BAD_CATEGORIES: Final = frozenset({"Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp"})
 
 
 @dataclass(frozen=True)
 class ObjectId:
-    """The key of an object, known to be harmless wherever it is put into a path.
+    """The key of an object, which is safe as a part of any path.
 
     Raises:
-        InvalidRequest: It is not.
+        InvalidRequest: The key is not safe.
     """
 
     key: str
 
     def __post_init__(self) -> None:
-        if reason := _fault(self.key):
+        if reason := _find_fault(self.key):
             raise InvalidRequest(f"image_id is not valid: {reason}")
 
     @classmethod
     def from_bytes(cls, raw: bytes) -> "ObjectId":
-        """Read an id as it stands in a BYTES tensor.
+        """Read an id from an element of a BYTES tensor.
 
         Raises:
-            InvalidRequest: It is no UTF-8, or no valid id.
+            InvalidRequest: The bytes are not UTF-8, or not a safe key.
         """
         try:
             return cls(raw.decode("utf-8"))
@@ -40,8 +40,8 @@ class ObjectId:
             raise InvalidRequest("image_id is not valid: it is not UTF-8") from error
 
 
-def _fault(key: str) -> str | None:
-    """Why a key may not be used, or None."""
+def _find_fault(key: str) -> str | None:
+    """Give the reason why a key is not safe, or None."""
     try:
         length = len(key.encode("utf-8"))
     except UnicodeEncodeError:
@@ -62,6 +62,6 @@ def _fault(key: str) -> str | None:
 
 
 def _has_hidden_steps(key: str) -> bool:
-    """Whether, once normalised, anything but dots and slashes is a dot, a slash or a backslash."""
+    """Tell whether another character becomes a dot, slash or backslash when the key is normalised."""
     others = key.replace(".", "").replace("/", "")
     return any(step in unicodedata.normalize("NFKC", others) for step in "./\\")

@@ -1,4 +1,4 @@
-"""Proving that what came back from the predictor can be an answer, before anything is kept of it."""
+"""Checks the predictor's response completely, before any part of it is used."""
 
 import math
 import re
@@ -18,22 +18,22 @@ _VERSION: Final = re.compile(r"[0-9A-Za-z][0-9A-Za-z.-]{0,63}")
 
 
 def read_prediction(response: Any, count: int) -> Prediction:
-    """Read a V2 gRPC response to ``count`` radiographs.
+    """Read a V2 gRPC response about ``count`` radiographs.
 
     Raises:
-        InvalidAnswer: An output is missing, of another datatype or shape, not finite, or outside [0, 1]; the
-            revision does not say who it is; or it was trained on another preprocessing.
+        InvalidAnswer: An output is missing, has a wrong datatype or shape, or is not finite or not in [0, 1].
+            The model's version or digest is missing. The model was trained on another preprocessing.
     """
-    arrays = _arrays_of(response)
+    arrays = _read_arrays(response)
     parameters = {key: value.string_param for key, value in response.parameters.items()}
     if parameters.get("preprocessing_version") != PREPROCESSING_VERSION:
         raise InvalidAnswer("the predictor's model was trained on another preprocessing")
     prediction = Prediction(
-        _checked(arrays, "probability", (count, _COUNT)),
-        _checked(arrays, "threshold", (_COUNT,)),
-        _checked(arrays, "typicality", (count,)),
-        _checked(arrays, "activation_map", (count, _COUNT, MAP_SIZE, MAP_SIZE)),
-        _revision_of(response.model_version, parameters.get("model_digest", "")),
+        _require_finite(arrays, "probability", (count, _COUNT)),
+        _require_finite(arrays, "threshold", (_COUNT,)),
+        _require_finite(arrays, "typicality", (count,)),
+        _require_finite(arrays, "activation_map", (count, _COUNT, MAP_SIZE, MAP_SIZE)),
+        _read_revision(response.model_version, parameters.get("model_digest", "")),
         PREPROCESSING_VERSION,
     )
     for name in ("probability", "threshold", "typicality"):
@@ -44,17 +44,17 @@ def read_prediction(response: Any, count: int) -> Prediction:
 
 
 def version_label(version: str) -> str:
-    """The version that a predictor says it has, where that has the form of one; "other" where it has not."""
+    """Give the metric label of a predictor's version: "other" where it does not look like a version."""
     return version if _VERSION.fullmatch(version) else "other"
 
 
-def _revision_of(version: str, digest: str) -> Revision:
+def _read_revision(version: str, digest: str) -> Revision:
     if not (_VERSION.fullmatch(version) and _DIGEST.fullmatch(digest)):
         raise InvalidAnswer("the predictor does not say which model answered")
     return Revision(version, digest)
 
 
-def _arrays_of(response: Any) -> dict[str, Floats]:
+def _read_arrays(response: Any) -> dict[str, Floats]:
     outputs, raw = response.outputs, response.raw_output_contents
     if raw and len(raw) != len(outputs):
         raise InvalidAnswer("the predictor's outputs and their contents differ in number")
@@ -62,20 +62,20 @@ def _arrays_of(response: Any) -> dict[str, Floats]:
     for index, output in enumerate(outputs):
         if output.datatype != "FP32":
             raise InvalidAnswer("the predictor's outputs must be FP32")
-        flat = _floats_of(raw[index]) if raw else np.array(output.contents.fp32_contents, np.float32)
+        flat = _read_floats(raw[index]) if raw else np.array(output.contents.fp32_contents, np.float32)
         if any(size < 0 for size in output.shape) or math.prod(output.shape) != flat.size:
             raise InvalidAnswer("the predictor's outputs do not fit their shapes")
         arrays[output.name] = flat.reshape(tuple(output.shape))
     return arrays
 
 
-def _floats_of(raw: bytes) -> Floats:
+def _read_floats(raw: bytes) -> Floats:
     if len(raw) % 4:
         raise InvalidAnswer("the predictor's outputs are cut short")
     return np.frombuffer(raw, "<f4").astype(np.float32, copy=False)
 
 
-def _checked(arrays: Mapping[str, Floats], name: str, shape: tuple[int, ...]) -> Floats:
+def _require_finite(arrays: Mapping[str, Floats], name: str, shape: tuple[int, ...]) -> Floats:
     array = arrays.get(name)
     if array is None or array.shape != shape:
         raise InvalidAnswer(f"the predictor's {name} is missing or has another shape than {list(shape)}")

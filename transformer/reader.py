@@ -93,7 +93,7 @@ class Reader:
             return {}
         outcomes = await self._inference.infer(contents, trace, work)
         for revision in _revisions(outcomes):
-            self._cache.marks.see(revision)
+            self._cache.live_revisions.see(revision)
         return outcomes
 
     async def _keep(self, outcomes: Outcomes) -> None:

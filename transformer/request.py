@@ -1,4 +1,4 @@
-"""What a V2 request asks of the transformer."""
+"""Reads a V2 request to the transformer."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -20,7 +20,7 @@ _MAX_ID: Final = 256
 
 @dataclass(frozen=True)
 class RequestLimits:
-    """What one request may ask for."""
+    """The most that one request may ask for."""
 
     timeout_s: float
     max_elements: int
@@ -29,10 +29,10 @@ class RequestLimits:
 
 @dataclass(frozen=True)
 class RadiographRequest:
-    """A request that is one."""
+    """A valid request about one or more radiographs."""
 
-    request: InferRequest
-    asker: RequestKey
+    infer_request: InferRequest
+    key: RequestKey
     sources: tuple[RadiographSource, ...]
     outputs: tuple[str, ...]
     deadline: Deadline
@@ -42,47 +42,47 @@ class RadiographRequest:
 def read_request(
     request: InferRequest, headers: Mapping[str, str], limits: RequestLimits
 ) -> RadiographRequest:
-    """Read a request.
+    """Read a V2 request.
 
     Raises:
-        InvalidRequest: Not exactly one of the inputs, or of another datatype, shape or number; an unknown
-            output; an object id, request id or header that is none.
-        TooLarge: A file exceeds its limit.
+        InvalidRequest: The request has not exactly one known input, or a wrong datatype, shape or number of
+            elements; it names an unknown output; or an object id, the request id or a header is not valid.
+        TooLarge: A file exceeds the limit.
     """
     deadline = Deadline.from_headers(headers, limits.timeout_s)
     outputs = requested_names(request, TRANSFORMER_OUTPUTS, TRANSFORMER_DEFAULT_OUTPUTS)
-    asker = RequestKey(
+    key = RequestKey(
         require_printable_id("principal", headers.get("x-pleura-principal", "anonymous")),
         require_printable_id("request id", request.id),
     )
-    # gRPC carries printable ASCII only; a header of anything else would fail all who share the work
-    trace = {n: headers[n] for n in _TRACE_HEADERS if n in headers and _is_plain(headers[n])}
-    sources = _sources_of(request, limits)
+    # gRPC carries printable ASCII only: another header would fail all requests that share the work
+    trace = {n: headers[n] for n in _TRACE_HEADERS if n in headers and _is_printable_ascii(headers[n])}
+    sources = _read_sources(request, limits)
     return RadiographRequest(
-        request, asker, sources, outputs, deadline, {**trace, "x-request-id": _ascii(request.id)}
+        request, key, sources, outputs, deadline, {**trace, "x-request-id": _replace_non_ascii(request.id)}
     )
 
 
-def _is_plain(text: str) -> bool:
+def _is_printable_ascii(text: str) -> bool:
     return text.isascii() and text.isprintable()
 
 
-def _ascii(text: str) -> str:
+def _replace_non_ascii(text: str) -> str:
     return text.encode("ascii", "replace").decode()
 
 
 def require_printable_id(what: str, text: str) -> str:
-    """Let an id pass that the journal may keep.
+    """Give the id back when the journal may keep it.
 
     Raises:
-        InvalidRequest: It is empty, long, or holds what cannot be printed.
+        InvalidRequest: The id is empty or too long, or contains characters that cannot be printed.
     """
     if not (0 < len(text) <= _MAX_ID and text.isprintable()):
         raise InvalidRequest(f"the {what} must be 1 to {_MAX_ID} printable characters")
     return text
 
 
-def _sources_of(request: InferRequest, limits: RequestLimits) -> tuple[RadiographSource, ...]:
+def _read_sources(request: InferRequest, limits: RequestLimits) -> tuple[RadiographSource, ...]:
     names = [spec.name for spec in TRANSFORMER_INPUTS]
     if len(request.inputs) != 1 or request.inputs[0].name not in names:
         raise InvalidRequest("the model takes exactly one input, either 'image_id' or 'image'")
@@ -95,20 +95,21 @@ def _sources_of(request: InferRequest, limits: RequestLimits) -> tuple[Radiograp
         raise InvalidRequest(f"a request holds 1 to {limits.max_elements} radiographs")
     elements: list[bytes] = array_of(infer_input).tolist()
     if infer_input.name == "image_id":
-        return tuple(StoredRadiograph(_object_id(element, i)) for i, element in enumerate(elements))
+        return tuple(StoredRadiograph(_read_object_id(element, i)) for i, element in enumerate(elements))
     return tuple(
-        SentRadiograph(_file(element, i, limits.max_file_bytes)) for i, element in enumerate(elements)
+        SentRadiograph(_require_small(element, i, limits.max_file_bytes))
+        for i, element in enumerate(elements)
     )
 
 
-def _object_id(element: bytes, position: int) -> ObjectId:
+def _read_object_id(element: bytes, position: int) -> ObjectId:
     try:
         return ObjectId.from_bytes(element)
     except InvalidRequest as error:
         raise InvalidRequest(f"element {position}: {error}") from error
 
 
-def _file(element: bytes, position: int, limit: int) -> bytes:
-    if len(element) > limit:
+def _require_small(file: bytes, position: int, limit: int) -> bytes:
+    if len(file) > limit:
         raise TooLarge(f"element {position}: the file exceeds {limit} bytes")
-    return element
+    return file

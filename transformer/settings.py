@@ -1,4 +1,4 @@
-"""What the transformer reads from its environment; no other module does."""
+"""The transformer's settings. No other module of the transformer reads the environment."""
 
 from pathlib import Path
 from typing import Annotated
@@ -17,40 +17,40 @@ class TransformerSettings(ServiceSettings, ObjectStoreSettings):
     predictor_address: str = Field(pattern=r"^[^/\s]+:\d{1,5}$")
     """host:port of the predictor's gRPC."""
     redis_url: str = Field(default="", pattern=r"^$|^(redis|rediss|unix)://")
-    """Where the cache answers; empty for none."""
+    """Address of the Redis for the cache; empty for no cache."""
     journal_dsn: SecretStr
     """PostgreSQL connection string of the journal."""
     spool_folder: Path = Path("/var/lib/pleura/spool")
-    """Folder of the local spool, which keeps answers while PostgreSQL is away."""
+    """Folder of the local spool, which keeps journal rows while PostgreSQL is down."""
     spool_max_mb: Count = 1024
-    """Largest size of the spool."""
+    """Largest size of the spool, in megabytes."""
     cache_ttl_s: Annotated[int, Field(ge=1)] = 86_400
     """Seconds that a cached answer is kept."""
     cache_timeout_s: Seconds = 0.04
-    """Seconds that a look-up in the cache may take before it counts as a miss."""
+    """Seconds after which a look-up in the cache counts as a miss."""
     answering_ttl_s: Seconds = 10.0
-    """Seconds for which a revision that was last seen answering counts as answering still."""
+    """Seconds for which a revision counts as live after its last answer."""
     watch_interval_s: Seconds = 2.0
-    """Seconds between two looks at predictor and object store."""
+    """Seconds between two checks of predictor and object store."""
     timeout_s: Seconds = 10.0
     """Seconds that a whole request may take."""
     journal_timeout_s: Seconds = 1.0
-    """Seconds to wait for PostgreSQL before an answer goes to the spool."""
+    """Seconds to wait for PostgreSQL before a journal row goes to the spool."""
     max_file_mb: Count = 64
-    """Largest file of one radiograph."""
+    """Largest file of one radiograph, in megabytes."""
     max_elements: Annotated[int, Field(ge=1, le=32)] = 32
-    """Radiographs in one request, at most; the predictor takes 32."""
+    """Most radiographs in one request. The predictor accepts 32."""
     max_in_flight: Count = 1024
-    """Requests in flight, at most; more are turned away at once. Those who share a radiograph cost little."""
+    """Most requests in flight; further requests get 503 at once. Requests that share work cost little."""
     max_reading: Count = 64
-    """Radiographs that are fetched, decoded and judged at one time, at most; more are turned away at once."""
+    """Most radiographs that are fetched, decoded and judged at one time; more get 503 at once."""
     decoders: Count = 2
-    """Decoder processes."""
+    """Number of decoder processes."""
     decode_timeout_s: Seconds = 10.0
-    """Seconds that one radiograph may take to decode, however busy the machine is."""
+    """Seconds that one radiograph may take to decode, on a busy machine too."""
     decode_processor_s: Seconds = 1.0
-    """Processor seconds that a radiograph of up to 3 MB may take to decode; a larger one in proportion."""
+    """Processor seconds to decode a radiograph of up to 3 MB; a larger file gets more, in proportion."""
     decode_memory_mb: Annotated[int, Field(ge=256)] = 512
-    """Memory of one decoder process."""
+    """Memory of one decoder process, in megabytes."""
     max_pixels_m: Count = 100
-    """Pixels of one radiograph, at most, in millions."""
+    """Most pixels of one radiograph, in millions."""

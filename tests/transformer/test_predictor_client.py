@@ -178,9 +178,9 @@ async def test_more_than_may_be_in_flight_is_turned_away(
 
 
 def test_the_retry_budget_is_a_tenth() -> None:
-    """However often calls fail, one extra call is made for every ten."""
-    budget, extra = RetryBudget(), 0
+    """However often calls fail, one retries call is made for every ten."""
+    budget, retries = RetryBudget(), 0
     for _ in range(1000):
-        budget.called()
-        extra += budget.allows()
-    assert extra <= 100
+        budget.count_call()
+        retries += budget.allows()
+    assert retries <= 100

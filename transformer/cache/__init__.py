@@ -1,1 +1,1 @@
-"""Answers kept in Redis."""
+"""The cache of answers in Redis."""

@@ -1,17 +1,17 @@
-"""Answers kept in Redis, and which of them still count.
+"""A cache of answers in Redis.
 
-An answer counts only while the revision that made it is answering. Each revision that is seen (in an
-answer, or when the watch asks for a description) leaves a mark that lives a few seconds, here and in Redis;
-in a canary both revisions leave marks, and after a promotion or rollback the old mark dies out.
+A cached answer is valid only while its revision is live. A revision is live for a few seconds after it
+answered a request or the dependency monitor. Transformers share their live revisions through Redis. During a
+canary both revisions are live; after a promotion or rollback the old revision stops being live.
 
-Redis may be slow, down or lie: a look-up costs at most a short time-out, after which Redis is left alone
-for a few seconds, and an entry that fails its checksum is a miss. Activation maps are always kept with the
-answer, so that one entry serves whatever outputs a request asks for.
+Redis may be slow, down or wrong. A look-up takes at most a short time-out, after failures Redis is not called
+for a few seconds, and an entry with a wrong checksum is a miss. Every entry includes the activation maps, so
+it serves any outputs that a request names.
 """
 
 import hashlib
 import time
-from collections.abc import Awaitable, Mapping, Sequence
+from collections.abc import Awaitable, Mapping, Sequence, Set
 from typing import Any, Final, TypeVar
 
 import structlog
@@ -27,71 +27,72 @@ from transformer.cache.entry import FORMAT, CachedAnswer, read_entry, write_entr
 from transformer.cache.idle_timeout import idle_timeout
 from transformer.metrics import LOOK_UPS
 
-_CONNECT_S: Final = 0.5
-_STORE_S: Final = 0.5
-_CONNECTIONS: Final = 256
-_REST_S: Final = 3.0
+_CONNECT_TIMEOUT_S: Final = 0.5
+_STORE_TIMEOUT_S: Final = 0.5
+_MAX_CONNECTIONS: Final = 256
+_PAUSE_S: Final = 3.0
 T = TypeVar("T")
 log = structlog.get_logger()
 
 
 def cache_key(*parts: str) -> str:
-    """The cache key of what is known of a radiograph before anybody is asked, under this preprocessing."""
+    """Make the cache key of a radiograph, which differs for each version of the preprocessing."""
     text = "\0".join((*parts, PREPROCESSING_VERSION))
     return f"pleura:answer:{FORMAT}:{hashlib.sha256(text.encode()).hexdigest()}"
 
 
 def connect(url: str) -> Redis:
-    """A client that gives up at once, for a cache."""
-    # who finds all connections in use waits for one, within the time that a call has
+    """Make a client of Redis that does not retry: a slow cache is worth nothing."""
+    # a call that finds all connections in use waits for one, within its own time limit
     pool = BlockingConnectionPool.from_url(
         url,
         protocol=2,
-        max_connections=_CONNECTIONS,
-        timeout=_STORE_S,
-        socket_connect_timeout=_CONNECT_S,
+        max_connections=_MAX_CONNECTIONS,
+        timeout=_STORE_TIMEOUT_S,
+        socket_connect_timeout=_CONNECT_TIMEOUT_S,
         retry=Retry(NoBackoff(), 0),
     )
     return Redis.from_pool(pool)
 
 
 class LiveRevisions:
-    """Which revisions were seen answering lately, in this process."""
+    """The revisions that answered this process lately."""
 
     def __init__(self, ttl_s: float) -> None:
         self.ttl_s = ttl_s
         self._seen_s: dict[Revision, float] = {}
 
     def see(self, revision: Revision) -> None:
-        """Note that a revision has just answered."""
+        """Record that a revision has just answered."""
         self._seen_s[revision] = time.monotonic()
 
     def ages(self) -> Mapping[Revision, float]:
-        """Seconds since each live revision was seen; the others are forgotten."""
+        """Give the seconds since each live revision answered, and forget the other revisions."""
         now = time.monotonic()
-        self._seen_s = {each: at for each, at in self._seen_s.items() if now - at < self.ttl_s}
-        return {each: now - at for each, at in self._seen_s.items()}
+        self._seen_s = {revision: at for revision, at in self._seen_s.items() if now - at < self.ttl_s}
+        return {revision: now - at for revision, at in self._seen_s.items()}
 
     def is_live(self, revision: Revision) -> bool:
-        """Whether a revision was seen within the time to live."""
+        """Tell whether a revision answered within the time to live."""
         at = self._seen_s.get(revision)
         return at is not None and time.monotonic() - at < self.ttl_s
 
 
 class AnswerCache:
-    """Cached answers; every method does without Redis when Redis does not do its part."""
+    """The cache of answers. No method fails when Redis does: answers are then not found, and not kept."""
 
     def __init__(
-        self, client: Redis | None, marks: LiveRevisions, ttl_s: int, look_up_s: float = 0.04
+        self, client: Redis | None, live_revisions: LiveRevisions, ttl_s: int, look_up_s: float = 0.04
     ) -> None:
-        self._client, self.marks, self._ttl_s, self._look_up_s = client, marks, ttl_s, look_up_s
-        # apart: a slow Redis takes in time what it does not find in time
-        self._look_ups, self._stores = CircuitBreaker(_REST_S), CircuitBreaker(_REST_S)
+        self._client, self.live_revisions = client, live_revisions
+        self._ttl_s, self._look_up_s = ttl_s, look_up_s
+        # two breakers, since a Redis that is too slow for look-ups may be fast enough for stores
+        self._look_up_breaker, self._store_breaker = CircuitBreaker(_PAUSE_S), CircuitBreaker(_PAUSE_S)
         self._is_up = False
 
     @property
-    def is_used(self) -> bool:
-        """Whether there is a cache at all."""
+    def is_configured(self) -> bool:
+        """Whether the service has a cache."""
         return self._client is not None
 
     @property
@@ -105,40 +106,40 @@ class AnswerCache:
             await self._client.aclose()
 
     async def find(self, keys: Sequence[str]) -> Mapping[str, CachedAnswer]:
-        """Look for answers that count still, as far as their revision goes.
+        """Find the answers under these keys whose revisions are live.
 
-        Whether they are about what is there now, their ``tag`` tells; who compares it counts them as hits.
+        The caller compares the ``tag`` of each answer with the content that it asks about, and counts hits.
         """
         if not keys or self._client is None:
             return {}
-        found = await self._guarded(self._find(self._client, keys), self._look_up_s, self._look_ups)
+        found = await self._call(self._find(self._client, keys), self._look_up_s, self._look_up_breaker)
         if found is None:
             LOOK_UPS["failed"].inc(len(keys))
         return found or {}
 
     async def keep(self, answers: Mapping[str, CachedAnswer]) -> None:
-        """Keep answers under their keys, in the place of those about what was there before."""
+        """Keep answers under their keys, in place of answers about earlier content."""
         if not answers or self._client is None:
             return
         pipeline = self._client.pipeline(transaction=False)
         for key, cached in answers.items():
             pipeline.set(key, write_entry(key, cached), ex=self._ttl_s)
-        await self._guarded(pipeline.execute(), _STORE_S, self._stores)
+        await self._call(pipeline.execute(), _STORE_TIMEOUT_S, self._store_breaker)
 
-    async def publish_marks(self) -> None:
-        """Tell the other transformers which revisions were seen here, for as long as they count here.
+    async def publish_live_revisions(self) -> None:
+        """Publish this process's live revisions for the other transformers.
 
-        Called now and then, it also finds out whether Redis is there while nobody asks.
+        The dependency monitor calls this every few seconds, so ``is_up`` is right even without requests.
         """
-        ages = self.marks.ages()
+        ages = self.live_revisions.ages()
         if self._client is None:
             return
         pipeline = self._client.pipeline(transaction=False)
         pipeline.ping()
         for revision, age_s in ages.items():
-            left_ms = max(1, int((self.marks.ttl_s - age_s) * 1000))
-            pipeline.set(_mark_of(revision), b"1", px=left_ms)
-        await self._guarded(pipeline.execute(), _STORE_S, self._stores)
+            left_ms = max(1, int((self.live_revisions.ttl_s - age_s) * 1000))
+            pipeline.set(_live_key(revision), b"1", px=left_ms)
+        await self._call(pipeline.execute(), _STORE_TIMEOUT_S, self._store_breaker)
 
     async def _find(self, client: Redis, keys: Sequence[str]) -> Mapping[str, CachedAnswer]:
         entries: Sequence[Any] = await client.mget(keys)
@@ -149,32 +150,39 @@ class AnswerCache:
                 found[key] = cached
             elif entry is not None:
                 log.warning("cache_entry_corrupt")
-        revisions = {each.answer.revision for each in found.values()}
-        live = {each for each in revisions if self.marks.is_live(each) or await client.get(_mark_of(each))}
-        counting = {key: each for key, each in found.items() if each.answer.revision in live}
-        LOOK_UPS["stale"].inc(len(found) - len(counting))
+        live = await self._find_live(client, {cached.answer.revision for cached in found.values()})
+        valid = {key: cached for key, cached in found.items() if cached.answer.revision in live}
+        LOOK_UPS["stale"].inc(len(found) - len(valid))
         LOOK_UPS["miss"].inc(len(keys) - len(found))
-        return counting
+        return valid
 
-    async def _guarded(self, call: Awaitable[T], limit_s: float, breaker: CircuitBreaker) -> T | None:
+    async def _find_live(self, client: Redis, revisions: Set[Revision]) -> Set[Revision]:
+        return {
+            revision
+            for revision in revisions
+            if self.live_revisions.is_live(revision) or await client.get(_live_key(revision))
+        }
+
+    async def _call(self, call: Awaitable[T], limit_s: float, breaker: CircuitBreaker) -> T | None:
         if not breaker.allows():
             _discard(call)
             return None
         try:
             async with idle_timeout(limit_s):
                 result = await call
-        except (RedisError, OSError, TimeoutError, RuntimeError) as error:  # uvloop's for a connection reset
+        # uvloop raises RuntimeError for a connection reset
+        except (RedisError, OSError, TimeoutError, RuntimeError) as error:
             was_open, self._is_up = breaker.is_open, False
-            breaker.failed()
+            breaker.record_failure()
             if breaker.is_open and not was_open:
-                log.warning("cache_left_alone", reason=type(error).__name__, seconds=_REST_S)
+                log.warning("cache_disabled", reason=type(error).__name__, seconds=_PAUSE_S)
             return None
-        breaker.succeeded()
+        breaker.record_success()
         self._is_up = True
         return result
 
 
-def _mark_of(revision: Revision) -> str:
+def _live_key(revision: Revision) -> str:
     return f"pleura:answering:{revision.digest}:{revision.version}"
 
 

@@ -1,4 +1,4 @@
-"""How an answer is kept in the cache: a checksum, a line of JSON, and the tensors behind it."""
+"""The format of a cache entry: a checksum, a JSON document, and the tensors."""
 
 import hashlib
 import math
@@ -14,27 +14,27 @@ from pleura.findings import FINDINGS
 from transformer.answer import Answer, Floats, Revision
 
 FORMAT: Final = "2"
-"""Changes with what an entry holds; entries of two formats stand under different keys."""
+"""Version of the format. It is part of the key, so that no version reads another version's entries."""
 _MAGIC: Final = b"PLA" + FORMAT.encode()
-_CHECKSUM: Final = 16
+_CHECKSUM_BYTES: Final = 16
 _SHAPES: Final = ((len(FINDINGS),), (len(FINDINGS),), (len(FINDINGS), MAP_SIZE, MAP_SIZE))
 
 
 @dataclass(frozen=True, eq=False)
 class CachedAnswer:
-    """An answer as it is kept, and the content it is about: an object's ETag, or a sent file's SHA-256."""
+    """An answer, and the tag of its content: the ETag of an object, or the SHA-256 of a sent file."""
 
     answer: Answer
     tag: str
 
 
 def _checksum(key: str, content: bytes) -> bytes:
-    # the key is part of it: an entry that turns up under another key is as corrupt as a flipped bit
-    return hashlib.blake2b(key.encode() + b"\0" + content, digest_size=_CHECKSUM).digest()
+    # with the key in the checksum, an entry under a wrong key counts as corrupt
+    return hashlib.blake2b(key.encode() + b"\0" + content, digest_size=_CHECKSUM_BYTES).digest()
 
 
 def write_entry(key: str, cached: CachedAnswer) -> bytes:
-    """Encode an answer for its key."""
+    """Encode an answer that will be stored under ``key``."""
     answer = cached.answer
     json = orjson.dumps(
         {
@@ -53,13 +53,13 @@ def write_entry(key: str, cached: CachedAnswer) -> bytes:
 
 
 def read_entry(key: str, entry: bytes) -> CachedAnswer | None:
-    """Decode what ``write_entry`` wrote for that key; None when it is anything else."""
-    head, content = len(_MAGIC) + _CHECKSUM, entry[len(_MAGIC) + _CHECKSUM :]
+    """Decode an entry that ``write_entry`` made for ``key``. Give None for any other bytes."""
+    head, content = len(_MAGIC) + _CHECKSUM_BYTES, entry[len(_MAGIC) + _CHECKSUM_BYTES :]
     if entry[:head] != _MAGIC + _checksum(key, content):
         return None
     (length,) = struct.unpack_from("<H", content)
     document = orjson.loads(content[2 : 2 + length])
-    probability, threshold, activation_map = _arrays(content[2 + length :])
+    probability, threshold, activation_map = _read_arrays(content[2 + length :])
     answer = Answer(
         probability,
         threshold,
@@ -72,7 +72,7 @@ def read_entry(key: str, entry: bytes) -> CachedAnswer | None:
     return CachedAnswer(answer, document["tag"])
 
 
-def _arrays(raw: bytes) -> list[Floats]:
+def _read_arrays(raw: bytes) -> list[Floats]:
     arrays, offset = [], 0
     for shape in _SHAPES:
         count = math.prod(shape)

@@ -1,4 +1,4 @@
-"""A time limit in which a held-up event loop counts little."""
+"""A time limit that hardly counts the time in which the event loop is busy."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -10,11 +10,10 @@ _TICKS: Final = 4
 
 @asynccontextmanager
 async def idle_timeout(seconds: float) -> AsyncIterator[None]:
-    """Limit what is awaited within, as ``asyncio.timeout`` does.
+    """Limit the time of the block, as ``asyncio.timeout`` does.
 
-    That one also gives up on an answer that has come but that the loop, busy with others, has not
-    yet read. Here the time passes in quarters, between which the loop reads what has come: being
-    held up costs one of them.
+    ``asyncio.timeout`` also gives up on an answer that has arrived, but that the busy loop has not read yet.
+    Here the time passes in quarters. The loop reads between two quarters, so a busy loop costs one quarter.
 
     Raises:
         TimeoutError: The time has passed.

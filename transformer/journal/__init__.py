@@ -1,1 +1,1 @@
-"""The journal: every answer in PostgreSQL, or in a spool on the local disk until PostgreSQL is back."""
+"""The journal: every answer in PostgreSQL, or in a spool on the local disk while PostgreSQL is down."""

@@ -1,4 +1,4 @@
-"""A PostgreSQL connection that the event loop waits for: a statement costs one round trip, and no thread."""
+"""A PostgreSQL connection for the event loop: a statement costs one round trip and no thread."""
 
 import asyncio
 from collections.abc import Callable
@@ -7,14 +7,14 @@ from typing import Any, Final
 import psycopg2
 from psycopg2 import extensions
 
-from transformer.journal.database import Connection, Database, is_ended, polled
+from transformer.journal.database import Connection, Database, is_ended, poll
 
-_SETTLED: Final = extensions.POLL_OK
+_DONE: Final = extensions.POLL_OK
 _READABLE: Final = extensions.POLL_READ
 
 
 class AsyncConnection:
-    """One connection, made when it is first needed and kept while it is sound; one statement at a time."""
+    """One connection, opened when first needed and kept while it works. It runs one statement at a time."""
 
     def __init__(self, database: Database) -> None:
         self._database = database
@@ -27,14 +27,18 @@ class AsyncConnection:
             connection.close()
 
     async def run(self, send: Callable[[Any], None], limit_s: float) -> None:
-        """Have a cursor send one statement, a transaction of its own, and wait until it is committed.
+        """Send one statement, which is a transaction of its own, and wait until it is committed.
+
+        Args:
+            send: Sends the statement with the cursor that it is given.
+            limit_s: Seconds for all of it, connecting included.
 
         Raises:
-            psycopg2.IntegrityError: The rows go against the schema, and are not there.
-            psycopg2.Error: The server is away or refuses.
-            TimeoutError: It was not committed within ``limit_s``; it may be later.
+            psycopg2.IntegrityError: The rows violate the schema. None was written.
+            psycopg2.Error: The server is down or refuses.
+            TimeoutError: The statement was not committed within ``limit_s``. It may be committed later.
         """
-        is_sound = False
+        is_usable = False
         try:
             async with asyncio.timeout(limit_s):
                 if self._connection and is_ended(self._connection):
@@ -44,31 +48,30 @@ class AsyncConnection:
                     self._connection = await asyncio.to_thread(connect, limit_s)
                 with self._connection.cursor() as cursor:
                     send(cursor)
-                    await _settled(self._connection)
-            is_sound = True
+                    await _wait_for_answer(self._connection)
+            is_usable = True
         except psycopg2.IntegrityError:
-            is_sound = True
+            is_usable = True
             raise
         finally:
-            if not is_sound:
+            if not is_usable:
                 self.close()
 
 
-async def _settled(connection: Connection) -> None:
-    """Wait until the server has answered."""
+async def _wait_for_answer(connection: Connection) -> None:
     loop, number = asyncio.get_running_loop(), connection.fileno()
-    while (state := polled(connection)) != _SETTLED:
+    while (state := poll(connection)) != _DONE:
         ready = loop.create_future()
-        watch, unwatch = (
+        add, remove = (
             (loop.add_reader, loop.remove_reader)
             if state == _READABLE
             else (loop.add_writer, loop.remove_writer)
         )
-        watch(number, _wake, ready)
+        add(number, _wake, ready)
         try:
             await ready
         finally:
-            unwatch(number)
+            remove(number)
 
 
 def _wake(ready: "asyncio.Future[None]") -> None:

@@ -1,8 +1,8 @@
-"""The journal: an answer is given only when its row is committed in PostgreSQL or durable in the spool.
+"""The journal: an answer is sent only when its row is committed in PostgreSQL or durable in the spool.
 
-All requests that wait are written together, in one statement that the event loop waits for. While PostgreSQL
-is away or slow their rows go to the spool instead; a keeper thread migrates the schema, notices when
-PostgreSQL is back, and replays the spool.
+All waiting requests are written together, in one statement on the event loop. While PostgreSQL is down or
+slow, the rows go to the spool. A maintenance thread migrates the schema, notices when PostgreSQL is back, and
+replays the spool.
 """
 
 import asyncio
@@ -19,14 +19,15 @@ import structlog
 from pleura.errors import Conflict, PleuraError, Unavailable
 from pleura.journal_row import JournalRow, row_from_line, row_to_line
 from transformer.journal.async_connection import AsyncConnection
-from transformer.journal.database import Database, wait_with_limits
+from transformer.journal.database import Database, limit_waiting
 from transformer.journal.migrations import migrate
 from transformer.journal.spool import Spool, SpoolSegment
 from transformer.journal.sql import insert_requests, insert_spooled, send_rows
 from transformer.metrics import ROWS, SPOOL_BYTES, SPOOL_ROWS
 
-Kept = Literal["written", "spooled"]
-_KEEPER_INTERVAL_S: Final = 1.0
+JournalResult = Literal["written", "spooled"]
+"""Where a row is durable: in PostgreSQL, or in the spool."""
+_MAINTENANCE_INTERVAL_S: Final = 1.0
 _REPLAY_S: Final = 10.0
 _REQUESTS_AT_ONCE: Final = 256
 _ROWS_AT_ONCE: Final = 500
@@ -34,140 +35,137 @@ log = structlog.get_logger()
 
 
 @dataclass(eq=False)
-class _Waiting:
+class _WaitingRequest:
     """A request whose rows wait to be written."""
 
-    entries: Sequence[JournalRow]
-    kept: "asyncio.Future[Kept]"
+    rows: Sequence[JournalRow]
+    result: "asyncio.Future[JournalResult]"
     context: Context = field(default_factory=copy_context)
 
-    def settle(self, outcome: Kept | BaseException) -> None:
-        """Tell the one who waits, unless gone."""
-        if not isinstance(outcome, BaseException):
-            ROWS[outcome].inc(len(self.entries))
-        if self.kept.done():
+    def resolve(self, result: JournalResult | BaseException) -> None:
+        """Give the result to the caller, unless the caller was cancelled."""
+        if not isinstance(result, BaseException):
+            ROWS[result].inc(len(self.rows))
+        if self.result.done():
             return
-        if isinstance(outcome, BaseException):
-            self.kept.set_exception(outcome)
+        if isinstance(result, BaseException):
+            self.result.set_exception(result)
         else:
-            self.kept.set_result(outcome)
+            self.result.set_result(result)
 
 
 class Journal:
-    """Rows go in by ``append``, on an event loop; ``start`` and ``close`` bound the life of the keeper."""
+    """Takes rows by ``append`` on the event loop, and maintains PostgreSQL and the spool in a thread."""
 
     def __init__(self, database: Database, spool: Spool, timeout_s: float) -> None:
         self._database, self._spool, self._timeout_s = database, spool, timeout_s
         self._connection = AsyncConnection(database)
-        self._waiting: deque[_Waiting] = deque()
+        self._waiting: deque[_WaitingRequest] = deque()
         self._writing: asyncio.Task[None] | None = None
         self._is_writable, self._is_migrated, self._is_closed = False, False, False
-        self._ended = threading.Event()
-        self._keeper = threading.Thread(target=self._keep, name="journal-keeper", daemon=True)
+        self._closing = threading.Event()
+        self._maintenance = threading.Thread(target=self._maintain, name="journal-maintenance", daemon=True)
 
     @property
     def is_alive(self) -> bool:
-        """Whether the keeper is there."""
-        return self._keeper.is_alive()
+        """Whether the maintenance thread is running."""
+        return self._maintenance.is_alive()
 
     @property
     def is_writable(self) -> bool:
-        """Whether rows go straight to PostgreSQL."""
+        """Whether new rows go to PostgreSQL, and not to the spool."""
         return self._is_writable
 
     @property
     def has_backlog(self) -> bool:
-        """Whether answers that were given wait in the spool."""
+        """Whether rows of answers that were sent wait in the spool."""
         return not self._spool.is_empty()
 
     def start(self) -> None:
-        """Try PostgreSQL once, then start the keeper; an absent PostgreSQL does not hold up the start."""
-        wait_with_limits()
+        """Try PostgreSQL once, then start the maintenance thread. A start without PostgreSQL works too."""
+        limit_waiting()
         self._try_database()
-        self._keeper.start()
+        self._maintenance.start()
 
     def close(self) -> None:
-        """Stop the keeper, and leave the spool to the next process; who waited still gets no answer."""
+        """Stop the maintenance thread. The next process replays the spool."""
         self._is_closed = True
-        self._ended.set()
-        self._keeper.join(timeout=_REPLAY_S)
+        self._closing.set()
+        self._maintenance.join(timeout=_REPLAY_S)
         self._spool.seal()
         self._connection.close()
         self._database.close()
 
-    async def append(self, entries: Sequence[JournalRow]) -> Kept:
-        """Keep the rows of one request.
-
-        Returns:
-            Where they are durable now.
+    async def append(self, rows: Sequence[JournalRow]) -> JournalResult:
+        """Make the rows of one request durable.
 
         Raises:
-            Conflict: The request's id stands for another radiograph; nothing was written.
-            SpoolFull: They can be kept nowhere.
+            Conflict: The journal has another radiograph under the same request id. Nothing was written.
+            SpoolFull: Neither PostgreSQL nor the spool can keep the rows.
         """
         if self._is_closed:
             raise Unavailable("the service is stopping")
-        waiting = _Waiting(entries, asyncio.get_running_loop().create_future())
-        self._waiting.append(waiting)
-        self._write_on()
-        return await waiting.kept
+        request = _WaitingRequest(rows, asyncio.get_running_loop().create_future())
+        self._waiting.append(request)
+        self._write_next_batch()
+        return await request.result
 
-    def _write_on(self) -> None:
-        """Begin to write what waits, unless something is being written: then it waits for that."""
+    def _write_next_batch(self) -> None:
+        """Start to write the waiting requests, unless a batch is being written already."""
         if self._waiting and self._writing is None:
-            # what is logged carries the ids of the first request
-            self._writing = asyncio.create_task(self._write(), context=self._waiting[0].context)
+            # log lines of the batch carry the ids of its first request
+            self._writing = asyncio.create_task(self._write_batch(), context=self._waiting[0].context)
 
-    async def _write(self) -> None:
+    async def _write_batch(self) -> None:
         number = min(len(self._waiting), _REQUESTS_AT_ONCE)
         requests = [self._waiting.popleft() for _ in range(number)]
         try:
-            if not (self._is_writable and await self._wrote(requests)):
-                await self._to_spool(requests)
-        except Exception as error:  # whatever one batch brings, each caller is told, and the next is written
-            log.error("journal_failed", reason=type(error).__name__)
+            if not (self._is_writable and await self._insert_or_give_up(requests)):
+                await self._spool_rows(requests)
+        except Exception as error:  # the callers learn of it, and the next batch is written
+            log.error("journal_write_failed", reason=type(error).__name__)
             for request in requests:
-                if not request.kept.done():
-                    request.settle(Unavailable("the answer cannot be kept"))
+                if not request.result.done():
+                    request.resolve(Unavailable("the answer cannot be kept"))
         self._writing = None
-        self._write_on()
+        self._write_next_batch()
 
-    async def _wrote(self, requests: Sequence[_Waiting]) -> bool:
+    async def _insert_or_give_up(self, requests: Sequence[_WaitingRequest]) -> bool:
         try:
-            conflicts = await self._inserted(requests)
+            conflicts = await self._insert(requests)
         except (psycopg2.Error, TimeoutError) as error:
             self._is_writable = False
-            log.warning("journal_away", reason=type(error).__name__)
+            log.warning("journal_unavailable", reason=type(error).__name__)
             return False
         for request, conflict in zip(requests, conflicts, strict=True):
-            request.settle(conflict or "written")
+            request.resolve(conflict or "written")
         return True
 
-    async def _inserted(self, requests: Sequence[_Waiting]) -> Sequence[Conflict | None]:
-        entries = [entry for request in requests for entry in request.entries]
+    async def _insert(self, requests: Sequence[_WaitingRequest]) -> Sequence[Conflict | None]:
+        rows = [row for request in requests for row in request.rows]
         try:
-            await self._connection.run(lambda cursor: send_rows(cursor, entries), self._timeout_s)
-        except psycopg2.errors.UniqueViolation:  # somebody asks again, or anew under an old id
+            await self._connection.run(lambda cursor: send_rows(cursor, rows), self._timeout_s)
+        except psycopg2.errors.UniqueViolation:  # a request id that the journal has already
             return await asyncio.to_thread(self._insert_each, requests)
         return [None] * len(requests)
 
-    def _insert_each(self, requests: Sequence[_Waiting]) -> Sequence[Conflict | None]:
+    def _insert_each(self, requests: Sequence[_WaitingRequest]) -> Sequence[Conflict | None]:
         with self._database.transaction(self._timeout_s) as cursor:
-            return insert_requests(cursor, [request.entries for request in requests])
+            return insert_requests(cursor, [request.rows for request in requests])
 
-    async def _to_spool(self, requests: Sequence[_Waiting]) -> None:
-        outcome: Kept | PleuraError = "spooled"
-        lines = [row_to_line(entry) for request in requests for entry in request.entries]
+    async def _spool_rows(self, requests: Sequence[_WaitingRequest]) -> None:
+        result: JournalResult | PleuraError = "spooled"
+        lines = [row_to_line(row) for request in requests for row in request.rows]
         try:
             await asyncio.to_thread(self._spool.append, lines)
         except PleuraError as error:
-            log.error("spool_failed", reason=str(error))
-            outcome = error
+            log.error("spool_write_failed", reason=str(error))
+            result = error
         for request in requests:
-            request.settle(outcome)
+            request.resolve(result)
 
-    def _keep(self) -> None:
-        while not self._ended.wait(_KEEPER_INTERVAL_S):
+    def _maintain(self) -> None:
+        while not self._closing.wait(_MAINTENANCE_INTERVAL_S):
             try:
                 self._try_database()
                 if self._is_writable:
@@ -175,9 +173,9 @@ class Journal:
                 rows, size = self._spool.backlog()
                 SPOOL_ROWS.set(rows)
                 SPOOL_BYTES.set(size)
-            except Exception as error:  # the keeper must not die: it tries again in a second
-                # PostgreSQL's own words may quote a row: only the kind of failure is told
-                log.error("journal_keeper_failed", reason=type(error).__name__)
+            except Exception as error:  # the thread must not end: it tries again in a second
+                # PostgreSQL's message may quote a row, so only the kind of failure is logged
+                log.error("journal_maintenance_failed", reason=type(error).__name__)
 
     def _try_database(self) -> None:
         try:
@@ -189,13 +187,15 @@ class Journal:
                 _require_writable(cursor)
         except psycopg2.Error as error:
             self._is_migrated = self._is_migrated and not isinstance(error, psycopg2.errors.UndefinedTable)
-            tell = log.warning if self._is_writable else log.info
-            tell("journal_away" if self._is_writable else "journal_still_away", reason=type(error).__name__)
+            if self._is_writable:
+                log.warning("journal_unavailable", reason=type(error).__name__)
+            else:
+                log.info("journal_still_unavailable", reason=type(error).__name__)
             self._is_writable = False
             return
         if not self._is_writable:
             self._is_writable = True
-            log.info("journal_reached")
+            log.info("journal_available")
 
     def _replay(self) -> None:
         if self._spool.is_empty():
@@ -209,17 +209,17 @@ class Journal:
     def _replay_segment(self, segment: SpoolSegment) -> bool:
         lines, damaged = segment.read()
         try:
-            entries = [row_from_line(line) for line in lines]
-            for start in range(0, len(entries), _ROWS_AT_ONCE):
+            rows = [row_from_line(line) for line in lines]
+            for start in range(0, len(rows), _ROWS_AT_ONCE):
                 with self._database.transaction(_REPLAY_S) as cursor:
-                    insert_spooled(cursor, entries[start : start + _ROWS_AT_ONCE])
+                    insert_spooled(cursor, rows[start : start + _ROWS_AT_ONCE])
         except psycopg2.OperationalError as error:
             self._is_writable = False
-            log.warning("replay_interrupted", reason=type(error).__name__)
+            log.warning("spool_replay_interrupted", reason=type(error).__name__)
             return False
         except (psycopg2.DataError, psycopg2.IntegrityError, ValueError, TypeError, KeyError) as error:
             damaged += 1
-            log.error("spooled_rows_refused", reason=type(error).__name__)
+            log.error("spooled_rows_rejected", reason=type(error).__name__)
         if damaged:
             log.error(
                 "spool_segment_set_aside", rows=len(lines), damaged=damaged, at=segment.set_aside().name
@@ -231,7 +231,7 @@ class Journal:
 
 
 def _require_writable(cursor: Any) -> None:
-    """Refuse a standby: it lets rows be read, and each batch would find out anew that it takes none."""
+    """Refuse a standby server, which can be read, but on which every insert would fail."""
     cursor.execute("SHOW transaction_read_only")
     if cursor.fetchone()[0] == "on":
-        raise psycopg2.errors.ReadOnlySqlTransaction("the server takes no rows")
+        raise psycopg2.errors.ReadOnlySqlTransaction("the server is read-only")

@@ -1,4 +1,4 @@
-"""The journal row of an answer, and what a repeated request id may stand for."""
+"""The journal row of an answer, and the rule for a request id that comes twice."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -12,24 +12,24 @@ from transformer.answer import Answer
 
 @dataclass(frozen=True)
 class RequestKey:
-    """Who asks, under which request id."""
+    """The principal that asks, and the id of the request."""
 
     principal: str
     request_id: str
 
 
 def make_journal_row(
-    asker: RequestKey,
+    key: RequestKey,
     position: int,
     image_id: str | None,
     answer: Answer,
     latency_ms: Mapping[str, float],
     cached: bool,
 ) -> JournalRow:
-    """Make the row of an answer that is about to be given."""
+    """Make the row of an answer before the answer is sent."""
     return JournalRow(
-        asker.principal,
-        asker.request_id,
+        key.principal,
+        key.request_id,
         position,
         image_id,
         answer.image_digest,
@@ -47,20 +47,18 @@ def make_journal_row(
     )
 
 
-def require_same_answer(entry: JournalRow, image_digest: str, model_digest: str) -> None:
-    """Let a repeated request pass, and no other under its id.
+def require_same_answer(row: JournalRow, image_digest: str, model_digest: str) -> None:
+    """Require that a request id which the journal already has stands for the same answer.
 
     Args:
-        entry: The row of the answer that is about to be given.
+        row: The row of the answer that is about to be sent.
         image_digest: The radiograph that the journal has under the same key.
-        model_digest: The model that answered then.
+        model_digest: The model whose answer the journal has under the same key.
 
     Raises:
-        Conflict: The id stands for another radiograph, or for another model's answer.
+        Conflict: The journal has another radiograph, or another model's answer.
     """
-    if entry.model_digest != model_digest:
-        raise Conflict(f"element {entry.position}: the request id was already answered by another model")
-    if entry.image_digest != image_digest:
-        raise Conflict(
-            f"element {entry.position}: the request id was already answered for another radiograph"
-        )
+    if row.model_digest != model_digest:
+        raise Conflict(f"element {row.position}: the request id was already answered by another model")
+    if row.image_digest != image_digest:
+        raise Conflict(f"element {row.position}: the request id was already answered for another radiograph")

@@ -1,7 +1,8 @@
-"""Answers kept on the local disk while PostgreSQL is away: durable when ``append`` returns.
+"""Keeps answers on the local disk while PostgreSQL is down. They are durable when ``append`` returns.
 
-A segment is a file of lines, each with its checksum, locked by the process that writes it. Whoever gets the
-lock (the writer after it sealed the segment, or any process after the writer died) may replay and delete it.
+A segment is a file of lines, each with a checksum. The process that writes a segment holds its lock. When
+the writer has sealed the segment or has died, another process can get the lock, replay the segment and delete
+it.
 """
 
 import contextlib
@@ -21,22 +22,22 @@ _SUFFIX: Final = ".spool"
 
 
 class SpoolFull(Unavailable):
-    """Neither PostgreSQL nor the local disk can keep the answer, so it is not given."""
+    """Neither PostgreSQL nor the local disk can keep the answer, so the answer is not sent."""
 
     code = "journal_unavailable"
 
 
-def _line_of(content: bytes) -> bytes:
+def _write_line(content: bytes) -> bytes:
     return b"%08x %s\n" % (zlib.crc32(content), content)
 
 
-def _content_of(line: bytes) -> bytes | None:
+def _read_line(line: bytes) -> bytes | None:
     checksum, _, content = line.partition(b" ")
     return content if checksum == b"%08x" % zlib.crc32(content) else None
 
 
 class SpoolSegment:
-    """A segment that nobody writes to, held by this process until the ``with`` ends."""
+    """A segment that no process writes to. This process holds its lock until the ``with`` ends."""
 
     def __init__(self, path: Path, file: BinaryIO) -> None:
         self._path, self._file = path, file
@@ -50,18 +51,18 @@ class SpoolSegment:
         self._file.close()
 
     def read(self) -> tuple[list[bytes], int]:
-        """Give the contents that are whole, and how many lines are damaged; a torn last line is neither."""
+        """Give the intact contents, and the number of damaged lines. A cut last line counts as neither."""
         whole, _, _torn = self._file.read().rpartition(b"\n")
-        contents = [_content_of(line) for line in whole.split(b"\n") if line]
+        contents = [_read_line(line) for line in whole.split(b"\n") if line]
         good = [content for content in contents if content is not None]
         return good, len(contents) - len(good)
 
     def delete(self) -> None:
-        """Delete it; its rows are in the journal."""
+        """Delete the segment, whose rows are in the journal."""
         self._path.unlink(missing_ok=True)
 
     def set_aside(self) -> Path:
-        """Keep what cannot be replayed under another name, for people to look into."""
+        """Rename a segment that cannot be replayed, so that an operator can examine it."""
         return self._path.rename(self._path.with_suffix(".damaged"))
 
 
@@ -77,31 +78,31 @@ class Spool:
         folder.mkdir(parents=True, exist_ok=True)
 
     def append(self, contents: Sequence[bytes]) -> None:
-        """Keep contents (one line each) durably.
+        """Keep contents durably, one line each.
 
         Raises:
-            SpoolFull: The disk or the spool's own bound is full, or the disk fails; nothing was kept.
+            SpoolFull: The disk is full or fails, or the spool has reached its limit. Nothing was kept.
         """
-        lines = b"".join(_line_of(content) for content in contents)
+        lines = b"".join(_write_line(content) for content in contents)
         with self._lock:
             try:
                 if self._size() + len(lines) > self._max_bytes:
                     raise SpoolFull("the answer cannot be kept: the spool is full")
                 self._write(lines)
             except OSError as error:
-                self._take_back()
-                raise SpoolFull("the answer cannot be kept: the spool's disk does not take it") from error
+                self._undo_write()
+                raise SpoolFull("the answer cannot be kept: the spool's disk fails") from error
             self._rows += len(contents)
             if self._rows >= self._rows_per_segment:
                 self._close_active()
 
     def seal(self) -> None:
-        """End the active segment, so that it may be replayed."""
+        """Close the active segment, so that it can be replayed."""
         with self._lock:
             self._close_active()
 
     def segments(self) -> Iterator[SpoolSegment]:
-        """Give the segments that nobody writes to, oldest first."""
+        """Give the segments that no process writes to, oldest first."""
         for path in sorted(self._folder.glob(f"*{_SUFFIX}")):
             try:
                 file = path.open("rb")
@@ -118,20 +119,21 @@ class Spool:
                 file.close()
 
     def is_empty(self) -> bool:
-        """Whether nothing waits to be replayed."""
+        """Tell whether no rows wait to be replayed."""
         return next(self._folder.glob(f"*{_SUFFIX}"), None) is None
 
     def backlog(self) -> tuple[int, int]:
-        """Count what waits to be replayed, in all processes' segments: rows and bytes."""
+        """Count the rows and bytes that wait to be replayed, in the segments of all processes."""
         sizes: dict[str, tuple[int, int]] = {}
         for path in self._folder.glob(f"*{_SUFFIX}"):
             with contextlib.suppress(FileNotFoundError):  # replayed and deleted meanwhile
                 size = path.stat().st_size
-                known = self._counted.get(path.name)
-                is_known = known is not None and known[1] == size
-                sizes[path.name] = known if known and is_known else (path.read_bytes().count(b"\n"), size)
+                counted = self._counted.get(path.name)
+                is_unchanged = counted is not None and counted[1] == size
+                rows = counted[0] if counted and is_unchanged else path.read_bytes().count(b"\n")
+                sizes[path.name] = rows, size
         self._counted = sizes
-        return sum(rows for rows, _ in sizes.values()), sum(size for _, size in sizes.values())
+        return sum(count for count, _ in sizes.values()), sum(size for _, size in sizes.values())
 
     def _size(self) -> int:
         size = 0
@@ -146,7 +148,7 @@ class Spool:
             self._open_active()
         assert self._active is not None
         rest = memoryview(lines)
-        while rest:  # a disk that fills up takes a part, and fails only when asked again
+        while rest:  # a disk that fills up writes a part, and fails only on the next write
             rest = rest[self._active.write(rest) :]
         os.fsync(self._active.fileno())
         self._end += len(lines)
@@ -154,7 +156,7 @@ class Spool:
     def _open_active(self) -> None:
         name = f"{time.time_ns():020d}-{os.getpid()}{_SUFFIX}"
         hidden = self._folder / f".{name}"
-        # locked before it has its name, lest another process takes it for one left behind
+        # locked before it gets its final name: another process could take it for an abandoned segment
         active = hidden.open("xb", buffering=0)
         fcntl.flock(active, fcntl.LOCK_EX)
         hidden.rename(self._folder / name)
@@ -165,15 +167,15 @@ class Spool:
             os.close(folder)
         self._active, self._rows, self._end = active, 0, 0
 
-    def _take_back(self) -> None:
-        """After a failed write: cut off what may stand half written, and begin anew."""
+    def _undo_write(self) -> None:
+        """After a failed write, remove the half-written line and start a new segment."""
         active, self._active = self._active, None
         if active is None:
             return
         try:
             os.ftruncate(active.fileno(), self._end)
         except OSError:
-            pass  # the line's checksum, or its missing end, will tell
+            pass  # the reader recognises the line by its checksum or its missing end
         finally:
             active.close()
 

@@ -1,4 +1,4 @@
-"""Writing rows of the journal: one statement for many requests, and what to do where an id repeats."""
+"""Writes journal rows: one statement for many requests, and a rule for a request id that comes twice."""
 
 from collections.abc import Iterable, Sequence
 from typing import Any, Final
@@ -48,44 +48,46 @@ _DIGESTS: Final = (
 )
 
 
-def _values(entry: JournalRow) -> tuple[Any, ...]:
-    values = {name: getattr(entry, name) for name in COLUMNS}
+def _values(row: JournalRow) -> tuple[Any, ...]:
+    values = {name: getattr(row, name) for name in COLUMNS}
     for name in ("probabilities", "thresholds"):
-        values[name] = f"{{{','.join(map(repr, values[name]))}}}"  # psycopg2 adapts number by number
+        values[name] = f"{{{','.join(map(repr, values[name]))}}}"  # psycopg2 would adapt number by number
     values["findings"] = list(values["findings"])
-    values["latency_ms"] = orjson.dumps(entry.latency_ms).decode()
+    values["latency_ms"] = orjson.dumps(row.latency_ms).decode()
     return tuple(values.values())
 
 
-def send_rows(cursor: Any, entries: Sequence[JournalRow]) -> None:
-    """Send the statement that inserts all of the rows, or none where one of their keys is there already."""
-    rows = b", ".join(cursor.mogrify(_TEMPLATE, _values(entry)) for entry in entries)
-    cursor.execute(_INSERT_ALL + rows)
+def send_rows(cursor: Any, rows: Sequence[JournalRow]) -> None:
+    """Send the statement that inserts all rows, or none where the table has the key of any of them."""
+    values = b", ".join(cursor.mogrify(_TEMPLATE, _values(row)) for row in rows)
+    cursor.execute(_INSERT_ALL + values)
 
 
-def _inserted(cursor: Any, entries: Sequence[JournalRow], table: str = "answers") -> int:
-    rows = [_values(entry) for entry in entries]
+def _insert_new(cursor: Any, rows: Sequence[JournalRow], table: str = "answers") -> int:
+    """Insert the rows whose keys are new, and give their number."""
+    values = [_values(row) for row in rows]
     statement = _INSERT.format(table=table)
-    return len(execute_values(cursor, statement, rows, _TEMPLATE, page_size=len(rows), fetch=True))
+    return len(execute_values(cursor, statement, values, _TEMPLATE, page_size=len(values), fetch=True))
 
 
-def _require_same(cursor: Any, entries: Sequence[JournalRow]) -> None:
-    keys = [entry.key for entry in entries]
-    known = execute_values(cursor, _DIGESTS, keys, page_size=len(keys), fetch=True)
-    digests = {tuple(row[:3]): tuple(row[3:]) for row in known}
-    for entry in entries:
-        require_same_answer(entry, *digests[entry.key])
+def _require_same_answers(cursor: Any, rows: Sequence[JournalRow]) -> None:
+    keys = [row.key for row in rows]
+    stored = execute_values(cursor, _DIGESTS, keys, page_size=len(keys), fetch=True)
+    digests = {tuple(columns[:3]): tuple(columns[3:]) for columns in stored}
+    for row in rows:
+        require_same_answer(row, *digests[row.key])
 
 
 def insert_requests(cursor: Any, requests: Sequence[Sequence[JournalRow]]) -> list[Conflict | None]:
-    """Insert the rows of several requests, each request wholly or not at all, first in their transaction.
+    """Insert the rows of several requests, each request completely or not at all.
+
+    This must be the first statement of its transaction. Rows that the table already has are no conflict.
 
     Returns:
-        For each request None, or the conflict for which none of its rows was inserted; the same rows
-        again are none.
+        For each request None, or the conflict because of which none of its rows was inserted.
     """
-    entries = [entry for request in requests for entry in request]
-    if _inserted(cursor, entries) == len(entries):
+    rows = [row for request in requests for row in request]
+    if _insert_new(cursor, rows) == len(rows):
         return [None] * len(requests)
     cursor.connection.rollback()
     return [_insert_request(cursor, request) for request in requests]
@@ -94,18 +96,18 @@ def insert_requests(cursor: Any, requests: Sequence[Sequence[JournalRow]]) -> li
 def _insert_request(cursor: Any, request: Sequence[JournalRow]) -> Conflict | None:
     cursor.execute("SAVEPOINT one_request")
     try:
-        if _inserted(cursor, request) < len(request):
-            _require_same(cursor, request)
+        if _insert_new(cursor, request) < len(request):
+            _require_same_answers(cursor, request)
     except Conflict as conflict:
         cursor.execute("ROLLBACK TO SAVEPOINT one_request")
         return conflict
     return None
 
 
-def insert_spooled(cursor: Any, entries: Iterable[JournalRow]) -> None:
-    """Insert rows whose answers were given long ago; those in conflict go where they can be looked into."""
-    requests = [[entry] for entry in entries]
+def insert_spooled(cursor: Any, rows: Iterable[JournalRow]) -> None:
+    """Insert rows whose answers were sent earlier. Rows in conflict go to the table ``disputed_answers``."""
+    requests = [[row] for row in rows]
     conflicts = insert_requests(cursor, requests) if requests else []
     disputed = [request[0] for request, conflict in zip(requests, conflicts, strict=True) if conflict]
     if disputed:
-        _inserted(cursor, disputed, "disputed_answers")
+        _insert_new(cursor, disputed, "disputed_answers")

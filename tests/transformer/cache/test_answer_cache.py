@@ -34,7 +34,7 @@ async def test_what_was_kept_is_found_while_its_revision_answers(client: Redis) 
     cache = _cache(client)
     await cache.keep({KEYS[0]: make_cached_answer(1)})
     assert await cache.find(KEYS) == {}
-    cache.marks.see(STABLE)
+    cache.live_revisions.see(STABLE)
     found = await cache.find(KEYS)
     assert list(found) == KEYS[:1]
     assert found[KEYS[0]].answer.image_digest == make_answer(1).image_digest
@@ -45,11 +45,11 @@ async def test_answers_of_a_revision_that_is_gone_do_not_count(client: Redis) ->
     """After a promotion the old mark dies out, and with it the old answers; in a canary both count."""
     cache = _cache(client, ttl_s=0.3)
     await cache.keep({KEYS[0]: make_cached_answer(1, STABLE), KEYS[1]: make_cached_answer(2, CANARY)})
-    cache.marks.see(STABLE)
-    cache.marks.see(CANARY)
+    cache.live_revisions.see(STABLE)
+    cache.live_revisions.see(CANARY)
     assert set(await cache.find(KEYS)) == set(KEYS[:2])
     await asyncio.sleep(0.35)
-    cache.marks.see(CANARY)
+    cache.live_revisions.see(CANARY)
     assert set(await cache.find(KEYS)) == {KEYS[1]}
 
 
@@ -57,8 +57,8 @@ async def test_marks_are_shared_between_transformers(client: Redis) -> None:
     """What one process saw answering counts in another, for as long as the mark lives."""
     one, other = _cache(client, 0.5), _cache(client, 0.5)
     await one.keep({KEYS[0]: make_cached_answer(1)})
-    one.marks.see(STABLE)
-    await one.publish_marks()
+    one.live_revisions.see(STABLE)
+    await one.publish_live_revisions()
     assert list(await other.find(KEYS)) == KEYS[:1]
     await asyncio.sleep(0.6)
     assert await other.find(KEYS) == {}
@@ -68,7 +68,7 @@ async def test_marks_are_shared_between_transformers(client: Redis) -> None:
 async def test_corrupt_entries_are_misses(client: Redis, damage: bytes) -> None:
     """Whatever stands under a key, it is an answer of ours or nothing."""
     cache = _cache(client)
-    cache.marks.see(STABLE)
+    cache.live_revisions.see(STABLE)
     await client.set(KEYS[0], damage)
     await client.lpush(KEYS[1], b"a list")
     assert await cache.find(KEYS) == {}
@@ -84,7 +84,7 @@ async def test_without_a_redis_everything_is_a_miss() -> None:
     """No Redis is no failure."""
     cache = _cache(None)
     await cache.keep({KEYS[0]: make_cached_answer(1)})
-    await cache.publish_marks()
+    await cache.publish_live_revisions()
     assert await cache.find(KEYS) == {}
     await cache.close()
 
@@ -101,10 +101,10 @@ async def _longest(cache: AnswerCache, look_ups: int) -> float:
 async def test_a_redis_that_is_down_costs_little() -> None:
     """A refused connection is a miss, soon not even tried."""
     cache = _cache(connect("redis://127.0.0.1:9/0"))
-    cache.marks.see(STABLE)
+    cache.live_revisions.see(STABLE)
     assert await _longest(cache, 20) < 0.5
     await cache.keep({KEYS[0]: make_cached_answer(1)})
-    await cache.publish_marks()
+    await cache.publish_live_revisions()
     await cache.close()
 
 

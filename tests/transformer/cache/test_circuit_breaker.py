@@ -1,4 +1,4 @@
-"""Keeping away from a part that fails."""
+"""A circuit breaker skips calls after failures."""
 
 import time
 
@@ -6,22 +6,22 @@ from transformer.cache.circuit_breaker import CircuitBreaker
 
 
 def test_a_breaker_opens_after_failures_in_a_row() -> None:
-    """Single failures between successes do not open it."""
-    breaker = CircuitBreaker(rest_s=60, failures=2)
-    breaker.failed()
-    breaker.succeeded()
-    breaker.failed()
+    """A single failure between successes does not open it."""
+    breaker = CircuitBreaker(pause_s=60, failures=2)
+    breaker.record_failure()
+    breaker.record_success()
+    breaker.record_failure()
     assert breaker.allows()
-    breaker.failed()
+    breaker.record_failure()
     assert not breaker.allows()
 
 
-def test_an_open_breaker_lets_one_probe_through() -> None:
-    """After its rest one call is let through, and a success closes it."""
-    breaker = CircuitBreaker(rest_s=0.05, failures=1)
-    breaker.failed()
+def test_an_open_breaker_allows_one_probe() -> None:
+    """After the pause one call is allowed, and its success closes the breaker."""
+    breaker = CircuitBreaker(pause_s=0.05, failures=1)
+    breaker.record_failure()
     time.sleep(0.06)
     assert breaker.allows()
     assert not breaker.allows()
-    breaker.succeeded()
+    breaker.record_success()
     assert breaker.allows()

@@ -7,7 +7,7 @@ import pytest
 
 from pleura.local.dependencies import Server
 from tests.support.databases import french_server, own_database, run_sql
-from transformer.journal.database import Database, polled, wait_with_limits
+from transformer.journal.database import Database, limit_waiting, poll
 
 
 @pytest.fixture
@@ -47,8 +47,8 @@ def test_a_refusal_that_is_no_utf8_is_one() -> None:
             return len(b"\xe8".decode())
 
     with pytest.raises(psycopg2.OperationalError):
-        polled(Strange())
-    wait_with_limits()
+        poll(Strange())
+    limit_waiting()
     with french_server() as dsn, closing(Database(dsn)) as database:
         with pytest.raises(psycopg2.OperationalError):
             database.connect(2.0)

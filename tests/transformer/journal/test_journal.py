@@ -15,7 +15,7 @@ from pleura.journal_row import row_from_line, row_to_line
 from pleura.local.dependencies import Server, start_postgres
 from tests.support.databases import french_server, own_database, run_sql
 from tests.support.transformer_values import journal_row
-from transformer.journal.database import Database, wait_with_limits
+from transformer.journal.database import Database, limit_waiting
 from transformer.journal.journal import Journal
 from transformer.journal.spool import Spool, SpoolFull
 
@@ -259,7 +259,7 @@ async def test_a_server_that_takes_no_rows_is_left_alone_until_it_does(table: st
 
 def test_connecting_counts_against_the_limit() -> None:
     """A server that accepts and says nothing costs what a transaction may, and nothing on top."""
-    wait_with_limits()
+    limit_waiting()
     with socket.create_server(("127.0.0.1", 0)) as silent:
         database = Database(f"postgresql://nobody@127.0.0.1:{silent.getsockname()[1]}/pleura")
         began_s = time.monotonic()

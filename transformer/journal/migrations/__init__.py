@@ -1,6 +1,6 @@
-"""The journal's schema: migrations by alembic, run when the transformer starts.
+"""The journal's schema: alembic migrations, which run when the transformer starts.
 
-Alembic is imported only where a migration is due, which keeps its memory out of most processes.
+Alembic is imported only when a migration is needed, which keeps its memory out of most processes.
 """
 
 from typing import Any, Final
@@ -14,24 +14,24 @@ _LIMIT_S: Final = 30.0
 
 
 def migrate(database: Database) -> None:
-    """Bring the schema to ``HEAD``, one process at a time; one that is newer is left as it is.
+    """Upgrade the schema to ``HEAD``, one process at a time. A newer schema is left as it is.
 
     Raises:
-        psycopg2.Error: The server is away or refuses.
+        psycopg2.Error: The server is down or refuses.
     """
     connection = database.connect(_LIMIT_S)
     try:
         with connection.cursor() as cursor:
             cursor.execute("SELECT pg_advisory_lock(%s)", (_LOCK,))
-            known = _known(cursor)
+            version = _read_version(cursor)
         connection.commit()
-        if known is None or known < HEAD:
+        if version is None or version < HEAD:
             _upgrade(connection)
     finally:
         connection.close()
 
 
-def _known(cursor: Any) -> str | None:
+def _read_version(cursor: Any) -> str | None:
     cursor.execute("SELECT to_regclass('alembic_version')")
     if cursor.fetchone()[0] is None:
         return None
@@ -55,5 +55,5 @@ def _upgrade(connection: Any) -> None:
             config.attributes["connection"] = bound
             command.upgrade(config, HEAD)
             bound.commit()
-    except DBAPIError as error:  # SQLAlchemy's own family, around what psycopg2 raised
+    except DBAPIError as error:  # SQLAlchemy wraps the error that psycopg2 raised
         raise error.orig or error from error

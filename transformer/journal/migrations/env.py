@@ -1,4 +1,4 @@
-"""What alembic runs to reach the database: it is handed an open connection."""
+"""The script that alembic runs: it migrates the open connection that it is given."""
 
 from alembic import context
 

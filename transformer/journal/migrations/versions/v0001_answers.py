@@ -1,4 +1,4 @@
-"""The table of answers, and that of answers whose request id turned out to stand for another radiograph."""
+"""Two tables: answers, and answers whose request id the journal has for another radiograph."""
 
 from alembic import op
 
@@ -9,7 +9,7 @@ depends_on = None
 
 
 def upgrade() -> None:
-    """Make both tables."""
+    """Create both tables."""
     op.execute(
         """
         CREATE TABLE answers (

@@ -1,4 +1,4 @@
-"""The table of verdicts: what radiologists say of answers; rows come, and never change or go."""
+"""The table of radiologists' verdicts on answers. Rows are inserted, and never changed or deleted."""
 
 from alembic import op
 
@@ -9,9 +9,9 @@ depends_on = None
 
 
 def upgrade() -> None:
-    """Make the table, and have PostgreSQL refuse all that is not a new row.
+    """Create the table, and a trigger that allows inserts only.
 
-    The transformer owns the table, so that privileges would not hold it back; a trigger does.
+    The transformer owns the table, so privileges would not prevent an update or a delete.
     """
     op.execute(
         """
@@ -49,6 +49,6 @@ def upgrade() -> None:
 
 
 def downgrade() -> None:
-    """Drop the table with its verdicts."""
+    """Drop the table and its trigger's function."""
     op.execute("DROP TABLE verdicts")
     op.execute("DROP FUNCTION refuse_change")
