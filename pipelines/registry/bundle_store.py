@@ -70,8 +70,7 @@ class BundleStore:
             The digest of the bundle.
 
         Raises:
-            InvalidBundle: The folder is not a sealed bundle, or the store holds damaged files under its
-                digest.
+            InvalidBundle: The folder is not a sealed bundle, or the stored files of its digest are damaged.
             StoreUnavailable: The store does not answer; the same call completes it later.
         """
         description, digest = verify(bundle)

@@ -36,8 +36,7 @@ class NoSuchVersion(Exception):
 class Catalogue:
     """Reads the registered model ``chest-xray`` from MLflow.
 
-    Every method raises RegistryUnavailable if MLflow does not answer, or holds entries that Pleura did not
-    write.
+    Every method raises RegistryUnavailable if MLflow does not answer, or somebody changed its entries.
     """
 
     def __init__(self, client: "MlflowClient") -> None:

@@ -20,8 +20,7 @@ class FindingReplay(Value):
     """The comparison on one finding.
 
     Rates are shares of the replayed radiographs; ``psi`` and ``ks`` compare the probabilities. ``blind``
-    counts readers who had not seen the answer. ``after_seeing`` counts the others; it is shown, but never
-    decides.
+    counts readers who had not seen the answer. ``after_seeing`` counts the others, and never decides.
     """
 
     finding: str

@@ -1,8 +1,7 @@
 """The ledger of a rollout on Kubernetes: a ConfigMap.
 
-An annotation of the InferenceService cannot hold the ledger: KServe copies annotations to the pods, so that
-    each
-write would make a new revision.
+An annotation of the InferenceService cannot hold the ledger. KServe copies annotations to the pods, so that
+each write would make a new revision.
 """
 
 from dataclasses import dataclass

@@ -1,7 +1,6 @@
 """The parameters of a run, read from one YAML file: all that decides a run besides its data and the champion.
 
-The parameters name two more files: the protocol of the gate and the plan of the rollout. Both are fixed
-    before
+The file names two more files: the protocol of the gate and the plan of the rollout. Both are fixed before
 anybody knows a figure, and have versions of their own.
 """
 

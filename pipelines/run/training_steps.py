@@ -1,4 +1,4 @@
-"""The step that trains: from the champion to a draft of the challenger."""
+"""The step that trains: from the champion to a draft, which is the challenger without its figures."""
 
 import shutil
 from pathlib import Path
@@ -15,12 +15,10 @@ from predictor.build.bundle import build_bundle
 
 
 def train_challenger(context: RunContext) -> StepResult:
-    """Fine-tune the champion, fit what belongs to the new model on the validation split, and build it.
-
-    What is built is a draft: its figures come from the judgement.
+    """Fine-tune the champion, and build the new model as a draft; its figures come from the evaluation.
 
     Raises:
-        NoRadiographs: A split has none of the main source.
+        NoRadiographs: A split has no radiograph of the main source.
         TooFewLabels: A finding is too rare in the validation split. This is found before the training.
         TrainingDiverged: The loss is not finite.
         DifferentGraphs: The two forms of the new model do not agree.
@@ -41,7 +39,7 @@ def train_challenger(context: RunContext) -> StepResult:
     model = train_model(data, start, parameters.training, folder)
     draft = build_description(parameters.words, unmeasured_findings(model.fitted.operating_points), {})
     write_source(folder / "source", model, draft)
-    digest = _store(context, folder / "source", folder / "bundle")
+    digest = _build_and_store(context, folder / "source", folder / "bundle")
     curves = draw_curves(folder / HISTORY_FILE).encode()
     return StepResult(
         step="train",
@@ -53,12 +51,12 @@ def train_challenger(context: RunContext) -> StepResult:
     )
 
 
-def _store(context: RunContext, source: Path, bundle: Path) -> str:
+def _build_and_store(context: RunContext, source: Path, bundle: Path) -> str:
     digest = build_bundle(source, bundle)
     context.bundles.upload(bundle)
     context.bundles.upload_source(digest, source)
-    kept = context.settings.work / "bundles" / digest
-    if not kept.exists():
-        kept.parent.mkdir(parents=True, exist_ok=True)
-        shutil.move(bundle, kept)
+    fetched = context.settings.work / "bundles" / digest
+    if not fetched.exists():  # spares the next step the download
+        fetched.parent.mkdir(parents=True, exist_ok=True)
+        shutil.move(bundle, fetched)
     return digest

@@ -27,8 +27,7 @@ def read_dicom(file: bytes, max_pixels: int) -> Radiograph:
     Raises:
         UnreadableRadiograph: The file is damaged, contradicts itself, or uses what Pleura cannot decode.
         RefusedRadiograph: The file has several frames, a colour palette, or an uncertain polarity.
-        TooLarge: The header announces more than ``max_pixels`` pixels, or the file inflates to too many
-            bytes.
+        TooLarge: The header announces more than ``max_pixels`` pixels, or the file inflates too much.
     """
     with warnings.catch_warnings():
         # pydicom's warnings quote values; a damaged file may hold any text anywhere.

@@ -16,8 +16,7 @@ def read_jpeg2000_frame(stream: bytes) -> FrameHeader:
     """Read the size segment, and require that all tiles are present: openjpeg shows a missing tile black.
 
     Raises:
-        UnreadableRadiograph: There is no size segment, its components differ in size or depth, or a tile is
-            missing.
+        UnreadableRadiograph: The size segment is missing or its components differ, or a tile is missing.
 
     Source:
         ITU-T T.800 A.5.1.

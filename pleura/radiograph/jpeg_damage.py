@@ -56,8 +56,7 @@ def require_undamaged(stream: bytes, frame: FrameHeader) -> None:
     because some cameras write them. So is colour sampling that TurboJPEG does not know.
 
     Raises:
-        UnreadableRadiograph: The data end before or behind the last row, are invalid, or some scans are
-            missing.
+        UnreadableRadiograph: The data end too early or too late, or are invalid, or a scan is missing.
         MemoryError: There is not enough memory to decode the data.
     """
     segments = list(read_jpeg_segments(stream))
@@ -108,8 +107,7 @@ def _is_about_few_zeros(warning: str, data: bytes) -> bool:
 def _has_all_scans(stream: bytes, frame: FrameHeader) -> bool:
     """Say whether each component has a scan, and the first one, which is the grey, has all its coefficients.
 
-    A progressive JPEG carries coefficients bit by bit. libjpeg does not warn about coefficients without any
-    scan.
+    A progressive JPEG carries coefficients bit by bit. libjpeg does not warn about a missing scan.
 
     Source:
         ITU-T T.81 B.2.3, G.1.1.1.

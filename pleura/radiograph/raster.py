@@ -41,8 +41,7 @@ def read_png(file: bytes, max_pixels: int) -> Pixels:
     """Decode a PNG of any colour type and depth to grey; transparent pixels are black.
 
     Only the chunks that make the picture reach the decoder, because text and colour profiles can inflate to
-    gigabytes. A plain grey PNG goes to a decoder in Rust, which is memory-safe and three times as fast as
-    libpng.
+    gigabytes. A plain grey PNG goes to a decoder in Rust: memory-safe, and three times as fast as libpng.
 
     Raises:
         UnreadableRadiograph: The file is damaged or cut short.

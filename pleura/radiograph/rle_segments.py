@@ -18,8 +18,7 @@ _WRONG_SEGMENTS: Final = "the RLE segments of the DICOM file do not fit its head
 def require_sound_rle(stream: bytes, *, segments: int, pixels: int) -> None:
     """Require one segment for each byte of a pixel, and in each segment one byte for each pixel.
 
-    Some encoders add a few bytes. A segment that lost data often unpacks to many more bytes than there are
-    pixels.
+    Some encoders add a few bytes. A segment that lost data often unpacks to many more bytes.
 
     Raises:
         UnreadableRadiograph: The number of segments is wrong, or a segment is damaged.
