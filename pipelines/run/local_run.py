@@ -2,8 +2,6 @@
 
 import contextlib
 import fcntl
-import io
-import json
 import os
 import sys
 import warnings
@@ -11,7 +9,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
-from typing import Final, TextIO
+from typing import Final
 
 from pipelines.gate.signature import generate_key
 from pipelines.object_store import ObjectStore
@@ -21,6 +19,7 @@ from pipelines.registry.registry import Registry
 from pipelines.rollout.local import LocalTarget
 from pipelines.run.parameters import RunParameters
 from pipelines.run.records import RunInProgress
+from pipelines.run.step_output import StepOutput
 from pleura.local.default_bundle import find_default_source
 from pleura.local.object_store import build_store_client
 from pleura.local.stack_settings import read_stack_settings
@@ -135,45 +134,6 @@ def connect_bundle_store(environment: Mapping[str, str], bucket: str) -> BundleS
     return BundleStore(objects)
 
 
-class _StepOutput(io.TextIOBase):
-    """Writes all output to a file, and one line for each event of a step to the screen."""
-
-    def __init__(self, log: TextIO, screen: TextIO) -> None:
-        self._log, self._screen, self._rest = log, screen, ""
-
-    def write(self, text: str) -> int:
-        """Write the text to the file, and describe its complete lines on the screen."""
-        self._log.write(text)
-        *lines, self._rest = (self._rest + text).split("\n")
-        for line in lines:
-            if description := describe_log_line(line):
-                self._screen.write(f"{description}\n")
-                self._screen.flush()
-        return len(text)
-
-    def flush(self) -> None:
-        """Flush the file."""
-        self._log.flush()
-
-
-def describe_log_line(line: str) -> str:
-    """Describe a line of a step's log to the user; empty if the line is about something else."""
-    try:
-        event = json.loads(line.strip())
-    except ValueError:
-        return ""
-    match event:
-        case {"event": "step_begun", "step": step}:
-            return f"  {step} ..."
-        case {"event": "step_done", "step": step, "verdict": verdict}:
-            return f"  {step}: {verdict}"
-        case {"event": "epoch_ended", "epoch": epoch, "of": of, "auroc": auroc, "loss": loss}:
-            return f"    epoch {epoch} of {of}: loss {loss}, mean AUROC on validation {auroc}"
-        case {"event": "step_failed", "step": step, "reason": reason}:
-            return f"  {step} failed: {reason}"
-    return ""
-
-
 def run_locally(stack: LocalEnvironment, run: str, parameters: RunParameters) -> None:
     """Run the pipeline in processes of this machine; the steps inherit the environment of this process.
 
@@ -192,7 +152,7 @@ def run_locally(stack: LocalEnvironment, run: str, parameters: RunParameters) ->
 
     folder = stack.work / run
     folder.mkdir(parents=True, exist_ok=True)
-    with (folder / "log").open("a") as log, contextlib.redirect_stdout(_StepOutput(log, sys.stdout)):
+    with (folder / "log").open("a") as log, contextlib.redirect_stdout(StepOutput(log, sys.stdout)):
         local.init(
             local.SubprocessRunner(use_venv=False), pipeline_root=str(folder / "kfp"), raise_on_error=False
         )

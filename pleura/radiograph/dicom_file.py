@@ -41,7 +41,7 @@ def parse_dicom_file(file: bytes) -> Dataset:
     """Parse the attributes that Pleura reads, up to and including the pixel data.
 
     Raises:
-        UnreadableRadiograph: An attribute occurs twice, there are too many elements, or it cannot be inflated.
+        UnreadableRadiograph: An attribute occurs twice, there are too many elements, or inflating fails.
         TooLarge: The deflated data set is larger than 128 MiB.
         Exception: pydicom cannot parse the file; it raises exceptions of many classes.
     """

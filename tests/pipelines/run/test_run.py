@@ -8,7 +8,6 @@ import pytest
 import yaml
 
 from pipelines.reports.run_summary import RunSummary, html_summary, markdown_summary
-from pipelines.run.local_run import describe_log_line
 from pipelines.run.parameters import (
     DEFAULT_PARAMETERS,
     SMALL_PARAMETERS,
@@ -17,6 +16,7 @@ from pipelines.run.parameters import (
     read_parameters,
 )
 from pipelines.run.records import StepFailure, StepResult
+from pipelines.run.step_output import describe_log_line
 from pleura.console.app import main
 
 _DATA_SET = "ours@" + "a" * 64
