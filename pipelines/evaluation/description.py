@@ -1,4 +1,4 @@
-"""What a bundle says of itself: what people say of the model, joined with what a judgement found."""
+"""The description that travels in a model's bundle: what people say of the model, and what was measured."""
 
 from collections.abc import Sequence
 
@@ -15,7 +15,7 @@ from pleura.findings import FINDINGS
 
 @dataclass(frozen=True, config=ConfigDict(extra="forbid"))
 class ModelText:
-    """What people say of a model, as opposed to what is measured."""
+    """The part of a model's description that people write."""
 
     name: str
     version: str
@@ -24,30 +24,32 @@ class ModelText:
     training_data: tuple[str, ...]
 
 
-def _served(figure: IntervalEstimate | None) -> Interval | None:
-    return None if figure is None else Interval(value=figure.value, low=figure.low, high=figure.high)
+def _interval(estimate: IntervalEstimate | None) -> Interval | None:
+    if estimate is None:
+        return None
+    return Interval(value=estimate.value, low=estimate.low, high=estimate.high)
 
 
-def _described_finding(point: OperatingPoint, finding: FindingEvaluation) -> FindingDescription:
+def _describe_finding(point: OperatingPoint, finding: FindingEvaluation) -> FindingDescription:
     figures = finding.figures
     return FindingDescription(
         name=finding.finding,
         operating_point=point,
-        auroc=None if figures is None else _served(figures.auroc),
-        sensitivity=None if figures is None else _served(figures.sensitivity),
-        specificity=None if figures is None else _served(figures.specificity),
+        auroc=None if figures is None else _interval(figures.auroc),
+        sensitivity=None if figures is None else _interval(figures.sensitivity),
+        specificity=None if figures is None else _interval(figures.specificity),
         test_positives=finding.positives,
         test_negatives=finding.negatives,
     )
 
 
-def evaluated_findings(points: Sequence[OperatingPoint], judgement: Evaluation) -> list[FindingDescription]:
-    """Say of each finding what travels with the model; one with too few positives is unmeasured."""
-    return [_described_finding(p, f) for p, f in zip(points, judgement.findings, strict=True)]
+def evaluated_findings(points: Sequence[OperatingPoint], evaluation: Evaluation) -> list[FindingDescription]:
+    """Describe each finding with its figures; a finding with too few positives or negatives has none."""
+    return [_describe_finding(p, f) for p, f in zip(points, evaluation.findings, strict=True)]
 
 
 def unmeasured_findings(points: Sequence[OperatingPoint]) -> list[FindingDescription]:
-    """Say of each finding that it was not judged yet."""
+    """Describe each finding of a model that was not evaluated yet."""
     return [
         FindingDescription(
             name=name,
@@ -62,21 +64,21 @@ def unmeasured_findings(points: Sequence[OperatingPoint]) -> list[FindingDescrip
     ]
 
 
-def add_figures(description: ModelDescription, dossier: EvaluationReport) -> ModelDescription:
-    """Put the figures of a judgement into the description of the model that was judged."""
+def add_figures(description: ModelDescription, report: EvaluationReport) -> ModelDescription:
+    """Add the figures of an evaluation report to the description of the evaluated model."""
     points = [finding.operating_point for finding in description.findings]
-    findings = tuple(evaluated_findings(points, dossier.judgement))
-    return description.model_copy(update={"findings": findings, "metrics": macro_metrics(dossier.judgement)})
+    findings = tuple(evaluated_findings(points, report.evaluation))
+    return description.model_copy(update={"findings": findings, "metrics": macro_metrics(report.evaluation)})
 
 
-def macro_metrics(judgement: Evaluation) -> dict[str, float]:
-    """Mean AUROC over the measured findings with its interval, and the mean Brier score, where there are."""
+def macro_metrics(evaluation: Evaluation) -> dict[str, float]:
+    """Give the counts of the test split; if a finding is measured, also the mean AUROC and Brier score."""
     counts = {
-        "measured_findings": float(len(judgement.measured)),
-        "test_radiographs": float(judgement.radiographs),
-        "test_patients": float(judgement.patients),
+        "measured_findings": float(len(evaluation.measured)),
+        "test_radiographs": float(evaluation.radiographs),
+        "test_patients": float(evaluation.patients),
     }
-    macro = judgement.macro
+    macro = evaluation.macro
     if macro is None:
         return counts
     return counts | {
@@ -88,20 +90,20 @@ def macro_metrics(judgement: Evaluation) -> dict[str, float]:
 
 
 def build_description(
-    words: ModelText, judged: list[FindingDescription], metrics: dict[str, float]
+    text: ModelText, findings: list[FindingDescription], metrics: dict[str, float]
 ) -> ModelDescription:
-    """Join what was measured with what is said of the model."""
+    """Join the text that people wrote with the measured findings and metrics."""
     return ModelDescription(
-        name=words.name,
-        version=words.version,
+        name=text.name,
+        version=text.version,
         preprocessing_version=PREPROCESSING_VERSION,
-        findings=tuple(judged),
+        findings=tuple(findings),
         calibration="Platt scaling per finding, fitted on the validation split",
         operating_points_chosen=(
             "per finding, where sensitivity and specificity are closest on the validation split"
         ),
-        intended_use=words.intended_use,
-        limitations=words.limitations,
-        training_data=words.training_data,
+        intended_use=text.intended_use,
+        limitations=text.limitations,
+        training_data=text.training_data,
         metrics=metrics,
     )

@@ -1,4 +1,4 @@
-"""The judgement of a model: how well each finding is read, and how sure one can be of that."""
+"""The evaluation of a model: how well each finding is read, and how sure one can be of that."""
 
 from collections.abc import Mapping, Sequence
 from typing import Final, Literal
@@ -45,7 +45,7 @@ _CURVE_DECIMALS: Final = 5
 
 
 class EvaluationProtocol(Value):
-    """What a judgement depends on besides the radiographs: fixed before they are read.
+    """What a evaluation depends on besides the radiographs: fixed before they are read.
 
     A finding with fewer positives or negatives than ``minimum_positives`` is unmeasured; a subgroup needs
     ``subgroup_minimum_positives``, and so does the rest that it is compared with.
@@ -137,7 +137,7 @@ class Evaluation(Value):
     macro: Macro | None
 
     def to_json(self) -> bytes:
-        """The bytes that are stored, the same for the same judgement."""
+        """The bytes that are stored, the same for the same evaluation."""
         return (self.model_dump_json(indent=1) + "\n").encode()
 
     @property
@@ -147,7 +147,7 @@ class Evaluation(Value):
 
 
 def sort_radiographs(scored: ScoredRadiographs) -> ScoredRadiographs:
-    """The same radiographs in the one order that a judgement reads them in."""
+    """The same radiographs in the one order that a evaluation reads them in."""
     return scored.rows(np.lexsort((scored.patients, scored.digests)))
 
 
@@ -270,7 +270,7 @@ def evaluate(
     Args:
         scored: What the model says beside what is known; the order of rows changes nothing.
         thresholds: The served operating points, one per finding.
-        protocol: What the judgement depends on besides; the default one if None.
+        protocol: What the evaluation depends on besides; the default one if None.
 
     Returns:
         The same to the bit for the same radiographs, thresholds and protocol.

@@ -1,4 +1,4 @@
-"""From a bundle and the radiographs of a sealed split to the dossier, and to the files that people read."""
+"""From a bundle and the radiographs of a sealed split to the report, and to the files that people read."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -38,7 +38,7 @@ def evaluate_bundle(
     scored, _ = score_radiographs(bundle, material.records, material.tensors)
     return EvaluationReport(
         subject=Subject.of(description, digest, dataset, code_version),
-        judgement=evaluate(scored, description.thresholds, protocol),
+        evaluation=evaluate(scored, description.thresholds, protocol),
         subgroups=evaluate_subgroups(scored, description.thresholds, protocol),
         refusals=_refusals(bundle, material, scored, protocol),
         localisation=tuple(_localised(bundle, boxed, protocol) for boxed in material.boxed),
@@ -65,10 +65,10 @@ def _localised(bundle: Path, boxed: RadiographsWithBoxes, protocol: EvaluationPr
     )
 
 
-def write_report_files(dossier: EvaluationReport, bundle: Path, folder: Path) -> None:
+def write_report_files(report: EvaluationReport, bundle: Path, folder: Path) -> None:
     """Write ``report.html``, ``figures.json`` and ``MODEL_CARD.md`` into a folder."""
     description, _ = verify(bundle)
     folder.mkdir(parents=True, exist_ok=True)
-    (folder / REPORT_FILE).write_text(html_evaluation_report(dossier), encoding="utf-8")
-    (folder / FIGURES_FILE).write_bytes(dossier.to_json())
-    (folder / CARD_FILE).write_text(model_card(description, dossier), encoding="utf-8")
+    (folder / REPORT_FILE).write_text(html_evaluation_report(report), encoding="utf-8")
+    (folder / FIGURES_FILE).write_bytes(report.to_json())
+    (folder / CARD_FILE).write_text(model_card(description, report), encoding="utf-8")

@@ -1,7 +1,7 @@
-"""The seal of a test split: a model is judged on a data set once, and that judgement stands.
+"""Evaluate a model on a data set once; the stored report stands.
 
-Who judges until the figures please has tuned on the test split. A second judgement of the same pair therefore
-returns the first one, to the bit, whatever the second would have found.
+Whoever repeats an evaluation until the figures please has tuned the model on the test split. A second
+evaluation of the same model and data set therefore returns the first report, byte for byte.
 """
 
 from collections.abc import Callable
@@ -12,7 +12,7 @@ from pipelines.object_store import NoSuchObject, ObjectStore
 
 
 class WrongReport(Exception):
-    """A dossier is of another model or data set than the pair that it was made or stored for."""
+    """The report is about another model or data set than the ones that it was made or stored for."""
 
 
 @dataclass(frozen=True)
@@ -24,39 +24,43 @@ class ModelAndDataset:
 
     @property
     def key(self) -> str:
-        """Where the judgement of this pair lies."""
+        """The object key of the stored report."""
         return f"judgements/{self.dataset_digest}/{self.model_digest}.json"
 
 
 def evaluate_once(
-    objects: ObjectStore, pair: ModelAndDataset, judge: Callable[[], EvaluationReport]
+    objects: ObjectStore, pair: ModelAndDataset, evaluate: Callable[[], EvaluationReport]
 ) -> EvaluationReport:
-    """Judge a model on a data set, unless that was done before.
+    """Evaluate a model on a data set unless a report of this pair is stored.
 
     Args:
-        objects: Where judgements are kept.
-        pair: Which model, which data set.
-        judge: Reads the test split; called only where no judgement is stored.
+        objects: The store of evaluation reports.
+        pair: The model and the data set.
+        evaluate: Reads the test split and makes the report. It is called only if no report is stored.
 
     Returns:
-        The stored judgement. Of two who judge at once, both get the one that was stored first.
+        The stored report. Two processes that evaluate the same pair at once both get the report that was
+        stored first.
 
     Raises:
-        WrongDossier: The dossier is of another pair.
-        InvalidDocument: What is stored is none.
+        WrongReport: The report is about another pair.
+        InvalidDocument: The stored object is not an evaluation report.
         StoreUnavailable: The object store does not answer.
     """
     try:
         stored = objects.read(pair.key)
     except NoSuchObject:
-        document = _of_pair(judge(), pair).to_json()
+        report = evaluate()
+        _require_pair(report, pair)
+        document = report.to_json()
         is_first = objects.put_new(pair.key, document, "application/json")
         stored = document if is_first else objects.read(pair.key)
-    return _of_pair(EvaluationReport.from_json(stored), pair)
+    report = EvaluationReport.from_json(stored)
+    _require_pair(report, pair)
+    return report
 
 
-def _of_pair(dossier: EvaluationReport, pair: ModelAndDataset) -> EvaluationReport:
-    found = ModelAndDataset(dossier.subject.dataset.digest, dossier.subject.model_digest)
+def _require_pair(report: EvaluationReport, pair: ModelAndDataset) -> None:
+    found = ModelAndDataset(report.subject.dataset.digest, report.subject.model_digest)
     if found != pair:
-        raise WrongReport(f"the dossier is that of {found.key}, not of {pair.key}")
-    return dossier
+        raise WrongReport(f"the report is about {found.key}, not about {pair.key}")

@@ -1,6 +1,11 @@
-"""All that was found out about one model on one sealed data set: what a report and a gate read."""
+"""The evaluation report: everything that was measured of one model on one sealed data set.
+
+The HTML report, the model card and the gate are made from it. It is stored as JSON.
+"""
 
 from typing import Literal
+
+from pydantic import ConfigDict, Field
 
 from pipelines.data.manifest import Sha256
 from pipelines.evaluation.evaluate import Evaluation
@@ -12,7 +17,7 @@ from pleura.bundle import ModelDescription
 
 
 class Dataset(Value):
-    """What a model was judged on: a data set by digest, and which part of it."""
+    """The data set of an evaluation, by digest, and the split of it that the model was evaluated on."""
 
     name: str
     digest: Sha256
@@ -21,7 +26,7 @@ class Dataset(Value):
 
 
 class Subject(Value):
-    """Who is judged on what: a model by digest, what is said of it, the data set, the code that judged."""
+    """The model that is evaluated, its description, the data set, and the version of the evaluating code."""
 
     name: str
     version: str
@@ -39,23 +44,29 @@ class Subject(Value):
     def of(
         cls, description: ModelDescription, model_digest: str, dataset: Dataset, code_version: str
     ) -> "Subject":
-        """Take from a bundle's description what a reader of the dossier needs."""
-        said = {name: getattr(description, name) for name in cls.model_fields if hasattr(description, name)}
-        return cls(**said, model_digest=model_digest, dataset=dataset, code_version=code_version)
+        """Make a subject from the description in a model's bundle."""
+        names = [name for name in cls.model_fields if hasattr(description, name)]
+        described = {name: getattr(description, name) for name in names}
+        return cls(**described, model_digest=model_digest, dataset=dataset, code_version=code_version)
 
 
 class LocalisationReport(Value):
-    """Localisation on one set of radiographs; ``radiographs`` says in words which."""
+    """Localisation on one set of radiographs; ``radiographs`` names the set for a reader."""
 
     radiographs: str
     findings: tuple[FindingLocalisation, ...]
 
 
 class EvaluationReport(Document):
-    """The judgement of a model with all that belongs to it; what could not be looked at is empty or None."""
+    """An evaluation with its subgroups, refusals and localisation.
+
+    A part that was not examined is empty or None. In stored JSON the evaluation is called ``judgement``.
+    """
+
+    model_config = ConfigDict(serialize_by_alias=True, validate_by_name=True, validate_by_alias=True)
 
     subject: Subject
-    judgement: Evaluation
+    evaluation: Evaluation = Field(validation_alias="judgement", serialization_alias="judgement")
     subgroups: tuple[SubgroupEvaluation, ...] = ()
     refusals: RefusalEvaluation | None = None
     localisation: tuple[LocalisationReport, ...] = ()

@@ -1,4 +1,4 @@
-"""What a model says about labelled radiographs: what a judgement, a gate and a replay are made of."""
+"""What a model says about labelled radiographs: what a evaluation, a gate and a replay are made of."""
 
 from dataclasses import dataclass, fields
 

@@ -40,7 +40,7 @@ def _embedded(png: bytes | None) -> str:
     return "" if png is None else f"data:image/png;base64,{base64.b64encode(png).decode()}"
 
 
-def html_evaluation_report(dossier: EvaluationReport) -> str:
+def html_evaluation_report(report: EvaluationReport) -> str:
     """Write the page: no script, no link to anywhere, plots inside."""
     environment = Environment(
         loader=FileSystemLoader(Path(__file__).parent),
@@ -50,12 +50,12 @@ def html_evaluation_report(dossier: EvaluationReport) -> str:
         lstrip_blocks=True,
     )
     environment.filters.update(figure=_figure, gap=_gap, rate=_rate, words=finding_text)
-    judgement = dossier.judgement
+    evaluation = report.evaluation
     return environment.get_template(_TEMPLATE).render(
-        dossier=dossier,
-        subject=dossier.subject,
-        judgement=judgement,
-        unmeasured=[each for each in judgement.findings if each.figures is None],
-        overview=_embedded(overview_plot(judgement)),
-        plots={each.finding: _embedded(finding_plot(each)) for each in judgement.measured},
+        report=report,
+        subject=report.subject,
+        evaluation=evaluation,
+        unmeasured=[each for each in evaluation.findings if each.figures is None],
+        overview=_embedded(overview_plot(evaluation)),
+        plots={each.finding: _embedded(finding_plot(each)) for each in evaluation.measured},
     )

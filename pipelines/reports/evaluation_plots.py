@@ -111,9 +111,11 @@ def _draw_forest(axes: Axes, rows: list[tuple[str, IntervalEstimate]], title: st
     axes.grid(axis="x", color="#eceff3")
 
 
-def overview_plot(judgement: Evaluation) -> bytes | None:
+def overview_plot(evaluation: Evaluation) -> bytes | None:
     """AUROC and calibration slope of every measured finding with intervals; None where none is measured."""
-    measured = [(each.finding.replace("_", " "), each.figures) for each in judgement.measured if each.figures]
+    measured = [
+        (each.finding.replace("_", " "), each.figures) for each in evaluation.measured if each.figures
+    ]
     if not measured:
         return None
     picture = Picture(figsize=(11, 1.4 + 0.32 * len(measured)), layout="constrained")

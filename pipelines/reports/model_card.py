@@ -1,4 +1,4 @@
-"""The model card, in Markdown, from the description that travels with the model, and from its judgement."""
+"""The model card, in Markdown, from the description that travels with the model, and from its evaluation."""
 
 from collections.abc import Mapping
 
@@ -52,14 +52,14 @@ def _calibration_row(finding: FindingEvaluation) -> str:
     return f"| {' | '.join(cells)} |"
 
 
-def _subgroups(dossier: EvaluationReport) -> str:
+def _subgroups(report: EvaluationReport) -> str:
     lines = [
         f"- {group.attribute} {group.group}, {finding_text(gap.finding)}: AUROC {_figure(gap.auroc)}, "
         f"gap to the rest {_figure(gap.auroc_gap)}"
-        for group in dossier.subgroups
+        for group in report.subgroups
         for gap in group.gaps
     ]
-    small = [f"{group.attribute} {group.group}" for group in dossier.subgroups if not group.gaps]
+    small = [f"{group.attribute} {group.group}" for group in report.subgroups if not group.gaps]
     lines += [f"- too small to show any gap: {', '.join(small)}"] if small else []
     return "\n".join(lines) or "Not looked at."
 
@@ -85,21 +85,21 @@ def _refusals(refusals: RefusalEvaluation | None) -> str:
     return "\n".join(refused + answered)
 
 
-def _localisation(dossier: EvaluationReport) -> str:
+def _localisation(report: EvaluationReport) -> str:
     lines = [
         f"- {each.radiographs} ({every.boxes} boxes): the highest place of the map lies in the box in "
         f"{_figure(every.pointing)}; a random place {_figure(every.pointing_random)}, another patient's map "
         f"{_figure(every.pointing_other)}; IoU {_figure(every.iou)}, at random {_figure(every.iou_random)}"
-        for each in dossier.localisation
+        for each in report.localisation
         for every in each.findings[:1]
     ]
     return "\n".join(lines) or "Not looked at."
 
 
-def _judged(dossier: EvaluationReport) -> str:
-    """What the card adds where there is a dossier."""
-    rows = "\n".join(_calibration_row(finding) for finding in dossier.judgement.findings)
-    subject = dossier.subject
+def _judged(report: EvaluationReport) -> str:
+    """What the card adds where there is a report."""
+    rows = "\n".join(_calibration_row(finding) for finding in report.evaluation.findings)
+    subject = report.subject
     return f"""
 ## Judgement
 
@@ -113,27 +113,27 @@ calibrated model (mean, 95th percentile).
 
 ## Subgroups
 
-{_subgroups(dossier)}
+{_subgroups(report)}
 
 ## Refusing by typicality
 
-{_refusals(dossier.refusals)}
+{_refusals(report.refusals)}
 
 ## Where the activation maps point
 
-{_localisation(dossier)}
+{_localisation(report)}
 """
 
 
-def model_card(description: ModelDescription, dossier: EvaluationReport | None = None) -> str:
+def model_card(description: ModelDescription, report: EvaluationReport | None = None) -> str:
     """Write the card: data, figures with intervals, operating points, what it must not be used for.
 
     Args:
         description: What travels with the model.
-        dossier: Its judgement, whose calibration, subgroups, refusals and localisation are added.
+        report: Its evaluation, whose calibration, subgroups, refusals and localisation are added.
     """
     card = _described(description)
-    return card if dossier is None else card + _judged(dossier)
+    return card if report is None else card + _judged(report)
 
 
 def _means(metrics: Mapping[str, float]) -> str:

@@ -38,7 +38,7 @@ def evaluate_challenger(context: RunContext) -> StepResult:
         path.name: context.records.write_file(path.name, path.read_bytes(), _CONTENT_TYPES[path.suffix])
         for path in sorted(folder.iterdir())
     }
-    macro = report.judgement.macro
+    macro = report.evaluation.macro
     words = "too few positives for any figure"
     if macro:
         words = f"mean AUROC {macro.auroc.value:.3f} ({macro.auroc.low:.3f} to {macro.auroc.high:.3f})"

@@ -1,4 +1,4 @@
-"""The judgement of a model on labelled radiographs."""
+"""The evaluation of a model on labelled radiographs."""
 
 import time
 from dataclasses import replace
@@ -12,7 +12,7 @@ from sklearn.metrics import average_precision_score, brier_score_loss, confusion
 from pipelines.evaluation.evaluate import Evaluation, EvaluationProtocol, evaluate
 from pipelines.evaluation.scored_radiographs import ScoredRadiographs
 from pleura.findings import FINDINGS
-from tests.support.pipelines.evaluated import QUICK, THRESHOLDS, calibrated
+from tests.support.pipelines.evaluations import QUICK, THRESHOLDS, calibrated
 
 
 def _with_labels(
@@ -25,8 +25,8 @@ def _with_labels(
 def test_figures_are_those_of_scikit_learn() -> None:
     """Every figure of every finding is what a second implementation says."""
     scored = calibrated()
-    judgement = evaluate(scored, THRESHOLDS, QUICK)
-    for f, finding in enumerate(judgement.findings):
+    evaluation = evaluate(scored, THRESHOLDS, QUICK)
+    for f, finding in enumerate(evaluation.findings):
         labels, scores = scored.labels[:, f], scored.probabilities[:, f].astype(float)
         true_no, false_yes, false_no, true_yes = confusion_matrix(labels, scores >= THRESHOLDS[f]).ravel()
         figures = finding.figures
@@ -45,21 +45,21 @@ def test_figures_are_those_of_scikit_learn() -> None:
 
 def test_every_interval_holds_its_figure() -> None:
     """Low, value and high come in this order, for findings and for their means."""
-    judgement = evaluate(calibrated(), THRESHOLDS, QUICK)
-    assert judgement.macro is not None
-    groups = [judgement.macro, *(each.figures for each in judgement.findings if each.figures)]
+    evaluation = evaluate(calibrated(), THRESHOLDS, QUICK)
+    assert evaluation.macro is not None
+    groups = [evaluation.macro, *(each.figures for each in evaluation.findings if each.figures)]
     for group in groups:
         for name in set(type(group).model_fields) - {"ece_floor"}:
             figure = getattr(group, name)
             assert figure.low <= figure.value <= figure.high, name
-    areas = [each.figures.auroc.value for each in judgement.findings if each.figures]
-    assert judgement.macro.auroc.value == pytest.approx(np.mean(areas))
+    areas = [each.figures.auroc.value for each in evaluation.findings if each.figures]
+    assert evaluation.macro.auroc.value == pytest.approx(np.mean(areas))
 
 
 @given(st.randoms(use_true_random=False))
 @settings(max_examples=5)
 def test_the_order_of_radiographs_changes_nothing(random: object) -> None:
-    """The same radiographs in another order give the same judgement, to the bit."""
+    """The same radiographs in another order give the same evaluation, to the bit."""
     scored = calibrated(80)
     protocol = EvaluationProtocol(draws=100)
     rows = np.arange(80)
@@ -68,18 +68,18 @@ def test_the_order_of_radiographs_changes_nothing(random: object) -> None:
     assert again.to_json() == evaluate(scored, THRESHOLDS, protocol).to_json()
 
 
-def test_a_judgement_is_read_as_it_was_written() -> None:
-    """JSON and back is the same judgement."""
-    judgement = evaluate(calibrated(), THRESHOLDS, QUICK)
-    assert Evaluation.model_validate_json(judgement.to_json()) == judgement
+def test_an_evaluation_is_read_as_it_was_written() -> None:
+    """JSON and back is the same evaluation."""
+    evaluation = evaluate(calibrated(), THRESHOLDS, QUICK)
+    assert Evaluation.model_validate_json(evaluation.to_json()) == evaluation
 
 
 def test_perfect_scores_are_perfect() -> None:
     """Truth as score gives 1 everywhere, no slope, and for shares an interval that knows how few they are."""
     scored = calibrated()
     truth = np.where(scored.labels == 1, 0.9, 0.1).astype(np.float32)
-    judgement = evaluate(_with_labels(scored, scored.labels, truth), [0.5] * 14, QUICK)
-    for finding in judgement.findings:
+    evaluation = evaluate(_with_labels(scored, scored.labels, truth), [0.5] * 14, QUICK)
+    for finding in evaluation.findings:
         figures = finding.figures
         assert figures is not None
         assert figures.ppv is not None
@@ -129,10 +129,10 @@ def test_too_few_are_unmeasured(value: float) -> None:
     labels = scored.labels.copy()
     labels[:, 5] = value
     labels[:19, 5] = 1 - value
-    judgement = evaluate(_with_labels(scored, labels), THRESHOLDS, QUICK)
-    assert judgement.findings[5].status == "unmeasured"
-    assert judgement.findings[5].curves is None
-    assert len(judgement.measured) == len(FINDINGS) - 1
+    evaluation = evaluate(_with_labels(scored, labels), THRESHOLDS, QUICK)
+    assert evaluation.findings[5].status == "unmeasured"
+    assert evaluation.findings[5].curves is None
+    assert len(evaluation.measured) == len(FINDINGS) - 1
     labels[19, 5] = 1 - value
     assert evaluate(_with_labels(scored, labels), THRESHOLDS, QUICK).findings[5].status == "measured"
 
@@ -140,9 +140,9 @@ def test_too_few_are_unmeasured(value: float) -> None:
 def test_nothing_known_gives_no_number() -> None:
     """Without any known label there is no mean either."""
     scored = calibrated(40)
-    judgement = evaluate(_with_labels(scored, np.full_like(scored.labels, np.nan)), THRESHOLDS, QUICK)
-    assert judgement.macro is None
-    assert not judgement.measured
+    evaluation = evaluate(_with_labels(scored, np.full_like(scored.labels, np.nan)), THRESHOLDS, QUICK)
+    assert evaluation.macro is None
+    assert not evaluation.measured
 
 
 def test_calls_are_counted_as_they_are_served() -> None:
@@ -150,14 +150,14 @@ def test_calls_are_counted_as_they_are_served() -> None:
     scored = calibrated()
     threshold = 0.1
     at = np.full_like(scored.probabilities, np.float32(threshold))
-    judgement = evaluate(_with_labels(scored, scored.labels, at), [threshold] * 14, QUICK)
-    assert judgement.findings[0].figures is not None
-    assert judgement.findings[0].figures.sensitivity.value == 1.0
+    evaluation = evaluate(_with_labels(scored, scored.labels, at), [threshold] * 14, QUICK)
+    assert evaluation.findings[0].figures is not None
+    assert evaluation.findings[0].figures.sensitivity.value == 1.0
 
 
 @pytest.mark.parametrize("bad", [np.nan, -0.1, 1.1, np.inf])
 def test_what_is_no_probability_is_not_judged(bad: float) -> None:
-    """One NaN stops the judgement; it is not left out in silence."""
+    """One NaN stops the evaluation; it is not left out in silence."""
     scored = calibrated(40)
     scored.probabilities[3, 3] = bad
     with pytest.raises(ValueError, match=r"no number in \[0, 1\]"):
@@ -165,7 +165,7 @@ def test_what_is_no_probability_is_not_judged(bad: float) -> None:
 
 
 def test_what_is_no_label_is_not_judged() -> None:
-    """A label of 0.5, no radiograph at all, or a threshold too few stop the judgement."""
+    """A label of 0.5, no radiograph at all, or a threshold too few stop the evaluation."""
     scored = calibrated(40)
     with pytest.raises(ValueError, match="neither present"):
         evaluate(_with_labels(scored, np.full_like(scored.labels, 0.5)), THRESHOLDS, QUICK)
@@ -179,8 +179,8 @@ def test_intervals_hold_the_truth_about_as_often_as_they_say() -> None:
     """Over samples of calibrated scores the 95 % interval of the slope holds 1 in most."""
     held = 0
     for seed in range(6):
-        judgement = evaluate(calibrated(200, seed), THRESHOLDS, QUICK)
-        slopes = [f.figures.calibration_slope for f in judgement.findings if f.figures]
+        evaluation = evaluate(calibrated(200, seed), THRESHOLDS, QUICK)
+        slopes = [f.figures.calibration_slope for f in evaluation.findings if f.figures]
         held += sum(s is not None and s.low <= 1 <= s.high for s in slopes)
     assert held >= 0.88 * 6 * len(FINDINGS)
 

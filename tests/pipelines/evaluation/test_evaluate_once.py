@@ -10,7 +10,7 @@ from pipelines.evaluation.report import EvaluationReport
 from pipelines.object_store import ObjectStore, connect
 from pipelines.value import InvalidDocument
 from pleura.local.dependencies import Server
-from tests.support.pipelines.evaluated import DATASET, dossier
+from tests.support.pipelines.evaluations import DATASET, make_report
 
 PAIR = ModelAndDataset(DATASET.digest, "a" * 64)
 
@@ -26,15 +26,15 @@ def objects(seaweed: Server) -> ObjectStore:
 
 @pytest.fixture(scope="module")
 def first() -> EvaluationReport:
-    return dossier(seed=0)
+    return make_report(seed=0)
 
 
 @pytest.fixture(scope="module")
 def second() -> EvaluationReport:
-    return dossier(seed=1)
+    return make_report(seed=1)
 
 
-def test_a_second_judgement_is_the_first_one(
+def test_a_second_evaluation_returns_the_first_report(
     objects: ObjectStore, first: EvaluationReport, second: EvaluationReport
 ) -> None:
     """Whoever judges again gets what stands, and the test split is not read again."""
@@ -53,7 +53,7 @@ def test_a_second_judgement_is_the_first_one(
 def test_of_two_at_once_the_first_one_stands(
     objects: ObjectStore, first: EvaluationReport, second: EvaluationReport
 ) -> None:
-    """Two who judge the same pair at the same time both get the same judgement."""
+    """Two who judge the same pair at the same time both get the same evaluation."""
     both = threading.Barrier(2)
     found: list[bytes] = []
 
@@ -75,23 +75,23 @@ def test_of_two_at_once_the_first_one_stands(
     assert objects.names("") == {PAIR.key}
 
 
-def test_a_judgement_of_another_pair_is_not_stored(objects: ObjectStore, first: EvaluationReport) -> None:
+def test_a_report_of_another_pair_is_not_stored(objects: ObjectStore, first: EvaluationReport) -> None:
     """What was judged must be what was asked for; nothing is left behind."""
     other = ModelAndDataset(DATASET.digest, "b" * 64)
-    with pytest.raises(WrongReport, match="not of judgements"):
+    with pytest.raises(WrongReport, match="not about judgements"):
         evaluate_once(objects, other, lambda: first)
     assert objects.names("") == frozenset()
 
 
-def test_a_damaged_judgement_is_not_taken(objects: ObjectStore, first: EvaluationReport) -> None:
-    """Half a document stops the judgement instead of starting a second reading of the test split."""
+def test_a_damaged_report_is_refused(objects: ObjectStore, first: EvaluationReport) -> None:
+    """Half a document stops the evaluation instead of starting a second reading of the test split."""
     objects.put(PAIR.key, first.to_json()[:1_000])
     with pytest.raises(InvalidDocument):
         evaluate_once(objects, PAIR, lambda: first)
 
 
-def test_a_failed_judgement_leaves_the_seal_whole(objects: ObjectStore, first: EvaluationReport) -> None:
-    """After a failure on the way nothing is stored, and the judgement can be made."""
+def test_a_failed_evaluation_stores_nothing(objects: ObjectStore, first: EvaluationReport) -> None:
+    """After a failure on the way nothing is stored, and the evaluation can be made."""
 
     def fail() -> EvaluationReport:
         raise MemoryError

@@ -9,7 +9,7 @@ from sklearn.metrics import roc_auc_score
 from pipelines.evaluation.evaluate import EvaluationProtocol
 from pipelines.evaluation.scored_radiographs import ScoredRadiographs
 from pipelines.evaluation.subgroup_gaps import MEAN, SubgroupEvaluation, evaluate_subgroups
-from tests.support.pipelines.evaluated import THRESHOLDS, calibrated
+from tests.support.pipelines.evaluations import THRESHOLDS, calibrated
 
 PROTOCOL = EvaluationProtocol(draws=200, subgroup_minimum_positives=30)
 

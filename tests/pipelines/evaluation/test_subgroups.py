@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pipelines.evaluation.subgroups import AGE_BOUNDS, ATTRIBUTES, age_band, find_subgroups
-from tests.support.pipelines.evaluated import calibrated
+from tests.support.pipelines.evaluations import calibrated
 
 
 @given(st.floats(0, 130))

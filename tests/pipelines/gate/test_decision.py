@@ -20,7 +20,7 @@ from pipelines.gate.signature import (
     verify_decision,
 )
 from pipelines.reports.decision import markdown_decision
-from tests.support.pipelines.contests import (
+from tests.support.pipelines.contenders import (
     PROVENANCE,
     SMALL_PROTOCOL,
     challenger,

@@ -12,7 +12,7 @@ from pipelines.gate.decision import Criterion, Decision, canonical_json
 from pipelines.gate.gate import decide, pair_findings
 from pipelines.gate.protocol import GateProtocol
 from pleura.findings import FINDINGS
-from tests.support.pipelines.contests import (
+from tests.support.pipelines.contenders import (
     CLINICAL_PROTOCOL,
     COUNT,
     PROVENANCE,

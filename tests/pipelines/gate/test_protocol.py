@@ -10,7 +10,7 @@ from pydantic import ValidationError
 from pipelines.evaluation.evaluate import EvaluationProtocol
 from pipelines.evaluation.subgroups import AGE_BOUNDS, ATTRIBUTES
 from pipelines.gate.protocol import GateProtocol
-from tests.support.pipelines.contests import CLINICAL_PROTOCOL, SMALL_PROTOCOL, read_protocol
+from tests.support.pipelines.contenders import CLINICAL_PROTOCOL, SMALL_PROTOCOL, read_protocol
 
 
 def test_the_default_margins_are_the_agreed_ones() -> None:

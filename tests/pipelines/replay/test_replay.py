@@ -32,7 +32,7 @@ from pleura.radiograph.reader import read_radiograph
 from pleura.radiograph.tensor import to_tensor
 from predictor.engines.engine import open_engine
 from tests.support.databases import own_database
-from tests.support.pipelines.contests import SMALL_PROTOCOL, read_protocol
+from tests.support.pipelines.contenders import SMALL_PROTOCOL, read_protocol
 from tests.support.transformer_values import journal_row
 from transformer.journal.database import Database
 from transformer.journal.journal import Journal

@@ -1,4 +1,4 @@
-"""The report that a clinician reads, the card, and the files of a judgement."""
+"""The report that a clinician reads, the card, and the files of a evaluation."""
 
 import base64
 import re
@@ -20,7 +20,7 @@ from pipelines.reports.model_card import model_card
 from pleura.bundle import ModelDescription, verify
 from pleura.findings import FINDINGS
 from proof.lab.bundles import description
-from tests.support.pipelines.evaluated import DATASET, calibrated, dossier
+from tests.support.pipelines.evaluations import DATASET, calibrated, make_report
 
 _DEFAULT = Path(__file__).parents[3] / "predictor" / "default" / "source.json"
 _VOID = {"meta", "img", "br"}
@@ -59,7 +59,7 @@ def judged() -> EvaluationReport:
     scored = calibrated()
     labels = scored.labels.copy()
     labels[:, -1] = np.nan
-    return dossier(scored=replace(scored, labels=labels))
+    return make_report(scored=replace(scored, labels=labels))
 
 
 @pytest.fixture(scope="module")
@@ -73,7 +73,7 @@ def test_the_page_stands_alone(html: str, judged: EvaluationReport) -> None:
     assert not page.open
     assert not {"script", "link", "iframe", "object"} & {tag for tag, _ in page.seen}
     addresses = [value for _, attrs in page.seen for name, value in attrs.items() if name in ("src", "href")]
-    assert len(addresses) == 1 + len(judged.judgement.measured)
+    assert len(addresses) == 1 + len(judged.evaluation.measured)
     assert all(str(address).startswith("data:image/png;base64,") for address in addresses)
     assert "url(" not in html
 
@@ -97,7 +97,7 @@ def test_the_page_says_what_it_must(html: str, judged: EvaluationReport) -> None
         assert finding.replace("_", " ") in text
     assert "Hernia (0 positives)" in " ".join(text.split())
     assert "What this does not say" in text
-    area = judged.judgement.findings[0].figures
+    area = judged.evaluation.findings[0].figures
     assert area is not None
     assert f"{area.auroc.value:.2f} ({area.auroc.low:.2f} to {area.auroc.high:.2f})" in text
 
@@ -115,7 +115,7 @@ def test_the_same_dossier_gives_the_same_page(html: str, judged: EvaluationRepor
 def test_a_page_of_nothing_measured_says_so() -> None:
     """With too few positives everywhere the page holds no plot, no figure and no mean."""
     scored = calibrated(60)
-    few = dossier(scored=replace(scored, labels=np.zeros_like(scored.labels)))
+    few = make_report(scored=replace(scored, labels=np.zeros_like(scored.labels)))
     bare = few.model_copy(update={"refusals": None, "localisation": (), "subgroups": ()})
     page = _read(html_evaluation_report(bare))
     assert "no finding could be" in page.text
@@ -169,7 +169,7 @@ def test_a_bundle_is_judged_from_end_to_end(tmp_path: Path, bundle: Path) -> Non
         bundle, material, DATASET, "0" * 40, EvaluationProtocol(draws=100, minimum_positives=10)
     )
     assert made.subject.model_digest == verify(bundle)[1]
-    assert made.judgement.radiographs == 50
+    assert made.evaluation.radiographs == 50
     assert made.localisation[0].findings[0].boxes == 12
     again = evaluate_bundle(
         bundle, material, DATASET, "0" * 40, EvaluationProtocol(draws=100, minimum_positives=10)

@@ -43,7 +43,7 @@ from pipelines.training.training_network import (
 )
 from pleura.bundle import ModelDescription
 from pleura.findings import FINDINGS
-from tests.support.pipelines.evaluated import dossier
+from tests.support.pipelines.evaluations import make_report
 from tests.support.pipelines.trainings import TINY, random_radiographs
 
 
@@ -174,11 +174,11 @@ def test_a_network_trains_and_is_exported(tmp_path: Path) -> None:
     test = random_radiographs(60, seed=2)
     model = fit_model(TrainedNetwork(weights), training, validation)
     enlarged = replace(test, tensors=test.tensors[:, :32, :32].repeat(7, 1).repeat(7, 2))
-    judgement = evaluate_model(model, enlarged, EvaluationProtocol(seed=0))
+    evaluation = evaluate_model(model, enlarged, EvaluationProtocol(seed=0))
     words = read_model_parameters(CHEST_XRAY).words
-    judged = evaluated_findings(model.fitted.operating_points, judgement)
-    description = build_description(words, judged, macro_metrics(judgement))
-    for said, found in zip(description.findings, judgement.findings, strict=True):
+    judged = evaluated_findings(model.fitted.operating_points, evaluation)
+    description = build_description(words, judged, macro_metrics(evaluation))
+    for said, found in zip(description.findings, evaluation.findings, strict=True):
         assert said.is_measured == (min(found.positives, found.negatives) >= 20)
         assert said.operating_point.threshold == pytest.approx(found.threshold)
     write_source(tmp_path / "source", model, description)
@@ -207,17 +207,17 @@ def test_too_few_positives_are_declared_unmeasured() -> None:
     fitted = fit_parameters(
         NetworkOutputs(rng.normal(size=(200, 1024)), rng.normal(size=(200, 14))), seen, radiographs.labels
     )
-    judgement = evaluate_outputs(fitted, seen, radiographs, EvaluationProtocol(seed=0))
-    judged = evaluated_findings(fitted.operating_points, judgement)
-    description = build_description(words, judged, macro_metrics(judgement))
+    evaluation = evaluate_outputs(fitted, seen, radiographs, EvaluationProtocol(seed=0))
+    judged = evaluated_findings(fitted.operating_points, evaluation)
+    description = build_description(words, judged, macro_metrics(evaluation))
     assert not any(finding.is_measured for finding in description.findings)
     card = model_card(description)
     assert card.count(" unmeasured ") == 3 * len(FINDINGS)
     assert "No mean was measured." in card
 
 
-def test_a_draft_gets_its_figures_from_its_judgement() -> None:
-    """A model without figures is unmeasured in all; its dossier gives it those, and changes no threshold."""
+def test_a_draft_gets_its_figures_from_its_evaluation() -> None:
+    """A draft is unmeasured; its evaluation report gives it figures and changes no threshold."""
     rng = np.random.default_rng(0)
     seen = NetworkOutputs(rng.normal(size=(60, 1024)), rng.normal(size=(60, 14)))
     fitted = fit_parameters(seen, seen, random_radiographs(60).labels)
@@ -225,12 +225,12 @@ def test_a_draft_gets_its_figures_from_its_judgement() -> None:
         read_model_parameters(CHEST_XRAY).words, unmeasured_findings(fitted.operating_points), {}
     )
     assert not any(finding.is_measured for finding in draft.findings)
-    made = dossier()
+    made = make_report()
     measured = add_figures(draft, made)
     assert all(finding.is_measured for finding in measured.findings)
     assert measured.thresholds == draft.thresholds
-    assert made.judgement.macro is not None
-    assert measured.metrics["mean_auroc"] == made.judgement.macro.auroc.value
+    assert made.evaluation.macro is not None
+    assert measured.metrics["mean_auroc"] == made.evaluation.macro.auroc.value
     assert ModelDescription.model_validate_json(measured.model_dump_json()) == measured
 
 

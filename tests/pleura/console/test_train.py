@@ -33,13 +33,13 @@ def test_a_bundle_is_judged_on_a_folder(tmp_path: Path, bundle: Path) -> None:
     judged = tmp_path / "judged"
     arguments = ["evaluate", f"--bundle={bundle}", f"--data={folder}", "--source=ours", f"--target={judged}"]
     subprocess.run([sys.executable, "-m", "pleura.console.app", *arguments], check=True)
-    dossier = EvaluationReport.from_json((judged / "figures.json").read_bytes())
-    assert dossier.subject.model_digest == verify(bundle)[1]
-    assert dossier.judgement.radiographs == 30
-    assert dossier.refusals is not None
-    assert [(each.kind, each.radiographs) for each in dossier.refusals.alike][1:] == [("elsewhere", 3)]
-    assert ("no human chest: extremity", 1) in [(e.kind, e.radiographs) for e in dossier.refusals.unlike]
-    assert [found.boxes for found in dossier.localisation[0].findings if found.finding == "Mass"] == [1]
+    report = EvaluationReport.from_json((judged / "figures.json").read_bytes())
+    assert report.subject.model_digest == verify(bundle)[1]
+    assert report.evaluation.radiographs == 30
+    assert report.refusals is not None
+    assert [(each.kind, each.radiographs) for each in report.refusals.alike][1:] == [("elsewhere", 3)]
+    assert ("no human chest: extremity", 1) in [(e.kind, e.radiographs) for e in report.refusals.unlike]
+    assert [found.boxes for found in report.localisation[0].findings if found.finding == "Mass"] == [1]
     assert (judged / "report.html").exists()
     assert (judged / "MODEL_CARD.md").exists()
 

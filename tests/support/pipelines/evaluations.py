@@ -34,7 +34,7 @@ def calibrated(n: int = 300, seed: int = 0) -> ScoredRadiographs:
     )
 
 
-def dossier(
+def make_report(
     seed: int = 0, model_digest: str = "a" * 64, scored: ScoredRadiographs | None = None
 ) -> EvaluationReport:
     """A whole dossier of synthetic radiographs."""
@@ -44,7 +44,7 @@ def dossier(
     known = scored.typicality, scored.patients
     return EvaluationReport(
         subject=Subject.of(description(), model_digest, DATASET, "0" * 40),
-        judgement=evaluate(scored, THRESHOLDS, QUICK),
+        evaluation=evaluate(scored, THRESHOLDS, QUICK),
         subgroups=evaluate_subgroups(scored, THRESHOLDS, QUICK),
         refusals=evaluate_refusals(known, {}, {"upside down": scored.typicality[:40] / 50}, QUICK),
         localisation=(
