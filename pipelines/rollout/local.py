@@ -64,7 +64,7 @@ class LocalTarget:
     def read(self, change: ModelChange) -> TrafficStatus:
         """Read how the stack splits its traffic."""
         status = self._read_status()
-        challenger = status.of(change.challenger.digest)
+        challenger = status.find(change.challenger.digest)
         is_followed = status.wanted == self._read_wanted_digest()
         return TrafficStatus(
             percent=challenger.weight if challenger else 0,
@@ -159,7 +159,7 @@ class LocalCounters:
             raise ObservationUnavailable(f"no stack is ready in {self.state}")
         with httpx.Client(timeout=_REQUEST_TIMEOUT_S, trust_env=False) as client:
             canary, stable = (
-                _read_counts(client, status.of(model.digest))
+                _read_counts(client, status.find(model.digest))
                 for model in (self.change.challenger, self.change.champion)
             )
             transformer = fetch_metrics(client, record.metrics["transformer"])

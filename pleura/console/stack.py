@@ -10,7 +10,7 @@ from pleura.console.context import Invocation, find_state, read_invocation
 from pleura.console.output import CommandFailed, one_line_errors, print_line
 
 if TYPE_CHECKING:
-    from pleura.local.stack import StackOptions
+    from pleura.local.stack_options import StackOptions
     from pleura.local.state_folder import StateFolder
 
 _START_TIMEOUT_S: Final = 120.0
@@ -59,7 +59,7 @@ def up(
     """Start everything on this machine, and keep it running."""
     from pleura.console.settings import read_settings
     from pleura.local.discovery import find_folder_to_start
-    from pleura.local.stack import StackOptions, StoreAddress
+    from pleura.local.stack_options import StackOptions, StoreAddress
 
     if redis and no_cache:
         raise typer.BadParameter("cannot be given together with --redis", param_hint="--no-cache")
@@ -178,15 +178,15 @@ def _detach(invocation: Invocation, state: "StateFolder") -> None:
 
 def down(context: typer.Context) -> None:
     """Stop the stack."""
-    from pleura.local.state_folder import StateFolder, stop_recorded
+    from pleura.local.state_folder import StateFolder, stop_stack
 
     state = StateFolder(find_state(context))
     record = state.read()
     if record is None or not (record.is_running or record.survivors):
         print_line("nothing is running")
         return
-    stop_recorded(record)
-    state.forget()
+    stop_stack(record)
+    state.remove_record()
     print_line("stopped")
 
 

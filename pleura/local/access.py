@@ -1,4 +1,4 @@
-"""How the stack of one machine is asked: its bucket, its tokens, and what to type."""
+"""How to call the local stack: its bucket, its tokens, and commands to paste."""
 
 import shlex
 from collections.abc import Sequence
@@ -21,7 +21,7 @@ def make_token(
     scopes: Sequence[str] | None = None,
     lifetime_s: float = TOKEN_LIFETIME_S,
 ) -> str:
-    """A bearer token of the stack's own issuer."""
+    """Return a bearer token from the stack's own issuer."""
     return token_issuer.issue_token(
         state.resolve() / "issuer",
         subject=subject,
@@ -32,18 +32,18 @@ def make_token(
     )
 
 
-def format_usage(recorded: StackRecord, state: Path) -> str:
-    """How to ask the stack: its address, a token, and commands that work as pasted."""
-    token = make_token(state, recorded.issuer)
+def format_usage(record: StackRecord, state: Path) -> str:
+    """Return the address of the stack, a token, and commands that work as pasted."""
+    token = make_token(state, record.issuer)
     lines = [
-        f"Pleura answers at {recorded.address} (V2 and /classify), gRPC V2 at {recorded.grpc_address}",
+        f"Pleura answers at {record.address} (V2 and /classify), gRPC V2 at {record.grpc_address}",
         "",
         f"token: {token}",
     ]
-    ask = f"curl -sS {recorded.address}/classify -H 'Authorization: Bearer {token}'"
+    curl = f"curl -sS {record.address}/classify -H 'Authorization: Bearer {token}'"
     sample = choose_sample(find_samples())
     if sample:
         json = f'{{"image_id": "{sample.name}"}}'
-        lines += ["", f"{ask} -H 'Content-Type: application/json' -d '{json}'"]
-        lines += ["", f"{ask} -F file=@{shlex.quote(str(sample))}"]
+        lines += ["", f"{curl} -H 'Content-Type: application/json' -d '{json}'"]
+        lines += ["", f"{curl} -F file=@{shlex.quote(str(sample))}"]
     return "\n".join(lines)

@@ -1,4 +1,4 @@
-"""The bundle that the stack serves: one that is given, or one built from the committed weights."""
+"""The bundle that the stack serves: a given one, or one built from the weights that come with Pleura."""
 
 import hashlib
 import importlib.util
@@ -16,7 +16,7 @@ _SEAL: Final = "bundle.json.sha256"
 
 
 def find_default_source() -> Path:
-    """The folder of the committed weights."""
+    """Return the folder of the weights that come with Pleura."""
     package = importlib.util.find_spec("predictor")
     if package is None or package.origin is None:
         raise StartFailed("bundle: the package predictor is not installed")
@@ -24,7 +24,7 @@ def find_default_source() -> Path:
 
 
 def choose_bundle_folder(given: Path | None, bundles: Path) -> Path:
-    """Where the bundle to serve lies or will lie: each version of the weights has a folder of its own."""
+    """Return the folder of the bundle to serve: ``given``, or one for each version of Pleura's weights."""
     if given:
         return given.resolve()
     digest = hashlib.sha256()
@@ -37,10 +37,10 @@ def choose_bundle_folder(given: Path | None, bundles: Path) -> Path:
 
 
 def make_bundle(folder: Path, log: Path) -> None:
-    """Build the bundle, in a process of its own since TensorFlow comes along, unless it is there.
+    """Build the bundle if it is missing, in a process of its own, because TensorFlow needs much memory.
 
     Raises:
-        StartFailed: It cannot be built.
+        StartFailed: The bundle cannot be built.
     """
     if (folder / _SEAL).exists():
         return
@@ -58,5 +58,5 @@ def make_bundle(folder: Path, log: Path) -> None:
         raise StartFailed(f"bundle: not built within {_BUILD_TIMEOUT_S:.0f} s (log: {log})") from None
     if process.returncode:
         raise StartFailed(f"bundle: cannot be built: {read_last_line(log)} (log: {log})")
-    shutil.rmtree(folder, ignore_errors=True)  # of an earlier Pleura, and without a seal
+    shutil.rmtree(folder, ignore_errors=True)  # an earlier Pleura left it without a seal
     new.rename(folder)

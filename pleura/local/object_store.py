@@ -1,4 +1,4 @@
-"""The object store of the stack, asked without waiting long, and how samples get into it."""
+"""A client of the stack's object store that does not wait long, and the upload of samples."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -12,7 +12,7 @@ _TIMEOUT_S = 5.0
 
 
 def build_store_client(url: str, access_key: str, secret_key: str, timeout_s: float = _TIMEOUT_S) -> Minio:
-    """A client of an object store that asks once and does not wait long."""
+    """Build a client that tries once and does not wait long."""
     parts = urlsplit(url)
     return Minio(
         parts.netloc,
@@ -25,15 +25,15 @@ def build_store_client(url: str, access_key: str, secret_key: str, timeout_s: fl
 
 
 def upload_files(client: Minio, bucket: str, files: Sequence[Path]) -> None:
-    """Put files into a bucket, each under its name; the bucket is made where it is missing."""
+    """Put files into a bucket, each under its name; make the bucket if it is missing."""
     if not client.bucket_exists(bucket):
         client.make_bucket(bucket)
     for path in files:
-        if not _is_there(client, bucket, path):
+        if not _is_uploaded(client, bucket, path):
             client.fput_object(bucket, path.name, str(path))
 
 
-def _is_there(client: Minio, bucket: str, path: Path) -> bool:
+def _is_uploaded(client: Minio, bucket: str, path: Path) -> bool:
     try:
         return client.stat_object(bucket, path.name).size == path.stat().st_size
     except S3Error:

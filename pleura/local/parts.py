@@ -1,4 +1,4 @@
-"""Parts that need each other: started as early as may be, watched, restarted, stopped in order."""
+"""Start parts that need each other, watch them, restart them, and stop them in order."""
 
 import contextlib
 import queue
@@ -17,14 +17,14 @@ _POLL_S: Final = 0.1
 
 
 class Interrupted(Exception):
-    """The stack was told to stop while it started."""
+    """A stop was requested while the parts started."""
 
 
 class PartDied(Exception):
-    """A part ended again and again; the message is one line that names it and its log."""
+    """A part died too often; the message is one line that names the part and its log."""
 
 
-class _NotStarted(StartFailed):
+class _PartNotStarted(StartFailed):
     def __init__(self, name: str, reason: str) -> None:
         super().__init__(reason)
         self.name = name
@@ -34,7 +34,7 @@ class _NotStarted(StartFailed):
 class Part:
     """A process of the stack, or a step between processes.
 
-    ``start`` returns when the part answers, and returns None where nothing keeps running.
+    ``start`` returns once the part answers. It returns None where no process keeps running.
     """
 
     name: str
@@ -43,73 +43,73 @@ class Part:
 
 
 @dataclass(frozen=True)
-class _Started:
+class _StartResult:
     part: Part
     outcome: Server | BaseException | None
     seconds: float
 
 
 class PartSupervisor:
-    """Parts kept running together.
+    """Runs parts together.
 
     Args:
-        parts: In an order in which they could be started one by one; they are stopped the other way round.
-        report: Takes each line of progress.
-        changed: Called when a part was started or has ended, with what runs now.
-        restarts: How often a part is started again within a minute.
+        parts: In an order in which they could start one by one; they stop in the reverse order.
+        report: Receives each line of progress.
+        on_change: Receives the running servers when a part has started or ended.
+        restarts: Restarts of a part within a minute, at most.
     """
 
     def __init__(
         self,
         parts: Sequence[Part],
         report: Callable[[str], None],
-        changed: Callable[[Mapping[str, Server]], None] = lambda _: None,
+        on_change: Callable[[Mapping[str, Server]], None] = lambda _: None,
         restarts: int = RESTARTS,
     ) -> None:
-        self._parts, self._report, self._changed, self._restarts = parts, report, changed, restarts
+        self._parts, self._report, self._on_change, self._restarts = parts, report, on_change, restarts
         self._stopping = threading.Event()
-        self._started: queue.Queue[_Started] = queue.Queue()
+        self._results: queue.Queue[_StartResult] = queue.Queue()
         self._starting: dict[str, threading.Thread] = {}
-        self._to_replace: queue.SimpleQueue[str] = queue.SimpleQueue()
+        self._to_restart: queue.SimpleQueue[str] = queue.SimpleQueue()
         self._done: set[str] = set()
         self._deaths: dict[str, deque[float]] = {part.name: deque() for part in parts}
         self.servers: dict[str, Server] = {}
 
-    def ask_to_stop(self) -> None:
-        """Make ``start`` and ``watch`` come to an end; may be called by a signal handler."""
+    def request_stop(self) -> None:
+        """Make ``start`` and ``watch`` return; a signal handler may call this."""
         self._stopping.set()
 
-    def ask_to_replace(self, name: str) -> None:
-        """Have ``watch`` stop a part in order and start it anew, which is no death; any thread may ask."""
-        self._to_replace.put(name)
+    def request_restart(self, name: str) -> None:
+        """Have ``watch`` stop and start a part, which does not count as a death; any thread may call this."""
+        self._to_restart.put(name)
 
     def start(self) -> None:
-        """Start all parts, each as soon as what it needs answers.
+        """Start all parts, each as soon as the parts that it needs answer.
 
         Raises:
-            StartFailed: One of them did not start.
-            Interrupted: ``ask_to_stop`` was called.
+            StartFailed: A part did not start.
+            Interrupted: ``request_stop`` was called.
         """
         while len(self._done) < len(self._parts):
             for part in self._parts:
                 if part.name not in self._starting and self._done.issuperset(part.needs):
                     self._start(part)
-            self._take_outcome()
+            self._take_result()
 
     def watch(self) -> None:
-        """Restart what dies, until ``ask_to_stop`` is called.
+        """Restart parts that die, until ``request_stop`` is called.
 
         Raises:
             PartDied: A part died, or could not be restarted, too often within a minute.
         """
         while not self._stopping.is_set():
-            self._replace()
+            self._restart_requested()
             for name, server in list(self.servers.items()):
                 if server.process.poll() is not None:
-                    self._bury(name, server)
+                    self._restart_dead(name, server)
             try:
-                self._take_outcome()
-            except _NotStarted as error:  # what its predecessor left may be in its way for a moment
+                self._take_result()
+            except _PartNotStarted as error:  # remains of its predecessor may block it for a moment
                 self._start_again(error.name, str(error))
             except Interrupted:
                 return
@@ -124,11 +124,11 @@ class PartSupervisor:
         for thread in self._starting.values():
             thread.join(timeout=10.0)
 
-    def _replace(self) -> None:
+    def _restart_requested(self) -> None:
         with contextlib.suppress(queue.Empty):
-            name = self._to_replace.get_nowait()
+            name = self._to_restart.get_nowait()
             server = self.servers.pop(name, None)
-            if server:  # otherwise it is being started already
+            if server:  # otherwise the part starts at this moment
                 self._start(next(part for part in self._parts if part.name == name), server)
 
     def _start(self, part: Part, predecessor: Server | None = None) -> None:
@@ -143,46 +143,46 @@ class PartSupervisor:
                 outcome = error
             if isinstance(outcome, Server) and self._stopping.is_set():
                 outcome.stop()
-            self._started.put(_Started(part, outcome, time.monotonic() - began))
+            self._results.put(_StartResult(part, outcome, time.monotonic() - began))
 
         thread = threading.Thread(target=run, name=f"start {part.name}", daemon=True)
         self._starting[part.name] = thread
         thread.start()
 
-    def _take_outcome(self) -> None:
-        """Wait a moment for a part that has started."""
+    def _take_result(self) -> None:
+        """Wait a moment for the result of a start."""
         if self._stopping.is_set():
             raise Interrupted
         try:
-            started = self._started.get(timeout=_POLL_S)
+            result = self._results.get(timeout=_POLL_S)
         except queue.Empty:
             return
-        part, outcome = started.part, started.outcome
+        part, outcome = result.part, result.outcome
         if isinstance(outcome, BaseException):
             reason = str(outcome) if isinstance(outcome, StartFailed) else f"{part.name}: {outcome}"
-            raise _NotStarted(part.name, reason) from outcome
+            raise _PartNotStarted(part.name, reason) from outcome
         self._done.add(part.name)
-        where = ""
+        address = ""
         if outcome:
             self.servers[part.name] = outcome
-            where = outcome.url.rpartition("@")[2].removeprefix("redis://")
-            self._changed(self.servers)
-        self._report(f"  {part.name:<12} {started.seconds:6.1f} s   {where}".rstrip())
+            address = outcome.url.rpartition("@")[2].removeprefix("redis://")
+            self._on_change(self.servers)
+        self._report(f"  {part.name:<12} {result.seconds:6.1f} s   {address}".rstrip())
 
-    def _bury(self, name: str, server: Server) -> None:
-        """Count a death, and start the part again if that makes sense."""
+    def _restart_dead(self, name: str, server: Server) -> None:
+        """Stop the remains of a dead part, and start it again."""
         del self.servers[name]
         with contextlib.suppress(ProcessLookupError):
             server.stop()
-        self._changed(self.servers)
+        self._on_change(self.servers)
         self._start_again(name, f"{name} died (exit code {server.process.returncode}; log: {server.log})")
 
-    def _start_again(self, name: str, how: str) -> None:
+    def _start_again(self, name: str, reason: str) -> None:
         now, deaths = time.monotonic(), self._deaths[name]
         deaths.append(now)
         while deaths[0] < now - RESTART_WINDOW_S:
             deaths.popleft()
         if len(deaths) > self._restarts:
-            raise PartDied(f"{how} {len(deaths)} times within a minute")
-        self._report(f"{how}; starting it again, {len(deaths)} of {self._restarts}")
+            raise PartDied(f"{reason} {len(deaths)} times within a minute")
+        self._report(f"{reason}; starting it again, {len(deaths)} of {self._restarts}")
         self._start(next(part for part in self._parts if part.name == name))

@@ -17,26 +17,21 @@ MODEL_READY: Final = "/v2/models/chest-xray/ready"
 
 @dataclass(frozen=True)
 class Service(Server):
-    """A running service of Pleura, asked over REST at ``url`` and over gRPC at ``grpc_address``."""
+    """A running service of Pleura; it answers REST at ``url`` and gRPC at ``grpc_address``."""
 
     grpc_address: str = ""
-
-    @property
-    def http_url(self) -> str:
-        """The same as ``url``."""
-        return self.url
 
 
 @dataclass(frozen=True)
 class Ports:
-    """Where a service listens."""
+    """The ports of a service."""
 
     http: int
     grpc: int
 
 
 def build_service_environment() -> dict[str, str]:
-    """What any of our processes needs of its environment: this very Pleura, and no HTTP proxy in between."""
+    """Return the variables that every process of Pleura needs: the path of this Pleura, and no HTTP proxy."""
     root = str(Path(pleura.__file__).parents[1])
     inherited = os.environ.get("PYTHONPATH")
     return {
@@ -47,20 +42,20 @@ def build_service_environment() -> dict[str, str]:
 
 
 def start_service(
-    module: str, folder: Path, ports: Ports, environment: Mapping[str, str], question: str = MODEL_READY
+    module: str, folder: Path, ports: Ports, environment: Mapping[str, str], ready_path: str = MODEL_READY
 ) -> Service:
-    """Start ``python -m module`` and wait until a GET of ``question`` is answered with success.
+    """Start ``python -m module`` and wait until a GET of ``ready_path`` succeeds.
 
     Args:
         module: The service's package.
-        folder: Where its log goes.
-        ports: Where it listens, on 127.0.0.1 only.
-        environment: Its settings besides host and ports.
-        question: Path that says whether it can do its work.
+        folder: Folder of its log.
+        ports: Ports to listen on, at 127.0.0.1 only.
+        environment: Its settings, without host and ports.
+        ready_path: Path that answers with success once the service can do its work.
     """
     service = _launch_service(module, folder, ports, environment)
     with httpx.Client(base_url=service.url, timeout=2.0, trust_env=False) as client:
-        wait_until(service, lambda: client.get(question).is_success)
+        wait_until(service, lambda: client.get(ready_path).is_success)
     return service
 
 
@@ -83,12 +78,12 @@ def _launch_service(module: str, folder: Path, ports: Ports, environment: Mappin
 
 
 def start_predictor(folder: Path, ports: Ports, bundle: Path, threads: int | None = None) -> Service:
-    """Start the predictor on a bundle."""
+    """Start the predictor on a bundle, and wait until it answers."""
     return start_service("predictor", folder, ports, _predictor_settings(bundle, threads))
 
 
 def launch_predictor(folder: Path, ports: Ports, bundle: Path, threads: int | None = None) -> Service:
-    """Start the predictor on a bundle, and leave it to the caller to find out when it answers."""
+    """Start the predictor on a bundle; it may not answer yet."""
     return _launch_service("predictor", folder, ports, _predictor_settings(bundle, threads))
 
 

@@ -1,4 +1,4 @@
-"""The two places of a stack that a predictor can have: that of the stable revision, and the canary's."""
+"""The two slots for predictors in a stack: one for the stable revision, one for a canary."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -15,30 +15,30 @@ _STABLE: Final = "predictor"
 
 
 class PredictorSlots:
-    """The predictors of a machine's stack, and the split of the traffic between them."""
+    """The predictors of a stack, and the split of the traffic between them."""
 
-    def __init__(self, machine: LocalStack, stack: PartSupervisor) -> None:
-        self._machine, self._stack, self.folder = machine, stack, machine.folder
-        self.stable_ports, self.canary_ports = machine.stable_ports, machine.canary_ports
+    def __init__(self, stack: LocalStack, supervisor: PartSupervisor) -> None:
+        self._stack, self._supervisor, self.folder = stack, supervisor, stack.folder
+        self.stable_ports, self.canary_ports = stack.stable_ports, stack.canary_ports
 
     @property
     def stable(self) -> PredictorRevision:
-        """The revision in the stable seat, or on its way to it."""
-        return self._machine.stable
+        """The revision in the stable slot, also while its predictor starts."""
+        return self._stack.stable
 
     def stable_server(self) -> Server | None:
-        """Its process; None while it is being started."""
-        return self._stack.servers.get(_STABLE)
+        """Return the process in the stable slot; None while it starts."""
+        return self._supervisor.servers.get(_STABLE)
 
     def replace_stable(self, revision: PredictorRevision) -> None:
-        """Have the stable seat taken by another revision."""
-        self._machine.serve_from(revision)
-        self._stack.ask_to_replace(_STABLE)
+        """Put another revision into the stable slot."""
+        self._stack.serve_stable(revision)
+        self._supervisor.request_restart(_STABLE)
 
     def launch_canary(self, bundle: Path) -> Service:
-        """Start a predictor in the canary's seat; it may not answer yet."""
-        return self._machine.launch_canary(bundle)
+        """Start a predictor in the canary slot; it may not answer yet."""
+        return self._stack.launch_canary(bundle)
 
-    def split(self, upstreams: Sequence[WeightedUpstream]) -> None:
-        """Split the traffic."""
-        self._machine.split(upstreams)
+    def split_traffic(self, upstreams: Sequence[WeightedUpstream]) -> None:
+        """Send each predictor its share of the traffic."""
+        self._stack.split_traffic(upstreams)

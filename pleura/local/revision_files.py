@@ -1,8 +1,8 @@
-"""The revisions of the predictor that a stack is asked to run, and those that it does: two files.
+"""The two files that say which revisions of the predictor a stack should run, and which it runs.
 
-``revisions.json`` is what is wanted, as an InferenceService's ``spec`` is: whoever rolls out a model replaces
-it, and ``pleura up`` follows it, also after its own restart. ``revisions_status.json`` is what ``pleura up``
-really does, and only it writes that.
+``revisions.json`` names the wanted revisions, like the ``spec`` of an InferenceService. A rollout replaces
+this file, and ``pleura up`` follows it, also after a restart. ``revisions_status.json`` describes the running
+revisions. Only ``pleura up`` writes it.
 """
 
 import hashlib
@@ -18,11 +18,11 @@ STATUS_FILE: Final = "revisions_status.json"
 Digest = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
 Weight = Annotated[int, Field(ge=0, le=100)]
 Phase = Literal["starting", "ready", "failed", "draining", "moving"]
-"""``moving``: promoted, with all of the traffic, and on its way to the stable seat."""
+"""``moving``: promoted, with all of the traffic, while its predictor starts in the stable slot."""
 
 
 class InvalidRevisions(Exception):
-    """The file does not say which revisions are wanted."""
+    """``revisions.json`` cannot be read, or does not name the wanted revisions."""
 
 
 class _Value(BaseModel):
@@ -30,7 +30,7 @@ class _Value(BaseModel):
 
 
 class PredictorRevision(_Value):
-    """A model that is to be served: the folder of its bundle, and the digest that the bundle must have."""
+    """A model to serve: the folder of its bundle, and the digest that the bundle must have."""
 
     name: str = Field(pattern=r"^[a-z0-9][a-z0-9.-]{0,62}$")
     bundle: Path
@@ -45,29 +45,29 @@ class WantedRevisions(_Value):
     revisions: tuple[PredictorRevision, ...] = Field(min_length=1, max_length=2)
 
     @model_validator(mode="after")
-    def _shares_all_traffic(self) -> "WantedRevisions":
-        if sum(each.weight for each in self.revisions) != 100:
+    def _require_all_traffic(self) -> "WantedRevisions":
+        if sum(revision.weight for revision in self.revisions) != 100:
             raise ValueError("the weights must add up to 100")
-        if len({each.digest for each in self.revisions}) < len(self.revisions):
+        if len({revision.digest for revision in self.revisions}) < len(self.revisions):
             raise ValueError("two revisions of one digest cannot be told apart")
         return self
 
     @property
     def heaviest(self) -> PredictorRevision:
-        """The one with most of the traffic; of equals the first."""
-        return max(self.revisions, key=lambda each: each.weight)
+        """The revision with most of the traffic; of two equal shares, the first."""
+        return max(self.revisions, key=lambda revision: revision.weight)
 
-    def other_than(self, digest: str) -> PredictorRevision | None:
-        """The revision that has not this digest."""
-        return next((each for each in self.revisions if each.digest != digest), None)
+    def find(self, digest: str) -> PredictorRevision | None:
+        """Return the revision with this digest."""
+        return next((revision for revision in self.revisions if revision.digest == digest), None)
 
-    def weight_of(self, digest: str) -> int:
-        """Percent of the traffic for a digest."""
-        return sum(each.weight for each in self.revisions if each.digest == digest)
+    def find_other(self, digest: str) -> PredictorRevision | None:
+        """Return the revision with another digest."""
+        return next((revision for revision in self.revisions if revision.digest != digest), None)
 
 
 class RunningRevision(_Value):
-    """What became of one revision."""
+    """The state of one revision."""
 
     name: str
     bundle: Path
@@ -78,25 +78,25 @@ class RunningRevision(_Value):
     reason: str = ""
     """Why it failed."""
     metrics: str = ""
-    """Where its predictor's counters are."""
+    """URL of its predictor's counters."""
 
 
 class RevisionStatus(_Value):
-    """The content of ``revisions_status.json``; ``wanted`` is the digest of the file that it follows."""
+    """The content of ``revisions_status.json``; ``wanted`` is the digest of ``revisions.json``."""
 
     wanted: str
     revisions: tuple[RunningRevision, ...]
 
-    def of(self, digest: str) -> RunningRevision | None:
-        """The revision with a digest."""
-        return next((each for each in self.revisions if each.digest == digest), None)
+    def find(self, digest: str) -> RunningRevision | None:
+        """Return the revision with this digest."""
+        return next((revision for revision in self.revisions if revision.digest == digest), None)
 
 
 def read_wanted_revisions(folder: Path) -> tuple[WantedRevisions | None, str]:
-    """What is wanted, with the digest of the file; None where nobody ever wanted another than the default.
+    """Read the wanted revisions, and the digest of their file; None where the default was never replaced.
 
     Raises:
-        InvalidRevisions: The file says something else.
+        InvalidRevisions: The file cannot be read or is malformed.
     """
     try:
         document = (folder / WANTED_FILE).read_bytes()
@@ -111,7 +111,7 @@ def read_wanted_revisions(folder: Path) -> tuple[WantedRevisions | None, str]:
 
 
 def write_wanted_revisions(folder: Path, wanted: WantedRevisions) -> None:
-    """Say which revisions are wanted from now on; one that is wanted already is not written again."""
+    """Write which revisions are wanted; the same content is not written a second time."""
     document = wanted.model_dump_json(indent=1) + "\n"
     path = folder / WANTED_FILE
     if not path.exists() or path.read_text() != document:
@@ -119,7 +119,7 @@ def write_wanted_revisions(folder: Path, wanted: WantedRevisions) -> None:
 
 
 def read_status(folder: Path) -> RevisionStatus | None:
-    """What the stack said last; None where it never did, or damaged it."""
+    """Read the status that the stack wrote last; None where the file is missing or damaged."""
     try:
         return RevisionStatus.model_validate_json((folder / STATUS_FILE).read_bytes())
     except (OSError, ValidationError):
@@ -127,12 +127,12 @@ def read_status(folder: Path) -> RevisionStatus | None:
 
 
 def write_status(folder: Path, status: RevisionStatus) -> None:
-    """Say what the stack does."""
+    """Write which revisions run."""
     _replace(folder / STATUS_FILE, status.model_dump_json(indent=1) + "\n")
 
 
-def forget_status(folder: Path) -> None:
-    """Say that nothing is served any more."""
+def remove_status(folder: Path) -> None:
+    """Remove the status, because nothing is served any more."""
     (folder / STATUS_FILE).unlink(missing_ok=True)
 
 
@@ -144,10 +144,10 @@ def _replace(path: Path, document: str) -> None:
 
 
 def require_digest(bundle: Path, digest: str) -> None:
-    """Prove that a folder holds the very bundle that is meant.
+    """Require that a folder holds the bundle with this digest.
 
     Raises:
-        InvalidBundle: It holds none, a changed one, or another one.
+        InvalidBundle: The folder holds no bundle, a changed one, or another one.
     """
     _, found = verify(bundle)
     if found != digest:

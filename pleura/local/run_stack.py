@@ -1,4 +1,4 @@
-"""Keep one stack running in this process, and leave on disk what other commands need to know of it."""
+"""Run one stack in this process, and record on disk what other commands need to know about it."""
 
 import contextlib
 import signal
@@ -13,79 +13,81 @@ from pleura.local.canary_controller import CanaryController
 from pleura.local.parts import Interrupted, PartSupervisor
 from pleura.local.predictor_slots import PredictorSlots
 from pleura.local.processes import Server
-from pleura.local.revision_files import forget_status
-from pleura.local.stack import LocalStack, StackOptions
+from pleura.local.revision_files import remove_status
+from pleura.local.stack import LocalStack
+from pleura.local.stack_options import StackOptions
 from pleura.local.state_folder import PartState, ProcessId, StateFolder, stop_left_behind
 
 _SIGNALS: Final = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
 def run_stack(
-    options: StackOptions, state: StateFolder, say: Callable[[str], None], when_ready: Callable[[], None]
+    options: StackOptions, state: StateFolder, report: Callable[[str], None], on_ready: Callable[[], None]
 ) -> None:
-    """Start the stack, do what is to be done when it answers, keep it until a signal ends it; then stop it.
+    """Start the stack, call ``on_ready`` once it answers, and run it until a signal; then stop it.
 
     Raises:
         StartFailed: A part did not start.
-        PartDied: A part died again and again.
+        PartDied: A part died too often within a minute.
     """
     began = time.monotonic()
-    left = state.read()
-    if left and (count := stop_left_behind(left)):
-        say(f"stopped {count} processes that an earlier stack left behind")
-    machine, writing = LocalStack(options), threading.Lock()
-    machine.require_ports()
-    forget_status(state.path)  # of a stack that was killed
-    recorded = machine.recorded()
+    earlier = state.read()
+    if earlier and (count := stop_left_behind(earlier)):
+        report(f"stopped {count} processes that an earlier stack left behind")
+    stack, lock = LocalStack(options), threading.Lock()
+    stack.require_ports()
+    remove_status(state.path)  # a killed stack leaves one
+    record = stack.describe()
 
     def write(servers: Mapping[str, Server]) -> None:
-        with writing:
-            state.write(replace(recorded, parts=_parts_of({**servers, **keeper.servers})))
+        with lock:
+            state.write(replace(record, parts=_part_states({**servers, **canaries.servers})))
 
-    stack = PartSupervisor(machine.parts(), say, write, options.restarts)
-    keeper = CanaryController(PredictorSlots(machine, stack), say, lambda: write(stack.servers))
-    with _stopping_on_signals(stack):
+    supervisor = PartSupervisor(stack.parts(), report, write, options.restarts)
+    slots = PredictorSlots(stack, supervisor)
+    canaries = CanaryController(slots, report, lambda: write(supervisor.servers))
+    with _stop_on_signals(supervisor):
         try:
             write({})
-            say(f"starting Pleura in {state.path}")
-            stack.start()
-            say(f"ready after {time.monotonic() - began:.1f} s\n\n{format_usage(recorded, state.path)}")
-            recorded = replace(recorded, phase="ready")
-            write(stack.servers)
-            when_ready()
-            keeper.start()
-            stack.watch()
+            report(f"starting Pleura in {state.path}")
+            supervisor.start()
+            report(f"ready after {time.monotonic() - began:.1f} s\n\n{format_usage(record, state.path)}")
+            record = replace(record, phase="ready")
+            write(supervisor.servers)
+            on_ready()
+            canaries.start()
+            supervisor.watch()
         except Interrupted:
             pass
         finally:
-            say("stopping")
-            keeper.stop()
-            stack.stop()
-            forget_status(state.path)
-            state.forget()
+            report("stopping")
+            canaries.stop()
+            supervisor.stop()
+            remove_status(state.path)
+            state.remove_record()
 
 
-def _parts_of(servers: Mapping[str, Server]) -> dict[str, PartState]:
+def _part_states(servers: Mapping[str, Server]) -> dict[str, PartState]:
     return {
         name: PartState(
-            ProcessId.of(server.process.pid), server.url.rpartition("@")[2], str(server.log.resolve())
+            ProcessId.read(server.process.pid), server.url.rpartition("@")[2], str(server.log.resolve())
         )
         for name, server in servers.items()
     }
 
 
 @contextlib.contextmanager
-def _stopping_on_signals(stack: PartSupervisor) -> Iterator[None]:
-    """The first signal stops the stack in order; a second one ends this process with its children."""
+def _stop_on_signals(supervisor: PartSupervisor) -> Iterator[None]:
+    """Stop the stack in order at the first signal; a second signal ends this process and its children."""
 
     def handle(number: int, frame: Any) -> None:
-        stack.ask_to_stop()
-        for each in _SIGNALS:
-            signal.signal(each, signal.default_int_handler)
+        supervisor.request_stop()
+        for signal_number in _SIGNALS:
+            signal.signal(signal_number, signal.default_int_handler)
 
-    before = {each: signal.signal(each, handle) for each in _SIGNALS}
+    handlers = {number: signal.signal(number, handle) for number in _SIGNALS}
     try:
         yield
     finally:
-        for each, handler in before.items():
-            signal.signal(each, handler)
+        for number, handler in handlers.items():
+            signal.signal(number, handler)

@@ -1,12 +1,9 @@
-"""The stack of one machine: which parts it has, how each is started, and how they find each other."""
+"""The stack of one machine: its parts, how each part starts, and the addresses that they use."""
 
-import json
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import asdict
 from pathlib import Path
 from typing import Final
-
-import httpx
 
 from pleura.bundle import SEAL_FILE, InvalidBundle
 from pleura.local.access import AUDIENCE, BUCKET, make_token
@@ -20,20 +17,22 @@ from pleura.local.dependencies import (
 )
 from pleura.local.dependencies.envoy import write_upstreams
 from pleura.local.dependencies.external import require_postgres, require_redis, require_store
+from pleura.local.first_answer import require_answer
 from pleura.local.object_store import build_store_client, upload_files
-from pleura.local.parts import RESTARTS, Part
+from pleura.local.parts import Part
 from pleura.local.pleura_services import Ports, Service, launch_predictor, start_predictor, start_service
-from pleura.local.processes import HOST, START_TIMEOUT_S, Server, StartFailed, require_free
+from pleura.local.processes import HOST, Server, StartFailed, require_free
 from pleura.local.revision_files import (
     InvalidRevisions,
     PredictorRevision,
     read_wanted_revisions,
     require_digest,
 )
-from pleura.local.samples import choose_sample, find_samples
+from pleura.local.samples import find_samples
+from pleura.local.stack_options import StackOptions, StoreAddress
 from pleura.local.state_folder import ProcessId, StackRecord, StateFolder
 
-_INNER: Final = (
+_INNER_PORTS: Final = (
     "postgres",
     "valkey",
     "seaweed",
@@ -47,60 +46,37 @@ _INNER: Final = (
     "transformer_http",
     "transformer_grpc",
 )
-_METRICS: Final = {
+_METRICS_PORTS: Final = {
     "predictor": "predictor_http",
     "transformer": "transformer_http",
     "auth_proxy": "auth_proxy_metrics",
 }
-
-
-@dataclass(frozen=True)
-class StoreAddress:
-    """An S3 server and its keys."""
-
-    url: str
-    access_key: str
-    secret_key: str
-
-
-@dataclass(frozen=True)
-class StackOptions:
-    """What ``pleura up`` was asked for; None stands for an embedded part, an empty ``redis`` for no cache."""
-
-    state: Path
-    port: int = 8000
-    grpc_port: int = 8001
-    bundle: Path | None = None
-    store: StoreAddress | None = None
-    redis: str | None = None
-    postgres: str | None = None
-    threads: int | None = None
-    restarts: int = RESTARTS
+_SERVING_PARTS: Final = ("samples", "auth_proxy", "transformer", "predictor", "envoy")
 
 
 class LocalStack:
-    """The parts of one stack; ports and keys are those of its state folder."""
+    """The parts of one stack; its state folder keeps their ports and keys."""
 
     def __init__(self, options: StackOptions) -> None:
-        self._options, self._folder = options, options.state.resolve()
-        self._revision = _wanted_revision(self._folder)
-        state = StateFolder(self._folder)
-        self._ports = state.inner_ports(_INNER)
-        seaweed = StoreAddress(f"http://{HOST}:{self._ports['seaweed']}", *state.store_keys())
+        self._options, self.folder = options, options.state.resolve()
+        self._revision = _read_wanted_revision(self.folder)
+        state = StateFolder(self.folder)
+        self._ports = state.choose_inner_ports(_INNER_PORTS)
+        seaweed = StoreAddress(f"http://{HOST}:{self._ports['seaweed']}", *state.read_store_keys())
         self._store = options.store or seaweed
-        embedded = f"redis://{HOST}:{self._ports['valkey']}/0"
-        self._redis = embedded if options.redis is None else options.redis
-        self._postgres = options.postgres or ""  # the embedded one has its password when it has started
+        embedded_redis = f"redis://{HOST}:{self._ports['valkey']}/0"
+        self._redis = embedded_redis if options.redis is None else options.redis
+        self._postgres = options.postgres or ""  # an embedded server has a password once it has started
         self.issuer = f"http://{HOST}:{self._ports['issuer']}"
         self._upstreams = [WeightedUpstream("stable", self._ports["predictor_grpc"], 100)]
         self.address = f"http://{HOST}:{options.port}"
         self.grpc_address = f"{HOST}:{options.grpc_port}"
 
     def require_ports(self) -> None:
-        """Refuse to start anything where a port that callers know is taken.
+        """Require that the ports for callers are free.
 
         Raises:
-            StartFailed: It is.
+            StartFailed: Another program uses a port.
         """
         for flag, port in (("--port", self._options.port), ("--grpc-port", self._options.grpc_port)):
             try:
@@ -109,7 +85,7 @@ class LocalStack:
                 raise StartFailed(f"{error}; choose another with {flag}") from error
 
     def parts(self) -> Sequence[Part]:
-        """All parts, in an order in which each finds what it needs."""
+        """Return all parts, each after the parts that it needs."""
         return (
             Part("postgres", self._start_postgres),
             Part("valkey", self._start_valkey),
@@ -121,69 +97,62 @@ class LocalStack:
             Part("transformer", self._start_transformer, ("postgres", "bundle")),
             Part("auth_proxy", self._start_auth_proxy, ("issuer", "bundle")),
             Part("samples", self._upload_samples, ("seaweed",)),
-            Part("first answer", self._ask, ("samples", "auth_proxy", "transformer", "predictor", "envoy")),
+            Part("first answer", self._require_answer, _SERVING_PARTS),
         )
 
     @property
-    def folder(self) -> Path:
-        """The state folder."""
-        return self._folder
-
-    @property
     def stable(self) -> PredictorRevision:
-        """The revision that the part ``predictor`` serves; known once there is its bundle."""
+        """The revision that the part ``predictor`` serves; readable once its bundle exists."""
         if self._revision is None:
-            digest = (self._bundle() / SEAL_FILE).read_text().split()[0]
+            digest = (self._bundle_folder() / SEAL_FILE).read_text().split()[0]
             self._revision = PredictorRevision(
-                name="stable", bundle=self._bundle(), digest=digest, weight=100
+                name="stable", bundle=self._bundle_folder(), digest=digest, weight=100
             )
         return self._revision
 
     @property
     def stable_ports(self) -> Ports:
-        """Where the part ``predictor`` listens."""
+        """Ports of the part ``predictor``."""
         return Ports(self._ports["predictor_http"], self._ports["predictor_grpc"])
 
     @property
     def canary_ports(self) -> Ports:
-        """Where a canary listens."""
+        """Ports of a canary."""
         return Ports(self._ports["canary_http"], self._ports["canary_grpc"])
 
-    def serve_from(self, revision: PredictorRevision) -> None:
-        """Have the part ``predictor`` started on this revision from its next start on."""
+    def serve_stable(self, revision: PredictorRevision) -> None:
+        """Serve this revision from the next start of the part ``predictor``."""
         self._revision = revision
 
     def launch_canary(self, bundle: Path) -> Service:
-        """Start a second predictor, beside that of the stable revision; it may not answer yet."""
-        return launch_predictor(self._folder / "canary", self.canary_ports, bundle, self._options.threads)
+        """Start a predictor in the canary slot; it may not answer yet."""
+        return launch_predictor(self.folder / "canary", self.canary_ports, bundle, self._options.threads)
 
-    def split(self, upstreams: Sequence[WeightedUpstream]) -> None:
-        """Split the traffic between the predictors, also should Envoy start anew."""
+    def split_traffic(self, upstreams: Sequence[WeightedUpstream]) -> None:
+        """Send each predictor its share of the traffic; a restarted Envoy keeps the split."""
         if list(upstreams) != self._upstreams:
             self._upstreams = list(upstreams)
-            write_upstreams(self._folder / "envoy", upstreams)
+            write_upstreams(self.folder / "envoy", upstreams)
 
-    def recorded(self) -> StackRecord:
-        """What to write down about this stack before anything has started."""
+    def describe(self) -> StackRecord:
+        """Return the record of this stack before its parts start."""
         return StackRecord(
             phase="starting",
-            supervisor=ProcessId.here(),
+            supervisor=ProcessId.current(),
             address=self.address,
             grpc_address=self.grpc_address,
             issuer=self.issuer,
-            store={
-                "url": self._store.url,
-                "access_key": self._store.access_key,
-                "secret_key": self._store.secret_key,
+            store=asdict(self._store),
+            metrics={
+                name: f"http://{HOST}:{self._ports[port]}/metrics" for name, port in _METRICS_PORTS.items()
             },
-            metrics={name: f"http://{HOST}:{self._ports[port]}/metrics" for name, port in _METRICS.items()},
         )
 
     def _start_postgres(self) -> Server | None:
         if self._options.postgres:
             require_postgres(self._postgres)
             return None
-        server = start_postgres(self._folder / "postgres", self._ports["postgres"])
+        server = start_postgres(self.folder / "postgres", self._ports["postgres"])
         self._postgres = server.url
         return server
 
@@ -192,14 +161,14 @@ class LocalStack:
             if self._redis:
                 require_redis(self._redis)
             return None
-        return start_valkey(self._folder / "valkey", self._ports["valkey"])
+        return start_valkey(self.folder / "valkey", self._ports["valkey"])
 
     def _start_seaweed(self) -> Server | None:
         store = self._store
         if self._options.store:
             require_store(store.url, store.access_key, store.secret_key, BUCKET)
             return None
-        folder, port = self._folder / "seaweed", self._ports["seaweed"]
+        folder, port = self.folder / "seaweed", self._ports["seaweed"]
         return start_seaweed(folder, port, store.access_key, store.secret_key)
 
     def _upload_samples(self) -> None:
@@ -210,34 +179,34 @@ class LocalStack:
     def _make_bundle(self) -> None:
         revision = self._revision
         if revision is None:
-            make_bundle(self._bundle(), self._folder / "bundle.log")
+            make_bundle(self._bundle_folder(), self.folder / "bundle.log")
             return
         try:
             require_digest(revision.bundle, revision.digest)
         except InvalidBundle as error:
             raise StartFailed(f"bundle: revision {revision.name} cannot be served: {error}") from error
 
-    def _bundle(self) -> Path:
+    def _bundle_folder(self) -> Path:
         if self._revision:
             return self._revision.bundle
-        return choose_bundle_folder(self._options.bundle, self._folder / "bundles")
+        return choose_bundle_folder(self._options.bundle, self.folder / "bundles")
 
     def _start_predictor(self) -> Service:
-        folder = self._folder / "predictor"
-        return start_predictor(folder, self.stable_ports, self._bundle(), self._options.threads)
+        folder = self.folder / "predictor"
+        return start_predictor(folder, self.stable_ports, self._bundle_folder(), self._options.threads)
 
     def _start_envoy(self) -> Server:
-        return start_envoy(self._folder / "envoy", self._ports["envoy"], self._upstreams)
+        return start_envoy(self.folder / "envoy", self._ports["envoy"], self._upstreams)
 
     def _start_issuer(self) -> Service:
-        folder, port = self._folder / "issuer", self._ports["issuer"]
+        folder, port = self.folder / "issuer", self._ports["issuer"]
         environment = {"PLEURA_ISSUER_FOLDER": str(folder), "PLEURA_ISSUER": self.issuer}
         return start_service(
             "pleura.local.token_issuer", folder, Ports(port, port), environment, "/jwks.json"
         )
 
     def _start_transformer(self) -> Service:
-        folder = self._folder / "transformer"
+        folder = self.folder / "transformer"
         environment = {
             "PLEURA_PREDICTOR_ADDRESS": f"{HOST}:{self._ports['envoy']}",
             "PLEURA_S3_URL": self._store.url,
@@ -259,35 +228,20 @@ class LocalStack:
             "PLEURA_ISSUER": self.issuer,
             "PLEURA_AUDIENCE": AUDIENCE,
             "PLEURA_JWKS_URL": f"{self.issuer}/jwks.json",
-            "PLEURA_RATE_PER_S": "2000",  # on one machine there is one principal, and nobody to be fair to
+            "PLEURA_RATE_PER_S": "2000",  # on one machine there is one principal: no other needs a share
             "PLEURA_BURST": "2000",
         }
         ports = Ports(self._options.port, self._options.grpc_port)
-        return start_service("auth_proxy", self._folder / "auth_proxy", ports, environment, "/readyz")
+        return start_service("auth_proxy", self.folder / "auth_proxy", ports, environment, "/readyz")
 
-    def _ask(self) -> None:
-        """Ask for a sample's findings, as a caller would."""
-        sample = choose_sample(find_samples())
-        if sample is None:
-            return
-        headers = {"authorization": f"Bearer {make_token(self._folder, self.issuer)}"}
-        with httpx.Client(trust_env=False, timeout=START_TIMEOUT_S) as client:
-            answer = client.post(f"{self.address}/classify", json={"image_id": sample.name}, headers=headers)
-        if not answer.is_success:
-            raise StartFailed(f"first answer: status {answer.status_code}: {_error_of(answer)}")
+    def _require_answer(self) -> None:
+        require_answer(self.address, make_token(self.folder, self.issuer))
 
 
-def _wanted_revision(folder: Path) -> PredictorRevision | None:
-    """The revision that has most of the traffic by ``revisions.json``, if there is that file."""
+def _read_wanted_revision(folder: Path) -> PredictorRevision | None:
+    """Read which revision has most of the traffic; None where there is no ``revisions.json``."""
     try:
         wanted, _ = read_wanted_revisions(folder)
     except InvalidRevisions as error:
         raise StartFailed(f"bundle: {error}") from error
     return wanted.heaviest if wanted else None
-
-
-def _error_of(answer: httpx.Response) -> str:
-    try:
-        return str(answer.json()["error"])
-    except (json.JSONDecodeError, KeyError, TypeError):
-        return answer.text[:200]

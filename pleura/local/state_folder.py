@@ -1,4 +1,4 @@
-"""What a one-machine stack leaves on disk about itself: who runs where, its ports, its keys, and the lock."""
+"""The folder in which a local stack records its processes, its ports, its keys and its lock."""
 
 import contextlib
 import fcntl
@@ -16,40 +16,40 @@ from pleura.local.processes import StartFailed, free_port, is_free
 
 
 class AlreadyRunning(Exception):
-    """Another ``pleura up`` holds this state folder."""
+    """Another ``pleura up`` has locked this state folder."""
 
 
 @dataclass(frozen=True)
 class ProcessId:
-    """A process, told apart from a later one with the same number by when it started."""
+    """A process. Its start time distinguishes it from a later process with the same number."""
 
     pid: int
     started: str
 
     @classmethod
-    def of(cls, pid: int) -> "ProcessId":
-        """The process that has this number now; ``started`` is empty where none has."""
-        return cls(pid, _start_time(pid))
+    def read(cls, pid: int) -> "ProcessId":
+        """Read which process has this number now; ``started`` is empty where none has it."""
+        return cls(pid, _read_start_time(pid))
 
     @classmethod
-    def here(cls) -> "ProcessId":
-        """This process."""
-        return cls.of(os.getpid())
+    def current(cls) -> "ProcessId":
+        """Return this process."""
+        return cls.read(os.getpid())
 
     @property
     def is_alive(self) -> bool:
-        """Whether this very process still runs."""
-        return bool(self.started) and _start_time(self.pid) == self.started
+        """Whether this process still runs."""
+        return bool(self.started) and _read_start_time(self.pid) == self.started
 
-    def kill_group(self, number: signal.Signals = signal.SIGKILL) -> None:
-        """Signal the process and what it started, if it is still the same."""
+    def signal_group(self, number: signal.Signals) -> None:
+        """Send a signal to the process and its children, if it is still the same process."""
         if self.is_alive:
             with contextlib.suppress(ProcessLookupError, PermissionError):
                 os.killpg(self.pid, number)
 
 
-def _start_time(pid: int) -> str:
-    """When a process started; empty where there is none, or only its exit status is left."""
+def _read_start_time(pid: int) -> str:
+    """Read when a process started; empty where it does not exist or has ended."""
     stat = Path("/proc") / str(pid) / "stat"
     if Path("/proc/self/stat").exists():
         try:
@@ -57,8 +57,8 @@ def _start_time(pid: int) -> str:
         except OSError:
             return ""
         return "" if fields[0] in "ZX" else fields[19]
-    asked = ["/bin/ps", "-o", "lstart=", "-p", str(pid)]
-    return subprocess.run(asked, capture_output=True, text=True, check=False).stdout.strip()  # noqa: S603
+    command = ["/bin/ps", "-o", "lstart=", "-p", str(pid)]
+    return subprocess.run(command, capture_output=True, text=True, check=False).stdout.strip()  # noqa: S603
 
 
 @dataclass(frozen=True)
@@ -81,11 +81,11 @@ class StackRecord:
     issuer: str
     store: Mapping[str, str]
     parts: Mapping[str, PartState] = field(default_factory=dict)
-    metrics: Mapping[str, str] = field(default_factory=dict)  # by service, where Prometheus asks
+    metrics: Mapping[str, str] = field(default_factory=dict)  # for each service, the URL for Prometheus
 
     @property
     def is_running(self) -> bool:
-        """Whether the process that keeps this stack is alive."""
+        """Whether the process that runs this stack is alive."""
         return self.supervisor.is_alive
 
     @property
@@ -94,13 +94,13 @@ class StackRecord:
         return [part.process for part in self.parts.values() if part.process.is_alive]
 
 
-def _from_document(document: dict[str, object]) -> StackRecord:
+def _parse_record(document: dict[str, object]) -> StackRecord:
     parts = document.pop("parts")
     supervisor = document.pop("supervisor")
     assert isinstance(parts, dict)
     assert isinstance(supervisor, dict)
     return StackRecord(
-        **document,  # type: ignore[arg-type]  # checked by the caller: whatever does not fit is a TypeError
+        **document,  # type: ignore[arg-type]  # a wrong key is a TypeError, which the caller expects
         supervisor=ProcessId(**supervisor),
         parts={
             name: PartState(ProcessId(**part["process"]), part["url"], part["log"])
@@ -116,10 +116,10 @@ class StateFolder:
     path: Path
 
     def make(self) -> None:
-        """Make the folder, readable by nobody else, and prove that it can be written to.
+        """Make the folder for its owner only, and require that it can be written.
 
         Raises:
-            StartFailed: It cannot.
+            StartFailed: The folder cannot be written.
         """
         try:
             self.path.mkdir(parents=True, mode=0o700, exist_ok=True)
@@ -131,10 +131,10 @@ class StateFolder:
 
     @contextlib.contextmanager
     def locked(self) -> Iterator[None]:
-        """Hold the folder against another ``pleura up``; the lock ends with the process.
+        """Lock the folder against another ``pleura up``; the lock ends with the process.
 
         Raises:
-            AlreadyRunning: Another one holds it.
+            AlreadyRunning: Another ``pleura up`` has locked it.
         """
         with (self.path / "lock").open("w") as lock:
             try:
@@ -144,70 +144,73 @@ class StateFolder:
             yield
 
     def read(self) -> StackRecord | None:
-        """What the last ``pleura up`` wrote; None where there was none, or it is damaged."""
+        """Read the record of the last ``pleura up``; None where it is missing or damaged."""
         try:
-            return _from_document(json.loads((self.path / "state.json").read_text()))
+            return _parse_record(json.loads((self.path / "state.json").read_text()))
         except (OSError, ValueError, KeyError, TypeError, AssertionError):
             return None
 
-    def write(self, recorded: StackRecord) -> None:
-        """Replace what is recorded."""
-        self._write_secretly("state.json", asdict(recorded))
+    def write(self, record: StackRecord) -> None:
+        """Replace the record."""
+        self._write_private("state.json", asdict(record))
 
-    def forget(self) -> None:
-        """Say that nothing runs any more."""
+    def remove_record(self) -> None:
+        """Remove the record, because nothing runs any more."""
         (self.path / "state.json").unlink(missing_ok=True)
 
-    def inner_ports(self, names: Sequence[str]) -> dict[str, int]:
-        """A port for each part inside the stack: that of last time where it is still free."""
+    def choose_inner_ports(self, names: Sequence[str]) -> dict[str, int]:
+        """Choose a port for each part inside the stack: the port of the last start, if it is still free."""
         path = self.path / "ports.json"
         try:
-            known: dict[str, int] = json.loads(path.read_text())
+            earlier: dict[str, int] = json.loads(path.read_text())
         except (OSError, ValueError):
-            known = {}
-        ports = {n: known[n] if n in known and is_free(known[n]) else free_port() for n in names}
-        self._write_secretly("ports.json", ports)
+            earlier = {}
+        ports = {
+            name: earlier[name] if name in earlier and is_free(earlier[name]) else free_port()
+            for name in names
+        }
+        self._write_private("ports.json", ports)
         return ports
 
-    def store_keys(self) -> tuple[str, str]:
-        """The access key and secret key of the embedded object store."""
+    def read_store_keys(self) -> tuple[str, str]:
+        """Read access key and secret key of the embedded object store; make them at the first start."""
         path = self.path / "keys.json"
         try:
             access_key, secret_key = json.loads(path.read_text())
         except (OSError, ValueError):
             access_key, secret_key = secrets.token_hex(10), secrets.token_urlsafe(30)
-            self._write_secretly("keys.json", [access_key, secret_key])
+            self._write_private("keys.json", [access_key, secret_key])
         return access_key, secret_key
 
-    def _write_secretly(self, name: str, document: object) -> None:
+    def _write_private(self, name: str, document: object) -> None:
         new = self.path / f"{name}.new"
         new.touch(0o600)
         new.write_text(json.dumps(document, indent=2))
         new.replace(self.path / name)
 
 
-def stop_left_behind(recorded: StackRecord, timeout_s: float = 5.0) -> int:
-    """End the processes of a stack whose supervisor is gone, and count them."""
-    survivors = recorded.survivors
+def stop_left_behind(record: StackRecord, timeout_s: float = 5.0) -> int:
+    """Stop the processes of a stack whose supervisor has ended, and count them."""
+    survivors = record.survivors
     for process in survivors:
-        process.kill_group(signal.SIGTERM)
-    _wait_for(survivors, timeout_s)
+        process.signal_group(signal.SIGTERM)
+    _await_end(survivors, timeout_s)
     for process in survivors:
-        process.kill_group()
+        process.signal_group(signal.SIGKILL)
     return len(survivors)
 
 
-def stop_recorded(recorded: StackRecord, timeout_s: float = 60.0) -> None:
-    """Make a stack's supervisor stop it in order; kill what does not stop."""
-    if recorded.is_running:
-        os.kill(recorded.supervisor.pid, signal.SIGTERM)
-        _wait_for([recorded.supervisor], timeout_s)
-    if recorded.is_running:
-        os.kill(recorded.supervisor.pid, signal.SIGKILL)
-    stop_left_behind(recorded)
+def stop_stack(record: StackRecord, timeout_s: float = 60.0) -> None:
+    """Have the supervisor stop its stack in order, and kill the processes that do not stop."""
+    if record.is_running:
+        os.kill(record.supervisor.pid, signal.SIGTERM)
+        _await_end([record.supervisor], timeout_s)
+    if record.is_running:
+        os.kill(record.supervisor.pid, signal.SIGKILL)
+    stop_left_behind(record)
 
 
-def _wait_for(processes: Sequence[ProcessId], timeout_s: float) -> None:
+def _await_end(processes: Sequence[ProcessId], timeout_s: float) -> None:
     end = time.monotonic() + timeout_s
     while any(process.is_alive for process in processes) and time.monotonic() < end:
         time.sleep(0.05)

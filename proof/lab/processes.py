@@ -28,7 +28,7 @@ class ProcessSample:
 
 def processes_of(stack: RunningStack) -> dict[ProcessId, str]:
     """Every process of the stack, with the name of its part; what a part started is ``part/child``."""
-    found = {ProcessId.of(stack.process.pid): "up"}
+    found = {ProcessId.read(stack.process.pid): "up"}
     for name, part in stack.recorded.parts.items():
         parent, *children = descendants(part.process.pid)
         found[parent] = name

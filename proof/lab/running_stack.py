@@ -49,7 +49,7 @@ def descendants(pid: int) -> list[ProcessId]:
     found = [pid]
     for each in found:
         found += [child for child, parent in parents.items() if parent == each]
-    return [ProcessId.of(each) for each in found]
+    return [ProcessId.read(each) for each in found]
 
 
 def survivors(processes: Sequence[ProcessId], timeout_s: float = 20.0) -> list[ProcessId]:

@@ -136,7 +136,7 @@ def test_a_state_folder_is_read(tmp_path: Path) -> None:
     assert record is not None
     assert record.address == "http://127.0.0.1:8000"
     assert set(record.parts) >= {"valkey", "postgres", "seaweed", "envoy", "predictor", "transformer"}
-    assert state.store_keys() == ("access", "secret")
+    assert state.read_store_keys() == ("access", "secret")
     wanted, _ = read_wanted_revisions(tmp_path / "state")
     assert wanted is not None
     assert [revision.weight for revision in wanted.revisions] == [95, 5]

@@ -33,7 +33,7 @@ def post(predictor: Service, **document: Any) -> httpx.Response:
     """Ask over REST, as JSON."""
     item = {"name": "radiograph", "datatype": "UINT8", "shape": [1, 224, 224, 1]}
     item["data"] = RADIOGRAPHS[0].ravel().tolist()
-    url = f"{predictor.http_url}/v2/models/chest-xray/infer"
+    url = f"{predictor.url}/v2/models/chest-xray/infer"
     return httpx.post(url, json={"inputs": [item], **document}, trust_env=False, timeout=30)
 
 

@@ -81,7 +81,7 @@ def test_the_alias_stays_where_what_is_served_cannot_follow(
     """A stack that runs and is not ready yet: nothing is rolled back, and one line says why."""
     for number in ("1", "2"):
         assert pleura("promote", number, "--reason", "x", "--override", "x")[0] == 0
-    _recorded(tmp_path, seaweed, ProcessId.here())
+    _recorded(tmp_path, seaweed, ProcessId.current())
     code, _, said = pleura("rollback", "--reason", "worse")
     assert (code, said.count("\n")) == (1, 1)
     assert "no stack is ready" in said

@@ -50,7 +50,7 @@ def _status(
 
 def _shares(weight: int, digest: str) -> Callable[[RevisionStatus], bool]:
     def holds(status: RevisionStatus) -> bool:
-        running = status.of(digest)
+        running = status.find(digest)
         return running is not None and (running.phase, running.weight) == ("ready", weight)
 
     return holds
@@ -76,7 +76,7 @@ def test_a_canary_that_cannot_serve_never_takes_traffic(
     other = _revision(challengers["nan"], 50).model_copy(update={"bundle": challengers["close"]})
     _want(own, stable, other)
     status = _status(
-        own, lambda status: (found := status.of(other.digest)) is not None and found.reason != ""
+        own, lambda status: (found := status.find(other.digest)) is not None and found.reason != ""
     )
     assert "digest mismatch" in status.revisions[1].reason
     assert "canary" not in own.recorded.parts
@@ -84,7 +84,7 @@ def test_a_canary_that_cannot_serve_never_takes_traffic(
         never = _revision(challengers["never_ready"], 50)
         _want(own, stable, never)
         _status(
-            own, lambda status: (found := status.of(never.digest)) is not None and found.phase == "failed"
+            own, lambda status: (found := status.find(never.digest)) is not None and found.phase == "failed"
         )
         _want(own, _revision(bundle, 100))
         _status(own, _is_alone(stable.digest))

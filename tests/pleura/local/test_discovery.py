@@ -42,7 +42,7 @@ def test_the_given_folder_comes_first(here: Path, tmp_path: Path) -> None:
 
 def test_the_nearest_folder_comes_before_the_last_stack(here: Path, tmp_path: Path) -> None:
     """A folder of the current project counts more than a stack that runs elsewhere."""
-    start_stack(tmp_path / "elsewhere", ProcessId.here())
+    start_stack(tmp_path / "elsewhere", ProcessId.current())
     (here.parent / ".pleura").mkdir()
     assert find_state_folder(None) == here.parent / ".pleura"
     (here / ".pleura").mkdir()
@@ -51,7 +51,7 @@ def test_the_nearest_folder_comes_before_the_last_stack(here: Path, tmp_path: Pa
 
 def test_the_last_stack_counts_while_it_runs(here: Path, tmp_path: Path) -> None:
     """A stack that has ended is not found; ``pleura up`` starts in the current folder either way."""
-    state = start_stack(tmp_path / "elsewhere", ProcessId.here())
+    state = start_stack(tmp_path / "elsewhere", ProcessId.current())
     assert find_state_folder(None) == state
     assert find_folder_to_start(None) == here / ".pleura"
     start_stack(state, ProcessId(1, "in another time"))

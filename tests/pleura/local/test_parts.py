@@ -66,7 +66,7 @@ def test_a_start_can_be_interrupted(tmp_path: Path) -> None:
         return late[0]
 
     stack = PartSupervisor([Part("late", start_late)], lambda _: None)
-    threading.Timer(0.2, stack.ask_to_stop).start()
+    threading.Timer(0.2, stack.request_stop).start()
     with pytest.raises(Interrupted):
         stack.start()
     stack.stop()
@@ -86,7 +86,7 @@ def test_a_dead_part_is_started_again(tmp_path: Path) -> None:
     second = stack.servers["a"]
     assert second.process.poll() is None
     assert f"a died (exit code -9; log: {tmp_path / 'a.log'}); starting it again, 1 of 3" in said
-    stack.ask_to_stop()
+    stack.request_stop()
     watching.join()
     stack.stop()
     assert second.process.poll() is not None
@@ -112,7 +112,7 @@ def test_a_part_that_does_not_restart_at_once_is_tried_again(tmp_path: Path) -> 
     watching = threading.Thread(target=stack.watch)
     watching.start()
     _until(lambda: not starts and "a" in stack.servers)
-    stack.ask_to_stop()
+    stack.request_stop()
     watching.join(20)
     stack.stop()
     assert sum("part b: no" in line for line in said) == 2

@@ -69,7 +69,7 @@ def test_a_child_ends_when_its_parent_is_killed(tmp_path: Path) -> None:
         env={**os.environ, "PYTHONPATH": str(_ROOT)},
     )
     assert parent.stdout
-    child = ProcessId.of(int(parent.stdout.readline()))
+    child = ProcessId.read(int(parent.stdout.readline()))
     time.sleep(0.2)
     assert child.is_alive
     parent.kill()
@@ -85,7 +85,7 @@ def test_stop_ends_the_whole_group(tmp_path: Path) -> None:
     server = Server("shell", "", log, launch(command))
     while not log.read_text().strip():
         time.sleep(0.02)
-    grandchild = ProcessId.of(int(log.read_text()))
+    grandchild = ProcessId.read(int(log.read_text()))
     server.stop()
     _wait_for_end(grandchild)
 

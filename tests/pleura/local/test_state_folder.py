@@ -1,6 +1,7 @@
 """What a stack leaves on disk about itself."""
 
 import os
+import signal
 import stat
 import subprocess
 from pathlib import Path
@@ -20,17 +21,17 @@ from pleura.local.state_folder import (
 
 def _recorded(**parts: PartState) -> StackRecord:
     return StackRecord(
-        "ready", ProcessId.here(), "http://127.0.0.1:1", "127.0.0.1:2", "issuer", {"url": "store"}, parts
+        "ready", ProcessId.current(), "http://127.0.0.1:1", "127.0.0.1:2", "issuer", {"url": "store"}, parts
     )
 
 
 def test_a_process_is_not_one_that_has_its_number_later() -> None:
     """Number and start time tell a process; one that only shares the number is neither alive nor hit."""
-    here = ProcessId.here()
+    here = ProcessId.current()
     assert here.is_alive
     impostor = ProcessId(here.pid, "123")
     assert not impostor.is_alive
-    impostor.kill_group()
+    impostor.signal_group(signal.SIGKILL)
 
 
 def test_what_was_written_is_read(tmp_path: Path) -> None:
@@ -41,7 +42,7 @@ def test_what_was_written_is_read(tmp_path: Path) -> None:
     state.write(recorded)
     assert state.read() == recorded
     assert stat.S_IMODE((state.path / "state.json").stat().st_mode) == 0o600
-    state.forget()
+    state.remove_record()
     assert state.read() is None
 
 
@@ -64,10 +65,10 @@ def test_only_one_holds_the_lock(tmp_path: Path) -> None:
 def test_ports_and_keys_stay(tmp_path: Path) -> None:
     """Inner ports and the store's keys are the same the next time."""
     state = StateFolder(tmp_path)
-    ports, keys = state.inner_ports(["a", "b"]), state.store_keys()
+    ports, keys = state.choose_inner_ports(["a", "b"]), state.read_store_keys()
     assert ports["a"] != ports["b"]
-    assert state.inner_ports(["a", "b"]) == ports
-    assert state.store_keys() == keys
+    assert state.choose_inner_ports(["a", "b"]) == ports
+    assert state.read_store_keys() == keys
 
 
 def test_a_folder_that_cannot_be_written_is_one_line(tmp_path: Path) -> None:
@@ -93,7 +94,7 @@ def test_what_an_earlier_stack_left_behind_is_ended() -> None:
     left = subprocess.Popen(["sleep", "100"], start_new_session=True)
     other = subprocess.Popen(["sleep", "100"], start_new_session=True)
     recorded = _recorded(
-        mine=PartState(ProcessId.of(left.pid), "", ""), other=PartState(ProcessId(other.pid, "0"), "", "")
+        mine=PartState(ProcessId.read(left.pid), "", ""), other=PartState(ProcessId(other.pid, "0"), "", "")
     )
     assert stop_left_behind(recorded) == 1
     assert left.wait(10) < 0

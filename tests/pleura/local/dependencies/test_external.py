@@ -8,7 +8,8 @@ from pleura.console.app import main
 from pleura.local.dependencies.external import require_postgres, require_redis, require_store
 from pleura.local.parts import PartSupervisor
 from pleura.local.processes import Server, StartFailed, free_port
-from pleura.local.stack import LocalStack, StackOptions, StoreAddress
+from pleura.local.stack import LocalStack
+from pleura.local.stack_options import StackOptions, StoreAddress
 from pleura.local.state_folder import StateFolder
 from tests.support.databases import french_server
 
@@ -26,7 +27,7 @@ def test_external_servers_replace_embedded_ones(
     stack.start()
     stack.stop()
     assert stack.servers == {}
-    assert machine.recorded().store["url"] == seaweed.url
+    assert machine.describe().store["url"] == seaweed.url
 
 
 def test_an_external_server_that_does_not_answer_is_named() -> None:
