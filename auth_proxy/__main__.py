@@ -92,7 +92,7 @@ async def serve(settings: AuthProxySettings, listeners: Listeners) -> None:
     )
     transformer = TransformerClient(str(settings.transformer_url), settings.max_in_flight)
     channel = open_channel(settings.transformer_grpc, settings.max_body_bytes)
-    refresh = asyncio.create_task(keys.keep_fresh())
+    refresh = asyncio.create_task(keys.refresh_forever())
     health = HealthChecks(alive={"keys": lambda: not refresh.done()})
     shutdown = Shutdown(settings.drain_s, _GRACE_S)
     http = HttpServer(_http_config(build_app(guards, transformer, health, shutdown)))

@@ -41,7 +41,7 @@ def convert_rpc_error(error: aio.AioRpcError) -> PleuraError:
         return DeadlineExceeded("the time for this request has run out")
     if error.code() is grpc.StatusCode.UNAVAILABLE:
         return Unavailable("the transformer does not answer")
-    log.error("upstream_error", grpc_code=error.code().name)
+    log.error("transformer_call_failed", grpc_code=error.code().name)
     return PleuraError("internal error")
 
 

@@ -15,7 +15,7 @@ from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 from auth_proxy.http_framing import AmbiguousRequest, RequestHead, RequestSplitter
 
 _HEAD_TIMEOUT_S: Final = 10.0
-_BODY: Final = b'{"error":"the request is no valid HTTP"}'
+_BODY: Final = b'{"error":"the request is not valid HTTP"}'
 _BAD_REQUEST: Final = (
     b"HTTP/1.1 400 Bad Request\r\ncontent-type: application/json\r\n"
     b"content-length: %d\r\nconnection: close\r\n\r\n%b"

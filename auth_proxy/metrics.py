@@ -1,4 +1,4 @@
-"""What the proxy counts besides its requests; ``docs/metrics.md`` says what each means."""
+"""Metrics of the proxy, besides those that every service has. ``docs/metrics.md`` explains each."""
 
 from typing import Final
 

@@ -1,4 +1,4 @@
-"""The issuer's keys: fetched ahead of need, kept while the issuer is down, asked for seldom."""
+"""The issuer's keys: fetched ahead of need, kept while the issuer is down, and refetched seldom."""
 
 import asyncio
 import json
@@ -28,28 +28,29 @@ log = structlog.get_logger()
 
 
 class InvalidKeySet(Exception):
-    """The issuer's document holds no key that could verify a token."""
+    """The issuer's document holds no key that can verify a token."""
 
 
 class KeySource(Protocol):
-    """Where the issuer's JWKS document comes from."""
+    """Fetches the issuer's JWKS document."""
 
-    async def fetch(self) -> bytes: ...
+    async def fetch(self) -> bytes:
+        """Fetch the document."""
 
 
 class HttpKeySource:
-    """The issuer's JWKS document by HTTP; no redirects, no proxies from the environment, bounded."""
+    """Fetches the JWKS document by HTTP: no redirects, no proxies from the environment, a limited size."""
 
     def __init__(self, url: str) -> None:
         self._url = url
-        # once: reading the certificates would hold up all who ask
+        # read once, since to read the certificates blocks the event loop
         self._tls = httpx.create_ssl_context(trust_env=False)
 
     async def fetch(self) -> bytes:
-        """Read the document.
+        """Fetch the document.
 
         Raises:
-            httpx.HTTPError: The issuer does not answer, or not with 200.
+            httpx.HTTPError: The issuer does not answer with 200.
             InvalidKeySet: The document is too large.
         """
         async with (
@@ -66,7 +67,7 @@ class HttpKeySource:
             return document
 
 
-def _verification_key(item: Mapping[str, Any]) -> VerificationKey | None:
+def _parse_key(item: Mapping[str, Any]) -> VerificationKey | None:
     algorithm = _ALGORITHM_OF.get(f"{item.get('kty')} {item.get('crv', '')}".strip())
     operations = item.get("key_ops", ["verify"])
     if algorithm is None or item.get("alg", algorithm) != algorithm or item.get("use", "sig") != "sig":
@@ -83,37 +84,37 @@ def _verification_key(item: Mapping[str, Any]) -> VerificationKey | None:
     return VerificationKey(algorithm, key)
 
 
-def read_keys(document: bytes) -> Keys:
-    """Take the keys out of a JWKS document that can verify a token; all else in it is passed over.
+def parse_keys(document: bytes) -> Keys:
+    """Parse the keys of a JWKS document that can verify a token, and ignore everything else in it.
 
     Raises:
-        InvalidKeySet: It is no JWKS document, or holds no such key, two of one id, or too many.
+        InvalidKeySet: The document is malformed, has no such key, two keys with one id, or too many keys.
     """
     try:
         items = json.loads(document)["keys"]
     except (ValueError, RecursionError, KeyError, TypeError) as error:
-        raise InvalidKeySet("the document is no JWKS document") from error
+        raise InvalidKeySet("the document is not a JWKS document") from error
     if not isinstance(items, list) or len(items) > MAX_KEYS:
         raise InvalidKeySet(f"the document must list at most {MAX_KEYS} keys")
     keys: dict[str, VerificationKey] = {}
     for item in items:
         if not isinstance(item, dict) or not isinstance(item.get("kid"), str):
             continue
-        key = _verification_key(item)
+        key = _parse_key(item)
         if key is not None and item["kid"] in keys:
             raise InvalidKeySet("two keys have the same id")
         if key is not None:
             keys[item["kid"]] = key
     if not keys:
-        raise InvalidKeySet("the document holds no usable key")
+        raise InvalidKeySet("the document has no usable key")
     return keys
 
 
 class KeyCache:
-    """The last good key set.
+    """The last valid key set.
 
-    A known key is looked up without waiting. An unknown one makes the set be fetched again, at most once
-    in ``REFETCH_INTERVAL_S`` whoever asks and however often; those who ask meanwhile wait for that fetch.
+    A known key is found without waiting. An unknown key makes the cache fetch the set again, at most once in
+    ``REFETCH_INTERVAL_S`` however many callers ask. Callers that ask meanwhile wait for that fetch.
     """
 
     def __init__(self, source: KeySource, clock: Callable[[], float] = time.monotonic) -> None:
@@ -124,47 +125,47 @@ class KeyCache:
 
     @property
     def is_ready(self) -> bool:
-        """Whether there was ever a good key set."""
+        """Whether there was ever a valid key set."""
         return bool(self.keys)
 
     @property
     def age_s(self) -> float:
-        """Seconds since the last good fetch; infinite before the first."""
+        """Seconds since the last successful fetch; infinite before the first."""
         return self._clock() - self._fetched_s
 
-    async def key(self, key_id: str) -> VerificationKey:
+    async def find_key(self, key_id: str) -> VerificationKey:
         """Find a key.
 
         Raises:
-            Unauthenticated: The issuer has no key of that id, as far as is known.
-            Unavailable: No key is known at all.
+            UnknownKey: The issuer has no key with that id, as far as we know.
+            Unavailable: There was never a valid key set.
         """
-        known = self.keys.get(key_id)
-        if known is None:
-            await self._look_again()
-            known = self.keys.get(key_id)
-        if known is None and not self.keys:
+        key = self.keys.get(key_id)
+        if key is None:
+            await self._refetch()
+            key = self.keys.get(key_id)
+        if key is None and not self.keys:
             raise Unavailable("the issuer's keys are not known yet")
-        if known is None:
+        if key is None:
             raise UnknownKey("the token is signed with an unknown key")
-        return known
+        return key
 
-    async def keep_fresh(self) -> None:
-        """Fetch now, and again now and then, until cancelled."""
+    async def refresh_forever(self) -> None:
+        """Fetch the key set now, and again at intervals, until cancelled."""
         pause_s = 1.0
         while True:
-            await self._fetch_once()
+            await self._join_fetch()
             pause_s = _REFRESH_INTERVAL_S if self.is_ready else min(REFETCH_INTERVAL_S, pause_s * 2)
             await asyncio.sleep(pause_s)
 
-    async def _look_again(self) -> None:
+    async def _refetch(self) -> None:
         if self._fetching is None:
             if self._clock() - self._last_refetch_s < REFETCH_INTERVAL_S:
                 return
             self._last_refetch_s = self._clock()
-        await self._fetch_once()
+        await self._join_fetch()
 
-    async def _fetch_once(self) -> None:
+    async def _join_fetch(self) -> None:
         if self._fetching is None:
             self._fetching = asyncio.create_task(self._fetch())
         await asyncio.shield(self._fetching)
@@ -172,7 +173,7 @@ class KeyCache:
     async def _fetch(self) -> None:
         try:
             async with asyncio.timeout(_FETCH_TIMEOUT_S):
-                keys = read_keys(await self._source.fetch())
+                keys = parse_keys(await self._source.fetch())
             self._fetched_s = self._clock()
             KEY_FETCHES["ok"].inc()
             if keys != self.keys:
@@ -180,6 +181,6 @@ class KeyCache:
                 log.info("keys_changed", keys=len(keys))
         except (httpx.HTTPError, httpx.InvalidURL, InvalidKeySet, OSError, TimeoutError) as error:
             KEY_FETCHES["failed"].inc()
-            log.warning("keys_not_fetched", reason=type(error).__name__, known_keys=len(self.keys))
+            log.warning("key_fetch_failed", reason=type(error).__name__, known_keys=len(self.keys))
         finally:
             self._fetching = None

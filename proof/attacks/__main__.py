@@ -16,7 +16,7 @@ from typing import Any
 import grpc
 import structlog
 
-from auth_proxy.tokens.keys import read_keys
+from auth_proxy.tokens.keys import parse_keys
 from auth_proxy.tokens.verification import Trust
 from pleura.local import dependencies
 from pleura.local.pleura_services import Ports, start_predictor
@@ -52,7 +52,7 @@ def token_rows(attacked: Stage) -> list[ClaimRow]:
     """Play the tokens: verified alone, by REST and by gRPC, and good ones in wrong places."""
     forge = Forge("https://issuer.example", "pleura", 1_800_000_000)
     verification = Verification(
-        read_keys(key_document()), Trust(forge.issuer, forge.audience, 30), forge.now_s
+        parse_keys(key_document()), Trust(forge.issuer, forge.audience, 30), forge.now_s
     )
     tokens = {name: make(forge) for name, make in token_cases.REFUSED.items()}
     alone = [name for name, token in tokens.items() if verification.lets_in(token)]

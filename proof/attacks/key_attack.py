@@ -117,7 +117,7 @@ class Clock:
 async def known(cache: KeyCache) -> set[str]:
     """The keys that a cache gives, once it has looked again as often as it may."""
     with suppress(Unauthenticated):
-        await cache.key("there is none")
+        await cache.find_key("there is none")
     return set(cache.keys)
 
 

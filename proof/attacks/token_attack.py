@@ -9,7 +9,7 @@ from typing import Final
 import grpc
 
 from auth_proxy.allow_list import CLASSIFY_SCOPE
-from auth_proxy.tokens.verification import Keys, Trust, bearer_of, key_id_of, verify
+from auth_proxy.tokens.verification import Keys, Trust, parse_bearer, read_key_id, verify
 from pleura.errors import Unauthenticated
 from proof.attacks.stage import Stage
 from proof.attacks.token_carriers import request
@@ -129,8 +129,8 @@ class Verification:
     def lets_in(self, token: str) -> bool:
         """Whether the token allows an inference."""
         try:
-            bearer = bearer_of(f"Bearer {token}")
-            key = self.keys.get(key_id_of(bearer))
+            bearer = parse_bearer(f"Bearer {token}")
+            key = self.keys.get(read_key_id(bearer))
             return key is not None and CLASSIFY_SCOPE in verify(bearer, key, self.trust, self.now_s).scopes
         except Unauthenticated:
             return False

@@ -26,7 +26,7 @@ from auth_proxy.call import attach_call
 from auth_proxy.http_framing import AmbiguousRequest, parse_head
 from auth_proxy.routes.classify import Classify
 from auth_proxy.routes.model_info import ModelInfo
-from auth_proxy.tokens.verification import Trust, VerificationKey, bearer_of, key_id_of, verify
+from auth_proxy.tokens.verification import Trust, VerificationKey, parse_bearer, read_key_id, verify
 from auth_proxy.transformer_client import TransformerClient
 from pleura.errors import PleuraError
 from pleura.radiograph.tensor import to_tensor
@@ -138,13 +138,13 @@ def read_object_id(data: bytes) -> str:
 
 _TRUST: Final = Trust("https://issuer", "pleura", 30)
 _KEY: Final = VerificationKey("EdDSA", SIGNING_KEY.public_key())
-_SIGNED: Final = {bearer_of(seed.decode()).rpartition(".")[0] for seed in token_seeds()}
+_SIGNED: Final = {parse_bearer(seed.decode()).rpartition(".")[0] for seed in token_seeds()}
 
 
 def read_token(data: bytes) -> str:
     """Nobody, unless the token's signed part is one that was signed."""
-    token = bearer_of(data.decode("latin-1"))
-    key_id_of(token)
+    token = parse_bearer(data.decode("latin-1"))
+    read_key_id(token)
     verify(token, _KEY, _TRUST, time.time())
     if token.rpartition(".")[0] not in _SIGNED:
         raise PropertyViolated("a forged token was accepted")

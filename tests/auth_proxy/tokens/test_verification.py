@@ -6,20 +6,20 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from auth_proxy.tokens.keys import read_keys
-from auth_proxy.tokens.verification import Principal, Trust, bearer_of, key_id_of, verify
+from auth_proxy.tokens.keys import parse_keys
+from auth_proxy.tokens.verification import Principal, Trust, parse_bearer, read_key_id, verify
 from pleura.errors import Unauthenticated
 from proof.attacks.forge import DROP, Forge, b64, key_document
 
 FORGE = Forge("https://issuer.example", "pleura", 1_800_000_000)
 TRUST = Trust(FORGE.issuer, FORGE.audience, 30)
-KEYS = read_keys(key_document())
+KEYS = parse_keys(key_document())
 
 
 def believed(token: str) -> Principal:
     """Do with a token what the proxy does."""
-    bearer = bearer_of(f"Bearer {token}")
-    key = KEYS.get(key_id_of(bearer))
+    bearer = parse_bearer(f"Bearer {token}")
+    key = KEYS.get(read_key_id(bearer))
     if key is None:
         raise Unauthenticated("unknown key")
     return verify(bearer, key, TRUST, FORGE.now_s)

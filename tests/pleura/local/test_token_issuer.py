@@ -6,18 +6,18 @@ from pathlib import Path
 import httpx
 import jwt
 
-from auth_proxy.tokens.keys import read_keys
-from auth_proxy.tokens.verification import Trust, key_id_of, verify
+from auth_proxy.tokens.keys import parse_keys
+from auth_proxy.tokens.verification import Trust, read_key_id, verify
 from pleura.local import token_issuer
 from proof.lab.proxy import Issuer
 
 
 def test_a_token_is_verified_with_the_published_keys(local_issuer: Issuer) -> None:
     """What the folder signs, the document proves."""
-    keys = read_keys(httpx.get(f"{local_issuer.url}/jwks.json").content)
+    keys = parse_keys(httpx.get(f"{local_issuer.url}/jwks.json").content)
     token = local_issuer.token("me", ["model:read"])
     now_s = jwt.decode(token, options={"verify_signature": False})["nbf"]
-    principal = verify(token, keys[key_id_of(token)], Trust(local_issuer.url, "pleura", 0), now_s)
+    principal = verify(token, keys[read_key_id(token)], Trust(local_issuer.url, "pleura", 0), now_s)
     assert (principal.name, principal.scopes) == ("me", frozenset({"model:read"}))
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from auth_proxy.tokens.keys import REFETCH_INTERVAL_S, HttpKeySource, KeyCache, read_keys
+from auth_proxy.tokens.keys import REFETCH_INTERVAL_S, HttpKeySource, KeyCache, parse_keys
 from auth_proxy.tokens.verification import UnknownKey
 from proof.attacks.forge import Forge
 from proof.attacks.key_attack import Clock, Published, flood, keys_after, known, load
@@ -47,7 +47,7 @@ async def test_a_slow_answer_is_not_waited_for(evil: RecordingServer) -> None:
 @pytest.mark.parametrize("case", ODD_KEYS)
 def test_an_odd_key_is_passed_over(case: str) -> None:
     """Good keys before and behind it count, it does not."""
-    assert set(read_keys(document(EC, ODD_KEYS[case], RSA))) == {"ec", "rsa"}
+    assert set(parse_keys(document(EC, ODD_KEYS[case], RSA))) == {"ec", "rsa"}
 
 
 async def test_an_issuer_that_is_down_for_ten_minutes_changes_nothing() -> None:
@@ -60,11 +60,11 @@ async def test_an_issuer_that_is_down_for_ten_minutes_changes_nothing() -> None:
         clock.now += REFETCH_INTERVAL_S
         assert await known(cache) == {"ec", "rsa"}
         async with asyncio.timeout(5):
-            assert (await cache.key("ec")).algorithm == "ES256"
+            assert (await cache.find_key("ec")).algorithm == "ES256"
     published.key_ids = ["ec", "rsa", "other"]
     clock.now += REFETCH_INTERVAL_S
     with recording_server(published.answer, issuer.port):
-        assert (await cache.key("other")).algorithm == "ES256"
+        assert (await cache.find_key("other")).algorithm == "ES256"
 
 
 async def test_a_thousand_unknown_keys_a_second_cause_one_fetch_in_thirty() -> None:
@@ -73,7 +73,7 @@ async def test_a_thousand_unknown_keys_a_second_cause_one_fetch_in_thirty() -> N
     with recording_server(published.answer) as issuer:
         cache = KeyCache(HttpKeySource(f"{issuer.url}/jwks.json"), clock)
         for second in range(61):
-            asked = (cache.key(f"unknown-{second}-{n}") for n in range(1000))
+            asked = (cache.find_key(f"unknown-{second}-{n}") for n in range(1000))
             errors = await asyncio.gather(*asked, return_exceptions=True)
             assert {type(error) for error in errors} == {UnknownKey}
             clock.now += 1

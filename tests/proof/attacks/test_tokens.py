@@ -5,7 +5,7 @@ from collections.abc import Iterator
 import grpc
 import pytest
 
-from auth_proxy.tokens.keys import read_keys
+from auth_proxy.tokens.keys import parse_keys
 from auth_proxy.tokens.verification import Trust
 from proof.attacks import token_carriers, token_cases
 from proof.attacks.forge import Forge, key_document
@@ -13,7 +13,7 @@ from proof.attacks.stage import Stage
 from proof.attacks.token_attack import Verdict, Verification, by_grpc, by_rest, raw_grpc, raw_rest
 
 FORGE = Forge("https://issuer.example", "pleura", 1_800_000_000)
-VERIFICATION = Verification(read_keys(key_document()), Trust(FORGE.issuer, FORGE.audience, 30), FORGE.now_s)
+VERIFICATION = Verification(parse_keys(key_document()), Trust(FORGE.issuer, FORGE.audience, 30), FORGE.now_s)
 MOST_CPU_MS = 50.0  # the bound is 5 ms; a table beside other programs is no place to measure it
 
 
