@@ -29,10 +29,10 @@ bench: setup bundle
 	$(BIN)/python -m proof.speed $(BUNDLE)
 
 bench-growth: setup bundle
-	$(BIN)/python -m proof.speed.growth $(BUNDLE) docs/growth.svg
+	$(BIN)/python -m proof.speed.growth $(BUNDLE) docs/proof/growth.svg
 
 flames: setup bundle
-	$(BIN)/python -m proof.speed.flames $(BUNDLE) docs/flames
+	$(BIN)/python -m proof.speed.flames $(BUNDLE) docs/proof/flames
 
 proof-kills: setup bundle
 	$(BIN)/python -m proof.faults.kills $(BUNDLE) $(KILLS)

@@ -1,0 +1,25 @@
+"""Write the generated pages: ``python -m docs.generator``."""
+
+from collections.abc import Callable, Mapping
+from typing import Final
+
+from docs.generator.errors_page import write_errors_page
+from docs.generator.log_events_page import write_log_events_page
+from docs.generator.settings_page import write_settings_page
+from docs.generator.source_code import REFERENCE
+
+PAGES: Final[Mapping[str, Callable[[], str]]] = {
+    "settings.md": write_settings_page,
+    "errors.md": write_errors_page,
+    "log-events.md": write_log_events_page,
+}
+
+
+def main() -> None:
+    """Write each page."""
+    for name, write_page in PAGES.items():
+        (REFERENCE / name).write_text(f"<!-- Written by `make docs`. Do not edit. -->\n\n{write_page()}")
+
+
+if __name__ == "__main__":
+    main()

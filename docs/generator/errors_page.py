@@ -1,0 +1,43 @@
+"""The page of all errors, from the classes of the error family."""
+
+import ast
+from collections.abc import Sequence
+from typing import Final
+
+from docs.generator.source_code import first_sentence, load_classes, read_meanings, write_table
+from pleura.errors import PleuraError
+from pleura.serving.grpc_status import GRPC_STATUS
+
+_INTRODUCTION: Final = """\
+# Errors
+
+In REST an error is `{"error": "..."}` with a status.
+In gRPC it is a status with a message, and the trailing metadata `pleura-error` holds its code.
+Decide by the status. The text is for people and may change.
+The log and the metric `pleura_refusals_total` name an error by its code.
+"""
+
+
+def _has_code(node: ast.ClassDef) -> bool:
+    assigned = [target for line in node.body if isinstance(line, ast.Assign) for target in line.targets]
+    return any(isinstance(target, ast.Name) and target.id == "code" for target in assigned)
+
+
+def error_classes() -> Sequence[type[PleuraError]]:
+    """Give each class of the error family that has a code of its own, by status and code."""
+    classes = [cls for _, cls in load_classes(_has_code) if issubclass(cls, PleuraError)]
+    return sorted(classes, key=lambda cls: (cls.status, cls.code))
+
+
+def _describe_error(cls: type[PleuraError], remedy: str) -> Sequence[str]:
+    wait = "" if cls.retry_after_s is None else f" `Retry-After: {cls.retry_after_s}`."
+    return str(cls.status), GRPC_STATUS[cls.status].name, f"`{cls.code}`", first_sentence(cls), remedy + wait
+
+
+def write_errors_page() -> str:
+    """Write the page."""
+    classes = error_classes()
+    meanings = read_meanings("error", (cls.code for cls in classes))
+    rows = [_describe_error(cls, meanings[cls.code]["remedy"]) for cls in classes]
+    table = write_table(("status", "gRPC status", "code", "meaning", "what to do"), rows)
+    return f"{_INTRODUCTION}\n{table}\n"
