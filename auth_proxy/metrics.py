@@ -1,4 +1,4 @@
-"""Metrics of the proxy, besides those that every service has. ``docs/metrics.md`` explains each."""
+"""Metrics of the proxy, besides those that every service has. ``docs/reference/metrics.md`` explains each."""
 
 from typing import Final
 

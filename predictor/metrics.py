@@ -1,4 +1,4 @@
-"""What the predictor counts besides its requests; ``docs/metrics.md`` says what each means."""
+"""What the predictor counts besides its requests; ``docs/reference/metrics.md`` says what each means."""
 
 from typing import Final
 

@@ -1,4 +1,4 @@
-"""The transformer's own metrics. ``docs/metrics.md`` explains each of them."""
+"""The transformer's own metrics. ``docs/reference/metrics.md`` explains each of them."""
 
 from collections.abc import Sequence
 from typing import Final

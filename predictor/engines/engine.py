@@ -85,7 +85,7 @@ class LiteRtEngine:
 class OpenVinoEngine:
     """OpenVINO on the graph for LiteRT, one radiograph after the other, as there.
 
-    The faster of the two on Intel's CPUs with AVX-512, in more memory (``docs/proof.md``).
+    The faster of the two on Intel's CPUs with AVX-512, in more memory (``docs/proof/speed.md``).
     """
 
     most_at_once: Final = 1

@@ -20,7 +20,7 @@ from proof.lab.transformer import png_of
 from tests.end_to_end.telemetry.conftest import SERVICES, Observed
 from tests.support.triton import CallFailed, TritonCall
 
-_DOCUMENT = Path(__file__).parents[3] / "docs" / "metrics.md"
+_DOCUMENT = Path(__file__).parents[3] / "docs" / "reference" / "metrics.md"
 _ROW = re.compile(r"^\| `(pleura_\w+)` \| (\w+) \|([^|]*)\|([^|]*)\|", re.MULTILINE)
 _OURSELVES = (
     "healthz",
