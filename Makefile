@@ -8,7 +8,7 @@ BUNDLE := build/bundle
 LONG := tests/pipelines/run/test_whole_run.py tests/pipelines/rollout/test_local.py tests/pipelines/registry/test_registry_server.py \
 	tests/pipelines/training/test_whole_trainings.py
 
-.PHONY: run test test-long lint bench bench-growth flames bundle setup lock clean \
+.PHONY: run test test-long lint docs bench bench-growth flames bundle setup lock clean \
 	proof-attacks proof-conformance proof-faults proof-fuzz proof-images proof-kills proof-overload proof-restarts proof-soak
 
 run: setup bundle
@@ -24,6 +24,10 @@ lint: setup
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
+
+# The pages of docs/reference that follow from the code; translations are renewed by hand.
+docs: setup
+	$(BIN)/python -m docs.generator
 
 bench: setup bundle
 	$(BIN)/python -m proof.speed $(BUNDLE)

@@ -15,10 +15,15 @@ PAGES: Final[Mapping[str, Callable[[], str]]] = {
 }
 
 
+def write_page(name: str) -> str:
+    """Write one of the pages."""
+    return f"<!-- Written by `make docs`. Do not edit. -->\n\n{PAGES[name]()}"
+
+
 def main() -> None:
-    """Write each page."""
-    for name, write_page in PAGES.items():
-        (REFERENCE / name).write_text(f"<!-- Written by `make docs`. Do not edit. -->\n\n{write_page()}")
+    """Write each page into its file."""
+    for name in PAGES:
+        (REFERENCE / name).write_text(write_page(name))
 
 
 if __name__ == "__main__":

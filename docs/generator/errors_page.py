@@ -1,7 +1,7 @@
 """The page of all errors, from the classes of the error family."""
 
 import ast
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Final
 
 from docs.generator.source_code import first_sentence, load_classes, read_meanings, write_table
@@ -29,15 +29,16 @@ def error_classes() -> Sequence[type[PleuraError]]:
     return sorted(classes, key=lambda cls: (cls.status, cls.code))
 
 
-def _describe_error(cls: type[PleuraError], remedy: str) -> Sequence[str]:
-    wait = "" if cls.retry_after_s is None else f" `Retry-After: {cls.retry_after_s}`."
-    return str(cls.status), GRPC_STATUS[cls.status].name, f"`{cls.code}`", first_sentence(cls), remedy + wait
+def _describe_error(cls: type[PleuraError], words: Mapping[str, str]) -> Sequence[str]:
+    wait = "" if cls.retry_after_s is None else f"{cls.retry_after_s} s"
+    meaning = words.get("meaning") or first_sentence(cls)
+    return str(cls.status), GRPC_STATUS[cls.status].name, f"`{cls.code}`", wait, meaning, words["remedy"]
 
 
 def write_errors_page() -> str:
     """Write the page."""
     classes = error_classes()
     meanings = read_meanings("error", (cls.code for cls in classes))
-    rows = [_describe_error(cls, meanings[cls.code]["remedy"]) for cls in classes]
-    table = write_table(("status", "gRPC status", "code", "meaning", "what to do"), rows)
-    return f"{_INTRODUCTION}\n{table}\n"
+    rows = [_describe_error(cls, meanings[cls.code]) for cls in classes]
+    columns = ("status", "gRPC status", "code", "Retry-After", "meaning", "what to do")
+    return f"{_INTRODUCTION}\n{write_table(columns, rows)}\n"
