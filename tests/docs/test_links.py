@@ -1,5 +1,6 @@
 """Every link between documents leads somewhere."""
 
+import re
 from pathlib import Path
 
 import pytest
@@ -22,3 +23,11 @@ def test_every_relative_link_resolves(document: Path) -> None:
     """A link names a file of the repository, and an anchor names a heading of that file."""
     own = [link for link in links(document.read_text()) if not link.startswith(_FOREIGN)]
     assert [link for link in own if _broken(document, link)] == []
+
+
+def test_the_architecture_names_files_that_exist() -> None:
+    """Each path to a file in the map of the code leads to a file."""
+    text = (ROOT / "docs" / "architecture.md").read_text()
+    named = re.findall(r"`([\w/.]+/[\w.]+\.\w+)`", text)
+    assert named
+    assert [name for name in named if not (ROOT / name).is_file()] == []
