@@ -1,8 +1,8 @@
 """What every service counts of its requests, in Prometheus's names and units, and how it counts cheaply.
 
 Metrics live in the process's one registry, beside those of the process itself. Their labels have few values,
-all of them ours: no id, no user, no object's key, nothing that a caller may choose. ``docs/reference/metrics.md``
-lists all of them.
+all of them ours: no id, no user, no object's key, nothing that a caller may choose.
+``docs/reference/metrics.md`` lists all of them.
 """
 
 import asyncio
