@@ -8,7 +8,7 @@ from typing import Final
 
 import pytest
 
-from proof.lab.running_stack import RunningStack, surroundings
+from proof.lab.running_stack import RunningStack, clean_environment
 from tests.docs.markdown import ROOT, CodeBlock, code_blocks
 
 _DOCUMENTS: Final = ("README.md", "docs/integrate.md")
@@ -53,7 +53,7 @@ def _write_command(folder: Path, stack: RunningStack) -> Path:
 def test_the_marked_blocks_run(document: str, stack: RunningStack, tmp_path: Path) -> None:
     """Each marked block of a document succeeds, in the order of the document, in one shell."""
     script = _write_script(document, stack, _write_command(tmp_path, stack))
-    environment = surroundings() | {"NO_PROXY": "127.0.0.1", "PATH": os.environ["PATH"]}
+    environment = clean_environment() | {"NO_PROXY": "127.0.0.1", "PATH": os.environ["PATH"]}
     done = subprocess.run(
         ["bash", "-x", "-c", script],
         cwd=ROOT,
