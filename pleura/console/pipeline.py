@@ -62,9 +62,9 @@ def submit(
     name: Annotated[str | None, typer.Option(metavar="RUN", help="Name of the run.")] = None,
 ) -> None:
     """Have a Kubeflow Pipelines server run the pipeline."""
-    from pleura.console.pipeline_server import ServerOptions, submit_run
+    from pleura.console.pipeline_server import SubmitOptions, submit_run
 
-    submit_run(ServerOptions(host, parameters, data_set, experiment), name)
+    submit_run(SubmitOptions(host, parameters, data_set, experiment), name)
 
 
 @app.command()
@@ -77,6 +77,6 @@ def schedule(
     experiment: Experiment = "chest-xray",
 ) -> None:
     """Have a Kubeflow Pipelines server run the pipeline again and again."""
-    from pleura.console.pipeline_server import ServerOptions, schedule_runs
+    from pleura.console.pipeline_server import SubmitOptions, schedule_runs
 
-    schedule_runs(ServerOptions(host, parameters, data_set, experiment), name, cron)
+    schedule_runs(SubmitOptions(host, parameters, data_set, experiment), name, cron)

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
-class ServerOptions:
+class SubmitOptions:
     """The server, and what it runs."""
 
     host: str
@@ -44,7 +44,7 @@ def write_package(file: Path) -> None:
     compiler.Compiler().compile(model_pipeline, str(file))
 
 
-def submit_run(options: ServerOptions, name: str | None) -> None:
+def submit_run(options: SubmitOptions, name: str | None) -> None:
     """Start one run, and print its id."""
     with _prepared(options) as package:
         run = package.client.create_run_from_pipeline_package(
@@ -57,7 +57,7 @@ def submit_run(options: ServerOptions, name: str | None) -> None:
         print_line(f"run {run.run_id}")
 
 
-def schedule_runs(options: ServerOptions, name: str, cron: str) -> None:
+def schedule_runs(options: SubmitOptions, name: str, cron: str) -> None:
     """Start a schedule, and print its id; the server gives each run the name of its job."""
     with _prepared(options) as package:
         experiment = package.client.create_experiment(options.experiment)
@@ -75,7 +75,7 @@ def schedule_runs(options: ServerOptions, name: str, cron: str) -> None:
 
 
 @contextlib.contextmanager
-def _prepared(options: ServerOptions) -> Iterator[_Package]:
+def _prepared(options: SubmitOptions) -> Iterator[_Package]:
     """Compile the pipeline, connect to the server, and report its failures as one line."""
     from kfp.client import Client
     from kfp_server_api import ApiException  # type: ignore[import-untyped]

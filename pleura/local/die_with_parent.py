@@ -1,8 +1,8 @@
-"""Run a command that does not outlive whoever started it, not even when that one is killed.
+"""Run a command that ends together with its parent process, also when the parent is killed.
 
-Started as a script, before anything of Pleura is imported: ``python -I -S guard.py PARENT SIGNAL AS_NOBODY
-COMMAND...``. On Linux the kernel sends SIGNAL to the command when its parent ends, and the command takes the
-place of this process; elsewhere this process stays, and watches the parent.
+This module runs as a script and imports nothing of Pleura: ``python -I -S die_with_parent.py PARENT SIGNAL
+AS_NOBODY COMMAND...``. On Linux the command replaces this process, and the kernel sends it SIGNAL when its
+parent ends. Elsewhere this process stays and watches the parent.
 """
 
 import contextlib
@@ -25,9 +25,9 @@ _POLL_S: Final = 0.5
 
 
 def _become_nobody() -> None:
-    """Give up root, and on Linux keep the right to read and write files whoever owns them.
+    """Give up root, but keep the right to read and write all files (on Linux only).
 
-    PostgreSQL refuses to run as root; the folders above its data may be closed to everyone else.
+    PostgreSQL refuses to run as root. The folders above its data may be closed to other users.
     """
     nobody = pwd.getpwnam("nobody")
     libc = ctypes.CDLL(None, use_errno=True)
@@ -38,23 +38,23 @@ def _become_nobody() -> None:
     os.setuid(nobody.pw_uid)
     if sys.platform == "linux":
         header = (ctypes.c_uint32 * 2)(_CAPABILITY_VERSION_3, 0)
-        kept = 1 << _CAP_DAC_OVERRIDE
-        libc.capset(header, (ctypes.c_uint32 * 6)(kept, kept, kept, 0, 0, 0))
+        mask = 1 << _CAP_DAC_OVERRIDE
+        libc.capset(header, (ctypes.c_uint32 * 6)(mask, mask, mask, 0, 0, 0))
         libc.prctl(_PR_CAP_AMBIENT, _PR_CAP_AMBIENT_RAISE, _CAP_DAC_OVERRIDE, 0, 0)
 
 
-def _interrupt_nobody() -> None:
-    """Have the kernel let whoever wakes this process finish, rather than take its core at once.
+def _use_batch_scheduling() -> None:
+    """Let a sender keep its core when its message wakes this process.
 
-    On one machine each message wakes another process, mostly on the core of the sender, which then stands
-    still in the middle of a request. Processes get the same share of the cores either way.
+    On one machine the receiver would often take the core of the sender, which then waits in the middle of a
+    request. The shares of the cores stay the same.
     """
     with contextlib.suppress(OSError):  # a sandbox may forbid it
         os.sched_setscheduler(0, os.SCHED_BATCH, os.sched_param(0))
 
 
 def _replace_this_process(parent: int, death_signal: int, command: list[str]) -> None:
-    _interrupt_nobody()
+    _use_batch_scheduling()
     ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, death_signal, 0, 0, 0)
     if os.getppid() != parent:
         sys.exit(1)
@@ -63,8 +63,8 @@ def _replace_this_process(parent: int, death_signal: int, command: list[str]) ->
 
 def _watch_parent(parent: int, death_signal: int, command: list[str]) -> int:
     child = subprocess.Popen(command)  # noqa: S603
-    for each in (signal.SIGTERM, signal.SIGINT, signal.SIGQUIT):
-        signal.signal(each, lambda number, _: child.send_signal(number))
+    for forwarded in (signal.SIGTERM, signal.SIGINT, signal.SIGQUIT):
+        signal.signal(forwarded, lambda number, _: child.send_signal(number))
     while child.poll() is None:
         if os.getppid() != parent:
             child.send_signal(death_signal)
@@ -73,7 +73,7 @@ def _watch_parent(parent: int, death_signal: int, command: list[str]) -> int:
 
 
 def main(arguments: list[str]) -> int:
-    """Run the command of the command line."""
+    """Run the command that the arguments name."""
     parent, death_signal, as_nobody, *command = arguments
     if as_nobody == "1":
         _become_nobody()

@@ -1,4 +1,4 @@
-"""Start a server process, wait until it answers, stop it; it never outlives this process."""
+"""Start a server process, wait until it answers, and stop it. It never outlives this process."""
 
 import contextlib
 import os
@@ -20,9 +20,9 @@ HOST: Final = "127.0.0.1"
 START_TIMEOUT_S: Final = 60.0
 _POLL_S: Final = 0.05
 _PORTS: Final = range(15_000, 32_000)
-_given: Final[set[int]] = set()
+_chosen_ports: Final[set[int]] = set()
 _SPAWNER: Final = ThreadPoolExecutor(1, "spawner")
-"""Starts every process: the kernel ends a child with the thread that started it, so that thread must stay."""
+"""Starts every process. The kernel ends a child with the thread that started it, so this thread must stay."""
 
 
 class StartFailed(Exception):
@@ -39,12 +39,12 @@ class Server:
     process: subprocess.Popen[bytes]
     stop_signal: signal.Signals = signal.SIGTERM
     grace_s: float = 30.0
-    """Seconds that this server needs at most to stop in order; more are of no use."""
+    """Seconds that this server needs to stop in order, at most."""
     leftovers: Sequence[Path] = ()
-    """Files that it leaves outside its folder."""
+    """Files that the server leaves outside its folder."""
 
     def stop(self, timeout_s: float = 10.0) -> None:
-        """Ask the process to end, and kill it and what it started if it does not in time."""
+        """Ask the process to end; then kill its group, with all its children."""
         if self.process.poll() is None:
             self.process.send_signal(self.stop_signal)
             with contextlib.suppress(subprocess.TimeoutExpired):
@@ -58,7 +58,7 @@ class Server:
 
 @dataclass(frozen=True)
 class Command:
-    """What to run for a part."""
+    """The command line of a part, and how to run it."""
 
     name: str
     arguments: Sequence[str]
@@ -67,24 +67,24 @@ class Command:
     death_signal: signal.Signals = signal.SIGKILL
     as_nobody: bool = False
     folder: Path | None = None
-    """Working folder; that of this process where none is given."""
+    """Working folder; None for the folder of this process."""
 
 
 def free_port() -> int:
-    """A port on this machine that nothing listens on, and that was not given out before.
+    """Choose a port of this machine that is free and was not chosen before.
 
-    It is none of those that the kernel gives to outgoing connections: between its choice and its use it
-    would be taken now and then.
+    The range lies below the ports of outgoing connections: the kernel could give such a port to a connection
+    before the server listens on it.
     """
     while True:
         port = secrets.choice(_PORTS)
-        if port not in _given and is_free(port):
-            _given.add(port)
+        if port not in _chosen_ports and is_free(port):
+            _chosen_ports.add(port)
             return port
 
 
 def is_free(port: int) -> bool:
-    """Whether a server could listen on the port now."""
+    """Say whether a server can listen on the port now."""
     with socket.socket() as listener:
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
@@ -95,17 +95,17 @@ def is_free(port: int) -> bool:
 
 
 def require_free(name: str, port: int) -> None:
-    """Refuse to start a part on a port that another program has.
+    """Require that a part can listen on its port.
 
     Raises:
-        StartFailed: It has.
+        StartFailed: Another program uses the port.
     """
     if not is_free(port):
         raise StartFailed(f"{name}: port {port} is taken by another program")
 
 
 def wrap_command(command: Command) -> list[str]:
-    """The command line that runs a command under the guard."""
+    """Return the command line that ends the command together with this process."""
     return [
         sys.executable,
         "-I",
@@ -119,7 +119,7 @@ def wrap_command(command: Command) -> list[str]:
 
 
 def launch(command: Command) -> subprocess.Popen[bytes]:
-    """Start a command in a process group of its own, its output appended to its log."""
+    """Start a command in a process group of its own, and append its output to its log."""
 
     def start() -> subprocess.Popen[bytes]:
         with command.log.open("ab") as log:
@@ -141,7 +141,7 @@ def launch(command: Command) -> subprocess.Popen[bytes]:
 
 
 def read_last_line(log: Path) -> str:
-    """The last line of a log that is not empty."""
+    """Read the last line of a log that is not empty."""
     try:
         lines = log.read_text(errors="replace").split("\n")
     except OSError:
@@ -149,27 +149,27 @@ def read_last_line(log: Path) -> str:
     return next((line.strip() for line in reversed(lines) if line.strip()), "")
 
 
-def wait_until(server: Server, answers: Callable[[], bool], timeout_s: float = START_TIMEOUT_S) -> Server:
-    """Wait until a server answers a question.
+def wait_until(server: Server, probe: Callable[[], bool], timeout_s: float = START_TIMEOUT_S) -> Server:
+    """Wait until a server answers.
 
     Args:
         server: The process that was just started.
-        answers: Asks the question; any exception means "not yet".
-        timeout_s: Seconds until it counts as failed, and is stopped.
+        probe: Says whether the server answers; any exception means "not yet".
+        timeout_s: Seconds until the start counts as failed, and the server is stopped.
 
     Returns:
         The server.
 
     Raises:
-        StartFailed: It ended, or did not answer in time.
+        StartFailed: The server ended, or did not answer in time.
     """
     end = time.monotonic() + timeout_s
     while time.monotonic() < end:
         if server.process.poll() is not None:
-            said = read_last_line(server.log)
-            raise StartFailed(f"{server.name} ended at its start: {said} (log: {server.log})")
+            reason = read_last_line(server.log)
+            raise StartFailed(f"{server.name} ended at its start: {reason} (log: {server.log})")
         with contextlib.suppress(Exception):  # a client's failures while its server starts cannot be listed
-            if answers():
+            if probe():
                 return server
         time.sleep(_POLL_S)
     server.stop()

@@ -1,6 +1,6 @@
-"""An issuer of tokens for one machine: an ES256 key pair in a folder, tokens from it, and its JWKS document.
+"""A token issuer for one machine: ES256 key pairs in a folder, the tokens they sign, and their JWKS document.
 
-In production any OIDC issuer takes this place; the auth proxy knows no difference.
+In production an OIDC issuer does this. The auth proxy treats both alike.
 """
 
 import base64
@@ -37,7 +37,7 @@ SCOPES: Final = ("radiograph:classify", "model:read", "feedback:write")
 _KEY_SUFFIX: Final = ".pem"
 
 
-class Settings(PleuraSettings):
+class IssuerSettings(PleuraSettings):
     """Everything that the local issuer reads from its environment."""
 
     host: str = "127.0.0.1"
@@ -45,18 +45,18 @@ class Settings(PleuraSettings):
     http_port: int = Field(ge=1, le=65535)
     """Port to listen on."""
     issuer_folder: Path
-    """Where the key pairs are kept."""
+    """Folder of the key pairs."""
 
 
 @dataclass(frozen=True)
 class SigningKey:
-    """A key pair of the issuer, and its id (the JWK thumbprint, RFC 7638)."""
+    """A key pair of the issuer. Its id is the JWK thumbprint (RFC 7638)."""
 
     key_id: str
     private: ec.EllipticCurvePrivateKey
 
-    def as_jwk(self) -> dict[str, str]:
-        """The public half as a JWKS document lists it."""
+    def to_jwk(self) -> dict[str, str]:
+        """Return the public key as an entry of a JWKS document."""
         return {**_public_members(self.private), "kid": self.key_id, "alg": "ES256", "use": "sig"}
 
 
@@ -69,7 +69,7 @@ def _base64url(number: int) -> str:
     return base64.urlsafe_b64encode(number.to_bytes(32, "big")).rstrip(b"=").decode()
 
 
-def _load(path: Path) -> SigningKey:
+def _load_key(path: Path) -> SigningKey:
     key = load_pem_private_key(path.read_bytes(), None)
     if not isinstance(key, ec.EllipticCurvePrivateKey):
         raise TypeError(f"{path} holds no elliptic-curve key")
@@ -78,7 +78,7 @@ def _load(path: Path) -> SigningKey:
 
 
 def add_key(folder: Path) -> SigningKey:
-    """Make a new key pair, readable by its owner only; tokens are signed with it from now on."""
+    """Make a new key pair, readable by its owner only; it signs all later tokens."""
     folder.mkdir(parents=True, exist_ok=True)
     pem = ec.generate_private_key(ec.SECP256R1()).private_bytes(
         Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()
@@ -89,18 +89,18 @@ def add_key(folder: Path) -> SigningKey:
     with os.fdopen(descriptor, "wb") as file:
         file.write(pem)
     unfinished.rename(path)
-    return _load(path)
+    return _load_key(path)
 
 
 def load_keys(folder: Path) -> Sequence[SigningKey]:
-    """Load the folder's key pairs, the oldest first; the first one is made where there is none."""
+    """Load the key pairs of a folder, the oldest first; make one if the folder has none."""
     paths = sorted(folder.glob(f"*{_KEY_SUFFIX}"))
-    return [_load(path) for path in paths] or [add_key(folder)]
+    return [_load_key(path) for path in paths] or [add_key(folder)]
 
 
 def build_jwks(folder: Path) -> dict[str, Any]:
-    """The JWKS document of all the folder's keys."""
-    return {"keys": [key.as_jwk() for key in load_keys(folder)]}
+    """Build the JWKS document of all keys of a folder."""
+    return {"keys": [key.to_jwk() for key in load_keys(folder)]}
 
 
 def issue_token(
@@ -109,12 +109,12 @@ def issue_token(
     """Sign a token with the newest key.
 
     Args:
-        folder: Where the key pairs are.
-        subject: Who will ask with it.
-        scopes: What they may do; see ``SCOPES``.
-        lifetime_s: Seconds from now until it expires.
-        audience: The name of the service that it is for.
-        issuer: The name of this issuer, as the service knows it.
+        folder: Folder of the key pairs.
+        subject: Principal that the token names.
+        scopes: What the principal may do; see ``SCOPES``.
+        lifetime_s: Seconds from now until the token expires.
+        audience: Name of the service that accepts the token.
+        issuer: Name of this issuer, as the service knows it.
     """
     key, now = load_keys(folder)[-1], int(time.time())
     claims = {
@@ -131,7 +131,7 @@ def issue_token(
 
 
 def build_app(folder: Path, url: str) -> Starlette:
-    """The two documents that an issuer publishes; read anew for each request, so that a new key is seen."""
+    """Serve the two documents of an issuer; each request reads the folder, which may have a new key."""
 
     async def show_keys(request: Request) -> Response:
         return JSONResponse(build_jwks(folder))
@@ -148,9 +148,9 @@ def build_app(folder: Path, url: str) -> Starlette:
 
 
 def main() -> None:
-    """Serve the documents until a signal ends it."""
+    """Serve the documents until a signal ends the process."""
     try:
-        settings = Settings.read()
+        settings = IssuerSettings.read()
     except InvalidSettings as error:
         sys.exit(f"issuer: {error}")
     configure_logging("issuer")

@@ -1,6 +1,6 @@
-"""The servers that Pleura stands on, each started by one function that waits until it answers.
+"""The servers that Pleura needs. One function starts each of them, and waits until it answers.
 
-Each is a child process that ends with this one, and can be started again on the same folder and port.
+Each server is a child process that ends with this process. It can start again on the same folder and port.
 """
 
 from pleura.local.dependencies.envoy import WeightedUpstream, start_envoy, write_upstreams

@@ -1,4 +1,4 @@
-"""Envoy in front of the predictor's gRPC: weighted revisions, changed while it runs by rewriting a file."""
+"""Envoy in front of the predictor's gRPC. Files set the weights of the split while it runs."""
 
 import json
 from collections.abc import Sequence
@@ -14,7 +14,7 @@ from pleura.local.processes import HOST, Command, Server, launch, require_free, 
 _TYPES: Final = "type.googleapis.com/envoy"
 _ROUTES: Final = "predictor"
 _KEEP_ALIVE: Final = {"interval": "3s", "timeout": "3s"}
-"""A connection whose other end is gone without a word must not take requests for ever."""
+"""A connection whose other end vanished must not take requests for ever."""
 _PROBE: Final = "/inference.GRPCInferenceService/ServerLive"
 
 
@@ -38,12 +38,14 @@ def start_envoy(folder: Path, port: int, upstreams: Sequence[WeightedUpstream]) 
     command = Command("envoy", arguments, folder / "envoy.log")
     server = Server("envoy", f"{HOST}:{port}", command.log, launch(command))
     with grpc.insecure_channel(server.url, [("grpc.enable_http_proxy", 0)]) as channel:
-        return wait_until(server, lambda: _routes(channel))
+        return wait_until(server, lambda: _answers(channel))
 
 
 def write_upstreams(folder: Path, upstreams: Sequence[WeightedUpstream]) -> None:
-    """Split the traffic anew; a running Envoy of that folder follows at once."""
-    weighted = [{"name": u.name, "weight": u.weight} for u in upstreams if u.weight > 0]
+    """Write the split of the traffic; a running Envoy of that folder follows at once."""
+    weighted = [
+        {"name": upstream.name, "weight": upstream.weight} for upstream in upstreams if upstream.weight > 0
+    ]
     route = {
         "match": {"prefix": "/"},
         "route": {
@@ -62,7 +64,7 @@ def write_upstreams(folder: Path, upstreams: Sequence[WeightedUpstream]) -> None
 
 
 def _write(path: Path, document: dict[str, Any]) -> None:
-    """Replace a file by renaming: that is what Envoy watches for."""
+    """Replace a file by renaming, because Envoy watches for renames."""
     new = path.with_suffix(".new")
     new.write_text(json.dumps(document, indent=1))
     new.replace(path)
@@ -113,13 +115,13 @@ def _bootstrap(folder: Path, port: int) -> dict[str, Any]:
     }
 
 
-def _routes(channel: grpc.Channel) -> bool:
-    """Whether Envoy answers a call itself or hands it on; an upstream may still be down."""
-    ask = channel.unary_unary(_PROBE)
+def _answers(channel: grpc.Channel) -> bool:
+    """Say whether Envoy answers a call or forwards it; an upstream may still be down."""
+    call_probe = channel.unary_unary(_PROBE)
     try:
-        ask(b"", timeout=2.0)
+        call_probe(b"", timeout=2.0)
     except grpc.RpcError as error:
         call = cast("grpc.Call", error)
-        said = [*(call.initial_metadata() or ()), *(call.trailing_metadata() or ())]
-        return ("server", "envoy") in said
+        metadata = [*(call.initial_metadata() or ()), *(call.trailing_metadata() or ())]
+        return ("server", "envoy") in metadata
     return True

