@@ -28,7 +28,7 @@ class NoChampion(Exception):
     """The registry has no champion, so that a run has nothing to start from and to compare with."""
 
 
-class NoRadiographs(Exception):
+class EmptySplit(Exception):
     """The data set has no radiograph of a split that a step needs."""
 
 
@@ -95,15 +95,13 @@ class RunContext:
         """Select the radiographs of a split from these sources; from the main source if none is given.
 
         Raises:
-            NoRadiographs: There is none.
+            EmptySplit: There is none.
         """
         sources = sources or (self.parameters.main_source,)
         records = self.manifest.records_of_split(split)
         selected = tuple(record for record in records if record.source in sources)
         if not selected:
-            raise NoRadiographs(
-                f"the data set has no radiograph of {' or '.join(sources)} in the split {split}"
-            )
+            raise EmptySplit(f"the data set has no radiograph of {' or '.join(sources)} in the split {split}")
         return selected
 
     def starting_champion(self) -> ModelVersion:

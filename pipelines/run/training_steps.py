@@ -18,7 +18,7 @@ def train_challenger(context: RunContext) -> StepResult:
     """Fine-tune the champion, and build the new model as a draft; its figures come from the evaluation.
 
     Raises:
-        NoRadiographs: A split has no radiograph of the main source.
+        EmptySplit: A split has no radiograph of the main source.
         TooFewLabels: A finding is too rare in the validation split. This is found before the training.
         TrainingDiverged: The loss is not finite.
         DifferentGraphs: The two forms of the new model do not agree.
