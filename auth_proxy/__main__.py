@@ -90,7 +90,7 @@ async def serve(settings: AuthProxySettings, listeners: Listeners) -> None:
         settings.max_body_bytes,
         settings.timeout_s,
     )
-    transformer = TransformerClient(str(settings.transformer_url), settings.max_in_flight)
+    transformer = TransformerClient(str(settings.transformer_url))
     channel = open_channel(settings.transformer_grpc, settings.max_body_bytes)
     refresh = asyncio.create_task(keys.refresh_forever())
     health = HealthChecks(alive={"keys": lambda: not refresh.done()})
@@ -107,7 +107,7 @@ async def serve(settings: AuthProxySettings, listeners: Listeners) -> None:
     refresh.cancel()
     with contextlib.suppress(asyncio.CancelledError):
         await refresh
-    transformer.close()
+    await transformer.close()
     await channel.close()
 
 

@@ -63,6 +63,7 @@ def read_request_id(headers: Mapping[str, str]) -> str:
 
 
 def select_forwarded(headers: Mapping[str, str]) -> dict[str, str]:
-    """Select the headers that may pass, without those that ``Connection`` keeps to this connection."""
+    """Select the headers that may pass, in printable ASCII, except those that ``Connection`` names."""
     connection_only = {name.strip().lower() for name in headers.get("connection", "").split(",")}
-    return {name: headers[name] for name in FORWARDED if name in headers and name not in connection_only}
+    names = FORWARDED.intersection(headers) - connection_only
+    return {name: headers[name] for name in names if headers[name].isascii() and headers[name].isprintable()}

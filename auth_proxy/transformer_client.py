@@ -11,7 +11,7 @@ from auth_proxy.call import Call
 from auth_proxy.metrics import UPSTREAM
 from pleura.deadline import TIMEOUT_HEADER
 from pleura.errors import ERROR_CODE_HEADER, InvalidAnswer, PleuraError, Unavailable
-from pleura.http_client import Content, Hop, HopFailed, Response
+from pleura.http_client import Content, HttpClient, HttpFailed, Response
 
 MAX_ANSWER_BYTES: Final = 16 * 2**20
 _CODE: Final = re.compile("[a-z_]{1,40}")
@@ -59,12 +59,12 @@ def hop_headers(call: Call) -> dict[str, str]:
 class TransformerClient:
     """The transformer's REST address, and the connections to it."""
 
-    def __init__(self, url: str, most_idle: int) -> None:
-        self._hop = Hop(url, most_idle)
+    def __init__(self, url: str) -> None:
+        self._client = HttpClient(url)
 
-    def close(self) -> None:
+    async def close(self) -> None:
         """Close the connections."""
-        self._hop.close()
+        await self._client.close()
 
     @asynccontextmanager
     async def ask(
@@ -77,10 +77,10 @@ class TransformerClient:
         """
         began_s = time.perf_counter()
         try:
-            async with self._hop.ask(verb, path, headers, content) as response:
+            async with self._client.request(verb, path, headers, content) as response:
                 UPSTREAM["rest"].observe(time.perf_counter() - began_s)
                 yield response
-        except HopFailed as error:
+        except HttpFailed as error:
             raise Unavailable("the transformer does not answer") from error
 
     async def read(

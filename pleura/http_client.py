@@ -1,381 +1,233 @@
-"""The hop to a service behind us: HTTP/1.1 over kept connections, read by llhttp.
+"""HTTP/1.1 client for one address, on aiohttp: the connections to a service behind ours.
 
-httpx cost more processor time for this hop than all the checks of the proxy together (measured: about 400
-requests per processor second with it, over 1,000 without), urllib3 in a thread a quarter of what a cached
-answer costs the transformer; they stay where speed does not matter.
+httpx and urllib3 cost several times the processor time per request. They stay where speed does not matter.
 """
 
-import asyncio
+import io
 import re
-import socket
 import ssl
-from collections import deque
-from collections.abc import AsyncIterator, Iterable, Mapping
-from contextlib import asynccontextmanager, suppress
+from collections.abc import AsyncIterator, Mapping
+from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
-from typing import Any, Final
+from functools import partial
+from http import HTTPStatus
+from types import SimpleNamespace
+from typing import Final, Self
 from urllib.parse import urlsplit
 
-import httptools
+import aiohttp
+from aiohttp.client_proto import ResponseHandler
+from aiohttp.http_exceptions import HttpProcessingError
+from yarl import URL
 
 _CONNECT_TIMEOUT_S: Final = 2.0
 _IDLE_TIMEOUT_S: Final = 3.0
-_BUFFER_BYTES: Final = 2**18
-_MAX_FRAME_BYTES: Final = 65536
-_JOINED_BYTES: Final = 65536
-_FIRST_FINAL_STATUS: Final = 200
-_ODD: Final = re.compile(r"[^\t\x20-\x7e\x80-\xff]")
+_LARGE_BYTES: Final = 2**20
+_TOKEN: Final = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
+_VALUE: Final = re.compile(r"[\t\x20-\x7e]*")
+_TARGET: Final = re.compile(r"[\x21-\x7e]+")
+_AUTOMATIC_HEADERS: Final = ("accept", "accept-encoding", "content-type", "user-agent")
+_WITHOUT_BODY: Final = (HTTPStatus.NO_CONTENT, HTTPStatus.NOT_MODIFIED)
 Content = bytes | AsyncIterator[bytes]
 
 
-class HopFailed(Exception):
-    """The service does not accept the connection, or breaks it off, or what it says is no HTTP."""
-
-
-class _Stale(HopFailed):
-    """A kept connection was closed before anything of an answer came."""
-
-
-class _Answer:
-    """What has arrived of the answer to one request; its ``on_`` methods are called by the parser."""
-
-    def __init__(self, verb: str) -> None:
-        self.status, self.headers = 0, dict[str, str]()
-        self.parts, self.buffered = deque[bytes](), 0
-        self.has_head, self.is_complete, self.is_reusable = False, False, False
-        self._is_bare, self._fed, self._body = verb == "HEAD", 0, 0
-        self._parser = httptools.HttpResponseParser(self)
-
-    def feed(self, data: bytes) -> None:
-        """Read on.
-
-        Raises:
-            HopFailed: It is no HTTP, more comes than the answer, or head, frames of chunks and trailers are
-                out of all proportion to the body.
-        """
-        if self.is_complete:
-            raise HopFailed("more than an answer came")
-        self._fed += len(data)
-        try:
-            self._parser.feed_data(data)
-        except (httptools.HttpParserError, httptools.HttpParserUpgrade) as error:
-            raise HopFailed("the answer is no HTTP") from error
-        if self._fed - self._body > _MAX_FRAME_BYTES + self._body:
-            raise HopFailed("the answer is more frame than body")
-
-    @property
-    def has_begun(self) -> bool:
-        """Whether anything of it has come."""
-        return self._fed > 0
-
-    def take(self) -> bytes:
-        """Give the part of the body that came first."""
-        part = self.parts.popleft()
-        self.buffered -= len(part)
-        return part
-
-    def on_message_begin(self) -> None:
-        """Note that another answer begins; only what is not final may stand before one."""
-        if self.has_head:
-            raise HopFailed("more than an answer came")
-
-    def on_header(self, name: bytes, value: bytes) -> None:
-        """Keep a header, and no trailer; of several of a name the last counts."""
-        if not self.has_head:
-            self.headers[name.decode("latin-1").lower()] = value.decode("latin-1").strip(" \t")
-
-    def on_headers_complete(self) -> None:
-        """Read the status; an answer that is not final, and its headers, are forgotten."""
-        self.status = self._parser.get_status_code()
-        if self.status < _FIRST_FINAL_STATUS:
-            self.headers.clear()
-            return
-        self.has_head, self.is_complete = True, self._is_bare
-        self.is_reusable = self._parser.should_keep_alive()
-
-    def on_body(self, body: bytes) -> None:
-        """Keep a part of the body."""
-        if self._is_bare:
-            raise HopFailed("a body came that was not asked for")
-        self.parts.append(body)
-        self.buffered += len(body)
-        self._body += len(body)
-
-    def on_message_complete(self) -> None:
-        """Note the end of the answer."""
-        self.is_complete = self.has_head
-
-
-class Connection(asyncio.Protocol):
-    """One connection, over which one request after the other is answered."""
-
-    def __init__(self) -> None:
-        self.is_fresh, self.idle_since_s = True, 0.0
-        self._transport: Any = None
-        self._answer: _Answer | None = None
-        self._is_sent, self._is_ended, self._is_full, self._is_paused = True, False, False, False
-        self._failure: HopFailed | None = None
-        self._news: asyncio.Future[None] | None = None
-
-    def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        """Keep the transport."""
-        self._transport = transport
-
-    def data_received(self, data: bytes) -> None:
-        """Read on; what comes while nothing is asked ends the connection."""
-        if self._answer is None or self._failure:
-            self.close()
-            return
-        try:
-            self._answer.feed(data)
-        except HopFailed as error:
-            self._failure = error
-        if self._answer.buffered > _BUFFER_BYTES and not self._is_paused:
-            self._is_paused = True
-            self._transport.pause_reading()
-        self._tell()
-
-    def connection_lost(self, exc: Exception | None) -> None:
-        """Note the end."""
-        self._is_ended = True
-        self._tell()
-
-    def pause_writing(self) -> None:
-        """Note that the service does not read as fast as we write."""
-        self._is_full = True
-
-    def resume_writing(self) -> None:
-        """Note that it does again."""
-        self._is_full = False
-        self._tell()
-
-    @property
-    def is_usable(self) -> bool:
-        """Whether another request can go over it."""
-        is_recent = asyncio.get_running_loop().time() - self.idle_since_s < _IDLE_TIMEOUT_S
-        return is_recent and not self._is_ended and not self._transport.is_closing()
-
-    @property
-    def has_heard(self) -> bool:
-        """Whether anything of an answer has come to the last question."""
-        return self._answer is not None and self._answer.has_begun
-
-    def close(self) -> None:
-        """Close it at once, whatever is on its way."""
-        self._transport.abort()
-
-    def finish(self) -> bool:
-        """Say whether request and answer are over, both to the end; then it is as new."""
-        answer, self._answer = self._answer, None
-        if answer is None or not (self._is_sent and answer.is_complete and answer.is_reusable):
-            return False
-        self.is_fresh, self.idle_since_s = False, asyncio.get_running_loop().time()
-        self._read_on()
-        return not (answer.parts or self._failure or self._is_ended)
-
-    async def ask(self, verb: str, head: bytes, content: Content, length: int | None) -> _Answer:
-        """Send a request; give its answer as soon as its head is there.
-
-        Args:
-            verb: The method; an answer to HEAD has no body.
-            head: All up to the empty line.
-            content: The body. What the service answers in the middle of it is read all the same.
-            length: Of a body that comes bit by bit; None where it goes in chunks.
-
-        Raises:
-            HopFailed: The connection ended, or what came is no HTTP.
-        """
-        self._answer, self._is_sent = _Answer(verb), False
-        if isinstance(content, bytes):
-            self._write(head, content)
-            self._is_sent = True
-        else:
-            self._write(head)
-            self._is_sent = await self._send(content, length, self._answer)
-        while not self._answer.has_head:
-            await self._arrival()
-        return self._answer
-
-    async def chunks(self) -> AsyncIterator[bytes]:
-        """Give the body of the answer.
-
-        Raises:
-            HopFailed: It breaks off.
-        """
-        answer = self._answer
-        while answer is not None and (answer.parts or not answer.is_complete):
-            if answer.parts:
-                yield answer.take()
-            else:
-                self._read_on()
-                await self._arrival()
-
-    async def _send(self, content: AsyncIterator[bytes], length: int | None, answer: _Answer) -> bool:
-        """Send a body bit by bit; give whether all of it went out."""
-        sent = 0
-        async for chunk in content:
-            if not chunk:
-                continue
-            sent += len(chunk)
-            framed = (chunk,) if length is not None else (b"%x\r\n" % len(chunk), chunk, b"\r\n")
-            self._write(*framed)
-            while self._is_full and not (self._is_ended or answer.has_head):
-                await self._arrival()
-            if self._is_ended or self._is_full:
-                return False
-        if length is None:
-            self._write(b"0\r\n\r\n")
-        return length in (None, sent)
-
-    def _write(self, *parts: bytes) -> None:
-        # not by ``writelines``: asyncio's of Python 3.12 and 3.13 spins on an empty part, and pauses nobody
-        if sum(map(len, parts)) <= _JOINED_BYTES:
-            parts = (b"".join(parts),)
-        if not self._is_ended:
-            with suppress(RuntimeError):  # uvloop's, for one that is closing: its end will be told
-                for part in parts:
-                    self._transport.write(part)
-
-    def _read_on(self) -> None:
-        if self._is_paused and not self._is_ended:
-            self._is_paused = False
-            self._transport.resume_reading()
-
-    async def _arrival(self) -> None:
-        """Wait until something has happened."""
-        if self._failure:
-            raise self._failure
-        if self._is_ended:
-            raise HopFailed("the connection ended")
-        self._news = asyncio.get_running_loop().create_future()
-        try:
-            await self._news
-        finally:
-            self._news = None
-
-    def _tell(self) -> None:
-        if self._news and not self._news.done():
-            self._news.set_result(None)
+class HttpFailed(Exception):
+    """The service does not accept the connection, closes it too early, or does not send valid HTTP."""
 
 
 @dataclass(frozen=True)
 class Response:
-    """The head of an answer, its headers by name in lower case, and its body as it arrives."""
+    """The head of a response, its headers by name in lower case, and its body as it arrives."""
 
     status_code: int
     headers: Mapping[str, str]
-    connection: Connection
+    body: aiohttp.StreamReader
+    has_known_end: bool
 
-    def chunks(self) -> AsyncIterator[bytes]:
-        """Give the body.
+    async def chunks(self) -> AsyncIterator[bytes]:
+        """Yield the body as it arrives, without decompression.
 
         Raises:
-            HopFailed: It breaks off.
+            HttpFailed: The service closes the connection before the end of the body, or at a point that may
+                not be its end.
         """
-        return self.connection.chunks()
+        try:
+            async for chunk in self.body.iter_any():
+                yield chunk
+        except (aiohttp.ClientError, HttpProcessingError) as error:
+            raise HttpFailed("the body of the response broke off") from error
+        if not self.has_known_end:
+            raise HttpFailed("the response does not say where its body ends")
 
 
-class Hop:
-    """Connections to one address; at most ``most_idle`` are kept."""
+class _Handler(ResponseHandler):
+    def is_connected(self) -> bool:
+        """Tell whether the connection can carry a request; not after bytes that no request asked for."""
+        return super().is_connected() and not self.should_close
 
-    def __init__(self, url: str, most_idle: int) -> None:
+
+class HttpClient:
+    """Connections to one address, kept open between requests.
+
+    Requests follow no redirect, keep no cookie, and use no proxy of the environment. They carry the caller's
+    headers only. The caller limits the time of a request with ``asyncio.timeout``.
+
+    Args:
+        url: Scheme, host and port of the address.
+    """
+
+    def __init__(self, url: str) -> None:
         parts = urlsplit(url)
-        self._host, self._is_tls = parts.hostname or "", parts.scheme == "https"
-        self._port = parts.port or (443 if self._is_tls else 80)
-        self._authority, self._most_idle = parts.netloc.rpartition("@")[2], most_idle
-        self._tls = ssl.create_default_context() if self._is_tls else None
-        self._idle: list[Connection] = []
+        self._origin = f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}"
+        self._tls = ssl.create_default_context() if parts.scheme == "https" else True
+        self._kept: aiohttp.ClientSession | None = None
+        self._single: aiohttp.ClientSession | None = None
 
-    def close(self) -> None:
-        """Close what is kept."""
-        while self._idle:
-            self._idle.pop().close()
+    async def __aenter__(self) -> Self:
+        """Return the client, whose connections close at the end of the block."""
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        """Close all connections."""
+        await self.close()
+
+    async def close(self) -> None:
+        """Close all connections."""
+        for session in (self._kept, self._single):
+            if session is not None:
+                await session.close()
 
     @asynccontextmanager
-    async def ask(
+    async def request(
         self, verb: str, target: str, headers: Mapping[str, str], content: Content = b""
     ) -> AsyncIterator[Response]:
-        """Send a request; give its answer as soon as its head is there.
+        """Send a request, and yield the response as soon as its head has arrived.
 
-        A kept connection may have been closed while the request was on its way; then it is sent again,
-        once, over a new one. A body that can be read only once goes over a new one to begin with.
+        The service may close a kept connection while a request is on its way. The request then goes out once
+        more, over a new connection. An iterator can be read only once, so it always goes over a new one.
 
         Raises:
-            HopFailed: The service does not accept the connection, or breaks it off.
-            ValueError: A header, or the target, would end its line.
+            HttpFailed: The service does not accept the connection, or closes it before the end.
+            ValueError: The target or a header holds a character that may not stand there.
         """
-        lines, length = [("host", self._authority), *headers.items()], None
-        if isinstance(content, bytes):
-            if content or verb not in ("GET", "HEAD"):
-                lines.append(("content-length", str(len(content))))
-        elif "content-length" in headers:
-            length = int(headers["content-length"])
-        else:
-            lines.append(("transfer-encoding", "chunked"))
-        head = _head(verb, target, lines)
-        kept = self._kept() if isinstance(content, bytes) else None
-        connection = kept or await self._connect()
-        try:
+        _require_valid_head(target, headers)
+        call = _Call(verb, URL(self._origin + target, encoded=True), headers)
+        async with AsyncExitStack() as stack:
             try:
-                answer = await _exchange(connection, verb, head, content, length)
-            except _Stale:
-                connection.close()
-                connection = await self._connect()
-                answer = await _exchange(connection, verb, head, content, length)
-            yield Response(answer.status, answer.headers, connection)
-        finally:
-            self._give_back(connection)
+                if isinstance(content, bytes):
+                    response = await self._send_bytes(call, content)
+                    stack.callback(response.release)
+                else:
+                    response = await self._send_stream(call, content)
+                    stack.callback(response.close)  # release would wait until the rest of the body is sent
+            except aiohttp.ClientError as error:
+                raise HttpFailed("the service does not answer") from error
+            yield Response(
+                response.status, _read_headers(response), response.content, _has_known_end(verb, response)
+            )
 
-    def _kept(self) -> Connection | None:
-        while self._idle:
-            connection = self._idle.pop()
-            if connection.is_usable:
-                return connection
-            connection.close()
-        return None
-
-    def _give_back(self, connection: Connection) -> None:
-        if connection.finish() and len(self._idle) < self._most_idle:
-            self._idle.append(connection)
-        else:
-            connection.close()
-
-    async def _connect(self) -> Connection:
-        """Connect to the first address of the host that answers in time."""
-        loop, failure = asyncio.get_running_loop(), OSError("the host has no address")
-        name = self._host if self._tls else None
+    async def _send_bytes(self, call: "_Call", content: bytes) -> aiohttp.ClientResponse:
+        connection = SimpleNamespace(is_reused=False)
         try:
-            async with asyncio.timeout(_CONNECT_TIMEOUT_S):
-                found = await loop.getaddrinfo(self._host, self._port, type=socket.SOCK_STREAM)
-        except OSError as error:  # TimeoutError is one
-            raise HopFailed("the host is not known") from error
-        for *_, address in found:
+            return await call.send(self._open_kept(), _as_payload(content), connection)
+        except (aiohttp.ClientOSError, aiohttp.ServerDisconnectedError) as error:
+            if not connection.is_reused or _has_begun_response(error):
+                raise
+        return await call.send(self._open_single(), _as_payload(content))
+
+    async def _send_stream(self, call: "_Call", content: AsyncIterator[bytes]) -> aiohttp.ClientResponse:
+        failures: list[Exception] = []
+
+        async def read_content() -> AsyncIterator[bytes]:
             try:
-                async with asyncio.timeout(_CONNECT_TIMEOUT_S):
-                    _, connection = await loop.create_connection(
-                        Connection, str(address[0]), self._port, ssl=self._tls, server_hostname=name
-                    )
-            except OSError as error:
-                failure = error
-            else:
-                return connection
-        raise HopFailed("no connection") from failure
+                async for chunk in content:
+                    yield chunk
+            except Exception as error:  # the caller's own failure: aiohttp hides it in one of its own
+                failures.append(error)
+                raise
+
+        try:
+            return await call.send(self._open_single(), read_content())
+        except aiohttp.ClientError:
+            if failures:
+                raise failures[0] from None
+            raise
+
+    def _open_kept(self) -> aiohttp.ClientSession:
+        # made on first use: a session belongs to the event loop it is made on
+        if self._kept is None:
+            connector = aiohttp.TCPConnector(
+                ssl=self._tls, limit=0, use_dns_cache=False, keepalive_timeout=_IDLE_TIMEOUT_S
+            )
+            self._kept = _open_session(connector)
+        return self._kept
+
+    def _open_single(self) -> aiohttp.ClientSession:
+        if self._single is None:
+            connector = aiohttp.TCPConnector(ssl=self._tls, limit=0, use_dns_cache=False, force_close=True)
+            self._single = _open_session(connector)
+        return self._single
 
 
-def _head(verb: str, target: str, headers: Iterable[tuple[str, str]]) -> bytes:
-    lines = [f"{verb} {target} HTTP/1.1", *(f"{name}: {value}" for name, value in headers)]
-    if any(_ODD.search(line) for line in lines) or lines[0].count(" ") != 2:
-        raise ValueError("a line of the request's head would not be one")
-    return "\r\n".join([*lines, "\r\n"]).encode("latin-1")
+@dataclass(frozen=True)
+class _Call:
+    verb: str
+    url: URL
+    headers: Mapping[str, str]
+
+    async def send(
+        self, session: aiohttp.ClientSession, data: object, connection: SimpleNamespace | None = None
+    ) -> aiohttp.ClientResponse:
+        return await session.request(
+            self.verb,
+            self.url,
+            headers=self.headers,
+            data=data,
+            allow_redirects=False,
+            trace_request_ctx=connection,
+        )
 
 
-async def _exchange(
-    connection: Connection, verb: str, head: bytes, content: Content, length: int | None
-) -> _Answer:
-    was_kept = not connection.is_fresh
-    try:
-        return await connection.ask(verb, head, content, length)
-    except HopFailed as error:
-        if was_kept and not connection.has_heard:
-            raise _Stale("a kept connection was closed") from error
-        raise
+def _as_payload(content: bytes) -> bytes | io.BytesIO | None:
+    # aiohttp warns of large bytes, since one write of them holds up the event loop
+    return io.BytesIO(content) if len(content) > _LARGE_BYTES else content or None
+
+
+def _open_session(connector: aiohttp.TCPConnector) -> aiohttp.ClientSession:
+    connector._factory = partial(_Handler, loop=connector._loop)  # type: ignore[assignment]  # a subclass
+    trace = aiohttp.TraceConfig()
+    trace.on_connection_reuseconn.append(_note_reuse)
+    return aiohttp.ClientSession(
+        connector=connector,
+        cookie_jar=aiohttp.DummyCookieJar(),
+        auto_decompress=False,
+        skip_auto_headers=_AUTOMATIC_HEADERS,
+        timeout=aiohttp.ClientTimeout(total=None, sock_connect=_CONNECT_TIMEOUT_S),
+        trace_configs=[trace],
+    )
+
+
+async def _note_reuse(session: object, context: SimpleNamespace, parameters: object) -> None:
+    if context.trace_request_ctx is not None:
+        context.trace_request_ctx.is_reused = True
+
+
+def _has_begun_response(error: Exception) -> bool:
+    """Tell whether a part of a response arrived before the connection ended."""
+    return isinstance(error, aiohttp.ServerDisconnectedError) and not isinstance(error.message, str)
+
+
+def _has_known_end(verb: str, response: aiohttp.ClientResponse) -> bool:
+    """Tell whether the response says where its body ends, other than with the connection."""
+    has_none = verb == "HEAD" or response.status in _WITHOUT_BODY
+    return has_none or "content-length" in response.headers or "transfer-encoding" in response.headers
+
+
+def _read_headers(response: aiohttp.ClientResponse) -> dict[str, str]:
+    return {name.decode("latin-1").lower(): value.decode("latin-1") for name, value in response.raw_headers}
+
+
+def _require_valid_head(target: str, headers: Mapping[str, str]) -> None:
+    is_valid = all(_TOKEN.fullmatch(name) and _VALUE.fullmatch(value) for name, value in headers.items())
+    if not (is_valid and _TARGET.fullmatch(target)):
+        raise ValueError("the head of the request holds an invalid character")

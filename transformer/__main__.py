@@ -105,7 +105,7 @@ async def run_background(
         await decoders.close()
         await predictor.close()
         await cache.close()
-        store.close()
+        await store.close()
 
 
 def serve(settings: TransformerSettings) -> None:

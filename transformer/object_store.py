@@ -25,7 +25,7 @@ from minio.signer import sign_v4_s3
 
 from pleura.deadline import Deadline
 from pleura.errors import RadiographNotFound, StoreUnavailable, TooLarge
-from pleura.http_client import Hop, HopFailed, Response
+from pleura.http_client import HttpClient, HttpFailed, Response
 from transformer.object_id import ObjectId
 
 _HOP_SHARE: Final = 0.9
@@ -90,12 +90,12 @@ class ObjectStore:
         self._credentials = Credentials(bucket.access_key, bucket.secret_key)
         some = self._address_of(_SOME)
         self._place = some._replace(path=some.path.removesuffix(f"/{_SOME}") or "/")
-        self._hop = Hop(f"{some.scheme}://{some.netloc}", _AT_ONCE)
+        self._http = HttpClient(f"{some.scheme}://{some.netloc}")
         self._calls = asyncio.Semaphore(_AT_ONCE)
 
-    def close(self) -> None:
+    async def close(self) -> None:
         """Close the connections."""
-        self._hop.close()
+        await self._http.close()
 
     @property
     def place(self) -> str:
@@ -153,7 +153,7 @@ class ObjectStore:
             content_sha256=_NO_BODY,
             date=now,
         )
-        return {name: str(value) for name, value in signed.items() if name != "host"}  # the hop says that
+        return {name: str(value) for name, value in signed.items() if name != "host"}
 
     @asynccontextmanager
     async def _asked(
@@ -175,13 +175,13 @@ class ObjectStore:
             async with (
                 asyncio.timeout(seconds),
                 turn or self._calls,
-                self._hop.ask(verb, address.path, headers) as response,
+                self._http.request(verb, address.path, headers) as response,
             ):
                 if response.status_code in _OF_OBJECT:
                     await _read_out(response)
                 _require_ok(response)
                 yield response
-        except (HopFailed, TimeoutError) as error:
+        except (HttpFailed, TimeoutError) as error:
             log.warning("object_store_failed", reason=type(error).__name__)
             raise StoreUnavailable("the object store does not answer in time") from error
 

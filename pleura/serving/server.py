@@ -21,7 +21,6 @@ from pleura.errors import PleuraError
 from pleura.observability.metrics import READY
 from pleura.serving.grpc_server import GrpcServer
 from pleura.serving.health import HealthChecks
-from pleura.serving.joined_writes import JoinedWrites
 from pleura.serving.kserve_import import ModelServer, RESTServer, metrics_handler
 from pleura.serving.model import Model
 from pleura.serving.rest_server import RestServer, RouteSpec, to_v2_error
@@ -47,12 +46,6 @@ class ServerOptions:
         return self.max_body_mb * 2**20
 
 
-class _Protocol(HttpToolsProtocol):
-    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
-        """Have the head of an answer and its body sent together."""
-        super().connection_made(JoinedWrites(transport, self.loop))  # type: ignore[arg-type]
-
-
 class _RestServer(RESTServer):  # type: ignore[misc]  # kserve has no types for its servers
     def __init__(
         self,
@@ -70,7 +63,7 @@ class _RestServer(RESTServer):  # type: ignore[misc]  # kserve has no types for 
             grace_period=edge.grace_period_s,
             timeout_keep_alive=server.timeout_keep_alive,
         )
-        self.config.host, self.config.http = edge.host, _Protocol
+        self.config.host, self.config.http = edge.host, HttpToolsProtocol
         self.http = self._server = HttpServer(self.config)
         self._edge = RestServer(model, vitals, edge.max_body_bytes, ending)
         self.more: Sequence[RouteSpec] = ()

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 
 from auth_proxy.tokens.keys import REFETCH_INTERVAL_S, HttpKeySource, KeyCache
 from pleura.errors import Unauthenticated
-from pleura.http_client import Hop, HopFailed
+from pleura.http_client import HttpClient, HttpFailed
 from proof.attacks.forge import ALGORITHM, PRIVATE, Forge, b64, jwk
 from proof.attacks.key_documents import EC, RSA, Send, document
 from proof.lab.proxy import Proxy
@@ -52,29 +52,29 @@ class Tally:
 
 async def load(proxy: Proxy, make: Callable[[], str], until: Awaitable[None], callers: int = 4) -> Tally:
     """Ask with tokens that are made as they are needed until something has happened, and a little longer."""
-    hop, tally, done = Hop(proxy.url, callers), Tally(), asyncio.ensure_future(until)
+    client, tally, done = HttpClient(proxy.url), Tally(), asyncio.ensure_future(until)
 
     async def call() -> None:
         while not done.done():
             began_s = time.monotonic()
             headers = {"authorization": f"Bearer {make()}"}
-            tally.statuses[await _status(hop, headers)] += 1
+            tally.statuses[await _status(client, headers)] += 1
             tally.seconds.append(time.monotonic() - began_s)
             await asyncio.sleep(0.005)
 
     await asyncio.gather(*(call() for _ in range(callers)))
     await done
-    hop.close()
+    await client.close()
     return tally
 
 
-async def _status(hop: Hop, headers: Mapping[str, str]) -> int:
+async def _status(client: HttpClient, headers: Mapping[str, str]) -> int:
     """The status of an answer, 0 where there is none."""
     try:
-        async with hop.ask("GET", "/v2", headers, b"") as response:
+        async with client.request("GET", "/v2", headers, b"") as response:
             async for _ in response.chunks():
                 pass
-    except HopFailed:
+    except HttpFailed:
         return 0
     return response.status_code
 

@@ -12,7 +12,7 @@ from typing import Any, Final
 import grpc
 import redis
 
-from pleura.http_client import Hop
+from pleura.http_client import HttpClient
 from pleura.local.dependencies import Server
 from pleura.local.pleura_services import Service
 from proof.faults.lab import rows_of
@@ -216,7 +216,8 @@ async def _status_of(service: Service, image_id: str, request_id: str, timeout_s
         headers["x-request-timeout-ms"] = str(int(1000 * timeout_s))
     async with (
         asyncio.timeout(_GIVES_UP_S),
-        Hop(service.url, most_idle=0).ask("POST", _INFER, headers, body) as response,
+        HttpClient(service.url) as client,
+        client.request("POST", _INFER, headers, body) as response,
     ):
         async for _ in response.chunks():
             pass

@@ -152,7 +152,7 @@ def read_token(data: bytes) -> str:
 
 
 _LOOP: Final = asyncio.new_event_loop()
-_NOWHERE: Final = TransformerClient("http://127.0.0.1:9", 1)
+_NOWHERE: Final = TransformerClient("http://127.0.0.1:9")
 _CLASSIFY: Final = Classify(_NOWHERE, ModelInfo(_NOWHERE))
 
 

@@ -14,7 +14,7 @@ from typing import Any, Final
 
 from minio import Minio
 
-from pleura.http_client import Hop, HopFailed
+from pleura.http_client import HttpClient, HttpFailed
 from pleura.local.access import BUCKET
 from pleura.local.state_folder import StackRecord
 from proof.lab.radiographs import fresh_radiographs
@@ -52,12 +52,11 @@ class Caller:
     """Asks the proxy's ``/classify`` over kept connections."""
 
     def __init__(self, address: str, token: str, gives_up_s: float = 30.0) -> None:
-        self._hop, self._token, self._gives_up_s = Hop(address, most_idle=1024), token, gives_up_s
+        self._client, self._token, self._gives_up_s = HttpClient(address), token, gives_up_s
 
     async def close(self) -> None:
         """Close the connections."""
-        self._hop.close()
-        await asyncio.sleep(0)  # the event loop has its part in it
+        await self._client.close()
 
     async def ask(
         self, image_id: str, request_id: str | None = None, timeout_ms: int | None = None
@@ -87,10 +86,10 @@ class Caller:
         try:
             async with (
                 asyncio.timeout(self._gives_up_s),
-                self._hop.ask("POST", "/classify", headers, body) as response,
+                self._client.request("POST", "/classify", headers, body) as response,
             ):
                 content = b"".join([chunk async for chunk in response.chunks()])
-        except HopFailed:
+        except HttpFailed:
             return CallResult(request_id, BROKEN, began_s, time.monotonic() - began_s, image_id=image_id)
         except TimeoutError:
             return CallResult(request_id, LATE, began_s, time.monotonic() - began_s, image_id=image_id)

@@ -1,6 +1,7 @@
-"""The hop to the transformer, when the transformer misbehaves."""
+"""The HTTP client, with services that misbehave."""
 
 import asyncio
+import gzip
 import socket
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
@@ -8,7 +9,8 @@ from contextlib import ExitStack, asynccontextmanager
 
 import pytest
 
-from pleura.http_client import Hop, HopFailed
+from pleura.errors import TooLarge
+from pleura.http_client import HttpClient, HttpFailed
 
 OK = b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok"
 Answer = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
@@ -48,21 +50,19 @@ async def swallowing(host: str, port: int) -> AsyncIterator[None]:
 
 
 @asynccontextmanager
-async def hop_to(answer: Answer) -> AsyncIterator[Hop]:
-    """A hop to such a server."""
-    async with serving(answer) as port:
-        hop = Hop(f"http://127.0.0.1:{port}", 4)
-        yield hop
-        hop.close()
+async def client_to(answer: Answer) -> AsyncIterator[HttpClient]:
+    """A client of such a server."""
+    async with serving(answer) as port, HttpClient(f"http://127.0.0.1:{port}") as client:
+        yield client
 
 
-async def ask(hop: Hop, content: bytes | AsyncIterator[bytes] = b"") -> bytes:
+async def ask(client: HttpClient, content: bytes | AsyncIterator[bytes] = b"") -> bytes:
     """Ask and read the whole answer."""
-    async with hop.ask("POST", "/", {}, content) as response:
+    async with client.request("POST", "/", {}, content) as response:
         return b"".join([chunk async for chunk in response.chunks()])
 
 
-async def on_and_on(writer: asyncio.StreamWriter, first: bytes, more: bytes) -> None:
+async def write_endlessly(writer: asyncio.StreamWriter, first: bytes, more: bytes) -> None:
     """Write the same again and again, until the other end has had enough."""
     writer.write(first)
     while not writer.is_closing():
@@ -85,8 +85,8 @@ async def test_connections_are_kept() -> None:
         while await reader.readuntil(b"\r\n\r\n"):
             writer.write(OK)
 
-    async with hop_to(answer) as hop:
-        assert [await ask(hop) for _ in range(3)] == [b"ok"] * 3
+    async with client_to(answer) as client:
+        assert [await ask(client) for _ in range(3)] == [b"ok"] * 3
     assert len(connections) == 1
 
 
@@ -99,8 +99,8 @@ async def test_a_kept_connection_that_was_closed_costs_nothing() -> None:
         await writer.drain()
         await reader.readuntil(b"\r\n\r\n")
 
-    async with hop_to(answer) as hop:
-        assert [await ask(hop) for _ in range(4)] == [b"ok"] * 4
+    async with client_to(answer) as client:
+        assert [await ask(client) for _ in range(4)] == [b"ok"] * 4
 
 
 async def test_what_can_be_sent_once_goes_over_a_new_connection() -> None:
@@ -114,9 +114,9 @@ async def test_what_can_be_sent_once_goes_over_a_new_connection() -> None:
         await writer.drain()
         await reader.readuntil(b"\r\n\r\n")
 
-    async with hop_to(answer) as hop:
-        assert await ask(hop) == b"ok"
-        assert [await ask(hop, once(b"a", b"b")) for _ in range(3)] == [b"ok"] * 3
+    async with client_to(answer) as client:
+        assert await ask(client) == b"ok"
+        assert [await ask(client, once(b"a", b"b")) for _ in range(3)] == [b"ok"] * 3
 
 
 @pytest.mark.parametrize("given", [b"", OK.replace(b": 2", b": 5"), b"nonsense\r\n\r\n", OK[:-6]])
@@ -128,9 +128,9 @@ async def test_a_broken_answer_is_said_and_not_asked_for_again(given: bytes) -> 
         asked.append(await reader.readuntil(b"\r\n\r\n"))
         writer.write(given)
 
-    async with hop_to(answer) as hop:
-        with pytest.raises(HopFailed):
-            await ask(hop, once(b"a", b"b"))
+    async with client_to(answer) as client:
+        with pytest.raises(HttpFailed):
+            await ask(client, once(b"a", b"b"))
     assert len(asked) == 1
 
 
@@ -141,7 +141,10 @@ async def test_an_answer_in_the_middle_of_a_body_is_read() -> None:
         await reader.readuntil(b"\r\n\r\n")
         writer.write(OK.replace(b"200 OK", b"413 No"))
 
-    async with hop_to(answer) as hop, hop.ask("POST", "/", {}, once(*[b"a" * 1000] * 5)) as response:
+    async with (
+        client_to(answer) as client,
+        client.request("POST", "/", {}, once(*[b"a" * 1000] * 5)) as response,
+    ):
         assert response.status_code == 413
 
 
@@ -157,17 +160,18 @@ async def test_a_request_that_is_given_up_does_not_spoil_the_next() -> None:
             writer.write(OK.replace(b"ok", b"no"))
         writer.write(OK)
 
-    async with hop_to(answer) as hop:
+    async with client_to(answer) as client:
         with pytest.raises(TimeoutError):
             async with asyncio.timeout(0.1):
-                await ask(hop)
-        assert await ask(hop) == b"ok"
+                await ask(client)
+        assert await ask(client) == b"ok"
 
 
 async def test_nobody_there_is_said() -> None:
     """A connection that is refused is a failure."""
-    with pytest.raises(HopFailed):
-        await ask(Hop("http://127.0.0.1:1", 4))
+    async with HttpClient("http://127.0.0.1:1") as client:
+        with pytest.raises(HttpFailed):
+            await ask(client)
 
 
 async def test_an_answer_to_head_has_no_body() -> None:
@@ -179,9 +183,9 @@ async def test_an_answer_to_head_has_no_body() -> None:
         while await reader.readuntil(b"\r\n\r\n"):
             writer.write(b'HTTP/1.1 200 OK\r\nContent-Length: 1000\r\nETag: "a"\r\n\r\n')
 
-    async with hop_to(answer) as hop:
+    async with client_to(answer) as client:
         for _ in range(2):
-            async with hop.ask("HEAD", "/", {}) as response:
+            async with client.request("HEAD", "/", {}) as response:
                 assert response.headers["content-length"] == "1000"
                 assert [chunk async for chunk in response.chunks()] == []
     assert len(connections) == 1
@@ -194,7 +198,7 @@ async def test_an_interim_answer_is_passed_over() -> None:
         await reader.readuntil(b"\r\n\r\n")
         writer.write(b"HTTP/1.1 100 Continue\r\nx-interim: 1\r\n\r\n" + OK)
 
-    async with hop_to(answer) as hop, hop.ask("POST", "/", {}) as response:
+    async with client_to(answer) as client, client.request("POST", "/", {}) as response:
         assert (response.status_code, "x-interim" in response.headers) == (200, False)
         assert b"".join([chunk async for chunk in response.chunks()]) == b"ok"
 
@@ -209,9 +213,9 @@ async def test_what_comes_behind_an_answer_is_nobodys_answer(pause_s: float) -> 
             await asyncio.sleep(pause_s)
             writer.write(OK.replace(b"\r\n\r\nok", b"\r\n\r\nno"))
 
-    async with hop_to(answer) as hop:
+    async with client_to(answer) as client:
         for _ in range(3):
-            assert await ask(hop) == b"ok"
+            assert await ask(client) == b"ok"
             await asyncio.sleep(2 * pause_s)
 
 
@@ -220,11 +224,11 @@ async def test_a_head_without_end_is_not_kept_in_memory() -> None:
 
     async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         await reader.readuntil(b"\r\n\r\n")
-        await on_and_on(writer, b"HTTP/1.1 200 OK\r\n", b"x-more: " + b"a" * 1000 + b"\r\n")
+        await write_endlessly(writer, b"HTTP/1.1 200 OK\r\n", b"x-more: " + b"a" * 1000 + b"\r\n")
 
-    async with hop_to(answer) as hop:
-        with pytest.raises(HopFailed):
-            await ask(hop)
+    async with client_to(answer) as client:
+        with pytest.raises(HttpFailed):
+            await ask(client)
 
 
 async def test_a_body_of_no_length_is_no_whole_answer() -> None:
@@ -234,20 +238,20 @@ async def test_a_body_of_no_length_is_no_whole_answer() -> None:
         await reader.readuntil(b"\r\n\r\n")
         writer.write(b"HTTP/1.1 200 OK\r\n\r\nsome")
 
-    async with hop_to(answer) as hop:
-        with pytest.raises(HopFailed):
-            await ask(hop)
+    async with client_to(answer) as client:
+        with pytest.raises(HttpFailed):
+            await ask(client)
 
 
 @pytest.mark.parametrize("odd", [{"x": "a\r\ny: b"}, {"x\n": "a"}, {"x": "a\0"}, {"x": "\u0100"}])
 async def test_no_header_ends_its_line(odd: dict[str, str]) -> None:
     """What a caller wrote cannot become another header, or another request."""
-    hop = Hop("http://127.0.0.1:1", 4)
+    client = HttpClient("http://127.0.0.1:1")
     with pytest.raises(ValueError, match="head"):
-        async with hop.ask("GET", "/", odd):
+        async with client.request("GET", "/", odd):
             pass
     with pytest.raises(ValueError, match="head"):
-        async with hop.ask("GET", "/ HTTP/1.1\r\nx:", {}):
+        async with client.request("GET", "/ HTTP/1.1\r\nx:", {}):
             pass
 
 
@@ -264,7 +268,7 @@ async def test_a_large_answer_waits_until_it_is_read() -> None:
             await writer.drain()
             sent += 65536
 
-    async with hop_to(answer) as hop, hop.ask("GET", "/", {}) as response:
+    async with client_to(answer) as client, client.request("GET", "/", {}) as response:
         await asyncio.sleep(0.3)
         assert sent < size
         assert sum([len(chunk) async for chunk in response.chunks()]) == size
@@ -279,9 +283,9 @@ async def test_a_connection_is_kept_after_a_large_answer() -> None:
         while await reader.readuntil(b"\r\n\r\n"):
             writer.write(b"HTTP/1.1 200 OK\r\ncontent-length: %d\r\n\r\n" % len(body) + body)
 
-    async with hop_to(answer) as hop, asyncio.timeout(10):
+    async with client_to(answer) as client, asyncio.timeout(10):
         for _ in range(20):
-            async with hop.ask("POST", "/", {}) as response:
+            async with client.request("POST", "/", {}) as response:
                 await asyncio.sleep(0.01)
                 assert b"".join([chunk async for chunk in response.chunks()]) == body
     assert len(connections) == 1
@@ -297,8 +301,8 @@ async def test_a_refusal_is_heard_while_nobody_takes_the_body() -> None:
         writer.transport.pause_reading()  # type: ignore[attr-defined]  # a socket's transport has it
         await never.wait()
 
-    async with hop_to(answer) as hop, asyncio.timeout(5):
-        async with hop.ask("POST", "/", {}, once(*[bytes(2**20)] * 64)) as response:
+    async with client_to(answer) as client, asyncio.timeout(5):
+        async with client.request("POST", "/", {}, once(*[bytes(2**20)] * 64)) as response:
             assert response.status_code == 413
         never.set()
 
@@ -313,11 +317,11 @@ async def test_a_body_of_another_length_than_announced_is_not_answered(announced
         writer.write(OK)
         await reader.read()
 
-    async with hop_to(answer) as hop:
+    async with client_to(answer) as client:
         for _ in range(2):
-            async with hop.ask("POST", "/", {"content-length": announced}, once(b"ab")):
+            async with client.request("POST", "/", {"content-length": announced}, once(b"ab")):
                 pass
-        assert await ask(hop) == b"ok"
+        assert await ask(client) == b"ok"
     assert len(heads) == 3
 
 
@@ -329,27 +333,96 @@ async def test_trailers_are_no_headers_and_have_a_bound() -> None:
         writer.write(chunked + b"etag: b\r\n\r\n")
         await reader.readuntil(b"\r\n\r\n")
         await reader.readuntil(b"\r\n\r\n")
-        await on_and_on(writer, chunked, b"x-more: " + b"a" * 1000 + b"\r\n")
+        await write_endlessly(writer, chunked, b"x-more: " + b"a" * 1000 + b"\r\n")
 
-    async with hop_to(answer) as hop:
-        async with hop.ask("GET", "/", {}) as response:
+    async with client_to(answer) as client:
+        async with client.request("GET", "/", {}) as response:
             assert b"".join([chunk async for chunk in response.chunks()]) == b"ok"
             assert response.headers["etag"] == "a"
-        with pytest.raises(HopFailed):
-            await ask(hop)
+        with pytest.raises(HttpFailed):
+            await ask(client)
 
 
-async def test_an_answer_that_is_all_frame_is_given_up() -> None:
-    """Chunks of a byte or two cost far more than they bring."""
+async def test_an_endless_response_ends_with_the_callers_timeout() -> None:
+    """Chunks of one byte keep the event loop busy, but not so busy that the timeout does not come."""
 
     async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         await reader.readuntil(b"\r\n\r\n")
         head = b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n"
-        await on_and_on(writer, head, b"1\r\na\r\n" * 1000)
+        await write_endlessly(writer, head, b"1\r\na\r\n" * 1000)
 
-    async with hop_to(answer) as hop:
-        with pytest.raises(HopFailed):
-            await ask(hop)
+    async with client_to(answer) as client:
+        with pytest.raises(TimeoutError):
+            async with asyncio.timeout(0.3):
+                await ask(client)
+
+
+async def test_the_request_carries_the_callers_headers_and_no_others() -> None:
+    """A redirect is an answer like any other, a cookie is not sent back, and a body stays compressed."""
+    heads = []
+    compressed = gzip.compress(b"ok")
+
+    async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        while head := await reader.readuntil(b"\r\n\r\n"):
+            heads.append(head)
+            writer.write(
+                b"HTTP/1.1 302 Found\r\nlocation: /elsewhere\r\nset-cookie: a=b\r\ncontent-encoding: gzip\r\n"
+                b"content-length: %d\r\n\r\n%b" % (len(compressed), compressed)
+            )
+
+    async with client_to(answer) as client:
+        for _ in range(2):
+            async with client.request("GET", "/a%2Fb/../%e4?c=%20", {"X-One": "1"}) as response:
+                assert response.status_code == 302
+                assert b"".join([chunk async for chunk in response.chunks()]) == compressed
+    for head in heads:
+        request_line, *lines = head.decode().strip().split("\r\n")
+        assert request_line == "GET /a%2Fb/../%e4?c=%20 HTTP/1.1"
+        assert sorted(line.partition(":")[0] for line in lines) == ["Host", "X-One"]
+
+
+async def test_the_environment_names_no_proxy(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A radiograph goes to the configured address only."""
+    monkeypatch.setenv("http_proxy", "http://127.0.0.1:1")
+    monkeypatch.setenv("HTTP_PROXY", "http://127.0.0.1:1")
+
+    async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readuntil(b"\r\n\r\n")
+        writer.write(OK)
+
+    async with client_to(answer) as client:
+        assert await ask(client) == b"ok"
+
+
+async def test_a_failure_of_the_body_is_raised_as_it_is() -> None:
+    """A body that the proxy refuses while it streams keeps the proxy's own error."""
+
+    async def failing() -> AsyncIterator[bytes]:
+        yield b"a"
+        raise TooLarge("the body is too large")
+
+    async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.read()
+
+    async with client_to(answer) as client:
+        with pytest.raises(TooLarge):
+            await ask(client, failing())
+
+
+async def test_a_large_body_arrives_whole() -> None:
+    """More than a mebibyte, also when the service closes the kept connection and the body goes out again."""
+    body = bytes(range(256)) * 2**13
+    arrived = []
+
+    async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readuntil(b"\r\n\r\n")
+        arrived.append(await reader.readexactly(len(body)))
+        writer.write(OK)
+        await reader.readuntil(b"\r\n\r\n")
+
+    async with client_to(answer) as client:
+        assert [await ask(client, body) for _ in range(2)] == [b"ok"] * 2
+    assert arrived == [body] * 2
 
 
 async def test_blanks_around_a_header_are_not_its_own() -> None:
@@ -359,7 +432,7 @@ async def test_blanks_around_a_header_are_not_its_own() -> None:
         await reader.readuntil(b"\r\n\r\n")
         writer.write(b"HTTP/1.1 200 OK\r\ncontent-length:  2 \t\r\nX-Empty: \r\n\r\nok")
 
-    async with hop_to(answer) as hop, hop.ask("GET", "/", {}) as response:
+    async with client_to(answer) as client, client.request("GET", "/", {}) as response:
         assert (response.headers["content-length"], response.headers["x-empty"]) == ("2", "")
         assert b"".join([chunk async for chunk in response.chunks()]) == b"ok"
 
@@ -377,10 +450,10 @@ async def test_what_was_half_answered_is_not_asked_again() -> None:
                 return
             writer.write(OK)
 
-    async with hop_to(answer) as hop:
-        assert await ask(hop) == b"ok"
-        with pytest.raises(HopFailed):
-            await ask(hop)
+    async with client_to(answer) as client:
+        assert await ask(client) == b"ok"
+        with pytest.raises(HttpFailed):
+            await ask(client)
     assert asked == 2
 
 
@@ -397,9 +470,8 @@ async def test_the_next_address_is_tried(monkeypatch: pytest.MonkeyPatch) -> Non
 
     async with serving(answer) as there, swallowing("127.0.0.2", there):
         monkeypatch.setattr(asyncio.get_running_loop(), "getaddrinfo", two)
-        hop = Hop(f"http://localhost:{there}", 4)
-        assert await ask(hop) == b"ok"
-        hop.close()
+        async with HttpClient(f"http://localhost:{there}") as client:
+            assert await ask(client) == b"ok"
 
 
 async def test_a_kept_connection_costs_nothing() -> None:
@@ -409,8 +481,8 @@ async def test_a_kept_connection_costs_nothing() -> None:
         while await reader.readuntil(b"\r\n\r\n"):
             writer.write(OK)
 
-    async with hop_to(answer) as hop:
-        assert await ask(hop) == b"ok"
+    async with client_to(answer) as client:
+        assert await ask(client) == b"ok"
         began_s = time.process_time()
         await asyncio.sleep(0.5)
         assert time.process_time() - began_s < 0.25

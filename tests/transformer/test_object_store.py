@@ -48,7 +48,7 @@ async def opened(
     try:
         yield store
     finally:
-        store.close()
+        await store.close()
         await asyncio.sleep(0)  # the event loop has its part in it
 
 
