@@ -35,7 +35,7 @@ from pleura.serving.v2_tensors import array_of
 from proof.fuzz.seeds import SIGNING_KEY, token_seeds
 from proof.lab.pictures import correlation, picture_tensor
 from transformer import request as transformer_request
-from transformer.decoding.worker import ERRORS, TENSOR, answer
+from transformer.decoding.worker import ERRORS, TENSOR, decode
 from transformer.object_id import ObjectId
 from transformer.request import RequestLimits
 
@@ -54,7 +54,7 @@ _SEEN: Final = picture_tensor()
 
 def read_file(file: bytes) -> str:
     """A tensor, or an error of the three kinds; never the negative of what the file says."""
-    kind, body = answer(file, MAX_PIXELS)
+    kind, body = decode(file, MAX_PIXELS)
     if kind != TENSOR:
         if kind > len(ERRORS) or not body.decode():
             raise PropertyViolated("an error without kind or words")

@@ -25,6 +25,31 @@ _LOOK_S = 0.005
 _DEFAULTS = {name: field.default for name, field in TransformerSettings.model_fields.items()}
 
 
+def spawner_pid() -> int:
+    """The process id of the spawner that a pool in this process has started."""
+    for pid in child_pids(os.getpid()):
+        with contextlib.suppress(OSError):
+            if b"transformer.decoding.worker" in Path(f"/proc/{pid}/cmdline").read_bytes().split(b"\0"):
+                return pid
+    raise AssertionError("no spawner runs")
+
+
+def worker_pids() -> list[int]:
+    """The process ids of the workers of a pool in this process."""
+    return child_pids(spawner_pid())
+
+
+def child_pids(parent: int) -> list[int]:
+    """The running processes that a process has started, in the order of their ids."""
+    found = []
+    for stat in Path("/proc").glob("[0-9]*/stat"):
+        with contextlib.suppress(OSError):
+            state, ppid = stat.read_text().rpartition(")")[2].split()[:2]
+            if int(ppid) == parent and state != "Z":
+                found.append(int(stat.parent.name))
+    return sorted(found)
+
+
 @dataclass
 class DecodeCost:
     """What a file cost; of a worker that was ended, as it was seen last, some milliseconds before."""
@@ -68,9 +93,8 @@ class MeasuredDecoders:
     def _worker(self) -> int:
         end = time.monotonic() + 30
         while time.monotonic() < end:
-            task = Path(f"/proc/{self._pool.nursery_pid}/task/{self._pool.nursery_pid}/children")
-            if pids := task.read_text().split():
-                return int(pids[-1])
+            if pids := worker_pids():
+                return pids[-1]
             self._runner.run(asyncio.sleep(0.02))
         raise AssertionError("there is no worker")
 

@@ -1,4 +1,4 @@
-"""A bounded number of decoder processes, behind one question: what tensor is this file?"""
+"""A pool of decoder processes, which turn a radiograph's file into a tensor."""
 
 import asyncio
 import contextlib
@@ -27,21 +27,21 @@ T = TypeVar("T")
 log = structlog.get_logger(__name__)
 
 _ERRORS: Final[tuple[type[PleuraError], ...]] = (UnreadableRadiograph, RefusedRadiograph, TooLarge)
-_PAUSE_S: Final = 1.0
+_RETRY_PAUSE_S: Final = 1.0
 _SMALL_BYTES: Final = 3 * 2**20
 
 
 class DecoderPool:
-    """Decodes and prepares radiographs in processes of their own, so that no file can harm the service.
+    """Decodes radiographs in separate processes, so that no file can harm the service.
 
     Args:
-        workers: Files that are decoded at the same time.
-        timeout_s: Seconds one file may take; then its worker is ended and replaced.
+        workers: Number of processes, and so of files that are decoded at the same time.
+        timeout_s: Seconds that one file may take. After that its worker is ended and replaced.
         memory_mb: Memory of one worker.
-        max_pixels: Pixels that a file may announce.
-        max_waiting: Files that may wait for a worker; the next is turned away at once.
-        processor_s: Processor seconds one file of up to 3 MB may take, a larger one in proportion: bombs are
-            small files, and a stranger gets no more time than he sends bytes for.
+        max_pixels: Most pixels that a file's header may announce.
+        max_waiting: Most files that wait for a worker. A further file is refused at once.
+        processor_s: Processor seconds that a file of up to 3 MB may take. A larger file gets more, in
+            proportion: decompression bombs are small files.
     """
 
     def __init__(
@@ -55,69 +55,64 @@ class DecoderPool:
     ) -> None:
         self._workers, self._max_waiting = workers, max_waiting
         self._timeout_s, self._processor_s = timeout_s, processor_s
-        self._nursery = WorkerSpawner(timeout_s, memory_mb, max_pixels)
+        self._spawner = WorkerSpawner(timeout_s, memory_mb, max_pixels)
         self._idle: asyncio.Queue[Worker] = asyncio.Queue()
         self._tasks: set[asyncio.Task[Any]] = set()
         self._waiting = 0
         self._is_closed = False
 
-    @property
-    def nursery_pid(self) -> int | None:
-        """The process whose children the workers are."""
-        return self._nursery.pid
-
     async def start(self) -> None:
-        """Start the workers; returns when each has reported.
+        """Start the workers, and return when each of them is ready.
 
         Raises:
-            OSError: They cannot be started.
+            OSError: The workers cannot be started.
         """
         try:
             for _ in range(self._workers):
-                self._idle.put_nowait(await self._nursery.fork())
+                self._idle.put_nowait(await self._spawner.fork())
         except BaseException:
             await self.close()
             raise
 
     async def close(self) -> None:
-        """End all workers, and what they are at."""
+        """End all workers, including those that decode a file."""
         self._is_closed = True
         for task in list(self._tasks):
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
         while not self._idle.empty():
             self._idle.get_nowait().close()
-        await self._nursery.close()
+        await self._spawner.close()
 
     async def prepare(self, file: bytes, deadline: Deadline) -> NDArray[np.uint8]:
-        """Decode a file and bring it to the network's size.
+        """Decode a file and resize it for the network.
 
-        A caller may give up at any time: the worker ends its file on its own and is then free again.
+        The caller may be cancelled at any time. The worker then finishes the file, and is free again.
 
         Returns:
             uint8, shape (224, 224).
 
         Raises:
-            UnreadableRadiograph: It cannot be decoded, or only with too much time or memory.
-            RefusedRadiograph: It decodes, but is nothing to answer on.
-            TooLarge: It announces too many pixels.
-            Overloaded: Too many files wait already.
-            DeadlineExceeded: The caller's time ran out first.
+            UnreadableRadiograph: The file cannot be decoded, or not within the limits of time and memory.
+            RefusedRadiograph: The file can be decoded, but the model cannot answer on it.
+            TooLarge: The file announces too many pixels.
+            Overloaded: Too many files wait for a worker.
+            DeadlineExceeded: The deadline passed.
         """
         for _ in range(self._workers + 1):
-            worker = await self._free_worker(deadline)
-            job = self._background(self._job(worker, file))
+            worker = await self._take_worker(deadline)
+            job = self._run_in_background(self._decode(worker, file))
             await asyncio.wait({job}, timeout=deadline.remaining_s)
             if not job.done():
                 raise DeadlineExceeded("the time for this request ran out while decoding")
             if job.cancelled():
                 raise Unavailable("the service is stopping")
-            # Workers can be lost through no fault of the file, even all of the idle ones at once.
+            # a worker can die for other reasons than the file, and all idle workers can die at once
             with contextlib.suppress(WorkerLost):
-                return _tensor(job.result())
+                return _read_tensor(job.result())
         raise UnreadableRadiograph("the radiograph makes the decoder fail")
 
-    async def _free_worker(self, deadline: Deadline) -> Worker:
+    async def _take_worker(self, deadline: Deadline) -> Worker:
         if self._idle.empty() and self._waiting >= self._max_waiting:
             raise Overloaded("too many radiographs wait to be decoded")
         self._waiting += 1
@@ -133,18 +128,18 @@ class DecoderPool:
         finally:
             self._waiting -= 1
 
-    async def _job(self, worker: Worker, file: bytes) -> WorkerReply:
-        """Have a file decoded, and put the worker, or its successor, back among the idle."""
+    async def _decode(self, worker: Worker, file: bytes) -> WorkerReply:
+        """Decode a file with a worker, then make the worker, or its replacement, idle again."""
         try:
             processor_s = self._processor_s * max(1.0, len(file) / _SMALL_BYTES)
-            reply = await worker.ask(file, self._timeout_s, processor_s)
+            reply = await worker.decode(file, self._timeout_s, processor_s)
         except WorkerTooSlow as error:
             self._replace(worker)
             raise UnreadableRadiograph("the radiograph takes too long to decode") from error
         except BaseException:
             self._replace(worker)
             raise
-        if reply.is_spent:
+        if reply.is_used_up:
             self._replace(worker)
         else:
             self._idle.put_nowait(worker)
@@ -156,20 +151,20 @@ class DecoderPool:
             return
         RESTARTS.inc()
         log.warning("decoder_replaced", pid=worker.pid)
-        self._background(self._successor())
+        self._run_in_background(self._start_replacement())
 
-    async def _successor(self) -> None:
+    async def _start_replacement(self) -> None:
         while True:
             try:
-                self._idle.put_nowait(await self._nursery.fork())
+                self._idle.put_nowait(await self._spawner.fork())
             except OSError as error:
-                log.error("decoder_not_started", reason=type(error).__name__)
-                await asyncio.sleep(_PAUSE_S)
+                log.error("decoder_start_failed", reason=type(error).__name__)
+                await asyncio.sleep(_RETRY_PAUSE_S)
             else:
                 return
 
-    def _background(self, work: Coroutine[object, object, T]) -> asyncio.Task[T]:
-        """Run something whether or not anybody waits for it."""
+    def _run_in_background(self, work: Coroutine[object, object, T]) -> asyncio.Task[T]:
+        """Run a task that goes on when the caller is cancelled."""
         task = asyncio.create_task(work)
         self._tasks.add(task)
         task.add_done_callback(self._forget)
@@ -178,10 +173,10 @@ class DecoderPool:
     def _forget(self, task: asyncio.Task[T]) -> None:
         self._tasks.discard(task)
         if not task.cancelled():
-            task.exception()  # marks it as seen: the caller may have gone
+            task.exception()  # asyncio would log a failure that no caller waits for any more
 
 
-def _tensor(reply: WorkerReply) -> NDArray[np.uint8]:
-    if reply.kind:
+def _read_tensor(reply: WorkerReply) -> NDArray[np.uint8]:
+    if reply.kind:  # 0 is a tensor, any other kind the place of an error plus one
         raise _ERRORS[reply.kind - 1](reply.body.decode())
     return np.frombuffer(reply.body, np.uint8).reshape(SIZE_PX, SIZE_PX)

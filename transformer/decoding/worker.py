@@ -1,14 +1,17 @@
-"""Where files are decoded: a process that forks one worker for each socket it is handed.
+"""The spawner process, which forks one decoder worker for each socket that it receives.
 
-Decoders are large pieces of C that read what strangers wrote. They run in processes of their own, bounded in
-memory and time by the kernel, without credentials in their environment; one that dies is replaced in
-milliseconds, because its libraries are already loaded in the process that it is forked from.
+Decoders are large C libraries that read files from strangers. The kernel limits the memory and time of each
+worker, and no worker has credentials in its environment. A worker that dies is replaced in milliseconds,
+because the spawner has already loaded the libraries.
 
-Of each worker that has ended the process says its id and the signal that ended it (4 bytes each, 0 for none).
-A worker's socket first says its process id (4 bytes, little endian). Then each file comes as the descriptor
-of an anonymous file in memory, with the processor time it may take (8 bytes, seconds); back go a kind (1
-byte), whether the worker is spent (1 byte), a length (4 bytes) and the tensor or the message of an error.
-A worker is spent when it has kept so much memory that it should not be asked again.
+Protocol, little endian:
+    spawner -> service, when a worker has ended: its process id (4 bytes), and the signal that ended it (4
+        bytes, 0 for none).
+    worker -> service, once: its process id (4 bytes).
+    service -> worker, for each file: the file's processor time in seconds (8 bytes), with the descriptor of
+        an anonymous file in memory.
+    worker -> service, for each file: a kind (1 byte), whether the worker is used up (1 byte), a length (4
+        bytes), and the tensor or an error message. A worker is used up when it holds too much memory.
 """
 
 import argparse
@@ -40,13 +43,13 @@ HELLO: Final = struct.Struct("<I")
 END: Final = struct.Struct("<II")
 LIMIT: Final = struct.Struct("<d")
 TENSOR: Final = 0
-_MOST_KEPT_BYTES: Final = 256 * 2**20
+_USED_UP_BYTES: Final = 256 * 2**20
 ERRORS: Final[tuple[type[PleuraError], ...]] = (UnreadableRadiograph, RefusedRadiograph, TooLarge)
 
 
 @dataclass(frozen=True)
 class WorkerLimits:
-    """What one decoding may cost."""
+    """The limits of one decoding."""
 
     timeout_s: float
     memory_mb: int
@@ -54,7 +57,7 @@ class WorkerLimits:
 
 
 def main() -> None:
-    """Hand each socket that arrives on standard input to a new worker, until the other end is closed."""
+    """Fork a worker for each socket that arrives on standard input, until standard input is closed."""
     parser = argparse.ArgumentParser(prog="transformer.decoding.worker")
     parser.add_argument("--timeout-s", type=float, required=True)
     parser.add_argument("--memory-mb", type=int, required=True)
@@ -63,7 +66,7 @@ def main() -> None:
     arguments = parser.parse_args()
     limits = WorkerLimits(arguments.timeout_s, arguments.memory_mb, arguments.max_pixels)
     end_with_parent(arguments.parent)
-    # The parent decides when we end (it may still be draining): by closing the socket.
+    # the service may still be draining: it ends this process by closing the socket
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, signal.SIG_IGN)
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
@@ -76,31 +79,31 @@ def main() -> None:
 
 
 def _fork_workers(control: socket.socket, limits: WorkerLimits) -> None:
-    # reckoned here: a worker just forked has not mapped the libraries' pages yet
-    most_addresses = _most_addresses(limits.memory_mb)
-    signal.signal(signal.SIGCHLD, lambda *_: _tell_ends(control))
+    # computed before the fork: a new worker has not mapped the pages of the libraries yet
+    address_limit = _address_limit(limits.memory_mb)
+    signal.signal(signal.SIGCHLD, lambda *_: _report_ended_workers(control))
     while True:
-        _, handed, _, _ = socket.recv_fds(control, 1, 1)
-        if not handed:
+        _, descriptors, _, _ = socket.recv_fds(control, 1, 1)
+        if not descriptors:
             return
         parent = os.getpid()
         if os.fork() == 0:
             signal.signal(signal.SIGCHLD, signal.SIG_DFL)
             control.close()
             end_with_parent(parent)
-            _silence()
-            resource.setrlimit(resource.RLIMIT_AS, (most_addresses, most_addresses))
+            _discard_output()
+            resource.setrlimit(resource.RLIMIT_AS, (address_limit, address_limit))
             with (
-                socket.socket(fileno=handed[0]) as channel,
+                socket.socket(fileno=descriptors[0]) as channel,
                 contextlib.suppress(OSError),
             ):
                 serve(channel, limits)
             os._exit(0)
-        os.close(handed[0])
+        os.close(descriptors[0])
 
 
-def _tell_ends(control: socket.socket) -> None:
-    """Bury the workers that have ended, and tell what ended them; nobody need listen."""
+def _report_ended_workers(control: socket.socket) -> None:
+    """Collect the workers that have ended, and report which signal ended each of them."""
     with contextlib.suppress(ChildProcessError):
         while (ended := os.waitpid(-1, os.WNOHANG))[0]:
             pid, status = ended
@@ -110,43 +113,43 @@ def _tell_ends(control: socket.socket) -> None:
 
 
 def serve(channel: socket.socket, limits: WorkerLimits) -> None:
-    """Answer files one after the other, until the other end closes."""
+    """Decode files one after the other, until the service closes the socket."""
     channel.sendall(HELLO.pack(os.getpid()))
     while True:
-        limit, handed, _, _ = socket.recv_fds(channel, LIMIT.size, 1)
-        if not handed:
+        limit, descriptors, _, _ = socket.recv_fds(channel, LIMIT.size, 1)
+        if not descriptors:
             return
-        with open(handed[0], "rb", buffering=0) as memory:  # noqa: PTH123
+        with open(descriptors[0], "rb", buffering=0) as memory:  # noqa: PTH123
             memory.seek(0)
             file = memory.read()
-        # The default action of both alarms ends the process, even in the middle of C code.
+        # the default action of both alarms ends the process, even inside C code
         signal.setitimer(signal.ITIMER_REAL, limits.timeout_s)
         signal.setitimer(signal.ITIMER_PROF, *LIMIT.unpack(limit))
-        kind, body = answer(file, limits.max_pixels)
+        kind, body = decode(file, limits.max_pixels)
         signal.setitimer(signal.ITIMER_PROF, 0.0)
         signal.setitimer(signal.ITIMER_REAL, 0.0)
         del file
-        is_spent = _memory_pages()[1] * resource.getpagesize() > _MOST_KEPT_BYTES
-        channel.sendall(REPLY.pack(kind, is_spent, len(body)) + body)
+        is_used_up = _memory_pages()[1] * resource.getpagesize() > _USED_UP_BYTES
+        channel.sendall(REPLY.pack(kind, is_used_up, len(body)) + body)
 
 
-def answer(file: bytes, max_pixels: int) -> tuple[int, bytes]:
-    """Decode and prepare one file.
+def decode(file: bytes, max_pixels: int) -> tuple[int, bytes]:
+    """Decode one file and resize it for the network.
 
     Returns:
-        TENSOR and the tensor's bytes, or the place in ``ERRORS`` plus one and the message.
+        ``TENSOR`` and the tensor's bytes, or the error's place in ``ERRORS`` plus one and its message.
     """
     try:
         return TENSOR, to_tensor(read_radiograph(file, max_pixels).pixels).tobytes()
     except MemoryError:
         return 1, b"decoding the radiograph takes too much memory"
     except ERRORS as error:
-        kind = next(i for i, known in enumerate(ERRORS, 1) if isinstance(error, known))
+        kind = next(i for i, error_class in enumerate(ERRORS, 1) if isinstance(error, error_class))
         return kind, str(error).encode()
 
 
 def _warm_up(max_pixels: int) -> None:
-    """Decode one of each kind, so that no worker loads anything with a radiograph in hand."""
+    """Decode one file of each format, so that all libraries are loaded before the first fork."""
     pixels = np.arange(64, dtype=np.uint16).reshape(8, 8)
     dataset = Dataset()
     dataset.Modality = "DX"
@@ -159,29 +162,29 @@ def _warm_up(max_pixels: int) -> None:
     png = cv2.imencode(".png", pixels)[1].tobytes()
     jpeg = cv2.imencode(".jpg", pixels.astype(np.uint8))[1].tobytes()
     for file in (dicom.getvalue(), png, jpeg):
-        kind, message = answer(file, max_pixels)
+        kind, message = decode(file, max_pixels)
         if kind != TENSOR:
             raise RuntimeError(f"the decoder does not work: {message.decode()}")
 
 
-def _silence() -> None:
-    """Drop what codecs print about damaged files."""
+def _discard_output() -> None:
+    """Discard what codecs print about damaged files."""
     nothing = os.open(os.devnull, os.O_RDWR)
     for descriptor in (0, 1, 2):
         os.dup2(nothing, descriptor)
 
 
-def _most_addresses(memory_mb: int) -> int:
-    """The bytes of address space of a worker that may have so much memory, loaded libraries included.
+def _address_limit(memory_mb: int) -> int:
+    """Give the address space, in bytes, of a worker with ``memory_mb`` of memory, loaded libraries included.
 
-    The kernel bounds addresses; those that the libraries reserve and never touch are left out of account.
+    The kernel can limit addresses only, so the addresses that libraries reserve without use are added.
     """
     reserved, resident = _memory_pages()
     return (reserved - resident) * resource.getpagesize() + memory_mb * 2**20
 
 
 def _memory_pages() -> tuple[int, int]:
-    """The pages of addresses that this process has, and those of them in memory."""
+    """Give the number of this process's pages: reserved addresses, and pages in memory."""
     reserved, resident = Path("/proc/self/statm").read_text().split()[:2]
     return int(reserved), int(resident)
 

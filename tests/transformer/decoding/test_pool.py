@@ -1,4 +1,4 @@
-"""The pool of decoder processes: what strangers' files do to it, and what it does then."""
+"""The pool of decoder processes, and what hostile files and killed processes do to it."""
 
 import asyncio
 import contextlib
@@ -27,6 +27,7 @@ from pleura.errors import (
 )
 from pleura.radiograph.reader import read_radiograph
 from pleura.radiograph.tensor import to_tensor
+from proof.lab.decoders import child_pids, spawner_pid, worker_pids
 from proof.lab.files import dicom, gradient, lossless_colour_jpeg, png, png_with_header
 from proof.lab.pictures import compress_dicom, encapsulate_stream
 from transformer.decoding.pool import DecoderPool
@@ -44,7 +45,7 @@ async def pool(
     max_waiting: int = 8,
     processor_s: float = 30.0,
 ) -> AsyncIterator[DecoderPool]:
-    """A pool that runs."""
+    """Run a pool until the block ends."""
     decoders = DecoderPool(workers, timeout_s, memory_mb, MAX_PIXELS, max_waiting, processor_s)
     await decoders.start()
     try:
@@ -59,29 +60,18 @@ def soon() -> Deadline:
 
 @cache
 def slow_file() -> bytes:
-    """A whole file of 9 MB that takes its decoder about a second, for its noise is coded bit by bit."""
+    """Make an intact file of 9 MB whose noise takes a decoder about a second."""
     noise = np.random.default_rng(0).integers(0, 2**12, (2_400, 2_400), np.uint16)
     return compress_dicom(dicom(noise), uid.JPEG2000Lossless)
 
 
-def roomy_file() -> bytes:
-    """A small file of a large radiograph."""
+def large_radiograph() -> bytes:
+    """Make a small file of a radiograph with many pixels."""
     return png(np.zeros((9_000, 9_000), np.uint8))
 
 
-def children(pid: int) -> list[int]:
-    """The processes that a process has started."""
-    found = []
-    for stat in Path("/proc").glob("[0-9]*/stat"):
-        with contextlib.suppress(OSError):
-            state, parent = stat.read_text().rpartition(")")[2].split()[:2]
-            if int(parent) == pid and state != "Z":
-                found.append(int(stat.parent.name))
-    return found
-
-
 def descendants(pid: int) -> list[int]:
-    return [each for child in children(pid) for each in (child, *descendants(child))]
+    return [each for child in child_pids(pid) for each in (child, *descendants(child))]
 
 
 def is_running(pid: int) -> bool:
@@ -96,19 +86,12 @@ def environment_of(pid: int) -> bytes:
 
 
 def page_faults_of(pid: int) -> int:
-    """The pages of memory that the kernel has fetched for a process so far."""
+    """Count the pages of memory that the kernel has fetched for a process so far."""
     return int(Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[7])
 
 
-def workers_of(decoders: DecoderPool) -> list[int]:
-    """The process ids of the workers."""
-    nursery = decoders.nursery_pid
-    assert nursery is not None
-    return children(nursery)
-
-
-async def test_tensor_is_the_one_of_the_plain_functions() -> None:
-    """Going through another process changes nothing."""
+async def test_the_tensor_equals_that_of_the_plain_functions() -> None:
+    """Decoding in another process changes nothing."""
     async with pool(workers=1) as decoders:
         for file in (SMALL, dicom(gradient(300, 300), PhotometricInterpretation="MONOCHROME1")):
             tensor = await decoders.prepare(file, soon())
@@ -116,10 +99,10 @@ async def test_tensor_is_the_one_of_the_plain_functions() -> None:
 
 
 async def test_a_worker_keeps_memory_for_the_next_file() -> None:
-    """A file like the last one costs next to no fetching of pages, which took a quarter of the time."""
+    """A file like the one before it fetches hardly any new pages, which took a quarter of the time."""
     file = dicom(gradient(2_000, 2_000))
     async with pool(workers=1) as decoders:
-        (worker,) = workers_of(decoders)
+        (worker,) = worker_pids()
         faults = []
         for _ in range(4):
             await decoders.prepare(file, soon())
@@ -128,7 +111,7 @@ async def test_a_worker_keeps_memory_for_the_next_file() -> None:
 
 
 async def test_nothing_of_one_file_is_left_for_the_next() -> None:
-    """What is cut short, or empty, is not made whole by the file before it, which lay in the same memory."""
+    """A cut or empty file is not completed by the file before it, which was in the same memory."""
     large = dicom(gradient(3_000, 3_000))
     assert len(large) > 16 * 2**20
     async with pool(workers=1) as decoders:
@@ -139,8 +122,8 @@ async def test_nothing_of_one_file_is_left_for_the_next() -> None:
                     await decoders.prepare(part, soon())
 
 
-async def test_errors_keep_their_kind_and_words() -> None:
-    """What the core raises in the worker is raised in the service."""
+async def test_errors_keep_their_class_and_text() -> None:
+    """An error in the worker is raised in the service, with the same class and text."""
     async with pool(workers=1) as decoders:
         with pytest.raises(UnreadableRadiograph, match="neither DICOM, PNG nor JPEG"):
             await decoders.prepare(b"text", soon())
@@ -152,8 +135,8 @@ async def test_errors_keep_their_kind_and_words() -> None:
             await decoders.prepare(png_with_header(60_000, 60_000, b"\0"), soon())
 
 
-async def test_many_at_once_all_get_their_own() -> None:
-    """Answers are not mixed up."""
+async def test_many_files_at_once_get_their_own_tensors() -> None:
+    """Tensors are not mixed up."""
     files = [
         png(gradient(300, 300) * (1 + i % 2)) if i % 3 else png(gradient(250, 300).T.copy())
         for i in range(24)
@@ -164,45 +147,45 @@ async def test_many_at_once_all_get_their_own() -> None:
         np.testing.assert_array_equal(tensor, to_tensor(read_radiograph(file, MAX_PIXELS).pixels))
 
 
-async def test_file_that_takes_too_long_is_ended_and_the_next_one_served() -> None:
-    """A decoder that hangs costs its time limit, and nothing else."""
+async def test_a_file_that_takes_too_long_is_refused_and_the_next_one_decoded() -> None:
+    """A worker that hangs is replaced after its time limit."""
     async with pool(workers=1, timeout_s=0.2) as decoders:
-        (before,) = workers_of(decoders)
+        (before,) = worker_pids()
         with pytest.raises(UnreadableRadiograph, match="too long"):
             await decoders.prepare(slow_file(), soon())
         assert (await decoders.prepare(SMALL, soon())).shape == (224, 224)
-        assert workers_of(decoders) != [before]
+        assert worker_pids() != [before]
 
 
-async def test_small_file_that_takes_too_much_processor_time_is_ended() -> None:
-    """What counts is the time that the decoder works, not how long it waits for a processor."""
+async def test_a_small_file_that_takes_too_much_processor_time_is_refused() -> None:
+    """The limit counts the time that the decoder works, not the time that it waits for a processor."""
     async with pool(workers=1, processor_s=0.05) as decoders:
         with pytest.raises(UnreadableRadiograph, match="too long"):
             await decoders.prepare(slow_file(), soon())
         assert (await decoders.prepare(SMALL, soon())).shape == (224, 224)
 
 
-async def test_large_file_gets_processor_time_in_proportion() -> None:
-    """An honest radiograph of many megabytes is decoded where a small file would be ended."""
+async def test_a_large_file_gets_processor_time_in_proportion() -> None:
+    """A radiograph of many megabytes is decoded, with a limit that a small file would exceed."""
     noise = np.random.default_rng(0).integers(0, 2**16, (2_400, 2_400), np.uint16)
     async with pool(workers=1, processor_s=0.05) as decoders:
         assert (await decoders.prepare(dicom(noise), soon())).shape == (224, 224)
 
 
-async def test_file_that_takes_too_much_memory_is_an_error() -> None:
-    """The worker's memory is bounded, the service's is not touched."""
+async def test_a_file_that_takes_too_much_memory_is_refused() -> None:
+    """The worker's memory is limited, and the next file is decoded."""
     async with pool(workers=1, memory_mb=128) as decoders:
         with pytest.raises(UnreadableRadiograph):
-            await decoders.prepare(roomy_file(), soon())
+            await decoders.prepare(large_radiograph(), soon())
         assert (await decoders.prepare(SMALL, soon())).shape == (224, 224)
 
 
-async def test_memory_that_a_codec_does_not_give_back_ends_its_worker() -> None:
-    """What failed for want of memory takes none from the files after it, and nobody who waits is refused."""
+async def test_a_worker_whose_codec_keeps_memory_is_replaced() -> None:
+    """A file that failed for lack of memory takes none from later files, and no waiting file is refused."""
     colours = np.zeros((5000, 5000, 3), np.uint8)
     file = encapsulate_stream(lossless_colour_jpeg(*colours.shape[:2]), uid.JPEGLosslessSV1, colours)
     async with pool(workers=1, max_waiting=20) as decoders:
-        before = workers_of(decoders)
+        before = worker_pids()
         for _ in range(3):
             heavy, *small = await asyncio.gather(
                 *(decoders.prepare(each, soon()) for each in (file, *[SMALL] * 9)), return_exceptions=True
@@ -210,52 +193,51 @@ async def test_memory_that_a_codec_does_not_give_back_ends_its_worker() -> None:
             assert isinstance(heavy, UnreadableRadiograph)
             for tensor in small:
                 np.testing.assert_array_equal(tensor, to_tensor(gradient(300, 300)))
-        assert workers_of(decoders) != before
+        assert worker_pids() != before
 
 
-async def test_killed_workers_are_replaced_without_anybody_noticing() -> None:
-    """Idle workers that die cost nobody an answer."""
+async def test_killed_idle_workers_are_replaced() -> None:
+    """No file fails when all idle workers die."""
     async with pool() as decoders:
         for _ in range(5):
-            for pid in workers_of(decoders):
+            for pid in worker_pids():
                 os.kill(pid, signal.SIGKILL)
             assert (await decoders.prepare(SMALL, soon())).shape == (224, 224)
 
 
-async def test_worker_killed_at_work_is_tried_again() -> None:
-    """A request whose worker is killed from outside still gets its answer."""
+async def test_a_file_whose_worker_is_killed_is_decoded_again() -> None:
+    """A file gets its tensor when something outside kills its worker."""
     async with pool(workers=1) as decoders:
-        asked = asyncio.create_task(decoders.prepare(SMALL_AND_SLOW, soon()))
+        decoding = asyncio.create_task(decoders.prepare(SMALL_AND_SLOW, soon()))
         await asyncio.sleep(0.1)
-        for pid in workers_of(decoders):
+        for pid in worker_pids():
             os.kill(pid, signal.SIGKILL)
-        assert (await asked).shape == (224, 224)
+        assert (await decoding).shape == (224, 224)
 
 
-async def test_worker_killed_late_is_tried_again() -> None:
-    """However long it had been at work by the clock: what killed it says nothing about the file."""
+async def test_a_file_whose_worker_is_killed_late_is_decoded_again() -> None:
+    """A kill says nothing about the file, even after more time than the limit of processor time."""
     async with pool(workers=1, processor_s=0.2) as decoders:
-        (pid,) = workers_of(decoders)
+        (pid,) = worker_pids()
         os.kill(pid, signal.SIGSTOP)
-        asked = asyncio.create_task(decoders.prepare(SMALL, soon()))
+        decoding = asyncio.create_task(decoders.prepare(SMALL, soon()))
         await asyncio.sleep(0.5)
         os.kill(pid, signal.SIGKILL)
-        assert (await asked).shape == (224, 224)
+        assert (await decoding).shape == (224, 224)
 
 
 SMALL_AND_SLOW = png(np.tile(np.arange(3_000, dtype=np.uint16), (3_000, 1)))
 
 
-async def test_killed_nursery_is_started_again() -> None:
-    """Even the process that forks the workers may die."""
+async def test_a_killed_spawner_is_started_again() -> None:
+    """The process that forks the workers may die too."""
     async with pool() as decoders:
-        assert decoders.nursery_pid is not None
-        os.kill(decoders.nursery_pid, signal.SIGKILL)
+        os.kill(spawner_pid(), signal.SIGKILL)
         assert (await decoders.prepare(SMALL, soon())).shape == (224, 224)
 
 
-async def test_more_waiting_than_allowed_are_turned_away_at_once() -> None:
-    """The queue is bounded."""
+async def test_too_many_waiting_files_are_refused_at_once() -> None:
+    """The number of waiting files is limited."""
     async with pool(workers=1, max_waiting=1) as decoders:
         busy = [asyncio.create_task(decoders.prepare(SMALL_AND_SLOW, soon())) for _ in range(2)]
         await asyncio.sleep(0)
@@ -266,10 +248,10 @@ async def test_more_waiting_than_allowed_are_turned_away_at_once() -> None:
         assert len(await asyncio.gather(*busy)) == 2
 
 
-async def test_deadline_is_kept_and_the_worker_survives() -> None:
-    """A caller in a hurry is answered in time; its worker finishes and is used again."""
+async def test_a_deadline_is_kept_and_the_worker_survives() -> None:
+    """A caller with little time gets its error in time. The worker finishes the file and is used again."""
     async with pool(workers=1) as decoders:
-        (before,) = workers_of(decoders)
+        (before,) = worker_pids()
         began = time.monotonic()
         with pytest.raises(DeadlineExceeded):
             await decoders.prepare(slow_file(), Deadline.after(0.1))
@@ -277,37 +259,36 @@ async def test_deadline_is_kept_and_the_worker_survives() -> None:
             await decoders.prepare(SMALL, Deadline.after(0.05))
         assert time.monotonic() - began < 5
         assert (await decoders.prepare(SMALL, soon())).shape == (224, 224)
-        assert workers_of(decoders) == [before]
+        assert worker_pids() == [before]
 
 
-async def test_cancelled_callers_leave_the_pool_whole() -> None:
-    """Callers that go away at any moment take no worker with them."""
+async def test_cancelled_callers_leave_the_pool_complete() -> None:
+    """The pool loses no worker when a caller is cancelled."""
     async with pool(max_waiting=50) as decoders:
         for pause_s in (0.0, 0.001, 0.01):
-            asked = [asyncio.create_task(decoders.prepare(SMALL, soon())) for _ in range(20)]
+            tasks = [asyncio.create_task(decoders.prepare(SMALL, soon())) for _ in range(20)]
             await asyncio.sleep(pause_s)
-            for task in asked:
+            for task in tasks:
                 task.cancel()
-            await asyncio.gather(*asked, return_exceptions=True)
+            await asyncio.gather(*tasks, return_exceptions=True)
         tensors = await asyncio.gather(*(decoders.prepare(SMALL, soon()) for _ in range(10)))
         assert len(tensors) == 10
-        assert len(workers_of(decoders)) == 2
+        assert len(worker_pids()) == 2
 
 
 async def test_close_leaves_no_process() -> None:
-    """Closing ends the nursery and its workers, also those at work."""
+    """Closing the pool ends the spawner and its workers, including those that decode a file."""
     async with pool() as decoders:
-        assert decoders.nursery_pid is not None
-        started = [decoders.nursery_pid, *workers_of(decoders)]
-        asked = asyncio.create_task(decoders.prepare(slow_file(), soon()))
+        started = [spawner_pid(), *worker_pids()]
+        decoding = asyncio.create_task(decoders.prepare(slow_file(), soon()))
         await asyncio.sleep(0.05)
     with pytest.raises(Unavailable, match="stopping"):
-        await asked
+        await decoding
     await _until_gone(started)
 
 
 async def test_killed_service_leaves_no_process() -> None:
-    """kill -9 of the service ends every decoder, even one at work."""
+    """kill -9 of the service ends every worker, even one that decodes a file."""
     program = textwrap.dedent("""
         import asyncio, sys
         from tests.transformer.decoding.test_pool import pool, slow_file, soon
@@ -331,15 +312,15 @@ async def test_killed_service_leaves_no_process() -> None:
     await _until_gone(started)
 
 
-async def test_decoders_do_not_know_the_services_secrets(monkeypatch: pytest.MonkeyPatch) -> None:
-    """What reads strangers' files holds no credentials."""
+async def test_workers_do_not_have_the_services_secrets(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A process that reads hostile files has no credentials."""
     monkeypatch.setenv("PLEURA_S3_SECRET_KEY", "planted-secret")
-    async with pool(workers=1) as decoders:
-        for pid in workers_of(decoders):
+    async with pool(workers=1):
+        for pid in worker_pids():
             assert b"planted-secret" not in environment_of(pid)
 
 
 async def _until_gone(pids: list[int]) -> None:
     async with asyncio.timeout(20):
-        while any(is_running(pid) for pid in pids):  # noqa: ASYNC110  # nobody signals this
+        while any(is_running(pid) for pid in pids):  # noqa: ASYNC110  # nothing signals the end
             await asyncio.sleep(0.05)
