@@ -1,4 +1,4 @@
-"""What a radiologist says of an answer: the body of ``POST /feedback``, read strictly."""
+"""Reads the body of ``POST /feedback``, in which a radiologist judges an answer."""
 
 import json
 from collections.abc import Mapping
@@ -14,13 +14,13 @@ _MEMBERS: Final = frozenset({"id", "answered_to", "position", "verdicts", "had_s
 _LAST_POSITION: Final = 31
 _FORM: Final = (
     'the body must be {"id": "...", "verdicts": {FINDING: true | false | null, ...}, '
-    '"had_seen_answer": true | false}, with "position" and "answered_to" where need be'
+    '"had_seen_answer": true | false}, and if necessary "position" and "answered_to"'
 )
 
 
 @dataclass(frozen=True)
 class AnswerKey:
-    """Which answer of the journal is meant: who was answered, under which request id, at which position."""
+    """The key of an answer in the journal: its principal, request id and position."""
 
     principal: str
     request_id: str
@@ -29,7 +29,7 @@ class AnswerKey:
 
 @dataclass(frozen=True)
 class FeedbackRequest:
-    """One reader's word on findings of one answer; None for a finding that they cannot tell."""
+    """One reader's verdicts on the findings of one answer. None means that the reader cannot tell."""
 
     reader: str
     feedback_id: str
@@ -39,17 +39,17 @@ class FeedbackRequest:
 
 
 def read_feedback(body: bytes, reader: str, feedback_id: str) -> FeedbackRequest:
-    """Read what a reader sends; no word of it is repeated in an error, for it may be a patient's name.
+    """Read feedback. No error quotes the body, which may contain a patient's name.
 
     Args:
         body: At most ``MAX_BODY_BYTES``.
-        reader: The principal of the token, never anything that the body says.
-        feedback_id: The request's id: what comes again under it is the same feedback.
+        reader: The principal of the token. The body cannot name another reader.
+        feedback_id: The request's id. The same id again means the same feedback.
 
     Raises:
-        InvalidRequest: Anything is missing, unknown, double, or of another type.
+        InvalidRequest: A member is missing, unknown, repeated, or has a wrong type.
     """
-    document = _members(body)
+    document = _read_document(body)
     if not (_MEMBERS >= document.keys() >= {"id", "verdicts", "had_seen_answer"}):
         raise InvalidRequest(_FORM)
     position, had_seen = document.get("position", 0), document["had_seen_answer"]
@@ -59,21 +59,23 @@ def read_feedback(body: bytes, reader: str, feedback_id: str) -> FeedbackRequest
         raise InvalidRequest("'had_seen_answer' must be true or false")
     principal = require_printable_id("reader", reader)
     key = AnswerKey(
-        _text("answered_to", document.get("answered_to", principal)), _text("id", document["id"]), position
+        _read_id("answered_to", document.get("answered_to", principal)),
+        _read_id("id", document["id"]),
+        position,
     )
     return FeedbackRequest(
         principal,
         require_printable_id("request id", feedback_id),
         key,
-        _verdicts(document["verdicts"]),
+        _read_verdicts(document["verdicts"]),
         had_seen,
     )
 
 
-def _members(body: bytes) -> Mapping[str, Any]:
+def _read_document(body: bytes) -> Mapping[str, Any]:
     try:
         document = json.loads(
-            body.decode(), object_pairs_hook=_without_twins, parse_constant=_refuse_constant
+            body.decode(), object_pairs_hook=_require_unique_members, parse_constant=_refuse_constant
         )
     except (ValueError, RecursionError) as error:
         raise InvalidRequest(_FORM) from error
@@ -82,7 +84,7 @@ def _members(body: bytes) -> Mapping[str, Any]:
     return document
 
 
-def _without_twins(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+def _require_unique_members(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     members = dict(pairs)
     if len(members) < len(pairs):
         raise ValueError("a member occurs twice")
@@ -90,19 +92,19 @@ def _without_twins(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 
 
 def _refuse_constant(name: str) -> None:
-    raise ValueError(f"{name} is no JSON")
+    raise ValueError(f"{name} is not JSON")
 
 
-def _text(name: str, value: Any) -> str:
+def _read_id(name: str, value: Any) -> str:
     if not isinstance(value, str):
         raise InvalidRequest(f"'{name}' must be a string")
     return require_printable_id(f"member '{name}'", value)
 
 
-def _verdicts(value: Any) -> tuple[tuple[str, bool | None], ...]:
-    """The verdicts in the order of the findings, so that the same again is equal."""
+def _read_verdicts(value: Any) -> tuple[tuple[str, bool | None], ...]:
+    """Give the verdicts in the order of ``FINDINGS``, so that repeated feedback is equal."""
     if not isinstance(value, dict) or not value or not value.keys() <= set(FINDINGS):
         raise InvalidRequest(f"'verdicts' must name one or more of: {', '.join(FINDINGS)}")
-    if not all(said is None or isinstance(said, bool) for said in value.values()):
-        raise InvalidRequest("each verdict must be true, false, or null for what cannot be told")
+    if not all(verdict is None or isinstance(verdict, bool) for verdict in value.values()):
+        raise InvalidRequest("each verdict must be true, false, or null if the reader cannot tell")
     return tuple((name, value[name]) for name in FINDINGS if name in value)

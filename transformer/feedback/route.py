@@ -1,4 +1,4 @@
-"""``POST /feedback``: the transformer's own route, beside those of V2."""
+"""The route ``POST /feedback``, which the transformer adds to those of V2."""
 
 from datetime import datetime
 
@@ -17,17 +17,17 @@ log = structlog.get_logger()
 
 
 class FeedbackRoute:
-    """Takes verdicts from whom the proxy names."""
+    """Stores verdicts from the reader that the proxy names."""
 
     def __init__(self, verdicts: Verdicts, timeout_s: float) -> None:
         self._verdicts, self._timeout_s = verdicts, timeout_s
 
     def spec(self) -> RouteSpec:
-        """Verb, path and endpoint."""
+        """Give verb, path and endpoint."""
         return ("POST", "/feedback", traced("feedback", self.answer))
 
     async def answer(self, request: Request) -> Response:
-        """Store, then answer; one line in the log either way."""
+        """Store the feedback, then answer. The log has one line for it in any case."""
         try:
             stored = await self._store(request)
         except PleuraError as error:
@@ -40,7 +40,7 @@ class FeedbackRoute:
             findings=[name for name, _ in feedback.verdicts],
             had_seen_answer=feedback.had_seen_answer,
         )
-        return JSONResponse(document_of(stored), 201)
+        return JSONResponse(make_document(stored), 201)
 
     async def _store(self, request: Request) -> StoredVerdicts:
         deadline = Deadline.from_headers(request.headers, self._timeout_s)
@@ -50,8 +50,8 @@ class FeedbackRoute:
         return await self._verdicts.store(feedback, deadline)
 
 
-def document_of(stored: StoredVerdicts) -> dict[str, str | int | bool | dict[str, bool | None]]:
-    """What is stored, as JSON; nothing of the answer that was not in the feedback itself."""
+def make_document(stored: StoredVerdicts) -> dict[str, str | int | bool | dict[str, bool | None]]:
+    """Make the JSON document of stored feedback. It contains nothing of the answer itself."""
     feedback, given_at = stored.feedback, stored.given_at
     return {
         "feedback_id": feedback.feedback_id,
@@ -61,9 +61,9 @@ def document_of(stored: StoredVerdicts) -> dict[str, str | int | bool | dict[str
         "reader": feedback.reader,
         "verdicts": dict(feedback.verdicts),
         "had_seen_answer": feedback.had_seen_answer,
-        "given_at": _in_words(given_at),
+        "given_at": _format_time(given_at),
     }
 
 
-def _in_words(moment: datetime) -> str:
-    return moment.isoformat(timespec="microseconds").replace("+00:00", "Z")
+def _format_time(time: datetime) -> str:
+    return time.isoformat(timespec="microseconds").replace("+00:00", "Z")

@@ -1,6 +1,7 @@
-"""The store of verdicts: beside the journal, appended only, acknowledged only when PostgreSQL has committed.
+"""Stores radiologists' verdicts in a table of PostgreSQL that only grows.
 
-There is no spool: whoever is told that a verdict is not stored sends it again, under the same request id.
+A verdict is acknowledged when PostgreSQL has committed it. There is no spool: a client whose verdict was not
+stored sends it again, under the same request id.
 """
 
 import asyncio
@@ -21,7 +22,7 @@ from transformer.journal.database import Database
 from transformer.journal.journal import Journal
 
 _THREADS: Final = 2
-_MOST_WAITING: Final = 128
+_MAX_WAITING: Final = 128
 _INSERT: Final = (
     "INSERT INTO verdicts "
     '(reader, feedback_id, principal, request_id, "position", findings, present, had_seen_answer) '
@@ -29,7 +30,7 @@ _INSERT: Final = (
     'WHERE principal = %s AND request_id = %s AND "position" = %s '
     "ON CONFLICT DO NOTHING RETURNING given_at"
 )
-_STORED: Final = (
+_SELECT: Final = (
     'SELECT principal, request_id, "position", findings, present, had_seen_answer, given_at '
     "FROM verdicts WHERE reader = %s AND feedback_id = %s"
 )
@@ -37,21 +38,21 @@ log = structlog.get_logger()
 
 
 class AnswerNotFound(NotFound):
-    """The journal holds no such answer."""
+    """The journal does not have the answer that the feedback names."""
 
     code = "answer_not_found"
 
 
 @dataclass(frozen=True)
 class StoredVerdicts:
-    """A feedback that is committed, and when."""
+    """Feedback that is committed, and the time when it was first stored."""
 
     feedback: FeedbackRequest
     given_at: datetime
 
 
 class Verdicts:
-    """Stores feedback on connections and threads of its own, so that no answer waits for it."""
+    """Stores feedback with its own connections and threads, so that no answer waits for it."""
 
     def __init__(self, database: Database, journal: Journal, timeout_s: float) -> None:
         self._database, self._journal, self._timeout_s = database, journal, timeout_s
@@ -59,30 +60,32 @@ class Verdicts:
         self._waiting = 0
 
     def close(self) -> None:
-        """Let what is being stored end; of what waited still, nobody was told that it is."""
+        """Finish the running inserts. Feedback that still waits was never acknowledged, and is dropped."""
         self._threads.shutdown(cancel_futures=True)
         self._database.close()
 
     async def store(self, feedback: FeedbackRequest, deadline: Deadline) -> StoredVerdicts:
-        """Store a feedback once, however often it comes.
+        """Store feedback once, even when the client repeats it.
 
         Raises:
-            AnswerNotFound: The journal holds no such answer.
-            Conflict: This reader sent something else under the same id.
-            Unavailable: PostgreSQL is away, or answers still wait to be written: the same has to come again.
-            DeadlineExceeded: It may be stored, or not: the same again says so.
+            AnswerNotFound: The journal does not have the answer.
+            Conflict: The reader sent other feedback under the same id.
+            Unavailable: PostgreSQL is down, or answers still wait in the spool. The client must try again.
+            DeadlineExceeded: The feedback may be stored or not. The client must try again.
         """
         if not self._journal.is_writable:
             raise Unavailable("verdicts cannot be stored now")
-        if self._waiting >= _MOST_WAITING:
+        if self._waiting >= _MAX_WAITING:
             raise Overloaded("too many verdicts are being stored")
         self._waiting += 1
-        store = partial(copy_context().run, self._store, feedback, deadline)  # its lines carry our ids
+        store = partial(
+            copy_context().run, self._store, feedback, deadline
+        )  # so that its log lines carry the ids of the request
         storing = asyncio.get_running_loop().run_in_executor(self._threads, store)
-        storing.add_done_callback(self._end)
+        storing.add_done_callback(self._finish)
         try:
             async with asyncio.timeout(deadline.remaining_s):
-                # the thread goes on whatever becomes of us: what waits for it must not be cancelled
+                # the thread cannot be stopped, so its future must not be cancelled either
                 outcome = await asyncio.shield(storing)
         except TimeoutError as error:
             raise DeadlineExceeded("the time for this request has run out") from error
@@ -90,19 +93,19 @@ class Verdicts:
             raise outcome
         return outcome
 
-    def _end(self, storing: asyncio.Future[Any]) -> None:
+    def _finish(self, storing: asyncio.Future[Any]) -> None:
         self._waiting -= 1
         if not storing.cancelled():
-            storing.exception()  # taken note of, should nobody wait any more
+            storing.exception()  # asyncio would log a failure that no request waits for any more
 
     def _store(self, feedback: FeedbackRequest, deadline: Deadline) -> StoredVerdicts | PleuraError:
-        if not self._journal.is_writable:  # found out while we waited for a thread
+        if not self._journal.is_writable:  # PostgreSQL went down while the feedback waited for a thread
             return Unavailable("verdicts cannot be stored now")
         try:
             with self._database.transaction(min(self._timeout_s, deadline.remaining_s)) as cursor:
                 outcome = _insert(cursor, feedback)
-        except psycopg2.Error as error:  # its words may quote the row
-            log.warning("verdicts_away", reason=type(error).__name__)
+        except psycopg2.Error as error:  # the error's text may quote the row
+            log.warning("verdicts_unavailable", reason=type(error).__name__)
             return Unavailable("verdicts cannot be stored now")
         if isinstance(outcome, AnswerNotFound) and self._journal.has_backlog:
             return Unavailable("answers wait to be written to the journal, this one perhaps among them")
@@ -117,7 +120,7 @@ def _insert(cursor: Any, feedback: FeedbackRequest) -> StoredVerdicts | PleuraEr
     cursor.execute(_INSERT, (*identity, names, present, feedback.had_seen_answer, *key))
     if row := cursor.fetchone():
         return StoredVerdicts(feedback, row[0].astimezone(UTC))
-    cursor.execute(_STORED, identity)
+    cursor.execute(_SELECT, identity)
     if not (row := cursor.fetchone()):
         return AnswerNotFound("the journal holds no such answer")
     verdicts = tuple(zip(row[3], row[4], strict=True))
