@@ -1,4 +1,4 @@
-"""Answers and entries for tests."""
+"""Answers and journal rows for tests."""
 
 import hashlib
 from dataclasses import replace
@@ -17,7 +17,7 @@ CANARY = Revision("1.1.0", "b" * 64)
 
 
 def make_answer(seed: int = 0, revision: Revision = STABLE) -> Answer:
-    """A plausible answer, another for each seed."""
+    """Make a plausible answer, a different one for each seed."""
     random = np.random.default_rng(seed)
     return Answer(
         random.random(14, np.float32),
@@ -31,7 +31,7 @@ def make_answer(seed: int = 0, revision: Revision = STABLE) -> Answer:
 
 
 def make_cached_answer(seed: int = 0, revision: Revision = STABLE) -> CachedAnswer:
-    """The same as the cache keeps it, each about content of its own."""
+    """Make a cached answer about content of its own."""
     return CachedAnswer(make_answer(seed, revision), f"etag-{seed}")
 
 

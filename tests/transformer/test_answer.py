@@ -1,4 +1,4 @@
-"""What follows from an answer."""
+"""Findings, and predictions that are split into answers."""
 
 import numpy as np
 from hypothesis import given
@@ -12,7 +12,7 @@ from transformer.answer import Answer, Prediction
 fractions = arrays(np.float32, 14, elements=st.floats(0, 1, width=32))
 
 
-def _judged(probability: np.ndarray, threshold: np.ndarray) -> Answer:
+def _answer(probability: np.ndarray, threshold: np.ndarray) -> Answer:
     plain = make_answer()
     return Answer(
         probability, threshold, 1.0, plain.activation_map, STABLE, plain.preprocessing_version, "d" * 64
@@ -23,20 +23,20 @@ def _judged(probability: np.ndarray, threshold: np.ndarray) -> Answer:
 def test_a_higher_threshold_never_adds_a_finding(
     probability: np.ndarray, threshold: np.ndarray, more: np.ndarray
 ) -> None:
-    """Findings at a higher operating point are among those at the lower one."""
-    low = _judged(probability, threshold).findings()
-    high = _judged(probability, np.maximum(threshold, more)).findings()
+    """The findings at a higher operating point are a subset of those at a lower one."""
+    low = _answer(probability, threshold).findings()
+    high = _answer(probability, np.maximum(threshold, more)).findings()
     assert set(high) <= set(low)
 
 
 def test_a_probability_at_the_threshold_is_present() -> None:
-    """Present means at the threshold or above it."""
+    """A finding is present at the threshold or above it."""
     half = np.full(14, 0.5, np.float32)
-    assert _judged(half, half).findings() == FINDINGS
+    assert _answer(half, half).findings() == FINDINGS
 
 
-def test_a_prediction_is_taken_apart_by_radiograph() -> None:
-    """Each answer carries its own row and the revision of all."""
+def test_a_prediction_is_split_by_radiograph() -> None:
+    """Each answer has its own row, and the common revision."""
     one, two = make_answer(1), make_answer(2)
     prediction = Prediction(
         np.stack([one.probability, two.probability]),

@@ -1,4 +1,4 @@
-"""What a transformer says of its health while real parts freeze and come back."""
+"""A transformer's health checks while real parts freeze and come back."""
 
 import asyncio
 import os
@@ -20,13 +20,15 @@ from proof.lab.scrape import scrape
 from proof.lab.transformer import TransformerParts, start_transformer
 
 _INTERVAL_S = 0.5
-_UNSEEN_WITHIN_S = 3 * _INTERVAL_S + 2 * 2.0 + 3.0  # the looks' own time-outs, and a busy machine's delay
-_SEEN_WITHIN_S = 10.0
+_DOWN_WITHIN_S = (
+    3 * _INTERVAL_S + 2 * 2.0 + 3.0
+)  # the time-outs of the checks, and the delay of a busy machine
+_UP_WITHIN_S = 10.0
 
 
 @pytest.fixture(scope="module")
 def own_predictor(bundle: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
-    """A predictor that may be killed, by the last test."""
+    """Start a predictor that the last test may kill."""
     service = start_predictor(
         tmp_path_factory.mktemp("predictor"), Ports(free_port(), free_port()), bundle, threads=1
     )
@@ -43,7 +45,7 @@ def service(
     bucket: Minio,
     tmp_path_factory: pytest.TempPathFactory,
 ) -> Iterator[Service]:
-    """A transformer on real parts, which looks at them often."""
+    """Start a transformer that checks its parts often."""
     folder = tmp_path_factory.mktemp("watching")
     spool = folder / "spool"
     parts = TransformerParts(own_predictor.grpc_address, seaweed.url, valkey.url, postgres.url, spool)
@@ -65,7 +67,7 @@ def _frozen(server: Server) -> Iterator[None]:
 
 
 async def _ready(service: Service) -> tuple[int, dict[str, Any]]:
-    """What it says; that it lives does not depend on the parts, and the metrics say the same."""
+    """Give status and document of ``/readyz``. ``/healthz`` does not depend on the parts."""
     async with httpx.AsyncClient(trust_env=False, timeout=10) as client:
         answer = await client.get(f"{service.url}/readyz")
         live = await client.get(f"{service.url}/healthz")
@@ -83,37 +85,37 @@ async def _until(service: Service, within_s: float, status: int, **parts: bool) 
 _ALL = {"predictor": True, "store": True, "journal": True, "cache": True}
 
 
-async def test_each_part_that_freezes_is_named_and_so_is_its_return(
+async def test_health_checks_name_each_part_that_freezes(
     service: Service, own_predictor: Service, seaweed: Server, valkey: Server, postgres: Server
 ) -> None:
-    """Without predictor or store it is not ready, without cache or journal it is; it lives all the while."""
-    await _until(service, _SEEN_WITHIN_S, 200, **_ALL)
+    """Readiness needs predictor and store, but not cache and journal. The process stays live."""
+    await _until(service, _UP_WITHIN_S, 200, **_ALL)
     with _frozen(valkey), _frozen(postgres):
-        await _until(service, _UNSEEN_WITHIN_S, 200, **_ALL | {"cache": False, "journal": False})
+        await _until(service, _DOWN_WITHIN_S, 200, **_ALL | {"cache": False, "journal": False})
         with _frozen(own_predictor):
             state = {"cache": False, "journal": False, "predictor": False}
-            await _until(service, _UNSEEN_WITHIN_S, 503, **_ALL | state)
-        await _until(service, _SEEN_WITHIN_S, 200, **_ALL | {"cache": False, "journal": False})
-    await _until(service, _SEEN_WITHIN_S, 200, **_ALL)
+            await _until(service, _DOWN_WITHIN_S, 503, **_ALL | state)
+        await _until(service, _UP_WITHIN_S, 200, **_ALL | {"cache": False, "journal": False})
+    await _until(service, _UP_WITHIN_S, 200, **_ALL)
     with _frozen(seaweed):
-        await _until(service, _UNSEEN_WITHIN_S, 503, **_ALL | {"store": False})
-        said = await asyncio.to_thread(scrape, f"{service.url}/metrics")
-        assert said.value("pleura_ready") == 0
-        ups = {name: said.value("pleura_dependency_up", dependency=name) for name in _ALL}
+        await _until(service, _DOWN_WITHIN_S, 503, **_ALL | {"store": False})
+        metrics = await asyncio.to_thread(scrape, f"{service.url}/metrics")
+        assert metrics.value("pleura_ready") == 0
+        ups = {name: metrics.value("pleura_dependency_up", dependency=name) for name in _ALL}
         assert ups == {"predictor": 1, "store": 0, "journal": 1, "cache": 1}
-    await _until(service, _SEEN_WITHIN_S, 200, **_ALL)
+    await _until(service, _UP_WITHIN_S, 200, **_ALL)
 
 
-async def test_a_killed_predictor_is_seen(
+async def test_a_killed_predictor_is_noticed(
     service: Service, own_predictor: Service, bundle: Path, tmp_path: Path
 ) -> None:
-    """Its death makes the transformer unready, its successor ready again."""
-    await _until(service, _SEEN_WITHIN_S, 200, **_ALL)
+    """The transformer is not ready until another predictor runs."""
+    await _until(service, _UP_WITHIN_S, 200, **_ALL)
     own_predictor.process.kill()
-    await _until(service, _UNSEEN_WITHIN_S, 503, **_ALL | {"predictor": False})
+    await _until(service, _DOWN_WITHIN_S, 503, **_ALL | {"predictor": False})
     ports = Ports(*(int(url.rpartition(":")[2]) for url in (own_predictor.url, own_predictor.grpc_address)))
     successor = await asyncio.to_thread(start_predictor, tmp_path / "successor", ports, bundle, 1)
     try:
-        await _until(service, _SEEN_WITHIN_S, 200, **_ALL)
+        await _until(service, _UP_WITHIN_S, 200, **_ALL)
     finally:
         await asyncio.to_thread(successor.stop)

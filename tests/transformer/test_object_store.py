@@ -1,4 +1,4 @@
-"""The object store: a real S3 server, and stand-ins for the ways in which one fails."""
+"""The object store: a real S3 server, and stand-ins for the ways in which a store fails."""
 
 import asyncio
 import contextlib
@@ -43,7 +43,7 @@ def client(seaweed: Server) -> Minio:
 async def opened(
     url: str, secret_key: str = KEYS[1], bucket: str = BUCKET, timeout_s: float = 30.0
 ) -> AsyncIterator[ObjectStore]:
-    """A store, until the end."""
+    """Open a store until the block ends."""
     store = ObjectStore(Bucket(url, KEYS[0], secret_key, bucket), LIMIT, timeout_s)
     try:
         yield store
@@ -68,13 +68,13 @@ def put(client: Minio, key: str, body: bytes) -> None:
 
 @pytest.mark.parametrize("key", ["a", "2024/a b/ü.dcm", "...", "..a", "x" * 1024, "%2e%2e/a", "a?b#c"])
 def test_ordinary_ids_are_valid(key: str) -> None:
-    """Spaces, letters of any language and folders are no crime."""
+    """Spaces, letters of any language and folders are allowed."""
     assert ObjectId.from_bytes(key.encode()).key == key
 
 
 @given(st.binary(max_size=60))
 def test_any_bytes_give_an_id_or_an_error(raw: bytes) -> None:
-    """What passes holds no segment that a path could climb with."""
+    """A valid id has no segment that leads out of its folder."""
     try:
         key = ObjectId.from_bytes(raw).key
     except InvalidRequest:
@@ -84,7 +84,7 @@ def test_any_bytes_give_an_id_or_an_error(raw: bytes) -> None:
 
 
 async def test_objects_are_read_with_their_etag(client: Minio, store: ObjectStore) -> None:
-    """What was put is what is read, also under awkward names."""
+    """Objects are read as they were written, under unusual keys too."""
     for key in ("plain.dcm", "folder/with space/ü.dcm", "%2e%2e/a?b#c+d&e", "~'()*!@:$,;=[]"):
         content = key.encode() * 1000
         put(client, key, content)
@@ -93,16 +93,16 @@ async def test_objects_are_read_with_their_etag(client: Minio, store: ObjectStor
         assert fetched.etag == await store.etag_of(ObjectId(key), soon())
 
 
-async def test_unknown_object_is_not_found(store: ObjectStore) -> None:
-    """A missing radiograph is the caller's mistake, not the store's."""
+async def test_an_unknown_object_is_not_found(store: ObjectStore) -> None:
+    """A missing radiograph is an error of the caller, not of the store."""
     with pytest.raises(RadiographNotFound):
         await store.etag_of(ObjectId("missing.dcm"), soon())
     with pytest.raises(RadiographNotFound):
         await store.read(ObjectId("missing.dcm"), soon())
 
 
-async def test_changed_object_is_noticed(client: Minio, store: ObjectStore) -> None:
-    """Each content has an ETag of its own, and comes with it."""
+async def test_a_changed_object_has_another_etag(client: Minio, store: ObjectStore) -> None:
+    """Each content has its own ETag, and is read with it."""
     put(client, "changing", b"old")
     old = await store.read(ObjectId("changing"), soon())
     put(client, "changing", b"new")
@@ -114,7 +114,7 @@ async def test_changed_object_is_noticed(client: Minio, store: ObjectStore) -> N
 async def test_an_object_that_was_replaced_is_not_read_for_the_one_before(
     client: Minio, store: ObjectStore
 ) -> None:
-    """Who knows which version he wants gets that or none."""
+    """A read with an ETag gives that version or none."""
     put(client, "versions", b"old")
     old = await store.etag_of(ObjectId("versions"), soon())
     assert (await store.read(ObjectId("versions"), soon(), old)).file == b"old"
@@ -123,8 +123,8 @@ async def test_an_object_that_was_replaced_is_not_read_for_the_one_before(
         await store.read(ObjectId("versions"), soon(), old)
 
 
-async def test_what_is_not_there_costs_no_connection() -> None:
-    """The store's words about it are read, so that the connection serves for the next question."""
+async def test_a_missing_object_keeps_the_connection() -> None:
+    """The store's error document is read, so that the connection can be used again."""
     connections, ended = 0, asyncio.Event()
 
     async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -146,8 +146,8 @@ async def test_what_is_not_there_costs_no_connection() -> None:
     assert connections == 1
 
 
-async def test_large_object_is_not_downloaded(client: Minio, store: ObjectStore) -> None:
-    """The limit holds before the body is read."""
+async def test_a_large_object_is_not_downloaded(client: Minio, store: ObjectStore) -> None:
+    """The limit is checked before the body is read."""
     put(client, "large", b"x" * (LIMIT + 1))
     put(client, "as large as may be", b"x" * LIMIT)
     with pytest.raises(TooLarge):
@@ -157,14 +157,14 @@ async def test_large_object_is_not_downloaded(client: Minio, store: ObjectStore)
     assert len((await store.read(ObjectId("as large as may be"), soon())).file) == LIMIT
 
 
-async def test_empty_object_is_read(client: Minio, store: ObjectStore) -> None:
-    """No bytes are bytes too; the decoder will say what is wrong."""
+async def test_an_empty_object_is_read(client: Minio, store: ObjectStore) -> None:
+    """The store gives an empty file. The decoder reports that it is wrong."""
     put(client, "empty", b"")
     assert (await store.read(ObjectId("empty"), soon())).file == b""
 
 
-async def test_wrong_keys_are_the_stores_trouble(seaweed: Server, client: Minio) -> None:
-    """What the operator got wrong is not told to the caller."""
+async def test_with_wrong_keys_the_store_is_unavailable(seaweed: Server, client: Minio) -> None:
+    """The caller does not learn that the operator's keys are wrong."""
     async with opened(seaweed.url, secret_key="wrong") as stranger:
         with pytest.raises(StoreUnavailable, match="does not answer"):
             await stranger.etag_of(ObjectId("plain.dcm"), soon())
@@ -182,8 +182,8 @@ async def test_alive_means_that_the_bucket_answers(
         assert not await nobody.is_alive(5)
 
 
-async def test_refused_connection_is_told_at_once(free_port: Callable[[], int]) -> None:
-    """Nobody waits for a server that is not there."""
+async def test_a_refused_connection_fails_at_once(free_port: Callable[[], int]) -> None:
+    """No caller waits for a server that is down."""
     async with opened(f"http://127.0.0.1:{free_port()}") as nobody:
         began = time.monotonic()
         with pytest.raises(StoreUnavailable):
@@ -191,8 +191,8 @@ async def test_refused_connection_is_told_at_once(free_port: Callable[[], int]) 
         assert time.monotonic() - began < 5
 
 
-async def test_the_buckets_own_server_is_asked_where_the_bucket_has_one() -> None:
-    """Amazon's S3 has a name for each bucket, which the signature holds for: that is where we connect."""
+async def test_a_bucket_with_its_own_server_is_called_there() -> None:
+    """Amazon's S3 has a host name for each bucket, for which the signature is valid."""
     async with opened("https://s3.amazonaws.com", bucket="radiographs") as store:
         assert store.place == "https://radiographs.s3.us-east-1.amazonaws.com/"
     async with opened("http://minio.example:9000", bucket="radiographs") as store:
@@ -258,7 +258,7 @@ Behaviour = Callable[[socket.socket], None]
 
 @pytest.fixture
 def misbehaving(request: pytest.FixtureRequest) -> Iterator[str]:
-    """A server that treats each connection in the way that the test names."""
+    """Start a server that treats each connection as the test's parameter does."""
     behave: Behaviour = request.param
     listener = socket.create_server(("127.0.0.1", 0))
 
@@ -289,8 +289,8 @@ def misbehaving(request: pytest.FixtureRequest) -> Iterator[str]:
     [silence, trickle, trickle_body, cut, cut_head, error_500, garbage, redirect],
     indirect=True,
 )
-async def test_store_that_misbehaves_is_unavailable_in_time(misbehaving: str) -> None:
-    """Hanging, one byte at a time, cut off, wrong: 503 by the deadline, nothing followed elsewhere."""
+async def test_a_store_that_misbehaves_is_unavailable_in_time(misbehaving: str) -> None:
+    """A silent, slow, cut or wrong answer is 503 before the deadline, and no redirect is followed."""
     async with opened(misbehaving) as store:
         began = time.monotonic()
         with pytest.raises(StoreUnavailable) as raised:
@@ -301,7 +301,7 @@ async def test_store_that_misbehaves_is_unavailable_in_time(misbehaving: str) ->
 
 @pytest.mark.parametrize("misbehaving", [silence, trickle], indirect=True)
 async def test_own_time_limit_holds_before_the_deadline(misbehaving: str) -> None:
-    """A caller with much time does not wait for a store that says nothing."""
+    """A caller with much time does not wait long for a silent store."""
     async with opened(misbehaving, timeout_s=0.4) as store:
         began = time.monotonic()
         with pytest.raises(StoreUnavailable):
@@ -311,8 +311,8 @@ async def test_own_time_limit_holds_before_the_deadline(misbehaving: str) -> Non
 
 
 @pytest.mark.parametrize("misbehaving", [silence], indirect=True)
-async def test_no_more_calls_are_under_way_than_may_be(misbehaving: str) -> None:
-    """Who finds all of them taken waits no longer than for a call of its own."""
+async def test_a_call_that_waits_for_its_turn_keeps_its_time_limit(misbehaving: str) -> None:
+    """A call that finds the maximum of calls under way fails within its own time limit."""
     async with opened(misbehaving, timeout_s=0.5) as store:
         began = time.monotonic()
         calls = (store.etag_of(ObjectId("a"), soon(30)) for _ in range(100))
@@ -321,11 +321,13 @@ async def test_no_more_calls_are_under_way_than_may_be(misbehaving: str) -> None
         assert time.monotonic() - began < 3
 
 
-async def test_the_bucket_is_seen_while_all_calls_are_under_way() -> None:
-    """Many questions about radiographs do not make the store look dead."""
+async def test_the_store_is_alive_while_all_calls_are_under_way() -> None:
+    """Many calls about radiographs do not make the store look down."""
 
     async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        with contextlib.suppress(asyncio.IncompleteReadError):  # nothing is asked once its time is over
+        with contextlib.suppress(
+            asyncio.IncompleteReadError
+        ):  # the client closes the connection when its time is over
             if f"/{BUCKET} HTTP".encode() in await reader.readuntil(b"\r\n\r\n"):
                 writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n")
         await reader.read()
@@ -342,8 +344,8 @@ async def test_the_bucket_is_seen_while_all_calls_are_under_way() -> None:
 
 
 @pytest.mark.parametrize("misbehaving", [no_etag, long_etag], indirect=True)
-async def test_an_object_of_unknown_version_is_not_answered(misbehaving: str) -> None:
-    """Without an ETag, another radiograph under the same id would be answered from the cache."""
+async def test_an_object_without_a_valid_etag_is_not_read(misbehaving: str) -> None:
+    """Without an ETag, the cache could answer with an earlier radiograph of the same key."""
     async with opened(misbehaving) as store:
         with pytest.raises(StoreUnavailable, match="sensibly"):
             await store.etag_of(ObjectId("a"), soon(5))
@@ -353,7 +355,7 @@ async def test_an_object_of_unknown_version_is_not_answered(misbehaving: str) ->
 
 @pytest.mark.parametrize("misbehaving", [endless], indirect=True)
 async def test_an_object_of_unknown_size_is_read_to_the_limit(misbehaving: str) -> None:
-    """Nobody need say how long an answer is; it is not read for ever."""
+    """An answer without a length is not read beyond the limit."""
     async with opened(misbehaving) as store:
         with pytest.raises(TooLarge):
             await store.read(ObjectId("a"), soon(10))
@@ -361,7 +363,7 @@ async def test_an_object_of_unknown_size_is_read_to_the_limit(misbehaving: str) 
 
 @pytest.fixture
 def trusted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> ssl.SSLContext:
-    """A server's side of TLS, with a certificate for 127.0.0.1 that this process trusts."""
+    """Make a TLS server context with a certificate for 127.0.0.1 that this process trusts."""
     key = ec.generate_private_key(ec.SECP256R1())
     name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "127.0.0.1")])
     now = datetime.now(UTC)
@@ -385,7 +387,7 @@ def trusted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> ssl.SSLContext:
 
 @pytest.mark.parametrize("behave", [trickle, trickle_body, silence])
 async def test_the_deadline_holds_over_tls_too(trusted: ssl.SSLContext, behave: Behaviour) -> None:
-    """Encrypted, one byte at a time does not outlive the deadline either."""
+    """A slow answer over TLS does not outlast the deadline either."""
     with socket.create_server(("127.0.0.1", 0)) as listener:
         ended = threading.Event()
 

@@ -1,4 +1,4 @@
-"""The call of the predictor: what is sent, for how long, how often, and what its failures are called."""
+"""The client of the predictor: what it sends, how long it waits, when it tries again, and its errors."""
 
 import asyncio
 import socket
@@ -53,13 +53,13 @@ async def test_radiographs_are_judged_in_one_call(client: PredictorClient, serve
 
 
 async def test_the_model_is_described(client: PredictorClient, server: StandInPredictor) -> None:
-    """The description comes as the predictor gives it."""
+    """The client reads the description that the predictor sends."""
     described = await client.describe()
     assert (described.description.version, described.digest) == ("0.0.1", server.revision.digest)
 
 
-async def test_a_real_predictor_is_understood(predictor: Service) -> None:
-    """What our own predictor sends passes every check."""
+async def test_the_answer_of_a_real_predictor_is_read(predictor: Service) -> None:
+    """The answer of our own predictor passes every check."""
     client = PredictorClient(predictor.grpc_address, max_in_flight=2)
     prediction = await client.predict(RADIOGRAPHS, Deadline.after(10), {"x-request-id": "one"})
     assert prediction.activation_map.shape == (2, 14, 7, 7)
@@ -68,16 +68,16 @@ async def test_a_real_predictor_is_understood(predictor: Service) -> None:
 
 
 async def test_expired_work_is_not_sent(client: PredictorClient, server: StandInPredictor) -> None:
-    """When the deadline has passed nothing goes over the network."""
+    """After the deadline nothing goes over the network."""
     with pytest.raises(DeadlineExceeded):
         await client.predict(RADIOGRAPHS, Deadline.after(-1), {})
     assert server.calls == 0
 
 
-async def test_a_silent_predictor_is_given_up_within_the_deadline(
+async def test_a_silent_predictor_is_unavailable_within_the_deadline(
     client: PredictorClient, server: StandInPredictor
 ) -> None:
-    """Silence is told as such while the caller still listens."""
+    """The error comes while the caller still waits."""
     server.seconds, begun = 30, time.monotonic()
     with pytest.raises(PredictorUnavailable):
         await client.predict(RADIOGRAPHS, Deadline.after(1), {})
@@ -97,14 +97,14 @@ async def test_a_silent_predictor_is_given_up_within_the_deadline(
         (grpc.StatusCode.INVALID_ARGUMENT, "invalid_request", PredictorUnavailable),
     ],
 )
-async def test_each_failure_has_its_name(
+async def test_each_failure_has_its_error(
     client: PredictorClient,
     server: StandInPredictor,
     status: grpc.StatusCode,
     code: str | None,
     expected: type[PleuraError],
 ) -> None:
-    """What the predictor answered becomes an error of ours, is not asked again, and says no more."""
+    """A failure becomes an error of our family, is not retried, and does not quote the predictor's text."""
     server.failure = (status, (("pleura-error", code),) if code else ())
     with pytest.raises(expected) as caught:
         await client.predict(RADIOGRAPHS, Deadline.after(5), {})
@@ -113,10 +113,10 @@ async def test_each_failure_has_its_name(
     assert server.calls == 1
 
 
-async def test_an_answer_that_is_none_is_counted_for_its_version(
+async def test_an_invalid_answer_is_counted_for_its_version(
     client: PredictorClient, server: StandInPredictor
 ) -> None:
-    """A canary that does not look at its own answers is told from the stable revision by its version."""
+    """The metric shows by version whether the canary or the stable revision gives invalid answers."""
 
     def spoil(response: Any) -> None:
         response.raw_output_contents[0] = np.full((2, 14), np.nan, "<f4").tobytes()
@@ -136,10 +136,10 @@ async def test_an_answer_that_is_none_is_counted_for_its_version(
     assert (counted("0.0.1"), counted("other")) == (before[0] + 1, before[1] + 1)
 
 
-async def test_a_predictor_that_is_down_is_said_to_be_so_and_found_again(
+async def test_a_predictor_that_is_down_is_unavailable_and_found_again(
     free_port: Callable[[], int],
 ) -> None:
-    """Down is told at once; up again is noticed within seconds."""
+    """The error comes at once. A predictor that is up again is noticed within seconds."""
     port = free_port()
     client = PredictorClient(f"127.0.0.1:{port}", max_in_flight=2)
     begun = time.monotonic()
@@ -157,8 +157,8 @@ async def test_a_predictor_that_is_down_is_said_to_be_so_and_found_again(
     await client.close()
 
 
-async def test_a_server_that_never_speaks_is_given_up() -> None:
-    """A port that accepts and says nothing costs no more than the deadline."""
+async def test_a_server_that_never_answers_is_unavailable() -> None:
+    """A silent port costs no more than the deadline."""
     with socket.create_server(("127.0.0.1", 0)) as silent:
         client = PredictorClient(f"127.0.0.1:{silent.getsockname()[1]}", max_in_flight=2)
         with pytest.raises(PredictorUnavailable):
@@ -166,10 +166,10 @@ async def test_a_server_that_never_speaks_is_given_up() -> None:
         await client.close()
 
 
-async def test_more_than_may_be_in_flight_is_turned_away(
+async def test_too_many_calls_in_flight_are_refused(
     client: PredictorClient, server: StandInPredictor
 ) -> None:
-    """The bound holds here, before anything is sent."""
+    """The client enforces its limit before anything is sent."""
     server.seconds = 0.2
     calls = [client.predict(RADIOGRAPHS, Deadline.after(5), {}) for _ in range(3)]
     outcomes = await asyncio.gather(*calls, return_exceptions=True)
@@ -178,7 +178,7 @@ async def test_more_than_may_be_in_flight_is_turned_away(
 
 
 def test_the_retry_budget_is_a_tenth() -> None:
-    """However often calls fail, one retries call is made for every ten."""
+    """Even when every call fails, there is one retry for every ten calls."""
     budget, retries = RetryBudget(), 0
     for _ in range(1000):
         budget.count_call()

@@ -57,7 +57,7 @@ LIES = {
     "nan": _with_value("probability", np.nan),
     "infinity": _with_value("probability", np.inf),
     "above one": _with_value("probability", 1.001),
-    "below nought": _with_value("probability", -0.001),
+    "below zero": _with_value("probability", -0.001),
     "nan typicality": _with_value("typicality", np.nan),
     "typicality above one": _with_value("typicality", 1.5),
     "nan threshold": _with_value("threshold", np.nan),
@@ -77,22 +77,22 @@ LIES = {
 
 
 @pytest.mark.parametrize("lie", LIES)
-def test_what_cannot_be_an_answer_is_refused(lie: str) -> None:
-    """Each of these is an InvalidAnswer."""
+def test_an_invalid_response_is_refused(lie: str) -> None:
+    """Every wrong response is an InvalidAnswer."""
     response = _response()
     LIES[lie](response)
     with pytest.raises(InvalidAnswer):
         read_prediction(response, 2)
 
 
-def test_an_answer_for_another_number_of_radiographs_is_refused() -> None:
-    """Two answers to one question are none."""
+def test_an_answer_about_another_number_of_radiographs_is_refused() -> None:
+    """Two answers to one radiograph are invalid."""
     with pytest.raises(InvalidAnswer):
         read_prediction(_response(2), 1)
 
 
-def test_a_right_answer_is_read() -> None:
-    """What is right passes, as raw contents and as typed ones."""
+def test_a_valid_response_is_read() -> None:
+    """A valid response is read from raw contents and from typed contents."""
     response = _response()
     raw = read_prediction(response, 2)
     for output, content in zip(response.outputs, response.raw_output_contents, strict=True):

@@ -1,4 +1,4 @@
-"""A real transformer process on real parts: what it answers, and what it keeps."""
+"""A real transformer process with real parts: its answers, its journal rows and its cache."""
 
 import asyncio
 import hashlib
@@ -38,7 +38,7 @@ def parts(
 
 @pytest.fixture(scope="module")
 def service(parts: TransformerParts, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
-    """A transformer on them."""
+    """Start a transformer with these parts."""
     environment = parts.environment(PLEURA_MAX_IN_FLIGHT="300", PLEURA_MAX_FILE_MB="1")
     service = start_transformer(tmp_path_factory.mktemp("service"), environment)
     yield service
@@ -55,7 +55,7 @@ def _rows(parts: TransformerParts, request_id: str, columns: str) -> list[tuple[
 async def test_a_named_radiograph_is_answered_and_journaled(
     service: Service, parts: TransformerParts
 ) -> None:
-    """The answer has its outputs, the revision that gave it, and a row."""
+    """The answer has its outputs and its revision, and the journal has its row."""
     answer = await ask_by_id(service, ["r0.png"], {"x-pleura-principal": "ward-3"}, id="named")
     assert (answer.status, answer.body["id"], answer.body["model_version"]) == (200, "named", "0.0.1")
     assert [each["name"] for each in answer.body["outputs"]] == [
@@ -76,8 +76,8 @@ async def test_a_named_radiograph_is_answered_and_journaled(
     assert {"cache", "until_journal", *how} <= set(latency)
 
 
-async def test_a_sent_file_is_answered_as_the_stored_one_is(service: Service) -> None:
-    """Both inputs lead to the same answer; maps come when asked for, and agree with the probability."""
+async def test_a_sent_file_has_the_same_answer_as_the_stored_one(service: Service) -> None:
+    """Both inputs give the same answer. Activation maps are sent when the request names them."""
     stored, sent = await ask_by_id(service, ["r1.png"]), await ask_with_files(service, [png_of(1)])
     np.testing.assert_allclose(stored.output("probability"), sent.output("probability"), atol=1e-6)
     with_map = await ask_with_files(service, [png_of(1)], outputs=[{"name": "activation_map"}])
@@ -85,10 +85,10 @@ async def test_a_sent_file_is_answered_as_the_stored_one_is(service: Service) ->
     assert with_map.body["parameters"]["cached"]
 
 
-async def test_the_journal_says_which_file_was_read(
+async def test_the_journal_has_the_digest_of_the_file(
     service: Service, parts: TransformerParts, bucket: Minio
 ) -> None:
-    """The digest of a row is that of the file, small or large, stored or sent, read or cached."""
+    """The digest is right for small and large files, stored and sent, read and cached."""
     files = [png_of(30), png_of(31, side=2048)]
     assert len(files[0]) < 2**19 < len(files[1])
     for number, file in enumerate(files):
@@ -103,7 +103,7 @@ async def test_the_journal_says_which_file_was_read(
 
 
 async def test_a_second_request_is_cached_until_the_object_changes(service: Service, bucket: Minio) -> None:
-    """An overwritten object is another radiograph."""
+    """An overwritten object is a new radiograph."""
     put_object(bucket, "changing.png", png_of(20))
     first, second = await ask_by_id(service, ["changing.png"]), await ask_by_id(service, ["changing.png"])
     put_object(bucket, "changing.png", png_of(21))
@@ -114,7 +114,7 @@ async def test_a_second_request_is_cached_until_the_object_changes(service: Serv
 
 
 async def test_tritonclient_is_answered_over_grpc(service: Service) -> None:
-    """Ids and files by gRPC, a DICOM-like binary file included."""
+    """Keys and binary files are answered over gRPC."""
     ids = {"image_id": ("BYTES", np.array([b"r2.png", b"r3.png"], np.object_))}
     named = await asyncio.to_thread(TritonCall(service.grpc_address, "infer", ("chest-xray",), ids))
     files = {"image": ("BYTES", np.array([png_of(2), png_of(3)], np.object_))}
@@ -126,7 +126,7 @@ async def test_tritonclient_is_answered_over_grpc(service: Service) -> None:
 
 
 async def test_a_grpc_error_has_its_status(service: Service) -> None:
-    """An unknown radiograph is NOT_FOUND."""
+    """A radiograph that does not exist is NOT_FOUND."""
     ids = {"image_id": ("BYTES", np.array([b"nowhere.png"], np.object_))}
     with pytest.raises(CallFailed) as caught:
         await asyncio.to_thread(TritonCall(service.grpc_address, "infer", ("chest-xray",), ids))
@@ -134,7 +134,7 @@ async def test_a_grpc_error_has_its_status(service: Service) -> None:
 
 
 async def test_the_elements_that_fail_are_named(service: Service, parts: TransformerParts) -> None:
-    """All failing elements are listed, with the status of the first, and nothing is journaled."""
+    """The error lists all failing elements, has the status of the first, and nothing is journaled."""
     answer = await ask_by_id(service, ["r0.png", "nowhere.png", "text.dcm"], id="partial")
     assert answer.status == 404
     first, second = answer.body["error"].split("; ")
@@ -160,7 +160,7 @@ async def test_the_elements_that_fail_are_named(service: Service, parts: Transfo
     ],
 )
 async def test_bad_ids_have_their_status(service: Service, ids: list[str], status: int) -> None:
-    """Each has a clear error, and only that."""
+    """Each bad id has a clear error and nothing else."""
     answer = await ask_by_id(service, ids)
     assert answer.status == status
     assert set(answer.body) == {"error"}
@@ -185,15 +185,15 @@ BYTES = {"name": "image_id", "datatype": "BYTES", "shape": [1], "data": ["r0.png
         {"inputs": [BYTES], "id": "x" * 257},
     ],
 )
-async def test_what_is_no_request_is_400(service: Service, document: dict[str, Any]) -> None:
-    """Wrong inputs, datatypes, shapes, outputs and ids are told apart from faults of ours."""
+async def test_an_invalid_request_is_400(service: Service, document: dict[str, Any]) -> None:
+    """Wrong inputs, datatypes, shapes, outputs and ids are errors of the client."""
     async with httpx.AsyncClient(timeout=30, trust_env=False) as client:
         response = await client.post(f"{service.url}/v2/models/chest-xray/infer", json=document)
     assert (response.status_code, list(response.json())) == (400, ["error"])
 
 
 async def test_a_file_beyond_its_limit_is_too_large(service: Service, bucket: Minio) -> None:
-    """Stored or sent, it is refused before it is read."""
+    """A stored or sent file is refused before it is decoded."""
     put_object(bucket, "large.png", bytes(2**20 + 1))
     answer = await ask_by_id(service, ["large.png"])
     assert answer.status == 413
@@ -203,14 +203,14 @@ async def test_a_file_beyond_its_limit_is_too_large(service: Service, bucket: Mi
 async def test_one_request_id_is_one_row_and_one_radiograph(
     service: Service, parts: TransformerParts
 ) -> None:
-    """The same again is answered again; another radiograph under the same id is a conflict."""
+    """A repeated request is answered again. Another radiograph under the same id is a conflict."""
     answers = [await ask_by_id(service, ids, id="repeated") for ids in (["r4.png"], ["r4.png"], ["r5.png"])]
     assert [answer.status for answer in answers] == [200, 200, 409]
     assert _rows(parts, "repeated", "image_id") == [("r4.png",)]
 
 
 async def test_corrupt_cache_entries_are_misses(service: Service, parts: TransformerParts) -> None:
-    """Whatever becomes of the cache's content, the answer stays right."""
+    """The answer stays right when cache entries are damaged."""
     before = await ask_by_id(service, ["r6.png"])
     with redis.Redis.from_url(parts.redis_url) as client:
         for key in client.scan_iter("pleura:answer:*"):
@@ -223,7 +223,7 @@ async def test_corrupt_cache_entries_are_misses(service: Service, parts: Transfo
 
 
 async def test_a_short_deadline_is_kept(service: Service) -> None:
-    """A caller who has no time is told so, quickly."""
+    """A caller with no time left gets an error quickly."""
     answer = await ask_by_id(service, ["r7.png"], {"x-request-timeout-ms": "1"})
     assert answer.status in (503, 504)
     wrong = await ask_by_id(service, ["r7.png"], {"x-request-timeout-ms": "soon"})
@@ -231,7 +231,7 @@ async def test_a_short_deadline_is_kept(service: Service) -> None:
 
 
 async def test_each_request_is_one_line_without_names(service: Service, bucket: Minio) -> None:
-    """The log says what happened, and not which object, which may be called like a patient."""
+    """The log line has the outcome, but not the object's key, which may contain a patient's name."""
     put_object(bucket, "Doe^Jane.png", png_of(30))
     await ask_by_id(service, ["Doe^Jane.png"], id="logged")
     await ask_by_id(service, ["Doe^John.png"], id="logged-too")
@@ -244,7 +244,7 @@ async def test_each_request_is_one_line_without_names(service: Service, bucket: 
 
 
 async def test_the_model_is_described(service: Service) -> None:
-    """Metadata and description are those of the model that answers."""
+    """Metadata and description are those of the model that answers now."""
     async with httpx.AsyncClient(base_url=service.url, trust_env=False) as client:
         metadata = (await client.get("/v2/models/chest-xray")).json()
         info = (await client.get("/model-info")).json()

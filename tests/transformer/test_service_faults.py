@@ -1,4 +1,4 @@
-"""A real transformer process while the parts around it fail, change and come back."""
+"""A real transformer process while its parts fail, change and come back."""
 
 import asyncio
 import os
@@ -32,7 +32,7 @@ from transformer.answer import Revision
 def parts(
     seaweed: Server, valkey: Server, postgres: Server, bucket: Minio, tmp_path: Path
 ) -> TransformerParts:
-    """The real parts, without a predictor."""
+    """Give the addresses of the real parts, without a predictor."""
     return TransformerParts("127.0.0.1:9", seaweed.url, valkey.url, postgres.url, tmp_path / "spool")
 
 
@@ -73,7 +73,7 @@ async def _counted(dsn: str, prefix: str, expected: int, seconds: float = 15) ->
 async def test_many_requests_for_one_radiograph_are_one_inference(
     parts: TransformerParts, bucket: Minio, tmp_path: Path
 ) -> None:
-    """1,000 at once share one inference, and each has its row."""
+    """1,000 requests at once share one inference, and each has its journal row."""
     put_object(bucket, "shared.png", png_of(40))
     async with stand_in_predictor() as predictor:
         predictor.seconds = 5.0
@@ -89,7 +89,7 @@ async def test_many_requests_for_one_radiograph_are_one_inference(
 async def test_a_promotion_leaves_no_old_answer_behind(
     parts: TransformerParts, bucket: Minio, tmp_path: Path
 ) -> None:
-    """Once the old revision answers no more, its cached answers do not count; neither after a roll back."""
+    """When the old revision no longer answers, its cached answers are not used, nor after a rollback."""
     put_object(bucket, "promoted.png", png_of(41))
     async with stand_in_predictor() as predictor, _running(tmp_path, _on(parts, predictor)) as service:
         first, second = [await ask_by_id(service, ["promoted.png"]) for _ in range(2)]
@@ -105,7 +105,7 @@ async def test_a_promotion_leaves_no_old_answer_behind(
 async def test_all_answers_of_a_request_come_from_one_revision(
     parts: TransformerParts, bucket: Minio, tmp_path: Path
 ) -> None:
-    """Where a canary would mix a cached answer with a new one, all are asked for anew."""
+    """During a canary, all radiographs are inferred again where a cached and a new answer would mix."""
     for name in ("mixed-a.png", "mixed-b.png"):
         put_object(bucket, name, png_of(hash(name) % 1000))
     async with stand_in_predictor() as predictor, _running(tmp_path, _on(parts, predictor)) as service:
@@ -115,10 +115,10 @@ async def test_all_answers_of_a_request_come_from_one_revision(
         assert (both.body["model_version"], both.body["parameters"]["cached"]) == ("0.0.2", False)
 
 
-async def test_a_predictor_that_is_overloaded_or_lies_is_told_and_not_cached(
+async def test_an_invalid_answer_is_502_and_not_cached(
     parts: TransformerParts, bucket: Minio, tmp_path: Path
 ) -> None:
-    """NaN is 502, and neither journaled nor cached; what follows is right again."""
+    """NaN is 502, and neither journaled nor cached. The next answer is right."""
     put_object(bucket, "lied.png", png_of(42))
 
     def lie(response: object) -> None:
@@ -134,10 +134,10 @@ async def test_a_predictor_that_is_overloaded_or_lies_is_told_and_not_cached(
     assert _count(parts.journal_dsn, "lied-") == 1
 
 
-async def test_a_predictor_that_hangs_or_stops_is_503_in_time(
+async def test_a_predictor_that_hangs_or_is_down_is_503_in_time(
     parts: TransformerParts, bucket: Minio, tmp_path: Path, free_port: Callable[[], int]
 ) -> None:
-    """Hanging, it is given up within the deadline; stopped, at once; back again, it is found."""
+    """The error comes within the deadline, or at once. A predictor that is back is found."""
     put_object(bucket, "hung.png", png_of(43))
     port = free_port()
     async with stand_in_predictor(port) as predictor:
@@ -160,10 +160,10 @@ async def test_a_predictor_that_hangs_or_stops_is_503_in_time(
         await service_cm.__aexit__(None, None, None)
 
 
-async def test_redis_stopped_costs_no_answer(
+async def test_every_request_is_answered_without_redis(
     parts: TransformerParts, bucket: Minio, tmp_path: Path, free_port: Callable[[], int]
 ) -> None:
-    """Without Redis every request is answered; with it again, the cache is used again."""
+    """Without Redis every request is answered. When Redis is back, the cache is used again."""
     put_object(bucket, "uncached.png", png_of(44))
     port = free_port()
     valkey = start_valkey(tmp_path / "valkey", port)
@@ -183,10 +183,10 @@ async def test_redis_stopped_costs_no_answer(
     valkey.stop()
 
 
-async def test_s3_stopped_is_503_and_comes_back(
+async def test_without_the_object_store_requests_are_503_until_it_is_back(
     parts: TransformerParts, tmp_path: Path, free_port: Callable[[], int]
 ) -> None:
-    """Without the object store there is no answer, and the caller is told when to ask again."""
+    """The error has a Retry-After. When the store is back, requests are answered."""
     folder, port = tmp_path / "seaweed", free_port()
     seaweed = start_seaweed(folder, port, ACCESS_KEY, SECRET_KEY)
     client = bucket_client(seaweed.url)
@@ -205,10 +205,10 @@ async def test_s3_stopped_is_503_and_comes_back(
     seaweed.stop()
 
 
-async def test_postgres_stopped_loses_no_row(
+async def test_no_row_is_lost_while_postgres_is_down(
     parts: TransformerParts, bucket: Minio, tmp_path: Path, free_port: Callable[[], int]
 ) -> None:
-    """While PostgreSQL is away answers are spooled and say so; afterwards every row is there, once."""
+    """Answers are spooled and say so. When PostgreSQL is back, it has every row once."""
     folder, port = tmp_path / "postgres", free_port()
     postgres = start_postgres(folder, port)
     async with (
@@ -230,7 +230,7 @@ async def test_postgres_stopped_loses_no_row(
 async def test_kill_9_with_a_full_spool_loses_no_row(
     parts: TransformerParts, bucket: Minio, tmp_path: Path
 ) -> None:
-    """What was answered before a kill -9 is in the journal once another process runs on that spool."""
+    """The next process with the same spool writes the rows of all answers from before the kill."""
     nowhere = "postgresql://nobody@127.0.0.1:9/pleura"
     async with stand_in_predictor() as predictor:
         here = _on(parts, predictor)
@@ -250,7 +250,7 @@ async def test_kill_9_with_a_full_spool_loses_no_row(
 async def test_neither_postgres_nor_spool_is_503(
     parts: TransformerParts, bucket: Minio, tmp_path: Path
 ) -> None:
-    """An answer that can be kept nowhere is not sent."""
+    """An answer whose row cannot be kept is not sent."""
     async with stand_in_predictor() as predictor:
         here = _on(parts, predictor, journal_dsn="postgresql://nobody@127.0.0.1:9/pleura")
         async with _running(tmp_path, here) as service:
@@ -264,8 +264,10 @@ async def test_neither_postgres_nor_spool_is_503(
     assert "probability" not in str(answer.body)
 
 
-async def test_overload_is_told_at_once(parts: TransformerParts, bucket: Minio, tmp_path: Path) -> None:
-    """Beyond the bound requests are turned away, and those within it are answered."""
+async def test_requests_beyond_the_limit_are_refused_at_once(
+    parts: TransformerParts, bucket: Minio, tmp_path: Path
+) -> None:
+    """Requests within the limit are answered, further requests are refused."""
     async with stand_in_predictor() as predictor:
         predictor.seconds = 1.0
         async with _running(tmp_path, _on(parts, predictor), PLEURA_MAX_IN_FLIGHT="2") as service:

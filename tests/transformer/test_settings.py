@@ -1,4 +1,4 @@
-"""The transformer's environment."""
+"""The transformer's settings."""
 
 import os
 import subprocess
@@ -20,13 +20,13 @@ RIGHT = OBJECT_STORE | {
 
 @pytest.fixture(autouse=True)
 def environment(monkeypatch: pytest.MonkeyPatch) -> None:
-    """An environment that is right."""
+    """Set a valid environment."""
     for name, value in RIGHT.items():
         monkeypatch.setenv(name, value)
 
 
-def test_a_right_environment_is_read() -> None:
-    """What need not be said has its default; secrets do not show."""
+def test_a_valid_environment_is_read() -> None:
+    """Optional settings have defaults, and secrets are not shown."""
     settings = TransformerSettings.read()
     assert (settings.max_in_flight, settings.redis_url) == (1024, "")
     assert "planted-secret" not in repr(settings)
@@ -47,7 +47,7 @@ def test_a_right_environment_is_read() -> None:
     ],
 )
 def test_a_wrong_value_is_named(monkeypatch: pytest.MonkeyPatch, name: str, value: str) -> None:
-    """One line says which variable is wrong, and no secret."""
+    """One line names the wrong variable, and no secret."""
     monkeypatch.setenv(name, value)
     with pytest.raises(InvalidSettings) as caught:
         TransformerSettings.read()
@@ -57,14 +57,16 @@ def test_a_wrong_value_is_named(monkeypatch: pytest.MonkeyPatch, name: str, valu
 
 
 def test_a_missing_value_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
-    """So is one that is not there."""
+    """The error names a variable that is not set."""
     monkeypatch.delenv("PLEURA_JOURNAL_DSN")
     with pytest.raises(InvalidSettings, match=r"^PLEURA_JOURNAL_DSN: "):
         TransformerSettings.read()
 
 
-def test_a_bucket_that_s3_cannot_have_ends_the_start(tmp_path: Path, free_port: Callable[[], int]) -> None:
-    """One line says so, before anything is asked or answered."""
+def test_a_bucket_name_that_s3_does_not_allow_refuses_the_start(
+    tmp_path: Path, free_port: Callable[[], int]
+) -> None:
+    """One line gives the reason, before any request is sent or answered."""
     wrong = {
         "PLEURA_S3_BUCKET": "a",
         "PLEURA_SPOOL_FOLDER": str(tmp_path),

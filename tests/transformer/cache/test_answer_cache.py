@@ -1,4 +1,4 @@
-"""The cache in a real Valkey, and without one."""
+"""The cache of answers with a real Valkey, and without one."""
 
 import asyncio
 import socket
@@ -18,7 +18,7 @@ KEYS = [cache_key("test", str(i)) for i in range(3)]
 
 @pytest_asyncio.fixture
 async def client(valkey: Server) -> AsyncIterator[Redis]:
-    """A client of an empty Valkey."""
+    """Connect to an empty Valkey."""
     client = Redis.from_url(valkey.url, socket_connect_timeout=10)
     await client.flushall()
     yield client
@@ -29,8 +29,8 @@ def _cache(client: Redis | None, ttl_s: float = 60.0) -> AnswerCache:
     return AnswerCache(client, LiveRevisions(ttl_s), 60, look_up_s=2.0)  # the machine may be busy
 
 
-async def test_what_was_kept_is_found_while_its_revision_answers(client: Redis) -> None:
-    """An answer counts when its revision was seen, and not before."""
+async def test_a_kept_answer_is_found_while_its_revision_is_live(client: Redis) -> None:
+    """An answer is valid after its revision was seen, and not before."""
     cache = _cache(client)
     await cache.keep({KEYS[0]: make_cached_answer(1)})
     assert await cache.find(KEYS) == {}
@@ -41,8 +41,8 @@ async def test_what_was_kept_is_found_while_its_revision_answers(client: Redis) 
     assert found[KEYS[0]].tag == make_cached_answer(1).tag
 
 
-async def test_answers_of_a_revision_that_is_gone_do_not_count(client: Redis) -> None:
-    """After a promotion the old mark dies out, and with it the old answers; in a canary both count."""
+async def test_answers_of_a_revision_that_is_not_live_are_not_found(client: Redis) -> None:
+    """During a canary both revisions are live. After a promotion only the new one is."""
     cache = _cache(client, ttl_s=0.3)
     await cache.keep({KEYS[0]: make_cached_answer(1, STABLE), KEYS[1]: make_cached_answer(2, CANARY)})
     cache.live_revisions.see(STABLE)
@@ -53,8 +53,8 @@ async def test_answers_of_a_revision_that_is_gone_do_not_count(client: Redis) ->
     assert set(await cache.find(KEYS)) == {KEYS[1]}
 
 
-async def test_marks_are_shared_between_transformers(client: Redis) -> None:
-    """What one process saw answering counts in another, for as long as the mark lives."""
+async def test_live_revisions_are_shared_between_transformers(client: Redis) -> None:
+    """A revision that is live in one process is live in another process too, for the same time."""
     one, other = _cache(client, 0.5), _cache(client, 0.5)
     await one.keep({KEYS[0]: make_cached_answer(1)})
     one.live_revisions.see(STABLE)
@@ -64,9 +64,9 @@ async def test_marks_are_shared_between_transformers(client: Redis) -> None:
     assert await other.find(KEYS) == {}
 
 
-@pytest.mark.parametrize("damage", [b"", b"garbage", b"PLA2" + bytes(64)], ids=["empty", "text", "nought"])
+@pytest.mark.parametrize("damage", [b"", b"garbage", b"PLA2" + bytes(64)], ids=["empty", "text", "zeros"])
 async def test_corrupt_entries_are_misses(client: Redis, damage: bytes) -> None:
-    """Whatever stands under a key, it is an answer of ours or nothing."""
+    """Any bytes under a key are one of our answers or a miss."""
     cache = _cache(client)
     cache.live_revisions.see(STABLE)
     await client.set(KEYS[0], damage)
@@ -74,14 +74,14 @@ async def test_corrupt_entries_are_misses(client: Redis, damage: bytes) -> None:
     assert await cache.find(KEYS) == {}
 
 
-async def test_entries_die(client: Redis) -> None:
+async def test_entries_expire(client: Redis) -> None:
     """Each entry has a time to live."""
     await _cache(client).keep({KEYS[0]: make_cached_answer(1)})
     assert 0 < await client.ttl(KEYS[0]) <= 60
 
 
-async def test_without_a_redis_everything_is_a_miss() -> None:
-    """No Redis is no failure."""
+async def test_without_redis_every_look_up_is_a_miss() -> None:
+    """A service without Redis works."""
     cache = _cache(None)
     await cache.keep({KEYS[0]: make_cached_answer(1)})
     await cache.publish_live_revisions()
@@ -89,7 +89,7 @@ async def test_without_a_redis_everything_is_a_miss() -> None:
     await cache.close()
 
 
-async def _longest(cache: AnswerCache, look_ups: int) -> float:
+async def _longest_look_up(cache: AnswerCache, look_ups: int) -> float:
     longest = 0.0
     for _ in range(look_ups):
         begun = time.monotonic()
@@ -98,22 +98,22 @@ async def _longest(cache: AnswerCache, look_ups: int) -> float:
     return longest
 
 
-async def test_a_redis_that_is_down_costs_little() -> None:
-    """A refused connection is a miss, soon not even tried."""
+async def test_a_redis_that_is_down_costs_little_time() -> None:
+    """A refused connection is a miss, and soon no connection is tried."""
     cache = _cache(connect("redis://127.0.0.1:9/0"))
     cache.live_revisions.see(STABLE)
-    assert await _longest(cache, 20) < 0.5
+    assert await _longest_look_up(cache, 20) < 0.5
     await cache.keep({KEYS[0]: make_cached_answer(1)})
     await cache.publish_live_revisions()
     await cache.close()
 
 
-async def test_a_redis_that_hangs_costs_little() -> None:
-    """A server that accepts and says nothing costs a short time-out, three times, then nothing."""
+async def test_a_redis_that_hangs_costs_little_time() -> None:
+    """A silent server costs three short time-outs, then nothing."""
     with socket.create_server(("127.0.0.1", 0)) as silent:
         client = connect(f"redis://127.0.0.1:{silent.getsockname()[1]}/0")
         cache = AnswerCache(client, LiveRevisions(60), 60)
         begun = time.monotonic()
-        assert await _longest(cache, 50) < 0.5
+        assert await _longest_look_up(cache, 50) < 0.5
         assert time.monotonic() - begun < 2
         await cache.close()

@@ -1,4 +1,4 @@
-"""What is read from the cache is what was written, or nothing."""
+"""A cache entry is read as it was written, or is a miss."""
 
 import hashlib
 
@@ -14,7 +14,7 @@ ENTRY = write_entry("key", CachedAnswer(make_answer(3), "etag-3"))
 
 
 def test_an_entry_is_read_as_it_was_written() -> None:
-    """All fields come back, tensors bit by bit."""
+    """All fields are equal, and tensors equal bit by bit."""
     answer, cached = make_answer(3), read_entry("key", ENTRY)
     assert cached is not None
     assert cached.tag == "etag-3"
@@ -26,27 +26,27 @@ def test_an_entry_is_read_as_it_was_written() -> None:
 
 
 @given(st.integers(0, len(ENTRY) * 8 - 1))
-def test_a_flipped_bit_makes_an_entry_nothing(bit: int) -> None:
-    """Any single flipped bit is seen."""
+def test_an_entry_with_a_flipped_bit_is_a_miss(bit: int) -> None:
+    """The checksum detects any single flipped bit."""
     flipped = bytearray(ENTRY)
     flipped[bit // 8] ^= 1 << bit % 8
     assert read_entry("key", bytes(flipped)) is None
 
 
 @given(st.binary())
-def test_any_bytes_are_nothing(entry: bytes) -> None:
-    """What was not written by us is no answer, and no failure."""
+def test_other_bytes_are_a_miss(entry: bytes) -> None:
+    """Bytes that we did not write are neither an answer nor a failure."""
     assert read_entry("key", entry) is None
 
 
 @given(st.integers(0, len(ENTRY) - 1))
-def test_a_cut_entry_is_nothing(length: int) -> None:
-    """An entry that is cut short is no answer."""
+def test_a_cut_entry_is_a_miss(length: int) -> None:
+    """An incomplete entry is not read."""
     assert read_entry("key", ENTRY[:length]) is None
 
 
-def test_an_entry_under_another_key_is_nothing() -> None:
-    """An entry counts only for the radiograph it was made for."""
+def test_an_entry_under_another_key_is_a_miss() -> None:
+    """An entry is valid only under the key for which it was written."""
     assert read_entry("other", ENTRY) is None
 
 

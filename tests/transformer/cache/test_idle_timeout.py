@@ -1,4 +1,4 @@
-"""Who waits is not made to give up by a loop that was busy with somebody else."""
+"""A time limit that does not count the time in which the event loop is busy."""
 
 import asyncio
 import socket
@@ -9,8 +9,8 @@ import pytest
 from transformer.cache.idle_timeout import idle_timeout
 
 
-async def test_what_never_comes_is_given_up_in_time() -> None:
-    """The limit is the limit where the loop is idle, neither sooner nor much later."""
+async def test_an_answer_that_never_comes_times_out() -> None:
+    """On an idle loop the time-out comes at the limit, not earlier and not much later."""
     began_s = time.monotonic()
     with pytest.raises(TimeoutError):
         async with idle_timeout(0.2):
@@ -18,8 +18,8 @@ async def test_what_never_comes_is_given_up_in_time() -> None:
     assert 0.19 < time.monotonic() - began_s < 1
 
 
-async def test_an_answer_that_has_come_is_read_though_the_loop_was_held_up() -> None:
-    """The loop stands still for longer than the limit, while the answer comes."""
+async def test_an_answer_that_came_while_the_loop_was_busy_is_read() -> None:
+    """The loop is blocked for longer than the limit while the answer arrives."""
     ours, theirs = socket.socketpair()
     reader, writer = await asyncio.open_connection(sock=ours)
 
@@ -35,8 +35,8 @@ async def test_an_answer_that_has_come_is_read_though_the_loop_was_held_up() -> 
     theirs.close()
 
 
-async def test_who_is_cancelled_is_cancelled() -> None:
-    """A caller that goes away is not taken for one that waited too long."""
+async def test_a_cancelled_caller_is_cancelled() -> None:
+    """A cancelled caller gets CancelledError, and not TimeoutError."""
 
     async def wait() -> None:
         async with idle_timeout(60):

@@ -1,4 +1,4 @@
-"""What is feedback, and what is none."""
+"""Feedback is read strictly."""
 
 import json
 from typing import Any
@@ -32,10 +32,10 @@ def _read(document: Any) -> FeedbackRequest:
     st.dictionaries(st.sampled_from(FINDINGS), st.none() | st.booleans(), min_size=1),
     st.booleans(),
 )
-def test_feedback_is_read_as_it_was_meant(
+def test_valid_feedback_is_read(
     request_id: str, principal: str, position: int, verdicts: dict[str, bool | None], had_seen: bool
 ) -> None:
-    """Every member arrives, the findings in their own order; the reader is who the token names."""
+    """Every member is read, and verdicts come in the order of the findings. The token names the reader."""
     document = {"id": request_id, "answered_to": principal, "position": position, "had_seen_answer": had_seen}
     read = _read(document | {"verdicts": verdicts})
     assert read.answer == AnswerKey(principal, request_id, position)
@@ -44,8 +44,8 @@ def test_feedback_is_read_as_it_was_meant(
     assert (read.reader, read.feedback_id, read.had_seen_answer) == ("dr-a", "f1", had_seen)
 
 
-def test_what_is_left_out_is_the_first_answer_to_oneself() -> None:
-    """Without position and principal the reader's own first answer is meant."""
+def test_optional_members_have_defaults() -> None:
+    """Without position and principal, the feedback is about the first answer to the reader."""
     assert _read(GOOD).answer == AnswerKey("dr-a", "r1", 0)
 
 
@@ -88,15 +88,15 @@ def test_what_is_left_out_is_the_first_answer_to_oneself() -> None:
     ],
     ids=str,
 )
-def test_what_is_wrong_is_refused(change: dict[str, Any]) -> None:
-    """Another type, name, range or member, each of it alone."""
+def test_a_wrong_member_is_refused(change: dict[str, Any]) -> None:
+    """A single wrong type, name, range or member is refused."""
     with pytest.raises(InvalidRequest):
         _read(GOOD | change)
 
 
 @pytest.mark.parametrize("missing", GOOD)
-def test_what_is_missing_is_refused(missing: str) -> None:
-    """Whether the answer had been seen must be said, as what is said and of what."""
+def test_a_missing_member_is_refused(missing: str) -> None:
+    """The id, the verdicts, and whether the reader had seen the answer are required."""
     with pytest.raises(InvalidRequest):
         _read({name: value for name, value in GOOD.items() if name != missing})
 
@@ -121,15 +121,15 @@ def test_what_is_missing_is_refused(missing: str) -> None:
     ],
     ids=lambda body: str(body[:40]),
 )
-def test_what_is_no_plain_json_is_refused(body: bytes) -> None:
-    """Members that occur twice could be read in two ways; so could another encoding."""
+def test_a_body_that_is_not_strict_json_is_refused(body: bytes) -> None:
+    """Repeated members and other encodings could be read in two ways."""
     with pytest.raises(InvalidRequest):
         read_feedback(body, "dr-a", "f1")
 
 
 @given(st.binary(max_size=200) | _ANYTHING.map(lambda value: json.dumps(value).encode()))
 def test_any_body_is_feedback_or_refused(body: bytes) -> None:
-    """Nothing else is raised, whatever comes."""
+    """No body raises another error."""
     try:
         read = read_feedback(body, "dr-a", "f1")
     except InvalidRequest:

@@ -1,4 +1,4 @@
-"""The store of verdicts on a real PostgreSQL."""
+"""Verdicts are stored in a real PostgreSQL."""
 
 import asyncio
 import os
@@ -27,14 +27,14 @@ from transformer.journal.database import Database
 from transformer.journal.journal import Journal
 from transformer.journal.spool import Spool
 
-SAID = FeedbackRequest(
+FEEDBACK = FeedbackRequest(
     "dr-a", "f1", AnswerKey("ward-3", "request-1", 0), (("Mass", True), ("Edema", None)), False
 )
 
 
 @pytest.fixture
 def dsn(postgres: Server) -> str:
-    """The DSN of an empty database."""
+    """Create an empty database, and give its DSN."""
     return own_database(postgres)
 
 
@@ -50,14 +50,16 @@ def _store(dsn: str, folder: Path, timeout_s: float = 1.0) -> Iterator[tuple[Jou
         journal.close()
 
 
-async def _keep(verdicts: Verdicts, feedback: FeedbackRequest, seconds: float = 10) -> StoredVerdicts:
+async def _store_feedback(
+    verdicts: Verdicts, feedback: FeedbackRequest, seconds: float = 10
+) -> StoredVerdicts:
     return await verdicts.store(feedback, Deadline.after(seconds))
 
 
-async def _eventually_kept(verdicts: Verdicts) -> None:
+async def _store_in_time(verdicts: Verdicts) -> None:
     for _ in range(100):
         try:
-            await _keep(verdicts, SAID)
+            await _store_feedback(verdicts, FEEDBACK)
         except Unavailable:
             await asyncio.sleep(0.1)
         else:
@@ -78,66 +80,66 @@ def _frozen(dsn: str) -> Iterator[None]:
 
 def _signal(processes: Sequence[ProcessId], number: signal.Signals) -> None:
     for process in processes:
-        with suppress(ProcessLookupError):  # the backend that was asked for the id, perhaps
+        with suppress(ProcessLookupError):  # the process that answered the query may have ended
             os.kill(process.pid, number)
 
 
-async def test_what_is_said_is_stored(dsn: str, tmp_path: Path) -> None:
-    """The row holds who, on which answer, what, and whether they had seen it; PostgreSQL says when."""
+async def test_feedback_is_stored(dsn: str, tmp_path: Path) -> None:
+    """The row has the reader, the answer, the verdicts, and whether the reader had seen the answer."""
     with _store(dsn, tmp_path) as (journal, verdicts):
         await journal.append([journal_row()])
-        stored = await _keep(verdicts, SAID)
+        stored = await _store_feedback(verdicts, FEEDBACK)
     columns = 'reader, principal, request_id, "position", findings, present, had_seen_answer'
     (row,) = run_sql(dsn, f"SELECT {columns}, given_at, now() - given_at < '1 min' FROM verdicts")
     expected = ("dr-a", "ward-3", "request-1", 0, ["Mass", "Edema"], [True, None], False)
     assert row == (*expected, stored.given_at, True)
 
 
-async def test_the_same_again_is_stored_once(dsn: str, tmp_path: Path) -> None:
-    """The same id again gives the first answer; with any other word, a conflict; of another reader, a row."""
+async def test_repeated_feedback_is_stored_once(dsn: str, tmp_path: Path) -> None:
+    """Repeated feedback gets the first answer. Other feedback under the same id is a conflict."""
     with _store(dsn, tmp_path) as (journal, verdicts):
         await journal.append([journal_row(), journal_row(position=1)])
-        first = await _keep(verdicts, SAID)
-        assert await _keep(verdicts, SAID) == first
+        first = await _store_feedback(verdicts, FEEDBACK)
+        assert await _store_feedback(verdicts, FEEDBACK) == first
         for other in (
-            replace(SAID, verdicts=(("Mass", True),)),
-            replace(SAID, verdicts=(("Mass", True), ("Edema", False))),
-            replace(SAID, had_seen_answer=True),
-            replace(SAID, answer=replace(SAID.answer, position=1)),
-            replace(SAID, answer=replace(SAID.answer, request_id="nosuch")),
+            replace(FEEDBACK, verdicts=(("Mass", True),)),
+            replace(FEEDBACK, verdicts=(("Mass", True), ("Edema", False))),
+            replace(FEEDBACK, had_seen_answer=True),
+            replace(FEEDBACK, answer=replace(FEEDBACK.answer, position=1)),
+            replace(FEEDBACK, answer=replace(FEEDBACK.answer, request_id="nosuch")),
         ):
             with pytest.raises(Conflict):
-                await _keep(verdicts, other)
-        await _keep(verdicts, replace(SAID, reader="dr-b"))
-        await _keep(verdicts, replace(SAID, feedback_id="f2", had_seen_answer=True))
+                await _store_feedback(verdicts, other)
+        await _store_feedback(verdicts, replace(FEEDBACK, reader="dr-b"))
+        await _store_feedback(verdicts, replace(FEEDBACK, feedback_id="f2", had_seen_answer=True))
     rows = run_sql(dsn, "SELECT reader, feedback_id, had_seen_answer FROM verdicts ORDER BY serial")
     assert rows == [("dr-a", "f1", False), ("dr-b", "f1", False), ("dr-a", "f2", True)]
 
 
 async def test_a_hundred_at_once_are_stored_once_each(dsn: str, tmp_path: Path) -> None:
-    """A hundred ids, each sent thrice at one time: a hundred rows, and each sender hears the same."""
+    """A hundred ids, each sent three times at once, are a hundred rows, with equal answers for each id."""
     with _store(dsn, tmp_path, timeout_s=10) as (journal, verdicts):
         await journal.append([journal_row()])
         for most in range(0, 100, 40):
-            said = [replace(SAID, feedback_id=f"f{i}") for i in range(most, min(100, most + 40))] * 3
-            stored = await asyncio.gather(*(_keep(verdicts, each) for each in said))
+            said = [replace(FEEDBACK, feedback_id=f"f{i}") for i in range(most, min(100, most + 40))] * 3
+            stored = await asyncio.gather(*(_store_feedback(verdicts, each) for each in said))
             assert len({(each.feedback.feedback_id, each.given_at) for each in stored}) == len(said) // 3
     assert run_sql(dsn, "SELECT count(*), count(DISTINCT feedback_id) FROM verdicts") == [(100, 100)]
 
 
-async def test_too_many_at_once_are_turned_away(dsn: str, tmp_path: Path) -> None:
-    """Beyond a bound of those that wait, the rest is told so at once, and those that wait are stored."""
+async def test_too_many_verdicts_at_once_are_refused(dsn: str, tmp_path: Path) -> None:
+    """Feedback beyond the limit is refused at once, and waiting feedback is stored."""
     with _store(dsn, tmp_path, timeout_s=10) as (journal, verdicts):
         await journal.append([journal_row()])
-        said = [_keep(verdicts, replace(SAID, feedback_id=f"f{i}")) for i in range(140)]
+        said = [_store_feedback(verdicts, replace(FEEDBACK, feedback_id=f"f{i}")) for i in range(140)]
         outcomes = await asyncio.gather(*said, return_exceptions=True)
     refused = [each for each in outcomes if isinstance(each, Overloaded)]
     assert len(refused) == 12
     assert run_sql(dsn, "SELECT count(*) FROM verdicts") == [(128,)]
 
 
-async def test_verdicts_are_on_answers_that_there_are(dsn: str, tmp_path: Path) -> None:
-    """Another principal's, id's or position's answer is none, and nothing is stored of it."""
+async def test_feedback_needs_an_answer_in_the_journal(dsn: str, tmp_path: Path) -> None:
+    """Feedback with another principal, id or position is not stored."""
     with _store(dsn, tmp_path) as (journal, verdicts):
         await journal.append([journal_row()])
         for other in (
@@ -146,19 +148,19 @@ async def test_verdicts_are_on_answers_that_there_are(dsn: str, tmp_path: Path) 
             AnswerKey("ward-3", "request-1", 1),
         ):
             with pytest.raises(AnswerNotFound):
-                await _keep(verdicts, replace(SAID, answer=other))
+                await _store_feedback(verdicts, replace(FEEDBACK, answer=other))
     assert run_sql(dsn, "SELECT * FROM verdicts") == []
 
 
-async def test_an_answer_that_waits_in_the_spool_may_come(dsn: str, tmp_path: Path) -> None:
-    """While answers wait to be written, one that is not there yet is no reason to give up."""
+async def test_feedback_about_a_spooled_answer_can_be_sent_again(dsn: str, tmp_path: Path) -> None:
+    """While rows wait in the spool, a missing answer is 503 and not 404."""
     with _store(dsn, tmp_path) as (_, verdicts):
         waiting = Spool(tmp_path, 10**6)
         waiting.append([row_to_line(journal_row())])
         with pytest.raises(Unavailable, match="wait to be written"):
-            await _keep(verdicts, SAID)
+            await _store_feedback(verdicts, FEEDBACK)
         waiting.seal()
-        await _eventually_kept(verdicts)
+        await _store_in_time(verdicts)
 
 
 _VALUES = (
@@ -178,14 +180,14 @@ REFUSED = {
     _VALUES + "('a', 'b', 'ward-3', 'request-1', 0, '{Mass,Edema}', '{t}', false)": errors.CheckViolation,
     _VALUES + "('a', 'b', 'ward-3', 'request-1', 0, '{}', '{}', false)": errors.CheckViolation,
 }
-"""What PostgreSQL must refuse, and why."""
+"""Statements that PostgreSQL must refuse, with their errors."""
 
 
-async def test_rows_come_and_neither_change_nor_go(dsn: str, tmp_path: Path) -> None:
-    """PostgreSQL itself refuses the owner of the table what is not a new row on an answer."""
+async def test_verdicts_can_be_neither_changed_nor_deleted(dsn: str, tmp_path: Path) -> None:
+    """PostgreSQL allows even the owner of the table only new rows about existing answers."""
     with _store(dsn, tmp_path) as (journal, verdicts):
         await journal.append([journal_row()])
-        await _keep(verdicts, SAID)
+        await _store_feedback(verdicts, FEEDBACK)
     before = run_sql(dsn, "SELECT * FROM verdicts")
     for statement, error in REFUSED.items():
         with pytest.raises(error):
@@ -193,32 +195,32 @@ async def test_rows_come_and_neither_change_nor_go(dsn: str, tmp_path: Path) -> 
         assert run_sql(dsn, "SELECT * FROM verdicts") == before
 
 
-async def test_an_older_journal_takes_verdicts(
+async def test_a_journal_of_the_first_version_takes_verdicts_after_its_migration(
     dsn: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A database of the first version keeps its answers, and takes verdicts on them once it is migrated."""
+    """The answers are kept, and verdicts about them can be stored."""
     with monkeypatch.context() as older:
         older.setattr(migrations, "HEAD", "0001")
         with _store(dsn, tmp_path) as (journal, verdicts):
             await journal.append([journal_row()])
             with pytest.raises(Unavailable):
-                await _keep(verdicts, SAID)
+                await _store_feedback(verdicts, FEEDBACK)
     with _store(dsn, tmp_path) as (_, verdicts):
-        await _keep(verdicts, SAID)
+        await _store_feedback(verdicts, FEEDBACK)
     assert run_sql(dsn, "SELECT version_num FROM alembic_version") == [("0002",)]
     assert run_sql(dsn, "SELECT (SELECT count(*) FROM answers), (SELECT count(*) FROM verdicts)") == [(1, 1)]
 
 
-async def test_what_is_not_stored_is_not_acknowledged(dsn: str, tmp_path: Path) -> None:
-    """While PostgreSQL hangs nobody waits longer than allowed; afterwards the same again is stored."""
+async def test_only_stored_feedback_is_acknowledged(dsn: str, tmp_path: Path) -> None:
+    """While PostgreSQL hangs no client waits too long. Afterwards the repeated feedback is stored."""
     with _store(dsn, tmp_path) as (journal, verdicts):
         await journal.append([journal_row()])
         with _frozen(dsn):
             began_s = time.monotonic()
             with pytest.raises(DeadlineExceeded):
-                await _keep(verdicts, SAID, seconds=0.3)
+                await _store_feedback(verdicts, FEEDBACK, seconds=0.3)
             with pytest.raises(Unavailable):
-                await _keep(verdicts, SAID)
+                await _store_feedback(verdicts, FEEDBACK)
             assert time.monotonic() - began_s < 3
-        await _eventually_kept(verdicts)
+        await _store_in_time(verdicts)
     assert run_sql(dsn, "SELECT count(*) FROM verdicts") == [(1,)]

@@ -1,4 +1,4 @@
-"""A connection that the event loop waits for, on a real PostgreSQL."""
+"""The event loop's connection to a real PostgreSQL."""
 
 import asyncio
 import os
@@ -20,7 +20,7 @@ from transformer.journal.database import Database
 
 @pytest.fixture
 def dsn(postgres: Server) -> str:
-    """The DSN of a database with a table of numbers, each of which may be there once."""
+    """Create a database with a table of unique numbers, and give its DSN."""
     dsn = own_database(postgres)
     run_sql(dsn, "CREATE TABLE numbers (number int PRIMARY KEY)")
     return dsn
@@ -53,16 +53,16 @@ async def _backend(connection: AsyncConnection) -> int:
     return int(found[0])
 
 
-async def test_what_has_run_is_committed(dsn: str) -> None:
-    """Others see a statement's rows as soon as it has run."""
+async def test_a_statement_that_has_run_is_committed(dsn: str) -> None:
+    """Other connections see the rows as soon as the statement has run."""
     with _connection(dsn) as connection:
         for number in range(3):
             await _insert(connection, number)
             assert _numbers(dsn) == list(range(number + 1))
 
 
-async def test_a_row_that_is_there_already_leaves_all_others_out(dsn: str) -> None:
-    """A statement is wholly carried out or not at all, and its refusal costs no connection."""
+async def test_a_row_with_an_existing_key_rejects_the_whole_statement(dsn: str) -> None:
+    """A statement runs completely or not at all, and the connection is kept when it fails."""
     with _connection(dsn) as connection:
         await _insert(connection, 2)
         before = await _backend(connection)
@@ -74,15 +74,15 @@ async def test_a_row_that_is_there_already_leaves_all_others_out(dsn: str) -> No
     assert _numbers(dsn) == [1, 2, 3]
 
 
-async def test_a_large_statement_arrives_whole(dsn: str) -> None:
-    """What does not fit into the socket at once is sent as the server reads it."""
+async def test_a_large_statement_arrives_complete(dsn: str) -> None:
+    """A statement that does not fit into the socket's buffer is sent as the server reads."""
     with _connection(dsn) as connection:
         await _insert(connection, *range(400_000), limit_s=30.0)
     assert run_sql(dsn, "SELECT count(*), sum(number) FROM numbers") == [(400_000, 400_000 * 399_999 // 2)]
 
 
-async def test_a_server_that_falls_silent_costs_the_limit_and_holds_nobody_up(dsn: str) -> None:
-    """While it is waited for others go on; then the connection is given up, and the next one works."""
+async def test_a_silent_server_costs_the_limit_and_blocks_no_other_task(dsn: str) -> None:
+    """Other tasks run while a statement waits. Then the connection is closed, and the next one works."""
     with _connection(dsn) as connection:
         backend = await _backend(connection)
         os.kill(backend, signal.SIGSTOP)
@@ -103,8 +103,8 @@ async def test_a_server_that_falls_silent_costs_the_limit_and_holds_nobody_up(ds
         assert await _backend(connection) != backend
 
 
-async def test_a_connection_that_was_cut_while_idle_is_made_anew(dsn: str) -> None:
-    """No statement fails for what happened before it."""
+async def test_an_idle_connection_that_was_cut_is_opened_again(dsn: str) -> None:
+    """No statement fails because its connection was cut earlier."""
     with _connection(dsn) as connection:
         for number in range(3):
             run_sql(dsn, f"SELECT pg_terminate_backend({await _backend(connection)}, 5000)")
@@ -112,8 +112,8 @@ async def test_a_connection_that_was_cut_while_idle_is_made_anew(dsn: str) -> No
     assert _numbers(dsn) == [0, 1, 2]
 
 
-async def test_a_connection_that_is_cut_at_work_fails_its_statement_only(dsn: str) -> None:
-    """The statement that was under way fails; the next one is carried out."""
+async def test_a_connection_that_is_cut_fails_only_its_running_statement(dsn: str) -> None:
+    """The running statement fails, the next one succeeds."""
     with _connection(dsn) as connection:
         backend = await _backend(connection)
         asleep = asyncio.create_task(
@@ -128,7 +128,7 @@ async def test_a_connection_that_is_cut_at_work_fails_its_statement_only(dsn: st
 
 
 async def test_connecting_to_a_silent_server_costs_the_limit() -> None:
-    """A server that accepts and says nothing costs what a statement may."""
+    """Connecting to a silent server takes no longer than the statement's limit."""
     with socket.create_server(("127.0.0.1", 0)) as silent:
         dsn = f"postgresql://nobody@127.0.0.1:{silent.getsockname()[1]}/pleura"
         with _connection(dsn) as connection:

@@ -1,4 +1,4 @@
-"""Connections to PostgreSQL: those that are kept, and those that come to nothing."""
+"""Connections to PostgreSQL: kept, cut and refused."""
 
 from contextlib import closing
 
@@ -12,7 +12,7 @@ from transformer.journal.database import Database, limit_waiting, poll
 
 @pytest.fixture
 def dsn(postgres: Server) -> str:
-    """The DSN of a database."""
+    """Create a database, and give its DSN."""
     return own_database(postgres)
 
 
@@ -22,14 +22,14 @@ def _backend(database: Database) -> int:
         return int(cursor.fetchone()[0])
 
 
-def test_a_sound_connection_is_kept(dsn: str) -> None:
-    """The next transaction has the connection of the last one."""
+def test_a_working_connection_is_kept(dsn: str) -> None:
+    """The next transaction uses the same connection."""
     with closing(Database(dsn)) as database:
         assert _backend(database) == _backend(database)
 
 
-def test_a_connection_that_was_cut_while_idle_is_not_used(dsn: str) -> None:
-    """No transaction fails for what happened before it, such as a restart of the server."""
+def test_an_idle_connection_that_was_cut_is_not_used(dsn: str) -> None:
+    """No transaction fails because the server restarted before it."""
     with closing(Database(dsn)) as database:
         for _ in range(3):
             backend = _backend(database)
@@ -37,11 +37,11 @@ def test_a_connection_that_was_cut_while_idle_is_not_used(dsn: str) -> None:
             assert _backend(database) != backend
 
 
-def test_a_refusal_that_is_no_utf8_is_one() -> None:
-    """A server speaks as it likes until an encoding is agreed on: it is as good as away."""
+def test_a_refusal_that_is_not_utf8_is_an_operational_error() -> None:
+    """Before an encoding is agreed on, a server may write Latin-1. The server then counts as down."""
 
     class Strange:
-        """What psycopg2 does with such words from Python 3.11.7 on, whichever runs here."""
+        """Behaves as psycopg2 does with such a message since Python 3.11.7, on any Python."""
 
         def poll(self) -> int:
             return len(b"\xe8".decode())

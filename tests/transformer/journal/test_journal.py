@@ -1,4 +1,4 @@
-"""The journal in a real PostgreSQL, and in the spool while that is away."""
+"""The journal in a real PostgreSQL, and in the spool while PostgreSQL is down."""
 
 import asyncio
 import socket
@@ -24,7 +24,7 @@ NOWHERE = "postgresql://nobody@127.0.0.1:9/pleura"
 
 @pytest.fixture
 def table(postgres: Server) -> str:
-    """The DSN of a database that nobody else writes to, in which the journal's tables are not yet."""
+    """Create an empty database, and give its DSN."""
     return own_database(postgres)
 
 
@@ -55,13 +55,13 @@ def _names_in(folder: Path) -> list[str]:
     return [path.suffix for path in folder.iterdir()]
 
 
-def test_an_entry_travels_as_json() -> None:
-    """What the spool keeps of a row is the row."""
+def test_a_row_is_read_from_its_line_as_it_was_written() -> None:
+    """A row in the spool keeps all its values."""
     assert row_from_line(row_to_line(journal_row())) == journal_row()
 
 
-async def test_a_row_holds_what_was_answered(table: str, tmp_path: Path) -> None:
-    """Each column holds what its name says."""
+async def test_a_row_has_the_values_of_the_answer(table: str, tmp_path: Path) -> None:
+    """Each column has the value of the field with its name."""
     with _journal(table, tmp_path) as journal:
         assert await journal.append([journal_row(), journal_row(position=1, image_id=None)]) == "written"
     columns = "image_id, probabilities[1], findings, latency_ms->>'predict', cached, answered_at"
@@ -71,7 +71,7 @@ async def test_a_row_holds_what_was_answered(table: str, tmp_path: Path) -> None
 
 
 async def test_the_same_request_is_one_row(table: str, tmp_path: Path) -> None:
-    """Asking again under the same id changes nothing, alone or among others, one by one or at once."""
+    """Repeating a request changes nothing, alone or among other requests, one by one or at once."""
     with _journal(table, tmp_path) as journal:
         await journal.append([journal_row()])
         repeats = [journal.append([journal_row()]) for _ in range(5)]
@@ -80,8 +80,8 @@ async def test_the_same_request_is_one_row(table: str, tmp_path: Path) -> None:
     assert run_sql(table, "SELECT count(*) FROM answers") == [(6,)]
 
 
-async def test_what_waits_is_written_together(table: str, tmp_path: Path) -> None:
-    """Requests that come while rows are being written share one transaction."""
+async def test_waiting_requests_are_written_together(table: str, tmp_path: Path) -> None:
+    """Requests that arrive while rows are being written share one transaction."""
     with _journal(table, tmp_path) as journal:
         await asyncio.gather(*(journal.append([journal_row(request_id=f"request-{i}")]) for i in range(100)))
     assert run_sql(table, "SELECT count(*) FROM answers") == [(100,)]
@@ -89,18 +89,18 @@ async def test_what_waits_is_written_together(table: str, tmp_path: Path) -> Non
     assert transactions <= 2
 
 
-async def test_a_request_that_cannot_be_written_is_told_and_the_next_is_written(
+async def test_a_request_that_cannot_be_written_fails_and_the_next_is_written(
     table: str, tmp_path: Path
 ) -> None:
-    """Whatever is wrong with one batch, nobody waits for ever, and the journal goes on."""
+    """No request waits for ever when a batch fails, and the journal goes on."""
     with _journal(table, tmp_path) as journal:
         with pytest.raises(Unavailable):
             await journal.append([journal_row(principal="no\0text")])
         assert await journal.append([journal_row()]) == "written"
 
 
-async def test_a_caller_who_has_gone_holds_nobody_up(table: str, tmp_path: Path) -> None:
-    """Who no longer waits may have a row or none; the others are written."""
+async def test_a_cancelled_request_does_not_block_the_others(table: str, tmp_path: Path) -> None:
+    """A cancelled request may have a row or not. All other requests are written."""
     with _journal(table, tmp_path) as journal:
         gone = asyncio.create_task(journal.append([journal_row(request_id="gone")]))
         others = [
@@ -113,7 +113,7 @@ async def test_a_caller_who_has_gone_holds_nobody_up(table: str, tmp_path: Path)
 
 
 async def test_another_radiograph_under_the_same_id_is_a_conflict(table: str, tmp_path: Path) -> None:
-    """A conflict writes none of its request's rows, changes no older one, and harms no other request."""
+    """A conflict writes no row of its request, changes no older row, and affects no other request."""
     other = journal_row(image_digest="e" * 64)
     with _journal(table, tmp_path) as journal:
         await journal.append([journal_row()])
@@ -135,7 +135,7 @@ async def test_another_radiograph_under_the_same_id_is_a_conflict(table: str, tm
 
 
 async def test_another_models_answer_under_the_same_id_is_a_conflict(table: str, tmp_path: Path) -> None:
-    """After a promotion an old id gives no answer that the journal has not."""
+    """After a promotion a repeated id gives no answer that the journal does not have."""
     with _journal(table, tmp_path) as journal:
         await journal.append([journal_row()])
         with pytest.raises(Conflict, match="another model"):
@@ -143,8 +143,10 @@ async def test_another_models_answer_under_the_same_id_is_a_conflict(table: str,
     assert run_sql(table, "SELECT model_version FROM answers") == [("1.0.0",)]
 
 
-async def test_two_at_once_under_one_id_are_one_row_and_one_conflict(table: str, tmp_path: Path) -> None:
-    """Within one transaction, too, an id stands for one radiograph."""
+async def test_three_requests_at_once_under_one_id_are_one_row_and_two_conflicts(
+    table: str, tmp_path: Path
+) -> None:
+    """An id stands for one radiograph within one transaction too."""
     with _journal(table, tmp_path) as journal:
         outcomes = await asyncio.gather(
             *(journal.append([journal_row(image_digest=digest * 64)]) for digest in "abc"),
@@ -155,7 +157,7 @@ async def test_two_at_once_under_one_id_are_one_row_and_one_conflict(table: str,
 
 
 async def test_two_transformers_migrate_one_after_the_other(table: str, tmp_path: Path) -> None:
-    """Two that start at the same time find one schema."""
+    """Two transformers that start at the same time create one schema."""
     journals = [Journal(Database(table), Spool(tmp_path, 10**6), 5.0) for _ in range(2)]
     await asyncio.gather(*(asyncio.to_thread(journal.start) for journal in journals))
     assert all(journal.is_writable for journal in journals)
@@ -165,7 +167,7 @@ async def test_two_transformers_migrate_one_after_the_other(table: str, tmp_path
 
 
 async def test_without_postgres_rows_go_to_the_spool(table: str, tmp_path: Path) -> None:
-    """While PostgreSQL is away answers are spooled; the next process brings them home, once."""
+    """While PostgreSQL is down rows are spooled. The next process writes them to PostgreSQL, once."""
     with _journal(NOWHERE, tmp_path) as journal:
         assert await journal.append([journal_row(), journal_row(position=1)]) == "spooled"
         assert await journal.append([journal_row()]) == "spooled"
@@ -174,14 +176,14 @@ async def test_without_postgres_rows_go_to_the_spool(table: str, tmp_path: Path)
     assert run_sql(table, "SELECT count(*) FROM answers") == [(2,)]
 
 
-async def test_a_server_that_refuses_in_latin1_is_away(tmp_path: Path) -> None:
-    """The service starts, and answers go to the spool, whatever the server's language."""
+async def test_a_server_that_refuses_in_latin1_counts_as_down(tmp_path: Path) -> None:
+    """The service starts, and rows go to the spool, with a server of any language."""
     with french_server() as strange, _journal(strange, tmp_path) as journal:
         assert await journal.append([journal_row()]) == "spooled"
 
 
-async def test_a_conflict_that_was_spooled_is_kept_aside(table: str, tmp_path: Path) -> None:
-    """An answer that was given is in the database, whatever its request id turns out to be."""
+async def test_a_spooled_conflict_goes_to_the_disputed_answers(table: str, tmp_path: Path) -> None:
+    """An answer that was sent is in the database, even if its request id is in conflict."""
     with _journal(NOWHERE, tmp_path) as journal:
         await journal.append([journal_row()])
         await journal.append([journal_row(image_digest="e" * 64)])
@@ -191,14 +193,14 @@ async def test_a_conflict_that_was_spooled_is_kept_aside(table: str, tmp_path: P
     assert run_sql(table, "SELECT image_digest FROM disputed_answers") == [("e" * 64,)]
 
 
-async def test_without_postgres_and_with_a_full_spool_there_is_no_answer(tmp_path: Path) -> None:
-    """What can be kept nowhere is not acknowledged."""
+async def test_a_row_that_cannot_be_kept_is_refused(tmp_path: Path) -> None:
+    """Without PostgreSQL and with a full spool, no row is acknowledged."""
     with _journal(NOWHERE, tmp_path, spool_bytes=10) as journal, pytest.raises(SpoolFull):
         await journal.append([journal_row()])
 
 
 async def test_a_damaged_segment_is_set_aside(table: str, tmp_path: Path) -> None:
-    """Its whole rows come home, and the rest stays for people to look into."""
+    """Its intact rows are written to PostgreSQL, and the segment stays for an operator to examine."""
     with _journal(NOWHERE, tmp_path) as journal:
         await journal.append([journal_row(), journal_row(position=1)])
     _damage_first_line(tmp_path)
@@ -208,8 +210,8 @@ async def test_a_damaged_segment_is_set_aside(table: str, tmp_path: Path) -> Non
     assert _names_in(tmp_path) == [".damaged"]
 
 
-async def test_a_postgres_that_hangs_holds_nobody_up(tmp_path: Path) -> None:
-    """A server that accepts and says nothing costs a bounded time, at the start and later."""
+async def test_a_postgres_that_hangs_costs_a_limited_time(tmp_path: Path) -> None:
+    """A silent server costs a limited time, at the start and later."""
     with socket.create_server(("127.0.0.1", 0)) as silent:
         dsn = f"postgresql://nobody@127.0.0.1:{silent.getsockname()[1]}/pleura"
         async with asyncio.timeout(20):
@@ -220,7 +222,7 @@ async def test_a_postgres_that_hangs_holds_nobody_up(tmp_path: Path) -> None:
 async def test_a_postgres_that_stops_and_comes_back_loses_nothing(
     tmp_path: Path, free_port: Callable[[], int]
 ) -> None:
-    """Rows before, during and after an outage are all there in the end, each once."""
+    """PostgreSQL has all rows from before, during and after an outage, each once."""
     port = free_port()
     server = start_postgres(tmp_path / "postgres", port)
     with _journal(server.url, tmp_path / "spool") as journal:
@@ -237,8 +239,8 @@ async def test_a_postgres_that_stops_and_comes_back_loses_nothing(
             server.stop()
 
 
-async def test_a_server_that_takes_no_rows_is_left_alone_until_it_does(table: str, tmp_path: Path) -> None:
-    """A standby lets rows be read: it is not tried with every batch, and what was spooled comes home."""
+async def test_a_read_only_server_gets_no_rows_until_it_is_writable(table: str, tmp_path: Path) -> None:
+    """A standby server is not tried with every batch. Later it gets the spooled rows."""
     database = table.rpartition("/")[2]
     with _journal(table, tmp_path):
         pass
@@ -258,7 +260,7 @@ async def test_a_server_that_takes_no_rows_is_left_alone_until_it_does(table: st
 
 
 def test_connecting_counts_against_the_limit() -> None:
-    """A server that accepts and says nothing costs what a transaction may, and nothing on top."""
+    """A silent server costs no more than the limit of the transaction."""
     limit_waiting()
     with socket.create_server(("127.0.0.1", 0)) as silent:
         database = Database(f"postgresql://nobody@127.0.0.1:{silent.getsockname()[1]}/pleura")

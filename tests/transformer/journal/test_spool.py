@@ -1,4 +1,4 @@
-"""What the spool has taken is there after anything but the loss of the disk."""
+"""The spool keeps its rows through anything but the loss of the disk."""
 
 import multiprocessing
 import multiprocessing.connection
@@ -25,8 +25,10 @@ def _contents(spool: Spool) -> list[bytes]:
 
 
 @given(st.lists(st.binary(max_size=50).filter(lambda line: b"\n" not in line), min_size=1))
-def test_what_goes_in_comes_out(tmp_path_factory: pytest.TempPathFactory, lines: list[bytes]) -> None:
-    """Contents come back whole and in order."""
+def test_contents_are_read_as_they_were_appended(
+    tmp_path_factory: pytest.TempPathFactory, lines: list[bytes]
+) -> None:
+    """Contents are complete and in order."""
     spool = Spool(tmp_path_factory.mktemp("spool"), MANY, rows_per_segment=3)
     for line in lines:
         spool.append([line])
@@ -35,7 +37,7 @@ def test_what_goes_in_comes_out(tmp_path_factory: pytest.TempPathFactory, lines:
 
 
 def test_the_active_segment_is_not_replayed(tmp_path: Path) -> None:
-    """Nobody takes a segment that is still written to, in this process or another."""
+    """No process replays a segment that is still written to."""
     spool = Spool(tmp_path, MANY)
     spool.append([b"one"])
     assert _contents(spool) == _contents(Spool(tmp_path, MANY)) == []
@@ -44,7 +46,7 @@ def test_the_active_segment_is_not_replayed(tmp_path: Path) -> None:
 
 
 def test_a_deleted_segment_is_gone(tmp_path: Path) -> None:
-    """The spool is empty once its segments are deleted."""
+    """The spool is empty when its segments are deleted."""
     spool = Spool(tmp_path, MANY)
     spool.append([b"one"])
     spool.seal()
@@ -56,7 +58,7 @@ def test_a_deleted_segment_is_gone(tmp_path: Path) -> None:
 
 
 def test_the_backlog_counts_all_segments(tmp_path: Path) -> None:
-    """Rows and bytes of what waits, written by whichever process; none once it is replayed."""
+    """The backlog counts the rows and bytes of every process, and is zero after a replay."""
     spool, other = Spool(tmp_path, MANY, rows_per_segment=2), Spool(tmp_path, MANY)
     assert spool.backlog() == (0, 0)
     for line in (b"one", b"two", b"three"):
@@ -80,7 +82,7 @@ def _write_and_die(folder: Path) -> None:
 
 
 def test_a_killed_writer_leaves_its_rows(tmp_path: Path) -> None:
-    """What was appended before a kill -9 may be replayed by another process at once."""
+    """Another process can replay the rows from before a kill -9 at once."""
     writer = multiprocessing.get_context("spawn").Process(target=_write_and_die, args=(tmp_path,))
     writer.start()
     writer.join()
@@ -93,8 +95,8 @@ def _only_segment(folder: Path) -> Path:
 
 
 @pytest.mark.parametrize("cut", [1, 5, 12])
-def test_a_torn_tail_costs_only_itself(tmp_path: Path, cut: int) -> None:
-    """A last line that was not wholly written is ignored; it was never acknowledged."""
+def test_only_a_cut_last_line_is_lost(tmp_path: Path, cut: int) -> None:
+    """A last line that is incomplete is ignored, since it was never acknowledged."""
     spool = Spool(tmp_path, MANY)
     spool.append([b"one", b"two"])
     spool.seal()
@@ -106,7 +108,7 @@ def test_a_torn_tail_costs_only_itself(tmp_path: Path, cut: int) -> None:
 
 
 def test_a_damaged_line_is_counted_and_the_others_read(tmp_path: Path) -> None:
-    """Damage in the middle is seen, and costs only its line."""
+    """Damage in the middle is detected, and only its line is lost."""
     spool = Spool(tmp_path, MANY)
     spool.append([b"one", b"two", b"three"])
     spool.seal()
@@ -117,8 +119,8 @@ def test_a_damaged_line_is_counted_and_the_others_read(tmp_path: Path) -> None:
             assert segment.read() == ([b"one", b"three"], 1)
 
 
-def test_a_full_spool_says_so_and_keeps_what_it_has(tmp_path: Path) -> None:
-    """Beyond its bound nothing is taken, not even in part, and the rest stays readable."""
+def test_a_full_spool_refuses_rows_and_keeps_the_others(tmp_path: Path) -> None:
+    """Beyond its limit the spool takes nothing, not even a part, and the other rows stay readable."""
     spool = Spool(tmp_path, 60)
     spool.append([b"x" * 20])
     with pytest.raises(SpoolFull):
@@ -128,8 +130,8 @@ def test_a_full_spool_says_so_and_keeps_what_it_has(tmp_path: Path) -> None:
     assert _contents(spool) == [b"x" * 20, b"small"]
 
 
-def test_a_folder_that_goes_away_is_a_full_spool(tmp_path: Path) -> None:
-    """A disk that does not take a row is an error of ours, not a lost row."""
+def test_a_missing_folder_counts_as_a_full_spool(tmp_path: Path) -> None:
+    """A disk that fails is an error, not a lost row."""
     folder = tmp_path / "spool"
     spool = Spool(folder, MANY)
     folder.rmdir()
@@ -153,8 +155,8 @@ def _fill_the_disk(folder: Path, told: "multiprocessing.connection.Connection") 
             told.send("full")
 
 
-def test_a_disk_that_fills_up_within_a_row_loses_nothing_that_was_kept(tmp_path: Path) -> None:
-    """The row that did not fit is refused and leaves no trace; rows before and after it are there."""
+def test_a_disk_that_fills_up_within_a_row_loses_no_kept_row(tmp_path: Path) -> None:
+    """The row that did not fit is refused completely. The rows before and after it are kept."""
     told, tells = multiprocessing.Pipe(duplex=False)
     writer = multiprocessing.get_context("spawn").Process(target=_fill_the_disk, args=(tmp_path, tells))
     writer.start()
