@@ -40,7 +40,7 @@ def find_state(context: typer.Context) -> Path:
     return find_state_folder(read_invocation(context).state or read_settings().home)
 
 
-def read_stack_defaults(context: typer.Context) -> Mapping[str, str]:
+def read_stack_defaults(state: Path) -> Mapping[str, str]:
     """Return the settings of the running local stack; nothing where no stack runs.
 
     The address of an object store and its keys belong together: where the environment sets one of them, the
@@ -49,7 +49,6 @@ def read_stack_defaults(context: typer.Context) -> Mapping[str, str]:
     from pleura.local.stack_settings import read_stack_settings
     from pleura.local.state_folder import StateFolder
 
-    state = find_state(context)
     record = StateFolder(state).read()
     if record is None or not record.is_running:
         return {}

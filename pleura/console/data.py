@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from pleura.console.context import read_stack_defaults
+from pleura.console.context import find_state, read_stack_defaults
 
 app = typer.Typer(help="Build, merge, validate and show data sets. A digest names each data set.")
 
@@ -27,7 +27,7 @@ def build_folder(
     from pipelines.data.from_folder import Selection
     from pleura.console.data_sets import data_errors, store_folder
 
-    with data_errors(read_stack_defaults(context)) as settings:
+    with data_errors(read_stack_defaults(find_state(context))) as settings:
         selection = Selection(None if source is None else tuple(source), most_per_split, seed)
         store_folder(settings, name, folder, selection)
 
@@ -50,7 +50,7 @@ def build_journal(
     from pipelines.data.patients import read_patients
     from pleura.console.data_sets import data_errors, store_journal
 
-    with data_errors(read_stack_defaults(context)) as settings:
+    with data_errors(read_stack_defaults(find_state(context))) as settings:
         known = None if patients is None else read_patients(patients)
         rules = JournalRules(licence, patients=known, even_if_seen=even_if_seen)
         store_journal(settings, name, days, rules)
@@ -65,7 +65,7 @@ def merge(
     """Merge data sets into a new one."""
     from pleura.console.data_sets import data_errors, store_merged
 
-    with data_errors(read_stack_defaults(context)) as settings:
+    with data_errors(read_stack_defaults(find_state(context))) as settings:
         store_merged(settings, name, references)
 
 
@@ -86,7 +86,7 @@ def validate(
     """Check a data set before its use. The exit code is 1 if it has a serious problem."""
     from pleura.console.data_sets import data_errors, validate_dataset
 
-    with data_errors(read_stack_defaults(context)) as settings:
+    with data_errors(read_stack_defaults(find_state(context))) as settings:
         validate_dataset(settings, reference, against, accept or (), report)
 
 
@@ -100,5 +100,5 @@ def show(
     """List the data sets, or print what one holds."""
     from pleura.console.data_sets import data_errors, show_datasets
 
-    with data_errors(read_stack_defaults(context)) as settings:
+    with data_errors(read_stack_defaults(find_state(context))) as settings:
         show_datasets(settings, reference)

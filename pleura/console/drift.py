@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Final
 
 import typer
 
-from pleura.console.context import read_stack_defaults
+from pleura.console.context import find_state, read_stack_defaults
 from pleura.console.output import CommandFailed, one_line_errors, print_line
 
 if TYPE_CHECKING:
@@ -90,7 +90,7 @@ def _read_drift_settings(context: typer.Context) -> "DriftSettings":
     from pleura.settings import InvalidSettings
 
     with one_line_errors(InvalidSettings):
-        return DriftSettings.read(read_stack_defaults(context))
+        return DriftSettings.read(read_stack_defaults(find_state(context)))
 
 
 @contextlib.contextmanager

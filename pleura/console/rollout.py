@@ -60,7 +60,9 @@ def _journal_dsn(context: typer.Context) -> str:
     from pleura.console.settings import read_settings
 
     given = read_settings().journal_dsn
-    dsn = given.get_secret_value() if given else read_stack_defaults(context).get("PLEURA_JOURNAL_DSN")
+    if given:
+        return given.get_secret_value()
+    dsn = read_stack_defaults(find_state(context)).get("PLEURA_JOURNAL_DSN")
     if not dsn:
         raise CommandFailed("name the PostgreSQL server of the journal in PLEURA_JOURNAL_DSN")
     return dsn

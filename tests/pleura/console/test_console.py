@@ -1,4 +1,4 @@
-"""The command ``pleura`` where no stack runs: what it says, and how it ends."""
+"""The command ``pleura`` where no stack runs: its output and its exit codes."""
 
 from pathlib import Path
 
@@ -7,30 +7,32 @@ import pytest
 from pleura.console.app import main
 
 
-def test_without_a_stack_there_is_nothing_to_ask(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """Each command says in one line that no stack runs; only ``down`` has nothing to complain about."""
+def test_without_a_stack_commands_fail_in_one_line(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Each command says in one line that no stack runs; only ``down`` succeeds."""
     state = ["--state", str(tmp_path)]
     assert main([*state, "down"]) == 0
     assert main([*state, "status"]) == 1
     assert main([*state, "token"]) == 1
     assert main([*state, "classify", "a.png"]) == 1
-    said = capsys.readouterr()
-    assert said.out.splitlines() == ["nothing is running", "not running"]
-    assert [line.split(":")[0] for line in said.err.splitlines()] == ["pleura", "pleura"]
+    output = capsys.readouterr()
+    assert output.out.splitlines() == ["nothing is running", "not running"]
+    assert [line.split(":")[0] for line in output.err.splitlines()] == ["pleura", "pleura"]
 
 
 def test_a_state_folder_that_cannot_be_written_is_one_line(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """Up says which folder, and why."""
+    """The error names the folder and the reason."""
     (tmp_path / "file").touch()
     assert main(["--state", str(tmp_path / "file" / "state"), "up"]) == 1
-    said = capsys.readouterr().err
-    assert said.startswith("pleura: the state folder ")
-    assert said.count("\n") == 1
+    output = capsys.readouterr().err
+    assert output.startswith("pleura: the state folder ")
+    assert output.count("\n") == 1
 
 
-def test_a_store_needs_its_keys(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_an_object_store_needs_its_keys(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """An S3 server without keys is refused before anything starts."""
     assert main(["--state", str(tmp_path), "up", "--s3", "http://127.0.0.1:1"]) == 1
     assert "--s3-access-key" in capsys.readouterr().err
@@ -38,8 +40,8 @@ def test_a_store_needs_its_keys(tmp_path: Path, capsys: pytest.CaptureFixture[st
 
 
 @pytest.mark.parametrize("port", ["0", "65536", "http", "-1"])
-def test_a_port_is_a_port(port: str, capsys: pytest.CaptureFixture[str]) -> None:
-    """A port that is none is refused by its flag."""
+def test_a_wrong_port_is_refused(port: str, capsys: pytest.CaptureFixture[str]) -> None:
+    """The error names the option."""
     assert main(["up", f"--port={port}"]) == 2
     assert "--port" in capsys.readouterr().err
 
@@ -47,7 +49,7 @@ def test_a_port_is_a_port(port: str, capsys: pytest.CaptureFixture[str]) -> None
 def test_a_server_that_does_not_answer_is_one_line(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """Classify says which address does not answer, for each radiograph."""
+    """For each radiograph, the error names the address."""
     (tmp_path / "a.png").write_bytes(b"x")
     arguments = ["classify", str(tmp_path / "a.png"), "b", "--url", "http://127.0.0.1:1", "--token", "t"]
     assert main(["--state", str(tmp_path), *arguments, "--output", str(tmp_path)]) == 1

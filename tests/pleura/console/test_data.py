@@ -19,7 +19,7 @@ pytestmark = pytest.mark.filterwarnings("ignore:The ``noload`` loader strategy:D
 
 @pytest.fixture
 def environment(seaweed: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> dict[str, str]:
-    """What the commands read from their environment; the store is empty."""
+    """The environment of the commands; the object store is empty."""
     settings = {
         "PLEURA_S3_URL": seaweed.url,
         "PLEURA_S3_ACCESS_KEY": ACCESS_KEY,
@@ -37,7 +37,7 @@ def run_data(arguments: Sequence[str]) -> int:
     return main(["--state", "/nowhere", "data", *arguments])
 
 
-def _reference(capsys: pytest.CaptureFixture[str], *arguments: str) -> str:
+def build_reference(capsys: pytest.CaptureFixture[str], *arguments: str) -> str:
     assert run_data(arguments) == 0
     return capsys.readouterr().out.splitlines()[-1]
 
@@ -46,12 +46,14 @@ def _reference(capsys: pytest.CaptureFixture[str], *arguments: str) -> str:
 def test_from_a_folder_to_a_report(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Built, registered, shown, joined and validated; the report lies where it was asked for."""
+    """A data set is built, registered, shown, merged and validated; the report is in the given folder."""
     tracking = f"sqlite:///{tmp_path / 'mlflow.db'}"
     monkeypatch.setenv("PLEURA_MLFLOW_URI", tracking)
     folder = write_folder(tmp_path / "folder", some_rows(30))
-    ours = _reference(capsys, "build-folder", "ours", str(folder))
-    few = _reference(capsys, "build-folder", "few", str(folder), "--most-per-split", "2", "--source", "ours")
+    ours = build_reference(capsys, "build-folder", "ours", str(folder))
+    few = build_reference(
+        capsys, "build-folder", "few", str(folder), "--most-per-split", "2", "--source", "ours"
+    )
     client = MlflowClient(tracking)
     experiment = client.get_experiment_by_name(EXPERIMENT)
     assert experiment is not None
@@ -62,7 +64,7 @@ def test_from_a_folder_to_a_report(
     assert set(capsys.readouterr().out.split()) == {ours, few}
     assert run_data(["show", few]) == 0
     assert "train 2, val 2, test 2" in capsys.readouterr().out
-    both = _reference(capsys, "merge", "both", ours, few)
+    both = build_reference(capsys, "merge", "both", ours, few)
     report = tmp_path / "report"
     assert run_data(["validate", both, "--against", ours, "--report", str(report)]) == 0
     read = ValidationReport.model_validate_json((report / "validation.json").read_text())
@@ -72,10 +74,10 @@ def test_from_a_folder_to_a_report(
 
 @pytest.mark.usefixtures("environment")
 def test_an_unsound_data_set_ends_with_an_error(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """The report is written all the same; who answers for the problem goes on."""
+    """The report is written all the same; --accept lets the user go on."""
     rows = some_rows(12)
     rows[0]["patient_id"] = rows[1]["patient_id"] = "Miller"
-    reference = _reference(capsys, "build-folder", "ours", str(write_folder(tmp_path / "folder", rows)))
+    reference = build_reference(capsys, "build-folder", "ours", str(write_folder(tmp_path / "folder", rows)))
     report = tmp_path / "report"
     assert run_data(["validate", reference, "--report", str(report)]) == 1
     assert "1 patients with radiographs in more than one split" in capsys.readouterr().err
@@ -84,22 +86,22 @@ def test_an_unsound_data_set_ends_with_an_error(tmp_path: Path, capsys: pytest.C
 
 
 @pytest.mark.usefixtures("environment")
-def test_mlflow_away_loses_no_data_set(
+def test_an_unreachable_mlflow_loses_no_data_set(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The data set is stored and named; the same command, once more, registers it."""
+    """The data set is stored and named; the same command registers it later."""
     folder = write_folder(tmp_path / "folder", some_rows(6))
     monkeypatch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")
     monkeypatch.setenv("PLEURA_MLFLOW_URI", f"http://127.0.0.1:{free_port()}")
     assert run_data(["build-folder", "ours", str(folder)]) == 1
-    told = capsys.readouterr()
-    assert "MLflow did not register" in told.err
-    reference = told.out.split()[-1]
+    output = capsys.readouterr()
+    assert "MLflow did not register" in output.err
+    reference = output.out.split()[-1]
     assert run_data(["show", reference]) == 0
     capsys.readouterr()
     tracking = f"sqlite:///{tmp_path / 'mlflow.db'}"
     monkeypatch.setenv("PLEURA_MLFLOW_URI", tracking)
-    assert _reference(capsys, "build-folder", "ours", str(folder)) == reference
+    assert build_reference(capsys, "build-folder", "ours", str(folder)) == reference
     experiment = MlflowClient(tracking).get_experiment_by_name(EXPERIMENT)
     assert experiment is not None
 
@@ -115,14 +117,14 @@ def test_mlflow_away_loses_no_data_set(
     ids=" ".join,
 )
 @pytest.mark.usefixtures("environment")
-def test_what_cannot_be_done_is_one_line(
+def test_a_failure_is_one_line(
     arguments: list[str],
     message: str,
     capsys: pytest.CaptureFixture[str],
     monkeypatch: pytest.MonkeyPatch,
     postgres: Server,
 ) -> None:
-    """No traceback, and a status that stops a script."""
+    """There is no traceback, and the exit code stops a script."""
     monkeypatch.setenv("PLEURA_JOURNAL_DSN", own_database(postgres))
     assert run_data(arguments) == 1
     error = capsys.readouterr().err

@@ -1,4 +1,4 @@
-"""``pleura model`` on a real registry: what it prints, what it refuses, and how it ends."""
+"""``pleura model`` on a real registry: its output, its refusals and its exit codes."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -17,11 +17,11 @@ Pleura = Callable[..., tuple[int, str, str]]
 
 @pytest.fixture
 def state(seaweed: Server, tmp_path: Path) -> Path:
-    """The state folder of a stack that has ended, whose store is the test's."""
-    return _recorded(tmp_path, seaweed, ProcessId(1, "in another time"))
+    """The state folder of a stack that has ended; its object store is the store of the test."""
+    return write_record(tmp_path, seaweed, ProcessId(1, "in another time"))
 
 
-def _recorded(tmp_path: Path, seaweed: Server, supervisor: ProcessId) -> Path:
+def write_record(tmp_path: Path, seaweed: Server, supervisor: ProcessId) -> Path:
     folder = StateFolder(tmp_path / "state")
     folder.make()
     store = {"url": seaweed.url, "access_key": KEYS[0], "secret_key": KEYS[1]}
@@ -31,7 +31,7 @@ def _recorded(tmp_path: Path, seaweed: Server, supervisor: ProcessId) -> Path:
 
 @pytest.fixture
 def pleura(state: Path, capsys: pytest.CaptureFixture[str]) -> Pleura:
-    """The command ``pleura model`` on that state folder: its exit code and what it said."""
+    """Run ``pleura model`` on that state folder; give exit code, output and errors."""
 
     def run(*arguments: str) -> tuple[int, str, str]:
         code = main(["--state", str(state), "model", *arguments])
@@ -43,7 +43,7 @@ def pleura(state: Path, capsys: pytest.CaptureFixture[str]) -> Pleura:
 
 @pytest.fixture
 def registry(seaweed: Server, state: Path, tmp_path: Path) -> Registry:
-    """The registry of that stack, with a version that the gate has not seen and one that it refused."""
+    """The registry of that stack. The gate has not seen version 1, and has refused version 2."""
     store = new_store(seaweed.url, "models")
     registry = Registry(connect_mlflow(f"sqlite:///{state / 'mlflow.db'}"), store)
     first, second = (store.upload(new_bundle(tmp_path / str(n), f"0.1.{n}")) for n in (1, 2))
@@ -53,7 +53,7 @@ def registry(seaweed: Server, state: Path, tmp_path: Path) -> Registry:
 
 
 def test_the_life_of_two_models(pleura: Pleura, registry: Registry) -> None:
-    """What the gate did not pass needs an override; who moved the alias, and why, is shown ever after."""
+    """A version that the gate did not pass needs an override; the audit trail keeps who and why."""
     code, _, said = pleura("promote", "1", "--reason", "the first", "--who", "ada")
     assert (code, said.count("\n")) == (1, 1)
     assert "no decision record" in said
@@ -75,13 +75,13 @@ def test_the_life_of_two_models(pleura: Pleura, registry: Registry) -> None:
     assert (code, said) == (1, "pleura: there is no champion before this one to roll back to\n")
 
 
-def test_the_alias_stays_where_what_is_served_cannot_follow(
+def test_no_rollback_where_the_stack_cannot_follow(
     pleura: Pleura, registry: Registry, seaweed: Server, tmp_path: Path
 ) -> None:
-    """A stack that runs and is not ready yet: nothing is rolled back, and one line says why."""
+    """While the stack is not ready, the alias does not move, and one line says why."""
     for number in ("1", "2"):
         assert pleura("promote", number, "--reason", "x", "--override", "x")[0] == 0
-    _recorded(tmp_path, seaweed, ProcessId.current())
+    write_record(tmp_path, seaweed, ProcessId.current())
     code, _, said = pleura("rollback", "--reason", "worse")
     assert (code, said.count("\n")) == (1, 1)
     assert "no stack is ready" in said
@@ -91,7 +91,7 @@ def test_the_alias_stays_where_what_is_served_cannot_follow(
 
 
 def test_list_and_compare_show_figures(pleura: Pleura, registry: Registry) -> None:
-    """A line for each version, the newest first; differences, with the word that they decide nothing."""
+    """One line for each version, the newest first; the differences say that they decide nothing."""
     first, second = registry.versions()
     lines = pleura("list")[1].splitlines()
     assert lines[0].split()[:3] == ["version", "digest", "aliases"]
@@ -107,8 +107,8 @@ def test_list_and_compare_show_figures(pleura: Pleura, registry: Registry) -> No
     assert "no decision" in compared
 
 
-def test_what_is_not_there_is_one_line(pleura: Pleura, registry: Registry) -> None:
-    """An unknown version, an empty reason and keys that are missing each end with exit code 1."""
+def test_a_missing_version_reason_or_key_is_one_line(pleura: Pleura, registry: Registry) -> None:
+    """Each of them ends with exit code 1."""
     for arguments, said in (
         (("show", "9"), "pleura: the registry has no version 9\n"),
         (("promote", "1", "--reason", ""), "pleura: --reason: "),
@@ -121,7 +121,7 @@ def test_what_is_not_there_is_one_line(pleura: Pleura, registry: Registry) -> No
 
 
 def test_without_a_registry_nothing_is_made(pleura: Pleura, state: Path) -> None:
-    """Asking a state folder where nothing was registered says so, and leaves no database behind."""
+    """Where nothing was registered, the error says so, and no database appears."""
     code, _, said = pleura("list")
     assert (code, said) == (1, f"pleura: nothing has been registered: there is no {state / 'mlflow.db'}\n")
     assert not (state / "mlflow.db").exists()

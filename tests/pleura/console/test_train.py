@@ -17,7 +17,7 @@ from tests.support.pipelines.datasets import picture, row_of, write_folder
 from tests.support.pipelines.trainings import TINY
 
 
-def test_a_bundle_is_judged_on_a_folder(tmp_path: Path, bundle: Path) -> None:
+def test_a_bundle_is_evaluated_on_a_folder(tmp_path: Path, bundle: Path) -> None:
     """The test split of its source counts; another source and what is no chest show what it refuses."""
     rows = [row_of(f"{number}.png", "test", Mass=str(number % 2)) for number in range(30)]
     rows += [row_of(f"other{number}.png", "test", source="elsewhere") for number in range(3)]

@@ -1,4 +1,4 @@
-"""What a running stack makes of ``revisions.json``, with real predictors behind a real Envoy."""
+"""A running stack follows ``revisions.json``, with real predictors behind a real Envoy."""
 
 import time
 from collections.abc import Callable, Iterator
@@ -21,8 +21,8 @@ from tests.support.load import steady_load
 
 @pytest.fixture(scope="module")
 def own(bundle: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningStack]:
-    """A stack that no other module asks."""
-    running = start_stack(tmp_path_factory.mktemp("keeper"), bundle, "--no-cache")
+    """A stack that only this module uses."""
+    running = start_stack(tmp_path_factory.mktemp("canary"), bundle, "--no-cache")
     yield running
     running.stop()
 
@@ -57,7 +57,9 @@ def _shares(weight: int, digest: str) -> Callable[[RevisionStatus], bool]:
 
 
 def _is_alone(digest: str) -> Callable[[RevisionStatus], bool]:
-    return lambda status: [(each.digest, each.phase) for each in status.revisions] == [(digest, "ready")]
+    return lambda status: (
+        [(revision.digest, revision.phase) for revision in status.revisions] == [(digest, "ready")]
+    )
 
 
 @pytest.fixture
@@ -71,7 +73,7 @@ def sample() -> Path:
 def test_a_canary_that_cannot_serve_never_takes_traffic(
     own: RunningStack, bundle: Path, challengers: dict[str, Path], sample: Path
 ) -> None:
-    """Another bundle than was meant is not even started; one that does not get ready gets no request."""
+    """A bundle with a wrong digest is not started; a canary that is not ready gets no request."""
     stable = _revision(bundle, 50)
     other = _revision(challengers["nan"], 50).model_copy(update={"bundle": challengers["close"]})
     _want(own, stable, other)
@@ -95,7 +97,7 @@ def test_a_canary_that_cannot_serve_never_takes_traffic(
 def test_traffic_is_split_promoted_and_kept_without_a_failed_request(
     own: RunningStack, bundle: Path, challengers: dict[str, Path], sample: Path
 ) -> None:
-    """A canary shares the traffic, is promoted, and is served still after a restart of the stack."""
+    """A canary shares the traffic, is promoted, and is still served after a restart of the stack."""
     champion, challenger = _revision(bundle, 50), _revision(challengers["close"], 50)
     with steady_load(own, sample) as load:
         _want(own, champion, challenger)

@@ -37,21 +37,21 @@ time.sleep(100)
 """
 
 
-def _sleeper(folder: Path, seconds: float = 100) -> Server:
+def start_sleeper(folder: Path, seconds: float = 100) -> Server:
     command = Command("sleeper", ["sleep", str(seconds)], folder / "sleeper.log")
     return Server("sleeper", "", command.log, launch(command))
 
 
-def _wait_for_end(process: ProcessId, timeout_s: float = 20.0) -> None:
+def wait_for_end(process: ProcessId, timeout_s: float = 20.0) -> None:
     end = time.monotonic() + timeout_s
     while process.is_alive and time.monotonic() < end:
         time.sleep(0.02)
     assert not process.is_alive
 
 
-def test_nobody_is_interrupted_for_a_server(tmp_path: Path) -> None:
-    """A server that is woken takes no core from whoever woke it."""
-    server, end = _sleeper(tmp_path), time.monotonic() + 10
+def test_a_server_uses_batch_scheduling(tmp_path: Path) -> None:
+    """A server that a message wakes does not take the core of the sender."""
+    server, end = start_sleeper(tmp_path), time.monotonic() + 10
     try:
         while os.sched_getscheduler(server.process.pid) != os.SCHED_BATCH:
             assert time.monotonic() < end
@@ -61,7 +61,7 @@ def test_nobody_is_interrupted_for_a_server(tmp_path: Path) -> None:
 
 
 def test_a_child_ends_when_its_parent_is_killed(tmp_path: Path) -> None:
-    """Kill -9 of the parent ends what it started, also what a thread started that is long gone."""
+    """Kill -9 of the parent ends its children, also a child of a thread that has ended."""
     parent = subprocess.Popen(
         [sys.executable, "-c", _PARENT, str(tmp_path / "log")],
         stdout=subprocess.PIPE,
@@ -74,12 +74,12 @@ def test_a_child_ends_when_its_parent_is_killed(tmp_path: Path) -> None:
     assert child.is_alive
     parent.kill()
     parent.communicate()
-    _wait_for_end(child)
-    os.killpg(child.pid, signal.SIGKILL)  # the grandchild, which no server of ours has
+    wait_for_end(child)
+    os.killpg(child.pid, signal.SIGKILL)  # the grandchild; servers of Pleura have none
 
 
 def test_stop_ends_the_whole_group(tmp_path: Path) -> None:
-    """What a server started ends with it."""
+    """The children of a server end with it."""
     log = tmp_path / "log"
     command = Command("shell", ["sh", "-c", "sleep 100 & echo $!; wait"], log)
     server = Server("shell", "", log, launch(command))
@@ -87,10 +87,10 @@ def test_stop_ends_the_whole_group(tmp_path: Path) -> None:
         time.sleep(0.02)
     grandchild = ProcessId.read(int(log.read_text()))
     server.stop()
-    _wait_for_end(grandchild)
+    wait_for_end(grandchild)
 
 
-def test_stop_kills_what_does_not_listen(tmp_path: Path) -> None:
+def test_stop_kills_a_server_that_ignores_the_signal(tmp_path: Path) -> None:
     """A server that ignores the signal is killed after its time, and its leftovers are removed."""
     log, leftover = tmp_path / "log", tmp_path / "leftover"
     command = Command("deaf", ["sh", "-c", "trap '' TERM; echo deaf; while :; do sleep 1; done"], log)
@@ -104,7 +104,7 @@ def test_stop_kills_what_does_not_listen(tmp_path: Path) -> None:
 
 
 def test_a_server_that_ends_at_once_is_named_with_its_log(tmp_path: Path) -> None:
-    """The error is one line with the part's name, its last words and its log."""
+    """The error is one line with the part's name, the last line of its log, and the log's path."""
     command = Command("shy", ["sh", "-c", "echo no memory; exit 3"], tmp_path / "shy.log")
     server = Server("shy", "", command.log, launch(command))
     with pytest.raises(StartFailed, match=r"shy ended at its start: no memory \(log: .*shy.log\)"):
@@ -112,15 +112,15 @@ def test_a_server_that_ends_at_once_is_named_with_its_log(tmp_path: Path) -> Non
 
 
 def test_a_server_that_never_answers_is_stopped(tmp_path: Path) -> None:
-    """Silence is an error after the time limit, and leaves no process."""
-    server = _sleeper(tmp_path)
+    """A server that does not answer in time is an error, and no process remains."""
+    server = start_sleeper(tmp_path)
     with pytest.raises(StartFailed, match="sleeper did not answer within 0 s"):
         wait_until(server, lambda: False, timeout_s=0.3)
     assert server.process.poll() is not None
 
 
 def test_a_missing_program_is_one_line(tmp_path: Path) -> None:
-    """A program that is not there ends the start with the part's name."""
+    """A program that does not exist ends the start with the part's name."""
     command = Command("ghost", ["/nonexistent/ghost"], tmp_path / "ghost.log")
     server = Server("ghost", "", command.log, launch(command))
     with pytest.raises(StartFailed, match=r"ghost ended at its start: .*ghost"):
@@ -128,7 +128,7 @@ def test_a_missing_program_is_one_line(tmp_path: Path) -> None:
 
 
 def test_a_taken_port_is_named() -> None:
-    """A port that somebody listens on is not free; the error names part and port."""
+    """A port with a listener is not free; the error names part and port."""
     with socket.create_server(("127.0.0.1", 0)) as listener:
         port = listener.getsockname()[1]
         assert not is_free(port)
@@ -137,7 +137,7 @@ def test_a_taken_port_is_named() -> None:
     assert is_free(free_port())
 
 
-def test_a_port_is_given_once() -> None:
-    """Ports asked for before any is listened on are all different."""
+def test_a_port_is_chosen_once() -> None:
+    """All ports are different, also before a server listens on them."""
     ports = [free_port() for _ in range(2_000)]
     assert len(set(ports)) == len(ports)
