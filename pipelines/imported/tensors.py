@@ -1,13 +1,13 @@
-"""Tensors as a checkpoint describes them: views of storages, proven to lie inside them."""
+"""Tensors as a checkpoint describes them: views of storages, checked to lie inside them."""
 
 import math
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any, Final
 
 import numpy as np
 
-from pipelines.imported.unpickle import Builder, Instance, Name, UnreadableCheckpoint
+from pipelines.imported.unpickle import StorageArguments, TensorArguments, UnreadableCheckpoint
 
 _LARGEST: Final = 1 << 30
 _MOST_DIMENSIONS: Final = 8
@@ -28,7 +28,7 @@ TYPES: Final[Mapping[str, np.dtype[Any]]] = {
 
 @dataclass(frozen=True)
 class Storage:
-    """A row of numbers of one type, as the file names it; ``first`` is where a view of it begins."""
+    """A row of numbers of one type, or a part of it that begins at the element ``first``."""
 
     key: str
     type: str
@@ -37,8 +37,8 @@ class Storage:
 
 
 @dataclass(frozen=True)
-class Tensor:
-    """A view of a storage, in elements; proven to lie inside it."""
+class TensorView:
+    """A view of a storage, in elements. It is checked to lie inside the storage."""
 
     storage: Storage
     offset: int
@@ -50,88 +50,45 @@ def _is_count(value: object) -> bool:
     return type(value) is int and 0 <= value <= _LARGEST
 
 
-def _tensor(storage: Any, offset: Any, shape: Any, strides: Any, *_: Any) -> Tensor:
-    sane = isinstance(storage, Storage) and type(shape) is tuple and type(strides) is tuple
-    if not sane or len(shape) != len(strides) or len(shape) > _MOST_DIMENSIONS:
+def check_storages(described: Sequence[StorageArguments]) -> tuple[Storage, ...]:
+    """Check the storages of a file, in their order.
+
+    Raises:
+        UnreadableCheckpoint: A type is not read here, a length or a view makes no sense, or the file
+            describes one storage in two ways.
+    """
+    whole_by_key: dict[str, Storage] = {}
+    return tuple(_check_storage(storage, whole_by_key) for storage in described)
+
+
+def _check_storage(described: StorageArguments, whole_by_key: dict[str, Storage]) -> Storage:
+    is_known = described.module in ("torch", "torch.cuda") and described.type in TYPES
+    if not is_known or not _is_count(described.length):
+        raise UnreadableCheckpoint("the file refers to something that is not read here")
+    whole = Storage(described.key, described.type, described.length)
+    if whole_by_key.setdefault(whole.key, whole) != whole:
+        raise UnreadableCheckpoint("a storage in the file has two types or lengths")
+    if described.view is None:
+        return whole
+    first, length = described.view
+    if not 0 <= first <= first + length <= whole.length:
+        raise UnreadableCheckpoint("a view in the file reaches beyond its storage")
+    return Storage(whole.key, whole.type, length, first)
+
+
+def check_tensor(described: TensorArguments, storages: Sequence[Storage]) -> TensorView:
+    """Check that a tensor lies inside its storage.
+
+    Raises:
+        UnreadableCheckpoint: It does not, or its shape or strides make no sense.
+    """
+    storage, shape, strides = storages[described.storage], described.shape, described.strides
+    if len(shape) != len(strides) or len(shape) > _MOST_DIMENSIONS:
         raise UnreadableCheckpoint("a tensor in the file makes no sense")
-    if not all(map(_is_count, (offset, *shape, *strides))):
+    if not all(map(_is_count, (described.offset, *shape, *strides))):
         raise UnreadableCheckpoint("a tensor in the file makes no sense")
-    size = math.prod(shape)
+    size, offset = math.prod(shape), described.offset
     last = offset + sum((length - 1) * step for length, step in zip(shape, strides, strict=True))
     if size > storage.length or (size and last >= storage.length) or offset > storage.length:
         raise UnreadableCheckpoint("a tensor in the file reaches beyond its storage")
-    return Tensor(storage, offset, shape, strides)
-
-
-def _first_argument(value: Any, *_: Any) -> Any:
-    return value
-
-
-def _tensor_with_state(rebuild: Any, _: Any, arguments: Any, *__: Any) -> Tensor:
-    if rebuild not in (_V1, _V2):
-        raise UnreadableCheckpoint("a tensor in the file is of a kind that is not read here")
-    return _tensor(*arguments)
-
-
-def _ordered(pairs: Any = ()) -> dict[str, Any]:
-    # Python 2 wrote the items of an OrderedDict as its argument, Python 3 sets them afterwards.
-    if not all(type(pair) in (list, tuple) and len(pair) == 2 and type(pair[0]) is str for pair in pairs):
-        raise UnreadableCheckpoint("a dictionary in the file makes no sense")
-    return dict(pairs)
-
-
-def _inert(module: str, name: str) -> tuple[Name, Builder]:
-    return Name(module, name), lambda *_: Instance(Name(module, name))
-
-
-_V1: Final = Name("torch._utils", "_rebuild_tensor")
-_V2: Final = Name("torch._utils", "_rebuild_tensor_v2")
-BUILDERS: Final[Mapping[Name, Builder]] = {
-    _V1: _tensor,
-    _V2: _tensor,
-    Name("torch._utils", "_rebuild_parameter"): _first_argument,
-    Name("torch._utils", "_rebuild_parameter_with_state"): _first_argument,
-    Name("torch._tensor", "_rebuild_from_type_v2"): _tensor_with_state,
-    Name("torch", "Size"): _first_argument,
-    Name("collections", "OrderedDict"): _ordered,
-    Name("collections", "defaultdict"): lambda *_: {},
-    **dict(
-        # What else stands in training checkpoints; none of it is of use here.
-        (
-            _inert("builtins", "set"),
-            _inert("__builtin__", "set"),
-            _inert("torch", "device"),
-            _inert("torch.nn.backends.thnn", "_get_thnn_function_backend"),
-            _inert("numpy", "dtype"),
-            _inert("numpy.core.multiarray", "scalar"),
-            _inert("numpy._core.multiarray", "scalar"),
-            _inert("_codecs", "encode"),
-        )
-    ),
-}
-
-
-@dataclass
-class Identifiers:
-    """What stands behind the persistent identifiers of a pickle: storages, and the classes of modules."""
-
-    storages: dict[str, Storage] = field(default_factory=dict)
-
-    def __call__(self, identifier: Any) -> Storage | Name:
-        match identifier:
-            case ("module", Name() as name, _, _):  # the last two are its source code: never looked at
-                return name
-            case ("storage", Name(module="torch" | "torch.cuda", name=kind), str(key), _, length, *view):
-                if kind in TYPES and _is_count(length):
-                    return self._storage(Storage(key, kind, length), view)
-        raise UnreadableCheckpoint("the file refers to something that is not read here")
-
-    def _storage(self, whole: Storage, view: list[Any]) -> Storage:
-        if self.storages.setdefault(whole.key, whole) != whole:
-            raise UnreadableCheckpoint("a storage in the file is of two types")
-        match view:
-            case [] | [None]:
-                return whole
-            case [(_, int(first), int(length))] if 0 <= first <= first + length <= whole.length:
-                return Storage(whole.key, whole.type, length, first)
-        raise UnreadableCheckpoint("a view in the file reaches beyond its storage")
+    return TensorView(storage, offset, shape, strides)

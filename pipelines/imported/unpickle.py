@@ -1,229 +1,131 @@
-"""Read a pickle without running it: a name in it stays a name, and only plain values are built.
+"""Read pickles without running anything that they name, in a process with little memory and time.
 
-Python's own unpickler imports what a pickle names and calls it. This one knows the few operations that
-``torch.save`` writes, builds dictionaries, lists and numbers, and calls nothing but the builders it is given.
+Python's unpickler imports what a pickle names and calls it. The worker gives the unpickler inert classes
+instead. This module starts the worker and reads its JSON: a crash or a bomb ends the worker only.
 """
 
-import pickletools
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
-from typing import Any, BinaryIO, Final
+import json
+import subprocess
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
 
-_MOST_OPERATIONS: Final = 2_000_000
-_Key = str | int | float | bool | None
+_WORKER: Final = Path(__file__).with_name("unpickle_worker.py")
+_MOST_BYTES: Final = 1 << 25
+_LIMIT_S: Final = 120.0
 
 
 class UnreadableCheckpoint(Exception):
-    """The file is no PyTorch checkpoint, is damaged, or holds what is not read here."""
+    """The file is not a PyTorch checkpoint, is damaged, or holds something that is not read here."""
 
 
 class UnsafeCheckpoint(UnreadableCheckpoint):
-    """The file asks for something to be called that no checkpoint of a network needs."""
-
-
-@dataclass(frozen=True)
-class Name:
-    """A class or function that a pickle names; it is never imported."""
-
-    module: str
-    name: str
-
-    def __str__(self) -> str:
-        return f"{self.module}.{self.name}"
+    """The file calls something that no checkpoint of a network needs."""
 
 
 @dataclass
-class Instance:
-    """An object of a class that is not imported: only its state is there to be read."""
+class InertObject:
+    """An object of a class that is not imported. Only its state can be read."""
 
-    of: Name
-    state: dict[str, Any] = field(default_factory=dict)
-
-
-Builder = Callable[..., Any]
-_NEW: Final[Mapping[str, Callable[[], Any]]] = {
-    "EMPTY_DICT": dict,
-    "EMPTY_LIST": list,
-    "EMPTY_TUPLE": tuple,
-    "EMPTY_SET": set,
-    "NONE": lambda: None,
-    "NEWTRUE": lambda: True,
-    "NEWFALSE": lambda: False,
-}
-_LITERALS: Final = frozenset(
-    (
-        *("BININT", "BININT1", "BININT2", "LONG1", "LONG4", "BINFLOAT"),
-        *("BINUNICODE", "SHORT_BINUNICODE", "BINUNICODE8", "BINSTRING", "SHORT_BINSTRING"),
-        *("BINBYTES", "SHORT_BINBYTES", "BINBYTES8"),
-    )
-)
-_IGNORED: Final = frozenset(("PROTO", "FRAME", "STOP"))
+    class_name: str
+    state: dict[Any, Any]
 
 
-class _Machine:
-    """The stack, the marks and the memo of one pickle; one method for each operation."""
+@dataclass(frozen=True)
+class StorageArguments:
+    """What a pickle says about a storage; nothing of it is checked yet.
 
-    def __init__(self, builders: Mapping[Name, Builder], persistent: Callable[[Any], Any]) -> None:
-        self._builders, self._persistent = builders, persistent
-        self.stack: list[Any] = []
-        self._below: list[list[Any]] = []
-        self._memo: dict[int, Any] = {}
+    ``view`` is the first element and the length of a part of the storage; None means all of it.
+    """
 
-    def mark(self, _: Any) -> None:
-        self._below.append(self.stack)
-        self.stack = []
-
-    def _since_mark(self) -> list[Any]:
-        items, self.stack = self.stack, self._below.pop()
-        return items
-
-    def pop(self, _: Any) -> None:
-        self.stack.pop()
-
-    def pop_mark(self, _: Any) -> None:
-        self._since_mark()
-
-    def put(self, index: int) -> None:
-        self._memo[index] = self.stack[-1]
-
-    def memoize(self, _: Any) -> None:
-        self._memo[len(self._memo)] = self.stack[-1]
-
-    def get(self, index: int) -> None:
-        self.stack.append(self._memo[index])
-
-    def tuple_of_marked(self, _: Any) -> None:
-        items = self._since_mark()
-        self.stack.append(tuple(items))
-
-    def tuple_of(self, count: int) -> None:
-        items = [self.stack.pop() for _ in range(count)]
-        self.stack.append(tuple(reversed(items)))
-
-    def append(self, _: Any) -> None:
-        self._fill([self.stack.pop()])
-
-    def extend(self, _: Any) -> None:
-        self._fill(self._since_mark())
-
-    def _fill(self, items: list[Any]) -> None:
-        _require(type(self.stack[-1]) is list)
-        self.stack[-1].extend(items)
-
-    def add_items(self, _: Any) -> None:
-        items = self._since_mark()
-        _require(type(self.stack[-1]) is set and all(isinstance(item, _Key) for item in items))
-        self.stack[-1].update(items)
-
-    def set_item(self, _: Any) -> None:
-        value, key = self.stack.pop(), self.stack.pop()
-        self._set([key, value])
-
-    def set_items(self, _: Any) -> None:
-        self._set(self._since_mark())
-
-    def _set(self, items: list[Any]) -> None:
-        keys, values = items[::2], items[1::2]
-        # Only plain keys: the hash of a tuple of tuples of tuples descends as deep as the file likes.
-        _require(type(self.stack[-1]) is dict and all(isinstance(key, _Key) for key in keys))
-        self.stack[-1].update(zip(keys, values, strict=True))
-
-    def name(self, text: str) -> None:
-        module, name = text.split(" ", 1)
-        self.stack.append(Name(module, name))
-
-    def stacked_name(self, _: Any) -> None:
-        name, module = self.stack.pop(), self.stack.pop()
-        _require(type(name) is str and type(module) is str)
-        self.stack.append(Name(module, name))
-
-    def reduce(self, _: Any) -> None:
-        arguments, called = self.stack.pop(), self.stack.pop()
-        _require(type(arguments) is tuple)
-        if not isinstance(called, Name) or called not in self._builders:
-            raise UnsafeCheckpoint(f"the file would call {_shown(called)}: it is refused")
-        self.stack.append(self._builders[called](*arguments))
-
-    def new_object(self, _: Any) -> None:
-        self.stack.pop()  # what its class would be given
-        called = self.stack.pop()
-        _require(isinstance(called, Name))
-        self.stack.append(Instance(called))
-
-    def build(self, _: Any) -> None:
-        state = self.stack.pop()
-        if isinstance(self.stack[-1], Instance) and type(state) is dict:
-            self.stack[-1].state.update(state)
-
-    def persistent(self, _: Any) -> None:
-        self.stack.append(self._persistent(self.stack.pop()))
+    module: str
+    type: str
+    key: str
+    length: int
+    view: tuple[int, int] | None
 
 
-_OPERATIONS: Final[Mapping[str, Callable[[_Machine, Any], None]]] = {
-    "MARK": _Machine.mark,
-    "POP": _Machine.pop,
-    "POP_MARK": _Machine.pop_mark,
-    "BINPUT": _Machine.put,
-    "LONG_BINPUT": _Machine.put,
-    "MEMOIZE": _Machine.memoize,
-    "BINGET": _Machine.get,
-    "LONG_BINGET": _Machine.get,
-    "TUPLE": _Machine.tuple_of_marked,
-    "TUPLE1": lambda machine, _: machine.tuple_of(1),
-    "TUPLE2": lambda machine, _: machine.tuple_of(2),
-    "TUPLE3": lambda machine, _: machine.tuple_of(3),
-    "APPEND": _Machine.append,
-    "APPENDS": _Machine.extend,
-    "ADDITEMS": _Machine.add_items,
-    "SETITEM": _Machine.set_item,
-    "SETITEMS": _Machine.set_items,
-    "GLOBAL": _Machine.name,
-    "STACK_GLOBAL": _Machine.stacked_name,
-    "REDUCE": _Machine.reduce,
-    "NEWOBJ": _Machine.new_object,
-    "BUILD": _Machine.build,
-    "BINPERSID": _Machine.persistent,
-}
+@dataclass(frozen=True)
+class TensorArguments:
+    """What a pickle says about a tensor; nothing of it is checked yet. ``storage`` is a place in a list."""
+
+    storage: int
+    offset: int
+    shape: tuple[int, ...]
+    strides: tuple[int, ...]
 
 
-def _require(holds: bool) -> None:
-    if not holds:
-        raise UnreadableCheckpoint("the pickle in the file makes no sense")
+@dataclass(frozen=True)
+class UnpickledValues:
+    """The values of some pickles, the storages that they refer to, and the place behind the last pickle."""
+
+    values: list[Any]
+    storages: tuple[StorageArguments, ...]
+    end: int
 
 
-def _shown(value: object) -> str:
-    return repr(str(value)[:80]) if isinstance(value, Name) else "what is no function"
-
-
-def _step(machine: _Machine, operation: str, argument: Any) -> None:
-    if operation in _LITERALS:
-        machine.stack.append(argument)
-    elif operation in _NEW:
-        machine.stack.append(_NEW[operation]())
-    elif operation in _OPERATIONS:
-        _OPERATIONS[operation](machine, argument)
-    elif operation not in _IGNORED:
-        raise UnreadableCheckpoint(f"the pickle in the file uses {operation}, which torch.save never writes")
-
-
-def read_pickle(stream: BinaryIO, builders: Mapping[Name, Builder], persistent: Callable[[Any], Any]) -> Any:
-    """Read one pickle, and leave the stream behind it.
+def unpickle(data: bytes | memoryview, count: int = 1) -> UnpickledValues:
+    """Read the first pickles of the bytes.
 
     Args:
-        stream: Where the pickle begins.
-        builders: What may be called, by its name; nothing else is.
-        persistent: What stands for a persistent identifier.
+        data: The pickles; other bytes may follow. Only the first 32 MiB are looked at.
+        count: How many pickles to read.
+
+    Returns:
+        The values: scalars, lists, dictionaries, ``InertObject`` and ``TensorArguments``. A tuple is a list
+        too. None stands for everything else.
 
     Raises:
-        UnsafeCheckpoint: It would call something else.
-        UnreadableCheckpoint: It is malformed, or no such pickle as ``torch.save`` writes.
+        UnsafeCheckpoint: A pickle calls something that no checkpoint needs.
+        UnreadableCheckpoint: A pickle is malformed, or ``torch.save`` does not write such a pickle.
     """
-    machine = _Machine(builders, persistent)
+    command = [sys.executable, "-I", "-S", "-B", str(_WORKER), str(count)]
     try:
-        for count, (operation, argument, _) in enumerate(pickletools.genops(stream)):
-            _require(count < _MOST_OPERATIONS)
-            _step(machine, operation.name, argument)
-        (value,) = machine.stack
-    except (ValueError, IndexError, KeyError, TypeError) as error:  # what malformed operations come to
-        raise UnreadableCheckpoint("the pickle in the file is malformed") from error
-    return value
+        done = subprocess.run(  # noqa: S603  # our own script, by its path
+            command,
+            input=bytes(data[:_MOST_BYTES]),
+            capture_output=True,
+            timeout=_LIMIT_S,
+            env={},
+            check=False,
+        )
+        answer = json.loads(done.stdout)
+    except (subprocess.TimeoutExpired, ValueError) as error:  # a worker that crashed printed no JSON
+        raise UnreadableCheckpoint("the pickle in the file takes too much memory or time") from error
+    if "unsafe" in answer:
+        raise UnsafeCheckpoint(answer["unsafe"])
+    if "unreadable" in answer:
+        raise UnreadableCheckpoint(answer["unreadable"])
+    values = _link_nodes(answer["nodes"])
+    storages = tuple(
+        StorageArguments(module, kind, key, length, None if view is None else (view[0], view[1]))
+        for module, kind, key, length, view in answer["storages"]
+    )
+    return UnpickledValues([values[number] for number in answer["values"]], storages, answer["end"])
+
+
+def _link_nodes(nodes: list[list[Any]]) -> list[Any]:
+    """Make a value of each node, then put the values into each other."""
+    values = [_EMPTY_VALUES[node[0]](*node[1:]) for node in nodes]
+    for (kind, *content), value in zip(nodes, values, strict=True):
+        if kind == "dict":
+            value.update((key, values[number]) for key, number in content[0])
+        elif kind == "list":
+            value.extend(values[number] for number in content[0])
+        elif kind == "object":
+            value.state = values[content[1]]
+    return values
+
+
+_EMPTY_VALUES: Final[dict[str, Callable[..., Any]]] = {
+    "scalar": lambda value: value,
+    "dict": lambda _: {},
+    "list": lambda _: [],
+    "object": lambda name, _: InertObject(name, {}),
+    "tensor": lambda storage, offset, shape, strides: TensorArguments(
+        storage, offset, tuple(shape), tuple(strides)
+    ),
+    "opaque": lambda: None,
+}

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from pipelines.imported.state import find_arrays
 from pipelines.imported.torch_file import read_checkpoint, read_file
-from pipelines.imported.unpickle import UnreadableCheckpoint, UnsafeCheckpoint
+from pipelines.imported.unpickle import InertObject, UnreadableCheckpoint, UnsafeCheckpoint
 from tests.support.imported.torch_writer import (
     Call,
     Global,
@@ -133,6 +133,35 @@ def test_operations_that_torch_save_never_writes_are_refused(operation: bytes) -
     """Old instances, extensions, out-of-band buffers: none of it is read."""
     with pytest.raises(UnreadableCheckpoint):
         read_checkpoint(zip_file(b"(" + operation + b"os\nsystem\n", {}))
+
+
+@pytest.mark.parametrize(
+    "operations",
+    [
+        b"]" * 200_000 + b"a" * 199_999,
+        b")" + b"\x85" * 200_000,
+        b"}" + b")" + b"\x85" * 200_000 + b"Ns",
+        b"\x8e" + struct.pack("<Q", 1 << 40),
+        b"\x8b" + struct.pack("<i", (1 << 31) - 1),
+        b"]" + b"q\x00(h\x00h\x00el(" * 100,
+        b"cos\nsystem\n}X\x04\x00\x00\x00pathNsb",
+        b"cos\nsystem\n)\x81}X\x04\x00\x00\x00pathNsb",
+        b"cos\nsystem\n)\x81N}X\x05\x00\x00\x00stateNs\x86b",
+        b"(cos\nsystem\no",
+        b"cos\nsystem\n)}\x92",
+    ],
+    ids=[
+        *("nested lists", "nested tuples", "nested key", "a terabyte", "a long number", "a list of itself"),
+        *("build of a class", "build of an object", "slots of an object", "obj", "newobj_ex"),
+    ],
+)
+def test_hostile_operations_end_in_a_value_or_a_refusal(operations: bytes) -> None:
+    """Nothing is called, no memory is taken that the file does not fill, and this process does not crash."""
+    try:
+        content = read_checkpoint(zip_file(operations, {})).content
+    except UnreadableCheckpoint:
+        return
+    assert isinstance(content, list | InertObject)
 
 
 def test_the_class_of_an_object_is_never_imported() -> None:
