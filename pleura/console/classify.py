@@ -38,16 +38,17 @@ def classify(
         list[str], typer.Argument(metavar="FILE_OR_ID...", help="A file, or the id of a radiograph in S3.")
     ],
     json: Annotated[
-        bool, typer.Option("--json", help="Print the answers of POST /classify, one a line. Draws nothing.")
+        bool, typer.Option("--json", help="Print each answer of the REST API as one line. Draw no pictures.")
     ] = False,
     output: Annotated[
-        Path | None, typer.Option(metavar="FOLDER", help="Folder for the pictures. Default: this folder.")
+        Path | None,
+        typer.Option(metavar="FOLDER", help="Folder for the pictures. Default: the current folder."),
     ] = None,
     no_overlay: Annotated[bool, typer.Option("--no-overlay", help="Draw no pictures.")] = False,
     url: Url = None,
     token: Token = None,
 ) -> None:
-    """Print the findings of radiographs, and draw where they are."""
+    """Print the findings of radiographs, and draw a picture of where they are."""
     if json and output:
         raise typer.BadParameter("--json draws no pictures", param_hint="--output")
     pictures = None if json or no_overlay else output or Path()

@@ -17,7 +17,9 @@ def build_folder(
     context: typer.Context,
     name: Name,
     folder: Annotated[Path, typer.Argument(help="Folder that holds labels.csv.")],
-    source: Annotated[list[str] | None, typer.Option(help="Take this source only; may be repeated.")] = None,
+    source: Annotated[
+        list[str] | None, typer.Option(metavar="NAME", help="Take this source only; may be repeated.")
+    ] = None,
     most_per_split: Annotated[
         int | None, typer.Option(metavar="N", help="Radiographs in a split, at most.")
     ] = None,
@@ -36,8 +38,8 @@ def build_folder(
 def build_journal(
     context: typer.Context,
     name: Name,
-    licence: Annotated[str, typer.Option(help="Licence of the radiographs.")],
-    days: Annotated[float, typer.Option(help="Days to look back.")] = 365.0,
+    licence: Annotated[str, typer.Option(metavar="TEXT", help="Licence of the radiographs.")],
+    days: Annotated[float, typer.Option(metavar="N", help="Days to look back.")] = 365.0,
     patients: Annotated[
         Path | None, typer.Option(metavar="CSV", help="Columns: image_id, patient (a pseudonym).")
     ] = None,
@@ -51,8 +53,8 @@ def build_journal(
     from pleura.console.data_sets import data_errors, store_journal
 
     with data_errors(read_stack_defaults(find_state(context))) as settings:
-        known = None if patients is None else read_patients(patients)
-        rules = JournalRules(licence, patients=known, even_if_seen=even_if_seen)
+        pseudonyms = None if patients is None else read_patients(patients)
+        rules = JournalRules(licence, patients=pseudonyms, even_if_seen=even_if_seen)
         store_journal(settings, name, days, rules)
 
 

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 app = typer.Typer(help="Look for drift in the journal, make a reference, list audits.")
 EXIT_CODES: Final[Mapping[str, int]] = {"no drift seen": 0, "drift": 3, "cannot be shown": 4}
 
-Days = Annotated[float, typer.Option(help="Days of the window.")]
+Days = Annotated[float, typer.Option(metavar="N", help="Days of the window.")]
 Until = Annotated[
     str | None,
     typer.Option(metavar="TIME", help="End of the window (ISO 8601). Default: last midnight (UTC)."),
@@ -42,7 +42,7 @@ def check(context: typer.Context, days: Days = 7.0, until: Until = None) -> None
 @app.command()
 def reference(
     context: typer.Context,
-    model_digest: Annotated[str, typer.Option(help="Digest of the model.")],
+    model_digest: Annotated[str, typer.Option(metavar="DIGEST", help="Digest of the model.")],
     days: Days = 7.0,
     until: Until = None,
 ) -> None:

@@ -44,18 +44,19 @@ def feedback(
     seen: Annotated[
         bool, typer.Option("--seen/--blind", help="Whether the radiologist had seen the answer first.")
     ],
-    position: Annotated[int, typer.Option(help="Position of the radiograph in the request.")] = 0,
+    position: Annotated[int, typer.Option(help="Position of the radiograph in the request, from 0.")] = 0,
     answered_to: Annotated[
-        str | None, typer.Option(metavar="PRINCIPAL", help="Principal of the answer. Default: yours.")
+        str | None,
+        typer.Option(metavar="PRINCIPAL", help="Principal that asked for the answer. Default: you."),
     ] = None,
     present: Annotated[
-        list[str] | None, typer.Option(metavar="FINDING...", help="Findings that are present.")
+        list[str] | None, typer.Option(metavar="FINDING...", help="Findings that the radiograph shows.")
     ] = None,
     absent: Annotated[
-        list[str] | None, typer.Option(metavar="FINDING...", help="Findings that are absent.")
+        list[str] | None, typer.Option(metavar="FINDING...", help="Findings that it does not show.")
     ] = None,
     unsure: Annotated[
-        list[str] | None, typer.Option(metavar="FINDING...", help="Findings that the radiograph leaves open.")
+        list[str] | None, typer.Option(metavar="FINDING...", help="Findings that it leaves open.")
     ] = None,
     feedback_id: Annotated[
         str | None, typer.Option(metavar="ID", help="Id of feedback that you send a second time.")

@@ -25,7 +25,10 @@ def rollout(
     context: typer.Context,
     bundle: Annotated[Path, typer.Option(metavar="FOLDER", help="Bundle of the challenger.")],
     digest: Annotated[
-        str | None, typer.Option(help="Digest that the bundle must have. Default: the digest that it has.")
+        str | None,
+        typer.Option(
+            metavar="DIGEST", help="Digest that the bundle must have. Default: the digest that it has."
+        ),
     ] = None,
     plan: Annotated[
         Path | None, typer.Option(metavar="YAML", help="Steps and guardrails. Default: the shipped file.")

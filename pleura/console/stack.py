@@ -210,11 +210,11 @@ def status(context: typer.Context) -> None:
 
 def token(
     context: typer.Context,
-    subject: Annotated[str, typer.Option(help="Principal that the token names.")] = "local",
+    subject: Annotated[str, typer.Option(metavar="NAME", help="Principal that the token names.")] = "local",
     scope: Annotated[
-        list[str] | None, typer.Option(help="A scope; may be repeated. Default: all scopes.")
+        list[str] | None, typer.Option(metavar="SCOPE", help="A scope; may be repeated. Default: all scopes.")
     ] = None,
-    hours: Annotated[float, typer.Option(help="Hours until the token expires.")] = _TOKEN_HOURS,
+    hours: Annotated[float, typer.Option(metavar="N", help="Hours until the token expires.")] = _TOKEN_HOURS,
 ) -> None:
     """Print a bearer token for the local stack."""
     from pleura.local.access import make_token

@@ -1,1 +1,1 @@
-"""The one-machine stack: the servers that Pleura stands on, from wheels, and how they are kept together."""
+"""The stack of one machine: the servers of Pleura and the servers that they need, run by one process."""
