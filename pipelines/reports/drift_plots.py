@@ -20,7 +20,7 @@ _ACROSS: Final = 4
 _LEAST_PSI: Final = 0.01
 
 
-def svg_of(figure: Figure) -> str:
+def encode_svg(figure: Figure) -> str:
     """Write a figure as an SVG element, the same bytes for the same figure."""
     file = io.StringIO()
     with mpl.rc_context({"svg.hashsalt": "pleura", "svg.fonttype": "none", "font.family": "sans-serif"}):
@@ -66,7 +66,7 @@ def plot_call_rates(model: ModelDrift) -> Figure | None:
         tick.set_color(_COLOURS["drift"] if each.word == "drift" else "black")
     axes.set_xlabel("share of radiographs called present, with 95 % interval (red name: drift)")
     axes.set_xlim(left=0)
-    axes.legend(loc="lower right", fontsize=8, frameon=False)
+    axes.legend(loc="lower right", bbox_to_anchor=(1, 1), ncols=2, fontsize=8, frameon=False)
     return _tidy(figure)
 
 

@@ -18,7 +18,7 @@ _BAND: Final = "#d9dee5"
 _TICKS: Final = (0, 0.25, 0.5, 0.75, 1)
 
 
-def png_of(picture: Picture) -> bytes:
+def encode_png(picture: Picture) -> bytes:
     """Encode a picture; the same picture gives the same bytes."""
     buffer = io.BytesIO()
     picture.savefig(buffer, format="png", dpi=_DPI, metadata={"Software": None})
@@ -86,7 +86,7 @@ def _draw_reliability(axes: Axes, curves: Curves) -> None:
     axes.legend(fontsize=8, loc="upper left")
 
 
-def finding_plot(finding: FindingEvaluation) -> bytes | None:
+def plot_finding(finding: FindingEvaluation) -> bytes | None:
     """ROC with the operating point, precision and recall, reliability with its noise; None if unmeasured."""
     if finding.figures is None or finding.curves is None:
         return None
@@ -96,7 +96,7 @@ def finding_plot(finding: FindingEvaluation) -> bytes | None:
     _draw_roc(roc, finding.curves, finding.figures)
     _draw_precision(precision, finding.curves, finding, finding.figures)
     _draw_reliability(trusted, finding.curves)
-    return png_of(picture)
+    return encode_png(picture)
 
 
 def _draw_forest(axes: Axes, rows: list[tuple[str, IntervalEstimate]], title: str, right: float) -> None:
@@ -111,7 +111,7 @@ def _draw_forest(axes: Axes, rows: list[tuple[str, IntervalEstimate]], title: st
     axes.grid(axis="x", color="#eceff3")
 
 
-def overview_plot(evaluation: Evaluation) -> bytes | None:
+def plot_overview(evaluation: Evaluation) -> bytes | None:
     """AUROC and calibration slope of every measured finding with intervals; None where none is measured."""
     measured = [
         (each.finding.replace("_", " "), each.figures) for each in evaluation.measured if each.figures
@@ -123,4 +123,4 @@ def overview_plot(evaluation: Evaluation) -> bytes | None:
     _draw_forest(area, [(name, each.auroc) for name, each in measured], "AUROC (0.5: guessing)", 0.5)
     slopes = [(name, each.calibration_slope) for name, each in measured if each.calibration_slope]
     _draw_forest(slope, slopes, "Calibration slope (1: right; below: too extreme)", 1.0)
-    return png_of(picture)
+    return encode_png(picture)

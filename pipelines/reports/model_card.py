@@ -1,139 +1,45 @@
-"""The model card, in Markdown, from the description that travels with the model, and from its evaluation."""
+"""The model card in Markdown: the description that travels with a model, and its evaluation report."""
 
 from collections.abc import Mapping
 
 from pipelines.evaluation.evaluate import FindingEvaluation
-from pipelines.evaluation.refusals import RefusalEvaluation, RefusalRate
+from pipelines.evaluation.refusals import RefusalEvaluation
 from pipelines.evaluation.report import EvaluationReport
+from pipelines.reports.formats import finding_text, format_estimate, format_rate
 from pipelines.statistics.bootstrap import IntervalEstimate
 from pleura.bundle import FindingDescription, Interval, ModelDescription, Origin
 
 
-def finding_text(finding: str) -> str:
-    """A finding's name as people write it."""
-    return finding.replace("_", " ")
+def model_card(description: ModelDescription, report: EvaluationReport | None = None) -> str:
+    """Write the card: intended use, limits, data, figures with intervals, and operating points.
+
+    Args:
+        description: The description in the model's bundle.
+        report: The model's evaluation report. The card then also has calibration, subgroups, refusals and
+            localisation.
+    """
+    card = _description_part(description)
+    return card if report is None else card + _evaluation_part(report)
 
 
-def _figure(interval: Interval | IntervalEstimate | None) -> str:
-    if interval is None:
-        return "unmeasured"
-    return f"{interval.value:.3f} ({interval.low:.3f} to {interval.high:.3f})"
+def _estimate(estimate: IntervalEstimate | Interval | None) -> str:
+    return format_estimate(estimate, decimals=3)
 
 
-def _row(finding: FindingDescription) -> str:
+def _finding_row(finding: FindingDescription) -> str:
     cells = (
         finding_text(finding.name),
         f"{finding.test_positives} / {finding.test_negatives}",
-        _figure(finding.auroc),
+        _estimate(finding.auroc),
         f"{finding.operating_point.threshold:.3f}",
-        _figure(finding.sensitivity),
-        _figure(finding.specificity),
+        _estimate(finding.sensitivity),
+        _estimate(finding.specificity),
     )
     return f"| {' | '.join(cells)} |"
 
 
 def _bullets(lines: tuple[str, ...]) -> str:
     return "\n".join(f"- {line}" for line in lines)
-
-
-def _calibration_row(finding: FindingEvaluation) -> str:
-    figures = finding.figures
-    if figures is None:
-        return f"| {finding_text(finding.finding)} |{' unmeasured |' * 5}"
-    floor = figures.ece_floor
-    cells = (
-        finding_text(finding.finding),
-        f"{_figure(figures.auprc)}; {finding.prevalence:.3f}",
-        _figure(figures.brier),
-        _figure(figures.calibration_slope),
-        _figure(figures.calibration_intercept),
-        f"{figures.ece.value:.3f}; {floor.mean:.3f}, {floor.high:.3f}",
-    )
-    return f"| {' | '.join(cells)} |"
-
-
-def _subgroups(report: EvaluationReport) -> str:
-    lines = [
-        f"- {group.attribute} {group.group}, {finding_text(gap.finding)}: AUROC {_figure(gap.auroc)}, "
-        f"gap to the rest {_figure(gap.auroc_gap)}"
-        for group in report.subgroups
-        for gap in group.gaps
-    ]
-    small = [f"{group.attribute} {group.group}" for group in report.subgroups if not group.gaps]
-    lines += [f"- too small to show any gap: {', '.join(small)}"] if small else []
-    return "\n".join(lines) or "Not looked at."
-
-
-def _rate(rate: RefusalRate) -> str:
-    return f"{rate.value:.0%} ({rate.low:.0%} to {rate.high:.0%})"
-
-
-def _refusals(refusals: RefusalEvaluation | None) -> str:
-    if refusals is None:
-        return "Not looked at."
-    refused = [
-        f"- {each.kind} ({each.radiographs}), wrongly refused: "
-        + ", ".join(f"{_rate(at.rate)} below {at.threshold}" for at in each.rates)
-        for each in refusals.alike
-    ]
-    answered = [
-        f"- {each.kind} ({each.radiographs}), wrongly answered: "
-        + ", ".join(f"{_rate(at.rate)} at {at.threshold}" for at in each.rates)
-        + (f"; AUROC {_figure(each.auroc)}" if each.auroc else "")
-        for each in refusals.unlike
-    ]
-    return "\n".join(refused + answered)
-
-
-def _localisation(report: EvaluationReport) -> str:
-    lines = [
-        f"- {each.radiographs} ({every.boxes} boxes): the highest place of the map lies in the box in "
-        f"{_figure(every.pointing)}; a random place {_figure(every.pointing_random)}, another patient's map "
-        f"{_figure(every.pointing_other)}; IoU {_figure(every.iou)}, at random {_figure(every.iou_random)}"
-        for each in report.localisation
-        for every in each.findings[:1]
-    ]
-    return "\n".join(lines) or "Not looked at."
-
-
-def _judged(report: EvaluationReport) -> str:
-    """What the card adds where there is a report."""
-    rows = "\n".join(_calibration_row(finding) for finding in report.evaluation.findings)
-    subject = report.subject
-    return f"""
-## Judgement
-
-Model `{subject.model_digest}` on data set `{subject.dataset.digest}` ({subject.dataset.name}, {subject.dataset.split} split), by code
-`{subject.code_version}`. A slope of 1 and an intercept of 0 are right; ECE stands beside what chance gives a perfectly
-calibrated model (mean, 95th percentile).
-
-| finding | AUPRC; prevalence | Brier | calibration slope | calibration intercept | ECE; noise floor |
-|---|---|---|---|---|---|
-{rows}
-
-## Subgroups
-
-{_subgroups(report)}
-
-## Refusing by typicality
-
-{_refusals(report.refusals)}
-
-## Where the activation maps point
-
-{_localisation(report)}
-"""
-
-
-def model_card(description: ModelDescription, report: EvaluationReport | None = None) -> str:
-    """Write the card: data, figures with intervals, operating points, what it must not be used for.
-
-    Args:
-        description: What travels with the model.
-        report: Its evaluation, whose calibration, subgroups, refusals and localisation are added.
-    """
-    card = _described(description)
-    return card if report is None else card + _judged(report)
 
 
 def _means(metrics: Mapping[str, float]) -> str:
@@ -148,27 +54,26 @@ mean Brier score {metrics["mean_brier"]:.3f}."""
 
 
 def _origin(origin: Origin | None) -> str:
-    """Where imported weights come from; nothing for a model that was trained here."""
     if origin is None:
         return ""
     return f"""
-The weights were imported ({origin.kind}) from a file with SHA-256 `{origin.file_sha256}`. What they were trained to be
-given: {origin.preprocessing}.
+The weights were imported ({origin.kind}) from a file with SHA-256 `{origin.file_sha256}`. Preprocessing during their
+training: {origin.preprocessing}.
 """
 
 
-def _described(description: ModelDescription) -> str:
-    rows = "\n".join(_row(finding) for finding in description.findings)
+def _description_part(description: ModelDescription) -> str:
+    rows = "\n".join(_finding_row(finding) for finding in description.findings)
     return f"""# Model card: {description.name} {description.version}
 
 DenseNet121, 224x224, fourteen findings.
-Written from what travels with the model; do not edit.
+Generated from the description in the model's bundle; do not edit.
 
 ## Intended use
 
 {description.intended_use}
 
-## It must not be used for
+## Limits of use
 
 {_bullets(description.limitations)}
 
@@ -176,8 +81,8 @@ Written from what travels with the model; do not edit.
 
 {_bullets(description.training_data)}
 
-Patients are split into training, validation and test; no patient is in two splits. Labels that are not known
-count for nothing in training. The test split was looked at once, for the table below, after everything was chosen.
+Patients are split into training, validation and test. No patient is in two splits. Unknown labels are ignored in
+training. The test split was read once, for the table below, after all choices were made.
 {_origin(description.origin)}
 ## Figures on the test split
 
@@ -187,16 +92,101 @@ count for nothing in training. The test split was looked at once, for the table 
 |---|---:|---|---:|---|---|
 {rows}
 
-Do not compare these with figures on other radiographs: they depend on how a sample was gathered.
+Do not compare these figures with figures on other radiographs. They depend on how a sample was collected.
 
 ## Operating points and calibration
 
 Thresholds: {description.operating_points_chosen}. Calibration: {description.calibration}. Both travel
-with the model; a threshold of another version means nothing here.
+with the model. A threshold is valid only for the version that it belongs to.
 
 ## Typicality
 
-Each answer carries the share of known chest radiographs (validation split) that lie farther from the centre of the
-training radiographs, by Mahalanobis distance on the network's features. Near 0 the radiograph is unlike anything
-that the model was trained on, and its probabilities mean little.
+Each answer carries a typicality: the share of known chest radiographs (validation split) that lie farther from the
+centre of the training radiographs, by Mahalanobis distance on the network's features. Near 0 the radiograph is unlike
+all training radiographs, and its probabilities mean little.
 """
+
+
+def _evaluation_part(report: EvaluationReport) -> str:
+    rows = "\n".join(_calibration_row(finding) for finding in report.evaluation.findings)
+    subject = report.subject
+    return f"""
+## Evaluation
+
+Model `{subject.model_digest}` on data set `{subject.dataset.digest}` ({subject.dataset.name}, {subject.dataset.split} split), by code
+`{subject.code_version}`. A slope of 1 and an intercept of 0 are right. The noise floor is the ECE that chance gives a
+perfectly calibrated model: mean, 95th percentile.
+
+| finding | AUPRC; prevalence | Brier score | calibration slope | calibration intercept | ECE; noise floor |
+|---|---|---|---|---|---|
+{rows}
+
+## Subgroups
+
+{_subgroups(report)}
+
+## Refusal by typicality
+
+{_refusals(report.refusals)}
+
+## Activation maps
+
+{_localisation(report)}
+"""
+
+
+def _calibration_row(finding: FindingEvaluation) -> str:
+    figures = finding.figures
+    if figures is None:
+        return f"| {finding_text(finding.finding)} |{' unmeasured |' * 5}"
+    floor = figures.ece_floor
+    cells = (
+        finding_text(finding.finding),
+        f"{_estimate(figures.auprc)}; {finding.prevalence:.3f}",
+        _estimate(figures.brier),
+        _estimate(figures.calibration_slope),
+        _estimate(figures.calibration_intercept),
+        f"{figures.ece.value:.3f}; {floor.mean:.3f}, {floor.high:.3f}",
+    )
+    return f"| {' | '.join(cells)} |"
+
+
+def _subgroups(report: EvaluationReport) -> str:
+    lines = [
+        f"- {group.attribute} {group.group}, {finding_text(gap.finding)}: AUROC {_estimate(gap.auroc)}, "
+        f"gap to the others {_estimate(gap.auroc_gap)}"
+        for group in report.subgroups
+        for gap in group.gaps
+    ]
+    small = [f"{group.attribute} {group.group}" for group in report.subgroups if not group.gaps]
+    lines += [f"- too small to show any gap: {', '.join(small)}"] if small else []
+    return "\n".join(lines) or "Not examined."
+
+
+def _refusals(refusals: RefusalEvaluation | None) -> str:
+    if refusals is None:
+        return "Not examined."
+    refused = [
+        f"- {each.kind} ({each.radiographs}), wrongly refused: "
+        + ", ".join(f"{format_rate(at.rate)} below {at.threshold}" for at in each.rates)
+        for each in refusals.alike
+    ]
+    answered = [
+        f"- {each.kind} ({each.radiographs}), wrongly answered: "
+        + ", ".join(f"{format_rate(at.rate)} at {at.threshold}" for at in each.rates)
+        + (f"; AUROC {_estimate(each.auroc)}" if each.auroc else "")
+        for each in refusals.unlike
+    ]
+    return "\n".join(refused + answered)
+
+
+def _localisation(report: EvaluationReport) -> str:
+    lines = [
+        f"- {part.radiographs} ({overall.boxes} boxes): the highest point of the map lies in the box in "
+        f"{_estimate(overall.pointing)}; a random point {_estimate(overall.pointing_random)}, the map of "
+        f"another patient {_estimate(overall.pointing_other)}; IoU {_estimate(overall.iou)}, at random "
+        f"{_estimate(overall.iou_random)}"
+        for part in report.localisation
+        for overall in part.findings[:1]
+    ]
+    return "\n".join(lines) or "Not examined."

@@ -37,7 +37,7 @@ def test_the_verdict_stands_first(n: int, shift: float, words: str) -> None:
 
 def test_a_page_of_nothing_says_so() -> None:
     """An empty window gives a page too."""
-    assert "there is no answer in this window" in html_drift_report(report_of())
+    assert "There is no answer in this window" in html_drift_report(report_of())
 
 
 def test_a_model_without_reference_is_named() -> None:
@@ -55,8 +55,8 @@ def test_what_a_bundle_calls_itself_is_text() -> None:
     ("kinds", "part"),
     [
         (("call rate",), "epidemic"),
-        (("score", "call rate"), "the model be right"),
-        (("input", "score"), "before believing the calls"),
+        (("score", "call rate"), "the model may be right"),
+        (("input", "score"), "before you believe the calls"),
         (("features",), "is not shown"),
         (("refusal",), "Radiographs are refused"),
     ],

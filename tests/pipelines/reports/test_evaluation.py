@@ -96,10 +96,10 @@ def test_the_page_says_what_it_must(html: str, judged: EvaluationReport) -> None
     for finding in FINDINGS:
         assert finding.replace("_", " ") in text
     assert "Hernia (0 positives)" in " ".join(text.split())
-    assert "What this does not say" in text
+    assert "What this report does not say" in text
     area = judged.evaluation.findings[0].figures
     assert area is not None
-    assert f"{area.auroc.value:.2f} ({area.auroc.low:.2f} to {area.auroc.high:.2f})" in text
+    assert f"{area.auroc.value:.2f}{area.auroc.low:.2f} to {area.auroc.high:.2f}" in text
 
 
 def test_words_from_outside_stay_words(html: str) -> None:
@@ -119,7 +119,7 @@ def test_a_page_of_nothing_measured_says_so() -> None:
     bare = few.model_copy(update={"refusals": None, "localisation": (), "subgroups": ()})
     page = _read(html_evaluation_report(bare))
     assert "no finding could be" in page.text
-    assert page.text.count("Not looked at.") == 3
+    assert page.text.count("Not examined.") == 3
     assert not [tag for tag, _ in page.seen if tag == "img"]
 
 
@@ -131,7 +131,7 @@ def test_the_card_holds_what_the_dossier_says(judged: EvaluationReport) -> None:
     card = model_card(plain, judged)
     assert card.startswith(model_card(plain))
     added = card.removeprefix(model_card(plain))
-    for heading in ("Judgement", "Subgroups", "Refusing by typicality", "Where the activation maps point"):
+    for heading in ("Evaluation", "Subgroups", "Refusal by typicality", "Activation maps"):
         assert f"## {heading}\n" in added
     assert judged.refusals is not None
     first = judged.refusals.unlike[0].rates[0].rate

@@ -105,19 +105,19 @@ def _tasks(spec: dict[str, Any]) -> list[dict[str, Any]]:
 )
 def test_the_outcome_of_a_run_is_one_line(done: list[StepResult], words: str) -> None:
     """Each outcome has its text, and only a promotion is called a promotion."""
-    story = RunSummary("mine", done)
-    assert story.outcome.startswith(words)
-    assert f"**{story.outcome}**" in markdown_summary(story)
-    assert "<b>" not in html_summary(story)
+    summary = RunSummary("mine", done)
+    assert summary.outcome.startswith(words)
+    assert f"**{summary.outcome}**" in markdown_summary(summary)
+    assert "<b>" not in html_summary(summary)
 
 
 def test_a_failure_is_reported_with_its_reason() -> None:
     """The report of a failed run names the step and the reason."""
-    story = RunSummary(
+    summary = RunSummary(
         "mine", _results(("validate_data", "sound")), StepFailure(step="train", reason="Diverged: nan")
     )
-    assert "failed at train: Diverged: nan" in markdown_summary(story)
-    assert "failed at train: Diverged: nan" in html_summary(story)
+    assert "failed at train: Diverged: nan" in markdown_summary(summary)
+    assert "failed at train: Diverged: nan" in html_summary(summary)
 
 
 def test_only_events_of_steps_are_described() -> None:
