@@ -1,10 +1,10 @@
-"""The object store: what may be asked of it, for how long, and how much it may send.
+"""Client of the object store, with limits for the time and the size of every answer.
 
-The client of MinIO says where an object is and signs for it; the question goes over kept connections on the
-event loop, since a cached answer waits for nothing longer.
+MinIO's client computes addresses and signatures. The calls themselves run on the event loop over open
+connections, since even a cached answer needs one of them.
 
 Source:
-    AWS Signature Version 4, in the header ``Authorization``: an address, which is logged, tells none of it.
+    AWS Signature Version 4, in the header ``Authorization``, so that a logged address has no signature.
 """
 
 import asyncio
@@ -28,26 +28,26 @@ from pleura.errors import RadiographNotFound, StoreUnavailable, TooLarge
 from pleura.http_client import HttpClient, HttpFailed, Response
 from transformer.object_id import ObjectId
 
-_HOP_SHARE: Final = 0.9
-_AT_ONCE: Final = 16
-_MOST_ETAG: Final = 256
-_MOST_SAID_BYTES: Final = 65_536
-_SOME: Final = "a"
-_CONTENT: Final = "x-amz-content-sha256"
-_NO_BODY: Final = hashlib.sha256().hexdigest()
-_OF_OBJECT: Final = (HTTPStatus.NOT_FOUND, HTTPStatus.PRECONDITION_FAILED)
+_SHARE_OF_TIME: Final = 0.9
+_MAX_CALLS: Final = 16
+_MAX_ETAG: Final = 256
+_MAX_ERROR_BYTES: Final = 65_536
+_ANY_KEY: Final = "a"
+_CONTENT_HEADER: Final = "x-amz-content-sha256"
+_EMPTY_DIGEST: Final = hashlib.sha256().hexdigest()
+_ABOUT_OBJECT: Final = (HTTPStatus.NOT_FOUND, HTTPStatus.PRECONDITION_FAILED)
 log = structlog.get_logger(__name__)
 
 
 class RadiographChanged(StoreUnavailable):
-    """The object was replaced after its ETag was asked for."""
+    """The object was replaced after its ETag was read."""
 
     retry_after_s = 1
 
 
 @dataclass(frozen=True)
-class Fetched:
-    """An object, and the ETag that it had when it was sent."""
+class FetchedObject:
+    """The file of an object, and the ETag of exactly this content."""
 
     file: bytes = field(repr=False)
     etag: str
@@ -55,9 +55,9 @@ class Fetched:
 
 @dataclass(frozen=True)
 class Bucket:
-    """Where radiographs are: a bucket of any S3 server, and the keys to it.
+    """The bucket of the radiographs on any S3 server, and the keys to the server.
 
-    ``region`` is the server's, so that the client need not ask.
+    ``region`` is the server's region. With it the client need not ask the server.
     """
 
     url: str
@@ -67,96 +67,101 @@ class Bucket:
     region: str = "us-east-1"
 
     def client(self) -> Minio:
-        """MinIO's client of the server, without keys: it is asked for addresses only."""
+        """Make MinIO's client without keys, since it computes addresses only."""
         parts = urlsplit(self.url)
         return Minio(parts.netloc, region=self.region, secure=parts.scheme == "https")
 
 
 class ObjectStore:
-    """A bucket of radiographs; nothing outside of it is ever asked for.
+    """The bucket of the radiographs. Nothing outside the bucket is ever read.
 
     Args:
-        bucket: Which it is.
-        limit_bytes: The most bytes that a radiograph's file may have.
-        timeout_s: The longest that one call may take, connecting, waiting and reading together.
+        bucket: The bucket and its keys.
+        limit_bytes: Most bytes of a radiograph's file.
+        timeout_s: Seconds that one call may take, from connecting to the last byte.
 
     Raises:
-        ValueError: There can be no such bucket.
+        ValueError: S3 does not allow the address or the name of the bucket.
     """
 
     def __init__(self, bucket: Bucket, limit_bytes: int, timeout_s: float = 5.0) -> None:
         self._bucket, self._limit_bytes, self._timeout_s = bucket, limit_bytes, timeout_s
         self._client = bucket.client()
         self._credentials = Credentials(bucket.access_key, bucket.secret_key)
-        some = self._address_of(_SOME)
-        self._place = some._replace(path=some.path.removesuffix(f"/{_SOME}") or "/")
-        self._http = HttpClient(f"{some.scheme}://{some.netloc}")
-        self._calls = asyncio.Semaphore(_AT_ONCE)
+        address = self._object_address(_ANY_KEY)
+        self._bucket_address = address._replace(path=address.path.removesuffix(f"/{_ANY_KEY}") or "/")
+        self._http = HttpClient(f"{address.scheme}://{address.netloc}")
+        self._calls = asyncio.Semaphore(_MAX_CALLS)
 
     async def close(self) -> None:
         """Close the connections."""
         await self._http.close()
 
     @property
-    def place(self) -> str:
-        """The bucket's address: on the server, or on a server of its own."""
-        return self._place.geturl()
+    def address(self) -> str:
+        """The bucket's address: a path of the server, or the bucket's own host name."""
+        return self._bucket_address.geturl()
 
-    async def etag_of(self, object_id: ObjectId, deadline: Deadline) -> str:
-        """Ask which version of an object there is, without having it sent.
+    async def read_etag(self, object_id: ObjectId, deadline: Deadline) -> str:
+        """Read the ETag of an object, without its content.
 
         Raises:
-            RadiographNotFound: There is no such object.
-            TooLarge: It is larger than a radiograph may be.
-            StoreUnavailable: The store does not answer in time, or not sensibly.
+            RadiographNotFound: The bucket has no such object.
+            TooLarge: The object is larger than a radiograph may be.
+            StoreUnavailable: The store does not give a valid answer in time.
         """
-        async with self._asked("HEAD", self._address_of(object_id.key), {}, deadline) as response:
+        async with self._call("HEAD", self._object_address(object_id.key), {}, deadline) as response:
             self._require_small(response)
-            return _etag_of(response)
+            return _require_etag(response)
 
-    async def read(self, object_id: ObjectId, deadline: Deadline, etag: str | None = None) -> Fetched:
-        """Fetch an object as it is now, or, with an ETag, provided that it is still the one with that.
+    async def read(self, object_id: ObjectId, deadline: Deadline, etag: str | None = None) -> FetchedObject:
+        """Fetch an object as it is now. With an ETag, fetch it only if it still has that ETag.
 
         Raises:
-            RadiographNotFound: There is no such object.
-            RadiographChanged: There is another one under that id by now.
-            TooLarge: It is larger than a radiograph may be; it is not read further than its header.
-            StoreUnavailable: The store does not send it in time, or not sensibly.
+            RadiographNotFound: The bucket has no such object.
+            RadiographChanged: The object has another ETag now.
+            TooLarge: The object is larger than a radiograph may be. Its content is not read.
+            StoreUnavailable: The store does not give a valid answer in time.
         """
-        # as stored: inflating a Content-Encoding would be a bomb, and not what the ETag stands for
+        # a decompressed Content-Encoding could be a bomb, and would not be the content of the ETag
         headers = {"accept-encoding": "identity"} | ({} if etag is None else {"if-match": f'"{etag}"'})
-        async with self._asked("GET", self._address_of(object_id.key), headers, deadline) as response:
-            sent = _etag_of(response)
-            return Fetched(await self._body(response), sent)
+        async with self._call("GET", self._object_address(object_id.key), headers, deadline) as response:
+            sent_etag = _require_etag(response)
+            return FetchedObject(await self._read_file(response), sent_etag)
 
     async def is_alive(self, limit_s: float) -> bool:
-        """Say whether the store answers within ``limit_s``, and has the bucket."""
-        until, beside = Deadline.after(limit_s), nullcontext()  # the calls may all be about radiographs
+        """Tell whether the store answers within ``limit_s`` and has the bucket."""
+        # no turn is waited for: radiographs may occupy all calls
         try:
-            async with self._asked("HEAD", self._place, {}, until, beside):
+            async with self._call("HEAD", self._bucket_address, {}, Deadline.after(limit_s), nullcontext()):
                 return True
         except (RadiographNotFound, StoreUnavailable):
             return False
 
-    def _address_of(self, key: str) -> SplitResult:
-        return urlsplit(self._client.get_presigned_url("GET", self._bucket.name, key))  # signed with no keys
+    def _object_address(self, key: str) -> SplitResult:
+        # without keys, the client gives a plain address
+        return urlsplit(self._client.get_presigned_url("GET", self._bucket.name, key))
 
-    def _signed(self, verb: str, address: SplitResult) -> dict[str, str]:
-        """The headers that say who asks."""
+    def _sign(self, verb: str, address: SplitResult) -> dict[str, str]:
+        """Make the headers of a signed request."""
         now = datetime.now(UTC)
         signed = sign_v4_s3(
             method=verb,
             url=address,
             region=self._bucket.region,
-            headers={"host": address.netloc, "x-amz-date": f"{now:%Y%m%dT%H%M%SZ}", _CONTENT: _NO_BODY},
+            headers={
+                "host": address.netloc,
+                "x-amz-date": f"{now:%Y%m%dT%H%M%SZ}",
+                _CONTENT_HEADER: _EMPTY_DIGEST,
+            },
             credentials=self._credentials,
-            content_sha256=_NO_BODY,
+            content_sha256=_EMPTY_DIGEST,
             date=now,
         )
         return {name: str(value) for name, value in signed.items() if name != "host"}
 
     @asynccontextmanager
-    async def _asked(
+    async def _call(
         self,
         verb: str,
         address: SplitResult,
@@ -164,31 +169,31 @@ class ObjectStore:
         deadline: Deadline,
         turn: AbstractAsyncContextManager[None] | None = None,
     ) -> AsyncIterator[Response]:
-        """Ask, and see to it that asking and reading end in time; every failure is one of ours.
+        """Send a request, and limit the time of the whole block.
 
-        ``turn`` is waited for first: a place among the calls that may be under way, if it is not said.
+        Every failure becomes an error of our family. ``turn`` is entered first. By default it is one of the
+        calls that may be under way at the same time.
         """
-        # a part of the time is kept back: what fails here is told while the caller still listens
-        seconds = min(deadline.remaining_s * _HOP_SHARE, self._timeout_s)
-        headers = headers | self._signed(verb, address)
+        # a part of the time is left, so that the caller gets the error before its own deadline
+        seconds = min(deadline.remaining_s * _SHARE_OF_TIME, self._timeout_s)
+        headers = headers | self._sign(verb, address)
         try:
             async with (
                 asyncio.timeout(seconds),
                 turn or self._calls,
                 self._http.request(verb, address.path, headers) as response,
             ):
-                if response.status_code in _OF_OBJECT:
-                    await _read_out(response)
+                if response.status_code in _ABOUT_OBJECT:
+                    await _read_error(response)
                 _require_ok(response)
                 yield response
         except (HttpFailed, TimeoutError) as error:
             log.warning("object_store_failed", reason=type(error).__name__)
             raise StoreUnavailable("the object store does not answer in time") from error
 
-    async def _body(self, response: Response) -> bytes:
-        """The bytes of an answer, all of them and not one more."""
+    async def _read_file(self, response: Response) -> bytes:
         self._require_small(response)
-        file = io.BytesIO()  # a list would hold far more than the bytes, where they come in small parts
+        file = io.BytesIO()  # a list of many small parts would need far more memory than the file
         async for part in response.chunks():
             if file.tell() + len(part) > self._limit_bytes:
                 raise self._too_large()
@@ -196,7 +201,7 @@ class ObjectStore:
         return file.getvalue()
 
     def _require_small(self, response: Response) -> None:
-        """Let nothing pass that announces more than a radiograph may have."""
+        """Refuse an answer whose announced length is more than a radiograph may have."""
         announced = response.headers.get("content-length", "")
         if announced.isascii() and announced.isdigit() and int(announced) > self._limit_bytes:
             raise self._too_large()
@@ -205,25 +210,25 @@ class ObjectStore:
         return TooLarge(f"the radiograph's file exceeds {self._limit_bytes} bytes")
 
 
-async def _read_out(response: Response) -> None:
-    """Read why the store sends no object; where that is short, the connection is kept."""
+async def _read_error(response: Response) -> None:
+    """Read a short error document, so that the connection can be used again."""
     size = 0
     async for part in response.chunks():
         size += len(part)
-        if size > _MOST_SAID_BYTES:
+        if size > _MAX_ERROR_BYTES:
             return
 
 
-def _etag_of(response: Response) -> str:
-    """The version of an object; without one, another under the same id would be answered from the cache."""
+def _require_etag(response: Response) -> str:
+    """Give the ETag. Without one, the cache could answer with earlier content of the object."""
     etag = response.headers.get("etag", "").replace('"', "")
-    if not 0 < len(etag) <= _MOST_ETAG:
-        raise StoreUnavailable("the object store does not answer sensibly")
+    if not 0 < len(etag) <= _MAX_ETAG:
+        raise StoreUnavailable("the object store does not give a valid answer")
     return etag
 
 
 def _require_ok(response: Response) -> None:
-    """Let no other answer pass than the object; the store's own words go nowhere."""
+    """Raise the error of any status but 200. No error quotes the store's text."""
     status = response.status_code
     if status == HTTPStatus.OK:
         return

@@ -59,7 +59,7 @@ async def identify_content(
         digest = await digest_file(source.file)
         clock.end("hash")
         return RadiographContent(cache_key("file", digest), digest, source, clock.latency_ms)
-    etag = await store.etag_of(source.object_id, deadline)
+    etag = await store.read_etag(source.object_id, deadline)
     clock.end("stat")
     return RadiographContent(cache_key("object", source.object_id.key), etag, source, clock.latency_ms)
 
