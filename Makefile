@@ -78,7 +78,7 @@ $(VENV)/.installed: requirements.lock requirements-uv.lock pyproject.toml
 	$(BIN)/uv pip install --quiet --python $(BIN)/python --no-deps --no-build-isolation --editable .
 	touch $@
 
-# The bundle is made anew whenever its source, or what turns the source into a bundle, changes.
+# Build the bundle again when its source, or the code that builds it, changes.
 $(BUNDLE)/bundle.json: $(VENV)/.installed predictor/default/source.json predictor/default/weights.npz predictor/build/bundle.py predictor/build/graph.py predictor/build/network.py pleura/bundle.py
 	$(BIN)/pleura model build predictor/default $(BUNDLE)
 
