@@ -29,8 +29,9 @@ from pleura.http_client import HttpClient, HttpFailed, Response
 from transformer.object_id import ObjectId
 
 _SHARE_OF_TIME: Final = 0.9
-_MAX_CALLS: Final = 16
-_MAX_ETAG: Final = 256
+_ETAGS_AT_ONCE: Final = 16
+_FILES_AT_ONCE: Final = 16
+_MAX_ETAG_LENGTH: Final = 256
 _MAX_ERROR_BYTES: Final = 65_536
 _ANY_KEY: Final = "a"
 _CONTENT_HEADER: Final = "x-amz-content-sha256"
@@ -91,7 +92,9 @@ class ObjectStore:
         address = self._object_address(_ANY_KEY)
         self._bucket_address = address._replace(path=address.path.removesuffix(f"/{_ANY_KEY}") or "/")
         self._http = HttpClient(f"{address.scheme}://{address.netloc}")
-        self._calls = asyncio.Semaphore(_MAX_CALLS)
+        # two limits, so that a file does not wait behind a thousand ETags, nor an ETag behind files
+        self._etag_turn = asyncio.Semaphore(_ETAGS_AT_ONCE)
+        self._file_turn = asyncio.Semaphore(_FILES_AT_ONCE)
 
     async def close(self) -> None:
         """Close the connections."""
@@ -110,7 +113,8 @@ class ObjectStore:
             TooLarge: The object is larger than a radiograph may be.
             StoreUnavailable: The store does not give a valid answer in time.
         """
-        async with self._call("HEAD", self._object_address(object_id.key), {}, deadline) as response:
+        address = self._object_address(object_id.key)
+        async with self._call("HEAD", address, {}, deadline, self._etag_turn) as response:
             self._require_small(response)
             return _require_etag(response)
 
@@ -125,15 +129,16 @@ class ObjectStore:
         """
         # a decompressed Content-Encoding could be a bomb, and would not be the content of the ETag
         headers = {"accept-encoding": "identity"} | ({} if etag is None else {"if-match": f'"{etag}"'})
-        async with self._call("GET", self._object_address(object_id.key), headers, deadline) as response:
+        address = self._object_address(object_id.key)
+        async with self._call("GET", address, headers, deadline, self._file_turn) as response:
             sent_etag = _require_etag(response)
             return FetchedObject(await self._read_file(response), sent_etag)
 
     async def is_alive(self, limit_s: float) -> bool:
         """Tell whether the store answers within ``limit_s`` and has the bucket."""
-        # no turn is waited for: radiographs may occupy all calls
+        deadline, no_turn = Deadline.after(limit_s), nullcontext()  # radiographs may take all turns
         try:
-            async with self._call("HEAD", self._bucket_address, {}, Deadline.after(limit_s), nullcontext()):
+            async with self._call("HEAD", self._bucket_address, {}, deadline, no_turn):
                 return True
         except (RadiographNotFound, StoreUnavailable):
             return False
@@ -167,12 +172,11 @@ class ObjectStore:
         address: SplitResult,
         headers: dict[str, str],
         deadline: Deadline,
-        turn: AbstractAsyncContextManager[None] | None = None,
+        turn: AbstractAsyncContextManager[None],
     ) -> AsyncIterator[Response]:
-        """Send a request, and limit the time of the whole block.
+        """Wait for the turn, send a request, and limit the time of the whole block.
 
-        Every failure becomes an error of our family. ``turn`` is entered first. By default it is one of the
-        calls that may be under way at the same time.
+        Every failure becomes an error of our family.
         """
         # a part of the time is left, so that the caller gets the error before its own deadline
         seconds = min(deadline.remaining_s * _SHARE_OF_TIME, self._timeout_s)
@@ -180,7 +184,7 @@ class ObjectStore:
         try:
             async with (
                 asyncio.timeout(seconds),
-                turn or self._calls,
+                turn,
                 self._http.request(verb, address.path, headers) as response,
             ):
                 if response.status_code in _ABOUT_OBJECT:
@@ -222,7 +226,7 @@ async def _read_error(response: Response) -> None:
 def _require_etag(response: Response) -> str:
     """Give the ETag. Without one, the cache could answer with earlier content of the object."""
     etag = response.headers.get("etag", "").replace('"', "")
-    if not 0 < len(etag) <= _MAX_ETAG:
+    if not 0 < len(etag) <= _MAX_ETAG_LENGTH:
         raise StoreUnavailable("the object store does not give a valid answer")
     return etag
 
