@@ -7,7 +7,7 @@ from pleura.serving.server import KServeServer, ServerOptions
 from pleura.serving.start import refuse_start, run_service
 from transformer.cache.answer_cache import AnswerCache, LiveRevisions, connect
 from transformer.decoding.pool import DecoderPool
-from transformer.feedback.route import FeedbackRoute
+from transformer.feedback.route import VerdictsRoute
 from transformer.feedback.verdicts import Verdicts
 from transformer.health import DependencyMonitor
 from transformer.inference import Inference
@@ -16,7 +16,7 @@ from transformer.journal.journal import Journal
 from transformer.journal.spool import Spool
 from transformer.metrics import UP
 from transformer.model import ChestXrayTransformer
-from transformer.object_store import Bucket, ObjectStore
+from transformer.object_store import Bucket, RadiographStore
 from transformer.predictor_client import PredictorClient
 from transformer.reader import Reader
 from transformer.request import RequestLimits
@@ -39,7 +39,7 @@ def open_database(settings: TransformerSettings) -> Database:
     return Database(settings.journal_dsn.get_secret_value())
 
 
-def open_store(settings: TransformerSettings) -> ObjectStore:
+def open_store(settings: TransformerSettings) -> RadiographStore:
     """Make the client of the object store. An address or name that S3 does not allow refuses the start."""
     bucket = Bucket(
         settings.s3_url,
@@ -49,7 +49,7 @@ def open_store(settings: TransformerSettings) -> ObjectStore:
         settings.s3_region,
     )
     try:
-        return ObjectStore(bucket, settings.max_file_mb * 2**20)
+        return RadiographStore(bucket, settings.max_file_mb * 2**20)
     except ValueError as error:
         refuse_start(f"PLEURA_S3_URL, PLEURA_S3_REGION or PLEURA_S3_BUCKET: {error}")
 
@@ -92,7 +92,7 @@ async def run_background(
     monitor: DependencyMonitor,
     cache: AnswerCache,
     predictor: PredictorClient,
-    store: ObjectStore,
+    store: RadiographStore,
 ) -> None:
     """Start the decoders, run the monitor until cancelled, then close all clients."""
     try:
@@ -121,7 +121,7 @@ def serve(settings: TransformerSettings) -> None:
     limits = RequestLimits(settings.timeout_s, settings.max_elements, settings.max_file_mb * 2**20)
     model = ChestXrayTransformer(reader, journal, monitor, limits, settings.max_in_flight)
     verdicts = Verdicts(open_database(settings), journal, settings.journal_timeout_s)
-    routes = [FeedbackRoute(verdicts, settings.timeout_s).spec()]
+    routes = [VerdictsRoute(verdicts, settings.timeout_s).spec()]
     health = make_health_checks(monitor, cache, journal)
     background = [run_background(decoders, monitor, cache, predictor, store)]
     options = ServerOptions(

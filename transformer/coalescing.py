@@ -96,7 +96,7 @@ class RequestCoalescer(Generic[T]):
             self._forget(content, shared)
 
     async def _wait(self, content: Hashable, shared: SharedWork[T], deadline: Deadline) -> T:
-        shared.deadline = max(shared.deadline, deadline, key=lambda each: each.at_s)
+        shared.deadline = max(shared.deadline, deadline, key=lambda one: one.at_s)
         shared.waiting += 1
         try:
             await asyncio.wait({shared.result}, timeout=deadline.remaining_s)

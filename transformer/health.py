@@ -11,7 +11,7 @@ from pleura.observability.metrics import show_model
 from pleura.serving.model import DescribedModel
 from transformer.answer import Revision
 from transformer.cache.answer_cache import AnswerCache
-from transformer.object_store import ObjectStore
+from transformer.object_store import RadiographStore
 from transformer.predictor_client import PredictorClient
 
 _CHECK_TIMEOUT_S: Final = 2.0
@@ -24,7 +24,7 @@ class DependencyMonitor:
     """Knows whether predictor and object store, which every answer needs, answered lately."""
 
     def __init__(
-        self, predictor: PredictorClient, store: ObjectStore, cache: AnswerCache, interval_s: float
+        self, predictor: PredictorClient, store: RadiographStore, cache: AnswerCache, interval_s: float
     ) -> None:
         self._predictor, self._store, self._cache = predictor, store, cache
         self._interval_s = interval_s

@@ -13,7 +13,7 @@ from pleura.errors import Overloaded, PleuraError
 from transformer.answer import Answer
 from transformer.coalescing import SharedWork
 from transformer.metrics import count_answers
-from transformer.object_store import ObjectStore
+from transformer.object_store import RadiographStore
 from transformer.predictor_client import PredictorClient
 from transformer.radiograph_source import RadiographContent, SentRadiograph, digest_file
 from transformer.stage_clock import StageClock
@@ -59,7 +59,7 @@ class Inference:
     """Fetches, decodes and judges radiographs, ``max_reading`` of them at one time."""
 
     def __init__(
-        self, store: ObjectStore, decoders: Decoders, predictor: PredictorClient, max_reading: int
+        self, store: RadiographStore, decoders: Decoders, predictor: PredictorClient, max_reading: int
     ) -> None:
         self._store, self._decoders, self._predictor = store, decoders, predictor
         self._max_reading, self._reading = max_reading, 0
@@ -111,9 +111,9 @@ class Inference:
         work: SharedWork[Outcomes],
     ) -> Outcomes:
         outcomes: dict[RadiographContent, Reading | PleuraError] = {
-            content: each for content, each in prepared.items() if isinstance(each, PleuraError)
+            content: failure for content, failure in prepared.items() if isinstance(failure, PleuraError)
         }
-        ready = {content: each for content, each in prepared.items() if isinstance(each, _Prepared)}
+        ready = {content: one for content, one in prepared.items() if isinstance(one, _Prepared)}
         if not ready:
             return outcomes
         clock = StageClock()

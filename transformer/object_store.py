@@ -73,7 +73,7 @@ class Bucket:
         return Minio(parts.netloc, region=self.region, secure=parts.scheme == "https")
 
 
-class ObjectStore:
+class RadiographStore:
     """The bucket of the radiographs. Nothing outside the bucket is ever read.
 
     Args:

@@ -9,7 +9,7 @@ from typing import Final
 from pleura.deadline import Deadline
 from transformer.cache.answer_cache import cache_key
 from transformer.object_id import ObjectId
-from transformer.object_store import ObjectStore
+from transformer.object_store import RadiographStore
 from transformer.stage_clock import StageClock
 
 _HASHED_IN_THREAD_BYTES: Final = 2**19
@@ -47,7 +47,7 @@ class RadiographContent:
 
 
 async def identify_content(
-    source: RadiographSource, store: ObjectStore, deadline: Deadline
+    source: RadiographSource, store: RadiographStore, deadline: Deadline
 ) -> RadiographContent:
     """Find out which content a radiograph has now.
 

@@ -16,7 +16,7 @@ from transformer.cache.entry import CachedAnswer
 from transformer.coalescing import RequestCoalescer, SharedWork
 from transformer.inference import Inference, Outcomes, Reading
 from transformer.metrics import LOOK_UPS
-from transformer.object_store import ObjectStore, RadiographChanged
+from transformer.object_store import RadiographChanged, RadiographStore
 from transformer.radiograph_source import RadiographContent, RadiographSource, identify_content
 from transformer.stage_clock import StageClock
 
@@ -24,7 +24,7 @@ from transformer.stage_clock import StageClock
 class Reader:
     """Reads the radiographs of every request; one object for the life of the service."""
 
-    def __init__(self, store: ObjectStore, cache: AnswerCache, inference: Inference) -> None:
+    def __init__(self, store: RadiographStore, cache: AnswerCache, inference: Inference) -> None:
         self._store, self._cache, self._inference = store, cache, inference
         self._coalescer: RequestCoalescer[Outcomes] = RequestCoalescer()
 
@@ -64,18 +64,18 @@ class Reader:
         # a request for several radiographs shares its work with no other request
         key = contents[0] if len(contents) == 1 else object()
         try:
-            return await self._coalescer.run(key, deadline, partial(self._work, contents, trace))
+            return await self._coalescer.run(key, deadline, partial(self._read_contents, contents, trace))
         except PleuraError as error:
             return dict.fromkeys(contents, error)
 
-    async def _work(
+    async def _read_contents(
         self, contents: Sequence[RadiographContent], trace: Mapping[str, str], work: SharedWork[Outcomes]
     ) -> None:
         """Resolve the work with the outcome of each content, then keep the new answers in the cache."""
         clock = StageClock()
         cached = await self._cache.find([content.cache_key for content in contents])
         clock.end("cache")
-        outcomes = _hits(contents, cached)
+        outcomes = _select_hits(contents, cached)
         missing = [content for content in contents if content not in outcomes]
         outcomes |= await self._infer(missing, trace, work)
         if len(_revisions(outcomes)) > 1:
@@ -106,7 +106,7 @@ class Reader:
         )
 
 
-def _hits(
+def _select_hits(
     contents: Sequence[RadiographContent], cached: Mapping[str, CachedAnswer]
 ) -> dict[RadiographContent, Reading | PleuraError]:
     """Give the cached answers that are about exactly these contents, and count them."""

@@ -57,13 +57,13 @@ def service(
 @contextmanager
 def _frozen(server: Server) -> Iterator[None]:
     processes = descendants(server.process.pid)
-    for each in processes:
-        os.kill(each.pid, signal.SIGSTOP)
+    for process in processes:
+        os.kill(process.pid, signal.SIGSTOP)
     try:
         yield
     finally:
-        for each in processes:
-            os.kill(each.pid, signal.SIGCONT)
+        for process in processes:
+            os.kill(process.pid, signal.SIGCONT)
 
 
 async def _ready(service: Service) -> tuple[int, dict[str, Any]]:

@@ -25,7 +25,7 @@ from pleura.deadline import Deadline
 from pleura.errors import InvalidRequest, RadiographNotFound, StoreUnavailable, TooLarge
 from pleura.local.dependencies import Server
 from transformer.object_id import ObjectId
-from transformer.object_store import Bucket, ObjectStore, RadiographChanged
+from transformer.object_store import Bucket, RadiographChanged, RadiographStore
 
 BUCKET = "object-tests"
 KEYS = ("test-access", "test-secret-key")
@@ -42,9 +42,9 @@ def client(seaweed: Server) -> Minio:
 @contextlib.asynccontextmanager
 async def opened(
     url: str, secret_key: str = KEYS[1], bucket: str = BUCKET, timeout_s: float = 30.0
-) -> AsyncIterator[ObjectStore]:
+) -> AsyncIterator[RadiographStore]:
     """Open a store until the block ends."""
-    store = ObjectStore(Bucket(url, KEYS[0], secret_key, bucket), LIMIT, timeout_s)
+    store = RadiographStore(Bucket(url, KEYS[0], secret_key, bucket), LIMIT, timeout_s)
     try:
         yield store
     finally:
@@ -53,7 +53,7 @@ async def opened(
 
 
 @pytest.fixture
-async def store(seaweed: Server, client: Minio) -> AsyncIterator[ObjectStore]:
+async def store(seaweed: Server, client: Minio) -> AsyncIterator[RadiographStore]:
     async with opened(seaweed.url) as store:
         yield store
 
@@ -83,7 +83,7 @@ def test_any_bytes_give_an_id_or_an_error(raw: bytes) -> None:
     assert not {"", ".", ".."} & set(key.split("/"))
 
 
-async def test_objects_are_read_with_their_etag(client: Minio, store: ObjectStore) -> None:
+async def test_objects_are_read_with_their_etag(client: Minio, store: RadiographStore) -> None:
     """Objects are read as they were written, under unusual keys too."""
     for key in ("plain.dcm", "folder/with space/ü.dcm", "%2e%2e/a?b#c+d&e", "~'()*!@:$,;=[]"):
         content = key.encode() * 1000
@@ -93,7 +93,7 @@ async def test_objects_are_read_with_their_etag(client: Minio, store: ObjectStor
         assert fetched.etag == await store.read_etag(ObjectId(key), soon())
 
 
-async def test_an_unknown_object_is_not_found(store: ObjectStore) -> None:
+async def test_an_unknown_object_is_not_found(store: RadiographStore) -> None:
     """A missing radiograph is an error of the caller, not of the store."""
     with pytest.raises(RadiographNotFound):
         await store.read_etag(ObjectId("missing.dcm"), soon())
@@ -101,7 +101,7 @@ async def test_an_unknown_object_is_not_found(store: ObjectStore) -> None:
         await store.read(ObjectId("missing.dcm"), soon())
 
 
-async def test_a_changed_object_has_another_etag(client: Minio, store: ObjectStore) -> None:
+async def test_a_changed_object_has_another_etag(client: Minio, store: RadiographStore) -> None:
     """Each content has its own ETag, and is read with it."""
     put(client, "changing", b"old")
     old = await store.read(ObjectId("changing"), soon())
@@ -112,7 +112,7 @@ async def test_a_changed_object_has_another_etag(client: Minio, store: ObjectSto
 
 
 async def test_an_object_that_was_replaced_is_not_read_for_the_one_before(
-    client: Minio, store: ObjectStore
+    client: Minio, store: RadiographStore
 ) -> None:
     """A read with an ETag gives that version or none."""
     put(client, "versions", b"old")
@@ -146,7 +146,7 @@ async def test_a_missing_object_keeps_the_connection() -> None:
     assert connections == 1
 
 
-async def test_a_large_object_is_not_downloaded(client: Minio, store: ObjectStore) -> None:
+async def test_a_large_object_is_not_downloaded(client: Minio, store: RadiographStore) -> None:
     """The limit is checked before the body is read."""
     put(client, "large", b"x" * (LIMIT + 1))
     put(client, "as large as may be", b"x" * LIMIT)
@@ -157,7 +157,7 @@ async def test_a_large_object_is_not_downloaded(client: Minio, store: ObjectStor
     assert len((await store.read(ObjectId("as large as may be"), soon())).file) == LIMIT
 
 
-async def test_an_empty_object_is_read(client: Minio, store: ObjectStore) -> None:
+async def test_an_empty_object_is_read(client: Minio, store: RadiographStore) -> None:
     """The store gives an empty file. The decoder reports that it is wrong."""
     put(client, "empty", b"")
     assert (await store.read(ObjectId("empty"), soon())).file == b""
@@ -165,30 +165,30 @@ async def test_an_empty_object_is_read(client: Minio, store: ObjectStore) -> Non
 
 async def test_with_wrong_keys_the_store_is_unavailable(seaweed: Server, client: Minio) -> None:
     """The caller does not learn that the operator's keys are wrong."""
-    async with opened(seaweed.url, secret_key="wrong") as stranger:
+    async with opened(seaweed.url, secret_key="wrong") as wrong_store:
         with pytest.raises(StoreUnavailable, match="does not answer"):
-            await stranger.read_etag(ObjectId("plain.dcm"), soon())
-        assert not await stranger.is_alive(5)
+            await wrong_store.read_etag(ObjectId("plain.dcm"), soon())
+        assert not await wrong_store.is_alive(5)
 
 
 async def test_alive_means_that_the_bucket_answers(
-    seaweed: Server, store: ObjectStore, free_port: Callable[[], int]
+    seaweed: Server, store: RadiographStore, free_port: Callable[[], int]
 ) -> None:
     """A server without the bucket, and no server, are not alive."""
     assert await store.is_alive(5)
     async with opened(seaweed.url, bucket="no-such-bucket") as other:
         assert not await other.is_alive(5)
-    async with opened(f"http://127.0.0.1:{free_port()}") as nobody:
-        assert not await nobody.is_alive(5)
+    async with opened(f"http://127.0.0.1:{free_port()}") as down:
+        assert not await down.is_alive(5)
 
 
 async def test_a_refused_connection_fails_at_once(free_port: Callable[[], int]) -> None:
     """No caller waits for a server that is down."""
-    async with opened(f"http://127.0.0.1:{free_port()}") as nobody:
-        began = time.monotonic()
+    async with opened(f"http://127.0.0.1:{free_port()}") as down:
+        began_s = time.monotonic()
         with pytest.raises(StoreUnavailable):
-            await nobody.read_etag(ObjectId("a"), soon(30))
-        assert time.monotonic() - began < 5
+            await down.read_etag(ObjectId("a"), soon(30))
+        assert time.monotonic() - began_s < 5
 
 
 async def test_a_bucket_with_its_own_server_is_called_there() -> None:
@@ -292,10 +292,10 @@ def misbehaving(request: pytest.FixtureRequest) -> Iterator[str]:
 async def test_a_store_that_misbehaves_is_unavailable_in_time(misbehaving: str) -> None:
     """A silent, slow, cut or wrong answer is 503 before the deadline, and no redirect is followed."""
     async with opened(misbehaving) as store:
-        began = time.monotonic()
+        began_s = time.monotonic()
         with pytest.raises(StoreUnavailable) as raised:
             await store.read(ObjectId("a"), soon(0.5))
-        assert time.monotonic() - began < 1.5
+        assert time.monotonic() - began_s < 1.5
         assert "peer" not in str(raised.value)
 
 
@@ -303,22 +303,22 @@ async def test_a_store_that_misbehaves_is_unavailable_in_time(misbehaving: str) 
 async def test_own_time_limit_holds_before_the_deadline(misbehaving: str) -> None:
     """A caller with much time does not wait long for a silent store."""
     async with opened(misbehaving, timeout_s=0.4) as store:
-        began = time.monotonic()
+        began_s = time.monotonic()
         with pytest.raises(StoreUnavailable):
             await store.read_etag(ObjectId("a"), soon(30))
         assert not await store.is_alive(0.4)
-        assert time.monotonic() - began < 3
+        assert time.monotonic() - began_s < 3
 
 
 @pytest.mark.parametrize("misbehaving", [silence], indirect=True)
 async def test_a_call_that_waits_for_its_turn_keeps_its_time_limit(misbehaving: str) -> None:
     """A call that finds the maximum of calls under way fails within its own time limit."""
     async with opened(misbehaving, timeout_s=0.5) as store:
-        began = time.monotonic()
+        began_s = time.monotonic()
         calls = (store.read_etag(ObjectId("a"), soon(30)) for _ in range(100))
         failures = await asyncio.gather(*calls, return_exceptions=True)
-        assert all(isinstance(each, StoreUnavailable) for each in failures)
-        assert time.monotonic() - began < 3
+        assert all(isinstance(failure, StoreUnavailable) for failure in failures)
+        assert time.monotonic() - began_s < 3
 
 
 async def test_the_store_is_alive_while_all_calls_are_under_way() -> None:
@@ -400,8 +400,8 @@ async def test_the_deadline_holds_over_tls_too(trusted: ssl.SSLContext, behave: 
 
         threading.Thread(target=serve, daemon=True).start()
         async with opened(f"https://127.0.0.1:{listener.getsockname()[1]}") as store:
-            began = time.monotonic()
+            began_s = time.monotonic()
             with pytest.raises(StoreUnavailable):
                 await store.read(ObjectId("a"), soon(0.7))
-            assert 0.5 < time.monotonic() - began < 2
+            assert 0.5 < time.monotonic() - began_s < 2
         assert await asyncio.to_thread(ended.wait, 15)

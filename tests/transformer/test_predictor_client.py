@@ -78,10 +78,10 @@ async def test_a_silent_predictor_is_unavailable_within_the_deadline(
     client: PredictorClient, server: StandInPredictor
 ) -> None:
     """The error comes while the caller still waits."""
-    server.seconds, begun = 30, time.monotonic()
+    server.seconds, began_s = 30, time.monotonic()
     with pytest.raises(PredictorUnavailable):
         await client.predict(RADIOGRAPHS, Deadline.after(1), {})
-    assert time.monotonic() - begun < 1
+    assert time.monotonic() - began_s < 1
 
 
 @pytest.mark.parametrize(
@@ -142,10 +142,10 @@ async def test_a_predictor_that_is_down_is_unavailable_and_found_again(
     """The error comes at once. A predictor that is up again is noticed within seconds."""
     port = free_port()
     client = PredictorClient(f"127.0.0.1:{port}", max_in_flight=2)
-    begun = time.monotonic()
+    began_s = time.monotonic()
     with pytest.raises(PredictorUnavailable):
         await client.predict(RADIOGRAPHS, Deadline.after(10), {})
-    assert time.monotonic() - begun < 5
+    assert time.monotonic() - began_s < 5
     async with stand_in_predictor(port) as server:
         until = time.monotonic() + 10
         while not server.calls and time.monotonic() < until:

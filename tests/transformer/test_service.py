@@ -58,7 +58,7 @@ async def test_a_named_radiograph_is_answered_and_journaled(
     """The answer has its outputs and its revision, and the journal has its row."""
     answer = await ask_by_id(service, ["r0.png"], {"x-pleura-principal": "ward-3"}, id="named")
     assert (answer.status, answer.body["id"], answer.body["model_version"]) == (200, "named", "0.0.1")
-    assert [each["name"] for each in answer.body["outputs"]] == [
+    assert [tensor["name"] for tensor in answer.body["outputs"]] == [
         "probability",
         "present",
         "typicality",
@@ -108,7 +108,7 @@ async def test_a_second_request_is_cached_until_the_object_changes(service: Serv
     first, second = await ask_by_id(service, ["changing.png"]), await ask_by_id(service, ["changing.png"])
     put_object(bucket, "changing.png", png_of(21))
     third = await ask_by_id(service, ["changing.png"])
-    assert [each.body["parameters"]["cached"] for each in (first, second, third)] == [False, True, False]
+    assert [answer.body["parameters"]["cached"] for answer in (first, second, third)] == [False, True, False]
     np.testing.assert_array_equal(first.output("probability"), second.output("probability"))
     assert (first.output("probability") != third.output("probability")).any()
 
@@ -248,5 +248,5 @@ async def test_the_model_is_described(service: Service) -> None:
     async with httpx.AsyncClient(base_url=service.url, trust_env=False) as client:
         metadata = (await client.get("/v2/models/chest-xray")).json()
         info = (await client.get("/model-info")).json()
-    assert [each["name"] for each in metadata["inputs"]] == ["image_id", "image"]
+    assert [tensor["name"] for tensor in metadata["inputs"]] == ["image_id", "image"]
     assert metadata["versions"] == [info["description"]["version"]] == ["0.0.1"]

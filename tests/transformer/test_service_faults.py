@@ -96,10 +96,14 @@ async def test_a_promotion_leaves_no_old_answer_behind(
         predictor.revision = Revision("0.0.2", "d" * 64)
         await asyncio.sleep(3.5)
         third, fourth = [await ask_by_id(service, ["promoted.png"]) for _ in range(2)]
-    seen = [(each.body["model_version"], each.body["parameters"]["cached"]) for each in (first, second)]
-    assert seen == [("0.0.1", False), ("0.0.1", True)]
-    seen = [(each.body["model_version"], each.body["parameters"]["cached"]) for each in (third, fourth)]
-    assert seen == [("0.0.2", False), ("0.0.2", True)]
+    outcomes = [
+        (answer.body["model_version"], answer.body["parameters"]["cached"]) for answer in (first, second)
+    ]
+    assert outcomes == [("0.0.1", False), ("0.0.1", True)]
+    outcomes = [
+        (answer.body["model_version"], answer.body["parameters"]["cached"]) for answer in (third, fourth)
+    ]
+    assert outcomes == [("0.0.2", False), ("0.0.2", True)]
 
 
 async def test_all_answers_of_a_request_come_from_one_revision(
@@ -144,10 +148,10 @@ async def test_a_predictor_that_hangs_or_is_down_is_503_in_time(
         predictor.seconds = 60
         address = _on(parts, predictor)
         async with _running(tmp_path, address) as service:
-            begun = time.monotonic()
+            began_s = time.monotonic()
             hung = await ask_by_id(service, ["hung.png"], {"x-request-timeout-ms": "1500"})
             assert (hung.status, "retry-after" in hung.headers) == (503, True)
-            assert time.monotonic() - begun < 3
+            assert time.monotonic() - began_s < 3
     async with stand_in_predictor(port):
         service_cm = _running(tmp_path / "second", address)
         service = await service_cm.__aenter__()

@@ -16,7 +16,7 @@ from transformer.feedback.verdicts import StoredVerdicts, Verdicts
 log = structlog.get_logger()
 
 
-class FeedbackRoute:
+class VerdictsRoute:
     """Stores verdicts from the reader that the proxy names."""
 
     def __init__(self, verdicts: Verdicts, timeout_s: float) -> None:

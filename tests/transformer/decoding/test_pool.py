@@ -71,7 +71,7 @@ def large_radiograph() -> bytes:
 
 
 def descendants(pid: int) -> list[int]:
-    return [each for child in child_pids(pid) for each in (child, *descendants(child))]
+    return [found for child in child_pids(pid) for found in (child, *descendants(child))]
 
 
 def is_running(pid: int) -> bool:
@@ -115,9 +115,9 @@ async def test_nothing_of_one_file_is_left_for_the_next() -> None:
     large = dicom(gradient(3_000, 3_000))
     assert len(large) > 16 * 2**20
     async with pool(workers=1) as decoders:
-        for whole in (SMALL, large):
-            for part in (whole[:-20], b""):
-                await decoders.prepare(whole, soon())
+        for complete in (SMALL, large):
+            for part in (complete[:-20], b""):
+                await decoders.prepare(complete, soon())
                 with pytest.raises(UnreadableRadiograph):
                     await decoders.prepare(part, soon())
 
@@ -188,7 +188,7 @@ async def test_a_worker_whose_codec_keeps_memory_is_replaced() -> None:
         before = worker_pids()
         for _ in range(3):
             heavy, *small = await asyncio.gather(
-                *(decoders.prepare(each, soon()) for each in (file, *[SMALL] * 9)), return_exceptions=True
+                *(decoders.prepare(one, soon()) for one in (file, *[SMALL] * 9)), return_exceptions=True
             )
             assert isinstance(heavy, UnreadableRadiograph)
             for tensor in small:
@@ -241,10 +241,10 @@ async def test_too_many_waiting_files_are_refused_at_once() -> None:
     async with pool(workers=1, max_waiting=1) as decoders:
         busy = [asyncio.create_task(decoders.prepare(SMALL_AND_SLOW, soon())) for _ in range(2)]
         await asyncio.sleep(0)
-        began = time.monotonic()
+        began_s = time.monotonic()
         with pytest.raises(Overloaded):
             await decoders.prepare(SMALL, soon())
-        assert time.monotonic() - began < 0.1
+        assert time.monotonic() - began_s < 0.1
         assert len(await asyncio.gather(*busy)) == 2
 
 
@@ -252,12 +252,12 @@ async def test_a_deadline_is_kept_and_the_worker_survives() -> None:
     """A caller with little time gets its error in time. The worker finishes the file and is used again."""
     async with pool(workers=1) as decoders:
         (before,) = worker_pids()
-        began = time.monotonic()
+        began_s = time.monotonic()
         with pytest.raises(DeadlineExceeded):
             await decoders.prepare(slow_file(), Deadline.after(0.1))
         with pytest.raises(DeadlineExceeded):
             await decoders.prepare(SMALL, Deadline.after(0.05))
-        assert time.monotonic() - began < 5
+        assert time.monotonic() - began_s < 5
         assert (await decoders.prepare(SMALL, soon())).shape == (224, 224)
         assert worker_pids() == [before]
 

@@ -120,10 +120,12 @@ async def test_a_hundred_at_once_are_stored_once_each(dsn: str, tmp_path: Path) 
     """A hundred ids, each sent three times at once, are a hundred rows, with equal answers for each id."""
     with _store(dsn, tmp_path, timeout_s=10) as (journal, verdicts):
         await journal.append([journal_row()])
-        for most in range(0, 100, 40):
-            said = [replace(FEEDBACK, feedback_id=f"f{i}") for i in range(most, min(100, most + 40))] * 3
-            stored = await asyncio.gather(*(_store_feedback(verdicts, each) for each in said))
-            assert len({(each.feedback.feedback_id, each.given_at) for each in stored}) == len(said) // 3
+        for first in range(0, 100, 40):
+            feedbacks = [
+                replace(FEEDBACK, feedback_id=f"f{i}") for i in range(first, min(100, first + 40))
+            ] * 3
+            stored = await asyncio.gather(*(_store_feedback(verdicts, feedback) for feedback in feedbacks))
+            assert len({(row.feedback.feedback_id, row.given_at) for row in stored}) == len(feedbacks) // 3
     assert run_sql(dsn, "SELECT count(*), count(DISTINCT feedback_id) FROM verdicts") == [(100, 100)]
 
 
@@ -131,9 +133,9 @@ async def test_too_many_verdicts_at_once_are_refused(dsn: str, tmp_path: Path) -
     """Feedback beyond the limit is refused at once, and waiting feedback is stored."""
     with _store(dsn, tmp_path, timeout_s=10) as (journal, verdicts):
         await journal.append([journal_row()])
-        said = [_store_feedback(verdicts, replace(FEEDBACK, feedback_id=f"f{i}")) for i in range(140)]
-        outcomes = await asyncio.gather(*said, return_exceptions=True)
-    refused = [each for each in outcomes if isinstance(each, Overloaded)]
+        calls = [_store_feedback(verdicts, replace(FEEDBACK, feedback_id=f"f{i}")) for i in range(140)]
+        outcomes = await asyncio.gather(*calls, return_exceptions=True)
+    refused = [outcome for outcome in outcomes if isinstance(outcome, Overloaded)]
     assert len(refused) == 12
     assert run_sql(dsn, "SELECT count(*) FROM verdicts") == [(128,)]
 

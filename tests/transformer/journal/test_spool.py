@@ -67,8 +67,8 @@ def test_the_backlog_counts_all_segments(tmp_path: Path) -> None:
     assert spool.backlog() == (5, sum(path.stat().st_size for path in tmp_path.iterdir()))
     spool.append([b"six"])
     assert spool.backlog()[0] == 6
-    for each in (spool, other):
-        each.seal()
+    for writer in (spool, other):
+        writer.seal()
     for segment in spool.segments():
         with segment:
             segment.delete()
@@ -143,23 +143,23 @@ def test_a_missing_folder_counts_as_a_full_spool(tmp_path: Path) -> None:
     assert _contents(spool) == [b"two"]
 
 
-def _fill_the_disk(folder: Path, told: "multiprocessing.connection.Connection") -> None:
+def _fill_the_disk(folder: Path, results: "multiprocessing.connection.Connection") -> None:
     signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
     resource.setrlimit(resource.RLIMIT_FSIZE, (100, resource.RLIM_INFINITY))
     spool = Spool(folder, MANY)
     for line in (b"a" * 30, b"b" * 200, b"c" * 10):
         try:
             spool.append([line])
-            told.send("kept")
+            results.send("kept")
         except SpoolFull:
-            told.send("full")
+            results.send("full")
 
 
 def test_a_disk_that_fills_up_within_a_row_loses_no_kept_row(tmp_path: Path) -> None:
     """The row that did not fit is refused completely. The rows before and after it are kept."""
-    told, tells = multiprocessing.Pipe(duplex=False)
-    writer = multiprocessing.get_context("spawn").Process(target=_fill_the_disk, args=(tmp_path, tells))
+    results, sender = multiprocessing.Pipe(duplex=False)
+    writer = multiprocessing.get_context("spawn").Process(target=_fill_the_disk, args=(tmp_path, sender))
     writer.start()
-    assert [told.recv() for _ in range(3)] == ["kept", "full", "kept"]
+    assert [results.recv() for _ in range(3)] == ["kept", "full", "kept"]
     writer.join()
     assert _contents(Spool(tmp_path, MANY)) == [b"a" * 30, b"c" * 10]
