@@ -42,7 +42,7 @@ def warm_engine(settings: PredictorSettings, threads: int) -> Engine:
     """Load the graph and run it once; one that cannot answer ends the process with one line."""
     try:
         engine = open_engine(settings.engine, settings.bundle, threads)
-        at_once = min(settings.max_batch, engine.most_at_once or settings.max_batch)
+        at_once = min(settings.max_batch, engine.max_batch or settings.max_batch)
         blank = np.zeros((at_once, SIZE_PX, SIZE_PX, 1), np.uint8)
         outputs = engine.run(blank)
         require_shapes(outputs, len(blank))
@@ -75,12 +75,12 @@ def open_pool(settings: PredictorSettings) -> tuple[EnginePool, int]:
     wide = warm_engine(settings, settings.threads)
     if settings.engine == "openvino":
         require_reference(settings, wide)
-    lanes = min(settings.lanes, settings.threads) if wide.most_at_once == 1 else 1
+    lanes = min(settings.lanes, settings.threads) if wide.max_batch == 1 else 1
     each, over = divmod(settings.threads, lanes)
     shares = [each + (lane < over) for lane in range(lanes)] if lanes > 1 else []
     narrow = [warm_engine(settings, threads) for threads in shares]
     pool = EnginePool(EngineThread(wide), [EngineThread(engine) for engine in narrow])
-    return pool, min(settings.max_batch, wide.most_at_once or settings.max_batch)
+    return pool, min(settings.max_batch, wide.max_batch or settings.max_batch)
 
 
 def serve(settings: PredictorSettings) -> None:

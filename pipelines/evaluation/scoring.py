@@ -16,7 +16,8 @@ from pleura.errors import UnreadableRadiograph
 from pleura.findings import FINDINGS
 from pleura.radiograph.reader import read_radiograph
 from pleura.radiograph.tensor import to_tensor
-from predictor.engines.engine import EngineKind, input_shape, open_engine
+from predictor.engines.engine import EngineKind, open_engine
+from predictor.engines.litert import read_input_shape
 
 _MOST_PIXELS: Final = 100_000_000
 _BATCH: Final = 16
@@ -70,7 +71,7 @@ def run_bundle(
             probability.
     """
     verify(bundle)
-    taken, given = input_shape(bundle), (*tensors.shape[1:], 1)
+    taken, given = read_input_shape(bundle), (*tensors.shape[1:], 1)
     if taken != given:
         raise UnusableOutputs(f"the model takes radiographs of {_size(taken)}, not of {_size(given)}")
     opened = open_engine(engine, bundle, threads)

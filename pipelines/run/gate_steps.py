@@ -13,7 +13,7 @@ from pipelines.reports.decision import markdown_decision
 from pipelines.run.context import RunContext
 from pipelines.run.records import StepResult
 from pleura.bundle import verify
-from predictor.engines.engine import input_shape
+from predictor.engines.litert import read_input_shape
 
 
 def decide_by_gate(context: RunContext) -> StepResult:
@@ -25,7 +25,7 @@ def decide_by_gate(context: RunContext) -> StepResult:
         bundle = context.fetch_bundle(digest)
         description, _ = verify(bundle)
         return Contender.of(
-            description, digest, input_shape(bundle), score_radiographs(bundle, records, tensors)[0]
+            description, digest, read_input_shape(bundle), score_radiographs(bundle, records, tensors)[0]
         )
 
     challenger = context.fact("judge", "challenger")

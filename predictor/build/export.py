@@ -8,14 +8,9 @@ import numpy as np
 import tensorflow as tf
 
 from predictor.engines.agreement import require_same
-from predictor.engines.engine import (
-    LITERT_FILE,
-    SAVED_MODEL_FOLDER,
-    SIGNATURE,
-    LiteRtEngine,
-    Radiographs,
-    TensorFlowEngine,
-)
+from predictor.engines.engine import LITERT_FILE, SAVED_MODEL_FOLDER, SIGNATURE, Radiographs
+from predictor.engines.litert import LiteRtEngine
+from predictor.engines.tensorflow import TensorFlowEngine
 from predictor.build.graph import ServingGraph
 from pleura.contract import SIZE_PX
 

@@ -1,4 +1,4 @@
-"""Whether two engines say the same of the same radiographs, but for rounding."""
+"""Comparison of two engines, which must give the same outputs except for rounding."""
 
 from typing import Final
 
@@ -8,23 +8,28 @@ from predictor.engines.engine import GraphOutputs
 
 PROBABILITY_TOLERANCE: Final = 1e-4
 TYPICALITY_TOLERANCE: Final = 1e-2
-"""One in a hundred known radiographs: small variances magnify what rounding does to the features."""
+"""One in a hundred known radiographs: small variances enlarge the rounding of the features."""
 
 
 class DifferentGraphs(Exception):
-    """One engine does not say what another says."""
+    """Two engines give different outputs for the same radiographs."""
 
 
-def require_same(these: GraphOutputs, those: GraphOutputs, who: str) -> None:
-    """Compare what two engines, whose names ``who`` holds, say of the same radiographs.
+def require_same(first: GraphOutputs, second: GraphOutputs, names: str) -> None:
+    """Compare the outputs of two engines for the same radiographs.
+
+    Args:
+        first: The outputs of one engine.
+        second: The outputs of the other.
+        names: The names of both engines, for the error.
 
     Raises:
         DifferentGraphs: Their probabilities differ by 1e-4 or more, their typicality by 1e-2 or more, or
-            they answer NaN.
+            one of them is NaN.
     """
-    probability = np.abs(these.probability - those.probability).max()
-    typicality = np.abs(these.typicality - those.typicality).max()
+    probability = np.abs(first.probability - second.probability).max()
+    typicality = np.abs(first.typicality - second.typicality).max()
     if not (probability < PROBABILITY_TOLERANCE and typicality < TYPICALITY_TOLERANCE):
         raise DifferentGraphs(
-            f"{who} differ by {probability:.1e} in probability and {typicality:.1e} in typicality"
+            f"{names} differ by {probability:.1e} in probability and {typicality:.1e} in typicality"
         )

@@ -21,7 +21,9 @@ import tensorflow as tf
 from pleura.cpu_count import usable_cpus
 from predictor.build.export import synthetic_radiographs
 from predictor.build.network import feature_network
-from predictor.engines.engine import LiteRtEngine, OpenVinoEngine, TensorFlowEngine
+from predictor.engines.litert import LiteRtEngine
+from predictor.engines.openvino import OpenVinoEngine
+from predictor.engines.tensorflow import TensorFlowEngine
 from proof.speed import table
 from proof.speed.table import Kind, SpeedFigure
 

@@ -11,7 +11,9 @@ from pleura.findings import FINDINGS
 from pleura.radiograph.reader import read_radiograph
 from pleura.radiograph.tensor import to_tensor
 from predictor.engines.agreement import require_same
-from predictor.engines.engine import GraphOutputs, LiteRtEngine, OpenVinoEngine, Radiographs
+from predictor.engines.engine import GraphOutputs, Radiographs
+from predictor.engines.litert import LiteRtEngine
+from predictor.engines.openvino import OpenVinoEngine
 
 SOURCE = Path(__file__).parents[2] / "predictor" / "default"
 _MOST_BYTES = 15_000_000

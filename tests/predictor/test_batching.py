@@ -35,7 +35,7 @@ class Stand:
     """An engine that does what the test says, and remembers its batches."""
 
     answer: Callable[[Radiographs], GraphOutputs] = honest
-    most_at_once: int | None = None
+    max_batch: int | None = None
     batches: list[list[int]] = field(default_factory=list)
     may_run: threading.Event = field(default_factory=threading.Event)
     started: threading.Event = field(default_factory=threading.Event)

@@ -18,7 +18,7 @@ from predictor.health import ModelHealth
 class Hanging:
     """An engine that hangs until it is let go."""
 
-    most_at_once = None
+    max_batch = None
 
     def __init__(self) -> None:
         self.may_run = threading.Event()
@@ -129,7 +129,7 @@ async def test_a_pool_ends_though_an_engine_hangs() -> None:
 class Dying:
     """An engine that takes its thread with it."""
 
-    most_at_once = None
+    max_batch = None
 
     def run(self, radiographs: Radiographs) -> GraphOutputs:
         """End the thread: ``SystemExit`` is no failure of a batch."""

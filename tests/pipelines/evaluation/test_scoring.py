@@ -19,7 +19,7 @@ from pleura.bundle import InvalidBundle
 from pleura.errors import RefusedRadiograph, UnreadableRadiograph
 from pleura.findings import FINDINGS
 from pleura.radiograph.tensor import to_tensor
-from predictor.engines.engine import LiteRtEngine, input_shape
+from predictor.engines.litert import LiteRtEngine, read_input_shape
 from tests.support.pipelines.odd_bundles import large_bundle, nan_bundle
 
 
@@ -74,7 +74,7 @@ def test_nan_is_an_error(tmp_path: Path) -> None:
 
 def test_a_model_of_another_size_is_not_judged(tmp_path: Path, bundle: Path) -> None:
     """The error says what it takes, and what there is."""
-    assert input_shape(bundle) == (224, 224, 1)
+    assert read_input_shape(bundle) == (224, 224, 1)
     with pytest.raises(UnusableOutputs, match="of 448 x 448 x 1, not of 224 x 224 x 1"):
         run_bundle(large_bundle(tmp_path / "bundle"), np.zeros((1, 224, 224), np.uint8))
 

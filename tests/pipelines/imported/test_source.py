@@ -60,7 +60,8 @@ def source_of(target: Path) -> ModelDescription:
 def test_the_bundle_of_an_uncalibrated_import_says_what_pytorch_says(chexnet: Path, tmp_path: Path) -> None:
     """Both engines give the sigmoid of PyTorch's logits; every finding is called, nothing is typical."""
     from predictor.build.bundle import build_bundle
-    from predictor.engines.engine import LiteRtEngine, TensorFlowEngine
+    from predictor.engines.litert import LiteRtEngine
+    from predictor.engines.tensorflow import TensorFlowEngine
 
     target = tmp_path / "source"
     assert (

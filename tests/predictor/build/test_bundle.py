@@ -10,7 +10,8 @@ import numpy as np
 import pytest
 
 from pleura.bundle import verify
-from predictor.engines.engine import LiteRtEngine, Radiographs
+from predictor.engines.litert import LiteRtEngine
+from predictor.engines.engine import Radiographs
 from predictor.build.weights import InvalidSource, head_of
 from proof.lab.bundles import description, head_arrays, save_weights
 

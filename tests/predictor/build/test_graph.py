@@ -7,7 +7,8 @@ import numpy as np
 import pytest
 from numpy.testing import assert_allclose
 
-from predictor.engines.engine import LiteRtEngine, GraphOutputs
+from predictor.engines.litert import LiteRtEngine
+from predictor.engines.engine import GraphOutputs
 from proof.lab.bundles import TINY_FEATURES, head_arrays, tiny_features
 
 HEAD = head_arrays(TINY_FEATURES)

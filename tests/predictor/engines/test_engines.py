@@ -11,13 +11,14 @@ import pytest
 
 from predictor.__main__ import require_reference
 from predictor.engines.agreement import DifferentGraphs, require_same
-from predictor.engines.engine import LITERT_FILE, GraphOutputs, OpenVinoEngine, Radiographs
+from predictor.engines.engine import LITERT_FILE, GraphOutputs, Radiographs
+from predictor.engines.openvino import OpenVinoEngine
 from predictor.settings import PredictorSettings
 
 _IMPORTS = """
 import sys
 from pathlib import Path
-from predictor.engines.engine import OpenVinoEngine
+from predictor.engines.openvino import OpenVinoEngine
 OpenVinoEngine(Path(sys.argv[1]), 1)
 import openvino.tools.ovc
 print(sys.modules["openvino_telemetry"], openvino.tools.ovc.telemetry.__class__.__module__)
@@ -116,7 +117,7 @@ def test_engines_that_differ_are_told(probability: float, typicality: float) -> 
 class Deviant:
     """An engine that says the same of every radiograph."""
 
-    most_at_once = 1
+    max_batch = 1
 
     def run(self, radiographs: Radiographs) -> GraphOutputs:
         """Say it."""

@@ -19,7 +19,7 @@ LIMITS = BatchLimits(max_batch=1, max_queue=64, max_wait_s=0.0)
 class Slow:
     """An engine that takes as long as it likes, and counts."""
 
-    most_at_once = 1
+    max_batch = 1
 
     def __init__(self, seconds: float = 0.0) -> None:
         self.runs, self._most_s = 0, seconds

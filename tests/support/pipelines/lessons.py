@@ -12,7 +12,7 @@ from pipelines.training.augmentation import augment
 from pleura.findings import FINDINGS
 from pleura.radiograph.reader import read_radiograph
 from pleura.radiograph.tensor import to_tensor
-from predictor.engines.engine import LiteRtEngine
+from predictor.engines.litert import LiteRtEngine
 
 _SPLITS = {"train": 24, "val": 64, "test": 72}
 _INVERTED_SHARE = 0.08
