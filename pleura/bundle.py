@@ -1,7 +1,7 @@
-"""What a model bundle says of itself: ``bundle.json``, and how its files are proven unchanged.
+"""The description of a model bundle, ``bundle.json``, and the proof that its files are unchanged.
 
-``bundle.json`` holds the digest of every other file, and ``bundle.json.sha256`` its own, in the form
-of ``sha256sum``.
+``bundle.json`` holds the digest of every other file. ``bundle.json.sha256`` holds the digest of
+``bundle.json``, in the form of ``sha256sum``.
 """
 
 import hashlib
@@ -20,7 +20,7 @@ Fraction = Annotated[float, Field(ge=0.0, le=1.0)]
 
 
 class InvalidBundle(Exception):
-    """The folder is no bundle, was changed after it was made, or does not fit this software."""
+    """The folder is not a bundle, was changed after it was sealed, or does not fit this software."""
 
 
 class _Value(BaseModel):
@@ -28,7 +28,7 @@ class _Value(BaseModel):
 
 
 class Interval(_Value):
-    """A figure with the bounds of its 95 % interval."""
+    """A figure with the limits of its 95 % interval."""
 
     value: Fraction
     low: Fraction
@@ -36,7 +36,7 @@ class Interval(_Value):
 
 
 class OperatingPoint(_Value):
-    """The threshold that a finding is judged at, with what it gave on the split that it was chosen on."""
+    """The threshold of a finding, with its sensitivity and specificity on the split that it was chosen on."""
 
     threshold: Fraction
     sensitivity: Fraction
@@ -44,7 +44,7 @@ class OperatingPoint(_Value):
 
 
 class FindingDescription(_Value):
-    """One finding: how it is judged, and how well; ``auroc`` is None where it could not be measured."""
+    """Operating point and quality of one finding; ``auroc`` is None where it could not be measured."""
 
     name: str
     operating_point: OperatingPoint
@@ -56,15 +56,15 @@ class FindingDescription(_Value):
 
     @property
     def is_measured(self) -> bool:
-        """Whether the test split holds enough positives to say how well this finding is read."""
+        """Tell whether the test split holds enough positives to measure this finding."""
         return self.auroc is not None
 
 
 class Origin(_Value):
-    """Where imported weights come from, and what they were trained to be given.
+    """The origin of imported weights, and the input that they were trained on.
 
-    ``outputs`` are the names of all outputs of the checkpoint, empty for one that was not trained; a pixel in
-    [0, 255] enters the network as ``scale * pixel + offset``, once for each channel.
+    ``outputs`` are the names of all outputs of the checkpoint; the name of an output that was not trained is
+    empty. A pixel in [0, 255] enters the network as ``scale * pixel + offset``, once for each channel.
     """
 
     kind: str
@@ -76,9 +76,9 @@ class Origin(_Value):
 
 
 class ModelDescription(_Value):
-    """Everything about a model that a reader of its answers may ask; the content of ``bundle.json``.
+    """The content of ``bundle.json``: all that a reader of the model's answers needs to know about the model.
 
-    ``origin`` is there for an imported model only. ``files`` maps each file of the bundle, by its path
+    Only an imported model has an ``origin``. ``files`` maps each file of the bundle, by its path
     relative to the folder, to its SHA-256 in hex.
     """
 
@@ -112,7 +112,7 @@ class ModelDescription(_Value):
         return tuple(finding.operating_point.threshold for finding in self.findings)
 
 
-def _digest_of_file(path: Path) -> str:
+def _hash_file(path: Path) -> str:
     try:
         with path.open("rb") as file:
             return hashlib.file_digest(file, "sha256").hexdigest()
@@ -120,7 +120,7 @@ def _digest_of_file(path: Path) -> str:
         raise InvalidBundle(f"{path} cannot be read: {error.strerror}") from error
 
 
-def _files_of(folder: Path) -> Iterator[Path]:
+def _list_files(folder: Path) -> Iterator[Path]:
     for path in sorted(folder.rglob("*")):
         if path.is_symlink():
             raise InvalidBundle(f"{path.relative_to(folder)} is a symbolic link")
@@ -129,27 +129,27 @@ def _files_of(folder: Path) -> Iterator[Path]:
 
 
 def seal(folder: Path, description: ModelDescription) -> str:
-    """Write ``bundle.json`` over the files that the folder now holds, and its own digest beside it.
+    """Write ``bundle.json`` with the digests of all files of the folder, and a file with its own digest.
 
     Returns:
         The digest of the bundle: SHA-256 of ``bundle.json``, in hex.
     """
-    files = {str(path.relative_to(folder)): _digest_of_file(path) for path in _files_of(folder)}
+    files = {str(path.relative_to(folder)): _hash_file(path) for path in _list_files(folder)}
     sealed = description.model_copy(update={"files": files})
     (folder / DESCRIPTION_FILE).write_text(sealed.model_dump_json(indent=2) + "\n")
-    digest = _digest_of_file(folder / DESCRIPTION_FILE)
-    (folder / SEAL_FILE).write_bytes(_seal_of(digest))
+    digest = _hash_file(folder / DESCRIPTION_FILE)
+    (folder / SEAL_FILE).write_bytes(_make_seal(digest))
     return digest
 
 
-def _seal_of(digest: str) -> bytes:
+def _make_seal(digest: str) -> bytes:
     return f"{digest}  {DESCRIPTION_FILE}\n".encode()
 
 
 def _require_seal(folder: Path, digest: str) -> None:
     path = folder / SEAL_FILE
     try:
-        is_sealed = path.read_bytes() == _seal_of(digest)
+        is_sealed = path.read_bytes() == _make_seal(digest)
     except OSError as error:
         raise InvalidBundle(f"{path} cannot be read: {error.strerror}") from error
     if not is_sealed:
@@ -157,14 +157,14 @@ def _require_seal(folder: Path, digest: str) -> None:
 
 
 def verify(folder: Path) -> tuple[ModelDescription, str]:
-    """Read a bundle's description and prove that its files are the ones it was sealed with.
+    """Read a bundle's description, and prove that its files are unchanged since it was sealed.
 
     Returns:
         The description and the digest of the bundle.
 
     Raises:
-        InvalidBundle: A file is missing, added or changed; or the description is malformed, of other
-            findings, or of another preprocessing version.
+        InvalidBundle: A file is missing, added or changed, or the description is malformed, has other
+            findings, or another preprocessing version.
     """
     path = folder / DESCRIPTION_FILE
     try:
@@ -175,13 +175,13 @@ def verify(folder: Path) -> tuple[ModelDescription, str]:
         first = error.errors()[0]
         where = ".".join(str(part) for part in first["loc"]) or "content"
         raise InvalidBundle(f"{path}: {where}: {first['msg']}") from error
-    found = {str(file.relative_to(folder)): file for file in _files_of(folder)}
-    if found.keys() != description.files.keys():
-        odd = sorted(found.keys() ^ description.files.keys())
-        raise InvalidBundle(f"{folder} has missing or unknown files: {', '.join(odd)}")
-    for name, file in found.items():
-        if _digest_of_file(file) != description.files[name]:
+    files = {str(file.relative_to(folder)): file for file in _list_files(folder)}
+    if files.keys() != description.files.keys():
+        unexpected = sorted(files.keys() ^ description.files.keys())
+        raise InvalidBundle(f"{folder} has missing or unknown files: {', '.join(unexpected)}")
+    for name, file in files.items():
+        if _hash_file(file) != description.files[name]:
             raise InvalidBundle(f"{file} is not the file that the bundle was sealed with")
-    digest = _digest_of_file(path)
+    digest = _hash_file(path)
     _require_seal(folder, digest)
     return description, digest

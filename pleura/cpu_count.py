@@ -1,4 +1,4 @@
-"""How many cores this process may use: a container sees all of its node's, and gets a share of their time."""
+"""Count of the cores that a process may use: a container sees all cores, but gets a share of their time."""
 
 import math
 import os
@@ -12,26 +12,26 @@ _MOUNTS: Final = Path("/sys/fs/cgroup")
 
 
 def usable_cpus(membership: Path = _MEMBERSHIP, mounts: Path = _MOUNTS) -> int:
-    """The cores that the kernel lets this process run on, but no more than it gets the time of, rounded up.
+    """Count the cores that this process may run on, limited by its share of processor time, rounded up.
 
-    Threads beyond that wait for each other: on two cores, LiteRT takes 1.5 times as long with 16 threads.
+    More threads than that wait for each other: on two cores, LiteRT takes 1.5 times as long with 16 threads.
 
     Args:
-        membership: Says in which control groups this process is.
-        mounts: Where control groups are.
+        membership: File that names the control groups of this process.
+        mounts: Folder of the control groups.
 
     Source:
         cgroups(7); Linux kernel documentation, "Control Group v2" (``cpu.max``) and "CFS Bandwidth Control"
-        (``cpu.cfs_quota_us``); a Kubernetes limit of the resource ``cpu`` becomes the one or the other.
+        (``cpu.cfs_quota_us``). A Kubernetes limit of the resource ``cpu`` sets one of them.
     """
-    shares = [share for group in _groups(membership, mounts) if (share := _share_of(group))]
+    shares = [share for group in _find_groups(membership, mounts) if (share := _read_share(group))]
     return max(1, math.ceil(min([len(os.sched_getaffinity(0)), *shares])))
 
 
-def _groups(membership: Path, mounts: Path) -> Iterator[Path]:
-    """The folders of the groups that bound processor time, each with those that it lies in.
+def _find_groups(membership: Path, mounts: Path) -> Iterator[Path]:
+    """Find the folders of the groups that limit processor time, with their parents.
 
-    In a container the path may be the host's, where there is nothing; what is mounted is its own group then.
+    In a container the path may be the host's and not exist. The mounted folder is then the process's group.
     """
     with suppress(OSError):
         for line in membership.read_text().splitlines():
@@ -44,10 +44,10 @@ def _groups(membership: Path, mounts: Path) -> Iterator[Path]:
             yield from (parent for parent in group.parents if parent.is_relative_to(mount))
 
 
-def _share_of(group: Path) -> float | None:
-    """The cores that a group gets the time of; None where it has all that it can take."""
+def _read_share(group: Path) -> float | None:
+    """Read the share of a group, in cores; None without a limit."""
     for names in (("cpu.max",), ("cpu.cfs_quota_us", "cpu.cfs_period_us")):
-        with suppress(OSError, ValueError):  # "max" is no number
+        with suppress(OSError, ValueError):  # "max" is not a number
             quota, period = map(int, " ".join((group / name).read_text() for name in names).split())
             return quota / period if quota > 0 else None
     return None

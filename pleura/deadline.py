@@ -1,4 +1,4 @@
-"""How long a request may still take, carried from hop to hop."""
+"""The deadline of a request, which each service passes on to the next."""
 
 import time
 from collections.abc import Mapping
@@ -18,15 +18,15 @@ class Deadline:
 
     @classmethod
     def after(cls, seconds: float) -> "Deadline":
-        """The deadline so many seconds from now."""
+        """Make the deadline that ends so many seconds from now."""
         return cls(time.monotonic() + seconds)
 
     @classmethod
     def from_headers(cls, headers: Mapping[str, str], limit_s: float) -> "Deadline":
-        """The caller's deadline where it sends one, but never later than our own.
+        """Read the caller's deadline, limited to ``limit_s`` from now; the limit alone without one.
 
         Raises:
-            InvalidRequest: The header is no positive whole number.
+            InvalidRequest: The header is not a positive whole number.
         """
         text = headers.get(TIMEOUT_HEADER)
         if text is None:
@@ -37,16 +37,16 @@ class Deadline:
 
     @property
     def remaining_s(self) -> float:
-        """Seconds left.
+        """The seconds that remain.
 
         Raises:
-            DeadlineExceeded: None are.
+            DeadlineExceeded: The deadline has passed.
         """
-        left = self.at_s - time.monotonic()
-        if left <= 0:
+        remaining_s = self.at_s - time.monotonic()
+        if remaining_s <= 0:
             raise DeadlineExceeded("the time for this request has run out")
-        return left
+        return remaining_s
 
     def as_header(self) -> str:
-        """The milliseconds left, for the next hop."""
+        """Write the remaining milliseconds for the next service."""
         return str(max(1, int(self.remaining_s * 1000)))

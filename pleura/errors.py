@@ -1,14 +1,14 @@
-"""Every way in which a request can fail, in the words of the field, each with its HTTP status."""
+"""The errors that a request can end with, each with its HTTP status and code."""
 
 from collections.abc import Iterable, Mapping
 from typing import Final
 
 ERROR_CODE_HEADER: Final = "pleura-error"
-"""Header, or gRPC's trailing metadata, that tells the next service an error's ``code``."""
+"""Header, or trailing metadata of gRPC, that gives the ``code`` of an error to the next service."""
 
 
 class PleuraError(Exception):
-    """The base of the family; the edge of each service maps it once, to ``{"error": ...}``."""
+    """Base class of all errors of requests. The server writes it as ``{"error": ...}``."""
 
     status = 500
     code = "internal"
@@ -16,19 +16,19 @@ class PleuraError(Exception):
 
     @property
     def headers(self) -> Mapping[str, str]:
-        """Headers that the answer carries besides its body."""
+        """The headers of the response to this error."""
         return {} if self.retry_after_s is None else {"retry-after": str(self.retry_after_s)}
 
 
 class InvalidRequest(PleuraError):
-    """The request is not valid V2, or names inputs, shapes or datatypes that the model has not."""
+    """The request is not valid V2, or has inputs, shapes or datatypes that the model does not have."""
 
     status = 400
     code = "invalid_request"
 
 
 class UnreadableRadiograph(PleuraError):
-    """The bytes are no DICOM, PNG or JPEG file, or their pixel data cannot be decoded."""
+    """The bytes are not a DICOM, PNG or JPEG file, or their pixel data cannot be decoded."""
 
     status = 400
     code = "unreadable_radiograph"
@@ -40,11 +40,11 @@ class Unauthenticated(PleuraError):
     status = 401
     code = "unauthenticated"
     reason = "malformed"
-    """What kind of refusal it is, for those who count them."""
+    """The kind of refusal, as metrics count it."""
 
     @property
     def headers(self) -> Mapping[str, str]:
-        """The challenge that RFC 6750 section 3 asks for."""
+        """The challenge that RFC 6750 section 3 requires."""
         return {"www-authenticate": 'Bearer error="invalid_token"'}
 
 
@@ -56,14 +56,14 @@ class Forbidden(PleuraError):
 
 
 class NotFound(PleuraError):
-    """No such path."""
+    """The path does not exist."""
 
     status = 404
     code = "not_found"
 
 
 class RadiographNotFound(NotFound):
-    """The object store holds no radiograph of that id."""
+    """The object store holds no radiograph with that id."""
 
     code = "radiograph_not_found"
 
@@ -75,7 +75,7 @@ class ModelNotFound(NotFound):
 
 
 class MethodNotAllowed(PleuraError):
-    """The path exists, but not with that verb."""
+    """The path exists, but does not accept that verb."""
 
     status = 405
     code = "method_not_allowed"
@@ -86,12 +86,12 @@ class MethodNotAllowed(PleuraError):
 
     @property
     def headers(self) -> Mapping[str, str]:
-        """The verbs that it exists with, as RFC 9110 section 15.5.6 asks for."""
+        """The verbs that the path accepts, as RFC 9110 section 15.5.6 requires."""
         return {"allow": self._verbs}
 
 
 class Conflict(PleuraError):
-    """The request's id was already answered for another radiograph."""
+    """An earlier request with the same id was answered for another radiograph."""
 
     status = 409
     code = "conflict"
@@ -105,7 +105,7 @@ class TooLarge(PleuraError):
 
 
 class RefusedRadiograph(PleuraError):
-    """The file decodes, but is not something the model may answer on."""
+    """The file decodes, but the model may not answer on it."""
 
     status = 422
     code = "refused_radiograph"
@@ -120,14 +120,14 @@ class TooManyRequests(PleuraError):
 
 
 class InvalidAnswer(PleuraError):
-    """The predictor answered what cannot be an answer: NaN, a wrong shape, a probability outside [0, 1]."""
+    """The predictor returned invalid outputs: NaN, a wrong shape, or a probability outside [0, 1]."""
 
     status = 502
     code = "invalid_answer"
 
 
 class Unavailable(PleuraError):
-    """A part that the answer needs is down, or its queue is full; asking again later may help."""
+    """A part that the answer needs is down, or its queue is full. The caller may try again later."""
 
     status = 503
     code = "unavailable"
@@ -147,7 +147,7 @@ class StoreUnavailable(Unavailable):
 
 
 class Overloaded(Unavailable):
-    """Too much is in flight; the request was turned away at once."""
+    """Too many requests are in flight. The service rejects this one at once."""
 
     code = "overloaded"
     retry_after_s = 1

@@ -1,4 +1,4 @@
-"""One row of the journal: what was answered, to whom, on which radiograph, by which revision."""
+"""One row of the journal: an answer, its principal, its radiograph and its revision."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -10,7 +10,7 @@ import orjson
 
 @dataclass(frozen=True)
 class JournalRow:
-    """An answer to one radiograph of a request; ``latency_ms`` has the milliseconds of each stage."""
+    """The answer for one radiograph of a request. ``latency_ms`` has the milliseconds of each stage."""
 
     principal: str
     request_id: str
@@ -31,17 +31,17 @@ class JournalRow:
 
     @property
     def key(self) -> tuple[str, str, int]:
-        """What makes the row one of its kind."""
+        """The unique key of the row."""
         return (self.principal, self.request_id, self.position)
 
 
-def row_to_line(entry: JournalRow) -> bytes:
-    """The form that the spool keeps, in one line."""
-    return orjson.dumps(entry)
+def row_to_line(row: JournalRow) -> bytes:
+    """Write a row as one line of JSON, as the spool keeps it."""
+    return orjson.dumps(row)
 
 
 def row_from_line(line: bytes) -> JournalRow:
-    """Read what ``line_of`` wrote."""
+    """Read a row from the line that ``row_to_line`` writes."""
     values: dict[str, Any] = orjson.loads(line)
     for name in ("probabilities", "thresholds", "findings"):
         values[name] = tuple(values[name])

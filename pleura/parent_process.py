@@ -1,4 +1,4 @@
-"""A process that ends when the one that started it does."""
+"""Ends a process together with its parent."""
 
 import ctypes
 import os
@@ -10,10 +10,10 @@ _PR_SET_PDEATHSIG: Final = 1
 
 
 def end_with_parent(parent: int) -> None:
-    """Let the kernel end this process when its parent ends, however that happens (on Linux).
+    """Let the kernel end this process when its parent ends in any way (on Linux).
 
     Args:
-        parent: The parent's process id, as the parent said it: it may have ended already.
+        parent: The process id that the parent gave. The parent may have ended already.
     """
     if sys.platform == "linux":
         ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)

@@ -1,4 +1,4 @@
-"""What processes of Pleura read from their environment, and how they say what is wrong there."""
+"""Base classes of the settings that Pleura's processes read from their environment."""
 
 import os
 from collections.abc import Mapping
@@ -11,11 +11,11 @@ Port = Annotated[int, Field(ge=1, le=65535)]
 
 
 class InvalidSettings(Exception):
-    """A variable of the environment is missing or has a wrong value; the text names it, in one line."""
+    """A variable of the environment is missing or has a wrong value. The text names it in one line."""
 
 
 class PleuraSettings(BaseSettings):
-    """Variables that begin with ``PLEURA_``; what a wrong one holds is never told, for it may be a secret."""
+    """Variables that begin with ``PLEURA_``. An error never quotes a value, which may be a secret."""
 
     model_config = SettingsConfigDict(
         env_prefix="PLEURA_", frozen=True, use_attribute_docstrings=True, hide_input_in_errors=True
@@ -37,20 +37,20 @@ class PleuraSettings(BaseSettings):
         try:
             return cls(**values)
         except ValidationError as error:
-            wrong = "; ".join(
-                f"PLEURA_{'__'.join(str(part) for part in each['loc']).upper()}: {each['msg']}"
-                for each in error.errors(include_url=False, include_input=False)
+            reasons = "; ".join(
+                f"PLEURA_{'__'.join(str(part) for part in wrong['loc']).upper()}: {wrong['msg']}"
+                for wrong in error.errors(include_url=False, include_input=False)
             )
-            raise InvalidSettings(wrong) from None
-        except SettingsError as error:  # what should be JSON is none; the cause would quote it
+            raise InvalidSettings(reasons) from None
+        except SettingsError as error:  # a value is not JSON; its cause quotes it
             raise InvalidSettings(str(error)) from None
 
 
 class ObjectStoreSettings(PleuraSettings):
-    """Where the radiographs are, for whoever reads them."""
+    """The object store that holds the radiographs."""
 
     s3_url: str = Field(pattern=r"^https?://[^/\s]+/?$")
-    """Where the object store answers."""
+    """Address of the object store."""
     s3_access_key: str = Field(pattern=r"^[\x21-\x7e]+$")
     """Access key of the object store."""
     s3_secret_key: SecretStr

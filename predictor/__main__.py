@@ -31,19 +31,19 @@ log = structlog.get_logger()
 
 
 def read_bundle(settings: PredictorSettings) -> DescribedModel:
-    """Prove the bundle; one that is not as it was sealed ends the process with one line."""
+    """Verify and describe the bundle; refuse the start with one that does not match its seal."""
     try:
         return DescribedModel(*verify(settings.bundle))
     except InvalidBundle as error:
         refuse_start(str(error), WRONG_BUNDLE)
 
 
-def warm_engine(settings: PredictorSettings, threads: int) -> Engine:
-    """Load the graph and run it once; one that cannot answer ends the process with one line."""
+def open_warm_engine(settings: PredictorSettings, threads: int) -> Engine:
+    """Load the graph and run it once; refuse the start with a graph that gives no valid outputs."""
     try:
         engine = open_engine(settings.engine, settings.bundle, threads)
-        at_once = min(settings.max_batch, engine.max_batch or settings.max_batch)
-        blank = np.zeros((at_once, SIZE_PX, SIZE_PX, 1), np.uint8)
+        batch = min(settings.max_batch, engine.max_batch or settings.max_batch)
+        blank = np.zeros((batch, SIZE_PX, SIZE_PX, 1), np.uint8)
         outputs = engine.run(blank)
         require_shapes(outputs, len(blank))
         require_answer(outputs)
@@ -57,7 +57,7 @@ def warm_engine(settings: PredictorSettings, threads: int) -> Engine:
 
 
 def require_reference(settings: PredictorSettings, engine: Engine) -> None:
-    """OpenVINO makes its kernels for the processor it finds: here, too, it must say what LiteRT says."""
+    """Refuse to start OpenVINO where its outputs differ from LiteRT's: its kernels depend on the CPU."""
     noise = np.random.default_rng(0).integers(0, 256, (1, SIZE_PX, SIZE_PX, 1), dtype=np.uint8)
     reference = open_engine("litert", settings.bundle, settings.threads)
     try:
@@ -70,40 +70,40 @@ def open_pool(settings: PredictorSettings) -> tuple[EnginePool, int]:
     """Load the engines.
 
     Returns:
-        The pool, and the most radiographs that run at once in one of its engines.
+        The pool, and the largest batch of one of its engines.
     """
-    wide = warm_engine(settings, settings.threads)
+    wide = open_warm_engine(settings, settings.threads)
     if settings.engine == "openvino":
         require_reference(settings, wide)
     lanes = min(settings.lanes, settings.threads) if wide.max_batch == 1 else 1
-    each, over = divmod(settings.threads, lanes)
-    shares = [each + (lane < over) for lane in range(lanes)] if lanes > 1 else []
-    narrow = [warm_engine(settings, threads) for threads in shares]
+    share, rest = divmod(settings.threads, lanes)
+    thread_counts = [share + (lane < rest) for lane in range(lanes)] if lanes > 1 else []
+    narrow = [open_warm_engine(settings, threads) for threads in thread_counts]
     pool = EnginePool(EngineThread(wide), [EngineThread(engine) for engine in narrow])
     return pool, min(settings.max_batch, wide.max_batch or settings.max_batch)
 
 
 def serve(settings: PredictorSettings) -> None:
     """Load the model, and serve it until a signal."""
-    described = read_bundle(settings)
+    bundle = read_bundle(settings)
     os.nice(settings.niceness)  # before the engines make their threads
     pool, max_batch = open_pool(settings)
     batcher = Batcher(pool, BatchLimits(max_batch, settings.max_queue, settings.max_wait_ms / 1000))
-    health = ModelHealth(pool)
-    health.note_answer()
-    model = ChestXrayPredictor(described, batcher, health, settings.timeout_s)
-    log.info("model_loaded", version=described.description.version, digest=described.digest)
-    show_model(described.description.version)
+    model_health = ModelHealth(pool)
+    model_health.note_answer()
+    model = ChestXrayPredictor(bundle, batcher, model_health, settings.timeout_s)
+    log.info("model_loaded", version=bundle.description.version, digest=bundle.digest)
+    show_model(bundle.description.version)
     QUEUE.set_function(lambda: batcher.waiting)
-    vitals = HealthChecks(
-        alive={"engine": lambda: pool.is_alive and not health.is_lost},
-        needed={"model": lambda: health.is_ready},
+    health = HealthChecks(
+        alive={"engine": lambda: pool.is_alive and not model_health.is_lost},
+        needed={"model": lambda: model_health.is_ready},
     )
-    edge = ServerOptions(
+    options = ServerOptions(
         settings.host, settings.http_port, settings.grpc_port, _MAX_BODY_MB, settings.drain_s
     )
     try:
-        KServeServer(edge).serve(model, [batcher.work(), health.watch(model.probe)], vitals)
+        KServeServer(options).serve(model, [batcher.work(), model_health.watch(model.probe)], health)
     finally:
         pool.close()
 

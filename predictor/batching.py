@@ -1,4 +1,4 @@
-"""Dynamic batching: radiographs that wait together run together, and nothing waits without bound."""
+"""Dynamic batching: waiting radiographs run together, and every wait has a limit."""
 
 import asyncio
 import time
@@ -23,7 +23,7 @@ log = structlog.get_logger()
 
 @dataclass(frozen=True)
 class BatchLimits:
-    """How many radiographs run at once, how many may wait, and how long a batch waits to be filled."""
+    """Most radiographs in a batch, most that wait, and the longest time that a batch waits to fill."""
 
     max_batch: int
     max_queue: int
@@ -45,9 +45,9 @@ class _Request:
     def waiting(self) -> int:
         return 0 if self.answer.done() else len(self.radiographs) - self.taken
 
-    def take(self, room: int) -> "_Part":
+    def take(self, count: int) -> "_Part":
         start = self.taken
-        self.taken = min(start + room, len(self.radiographs))
+        self.taken = min(start + count, len(self.radiographs))
         return _Part(self, start, self.radiographs[start : self.taken])
 
     def fail(self, error: PleuraError) -> None:
@@ -61,10 +61,10 @@ class _Request:
             INVALID.inc()
             self.fail(error)
             return
-        self.parts[start] = outputs  # engines side by side may end in another order
+        self.parts[start] = outputs  # parallel engines may end in another order
         answered = sum(len(part.typicality) for part in self.parts.values())
         if answered == len(self.radiographs) and not self.answer.done():
-            self.answer.set_result(concatenate_outputs([self.parts[each] for each in sorted(self.parts)]))
+            self.answer.set_result(concatenate_outputs([self.parts[start] for start in sorted(self.parts)]))
 
 
 @dataclass(frozen=True, eq=False)
@@ -75,7 +75,7 @@ class _Part:
 
 
 class Batcher:
-    """Runs radiographs of many requests through the engines; ``work`` must run beside the requests."""
+    """Runs the radiographs of many requests through the engines, while the task ``work`` runs."""
 
     def __init__(self, engines: EnginePool, limits: BatchLimits) -> None:
         self._engines, self._limits = engines, limits
@@ -84,29 +84,32 @@ class Batcher:
 
     @property
     def waiting(self) -> int:
-        """Radiographs that wait."""
+        """The number of radiographs that wait."""
         return sum(request.waiting for request in self._requests)
 
     async def run(self, radiographs: Radiographs, deadline: Deadline, is_urgent: bool = True) -> GraphOutputs:
-        """Answer on uint8 (N, 224, 224, 1), N >= 1, in whatever batches it takes.
+        """Run uint8 (N, 224, 224, 1), N >= 1, in one or several batches.
 
-        What is not urgent leaves cores to others, though it be alone.
+        Args:
+            radiographs: The radiographs of one request.
+            deadline: The deadline of the request.
+            is_urgent: False leaves cores to others, even where nothing else waits.
 
         Raises:
             Overloaded: Too many radiographs wait already.
-            DeadlineExceeded: The deadline has passed; what had not run by then never will.
+            DeadlineExceeded: The deadline has passed. Radiographs that have not run by then do not run.
             Unavailable: The engine failed on the batch.
-            InvalidAnswer: The engine answered what cannot be an answer.
+            InvalidAnswer: The engine returned invalid outputs.
         """
         loop = asyncio.get_running_loop()
-        left_s = deadline.remaining_s
+        remaining_s = deadline.remaining_s
         if self.waiting + len(radiographs) > self._limits.max_queue:
             raise Overloaded("too many radiographs wait for the model")
         request = _Request(radiographs, deadline, loop.time(), loop.create_future(), is_urgent)
         self._requests.append(request)
         self._arrival.set()
         try:
-            async with asyncio.timeout(left_s):
+            async with asyncio.timeout(remaining_s):
                 return await request.answer
         except TimeoutError as error:
             raise DeadlineExceeded("the model did not answer in time") from error
@@ -118,11 +121,11 @@ class Batcher:
         async with asyncio.TaskGroup() as running:
             while True:
                 await self._wait_for_requests()
-                await self._engines.wait_for_room()
+                await self._engines.wait_for_idle_engine()
                 waiting, batch = self.waiting, self._take_batch()
                 if batch:
                     is_urgent = any(part.request.is_urgent for part in batch)
-                    engine = self._engines.engine_for(waiting, is_urgent)
+                    engine = self._engines.reserve_engine(waiting, is_urgent)
                     running.create_task(self._run(batch, engine))
 
     async def _wait_for_requests(self) -> None:
@@ -131,10 +134,10 @@ class Batcher:
             await self._wait_for_arrival(None)
         full_by_s = self._requests[0].arrived_s + self._limits.max_wait_s
         while self.waiting < self._limits.max_batch:
-            left_s = full_by_s - asyncio.get_running_loop().time()
-            if left_s <= 0:
+            remaining_s = full_by_s - asyncio.get_running_loop().time()
+            if remaining_s <= 0:
                 return
-            await self._wait_for_arrival(left_s)
+            await self._wait_for_arrival(remaining_s)
 
     async def _wait_for_arrival(self, timeout_s: float | None) -> None:
         self._arrival.clear()
@@ -146,15 +149,15 @@ class Batcher:
 
     def _take_batch(self) -> list[_Part]:
         batch: list[_Part] = []
-        room = self._limits.max_batch
-        while self._requests and room:
+        free = self._limits.max_batch
+        while self._requests and free:
             request = self._requests[0]
             if self._is_late(request) or not request.waiting:
                 self._requests.popleft()
                 continue
-            part = request.take(room)
+            part = request.take(free)
             batch.append(part)
-            room -= len(part.radiographs)
+            free -= len(part.radiographs)
         return batch
 
     def _is_late(self, request: _Request) -> bool:
@@ -173,13 +176,13 @@ class Batcher:
             require_shapes(outputs, len(radiographs))
         except InvalidAnswer as error:
             INVALID.inc(len(batch))
-            _fail(batch, error)
+            _fail_batch(batch, error)
             return
-        except Exception as error:  # an engine may raise anything; only this batch has failed
-            # the line carries the ids of the batch's first request
-            tell = batch[0].request.context.run
-            tell(log.error, "batch_failed", radiographs=len(radiographs), exc_info=error)
-            _fail(batch, Unavailable("the model failed on this batch"))
+        except Exception as error:  # an engine may raise anything, and only this batch has failed
+            # the line carries the ids of the first request of the batch
+            run_in_context = batch[0].request.context.run
+            run_in_context(log.error, "batch_failed", radiographs=len(radiographs), exc_info=error)
+            _fail_batch(batch, Unavailable("the model failed on this batch"))
             return
         finally:
             ENGINE.observe(time.perf_counter() - started_s)
@@ -190,6 +193,6 @@ class Batcher:
             start = stop
 
 
-def _fail(batch: Sequence[_Part], error: PleuraError) -> None:
+def _fail_batch(batch: Sequence[_Part], error: PleuraError) -> None:
     for part in batch:
         part.request.fail(error)

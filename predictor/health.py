@@ -1,4 +1,4 @@
-"""Whether the model answers, known from real inferences only."""
+"""Health of the model, known from real inferences only."""
 
 import asyncio
 import time
@@ -10,18 +10,18 @@ import structlog
 from pleura.errors import PleuraError
 from predictor.engines.pool import EnginePool
 
-_LOOK_EVERY_S: Final = 0.25
+_CHECK_INTERVAL_S: Final = 0.25
 log = structlog.get_logger()
 
 
 class ModelHealth:
-    """When the model last answered, and whether an engine hangs while another goes on answering.
+    """The time of the model's last answer, and of the longest run: one engine may hang while others answer.
 
     Args:
-        engines: Whose longest run counts.
-        probe_after_s: After so long without an answer the model is asked.
-        unready_after_s: After so long it is not ready: an engine that hangs is unready within ten seconds.
-        lost_after_s: After so long nobody expects it to answer again: the process is to be started anew.
+        engines: The engines whose longest run counts.
+        probe_after_s: Seconds without an answer, after which a probe runs.
+        unready_after_s: Seconds without an answer, after which the model is not ready.
+        lost_after_s: Seconds without an answer, after which the process must start again.
     """
 
     def __init__(
@@ -38,17 +38,17 @@ class ModelHealth:
         self._was_ready = False
 
     def note_answer(self) -> None:
-        """The model answered just now."""
+        """Note that the model answered just now."""
         self._answered_s = time.monotonic()
 
     @property
     def is_ready(self) -> bool:
-        """Whether the model answered lately."""
+        """Tell whether the model answered recently."""
         return self._stuck_s < self._unready_after_s
 
     @property
     def is_lost(self) -> bool:
-        """Whether the model has been silent for so long that it must hang."""
+        """Tell whether the model has been silent for so long that it must hang."""
         return self._stuck_s >= self._lost_after_s
 
     @property
@@ -60,10 +60,10 @@ class ModelHealth:
         return time.monotonic() - self._answered_s
 
     async def watch(self, probe: Callable[[], Awaitable[None]]) -> None:
-        """Ask the model itself whenever nobody else does, for ever.
+        """Run a probe whenever no request has run for some time, for ever.
 
         Args:
-            probe: A real inference with a time limit, which notes its answer.
+            probe: A real inference with a time limit. It notes its answer.
         """
         while True:
             if self._silent_s > self._probe_after_s:
@@ -71,10 +71,10 @@ class ModelHealth:
                     await probe()
                 except PleuraError as error:
                     log.warning("probe_failed", reason=str(error))
-            self._tell()
-            await asyncio.sleep(_LOOK_EVERY_S)
+            self._log_change()
+            await asyncio.sleep(_CHECK_INTERVAL_S)
 
-    def _tell(self) -> None:
+    def _log_change(self) -> None:
         if self._was_ready != self.is_ready:
             self._was_ready = self.is_ready
             log.info("readiness_changed", ready=self.is_ready)

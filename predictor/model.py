@@ -24,8 +24,8 @@ from pleura.deadline import Deadline
 from pleura.errors import InvalidRequest, PleuraError
 from pleura.serving.kserve_import import InferenceVerb, InferRequest, InferResponse
 from pleura.serving.model import DescribedModel, Model
-from pleura.serving.v2 import requested_names, to_response
-from pleura.serving.v2_tensors import Array, array_of
+from pleura.serving.v2 import make_response, select_outputs
+from pleura.serving.v2_tensors import Array, array_of_input
 from predictor.batching import Batcher
 from predictor.engines.engine import GraphOutputs, Radiographs
 from predictor.health import ModelHealth
@@ -36,7 +36,7 @@ log = structlog.get_logger()
 
 @dataclass(frozen=True)
 class PredictRequest:
-    """A request that was found to be one."""
+    """A valid inference request."""
 
     request: InferRequest
     radiographs: Radiographs
@@ -44,11 +44,12 @@ class PredictRequest:
     deadline: Deadline
 
 
-def radiographs_of(request: InferRequest) -> Radiographs:
-    """Take the radiographs out of a request.
+def read_radiographs(request: InferRequest) -> Radiographs:
+    """Read the radiographs of a request.
 
     Raises:
-        InvalidRequest: Not exactly the one input, or it is not UINT8 [N, 224, 224, 1] with N in 1..32.
+        InvalidRequest: The request does not have exactly the one input, as UINT8 [N, 224, 224, 1] with N in
+            1..32.
     """
     names = [infer_input.name for infer_input in request.inputs]
     if names != [PREDICTOR_INPUT.name]:
@@ -63,11 +64,11 @@ def radiographs_of(request: InferRequest) -> Radiographs:
         )
     if not 1 <= shape[0] <= MAX_RADIOGRAPHS:
         raise InvalidRequest(f"a request holds 1 to {MAX_RADIOGRAPHS} radiographs")
-    return np.ascontiguousarray(array_of(infer_input), np.uint8)
+    return np.ascontiguousarray(array_of_input(infer_input), np.uint8)
 
 
 class ChestXrayPredictor(Model):
-    """Answers V2 requests on radiographs from one model, in batches."""
+    """Answers V2 requests with one model, in batches."""
 
     inputs: Sequence[TensorSpec] = (PREDICTOR_INPUT,)
     outputs: Sequence[TensorSpec] = PREDICTOR_OUTPUTS
@@ -81,11 +82,11 @@ class ChestXrayPredictor(Model):
         self._thresholds = np.array(described.description.thresholds, np.float32)
 
     async def healthy(self) -> bool:
-        """Whether the model answered lately."""
+        """Tell whether the model answered recently."""
         return self._health.is_ready
 
     async def describe(self) -> DescribedModel:
-        """The bundle that answers."""
+        """Describe the bundle that answers."""
         return self._described
 
     async def __call__(
@@ -94,7 +95,7 @@ class ChestXrayPredictor(Model):
         headers: dict[str, str] | None = None,
         verb: InferenceVerb = InferenceVerb.PREDICT,
     ) -> tuple[InferResponse, dict[str, str]]:
-        """Answer through kserve's hooks, and log one line."""
+        """Answer one request through kserve's hooks, and log one line."""
         started_s = time.perf_counter()
         outcome = "answered"
         try:
@@ -112,14 +113,14 @@ class ChestXrayPredictor(Model):
     async def preprocess(
         self, payload: InferRequest, headers: dict[str, str] | None = None
     ) -> PredictRequest:
-        """Check the request.
+        """Read the request.
 
         Raises:
-            InvalidRequest: Of other inputs or outputs than the model has.
+            InvalidRequest: The model does not have these inputs or outputs.
         """
         deadline = Deadline.from_headers(headers or {}, self._timeout_s)
-        names = requested_names(payload, self.outputs, PREDICTOR_DEFAULT_OUTPUTS)
-        return PredictRequest(payload, radiographs_of(payload), names, deadline)
+        names = select_outputs(payload, self.outputs, PREDICTOR_DEFAULT_OUTPUTS)
+        return PredictRequest(payload, read_radiographs(payload), names, deadline)
 
     async def predict(
         self,
@@ -127,7 +128,7 @@ class ChestXrayPredictor(Model):
         headers: dict[str, str] | None = None,
         response_headers: dict[str, str] | None = None,
     ) -> tuple[PredictRequest, GraphOutputs]:
-        """Ask the model."""
+        """Run the model."""
         outputs = await self._batcher.run(payload.radiographs, payload.deadline)
         self._health.note_answer()
         return payload, outputs
@@ -138,13 +139,13 @@ class ChestXrayPredictor(Model):
         headers: dict[str, str] | None = None,
         response_headers: dict[str, str] | None = None,
     ) -> InferResponse:
-        """Answer with the outputs that were asked for."""
-        question, outputs = result
-        named = self._named(outputs)
-        return to_response(
-            question.request,
+        """Write the requested outputs."""
+        request, outputs = result
+        arrays = self._name_arrays(outputs)
+        return make_response(
+            request.request,
             self._version,
-            {name: named[name] for name in question.outputs},
+            {name: arrays[name] for name in request.outputs},
             {
                 "model_digest": self._described.digest,
                 "preprocessing_version": self._described.description.preprocessing_version,
@@ -152,7 +153,7 @@ class ChestXrayPredictor(Model):
         )
 
     async def probe(self) -> None:
-        """Answer on a blank radiograph, as if somebody had asked."""
+        """Run the model on a blank radiograph, like a request."""
         blank = np.zeros((1, SIZE_PX, SIZE_PX, 1), np.uint8)
         await self._batcher.run(blank, Deadline.after(_PROBE_S), is_urgent=False)
         self._health.note_answer()
@@ -161,7 +162,7 @@ class ChestXrayPredictor(Model):
     def _version(self) -> str:
         return self._described.description.version
 
-    def _named(self, outputs: GraphOutputs) -> Mapping[str, Array]:
+    def _name_arrays(self, outputs: GraphOutputs) -> Mapping[str, Array]:
         return {
             PROBABILITY: outputs.probability,
             THRESHOLD: self._thresholds,

@@ -1,4 +1,4 @@
-"""Whether what the graph said can be an answer at all."""
+"""Checks of the graph's outputs, before a caller gets them."""
 
 import numpy as np
 from numpy.typing import NDArray
@@ -9,34 +9,34 @@ from predictor.engines.engine import GraphOutputs
 
 
 def require_shapes(outputs: GraphOutputs, radiographs: int) -> None:
-    """Check that there is one answer for each radiograph.
+    """Require outputs for each radiograph.
 
     Raises:
-        InvalidAnswer: An output has another shape than the signature says.
+        InvalidAnswer: An output does not have the shape of the contract.
     """
-    named = {
+    arrays = {
         PROBABILITY: outputs.probability,
         ACTIVATION_MAP: outputs.activation_map,
         TYPICALITY: outputs.typicality,
     }
-    for name, array in named.items():
+    for name, array in arrays.items():
         if array.shape != (radiographs, *GRAPH_OUTPUT_SHAPES[name]):
-            raise InvalidAnswer(f"the model answered {name!r} in a wrong shape")
+            raise InvalidAnswer(f"the model returned {name!r} in a wrong shape")
 
 
 def _is_fraction(array: NDArray[np.float32]) -> bool:
-    return bool(((array >= 0.0) & (array <= 1.0)).all())  # NaN is neither
+    return bool(((array >= 0.0) & (array <= 1.0)).all())  # NaN fails both
 
 
 def require_answer(outputs: GraphOutputs) -> None:
-    """Check the values of one request's outputs.
+    """Require valid values in the outputs of one request.
 
     Raises:
-        InvalidAnswer: One is not finite, or a probability or typicality lies outside [0, 1].
+        InvalidAnswer: A value is not finite, or a probability or typicality is outside [0, 1].
     """
     if not _is_fraction(outputs.probability):
-        raise InvalidAnswer("the model answered what is no probability")
+        raise InvalidAnswer("the model returned a probability outside [0, 1]")
     if not _is_fraction(outputs.typicality):
-        raise InvalidAnswer("the model answered what is no typicality")
+        raise InvalidAnswer("the model returned a typicality outside [0, 1]")
     if not np.isfinite(outputs.activation_map).all():
-        raise InvalidAnswer("the model answered an activation map that is not finite")
+        raise InvalidAnswer("the model returned an activation map that is not finite")

@@ -16,7 +16,7 @@ from pleura.errors import DeadlineExceeded, Overloaded, PleuraError, Unavailable
 from pleura.journal_row import JournalRow
 from pleura.serving.kserve_import import InferenceVerb, InferRequest, InferResponse
 from pleura.serving.model import DescribedModel, Model
-from pleura.serving.v2 import to_response
+from pleura.serving.v2 import make_response
 from pleura.serving.v2_tensors import Array
 from transformer.answer import Answer
 from transformer.health import DependencyMonitor
@@ -150,7 +150,7 @@ class ChestXrayTransformer(Model):
             "journal": journal_result,
         }
         arrays = make_arrays(readings, request.outputs)
-        return to_response(request.infer_request, revision.version, arrays, parameters)
+        return make_response(request.infer_request, revision.version, arrays, parameters)
 
     async def _write_journal(self, rows: Sequence[JournalRow], deadline: Deadline) -> JournalResult:
         left_s = deadline.remaining_s

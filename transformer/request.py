@@ -8,8 +8,8 @@ from pleura.contract import TRANSFORMER_DEFAULT_OUTPUTS, TRANSFORMER_INPUTS, TRA
 from pleura.deadline import Deadline
 from pleura.errors import InvalidRequest, TooLarge
 from pleura.serving.kserve_import import InferRequest
-from pleura.serving.v2 import requested_names
-from pleura.serving.v2_tensors import array_of
+from pleura.serving.v2 import select_outputs
+from pleura.serving.v2_tensors import array_of_input
 from transformer.journal.row import RequestKey
 from transformer.object_id import ObjectId
 from transformer.radiograph_source import RadiographSource, SentRadiograph, StoredRadiograph
@@ -50,7 +50,7 @@ def read_request(
         TooLarge: A file exceeds the limit.
     """
     deadline = Deadline.from_headers(headers, limits.timeout_s)
-    outputs = requested_names(request, TRANSFORMER_OUTPUTS, TRANSFORMER_DEFAULT_OUTPUTS)
+    outputs = select_outputs(request, TRANSFORMER_OUTPUTS, TRANSFORMER_DEFAULT_OUTPUTS)
     key = RequestKey(
         require_printable_id("principal", headers.get("x-pleura-principal", "anonymous")),
         require_printable_id("request id", request.id),
@@ -93,7 +93,7 @@ def _read_sources(request: InferRequest, limits: RequestLimits) -> tuple[Radiogr
         raise InvalidRequest(f"input {infer_input.name!r} must have the shape [N]")
     if not 1 <= infer_input.shape[0] <= limits.max_elements:
         raise InvalidRequest(f"a request holds 1 to {limits.max_elements} radiographs")
-    elements: list[bytes] = array_of(infer_input).tolist()
+    elements: list[bytes] = array_of_input(infer_input).tolist()
     if infer_input.name == "image_id":
         return tuple(StoredRadiograph(_read_object_id(element, i)) for i, element in enumerate(elements))
     return tuple(

@@ -150,9 +150,9 @@ def most_in_memory(room: ByteBudget, announced_bytes: int) -> Iterator[int]:
 
     What goes to disk costs a thread for each piece, and so half of the proxy's time for a file of 2 MB.
     """
-    with room.held() as take:
+    with room.reservation() as reserve:
         try:
-            take(announced_bytes)
+            reserve(announced_bytes)
         except Overloaded:
             announced_bytes = 0
         yield max(announced_bytes, _SMALL_BYTES)

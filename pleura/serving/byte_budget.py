@@ -1,4 +1,4 @@
-"""How much of what callers send may be in memory at one time."""
+"""A byte budget for request bodies held in memory."""
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -7,27 +7,27 @@ from pleura.errors import Overloaded
 
 
 class ByteBudget:
-    """Bytes of request bodies that may be in memory at one time."""
+    """The bytes of request bodies that may be in memory at one time."""
 
-    def __init__(self, most: int) -> None:
-        self._most, self._held = most, 0
+    def __init__(self, limit_bytes: int) -> None:
+        self._limit_bytes, self._reserved_bytes = limit_bytes, 0
 
     @contextmanager
-    def held(self) -> Iterator[Callable[[int], None]]:
-        """Give a function that takes room for so many bytes more; all of it is given back at the end.
+    def reservation(self) -> Iterator[Callable[[int], None]]:
+        """Yield a function that reserves bytes; the end of the block releases all of them.
 
-        The function raises ``Overloaded`` where there is no room.
+        The function raises ``Overloaded`` where the budget is used up.
         """
-        mine = 0
+        own_bytes = 0
 
-        def take(size: int) -> None:
-            nonlocal mine
-            if self._held + size > self._most:
+        def reserve(size: int) -> None:
+            nonlocal own_bytes
+            if self._reserved_bytes + size > self._limit_bytes:
                 raise Overloaded("too much is being sent at one time")
-            self._held += size
-            mine += size
+            self._reserved_bytes += size
+            own_bytes += size
 
         try:
-            yield take
+            yield reserve
         finally:
-            self._held -= mine
+            self._reserved_bytes -= own_bytes

@@ -1,7 +1,7 @@
-"""The V2 gRPC methods that there are, from the bytes of a message to those of the answer.
+"""Registration of the V2 gRPC methods, from the bytes of a message to the bytes of the response.
 
-kserve's registration lets grpc parse the messages, which blames the server (UNKNOWN, with the parser's words)
-for what is no protobuf, and offers load and unload.
+kserve's own registration also offers load and unload. It lets grpc parse the messages, which answers UNKNOWN,
+an error of the server, to a message that is not protobuf.
 """
 
 import asyncio
@@ -29,26 +29,26 @@ Method = Callable[[Any, Any], Awaitable[Any]]
 log = structlog.get_logger()
 
 
-def v2_handlers(servicer: object) -> grpc.GenericRpcHandler:
-    """Serve the methods of a servicer; there are no others, and no failure of theirs says what it was."""
+def make_v2_handler(servicer: object) -> grpc.GenericRpcHandler:
+    """Register the methods of a servicer. An unexpected failure of a method gives no detail."""
     return grpc.method_handlers_generic_handler(
         _SERVICE,
         {
-            name: grpc.unary_unary_rpc_method_handler(_handler(getattr(servicer, name), request))
+            name: grpc.unary_unary_rpc_method_handler(_make_method(getattr(servicer, name), request))
             for name, request in _REQUESTS.items()
         },
     )
 
 
-def _handler(method: Method, request: Any) -> Callable[[bytes, Any], Awaitable[bytes]]:
+def _make_method(method: Method, request: Any) -> Callable[[bytes, Any], Awaitable[bytes]]:
     async def answer(message: bytes, context: Any) -> bytes:
         try:
-            read = request.FromString(message)
+            parsed = request.FromString(message)
         except DecodeError:
             context.set_trailing_metadata(((ERROR_CODE_HEADER, InvalidRequest.code),))
             await context.abort(grpc.StatusCode.INVALID_ARGUMENT, "the message is not of its type")
         try:
-            return bytes((await method(read, context)).SerializeToString())
+            return bytes((await method(parsed, context)).SerializeToString())
         except (aio.AbortError, asyncio.CancelledError):
             raise
         except Exception as error:

@@ -1,4 +1,4 @@
-"""V2 over gRPC; errors carry the status that REST would, as gRPC has it."""
+"""V2 over gRPC. An error has the gRPC status that stands for its REST status."""
 
 import asyncio
 import math
@@ -13,7 +13,7 @@ from grpc import aio
 from pleura.deadline import TIMEOUT_HEADER
 from pleura.errors import ERROR_CODE_HEADER, InvalidRequest, PleuraError, Unavailable
 from pleura.observability.metrics import count_and_time, observe_request
-from pleura.serving.grpc_methods import v2_handlers
+from pleura.serving.grpc_methods import make_v2_handler
 from pleura.serving.grpc_status import GRPC_STATUS
 from pleura.serving.health import HealthChecks
 from pleura.serving.kserve_import import (
@@ -25,13 +25,12 @@ from pleura.serving.kserve_import import (
     to_http_parameters,
 )
 from pleura.serving.kserve_import import grpc_messages as pb
-from pleura.serving.model import Model, model_metadata, require_model, server_metadata
-from pleura.serving.model import answer as answer_request
+from pleura.serving.model import Model, answer_request, model_metadata, require_model, server_metadata
 from pleura.serving.shutdown import Shutdown
-from pleura.serving.v2_tensors import quote_name, raw_of, require_datatype
+from pleura.serving.v2_tensors import bytes_of_array, quote_name, require_datatype
 
 DESCRIBE_METHOD: Final = "/pleura.Model/Describe"
-_CONTENTS: Final[Mapping[str, str]] = {
+_CONTENT_FIELDS: Final[Mapping[str, str]] = {
     "BOOL": "bool_contents",
     "BYTES": "bytes_contents",
     "FP32": "fp32_contents",
@@ -41,20 +40,20 @@ _CONTENTS: Final[Mapping[str, str]] = {
     **dict.fromkeys(("INT8", "INT16", "INT32"), "int_contents"),
     **dict.fromkeys(("UINT8", "UINT16", "UINT32"), "uint_contents"),
 }
-"""The field that holds a datatype's elements; FP16 has none, it is always raw."""
+"""The field that holds the elements of a datatype. FP16 has none: its elements are always raw."""
 ALLOWED_PINGS: Final = (
     ("grpc.keepalive_permit_without_calls", 1),
     ("grpc.http2.min_ping_interval_without_data_ms", 1_000),
 )
-"""Envoy and our own clients ask whether a connection still lives, also an idle one."""
+"""Envoy and our own clients send pings to find dead connections, also on idle ones."""
 log = structlog.get_logger()
 
 
 class V2GrpcService:
-    """The V2 gRPC methods of one model; errors carry the status that REST would, as gRPC has it."""
+    """The V2 gRPC methods of one model."""
 
-    def __init__(self, model: Model, vitals: HealthChecks, ending: Shutdown) -> None:
-        self._model, self._vitals, self._ending = model, vitals, ending
+    def __init__(self, model: Model, health: HealthChecks, shutdown: Shutdown) -> None:
+        self._model, self._health, self._shutdown = model, health, shutdown
 
     async def ServerMetadata(self, request: Any, context: Any) -> Any:
         with count_and_time("grpc_ServerMetadata"):
@@ -62,7 +61,7 @@ class V2GrpcService:
 
     async def ServerLive(self, request: Any, context: Any) -> Any:
         with count_and_time("grpc_ServerLive"):
-            return pb.ServerLiveResponse(live=self._vitals.liveness()[0])
+            return pb.ServerLiveResponse(live=self._health.liveness()[0])
 
     async def ServerReady(self, request: Any, context: Any) -> Any:
         with count_and_time("grpc_ServerReady"):
@@ -73,41 +72,41 @@ class V2GrpcService:
             await require_model(self._model, request.name, request.version)
             return pb.ModelReadyResponse(ready=await self._is_ready())
 
-        return await self._answered(answer, context, count_and_time("grpc_ModelReady"))
+        return await self._answer(answer, context, count_and_time("grpc_ModelReady"))
 
     async def ModelMetadata(self, request: Any, context: Any) -> Any:
         async def answer() -> Any:
             await require_model(self._model, request.name, request.version)
             return pb.ModelMetadataResponse(**await model_metadata(self._model))
 
-        observing = observe_request("grpc_ModelMetadata", _headers_of(context))
-        return await self._answered(answer, context, observing)
+        observing = observe_request("grpc_ModelMetadata", _read_headers(context))
+        return await self._answer(answer, context, observing)
 
     async def ModelInfer(self, request: Any, context: Any) -> Any:
-        headers = _headers_of(context)
+        headers = _read_headers(context)
         observing = observe_request("grpc_ModelInfer", headers)
-        return await self._answered(lambda: self._infer(request, headers), context, observing)
+        return await self._answer(lambda: self._infer(request, headers), context, observing)
 
     async def describe(self, request: bytes, context: Any) -> Any:
-        """The description of the model that answers now, as ``Described`` writes it."""
+        """Describe the model that answers now, in the JSON of ``DescribedModel``."""
 
         async def answer() -> bytes:
             if not await self._model.healthy():
                 raise Unavailable("the model is not ready")
             return (await self._model.describe()).to_json()
 
-        return await self._answered(answer, context, count_and_time("grpc_Describe"))
+        return await self._answer(answer, context, count_and_time("grpc_Describe"))
 
     async def _is_ready(self) -> bool:
-        return not self._ending.has_begun and await self._model.healthy()
+        return not self._shutdown.has_begun and await self._model.healthy()
 
     async def _infer(self, request: Any, headers: dict[str, str]) -> Any:
         await require_model(self._model, request.model_name, request.model_version)
-        infer_request = _from_grpc(request)
+        infer_request = _read_request(request)
         response = await answer_request(self._model, infer_request, headers)
-        return _to_grpc(response)
+        return _write_response(response)
 
-    async def _answered(
+    async def _answer(
         self, answer: Callable[[], Awaitable[Any]], context: Any, observing: AbstractContextManager[object]
     ) -> Any:
         try:
@@ -124,11 +123,11 @@ class V2GrpcService:
             raise
 
 
-def _from_grpc(request: Any) -> InferRequest:
+def _read_request(request: Any) -> InferRequest:
     raw = request.raw_input_contents
     if raw and len(raw) != len(request.inputs):
         raise InvalidRequest("there must be as many raw_input_contents as inputs")
-    inputs = [_input_from_grpc(tensor, bool(raw)) for tensor in request.inputs]
+    inputs = [_read_input(tensor, bool(raw)) for tensor in request.inputs]
     for infer_input, content in zip(inputs, raw, strict=False):
         infer_input._raw_data = content
     outputs = [RequestedOutput(o.name, to_http_parameters(o.parameters)) for o in request.outputs]
@@ -142,18 +141,18 @@ def _from_grpc(request: Any) -> InferRequest:
     )
 
 
-def _input_from_grpc(tensor: Any, is_raw: bool) -> InferInput:
+def _read_input(tensor: Any, is_raw: bool) -> InferInput:
     require_datatype(tensor.name, tensor.datatype)
-    contents = getattr(tensor.contents, _CONTENTS.get(tensor.datatype, ""), ())
+    contents = getattr(tensor.contents, _CONTENT_FIELDS.get(tensor.datatype, ""), ())
     if is_raw and tensor.contents.ByteSize():
         raise InvalidRequest(f"{quote_name(tensor.name)} has both contents and raw_input_contents")
-    most = math.prod(max(0, size) for size in tensor.shape)
-    data = list(contents[: most + 1])  # one too many tells it: a message holds millions
+    count = math.prod(max(0, size) for size in tensor.shape)
+    data = list(contents[: count + 1])  # one too many shows the error; a message may hold millions
     parameters = to_http_parameters(tensor.parameters)
     return InferInput(tensor.name, list(tensor.shape), tensor.datatype, data=data, parameters=parameters)
 
 
-def _to_grpc(response: InferResponse) -> Any:
+def _write_response(response: InferResponse) -> Any:
     outputs = [
         pb.ModelInferResponse.InferOutputTensor(name=o.name, datatype=o.datatype, shape=o.shape)
         for o in response.outputs
@@ -164,15 +163,15 @@ def _to_grpc(response: InferResponse) -> Any:
         id=response.id,
         parameters=to_grpc_parameters(response.parameters or {}),
         outputs=outputs,
-        raw_output_contents=[raw_of(o.data) for o in response.outputs],
+        raw_output_contents=[bytes_of_array(o.data) for o in response.outputs],
     )
 
 
-def _headers_of(context: Any) -> dict[str, str]:
+def _read_headers(context: Any) -> dict[str, str]:
     headers = {k: v for k, v in context.invocation_metadata() or () if isinstance(v, str)}
-    left_s = context.time_remaining()
-    if left_s is not None and left_s < 1e6:
-        headers[TIMEOUT_HEADER] = str(max(1, int(left_s * 1000)))
+    remaining_s = context.time_remaining()
+    if remaining_s is not None and remaining_s < 1e6:
+        headers[TIMEOUT_HEADER] = str(max(1, int(remaining_s * 1000)))
     return headers
 
 
@@ -180,15 +179,15 @@ class GrpcServer:
     """A gRPC server of one model."""
 
     def __init__(
-        self, model: Model, vitals: HealthChecks, address: str, max_body_bytes: int, ending: Shutdown
+        self, model: Model, health: HealthChecks, address: str, max_body_bytes: int, shutdown: Shutdown
     ) -> None:
-        self._model, self._vitals, self._address = model, vitals, address
-        self._max_body_bytes, self._ending = max_body_bytes, ending
+        self._model, self._health, self._address = model, health, address
+        self._max_body_bytes, self._shutdown = max_body_bytes, shutdown
         self._server: aio.Server | None = None
 
     async def start(self) -> None:
-        """Listen until stopped."""
-        servicer = V2GrpcService(self._model, self._vitals, self._ending)
+        """Listen until ``stop``."""
+        servicer = V2GrpcService(self._model, self._health, self._shutdown)
         self._server = aio.server(
             options=[
                 ("grpc.max_receive_message_length", self._max_body_bytes),
@@ -197,7 +196,7 @@ class GrpcServer:
                 *ALLOWED_PINGS,
             ]
         )
-        self._server.add_generic_rpc_handlers((v2_handlers(servicer),))
+        self._server.add_generic_rpc_handlers((make_v2_handler(servicer),))
         service, method = DESCRIBE_METHOD.strip("/").split("/")
         handler = grpc.unary_unary_rpc_method_handler(servicer.describe)
         self._server.add_generic_rpc_handlers(
@@ -208,6 +207,6 @@ class GrpcServer:
         await self._server.wait_for_termination()
 
     async def stop(self, grace: float | None) -> None:
-        """Stop listening, and let what is in flight end within so many seconds."""
+        """Stop listening, and give requests in flight ``grace`` seconds to end."""
         if self._server:
             await self._server.stop(grace)

@@ -1,4 +1,4 @@
-"""The statuses of our errors over gRPC: those that REST has, as gRPC has them."""
+"""The gRPC status of each HTTP status, and back."""
 
 from collections.abc import Mapping
 from typing import Final
@@ -25,5 +25,5 @@ _STATUS: Final = {code: status for status, code in GRPC_STATUS.items()} | {grpc.
 
 
 def status_of(code: grpc.StatusCode) -> int:
-    """The status that REST would have; 500 for what is none of ours."""
+    """Convert a gRPC status to the HTTP status; 500 for a gRPC status that our services do not use."""
     return _STATUS.get(code, 500)

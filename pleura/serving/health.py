@@ -1,4 +1,4 @@
-"""How a process says whether it lives, and whether it could answer."""
+"""Liveness and readiness of a service."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -8,13 +8,13 @@ Checks = Mapping[str, Callable[[], bool]]
 
 @dataclass(frozen=True)
 class HealthChecks:
-    """What a service looks at; each check answers at once, from what is known.
+    """The checks of a service. Each check answers at once, from known state.
 
     Args:
-        alive: Parts of the process itself; where one is dead the process must be started anew. What lies
-            outside the process is not among them.
-        needed: What no request can be answered without.
-        useful: What requests are answered without, but not as well.
+        alive: Parts of the process. If one of them is dead, the process must start again. Nothing outside of
+            the process belongs here.
+        needed: Parts that every request needs.
+        useful: Parts that requests can do without, though not as well.
     """
 
     alive: Checks = field(default_factory=dict)
@@ -22,11 +22,11 @@ class HealthChecks:
     useful: Checks = field(default_factory=dict)
 
     def liveness(self) -> tuple[bool, Mapping[str, bool]]:
-        """Whether the process can do its work at all, and each of its parts."""
+        """Tell whether the process can do its work, and the state of each of its parts."""
         parts = {name: check() for name, check in self.alive.items()}
         return all(parts.values()), parts
 
     def readiness(self) -> tuple[bool, Mapping[str, bool]]:
-        """Whether a good request would be answered, and each part that matters to it."""
+        """Tell whether the service can answer a valid request, and the state of each part."""
         needed = {name: check() for name, check in self.needed.items()}
         return all(needed.values()), needed | {name: check() for name, check in self.useful.items()}

@@ -18,24 +18,24 @@ from pleura.serving.kserve_import import InferenceVerb, InferRequest, InferRespo
 
 @dataclass(frozen=True)
 class DescribedModel:
-    """A model as it answers now: its description, and the digest of its bundle."""
+    """The description of a served model, and the digest of its bundle."""
 
     description: ModelDescription
     digest: str
 
     def to_json(self) -> bytes:
-        """The form that travels between services."""
+        """Write the JSON that one service sends to the next."""
         return orjson.dumps({"digest": self.digest, "description": self.description.model_dump()})
 
     @classmethod
     def from_json(cls, json: bytes) -> "DescribedModel":
-        """Read what ``to_json`` wrote."""
+        """Read the JSON that ``to_json`` writes."""
         document = orjson.loads(json)
-        return cls(_described(document["description"]), document["digest"])
+        return cls(_read_description(document["description"]), document["digest"])
 
 
-def _described(document: Any) -> ModelDescription:
-    # a newer predictor may say more than this version knows of: that must not stop a rolling update
+def _read_description(document: Any) -> ModelDescription:
+    # during a rolling update a newer predictor may send fields that this version does not know
     return ModelDescription.model_validate(document, extra="ignore")
 
 
@@ -88,7 +88,7 @@ async def require_model(model: Model, name: str, version: str | None) -> None:
 
 
 def server_metadata() -> dict[str, Any]:
-    """What V2 says of a server, over REST and gRPC."""
+    """Return the V2 metadata of the server, for REST and gRPC."""
     return {"name": "pleura", "version": metadata.version("pleura"), "extensions": ["binary_tensor_data"]}
 
 
@@ -103,7 +103,7 @@ async def model_metadata(model: Model) -> dict[str, Any]:
     }
 
 
-async def answer(model: Model, request: InferRequest, headers: dict[str, str]) -> InferResponse:
+async def answer_request(model: Model, request: InferRequest, headers: dict[str, str]) -> InferResponse:
     span = current_span()
     request.id = request.id or span.request_id or str(uuid.uuid4())
     bind_log_ids(request.id, span.trace_id)

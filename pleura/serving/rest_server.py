@@ -1,4 +1,4 @@
-"""V2 over REST, with errors that say what happened."""
+"""V2 over REST: the routes of one model, and the form of every error."""
 
 import asyncio
 import zlib
@@ -21,8 +21,7 @@ from pleura.errors import (
 from pleura.observability.metrics import UNKNOWN_ROUTE, count_and_time, count_request, observe_request
 from pleura.serving.byte_budget import ByteBudget
 from pleura.serving.health import HealthChecks
-from pleura.serving.model import Model, model_metadata, require_model, server_metadata
-from pleura.serving.model import answer as answer_request
+from pleura.serving.model import Model, answer_request, model_metadata, require_model, server_metadata
 from pleura.serving.shutdown import Shutdown
 from pleura.serving.v2 import read_request, write_response
 
@@ -35,8 +34,8 @@ log = structlog.get_logger()
 
 
 async def to_v2_error(request: Request, error: Exception) -> Response:
-    """The one form that a failure has over REST; what is not of our family says nothing of itself."""
-    if isinstance(error, HTTPException):  # raised before any endpoint of ours was reached
+    """Write an error in the one form that REST has; an unknown error gives no detail."""
+    if isinstance(error, HTTPException):  # starlette raises it before our endpoints run
         verbs = (error.headers or {}).get("Allow", "").split(", ")
         known = {404: NotFound("no such path"), 405: MethodNotAllowed(verbs)}
         error = known.get(error.status_code, InvalidRequest(str(error.detail)))
@@ -48,17 +47,19 @@ async def to_v2_error(request: Request, error: Exception) -> Response:
     return JSONResponse({"error": "internal error"}, 500)
 
 
-async def limited_body(request: Request, limit: int, take: Callable[[int], None] | None = None) -> bytes:
-    """Read a body.
+async def read_limited_body(
+    request: Request, limit: int, reserve: Callable[[int], None] | None = None
+) -> bytes:
+    """Read the body of a request.
 
     Args:
-        request: Whose body it is.
-        limit: The most bytes that it may have.
-        take: Makes room for so many bytes more; a small body needs none.
+        request: The request.
+        limit: The largest size of the body, in bytes.
+        reserve: Takes bytes from a budget as they arrive; None for a small body, which needs no budget.
 
     Raises:
-        TooLarge: It has more.
-        InvalidRequest: It is cut short.
+        TooLarge: The body is larger.
+        InvalidRequest: The body is cut short.
     """
     declared = request.headers.get("content-length", "0")
     if declared.isdigit() and int(declared) > limit:
@@ -69,15 +70,15 @@ async def limited_body(request: Request, limit: int, take: Callable[[int], None]
             size += len(chunk)
             if size > limit:
                 raise TooLarge(f"the body exceeds {limit} bytes")
-            if take:
-                take(len(chunk))
+            if reserve:
+                reserve(len(chunk))
             chunks.append(chunk)
-    except ClientDisconnect as error:  # a caller who leaves is no fault of ours
+    except ClientDisconnect as error:  # the caller left: not an error of ours
         raise InvalidRequest("the body is cut short") from error
     return b"".join(chunks)
 
 
-def _decompressed(body: bytes, encoding: str, limit: int) -> bytes:
+def _decompress(body: bytes, encoding: str, limit: int) -> bytes:
     if encoding in ("", "identity"):
         return body
     encoding = encoding.removeprefix("x-")  # RFC 9110 section 8.4.1.3
@@ -106,8 +107,8 @@ def _json_length(headers: Mapping[str, str]) -> int | None:
     return int(text)
 
 
-def traced(route: str, endpoint: Endpoint) -> Endpoint:
-    """Count, time and trace what an endpoint is asked."""
+def trace_endpoint(route: str, endpoint: Endpoint) -> Endpoint:
+    """Count, time and trace the requests of an endpoint."""
 
     async def answer(request: Request) -> Response:
         with observe_request(route, request.headers):
@@ -116,7 +117,9 @@ def traced(route: str, endpoint: Endpoint) -> Endpoint:
     return answer
 
 
-def _probed(route: str, endpoint: Endpoint) -> Endpoint:
+def _count_endpoint(route: str, endpoint: Endpoint) -> Endpoint:
+    """Count and time the requests of an endpoint, but do not trace them: probes send them."""
+
     async def answer(request: Request) -> Response:
         with count_and_time(route):
             return await endpoint(request)
@@ -127,84 +130,84 @@ def _probed(route: str, endpoint: Endpoint) -> Endpoint:
 class RestServer:
     """The V2 REST routes of one model."""
 
-    def __init__(self, model: Model, vitals: HealthChecks, max_body_bytes: int, ending: Shutdown) -> None:
-        self._model, self._vitals, self._ending = model, vitals, ending
+    def __init__(self, model: Model, health: HealthChecks, max_body_bytes: int, shutdown: Shutdown) -> None:
+        self._model, self._health, self._shutdown = model, health, shutdown
         self._max_body_bytes = max_body_bytes
-        self._room = ByteBudget(_LARGEST_BODIES * max_body_bytes)
+        self._budget = ByteBudget(_LARGEST_BODIES * max_body_bytes)
 
     def routes(self) -> Sequence[RouteSpec]:
-        """Verb, path and endpoint of each route; what probes ask is counted, all else traced as well."""
-        one, versioned = "/v2/models/{model}", "/v2/models/{model}/versions/{version}"
+        """List verb, path and endpoint of each route."""
+        paths = ("/v2/models/{model}", "/v2/models/{model}/versions/{version}")
         return (
-            ("GET", "/v2", traced("v2_server", self.server)),
-            ("GET", "/healthz", _probed("healthz", self.live)),
-            ("GET", "/readyz", _probed("readyz", self.ready)),
-            ("GET", "/v2/health/live", _probed("v2_health", self.v2_live)),
-            ("GET", "/v2/health/ready", _probed("v2_health", self.v2_ready)),
-            ("GET", "/v2/models", traced("v2_models", self.models)),
-            *(("GET", f"{p}/ready", _probed("v2_model_ready", self.model_ready)) for p in (one, versioned)),
-            *(("POST", f"{p}/infer", traced("v2_infer", self.infer)) for p in (one, versioned)),
-            *(("GET", p, traced("v2_model", self.metadata)) for p in (one, versioned)),
-            ("GET", "/model-info", traced("model_info", self.info)),
+            ("GET", "/v2", trace_endpoint("v2_server", self.server)),
+            ("GET", "/healthz", _count_endpoint("healthz", self.live)),
+            ("GET", "/readyz", _count_endpoint("readyz", self.ready)),
+            ("GET", "/v2/health/live", _count_endpoint("v2_health", self.v2_live)),
+            ("GET", "/v2/health/ready", _count_endpoint("v2_health", self.v2_ready)),
+            ("GET", "/v2/models", trace_endpoint("v2_models", self.models)),
+            *(("GET", f"{p}/ready", _count_endpoint("v2_model_ready", self.model_ready)) for p in paths),
+            *(("POST", f"{p}/infer", trace_endpoint("v2_infer", self.infer)) for p in paths),
+            *(("GET", p, trace_endpoint("v2_model", self.metadata)) for p in paths),
+            ("GET", "/model-info", trace_endpoint("model_info", self.info)),
         )
 
     async def server(self, request: Request) -> Response:
-        """Server metadata."""
+        """Describe the server."""
         return JSONResponse(server_metadata())
 
     async def live(self, request: Request) -> Response:
-        """The process can do its work."""
-        is_live, parts = self._vitals.liveness()
+        """Tell whether the process can do its work."""
+        is_live, parts = self._health.liveness()
         return JSONResponse({"live": is_live, **parts}, 200 if is_live else 503)
 
     async def v2_live(self, request: Request) -> Response:
-        """The same in V2's words."""
-        is_live = self._vitals.liveness()[0]
+        """Tell whether the process can do its work, as V2 does."""
+        is_live = self._health.liveness()[0]
         return JSONResponse({"live": is_live}, 200 if is_live else 503)
 
     async def ready(self, request: Request) -> Response:
-        """The model answers, and so do the parts that it needs, and will for some time."""
-        are_ready, parts = self._vitals.readiness()
+        """Tell whether the model and the parts that it needs can answer."""
+        are_ready, parts = self._health.readiness()
         is_ready = are_ready and await self._is_ready()
         return JSONResponse({"ready": is_ready, **parts}, 200 if is_ready else 503)
 
     async def v2_ready(self, request: Request) -> Response:
-        """The same in V2's words."""
+        """Tell whether the model can answer, as V2 does."""
         is_ready = await self._is_ready()
         return JSONResponse({"ready": is_ready}, 200 if is_ready else 503)
 
     async def models(self, request: Request) -> Response:
-        """The one model."""
+        """List the one model."""
         return JSONResponse({"models": [self._model.name]})
 
     async def model_ready(self, request: Request) -> Response:
-        """The model of that name answers, and will for some time."""
-        await self._check(request)
+        """Tell whether the model of that name can answer."""
+        await self._require_model(request)
         is_ready = await self._is_ready()
         return JSONResponse({"name": self._model.name, "ready": is_ready}, 200 if is_ready else 503)
 
     async def metadata(self, request: Request) -> Response:
-        """Model metadata."""
-        await self._check(request)
+        """Describe the inputs and outputs of the model."""
+        await self._require_model(request)
         return JSONResponse(await model_metadata(self._model))
 
     async def info(self, request: Request) -> Response:
-        """The description of the model that answers now."""
+        """Describe the bundle of the model that answers now."""
         return Response((await self._model.describe()).to_json(), media_type="application/json")
 
     async def infer(self, request: Request) -> Response:
-        """Inference."""
-        await self._check(request)
-        with self._room.held() as take:
-            return await self._infer(request, take)
+        """Answer an inference request."""
+        await self._require_model(request)
+        with self._budget.reservation() as reserve:
+            return await self._infer(request, reserve)
 
-    async def _infer(self, request: Request, take: Callable[[int], None]) -> Response:
+    async def _infer(self, request: Request, reserve: Callable[[int], None]) -> Response:
         headers, limit = dict(request.headers), self._max_body_bytes
-        body = await limited_body(request, limit, take)
+        body = await read_limited_body(request, limit, reserve)
         encoding = headers.get("content-encoding", "").strip().lower()
         if encoding:
-            body = await asyncio.to_thread(_decompressed, body, encoding, limit)
-            take(len(body))
+            body = await asyncio.to_thread(_decompress, body, encoding, limit)
+            reserve(len(body))
         infer_request = read_request(
             body, _json_length(headers), self._model.name, request.path_params.get("version")
         )
@@ -219,8 +222,8 @@ class RestServer:
         )
 
     async def _is_ready(self) -> bool:
-        return not self._ending.has_begun and await self._model.healthy()
+        return not self._shutdown.has_begun and await self._model.healthy()
 
-    async def _check(self, request: Request) -> None:
+    async def _require_model(self, request: Request) -> None:
         path = request.path_params
         await require_model(self._model, path["model"], path.get("version"))

@@ -1,8 +1,8 @@
-"""A KServe model server with our edge.
+"""KServe's model server with our REST and gRPC servers.
 
-kserve 0.21 answers some V2 requests wrongly (no id, versions in the path, binary BYTES, ``{"detail"}``,
-UNKNOWN over gRPC), and serves V1 and load/unload to anybody. Its routes are replaced by ours; its model,
-registry and metrics stay.
+kserve 0.21 answers some V2 requests wrongly (without id, with a version in the path, with binary BYTES, with
+``{"detail"}``, with UNKNOWN over gRPC), and offers V1, load and unload to every caller. Our routes replace
+its routes. Its model, registry and metrics stay.
 """
 
 import asyncio
@@ -31,7 +31,7 @@ log = structlog.get_logger()
 
 @dataclass(frozen=True)
 class ServerOptions:
-    """Where a model server listens, and what it takes."""
+    """Where a model server listens, and its limits."""
 
     host: str
     http_port: int
@@ -42,7 +42,7 @@ class ServerOptions:
 
     @property
     def max_body_bytes(self) -> int:
-        """The largest body of a request."""
+        """The largest body of a request, in bytes."""
         return self.max_body_mb * 2**20
 
 
@@ -51,98 +51,97 @@ class _RestServer(RESTServer):  # type: ignore[misc]  # kserve has no types for 
         self,
         server: ModelServer,
         model: Model,
-        vitals: HealthChecks,
-        edge: ServerOptions,
-        ending: Shutdown,
+        health: HealthChecks,
+        options: ServerOptions,
+        shutdown: Shutdown,
     ) -> None:
         super().__init__(
             "kserve.model_server:app",
             server.dataplane,
             server.model_repository_extension,
-            edge.http_port,
-            grace_period=edge.grace_period_s,
+            options.http_port,
+            grace_period=options.grace_period_s,
             timeout_keep_alive=server.timeout_keep_alive,
         )
-        self.config.host, self.config.http = edge.host, HttpToolsProtocol
+        self.config.host, self.config.http = options.host, HttpToolsProtocol
         self.http = self._server = HttpServer(self.config)
-        self._edge = RestServer(model, vitals, edge.max_body_bytes, ending)
-        self.more: Sequence[RouteSpec] = ()
+        self.routes: Sequence[RouteSpec] = RestServer(
+            model, health, options.max_body_bytes, shutdown
+        ).routes()
 
     def create_application(self) -> None:
-        """Put our routes in the place of kserve's application, whose layers of FastAPI they do without."""
+        """Replace kserve's FastAPI application by a Starlette application with our routes."""
         routes = [Route("/metrics", metrics_handler)]
-        routes += [
-            Route(path, endpoint, methods=[verb])
-            for verb, path, endpoint in (*self._edge.routes(), *self.more)
-        ]
+        routes += [Route(path, endpoint, methods=[verb]) for verb, path, endpoint in self.routes]
         app = Starlette(
             routes=routes,
             exception_handlers=dict.fromkeys((PleuraError, HTTPException, Exception), to_v2_error),
         )
-        app.router.redirect_slashes = False  # a path with a slash behind it is another path
+        app.router.redirect_slashes = False  # a path with a slash at its end is another path
         self.config.app = app
 
 
-async def _or_end(work: Awaitable[None]) -> None:
-    """Run what requests cannot do without; should it fail, the process ends, to be started anew."""
+async def _run_or_exit(work: Awaitable[None]) -> None:
+    """Run background work that requests need. If it fails, the process ends, so that it starts again."""
     try:
         await work
-    except Exception as error:  # whatever it is: the process would answer 503 for ever, and seem alive
+    except Exception as error:  # any: the process would seem alive and answer 503 for ever
         log.critical("background_failed", exc_info=error)
         raise SystemExit(1) from error
 
 
 class KServeServer(ModelServer):  # type: ignore[misc]  # kserve has no types for its servers
-    """kserve's model server with our edge, bound to one host; one worker, as DESIGN.md says."""
+    """kserve's model server with our REST and gRPC servers, bound to one host, with one worker process."""
 
-    def __init__(self, edge: ServerOptions) -> None:
+    def __init__(self, options: ServerOptions) -> None:
         super().__init__(
-            http_port=edge.http_port,
-            grpc_port=edge.grpc_port,
+            http_port=options.http_port,
+            grpc_port=options.grpc_port,
             workers=1,
             enable_grpc=False,
             enable_latency_logging=False,
-            grace_period=edge.grace_period_s,
+            grace_period=options.grace_period_s,
         )
-        self._edge = edge
+        self._options = options
 
     def serve(
         self,
         model: Model,
         background: Sequence[Awaitable[None]] = (),
-        vitals: HealthChecks | None = None,
-        more: Sequence[RouteSpec] = (),
+        health: HealthChecks | None = None,
+        routes: Sequence[RouteSpec] = (),
     ) -> None:
         """Serve one model until a signal ends it.
 
         Args:
             model: The model to serve.
-            background: What runs beside the servers, on their event loop, until they end.
-            vitals: What ``/healthz`` and ``/readyz`` look at.
-            more: Routes that this server has beside those of V2.
+            background: Work that runs on the servers' event loop until they end.
+            health: The checks of ``/healthz`` and ``/readyz``.
+            routes: Routes of this server in addition to those of V2.
         """
-        vitals = vitals or HealthChecks()
+        health = health or HealthChecks()
         self._register_and_check_atleast_one_model_is_ready([model])
-        edge = self._edge
-        ending = Shutdown(edge.drain_s, edge.grace_period_s)
-        READY.set_function(lambda: vitals.readiness()[0] and not ending.has_begun)
-        rest = _RestServer(self, model, vitals, edge, ending)
-        rest.more = more
-        grpc = GrpcServer(model, vitals, f"{edge.host}:{edge.grpc_port}", edge.max_body_bytes, ending)
+        options = self._options
+        shutdown = Shutdown(options.drain_s, options.grace_period_s)
+        READY.set_function(lambda: health.readiness()[0] and not shutdown.has_begun)
+        rest = _RestServer(self, model, health, options, shutdown)
+        rest.routes = (*rest.routes, *routes)
+        address = f"{options.host}:{options.grpc_port}"
+        grpc = GrpcServer(model, health, address, options.max_body_bytes, shutdown)
         with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-            runner.run(self._serve_all(rest, grpc, ending, background))
+            runner.run(self._serve_all(rest, grpc, shutdown, background))
 
     async def _serve_all(
-        self, rest: _RestServer, grpc: GrpcServer, ending: Shutdown, background: Sequence[Awaitable[None]]
+        self, rest: _RestServer, grpc: GrpcServer, shutdown: Shutdown, background: Sequence[Awaitable[None]]
     ) -> None:
         self.setup_event_loop()
-        ending.listen()
-        # what was imported lives as long as the process: no collection need walk it, holding up requests
+        shutdown.listen()
+        # imported objects live as long as the process; without them a collection holds up no request
         gc.collect()
         gc.freeze()
-        tasks = [asyncio.ensure_future(_or_end(each)) for each in background]
+        tasks = [asyncio.ensure_future(_run_or_exit(work)) for work in background]
         try:
-            await asyncio.gather(rest.start(), grpc.start(), ending.stop(rest.http, grpc))
+            await asyncio.gather(rest.start(), grpc.start(), shutdown.stop(rest.http, grpc))
         finally:
             for task in tasks:
                 task.cancel()

@@ -1,7 +1,7 @@
-"""How a service ends: it says that it is not ready and goes on answering; then REST and gRPC drain at once.
+"""Shutdown of a service: it reports that it is not ready, drains, and then closes REST and gRPC together.
 
-Whoever balances the load learns of an end later than the process does: Kubernetes sends SIGTERM while it
-withdraws the endpoint. A server that closed at once would refuse what is still sent to it.
+A load balancer learns of the shutdown later than the process: Kubernetes sends SIGTERM while it withdraws the
+endpoint. A server that closes at once refuses the requests of that time.
 """
 
 import asyncio
@@ -21,66 +21,65 @@ class Stoppable(Protocol):
     """A gRPC server."""
 
     async def stop(self, grace: float | None) -> None:
-        """Take nothing more, and let what is in flight end within so many seconds."""
+        """Take no more requests, and give those in flight ``grace`` seconds to end."""
 
 
 class HttpServer(uvicorn.Server):
-    """uvicorn, told from outside when to end: by itself it would take the signals, and end alone."""
+    """uvicorn without its signal handlers: ``Shutdown`` decides when it ends."""
 
     @contextmanager
     def capture_signals(self) -> Iterator[None]:
-        """Leave the signals to ``Ending``."""
+        """Leave the signals to ``Shutdown``."""
         yield
 
     def close_connections(self) -> None:
-        """Have every further answer close its connection, so that callers go elsewhere before we are gone."""
-        headers = [*self.config.encoded_headers, _CLOSE]
-        self.config.encoded_headers = headers
+        """Close each connection after its next response, so that callers connect elsewhere in time."""
+        self.config.encoded_headers = [*self.config.encoded_headers, _CLOSE]
         self.server_state.default_headers = [*self.server_state.default_headers, _CLOSE]
 
 
 class Shutdown:
-    """The end of one process: begun by SIGTERM or SIGINT; each further one ends what is waited for.
+    """Shutdown of the process. SIGTERM or SIGINT begins it, and each further signal ends the current wait.
 
     Args:
-        drain_s: Seconds for which requests are still taken after readiness has been withdrawn.
-        grace_s: Seconds that what is in flight then has to end.
+        drain_s: Seconds in which the service still takes requests, after it reports that it is not ready.
+        grace_s: Seconds that requests in flight then have to end.
     """
 
     def __init__(self, drain_s: float, grace_s: float) -> None:
         self._drain_s, self.grace_s = drain_s, grace_s
         self._begun, self._drained, self._forced = (asyncio.Event() for _ in range(3))
-        self._forcing: asyncio.Task[None] | None = None
+        self._force_task: asyncio.Task[None] | None = None
 
     @property
     def has_begun(self) -> bool:
-        """Whether nobody should begin to send requests here."""
+        """Tell whether callers should send their requests elsewhere."""
         return self._begun.is_set()
 
     def listen(self) -> None:
-        """Take the signals; called on the event loop that serves."""
+        """Handle the signals, on the event loop that serves."""
         for number in (signal.SIGTERM, signal.SIGINT):
             asyncio.get_running_loop().add_signal_handler(number, self.begin)
 
     def begin(self) -> None:
-        """Begin the end; called again, end the drain, and then the grace of what is in flight."""
+        """Begin the shutdown. A second call ends the drain, a third call the grace time."""
         for step in (self._begun, self._drained, self._forced):
             if not step.is_set():
                 step.set()
                 return
 
     async def stop(self, http: HttpServer, grpc: Stoppable) -> None:
-        """Wait for the end to begin, then drain both servers."""
+        """Wait until the shutdown begins, then drain and stop both servers."""
         await self._begun.wait()
-        log.info("ending", drain_s=self._drain_s)
+        log.info("shutdown_started", drain_s=self._drain_s)
         http.close_connections()
         with suppress(TimeoutError):
             async with asyncio.timeout(self._drain_s):
                 await self._drained.wait()
         self._drained.set()
         http.should_exit = True
-        # it lives on while REST drains, and ends with the event loop
-        self._forcing = asyncio.create_task(self._force(http, grpc))
+        # the task lives on while REST drains, and ends with the event loop
+        self._force_task = asyncio.create_task(self._force(http, grpc))
         await grpc.stop(self.grace_s)
 
     async def _force(self, http: HttpServer, grpc: Stoppable) -> None:

@@ -1,7 +1,7 @@
-"""The V2 (Open Inference) protocol between bytes and kserve's values: JSON, binary extension, selection.
+"""Conversion between the bytes of the V2 (Open Inference) protocol and kserve's requests and responses.
 
-kserve decodes binary REST tensors into Python lists, demands UTF-8 of BYTES, and leaves the selection of
-outputs to the model; this module does all three on numpy arrays.
+kserve decodes binary REST tensors into Python lists, accepts only UTF-8 in BYTES, and leaves the selection of
+outputs to the model. This module does all three on numpy arrays.
 
 Source:
     Open Inference Protocol, "Inference Request JSON Object"; Triton, "Binary Tensor Data Extension".
@@ -22,21 +22,21 @@ from pleura.serving.kserve_import import (
     InferResponse,
     RequestedOutput,
 )
-from pleura.serving.v2_tensors import NUMPY_TYPES, Array, quote_name, raw_of, require_datatype
+from pleura.serving.v2_tensors import NUMPY_TYPES, Array, bytes_of_array, quote_name, require_datatype
 
 MAX_JSON_BYTES: Final = 8 * 2**20
-"""JSON is read on the event loop: 32 radiographs as lists fit, a file of many megabytes goes as binary."""
+"""The event loop reads the JSON. 32 radiographs as lists fit; a large file must come as binary data."""
 
 
-def _field(of: Mapping[str, Any], key: str, kind: type, where: str) -> Any:
-    value = of.get(key)
+def _read_field(document: Mapping[str, Any], key: str, kind: type, where: str) -> Any:
+    value = document.get(key)
     if not isinstance(value, kind) or (isinstance(value, bool) and kind is int):
         raise InvalidRequest(f"{where} needs {key!r}")
     return value
 
 
-def _parameters(of: Mapping[str, Any], where: str) -> dict[str, Any]:
-    value = of.get("parameters")
+def _read_parameters(document: Mapping[str, Any], where: str) -> dict[str, Any]:
+    value = document.get("parameters")
     if value is None:
         return {}
     if not isinstance(value, dict):
@@ -44,7 +44,7 @@ def _parameters(of: Mapping[str, Any], where: str) -> dict[str, Any]:
     return value
 
 
-def _listed_data(item: Mapping[str, Any], where: str) -> list[Any]:
+def _read_list(item: Mapping[str, Any], where: str) -> list[Any]:
     if "data" not in item:
         raise InvalidRequest(f"{where} needs 'data'")
     data = item["data"]
@@ -53,7 +53,7 @@ def _listed_data(item: Mapping[str, Any], where: str) -> list[Any]:
     return data
 
 
-def _flag(parameters: Mapping[str, Any], key: str, where: str) -> None:
+def _require_flag(parameters: Mapping[str, Any], key: str, where: str) -> None:
     if not isinstance(parameters.get(key), bool | None):
         raise InvalidRequest(f"{key!r} of {where} must be a boolean")
 
@@ -61,18 +61,18 @@ def _flag(parameters: Mapping[str, Any], key: str, where: str) -> None:
 def _read_input(item: Any, binary: memoryview) -> tuple[InferInput, int]:
     if not isinstance(item, dict):
         raise InvalidRequest("each input must be an object")
-    name = _field(item, "name", str, "an input")
+    name = _read_field(item, "name", str, "an input")
     where = quote_name(name)
-    shape = _field(item, "shape", list, where)
+    shape = _read_field(item, "shape", list, where)
     if not all(type(size) is int for size in shape):
         raise InvalidRequest(f"'shape' of {where} must hold integers")
-    parameters = _parameters(item, where)
+    parameters = _read_parameters(item, where)
     size = parameters.get("binary_data_size")
-    datatype = _field(item, "datatype", str, where)
+    datatype = _read_field(item, "datatype", str, where)
     require_datatype(name, datatype)
     infer_input = InferInput(name, shape, datatype, parameters=parameters)
     if size is None:
-        infer_input.data = _listed_data(item, where)
+        infer_input.data = _read_list(item, where)
         return infer_input, 0
     if item.get("data") is not None:
         raise InvalidRequest(f"{where} has both 'data' and 'binary_data_size'")
@@ -82,16 +82,16 @@ def _read_input(item: Any, binary: memoryview) -> tuple[InferInput, int]:
     return infer_input, size
 
 
-def _read_requested(document: Mapping[str, Any]) -> list[RequestedOutput] | None:
+def _read_requested_outputs(document: Mapping[str, Any]) -> list[RequestedOutput] | None:
     outputs = document.get("outputs")
     if outputs is None:
         return None
     if not isinstance(outputs, list) or not all(isinstance(output, dict) for output in outputs):
         raise InvalidRequest("'outputs' must be a list of objects")
-    names = [_field(output, "name", str, "a requested output") for output in outputs]
-    parameters = [_parameters(output, "a requested output") for output in outputs]
-    for each in parameters:
-        _flag(each, "binary_data", "a requested output")
+    names = [_read_field(output, "name", str, "a requested output") for output in outputs]
+    parameters = [_read_parameters(output, "a requested output") for output in outputs]
+    for output_parameters in parameters:
+        _require_flag(output_parameters, "binary_data", "a requested output")
     return [RequestedOutput(n, p) for n, p in zip(names, parameters, strict=True)] or None
 
 
@@ -111,13 +111,13 @@ def read_request(body: bytes, json_length: int | None, model: str, version: str 
     """Decode the body of a REST inference request.
 
     Args:
-        body: JSON, with the binary tensors behind it where ``json_length`` says so.
+        body: JSON, followed by the binary tensors where ``json_length`` is shorter than the body.
         json_length: Value of ``inference-header-content-length``; None where the header is absent.
         model: Model name of the path.
         version: Model version of the path, if any.
 
     Returns:
-        The request; ``id`` may be None; inputs keep their raw bytes or JSON lists (see ``array_of``).
+        The request. ``id`` may be None. Inputs keep their raw bytes or JSON lists (see ``array_of_input``).
 
     Raises:
         InvalidRequest: Not a V2 inference request.
@@ -129,53 +129,53 @@ def read_request(body: bytes, json_length: int | None, model: str, version: str 
         raise InvalidRequest("'inference-header-content-length' does not fit the body")
     view = memoryview(body)
     document = _read_document(view[:length])
-    inputs, binary = [], view[length:]
-    for item in _field(document, "inputs", list, "the request"):
-        infer_input, taken = _read_input(item, binary)
+    inputs, remaining = [], view[length:]
+    for item in _read_field(document, "inputs", list, "the request"):
+        infer_input, size = _read_input(item, remaining)
         inputs.append(infer_input)
-        binary = binary[taken:]
-    if binary:
+        remaining = remaining[size:]
+    if remaining:
         raise InvalidRequest("the body is longer than its inputs")
     request_id = document.get("id")
     if not isinstance(request_id, str | None):
         raise InvalidRequest("'id' must be a string")
-    parameters = _parameters(document, "the request")
-    _flag(parameters, "binary_data_output", "the request")
+    parameters = _read_parameters(document, "the request")
+    _require_flag(parameters, "binary_data_output", "the request")
     return InferRequest(
         model,
         inputs,
         request_id=request_id,
         parameters=parameters,
-        request_outputs=_read_requested(document),
+        request_outputs=_read_requested_outputs(document),
         model_version=version,
     )
 
 
-def requested_names(
-    request: InferRequest, known: Sequence[TensorSpec], default: Sequence[str]
+def select_outputs(
+    request: InferRequest, specs: Sequence[TensorSpec], default: Sequence[str]
 ) -> tuple[str, ...]:
-    """Name the outputs to answer with.
+    """Select the outputs of the response: the requested ones, or the default.
 
     Raises:
-        InvalidRequest: An output is asked for that the model has not, or twice.
+        InvalidRequest: The model has no output of a requested name, or a name occurs twice.
     """
     if not request.request_outputs:
         return tuple(default)
     names = tuple(output.name for output in request.request_outputs)
-    if not {spec.name for spec in known}.issuperset(names):
+    if not {spec.name for spec in specs}.issuperset(names):
         raise InvalidRequest("the model has no output of that name")
     if len(set(names)) < len(names):
         raise InvalidRequest("an output is requested twice")
     return names
 
 
-def to_response(
+def make_response(
     request: InferRequest,
     version: str,
     outputs: Mapping[str, Array],
     parameters: Mapping[str, str | bool | int] | None = None,
 ) -> InferResponse:
-    """Make the answer to a request from arrays, in their order; datatypes follow from the arrays."""
+    """Make the response to a request from arrays, in their order, with the datatypes of the arrays."""
     datatypes = {np.dtype(kind): name for name, kind in NUMPY_TYPES.items()}
     infer_outputs = [
         InferOutput(name, list(array.shape), datatypes[array.dtype], data=array)
@@ -191,7 +191,7 @@ def to_response(
     )
 
 
-def _listed(array: Array) -> Any:
+def _list_elements(array: Array) -> Any:
     if array.dtype != np.object_:
         return np.ascontiguousarray(array).ravel()
     try:
@@ -200,37 +200,37 @@ def _listed(array: Array) -> Any:
         raise InvalidRequest("an output is not UTF-8: ask for it with binary_data") from error
 
 
-def _wants_binary(request: InferRequest) -> dict[str, bool]:
-    by_default = bool((request.parameters or {}).get("binary_data_output", False))
-    asked = {o.name: (o.parameters or {}).get("binary_data") for o in request.request_outputs or ()}
-    return {"": by_default} | {n: by_default if b is None else bool(b) for n, b in asked.items()}
+def _read_binary_choices(request: InferRequest) -> dict[str, bool]:
+    default = bool((request.parameters or {}).get("binary_data_output", False))
+    choices = {o.name: (o.parameters or {}).get("binary_data") for o in request.request_outputs or ()}
+    return {"": default} | {name: default if b is None else bool(b) for name, b in choices.items()}
 
 
 def write_response(response: InferResponse, request: InferRequest) -> tuple[bytes, int | None]:
-    """Encode an answer for REST, binary where the request asks for it.
+    """Encode a response for REST, with binary tensors where the request asks for them.
 
     Returns:
-        The body, and the length of its JSON part where binary tensors follow, else None.
+        The body, and the length of its JSON part; None for the length without binary tensors.
     """
-    wanted, described, binary = _wants_binary(request), [], []
+    is_binary, items, binary = _read_binary_choices(request), [], []
     for output in response.outputs:
         item: dict[str, Any] = {
             "name": output.name,
             "datatype": output.datatype,
             "shape": output.shape,
         }
-        if wanted.get(output.name, wanted[""]):
-            raw = raw_of(output.data)
+        if is_binary.get(output.name, is_binary[""]):
+            raw = bytes_of_array(output.data)
             item["parameters"] = {"binary_data_size": len(raw)}
             binary.append(raw)
         else:
-            item["data"] = _listed(output.data)
-        described.append(item)
+            item["data"] = _list_elements(output.data)
+        items.append(item)
     document = {
         "id": response.id,
         "model_name": response.model_name,
         "model_version": response.model_version,
-        "outputs": described,
+        "outputs": items,
     }
     if response.parameters:
         document["parameters"] = response.parameters

@@ -1,4 +1,4 @@
-"""Tensors of the V2 protocol as numpy arrays: datatypes, shapes, BYTES, raw contents."""
+"""Conversion between tensors of the V2 protocol and numpy arrays: datatypes, shapes, BYTES, raw contents."""
 
 import math
 import struct
@@ -27,14 +27,14 @@ NUMPY_TYPES: Final[Mapping[str, type[Any]]] = {
     "BYTES": np.object_,
 }
 Array = NDArray[Any]
-_OWN_INPUTS: Final = frozenset({"image_id", "image", "radiograph"})
+_KNOWN_INPUTS: Final = frozenset({"image_id", "image", "radiograph"})
 
 
-def _split_bytes(raw: bytes | memoryview, most: int) -> list[bytes]:
+def _split_bytes(raw: bytes | memoryview, max_count: int) -> list[bytes]:
     elements: list[bytes] = []
     offset = 0
     while offset < len(raw):
-        if len(elements) == most:
+        if len(elements) == max_count:
             raise InvalidRequest("a BYTES tensor has more elements than its shape says")
         if offset + 4 > len(raw):
             raise InvalidRequest("a BYTES tensor ends within a length")
@@ -48,26 +48,26 @@ def _split_bytes(raw: bytes | memoryview, most: int) -> list[bytes]:
 
 
 def join_bytes(elements: Sequence[bytes]) -> bytes:
-    """Write BYTES elements as the binary extension and gRPC raw contents have them."""
+    """Encode BYTES elements for the binary extension and gRPC raw contents."""
     return b"".join(struct.pack("<I", len(element)) + element for element in elements)
 
 
-def _objects(elements: Sequence[bytes]) -> Array:
+def _make_object_array(elements: Sequence[bytes]) -> Array:
     array = np.empty(len(elements), np.object_)
     array[:] = elements
     return array
 
 
-def _from_raw(raw: bytes | memoryview, datatype: str, most: int) -> Array:
+def _from_raw(raw: bytes | memoryview, datatype: str, max_count: int) -> Array:
     if datatype == "BYTES":
-        return _objects(_split_bytes(raw, most))
+        return _make_object_array(_split_bytes(raw, max_count))
     dtype = np.dtype(NUMPY_TYPES[datatype])
     if len(raw) % dtype.itemsize:
         raise InvalidRequest(f"{len(raw)} bytes are no whole number of {datatype} elements")
     return np.frombuffer(raw, dtype)
 
 
-def _flattened(data: list[Any], most: int) -> list[Any]:
+def _flatten(data: list[Any], max_count: int) -> list[Any]:
     flat: list[Any] = []
     stack = [iter(data)]
     while stack:
@@ -75,7 +75,7 @@ def _flattened(data: list[Any], most: int) -> list[Any]:
             if isinstance(element, list):
                 stack.append(iter(element))
                 break
-            if len(flat) == most:
+            if len(flat) == max_count:
                 raise InvalidRequest("a tensor has more elements than its shape says")
             flat.append(element)
         else:
@@ -83,12 +83,12 @@ def _flattened(data: list[Any], most: int) -> list[Any]:
     return flat
 
 
-def _from_list(data: list[Any], datatype: str, most: int) -> Array:
-    flat = _flattened(data, most)
+def _from_list(data: list[Any], datatype: str, max_count: int) -> Array:
+    flat = _flatten(data, max_count)
     if datatype == "BYTES":
         if not all(isinstance(element, str | bytes) for element in flat):
             raise InvalidRequest("BYTES elements must be strings")
-        return _objects([e.encode() if isinstance(e, str) else e for e in flat])
+        return _make_object_array([e.encode() if isinstance(e, str) else e for e in flat])
     if not all(isinstance(element, int | float) for element in flat):
         raise InvalidRequest(f"{datatype} elements must be numbers")
     dtype = np.dtype(NUMPY_TYPES[datatype])
@@ -101,22 +101,22 @@ def _from_list(data: list[Any], datatype: str, most: int) -> Array:
 
 
 def quote_name(name: str) -> str:
-    """An input as errors call it: what a caller writes may be what a patient is called."""
-    return f"input {name!r}" if name in _OWN_INPUTS else "an input"
+    """Name an input in an error text; an unknown name is left out, since it may be a patient's name."""
+    return f"input {name!r}" if name in _KNOWN_INPUTS else "an input"
 
 
 def require_datatype(name: str, datatype: str) -> None:
-    """See that an input's datatype is one of V2's, to the letter.
+    """Require a datatype of V2 in its exact spelling.
 
     Raises:
-        InvalidRequest: It is not.
+        InvalidRequest: V2 has no such datatype.
     """
     if datatype not in NUMPY_TYPES:
         raise InvalidRequest(f"{quote_name(name)} has an unknown datatype")
 
 
-def array_of(infer_input: InferInput) -> Array:
-    """Give an input's elements in the shape that it declares.
+def array_of_input(infer_input: InferInput) -> Array:
+    """Convert an input to an array of its declared shape.
 
     Raises:
         InvalidRequest: Unknown datatype, elements of another type, or a shape that does not fit them.
@@ -129,7 +129,7 @@ def array_of(infer_input: InferInput) -> Array:
     shape = tuple(infer_input.shape)
     if any(size < 0 for size in shape):
         raise InvalidRequest(f"the shape {list(shape)} of {quote_name(name)} is negative")
-    # known before the elements are gone through: a body of millions of empty ones holds up everybody else
+    # known before the elements are read: a body of millions of empty elements holds up all other requests
     count = math.prod(shape)
     flat = _from_list(infer_input.data, datatype, count) if raw is None else _from_raw(raw, datatype, count)
     if count != flat.size:
@@ -139,6 +139,6 @@ def array_of(infer_input: InferInput) -> Array:
     return flat.reshape(shape)
 
 
-def raw_of(array: Array) -> bytes:
-    """Write an array as the binary extension and gRPC raw contents have it: row-major, little-endian."""
+def bytes_of_array(array: Array) -> bytes:
+    """Encode an array for the binary extension and gRPC raw contents: row-major, little-endian."""
     return join_bytes(array.ravel().tolist()) if array.dtype == np.object_ else array.tobytes()

@@ -1,4 +1,4 @@
-"""Which engine runs what: all cores on the radiograph that is alone, one engine a core when several wait."""
+"""Choice of the engine: all cores for a single radiograph, one core each when several wait."""
 
 import asyncio
 import time
@@ -14,57 +14,57 @@ _END_S: Final = 2.0
 class EnginePool:
     """Engines that share the cores.
 
-    Two threads in step answer a lone radiograph soonest. But they wait for each other at every layer, and
-    whatever else runs on the machine (a decoder, say) holds up both; several radiographs are answered faster
-    side by side, each on a thread of its own.
+    An engine with a thread on each core answers a single radiograph soonest. But its threads wait for each
+    other at every layer, and a decoder that takes one core holds up all of them. Several radiographs are
+    answered faster in parallel, each on one thread.
 
     Args:
-        wide: The engine that computes on all cores; it runs alone.
-        narrow: Engines of one core each; none where batches go to ``wide`` as a whole.
+        wide: The engine that computes on all cores. It runs alone.
+        narrow: Engines of one core each; none where ``wide`` runs whole batches.
     """
 
     def __init__(self, wide: EngineThread, narrow: Sequence[EngineThread] = ()) -> None:
         self._wide, self._narrow = wide, narrow
         self._busy_since_s: dict[EngineThread, float] = {}
-        self._freed = asyncio.Event()
+        self._released = asyncio.Event()
 
     @property
     def is_alive(self) -> bool:
-        """Whether the threads of all engines are there still."""
-        return all(each.is_alive for each in (self._wide, *self._narrow))
+        """Tell whether the threads of all engines still run."""
+        return all(thread.is_alive for thread in (self._wide, *self._narrow))
 
     @property
     def longest_run_s(self) -> float:
-        """For how long the run that began first has been going on; 0 where none is."""
+        """Seconds since the oldest current run began; 0 without a run."""
         now = time.monotonic()
         return now - min(self._busy_since_s.values(), default=now)
 
     def close(self) -> None:
-        """End the threads, so that none computes when the interpreter ends; one that hangs is left alone."""
+        """End the threads, so that none computes when the interpreter ends; leave one that hangs."""
         threads, end_s = (self._wide, *self._narrow), time.monotonic() + _END_S
-        for each in threads:
-            each.close()
-        for each in threads:
-            each.join(max(0.0, end_s - time.monotonic()))
+        for thread in threads:
+            thread.close()
+        for thread in threads:
+            thread.join(max(0.0, end_s - time.monotonic()))
 
-    async def wait_for_room(self) -> None:
+    async def wait_for_idle_engine(self) -> None:
         """Wait until an engine is idle."""
         while self._wide in self._busy_since_s or len(self._busy_since_s) >= max(1, len(self._narrow)):
-            self._freed.clear()
-            await self._freed.wait()
+            self._released.clear()
+            await self._released.wait()
 
-    def engine_for(self, radiographs: int, is_urgent: bool = True) -> EngineThread:
-        """Reserve an idle engine where so many radiographs wait; ``run`` gives it back."""
+    def reserve_engine(self, radiographs: int, is_urgent: bool = True) -> EngineThread:
+        """Reserve an idle engine for so many waiting radiographs; ``run`` releases it."""
         is_alone = radiographs == 1 and is_urgent and not self._busy_since_s
-        idle = [each for each in self._narrow if each not in self._busy_since_s]
+        idle = [engine for engine in self._narrow if engine not in self._busy_since_s]
         engine = self._wide if is_alone or not idle else idle[0]
         self._busy_since_s[engine] = time.monotonic()
         return engine
 
     async def run(self, engine: EngineThread, radiographs: Radiographs) -> GraphOutputs:
-        """Run a reserved engine; whatever it raises is raised here."""
+        """Run a reserved engine, and raise what it raises."""
         try:
             return await engine.run(radiographs)
         finally:
             del self._busy_since_s[engine]
-            self._freed.set()
+            self._released.set()

@@ -16,17 +16,17 @@ def _settle(
     if future.done():
         return
     if outputs is None:
-        future.set_exception(error or RuntimeError("the engine gave nothing"))
+        future.set_exception(error or RuntimeError("the engine returned nothing"))
     else:
         future.set_result(outputs)
 
 
 class EngineThread:
-    """Runs an engine on a thread of its own.
+    """Runs an engine on one thread.
 
-    The thread is a daemon, unlike those of ``concurrent.futures``: an engine that hangs must not keep the
-    process from ending. One that computes must have ended before, though: OpenVINO, coming back to an
-    interpreter that is being torn down, aborts the process.
+    The thread is a daemon, unlike those of ``concurrent.futures``, so that an engine that hangs does not keep
+    the process alive. An engine that computes must end before the interpreter: otherwise OpenVINO aborts the
+    process.
     """
 
     def __init__(self, engine: Engine) -> None:
@@ -37,21 +37,21 @@ class EngineThread:
 
     @property
     def is_alive(self) -> bool:
-        """Whether the thread is there still."""
+        """Tell whether the thread still runs."""
         return self._thread.is_alive()
 
     async def run(self, radiographs: Radiographs) -> GraphOutputs:
-        """Run the engine; whatever it raises is raised here."""
+        """Run the engine on the thread, and raise what it raises."""
         future: asyncio.Future[GraphOutputs] = asyncio.get_running_loop().create_future()
         self._work.put((radiographs, future))
         return await future
 
     def close(self) -> None:
-        """Take no more work; the thread ends when it has done what it was given."""
+        """Take no more work. The thread ends after the work that it has."""
         self._work.put(None)
 
     def join(self, timeout_s: float) -> None:
-        """Wait for its end, if it comes in time."""
+        """Wait for the end of the thread, up to ``timeout_s``."""
         self._thread.join(timeout_s)
 
     def _serve(self) -> None:
@@ -60,7 +60,7 @@ class EngineThread:
             outputs, failure = None, None
             try:
                 outputs = self._engine.run(radiographs)
-            except Exception as error:  # goes to the caller, whatever the runtime raises
+            except Exception as error:  # the runtime may raise anything; it goes to the caller
                 failure = error
             loop = future.get_loop()
             if loop.is_closed():

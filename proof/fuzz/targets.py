@@ -31,7 +31,7 @@ from auth_proxy.transformer_client import TransformerClient
 from pleura.errors import PleuraError
 from pleura.radiograph.tensor import to_tensor
 from pleura.serving.v2 import read_request
-from pleura.serving.v2_tensors import array_of
+from pleura.serving.v2_tensors import array_of_input
 from proof.fuzz.seeds import SIGNING_KEY, token_seeds
 from proof.lab.pictures import correlation, picture_tensor
 from transformer import request as transformer_request
@@ -117,7 +117,7 @@ def read_v2(data: bytes) -> str:
     length = int.from_bytes(data[:2], "big")
     request = read_request(data[2:], length or None, "chest-xray", None)
     for infer_input in request.inputs:
-        if list(array_of(infer_input).shape) != list(infer_input.shape):
+        if list(array_of_input(infer_input).shape) != list(infer_input.shape):
             raise PropertyViolated("a tensor of another shape")
     asked = transformer_request.read_request(_with_id(request), {}, _LIMITS)
     return f"asked_{type(asked.sources[0]).__name__}"

@@ -67,10 +67,10 @@ async def test_one_engine_that_hangs_is_not_hidden_by_another_that_answers() -> 
     health = ModelHealth(pool, unready_after_s=0.5)
     hanging.may_run.clear()
     blank = np.zeros((1, 224, 224, 1), np.uint8)
-    stuck = asyncio.create_task(pool.run(pool.engine_for(2), blank))
+    stuck = asyncio.create_task(pool.run(pool.reserve_engine(2), blank))
     health.note_answer()
     while health.is_ready:
-        await pool.run(pool.engine_for(2), blank)
+        await pool.run(pool.reserve_engine(2), blank)
         health.note_answer()
         await asyncio.sleep(0.01)
     assert pool.longest_run_s > 0.5
@@ -118,7 +118,7 @@ async def test_a_pool_ends_though_an_engine_hangs() -> None:
     hanging = Hanging()
     hanging.may_run.clear()
     pool = EnginePool(EngineThread(hanging), [EngineThread(Hanging())])
-    running = asyncio.create_task(pool.run(pool.engine_for(1), np.zeros((1, 224, 224, 1), np.uint8)))
+    running = asyncio.create_task(pool.run(pool.reserve_engine(1), np.zeros((1, 224, 224, 1), np.uint8)))
     await asyncio.sleep(0)
     await asyncio.wait_for(asyncio.to_thread(pool.close), 10.0)
     assert [pool._wide.is_alive, *(each.is_alive for each in pool._narrow)] == [True, False]

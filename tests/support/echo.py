@@ -11,8 +11,8 @@ from pleura.contract import TensorSpec
 from pleura.errors import RefusedRadiograph
 from pleura.serving.model import DescribedModel, Model
 from pleura.serving.server import KServeServer, ServerOptions
-from pleura.serving.v2 import requested_names, to_response
-from pleura.serving.v2_tensors import array_of
+from pleura.serving.v2 import make_response, select_outputs
+from pleura.serving.v2_tensors import array_of_input
 
 
 class Echo(Model):
@@ -30,7 +30,7 @@ class Echo(Model):
 
     async def predict(self, payload: Any, headers: Any = None, response_headers: Any = None) -> Any:
         """Echo; b"slow" outlasts a short drain and b"hang" any test; b"boom" and b"refuse" fail."""
-        elements = array_of(payload.inputs[0])
+        elements = array_of_input(payload.inputs[0])
         if b"hang" in elements.ravel().tolist():
             await asyncio.sleep(25)
         if b"slow" in elements.ravel().tolist():
@@ -41,8 +41,8 @@ class Echo(Model):
             raise RefusedRadiograph("element 0: refused")
         lengths = np.array([len(e) for e in elements.ravel()], np.int32)
         outputs = {"x": elements, "length": lengths}
-        names = requested_names(payload, self.outputs, ("length",))
-        return to_response(payload, "7", {name: outputs[name] for name in names}, {"note": "hello"})
+        names = select_outputs(payload, self.outputs, ("length",))
+        return make_response(payload, "7", {name: outputs[name] for name in names}, {"note": "hello"})
 
 
 if __name__ == "__main__":

@@ -9,7 +9,7 @@ from starlette.responses import JSONResponse, Response
 from pleura.deadline import Deadline
 from pleura.errors import PleuraError
 from pleura.observability.tracing import current_span
-from pleura.serving.rest_server import RouteSpec, limited_body, traced
+from pleura.serving.rest_server import RouteSpec, read_limited_body, trace_endpoint
 from transformer.feedback.request import MAX_BODY_BYTES, read_feedback
 from transformer.feedback.verdicts import StoredVerdicts, Verdicts
 
@@ -24,7 +24,7 @@ class VerdictsRoute:
 
     def spec(self) -> RouteSpec:
         """Give verb, path and endpoint."""
-        return ("POST", "/feedback", traced("feedback", self.answer))
+        return ("POST", "/feedback", trace_endpoint("feedback", self.answer))
 
     async def answer(self, request: Request) -> Response:
         """Store the feedback, then answer. The log has one line for it in any case."""
@@ -45,7 +45,7 @@ class VerdictsRoute:
     async def _store(self, request: Request) -> StoredVerdicts:
         deadline = Deadline.from_headers(request.headers, self._timeout_s)
         reader = request.headers.get("x-pleura-principal", "anonymous")
-        body = await limited_body(request, MAX_BODY_BYTES)
+        body = await read_limited_body(request, MAX_BODY_BYTES)
         feedback = read_feedback(body, reader, current_span().request_id or "")
         return await self._verdicts.store(feedback, deadline)
 

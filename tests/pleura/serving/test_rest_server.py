@@ -1,4 +1,4 @@
-"""What the REST edge holds in memory."""
+"""The REST server, and its byte budget."""
 
 import pytest
 
@@ -6,13 +6,13 @@ from pleura.errors import Overloaded
 from pleura.serving.byte_budget import ByteBudget
 
 
-def test_room_is_bounded_and_given_back() -> None:
-    """Bodies share one room; who finds it full is turned away, and who leaves gives back all of it."""
-    room = ByteBudget(10)
-    with room.held() as take:
+def test_the_budget_is_limited_and_released() -> None:
+    """Request bodies share one budget: it rejects a body that does not fit, and gets all bytes back."""
+    budget = ByteBudget(10)
+    with budget.reservation() as take:
         take(6)
-        with room.held() as other, pytest.raises(Overloaded):
+        with budget.reservation() as other, pytest.raises(Overloaded):
             other(5)
         take(4)
-    with room.held() as take:
+    with budget.reservation() as take:
         take(10)

@@ -14,8 +14,8 @@ from kserve.protocol.infer_type import RequestedOutput
 
 from pleura.contract import TensorSpec
 from pleura.errors import InvalidRequest, TooLarge
-from pleura.serving.v2 import MAX_JSON_BYTES, read_request, requested_names, to_response, write_response
-from pleura.serving.v2_tensors import NUMPY_TYPES, Array, array_of, join_bytes, raw_of
+from pleura.serving.v2 import MAX_JSON_BYTES, make_response, read_request, select_outputs, write_response
+from pleura.serving.v2_tensors import NUMPY_TYPES, Array, array_of_input, bytes_of_array, join_bytes
 
 NUMERIC = sorted(set(NUMPY_TYPES) - {"BYTES"})
 JSON_ABLE = sorted(set(NUMERIC) - {"FP16", "FP32", "FP64"})
@@ -40,12 +40,12 @@ def tensors(draw: st.DrawFn, datatypes: list[str]) -> tuple[str, Array]:
 def test_a_binary_tensor_arrives_as_it_was_sent(tensor: tuple[str, Array]) -> None:
     """The binary extension keeps every bit of every datatype."""
     datatype, array = tensor
-    raw = raw_of(array)
+    raw = bytes_of_array(array)
     item = _input(datatype=datatype, shape=list(array.shape), parameters={"binary_data_size": len(raw)})
     item.pop("data")
     head = _body(item)
     request = read_request(head + raw, len(head), "m", None)
-    assert array_of(request.inputs[0]).tobytes() == array.tobytes()
+    assert array_of_input(request.inputs[0]).tobytes() == array.tobytes()
 
 
 @given(tensors(JSON_ABLE))
@@ -55,7 +55,7 @@ def test_a_json_tensor_arrives_as_it_was_sent(tensor: tuple[str, Array]) -> None
     for data in (array.tolist(), array.ravel().tolist()):
         item = _input(datatype=datatype, shape=list(array.shape), data=data)
         body = _body(item)
-        np.testing.assert_array_equal(array_of(read_request(body, None, "m", None).inputs[0]), array)
+        np.testing.assert_array_equal(array_of_input(read_request(body, None, "m", None).inputs[0]), array)
 
 
 @given(st.lists(st.binary(max_size=40), max_size=5))
@@ -66,7 +66,7 @@ def test_bytes_need_not_be_utf8(elements: list[bytes]) -> None:
     item.pop("data")
     head = _body(item)
     request = read_request(head + raw, len(head), "m", None)
-    assert array_of(request.inputs[0]).tolist() == elements
+    assert array_of_input(request.inputs[0]).tolist() == elements
 
 
 @given(st.binary(max_size=200), st.none() | st.integers(-5, 300))
@@ -92,7 +92,7 @@ def test_any_input_is_an_array_or_invalid(item: dict[str, object]) -> None:
     """An input with odd members gives an array or InvalidRequest."""
     try:
         for infer_input in read_request(orjson.dumps({"inputs": [item]}), None, "m", None).inputs:
-            array_of(infer_input)
+            array_of_input(infer_input)
     except InvalidRequest:
         pass
 
@@ -119,7 +119,7 @@ def test_any_input_is_an_array_or_invalid(item: dict[str, object]) -> None:
 def test_what_is_wrong_is_named(body: bytes, says: str) -> None:
     """Each malformed request is refused in words that name its fault."""
     with pytest.raises(InvalidRequest, match=says):
-        array_of(read_request(body, None, "m", None).inputs[0])
+        array_of_input(read_request(body, None, "m", None).inputs[0])
 
 
 def test_bytes_after_the_inputs_are_refused() -> None:
@@ -139,7 +139,7 @@ def test_outputs_are_binary_where_asked() -> None:
     request = _request(
         RequestedOutput("a"), RequestedOutput("b", {"binary_data": False}), binary_data_output=True
     )
-    content, length = write_response(to_response(request, "1", arrays_), request)
+    content, length = write_response(make_response(request, "1", arrays_), request)
     document = json.loads(content[:length])
     assert document["outputs"][0]["parameters"] == {"binary_data_size": 12}
     assert content[length:] == arrays_["a"].tobytes()
@@ -150,11 +150,11 @@ def test_outputs_are_binary_where_asked() -> None:
 def test_outputs_are_selected_by_name() -> None:
     """Without a wish the defaults are answered; an unknown or repeated output is refused."""
     known = [TensorSpec("a", "FP32", (-1,)), TensorSpec("b", "FP32", (-1,))]
-    assert requested_names(_request(), known, ("a",)) == ("a",)
-    assert requested_names(_request(RequestedOutput("b")), known, ("a",)) == ("b",)
+    assert select_outputs(_request(), known, ("a",)) == ("a",)
+    assert select_outputs(_request(RequestedOutput("b")), known, ("a",)) == ("b",)
     for names in (["c"], ["a", "a"]):
         with pytest.raises(InvalidRequest):
-            requested_names(_request(*map(RequestedOutput, names)), known, ("a",))
+            select_outputs(_request(*map(RequestedOutput, names)), known, ("a",))
 
 
 def test_raw_grpc_contents_are_checked() -> None:
@@ -163,7 +163,7 @@ def test_raw_grpc_contents_are_checked() -> None:
         infer_input = InferInput("x", [1], datatype)
         infer_input._raw_data = raw
         with pytest.raises(InvalidRequest):
-            array_of(infer_input)
+            array_of_input(infer_input)
 
 
 def test_json_is_read_only_so_far() -> None:
@@ -174,15 +174,15 @@ def test_json_is_read_only_so_far() -> None:
     item = _input(datatype="BYTES", shape=[1], parameters={"binary_data_size": len(raw)})
     item.pop("data")
     head = _body(item)
-    assert array_of(read_request(head + raw, len(head), "m", None).inputs[0]).size == 1
+    assert array_of_input(read_request(head + raw, len(head), "m", None).inputs[0]).size == 1
 
 
 def test_elements_beyond_the_shape_are_not_gone_through() -> None:
     """Millions of empty elements under a shape of one are refused at the second."""
     for data in ([""] * 3, [[""], [""]]):
         with pytest.raises(InvalidRequest, match="more elements"):
-            array_of(InferInput("x", [1], "BYTES", data=data))
+            array_of_input(InferInput("x", [1], "BYTES", data=data))
     infer_input = InferInput("x", [1], "BYTES")
     infer_input._raw_data = bytes(4 * 1000)
     with pytest.raises(InvalidRequest, match="more elements"):
-        array_of(infer_input)
+        array_of_input(infer_input)

@@ -33,7 +33,7 @@ from predictor.engines.engine import open_engine
 
 async def begin():
     radiographs = np.zeros((10, 224, 224, 1), np.uint8)
-    running = asyncio.ensure_future(pool.run(pool.engine_for(1), radiographs))
+    running = asyncio.ensure_future(pool.run(pool.reserve_engine(1), radiographs))
     await asyncio.sleep(0.1)
     assert not running.done()
 

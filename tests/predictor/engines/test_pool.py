@@ -74,17 +74,17 @@ async def test_several_run_side_by_side_and_come_back_in_order() -> None:
 async def test_engines_never_share_the_cores_with_the_wide_one() -> None:
     """While the wide engine runs nothing else does, and it starts only where nothing runs."""
     pool = pool_of(Slow(0.01), Slow(0.01), Slow(0.01))
-    await pool.wait_for_room()
-    wide = pool.engine_for(1)
-    waiting = asyncio.create_task(pool.wait_for_room())
+    await pool.wait_for_idle_engine()
+    wide = pool.reserve_engine(1)
+    waiting = asyncio.create_task(pool.wait_for_idle_engine())
     await asyncio.sleep(0.02)
     assert not waiting.done()
     await pool.run(wide, numbered(1))
     await waiting
-    first = pool.engine_for(2)
-    second = pool.engine_for(1)
+    first = pool.reserve_engine(2)
+    second = pool.reserve_engine(1)
     assert len({wide, first, second}) == 3
-    full = asyncio.create_task(pool.wait_for_room())
+    full = asyncio.create_task(pool.wait_for_idle_engine())
     await asyncio.sleep(0.02)
     assert not full.done()
     await pool.run(first, numbered(2))
