@@ -4,7 +4,7 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from pipelines.drift.audit import AuditRequest
+from pipelines.drift.audit_request import AuditRequest
 from pipelines.drift.reference import Share
 from pipelines.journal_reader import JournaledAnswer, Verdict, select_verdicts
 

@@ -11,8 +11,8 @@ from typing import Final
 
 from prometheus_client import CollectorRegistry, Gauge, push_to_gateway, write_to_textfile
 
-from pipelines.drift.drift import DriftReport, ModelDrift, QuantityComparison
 from pipelines.drift.reference import Share
+from pipelines.drift.report import DriftReport, ModelDrift, QuantityComparison
 
 JOB: Final = "pleura-drift"
 _WORDS: Final = ("drift", "no drift seen", "cannot be shown")

@@ -7,9 +7,10 @@ from typing import Final
 
 import structlog
 
-from pipelines.drift.audit import AuditRequest, build_audit_request
 from pipelines.drift.audit_progress import AuditProgress, measure_progress
-from pipelines.drift.drift import DriftReport, compare_samples
+from pipelines.drift.audit_request import AuditRequest
+from pipelines.drift.audit_sample import build_audit_request
+from pipelines.drift.comparison import compare_samples
 from pipelines.drift.image_sample import draw_answers, measure_images
 from pipelines.drift.metrics import drift_registry, push_metrics, write_textfile
 from pipelines.drift.reference import (
@@ -21,6 +22,7 @@ from pipelines.drift.reference import (
     build_reference,
 )
 from pipelines.drift.refusals import RefusalCountsUnavailable, read_refusal_counts
+from pipelines.drift.report import DriftReport
 from pipelines.drift.settings import DriftSettings
 from pipelines.drift.store import DriftStore
 from pipelines.drift.window import group_by_model, newest_per_radiograph, refusal_measures, sample_of_answers

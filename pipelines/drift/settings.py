@@ -6,8 +6,8 @@ from typing import Annotated
 from pydantic import Field, SecretStr
 from pydantic_settings import SettingsConfigDict
 
-from pipelines.drift.audit import AuditRules
-from pipelines.drift.drift import DriftRules
+from pipelines.drift.audit_request import AuditRules
+from pipelines.drift.report import DriftRules
 from pleura.settings import ObjectStoreSettings
 
 

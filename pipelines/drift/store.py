@@ -5,9 +5,9 @@ from typing import Final
 
 from minio import Minio
 
-from pipelines.drift.audit import AuditRequest
-from pipelines.drift.drift import DriftReport
+from pipelines.drift.audit_request import AuditRequest
 from pipelines.drift.reference import DriftReference
+from pipelines.drift.report import DriftReport
 from pipelines.object_store import NoSuchObject, ObjectStore
 
 _JSON: Final = "application/json"

@@ -8,8 +8,8 @@ from typing import Final
 
 from markupsafe import Markup
 
-from pipelines.drift.drift import DriftReport, DriftVerdict, ModelDrift, QuantityComparison
 from pipelines.drift.reference import Histogram, Kind, Share
+from pipelines.drift.report import DriftReport, DriftVerdict, ModelDrift, QuantityComparison
 from pipelines.reports.drift_plots import encode_svg, plot_call_rates, plot_shapes, plot_stability
 from pipelines.reports.page import render_page
 

@@ -9,8 +9,8 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from pipelines.drift.distance import share_interval, tenths
-from pipelines.drift.drift import ModelDrift, QuantityComparison
 from pipelines.drift.reference import Histogram, Share
+from pipelines.drift.report import ModelDrift, QuantityComparison
 from pipelines.statistics.shift import NOTABLE_PSI, SERIOUS_PSI
 
 _COLOURS: Final = {"drift": "#b3261e", "no drift seen": "#33691e", "cannot be shown": "#8a8a8a"}

@@ -15,9 +15,9 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 from cryptography.hazmat.primitives.serialization import load_pem_public_key
 
 from pipelines.data.manifest import Manifest
-from pipelines.drift.audit import AuditRequest
-from pipelines.drift.drift import DriftReport
+from pipelines.drift.audit_request import AuditRequest
 from pipelines.drift.reference import DriftReference
+from pipelines.drift.report import DriftReport
 from pipelines.evaluation.report import EvaluationReport
 from pipelines.gate.signature import verify_decision
 from pipelines.journal_reader import Window, read_answers

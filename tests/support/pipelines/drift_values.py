@@ -10,9 +10,10 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.special import expit
 
-from pipelines.drift.drift import DriftReport, DriftRules, compare_samples
+from pipelines.drift.comparison import compare_samples
 from pipelines.drift.image_statistics import ImageStatistics
 from pipelines.drift.reference import DriftReference, DriftSample, ModelName, build_reference
+from pipelines.drift.report import DriftReport, DriftRules
 from pipelines.drift.window import TYPICALITY, finding_measures, image_measures, refusal_measures
 from pipelines.journal_reader import JournaledAnswer
 from pleura.contract import PREPROCESSING_VERSION

@@ -7,15 +7,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pipelines.drift.audit import (
-    AuditRequest,
-    AuditRules,
-    build_audit_request,
-    required_sample_size,
-    sample_half_width,
-)
 from pipelines.drift.audit_progress import measure_progress
-from pipelines.drift.drift import DriftReport
+from pipelines.drift.audit_request import AuditRequest, AuditRules
+from pipelines.drift.audit_sample import build_audit_request, required_sample_size, sample_half_width
+from pipelines.drift.report import DriftReport
 from pipelines.drift.window import group_by_model, sample_of_answers
 from pipelines.journal_reader import JournaledAnswer, Verdict
 from pipelines.value import InvalidDocument

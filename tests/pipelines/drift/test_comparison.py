@@ -5,8 +5,9 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from pipelines.drift.drift import DriftReport, DriftRules, compare_samples
+from pipelines.drift.comparison import compare_samples
 from pipelines.drift.reference import Measure, Share, build_reference
+from pipelines.drift.report import DriftReport, DriftRules
 from tests.support.pipelines.drift_values import MODEL, OTHER, SINCE, reference, report_of, sample
 
 
