@@ -1,1 +1,1 @@
-"""Whether what is seen today is what the model was judged on."""
+"""Drift: do today's radiographs and answers still look like those of the reference?"""

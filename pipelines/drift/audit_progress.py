@@ -1,4 +1,4 @@
-"""What has come back on an audit request: what was read, and how it compares with the answers."""
+"""The progress of an audit: how many radiographs were read, and how the verdicts agree with the answers."""
 
 from collections import Counter
 from collections.abc import Sequence
@@ -11,7 +11,7 @@ from pipelines.journal_reader import JournaledAnswer, Verdict, select_verdicts
 
 @dataclass(frozen=True)
 class FindingAgreement:
-    """Blind verdicts on one finding: of those called present, and of those called absent, who has it."""
+    """Blind verdicts on one finding: how often it is there where it was called present, and where absent."""
 
     finding: str
     called_present: Share
@@ -21,7 +21,10 @@ class FindingAgreement:
 
 @dataclass(frozen=True)
 class AuditProgress:
-    """How far an audit is: ``read`` have a blind verdict, ``unblinded`` only others."""
+    """The progress of an audit.
+
+    Of ``asked`` radiographs, ``read`` have a blind verdict and ``unblinded`` have other verdicts only.
+    """
 
     id: str
     asked: int
@@ -31,25 +34,25 @@ class AuditProgress:
 
     @property
     def outstanding(self) -> int:
-        """How many are still to be read blind."""
+        """The number of radiographs without a blind verdict."""
         return self.asked - self.read
 
     @property
     def is_open(self) -> bool:
-        """Whether any is."""
+        """Whether a radiograph is outstanding."""
         return self.outstanding > 0
 
 
 def measure_progress(request: AuditRequest, answers: Sequence[JournaledAnswer]) -> AuditProgress:
-    """Count what has come back.
+    """Count the verdicts on an audit's radiographs.
 
     Args:
-        request: What was asked for.
-        answers: The answers of its window, with all verdicts that there are by now.
+        request: The audit request.
+        answers: The answers of the request's window, with all verdicts up to now.
     """
     keys = {(item.principal, item.request_id, item.position) for item in request.items}
-    asked = [answer for answer in answers if (answer.principal, answer.request_id, answer.position) in keys]
-    blind = [(answer, select_verdicts(answer)) for answer in asked]
+    audited = [answer for answer in answers if (answer.principal, answer.request_id, answer.position) in keys]
+    blind = [(answer, select_verdicts(answer)) for answer in audited]
     read = sum(1 for _, verdicts in blind if verdicts)
     return AuditProgress(
         id=request.id,
@@ -60,8 +63,10 @@ def measure_progress(request: AuditRequest, answers: Sequence[JournaledAnswer]) 
     )
 
 
-def _agreement(said: Sequence[tuple[JournaledAnswer, Verdict]]) -> tuple[FindingAgreement, ...]:
-    counts = Counter((each.finding, each.finding in answer.findings, each.present) for answer, each in said)
+def _agreement(verdicts: Sequence[tuple[JournaledAnswer, Verdict]]) -> tuple[FindingAgreement, ...]:
+    counts = Counter(
+        (each.finding, each.finding in answer.findings, each.present) for answer, each in verdicts
+    )
     return tuple(
         FindingAgreement(
             finding,
@@ -69,7 +74,7 @@ def _agreement(said: Sequence[tuple[JournaledAnswer, Verdict]]) -> tuple[Finding
             _share(counts[finding, False, True], counts[finding, False, False]),
             counts[finding, True, None] + counts[finding, False, None],
         )
-        for finding in sorted({each.finding for _, each in said})
+        for finding in sorted({each.finding for _, each in verdicts})
     )
 
 

@@ -1,4 +1,4 @@
-"""Whether one quantity has drifted: how far, how surely, and what could have been seen at all."""
+"""Distances between a window and its reference: how large, how certain, and the smallest detectable one."""
 
 from dataclasses import dataclass
 from typing import Final
@@ -12,9 +12,9 @@ from pipelines.statistics.shift import psi
 from pleura.bundle import Interval
 
 Counts = NDArray[np.intp]
-_MOST_OF_A_TENTH: Final = 0.125  # two twentieths of a small reference are seldom a tenth exactly
+_MOST_OF_A_TENTH: Final = 0.125  # two twentieths of a small reference are rarely exactly a tenth
 NOTABLE_EFFECT: Final = 0.2
-"""Cohen's h of two shares from which on a difference is more than a small one.
+"""Cohen's h from which a difference of two shares is more than small.
 
 Source:
     Cohen, "Statistical Power Analysis for the Behavioral Sciences", 1988, 6.2.
@@ -23,7 +23,7 @@ Source:
 
 @dataclass(frozen=True)
 class Distance:
-    """How far a window lies from the reference: ``psi`` over tenths, and a test with its ``p``.
+    """The distance of a window from the reference: ``psi`` over tenths, and a test with its ``p``.
 
     ``distance`` is the Kolmogorov-Smirnov distance of two histograms, or Cohen's h of two shares.
     """
@@ -36,8 +36,8 @@ class Distance:
 def distance_of_histograms(expected: Histogram, actual: Histogram) -> Distance:
     """Compare two histograms over the same edges.
 
-    The Kolmogorov-Smirnov distance is looked for at the edges only, so it is at most the one between the
-    values themselves, and its p-value errs on the side of no drift.
+    The Kolmogorov-Smirnov distance is computed at the edges only. It is therefore at most the distance of
+    the values themselves, and its p-value errs on the side of no drift.
     """
     before, now = np.array(expected.counts), np.array(actual.counts)
     gap = np.abs(np.cumsum(before) / before.sum() - np.cumsum(now) / now.sum()).max()
@@ -54,7 +54,7 @@ def distance_of_shares(expected: Share, actual: Share) -> Distance:
 
 
 def tenths(expected: Histogram, actual: Histogram) -> tuple[Counts, Counts]:
-    """Both counts in bins of about a tenth of the expected, for which the index's limits are meant."""
+    """Merge both counts into bins of about a tenth of the expected ones, for which PSI limits are meant."""
     starts, share = [0], 0.0
     for place, count in enumerate(expected.counts):
         share += count / expected.n
@@ -66,17 +66,17 @@ def tenths(expected: Histogram, actual: Histogram) -> tuple[Counts, Counts]:
 
 
 def detectable_gap(expected: int, actual: int, level: float) -> float:
-    """The Kolmogorov-Smirnov distance from which on p is below ``level``."""
+    """Compute the Kolmogorov-Smirnov distance from which p is below ``level``."""
     return min(1.0, float(kstwobign.isf(level) / np.sqrt(_harmonic(expected, actual))))
 
 
 def detectable_effect(expected: int, actual: int, level: float) -> float:
-    """Cohen's h from which on the p of two shares is about below ``level``."""
+    """Compute Cohen's h from which the p of two shares is below ``level``, approximately."""
     return float(norm.isf(level / 2) / np.sqrt(_harmonic(expected, actual)))
 
 
 def share_interval(share: Share) -> Interval | None:
-    """A share with its 95 % interval; None of nothing.
+    """Compute a share with its 95 % interval; None if it is a share of nothing.
 
     Source:
         Wilson, "Probable inference, the law of succession, and statistical inference", 1927.

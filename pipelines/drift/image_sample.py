@@ -1,7 +1,7 @@
-"""Reading some radiographs of a window again, since the journal holds no pixels.
+"""Read a sample of a window's radiographs a second time, because the journal holds no pixels.
 
-One counts only where the object is still the very file that was answered on. Its bytes have been through the
-transformer's decoder processes before, or there were no answer on them.
+A radiograph counts only if its object is still the file that was answered. These bytes are safe to decode
+here: the transformer's decoder processes decoded them before the answer.
 """
 
 import hashlib
@@ -25,24 +25,24 @@ log = structlog.get_logger(__name__)
 
 @dataclass(frozen=True)
 class ImageSample:
-    """What was read again: statistics, and how many could not be, or were no longer the same file."""
+    """Statistics of the sampled radiographs; ``lost`` counts those that are gone, changed or undecodable."""
 
     statistics: tuple[ImageStatistics, ...]
     lost: int
 
 
 def draw_answers(answers: Sequence[JournaledAnswer], most: int, seed: int) -> list[JournaledAnswer]:
-    """Draw at most so many answers on stored radiographs, at random; the same for the same seed."""
-    named = sorted((a for a in answers if a.image_id is not None), key=lambda each: each.image_digest)
-    chosen = np.random.default_rng(seed).permutation(len(named))[:most]
-    return [named[place] for place in sorted(chosen)]
+    """Draw at most ``most`` answers on stored radiographs at random; the same seed draws the same answers."""
+    stored = sorted((a for a in answers if a.image_id is not None), key=lambda each: each.image_digest)
+    chosen = np.random.default_rng(seed).permutation(len(stored))[:most]
+    return [stored[place] for place in sorted(chosen)]
 
 
 def measure_images(objects: ObjectStore, answers: Sequence[JournaledAnswer]) -> ImageSample:
-    """Measure the radiographs of some answers, from the object store.
+    """Read the radiographs of some answers from the object store and measure them.
 
     Raises:
-        StoreUnavailable: It does not answer; what is gone or another file by now is counted as lost instead.
+        StoreUnavailable: The object store does not answer.
     """
     found = [_statistics_of(objects, answer) for answer in answers]
     statistics = tuple(each for each in found if each is not None)
@@ -58,5 +58,5 @@ def _statistics_of(objects: ObjectStore, answer: JournaledAnswer) -> ImageStatis
     except StoreUnavailable:
         raise
     except (PleuraError, NoSuchObject, ChangedObject) as error:
-        log.info("radiograph_not_read_again", reason=type(error).__name__)
+        log.info("radiograph_not_measured", reason=type(error).__name__)
         return None

@@ -1,4 +1,4 @@
-"""What radiographs look like, apart from what any model says of them."""
+"""Statistics of a radiograph's pixels, independent of any model."""
 
 from dataclasses import dataclass
 from typing import Final
@@ -13,8 +13,11 @@ _LEVELS: Final = 256
 
 @dataclass(frozen=True)
 class ImageStatistics:
-    """``mean`` and ``contrast`` (standard deviation) of the greys as shares of the full scale of their type;
-    ``entropy`` in bits of what the network sees; ``aspect`` is width by height."""
+    """Statistics of one radiograph.
+
+    ``mean`` and ``contrast`` (standard deviation) are of the grey values, as shares of the full scale of
+    their type. ``entropy`` is that of the network's input, in bits. ``aspect`` is width divided by height.
+    """
 
     mean: float
     contrast: float
@@ -26,7 +29,7 @@ def image_statistics(radiograph: Radiograph) -> ImageStatistics:
     """Measure a radiograph.
 
     Raises:
-        RefusedRadiograph: It is blank.
+        RefusedRadiograph: The radiograph is blank.
     """
     pixels = radiograph.pixels
     greys = pixels / np.float32(np.iinfo(pixels.dtype).max)

@@ -1,8 +1,8 @@
-"""Drift as Prometheus gauges, for a job that is gone before anybody scrapes it.
+"""Drift as Prometheus gauges. The job ends before Prometheus could scrape it.
 
-They are written to a file for the node exporter's textfile collector, or pushed to a Pushgateway. Both keep
-what they were last given, so that a job that fails leaves old figures behind: an alert has to look at
-``pleura_drift_last_success_timestamp_seconds``. No label is of a patient; all values are ours.
+The gauges are written to a file for the node exporter's textfile collector, or pushed to a Pushgateway. Both
+keep their last values, so a job that fails leaves old figures behind. An alert must therefore check
+``pleura_drift_last_success_timestamp_seconds``. No label holds patient data.
 """
 
 from collections.abc import Callable
@@ -37,11 +37,11 @@ _COMPARED: Final[dict[str, tuple[str, Callable[[QuantityComparison], float | Non
 
 
 class DriftMetricsNotWritten(Exception):
-    """The Pushgateway or the folder of the textfile collector does not take them."""
+    """The gauges could not be written to the textfile collector's folder or to the Pushgateway."""
 
 
 def drift_registry(report: DriftReport, open_audits: int) -> CollectorRegistry:
-    """Make the gauges of a report in a registry of their own."""
+    """Make the gauges of a report, in a registry of their own."""
     registry = CollectorRegistry()
     for name, (words, figure_of) in _COMPARED.items():
         gauge = Gauge(name, words, _MEASURE, registry=registry)
@@ -100,29 +100,31 @@ def _of(figure: object) -> float | None:
 
 
 def write_textfile(registry: CollectorRegistry, path: Path) -> None:
-    """Write them where the textfile collector looks, whole or not at all.
+    """Write the gauges to a file of the textfile collector, whole or not at all.
 
     Args:
-        registry: What to write.
-        path: A name that ends in ``.prom``; the collector reads no other.
+        registry: The gauges.
+        path: A file whose name ends in ``.prom``; the collector ignores other names.
 
     Raises:
-        MetricsNotKept: The folder cannot be written to.
+        DriftMetricsNotWritten: The file cannot be written.
     """
     try:
         write_to_textfile(str(path), registry)
-        path.chmod(0o644)  # the collector is another user
+        path.chmod(0o644)  # the collector runs as another user
     except OSError as error:
         raise DriftMetricsNotWritten(f"{path.name} cannot be written: {error.strerror}") from error
 
 
 def push_metrics(registry: CollectorRegistry, url: str) -> None:
-    """Push them to a Pushgateway, in place of the last ones.
+    """Push the gauges to a Pushgateway, in place of the last ones.
 
     Raises:
-        MetricsNotKept: It does not take them.
+        DriftMetricsNotWritten: The Pushgateway does not accept the gauges.
     """
     try:
         push_to_gateway(url, JOB, registry, timeout=_TIMEOUT_S)
     except OSError as error:  # urllib's errors are among them
-        raise DriftMetricsNotWritten(f"the Pushgateway does not take them: {type(error).__name__}") from None
+        raise DriftMetricsNotWritten(
+            f"the Pushgateway does not accept the gauges: {type(error).__name__}"
+        ) from None

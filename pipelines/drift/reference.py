@@ -1,6 +1,6 @@
-"""What the last window is compared with: the shapes of many quantities, as they were when all was well.
+"""The drift reference: distributions and shares from a time, or a split, in which all was well.
 
-Only counts are kept, no radiograph's own score, so that a reference may lie beside the model.
+A reference holds counts only and no score of a single radiograph. It may therefore be stored with the model.
 """
 
 from collections.abc import Mapping
@@ -21,23 +21,23 @@ _BINS: Final = 20
 
 
 class NoRadiographs(Exception):
-    """There is nothing to make a reference of."""
+    """A reference cannot be made, because there is no radiograph."""
 
 
 class Measure(Value):
-    """One quantity that may drift; ``finding`` is empty where it is not of one finding."""
+    """One quantity that may drift; ``finding`` is empty if the quantity does not belong to one finding."""
 
     kind: Kind
     name: str
     finding: str = ""
 
     def __str__(self) -> str:
-        """For a reader."""
+        """Write the quantity as people do."""
         return f"{self.name} of {self.finding.replace('_', ' ')}" if self.finding else self.name
 
 
 class Histogram(Value):
-    """How often a quantity fell between the edges: ``counts`` has one more than ``edges``."""
+    """Counts of a quantity between edges; ``counts`` has one entry more than ``edges``."""
 
     edges: tuple[float, ...]
     counts: tuple[Annotated[int, Field(ge=0)], ...]
@@ -50,14 +50,14 @@ class Histogram(Value):
 
     @property
     def n(self) -> int:
-        """How many values there were."""
+        """The number of values."""
         return sum(self.counts)
 
     @classmethod
     def of(cls, values: Floats) -> "Histogram":
-        """Count values between their own twentieths; a value that very many share has a bin of its own.
+        """Count values between their own twentieths. A very frequent value gets a bin of its own.
 
-        Without that bin, nothing would tell a reference of square radiographs from narrower ones.
+        Without that bin, a reference of square radiographs could not be told from narrower ones.
         """
         twentieths = np.quantile(values, np.linspace(0, 1, _BINS + 1)[1:-1])
         distinct, times = np.unique(twentieths, return_counts=True)
@@ -68,10 +68,10 @@ class Histogram(Value):
         """Count other values between the same edges.
 
         Raises:
-            ValueError: One of them is no number.
+            ValueError: A value is NaN or infinite.
         """
         if not np.isfinite(values).all():
-            raise ValueError("a histogram is made of numbers")
+            raise ValueError("a histogram needs finite numbers")
         places = np.searchsorted(np.array(self.edges), values, side="left")
         counts = np.bincount(places, minlength=len(self.counts))
         return Histogram(edges=self.edges, counts=tuple(counts.tolist()))
@@ -86,13 +86,13 @@ class Share(Value):
     @model_validator(mode="after")
     def _is_one(self) -> "Share":
         if self.hits > self.n:
-            raise ValueError("a share is no more than all")
+            raise ValueError("a share has at most as many hits as n")
         return self
 
 
 @dataclass(frozen=True)
 class ModelName:
-    """Which model it was: its version, and the digest of its bundle."""
+    """A model by its version and the digest of its bundle."""
 
     version: str
     digest: str
@@ -100,9 +100,9 @@ class ModelName:
 
 @dataclass(frozen=True, eq=False)
 class DriftSample:
-    """What one model said in a time: the values of each quantity (N,), and the shares of others.
+    """One model's answers in a window: the values (N,) of some quantities and the shares of others.
 
-    ``radiographs`` counts distinct ones, ``answers`` all, repeated ones and cached ones too.
+    ``radiographs`` counts distinct radiographs. ``answers`` counts repeated and cached answers too.
     """
 
     model: ModelName
@@ -113,21 +113,21 @@ class DriftSample:
 
 
 class MeasuredHistogram(Value):
-    """The shape of one quantity."""
+    """The distribution of one quantity."""
 
     measure: Measure
     histogram: Histogram
 
 
 class MeasuredShare(Value):
-    """The share of another."""
+    """The share of one quantity."""
 
     measure: Measure
     share: Share
 
 
 class DriftReference(Document):
-    """How everything was when all was well, for one model; ``made_from`` says in words what it is made of."""
+    """The reference of one model; ``made_from`` names its source for a reader."""
 
     model_version: str
     model_digest: Sha256
@@ -139,13 +139,13 @@ class DriftReference(Document):
 
 
 def build_reference(sample: DriftSample, made_from: str, made_at: datetime) -> DriftReference:
-    """Make the reference of a sample from a time, or a split, in which all was well.
+    """Build a reference from a sample of a time, or a split, in which all was well.
 
     Raises:
-        NothingAnswered: The sample holds no radiograph.
+        NoRadiographs: The sample holds no radiograph.
     """
     if not sample.radiographs:
-        raise NoRadiographs("a reference is made of radiographs, and there are none")
+        raise NoRadiographs("a reference needs radiographs, and the sample has none")
     measured = sorted(((m, v) for m, v in sample.values.items() if len(v)), key=lambda each: str(each[0]))
     return DriftReference(
         model_version=sample.model.version,

@@ -1,4 +1,4 @@
-"""How many radiographs were refused in a time: the journal holds answers only, Prometheus the refusals."""
+"""Counts of refused radiographs from Prometheus, because the journal holds answers only."""
 
 import json
 from collections.abc import Mapping
@@ -9,47 +9,47 @@ from urllib.parse import urlencode
 from urllib.request import urlopen
 
 REASONS: Final = ("refused_radiograph", "unreadable_radiograph", "too_large")
-"""What is refused for the radiograph's own sake; an expired token says nothing of patients."""
+"""Refusals because of the radiograph itself; an expired token says nothing about patients."""
 _TIMEOUT_S: Final = 10.0
 
 
 class RefusalCountsUnavailable(Exception):
-    """Prometheus does not answer, or not sensibly."""
+    """Prometheus does not answer, or its answer cannot be read."""
 
 
 def read_refusal_counts(url: str, selector: str, since: datetime, until: datetime) -> Mapping[str, int]:
     """Ask Prometheus for the transformers' refusals of radiographs, by reason.
 
     Args:
-        url: ``http://host:port`` of Prometheus, or of what speaks its HTTP API; from our own settings.
-        selector: What tells the transformers' series from the proxy's, which counts the same refusals once
-            more, as ``job="transformer"``.
-        since: When the window begins.
-        until: When it ends.
+        url: ``http://host:port`` of Prometheus, or of a server with the same HTTP API; from our own settings.
+        selector: Selects the transformers' series, such as ``job="transformer"``. The proxy counts the same
+            refusals once more.
+        since: Start of the window.
+        until: End of the window.
 
     Returns:
-        A count for each of ``REASONS``: 0 where it did not happen, so that it may be compared.
+        A count for each of ``REASONS``; 0 if it did not happen.
 
     Raises:
-        RefusalsUnknown: There is no telling; which is not to say that there were none.
+        RefusalCountsUnavailable: The counts are unknown. There may have been refusals.
 
     Source:
         Prometheus, "HTTP API", instant queries; ``increase`` extrapolates, hence the rounding.
     """
     seconds = int((until - since).total_seconds())
     query = f"sum by (reason) (increase(pleura_refusals_total{{{selector}}}[{seconds}s]))"
-    asked = urlencode({"query": query, "time": until.timestamp()})
+    parameters = urlencode({"query": query, "time": until.timestamp()})
     try:
-        with urlopen(f"{url.rstrip('/')}/api/v1/query?{asked}", timeout=_TIMEOUT_S) as response:  # noqa: S310
+        with urlopen(f"{url.rstrip('/')}/api/v1/query?{parameters}", timeout=_TIMEOUT_S) as response:  # noqa: S310
             counts = _counts(json.load(response))
     except (URLError, OSError, ValueError, KeyError, TypeError, IndexError) as error:
         raise RefusalCountsUnavailable(
-            f"Prometheus does not answer sensibly: {type(error).__name__}"
+            f"Prometheus gave no readable answer: {type(error).__name__}"
         ) from None
     return {reason: counts.get(reason, 0) for reason in REASONS}
 
 
 def _counts(answer: Any) -> dict[str, int]:
     if answer["status"] != "success":
-        raise ValueError("no success")
+        raise ValueError("the query failed")
     return {each["metric"]["reason"]: round(float(each["value"][1])) for each in answer["data"]["result"]}

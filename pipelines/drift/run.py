@@ -1,4 +1,4 @@
-"""The drift step: read a window, compare it, write the report, ask for an audit, set the gauges."""
+"""The drift step: read a window, compare it, store the report, request an audit, set the gauges."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -31,13 +31,13 @@ from pipelines.object_store import ObjectStore, connect_from_settings
 from pipelines.reports.drift import html_drift_report
 
 AUDITS_SHOWN: Final = timedelta(days=90)
-"""How old an audit's window may be for the audit to be counted among the open ones: each is read anew."""
+"""Older audits are not counted as open, because each count reads the audit's whole window."""
 log = structlog.get_logger(__name__)
 
 
 @dataclass(frozen=True)
-class _Seen:
-    """A window as it was read."""
+class _WindowSamples:
+    """The answers of a window, and one sample for each model."""
 
     answers: Sequence[JournaledAnswer]
     samples: tuple[DriftSample, ...]
@@ -45,56 +45,57 @@ class _Seen:
 
 
 def open_store(settings: DriftSettings) -> DriftStore:
-    """Where the settings keep references, reports and audit requests."""
+    """Open the store of references, reports and audit requests that the settings name."""
     return DriftStore(connect_from_settings(settings), settings.drift_bucket, settings.audit_bucket)
 
 
 def run_drift(settings: DriftSettings, window: Window) -> DriftReport:
-    """Compare a window of the journal with the references, keep the report, and ask for an audit on drift.
+    """Compare a window of the journal with the references, store the report, and request an audit on drift.
 
-    Running it again for the same window replaces its report and asks for no second audit.
+    A second run for the same window replaces the report and requests no second audit.
 
     Raises:
         JournalUnreadable: The journal does not answer.
         StoreUnavailable: The object store does not answer.
-        InvalidDocument: What lies there is none.
-        MetricsNotKept: The gauges could not be written; report and audit request are kept by then.
+        InvalidDocument: A stored reference is damaged.
+        DriftMetricsNotWritten: The gauges could not be written. Report and audit request are stored.
     """
     store = open_store(settings)
-    seen = _read(settings, window)
-    digests = {sample.model.digest for sample in seen.samples}
+    samples = _read_samples(settings, window)
+    digests = {sample.model.digest for sample in samples.samples}
     found = {digest: store.reference_of(digest) for digest in digests}
     references = {digest: reference for digest, reference in found.items() if reference is not None}
-    report = _report(settings, window, seen, references)
-    if request := build_audit_request(report, seen.answers, settings.audit_rules, report.made_at):
+    report = _build_report(settings, window, samples, references)
+    if request := build_audit_request(report, samples.answers, settings.audit_rules, report.made_at):
         report = report.model_copy(update={"audit": request.id})
         is_new = store.raise_audit(request)
         log.info("audit_requested", audit=request.id, radiographs=len(request.items), new=is_new)
     key = store.put_report(report, html_drift_report(report))
     log.info("drift_compared", word=report.word, kinds=report.kinds, report=key)
-    _show(settings, report)
+    _write_metrics(settings, report)
     return report
 
 
 def make_reference(settings: DriftSettings, window: Window, model_digest: str) -> DriftReference:
-    """Make the reference of a model from a time of the journal in which all was well, and keep it.
+    """Make the reference of a model from a window of the journal in which all was well, and store it.
 
     Raises:
-        NothingAnswered: The model answered nothing in that time.
-        JournalUnreadable, StoreUnavailable: As ``run_drift``.
+        NoRadiographs: The model answered nothing in that window.
+        JournalUnreadable: The journal does not answer.
+        StoreUnavailable: The object store does not answer.
     """
-    samples = {sample.model.digest: sample for sample in _read(settings, window).samples}
+    samples = {sample.model.digest: sample for sample in _read_samples(settings, window).samples}
     if model_digest not in samples:
-        raise NoRadiographs("the model answered nothing in that time")
-    words = f"journal from {window.since:%Y-%m-%d} until {window.until:%Y-%m-%d}"
-    reference = build_reference(samples[model_digest], words, datetime.now(UTC))
+        raise NoRadiographs("the model answered nothing in that window")
+    made_from = f"journal from {window.since:%Y-%m-%d} until {window.until:%Y-%m-%d}"
+    reference = build_reference(samples[model_digest], made_from, datetime.now(UTC))
     open_store(settings).put_reference(reference)
-    log.info("drift_reference_kept", model_digest=model_digest, radiographs=reference.n)
+    log.info("drift_reference_stored", model_digest=model_digest, radiographs=reference.n)
     return reference
 
 
 def list_audits(settings: DriftSettings) -> list[AuditProgress]:
-    """Say of each audit request how much has come back, the oldest first."""
+    """Give the progress of each audit request, the oldest first."""
     return [_progress(settings, request) for request in open_store(settings).audits()]
 
 
@@ -103,7 +104,7 @@ def _progress(settings: DriftSettings, request: AuditRequest) -> AuditProgress:
     return measure_progress(request, read_answers(settings.journal_dsn.get_secret_value(), window))
 
 
-def _read(settings: DriftSettings, window: Window) -> _Seen:
+def _read_samples(settings: DriftSettings, window: Window) -> _WindowSamples:
     answers = read_answers(settings.journal_dsn.get_secret_value(), window)
     parts = group_by_model(answers)
     main = max(parts, key=lambda model: len(parts[model]), default=None)
@@ -111,14 +112,13 @@ def _read(settings: DriftSettings, window: Window) -> _Seen:
     objects = ObjectStore(connect_from_settings(settings), settings.s3_bucket)
     samples, lost = [], 0
     for model, theirs in parts.items():
-        again = measure_images(
-            objects, draw_answers(newest_per_radiograph(theirs), settings.drift_images, settings.drift_seed)
-        )
-        # what was refused came to no model: it counts beside the one that answered most
+        drawn = draw_answers(newest_per_radiograph(theirs), settings.drift_images, settings.drift_seed)
+        images = measure_images(objects, drawn)
+        # A refused radiograph reached no model. It counts for the model that answered most.
         shares = refused if model == main else {}
-        samples.append(sample_of_answers(model, theirs, again.statistics, shares))
-        lost += again.lost
-    return _Seen(answers, tuple(samples), lost)
+        samples.append(sample_of_answers(model, theirs, images.statistics, shares))
+        lost += images.lost
+    return _WindowSamples(answers, tuple(samples), lost)
 
 
 def _refused(settings: DriftSettings, window: Window, answers: int) -> Mapping[Measure, Share]:
@@ -129,26 +129,26 @@ def _refused(settings: DriftSettings, window: Window, answers: int) -> Mapping[M
             settings.prometheus_url, settings.prometheus_selector, window.since, window.until
         )
     except RefusalCountsUnavailable as error:
-        log.warning("refusals_unknown", reason=str(error))
+        log.warning("refusal_counts_unavailable", reason=str(error))
         return {}
     return refusal_measures(counts, answers)
 
 
-def _report(
-    settings: DriftSettings, window: Window, seen: _Seen, references: Mapping[str, DriftReference]
+def _build_report(
+    settings: DriftSettings, window: Window, samples: _WindowSamples, references: Mapping[str, DriftReference]
 ) -> DriftReport:
     return DriftReport(
         since=window.since,
         until=window.until,
         made_at=datetime.now(UTC),
         rules=settings.drift_rules,
-        models=compare_samples(seen.samples, references, settings.drift_rules),
-        images_lost=seen.images_lost,
-        is_cut=len(seen.answers) >= window.most,
+        models=compare_samples(samples.samples, references, settings.drift_rules),
+        images_lost=samples.images_lost,
+        is_cut=len(samples.answers) >= window.most,
     )
 
 
-def _show(settings: DriftSettings, report: DriftReport) -> None:
+def _write_metrics(settings: DriftSettings, report: DriftReport) -> None:
     if not (settings.pushgateway_url or settings.drift_textfile):
         return
     since = report.until - AUDITS_SHOWN

@@ -1,4 +1,4 @@
-"""What the drift step reads from its environment; no other module of it does."""
+"""The settings of the drift step, read from the environment."""
 
 from pathlib import Path
 from typing import Annotated
@@ -12,28 +12,31 @@ from pleura.settings import ObjectStoreSettings
 
 
 class DriftSettings(ObjectStoreSettings):
-    """Everything the drift step reads from its environment; what the transformer has too means the same."""
+    """Everything the drift step reads from its environment.
+
+    A setting that the transformer has too means the same here.
+    """
 
     model_config = SettingsConfigDict(env_nested_delimiter="__")
 
     journal_dsn: SecretStr
-    """PostgreSQL connection string of the journal; a user that may only read is enough."""
+    """PostgreSQL connection string of the journal; a read-only user is enough."""
     drift_bucket: str = "drift"
     """Bucket for references and reports."""
     audit_bucket: str = "audits"
-    """Bucket for audit requests, which name radiographs: only those who audit may read it."""
+    """Bucket for audit requests, which name radiographs: only auditors may read it."""
     drift_images: Annotated[int, Field(ge=0, le=10_000)] = 400
-    """Radiographs of each model that are read again to measure them, at most; 0 for none."""
+    """Radiographs of each model that are read a second time to measure them, at most; 0 for none."""
     drift_seed: int = 0
-    """Seed of which radiographs these are."""
+    """Seed of the choice of these radiographs."""
     drift_rules: DriftRules = DriftRules()
     """When a difference is drift, as JSON."""
     audit_rules: AuditRules = AuditRules()
-    """How much an audit asks for, as JSON."""
+    """How many radiographs an audit asks for, as JSON."""
     prometheus_url: str = Field(default="", pattern=r"^$|^https?://[^\s]+$")
-    """Prometheus, which knows the refusals; empty for none: they are not compared then."""
+    """Prometheus, which counts the refusals; empty for none: refusals are not compared then."""
     prometheus_selector: str = 'job="transformer"'
-    """What tells the transformers' series from the proxy's."""
+    """Selects the transformers' series in Prometheus."""
     pushgateway_url: str = Field(default="", pattern=r"^$|^https?://[^\s]+$")
     """Pushgateway for the gauges; empty for none."""
     drift_textfile: Path | None = None

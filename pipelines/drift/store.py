@@ -1,4 +1,4 @@
-"""Where references, reports and audit requests lie: two buckets, since the requests name radiographs."""
+"""The store of references, reports and audit requests: two buckets, because the requests name radiographs."""
 
 from datetime import datetime
 from typing import Final
@@ -15,12 +15,12 @@ _REQUESTS: Final = "requests/"
 
 
 class DriftStore:
-    """References and reports in one bucket, audit requests in another that only those may read who audit.
+    """References and reports in one bucket; audit requests in another one that only auditors may read.
 
-    StoreUnavailable is raised where the object store does not answer, or refuses.
+    Every method raises StoreUnavailable if the object store does not answer or refuses.
 
     Args:
-        client: Of the S3 server.
+        client: The client of the S3 server.
         reports: The bucket of references and reports.
         audits: The bucket of audit requests.
     """
@@ -29,55 +29,55 @@ class DriftStore:
         self._reports, self._audits = ObjectStore(client, reports), ObjectStore(client, audits)
 
     def put_reference(self, reference: DriftReference) -> str:
-        """Keep a reference, in place of the model's former one; give its key."""
+        """Store a reference in place of the model's former one, and return its key."""
         key = _reference_key(reference.model_digest)
-        _keep(self._reports, key, reference.to_json())
+        _write(self._reports, key, reference.to_json())
         return key
 
     def reference_of(self, model_digest: str) -> DriftReference | None:
-        """The reference of a model, or None.
+        """Read the reference of a model; None if there is none.
 
         Raises:
-            InvalidDocument: What lies there is none.
+            InvalidDocument: The stored object is not a reference.
         """
-        document = _kept(self._reports, _reference_key(model_digest))
+        document = _read(self._reports, _reference_key(model_digest))
         return DriftReference.from_json(document) if document is not None else None
 
     def put_report(self, report: DriftReport, page: str) -> str:
-        """Keep a report as JSON and as a page; give the key of the page."""
+        """Store a report as JSON and as a page of HTML, and return the key of the page."""
         stem = f"reports/{_stamp(report.since)}_{_stamp(report.until)}"
-        _keep(self._reports, f"{stem}.json", report.to_json())
-        _keep(self._reports, f"{stem}.html", page.encode(), "text/html; charset=utf-8")
+        _write(self._reports, f"{stem}.json", report.to_json())
+        _write(self._reports, f"{stem}.html", page.encode(), "text/html; charset=utf-8")
         return f"{stem}.html"
 
     def raise_audit(self, request: AuditRequest) -> bool:
-        """Keep an audit request, unless there is one of that id; say whether it is new."""
+        """Store an audit request unless its id is stored already, and return whether it is new."""
         key = f"{_REQUESTS}{request.id}.json"
-        if _kept(self._audits, key) is not None:
+        if _read(self._audits, key) is not None:
             return False
-        _keep(self._audits, key, request.to_json())
+        _write(self._audits, key, request.to_json())
         return True
 
     def audits(self) -> list[AuditRequest]:
-        """All audit requests, the oldest first.
+        """Read all audit requests, the oldest first.
 
         Raises:
-            InvalidDocument: One of them is none.
+            InvalidDocument: A stored object is not an audit request.
         """
         names = sorted(self._audits.names(_REQUESTS))
-        documents = [_kept(self._audits, f"{_REQUESTS}{name}") for name in names]
+        documents = [_read(self._audits, f"{_REQUESTS}{name}") for name in names]
         requests = [AuditRequest.from_json(document) for document in documents if document is not None]
         return sorted(requests, key=lambda each: each.made_at)
 
 
-def _kept(objects: ObjectStore, key: str) -> bytes | None:
+def _read(objects: ObjectStore, key: str) -> bytes | None:
     try:
         return objects.read(key)
     except NoSuchObject:
         return None
 
 
-def _keep(objects: ObjectStore, key: str, content: bytes, kind: str = _JSON) -> None:
+def _write(objects: ObjectStore, key: str, content: bytes, kind: str = _JSON) -> None:
     objects.make_bucket()
     objects.put(key, content, kind)
 

@@ -1,4 +1,4 @@
-"""From answers, of the journal or of a labelled split, to the quantities that may drift."""
+"""From the answers of the journal, or of a labelled split, to the quantities that may drift."""
 
 from collections.abc import Mapping, Sequence
 from typing import Final
@@ -17,7 +17,7 @@ TYPICALITY: Final = Measure(kind="features", name="typicality")
 def finding_measures(
     probabilities: Floats, thresholds: Floats
 ) -> tuple[dict[Measure, Floats], dict[Measure, Share]]:
-    """Name scores (N, 14) by finding, and count who is called at thresholds (14,) or (N, 14)."""
+    """Give the scores (N, 14) by finding, and the call rates at thresholds (14,) or (N, 14)."""
     called = (probabilities >= thresholds).sum(axis=0)
     scores = {
         Measure(kind="score", name="score", finding=finding): probabilities[:, column]
@@ -33,7 +33,7 @@ def finding_measures(
 
 
 def image_measures(images: Sequence[ImageStatistics]) -> dict[Measure, Floats]:
-    """Name what was measured on the radiographs themselves."""
+    """Give the statistics of the radiographs by quantity."""
     if not images:
         return {}
     names = ("mean", "contrast", "entropy", "aspect")
@@ -42,18 +42,18 @@ def image_measures(images: Sequence[ImageStatistics]) -> dict[Measure, Floats]:
 
 
 def refusal_measures(refusals: Mapping[str, int], answers: int) -> dict[Measure, Share]:
-    """The share that each reason of refusal has of all radiographs asked about."""
-    asked = answers + sum(refusals.values())
+    """Give the share of each refusal reason among all requested radiographs."""
+    requested = answers + sum(refusals.values())
     return {
-        Measure(kind="refusal", name=f"share of {reason}"): Share(hits=count, n=asked)
+        Measure(kind="refusal", name=f"share of {reason}"): Share(hits=count, n=requested)
         for reason, count in refusals.items()
     }
 
 
 def newest_per_radiograph(answers: Sequence[JournaledAnswer]) -> list[JournaledAnswer]:
-    """Keep one answer a model and radiograph, the newest.
+    """Keep the newest answer for each model and radiograph.
 
-    A radiograph that was asked about ten times is one piece of evidence, not ten.
+    Ten answers on one radiograph are one piece of evidence, not ten.
     """
     newest: dict[tuple[str, str], JournaledAnswer] = {}
     for answer in sorted(answers, key=lambda each: each.answered_at):
@@ -62,7 +62,7 @@ def newest_per_radiograph(answers: Sequence[JournaledAnswer]) -> list[JournaledA
 
 
 def group_by_model(answers: Sequence[JournaledAnswer]) -> dict[ModelName, list[JournaledAnswer]]:
-    """Part answers by the model that gave them: models are never compared in one pot."""
+    """Group answers by the model that gave them; each model is compared with its own reference."""
     parts: dict[ModelName, list[JournaledAnswer]] = {}
     for answer in answers:
         parts.setdefault(ModelName(answer.model_version, answer.model_digest), []).append(answer)
@@ -75,7 +75,7 @@ def sample_of_answers(
     images: Sequence[ImageStatistics] = (),
     refused: Mapping[Measure, Share] | None = None,
 ) -> DriftSample:
-    """Gather what one model answered in a time; ``answers`` are all its own, with repetitions."""
+    """Make the sample of one model from all its answers in a window, repeated ones included."""
     once = newest_per_radiograph(answers)
     probabilities = np.array([answer.probabilities for answer in once]).reshape(-1, len(FINDINGS))
     thresholds = np.array([answer.thresholds for answer in once]).reshape(-1, len(FINDINGS))
@@ -86,8 +86,8 @@ def sample_of_answers(
 
 
 def _latency(answers: Sequence[JournaledAnswer]) -> dict[Measure, Floats]:
-    asked = [answer.latency_ms for answer in answers if not answer.cached]
-    stages = {stage: [each[stage] for each in asked if stage in each] for stage in STAGES}
+    latencies = [answer.latency_ms for answer in answers if not answer.cached]
+    stages = {stage: [each[stage] for each in latencies if stage in each] for stage in STAGES}
     return {
         Measure(kind="operation", name=f"{stage} time"): np.array(values) / 1000
         for stage, values in stages.items()

@@ -91,7 +91,7 @@ def _unlike(strangers: Sequence[NonChestImage], read: ReadFile) -> dict[str, Ten
         try:
             tensor = tensor_of(file)
         except PleuraError as error:
-            log.info("stranger_undecodable", digest=stranger.sha256[:12], reason=str(error))
+            log.info("non_chest_image_undecodable", digest=stranger.sha256[:12], reason=str(error))
         else:
             found[stranger.kind].append(tensor)
     return {kind: np.stack(tensors) for kind, tensors in sorted(found.items())}
