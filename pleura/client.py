@@ -1,6 +1,6 @@
-"""Ask a Pleura for findings: V2 with binary tensors over REST, as the command line does.
+"""Python client of Pleura: V2 with binary tensors over REST.
 
-Light on purpose: httpx and numpy, nothing of the services.
+It needs only httpx and numpy, and nothing of the services.
 """
 
 import json
@@ -22,14 +22,14 @@ _DTYPES: Final = {"FP32": np.dtype("<f4"), "BOOL": np.dtype("?")}
 
 
 class RequestFailed(Exception):
-    """Pleura gave no answer; the message says why."""
+    """Pleura did not answer. The text gives the reason."""
 
 
 @dataclass(frozen=True)
 class Finding:
     """One finding of a radiograph, judged at its operating point.
 
-    ``measured`` is None where the model that answered could not be asked about it.
+    ``measured`` is None where the model's description could not be read.
     """
 
     name: str
@@ -40,13 +40,13 @@ class Finding:
 
     @property
     def ratio(self) -> float:
-        """How far the probability is above its threshold; findings compare by this, not by probability."""
+        """Probability divided by threshold. Findings are ranked by this, not by probability."""
         return self.probability / max(self.threshold, 1e-6)
 
 
 @dataclass(frozen=True)
 class ClassifiedRadiograph:
-    """The answer about one radiograph; ``activation_map`` is float32, (findings, rows, columns)."""
+    """The answer for one radiograph. ``activation_map`` is float32, (findings, rows, columns)."""
 
     findings: tuple[Finding, ...]
     typicality: float
@@ -60,12 +60,12 @@ class ClassifiedRadiograph:
 
     @property
     def ranked(self) -> tuple[Finding, ...]:
-        """The findings, present ones first, each group by how far above its threshold it is."""
-        return tuple(sorted(self.findings, key=lambda each: (not each.present, -each.ratio)))
+        """The findings, first the present ones, each group by falling ratio to the threshold."""
+        return tuple(sorted(self.findings, key=lambda finding: (not finding.present, -finding.ratio)))
 
 
 class Client:
-    """A connection to one Pleura, with a bearer token."""
+    """A connection to one Pleura service, with a bearer token."""
 
     def __init__(self, url: str, token: str, timeout_s: float = 30.0) -> None:
         headers = {"authorization": f"Bearer {token}"}
@@ -84,18 +84,18 @@ class Client:
         self._http.close()
 
     def read_id(self, image_id: str) -> ClassifiedRadiograph:
-        """Ask about a radiograph of the object store.
+        """Read a radiograph of the object store.
 
         Raises:
-            RequestFailed: There is no answer.
+            RequestFailed: Pleura did not answer.
         """
         return self._read("image_id", image_id.encode())
 
     def read_file(self, file: bytes) -> ClassifiedRadiograph:
-        """Ask about the bytes of a file.
+        """Read the radiograph of a file.
 
         Raises:
-            RequestFailed: There is no answer.
+            RequestFailed: Pleura did not answer.
         """
         return self._read("image", file)
 
@@ -106,7 +106,7 @@ class Client:
             The JSON body of ``POST /classify``, unchanged.
 
         Raises:
-            RequestFailed: There is no answer.
+            RequestFailed: Pleura did not answer.
         """
         return self._send("POST", "/classify", json={"image_id": image_id}).text
 
@@ -117,35 +117,35 @@ class Client:
             The JSON body of ``POST /classify``, unchanged.
 
         Raises:
-            RequestFailed: There is no answer.
+            RequestFailed: Pleura did not answer.
         """
         return self._send("POST", "/classify", files={"file": ("radiograph", file)}).text
 
     def give_feedback(self, document: Mapping[str, Any], feedback_id: str) -> dict[str, Any]:
-        """Send verdicts on an answer; the same again under the same id is stored once.
+        """Send verdicts on an answer. A repetition under the same id is stored once.
 
         Returns:
-            What is stored.
+            The stored verdicts.
 
         Raises:
-            RequestFailed: It is not known to be stored.
+            RequestFailed: Pleura did not confirm that it stored them.
         """
         response = self._send("POST", "/feedback", json=document, headers={"x-request-id": feedback_id})
         stored: dict[str, Any] = response.json()
         return stored
 
     def _read(self, name: str, element: bytes) -> ClassifiedRadiograph:
-        body, length = request_body(name, element)
+        body, length = write_request(name, element)
         headers = {"content-type": "application/octet-stream", _LENGTH_HEADER: str(length)}
         response = self._send("POST", "/v2/models/chest-xray/infer", content=body, headers=headers)
         try:
-            document, arrays = response_arrays(
+            document, arrays = read_response(
                 response.content, int(response.headers.get(_LENGTH_HEADER, len(response.content)))
             )
-            measured = self._measured_of(document["parameters"]["model_digest"])
+            measured = self._read_measured(document["parameters"]["model_digest"])
             return read_classification(document, arrays, measured)
         except (ValueError, KeyError, TypeError, IndexError) as error:
-            raise RequestFailed("the answer is no V2 answer of this model") from error
+            raise RequestFailed("the response is not a V2 response of this model") from error
 
     def _send(self, verb: str, path: str, **arguments: Any) -> httpx.Response:
         try:
@@ -162,18 +162,18 @@ class Client:
             reason = "no reason given"
         raise RequestFailed(f"{reason} (status {response.status_code})")
 
-    def _measured_of(self, digest: str) -> Mapping[str, bool]:
+    def _read_measured(self, digest: str) -> Mapping[str, bool]:
         if digest not in self._measured:
             try:
                 info = self._send("GET", "/model-info").json()
                 self._measured[info["digest"]] = {f["name"]: f["measured"] for f in info["findings"]}
             except (RequestFailed, ValueError, KeyError, TypeError):
-                return {}  # a token may lack model:read; the findings do not depend on it
+                return {}  # a token may lack the scope model:read; the findings do not depend on it
         return self._measured.get(digest, {})
 
 
-def request_body(name: str, element: bytes) -> tuple[bytes, int]:
-    """Write a V2 request about one radiograph.
+def write_request(name: str, element: bytes) -> tuple[bytes, int]:
+    """Write a V2 request for one radiograph.
 
     Returns:
         The body, and the length of its JSON part.
@@ -185,13 +185,13 @@ def request_body(name: str, element: bytes) -> tuple[bytes, int]:
         "shape": [1],
         "parameters": {"binary_data_size": len(raw)},
     }
-    outputs = [{"name": each, "parameters": {"binary_data": True}} for each in _OUTPUTS]
+    outputs = [{"name": output, "parameters": {"binary_data": True}} for output in _OUTPUTS]
     head = json.dumps({"inputs": [tensor], "outputs": outputs}).encode()
     return head + raw, len(head)
 
 
-def response_arrays(body: bytes, length: int) -> tuple[dict[str, Any], dict[str, NDArray[Any]]]:
-    """Read a V2 answer whose outputs are binary tensors.
+def read_response(body: bytes, length: int) -> tuple[dict[str, Any], dict[str, NDArray[Any]]]:
+    """Read a V2 response whose outputs are binary tensors.
 
     Returns:
         Its JSON part, and the outputs by name.
@@ -208,7 +208,7 @@ def response_arrays(body: bytes, length: int) -> tuple[dict[str, Any], dict[str,
 def read_classification(
     document: Mapping[str, Any], arrays: Mapping[str, NDArray[Any]], measured: Mapping[str, bool]
 ) -> ClassifiedRadiograph:
-    """Say the first element of a V2 answer in the words of the field."""
+    """Convert the first element of a V2 response to a classified radiograph."""
     parameters = document["parameters"]
     findings = tuple(
         Finding(

@@ -41,7 +41,7 @@ INVALID: Final = Children(
         "Answers of the predictor that are not valid.",
         ["model_version"],
     ),
-    most=_MOST_VERSIONS,
+    max_count=_MOST_VERSIONS,
 )
 _SCORES: Final = Histogram(
     "pleura_finding_score",

@@ -1,4 +1,4 @@
-"""One JSON object a line on standard output, the same in every service."""
+"""The log of every service: one JSON object a line on standard output."""
 
 import logging
 import sys
@@ -10,7 +10,7 @@ from structlog.tracebacks import ExceptionDictTransformer
 def configure_logging(service: str, level: str = "INFO") -> None:
     """Send structlog's events and the standard library's records to standard output, as JSON lines.
 
-    Local variables never go into tracebacks: they hold what patients are called.
+    Tracebacks leave out local variables, which may hold a patient's name.
     """
     shared: list[structlog.types.Processor] = [
         structlog.contextvars.merge_contextvars,

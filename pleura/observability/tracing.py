@@ -1,7 +1,7 @@
-"""A request's way through the services, as W3C trace context, by the OpenTelemetry API.
+"""Tracing of a request through the services, as W3C trace context, with the OpenTelemetry API.
 
-Each service makes one span of a request and sends its id on as the next service's parent, whether or not an
-SDK is there to export it; the trace's id is in every line of the log.
+Each service makes one span of a request, and sends the span's id to the next service as the parent. It does
+so without an SDK too. Every log line holds the trace's id.
 
 Source:
     W3C Trace Context, sections 3.2 (traceparent), 3.3 (tracestate), 4.3 (an invalid one restarts the trace).
@@ -27,27 +27,28 @@ _FLUSH_S: Final = 1.0
 
 
 class TracingUnavailable(Exception):
-    """Spans are to be exported, but what exports them is not installed."""
+    """The environment asks for the export of spans, but the exporter is not installed."""
 
 
 class TracingSettings(BaseSettings):
-    """The one variable of OpenTelemetry that is read here; its SDK reads the others itself."""
+    """The one variable of OpenTelemetry that we read. Its SDK reads the others."""
 
     otel_exporter_otlp_endpoint: str = ""
-    """Where spans are sent; empty for nowhere."""
+    """Address that spans are sent to; empty for no export."""
 
 
 class _Spans:
-    """Where spans come from.
+    """The tracer of the process.
 
-    Our provider is never the process's: FastAPI, kserve's base, would export paths and queries through it.
+    Our provider is not OpenTelemetry's global one: FastAPI, which kserve uses, would export paths and queries
+    through that.
     """
 
     tracer = trace.get_tracer("pleura")
 
 
 class Span:
-    """What one service does for a request; its attributes are route, outcome and model version, no more."""
+    """The work of one service for a request. Its only attributes are route, outcome and model version."""
 
     def __init__(self, span: trace.Span) -> None:
         self._span, self._context = span, span.get_span_context()
@@ -57,11 +58,11 @@ class Span:
         self.model_version: str | None = None
 
     def make_current(self) -> None:
-        """Be the current span of this task from here on, and of what it starts."""
+        """Make this the current span of the task and its child tasks, from now on."""
         _CURRENT.set(self)
 
     def as_headers(self) -> dict[str, str]:
-        """What the next service is told: this span is its parent."""
+        """Write the headers that make this span the parent of the next service's."""
         context = self._context
         if not context.is_valid:
             return {}
@@ -69,7 +70,7 @@ class Span:
         return headers | {"tracestate": context.trace_state.to_header()} if context.trace_state else headers
 
     def end(self, route: str, outcome: str) -> None:
-        """Say what became of it."""
+        """End the span with its route and outcome."""
         if not self._span.is_recording():
             return
         self._span.update_name(route)
@@ -80,33 +81,33 @@ class Span:
 
 
 NO_SPAN: Final = Span(trace.INVALID_SPAN)
-"""Stands where nothing is traced."""
+"""The span of work that is not traced."""
 _CURRENT: Final[ContextVar[Span]] = ContextVar("pleura_span", default=NO_SPAN)
 
 
 def current_span() -> Span:
-    """The span of the request that is being answered."""
+    """Return the span of the current request."""
     return _CURRENT.get()
 
 
 def begin_span(headers: Mapping[str, str], *, is_recorded: bool = True) -> Span:
-    """Begin a service's span of a request: a child of the caller's where the headers name a valid one.
+    """Begin the span of a request, as a child of the caller's span where the headers name a valid one.
 
     Args:
-        headers: By name in lower case.
-        is_recorded: False for what nobody wants to see in a trace, as the questions of a probe.
+        headers: The headers of the request, by name in lower case.
+        is_recorded: False for a request that no trace should show, such as a probe.
     """
-    parent = _parent_of(headers)
+    parent = _read_parent(headers)
     if is_recorded:
         context = trace.set_span_in_context(NonRecordingSpan(parent), Context()) if parent else Context()
         span = _Spans.tracer.start_span("request", context, SpanKind.SERVER)
-        made = span.get_span_context()
-        if made.is_valid and (parent is None or made.span_id != parent.span_id):
+        context_of_span = span.get_span_context()
+        if context_of_span.is_valid and (parent is None or context_of_span.span_id != parent.span_id):
             return Span(span)
-    return Span(NonRecordingSpan(_child_of(parent)))  # the API alone makes no ids
+    return Span(NonRecordingSpan(_make_child(parent)))  # the API alone makes no ids
 
 
-def _parent_of(headers: Mapping[str, str]) -> SpanContext | None:
+def _read_parent(headers: Mapping[str, str]) -> SpanContext | None:
     match = _TRACE_PARENT.fullmatch(headers.get("traceparent", ""))
     if match is None:
         return None
@@ -116,7 +117,7 @@ def _parent_of(headers: Mapping[str, str]) -> SpanContext | None:
     return SpanContext(int(match[1], 16), int(match[2], 16), True, flags, state)
 
 
-def _child_of(parent: SpanContext | None) -> SpanContext:
+def _make_child(parent: SpanContext | None) -> SpanContext:
     span_id = secrets.randbits(64) or 1
     if parent is None:
         return SpanContext(secrets.randbits(128) or 1, span_id, False, TraceFlags(TraceFlags.SAMPLED))
@@ -124,31 +125,31 @@ def _child_of(parent: SpanContext | None) -> SpanContext:
 
 
 def export_spans(service: str) -> Callable[[], None]:
-    """Export spans over OTLP from here on, if ``OTEL_EXPORTER_OTLP_ENDPOINT`` says where to.
+    """Export spans over OTLP from now on, if ``OTEL_EXPORTER_OTLP_ENDPOINT`` is set.
 
-    Spans wait in a bounded queue for a thread of their own; those that find no room are dropped.
+    A thread takes the spans from a bounded queue. A full queue drops further spans.
 
     Returns:
-        What sends the last spans, in a second at most, when the service ends.
+        A function that sends the last spans when the service ends. It takes one second at most.
 
     Raises:
         TracingUnavailable: The extra ``tracing`` is not installed.
     """
     if not TracingSettings().otel_exporter_otlp_endpoint:
         return lambda: None
-    provider = _provider_of(service)
+    provider = _make_provider(service)
     _Spans.tracer = provider.get_tracer("pleura")
-    logging.getLogger("opentelemetry").setLevel("CRITICAL")  # it tells addresses, and of each span it drops
+    logging.getLogger("opentelemetry").setLevel("CRITICAL")  # it logs addresses, and each dropped span
 
     def close() -> None:
-        flush = threading.Thread(target=provider.shutdown, daemon=True)  # a collector that hangs holds it up
+        flush = threading.Thread(target=provider.shutdown, daemon=True)  # it waits for a collector that hangs
         flush.start()
         flush.join(_FLUSH_S)
 
     return close
 
 
-def _provider_of(service: str) -> Any:
+def _make_provider(service: str) -> Any:
     try:
         from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
         from opentelemetry.sdk.resources import Resource

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pleura.client import ClassifiedRadiograph, Finding, request_body, response_arrays
+from pleura.client import ClassifiedRadiograph, Finding, read_response, write_request
 from pleura.findings import FINDINGS
 
 
@@ -33,7 +33,7 @@ def test_findings_are_ranked_by_how_far_they_are_above_their_threshold() -> None
 @given(st.binary(max_size=50))
 def test_a_request_announces_the_length_of_its_parts(element: bytes) -> None:
     """The JSON part comes first, then the length of the element, then the element."""
-    body, length = request_body("image", element)
+    body, length = write_request("image", element)
     assert body[:1] == b"{"
     assert body[length:] == len(element).to_bytes(4, "little") + element
 
@@ -44,7 +44,7 @@ def test_an_answer_that_is_cut_short_is_refused() -> None:
         b'{"outputs": [{"name": "typicality", "datatype": "FP32", "shape": [1],'
         b' "parameters": {"binary_data_size": 4}}]}'
     )
-    _, arrays = response_arrays(head + b"\0\0\0\0", len(head))
+    _, arrays = read_response(head + b"\0\0\0\0", len(head))
     assert arrays["typicality"].tolist() == [0.0]
     with pytest.raises(ValueError, match="buffer"):
-        response_arrays(head + b"\0", len(head))
+        read_response(head + b"\0", len(head))

@@ -8,7 +8,7 @@ from pleura.observability.metrics import Children
 def test_beyond_its_bound_a_metric_counts_under_other() -> None:
     """Known values keep their children; ten thousand further ones share one."""
     registry = CollectorRegistry()
-    children = Children(Counter("things_total", "Things.", ["kind"], registry=registry), most=2)
+    children = Children(Counter("things_total", "Things.", ["kind"], registry=registry), max_count=2)
     for kind in ("a", "b", *(f"odd {n}" for n in range(10_000)), "a"):
         children[kind].inc()
     samples = [each for family in registry.collect() for each in family.samples]
