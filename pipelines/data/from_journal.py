@@ -1,8 +1,8 @@
-"""A data set from the journal: radiographs that were answered, with what radiologists said of them.
+"""Build a data set from the journal: answered radiographs, with the verdicts of radiologists as labels.
 
-Who the patient is, the journal does not know; who does, gives a pseudonym for each image id. Without, a
-radiograph can only be trained on: nothing shows that its patient is not in another split as well. Where some
-have a pseudonym, those that have none are left out, since their patient may be one that is tested on.
+The journal does not hold the patients, so a file gives a pseudonym for each image id. Without that file all
+radiographs are for training: a patient could be in two splits. With the file, radiographs without a
+pseudonym are left out: their patient could be in the test split.
 """
 
 import hashlib
@@ -24,15 +24,15 @@ ReadRadiograph = Callable[[str], bytes]
 
 
 class NothingLabelled(Exception):
-    """No answered radiograph can be taken; the text counts why."""
+    """No answered radiograph can be used. The text counts the reasons."""
 
 
 @dataclass(frozen=True)
 class JournalRules:
-    """How the journal becomes a data set.
+    """The rules by which the journal becomes a data set.
 
-    ``patients`` gives a pseudonym for each image id. With ``even_if_seen``, verdicts given after seeing the
-    answer count too; since accuracy must not be measured by them, all radiographs are for training then.
+    ``patients`` gives a pseudonym for each image id. With ``even_if_seen``, verdicts of readers who had seen
+    the answer count too. Accuracy must not be measured by those, so all radiographs are for training then.
     """
 
     licence: str
@@ -42,8 +42,8 @@ class JournalRules:
 
 
 @dataclass(frozen=True)
-class _Answered:
-    """A radiograph with all that was said of it: image ids, newest first, and verdicts by time."""
+class _JudgedRadiograph:
+    """A radiograph with its image ids, newest first, and an answer with all verdicts in order of time."""
 
     digest: str
     image_ids: tuple[str, ...]
@@ -57,79 +57,83 @@ def build_from_journal(
     read_radiograph: ReadRadiograph,
     rules: JournalRules,
 ) -> Manifest:
-    """Copy the radiographs that have verdicts to the store, and say what they are.
+    """Copy the radiographs that have verdicts to the store, and describe them.
 
-    The label of a finding is what the latest verdict of each reader says; where readers contradict each
-    other it is unknown, and a reader who cannot tell has no vote. ``made_from`` counts what was left out. The
-    data set is dated by its newest verdict, so that the same journal gives the same data set.
+    The label of a finding comes from the latest verdict of each reader. If readers contradict each other, the
+    label is unknown. A reader who cannot tell has no vote. ``made_from`` counts what was left out. The data
+    set has the date of its newest verdict, so the same journal always gives the same data set.
 
     Args:
-        store: Where to; keep the result with ``store.put``.
-        name: Of the data set.
-        answers: With their verdicts, as of ``read_answers``.
-        read_radiograph: Gives the file of an image id, raising NoSuchObject if there is none.
-        rules: See there.
+        store: Receives the radiographs. ``store.put`` then keeps the result.
+        name: The name of the data set.
+        answers: The answers with their verdicts, from ``read_answers``.
+        read_radiograph: Reads the file of an image id, and raises NoSuchObject if there is none.
+        rules: See ``JournalRules``.
 
     Raises:
         NothingLabelled: No radiograph is left.
-        StoreUnavailable: A store does not answer. What was copied is kept, and not copied again.
+        StoreUnavailable: A store does not answer. Radiographs that were copied are not copied again.
     """
     counts: Counter[str] = Counter()
-    radiographs = _by_content(answers)
+    radiographs = _group_by_radiograph(answers)
     with ThreadPoolExecutor(_READERS) as pool:
-        made = pool.map(lambda each: _record(each, store, read_radiograph, rules), radiographs)
+        results = pool.map(lambda one: _build_record(one, store, read_radiograph, rules), radiographs)
         records = []
-        for record, told in made:
-            counts.update(told)
+        for record, counted in results:
+            counts.update(counted)
             records += [] if record is None else [record]
-    summary = _summary(len(radiographs), counts, rules)
+    summary = _summarise(len(radiographs), counts, rules)
     if not records:
         raise NothingLabelled(summary)
-    made_at = max(verdict.given_at for each in radiographs for verdict in each.answer.verdicts)
-    records.sort(key=lambda each: each.key)
+    made_at = max(verdict.given_at for one in radiographs for verdict in one.answer.verdicts)
+    records.sort(key=lambda record: record.key)
     return Manifest(
         name=name, bucket=store.bucket, made_from=(summary,), made_at=made_at, records=tuple(records)
     )
 
 
-def label_of(verdicts: Sequence[Verdict]) -> bool | None:
-    """What the last words of several readers on one finding come to; None if nothing, or a contradiction."""
-    said = {verdict.present for verdict in verdicts if verdict.present is not None}
-    return said.pop() if len(said) == 1 else None
+def combine_verdicts(verdicts: Sequence[Verdict]) -> bool | None:
+    """Combine the latest verdicts of readers on a finding; None if nobody can tell, or they contradict."""
+    opinions = {verdict.present for verdict in verdicts if verdict.present is not None}
+    return opinions.pop() if len(opinions) == 1 else None
 
 
-def _by_content(answers: Sequence[JournaledAnswer]) -> list[_Answered]:
-    """The radiographs on which there are verdicts: one may have been answered, and judged, several times."""
+def _group_by_radiograph(answers: Sequence[JournaledAnswer]) -> list[_JudgedRadiograph]:
+    """Group the verdicts by radiograph: one radiograph may have several answers with verdicts."""
     grouped: dict[str, list[JournaledAnswer]] = defaultdict(list)
     for answer in answers:
         grouped[answer.image_digest].append(answer)
     radiographs = []
     for digest, same in sorted(grouped.items()):
-        verdicts = sorted((v for each in same for v in each.verdicts), key=lambda v: v.given_at)
-        newest_first = sorted(same, key=lambda each: each.answered_at, reverse=True)
-        ids = dict.fromkeys(each.image_id for each in newest_first if each.image_id is not None)
+        verdicts = sorted(
+            (verdict for answer in same for verdict in answer.verdicts), key=lambda verdict: verdict.given_at
+        )
+        newest_first = sorted(same, key=lambda answer: answer.answered_at, reverse=True)
+        ids = dict.fromkeys(answer.image_id for answer in newest_first if answer.image_id is not None)
         if verdicts:
-            radiographs.append(_Answered(digest, tuple(ids), replace(same[0], verdicts=tuple(verdicts))))
+            radiographs.append(
+                _JudgedRadiograph(digest, tuple(ids), replace(same[0], verdicts=tuple(verdicts)))
+            )
     return radiographs
 
 
-def _record(
-    each: _Answered, store: DatasetStore, read_radiograph: ReadRadiograph, rules: JournalRules
+def _build_record(
+    radiograph: _JudgedRadiograph, store: DatasetStore, read_radiograph: ReadRadiograph, rules: JournalRules
 ) -> tuple[Record | None, Counter[str]]:
-    """A radiograph's record if it can be taken, and what is to be counted of it."""
-    labels, counts = _labels(each.answer, rules.even_if_seen)
+    """Build the record of a radiograph, or None if it cannot be used, and count the reasons."""
+    labels, counts = _combine_labels(radiograph.answer, rules.even_if_seen)
     if not labels:
         return None, counts + Counter(["without a known finding"])
-    patient = _patient(each, rules.patients)
+    patient = _find_patient(radiograph, rules.patients)
     if patient is None:
         return None, counts + Counter(["without one patient"])
-    file = _file(each, read_radiograph)
+    file = _read_file(radiograph, read_radiograph)
     if file is None:
         return None, counts + Counter(["no longer kept as it was answered"])
     is_tested = rules.patients is not None and not rules.even_if_seen
     record = Record(
         key=store.add(file),
-        sha256=each.digest,
+        sha256=radiograph.digest,
         patient=patient,
         source=rules.source,
         licence=rules.licence,
@@ -139,14 +143,16 @@ def _record(
     return record, counts
 
 
-def _labels(answer: JournaledAnswer, even_if_seen: bool) -> tuple[dict[str, bool], Counter[str]]:
-    counting = select_verdicts(answer, even_if_seen=even_if_seen)
+def _combine_labels(answer: JournaledAnswer, even_if_seen: bool) -> tuple[dict[str, bool], Counter[str]]:
+    selected = select_verdicts(answer, even_if_seen=even_if_seen)
     labels, counts = {}, Counter[str]()
     if not even_if_seen:
-        counts["verdicts after seeing the answer"] = sum(v.had_seen_answer for v in answer.verdicts)
+        counts["verdicts after seeing the answer"] = sum(
+            verdict.had_seen_answer for verdict in answer.verdicts
+        )
     for finding in FINDINGS:
-        of_finding = [verdict for verdict in counting if verdict.finding == finding]
-        label = label_of(of_finding)
+        of_finding = [verdict for verdict in selected if verdict.finding == finding]
+        label = combine_verdicts(of_finding)
         if label is not None:
             labels[finding] = label
         elif any(verdict.present is not None for verdict in of_finding):
@@ -154,26 +160,26 @@ def _labels(answer: JournaledAnswer, even_if_seen: bool) -> tuple[dict[str, bool
     return labels, counts
 
 
-def _patient(each: _Answered, patients: Mapping[str, str] | None) -> str | None:
+def _find_patient(radiograph: _JudgedRadiograph, patients: Mapping[str, str] | None) -> str | None:
     if patients is None:
-        return f"unknown-{each.digest[:16]}"
-    known = {patients[image_id] for image_id in each.image_ids if image_id in patients}
-    return known.pop() if len(known) == 1 else None
+        return f"unknown-{radiograph.digest[:16]}"
+    pseudonyms = {patients[image_id] for image_id in radiograph.image_ids if image_id in patients}
+    return pseudonyms.pop() if len(pseudonyms) == 1 else None
 
 
-def _file(each: _Answered, read_radiograph: ReadRadiograph) -> bytes | None:
-    """The file that was answered, if it is still kept under one of its ids."""
-    for image_id in each.image_ids:
+def _read_file(radiograph: _JudgedRadiograph, read_radiograph: ReadRadiograph) -> bytes | None:
+    """Read the file that was answered, if the store still has it under one of its image ids."""
+    for image_id in radiograph.image_ids:
         try:
             file = read_radiograph(image_id)
         except (NoSuchObject, ChangedObject):
             continue
-        if hashlib.sha256(file).hexdigest() == each.digest:
+        if hashlib.sha256(file).hexdigest() == radiograph.digest:
             return file
     return None
 
 
-def _summary(radiographs: int, counts: Counter[str], rules: JournalRules) -> str:
+def _summarise(radiographs: int, counts: Counter[str], rules: JournalRules) -> str:
     left_out = "; ".join(f"{count} {words}" for words, count in sorted(counts.items()) if count)
     seen = "counted, for training only" if rules.even_if_seen else "left out"
     patients = "unknown, for training only" if rules.patients is None else "by pseudonym"

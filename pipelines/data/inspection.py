@@ -1,4 +1,4 @@
-"""One look at each radiograph of a data set: is it readable, what does it resemble, how does it look."""
+"""Inspect each radiograph of a data set: whether it can be read, its fingerprint, and its greys."""
 
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -23,7 +23,7 @@ _GREYS: Final = 64
 
 @dataclass(frozen=True)
 class Inspection:
-    """How a radiograph looks, greys stretched to [0, 1]; ``entropy`` in bits, ``aspect`` width by height."""
+    """The looks of a radiograph with greys in [0, 1]; ``entropy`` in bits, ``aspect`` is width by height."""
 
     fingerprint: Fingerprint
     mean: float
@@ -34,24 +34,24 @@ class Inspection:
 
 @dataclass(frozen=True)
 class InspectionFailure:
-    """Why there is no look: the file is not the one that was meant (``is_damaged``), or no radiograph."""
+    """No inspection was possible: the file is missing or changed (``is_damaged``), or unreadable."""
 
     is_damaged: bool
 
 
-def inspect_all(records: Sequence[DatasetFile], read: ReadFile) -> list[Inspection | InspectionFailure]:
-    """Look at each radiograph, in their order.
+def inspect_all(records: Sequence[DatasetFile], read_file: ReadFile) -> list[Inspection | InspectionFailure]:
+    """Inspect the radiographs, in their order.
 
     Raises:
-        StoreUnavailable: The store does not answer: that says nothing about the data.
+        StoreUnavailable: The store does not answer, which says nothing about the data.
     """
     with ThreadPoolExecutor(_READERS) as pool:
-        return list(pool.map(lambda stored: _look(stored, read), records))
+        return list(pool.map(lambda stored: _inspect_file(stored, read_file), records))
 
 
-def _look(stored: DatasetFile, read: ReadFile) -> Inspection | InspectionFailure:
+def _inspect_file(stored: DatasetFile, read_file: ReadFile) -> Inspection | InspectionFailure:
     try:
-        file = read(stored)
+        file = read_file(stored)
     except (ChangedObject, NoSuchObject):
         return InspectionFailure(is_damaged=True)
     try:
@@ -61,20 +61,19 @@ def _look(stored: DatasetFile, read: ReadFile) -> Inspection | InspectionFailure
 
 
 def inspect(pixels: NDArray[np.uint8] | NDArray[np.uint16]) -> Inspection:
-    """Look at decoded pixels, shape (rows, columns).
+    """Inspect decoded pixels, shape (rows, columns).
 
     Raises:
         RefusedRadiograph: All pixels have the same value.
     """
-    mark = fingerprint(pixels)
     small = cv2.resize(pixels, (_EDGE, _EDGE), interpolation=cv2.INTER_AREA).astype(np.float32)
     greys = (small - small.min()) / max(float(np.ptp(small)), 1e-6)
     shares = np.histogram(greys, _GREYS, (0.0, 1.0))[0] / greys.size
-    known = shares[shares > 0]
+    positive = shares[shares > 0]
     return Inspection(
-        mark,
+        fingerprint(pixels),
         float(greys.mean()),
         float(greys.std()),
-        float(-(known * np.log2(known)).sum()),
+        float(-(positive * np.log2(positive)).sum()),
         pixels.shape[1] / pixels.shape[0],
     )

@@ -1,4 +1,4 @@
-"""A data set as a value: which radiographs, by content, with what is known of each."""
+"""A data set as a value: its radiographs by digest, with the labels of each."""
 
 import hashlib
 from collections.abc import Mapping
@@ -16,19 +16,19 @@ Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
 
 
 def _is_empty(values: tuple[object, ...]) -> bool:
-    """What is left out when it is written: data sets from before there was any keep their digests."""
+    """Leave empty fields out of the JSON: data sets that are older than the field keep their digests."""
     return not values
 
 
 class DatasetFile(Value):
-    """A file of a data set, by where it is kept and what it holds."""
+    """A file of a data set: its key in the bucket, and the SHA-256 of its content."""
 
     key: str = Field(min_length=1)
     sha256: Sha256
 
 
 class Box(Value):
-    """Where a radiologist saw a finding: fractions of the width and height of the whole radiograph."""
+    """A box that a radiologist drew around a finding, in fractions of the width and height."""
 
     finding: str
     x: Annotated[float, Field(ge=0, le=1)]
@@ -40,8 +40,8 @@ class Box(Value):
 class Record(DatasetFile):
     """One radiograph of a data set.
 
-    ``labels`` holds what is known: True present, False absent; a finding that is not in it is unknown, which
-    is not the same as absent. ``patient`` is a pseudonym, ``view`` the view position, ``age`` in years.
+    ``labels`` holds the known findings: True present, False absent. A finding without an entry is unknown,
+    not absent. ``patient`` is a pseudonym, ``view`` the view position, and ``age`` is in years.
     """
 
     patient: str = Field(min_length=1)
@@ -55,25 +55,25 @@ class Record(DatasetFile):
     boxes: tuple[Box, ...] = Field(default=(), exclude_if=_is_empty)
 
     @model_validator(mode="after")
-    def _knows_its_findings(self) -> "Record":
+    def _require_known_findings(self) -> "Record":
         unknown = sorted({*self.labels, *(box.finding for box in self.boxes)} - set(FINDINGS))
         if unknown:
-            raise ValueError("it has a finding that is none")
+            raise ValueError("it names something that is not a finding")
         return self
 
 
 class NonChestImage(DatasetFile):
-    """An image that is no radiograph of a human chest, and should be refused; ``kind`` says what it is."""
+    """An image that does not show a human chest and should be refused; ``kind`` describes the image."""
 
     kind: str = Field(min_length=1)
     licence: str
 
 
 class Manifest(Document):
-    """A data set: immutable, and named by the digest of what it says.
+    """A data set: immutable, and named by the digest of its JSON.
 
-    ``bucket`` holds the objects under the records' keys; ``made_from`` says in words where it came from. No
-    model is trained on ``strangers``: they show what it refuses.
+    ``bucket`` holds the files under the keys of the records. ``made_from`` describes the origin. The images
+    in ``strangers`` do not show a chest: they test what a model refuses, and no model is trained on them.
     """
 
     name: str = Field(pattern=r"^[a-z0-9][a-z0-9-]{0,62}$")
@@ -84,20 +84,20 @@ class Manifest(Document):
     strangers: tuple[NonChestImage, ...] = Field(default=(), exclude_if=_is_empty)
 
     def to_json(self) -> bytes:
-        """The bytes that are stored, always the same for the same data set: all by key."""
+        """Write the data set in the order of the keys, so that the same data set has the same bytes."""
         ordered = self.model_copy(
             update={
-                "records": tuple(sorted(self.records, key=lambda each: each.key)),
-                "strangers": tuple(sorted(self.strangers, key=lambda each: each.key)),
+                "records": tuple(sorted(self.records, key=lambda file: file.key)),
+                "strangers": tuple(sorted(self.strangers, key=lambda file: file.key)),
             }
         )
         return super(Manifest, ordered).to_json()
 
     @property
     def digest(self) -> str:
-        """SHA-256 of what is stored, in hex: the data set's name for all who refer to it."""
+        """SHA-256 of the JSON in hex, by which others refer to the data set."""
         return hashlib.sha256(self.to_json()).hexdigest()
 
     def records_of_split(self, split: Split) -> tuple[Record, ...]:
-        """The records of one split."""
+        """Select the records of one split."""
         return tuple(record for record in self.records if record.split == split)

@@ -1,4 +1,4 @@
-"""One data set from several: each radiograph once, and nothing said of it that contradicts itself."""
+"""Merge data sets: each radiograph once, and no contradictions between its labels."""
 
 from collections.abc import Mapping, Sequence
 
@@ -7,54 +7,60 @@ from pleura.findings import FINDINGS
 
 
 class ConflictingDatasets(Exception):
-    """Two data sets say of one radiograph what cannot both be; the text names them and the radiograph."""
+    """Two data sets contradict each other about a radiograph. The text names all three."""
 
 
 def merge_datasets(name: str, manifests: Sequence[Manifest]) -> Manifest:
-    """Join data sets of one bucket; where one knows a finding and the other does not, it is known.
+    """Merge data sets of one bucket. A finding that one of them knows is known in the result.
 
     Args:
-        name: Of the result.
-        manifests: At least one. Of a radiograph in two of them the first one's source, view, sex, age
-            and boxes stand where it has them.
+        name: The name of the result.
+        manifests: At least one. If two hold the same radiograph, the source, view, sex, age and boxes of the
+            first count, where it has them.
 
     Raises:
-        ConflictingDatasets: A radiograph has a finding in one and lacks it in another, is in two splits, has
-            two patients or two licences; or they are kept in two buckets.
-        ValueError: There is none.
+        ConflictingDatasets: A radiograph has a finding in one data set and lacks it in another, or has two
+            splits, two patients or two licences; or the data sets are in different buckets.
+        ValueError: No data set is given.
     """
     if not manifests:
-        raise ValueError("no data sets to join")
-    joined: dict[str, tuple[Manifest, Record]] = {}
+        raise ValueError("there are no data sets to merge")
+    merged: dict[str, tuple[Manifest, Record]] = {}
     for manifest in manifests:
         if manifest.bucket != manifests[0].bucket:
-            raise ConflictingDatasets(f"{_called(manifests[0])} and {_called(manifest)}: in two buckets")
+            raise ConflictingDatasets(
+                f"{_short_name(manifests[0])} and {_short_name(manifest)}: in two buckets"
+            )
         for record in manifest.records:
-            known = joined.get(record.sha256)
-            if known is None:
-                joined[record.sha256] = manifest, record
+            earlier = merged.get(record.sha256)
+            if earlier is None:
+                merged[record.sha256] = manifest, record
                 continue
-            if fault := _fault(known[1], record):
-                where = f"{_called(known[0])} and {_called(manifest)}: radiograph {record.sha256[:12]}"
-                raise ConflictingDatasets(f"{where} has {fault}")
-            joined[record.sha256] = known[0], _both(known[1], record)
-    strangers = {each.sha256: each for manifest in manifests for each in manifest.strangers}
+            if contradiction := _contradiction(earlier[1], record):
+                where = (
+                    f"{_short_name(earlier[0])} and {_short_name(manifest)}: radiograph {record.sha256[:12]}"
+                )
+                raise ConflictingDatasets(f"{where} has {contradiction}")
+            merged[record.sha256] = earlier[0], _merge_records(earlier[1], record)
+    images = {image.sha256: image for manifest in manifests for image in manifest.strangers}
     return Manifest(
         name=name,
         bucket=manifests[0].bucket,
-        made_from=tuple(f"{_called(each)}: {words}" for each in manifests for words in each.made_from),
-        made_at=max(each.made_at for each in manifests),
-        records=tuple(sorted((record for _, record in joined.values()), key=lambda each: each.key)),
-        strangers=tuple(sorted(strangers.values(), key=lambda each: each.key)),
+        made_from=tuple(
+            f"{_short_name(manifest)}: {origin}" for manifest in manifests for origin in manifest.made_from
+        ),
+        made_at=max(manifest.made_at for manifest in manifests),
+        records=tuple(sorted((record for _, record in merged.values()), key=lambda record: record.key)),
+        strangers=tuple(sorted(images.values(), key=lambda image: image.key)),
     )
 
 
-def _called(manifest: Manifest) -> str:
+def _short_name(manifest: Manifest) -> str:
     return f"{manifest.name}@{manifest.digest[:12]}"
 
 
-def _fault(one: Record, other: Record) -> str | None:
-    """What two records cannot both say of a radiograph, without naming its patient."""
+def _contradiction(one: Record, other: Record) -> str | None:
+    """Describe how two records of a radiograph contradict each other, without the patient."""
     for finding in sorted(set(one.labels) & set(other.labels)):
         if one.labels[finding] != other.labels[finding]:
             return f"{finding} in one, and not in the other"
@@ -67,10 +73,10 @@ def _fault(one: Record, other: Record) -> str | None:
     return None
 
 
-def _both(one: Record, other: Record) -> Record:
+def _merge_records(one: Record, other: Record) -> Record:
     return one.model_copy(
         update={
-            "labels": _in_order({**one.labels, **other.labels}),
+            "labels": _order_labels({**one.labels, **other.labels}),
             "view": one.view or other.view,
             "sex": one.sex or other.sex,
             "age": other.age if one.age is None else one.age,
@@ -79,6 +85,6 @@ def _both(one: Record, other: Record) -> Record:
     )
 
 
-def _in_order(labels: Mapping[str, bool]) -> dict[str, bool]:
-    """Labels in the order of ``FINDINGS``, as their digest is of a text."""
+def _order_labels(labels: Mapping[str, bool]) -> dict[str, bool]:
+    """Order labels as ``FINDINGS``, because the digest depends on the order."""
     return {finding: labels[finding] for finding in FINDINGS if finding in labels}

@@ -1,9 +1,7 @@
-"""Radiographs that show the same exposure: equal pixels, or the same once re-encoded, resized or trimmed.
+"""Find radiographs of the same exposure: with equal pixels, or re-encoded, resized or trimmed.
 
-A 256-bit hash of the low frequencies finds candidates among all pairs; each is then laid over the other and
-correlated. Measured on the 7,743 radiographs of the data README: of 30 million pairs 10,694 are candidates,
-and different patients reach a correlation of 0.981 at most. Of 300 radiographs all are known again with 1 or
-2 % taken off every edge, 99 % turned by a degree or with a letter burnt in, 91 % with 3 % off every edge.
+A 256-bit hash of the low frequencies finds candidates among all pairs. Each pair of candidates is then
+aligned and correlated. Different patients reached a correlation of 0.981 at most among 7,743 radiographs.
 """
 
 import hashlib
@@ -30,7 +28,7 @@ _SMOOTHED_PX: Final = 5
 
 @dataclass(frozen=True)
 class Fingerprint:
-    """What is compared: digest of the decoded pixels, hash uint64 (4,), small radiograph uint8 (64, 64)."""
+    """Digest of the decoded pixels, hash uint64 (4,), and the small radiograph uint8 (64, 64)."""
 
     pixels: str
     hash: NDArray[np.uint64]
@@ -39,7 +37,7 @@ class Fingerprint:
 
 @dataclass(frozen=True)
 class Duplicate:
-    """Two radiographs by their places, the first the lower; ``exact`` if their pixels are equal."""
+    """Two radiographs by their places, the lower place first; ``exact`` if their pixels are equal."""
 
     first: int
     second: int
@@ -48,7 +46,7 @@ class Duplicate:
 
 
 def fingerprint(pixels: NDArray[np.uint8] | NDArray[np.uint16]) -> Fingerprint:
-    """Take the fingerprint of a decoded radiograph, shape (rows, columns).
+    """Compute the fingerprint of a decoded radiograph, shape (rows, columns).
 
     Raises:
         RefusedRadiograph: All pixels have the same value.
@@ -56,27 +54,27 @@ def fingerprint(pixels: NDArray[np.uint8] | NDArray[np.uint16]) -> Fingerprint:
     Source:
         Zauner, "Implementation and benchmarking of perceptual image hash functions", 2010 (DCT hash).
     """
-    exactly = hashlib.sha256(repr((pixels.shape, pixels.dtype.str)).encode() + pixels.tobytes())
+    digest = hashlib.sha256(repr((pixels.shape, pixels.dtype.str)).encode() + pixels.tobytes())
     small = cv2.resize(to_tensor(pixels), (_EDGE, _EDGE), interpolation=cv2.INTER_AREA)
     low = np.asarray(cv2.dct(small.astype(np.float32)))[:_FREQUENCIES, :_FREQUENCIES]
     bits = np.packbits(low.ravel() > np.median(low))
-    return Fingerprint(exactly.hexdigest(), bits.view(np.uint64), small.astype(np.uint8))
+    return Fingerprint(digest.hexdigest(), bits.view(np.uint64), small.astype(np.uint8))
 
 
-def duplicates(fingerprints: Sequence[Fingerprint]) -> list[Duplicate]:
+def find_duplicates(fingerprints: Sequence[Fingerprint]) -> list[Duplicate]:
     """Find all pairs of radiographs that show the same exposure, in order of their places."""
-    pairs = list(_candidates(fingerprints))
+    pairs = list(_find_candidates(fingerprints))
     with ThreadPoolExecutor(_THREADS) as pool:
-        judged = pool.map(lambda pair: _judged(fingerprints, *pair), pairs)
+        compared = pool.map(lambda pair: _compare(fingerprints, *pair), pairs)
         return sorted(
-            (each for each in judged if each.exact or each.correlation > NEAR_CORRELATION),
-            key=lambda each: (each.first, each.second),
+            (pair for pair in compared if pair.exact or pair.correlation > NEAR_CORRELATION),
+            key=lambda pair: (pair.first, pair.second),
         )
 
 
-def _candidates(fingerprints: Sequence[Fingerprint]) -> Iterator[tuple[int, int]]:
-    """The pairs whose hashes are close: every pair is looked at, a few hundred rows at a time."""
-    hashes = np.array([each.hash for each in fingerprints], np.uint64).reshape(-1, 4)
+def _find_candidates(fingerprints: Sequence[Fingerprint]) -> Iterator[tuple[int, int]]:
+    """Find the pairs with close hashes. All pairs are compared, a few hundred rows at a time."""
+    hashes = np.array([mark.hash for mark in fingerprints], np.uint64).reshape(-1, 4)
     for start in range(0, len(hashes), _BLOCK):
         rows, others = hashes[start : start + _BLOCK], hashes[start:]
         distance = np.zeros((len(rows), len(others)), np.uint16)
@@ -87,7 +85,7 @@ def _candidates(fingerprints: Sequence[Fingerprint]) -> Iterator[tuple[int, int]
             yield start + int(first), start + int(second)
 
 
-def _judged(fingerprints: Sequence[Fingerprint], first: int, second: int) -> Duplicate:
+def _compare(fingerprints: Sequence[Fingerprint], first: int, second: int) -> Duplicate:
     one, other = fingerprints[first], fingerprints[second]
     if one.pixels == other.pixels:
         return Duplicate(first, second, 1.0, exact=True)
@@ -95,27 +93,27 @@ def _judged(fingerprints: Sequence[Fingerprint], first: int, second: int) -> Dup
 
 
 def correlation(one: NDArray[np.uint8], other: NDArray[np.uint8]) -> float:
-    """How alike two small radiographs are, as they lie or with one laid over the other, whichever is more.
+    """Correlate two small radiographs, both as they are and aligned, and return the higher value.
 
     Source:
         Evangelidis and Psarakis, "Parametric image alignment using enhanced correlation coefficient
         maximization", IEEE TPAMI 2008.
     """
     first, second = one.astype(np.float32), other.astype(np.float32)
-    as_they_lie = _pearson(first.ravel(), second.ravel())
+    unaligned = _pearson(first.ravel(), second.ravel())
     matrix = np.eye(2, 3, dtype=np.float32)
     try:
         cv2.findTransformECC(first, second, matrix, cv2.MOTION_AFFINE, _UNTIL, None, _SMOOTHED_PX)  # type: ignore[call-overload]  # the stubs want a mask
     except cv2.error:  # it does not converge
-        return as_they_lie
+        return unaligned
     flags = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
-    over = np.asarray(cv2.warpAffine(second, matrix, one.shape, flags=flags), np.float32)
+    aligned = np.asarray(cv2.warpAffine(second, matrix, one.shape, flags=flags), np.float32)
     shared = (
         cv2.warpAffine(np.ones_like(first), matrix, one.shape, flags=flags) > 0.999
-    )  # nothing from outside
-    if shared.mean() < 0.5:  # what little is shared proves nothing
-        return as_they_lie
-    return max(as_they_lie, _pearson(first[shared], over[shared]))
+    )  # pixels from outside the radiograph do not count
+    if shared.mean() < 0.5:  # a small overlap proves nothing
+        return unaligned
+    return max(unaligned, _pearson(first[shared], aligned[shared]))
 
 
 def _pearson(one: NDArray[np.floating], other: NDArray[np.floating]) -> float:

@@ -1,4 +1,4 @@
-"""Whose radiographs they are: pseudonyms for image ids, of which the journal knows no more, and a split."""
+"""Pseudonyms of patients by image id, which the journal does not hold, and the split of a patient."""
 
 import csv
 import hashlib
@@ -7,12 +7,12 @@ from typing import Final
 
 from pipelines.data.manifest import Split
 
-_TRAINED: Final = 0.80
-_VALIDATED: Final = 0.88
+_TRAIN_SHARE: Final = 0.80
+_TRAIN_AND_VAL_SHARE: Final = 0.88
 
 
 class InvalidPatients(Exception):
-    """The file of pseudonyms cannot be read; the text names the line, and no patient."""
+    """The file of pseudonyms cannot be read. The text names the line, and no patient."""
 
 
 def read_patients(path: Path) -> dict[str, str]:
@@ -32,13 +32,15 @@ def read_patients(path: Path) -> dict[str, str]:
                 if not image_id or not patient:
                     raise InvalidPatients(f"line {rows.line_num}: the image id or the patient is missing")
                 if patients.setdefault(image_id, patient) != patient:
-                    raise InvalidPatients(f"line {rows.line_num}: the image id has another patient above")
+                    raise InvalidPatients(
+                        f"line {rows.line_num}: the image id has another patient in an earlier line"
+                    )
     except (OSError, UnicodeDecodeError, csv.Error) as error:
         raise InvalidPatients(f"the file cannot be read: {type(error).__name__}") from None
     return patients
 
 
 def assign_split(patient: str) -> Split:
-    """The split of a patient: 80 % train, 8 % val, 12 % test, always the same, as in the data README."""
+    """Assign a patient to a split: 80 % train, 8 % val, 12 % test. The pseudonym alone decides."""
     share = int(hashlib.sha256(f"split-v1|{patient}".encode()).hexdigest()[:8], 16) / 2**32
-    return "train" if share < _TRAINED else "val" if share < _VALIDATED else "test"
+    return "train" if share < _TRAIN_SHARE else "val" if share < _TRAIN_AND_VAL_SHARE else "test"

@@ -1,4 +1,4 @@
-"""Data sets in MLflow: one run each, by which people and models find them."""
+"""Register data sets in MLflow, one run for each, where people and models find them."""
 
 import json
 from collections import Counter
@@ -14,22 +14,22 @@ EXPERIMENT: Final = "chest-xray-data"
 
 
 class RegistrationFailed(Exception):
-    """MLflow does not answer, or refuses. The data set itself is safe in the store; register it once more."""
+    """MLflow does not answer, or refuses. The data set is safe in the store and can be registered again."""
 
 
 def register(client: MlflowClient, manifest: Manifest, uri: str) -> str:
-    """Register a stored data set, once by its digest, and give the run's id.
+    """Register a stored data set, unless its digest is registered, and return the id of the run.
 
     Args:
-        client: Of any MLflow server.
-        manifest: What is stored.
-        uri: Where it is stored, as of ``DatasetStore.uri``.
+        client: The client of an MLflow server.
+        manifest: The stored data set.
+        uri: Its address, from ``DatasetStore.uri``.
 
     Raises:
         RegistrationFailed: MLflow does not answer, or refuses.
     """
     try:
-        experiment_id = _experiment(client)
+        experiment_id = _find_or_create_experiment(client)
         found = client.search_runs(
             [experiment_id],
             f"tags.digest = '{manifest.digest}' and attributes.status = 'FINISHED'",
@@ -48,13 +48,13 @@ def register(client: MlflowClient, manifest: Manifest, uri: str) -> str:
         ) from error
 
 
-def _experiment(client: MlflowClient) -> str:
+def _find_or_create_experiment(client: MlflowClient) -> str:
     found: Experiment | None = client.get_experiment_by_name(EXPERIMENT)
     if found is not None:
         return str(found.experiment_id)
     try:
         return str(client.create_experiment(EXPERIMENT))
-    except MlflowException:  # another pipeline may have made it in between
+    except MlflowException:  # another process may have created it in between
         found = client.get_experiment_by_name(EXPERIMENT)
         if found is None:
             raise

@@ -1,4 +1,4 @@
-"""What work on data sets reads from its environment; no other module of it does."""
+"""The settings of the commands on data sets. No other module of this package reads the environment."""
 
 from pathlib import Path
 
@@ -8,12 +8,12 @@ from pleura.settings import ObjectStoreSettings
 
 
 class DataSettings(ObjectStoreSettings):
-    """Everything that work on data sets reads from its environment."""
+    """Everything that the commands on data sets read from the environment."""
 
     data_bucket: str = "datasets"
-    """Bucket that holds data sets."""
+    """Bucket of the data sets."""
     data_cache: Path = Path(".cache/radiographs")
-    """Folder that keeps radiographs that were fetched."""
+    """Folder that caches the radiographs."""
     mlflow_uri: str = ""
     """Tracking URI of MLflow; empty to register nothing."""
     journal_dsn: SecretStr = SecretStr("")

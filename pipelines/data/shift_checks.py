@@ -1,4 +1,4 @@
-"""How far a data set has moved from the reference: how radiographs look, whose they are, what they show."""
+"""Compare a data set with a reference: the looks of the radiographs, their patients and their findings."""
 
 from collections import Counter
 from collections.abc import Iterator, Sequence
@@ -7,7 +7,7 @@ from typing import Final
 
 import numpy as np
 
-from pipelines.data.checks import chance
+from pipelines.data.checks import chi_squared_p
 from pipelines.data.inspection import Inspection, InspectionFailure
 from pipelines.data.manifest import Record
 from pipelines.data.validation_report import Severity, ShiftFigure
@@ -22,40 +22,40 @@ _SERIOUS_P: Final = 0.001
 
 @dataclass(frozen=True)
 class ShiftSample:
-    """Radiographs with how they look, in the same order."""
+    """Radiographs and their inspections, in the same order."""
 
     records: Sequence[Record]
-    seen: Sequence[Inspection | InspectionFailure]
+    inspected: Sequence[Inspection | InspectionFailure]
 
-    def numbers(self, quantity: str) -> np.ndarray:
-        """One of ``LOOKS`` or ``age``, where it is known, shape (n,)."""
+    def collect_numbers(self, quantity: str) -> np.ndarray:
+        """Collect the known values of a number, one of ``LOOKS`` or ``age``, shape (n,)."""
         if quantity == "age":
-            return np.array([each.age for each in self.records if each.age is not None], float)
+            return np.array([record.age for record in self.records if record.age is not None], float)
         return np.array(
-            [getattr(look, quantity) for look in self.seen if isinstance(look, Inspection)], float
+            [getattr(one, quantity) for one in self.inspected if isinstance(one, Inspection)], float
         )
 
-    def words(self, quantity: str) -> list[str]:
-        """``view``, ``sex`` or a finding, where it is known."""
+    def collect_categories(self, quantity: str) -> list[str]:
+        """Collect the known values of a category: ``view``, ``sex`` or a finding."""
         if quantity in FINDINGS:
-            return [str(each.labels[quantity]) for each in self.records if quantity in each.labels]
-        return [word for each in self.records if (word := getattr(each, quantity))]
+            return [str(record.labels[quantity]) for record in self.records if quantity in record.labels]
+        return [value for record in self.records if (value := getattr(record, quantity))]
 
 
-def shifts(reference: ShiftSample, sample: ShiftSample) -> list[ShiftFigure]:
-    """Compare everything of which both know enough radiographs."""
-    return [*_of_numbers(reference, sample), *_of_words(reference, sample)]
+def measure_shifts(reference: ShiftSample, sample: ShiftSample) -> list[ShiftFigure]:
+    """Measure the shift of each quantity of which both samples know enough radiographs."""
+    return [*_measure_numbers(reference, sample), *_measure_categories(reference, sample)]
 
 
-def uncompared(reference: ShiftSample, sample: ShiftSample) -> list[str]:
-    """The quantities of which one of the two knows too little."""
-    known = {figure.quantity for figure in shifts(reference, sample)}
-    return [quantity for quantity in (*LOOKS, "age", "view", "sex", *FINDINGS) if quantity not in known]
+def find_uncompared(reference: ShiftSample, sample: ShiftSample) -> list[str]:
+    """List the quantities of which one of the samples knows too few radiographs."""
+    compared = {figure.quantity for figure in measure_shifts(reference, sample)}
+    return [quantity for quantity in (*LOOKS, "age", "view", "sex", *FINDINGS) if quantity not in compared]
 
 
-def _of_numbers(reference: ShiftSample, sample: ShiftSample) -> Iterator[ShiftFigure]:
+def _measure_numbers(reference: ShiftSample, sample: ShiftSample) -> Iterator[ShiftFigure]:
     for quantity in (*LOOKS, "age"):
-        before, now = reference.numbers(quantity), sample.numbers(quantity)
+        before, now = reference.collect_numbers(quantity), sample.collect_numbers(quantity)
         if min(len(before), len(now)) >= FEWEST:
             shift = measure_shift(before, now)
             yield ShiftFigure(
@@ -63,22 +63,25 @@ def _of_numbers(reference: ShiftSample, sample: ShiftSample) -> Iterator[ShiftFi
                 psi=shift.psi,
                 ks=shift.ks,
                 p=shift.p,
-                severity=_severity(shift.psi, shift.p),
+                severity=_rate(shift.psi, shift.p),
             )
 
 
-def _of_words(reference: ShiftSample, sample: ShiftSample) -> Iterator[ShiftFigure]:
+def _measure_categories(reference: ShiftSample, sample: ShiftSample) -> Iterator[ShiftFigure]:
     for quantity in ("view", "sex", *FINDINGS):
-        before, now = Counter(reference.words(quantity)), Counter(sample.words(quantity))
+        before, now = (
+            Counter(reference.collect_categories(quantity)),
+            Counter(sample.collect_categories(quantity)),
+        )
         if min(before.total(), now.total()) >= FEWEST:
             kinds = sorted(before | now)
-            counts = np.array([[each[kind] for kind in kinds] for each in (before, now)])
-            index, p = psi(counts[0], counts[1]), chance(counts)
-            yield ShiftFigure(quantity=quantity, psi=index, ks=None, p=p, severity=_severity(index, p))
+            counts = np.array([[counter[kind] for kind in kinds] for counter in (before, now)])
+            index, p = psi(counts[0], counts[1]), chi_squared_p(counts)
+            yield ShiftFigure(quantity=quantity, psi=index, ks=None, p=p, severity=_rate(index, p))
 
 
-def _severity(index: float, p: float) -> Severity | None:
-    """An index alone is large by chance in small samples: for 50 radiographs in ten bins, 0.2 is usual."""
+def _rate(index: float, p: float) -> Severity | None:
+    """Rate a shift by its PSI and its p-value, because the PSI alone is large by chance in small samples."""
     if index >= SERIOUS_PSI and p < _SERIOUS_P:
         return "serious"
     return "notable" if index >= NOTABLE_PSI and p < _NOTABLE_P else None

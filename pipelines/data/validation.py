@@ -1,4 +1,4 @@
-"""Judge a data set before it is used, and stop a pipeline that would use an unsound one."""
+"""Validate a data set before its use, and stop a pipeline that uses an unsound data set."""
 
 from collections.abc import Collection
 from dataclasses import dataclass
@@ -11,15 +11,15 @@ from pipelines.data.checks import (
     check_files,
     check_labels,
     check_licences,
+    check_non_chest_images,
     check_patients,
-    check_strangers,
-    problem,
+    make_problem,
 )
 from pipelines.data.inspection import inspect_all
 from pipelines.data.labelled_radiographs import label_rows
 from pipelines.data.manifest import SPLITS, Manifest, Record, Split
 from pipelines.data.radiograph_cache import ReadFile
-from pipelines.data.shift_checks import ShiftSample, shifts, uncompared
+from pipelines.data.shift_checks import ShiftSample, find_uncompared, measure_shifts
 from pipelines.data.validation_report import Problem, SplitCounts, ValidationReport
 from pleura.findings import FINDINGS
 
@@ -28,95 +28,97 @@ _SEED: Final = 1
 
 
 class UnsoundDataset(Exception):
-    """A data set has serious problems; ``report`` tells all of them."""
+    """A data set has serious problems. ``report`` lists all problems."""
 
     def __init__(self, report: ValidationReport, problems: list[Problem]) -> None:
-        told = "; ".join(f"{each.count} {each.words}" for each in problems)
-        super().__init__(f"{report.dataset} may not be used: {told}")
+        listed = "; ".join(f"{found.count} {found.words}" for found in problems)
+        super().__init__(f"{report.dataset} must not be used: {listed}")
         self.report = report
 
 
 @dataclass(frozen=True)
 class ShiftReference:
-    """What a data set is compared with, usually the one that the champion was trained on."""
+    """The data set to compare with, usually that of the champion."""
 
     manifest: Manifest
-    read: ReadFile
+    read_file: ReadFile
 
 
-def validate(manifest: Manifest, read: ReadFile, reference: ShiftReference | None = None) -> ValidationReport:
-    """Look at every radiograph of a data set, and compare it with at most 2,000 of the reference.
+def validate(
+    manifest: Manifest, read_file: ReadFile, reference: ShiftReference | None = None
+) -> ValidationReport:
+    """Inspect every radiograph of a data set, and compare them with at most 2,000 of the reference.
 
     Raises:
-        StoreUnavailable: The store does not answer: nothing is said about the data then.
+        StoreUnavailable: The store does not answer, which says nothing about the data.
     """
-    sample = ShiftSample(manifest.records, inspect_all(manifest.records, read))
+    sample = ShiftSample(manifest.records, inspect_all(manifest.records, read_file))
     problems = [
-        *check_files(sample.records, sample.seen),
-        *check_strangers(manifest.strangers, inspect_all(manifest.strangers, read)),
+        *check_files(sample.records, sample.inspected),
+        *check_non_chest_images(manifest.strangers, inspect_all(manifest.strangers, read_file)),
         *check_patients(sample.records),
-        *check_duplicates(sample.records, sample.seen),
+        *check_duplicates(sample.records, sample.inspected),
         *check_licences([*sample.records, *manifest.strangers]),
         *check_labels(manifest),
     ]
     figures = []
     if reference is not None:
-        drawn = _drawn(reference.manifest)
-        before = ShiftSample(drawn, inspect_all(drawn, reference.read))
-        figures = shifts(before, sample)
-        problems += _shift_problems(before, sample)
+        drawn = _draw_sample(reference.manifest)
+        before = ShiftSample(drawn, inspect_all(drawn, reference.read_file))
+        figures = measure_shifts(before, sample)
+        problems += _find_shift_problems(before, sample)
     return ValidationReport(
-        dataset=_name(manifest),
-        reference=None if reference is None else _name(reference.manifest),
-        splits=tuple(_counts(manifest, split) for split in SPLITS),
-        problems=tuple(sorted(problems, key=lambda each: each.severity != "serious")),
+        dataset=_reference_name(manifest),
+        reference=None if reference is None else _reference_name(reference.manifest),
+        splits=tuple(_count_labels(manifest, split) for split in SPLITS),
+        problems=tuple(sorted(problems, key=lambda found: found.severity != "serious")),
         shifts=tuple(figures),
     )
 
 
 def require_sound(report: ValidationReport, accepted: Collection[str] = ()) -> None:
-    """Let a data set pass if it has no serious problem but of kinds that somebody answers for.
+    """Require a data set without serious problems, except those of accepted kinds.
 
     Args:
-        report: Of ``validate``.
-        accepted: Kinds of problem, as the report has them.
+        report: The report of ``validate``.
+        accepted: The kinds of problem that somebody takes responsibility for.
 
     Raises:
-        UnsoundDataset: It has.
+        UnsoundDataset: The data set has other serious problems.
     """
-    refused = [each for each in report.serious if each.kind not in accepted]
+    refused = [found for found in report.serious if found.kind not in accepted]
     if refused:
         raise UnsoundDataset(report, refused)
 
 
-def _name(manifest: Manifest) -> str:
+def _reference_name(manifest: Manifest) -> str:
     return f"{manifest.name}@{manifest.digest}"
 
 
-def _drawn(manifest: Manifest) -> list[Record]:
-    """A part of the reference that is large enough; the same one every time."""
-    records = sorted(manifest.records, key=lambda each: each.sha256)
+def _draw_sample(manifest: Manifest) -> list[Record]:
+    """Draw a sample of the reference that is large enough. It is the same at every call."""
+    records = sorted(manifest.records, key=lambda record: record.sha256)
     order = np.random.default_rng(_SEED).permutation(len(records))[:_MOST_OF_REFERENCE]
     return [records[place] for place in order]
 
 
-def _shift_problems(before: ShiftSample, sample: ShiftSample) -> list[Problem]:
-    figures = shifts(before, sample)
-    serious = [each.quantity for each in figures if each.severity == "serious"]
-    notable = [each.quantity for each in figures if each.severity == "notable"]
+def _find_shift_problems(before: ShiftSample, sample: ShiftSample) -> list[Problem]:
+    figures = measure_shifts(before, sample)
+    serious = [figure.quantity for figure in figures if figure.severity == "serious"]
+    notable = [figure.quantity for figure in figures if figure.severity == "notable"]
     return [
-        *problem("shift", "serious", "quantities that are far from the reference", serious),
-        *problem("shift", "notable", "quantities that have moved from the reference", notable),
-        *problem(
+        *make_problem("shift", "serious", "quantities that differ strongly from the reference", serious),
+        *make_problem("shift", "notable", "quantities that differ from the reference", notable),
+        *make_problem(
             "too_few_to_compare",
             "notable",
-            "quantities of which too little is known to compare them",
-            uncompared(before, sample),
+            "quantities with too few known values to compare",
+            find_uncompared(before, sample),
         ),
     ]
 
 
-def _counts(manifest: Manifest, split: Split) -> SplitCounts:
+def _count_labels(manifest: Manifest, split: Split) -> SplitCounts:
     records = manifest.records_of_split(split)
     labels = label_rows(records)
     findings = {
@@ -126,6 +128,6 @@ def _counts(manifest: Manifest, split: Split) -> SplitCounts:
     return SplitCounts(
         split=split,
         radiographs=len(records),
-        patients=len({each.patient for each in records}),
+        patients=len({record.patient for record in records}),
         findings=findings,
     )

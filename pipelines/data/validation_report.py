@@ -1,4 +1,4 @@
-"""What was found out about a data set before its use, as JSON and for people to read; it names no patient."""
+"""The report of a validation, as JSON and as a page. It names no patient."""
 
 from typing import Literal
 
@@ -24,7 +24,7 @@ ProblemKind = Literal[
 
 
 class Problem(Value):
-    """One kind of problem: how many of it, and a few by the first twelve digits of their SHA-256."""
+    """A kind of problem, how often it occurs, and a few examples by the first digits of their SHA-256."""
 
     kind: ProblemKind
     severity: Severity
@@ -34,7 +34,7 @@ class Problem(Value):
 
 
 class ShiftFigure(Value):
-    """How far one quantity has moved from the reference; ``ks`` where it is a number."""
+    """The shift of one quantity from the reference. Only numbers have ``ks``."""
 
     quantity: str
     psi: float
@@ -44,7 +44,7 @@ class ShiftFigure(Value):
 
 
 class SplitCounts(Value):
-    """One split: radiographs, patients, and per finding how many have it, have it not, and are unknown."""
+    """The counts of a split; per finding the radiographs that have it, lack it, and are unknown."""
 
     split: str
     radiographs: int
@@ -53,7 +53,7 @@ class SplitCounts(Value):
 
 
 class ValidationReport(Value):
-    """A judgement of a data set; ``dataset`` and ``reference`` are ``name@digest``."""
+    """The validation of a data set; ``dataset`` and ``reference`` are ``name@digest``."""
 
     dataset: str
     reference: str | None
@@ -67,18 +67,18 @@ class ValidationReport(Value):
         return tuple(problem for problem in self.problems if problem.severity == "serious")
 
     def to_json(self) -> str:
-        """The report as a JSON document."""
+        """Write the report as JSON."""
         return self.model_dump_json(indent=1) + "\n"
 
     def to_markdown(self) -> str:
-        """The report as a page."""
+        """Write the report as a page in Markdown."""
         verdict = f"**{len(self.serious)} serious problems.**" if self.serious else "**No serious problem.**"
         parts = [
             f"# Validation of {self.dataset}",
-            f"{verdict} Reference: {self.reference or 'none; nothing was compared'}.",
-            _problems(self.problems),
-            _shifts(self.shifts),
-            _counts(self.splits),
+            f"{verdict} Reference: {self.reference or 'none, so shifts were not measured'}.",
+            _problem_table(self.problems),
+            _shift_table(self.shifts),
+            _count_table(self.splits),
         ]
         return "\n\n".join(part for part in parts if part) + "\n"
 
@@ -88,39 +88,41 @@ def _table(head: tuple[str, ...], rows: list[tuple[object, ...]]) -> str:
     return "\n".join(f"| {' | '.join(map(str, line))} |" for line in lines)
 
 
-def _problems(problems: tuple[Problem, ...]) -> str:
+def _problem_table(problems: tuple[Problem, ...]) -> str:
     if not problems:
         return ""
     rows: list[tuple[object, ...]] = [
-        (each.severity, each.words, each.count, ", ".join(each.examples)) for each in problems
+        (found.severity, found.words, found.count, ", ".join(found.examples)) for found in problems
     ]
-    return "## Problems\n\n" + _table(("severity", "what", "how many", "for instance"), rows)
+    return "## Problems\n\n" + _table(("severity", "problem", "count", "examples"), rows)
 
 
-def _shifts(shifts: tuple[ShiftFigure, ...]) -> str:
+def _shift_table(shifts: tuple[ShiftFigure, ...]) -> str:
     if not shifts:
         return ""
     rows: list[tuple[object, ...]] = [
         (
-            each.quantity,
-            f"{each.psi:.3f}",
-            "" if each.ks is None else f"{each.ks:.3f}",
-            f"{each.p:.2g}",
-            each.severity or "",
+            shift.quantity,
+            f"{shift.psi:.3f}",
+            "" if shift.ks is None else f"{shift.ks:.3f}",
+            f"{shift.p:.2g}",
+            shift.severity or "",
         )
-        for each in shifts
+        for shift in shifts
     ]
-    explained = "A shift is notable from a PSI of 0.1 on if p < 0.01, serious from 0.25 on if p < 0.001."
-    return f"## Against the reference\n\n{explained}\n\n" + _table(("quantity", "PSI", "KS", "p", ""), rows)
+    rule = "A shift is notable if PSI >= 0.1 and p < 0.01, and serious if PSI >= 0.25 and p < 0.001."
+    return f"## Shift from the reference\n\n{rule}\n\n" + _table(
+        ("quantity", "PSI", "KS", "p", "severity"), rows
+    )
 
 
-def _counts(splits: tuple[SplitCounts, ...]) -> str:
-    head = ("present / absent / unknown", *(each.split for each in splits))
+def _count_table(splits: tuple[SplitCounts, ...]) -> str:
+    head = ("present / absent / unknown", *(counts.split for counts in splits))
     rows: list[tuple[object, ...]] = [
-        ("radiographs", *(each.radiographs for each in splits)),
-        ("patients", *(each.patients for each in splits)),
+        ("radiographs", *(counts.radiographs for counts in splits)),
+        ("patients", *(counts.patients for counts in splits)),
     ]
     for finding in FINDINGS:
-        cells = (" / ".join(map(str, each.findings[finding])) for each in splits)
+        cells = (" / ".join(map(str, counts.findings[finding])) for counts in splits)
         rows.append((finding.replace("_", " "), *cells))
-    return "## What it holds\n\n" + _table(head, rows)
+    return "## Contents\n\n" + _table(head, rows)

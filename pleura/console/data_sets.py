@@ -8,8 +8,9 @@ from typing import Final, get_args
 
 import typer
 
-from pipelines.data.from_folder import InvalidLabels, Selection, build_from_folder
+from pipelines.data.from_folder import Selection, build_from_folder
 from pipelines.data.from_journal import JournalRules, NothingLabelled, build_from_journal
+from pipelines.data.label_files import InvalidLabels
 from pipelines.data.manifest import Manifest
 from pipelines.data.merge import ConflictingDatasets, merge_datasets
 from pipelines.data.patients import InvalidPatients

@@ -7,7 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
-from pipelines.data.from_folder import InvalidLabels, Selection, build_from_folder
+from pipelines.data.from_folder import Selection, build_from_folder
+from pipelines.data.label_files import InvalidLabels
 from pipelines.data.store import DatasetStore
 from pipelines.object_store import ChangedObject, NoSuchObject
 from pipelines.registry.bundle_store import NotStored

@@ -78,7 +78,7 @@ def training_errors() -> Iterator[None]:
     from pydantic import ValidationError
     from yaml import YAMLError
 
-    from pipelines.data.from_folder import InvalidLabels
+    from pipelines.data.label_files import InvalidLabels
     from pipelines.evaluation.scoring import UnusableOutputs
     from pipelines.training.ablation import ArmFailed, DifferentArm
     from pipelines.training.fitted_model import TooFewLabels

@@ -6,7 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from pipelines.data.from_folder import InvalidLabels, Selection, build_from_folder, read_labels, select_files
+from pipelines.data.from_folder import Selection, build_from_folder, select_files
+from pipelines.data.label_files import InvalidLabels, read_labels
 from pipelines.data.manifest import Box
 from pipelines.data.store import DatasetStore
 from pleura.errors import StoreUnavailable
@@ -64,9 +65,17 @@ def test_boxes_and_what_is_no_chest_come_along(tmp_path: Path, seaweed: Server) 
     ("name", "content", "message"),
     [
         ("nih_boxes.csv", "path,finding\n", "nih_boxes.csv line 1: there is no column x1024"),
-        ("nih_boxes.csv", f"{_BOX_HEADER}\na.jpg,Mass,0,0,2000,9\n", "nih_boxes.csv line 2: it is no box"),
-        ("nih_boxes.csv", f"{_BOX_HEADER}\na.jpg,Mass,0,0,left,9\n", "nih_boxes.csv line 2: it is no box"),
-        ("nih_boxes.csv", f"{_BOX_HEADER}\na.jpg,Flu,0,0,9,9\n", "line 2: 'Flu' is no finding"),
+        (
+            "nih_boxes.csv",
+            f"{_BOX_HEADER}\na.jpg,Mass,0,0,2000,9\n",
+            "nih_boxes.csv line 2: the box does not lie",
+        ),
+        (
+            "nih_boxes.csv",
+            f"{_BOX_HEADER}\na.jpg,Mass,0,0,left,9\n",
+            "nih_boxes.csv line 2: the box does not lie",
+        ),
+        ("nih_boxes.csv", f"{_BOX_HEADER}\na.jpg,Flu,0,0,9,9\n", "line 2: 'Flu' is not a finding"),
         ("nih_boxes.csv", f"{_BOX_HEADER}\nz.jpg,Mass,0,0,9,9\n", "1 radiographs with boxes are not in"),
         ("dicom/dicom.csv", f"{_STRANGER_HEADER}\nz.dcm,0,,CC0\n", "line 2: .*no such file"),
         ("dicom/dicom.csv", f"{_STRANGER_HEADER}\n../../beside.dcm,0,,\n", "line 2: .*no such file"),

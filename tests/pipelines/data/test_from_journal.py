@@ -6,7 +6,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from pipelines.data.from_journal import JournalRules, NothingLabelled, build_from_journal, label_of
+from pipelines.data.from_journal import JournalRules, NothingLabelled, build_from_journal, combine_verdicts
 from pipelines.data.manifest import Manifest
 from pipelines.data.patients import assign_split
 from pipelines.data.store import DatasetStore
@@ -178,8 +178,8 @@ def test_nothing_left_is_an_error_that_says_why(store: DatasetStore) -> None:
 def test_a_label_is_what_all_who_can_tell_agree_on() -> None:
     """Nothing said is nothing known."""
     yes, no, unsure = (_said("Edema", present) for present in (True, False, None))
-    assert label_of([yes, yes, unsure]) is True
-    assert label_of([no]) is False
-    assert label_of([yes, no]) is None
-    assert label_of([unsure]) is None
-    assert label_of([]) is None
+    assert combine_verdicts([yes, yes, unsure]) is True
+    assert combine_verdicts([no]) is False
+    assert combine_verdicts([yes, no]) is None
+    assert combine_verdicts([unsure]) is None
+    assert combine_verdicts([]) is None

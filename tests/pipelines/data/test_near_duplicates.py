@@ -10,7 +10,7 @@ import pytest
 from numpy.typing import NDArray
 
 from pipelines.data.decode import decode_radiograph
-from pipelines.data.near_duplicates import NEAR_CORRELATION, duplicates, fingerprint
+from pipelines.data.near_duplicates import NEAR_CORRELATION, find_duplicates, fingerprint
 
 Pixels = NDArray[np.uint8]
 NAMES = (
@@ -67,7 +67,7 @@ def films(samples: Path) -> list[Pixels]:
 def test_a_radiograph_is_known_again(films: list[Pixels], change: str) -> None:
     """Each changed one is matched with the one that it was, and with no other."""
     both = [fingerprint(pixels) for pixels in (*films, *map(CHANGES[change], films))]
-    found = duplicates(both)
+    found = find_duplicates(both)
     assert [(each.first, each.second) for each in found] == [(n, n + len(films)) for n in range(len(films))]
     assert not any(each.exact for each in found)
     assert all(each.correlation > NEAR_CORRELATION for each in found)
@@ -76,13 +76,13 @@ def test_a_radiograph_is_known_again(films: list[Pixels], change: str) -> None:
 def test_equal_pixels_are_known_as_equal(films: list[Pixels]) -> None:
     """However the file was written; other depth or shape is another radiograph."""
     lossless = np.asarray(cv2.imdecode(cv2.imencode(".png", films[0])[1], cv2.IMREAD_GRAYSCALE), np.uint8)
-    (found,) = duplicates([fingerprint(films[0]), fingerprint(films[1]), fingerprint(lossless)])
+    (found,) = find_duplicates([fingerprint(films[0]), fingerprint(films[1]), fingerprint(lossless)])
     assert (found.first, found.second, found.exact) == (0, 2, True)
 
 
 def test_nothing_is_found_among_none_and_one(films: list[Pixels]) -> None:
     """A data set may be empty."""
-    assert duplicates([]) == duplicates([fingerprint(films[0])]) == []
+    assert find_duplicates([]) == find_duplicates([fingerprint(films[0])]) == []
 
 
 def test_pairs_far_apart_are_found() -> None:
@@ -90,7 +90,7 @@ def test_pairs_far_apart_are_found() -> None:
     rng = np.random.default_rng(1)
     many = [fingerprint(rng.integers(0, 256, (64, 64), np.uint8)) for _ in range(600)]
     many[599], many[255] = many[0], many[256]
-    assert [(each.first, each.second) for each in duplicates(many)] == [(0, 599), (255, 256)]
+    assert [(each.first, each.second) for each in find_duplicates(many)] == [(0, 599), (255, 256)]
 
 
 def test_no_false_alarm_among_hundreds_of_patients(test_data: Path) -> None:
@@ -99,5 +99,5 @@ def test_no_false_alarm_among_hundreds_of_patients(test_data: Path) -> None:
         rows = list(csv.DictReader(file))
     marks = [fingerprint(decode_radiograph((test_data / row["path"]).read_bytes())) for row in rows]
     assert len(marks) == 600
-    pairs = [(rows[each.first], rows[each.second]) for each in duplicates(marks)]
+    pairs = [(rows[each.first], rows[each.second]) for each in find_duplicates(marks)]
     assert all(one["patient_id"] == other["patient_id"] for one, other in pairs)
