@@ -50,33 +50,41 @@ ALLOWED = {
 }
 
 
-def _modules() -> list[str]:
-    packages = ("pleura", "transformer", "predictor", "auth_proxy")
-    return _modules_of(*packages)
-
-
-def _modules_of(*packages: str) -> list[str]:
+def modules_of(*packages: str) -> list[str]:
+    """Return the dotted names of every module in some packages, without the migrations."""
     paths = [path for package in packages for path in sorted((ROOT / package).rglob("*.py"))]
     names = [".".join(path.relative_to(ROOT).with_suffix("").parts) for path in paths]
     return [name.removesuffix(".__init__") for name in names if ".migrations." not in name]
 
 
-def _allowed(module: str) -> set[str]:
+def allowed_for(module: str) -> frozenset[str]:
+    """Return the heavy packages that a module may bring: its own entry, or that of the nearest package."""
     while module not in ALLOWED and "." in module:
         module = module.rpartition(".")[0]
-    return ALLOWED.get(module, set())
+    return frozenset(ALLOWED.get(module, set()))
 
 
-@pytest.mark.parametrize("module", _modules())
-def test_a_module_brings_only_what_its_image_holds(module: str) -> None:
-    """Imported in a fresh interpreter, a module brings no uninvited heavy package."""
-    code = f"import sys, {module}; print(*sys.modules)"
+def modules_by_allowance() -> dict[frozenset[str], list[str]]:
+    """Group the modules of the services by what they may bring."""
+    groups: dict[frozenset[str], list[str]] = {}
+    for module in modules_of("pleura", "transformer", "predictor", "auth_proxy", "pipelines"):
+        groups.setdefault(allowed_for(module), []).append(module)
+    return groups
+
+
+@pytest.mark.parametrize(
+    "allowed", modules_by_allowance(), ids=lambda allowed: "+".join(sorted(allowed)) or "nothing heavy"
+)
+def test_modules_bring_only_the_heavy_packages_that_their_image_holds(allowed: frozenset[str]) -> None:
+    """Imported together in a fresh interpreter, modules with one allowance bring nothing beyond it."""
+    code = f"import sys, {', '.join(modules_by_allowance()[allowed])}; print(*sys.modules)"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=ROOT)
-    assert set(done.stdout.split()) & HEAVY <= _allowed(module)
+    assert set(done.stdout.split()) & HEAVY <= allowed
 
 
-def test_the_pipelines_bring_only_what_their_image_holds() -> None:
-    """All of them imported together, since they share one image."""
-    code = f"import sys, {', '.join(_modules_of('pipelines'))}; print(*sys.modules)"
+@pytest.mark.parametrize("service", ["auth_proxy", "transformer", "predictor"])
+def test_a_service_starts_without_what_its_image_lacks(service: str) -> None:
+    """The whole of a service, imported as it starts, keeps to the allowance of its package."""
+    code = f"import sys, {service}.__main__; print(*sys.modules)"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=ROOT)
-    assert set(done.stdout.split()) & HEAVY <= _allowed("pipelines")
+    assert set(done.stdout.split()) & HEAVY <= allowed_for(service)
