@@ -9,7 +9,7 @@ from auth_proxy.call import get_call
 from auth_proxy.guards import Guards
 from auth_proxy.middleware import Admit, AnswerErrors, FindRoute, LimitSizeAndTime, LogRequest
 from auth_proxy.routes.classify import Classify
-from auth_proxy.routes.feedback import FeedbackRoute
+from auth_proxy.routes.feedback import FeedbackProxyRoute
 from auth_proxy.routes.forward import Forward
 from auth_proxy.routes.health import Live, Ready
 from auth_proxy.routes.model_info import ModelInfo
@@ -42,7 +42,7 @@ def build_app(
     model_info = ModelInfo(transformer)
     endpoints: dict[str, ASGIApp] = {
         "classify": Classify(transformer, model_info),
-        "feedback": FeedbackRoute(transformer),
+        "feedback": FeedbackProxyRoute(transformer),
         "model_info": model_info,
         "healthz": Live(health),
         "readyz": Ready(guards.authenticator, transformer, shutdown),

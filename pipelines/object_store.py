@@ -74,7 +74,7 @@ def _asked(what: str) -> Iterator[None]:
 
 
 @dataclass(frozen=True)
-class ObjectStore:
+class ObjectBucket:
     """A bucket and the client that reaches it; StoreUnavailable is raised where it does not answer."""
 
     client: Minio

@@ -43,7 +43,7 @@ def _require_json(call: Call) -> None:
         raise InvalidRequest("the body must not be compressed")
 
 
-class FeedbackRoute:
+class FeedbackProxyRoute:
     """ASGI endpoint: the verdicts are stored."""
 
     def __init__(self, upstream: TransformerClient) -> None:

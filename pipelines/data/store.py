@@ -7,7 +7,7 @@ from typing import Final
 from minio import Minio
 
 from pipelines.data.manifest import DatasetFile, Manifest
-from pipelines.object_store import ChangedObject, NoSuchObject, ObjectStore
+from pipelines.object_store import ChangedObject, NoSuchObject, ObjectBucket
 
 _MOST_RADIOGRAPH_BYTES: Final = 2**28
 _MOST_MANIFEST_BYTES: Final = 2**30
@@ -24,7 +24,7 @@ class DatasetStore:
     """
 
     def __init__(self, client: Minio, bucket: str) -> None:
-        self._objects, self.bucket = ObjectStore(client, bucket), bucket
+        self._objects, self.bucket = ObjectBucket(client, bucket), bucket
 
     def prepare(self) -> None:
         """Create the bucket if it is missing."""
@@ -104,7 +104,7 @@ class DatasetStore:
         raise NoSuchObject(f"there is no data set {digest[:12]}")
 
 
-def read_answered(objects: ObjectStore, image_id: str) -> bytes:
+def read_answered(objects: ObjectBucket, image_id: str) -> bytes:
     """Read an answered radiograph. No error contains the image id, which may name a patient.
 
     Raises:

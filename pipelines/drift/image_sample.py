@@ -15,7 +15,7 @@ import structlog
 from pipelines.data.store import read_answered
 from pipelines.drift.image_statistics import ImageStatistics, image_statistics
 from pipelines.journal_reader import JournaledAnswer
-from pipelines.object_store import ChangedObject, NoSuchObject, ObjectStore
+from pipelines.object_store import ChangedObject, NoSuchObject, ObjectBucket
 from pleura.errors import PleuraError, StoreUnavailable
 from pleura.radiograph.reader import read_radiograph
 
@@ -38,7 +38,7 @@ def draw_answers(answers: Sequence[JournaledAnswer], most: int, seed: int) -> li
     return [stored[place] for place in sorted(chosen)]
 
 
-def measure_images(objects: ObjectStore, answers: Sequence[JournaledAnswer]) -> ImageSample:
+def measure_images(objects: ObjectBucket, answers: Sequence[JournaledAnswer]) -> ImageSample:
     """Read the radiographs of some answers from the object store and measure them.
 
     Raises:
@@ -49,7 +49,7 @@ def measure_images(objects: ObjectStore, answers: Sequence[JournaledAnswer]) -> 
     return ImageSample(statistics, len(found) - len(statistics))
 
 
-def _statistics_of(objects: ObjectStore, answer: JournaledAnswer) -> ImageStatistics | None:
+def _statistics_of(objects: ObjectBucket, answer: JournaledAnswer) -> ImageStatistics | None:
     try:
         file = read_answered(objects, answer.image_id or "")
         if hashlib.sha256(file).hexdigest() != answer.image_digest:

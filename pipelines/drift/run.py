@@ -27,7 +27,7 @@ from pipelines.drift.settings import DriftSettings
 from pipelines.drift.store import DriftStore
 from pipelines.drift.window import group_by_model, newest_per_radiograph, refusal_measures, sample_of_answers
 from pipelines.journal_reader import JournaledAnswer, Window, read_answers
-from pipelines.object_store import ObjectStore, connect_from_settings
+from pipelines.object_store import ObjectBucket, connect_from_settings
 from pipelines.reports.drift import html_drift_report
 
 AUDITS_SHOWN: Final = timedelta(days=90)
@@ -109,7 +109,7 @@ def _read_samples(settings: DriftSettings, window: Window) -> _WindowSamples:
     parts = group_by_model(answers)
     main = max(parts, key=lambda model: len(parts[model]), default=None)
     refused = _refused(settings, window, len(answers))
-    objects = ObjectStore(connect_from_settings(settings), settings.s3_bucket)
+    objects = ObjectBucket(connect_from_settings(settings), settings.s3_bucket)
     samples, lost = [], 0
     for model, theirs in parts.items():
         drawn = draw_answers(newest_per_radiograph(theirs), settings.drift_images, settings.drift_seed)

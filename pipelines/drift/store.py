@@ -8,7 +8,7 @@ from minio import Minio
 from pipelines.drift.audit_request import AuditRequest
 from pipelines.drift.reference import DriftReference
 from pipelines.drift.report import DriftReport
-from pipelines.object_store import NoSuchObject, ObjectStore
+from pipelines.object_store import NoSuchObject, ObjectBucket
 
 _JSON: Final = "application/json"
 _REQUESTS: Final = "requests/"
@@ -26,7 +26,7 @@ class DriftStore:
     """
 
     def __init__(self, client: Minio, reports: str, audits: str) -> None:
-        self._reports, self._audits = ObjectStore(client, reports), ObjectStore(client, audits)
+        self._reports, self._audits = ObjectBucket(client, reports), ObjectBucket(client, audits)
 
     def put_reference(self, reference: DriftReference) -> str:
         """Store a reference in place of the model's former one, and return its key."""
@@ -70,14 +70,14 @@ class DriftStore:
         return sorted(requests, key=lambda each: each.made_at)
 
 
-def _read(objects: ObjectStore, key: str) -> bytes | None:
+def _read(objects: ObjectBucket, key: str) -> bytes | None:
     try:
         return objects.read(key)
     except NoSuchObject:
         return None
 
 
-def _write(objects: ObjectStore, key: str, content: bytes, kind: str = _JSON) -> None:
+def _write(objects: ObjectBucket, key: str, content: bytes, kind: str = _JSON) -> None:
     objects.make_bucket()
     objects.put(key, content, kind)
 

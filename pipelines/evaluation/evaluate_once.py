@@ -8,7 +8,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from pipelines.evaluation.report import EvaluationReport
-from pipelines.object_store import NoSuchObject, ObjectStore
+from pipelines.object_store import NoSuchObject, ObjectBucket
 
 
 class WrongReport(Exception):
@@ -29,7 +29,7 @@ class ModelAndDataset:
 
 
 def evaluate_once(
-    objects: ObjectStore, pair: ModelAndDataset, evaluate: Callable[[], EvaluationReport]
+    objects: ObjectBucket, pair: ModelAndDataset, evaluate: Callable[[], EvaluationReport]
 ) -> EvaluationReport:
     """Evaluate a model on a data set unless a report of this pair is stored.
 

@@ -41,12 +41,12 @@ class _InertType(type):
         return _CALLS[path](*arguments)
 
 
-class InertObject(metaclass=_InertType):
+class Placeholder(metaclass=_InertType):
     """An object of a class that is not imported. BUILD fills ``state`` and nothing else."""
 
     path = ("", "")
 
-    def __new__(cls, *_: Any, **__: Any) -> "InertObject":
+    def __new__(cls, *_: Any, **__: Any) -> "Placeholder":
         made = object.__new__(cls)
         made.state = {}
         return made
@@ -151,7 +151,7 @@ class Unpickler(pickle.Unpickler):
         """Give an inert class for a name; nothing is imported."""
         path = module, name
         if path not in self._classes:
-            self._classes[path] = _InertType("Inert", (InertObject,), {"path": path})
+            self._classes[path] = _InertType("Inert", (Placeholder,), {"path": path})
         return self._classes[path]
 
     def persistent_load(self, identifier: Any) -> Any:
@@ -210,7 +210,7 @@ class _Nodes:
             return ["dict", [[key, self._number(item)] for key, item in value.items()]]
         if isinstance(value, list | tuple):
             return ["list", [self._number(item) for item in value]]
-        if isinstance(value, InertObject):
+        if isinstance(value, Placeholder):
             return ["object", ".".join(value.path), self._number(value.state)]
         if isinstance(value, _Tensor):
             return ["tensor", *value.arguments]

@@ -14,7 +14,7 @@ from typing import Final
 
 from pydantic import ValidationError
 
-from pipelines.object_store import NoSuchObject, ObjectStore
+from pipelines.object_store import NoSuchObject, ObjectBucket
 from pleura.bundle import DESCRIPTION_FILE, SEAL_FILE, InvalidBundle, ModelDescription, verify
 from predictor.build.weights import WEIGHTS_FILE
 
@@ -56,7 +56,7 @@ def _parse_description(content: bytes, origin: str) -> ModelDescription:
 class BundleStore:
     """The bundles of one bucket; a stored bundle never changes."""
 
-    def __init__(self, objects: ObjectStore) -> None:
+    def __init__(self, objects: ObjectBucket) -> None:
         self.objects = objects
 
     def uri(self, digest: str) -> str:

@@ -13,7 +13,7 @@ from pipelines.data.manifest import Manifest, Record, Split
 from pipelines.data.radiograph_cache import RadiographCache
 from pipelines.data.store import DatasetStore, read_answered
 from pipelines.gate.signature import read_private_key
-from pipelines.object_store import ChangedObject, NoSuchObject, ObjectStore, connect_from_settings
+from pipelines.object_store import ChangedObject, NoSuchObject, ObjectBucket, connect_from_settings
 from pipelines.registry.bundle_store import BundleStore
 from pipelines.registry.mlflow_client import connect_mlflow
 from pipelines.registry.registration import ModelVersion
@@ -55,9 +55,9 @@ class RunContext:
         return DatasetStore(self.client, self.settings.data_bucket)
 
     @cached_property
-    def objects(self) -> ObjectStore:
+    def objects(self) -> ObjectBucket:
         """The bucket of models, reports, decisions and records."""
-        objects = ObjectStore(self.client, self.settings.models_bucket)
+        objects = ObjectBucket(self.client, self.settings.models_bucket)
         objects.make_bucket()
         return objects
 
@@ -152,7 +152,7 @@ class RunContext:
             StoreUnavailable: The store does not answer.
         """
         try:
-            return read_answered(ObjectStore(self.client, self.settings.s3_bucket), key)
+            return read_answered(ObjectBucket(self.client, self.settings.s3_bucket), key)
         except (NoSuchObject, ChangedObject):  # an object larger than any radiograph counts as changed
             raise RadiographNotFound("no such radiograph") from None
 

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Final
 
 from pipelines.gate.signature import generate_key
-from pipelines.object_store import ObjectStore
+from pipelines.object_store import ObjectBucket
 from pipelines.registry.bundle_store import BundleStore
 from pipelines.registry.registration import MoveReason, Registration
 from pipelines.registry.registry import Registry
@@ -129,7 +129,7 @@ def connect_bundle_store(environment: Mapping[str, str], bucket: str) -> BundleS
     """Connect to the bundles in the object store of the stack."""
     keys = environment["PLEURA_S3_ACCESS_KEY"], environment["PLEURA_S3_SECRET_KEY"]
     client = build_store_client(environment["PLEURA_S3_URL"], *keys, timeout_s=_STORE_TIMEOUT_S)
-    objects = ObjectStore(client, bucket)
+    objects = ObjectBucket(client, bucket)
     objects.make_bucket()
     return BundleStore(objects)
 

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 from pydantic import Field, ValidationError
 
-from pipelines.object_store import ChangedObject, NoSuchObject, ObjectStore
+from pipelines.object_store import ChangedObject, NoSuchObject, ObjectBucket
 from pipelines.run.parameters import RunParameters
 from pipelines.value import Value
 
@@ -43,7 +43,7 @@ class StepFailure(Value):
 class RunRecords:
     """The records of one run, in the bucket of the models."""
 
-    objects: ObjectStore
+    objects: ObjectBucket
     run: str
 
     def begin(self, parameters: RunParameters) -> None:

@@ -21,7 +21,7 @@ from pipelines.data.store import DatasetStore, read_answered
 from pipelines.data.validation import ShiftReference, UnsoundDataset, require_sound, validate
 from pipelines.data.validation_report import ProblemKind
 from pipelines.journal_reader import JournalUnreadable, Window, read_answers
-from pipelines.object_store import ChangedObject, NoSuchObject, ObjectStore, connect_from_settings
+from pipelines.object_store import ChangedObject, NoSuchObject, ObjectBucket, connect_from_settings
 from pipelines.value import InvalidDocument
 from pleura.console.output import one_line_errors, print_line
 from pleura.errors import StoreUnavailable
@@ -66,7 +66,7 @@ def store_journal(settings: DataSettings, name: str, days: float, rules: Journal
     store.prepare()
     now = datetime.now(UTC)
     answers = read_answers(settings.journal_dsn.get_secret_value(), Window(now - timedelta(days=days), now))
-    radiographs = ObjectStore(connect_from_settings(settings), settings.s3_bucket)
+    radiographs = ObjectBucket(connect_from_settings(settings), settings.s3_bucket)
     manifest = build_from_journal(
         store, name, answers, lambda image_id: read_answered(radiographs, image_id), rules
     )

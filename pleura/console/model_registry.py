@@ -9,7 +9,7 @@ from typing import Final
 
 from pydantic import ValidationError
 
-from pipelines.object_store import ChangedObject, NoSuchObject, ObjectStore
+from pipelines.object_store import ChangedObject, NoSuchObject, ObjectBucket
 from pipelines.registry.audit_trail import StaleView
 from pipelines.registry.bundle_store import BundleStore, NotStored
 from pipelines.registry.catalogue import Catalogue, NoSuchVersion
@@ -125,7 +125,7 @@ def _open_store(state: Path, options: StoreOptions) -> BundleStore:
     if not (access_key and secret_key):
         raise CommandFailed("--s3 needs --s3-access-key and --s3-secret-key (or PLEURA_S3_ACCESS_KEY, ...)")
     client = build_store_client(url, access_key, secret_key, timeout_s=_STORE_TIMEOUT_S)
-    return BundleStore(ObjectStore(client, options.bucket or settings.models_bucket))
+    return BundleStore(ObjectBucket(client, options.bucket or settings.models_bucket))
 
 
 def _user_name() -> str:

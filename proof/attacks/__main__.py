@@ -25,8 +25,8 @@ from proof.attacks.forge import Forge, key_document
 from proof.attacks.http_attack import converse
 from proof.attacks.key_rotation import key_rows
 from proof.attacks.object_ids import ODD, REFUSED, REFUSED_TEXTS
-from proof.attacks.stage import Stage, stage
-from proof.attacks.token_attack import Verdict, Verification, by_grpc, by_rest, raw_rest
+from proof.attacks.stage import AttackStage, stage
+from proof.attacks.token_attack import TokenVerdict, Verification, by_grpc, by_rest, raw_rest
 from proof.lab.report import ClaimRow, print_claims
 from proof.lab.transformer import ACCESS_KEY, SECRET_KEY, TransformerParts
 
@@ -48,7 +48,7 @@ def none_of(claim: str, found: Iterable[object]) -> ClaimRow:
     return ClaimRow(claim, "0", str(len(listed)), not listed)
 
 
-def token_rows(attacked: Stage) -> list[ClaimRow]:
+def token_rows(attacked: AttackStage) -> list[ClaimRow]:
     """Play the tokens: verified alone, by REST and by gRPC, and good ones in wrong places."""
     forge = Forge("https://issuer.example", "pleura", 1_800_000_000)
     verification = Verification(
@@ -93,11 +93,13 @@ def token_rows(attacked: Stage) -> list[ClaimRow]:
     ]
 
 
-def _played(table: Mapping[str, Any], play: Callable[[Any], Verdict], way: str) -> dict[str, Verdict]:
+def _played(
+    table: Mapping[str, Any], play: Callable[[Any], TokenVerdict], way: str
+) -> dict[str, TokenVerdict]:
     return {f"{way}: {name}": play(make) for name, make in table.items()}
 
 
-def http_rows(attacked: Stage) -> list[ClaimRow]:
+def http_rows(attacked: AttackStage) -> list[ClaimRow]:
     """Play the raw requests."""
     tables = {"framing": http_cases.FRAMING, "chunks": http_cases.CHUNKS, **http_syntax.TABLES}
     cases = {f"{table}: {name}": case for table, rows in tables.items() for name, case in rows.items()}
@@ -113,7 +115,7 @@ def http_rows(attacked: Stage) -> list[ClaimRow]:
     ]
 
 
-def object_rows(folder: Path, attacked: Stage, bundle: Path) -> list[ClaimRow]:
+def object_rows(folder: Path, attacked: AttackStage, bundle: Path) -> list[ClaimRow]:
     """Play the object ids, before a real object store."""
     postgres = dependencies.start_postgres(folder / "postgres", dependencies.free_port())
     seaweed = dependencies.start_seaweed(folder / "seaweed", dependencies.free_port(), ACCESS_KEY, SECRET_KEY)

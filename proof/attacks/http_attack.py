@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from itertools import count
 from typing import Final
 
-from proof.attacks.stage import INFER, Stage
+from proof.attacks.stage import INFER, AttackStage
 from proof.lab.recorder import RecordedRequest
 
 _READ: Final = ("/v2", "/v2/models", "/v2/models/chest-xray", "/model-info")
@@ -72,7 +72,7 @@ def good(request_id: bytes, *lines: bytes) -> bytes:
     return b"\r\n".join(head) + b"\r\n\r\n{}"
 
 
-def converse(stage: Stage, case: Case) -> Judgement:
+def converse(stage: AttackStage, case: Case) -> Judgement:
     """Play a case, and judge what was answered and what was forwarded."""
     stage.clear()
     serial = f"c{next(_serial)}-"

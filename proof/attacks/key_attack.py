@@ -105,7 +105,7 @@ def flood(proxy: Proxy, forge: Forge, per_s: float, seconds: float) -> int:
     return refused
 
 
-class Clock:
+class ManualClock:
     """A clock that stands still until it is moved."""
 
     now = 1000.0
@@ -127,7 +127,7 @@ async def keys_after(send: Send, evil: RecordingServer) -> set[str]:
     def answer(request: RecordedRequest) -> Iterator[bytes]:
         return iter([ok_response(document(EC, RSA))]) if len(issuer.requests) == 1 else send(evil.url)
 
-    clock = Clock()
+    clock = ManualClock()
     with recording_server(answer) as issuer:
         cache = KeyCache(HttpKeySource(f"{issuer.url}/jwks.json"), clock)
         await known(cache)

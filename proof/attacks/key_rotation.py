@@ -12,7 +12,7 @@ from auth_proxy.tokens.keys import REFETCH_INTERVAL_S
 from proof.attacks.forge import Forge
 from proof.attacks.key_attack import Published, Tally, flood, keys_after, load
 from proof.attacks.key_documents import SLOW, USELESS
-from proof.attacks.stage import Stage, as_issuer, running_proxy
+from proof.attacks.stage import AttackStage, as_issuer, running_proxy
 from proof.lab.proxy import AUDIENCE, Proxy
 from proof.lab.recorder import RecordingServer, recording_server
 from proof.lab.report import ClaimRow
@@ -23,7 +23,7 @@ _JITTER_S: Final = 0.5
 _ROTATIONS: Final = ("other", "rsa", "ed")
 
 
-def _behind(attacked: Stage) -> dict[str, object]:
+def _behind(attacked: AttackStage) -> dict[str, object]:
     return {
         "transformer_url": attacked.transformer.url,
         "transformer_grpc": f"127.0.0.1:{attacked.grpc.grpc_port}",
@@ -31,7 +31,7 @@ def _behind(attacked: Stage) -> dict[str, object]:
 
 
 @contextmanager
-def _proxy(log: Path, attacked: Stage, published: Published) -> Iterator[tuple[Proxy, Forge]]:
+def _proxy(log: Path, attacked: AttackStage, published: Published) -> Iterator[tuple[Proxy, Forge]]:
     with (
         recording_server(published.answer) as issuer,
         running_proxy(log, issuer, **_behind(attacked)) as proxy,
@@ -89,7 +89,7 @@ async def _unmoved() -> int:
     return sum(keys != {"ec", "rsa"} for keys in kept) + evil.connections
 
 
-async def _outlived(log: Path, attacked: Stage, seconds: float) -> Tally:
+async def _outlived(log: Path, attacked: AttackStage, seconds: float) -> Tally:
     """Let the issuer go, and use good tokens all the while."""
     with ExitStack() as running:
         with recording_server(Published(["ec"]).answer) as issuer:
@@ -98,7 +98,7 @@ async def _outlived(log: Path, attacked: Stage, seconds: float) -> Tally:
         return await load(proxy, lambda: _good(forge, "ec"), asyncio.sleep(seconds), callers=1)
 
 
-async def key_rows(folder: Path, attacked: Stage, flood_s: float, outage_s: float) -> list[ClaimRow]:
+async def key_rows(folder: Path, attacked: AttackStage, flood_s: float, outage_s: float) -> list[ClaimRow]:
     """Play everything; the outage is long, so it goes on beside the rest."""
     moved = await _unmoved()
     outage = asyncio.create_task(_outlived(folder / "outage.log", attacked, outage_s))

@@ -21,7 +21,7 @@ from kserve.protocol.grpc import grpc_predict_v2_pb2 as pb
 from minio import Minio
 
 from proof.attacks.forge import Forge
-from proof.attacks.stage import INFER, Stage, running_proxy
+from proof.attacks.stage import INFER, AttackStage, running_proxy
 from proof.lab.bucket import BUCKET, bucket_client, put_object
 from proof.lab.proxy import Proxy
 from proof.lab.transformer import TransformerParts, png_of, start_transformer
@@ -158,7 +158,7 @@ def fill(client: Minio) -> None:
 
 
 @contextmanager
-def object_read(folder: Path, parts: TransformerParts, stage: Stage) -> Iterator[ObjectRead]:
+def object_read(folder: Path, parts: TransformerParts, stage: AttackStage) -> Iterator[ObjectRead]:
     """A transformer whose object store is tapped, and a proxy before it; the answers are not cached."""
     fill(bucket_client(parts.s3_url))
     with tap(int(parts.s3_url.rpartition(":")[2])) as tapped:

@@ -34,7 +34,7 @@ INFER: Final = "/v2/models/chest-xray/infer"
 
 
 @dataclass(frozen=True)
-class Stage:
+class AttackStage:
     """The proxy and who stands around it; the transformer is asked by REST, ``grpc`` by gRPC."""
 
     proxy: Proxy
@@ -106,7 +106,7 @@ def running_proxy(log: Path, issuer: RecordingServer, **settings: object) -> Ite
 
 
 @contextmanager
-def stage(folder: Path) -> Iterator[Stage]:
+def stage(folder: Path) -> Iterator[AttackStage]:
     """Start everybody."""
     with (
         recording_server(as_issuer) as issuer,
@@ -120,4 +120,4 @@ def stage(folder: Path) -> Iterator[Stage]:
             transformer_grpc=f"127.0.0.1:{grpc.grpc_port}",
         ) as proxy,
     ):
-        yield Stage(proxy, issuer, transformer, grpc, nobody)
+        yield AttackStage(proxy, issuer, transformer, grpc, nobody)

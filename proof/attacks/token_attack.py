@@ -11,7 +11,7 @@ import grpc
 from auth_proxy.allow_list import CLASSIFY_SCOPE
 from auth_proxy.tokens.verification import Keys, Trust, parse_bearer, read_key_id, verify
 from pleura.errors import Unauthenticated
-from proof.attacks.stage import Stage
+from proof.attacks.stage import AttackStage
 from proof.attacks.token_carriers import request
 from proof.lab.proxy import exchange
 
@@ -25,7 +25,7 @@ _ENDINGS: Final = {3: "RST_STREAM", 7: "GOAWAY"}
 
 
 @dataclass(frozen=True)
-class Verdict:
+class TokenVerdict:
     """How an attempt ended: an HTTP status or gRPC code, and whether the transformer heard of it."""
 
     outcome: str
@@ -43,19 +43,19 @@ class Verdict:
         return not self.is_let_in and not is_refusal
 
 
-def raw_rest(stage: Stage, raw: bytes) -> Verdict:
+def raw_rest(stage: AttackStage, raw: bytes) -> TokenVerdict:
     """Send a whole request by REST."""
     before = len(stage.transformer.requests)
     status = exchange(stage.proxy.http_port, raw)[9:12].decode("latin-1")
-    return Verdict(status, len(stage.transformer.requests) > before)
+    return TokenVerdict(status, len(stage.transformer.requests) > before)
 
 
-def by_rest(stage: Stage, token: str) -> Verdict:
+def by_rest(stage: AttackStage, token: str) -> TokenVerdict:
     """Ask for an inference by REST."""
     return raw_rest(stage, request(f"Authorization: Bearer {token}"))
 
 
-def by_grpc(stage: Stage, channel: grpc.Channel, *authorizations: str) -> Verdict:
+def by_grpc(stage: AttackStage, channel: grpc.Channel, *authorizations: str) -> TokenVerdict:
     """Ask for an inference by gRPC."""
     before = len(stage.grpc.grpc_calls)
     metadata = [("authorization", value) for value in authorizations]
@@ -66,10 +66,10 @@ def by_grpc(stage: Stage, channel: grpc.Channel, *authorizations: str) -> Verdic
         outcome = "OK"
     except grpc.RpcError as error:
         outcome = error.code().name
-    return Verdict(outcome, len(stage.grpc.grpc_calls) > before)
+    return TokenVerdict(outcome, len(stage.grpc.grpc_calls) > before)
 
 
-def raw_grpc(stage: Stage, authorizations: list[bytes]) -> Verdict:
+def raw_grpc(stage: AttackStage, authorizations: list[bytes]) -> TokenVerdict:
     """Ask for an inference by hand-written HTTP/2, in values that no client would send."""
     fields = [
         (b":method", b"POST"),
@@ -85,7 +85,7 @@ def raw_grpc(stage: Stage, authorizations: list[bytes]) -> Verdict:
     frames = _frame(_SETTINGS, 0, 0, b"") + _frame(_HEADERS, 4, 1, block) + _frame(_DATA, 1, 1, message)
     before = len(stage.grpc.grpc_calls)
     outcome = _ended_with(stage.proxy.grpc_port, _PREFACE + frames)
-    return Verdict(outcome, len(stage.grpc.grpc_calls) > before)
+    return TokenVerdict(outcome, len(stage.grpc.grpc_calls) > before)
 
 
 def _string(value: bytes) -> bytes:

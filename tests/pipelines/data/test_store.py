@@ -8,7 +8,7 @@ from http.server import BaseHTTPRequestHandler, HTTPServer
 import pytest
 
 from pipelines.data.store import DatasetStore, read_answered
-from pipelines.object_store import ChangedObject, NoSuchObject, ObjectStore, connect
+from pipelines.object_store import ChangedObject, NoSuchObject, ObjectBucket, connect
 from pleura.errors import StoreUnavailable
 from pleura.local.dependencies import Server, free_port
 from tests.support.pipelines.datasets import ACCESS_KEY, SECRET_KEY, manifest_of, picture, record_of, store_of
@@ -93,7 +93,7 @@ def test_no_error_tells_an_image_id(seaweed: Server) -> None:
         (connect(f"http://127.0.0.1:{free_port()}", ACCESS_KEY, SECRET_KEY), StoreUnavailable),
     ):
         with pytest.raises(kind) as failed:
-            read_answered(ObjectStore(client, store.bucket), image_id)
+            read_answered(ObjectBucket(client, store.bucket), image_id)
         assert "Miller" not in "".join(traceback.format_exception(failed.value))
 
 
@@ -110,7 +110,7 @@ def test_a_rival_under_way_is_waited_for() -> None:
 
     with HTTPServer(("127.0.0.1", 0), Rivalled) as server:
         threading.Thread(target=server.serve_forever, daemon=True).start()
-        objects = ObjectStore(connect(f"http://127.0.0.1:{server.server_port}", "key", "secret"), "runs")
+        objects = ObjectBucket(connect(f"http://127.0.0.1:{server.server_port}", "key", "secret"), "runs")
         found = [objects.put_new("a.json", b"{}", "application/json") for _ in range(2)]
         server.shutdown()
     assert (found, answers) == ([False, True], [])

@@ -7,7 +7,7 @@ import pytest
 
 from pipelines.evaluation.evaluate_once import ModelAndDataset, WrongReport, evaluate_once
 from pipelines.evaluation.report import EvaluationReport
-from pipelines.object_store import ObjectStore, connect
+from pipelines.object_store import ObjectBucket, connect
 from pipelines.value import InvalidDocument
 from pleura.local.dependencies import Server
 from tests.support.pipelines.evaluations import DATASET, make_report
@@ -16,8 +16,8 @@ PAIR = ModelAndDataset(DATASET.digest, "a" * 64)
 
 
 @pytest.fixture
-def objects(seaweed: Server) -> ObjectStore:
-    store = ObjectStore(
+def objects(seaweed: Server) -> ObjectBucket:
+    store = ObjectBucket(
         connect(seaweed.url, "test-access", "test-secret-key"), f"sealed-{uuid.uuid4().hex[:12]}"
     )
     store.make_bucket()
@@ -35,7 +35,7 @@ def second() -> EvaluationReport:
 
 
 def test_a_second_evaluation_returns_the_first_report(
-    objects: ObjectStore, first: EvaluationReport, second: EvaluationReport
+    objects: ObjectBucket, first: EvaluationReport, second: EvaluationReport
 ) -> None:
     """Whoever judges again gets what stands, and the test split is not read again."""
     read = []
@@ -51,7 +51,7 @@ def test_a_second_evaluation_returns_the_first_report(
 
 
 def test_of_two_at_once_the_first_one_stands(
-    objects: ObjectStore, first: EvaluationReport, second: EvaluationReport
+    objects: ObjectBucket, first: EvaluationReport, second: EvaluationReport
 ) -> None:
     """Two who judge the same pair at the same time both get the same evaluation."""
     both = threading.Barrier(2)
@@ -75,7 +75,7 @@ def test_of_two_at_once_the_first_one_stands(
     assert objects.names("") == {PAIR.key}
 
 
-def test_a_report_of_another_pair_is_not_stored(objects: ObjectStore, first: EvaluationReport) -> None:
+def test_a_report_of_another_pair_is_not_stored(objects: ObjectBucket, first: EvaluationReport) -> None:
     """What was judged must be what was asked for; nothing is left behind."""
     other = ModelAndDataset(DATASET.digest, "b" * 64)
     with pytest.raises(WrongReport, match="not about judgements"):
@@ -83,14 +83,14 @@ def test_a_report_of_another_pair_is_not_stored(objects: ObjectStore, first: Eva
     assert objects.names("") == frozenset()
 
 
-def test_a_damaged_report_is_refused(objects: ObjectStore, first: EvaluationReport) -> None:
+def test_a_damaged_report_is_refused(objects: ObjectBucket, first: EvaluationReport) -> None:
     """Half a document stops the evaluation instead of starting a second reading of the test split."""
     objects.put(PAIR.key, first.to_json()[:1_000])
     with pytest.raises(InvalidDocument):
         evaluate_once(objects, PAIR, lambda: first)
 
 
-def test_a_failed_evaluation_stores_nothing(objects: ObjectStore, first: EvaluationReport) -> None:
+def test_a_failed_evaluation_stores_nothing(objects: ObjectBucket, first: EvaluationReport) -> None:
     """After a failure on the way nothing is stored, and the evaluation can be made."""
 
     def fail() -> EvaluationReport:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from pipelines.object_store import ObjectStore
+from pipelines.object_store import ObjectBucket
 from pipelines.registry.bundle_store import BundleStore, NotStored
 from pleura.bundle import InvalidBundle, verify
 from pleura.errors import StoreUnavailable
@@ -22,7 +22,7 @@ class Died(BaseException):
 
 
 @dataclass(frozen=True)
-class MortalObjects(ObjectStore):
+class MortalObjects(ObjectBucket):
     """A store whose client is killed before it uploads a file with this name."""
 
     dies_at: str
@@ -196,6 +196,6 @@ def test_a_store_that_is_down_is_an_error_until_it_is_back(tmp_path: Path) -> No
 
 def test_refused_keys_are_an_error(seaweed: Server, tmp_path: Path) -> None:
     """A store that refuses the keys does not look like an empty store."""
-    strange = BundleStore(ObjectStore(build_store_client(seaweed.url, "someone", "else"), "models"))
+    strange = BundleStore(ObjectBucket(build_store_client(seaweed.url, "someone", "else"), "models"))
     with pytest.raises(StoreUnavailable, match="refuses"):
         strange.download("0" * 64, tmp_path / "got")

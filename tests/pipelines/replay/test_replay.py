@@ -20,7 +20,7 @@ from pipelines.data.store import read_answered
 from pipelines.gate.decision import ModelIdentity
 from pipelines.gate.protocol import GateProtocol
 from pipelines.journal_reader import JournaledAnswer, Verdict, Window, read_answers
-from pipelines.object_store import NoSuchObject, ObjectStore
+from pipelines.object_store import NoSuchObject, ObjectBucket
 from pipelines.replay.replay import RadiographArchive, ReplayedModel, replay_challenger
 from pipelines.replay.replay_report import FindingReplay, ReplayReport
 from pipelines.reports.replay import markdown_replay
@@ -319,7 +319,7 @@ async def test_real_radiographs_are_replayed_from_the_real_journal(
 
     def read(key: str) -> bytes:
         try:
-            return read_answered(ObjectStore(client, bucket), key)
+            return read_answered(ObjectBucket(client, bucket), key)
         except NoSuchObject:
             raise RadiographNotFound("no such radiograph") from None
 

@@ -4,7 +4,7 @@ import pytest
 
 from proof.attacks import http_cases, http_syntax
 from proof.attacks.http_attack import Case, answers_in, converse, smuggled
-from proof.attacks.stage import Stage
+from proof.attacks.stage import AttackStage
 from proof.lab.recorder import RecordedRequest
 
 CASES = {
@@ -19,7 +19,7 @@ CASES = {
 
 
 @pytest.mark.parametrize("name", CASES)
-def test_each_request_is_read_once_and_answered_as_itself(attacked: Stage, name: str) -> None:
+def test_each_request_is_read_once_and_answered_as_itself(attacked: AttackStage, name: str) -> None:
     """Between two good requests: only what is allowed is forwarded, and each answer is its request's."""
     assert not converse(attacked, CASES[name])
 
@@ -29,7 +29,7 @@ def test_the_table_is_wide() -> None:
     assert len({case.raw for case in CASES.values()}) == len(CASES) >= 100
 
 
-def test_a_smuggled_request_would_be_seen(attacked: Stage) -> None:
+def test_a_smuggled_request_would_be_seen(attacked: AttackStage) -> None:
     """What is forwarded beside what should be is a bypass, and its answer is nobody's."""
     case = Case(http_cases.SMUGGLED, ((400, None),))
     judgement = converse(attacked, case)

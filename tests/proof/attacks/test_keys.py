@@ -10,9 +10,9 @@ import pytest
 from auth_proxy.tokens.keys import REFETCH_INTERVAL_S, HttpKeySource, KeyCache, parse_keys
 from auth_proxy.tokens.verification import UnknownKey
 from proof.attacks.forge import Forge
-from proof.attacks.key_attack import Clock, Published, flood, keys_after, known, load
+from proof.attacks.key_attack import ManualClock, Published, flood, keys_after, known, load
 from proof.attacks.key_documents import EC, ODD_KEYS, RSA, SLOW, USELESS, Send, document
-from proof.attacks.stage import Stage, running_proxy
+from proof.attacks.stage import AttackStage, running_proxy
 from proof.lab.proxy import AUDIENCE, Proxy
 from proof.lab.recorder import RecordingServer, ok_response, recording_server
 
@@ -52,7 +52,7 @@ def test_an_odd_key_is_passed_over(case: str) -> None:
 
 async def test_an_issuer_that_is_down_for_ten_minutes_changes_nothing() -> None:
     """Known keys are given at once all the while; when it is back, its new key is found."""
-    clock, published = Clock(), Published(["ec", "rsa"])
+    clock, published = ManualClock(), Published(["ec", "rsa"])
     with recording_server(published.answer) as issuer:
         cache = KeyCache(HttpKeySource(f"{issuer.url}/jwks.json"), clock)
         assert await known(cache) == {"ec", "rsa"}
@@ -69,7 +69,7 @@ async def test_an_issuer_that_is_down_for_ten_minutes_changes_nothing() -> None:
 
 async def test_a_thousand_unknown_keys_a_second_cause_one_fetch_in_thirty() -> None:
     """Counted at the issuer, over a minute of a clock that is moved."""
-    clock, published = Clock(), Published(["ec"])
+    clock, published = ManualClock(), Published(["ec"])
     with recording_server(published.answer) as issuer:
         cache = KeyCache(HttpKeySource(f"{issuer.url}/jwks.json"), clock)
         for second in range(61):
@@ -81,7 +81,7 @@ async def test_a_thousand_unknown_keys_a_second_cause_one_fetch_in_thirty() -> N
 
 
 @pytest.fixture
-async def rotating(attacked: Stage, tmp_path: Path) -> AsyncIterator[tuple[Proxy, Published, Forge]]:
+async def rotating(attacked: AttackStage, tmp_path: Path) -> AsyncIterator[tuple[Proxy, Published, Forge]]:
     """A proxy of an issuer whose keys the test changes."""
     published = Published(["ec"])
     settings = {

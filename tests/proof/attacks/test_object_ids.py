@@ -9,7 +9,7 @@ from pleura.local.dependencies import Server
 from pleura.local.pleura_services import Service
 from proof.attacks.object_attack import NEIGHBOUR, ObjectRead, expected_call, is_outside, object_read
 from proof.attacks.object_ids import ODD, REFUSED, REFUSED_TEXTS
-from proof.attacks.stage import Stage
+from proof.attacks.stage import AttackStage
 from proof.lab.bucket import BUCKET
 from proof.lab.transformer import TransformerParts
 from transformer.object_id import ObjectId
@@ -17,7 +17,7 @@ from transformer.object_id import ObjectId
 
 @pytest.fixture(scope="module")
 def read(
-    shared_stage: Stage,
+    shared_stage: AttackStage,
     predictor: Service,
     seaweed: Server,
     postgres: Server,

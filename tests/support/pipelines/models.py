@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
-from pipelines.object_store import ObjectStore
+from pipelines.object_store import ObjectBucket
 from pipelines.registry.bundle_store import BundleStore
 from pipelines.registry.registration import DecisionReference, MoveReason, Registration
 from pleura.bundle import seal
@@ -20,7 +20,7 @@ WHY = MoveReason(who="a test", reason="to see what happens")
 def new_store(url: str, bucket: str | None = None) -> BundleStore:
     """A store in a bucket that nobody else uses."""
     client = build_store_client(url, *KEYS, timeout_s=10.0)
-    return BundleStore(ObjectStore(client, bucket or f"models-{secrets.token_hex(4)}"))
+    return BundleStore(ObjectBucket(client, bucket or f"models-{secrets.token_hex(4)}"))
 
 
 def new_bundle(folder: Path, version: str = "0.0.1") -> Path:
