@@ -4,9 +4,16 @@ import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, TypeVar
 
 import typer
+
+from pleura.console.output import CommandFailed
+
+if TYPE_CHECKING:
+    from pleura.settings import PleuraSettings
+
+_Settings = TypeVar("_Settings", bound="PleuraSettings")
 
 Url = Annotated[
     str | None, typer.Option("--url", metavar="URL", help="Address of Pleura. Default: the local stack.")
@@ -57,3 +64,19 @@ def read_stack_defaults(state: Path) -> Mapping[str, str]:
     if store & os.environ.keys():
         return {name: value for name, value in settings.items() if name not in store}
     return settings
+
+
+def read_settings_with_stack(kind: type[_Settings], state: Path) -> _Settings:
+    """Read settings from the environment; the running local stack gives those that it does not set.
+
+    Raises:
+        CommandFailed: A setting is missing or wrong.
+    """
+    from pleura.settings import InvalidSettings
+
+    defaults = read_stack_defaults(state)
+    try:
+        return kind.read(defaults)
+    except InvalidSettings as error:
+        hint = "" if defaults else f" (no stack runs in {state}: pleura up starts one)"
+        raise CommandFailed(f"{error}{hint}") from error

@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from pleura.console.context import find_state, read_stack_defaults
+from pleura.console.context import find_state
 
 app = typer.Typer(help="Build, merge, validate and show data sets. A digest names each data set.")
 
@@ -27,9 +27,9 @@ def build_folder(
 ) -> None:
     """Build a data set from a folder that holds labels.csv."""
     from pipelines.data.from_folder import Selection
-    from pleura.console.data_sets import data_errors, store_folder
+    from pleura.console.data_sets import open_settings, store_folder
 
-    with data_errors(read_stack_defaults(find_state(context))) as settings:
+    with open_settings(find_state(context)) as settings:
         selection = Selection(None if source is None else tuple(source), most_per_split, seed)
         store_folder(settings, name, folder, selection)
 
@@ -50,9 +50,9 @@ def build_journal(
     """Build a data set from the journal and the radiologists' verdicts."""
     from pipelines.data.from_journal import JournalRules
     from pipelines.data.patients import read_patients
-    from pleura.console.data_sets import data_errors, store_journal
+    from pleura.console.data_sets import open_settings, store_journal
 
-    with data_errors(read_stack_defaults(find_state(context))) as settings:
+    with open_settings(find_state(context)) as settings:
         pseudonyms = None if patients is None else read_patients(patients)
         rules = JournalRules(licence, patients=pseudonyms, even_if_seen=even_if_seen)
         store_journal(settings, name, days, rules)
@@ -65,9 +65,9 @@ def merge(
     references: Annotated[list[str], typer.Argument(metavar="DATASET...", help="Digests, or name@digest.")],
 ) -> None:
     """Merge data sets into a new one."""
-    from pleura.console.data_sets import data_errors, store_merged
+    from pleura.console.data_sets import open_settings, store_merged
 
-    with data_errors(read_stack_defaults(find_state(context))) as settings:
+    with open_settings(find_state(context)) as settings:
         store_merged(settings, name, references)
 
 
@@ -86,9 +86,9 @@ def validate(
     ] = None,
 ) -> None:
     """Check a data set before its use. The exit code is 1 if it has a serious problem."""
-    from pleura.console.data_sets import data_errors, validate_dataset
+    from pleura.console.data_sets import open_settings, validate_dataset
 
-    with data_errors(read_stack_defaults(find_state(context))) as settings:
+    with open_settings(find_state(context)) as settings:
         validate_dataset(settings, reference, against, accept or (), report)
 
 
@@ -100,7 +100,7 @@ def show(
     ] = None,
 ) -> None:
     """List the data sets, or print what one holds."""
-    from pleura.console.data_sets import data_errors, show_datasets
+    from pleura.console.data_sets import open_settings, show_datasets
 
-    with data_errors(read_stack_defaults(find_state(context))) as settings:
+    with open_settings(find_state(context)) as settings:
         show_datasets(settings, reference)

@@ -1,7 +1,7 @@
 """Build, merge, validate and show stored data sets, for ``pleura data``."""
 
 import contextlib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Final, get_args
@@ -23,10 +23,10 @@ from pipelines.data.validation_report import ProblemKind
 from pipelines.journal_reader import JournalUnreadable, Window, read_answers
 from pipelines.object_store import ChangedObject, NoSuchObject, ObjectBucket, connect_from_settings
 from pipelines.value import InvalidDocument
+from pleura.console.context import read_settings_with_stack
 from pleura.console.output import one_line_errors, print_line
 from pleura.errors import StoreUnavailable
 from pleura.observability.logs import configure_logging
-from pleura.settings import InvalidSettings
 
 _EXPECTED: Final = (
     ChangedObject,
@@ -34,7 +34,6 @@ _EXPECTED: Final = (
     InvalidDocument,
     InvalidLabels,
     InvalidPatients,
-    InvalidSettings,
     JournalUnreadable,
     NoSuchObject,
     NothingLabelled,
@@ -46,11 +45,11 @@ _EXPECTED: Final = (
 
 
 @contextlib.contextmanager
-def data_errors(defaults: Mapping[str, str]) -> Iterator[DataSettings]:
-    """Read the settings, and report what cannot be done as one line."""
+def open_settings(state: Path) -> Iterator[DataSettings]:
+    """Read the settings, and report a failure of the command as one line."""
     configure_logging("pipelines")
     with one_line_errors(*_EXPECTED):
-        yield DataSettings.read(defaults)
+        yield read_settings_with_stack(DataSettings, state)
 
 
 def store_folder(settings: DataSettings, name: str, folder: Path, selection: Selection) -> None:

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Annotated, Any, Final
 
 import typer
 
-from pleura.console.context import find_state, read_stack_defaults
-from pleura.console.output import CommandFailed, one_line_errors, print_line
+from pleura.console.context import find_state, read_settings_with_stack
+from pleura.console.output import CommandFailed, print_line
 
 if TYPE_CHECKING:
     from pipelines.drift.settings import DriftSettings
@@ -87,10 +87,8 @@ def read_window(days: float, until: str | None, now: datetime) -> "Window":
 
 def _read_drift_settings(context: typer.Context) -> "DriftSettings":
     from pipelines.drift.settings import DriftSettings
-    from pleura.settings import InvalidSettings
 
-    with one_line_errors(InvalidSettings):
-        return DriftSettings.read(read_stack_defaults(find_state(context)))
+    return read_settings_with_stack(DriftSettings, find_state(context))
 
 
 @contextlib.contextmanager

@@ -49,7 +49,7 @@ def rollout(
 
     configure_logging("rollout")
     try:
-        outcome = _roll_out(find_state(context), _journal_dsn(context), bundle, digest, plan, abandon)
+        outcome = _roll_out(find_state(context), bundle, digest, plan, abandon)
     except (RolloutInProgress, TargetUnavailable, InvalidBundle) as error:
         print_error(str(error))
         raise typer.Exit(_NOT_STARTED) from error
@@ -59,20 +59,20 @@ def rollout(
         raise typer.Exit(_NOT_PROMOTED)
 
 
-def _journal_dsn(context: typer.Context) -> str:
+def _find_journal(state: Path) -> str:
     from pleura.console.settings import read_settings
 
     given = read_settings().journal_dsn
     if given:
         return given.get_secret_value()
-    dsn = read_stack_defaults(find_state(context)).get("PLEURA_JOURNAL_DSN")
+    dsn = read_stack_defaults(state).get("PLEURA_JOURNAL_DSN")
     if not dsn:
         raise CommandFailed("name the PostgreSQL server of the journal in PLEURA_JOURNAL_DSN")
     return dsn
 
 
 def _roll_out(
-    state: Path, journal_dsn: str, bundle: Path, digest: str | None, plan: Path | None, abandon: bool
+    state: Path, bundle: Path, digest: str | None, plan: Path | None, abandon: bool
 ) -> "RolloutOutcome | None":
     from pipelines.rollout.ledger import FileLedger
     from pipelines.rollout.local import LocalTarget
@@ -85,11 +85,11 @@ def _roll_out(
     champion = unfinished.change.champion if unfinished else target.serving_model()
     description, found = verify(bundle)
     change = ModelChange(champion, ModelReference(str(bundle), digest or found, description.version))
-    parts = _rollout_parts(state, journal_dsn, change, plan)
+    parts = _rollout_parts(state, change, plan)
     return abandon_rollout(parts) if abandon else roll_out(parts, change)
 
 
-def _rollout_parts(state: Path, journal_dsn: str, change: "ModelChange", plan: Path | None) -> "RolloutParts":
+def _rollout_parts(state: Path, change: "ModelChange", plan: Path | None) -> "RolloutParts":
     from pipelines.rollout.ledger import FileLedger
     from pipelines.rollout.local import LocalCounters, LocalTarget
     from pipelines.rollout.monitor import RolloutMonitor
@@ -97,6 +97,6 @@ def _rollout_parts(state: Path, journal_dsn: str, change: "ModelChange", plan: P
     from pipelines.rollout.state import RolloutParts
 
     counters = LocalCounters(state, change)
-    monitor = RolloutMonitor(journal_dsn, counters, change.challenger.digest, change.champion.digest)
+    monitor = RolloutMonitor(_find_journal(state), counters, change.challenger.digest, change.champion.digest)
     ledger = FileLedger(state / "rollout.json")
     return RolloutParts(LocalTarget(state), monitor, ledger, read_plan(plan or DEFAULT_PLAN))

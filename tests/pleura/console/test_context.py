@@ -6,7 +6,8 @@ import pytest
 
 from pipelines.data.settings import DataSettings
 from pipelines.drift.settings import DriftSettings
-from pleura.console.context import read_stack_defaults
+from pleura.console.context import read_settings_with_stack, read_stack_defaults
+from pleura.console.output import CommandFailed
 from pleura.local.state_folder import PartState, ProcessId, StackRecord, StateFolder
 
 _STORE = {"url": "http://127.0.0.1:1", "access_key": "stack-key", "secret_key": "stack-secret"}
@@ -32,18 +33,18 @@ def write_record(folder: Path, supervisor: ProcessId, *, has_postgres: bool = Tr
 
 def test_a_running_stack_gives_all_settings(state: Path) -> None:
     """Data and drift commands need no variable while a stack runs."""
-    settings = DataSettings.read(read_stack_defaults(state))
+    settings = read_settings_with_stack(DataSettings, state)
     assert (settings.s3_url, settings.s3_access_key) == (_STORE["url"], "stack-key")
     assert settings.s3_secret_key.get_secret_value() == "stack-secret"
     assert settings.mlflow_uri == f"sqlite:///{state / 'mlflow.db'}"
-    drift = DriftSettings.read(read_stack_defaults(state))
+    drift = read_settings_with_stack(DriftSettings, state)
     assert drift.journal_dsn.get_secret_value() == "postgresql://pleura:word@127.0.0.1:2/pleura"
 
 
 def test_the_environment_comes_before_the_stack(state: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A variable that is set counts, and the stack gives the others."""
     monkeypatch.setenv("PLEURA_MLFLOW_URI", "http://mlflow")
-    settings = DataSettings.read(read_stack_defaults(state))
+    settings = read_settings_with_stack(DataSettings, state)
     assert (settings.mlflow_uri, settings.s3_access_key) == ("http://mlflow", "stack-key")
 
 
@@ -57,6 +58,8 @@ def test_a_stack_that_has_ended_gives_nothing(state: Path) -> None:
     """Its ports may belong to another program by now."""
     write_record(state, ProcessId(1, "in another time"))
     assert read_stack_defaults(state) == {}
+    with pytest.raises(CommandFailed, match=r"PLEURA_S3_URL: .*no stack runs in .*pleura up starts one"):
+        read_settings_with_stack(DataSettings, state)
 
 
 def test_the_journal_of_an_external_server_is_not_known(state: Path) -> None:
