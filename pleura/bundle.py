@@ -23,11 +23,11 @@ class InvalidBundle(Exception):
     """The folder is not a bundle, was changed after it was sealed, or does not fit this software."""
 
 
-class _Value(BaseModel):
+class _FrozenModel(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
 
-class Interval(_Value):
+class Interval(_FrozenModel):
     """A figure with the limits of its 95 % interval."""
 
     value: Fraction
@@ -35,7 +35,7 @@ class Interval(_Value):
     high: Fraction
 
 
-class OperatingPoint(_Value):
+class OperatingPoint(_FrozenModel):
     """The threshold of a finding, with its sensitivity and specificity on the split that it was chosen on."""
 
     threshold: Fraction
@@ -43,7 +43,7 @@ class OperatingPoint(_Value):
     specificity: Fraction
 
 
-class FindingDescription(_Value):
+class FindingDescription(_FrozenModel):
     """Operating point and quality of one finding; ``auroc`` is None where it could not be measured."""
 
     name: str
@@ -60,7 +60,7 @@ class FindingDescription(_Value):
         return self.auroc is not None
 
 
-class Origin(_Value):
+class Origin(_FrozenModel):
     """The origin of imported weights, and the input that they were trained on.
 
     ``outputs`` are the names of all outputs of the checkpoint; the name of an output that was not trained is
@@ -75,7 +75,7 @@ class Origin(_Value):
     offset: tuple[float, ...]
 
 
-class ModelDescription(_Value):
+class ModelDescription(_FrozenModel):
     """The content of ``bundle.json``: all that a reader of the model's answers needs to know about the model.
 
     Only an imported model has an ``origin``. ``files`` maps each file of the bundle, by its path

@@ -60,7 +60,7 @@ class Response:
             raise HttpFailed("the response does not say where its body ends")
 
 
-class _Handler(ResponseHandler):
+class _ConnectionHandler(ResponseHandler):
     def is_connected(self) -> bool:
         """Tell whether the connection can carry a request; not after bytes that no request asked for."""
         return super().is_connected() and not self.should_close
@@ -194,7 +194,7 @@ def _as_payload(content: bytes) -> bytes | io.BytesIO | None:
 
 
 def _open_session(connector: aiohttp.TCPConnector) -> aiohttp.ClientSession:
-    connector._factory = partial(_Handler, loop=connector._loop)  # type: ignore[assignment]  # a subclass
+    connector._factory = partial(_ConnectionHandler, loop=connector._loop)  # type: ignore[assignment]  # a subclass
     trace = aiohttp.TraceConfig()
     trace.on_connection_reuseconn.append(_note_reuse)
     return aiohttp.ClientSession(

@@ -1,4 +1,4 @@
-"""How many cores a process may use."""
+"""Count of the cores that a process may use."""
 
 import os
 import subprocess
@@ -22,13 +22,13 @@ def _cores(folder: Path, membership: str, files: dict[str, str]) -> int:
     return usable_cpus(said, mounts)
 
 
-def test_the_cores_that_a_process_is_bound_to_are_all_that_it_has() -> None:
-    """A process on one core has one, and so has the predictor that it starts."""
+def test_cpu_affinity_limits_the_cores() -> None:
+    """A process that is bound to one core has one, and so has its predictor."""
     code = (
         "import os; os.sched_setaffinity(0, {min(os.sched_getaffinity(0))})\n"
-        "from pleura.cpu_count import usable_cores\n"
+        "from pleura.cpu_count import usable_cpus\n"
         "from predictor.settings import PredictorSettings\n"
-        "print(usable_cores(), PredictorSettings.read().threads)"
+        "print(usable_cpus(), PredictorSettings.read().threads)"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.split() == ["1", "1"]
@@ -50,7 +50,7 @@ def test_the_cores_that_a_process_is_bound_to_are_all_that_it_has() -> None:
 def test_a_share_of_the_time_counts_as_so_many_cores(
     tmp_path: Path, membership: str, files: dict[str, str]
 ) -> None:
-    """The least share of all groups that a process is in bounds it, in either version of control groups."""
+    """The smallest share of all groups of a process is its limit, in both versions of control groups."""
     assert _cores(tmp_path, membership, files) == 1
 
 
@@ -65,11 +65,11 @@ def test_a_share_of_the_time_counts_as_so_many_cores(
         ("0::/\n", {"cpu.max": "nonsense"}),
     ],
 )
-def test_who_has_no_share_has_all_cores(tmp_path: Path, membership: str, files: dict[str, str]) -> None:
-    """No bound, a bound above the cores there are, another controller's, and none that can be read."""
+def test_without_a_limit_all_cores_count(tmp_path: Path, membership: str, files: dict[str, str]) -> None:
+    """No limit, a limit above the number of cores, one of another controller, and one that is unreadable."""
     assert _cores(tmp_path, membership, files) == _CORES
 
 
 def test_part_of_a_core_counts_as_one(tmp_path: Path) -> None:
-    """One and a half are two: a thread less would leave time unused."""
+    """One and a half cores count as two: with one thread, some time stays unused."""
     assert _cores(tmp_path, "0::/\n", {"cpu.max": "150000 100000\n"}) == min(2, _CORES)

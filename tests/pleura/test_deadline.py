@@ -1,4 +1,4 @@
-"""Deadlines from hop to hop."""
+"""Deadlines from service to service."""
 
 import pytest
 
@@ -14,14 +14,14 @@ def test_the_earlier_of_both_limits_holds() -> None:
 
 
 @pytest.mark.parametrize("text", ["", "0", "-1", "1.5", "1e3", "٣", "ten"])
-def test_an_odd_timeout_is_refused(text: str) -> None:
+def test_an_invalid_timeout_is_refused(text: str) -> None:
     """Only a positive whole number of milliseconds is a timeout."""
     with pytest.raises(InvalidRequest, match=TIMEOUT_HEADER):
         Deadline.from_headers({TIMEOUT_HEADER: text}, 10)
 
 
-def test_a_passed_deadline_says_so() -> None:
-    """No work starts after the deadline, and the next hop is told what is left."""
+def test_a_passed_deadline_raises() -> None:
+    """No work starts after the deadline, and the next service gets the remaining time."""
     with pytest.raises(DeadlineExceeded):
         _ = Deadline.after(-0.001).remaining_s
     assert 8000 < int(Deadline.after(9).as_header()) <= 9000

@@ -1,4 +1,4 @@
-"""What every process reads from its environment: what is wrong is named, what is secret is not told."""
+"""Settings from the environment: an error names the variable, and never quotes a value."""
 
 import pytest
 
@@ -17,8 +17,8 @@ def _environment(monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setenv(name, value)
 
 
-def test_a_right_environment_is_read() -> None:
-    """What need not be said has its default; printed or logged whole, no secret shows."""
+def test_a_valid_environment_is_read() -> None:
+    """A missing variable has its default. The text form shows no secret."""
     settings = ObjectStoreSettings.read()
     assert (settings.s3_bucket, settings.s3_secret_key.get_secret_value()) == (
         "radiographs",
@@ -27,7 +27,7 @@ def test_a_right_environment_is_read() -> None:
     assert "planted-secret" not in repr(settings)
 
 
-def test_all_that_is_wrong_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_all_wrong_variables_are_named(monkeypatch: pytest.MonkeyPatch) -> None:
     """A missing variable and a wrong one, in one line that quotes neither value."""
     monkeypatch.delenv("PLEURA_S3_ACCESS_KEY")
     monkeypatch.setenv("PLEURA_S3_URL", "minio:planted-secret")

@@ -1,4 +1,4 @@
-"""Radiographs that wait together run together; nothing waits without bound, and nothing is mixed up."""
+"""Batching: radiographs run together, every wait has a limit, and each request gets its own answer."""
 
 import asyncio
 import threading
@@ -23,7 +23,7 @@ from predictor.engines.thread import EngineThread
 LIMITS = BatchLimits(max_batch=4, max_queue=40, max_wait_s=0.01)
 
 
-def honest(radiographs: Radiographs) -> GraphOutputs:
+def answer_with_number(radiographs: Radiographs) -> GraphOutputs:
     """Answer with each radiograph's own number as its probability."""
     share = radiographs[:, 0, 0, 0].astype(np.float32) / np.float32(255)
     probability = np.repeat(share[:, None], 14, axis=1)
@@ -31,35 +31,37 @@ def honest(radiographs: Radiographs) -> GraphOutputs:
 
 
 @dataclass
-class Stand:
-    """An engine that does what the test says, and remembers its batches."""
+class RecordingEngine:
+    """An engine that waits until the test lets it run, and records its batches."""
 
-    answer: Callable[[Radiographs], GraphOutputs] = honest
+    answer: Callable[[Radiographs], GraphOutputs] = answer_with_number
     max_batch: int | None = None
     batches: list[list[int]] = field(default_factory=list)
     may_run: threading.Event = field(default_factory=threading.Event)
     started: threading.Event = field(default_factory=threading.Event)
 
     def run(self, radiographs: Radiographs) -> GraphOutputs:
-        """Run when the test allows it."""
+        """Run once the test allows it."""
         self.batches.append(radiographs[:, 0, 0, 0].tolist())
         self.started.set()
         self.may_run.wait(20)
         return self.answer(radiographs)
 
 
-def numbered(*numbers: int) -> Radiographs:
+def make_radiographs(*numbers: int) -> Radiographs:
     radiographs = np.zeros((len(numbers), 224, 224, 1), np.uint8)
     radiographs[:, 0, 0, 0] = numbers
     return radiographs
 
 
-def numbers_of(outputs: GraphOutputs) -> list[int]:
+def read_numbers(outputs: GraphOutputs) -> list[int]:
     return np.rint(outputs.probability[:, 3] * 255).astype(int).tolist()  # type: ignore[no-any-return]
 
 
 @asynccontextmanager
-async def batching(engine: Stand, limits: BatchLimits = LIMITS, runs: bool = True) -> AsyncIterator[Batcher]:
+async def run_batcher(
+    engine: RecordingEngine, limits: BatchLimits = LIMITS, runs: bool = True
+) -> AsyncIterator[Batcher]:
     if runs:
         engine.may_run.set()
     batcher = Batcher(EnginePool(EngineThread(engine)), limits)
@@ -73,60 +75,60 @@ async def batching(engine: Stand, limits: BatchLimits = LIMITS, runs: bool = Tru
 
 
 async def ask(batcher: Batcher, *numbers: int, timeout_s: float = 20) -> list[int]:
-    return numbers_of(await batcher.run(numbered(*numbers), Deadline.after(timeout_s)))
+    return read_numbers(await batcher.run(make_radiographs(*numbers), Deadline.after(timeout_s)))
 
 
-async def busy(batcher: Batcher, engine: Stand) -> "asyncio.Task[list[int]]":
-    """Occupy the engine with a radiograph, so that whatever comes now waits."""
+async def occupy(batcher: Batcher, engine: RecordingEngine) -> "asyncio.Task[list[int]]":
+    """Occupy the engine with a radiograph, so that later ones wait."""
     first = asyncio.create_task(ask(batcher, 99))
     await asyncio.to_thread(engine.started.wait, 20)
     return first
 
 
-async def waiting(batcher: Batcher, radiographs: int) -> None:
+async def wait_for_radiographs(batcher: Batcher, radiographs: int) -> None:
     async with asyncio.timeout(20):
         while batcher.waiting != radiographs:  # noqa: ASYNC110  # no event tells it
             await asyncio.sleep(0.001)
 
 
 async def test_requests_that_wait_together_run_together() -> None:
-    """Three requests that wait while the engine is busy make one batch, and each gets its own answer."""
-    engine = Stand()
-    async with batching(engine, runs=False) as batcher:
-        first = await busy(batcher, engine)
+    """Three requests that wait while the engine is occupy make one batch, and each gets its own answer."""
+    engine = RecordingEngine()
+    async with run_batcher(engine, runs=False) as batcher:
+        first = await occupy(batcher, engine)
         tasks = [asyncio.create_task(ask(batcher, *numbers)) for numbers in ((1,), (2, 3), (4,))]
-        await waiting(batcher, 4)
+        await wait_for_radiographs(batcher, 4)
         engine.may_run.set()
         assert await asyncio.gather(first, *tasks) == [[99], [1], [2, 3], [4]]
     assert engine.batches == [[99], [1, 2, 3, 4]]
 
 
-async def test_an_idle_engine_waits_for_a_batch_no_longer_than_it_may() -> None:
-    """Requests that come within the wait share a batch; one that comes alone does not wait for ever."""
-    engine = Stand()
-    async with batching(engine, replace(LIMITS, max_wait_s=0.2)) as batcher:
+async def test_an_idle_engine_waits_for_a_batch_up_to_its_limit() -> None:
+    """Requests within the wait share a batch. A single request does not wait longer than that."""
+    engine = RecordingEngine()
+    async with run_batcher(engine, replace(LIMITS, max_wait_s=0.2)) as batcher:
         await asyncio.gather(ask(batcher, 1), ask(batcher, 2))
         assert await ask(batcher, 3) == [3]
     assert engine.batches == [[1, 2], [3]]
 
 
-async def test_a_large_request_is_split_and_put_together_again() -> None:
+async def test_a_large_request_is_split_and_joined_again() -> None:
     """Ten radiographs run as four, four and two, and come back in order."""
-    engine = Stand()
-    async with batching(engine) as batcher:
+    engine = RecordingEngine()
+    async with run_batcher(engine) as batcher:
         assert await ask(batcher, *range(10)) == list(range(10))
     assert [len(batch) for batch in engine.batches] == [4, 4, 2]
 
 
 @given(st.lists(st.integers(1, 7), min_size=1, max_size=8), st.integers(1, 6))
 def test_every_request_gets_its_own_answers(sizes: list[int], max_batch: int) -> None:
-    """Whatever the sizes, no answer is lost, doubled or swapped, and no batch is too large."""
-    engine = Stand()
+    """For any sizes, no answer is lost, doubled or swapped, and no batch is too large."""
+    engine = RecordingEngine()
     ends = np.cumsum(sizes)
     requests = [range(end - size, end) for size, end in zip(sizes, ends, strict=True)]
 
     async def ask_all() -> list[list[int]]:
-        async with batching(engine, replace(LIMITS, max_batch=max_batch, max_queue=56)) as batcher:
+        async with run_batcher(engine, replace(LIMITS, max_batch=max_batch, max_queue=56)) as batcher:
             return await asyncio.gather(*(ask(batcher, *request) for request in requests))
 
     assert asyncio.run(ask_all()) == [list(request) for request in requests]
@@ -134,24 +136,24 @@ def test_every_request_gets_its_own_answers(sizes: list[int], max_batch: int) ->
     assert max(map(len, engine.batches)) <= max_batch
 
 
-async def test_a_full_queue_turns_away_at_once() -> None:
-    """What does not fit is refused before it waits; what was there is answered."""
-    engine = Stand()
-    async with batching(engine, replace(LIMITS, max_queue=3), runs=False) as batcher:
-        first = await busy(batcher, engine)
+async def test_a_full_queue_rejects_at_once() -> None:
+    """A request that does not fit is rejected before it waits. Waiting requests are answered."""
+    engine = RecordingEngine()
+    async with run_batcher(engine, replace(LIMITS, max_queue=3), runs=False) as batcher:
+        first = await occupy(batcher, engine)
         second = asyncio.create_task(ask(batcher, 1, 2))
-        await waiting(batcher, 2)
+        await wait_for_radiographs(batcher, 2)
         with pytest.raises(Overloaded):
             await ask(batcher, 3, 4)
         engine.may_run.set()
         assert (await first, await second) == ([99], [1, 2])
 
 
-async def test_what_is_late_never_runs() -> None:
+async def test_a_late_request_never_runs() -> None:
     """A request whose deadline passes while it waits fails in time, and frees its place."""
-    engine = Stand()
-    async with batching(engine, runs=False) as batcher:
-        first = await busy(batcher, engine)
+    engine = RecordingEngine()
+    async with run_batcher(engine, runs=False) as batcher:
+        first = await occupy(batcher, engine)
         with pytest.raises(DeadlineExceeded):
             await ask(batcher, 1, timeout_s=0.05)
         assert batcher.waiting == 0
@@ -161,50 +163,50 @@ async def test_what_is_late_never_runs() -> None:
     assert engine.batches == [[99], [2]]
 
 
-async def test_what_nobody_waits_for_never_runs() -> None:
-    """A caller that is gone takes its radiographs along, and leaves its neighbours alone."""
-    engine = Stand()
-    async with batching(engine, runs=False) as batcher:
-        first = await busy(batcher, engine)
-        gone, stays = (asyncio.create_task(ask(batcher, number)) for number in (1, 2))
-        await waiting(batcher, 2)
-        gone.cancel()
-        await waiting(batcher, 1)
+async def test_a_cancelled_request_never_runs() -> None:
+    """The radiographs of a caller that left do not run. Other requests are answered."""
+    engine = RecordingEngine()
+    async with run_batcher(engine, runs=False) as batcher:
+        first = await occupy(batcher, engine)
+        cancelled, remaining = (asyncio.create_task(ask(batcher, number)) for number in (1, 2))
+        await wait_for_radiographs(batcher, 2)
+        cancelled.cancel()
+        await wait_for_radiographs(batcher, 1)
         engine.may_run.set()
-        assert (await first, await stays) == ([99], [2])
+        assert (await first, await remaining) == ([99], [2])
     assert engine.batches == [[99], [2]]
 
 
-async def test_a_hanging_engine_keeps_nobody_waiting() -> None:
-    """Those whom it holds, and those behind them, fail at their deadline."""
-    engine = Stand()
-    async with batching(engine, runs=False) as batcher:
+async def test_a_hanging_engine_holds_no_request_beyond_its_deadline() -> None:
+    """The running request and those behind it fail at their deadline."""
+    engine = RecordingEngine()
+    async with run_batcher(engine, runs=False) as batcher:
         asks = [ask(batcher, number, timeout_s=0.1) for number in range(9)]
         failures = await asyncio.wait_for(asyncio.gather(*asks, return_exceptions=True), 10)
         assert {type(failure) for failure in failures} == {DeadlineExceeded}
 
 
 async def test_a_failing_engine_fails_only_that_batch() -> None:
-    """The failure says nothing of its cause to the caller; the next batch is answered."""
-    engine = Stand()
+    """The caller does not see the cause of the failure. The next batch is answered."""
+    engine = RecordingEngine()
 
     def fail_once(radiographs: Radiographs) -> GraphOutputs:
-        engine.answer = honest
+        engine.answer = answer_with_number
         raise MemoryError("inner details")
 
     engine.answer = fail_once
-    async with batching(engine) as batcher:
-        failed = await asyncio.gather(ask(batcher, 1), ask(batcher, 2, 3), return_exceptions=True)
-        assert {type(each) for each in failed} == {Unavailable}
-        assert "inner" not in str(failed)
+    async with run_batcher(engine) as batcher:
+        failures = await asyncio.gather(ask(batcher, 1), ask(batcher, 2, 3), return_exceptions=True)
+        assert {type(failure) for failure in failures} == {Unavailable}
+        assert "inner" not in str(failures)
         assert await ask(batcher, 4) == [4]
 
 
-def spoilt(**changed: Any) -> Callable[[Radiographs], GraphOutputs]:
-    """Spoil the outputs of radiograph number 7."""
+def spoil(**changed: Any) -> Callable[[Radiographs], GraphOutputs]:
+    """Make an engine that changes the outputs of radiograph number 7."""
 
     def answer(radiographs: Radiographs) -> GraphOutputs:
-        outputs = honest(radiographs)
+        outputs = answer_with_number(radiographs)
         for name, value in changed.items():
             getattr(outputs, name)[radiographs[:, 0, 0, 0] == 7] = value
         return outputs
@@ -224,25 +226,25 @@ def spoilt(**changed: Any) -> Callable[[Radiographs], GraphOutputs]:
         {"activation_map": -np.inf},
     ],
 )
-async def test_what_can_be_no_answer_fails_the_request_that_it_concerns(changed: dict[str, float]) -> None:
-    """NaN, infinity and what is no probability never leave; the neighbours in the batch are answered."""
-    engine = Stand(spoilt(**changed))
-    async with batching(engine) as batcher:
+async def test_invalid_outputs_fail_only_their_request(changed: dict[str, float]) -> None:
+    """NaN, infinity and values outside [0, 1] never leave. Other requests of the batch are answered."""
+    engine = RecordingEngine(spoil(**changed))
+    async with run_batcher(engine) as batcher:
         asks = ask(batcher, 1), ask(batcher, 5, 7), ask(batcher, 2)
-        before, concerned, behind = await asyncio.gather(*asks, return_exceptions=True)
-        assert (before, behind) == ([1], [2])
-        assert isinstance(concerned, InvalidAnswer)
+        before, failed, after = await asyncio.gather(*asks, return_exceptions=True)
+        assert (before, after) == ([1], [2])
+        assert isinstance(failed, InvalidAnswer)
 
 
 @pytest.mark.parametrize("name", ["probability", "activation_map", "typicality"])
-async def test_outputs_of_a_wrong_shape_are_no_answers(name: str) -> None:
-    """Thirteen findings, or fewer answers than radiographs, fail the batch."""
+async def test_outputs_of_a_wrong_shape_fail_the_batch(name: str) -> None:
+    """Outputs for thirteen findings, or for fewer radiographs than the batch has, are invalid."""
 
     def cut(radiographs: Radiographs) -> GraphOutputs:
-        outputs = honest(radiographs)
+        outputs = answer_with_number(radiographs)
         array = getattr(outputs, name)
         return replace(outputs, **{name: array[:, :13] if array.ndim > 1 else array[:-1]})
 
-    async with batching(Stand(cut)) as batcher:
+    async with run_batcher(RecordingEngine(cut)) as batcher:
         with pytest.raises(InvalidAnswer, match=name):
             await ask(batcher, 1)

@@ -1,4 +1,4 @@
-"""Readiness follows from real inferences, and from nothing else."""
+"""Readiness depends on real inferences only."""
 
 import asyncio
 import threading
@@ -15,8 +15,8 @@ from predictor.engines.thread import EngineThread
 from predictor.health import ModelHealth
 
 
-class Hanging:
-    """An engine that hangs until it is let go."""
+class HangingEngine:
+    """An engine that hangs until the test lets it run."""
 
     max_batch = None
 
@@ -33,15 +33,15 @@ class Hanging:
         )
 
 
-async def until(health: ModelHealth, ready: bool) -> None:
+async def wait_for_readiness(health: ModelHealth, ready: bool) -> None:
     async with asyncio.timeout(20):
-        while health.is_ready != ready:  # noqa: ASYNC110  # no event tells it
+        while health.is_ready != ready:  # noqa: ASYNC110  # there is no event to wait for
             await asyncio.sleep(0.01)
 
 
 async def test_an_engine_that_hangs_is_unready_until_it_answers_again() -> None:
-    """Nobody asks, yet the hanging engine is found out, and so is its recovery."""
-    engine = Hanging()
+    """Without any request, probes find the hanging engine, and its recovery."""
+    engine = HangingEngine()
     pool = EnginePool(EngineThread(engine))
     health = ModelHealth(pool, probe_after_s=0.1, unready_after_s=1.0)
     batcher = Batcher(pool, BatchLimits(1, 4, 0.0))
@@ -51,19 +51,19 @@ async def test_an_engine_that_hangs_is_unready_until_it_answers_again() -> None:
         health.note_answer()
 
     work, watch = asyncio.create_task(batcher.work()), asyncio.create_task(health.watch(probe))
-    await until(health, ready=True)
+    await wait_for_readiness(health, ready=True)
     engine.may_run.clear()
-    await until(health, ready=False)
+    await wait_for_readiness(health, ready=False)
     engine.may_run.set()
-    await until(health, ready=True)
+    await wait_for_readiness(health, ready=True)
     work.cancel()
     watch.cancel()
 
 
-async def test_one_engine_that_hangs_is_not_hidden_by_another_that_answers() -> None:
-    """Half of the cores are lost for good: the pod has to be replaced, though answers still come."""
-    hanging, working = Hanging(), Hanging()
-    pool = EnginePool(EngineThread(Hanging()), [EngineThread(hanging), EngineThread(working)])
+async def test_a_working_engine_does_not_hide_one_that_hangs() -> None:
+    """Half of the cores are lost: the pod must be replaced, even if answers still come."""
+    hanging, working = HangingEngine(), HangingEngine()
+    pool = EnginePool(EngineThread(HangingEngine()), [EngineThread(hanging), EngineThread(working)])
     health = ModelHealth(pool, unready_after_s=0.5)
     hanging.may_run.clear()
     blank = np.zeros((1, 224, 224, 1), np.uint8)
@@ -80,8 +80,11 @@ async def test_one_engine_that_hangs_is_not_hidden_by_another_that_answers() -> 
 
 
 async def test_a_model_that_never_answered_is_not_ready() -> None:
-    """Failing probes are no answers."""
-    health, probes = ModelHealth(EnginePool(EngineThread(Hanging())), probe_after_s=0.0), asyncio.Semaphore(0)
+    """Failed probes do not count as answers."""
+    health, probes = (
+        ModelHealth(EnginePool(EngineThread(HangingEngine())), probe_after_s=0.0),
+        asyncio.Semaphore(0),
+    )
 
     async def fail() -> None:
         probes.release()
@@ -96,15 +99,15 @@ async def test_a_model_that_never_answered_is_not_ready() -> None:
 
 
 def test_a_hanging_engine_is_unready_within_ten_seconds() -> None:
-    """The default limits keep the promise, the watch's rhythm included."""
-    health = ModelHealth(EnginePool(EngineThread(Hanging())))
+    """The default limits hold, including the interval of the checks."""
+    health = ModelHealth(EnginePool(EngineThread(HangingEngine())))
     assert health._unready_after_s < 10
     assert health._probe_after_s < health._unready_after_s
 
 
 def test_an_engine_that_hangs_for_long_is_lost() -> None:
-    """Not ready comes first; only who is silent for much longer is to be started anew."""
-    health = ModelHealth(EnginePool(EngineThread(Hanging())), unready_after_s=1.0, lost_after_s=60.0)
+    """The model is first not ready. Only a much longer silence makes the process start again."""
+    health = ModelHealth(EnginePool(EngineThread(HangingEngine())), unready_after_s=1.0, lost_after_s=60.0)
     health.note_answer()
     assert (health.is_ready, health.is_lost) == (True, False)
     health._answered_s -= 2.0
@@ -113,36 +116,36 @@ def test_an_engine_that_hangs_for_long_is_lost() -> None:
     assert (health.is_ready, health.is_lost) == (False, True)
 
 
-async def test_a_pool_ends_though_an_engine_hangs() -> None:
-    """Its idle threads are gone; the one that hangs is not waited for."""
-    hanging = Hanging()
+async def test_a_pool_closes_even_if_an_engine_hangs() -> None:
+    """Its idle threads end. It does not wait for the thread that hangs."""
+    hanging = HangingEngine()
     hanging.may_run.clear()
-    pool = EnginePool(EngineThread(hanging), [EngineThread(Hanging())])
+    pool = EnginePool(EngineThread(hanging), [EngineThread(HangingEngine())])
     running = asyncio.create_task(pool.run(pool.reserve_engine(1), np.zeros((1, 224, 224, 1), np.uint8)))
     await asyncio.sleep(0)
     await asyncio.wait_for(asyncio.to_thread(pool.close), 10.0)
-    assert [pool._wide.is_alive, *(each.is_alive for each in pool._narrow)] == [True, False]
+    assert [pool._wide.is_alive, *(thread.is_alive for thread in pool._narrow)] == [True, False]
     hanging.may_run.set()
     await running
 
 
-class Dying:
-    """An engine that takes its thread with it."""
+class DyingEngine:
+    """An engine that ends its thread."""
 
     max_batch = None
 
     def run(self, radiographs: Radiographs) -> GraphOutputs:
-        """End the thread: ``SystemExit`` is no failure of a batch."""
+        """End the thread: ``SystemExit`` is not handled as a failure of the batch."""
         raise SystemExit
 
 
 @pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")
-async def test_a_dead_engine_thread_is_seen() -> None:
-    """A thread that is gone answers nobody, and says so."""
-    thread = EngineThread(Dying())
+async def test_a_dead_engine_thread_is_detected() -> None:
+    """The thread reports that it is not alive."""
+    thread = EngineThread(DyingEngine())
     assert thread.is_alive
     task = asyncio.create_task(thread.run(np.zeros((1, 224, 224, 1), np.uint8)))
     async with asyncio.timeout(20):
-        while thread.is_alive:  # noqa: ASYNC110  # no event tells it
+        while thread.is_alive:  # noqa: ASYNC110  # there is no event to wait for
             await asyncio.sleep(0.01)
     task.cancel()

@@ -1,4 +1,4 @@
-"""A model server that gives back what it gets: ``python echo.py HTTP_PORT GRPC_PORT DRAIN_S``."""
+"""A model server that returns its input: ``python echo.py HTTP_PORT GRPC_PORT DRAIN_S``."""
 
 import asyncio
 import sys
@@ -15,7 +15,7 @@ from pleura.serving.v2 import make_response, select_outputs
 from pleura.serving.v2_tensors import array_of_input
 
 
-class Echo(Model):
+class EchoModel(Model):
     """Outputs ``x``, the BYTES input, and ``length``, INT32."""
 
     inputs = (TensorSpec("x", "BYTES", (-1,)),)
@@ -25,11 +25,11 @@ class Echo(Model):
         super().__init__("echo")
 
     async def describe(self) -> DescribedModel:
-        """Version 7, and nothing else that anybody here asks for."""
+        """Describe version 7, with no other field."""
         return DescribedModel(ModelDescription.model_construct(version="7"), "0" * 64)
 
     async def predict(self, payload: Any, headers: Any = None, response_headers: Any = None) -> Any:
-        """Echo; b"slow" outlasts a short drain and b"hang" any test; b"boom" and b"refuse" fail."""
+        """Return the input. b"slow" outlasts a short drain, b"hang" any test. b"boom" and b"refuse" fail."""
         elements = array_of_input(payload.inputs[0])
         if b"hang" in elements.ravel().tolist():
             await asyncio.sleep(25)
@@ -47,4 +47,4 @@ class Echo(Model):
 
 if __name__ == "__main__":
     http_port, grpc_port, drain_s = (int(sys.argv.pop(1)) for _ in range(3))
-    KServeServer(ServerOptions("127.0.0.1", http_port, grpc_port, 1, drain_s)).serve(Echo())
+    KServeServer(ServerOptions("127.0.0.1", http_port, grpc_port, 1, drain_s)).serve(EchoModel())

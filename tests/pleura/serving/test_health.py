@@ -1,4 +1,4 @@
-"""What makes a process dead, and what only makes it not ready."""
+"""Liveness and readiness: dead parts and missing dependencies."""
 
 import httpx
 import pytest
@@ -8,16 +8,16 @@ from pleura.serving.health import HealthChecks
 
 
 def test_only_needed_parts_decide_on_readiness() -> None:
-    """A useful part is named in its state, and changes nothing."""
+    """A useful part is listed with its state, but does not change readiness."""
     states = {"store": True, "cache": False}
-    vitals = HealthChecks(
+    health = HealthChecks(
         needed={"store": lambda: states["store"]},
         useful={"cache": lambda: states["cache"]},
     )
-    assert vitals.readiness() == (True, {"store": True, "cache": False})
+    assert health.readiness() == (True, {"store": True, "cache": False})
     states["store"] = False
-    assert vitals.readiness() == (False, {"store": False, "cache": False})
-    assert vitals.liveness() == (True, {})
+    assert health.readiness() == (False, {"store": False, "cache": False})
+    assert health.liveness() == (True, {})
 
 
 @pytest.mark.parametrize("is_alive", [True, False])

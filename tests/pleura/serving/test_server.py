@@ -1,4 +1,4 @@
-"""The edge of a model server, asked as clients ask: JSON, binary, gRPC, and rubbish."""
+"""The model server, with requests as clients send them: JSON, binary, gRPC, and invalid bytes."""
 
 import gzip
 import json
@@ -26,13 +26,13 @@ NOT_UTF8 = b"\x00\xff\xfeDICM\x80"
 
 
 @dataclass(frozen=True)
-class Echo:
+class EchoServer:
     http: str
     grpc: str
     process: subprocess.Popen[bytes]
 
 
-def start_echo(drain_s: int = 0) -> Echo:
+def start_echo(drain_s: int = 0) -> EchoServer:
     ports = [free_port(), free_port()]
     script = Path(__file__).parents[2] / "support" / "echo.py"
     command = [sys.executable, str(script), *map(str, ports), str(drain_s)]
@@ -45,11 +45,11 @@ def start_echo(drain_s: int = 0) -> Echo:
         except httpx.TransportError:
             assert process.poll() is None
             time.sleep(0.1)
-    return Echo(url, f"127.0.0.1:{ports[1]}", process)
+    return EchoServer(url, f"127.0.0.1:{ports[1]}", process)
 
 
 @pytest.fixture(scope="module")
-def echo() -> Iterator[Echo]:
+def echo() -> Iterator[EchoServer]:
     echo = start_echo()
     yield echo
     echo.process.terminate()
@@ -61,13 +61,15 @@ def _json(*elements: str, **fields: object) -> dict[str, object]:
     return {"inputs": [x], **fields}
 
 
-def _infer(echo: Echo, body: object, path: str = "/v2/models/echo/infer", **headers: str) -> httpx.Response:
+def _infer(
+    echo: EchoServer, body: object, path: str = "/v2/models/echo/infer", **headers: str
+) -> httpx.Response:
     content = body if isinstance(body, bytes) else json.dumps(body).encode()
     return httpx.post(f"{echo.http}{path}", content=content, headers=headers)
 
 
-def test_an_answer_names_its_request_and_version(echo: Echo) -> None:
-    """The id is echoed, made where it is missing, taken from x-request-id where that is given."""
+def test_an_answer_names_its_request_and_version(echo: EchoServer) -> None:
+    """The server returns the id, takes it from x-request-id, or makes a new one."""
     answer = _infer(echo, _json("abc", id="i-1")).json()
     assert (answer["id"], answer["model_name"], answer["model_version"]) == ("i-1", "echo", "7")
     assert answer["outputs"] == [{"name": "length", "datatype": "INT32", "shape": [1], "data": [3]}]
@@ -76,15 +78,15 @@ def test_an_answer_names_its_request_and_version(echo: Echo) -> None:
     assert _infer(echo, _json("abc"), **{"x-request-id": "r-9"}).json()["id"] == "r-9"
 
 
-def test_the_version_in_the_path_must_be_served(echo: Echo) -> None:
-    """A request for a version is answered by that version or not at all."""
+def test_the_version_in_the_path_must_be_served(echo: EchoServer) -> None:
+    """Only the requested version answers a request."""
     assert _infer(echo, _json("a"), "/v2/models/echo/versions/7/infer").status_code == 200
     assert _infer(echo, _json("a"), "/v2/models/echo/versions/8/infer").status_code == 404
 
 
 @pytest.mark.parametrize("binary", [False, True])
-def test_tritonclient_over_http(echo: Echo, binary: bool) -> None:
-    """NVIDIA's client sends and reads files that are no UTF-8, and selects its outputs."""
+def test_tritonclient_over_http(echo: EchoServer, binary: bool) -> None:
+    """NVIDIA's client sends and reads files that are not UTF-8, and selects its outputs."""
     client = triton_http.InferenceServerClient(echo.http.removeprefix("http://"))
     x = triton_http.InferInput("x", [2], "BYTES")
     x.set_data_from_numpy(np.array([NOT_UTF8, b"plain"], np.object_), binary_data=True)
@@ -102,7 +104,7 @@ def test_tritonclient_over_http(echo: Echo, binary: bool) -> None:
     client.close()
 
 
-def test_tritonclient_over_grpc(echo: Echo) -> None:
+def test_tritonclient_over_grpc(echo: EchoServer) -> None:
     """The same over gRPC, where contents are raw."""
     x = ("BYTES", np.array([NOT_UTF8], np.object_))
     answer = TritonCall(echo.grpc, "infer", ("echo",), {"x": x}, ("x", "length"), request_id="t-2")()
@@ -114,7 +116,7 @@ def test_tritonclient_over_grpc(echo: Echo) -> None:
 
 
 @pytest.mark.parametrize("algorithm", ["gzip", "deflate"])
-def test_compressed_requests_are_read(echo: Echo, algorithm: str) -> None:
+def test_compressed_requests_are_read(echo: EchoServer, algorithm: str) -> None:
     """Compression is the client's choice."""
     client = triton_http.InferenceServerClient(echo.http.removeprefix("http://"))
     x = triton_http.InferInput("x", [1], "BYTES")
@@ -150,16 +152,16 @@ def _bomb() -> bytes:
     ],
 )
 def test_every_failure_is_a_v2_error(
-    echo: Echo, path: str, body: object, headers: dict[str, str], status: int
+    echo: EchoServer, path: str, body: object, headers: dict[str, str], status: int
 ) -> None:
-    """The body is {"error": ...} whatever went wrong, and says nothing of the inside."""
+    """Every error has the body {"error": ...}, without internal details."""
     response = _infer(echo, body, path, **headers)
     assert response.status_code == status
     assert list(response.json()) == ["error"]
     assert "secret" not in response.text
 
 
-def _grpc_code(echo: Echo, call: Callable[[Any], object]) -> grpc.StatusCode:
+def _grpc_code(echo: EchoServer, call: Callable[[Any], object]) -> grpc.StatusCode:
     with grpc.insecure_channel(echo.grpc) as channel, pytest.raises(grpc.RpcError) as caught:
         call(GRPCInferenceServiceStub(channel))
     assert "secret" not in str(caught.value)
@@ -167,8 +169,8 @@ def _grpc_code(echo: Echo, call: Callable[[Any], object]) -> grpc.StatusCode:
     return code
 
 
-def test_grpc_failures_carry_their_status(echo: Echo) -> None:
-    """A client can tell its own mistakes from ours without reading words."""
+def test_grpc_failures_carry_their_status(echo: EchoServer) -> None:
+    """The status tells a client's mistake from an error of the server."""
 
     def request(element: bytes, model: str = "echo", version: str = "") -> Any:
         x = pb.ModelInferRequest.InferInputTensor(name="x", datatype="BYTES", shape=[1])
@@ -189,8 +191,8 @@ def test_grpc_failures_carry_their_status(echo: Echo) -> None:
     assert _grpc_code(echo, lambda s: s.RepositoryModelUnload(unload)) is grpc.StatusCode.UNIMPLEMENTED
 
 
-def test_a_server_that_ends_says_so_and_goes_on_answering() -> None:
-    """After SIGTERM it is unready, answers all the same, closes its connections; then both sides drain."""
+def test_a_server_in_shutdown_is_not_ready_and_still_answers() -> None:
+    """After SIGTERM it is not ready, still answers, and closes its connections. Then both servers drain."""
     echo = start_echo(drain_s=2)
     x = pb.ModelInferRequest.InferInputTensor(name="x", datatype="BYTES", shape=[1])
     x.contents.bytes_contents.append(b"slow")
@@ -214,28 +216,28 @@ def test_a_server_that_ends_says_so_and_goes_on_answering() -> None:
     assert echo.process.wait(10) == 0
 
 
-def test_one_signal_more_than_the_drain_waits_for_nothing() -> None:
-    """Who insists gets the process ended, whatever is in flight."""
+def test_a_signal_after_the_drain_ends_requests_in_flight() -> None:
+    """The last signal ends the process at once."""
     echo = start_echo()
     with ThreadPoolExecutor(1) as caller:
-        asked = caller.submit(_infer, echo, _json("hang"))
+        answer = caller.submit(_infer, echo, _json("hang"))
         time.sleep(0.3)
         for _ in range(2):
             echo.process.terminate()
             time.sleep(0.2)
         assert echo.process.wait(10) == 0
-        error = asked.exception()
-        assert isinstance(error, httpx.TransportError) if error else asked.result().status_code == 500
+        error = answer.exception()
+        assert isinstance(error, httpx.TransportError) if error else answer.result().status_code == 500
 
 
 def test_a_second_signal_ends_the_drain() -> None:
-    """Who presses Ctrl-C twice does not wait, and what is in flight is answered all the same."""
+    """The second Ctrl-C ends the wait, and requests in flight are still answered."""
     echo = start_echo(drain_s=60)
     with ThreadPoolExecutor(1) as caller:
-        asked = caller.submit(_infer, echo, _json("slow"))
+        answer = caller.submit(_infer, echo, _json("slow"))
         time.sleep(0.3)
         for _ in range(2):
             echo.process.terminate()
             time.sleep(0.2)
-        assert asked.result().status_code == 200
+        assert answer.result().status_code == 200
     assert echo.process.wait(10) == 0

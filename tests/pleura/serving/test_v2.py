@@ -1,4 +1,4 @@
-"""The V2 codec."""
+"""Conversion between V2 bytes and arrays."""
 
 import contextlib
 import json
@@ -59,8 +59,8 @@ def test_a_json_tensor_arrives_as_it_was_sent(tensor: tuple[str, Array]) -> None
 
 
 @given(st.lists(st.binary(max_size=40), max_size=5))
-def test_bytes_need_not_be_utf8(elements: list[bytes]) -> None:
-    """A file travels as a BYTES element, whatever it holds."""
+def test_bytes_elements_may_hold_any_bytes(elements: list[bytes]) -> None:
+    """A BYTES element carries any file."""
     raw = join_bytes(elements)
     item = _input(datatype="BYTES", shape=[len(elements)], parameters={"binary_data_size": len(raw)})
     item.pop("data")
@@ -116,14 +116,14 @@ def test_any_input_is_an_array_or_invalid(item: dict[str, object]) -> None:
         (_body(_input(parameters={"binary_data_size": 9})), "binary_data_size"),
     ],
 )
-def test_what_is_wrong_is_named(body: bytes, says: str) -> None:
-    """Each malformed request is refused in words that name its fault."""
+def test_an_invalid_request_names_its_fault(body: bytes, says: str) -> None:
+    """The error of each malformed request names the faulty part."""
     with pytest.raises(InvalidRequest, match=says):
         array_of_input(read_request(body, None, "m", None).inputs[0])
 
 
 def test_bytes_after_the_inputs_are_refused() -> None:
-    """A body longer than its inputs declare is no request."""
+    """A body that is longer than its inputs is invalid."""
     head = _body(_input())
     with pytest.raises(InvalidRequest, match="longer"):
         read_request(head + b"more", len(head), "m", None)
@@ -133,8 +133,8 @@ def _request(*outputs: RequestedOutput, **parameters: bool) -> InferRequest:
     return InferRequest("m", [], "7", parameters=parameters, request_outputs=list(outputs))
 
 
-def test_outputs_are_binary_where_asked() -> None:
-    """The request's default and each output's own wish decide between JSON and binary."""
+def test_outputs_are_binary_on_request() -> None:
+    """The request's default and each output's parameter choose between JSON and binary."""
     arrays_ = {"a": np.arange(3, dtype=np.float32), "b": np.array([True, False])}
     request = _request(
         RequestedOutput("a"), RequestedOutput("b", {"binary_data": False}), binary_data_output=True
@@ -148,17 +148,17 @@ def test_outputs_are_binary_where_asked() -> None:
 
 
 def test_outputs_are_selected_by_name() -> None:
-    """Without a wish the defaults are answered; an unknown or repeated output is refused."""
-    known = [TensorSpec("a", "FP32", (-1,)), TensorSpec("b", "FP32", (-1,))]
-    assert select_outputs(_request(), known, ("a",)) == ("a",)
-    assert select_outputs(_request(RequestedOutput("b")), known, ("a",)) == ("b",)
+    """Without a selection the default outputs are returned. An unknown or repeated output is invalid."""
+    specs = [TensorSpec("a", "FP32", (-1,)), TensorSpec("b", "FP32", (-1,))]
+    assert select_outputs(_request(), specs, ("a",)) == ("a",)
+    assert select_outputs(_request(RequestedOutput("b")), specs, ("a",)) == ("b",)
     for names in (["c"], ["a", "a"]):
         with pytest.raises(InvalidRequest):
-            select_outputs(_request(*map(RequestedOutput, names)), known, ("a",))
+            select_outputs(_request(*map(RequestedOutput, names)), specs, ("a",))
 
 
 def test_raw_grpc_contents_are_checked() -> None:
-    """Raw contents that are no whole number of elements, or cut within one, are refused."""
+    """Raw contents that end within an element are invalid."""
     for datatype, raw in (("INT32", b"123"), ("BYTES", b"\x05\x00\x00\x00ab"), ("BYTES", b"\x05")):
         infer_input = InferInput("x", [1], datatype)
         infer_input._raw_data = raw
@@ -166,8 +166,8 @@ def test_raw_grpc_contents_are_checked() -> None:
             array_of_input(infer_input)
 
 
-def test_json_is_read_only_so_far() -> None:
-    """A JSON part that would hold up the event loop is refused; the same bytes behind it are not."""
+def test_the_json_part_has_a_limit() -> None:
+    """A JSON part that would hold up the event loop is too large. The same bytes as binary data are fine."""
     with pytest.raises(TooLarge, match="binary"):
         read_request(b" " * (MAX_JSON_BYTES + 1), None, "m", None)
     raw = join_bytes([b"x" * (MAX_JSON_BYTES + 1)])
@@ -177,8 +177,8 @@ def test_json_is_read_only_so_far() -> None:
     assert array_of_input(read_request(head + raw, len(head), "m", None).inputs[0]).size == 1
 
 
-def test_elements_beyond_the_shape_are_not_gone_through() -> None:
-    """Millions of empty elements under a shape of one are refused at the second."""
+def test_elements_beyond_the_shape_are_not_read() -> None:
+    """Of millions of empty elements under a shape of one, the second is already an error."""
     for data in ([""] * 3, [[""], [""]]):
         with pytest.raises(InvalidRequest, match="more elements"):
             array_of_input(InferInput("x", [1], "BYTES", data=data))

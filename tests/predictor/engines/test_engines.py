@@ -1,4 +1,4 @@
-"""What an engine brings along, and how it leaves."""
+"""The engines: what they load, what they compute, and how they end."""
 
 import shutil
 import subprocess
@@ -49,14 +49,14 @@ def _run(script: str, *arguments: str) -> subprocess.CompletedProcess[str]:
     )
 
 
-def test_openvino_tells_its_maker_nothing(bundle: Path) -> None:
-    """The package that would tell Intel of each import is not loaded; a stub takes its place."""
+def test_openvino_sends_no_telemetry(bundle: Path) -> None:
+    """The package that reports each import to Intel is not loaded. OpenVINO uses its stub."""
     assert _run(_IMPORTS, str(bundle)).stdout.split() == ["None", "openvino.tools.ovc.telemetry_stub"]
 
 
 @pytest.mark.parametrize("kind", ["litert", "openvino"])
-def test_a_process_ends_well_in_the_midst_of_a_run(kind: str, default_bundle: Path) -> None:
-    """Nobody waits for the run, and yet the process ends with 0."""
+def test_a_process_ends_cleanly_during_a_run(kind: str, default_bundle: Path) -> None:
+    """The process does not wait for the run, and ends with 0."""
     done = _run(_ENDS, str(default_bundle), kind)
     assert (done.returncode, done.stderr) in [
         (0, ""),
@@ -64,31 +64,32 @@ def test_a_process_ends_well_in_the_midst_of_a_run(kind: str, default_bundle: Pa
     ]
 
 
-def test_openvino_computes_on_the_threads_it_is_told(bundle: Path) -> None:
-    """However many threads a core has."""
+def test_openvino_uses_the_configured_threads(bundle: Path) -> None:
+    """The number of threads does not depend on the hardware threads of a core."""
     compiled = OpenVinoEngine(bundle, threads=1)._request.get_compiled_model()
     assert compiled.get_property("INFERENCE_NUM_THREADS") == 1
     assert compiled.get_property("INFERENCE_PRECISION_HINT").to_string() == "f32"
 
 
-def test_openvino_engines_side_by_side_do_not_disturb_each_other(default_bundle: Path) -> None:
-    """Each answers as if alone, to the bit."""
+def test_parallel_openvino_engines_do_not_disturb_each_other(default_bundle: Path) -> None:
+    """Each gives the same outputs as alone, to the bit."""
     radiographs = np.random.default_rng(0).integers(0, 256, (4, 224, 224, 1), dtype=np.uint8)
     engines = [OpenVinoEngine(default_bundle, threads=1) for _ in range(2)]
     alone = engines[0].run(radiographs).probability
-    found: list[GraphOutputs] = []
+    outputs: list[GraphOutputs] = []
     threads = [
-        threading.Thread(target=lambda each=each: found.append(each.run(radiographs))) for each in engines
+        threading.Thread(target=lambda engine=engine: outputs.append(engine.run(radiographs)))
+        for engine in engines
     ]
     for thread in threads:
         thread.start()
     for thread in threads:
         thread.join()
-    assert [np.array_equal(each.probability, alone) for each in found] == [True, True]
+    assert [np.array_equal(output.probability, alone) for output in outputs] == [True, True]
 
 
-def test_what_is_wrong_with_a_graph_is_said(bundle: Path, tmp_path: Path) -> None:
-    """A file that is cut short is told as such, in one line."""
+def test_a_broken_graph_is_named(bundle: Path, tmp_path: Path) -> None:
+    """The error for a file that is cut short is one line with the reason."""
     shutil.copytree(bundle, tmp_path / "cut")
     file = tmp_path / "cut" / LITERT_FILE
     file.write_bytes(file.read_bytes()[:1000])
@@ -107,30 +108,30 @@ def _outputs(probability: float, typicality: float) -> GraphOutputs:
 
 
 @pytest.mark.parametrize(("probability", "typicality"), [(0.5002, 0.5), (0.5, 0.52), (np.nan, 0.5)])
-def test_engines_that_differ_are_told(probability: float, typicality: float) -> None:
-    """By a number that is too large, or by none."""
+def test_different_outputs_are_refused(probability: float, typicality: float) -> None:
+    """A difference above the tolerance, or NaN, is an error."""
     require_same(_outputs(0.5, 0.5), _outputs(0.50005, 0.505), "A and B")
     with pytest.raises(DifferentGraphs, match="A and B differ by"):
         require_same(_outputs(0.5, 0.5), _outputs(probability, typicality), "A and B")
 
 
-class Deviant:
-    """An engine that says the same of every radiograph."""
+class ConstantEngine:
+    """An engine with constant outputs."""
 
     max_batch = 1
 
     def run(self, radiographs: Radiographs) -> GraphOutputs:
-        """Say it."""
+        """Return the constant outputs."""
         return _outputs(0.5, 0.5)
 
 
-def test_an_engine_that_does_not_say_what_litert_says_does_not_serve(
+def test_openvino_that_differs_from_litert_does_not_start(
     default_bundle: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """The predictor ends with one line that names the setting."""
+    """The predictor refuses to start, with one line that names the setting."""
     settings = PredictorSettings(bundle=default_bundle, engine="openvino", threads=1)
     require_reference(settings, OpenVinoEngine(default_bundle, threads=1))
     with pytest.raises(SystemExit) as ended:
-        require_reference(settings, Deviant())
+        require_reference(settings, ConstantEngine())
     assert ended.value.code == 2
     assert "PLEURA_ENGINE: OpenVINO and LiteRT differ by" in "".join(capsys.readouterr())
