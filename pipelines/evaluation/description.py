@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from pydantic import ConfigDict
 from pydantic.dataclasses import dataclass
 
-from pipelines.evaluation.evaluate import Evaluation, FindingEvaluation
+from pipelines.evaluation.evaluation import Evaluation, FindingEvaluation
 from pipelines.evaluation.report import EvaluationReport
 from pipelines.statistics.bootstrap import IntervalEstimate
 from pleura.bundle import FindingDescription, Interval, ModelDescription, OperatingPoint

@@ -6,7 +6,8 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from pipelines.evaluation.evaluate import EvaluationProtocol, evaluate
+from pipelines.evaluation.evaluate import evaluate
+from pipelines.evaluation.evaluation import EvaluationProtocol
 from pipelines.evaluation.evaluation_data import EvaluationData, RadiographsWithBoxes, Tensors
 from pipelines.evaluation.localisation import evaluate_localisation
 from pipelines.evaluation.refusals import RefusalEvaluation, evaluate_refusals

@@ -11,7 +11,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from pipelines.evaluation.evaluate import EvaluationProtocol
+from pipelines.evaluation.evaluation import EvaluationProtocol
 from pipelines.statistics.bootstrap import (
     Bootstrap,
     IntervalEstimate,

@@ -8,7 +8,7 @@ from typing import Literal
 from pydantic import ConfigDict, Field
 
 from pipelines.data.manifest import Sha256
-from pipelines.evaluation.evaluate import Evaluation
+from pipelines.evaluation.evaluation import Evaluation
 from pipelines.evaluation.localisation import FindingLocalisation
 from pipelines.evaluation.refusals import RefusalEvaluation
 from pipelines.evaluation.subgroup_gaps import SubgroupEvaluation

@@ -5,8 +5,9 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from pipelines.evaluation.evaluate import EvaluationProtocol, called, require_probabilities, sort_radiographs
-from pipelines.evaluation.scored_radiographs import ScoredRadiographs
+from pipelines.evaluation.evaluate import require_probabilities, sort_radiographs
+from pipelines.evaluation.evaluation import EvaluationProtocol
+from pipelines.evaluation.scored_radiographs import ScoredRadiographs, calls_at_threshold
 from pipelines.evaluation.subgroups import ATTRIBUTES, Attribute, Subgroup, find_subgroups
 from pipelines.statistics.bootstrap import (
     IntervalEstimate,
@@ -62,14 +63,14 @@ def _compared(
     weights: Floats, scored: ScoredRadiographs, finding: int, threshold: float, group: Subgroup
 ) -> Floats:
     """AUROC in the group, and the gaps of AUROC, sensitivity and specificity, (D, 4)."""
-    yes = called(scored, finding, threshold)
+    called = calls_at_threshold(scored.probabilities[:, finding], threshold)
     both = []
     for rows in (group.members, group.rest):
         keep = rows & ~np.isnan(scored.labels[:, finding])
         w, labels = weights[:, keep], scored.labels[keep, finding]
         present = labels == 1
         area = aurocs(w, labels, scored.probabilities[keep, finding])
-        both.append((area, shares(w, yes[keep], present), shares(w, ~yes[keep], ~present)))
+        both.append((area, shares(w, called[keep], present), shares(w, ~called[keep], ~present)))
     here, there = np.array(both)
     return np.column_stack([here[0], *(here - there)])
 

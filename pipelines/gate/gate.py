@@ -9,8 +9,8 @@ from dataclasses import dataclass
 from typing import Final
 
 import numpy as np
-from numpy.typing import NDArray
 
+from pipelines.evaluation.scored_radiographs import calls_at_threshold
 from pipelines.gate.contenders import (
     Contender,
     find_incompatibilities,
@@ -23,7 +23,6 @@ from pipelines.gate.decision import Criterion, Decision, DecisionInputs
 from pipelines.gate.measures import ScoredPair
 from pipelines.gate.protocol import GateProtocol
 from pipelines.gate.subgroup_criteria import compare_subgroups
-from pipelines.statistics.paired import Floats
 
 _PER_FINDING: Final = ("auroc", "sensitivity", "specificity", "brier")
 
@@ -66,11 +65,6 @@ def decide(
     )
 
 
-def calls_at(threshold: float, probabilities: Floats) -> NDArray[np.bool_]:
-    """What is called present: compared as FP32, as the service does."""
-    return probabilities.astype(np.float32) >= np.float32(threshold)
-
-
 def pair_findings(champion: Contender, challenger: Contender) -> list[ScoredPair]:
     """Put both models side by side, finding by finding, on the radiographs where it is known."""
     patients = number_patients(champion.scored)
@@ -79,8 +73,8 @@ def pair_findings(champion: Contender, challenger: Contender) -> list[ScoredPair
         truth = champion.scored.labels[:, index]
         known = ~np.isnan(truth)
         old, new = (side.scored.probabilities[known, index] for side in (champion, challenger))
-        old_calls = calls_at(champion.thresholds[index], old)
-        new_calls = calls_at(challenger.thresholds[index], new)
+        old_calls = calls_at_threshold(old, champion.thresholds[index])
+        new_calls = calls_at_threshold(new, challenger.thresholds[index])
         pairs.append(ScoredPair(finding, truth[known], old, new, old_calls, new_calls, patients[known]))
     return pairs
 

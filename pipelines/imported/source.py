@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from pipelines.data.labelled_radiographs import LabelledRadiographs, read_split
 from pipelines.data.manifest import Split
 from pipelines.evaluation.description import build_description, evaluated_findings, macro_metrics
-from pipelines.evaluation.evaluate import EvaluationProtocol
+from pipelines.evaluation.evaluation import EvaluationProtocol
 from pipelines.imported.densenet import ConvertedNetwork, UnsupportedNetwork, convert_network
 from pipelines.imported.provenance import (
     NOT_CALIBRATED,

@@ -7,7 +7,7 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure as Picture
 
-from pipelines.evaluation.evaluate import Curves, Evaluation, Figures, FindingEvaluation
+from pipelines.evaluation.evaluation import Curves, Evaluation, Figures, FindingEvaluation
 from pipelines.statistics.bootstrap import IntervalEstimate
 
 _DPI: Final = 120

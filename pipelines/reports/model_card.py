@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 
-from pipelines.evaluation.evaluate import FindingEvaluation
+from pipelines.evaluation.evaluation import FindingEvaluation
 from pipelines.evaluation.refusals import RefusalEvaluation
 from pipelines.evaluation.report import EvaluationReport
 from pipelines.reports.formats import finding_text, format_estimate, format_rate

@@ -14,7 +14,7 @@ from pydantic import Field, ValidationError
 
 from pipelines.data.validation_report import ProblemKind
 from pipelines.evaluation.description import ModelText
-from pipelines.evaluation.evaluate import EvaluationProtocol
+from pipelines.evaluation.evaluation import EvaluationProtocol
 from pipelines.gate.protocol import GateProtocol
 from pipelines.rollout.plan import RolloutPlan
 from pipelines.training.parameters import TrainingParameters

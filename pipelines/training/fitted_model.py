@@ -6,7 +6,8 @@ from typing import Final
 import numpy as np
 
 from pipelines.data.labelled_radiographs import LabelledRadiographs
-from pipelines.evaluation.evaluate import Evaluation, EvaluationProtocol, evaluate
+from pipelines.evaluation.evaluate import evaluate
+from pipelines.evaluation.evaluation import Evaluation, EvaluationProtocol
 from pipelines.evaluation.scored_radiographs import ScoredRadiographs
 from pipelines.statistics.operating_point import choose_threshold, sensitivity, specificity
 from pipelines.statistics.platt_scaling import PlattScaling, fit_platt_scaling

@@ -9,7 +9,7 @@ from pydantic import ConfigDict, Field
 from pydantic.dataclasses import dataclass
 
 from pipelines.evaluation.description import ModelText
-from pipelines.evaluation.evaluate import EvaluationProtocol
+from pipelines.evaluation.evaluation import EvaluationProtocol
 from pipelines.value import Value
 
 CHEST_XRAY: Final = Path(__file__).with_name("chest_xray.yaml")

@@ -57,7 +57,7 @@ def test_nothing_makes_no_reference() -> None:
         build_reference(DriftSample(MODEL, 0, 0, {}, {}), "nothing", SINCE)
 
 
-def test_a_share_is_no_more_than_all() -> None:
-    """More hits than radiographs is a mistake of whoever counted."""
-    with pytest.raises(ValueError, match="no more than all"):
+def test_a_share_has_at_most_as_many_hits_as_radiographs() -> None:
+    """More hits than radiographs are a mistake in counting."""
+    with pytest.raises(ValueError, match="at most as many hits"):
         Share(hits=3, n=2)

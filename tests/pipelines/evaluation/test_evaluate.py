@@ -9,7 +9,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from sklearn.metrics import average_precision_score, brier_score_loss, confusion_matrix, roc_auc_score
 
-from pipelines.evaluation.evaluate import Evaluation, EvaluationProtocol, evaluate
+from pipelines.evaluation.evaluate import evaluate
+from pipelines.evaluation.evaluation import Evaluation, EvaluationProtocol
 from pipelines.evaluation.scored_radiographs import ScoredRadiographs
 from pleura.findings import FINDINGS
 from tests.support.pipelines.evaluations import QUICK, THRESHOLDS, calibrated
@@ -160,7 +161,7 @@ def test_what_is_no_probability_is_not_judged(bad: float) -> None:
     """One NaN stops the evaluation; it is not left out in silence."""
     scored = calibrated(40)
     scored.probabilities[3, 3] = bad
-    with pytest.raises(ValueError, match=r"no number in \[0, 1\]"):
+    with pytest.raises(ValueError, match=r"not a number in \[0, 1\]"):
         evaluate(scored, THRESHOLDS, QUICK)
 
 

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pipelines.evaluation.evaluate import EvaluationProtocol
+from pipelines.evaluation.evaluation import EvaluationProtocol
 from pipelines.evaluation.localisation import (
     FindingLocalisation,
     LocalisationBox,

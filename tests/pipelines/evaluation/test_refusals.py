@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from sklearn.metrics import roc_auc_score
 
-from pipelines.evaluation.evaluate import EvaluationProtocol
+from pipelines.evaluation.evaluation import EvaluationProtocol
 from pipelines.evaluation.refusals import alter_radiographs, evaluate_refusals, refusal_rate
 
 PROTOCOL = EvaluationProtocol(draws=200, typicality_thresholds=(0.1, 0.5))

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from sklearn.metrics import roc_auc_score
 
-from pipelines.evaluation.evaluate import EvaluationProtocol
+from pipelines.evaluation.evaluation import EvaluationProtocol
 from pipelines.evaluation.scored_radiographs import ScoredRadiographs
 from pipelines.evaluation.subgroup_gaps import MEAN, SubgroupEvaluation, evaluate_subgroups
 from tests.support.pipelines.evaluations import THRESHOLDS, calibrated

@@ -7,7 +7,7 @@ import pytest
 import yaml
 from pydantic import ValidationError
 
-from pipelines.evaluation.evaluate import EvaluationProtocol
+from pipelines.evaluation.evaluation import EvaluationProtocol
 from pipelines.evaluation.subgroups import AGE_BOUNDS, ATTRIBUTES
 from pipelines.gate.protocol import GateProtocol
 from tests.support.pipelines.contenders import CLINICAL_PROTOCOL, SMALL_PROTOCOL, read_protocol

@@ -11,8 +11,8 @@ import numpy as np
 import pytest
 
 from pipelines.data.manifest import Box, Record
-from pipelines.evaluation.evaluate import EvaluationProtocol
 from pipelines.evaluation.evaluate_bundle import evaluate_bundle, write_report_files
+from pipelines.evaluation.evaluation import EvaluationProtocol
 from pipelines.evaluation.evaluation_data import EvaluationData, select_with_boxes
 from pipelines.evaluation.report import EvaluationReport
 from pipelines.reports.evaluation import html_evaluation_report

@@ -15,7 +15,7 @@ from pipelines.evaluation.description import (
     macro_metrics,
     unmeasured_findings,
 )
-from pipelines.evaluation.evaluate import EvaluationProtocol
+from pipelines.evaluation.evaluation import EvaluationProtocol
 from pipelines.reports.model_card import model_card
 from pipelines.training.augmentation import augment
 from pipelines.training.batches import Batches, build_targets, positive_weights

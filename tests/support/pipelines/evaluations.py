@@ -3,7 +3,8 @@
 import numpy as np
 from scipy.special import expit
 
-from pipelines.evaluation.evaluate import EvaluationProtocol, evaluate
+from pipelines.evaluation.evaluate import evaluate
+from pipelines.evaluation.evaluation import EvaluationProtocol
 from pipelines.evaluation.localisation import LocalisationBox, evaluate_localisation
 from pipelines.evaluation.refusals import evaluate_refusals
 from pipelines.evaluation.report import Dataset, EvaluationReport, LocalisationReport, Subject
