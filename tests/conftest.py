@@ -12,7 +12,7 @@ from pleura.local import dependencies
 from pleura.local.default_bundle import make_bundle
 from pleura.local.dependencies import Server
 from pleura.local.pleura_services import Ports, Service, start_predictor
-from proof.lab.proxy import Issuer, answers, start, stop, wait_until
+from proof.lab.proxy import Issuer, is_answering, start_module, stop_process, wait_until
 from proof.lab.running_stack import RunningStack, start_stack
 
 _ROOT = Path(__file__).parents[1]
@@ -70,10 +70,10 @@ def local_issuer(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Issuer]:
     """The one-machine issuer in a process of its own."""
     folder, port = tmp_path_factory.mktemp("issuer"), dependencies.free_port()
     environment = {"PLEURA_HTTP_PORT": str(port), "PLEURA_ISSUER_FOLDER": str(folder / "keys")}
-    process = start("pleura.local.token_issuer", environment, folder / "log")
-    wait_until(lambda: answers(port, "/jwks.json"))
+    process = start_module("pleura.local.token_issuer", environment, folder / "log")
+    wait_until(lambda: is_answering(port, "/jwks.json"))
     yield Issuer(f"http://127.0.0.1:{port}", folder / "keys")
-    stop(process)
+    stop_process(process)
 
 
 @pytest.fixture(scope="session")

@@ -1,4 +1,4 @@
-"""An issuer's keys, and the tokens that can be made with them, beside them and without them."""
+"""The keys of an issuer, and a forge that makes good and bad tokens with them."""
 
 import base64
 import hashlib
@@ -31,11 +31,11 @@ ALGORITHM = {
     "p384": "ES384",
 }
 DROP = object()
-"""Takes a member out, where it stands for a value."""
+"""As the value of a member: the member is left out."""
 
 
 def b64(data: bytes | object) -> str:
-    """Write base64url without padding, of bytes or of a JSON document."""
+    """Encode bytes or a JSON document as base64url without padding."""
     raw = data if isinstance(data, bytes) else json.dumps(data).encode()
     return base64.urlsafe_b64encode(raw).rstrip(b"=").decode()
 
@@ -46,29 +46,28 @@ def jwk(key: Any, algorithm: str, **members: Any) -> dict[str, Any]:
 
 
 def key_document() -> bytes:
-    """The issuer's JWKS document: three kinds that count, and three keys that never verify a token."""
+    """Build the JWKS document: keys of three allowed kinds, and three keys that never verify a token."""
     keys = [jwk(PRIVATE[n].public_key(), ALGORITHM[n], kid=n) for n in ("ec", "rsa", "ed", "other", "p384")]
     keys.append(jwk(PRIVATE["encryption"].public_key(), "RS256", kid="encryption", use="enc"))
     keys.append({"kty": "oct", "k": b64(SECRET), "kid": "secret", "alg": "HS256"})
     return json.dumps({"keys": keys}).encode()
 
 
-def changed(good: dict[str, Any], changes: dict[str, Any]) -> dict[str, Any]:
-    """Put members in another's place, or take them out."""
+def apply_changes(good: dict[str, Any], changes: dict[str, Any]) -> dict[str, Any]:
+    """Replace members, or leave them out."""
     return {name: value for name, value in (good | changes).items() if value is not DROP}
 
 
 @dataclass(frozen=True)
 class Forge:
-    """Makes tokens for one service, at one time.
+    """Makes tokens for one service at one time.
 
     Args:
         issuer: The issuer that the service trusts.
         audience: The service.
         now_s: The time.
-        evil_url: A server that nobody should ever ask.
-        slack_s: Seconds that may pass until a token is looked at; what must lie in the future lies so much
-            further.
+        evil_url: A server that no program should ever call.
+        slack_s: Seconds that may pass until a token is verified. Times in the future are later by so much.
     """
 
     issuer: str
@@ -78,11 +77,11 @@ class Forge:
     slack_s: int = 0
 
     def header(self, **changes: Any) -> dict[str, Any]:
-        """A good header, changed."""
-        return changed({"alg": "ES256", "typ": "JWT", "kid": "ec"}, changes)
+        """Build a good header with some changes."""
+        return apply_changes({"alg": "ES256", "typ": "JWT", "kid": "ec"}, changes)
 
     def claims(self, **changes: Any) -> dict[str, Any]:
-        """Good claims, changed."""
+        """Build good claims with some changes."""
         good = {
             "iss": self.issuer,
             "aud": self.audience,
@@ -92,38 +91,38 @@ class Forge:
             "iat": self.now_s - 10,
             "exp": self.now_s + 600,
         }
-        return changed(good, changes)
+        return apply_changes(good, changes)
 
     def signed(
         self, header: object = None, payload: object = None, key: Any = None, algorithm: str = "ES256"
     ) -> str:
-        """Sign whatever is given, valid or not, with the issuer's EC key or another."""
+        """Sign any header and payload, valid or not, with the issuer's EC key or another key."""
         first = f"{b64(header or self.header())}.{b64(payload or self.claims())}"
         signature = jwt.get_algorithm_by_name(algorithm).sign(first.encode(), key or PRIVATE["ec"])
         return f"{first}.{b64(signature)}"
 
     def good(self, key_id: str = "ec", **changes: Any) -> str:
-        """A token that counts, but for the changes to its claims."""
+        """Make a good token, except for the changes to its claims."""
         header = self.header(alg=ALGORITHM[key_id], kid=key_id)
         return self.signed(header, self.claims(**changes), PRIVATE[key_id], ALGORITHM[key_id])
 
     def with_header(self, **changes: Any) -> str:
-        """A token of the issuer with another header."""
+        """Make a token of the issuer with changes to its header."""
         return self.signed(self.header(**changes))
 
     def with_claims(self, **changes: Any) -> str:
-        """A token of the issuer with other claims."""
+        """Make a token of the issuer with changes to its claims."""
         return self.signed(payload=self.claims(**changes))
 
     def with_signature(self, signature: bytes, **changes: Any) -> str:
-        """A token with a signature that nobody made."""
+        """Make a token with an invented signature."""
         return f"{b64(self.header(**changes))}.{b64(self.claims())}.{b64(signature)}"
 
     def with_secret(self, secret: bytes, key_id: str = "rsa", algorithm: str = "HS256") -> str:
-        """A token signed with HMAC, whatever the secret."""
+        """Make a token that is signed with HMAC and any secret."""
         first = f"{b64(self.header(alg=algorithm, kid=key_id))}.{b64(self.claims())}"
         return f"{first}.{b64(hmac.digest(secret, first.encode(), hashlib.sha256))}"
 
     def by_stranger(self, **changes: Any) -> str:
-        """A token that a stranger signed with a key of his own, which its header may bring or name."""
+        """Make a token that a stranger signed with a key that the header may bring or name."""
         return self.signed(self.header(**changes), key=STRANGER)

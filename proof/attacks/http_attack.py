@@ -1,4 +1,4 @@
-"""A conversation on a raw socket: a good request, an attack, a good request; and what came of each."""
+"""Send an attack over a raw socket, between two good requests, and check every answer."""
 
 import json
 import re
@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from itertools import count
 from typing import Final
 
-from proof.attacks.stage import INFER, AttackStage
+from proof.attacks.attacked_proxy import INFER, AttackedProxy
 from proof.lab.recorder import RecordedRequest
 
 _READ: Final = ("/v2", "/v2/models", "/v2/models/chest-xray", "/model-info")
@@ -22,31 +22,31 @@ _HEADERS: Final = frozenset(
 _PATIENCE_S: Final = 20.0
 _serial: Final = count()
 
-AnswerOf = tuple[int, str | None]
+ExpectedAnswer = tuple[int, str | None]
 
 
 @dataclass(frozen=True)
 class Case:
-    """Bytes, and what must come of them.
+    """The bytes of an attack, and the expected answers.
 
     Args:
-        raw: What is sent; ``@token@`` stands for a good token, ``@attack@`` and so on for request ids.
-        answers: Status of each answer, and whose it is; None where the request's id cannot be known.
-        forwarded: The requests of which the transformer hears, whole.
-        ends: Whether the connection is closed behind them.
-        body: What the transformer gets with a request of the attack.
+        raw: The bytes to send. ``@token@`` stands for a good token, ``@attack@`` and others for request ids.
+        answers: Status and request id of each answer. The id is None where the proxy cannot know it.
+        forwarded: Ids of the requests that reach the transformer whole.
+        ends: Whether the proxy closes the connection after the attack.
+        body: The body that reaches the transformer with a request of the attack.
     """
 
     raw: bytes
-    answers: tuple[AnswerOf, ...] = ((400, None),)
+    answers: tuple[ExpectedAnswer, ...] = ((400, None),)
     forwarded: tuple[str, ...] = ()
     ends: bool = True
     body: bytes = b"{}"
 
 
 @dataclass(frozen=True)
-class Answered:
-    """One answer as it came."""
+class ReceivedAnswer:
+    """One answer from the raw socket."""
 
     status: int
     request_id: str
@@ -54,8 +54,8 @@ class Answered:
 
 
 @dataclass(frozen=True)
-class Judgement:
-    """What went wrong, in words; nothing where all is well."""
+class CaseResult:
+    """The faults that a case found. It is false when there are none."""
 
     bypasses: tuple[str, ...]
     desynchronised: tuple[str, ...]
@@ -65,38 +65,38 @@ class Judgement:
         return bool(self.bypasses or self.desynchronised or self.faults)
 
 
-def good(request_id: bytes, *lines: bytes) -> bytes:
-    """A request that is answered."""
+def build_good_request(request_id: bytes, *lines: bytes) -> bytes:
+    """Build a request that the proxy answers with 200."""
     head = [f"POST {INFER} HTTP/1.1".encode(), b"Host: a", b"Authorization: Bearer @token@"]
     head += [b"X-Request-Id: " + request_id, b"Content-Length: 2", *lines]
     return b"\r\n".join(head) + b"\r\n\r\n{}"
 
 
-def converse(stage: AttackStage, case: Case) -> Judgement:
-    """Play a case, and judge what was answered and what was forwarded."""
-    stage.clear()
+def run_case(attacked: AttackedProxy, case: Case) -> CaseResult:
+    """Run a case, and check the answers and the forwarded requests."""
+    attacked.clear()
     serial = f"c{next(_serial)}-"
-    raw = good(b"@before@") + case.raw + good(b"@after@", b"Connection: close")
-    raw = raw.replace(b"@token@", stage.forge().good().encode())
+    raw = build_good_request(b"@before@") + case.raw + build_good_request(b"@after@", b"Connection: close")
+    raw = raw.replace(b"@token@", attacked.forge().good().encode())
     raw = re.sub(rb"@([a-z]+\d*)@", lambda match: serial.encode() + match[1], raw)
     is_head = case.raw.startswith(b"HEAD ")
     try:
-        received = [*answers_in(_exchange(stage.proxy.http_port, raw), serial, is_head)]
-        desynchronised = _unpaired(case, received)
+        received = [*parse_answers(_exchange(attacked.proxy.http_port, raw), serial, is_head)]
+        desynchronised = _find_unpaired(case, received)
     except ValueError as error:
-        received, desynchronised = [], [f"what came back is no row of answers: {error}"]
-    noted = [each for each in stage.transformer.requests if each.request_line != "GET /readyz"]
-    desynchronised += _misread(case, noted, serial)
-    bypasses = [fault for each in noted for fault in smuggled(each, serial)]
+        received, desynchronised = [], [f"the bytes that came back are not a row of answers: {error}"]
+    forwarded = [each for each in attacked.transformer.requests if each.request_line != "GET /readyz"]
+    desynchronised += _find_misread(case, forwarded, serial)
+    bypasses = [fault for request in forwarded for fault in find_smuggling(request, serial)]
     faults = [f"answered with {each.status}" for each in received if each.status >= 500]
-    return Judgement(tuple(bypasses), tuple(desynchronised), tuple(faults))
+    return CaseResult(tuple(bypasses), tuple(desynchronised), tuple(faults))
 
 
 def _exchange(port: int, raw: bytes) -> bytes:
     received = b""
     with socket.create_connection(("127.0.0.1", port)) as connection:
         connection.settimeout(_PATIENCE_S)
-        with suppress(OSError):  # refused in the middle
+        with suppress(OSError):  # the proxy may refuse in the middle
             connection.sendall(raw)
         try:
             while chunk := connection.recv(65536):
@@ -108,11 +108,11 @@ def _exchange(port: int, raw: bytes) -> bytes:
     return received
 
 
-def answers_in(received: bytes, serial: str = "", is_head: bool = False) -> Iterator[Answered]:
-    """Read a row of answers.
+def parse_answers(received: bytes, serial: str = "", is_head: bool = False) -> Iterator[ReceivedAnswer]:
+    """Parse the answers of a connection.
 
     Raises:
-        ValueError: It is none.
+        ValueError: The bytes are something other than whole answers.
     """
     while received:
         head, end, rest = received.partition(b"\r\n\r\n")
@@ -129,16 +129,16 @@ def answers_in(received: bytes, serial: str = "", is_head: bool = False) -> Iter
             if len(body) < size:
                 raise ValueError("the last answer is cut")
         if int(line[1]) >= 200:
-            yield Answered(int(line[1]), request_id, body)
+            yield ReceivedAnswer(int(line[1]), request_id, body)
 
 
-def _unpaired(case: Case, received: list[Answered]) -> list[str]:
-    expected: list[AnswerOf] = [(200, "before"), *case.answers]
+def _find_unpaired(case: Case, received: list[ReceivedAnswer]) -> list[str]:
+    expected: list[ExpectedAnswer] = [(200, "before"), *case.answers]
     expected += [] if case.ends else [(200, "after")]
-    got: list[AnswerOf] = [(each.status, each.request_id) for each in received]
+    got: list[ExpectedAnswer] = [(each.status, each.request_id) for each in received]
     named = {name for _, name in expected if name}
     got = [(status, name if name in named or name == "smuggled" else None) for status, name in got]
-    faults = [] if got == expected else [f"answers {got} in the place of {expected}"]
+    faults = [] if got == expected else [f"answers {got} instead of {expected}"]
     for each in received:
         document = json.loads(each.body or b"{}")
         if "id" in document and not str(document["id"]).endswith(each.request_id):
@@ -146,24 +146,25 @@ def _unpaired(case: Case, received: list[Answered]) -> list[str]:
     return faults
 
 
-def _misread(case: Case, noted: list[RecordedRequest], serial: str) -> list[str]:
-    """What the transformer got, beside what it should have got."""
+def _find_misread(case: Case, requests: list[RecordedRequest], serial: str) -> list[str]:
+    """Compare what the transformer received with what it should have received."""
     expected = [("before", b"{}"), *((name, case.body) for name in case.forwarded)]
     expected += [] if case.ends else [("after", b"{}")]
-    got = [(n.value_of("x-request-id").removeprefix(serial), n.body) for n in noted if n.is_whole]
-    return [] if got == expected else [f"forwarded {got} in the place of {expected}"]
+    whole = [request for request in requests if request.is_whole]
+    got = [(each.get_header("x-request-id").removeprefix(serial), each.body) for each in whole]
+    return [] if got == expected else [f"forwarded {got} instead of {expected}"]
 
 
-def smuggled(noted: RecordedRequest, serial: str) -> list[str]:
-    """What should not have reached the transformer."""
-    names, request_id = [name for name, _ in noted.headers], noted.value_of("x-request-id")
-    # one that was broken off may still arrive while the next case is played
-    is_ours = request_id.startswith(serial) or not noted.is_whole
+def find_smuggling(request: RecordedRequest, serial: str) -> list[str]:
+    """List what should not have reached the transformer in a request."""
+    names, request_id = [name for name, _ in request.headers], request.get_header("x-request-id")
+    # a request that was broken off may still arrive while the next case runs
+    is_ours = request_id.startswith(serial) or not request.is_whole
     checks = {
-        f"the request line {noted.request_line!r}": noted.request_line in _ROUTES,
+        f"the request line {request.request_line!r}": request.request_line in _ROUTES,
         f"the headers {names}": set(names) <= _HEADERS and len(names) == len(set(names)),
-        "another principal": noted.value_of("x-pleura-principal") == "somebody",
+        "another principal": request.get_header("x-pleura-principal") == "somebody",
         f"the request id {request_id}": is_ours and "smuggled" not in request_id,
-        "odd line ends": not re.search(rb"(?<!\r)\n|\r(?!\n)", noted.head),
+        "odd line ends": not re.search(rb"(?<!\r)\n|\r(?!\n)", request.head),
     }
-    return [fault for fault, is_well in checks.items() if not is_well]
+    return [fault for fault, holds in checks.items() if not holds]

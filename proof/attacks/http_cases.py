@@ -1,10 +1,10 @@
-"""Requests as raw bytes that two programs might read in two ways: tables."""
+"""Tables of raw requests whose length two programs might read differently: framing and chunks."""
 
 from collections.abc import Mapping
 from typing import Final
 
+from proof.attacks.attacked_proxy import INFER
 from proof.attacks.http_attack import Case
-from proof.attacks.stage import INFER
 
 _POST: Final = f"POST {INFER} HTTP/1.1".encode()
 _GET: Final = b"GET /v2 HTTP/1.1"
@@ -15,40 +15,42 @@ _CHUNKED: Final = b"Transfer-Encoding: chunked"
 _END: Final = b"0\r\n\r\n"
 
 
-def raw(first: bytes, *lines: bytes, body: bytes = b"", host: bytes = HOST, request_id: bytes = _ID) -> bytes:
-    """A request with a good token."""
+def build_request(
+    first: bytes, *lines: bytes, body: bytes = b"", host: bytes = HOST, request_id: bytes = _ID
+) -> bytes:
+    """Build a request with a good token."""
     head = [first, *([host] if host else []), _TOKEN, *([request_id] if request_id else []), *lines]
     return b"\r\n".join(head) + b"\r\n\r\n" + body
 
 
-def post(*lines: bytes, body: bytes = b"") -> bytes:
-    """An inference."""
-    return raw(_POST, *lines, body=body)
+def build_post(*lines: bytes, body: bytes = b"") -> bytes:
+    """Build an inference request."""
+    return build_request(_POST, *lines, body=body)
 
 
-def get(*lines: bytes, **more: bytes) -> bytes:
-    """A question that the transformer answers."""
-    return raw(_GET, *lines, **more)
+def build_get(*lines: bytes, **more: bytes) -> bytes:
+    """Build a request that the transformer answers."""
+    return build_request(_GET, *lines, **more)
 
 
-SMUGGLED: Final = raw(b"GET /v2/models HTTP/1.1", request_id=b"X-Request-Id: @smuggled@")
+SMUGGLED: Final = build_request(b"GET /v2/models HTTP/1.1", request_id=b"X-Request-Id: @smuggled@")
 HIDDEN: Final = b"GET /healthz HTTP/1.1\r\nHost: a\r\nX-Request-Id: smuggled\r\n\r\n"
 _SIZE: Final = b"Content-Length: %d" % len(HIDDEN)
 _HIDDEN_CHUNK: Final = b"%x\r\n%b\r\n0\r\n\r\n" % (len(HIDDEN), HIDDEN)
 
 
-def refused(request: bytes) -> Case:
-    """One answer, a 400, and nothing behind it is read."""
+def expect_refusal(request: bytes) -> Case:
+    """Expect one answer with 400, and that nothing behind the request is read."""
     return Case(request + SMUGGLED)
 
 
-def forwarded(request: bytes, body: bytes = b"{}", ends: bool = False) -> Case:
-    """It is one request, and answered as one."""
+def expect_forwarded(request: bytes, body: bytes = b"{}", ends: bool = False) -> Case:
+    """Expect that the transformer gets one request and answers it."""
     return Case(request, ((200, "attack"),), ("attack",), ends, body)
 
 
-def answered(request: bytes, status: int, ends: bool = False) -> Case:
-    """It is one request, and the proxy answers it."""
+def expect_answer(request: bytes, status: int, ends: bool = False) -> Case:
+    """Expect that the proxy itself answers one request."""
     return Case(request, ((status, "attack"),), ends=ends)
 
 
@@ -126,44 +128,59 @@ LENGTHS: Final = (
 )
 FRAMING: Final[Mapping[str, Case]] = {
     **{
-        f"TE {value!r}": refused(post(b"Transfer-Encoding: " + value, body=b"2\r\n{}\r\n" + _END))
+        f"TE {value!r}": expect_refusal(
+            build_post(b"Transfer-Encoding: " + value, body=b"2\r\n{}\r\n" + _END)
+        )
         for value in CODINGS
     },
-    **{f"CL {value!r:.40}": refused(post(b"Content-Length: " + value, body=b"{}")) for value in LENGTHS},
-    "CL.TE": refused(post(b"Content-Length: 4", _CHUNKED, body=_END)),
-    "TE.CL": refused(post(_CHUNKED, b"Content-Length: 4", body=_END)),
-    "TE.CL, tab": refused(post(b"Transfer-Encoding:\tchunked", b"Content-Length: 4", body=_END)),
-    "CL.TE, odd coding": refused(post(b"Content-Length: 5", b"Transfer-Encoding: x", body=_END)),
-    "TE twice": refused(post(_CHUNKED, _CHUNKED, body=_END)),
-    "TE twice, the first identity": refused(post(b"Transfer-Encoding: identity", _CHUNKED, body=_END)),
-    "TE twice, the last identity": refused(post(_CHUNKED, b"Transfer-Encoding: identity", body=_END)),
-    "TE, space before the colon": refused(post(b"Transfer-Encoding : chunked", body=_END)),
-    "TE, tab before the colon": refused(post(b"Transfer-Encoding\t: chunked", body=_END)),
-    "TE, NUL before the colon": refused(post(b"Transfer-Encoding\0: chunked", body=_END)),
-    "TE, led by a space": refused(post(b" Transfer-Encoding: chunked", body=_END)),
-    "TE behind a bare CR": refused(post(b"X: y\rTransfer-Encoding: chunked", body=_END)),
-    "TE behind a bare LF": refused(post(b"X: y\nTransfer-Encoding: chunked", body=_END)),
-    "TE in HTTP/1.0": refused(raw(_POST.replace(b"1.1", b"1.0"), _CHUNKED, body=_END)),
-    "CL twice, equal": refused(post(*[b"Content-Length: 2"] * 2, body=b"{}")),
-    "CL twice, different": refused(post(b"Content-Length: 0", b"Content-Length: 2", body=b"{}")),
-    "CL twice, one in capitals": refused(post(b"CONTENT-LENGTH: 2", b"content-length: 2", body=b"{}")),
-    "CL, space before the colon": refused(post(b"Content-Length : 2", body=b"{}")),
-    "CL folded away": refused(post(b"X: y\r\n Content-Length: 2", body=b"{}")),
-    "CL behind a bare CR": refused(post(b"X: y\rContent-Length: 2", body=b"{}")),
-    "TE in capitals": forwarded(post(b"Transfer-Encoding: CHUNKED", body=b"2\r\n{}\r\n" + _END)),
-    "TE.0": forwarded(post(_CHUNKED, body=_HIDDEN_CHUNK), HIDDEN),
-    "CL.0": forwarded(post(_SIZE, body=HIDDEN), HIDDEN),
-    "CL.0 of a GET": forwarded(get(_SIZE, body=HIDDEN), b""),
-    "TE.0 of a GET": forwarded(get(_CHUNKED, body=_HIDDEN_CHUNK), b""),
-    "CL.0 of a GET that we answer": answered(raw(b"GET /healthz HTTP/1.1", _SIZE, body=HIDDEN), 200),
-    "CL.0 of a path that is none": answered(raw(b"GET /x HTTP/1.1", _SIZE, body=HIDDEN), 404, ends=True),
-    "CL.0 of a HEAD": answered(raw(b"HEAD /v2 HTTP/1.1", _SIZE, body=HIDDEN), 405, ends=True),
-    "no length": forwarded(post(), b""),
-    "underscore twins of the lengths": forwarded(
-        post(b"Content-Length: 2", b"Content_Length: 100", b"Transfer_Encoding: chunked", body=b"{}")
+    **{
+        f"CL {value!r:.40}": expect_refusal(build_post(b"Content-Length: " + value, body=b"{}"))
+        for value in LENGTHS
+    },
+    "CL.TE": expect_refusal(build_post(b"Content-Length: 4", _CHUNKED, body=_END)),
+    "TE.CL": expect_refusal(build_post(_CHUNKED, b"Content-Length: 4", body=_END)),
+    "TE.CL, tab": expect_refusal(build_post(b"Transfer-Encoding:\tchunked", b"Content-Length: 4", body=_END)),
+    "CL.TE, odd coding": expect_refusal(build_post(b"Content-Length: 5", b"Transfer-Encoding: x", body=_END)),
+    "TE twice": expect_refusal(build_post(_CHUNKED, _CHUNKED, body=_END)),
+    "TE twice, the first identity": expect_refusal(
+        build_post(b"Transfer-Encoding: identity", _CHUNKED, body=_END)
     ),
-    "lengths declared to be of this hop": forwarded(
-        post(b"Content-Length: 2", b"Connection: content-length, transfer-encoding, host", body=b"{}")
+    "TE twice, the last identity": expect_refusal(
+        build_post(_CHUNKED, b"Transfer-Encoding: identity", body=_END)
+    ),
+    "TE, space before the colon": expect_refusal(build_post(b"Transfer-Encoding : chunked", body=_END)),
+    "TE, tab before the colon": expect_refusal(build_post(b"Transfer-Encoding\t: chunked", body=_END)),
+    "TE, NUL before the colon": expect_refusal(build_post(b"Transfer-Encoding\0: chunked", body=_END)),
+    "TE, led by a space": expect_refusal(build_post(b" Transfer-Encoding: chunked", body=_END)),
+    "TE behind a bare CR": expect_refusal(build_post(b"X: y\rTransfer-Encoding: chunked", body=_END)),
+    "TE behind a bare LF": expect_refusal(build_post(b"X: y\nTransfer-Encoding: chunked", body=_END)),
+    "TE in HTTP/1.0": expect_refusal(build_request(_POST.replace(b"1.1", b"1.0"), _CHUNKED, body=_END)),
+    "CL twice, equal": expect_refusal(build_post(*[b"Content-Length: 2"] * 2, body=b"{}")),
+    "CL twice, different": expect_refusal(build_post(b"Content-Length: 0", b"Content-Length: 2", body=b"{}")),
+    "CL twice, one in capitals": expect_refusal(
+        build_post(b"CONTENT-LENGTH: 2", b"content-length: 2", body=b"{}")
+    ),
+    "CL, space before the colon": expect_refusal(build_post(b"Content-Length : 2", body=b"{}")),
+    "CL folded away": expect_refusal(build_post(b"X: y\r\n Content-Length: 2", body=b"{}")),
+    "CL behind a bare CR": expect_refusal(build_post(b"X: y\rContent-Length: 2", body=b"{}")),
+    "TE in capitals": expect_forwarded(build_post(b"Transfer-Encoding: CHUNKED", body=b"2\r\n{}\r\n" + _END)),
+    "TE.0": expect_forwarded(build_post(_CHUNKED, body=_HIDDEN_CHUNK), HIDDEN),
+    "CL.0": expect_forwarded(build_post(_SIZE, body=HIDDEN), HIDDEN),
+    "CL.0 of a GET": expect_forwarded(build_get(_SIZE, body=HIDDEN), b""),
+    "TE.0 of a GET": expect_forwarded(build_get(_CHUNKED, body=_HIDDEN_CHUNK), b""),
+    "CL.0 of a GET that we answer": expect_answer(
+        build_request(b"GET /healthz HTTP/1.1", _SIZE, body=HIDDEN), 200
+    ),
+    "CL.0 of a path that is none": expect_answer(
+        build_request(b"GET /x HTTP/1.1", _SIZE, body=HIDDEN), 404, ends=True
+    ),
+    "CL.0 of a HEAD": expect_answer(build_request(b"HEAD /v2 HTTP/1.1", _SIZE, body=HIDDEN), 405, ends=True),
+    "no length": expect_forwarded(build_post(), b""),
+    "underscore twins of the lengths": expect_forwarded(
+        build_post(b"Content-Length: 2", b"Content_Length: 100", b"Transfer_Encoding: chunked", body=b"{}")
+    ),
+    "lengths declared to be of this hop": expect_forwarded(
+        build_post(b"Content-Length: 2", b"Connection: content-length, transfer-encoding, host", body=b"{}")
     ),
 }
 
@@ -211,6 +228,11 @@ GOOD_CHUNKS: Final[Mapping[str, bytes]] = {
     },
 }
 CHUNKS: Final[Mapping[str, Case]] = {
-    **{f"chunk: {name}": refused(post(_CHUNKED, body=body)) for name, body in BAD_CHUNKS.items()},
-    **{f"chunk: {name}": forwarded(post(_CHUNKED, body=body)) for name, body in GOOD_CHUNKS.items()},
+    **{
+        f"chunk: {name}": expect_refusal(build_post(_CHUNKED, body=body)) for name, body in BAD_CHUNKS.items()
+    },
+    **{
+        f"chunk: {name}": expect_forwarded(build_post(_CHUNKED, body=body))
+        for name, body in GOOD_CHUNKS.items()
+    },
 }

@@ -1,12 +1,19 @@
-"""Request lines, heads, targets and headers that are odd: tables."""
+"""Tables of raw requests with unusual request lines, header fields, targets and headers."""
 
 from collections.abc import Mapping
 from typing import Final
 
+from proof.attacks.attacked_proxy import INFER
 from proof.attacks.http_attack import Case
-from proof.attacks.http_cases import answered, forwarded, get, post, raw, refused
+from proof.attacks.http_cases import (
+    build_get,
+    build_post,
+    build_request,
+    expect_answer,
+    expect_forwarded,
+    expect_refusal,
+)
 from proof.attacks.paths import UNKNOWN
-from proof.attacks.stage import INFER
 
 _GET: Final = b"GET /healthz HTTP/1.1"
 BAD_LINES: Final = (
@@ -37,62 +44,68 @@ BAD_HOSTS: Final = (
 
 
 def _with_host(*hosts: bytes) -> bytes:
-    return get(*(b"Host: " + each for each in hosts), host=b"")
+    return build_get(*(b"Host: " + each for each in hosts), host=b"")
 
 
 SYNTAX: Final[Mapping[str, Case]] = {
-    **{f"line {line!r}": refused(raw(line)) for line in BAD_LINES},
-    **{f"field {field!r}": refused(get(field)) for field in BAD_FIELDS},
-    **{f"host {host!r:.40}": answered(_with_host(host), 400) for host in BAD_HOSTS},
-    "first field led by a space": refused(raw(_GET + b"\r\n X: y")),
-    "bare LF throughout": refused(get().replace(b"\r\n", b"\n")),
-    "bare CR throughout": refused(get().replace(b"\r\n", b"\r") + b"\r\n\r\n"),
-    "end of the head in LF": refused(get()[:-2] + b"\n"),
-    "end of the head in CR CR LF": refused(get()[:-2] + b"\r\r\n"),
-    "preface of HTTP/2": refused(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"),
-    "TLS": refused(b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03\r\n\r\n"),
-    "PROXY protocol": refused(b"PROXY TCP4 10.0.0.1 10.0.0.2 1 2\r\n" + get()),
+    **{f"line {line!r}": expect_refusal(build_request(line)) for line in BAD_LINES},
+    **{f"field {field!r}": expect_refusal(build_get(field)) for field in BAD_FIELDS},
+    **{f"host {host!r:.40}": expect_answer(_with_host(host), 400) for host in BAD_HOSTS},
+    "first field led by a space": expect_refusal(build_request(_GET + b"\r\n X: y")),
+    "bare LF throughout": expect_refusal(build_get().replace(b"\r\n", b"\n")),
+    "bare CR throughout": expect_refusal(build_get().replace(b"\r\n", b"\r") + b"\r\n\r\n"),
+    "end of the head in LF": expect_refusal(build_get()[:-2] + b"\n"),
+    "end of the head in CR CR LF": expect_refusal(build_get()[:-2] + b"\r\r\n"),
+    "preface of HTTP/2": expect_refusal(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"),
+    "TLS": expect_refusal(b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03\r\n\r\n"),
+    "PROXY protocol": expect_refusal(b"PROXY TCP4 10.0.0.1 10.0.0.2 1 2\r\n" + build_get()),
     "no Host": Case(_with_host()),
     "two Hosts": Case(_with_host(b"a", b"b")),
     "two equal Hosts": Case(_with_host(b"a", b"a")),
-    "HTTP/1.0 without a Host": answered(get(host=b"").replace(b"HTTP/1.1", b"HTTP/1.0"), 400, ends=True),
-    "HTTP/1.0": forwarded(get().replace(b"HTTP/1.1", b"HTTP/1.0"), b"", ends=True),
-    "HTTP/1.0, kept alive": forwarded(
-        get(b"Connection: keep-alive").replace(b"HTTP/1.1", b"HTTP/1.0"), b"", ends=True
+    "HTTP/1.0 without a Host": expect_answer(
+        build_get(host=b"").replace(b"HTTP/1.1", b"HTTP/1.0"), 400, ends=True
     ),
-    "101 fields": refused(get(*[b"X: y"] * 101)),
-    "10000 fields": refused(get(*[b"X: y"] * 10_000)),
-    "10000 different fields": refused(get(*(b"X%d: y" % n for n in range(10_000)))),
-    "40 KB in one field": refused(get(b"X: " + b"y" * 40_000)),
-    "1 MB in one field": refused(get(b"X: " + b"y" * 2**20)),
-    "40 KB in one name": refused(get(b"x" * 40_000 + b": y")),
-    "40 KB of target": refused(raw(b"GET /" + b"a" * 40_000 + b" HTTP/1.1")),
-    "1 MB of target": refused(raw(b"GET /" + b"a" * 2**20 + b" HTTP/1.1")),
-    "20 KB of target": answered(raw(b"GET /" + b"a" * 20_000 + b" HTTP/1.1"), 404),
-    "20 KB of verb": answered(raw(b"G" * 20_000 + b" /v2 HTTP/1.1"), 405),
-    "a field that is not ASCII": forwarded(get(b"X: \xe9\x80\xff"), b""),
-    "fields of every token character": forwarded(get(b"!#$%&'*+-.^_`|~09azAZ: y"), b""),
+    "HTTP/1.0": expect_forwarded(build_get().replace(b"HTTP/1.1", b"HTTP/1.0"), b"", ends=True),
+    "HTTP/1.0, kept alive": expect_forwarded(
+        build_get(b"Connection: keep-alive").replace(b"HTTP/1.1", b"HTTP/1.0"), b"", ends=True
+    ),
+    "101 fields": expect_refusal(build_get(*[b"X: y"] * 101)),
+    "10000 fields": expect_refusal(build_get(*[b"X: y"] * 10_000)),
+    "10000 different fields": expect_refusal(build_get(*(b"X%d: y" % n for n in range(10_000)))),
+    "40 KB in one field": expect_refusal(build_get(b"X: " + b"y" * 40_000)),
+    "1 MB in one field": expect_refusal(build_get(b"X: " + b"y" * 2**20)),
+    "40 KB in one name": expect_refusal(build_get(b"x" * 40_000 + b": y")),
+    "40 KB of target": expect_refusal(build_request(b"GET /" + b"a" * 40_000 + b" HTTP/1.1")),
+    "1 MB of target": expect_refusal(build_request(b"GET /" + b"a" * 2**20 + b" HTTP/1.1")),
+    "20 KB of target": expect_answer(build_request(b"GET /" + b"a" * 20_000 + b" HTTP/1.1"), 404),
+    "20 KB of verb": expect_answer(build_request(b"G" * 20_000 + b" /v2 HTTP/1.1"), 405),
+    "a field that is not ASCII": expect_forwarded(build_get(b"X: \xe9\x80\xff"), b""),
+    "fields of every token character": expect_forwarded(build_get(b"!#$%&'*+-.^_`|~09azAZ: y"), b""),
 }
 
 
-def nameless(request: bytes) -> Case:
-    """It is refused, under an id of our own, since the caller's is none."""
+def expect_unnamed_refusal(request: bytes) -> Case:
+    """Expect a refusal under an id of the proxy, because the caller's id is not valid."""
     return Case(request, ((400, None),), ends=False)
 
 
 def _target(target: str, verb: bytes, *fields: bytes) -> Case:
     line = verb + b" " + target.encode("latin-1") + b" HTTP/1.1"
     if not target or not all("!" <= character <= "~" for character in target):
-        return refused(raw(line, *fields))
+        return expect_refusal(build_request(line, *fields))
     is_long = len(target) > 30_000
-    return refused(raw(line, *fields)) if is_long else answered(raw(line, *fields), 404)
+    return (
+        expect_refusal(build_request(line, *fields))
+        if is_long
+        else expect_answer(build_request(line, *fields), 404)
+    )
 
 
 TARGETS: Final[Mapping[str, Case]] = {
     **{f"GET {path!r:.60}": _target(path, b"GET") for path in UNKNOWN},
     **{f"POST {path!r:.60}": _target(path, b"POST") for path in UNKNOWN},
     **{
-        f"query {query!r}": answered(raw(b"GET /v2" + query + b" HTTP/1.1"), 400)
+        f"query {query!r}": expect_answer(build_request(b"GET /v2" + query + b" HTTP/1.1"), 400)
         for query in (
             b"?a=b",
             b"?/../repository",
@@ -104,7 +117,7 @@ TARGETS: Final[Mapping[str, Case]] = {
         )
     },
     **{
-        f"verb {verb!r}": answered(raw(verb + b" /v2 HTTP/1.1"), 405)
+        f"verb {verb!r}": expect_answer(build_request(verb + b" /v2 HTTP/1.1"), 405)
         for verb in (
             b"PUT",
             b"PATCH",
@@ -118,11 +131,11 @@ TARGETS: Final[Mapping[str, Case]] = {
             b"X",
         )
     },
-    "HEAD": answered(raw(b"HEAD /v2 HTTP/1.1"), 405),
-    "CONNECT to a host": answered(raw(b"CONNECT evil.example:443 HTTP/1.1"), 404),
-    "CONNECT to a path": answered(raw(b"CONNECT /v2 HTTP/1.1"), 405),
-    "OPTIONS of all": answered(raw(b"OPTIONS * HTTP/1.1"), 404),
-    "an empty query": forwarded(raw(b"GET /v2? HTTP/1.1"), b""),
+    "HEAD": expect_answer(build_request(b"HEAD /v2 HTTP/1.1"), 405),
+    "CONNECT to a host": expect_answer(build_request(b"CONNECT evil.example:443 HTTP/1.1"), 404),
+    "CONNECT to a path": expect_answer(build_request(b"CONNECT /v2 HTTP/1.1"), 405),
+    "OPTIONS of all": expect_answer(build_request(b"OPTIONS * HTTP/1.1"), 404),
+    "an empty query": expect_forwarded(build_request(b"GET /v2? HTTP/1.1"), b""),
 }
 
 OVERRIDES: Final = (
@@ -156,39 +169,47 @@ BAD_IDS: Final = (
 _ANONYMOUS: Final = b"HTTP/1.1\r\nHost: a\r\nX-Request-Id: @attack@\r\n"
 HOPS: Final[Mapping[str, Case]] = {
     **{
-        f"override {name}": forwarded(get(f"{name}: /v2/repository/index".encode()), b"")
+        f"override {name}": expect_forwarded(build_get(f"{name}: /v2/repository/index".encode()), b"")
         for name in OVERRIDES
     },
     **{
-        f"Connection: {name!r}": forwarded(get(b"Connection: " + name.encode("latin-1")), b"")
+        f"Connection: {name!r}": expect_forwarded(build_get(b"Connection: " + name.encode("latin-1")), b"")
         for name in HOP_NAMES
     },
     **{
-        f"upgrade to {name}": forwarded(get(b"Connection: upgrade", b"Upgrade: " + name.encode()), b"")
+        f"upgrade to {name}": expect_forwarded(
+            build_get(b"Connection: upgrade", b"Upgrade: " + name.encode()), b""
+        )
         for name in ("h2c", "websocket", "TLS/1.0", "HTTP/2.0", "h2c, websocket")
     },
-    "upgrade to h2c with settings": forwarded(
-        get(
+    "upgrade to h2c with settings": expect_forwarded(
+        build_get(
             b"Connection: Upgrade, HTTP2-Settings",
             b"Upgrade: h2c",
             b"HTTP2-Settings: AAMAAABkAARAAAAAAAIAAAAA",
         ),
         b"",
     ),
-    "Connection: close": forwarded(get(b"Connection: close"), b"", ends=True),
-    "Connection: close among others": forwarded(get(b"Connection: x-user, CLOSE"), b"", ends=True),
+    "Connection: close": expect_forwarded(build_get(b"Connection: close"), b"", ends=True),
+    "Connection: close among others": expect_forwarded(
+        build_get(b"Connection: x-user, CLOSE"), b"", ends=True
+    ),
     **{
-        f"expects {value}": forwarded(post(b"Content-Length: 2", b"Expect: " + value.encode(), body=b"{}"))
+        f"expects {value}": expect_forwarded(
+            build_post(b"Content-Length: 2", b"Expect: " + value.encode(), body=b"{}")
+        )
         for value in ("100-continue", "100-Continue", "200-ok", "100-continue, x", "x100-continue", "")
     },
     **{
-        f"request id {value!r:.40}": nameless(raw(b"GET /v2 HTTP/1.1", request_id=b"X-Request-Id: " + value))
+        f"request id {value!r:.40}": expect_unnamed_refusal(
+            build_request(b"GET /v2 HTTP/1.1", request_id=b"X-Request-Id: " + value)
+        )
         for value in BAD_IDS
     },
-    "request id twice": nameless(get(b"X-Request-Id: b")),
-    "token twice": nameless(get(b"Authorization: Bearer x")),
-    "no token behind a good one": answered(b"GET /v2 " + _ANONYMOUS + b"\r\n", 401),
-    "no token, and a body": answered(
+    "request id twice": expect_unnamed_refusal(build_get(b"X-Request-Id: b")),
+    "token twice": expect_unnamed_refusal(build_get(b"Authorization: Bearer x")),
+    "no token behind a good one": expect_answer(b"GET /v2 " + _ANONYMOUS + b"\r\n", 401),
+    "no token, and a body": expect_answer(
         f"POST {INFER} ".encode() + _ANONYMOUS + b"Content-Length: 2\r\n\r\n{}", 401, ends=True
     ),
 }
@@ -205,7 +226,7 @@ def _pipeline() -> Case:
     requests, answers, passed = b"", [], []
     for number in range(25):
         line, status = kinds[number % len(kinds)]
-        requests += raw(line + b" HTTP/1.1", request_id=b"X-Request-Id: @n%d@" % number)
+        requests += build_request(line + b" HTTP/1.1", request_id=b"X-Request-Id: @n%d@" % number)
         answers.append((status, f"n{number}"))
         passed += [f"n{number}"] if line == b"GET /v2" else []
     return Case(requests, tuple(answers), tuple(passed), ends=False, body=b"")
@@ -214,13 +235,14 @@ def _pipeline() -> Case:
 PIPELINES: Final[Mapping[str, Case]] = {
     "25 requests, good and bad": _pipeline(),
     "good, malformed, good": Case(
-        raw(b"GET /v2 HTTP/1.1", request_id=b"X-Request-Id: @first@") + raw(b"GET /v2 HTTP/9.9"),
+        build_request(b"GET /v2 HTTP/1.1", request_id=b"X-Request-Id: @first@")
+        + build_request(b"GET /v2 HTTP/9.9"),
         ((200, "first"), (400, None)),
         ("first",),
         body=b"",
     ),
     "good, cut": Case(
-        raw(b"GET /v2 HTTP/1.1", request_id=b"X-Request-Id: @first@") + b"GET /v2 HTT\r\n\r\n",
+        build_request(b"GET /v2 HTTP/1.1", request_id=b"X-Request-Id: @first@") + b"GET /v2 HTT\r\n\r\n",
         ((200, "first"), (400, None)),
         ("first",),
         body=b"",

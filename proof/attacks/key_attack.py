@@ -14,12 +14,13 @@ from pleura.errors import Unauthenticated
 from pleura.http_client import HttpClient, HttpFailed
 from proof.attacks.forge import ALGORITHM, PRIVATE, Forge, b64, jwk
 from proof.attacks.key_documents import EC, RSA, Send, document
+from proof.lab.clock import ManualClock
 from proof.lab.proxy import Proxy
 from proof.lab.recorder import RecordedRequest, RecordingServer, ok_response, recording_server
 
 
 @dataclass
-class Published:
+class PublishedKeys:
     """The keys that an issuer publishes now; ``asked_s`` is when it was asked."""
 
     key_ids: Sequence[str]
@@ -33,7 +34,7 @@ class Published:
 
 
 @dataclass
-class Tally:
+class LoadResult:
     """The answers to a steady load: how many of each status, and the slowest."""
 
     statuses: Counter[int] = field(default_factory=Counter)
@@ -50,22 +51,22 @@ class Tally:
         return 1000 * sorted(self.seconds)[int(0.99 * len(self.seconds))]
 
 
-async def load(proxy: Proxy, make: Callable[[], str], until: Awaitable[None], callers: int = 4) -> Tally:
+async def load(proxy: Proxy, make: Callable[[], str], until: Awaitable[None], callers: int = 4) -> LoadResult:
     """Ask with tokens that are made as they are needed until something has happened, and a little longer."""
-    client, tally, done = HttpClient(proxy.url), Tally(), asyncio.ensure_future(until)
+    client, result, done = HttpClient(proxy.url), LoadResult(), asyncio.ensure_future(until)
 
     async def call() -> None:
         while not done.done():
             began_s = time.monotonic()
             headers = {"authorization": f"Bearer {make()}"}
-            tally.statuses[await _status(client, headers)] += 1
-            tally.seconds.append(time.monotonic() - began_s)
+            result.statuses[await _status(client, headers)] += 1
+            result.seconds.append(time.monotonic() - began_s)
             await asyncio.sleep(0.005)
 
     await asyncio.gather(*(call() for _ in range(callers)))
     await done
     await client.close()
-    return tally
+    return result
 
 
 async def _status(client: HttpClient, headers: Mapping[str, str]) -> int:
@@ -105,23 +106,14 @@ def flood(proxy: Proxy, forge: Forge, per_s: float, seconds: float) -> int:
     return refused
 
 
-class ManualClock:
-    """A clock that stands still until it is moved."""
-
-    now = 1000.0
-
-    def __call__(self) -> float:
-        return self.now
-
-
-async def known(cache: KeyCache) -> set[str]:
+async def find_known_keys(cache: KeyCache) -> set[str]:
     """The keys that a cache gives, once it has looked again as often as it may."""
     with suppress(Unauthenticated):
         await cache.find_key("there is none")
     return set(cache.keys)
 
 
-async def keys_after(send: Send, evil: RecordingServer) -> set[str]:
+async def find_keys_after(send: Send, evil: RecordingServer) -> set[str]:
     """The keys that are known after an issuer has given two good ones, and then what is given here."""
 
     def answer(request: RecordedRequest) -> Iterator[bytes]:
@@ -130,8 +122,8 @@ async def keys_after(send: Send, evil: RecordingServer) -> set[str]:
     clock = ManualClock()
     with recording_server(answer) as issuer:
         cache = KeyCache(HttpKeySource(f"{issuer.url}/jwks.json"), clock)
-        await known(cache)
+        await find_known_keys(cache)
         clock.now += REFETCH_INTERVAL_S
-        keys = await known(cache)
+        keys = await find_known_keys(cache)
         assert len(issuer.requests) == 2
     return keys

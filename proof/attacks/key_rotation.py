@@ -9,10 +9,10 @@ from pathlib import Path
 from typing import Final
 
 from auth_proxy.tokens.keys import REFETCH_INTERVAL_S
+from proof.attacks.attacked_proxy import AttackedProxy, publish_keys, start_attack_proxy
 from proof.attacks.forge import Forge
-from proof.attacks.key_attack import Published, Tally, flood, keys_after, load
+from proof.attacks.key_attack import LoadResult, PublishedKeys, find_keys_after, flood, load
 from proof.attacks.key_documents import SLOW, USELESS
-from proof.attacks.stage import AttackStage, as_issuer, running_proxy
 from proof.lab.proxy import AUDIENCE, Proxy
 from proof.lab.recorder import RecordingServer, recording_server
 from proof.lab.report import ClaimRow
@@ -23,7 +23,7 @@ _JITTER_S: Final = 0.5
 _ROTATIONS: Final = ("other", "rsa", "ed")
 
 
-def _behind(attacked: AttackStage) -> dict[str, object]:
+def _behind(attacked: AttackedProxy) -> dict[str, object]:
     return {
         "transformer_url": attacked.transformer.url,
         "transformer_grpc": f"127.0.0.1:{attacked.grpc.grpc_port}",
@@ -31,10 +31,10 @@ def _behind(attacked: AttackStage) -> dict[str, object]:
 
 
 @contextmanager
-def _proxy(log: Path, attacked: AttackStage, published: Published) -> Iterator[tuple[Proxy, Forge]]:
+def _proxy(log: Path, attacked: AttackedProxy, published: PublishedKeys) -> Iterator[tuple[Proxy, Forge]]:
     with (
         recording_server(published.answer) as issuer,
-        running_proxy(log, issuer, **_behind(attacked)) as proxy,
+        start_attack_proxy(log, issuer, **_behind(attacked)) as proxy,
     ):
         yield proxy, _forge(issuer)
 
@@ -44,7 +44,7 @@ def _forge(issuer: RecordingServer) -> Forge:
     return Forge(issuer.url, AUDIENCE, int(time.time()) + 300)
 
 
-async def _rotated(proxy: Proxy, forge: Forge, published: Published, pause_s: float) -> Tally:
+async def _rotated(proxy: Proxy, forge: Forge, published: PublishedKeys, pause_s: float) -> LoadResult:
     """Put one key in another's place again and again, each used from the moment that it is published."""
     in_use = ["ec"]
 
@@ -66,8 +66,8 @@ def _good(forge: Forge, key_id: str) -> str:
 
 
 async def _flooded(
-    proxy: Proxy, forge: Forge, published: Published, seconds: float
-) -> tuple[Tally, int, list[float]]:
+    proxy: Proxy, forge: Forge, published: PublishedKeys, seconds: float
+) -> tuple[LoadResult, int, list[float]]:
     """Name unknown keys while good tokens are used; the tally of these, the number, and the fetches."""
     before, named = len(published.asked_s), 0
 
@@ -83,29 +83,31 @@ async def _flooded(
 
 async def _unmoved() -> int:
     """How many useless answers of an issuer changed something, or made somebody ask elsewhere."""
-    with recording_server(as_issuer) as evil:
-        kept = [await keys_after(send, evil) for send in USELESS.values()]
-        kept += await asyncio.gather(*(keys_after(send, evil) for send in SLOW.values()))
+    with recording_server(publish_keys) as evil:
+        kept = [await find_keys_after(send, evil) for send in USELESS.values()]
+        kept += await asyncio.gather(*(find_keys_after(send, evil) for send in SLOW.values()))
     return sum(keys != {"ec", "rsa"} for keys in kept) + evil.connections
 
 
-async def _outlived(log: Path, attacked: AttackStage, seconds: float) -> Tally:
+async def _outlived(log: Path, attacked: AttackedProxy, seconds: float) -> LoadResult:
     """Let the issuer go, and use good tokens all the while."""
     with ExitStack() as running:
-        with recording_server(Published(["ec"]).answer) as issuer:
-            proxy = running.enter_context(running_proxy(log, issuer, **_behind(attacked)))
+        with recording_server(PublishedKeys(["ec"]).answer) as issuer:
+            proxy = running.enter_context(start_attack_proxy(log, issuer, **_behind(attacked)))
             forge = _forge(issuer)
         return await load(proxy, lambda: _good(forge, "ec"), asyncio.sleep(seconds), callers=1)
 
 
-async def key_rows(folder: Path, attacked: AttackStage, flood_s: float, outage_s: float) -> list[ClaimRow]:
+async def attack_keys(
+    folder: Path, attacked: AttackedProxy, flood_s: float, outage_s: float
+) -> list[ClaimRow]:
     """Play everything; the outage is long, so it goes on beside the rest."""
     moved = await _unmoved()
     outage = asyncio.create_task(_outlived(folder / "outage.log", attacked, outage_s))
-    published = Published(["ec"])
+    published = PublishedKeys(["ec"])
     with _proxy(folder / "flood.log", attacked, published) as (proxy, forge):
         flooded, named, fetches = await _flooded(proxy, forge, published, flood_s)
-    published = Published(["ec"])
+    published = PublishedKeys(["ec"])
     with _proxy(folder / "rotation.log", attacked, published) as (proxy, forge):
         rotated = await _rotated(proxy, forge, published, REFETCH_INTERVAL_S + 1)
     outlived = await outage
@@ -129,6 +131,6 @@ async def key_rows(folder: Path, attacked: AttackStage, flood_s: float, outage_s
     ]
 
 
-def _refused(claim: str, tally: Tally) -> ClaimRow:
+def _refused(claim: str, tally: LoadResult) -> ClaimRow:
     measured = f"{tally.refused} of {tally.statuses.total()}, p99 {tally.p99_ms:.0f} ms"
     return ClaimRow(claim, "0", measured, tally.refused == 0 < tally.statuses.total())

@@ -1,4 +1,4 @@
-"""Asking for radiographs by odd ids in every way that there is, and what the object store heard of it."""
+"""Ask for radiographs by unusual ids in every way, and record the calls that reach the object store."""
 
 import io
 import json
@@ -20,8 +20,8 @@ import httpx
 from kserve.protocol.grpc import grpc_predict_v2_pb2 as pb
 from minio import Minio
 
+from proof.attacks.attacked_proxy import INFER, AttackedProxy, start_attack_proxy
 from proof.attacks.forge import Forge
-from proof.attacks.stage import INFER, AttackStage, running_proxy
 from proof.lab.bucket import BUCKET, bucket_client, put_object
 from proof.lab.proxy import Proxy
 from proof.lab.transformer import TransformerParts, png_of, start_transformer
@@ -32,20 +32,20 @@ _REQUEST: Final = re.compile(rb"([A-Z]+) (\S+) HTTP/1\.1\r\n")
 
 @dataclass
 class RequestTap:
-    """The heads of what went to the object store, in their order; answers pass unseen."""
+    """The heads of the requests to the object store, in order. Answers are not recorded."""
 
     port: int = 0
     heads: list[bytes] = field(default_factory=list)
 
     def calls(self) -> list[str]:
-        """Verb and target of every call so far, but for looks whether the bucket is there."""
+        """Return verb and target of every call, except the checks whether the bucket exists."""
         found = [_REQUEST.match(head) for head in self.heads]
         lines = [f"{m[1].decode()} {m[2].decode('latin-1')}" if m else "no HTTP" for m in found]
         return [line for line in lines if line != f"HEAD /{BUCKET}"]
 
 
 def is_outside(call: str) -> bool:
-    """Whether a call is anything but a look at an object of the bucket, or a read of one, as S3 reads it."""
+    """Return whether a call is something other than a HEAD or GET of an object in the bucket."""
     verb, _, target = call.partition(" ")
     plain = unquote_to_bytes(target).replace(b"\\", b"/")
     folder = f"/{BUCKET}/".encode()
@@ -54,69 +54,69 @@ def is_outside(call: str) -> bool:
 
 
 @contextmanager
-def tap(port: int) -> Iterator[RequestTap]:
-    """Stand before the server on a port, and note what goes to it."""
-    taken = RequestTap()
+def start_tap(port: int) -> Iterator[RequestTap]:
+    """Start a relay in front of the server on a port, which records the requests to it."""
+    tap = RequestTap()
 
     class Handler(socketserver.BaseRequestHandler):
         def handle(self) -> None:
             with socket.create_connection(("127.0.0.1", port)) as server, suppress(OSError):
-                back = threading.Thread(target=_pump, args=(server, self.request, []), daemon=True)
+                back = threading.Thread(target=_relay, args=(server, self.request, []), daemon=True)
                 back.start()
-                _pump(self.request, server, taken.heads)
+                _relay(self.request, server, tap.heads)
                 back.join()
 
     class Server(socketserver.ThreadingTCPServer):
         daemon_threads, allow_reuse_address, block_on_close = True, True, False
 
     with Server(("127.0.0.1", 0), Handler) as server:
-        taken.port = server.server_address[1]
+        tap.port = server.server_address[1]
         thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02})
         thread.start()
         try:
-            yield taken
+            yield tap
         finally:
             server.shutdown()
             thread.join()
 
 
-def _pump(source: socket.socket, sink: socket.socket, heads: list[bytes]) -> None:
-    """Pass on what comes, noting each head before it goes; none of the requests has a body."""
-    begun = b""
+def _relay(source: socket.socket, sink: socket.socket, heads: list[bytes]) -> None:
+    """Pass bytes on, and record each head before it goes. None of the requests has a body."""
+    partial = b""
     with suppress(OSError):
         while data := source.recv(65536):
-            *ended, begun = (begun + data).split(b"\r\n\r\n")
-            heads += ended
+            *complete, partial = (partial + data).split(b"\r\n\r\n")
+            heads += complete
             sink.sendall(data)
     with suppress(OSError):
         sink.shutdown(socket.SHUT_WR)
 
 
 @dataclass(frozen=True)
-class ObjectRead:
-    """The proxy, the transformer behind it, and a tap before its object store."""
+class ObjectAttack:
+    """The proxy, the transformer behind it, and a tap in front of the object store."""
 
     proxy: Proxy
     tap: RequestTap
     forge: Callable[[], Forge]
 
-    def asked(self, ask: Callable[[], str]) -> tuple[str, list[str]]:
-        """Ask something; its outcome, and the calls that it caused at the object store."""
+    def run(self, ask: Callable[[], str]) -> tuple[str, list[str]]:
+        """Run a request, and return its outcome and the calls that it caused at the object store."""
         before = len(self.tap.calls())
         outcome = ask()
         return outcome, self.tap.calls()[before:]
 
     def by_json(self, image_id: str) -> str:
-        """Ask by V2 over REST, in JSON."""
+        """Send the id by V2 over REST, in JSON."""
         tensor = {"name": "image_id", "datatype": "BYTES", "shape": [1], "data": [image_id]}
         return self._post(INFER, json.dumps({"inputs": [tensor]}).encode())
 
     def by_classify(self, image_id: str) -> str:
-        """Ask by the plain route."""
+        """Send the id to ``POST /classify``."""
         return self._post("/classify", json.dumps({"image_id": image_id}).encode())
 
     def by_binary(self, image_id: bytes) -> str:
-        """Ask by V2 over REST, in a binary tensor."""
+        """Send the id by V2 over REST, in a binary tensor."""
         parameters = {"binary_data_size": len(image_id) + 4}
         tensor = {"name": "image_id", "datatype": "BYTES", "shape": [1], "parameters": parameters}
         document = json.dumps({"inputs": [tensor]}).encode()
@@ -124,7 +124,7 @@ class ObjectRead:
         return self._post(INFER, content, **{"inference-header-content-length": str(len(document))})
 
     def by_grpc(self, image_id: bytes) -> str:
-        """Ask by V2 over gRPC."""
+        """Send the id by V2 over gRPC."""
         request = pb.ModelInferRequest(model_name="chest-xray")
         tensor = request.inputs.add(name="image_id", datatype="BYTES", shape=[1])
         tensor.contents.bytes_contents.append(image_id)
@@ -144,12 +144,12 @@ class ObjectRead:
 
 
 def expected_call(image_id: str) -> str:
-    """The one call that an id in its right causes."""
+    """Return the only call that an allowed id causes."""
     return f"GET /{BUCKET}/{quote(image_id, safe='/~')}"
 
 
-def fill(client: Minio) -> None:
-    """Put a radiograph into the bucket, and one beside it that nobody may see."""
+def fill_buckets(client: Minio) -> None:
+    """Put one radiograph into the bucket, and one into another bucket, which nobody may read."""
     for bucket in (BUCKET, NEIGHBOUR):
         if not client.bucket_exists(bucket):
             client.make_bucket(bucket)
@@ -158,15 +158,17 @@ def fill(client: Minio) -> None:
 
 
 @contextmanager
-def object_read(folder: Path, parts: TransformerParts, stage: AttackStage) -> Iterator[ObjectRead]:
-    """A transformer whose object store is tapped, and a proxy before it; the answers are not cached."""
-    fill(bucket_client(parts.s3_url))
-    with tap(int(parts.s3_url.rpartition(":")[2])) as tapped:
-        settings = parts.environment(PLEURA_S3_URL=f"http://127.0.0.1:{tapped.port}", PLEURA_REDIS_URL="")
+def start_object_attack(
+    folder: Path, parts: TransformerParts, attacked: AttackedProxy
+) -> Iterator[ObjectAttack]:
+    """Start a transformer with a tap in front of its object store, and a proxy. Answers are not cached."""
+    fill_buckets(bucket_client(parts.s3_url))
+    with start_tap(int(parts.s3_url.rpartition(":")[2])) as object_tap:
+        settings = parts.environment(PLEURA_S3_URL=f"http://127.0.0.1:{object_tap.port}", PLEURA_REDIS_URL="")
         transformer = start_transformer(folder, settings)
         behind = {"transformer_url": transformer.url, "transformer_grpc": transformer.grpc_address}
         try:
-            with running_proxy(folder / "proxy.log", stage.issuer, **behind) as proxy:
-                yield ObjectRead(proxy, tapped, stage.forge)
+            with start_attack_proxy(folder / "proxy.log", attacked.issuer, **behind) as proxy:
+                yield ObjectAttack(proxy, object_tap, attacked.forge)
         finally:
             transformer.stop()

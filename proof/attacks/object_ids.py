@@ -1,4 +1,4 @@
-"""Ids of radiographs that try to leave the bucket, and odd ones that are in their right: tables."""
+"""Tables of object ids: those that try to leave the bucket, and unusual ones that are allowed."""
 
 from collections.abc import Mapping
 from typing import Final
@@ -25,9 +25,9 @@ _RAW: Final = (
     *(b"a\x80", b"\xfe\xffa", b"\xf8\x88\x80\x80\xaf"),
 )  # fmt: skip
 REFUSED_TEXTS: Final = (*_TEXTS, "\ud800", "a\udfff")
-"""Ids that are no UTF-8 stand here as JSON can write them."""
+"""Dangerous ids as JSON can write them. JSON can also write texts that UTF-8 cannot."""
 REFUSED: Final = (*(text.encode() for text in _TEXTS), *_RAW)
-"""Ids, as bytes, for which the object store must not be asked at all."""
+"""Dangerous ids as bytes. The object store must get no call for them."""
 _ODD: Final = (
     *("...", "..a", "a..", ".hidden", "a.", "....", ".../a", "..;/secrets/secret.png", "a/...", "-rf", "~"),
     *("~root/a", "%2e%2e/secrets/secret.png", "%2e%2e%2fsecrets%2fsecret.png", "..%2fsecrets%2fsecret.png"),
@@ -40,4 +40,4 @@ _ODD: Final = (
     *("\u00e9" * 120, "__proto__"),
 )  # fmt: skip
 ODD: Final[Mapping[str, str]] = {f"{text[:40]!r} of {len(text)}": text for text in _ODD}
-"""Ids that an S3 bucket may hold: each is asked for under its own name, and nothing else."""
+"""Unusual ids that an S3 bucket may hold. The only call is for exactly this name."""

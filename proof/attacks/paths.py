@@ -1,8 +1,8 @@
-"""Paths that a proxy might take for another one: a table, to the byte."""
+"""A table of paths that a program might take for one of ours."""
 
 from typing import Final
 
-from proof.attacks.stage import INFER
+from proof.attacks.attacked_proxy import INFER
 
 UNKNOWN: Final = [
     "",
@@ -105,4 +105,4 @@ UNKNOWN: Final = [
     "?",
     "#",
 ]
-"""Paths that are none of ours, in every verb."""
+"""Paths outside the allow-list, for every verb."""

@@ -11,7 +11,7 @@ import grpc
 from auth_proxy.allow_list import CLASSIFY_SCOPE
 from auth_proxy.tokens.verification import Keys, Trust, parse_bearer, read_key_id, verify
 from pleura.errors import Unauthenticated
-from proof.attacks.stage import AttackStage
+from proof.attacks.attacked_proxy import AttackedProxy
 from proof.attacks.token_carriers import request
 from proof.lab.proxy import exchange
 
@@ -25,7 +25,7 @@ _ENDINGS: Final = {3: "RST_STREAM", 7: "GOAWAY"}
 
 
 @dataclass(frozen=True)
-class TokenVerdict:
+class TokenOutcome:
     """How an attempt ended: an HTTP status or gRPC code, and whether the transformer heard of it."""
 
     outcome: str
@@ -43,33 +43,33 @@ class TokenVerdict:
         return not self.is_let_in and not is_refusal
 
 
-def raw_rest(stage: AttackStage, raw: bytes) -> TokenVerdict:
+def raw_rest(attacked: AttackedProxy, raw: bytes) -> TokenOutcome:
     """Send a whole request by REST."""
-    before = len(stage.transformer.requests)
-    status = exchange(stage.proxy.http_port, raw)[9:12].decode("latin-1")
-    return TokenVerdict(status, len(stage.transformer.requests) > before)
+    before = len(attacked.transformer.requests)
+    status = exchange(attacked.proxy.http_port, raw)[9:12].decode("latin-1")
+    return TokenOutcome(status, len(attacked.transformer.requests) > before)
 
 
-def by_rest(stage: AttackStage, token: str) -> TokenVerdict:
+def by_rest(attacked: AttackedProxy, token: str) -> TokenOutcome:
     """Ask for an inference by REST."""
-    return raw_rest(stage, request(f"Authorization: Bearer {token}"))
+    return raw_rest(attacked, request(f"Authorization: Bearer {token}"))
 
 
-def by_grpc(stage: AttackStage, channel: grpc.Channel, *authorizations: str) -> TokenVerdict:
+def by_grpc(attacked: AttackedProxy, channel: grpc.Channel, *authorizations: str) -> TokenOutcome:
     """Ask for an inference by gRPC."""
-    before = len(stage.grpc.grpc_calls)
+    before = len(attacked.grpc.grpc_calls)
     metadata = [("authorization", value) for value in authorizations]
     if not all(value.isascii() and value.isprintable() for value in authorizations):
-        return raw_grpc(stage, [value.encode("latin-1") for value in authorizations])
+        return raw_grpc(attacked, [value.encode("latin-1") for value in authorizations])
     try:
         channel.unary_unary(METHOD)(b"a", metadata=metadata, timeout=20)
         outcome = "OK"
     except grpc.RpcError as error:
         outcome = error.code().name
-    return TokenVerdict(outcome, len(stage.grpc.grpc_calls) > before)
+    return TokenOutcome(outcome, len(attacked.grpc.grpc_calls) > before)
 
 
-def raw_grpc(stage: AttackStage, authorizations: list[bytes]) -> TokenVerdict:
+def raw_grpc(attacked: AttackedProxy, authorizations: list[bytes]) -> TokenOutcome:
     """Ask for an inference by hand-written HTTP/2, in values that no client would send."""
     fields = [
         (b":method", b"POST"),
@@ -83,9 +83,9 @@ def raw_grpc(stage: AttackStage, authorizations: list[bytes]) -> TokenVerdict:
     block = b"".join(b"\x00" + _string(name) + _string(value) for name, value in fields)
     message = b"\0" + struct.pack(">I", 1) + b"a"
     frames = _frame(_SETTINGS, 0, 0, b"") + _frame(_HEADERS, 4, 1, block) + _frame(_DATA, 1, 1, message)
-    before = len(stage.grpc.grpc_calls)
-    outcome = _ended_with(stage.proxy.grpc_port, _PREFACE + frames)
-    return TokenVerdict(outcome, len(stage.grpc.grpc_calls) > before)
+    before = len(attacked.grpc.grpc_calls)
+    outcome = _ended_with(attacked.proxy.grpc_port, _PREFACE + frames)
+    return TokenOutcome(outcome, len(attacked.grpc.grpc_calls) > before)
 
 
 def _string(value: bytes) -> bytes:
@@ -119,7 +119,7 @@ def _ended_with(port: int, sent: bytes) -> str:
 
 
 @dataclass(frozen=True)
-class Verification:
+class OfflineVerification:
     """What the proxy does with a token, without a network: keys, trust and time."""
 
     keys: Keys

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Mapping
 from typing import Final
 
-from proof.attacks.stage import INFER
+from proof.attacks.attacked_proxy import INFER
 
 Carry = Callable[[str], bytes]
 _CLOSE: Final = "Connection: close\r\n"

@@ -1,4 +1,4 @@
-"""The processes and servers around the proxy under test."""
+"""Start the proxy, and the servers around it that a test or a campaign needs."""
 
 import asyncio
 import json
@@ -32,7 +32,11 @@ Port = Callable[[], int]
 
 @dataclass
 class Upstream:
-    """A server in the transformer's place: notes each request, answers as a transformer would."""
+    """A server in the transformer's place. It records each request, and answers as a transformer does.
+
+    Args:
+        error: Status, JSON document and headers to answer inference and feedback with, instead of success.
+    """
 
     http_port: int
     grpc_port: int
@@ -45,43 +49,59 @@ class Upstream:
 
     @property
     def last(self) -> tuple[Request, bytes]:
-        """The request that came last."""
+        """The last request, with its body."""
         return self.requests[-1]
 
     async def infer(self, request: Request) -> Response:
+        """Answer an inference."""
         body = await request.body()
         self.requests.append((request, body))
         await asyncio.sleep(self.delay_s)
         if self.error:
             status, document, headers = self.error
             return JSONResponse(document, status, headers)
-        return JSONResponse(v2_answer(self.digest))
+        return JSONResponse(build_v2_answer(self.digest))
 
-    async def note(self, request: Request) -> Response:
+    async def answer_path(self, request: Request) -> Response:
+        """Answer any other request with its path."""
         self.requests.append((request, b""))
         return JSONResponse({"path": request.url.path})
 
     async def feedback(self, request: Request) -> Response:
+        """Answer feedback as stored."""
         self.requests.append((request, await request.body()))
-        status, document, headers = self.error or (201, stored_feedback(), {})
+        status, document, headers = self.error or (201, build_stored_feedback(), {})
         return JSONResponse(document, status, headers)
 
     async def info(self, request: Request) -> Response:
+        """Describe the model."""
         self.requests.append((request, b""))
-        return JSONResponse(described())
+        return JSONResponse(describe_model())
 
     async def readyz(self, request: Request) -> Response:
+        """Say whether the transformer is ready."""
         return JSONResponse({"ready": self.ready}, 200 if self.ready else 503)
 
 
-def stored_feedback() -> dict[str, Any]:
-    """What a transformer says of verdicts that it has stored."""
-    said = {"verdicts": {"Mass": True}, "had_seen_answer": False, "given_at": "2026-11-25T12:00:00.000000Z"}
-    return {"feedback_id": "f1", "id": "r1", "answered_to": "ris", "position": 0, "reader": "dr-a", **said}
+def build_stored_feedback() -> dict[str, Any]:
+    """Build what a transformer answers when it has stored verdicts."""
+    verdicts = {
+        "verdicts": {"Mass": True},
+        "had_seen_answer": False,
+        "given_at": "2026-11-25T12:00:00.000000Z",
+    }
+    return {
+        "feedback_id": "f1",
+        "id": "r1",
+        "answered_to": "ris",
+        "position": 0,
+        "reader": "dr-a",
+        **verdicts,
+    }
 
 
-def v2_answer(digest: str) -> dict[str, Any]:
-    """What a transformer answers for one radiograph."""
+def build_v2_answer(digest: str) -> dict[str, Any]:
+    """Build what a transformer answers for one radiograph."""
     n = len(FINDINGS)
     data: dict[str, list[Any]] = {
         "probability": [0.25] * n,
@@ -106,8 +126,8 @@ def v2_answer(digest: str) -> dict[str, Any]:
     }
 
 
-def described() -> dict[str, Any]:
-    """What a transformer says of its model; the last finding is not measured."""
+def describe_model() -> dict[str, Any]:
+    """Build what a transformer answers about its model. The last finding is not measured."""
     point = {"threshold": 0.5, "sensitivity": 0.8, "specificity": 0.8}
     interval = {"value": 0.8, "low": 0.7, "high": 0.9}
     findings = [
@@ -145,7 +165,7 @@ class _GrpcUpstream(grpc.GenericRpcHandler):  # type: ignore[misc]
     def service(self, handler_call_details: Any) -> Any:
         async def answer(request: bytes, context: Any) -> bytes:
             metadata = dict(context.invocation_metadata())
-            metadata["left_s"] = context.time_remaining()
+            metadata["remaining_s"] = context.time_remaining()
             self._upstream.grpc_calls.append((handler_call_details.method, metadata, request))
             await asyncio.sleep(self._upstream.delay_s)
             if request == b"fail":
@@ -158,13 +178,14 @@ class _GrpcUpstream(grpc.GenericRpcHandler):  # type: ignore[misc]
         return grpc.unary_unary_rpc_method_handler(answer)
 
 
-async def serve(upstream: Upstream, stopping: threading.Event) -> None:
+async def serve_upstream(upstream: Upstream, stopping: threading.Event) -> None:
+    """Serve REST and gRPC in the transformer's place until ``stopping`` is set."""
     routes = [
         Route("/v2/models/chest-xray/infer", upstream.infer, methods=["POST"]),
         Route("/feedback", upstream.feedback, methods=["POST"]),
         Route("/model-info", upstream.info),
         Route("/readyz", upstream.readyz),
-        Route("/{path:path}", upstream.note, methods=["GET", "POST", "PUT", "DELETE"]),
+        Route("/{path:path}", upstream.answer_path, methods=["GET", "POST", "PUT", "DELETE"]),
     ]
     config = uvicorn.Config(
         Router(routes), port=upstream.http_port, log_config=None, lifespan="off", timeout_keep_alive=30
@@ -187,14 +208,14 @@ class Issuer:
     url: str
     folder: Path
 
-    def token(self, subject: str = "somebody", scopes: Sequence[str] = token_issuer.SCOPES) -> str:
-        """A token that the proxy believes."""
+    def issue_token(self, subject: str = "somebody", scopes: Sequence[str] = token_issuer.SCOPES) -> str:
+        """Issue a token that the proxy accepts."""
         return token_issuer.issue_token(self.folder, subject, scopes, 600, AUDIENCE, self.url)
 
 
 @dataclass(frozen=True)
 class Proxy:
-    """A running proxy; ``log`` is what it has written."""
+    """A running proxy. ``log`` is the file of its log."""
 
     http_port: int
     grpc_port: int
@@ -203,28 +224,28 @@ class Proxy:
 
     @property
     def url(self) -> str:
-        """Its REST address."""
+        """The REST address of the proxy."""
         return f"http://127.0.0.1:{self.http_port}"
 
 
-def answers(port: int, path: str = "/healthz") -> bool:
-    """Whether a server answers on a port."""
+def is_answering(port: int, path: str = "/healthz") -> bool:
+    """Return whether a server answers on a port."""
     try:
         return httpx.get(f"http://127.0.0.1:{port}{path}", trust_env=False).status_code < 500
     except httpx.HTTPError:
         return False
 
 
-def wait_until(is_so: Callable[[], bool], timeout_s: float = 120.0) -> None:
-    """Wait until something is so."""
+def wait_until(condition: Callable[[], bool], timeout_s: float = 120.0) -> None:
+    """Wait until a condition holds."""
     end = time.monotonic() + timeout_s
-    while not is_so():
-        assert time.monotonic() < end, "it never came about"
+    while not condition():
+        assert time.monotonic() < end, "the condition never held"
         time.sleep(0.05)
 
 
-def start(module: str, environment: dict[str, str], log: Path) -> subprocess.Popen[bytes]:
-    """Start a module as a process of its own, with the settings given and no others."""
+def start_module(module: str, environment: dict[str, str], log: Path) -> subprocess.Popen[bytes]:
+    """Start a module as a process with these settings and no others."""
     inherited = {name: value for name, value in os.environ.items() if not name.startswith("PLEURA_")}
     with log.open("wb") as file:
         return subprocess.Popen(
@@ -232,14 +253,14 @@ def start(module: str, environment: dict[str, str], log: Path) -> subprocess.Pop
         )
 
 
-def stop(process: subprocess.Popen[bytes]) -> None:
-    """End a process."""
+def stop_process(process: subprocess.Popen[bytes]) -> None:
+    """Stop a process, and wait for its end."""
     process.terminate()
     process.wait(90)
 
 
 def exchange(port: int, data: bytes, timeout_s: float = 5.0) -> bytes:
-    """Send raw bytes; give what comes back until the server closes or has long said nothing."""
+    """Send raw bytes, and return what comes back until the server closes or is silent for 20 seconds."""
     received = b""
     with socket.create_connection(("127.0.0.1", port), timeout=timeout_s) as connection:
         connection.sendall(data)
@@ -253,22 +274,26 @@ def exchange(port: int, data: bytes, timeout_s: float = 5.0) -> bytes:
 
 
 def start_proxy(log: Path, free_port: Port, **settings: object) -> Proxy:
-    """Start a proxy on this machine and wait until it answers, or has ended."""
+    """Start a proxy on this machine, and wait until it answers or has ended."""
     ports = free_port(), free_port()
     settings = {"host": "127.0.0.1", "http_port": ports[0], "grpc_port": ports[1], **settings}
     environment = {f"PLEURA_{name.upper()}": str(value) for name, value in settings.items()}
-    process = start("auth_proxy", environment, log)
-    wait_until(lambda: process.poll() is not None or answers(ports[0]))
+    process = start_module("auth_proxy", environment, log)
+    wait_until(lambda: process.poll() is not None or is_answering(ports[0]))
     return Proxy(*ports, log, process)
 
 
-def audit_lines(proxy: Proxy, request_id: str) -> list[dict[str, Any]]:
-    """The audit lines of a request; the last byte of the answer leaves before the line is written."""
+def read_log_lines(proxy: Proxy, request_id: str) -> list[dict[str, Any]]:
+    """Read the lines that the proxy logged at the end of a request.
+
+    The proxy sends the last byte of an answer before it writes the line, so this waits.
+    """
     for _ in range(100):
         lines = [
             json.loads(line) for line in proxy.log.read_text().splitlines(keepends=True) if line[-1] == "\n"
         ]
-        found = [e for e in lines if e["event"] == "request_ended" and e["request_id"] == request_id]
+        ended = [line for line in lines if line["event"] == "request_ended"]
+        found = [line for line in ended if line["request_id"] == request_id]
         if found:
             break
         time.sleep(0.05)

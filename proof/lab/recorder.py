@@ -1,4 +1,4 @@
-"""A server that notes what reaches it, byte by byte: issuer, transformer, or one nobody should ask."""
+"""A server that records every request to the byte, in the place of an issuer or a transformer."""
 
 import re
 import socketserver
@@ -9,12 +9,12 @@ from dataclasses import dataclass, field
 from io import BufferedIOBase
 from typing import Final
 
-_LINE: Final = 2**20
+_MAX_LINE_BYTES: Final = 2**20
 
 
 @dataclass(frozen=True)
 class RecordedRequest:
-    """One request as it arrived; ``is_whole`` where its body came to its end."""
+    """One request as it arrived. ``is_whole`` says that its body arrived to the end."""
 
     head: bytes
     body: bytes
@@ -27,13 +27,13 @@ class RecordedRequest:
 
     @property
     def headers(self) -> list[tuple[str, str]]:
-        """Names, in small letters, and values."""
+        """Names, in lower case, and values."""
         lines = self.head.decode("latin-1").split("\r\n")[1:]
         pairs = (line.partition(":") for line in lines if line)
         return [(name.lower(), value.strip()) for name, _, value in pairs]
 
-    def value_of(self, name: str) -> str:
-        """The value of a header, or nothing."""
+    def get_header(self, name: str) -> str:
+        """Return the value of a header, or an empty text."""
         return dict(self.headers).get(name, "")
 
 
@@ -42,7 +42,7 @@ Answer = Callable[[RecordedRequest], Iterator[bytes]]
 
 @dataclass
 class RecordingServer:
-    """A running server: how many connections it had, and every request."""
+    """A running server, with the number of its connections and every request."""
 
     port: int = 0
     connections: int = 0
@@ -50,39 +50,39 @@ class RecordingServer:
 
     @property
     def url(self) -> str:
-        """Its address."""
+        """The address of the server."""
         return f"http://127.0.0.1:{self.port}"
 
     def clear(self) -> None:
-        """Forget what was noted."""
+        """Forget connections and requests."""
         self.connections, self.requests = 0, []
 
 
 def ok_response(body: bytes, content_type: str = "application/json") -> bytes:
-    """An answer with 200."""
+    """Build an answer with status 200."""
     head = f"HTTP/1.1 200 OK\r\ncontent-type: {content_type}\r\ncontent-length: {len(body)}\r\n\r\n"
     return head.encode() + body
 
 
-def _chunked(stream: BufferedIOBase) -> tuple[bytes, bool]:
+def _read_chunked_body(stream: BufferedIOBase) -> tuple[bytes, bool]:
     body = b""
-    while size := int(stream.readline(_LINE) or b"-1", 16):
+    while size := int(stream.readline(_MAX_LINE_BYTES) or b"-1", 16):
         chunk = stream.read(size) if size > 0 else b""
         if len(chunk) < size or size < 0 or stream.read(2) != b"\r\n":
             return body + chunk, False
         body += chunk
-    return body, stream.readline(_LINE) == b"\r\n"
+    return body, stream.readline(_MAX_LINE_BYTES) == b"\r\n"
 
 
-def _next(stream: BufferedIOBase) -> RecordedRequest | None:
+def _read_request(stream: BufferedIOBase) -> RecordedRequest | None:
     head = b""
     while not head.endswith(b"\r\n\r\n"):
-        line = stream.readline(_LINE)
+        line = stream.readline(_MAX_LINE_BYTES)
         if not line:
             return RecordedRequest(head, b"", is_whole=False) if head else None
         head += line
     if re.search(rb"(?i)\r\ntransfer-encoding: *chunked\r\n", head):
-        return RecordedRequest(head, *_chunked(stream))
+        return RecordedRequest(head, *_read_chunked_body(stream))
     length = re.search(rb"(?i)\r\ncontent-length: *(\d+)\r\n", head)
     size = int(length[1]) if length else 0
     body = stream.read(size)
@@ -91,24 +91,24 @@ def _next(stream: BufferedIOBase) -> RecordedRequest | None:
 
 @contextmanager
 def recording_server(answer: Answer, port: int = 0) -> Iterator[RecordingServer]:
-    """Serve, each connection in a thread of its own.
+    """Run a recording server. Each connection has its own thread.
 
     Args:
-        answer: Gives the bytes to send for a request; the connection is closed where it gives none.
-        port: Where to listen.
+        answer: Yields the bytes to send for a request. The server closes the connection if it yields none.
+        port: Port to listen on; 0 for any.
     """
-    noted = RecordingServer()
+    recorded = RecordingServer()
 
     class Handler(socketserver.StreamRequestHandler):
         def handle(self) -> None:
-            noted.connections += 1
+            recorded.connections += 1
             try:
-                while request := _next(self.rfile):
-                    noted.requests.append(request)
+                while request := _read_request(self.rfile):
+                    recorded.requests.append(request)
                     parts = list(self._send(answer(request))) if request.is_whole else []
                     if not parts:
                         return
-            except OSError:  # who asked has gone
+            except OSError:  # the caller has closed the connection
                 return
 
         def _send(self, parts: Iterator[bytes]) -> Iterator[bool]:
@@ -121,11 +121,11 @@ def recording_server(answer: Answer, port: int = 0) -> Iterator[RecordingServer]
         block_on_close = False
 
     with Server(("127.0.0.1", port), Handler) as server:
-        noted.port = server.server_address[1]
+        recorded.port = server.server_address[1]
         thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02})
         thread.start()
         try:
-            yield noted
+            yield recorded
         finally:
             server.shutdown()
             thread.join()

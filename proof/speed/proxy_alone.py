@@ -21,7 +21,7 @@ from pleura.local import token_issuer
 from pleura.local.access import AUDIENCE
 from pleura.local.pleura_services import Ports, Service, build_service_environment, start_service
 from pleura.local.processes import HOST, Command, Server, free_port, launch, wait_until
-from proof.lab.proxy import DIGEST, answers, described, v2_answer
+from proof.lab.proxy import DIGEST, build_v2_answer, describe_model, is_answering
 from proof.speed import requests
 from proof.speed.costs import processor_s
 from proof.speed.lab import SpeedLab, median, print_progress
@@ -71,8 +71,8 @@ def _keys() -> list[_Key]:
 def _start_upstream(folder: Path, keys: Sequence[_Key]) -> Server:
     files = {
         "keys.json": {"keys": [key.as_jwk() for key in keys]},
-        "answer.json": v2_answer(DIGEST),
-        "info.json": described(),
+        "answer.json": build_v2_answer(DIGEST),
+        "info.json": describe_model(),
     }
     for name, document in files.items():
         (folder / name).write_text(json.dumps(document))
@@ -80,7 +80,7 @@ def _start_upstream(folder: Path, keys: Sequence[_Key]) -> Server:
     arguments = [sys.executable, "-m", "proof.speed.cheap_upstream", str(port), *files]
     command = Command("upstream", arguments, log, build_service_environment(), folder=folder)
     server = Server("upstream", f"http://{HOST}:{port}", log, launch(command))
-    return wait_until(server, lambda: answers(port))
+    return wait_until(server, lambda: is_answering(port))
 
 
 @contextlib.contextmanager

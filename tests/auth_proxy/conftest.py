@@ -15,9 +15,9 @@ from proof.lab.proxy import (
     Issuer,
     Proxy,
     Upstream,
-    answers,
-    serve,
-    stop,
+    is_answering,
+    serve_upstream,
+    stop_process,
     wait_until,
 )
 
@@ -28,9 +28,9 @@ Port = Callable[[], int]
 def shared_upstream(free_port: Port) -> Iterator[Upstream]:
     """The one server in the transformer's place."""
     upstream, stopping = Upstream(free_port(), free_port()), threading.Event()
-    thread = threading.Thread(target=lambda: asyncio.run(serve(upstream, stopping)))
+    thread = threading.Thread(target=lambda: asyncio.run(serve_upstream(upstream, stopping)))
     thread.start()
-    wait_until(lambda: answers(upstream.http_port))
+    wait_until(lambda: is_answering(upstream.http_port))
     yield upstream
     stopping.set()
     thread.join()
@@ -76,7 +76,7 @@ def start_proxy(
     yield start_one
     for process in started:
         if process.poll() is None:
-            stop(process)
+            stop_process(process)
 
 
 @pytest.fixture(scope="session")
@@ -96,6 +96,6 @@ def proxy(shared_proxy: Proxy, upstream: Upstream) -> Proxy:
 @pytest.fixture
 def client(proxy: Proxy, local_issuer: Issuer) -> Iterator[httpx.Client]:
     """An HTTP client of the proxy with a good token."""
-    headers = {"authorization": f"Bearer {local_issuer.token()}"}
+    headers = {"authorization": f"Bearer {local_issuer.issue_token()}"}
     with httpx.Client(base_url=proxy.url, headers=headers, timeout=30, trust_env=False) as client:
         yield client

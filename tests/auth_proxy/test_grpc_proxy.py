@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from auth_proxy.allow_list import GRPC_ROUTES
 from auth_proxy.grpc_proxy import read_model_version
-from proof.lab.proxy import VERSION, Issuer, Proxy, Upstream, audit_lines
+from proof.lab.proxy import VERSION, Issuer, Proxy, Upstream, read_log_lines
 from tests.auth_proxy.conftest import StartProxy
 
 SERVICE = "/inference.GRPCInferenceService/"
@@ -32,7 +32,7 @@ def channel(proxy: Proxy) -> Iterator[grpc.Channel]:
 @pytest.fixture
 def token(local_issuer: Issuer) -> tuple[str, str]:
     """The metadata of a good token."""
-    return ("authorization", f"Bearer {local_issuer.token()}")
+    return ("authorization", f"Bearer {local_issuer.issue_token()}")
 
 
 def ask(channel: grpc.Channel, method: str, request: bytes, *metadata: tuple[str, str], **more: Any) -> bytes:
@@ -70,7 +70,7 @@ def test_only_what_we_say_of_the_caller_reaches_the_transformer(
     assert (metadata["x-pleura-principal"], metadata["x-request-id"]) == ("somebody", "g1")
     assert metadata["traceparent"].startswith("00-")
     assert not {"authorization", "x-user", "cookie"} & metadata.keys()
-    assert 0 < metadata["left_s"] < 3.5  # gRPC rounds up when it writes a deadline down
+    assert 0 < metadata["remaining_s"] < 3.5  # gRPC rounds up when it writes a deadline down
 
 
 @pytest.mark.parametrize(
@@ -107,7 +107,7 @@ def test_without_a_good_token_nothing_is_forwarded(
 
 def test_a_scope_allows_its_methods_only(channel: grpc.Channel, local_issuer: Issuer) -> None:
     """Who may read may not classify."""
-    reader = ("authorization", f"Bearer {local_issuer.token(scopes=['model:read'])}")
+    reader = ("authorization", f"Bearer {local_issuer.issue_token(scopes=['model:read'])}")
     assert refused(channel, INFER, b"", reader).code() is grpc.StatusCode.PERMISSION_DENIED
     assert ask(channel, SERVICE + "ServerReady", b"", reader)
 
@@ -152,7 +152,7 @@ def test_rate_and_absence_have_their_status(
     """A transformer that is down is UNAVAILABLE without its address; too many requests RESOURCE_EXHAUSTED."""
     port = free_port()
     proxy = start_proxy(transformer_grpc=f"127.0.0.1:{port}", rate_per_s=0.001, burst=1)
-    metadata = ("authorization", f"Bearer {local_issuer.token()}")
+    metadata = ("authorization", f"Bearer {local_issuer.issue_token()}")
     with grpc.insecure_channel(f"127.0.0.1:{proxy.grpc_port}") as channel:
         down = refused(channel, INFER, b"", metadata, wait_for_ready=True)
         limited = refused(channel, INFER, b"", metadata)
@@ -213,5 +213,5 @@ def test_the_audit_line_of_a_refusal_has_its_status(
 ) -> None:
     """What the transformer refuses over gRPC is the caller's mistake in the log, not ours."""
     refused(channel, INFER, b"fail", token, ("x-request-id", "audited"))
-    (line,) = audit_lines(proxy, "audited")
+    (line,) = read_log_lines(proxy, "audited")
     assert line["status"] == 404

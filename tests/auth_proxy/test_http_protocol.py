@@ -21,7 +21,7 @@ def test_a_slow_head_is_not_waited_for(proxy: Proxy) -> None:
 
 def test_a_slow_body_is_not_waited_for(proxy: Proxy, local_issuer: Issuer) -> None:
     """A body that does not come is answered with 408 when the request's time is over."""
-    token = b"Authorization: Bearer " + local_issuer.token().encode()
+    token = b"Authorization: Bearer " + local_issuer.issue_token().encode()
     head = POST + token + b"\r\nX-Request-Timeout-Ms: 500\r\nContent-Length: 100\r\n\r\n{"
     with socket.create_connection(("127.0.0.1", proxy.http_port)) as connection:
         connection.sendall(head)
@@ -33,7 +33,7 @@ def test_a_request_in_many_packets_is_one_request(
     proxy: Proxy, upstream: Upstream, local_issuer: Issuer
 ) -> None:
     """A request in chunks that arrives byte by byte reaches the transformer whole."""
-    token = b"Authorization: Bearer " + local_issuer.token().encode()
+    token = b"Authorization: Bearer " + local_issuer.issue_token().encode()
     request = POST + token + b"\r\nTransfer-Encoding: chunked\r\n\r\n5\r\n12345\r\n0\r\nX: y\r\n\r\n"
     with socket.create_connection(("127.0.0.1", proxy.http_port)) as connection:
         connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
@@ -46,7 +46,7 @@ def test_a_request_in_many_packets_is_one_request(
 
 def test_a_trailer_is_not_a_header(proxy: Proxy, upstream: Upstream, local_issuer: Issuer) -> None:
     """A token behind the body lets nobody in, even where it arrives in one packet with the head."""
-    trailer = b"Authorization: Bearer " + local_issuer.token().encode()
+    trailer = b"Authorization: Bearer " + local_issuer.issue_token().encode()
     request = POST + b"Transfer-Encoding: chunked\r\nConnection: close\r\n\r\n0\r\n" + trailer + b"\r\n\r\n"
     assert exchange(proxy.http_port, request).startswith(b"HTTP/1.1 401 ")
     assert not upstream.requests
@@ -54,7 +54,7 @@ def test_a_trailer_is_not_a_header(proxy: Proxy, upstream: Upstream, local_issue
 
 def test_a_caller_who_expects_it_is_told_to_continue(proxy: Proxy, local_issuer: Issuer) -> None:
     """The body is asked for once the caller is admitted. A caller without a token is refused at once."""
-    token = b"Authorization: Bearer " + local_issuer.token().encode() + b"\r\n"
+    token = b"Authorization: Bearer " + local_issuer.issue_token().encode() + b"\r\n"
     expecting = b"Expect: 100-continue\r\nContent-Length: 2\r\n\r\n"
     with socket.create_connection(("127.0.0.1", proxy.http_port), timeout=10) as connection:
         connection.sendall(POST + token + expecting)

@@ -1,6 +1,6 @@
 """What a refusal does to the connection that it comes over."""
 
-from proof.lab.proxy import Issuer, answers, exchange, wait_until
+from proof.lab.proxy import Issuer, exchange, is_answering, wait_until
 from tests.auth_proxy.conftest import StartProxy
 
 _JSON = "content-type: application/json"
@@ -8,8 +8,8 @@ _JSON = "content-type: application/json"
 
 def test_who_is_to_come_again_keeps_the_connection(start_proxy: StartProxy, local_issuer: Issuer) -> None:
     """Refused for its number, a small request that is there to its end closes nothing; else it does."""
-    proxy, token = start_proxy(rate_per_s=0.001, burst=1), local_issuer.token()
-    wait_until(lambda: answers(proxy.http_port, "/readyz"))
+    proxy, token = start_proxy(rate_per_s=0.001, burst=1), local_issuer.issue_token()
+    wait_until(lambda: is_answering(proxy.http_port, "/readyz"))
 
     def request(length: int, body: bytes) -> bytes:
         lines = ("POST /classify HTTP/1.1", "host: a", f"authorization: Bearer {token}", _JSON)

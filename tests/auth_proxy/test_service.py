@@ -32,8 +32,8 @@ def test_without_a_good_token_nothing_is_forwarded(
         bearer(elsewhere),
         bearer("x"),
         {"authorization": "Basic YTpi"},
-        {"cookie": f"authorization=Bearer {local_issuer.token()}"},
-        {"x-authorization": f"Bearer {local_issuer.token()}"},
+        {"cookie": f"authorization=Bearer {local_issuer.issue_token()}"},
+        {"x-authorization": f"Bearer {local_issuer.issue_token()}"},
     ):
         answer = httpx.post(proxy.url + INFER, content=b"{}", headers=headers)
         assert (answer.status_code, list(answer.json())) == (401, ["error"])
@@ -49,7 +49,7 @@ def test_a_scope_allows_its_routes_only(
     proxy: Proxy, local_issuer: Issuer, scopes: tuple[str, ...], expected: tuple[int, int]
 ) -> None:
     """Who may read may not classify, and the other way round."""
-    headers = bearer(local_issuer.token(scopes=scopes))
+    headers = bearer(local_issuer.issue_token(scopes=scopes))
     classify = httpx.post(proxy.url + INFER, content=b"{}", headers=headers)
     read = httpx.get(f"{proxy.url}/model-info", headers=headers)
     assert (classify.status_code, read.status_code) == expected
@@ -57,27 +57,27 @@ def test_a_scope_allows_its_routes_only(
 
 def test_two_tokens_are_none(proxy: Proxy, local_issuer: Issuer) -> None:
     """Two ``Authorization`` headers are refused, whichever is good."""
-    headers = [("authorization", "Bearer x"), ("authorization", f"Bearer {local_issuer.token()}")]
+    headers = [("authorization", "Bearer x"), ("authorization", f"Bearer {local_issuer.issue_token()}")]
     assert httpx.get(f"{proxy.url}/model-info", headers=headers).status_code == 400
 
 
 def test_a_new_key_of_the_issuer_is_taken_up(proxy: Proxy, local_issuer: Issuer) -> None:
     """A token of a key that was not there at the start is believed, and the old ones still are."""
-    old = local_issuer.token()
+    old = local_issuer.issue_token()
     token_issuer.add_key(local_issuer.folder)
-    for token in (local_issuer.token(), old):
+    for token in (local_issuer.issue_token(), old):
         assert httpx.get(f"{proxy.url}/model-info", headers=bearer(token)).status_code == 200
 
 
 def test_a_principal_has_its_rate(start_proxy: StartProxy, upstream: Upstream, local_issuer: Issuer) -> None:
     """The burst is answered, the rest is told when to come back; another principal is not touched."""
     proxy = start_proxy(rate_per_s=0.01, burst=3)
-    headers = bearer(local_issuer.token())
+    headers = bearer(local_issuer.issue_token())
     wait_until(lambda: httpx.get(f"{proxy.url}/readyz").status_code == 200)
     answers = [httpx.get(f"{proxy.url}/v2", headers=headers) for _ in range(5)]
     assert [answer.status_code for answer in answers] == [200, 200, 200, 429, 429]
     assert 1 <= int(answers[-1].headers["retry-after"]) <= 100
-    other = httpx.get(f"{proxy.url}/v2", headers=bearer(local_issuer.token("another")))
+    other = httpx.get(f"{proxy.url}/v2", headers=bearer(local_issuer.issue_token("another")))
     assert other.status_code == 200
 
 
@@ -89,7 +89,7 @@ async def test_what_is_in_flight_is_bounded(
     await asyncio.to_thread(wait_until, lambda: httpx.get(f"{proxy.url}/readyz").status_code == 200)
     upstream.delay_s = 4
     async with httpx.AsyncClient(
-        base_url=proxy.url, headers=bearer(local_issuer.token()), timeout=60
+        base_url=proxy.url, headers=bearer(local_issuer.issue_token()), timeout=60
     ) as client:
         asked = [asyncio.create_task(client.post(INFER, content=b"{}")) for _ in range(6)]
         health = await client.get("/healthz")
@@ -105,7 +105,7 @@ def test_without_transformer_it_says_so(
     """503 with Retry-After and no inner address; not ready, but alive."""
     port = free_port()
     proxy = start_proxy(transformer_url=f"http://127.0.0.1:{port}")
-    headers = bearer(local_issuer.token())
+    headers = bearer(local_issuer.issue_token())
     wait_until(lambda: httpx.get(f"{proxy.url}/readyz").json()["keys"])
     for path in ("/v2", "/model-info"):
         answer = httpx.get(proxy.url + path, headers=headers)
@@ -119,7 +119,7 @@ def test_without_issuer_nobody_is_let_in(
 ) -> None:
     """No key was ever known: 503, not ready."""
     proxy = start_proxy(jwks_url=f"http://127.0.0.1:{free_port()}/jwks.json")
-    answer = httpx.get(f"{proxy.url}/v2", headers=bearer(local_issuer.token()))
+    answer = httpx.get(f"{proxy.url}/v2", headers=bearer(local_issuer.issue_token()))
     assert (answer.status_code, answer.headers["retry-after"]) == (503, "2")
     assert httpx.get(f"{proxy.url}/readyz").json()["keys"] is False
 
@@ -133,7 +133,9 @@ def test_sigterm_lets_what_is_in_flight_end(
     upstream.delay_s = 1
 
     async def ask_and_stop() -> httpx.Response:
-        async with httpx.AsyncClient(base_url=proxy.url, headers=bearer(local_issuer.token())) as client:
+        async with httpx.AsyncClient(
+            base_url=proxy.url, headers=bearer(local_issuer.issue_token())
+        ) as client:
             asked = asyncio.create_task(client.post(INFER, content=b"{}", timeout=30))
             await asyncio.to_thread(wait_until, lambda: bool(upstream.requests))
             proxy.process.send_signal(signal.SIGTERM)

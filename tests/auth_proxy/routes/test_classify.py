@@ -9,7 +9,7 @@ import pytest
 from auth_proxy.routes.classify import most_in_memory
 from pleura.findings import FINDINGS
 from pleura.serving.byte_budget import ByteBudget
-from proof.lab.proxy import DIGEST, VERSION, Proxy, Upstream, audit_lines, v2_answer, wait_until
+from proof.lab.proxy import DIGEST, VERSION, Proxy, Upstream, build_v2_answer, read_log_lines, wait_until
 
 FILES = [b"", b"\x89PNG", bytes(range(256)) * 2000, b"\r\n--boundary--\r\n" * 50]
 
@@ -127,7 +127,7 @@ def test_an_error_of_the_transformer_is_passed_on(client: httpx.Client, upstream
 @pytest.mark.parametrize("broken", ["outputs", "parameters", "model_version"])
 def test_an_incomplete_answer_is_no_answer(client: httpx.Client, upstream: Upstream, broken: str) -> None:
     """What cannot be said plainly is a 502."""
-    upstream.error = (200, {n: v for n, v in v2_answer(DIGEST).items() if n != broken}, {})
+    upstream.error = (200, {n: v for n, v in build_v2_answer(DIGEST).items() if n != broken}, {})
     assert client.post("/classify", json={"image_id": "a"}).status_code == 502
 
 
@@ -145,8 +145,8 @@ def test_work_for_a_caller_who_has_gone_is_given_up(
     upstream.delay_s = 4
     with pytest.raises(httpx.ReadTimeout):
         client.post("/classify", json={"image_id": "a"}, headers={"x-request-id": "gone-2"}, timeout=0.5)
-    wait_until(lambda: bool(audit_lines(proxy, "gone-2")))
-    assert audit_lines(proxy, "gone-2")[0]["outcome"] == "client_gone"
+    wait_until(lambda: bool(read_log_lines(proxy, "gone-2")))
+    assert read_log_lines(proxy, "gone-2")[0]["outcome"] == "client_gone"
 
 
 def test_an_upload_waits_in_memory_where_there_is_room() -> None:

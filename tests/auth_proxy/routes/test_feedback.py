@@ -5,7 +5,7 @@ from typing import Any
 import httpx
 import pytest
 
-from proof.lab.proxy import Upstream, stored_feedback
+from proof.lab.proxy import Upstream, build_stored_feedback
 
 SAID = {"id": "r1", "verdicts": {"Mass": True}, "had_seen_answer": False}
 
@@ -14,7 +14,7 @@ def test_the_transformer_is_told_who_says_what(client: httpx.Client, upstream: U
     """The body as it came, and beside it the token's principal and the request's id; nothing else."""
     sent = {"x-request-id": "f1", "x-pleura-principal": "dr-evil", "cookie": "a=b", "x-user": "dr-evil"}
     said = client.post("/feedback", json=SAID, headers=sent)
-    assert (said.status_code, said.json()) == (201, stored_feedback())
+    assert (said.status_code, said.json()) == (201, build_stored_feedback())
     request, body = upstream.last
     assert body == said.request.content
     assert request.headers.getlist("x-pleura-principal") == ["somebody"]
@@ -44,7 +44,13 @@ def test_a_refusal_is_passed_on(
 
 @pytest.mark.parametrize(
     ("status", "document"),
-    [(200, stored_feedback()), (201, {}), (201, []), (201, {"id": "r1"}), (500, {"detail": "/inner/path"})],
+    [
+        (200, build_stored_feedback()),
+        (201, {}),
+        (201, []),
+        (201, {"id": "r1"}),
+        (500, {"detail": "/inner/path"}),
+    ],
     ids=str,
 )
 def test_what_is_not_known_to_be_stored_is_no_success(

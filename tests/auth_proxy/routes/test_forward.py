@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import httpx
 import pytest
 
-from proof.lab.proxy import VERSION, Issuer, Proxy, Upstream, audit_lines, wait_until
+from proof.lab.proxy import VERSION, Issuer, Proxy, Upstream, read_log_lines, wait_until
 
 INFER = "/v2/models/chest-xray/infer"
 TRACE = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"
@@ -178,22 +178,22 @@ def test_work_for_a_caller_who_has_gone_is_given_up(
 ) -> None:
     """The proxy closes its own connection; the audit line says so."""
     upstream.delay_s = 2
-    head = f"POST {INFER} HTTP/1.1\r\nhost: a\r\nauthorization: Bearer {local_issuer.token()}\r\n"
+    head = f"POST {INFER} HTTP/1.1\r\nhost: a\r\nauthorization: Bearer {local_issuer.issue_token()}\r\n"
     with socket.create_connection(("127.0.0.1", proxy.http_port)) as connection:
         connection.sendall(f"{head}x-request-id: gone-1\r\ncontent-length: 2\r\n\r\n{{}}".encode())
         wait_until(lambda: bool(upstream.requests))
-    wait_until(lambda: bool(audit_lines(proxy, "gone-1")))
-    assert audit_lines(proxy, "gone-1")[0]["outcome"] == "client_gone"
+    wait_until(lambda: bool(read_log_lines(proxy, "gone-1")))
+    assert read_log_lines(proxy, "gone-1")[0]["outcome"] == "client_gone"
 
 
 def test_each_request_leaves_one_audit_line(client: httpx.Client, proxy: Proxy) -> None:
     """Who, what, outcome and model version; neither the token nor what the body says."""
     client.post(INFER, content=b"JANE^DOE", headers={"x-request-id": "audit-1"})
-    (line,) = audit_lines(proxy, "audit-1")
+    (line,) = read_log_lines(proxy, "audit-1")
     assert (line["principal"], line["route"], line["status"]) == ("somebody", "v2_infer", 200)
     assert (line["outcome"], line["model_version"], line["bytes_in"]) == ("answered", VERSION, 8)
     client.get("/JANE%5EDOE?name=JANE", headers={"x-request-id": "audit-2"})
-    (line,) = audit_lines(proxy, "audit-2")
+    (line,) = read_log_lines(proxy, "audit-2")
     assert (line["route"], line["status"], line["outcome"]) == (None, 404, "not_found")
     text = proxy.log.read_text()
     assert "JANE" not in text

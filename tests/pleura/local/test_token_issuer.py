@@ -15,7 +15,7 @@ from proof.lab.proxy import Issuer
 def test_a_token_is_verified_with_the_published_keys(local_issuer: Issuer) -> None:
     """What the folder signs, the document proves."""
     keys = parse_keys(httpx.get(f"{local_issuer.url}/jwks.json").content)
-    token = local_issuer.token("me", ["model:read"])
+    token = local_issuer.issue_token("me", ["model:read"])
     now_s = jwt.decode(token, options={"verify_signature": False})["nbf"]
     principal = verify(token, keys[read_key_id(token)], Trust(local_issuer.url, "pleura", 0), now_s)
     assert (principal.name, principal.scopes) == ("me", frozenset({"model:read"}))

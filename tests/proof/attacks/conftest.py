@@ -4,18 +4,18 @@ from collections.abc import Iterator
 
 import pytest
 
-from proof.attacks.stage import AttackStage, stage
+from proof.attacks.attacked_proxy import AttackedProxy, start_attacked_proxy
 
 
 @pytest.fixture(scope="session")
-def shared_stage(tmp_path_factory: pytest.TempPathFactory) -> Iterator[AttackStage]:
+def shared_attacked(tmp_path_factory: pytest.TempPathFactory) -> Iterator[AttackedProxy]:
     """The one stage."""
-    with stage(tmp_path_factory.mktemp("stage")) as running:
+    with start_attacked_proxy(tmp_path_factory.mktemp("stage")) as running:
         yield running
 
 
 @pytest.fixture
-def attacked(shared_stage: AttackStage) -> AttackStage:
+def attacked(shared_attacked: AttackedProxy) -> AttackedProxy:
     """The stage, with nothing noted yet."""
-    shared_stage.clear()
-    return shared_stage
+    shared_attacked.clear()
+    return shared_attacked

@@ -1,10 +1,10 @@
-"""Requests on raw sockets that two programs might read in two ways."""
+"""Raw requests that two programs might read differently."""
 
 import pytest
 
 from proof.attacks import http_cases, http_syntax
-from proof.attacks.http_attack import Case, answers_in, converse, smuggled
-from proof.attacks.stage import AttackStage
+from proof.attacks.attacked_proxy import AttackedProxy
+from proof.attacks.http_attack import Case, find_smuggling, parse_answers, run_case
 from proof.lab.recorder import RecordedRequest
 
 CASES = {
@@ -19,31 +19,31 @@ CASES = {
 
 
 @pytest.mark.parametrize("name", CASES)
-def test_each_request_is_read_once_and_answered_as_itself(attacked: AttackStage, name: str) -> None:
-    """Between two good requests: only what is allowed is forwarded, and each answer is its request's."""
-    assert not converse(attacked, CASES[name])
+def test_each_request_is_read_once_and_answered_as_itself(attacked: AttackedProxy, name: str) -> None:
+    """Between two good requests only allowed requests are forwarded, and each request gets its own answer."""
+    assert not run_case(attacked, CASES[name])
 
 
-def test_the_table_is_wide() -> None:
-    """At least a hundred ways, each another one."""
+def test_the_tables_hold_at_least_a_hundred_cases() -> None:
+    """No case stands in the tables twice."""
     assert len({case.raw for case in CASES.values()}) == len(CASES) >= 100
 
 
-def test_a_smuggled_request_would_be_seen(attacked: AttackStage) -> None:
-    """What is forwarded beside what should be is a bypass, and its answer is nobody's."""
+def test_a_smuggled_request_is_found(attacked: AttackedProxy) -> None:
+    """A request that is forwarded by mistake is a bypass, and its answer belongs to no request."""
     case = Case(http_cases.SMUGGLED, ((400, None),))
-    judgement = converse(attacked, case)
-    assert judgement.bypasses
-    assert judgement.desynchronised
+    result = run_case(attacked, case)
+    assert result.bypasses
+    assert result.desynchronised
 
 
-def test_answers_that_are_none_would_be_seen() -> None:
-    """What a row of answers is followed by is not passed over."""
+def test_bytes_that_are_not_an_answer_are_found() -> None:
+    """Bytes behind the last answer, and an answer that is cut, are errors."""
     answer = b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\nx-request-id: a\r\n\r\n{}"
-    assert [each.request_id for each in answers_in(answer * 2)] == ["a", "a"]
+    assert [each.request_id for each in parse_answers(answer * 2)] == ["a", "a"]
     for bad in (answer + b"x", answer[:-1], answer + answer[:20], b"(the connection stays open)"):
         with pytest.raises(ValueError, match=r".+"):
-            [*answers_in(bad)]
+            [*parse_answers(bad)]
 
 
 HEAD = (
@@ -63,7 +63,7 @@ HEAD = (
         (b"content-length: 2", b"content-length: 2\r\ncontent-length: 2"),
     ],
 )
-def test_a_spoilt_hop_would_be_seen(good: bytes, bad: bytes) -> None:
-    """Another principal, header, path, line end or id at the transformer is not passed over."""
-    assert not smuggled(RecordedRequest(HEAD, b"{}", is_whole=True), "s-")
-    assert smuggled(RecordedRequest(HEAD.replace(good, bad), b"{}", is_whole=True), "s-")
+def test_a_changed_request_to_the_transformer_is_found(good: bytes, bad: bytes) -> None:
+    """Another principal, header, path, line end or request id at the transformer is a bypass."""
+    assert not find_smuggling(RecordedRequest(HEAD, b"{}", is_whole=True), "s-")
+    assert find_smuggling(RecordedRequest(HEAD.replace(good, bad), b"{}", is_whole=True), "s-")

@@ -9,10 +9,11 @@ import pytest
 
 from auth_proxy.tokens.keys import REFETCH_INTERVAL_S, HttpKeySource, KeyCache, parse_keys
 from auth_proxy.tokens.verification import UnknownKey
+from proof.attacks.attacked_proxy import AttackedProxy, start_attack_proxy
 from proof.attacks.forge import Forge
-from proof.attacks.key_attack import ManualClock, Published, flood, keys_after, known, load
+from proof.attacks.key_attack import PublishedKeys, find_keys_after, find_known_keys, flood, load
 from proof.attacks.key_documents import EC, ODD_KEYS, RSA, SLOW, USELESS, Send, document
-from proof.attacks.stage import AttackStage, running_proxy
+from proof.lab.clock import ManualClock
 from proof.lab.proxy import AUDIENCE, Proxy
 from proof.lab.recorder import RecordingServer, ok_response, recording_server
 
@@ -29,7 +30,7 @@ def evil() -> Iterator[RecordingServer]:
 async def require_unmoved(send: Send, evil: RecordingServer) -> None:
     """The keys stay as they were, whatever the issuer sends, and the answer comes in time."""
     async with asyncio.timeout(MOST_S):
-        assert await keys_after(send, evil) == {"ec", "rsa"}
+        assert await find_keys_after(send, evil) == {"ec", "rsa"}
     assert evil.connections == 0
 
 
@@ -52,13 +53,13 @@ def test_an_odd_key_is_passed_over(case: str) -> None:
 
 async def test_an_issuer_that_is_down_for_ten_minutes_changes_nothing() -> None:
     """Known keys are given at once all the while; when it is back, its new key is found."""
-    clock, published = ManualClock(), Published(["ec", "rsa"])
+    clock, published = ManualClock(), PublishedKeys(["ec", "rsa"])
     with recording_server(published.answer) as issuer:
         cache = KeyCache(HttpKeySource(f"{issuer.url}/jwks.json"), clock)
-        assert await known(cache) == {"ec", "rsa"}
+        assert await find_known_keys(cache) == {"ec", "rsa"}
     for _ in range(20):
         clock.now += REFETCH_INTERVAL_S
-        assert await known(cache) == {"ec", "rsa"}
+        assert await find_known_keys(cache) == {"ec", "rsa"}
         async with asyncio.timeout(5):
             assert (await cache.find_key("ec")).algorithm == "ES256"
     published.key_ids = ["ec", "rsa", "other"]
@@ -69,7 +70,7 @@ async def test_an_issuer_that_is_down_for_ten_minutes_changes_nothing() -> None:
 
 async def test_a_thousand_unknown_keys_a_second_cause_one_fetch_in_thirty() -> None:
     """Counted at the issuer, over a minute of a clock that is moved."""
-    clock, published = ManualClock(), Published(["ec"])
+    clock, published = ManualClock(), PublishedKeys(["ec"])
     with recording_server(published.answer) as issuer:
         cache = KeyCache(HttpKeySource(f"{issuer.url}/jwks.json"), clock)
         for second in range(61):
@@ -81,22 +82,24 @@ async def test_a_thousand_unknown_keys_a_second_cause_one_fetch_in_thirty() -> N
 
 
 @pytest.fixture
-async def rotating(attacked: AttackStage, tmp_path: Path) -> AsyncIterator[tuple[Proxy, Published, Forge]]:
+async def rotating(
+    attacked: AttackedProxy, tmp_path: Path
+) -> AsyncIterator[tuple[Proxy, PublishedKeys, Forge]]:
     """A proxy of an issuer whose keys the test changes."""
-    published = Published(["ec"])
+    published = PublishedKeys(["ec"])
     settings = {
         "transformer_url": attacked.transformer.url,
         "transformer_grpc": f"127.0.0.1:{attacked.grpc.grpc_port}",
     }
     with (
         recording_server(published.answer) as issuer,
-        running_proxy(tmp_path / "log", issuer, **settings) as proxy,
+        start_attack_proxy(tmp_path / "log", issuer, **settings) as proxy,
     ):
         yield proxy, published, Forge(issuer.url, AUDIENCE, int(time.time()))
 
 
 async def test_a_rotation_under_load_refuses_nobody(
-    rotating: tuple[Proxy, Published, Forge],
+    rotating: tuple[Proxy, PublishedKeys, Forge],
 ) -> None:
     """Tokens of a new key, before anybody has asked for it, and those of the old one all count."""
     proxy, published, forge = rotating
@@ -118,7 +121,7 @@ async def test_a_rotation_under_load_refuses_nobody(
     assert len(published.asked_s) == 2
 
 
-async def test_strangers_delay_nobody(rotating: tuple[Proxy, Published, Forge]) -> None:
+async def test_strangers_delay_nobody(rotating: tuple[Proxy, PublishedKeys, Forge]) -> None:
     """While they name unknown keys, good tokens count, and the issuer is asked once more."""
     proxy, published, forge = rotating
     before = len(published.asked_s)

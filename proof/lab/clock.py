@@ -1,0 +1,11 @@
+"""A clock that a test or a campaign moves by hand."""
+
+
+class ManualClock:
+    """Stands still until ``now`` is changed."""
+
+    def __init__(self, now: float = 1000.0) -> None:
+        self.now = now
+
+    def __call__(self) -> float:
+        return self.now
