@@ -36,7 +36,7 @@ from pipelines.training.typicality import Typicality
 from pleura.bundle import FindingDescription, ModelDescription, OperatingPoint
 from pleura.findings import FINDINGS
 from predictor.build.bundle import load_weights
-from predictor.build.network import FEATURES, feature_network
+from predictor.build.network import FEATURES, build_feature_network
 from predictor.build.weights import OFFSET, SCALE, InvalidSource, Normalisation
 
 Weights = Mapping[str, NDArray[np.generic]]
@@ -66,7 +66,7 @@ def read_weights(published: PublishedCheckpoint) -> tuple[Weights, str]:
     kind, data = published.kind, read_file(published.file)
     network = convert_network(find_arrays(read_checkpoint(data)), published.release.outputs)
     try:
-        load_weights(feature_network(kind.normalisation), network.network)
+        load_weights(build_feature_network(kind.normalisation), network.network)
     except InvalidSource as error:
         raise UnsupportedNetwork(f"{error}: it is no DenseNet121 of the kind {kind.name}") from error
     return arrange_weights(network, kind.normalisation), hashlib.sha256(data).hexdigest()

@@ -10,8 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pipelines.training.training_network import WeightArrays
-from predictor.build.network import feature_network
-from predictor.build.weights import normalisation_of
+from predictor.build.network import build_feature_network
+from predictor.build.weights import take_normalisation
 
 Floats = NDArray[np.floating]
 
@@ -62,7 +62,7 @@ class TrainedNetwork:
     @cached_property
     def _features(self) -> keras.Model:
         arrays: dict[str, Any] = dict(self.weights)
-        network = feature_network(normalisation_of(arrays))
+        network = build_feature_network(take_normalisation(arrays))
         for layer in network.layers:
             for variable in layer.variables:
                 variable.assign(arrays[f"{layer.name}/{variable.name}"].astype(np.float32))

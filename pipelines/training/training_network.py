@@ -12,8 +12,8 @@ from numpy.typing import NDArray
 from pipelines.training.batches import UNSERVED
 from pipelines.training.parameters import TrainingParameters
 from pleura.findings import FINDINGS
-from predictor.build.network import feature_network
-from predictor.build.weights import Normalisation, normalisation_of
+from predictor.build.network import build_feature_network
+from predictor.build.weights import Normalisation, take_normalisation
 
 _TRAINED_HERE: Final = Normalisation()
 _CPU_INFO: Final = Path("/proc/cpuinfo")
@@ -66,7 +66,7 @@ def build_training_network(
         "mixed_bfloat16" if parameters.mixed_precision and has_bfloat16() else "float32"
     )
     try:
-        features = feature_network(normalisation)
+        features = build_feature_network(normalisation)
         pooled = keras.layers.GlobalAveragePooling2D(name="pooled")(features.output)
         pooled = keras.layers.Dropout(parameters.dropout)(pooled)
         findings = keras.layers.Dense(len(FINDINGS), name="findings", dtype="float32")(pooled)
@@ -108,6 +108,6 @@ def initialise_network(parameters: TrainingParameters, start: WeightArrays | Non
     if start is None:
         return build_training_network(parameters)
     normalisation = {name: np.asarray(start[name], np.float32) for name in start if name.startswith("input/")}
-    network = build_training_network(parameters, normalisation_of(normalisation))
+    network = build_training_network(parameters, take_normalisation(normalisation))
     load_start_weights(network, start)
     return network

@@ -1,4 +1,4 @@
-"""Make a model bundle of a model source: weights and description become sealed graphs."""
+"""Build a model bundle from a model source: weights and description become sealed graphs."""
 
 import shutil
 import tempfile
@@ -14,7 +14,7 @@ from predictor.engines.agreement import DifferentGraphs
 from predictor.build.export import write_graphs
 from predictor.build.folded import FoldedNetwork
 from predictor.build.graph import ServingGraph
-from predictor.build.network import feature_network
+from predictor.build.network import build_feature_network
 from predictor.build.weights import Array, InvalidSource, read_weights
 
 SOURCE_FILE: Final = "source.json"
@@ -24,7 +24,7 @@ def read_description(source: Path) -> ModelDescription:
     """Read ``source.json``.
 
     Raises:
-        InvalidSource: It is missing or malformed, or does not fit this software.
+        InvalidSource: The file is missing or malformed, or does not fit this software.
     """
     path = source / SOURCE_FILE
     try:
@@ -41,12 +41,12 @@ def load_weights(network: keras.Model, arrays: Mapping[str, Array]) -> None:
     """Assign every variable of the network, and freeze it.
 
     Raises:
-        InvalidSource: The arrays are not exactly the network's variables.
+        InvalidSource: The arrays do not match the network's variables.
     """
     variables = {f"{layer.name}/{v.name}": v for layer in network.layers for v in layer.variables}
-    odd = sorted(variables.keys() ^ arrays.keys())
-    if odd:
-        raise InvalidSource(f"the weights miss or add {odd[0]!r} and {len(odd) - 1} others")
+    unmatched = sorted(variables.keys() ^ arrays.keys())
+    if unmatched:
+        raise InvalidSource(f"the weights miss or add {unmatched[0]!r} and {len(unmatched) - 1} others")
     for name, variable in variables.items():
         if tuple(variable.shape) != arrays[name].shape:
             raise InvalidSource(f"{name!r} has the shape {list(arrays[name].shape)}")
@@ -55,21 +55,21 @@ def load_weights(network: keras.Model, arrays: Mapping[str, Array]) -> None:
 
 
 def build_bundle(source: Path, target: Path) -> str:
-    """Build a sealed bundle; the target appears only when all of it is there and proven.
+    """Build a sealed bundle. The target folder appears only when the bundle is complete and verified.
 
     Args:
         source: Folder with ``weights.npz`` and ``source.json``.
-        target: Folder to make; replaced where it exists.
+        target: Folder of the bundle. An existing folder is replaced.
 
     Returns:
         The digest of the bundle.
 
     Raises:
-        InvalidSource: The source is not what training should leave.
-        DifferentGraphs: The two forms of the model do not agree.
+        InvalidSource: The source does not have the form that training writes.
+        DifferentGraphs: The two forms of the model give different outputs.
     """
     description, weights = read_description(source), read_weights(source)
-    network = feature_network(weights.normalisation)
+    network = build_feature_network(weights.normalisation)
     load_weights(network, weights.network)
     target.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=target.parent, prefix=f".{target.name}-") as folder:

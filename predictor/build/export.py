@@ -1,4 +1,4 @@
-"""Write the serving graph as SavedModel and as LiteRT model, and prove that both say the same."""
+"""Write the serving graph as SavedModel and as LiteRT model, and require the same outputs from both."""
 
 import tempfile
 from pathlib import Path
@@ -18,20 +18,20 @@ _PROOF_RADIOGRAPHS: Final = 6
 
 
 def write_saved_model(graph: ServingGraph, folder: Path) -> None:
-    """Save the graph with its one signature; the same graph always gives the same files."""
+    """Save the graph with its one signature. The same graph always gives the same files."""
     tf.saved_model.save(graph, str(folder), signatures={SIGNATURE: graph.answer})
-    (folder / "fingerprint.pb").unlink(missing_ok=True)  # holds a random number
+    (folder / "fingerprint.pb").unlink(missing_ok=True)  # it holds a random number
 
 
 def write_litert(graph: ServingGraph, file: Path) -> None:
-    """Convert the graph; its signature keeps the names of the input and the outputs."""
+    """Convert the graph. Its signature keeps the names of the input and the outputs."""
     with tempfile.TemporaryDirectory() as folder:
         write_saved_model(graph, Path(folder))
         converter = tf.lite.TFLiteConverter.from_saved_model(folder, signature_keys=[SIGNATURE])
         file.write_bytes(converter.convert())
 
 
-def synthetic_radiographs(count: int, seed: int = 0) -> Radiographs:
+def draw_synthetic_radiographs(count: int, seed: int = 0) -> Radiographs:
     """Draw smooth shapes with noise, in the grey scale of prepared radiographs."""
     random = np.random.default_rng(seed)
     rows, columns = np.mgrid[0:SIZE_PX, 0:SIZE_PX] / SIZE_PX
@@ -46,10 +46,10 @@ def synthetic_radiographs(count: int, seed: int = 0) -> Radiographs:
 
 
 def require_agreement(bundle: Path, radiographs: Radiographs, threads: int = 2) -> None:
-    """Run both forms of the model on the same radiographs.
+    """Require the same outputs from both forms of the model.
 
     Raises:
-        DifferentGraphs: They do not agree.
+        DifferentGraphs: The outputs differ.
     """
     saved = TensorFlowEngine(bundle).run(radiographs)
     folded = LiteRtEngine(bundle, threads).run(radiographs)
@@ -57,16 +57,16 @@ def require_agreement(bundle: Path, radiographs: Radiographs, threads: int = 2) 
 
 
 def write_graphs(saved: ServingGraph, folded: ServingGraph, folder: Path) -> None:
-    """Write both forms into a bundle's folder.
+    """Write both forms of the model into the folder of a bundle.
 
     Args:
-        saved: The graph that is saved as it was trained.
-        folded: The same for LiteRT, with a batch of one.
-        folder: Where to; exists.
+        saved: The graph as it was trained.
+        folded: The same graph for LiteRT, with a batch of one.
+        folder: The folder, which exists.
 
     Raises:
-        DifferentGraphs: They do not agree on synthetic radiographs.
+        DifferentGraphs: Their outputs for synthetic radiographs differ.
     """
     write_saved_model(saved, folder / SAVED_MODEL_FOLDER)
     write_litert(folded, folder / LITERT_FILE)
-    require_agreement(folder, synthetic_radiographs(_PROOF_RADIOGRAPHS))
+    require_agreement(folder, draw_synthetic_radiographs(_PROOF_RADIOGRAPHS))

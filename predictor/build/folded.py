@@ -1,7 +1,7 @@
 """DenseNet121 rewritten for LiteRT: the same function of the same weights in fewer passes over memory.
 
-A batch norm behind a convolution becomes part of it. A batch norm in front of one, with its relu, becomes a
-depthwise 1x1 convolution, which XNNPACK does in one pass where multiply and add take two.
+A batch norm after a convolution becomes part of the convolution. A batch norm before one, with its relu,
+becomes a depthwise 1x1 convolution: XNNPACK runs it in one pass, but multiply and add in two.
 """
 
 import keras
@@ -13,7 +13,7 @@ from predictor.build.weights import Array
 
 
 class FoldedNetwork:
-    """The feature maps of ``network.feature_network``, its variables as constants of the graph."""
+    """The network of ``build_feature_network``, with its variables as constants of the graph."""
 
     def __init__(self, network: keras.Model) -> None:
         self._arrays: dict[str, Array] = {
@@ -22,10 +22,10 @@ class FoldedNetwork:
             for variable in layer.variables
         }
         self._epsilon = np.float32(network.get_layer("stem_bn").epsilon)
-        (self._rescaling,) = (each for each in network.layers if isinstance(each, keras.layers.Rescaling))
+        (self._rescaling,) = (layer for layer in network.layers if isinstance(layer, keras.layers.Rescaling))
 
     def __call__(self, radiograph: tf.Tensor) -> tf.Tensor:
-        """From float32 (N, 224, 224, 1) in [0, 255] to feature maps (N, 7, 7, 1024)."""
+        """Compute feature maps (N, 7, 7, 1024) from float32 (N, 224, 224, 1) in [0, 255]."""
         x = self._stem(radiograph)
         for block, layers in enumerate(DENSE_BLOCKS, start=1):
             for layer in range(1, layers + 1):
@@ -35,7 +35,7 @@ class FoldedNetwork:
         return self._normalise_relu(x, "features")
 
     def _stem(self, radiograph: tf.Tensor) -> tf.Tensor:
-        # The padding must be zero behind the rescaling: its scale goes into the kernel, its offset cannot.
+        # the padding must be zero after the rescaling: the scale can go into the kernel, the offset cannot
         scale, offset = np.array(self._rescaling.scale), np.array(self._rescaling.offset)
         centred = radiograph + (offset / scale).astype(np.float32)
         padded = tf.pad(centred, ((0, 0), (3, 3), (3, 3), (0, 0)))

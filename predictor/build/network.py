@@ -11,7 +11,7 @@ GROWTH_RATE: Final = 32
 STEM_CHANNELS: Final = 64
 FEATURES: Final = 1024
 EPSILON: Final = 1.001e-5
-_AS_TRAINED_HERE: Final = Normalisation()
+_DEFAULT_NORMALISATION: Final = Normalisation()
 
 
 def _normalise_relu(x: keras.KerasTensor, name: str) -> keras.KerasTensor:
@@ -36,7 +36,7 @@ def _dense_layer(x: keras.KerasTensor, name: str) -> keras.KerasTensor:
 
 
 def _transition(x: keras.KerasTensor, name: str) -> keras.KerasTensor:
-    # Pooling and a 1x1 convolution commute; pooling first saves three quarters of the convolution.
+    # pooling and a 1x1 convolution commute: pooling first saves three quarters of the convolution
     x = _normalise_relu(x, name)
     x = keras.layers.AveragePooling2D(2, strides=2, name=f"{name}_pool")(x)
     return _convolve(x, x.shape[-1] // 2, 1, f"{name}_conv")
@@ -59,12 +59,12 @@ def _stem(x: keras.KerasTensor, normalisation: Normalisation) -> keras.KerasTens
     return keras.layers.MaxPooling2D(3, strides=2, name="stem_pool")(x)
 
 
-def feature_network(normalisation: Normalisation = _AS_TRAINED_HERE) -> keras.Model:
+def build_feature_network(normalisation: Normalisation = _DEFAULT_NORMALISATION) -> keras.Model:
     """Build DenseNet121 up to its last activation, with random weights.
 
     Args:
-        normalisation: What is done to the pixels first; a stem of more than one channel sees the same
-            radiograph in each.
+        normalisation: The first step on the pixels. A stem of several channels gets the same radiograph in
+            each.
 
     Returns:
         A model from float32 (N, rows, columns, 1) in [0, 255] to feature maps

@@ -1,4 +1,4 @@
-"""What training hands over: the arrays of ``weights.npz``, named and checked."""
+"""The arrays that training writes to ``weights.npz``, by name and checked."""
 
 import zipfile
 from collections.abc import Mapping
@@ -18,14 +18,14 @@ Array = NDArray[np.float32]
 
 
 class InvalidSource(Exception):
-    """The folder that a bundle is built from lacks a file or an array, or one of them has a wrong shape."""
+    """The source folder of a bundle lacks a file or an array, or an array has a wrong shape."""
 
 
 @dataclass(frozen=True)
 class TypicalityParameters:
-    """Where the features of known radiographs lie.
+    """Distribution of the features of known radiographs.
 
-    ``components`` (features, k) are orthonormal columns with ``variances`` (k); every other direction has
+    ``components`` (features, k) are orthonormal columns with ``variances`` (k). Every other direction has
     ``residual_variance``. ``quantiles`` (101) are distances of the validation radiographs, increasing.
     """
 
@@ -38,7 +38,7 @@ class TypicalityParameters:
 
 @dataclass(frozen=True)
 class Head:
-    """What follows the feature maps: one dense layer, its calibration, and the typicality."""
+    """The layers after the feature maps: one dense layer, its calibration, and the typicality."""
 
     kernel: Array
     bias: Array
@@ -49,10 +49,10 @@ class Head:
 
 @dataclass(frozen=True)
 class Normalisation:
-    """What the network does first: ``scale * pixel + offset`` for each channel that its stem takes.
+    """The first step of the network: ``scale * pixel + offset`` for each channel of its stem.
 
-    A pixel is in [0, 255]. What lies outside the radiograph is zero *after* this, so neither number can be
-    moved into the stem's kernel. The defaults are those of a network that was trained here.
+    A pixel is in [0, 255]. The padding outside the radiograph is zero *after* this step, so the stem's kernel
+    cannot contain the offset. The defaults are those of a network that our training makes.
     """
 
     scale: tuple[float, ...] = (1 / (255 * 0.25),)
@@ -61,7 +61,7 @@ class Normalisation:
 
 @dataclass(frozen=True)
 class Weights:
-    """Everything that training learnt; ``network`` by ``layer/variable`` as Keras names them."""
+    """All weights of a model; ``network`` by ``layer/variable`` in Keras's names."""
 
     network: Mapping[str, Array]
     head: Head
@@ -87,11 +87,11 @@ def _take(arrays: dict[str, Array], name: str, *shape: int) -> Array:
     return array
 
 
-def head_of(arrays: dict[str, Array]) -> Head:
-    """Take what follows the network out of the arrays; what is left belongs to the network.
+def take_head(arrays: dict[str, Array]) -> Head:
+    """Take the head's arrays out of ``arrays``, which keeps those of the network.
 
     Raises:
-        InvalidSource: An array is missing or of a wrong shape, or its values make no sense.
+        InvalidSource: An array is missing, has a wrong shape, or has invalid values.
     """
     findings = len(FINDINGS)
     kernel = _take(arrays, "head/kernel", -1, findings)
@@ -117,17 +117,17 @@ def head_of(arrays: dict[str, Array]) -> Head:
     )
 
 
-def normalisation_of(arrays: dict[str, Array]) -> Normalisation:
-    """Take the input's scale and offset out of the arrays; without them it is the default.
+def take_normalisation(arrays: dict[str, Array]) -> Normalisation:
+    """Take the input's scale and offset out of ``arrays``; without them, return the default.
 
     Raises:
-        InvalidSource: One of them is missing, or they are not of the same channels, or a scale is zero.
+        InvalidSource: One of them is missing, their channels differ, or a scale is zero.
     """
     if not {SCALE, OFFSET} & arrays.keys():
         return Normalisation()
     scale, offset = _take(arrays, SCALE, -1), _take(arrays, OFFSET, -1)
     if scale.shape != offset.shape or not scale.size or not scale.all():
-        raise InvalidSource(f"{SCALE!r} and {OFFSET!r} are no normalisation")
+        raise InvalidSource(f"{SCALE!r} and {OFFSET!r} are not a normalisation")
     return Normalisation(tuple(map(float, scale)), tuple(map(float, offset)))
 
 
@@ -135,11 +135,11 @@ def read_weights(source: Path) -> Weights:
     """Read ``weights.npz`` of a source folder, as float32.
 
     Raises:
-        InvalidSource: An array is missing, not finite or of a wrong shape.
+        InvalidSource: An array is missing, is not finite, or has a wrong shape.
     """
     arrays: dict[str, Any] = _read_arrays(source / WEIGHTS_FILE)
     for name, array in arrays.items():
         if not np.isfinite(array).all():
             raise InvalidSource(f"{name!r} holds values that are not finite")
-    head, normalisation = head_of(arrays), normalisation_of(arrays)
+    head, normalisation = take_head(arrays), take_normalisation(arrays)
     return Weights(arrays, head, normalisation)

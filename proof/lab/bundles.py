@@ -76,12 +76,12 @@ def _network_array(variable: str, shape: tuple[int, ...], random: np.random.Gene
 
 def random_source(folder: Path) -> Path:
     """Make a source folder for ``predictor.build.bundle``: the real network's arrays, with random values."""
-    from predictor.build.network import feature_network
+    from predictor.build.network import build_feature_network
 
     random = np.random.default_rng(0)
     arrays = {
         f"{layer.name}/{variable.name}": _network_array(variable.name, tuple(variable.shape), random)
-        for layer in feature_network().layers
+        for layer in build_feature_network().layers
         for variable in layer.variables
     }
     halves = {name: array.astype(np.float16) for name, array in arrays.items()}
@@ -115,7 +115,7 @@ def _write_tiny(folder: Path, version: str) -> None:
 
     from predictor.build.export import write_graphs
     from predictor.build.graph import ServingGraph
-    from predictor.build.weights import head_of
+    from predictor.build.weights import take_head
 
     weights = np.linspace(-1, 1, TINY_FEATURES, dtype=np.float32)
 
@@ -123,7 +123,7 @@ def _write_tiny(folder: Path, version: str) -> None:
         tiles = tf.nn.avg_pool2d(x / 255.0, 32, 32, "VALID")
         return tf.nn.relu(tiles * weights + 0.5)
 
-    head = head_of(head_arrays(TINY_FEATURES))
+    head = take_head(head_arrays(TINY_FEATURES))
     folder.mkdir(parents=True, exist_ok=True)
     write_graphs(ServingGraph(features, head), ServingGraph(features, head, batch=1), folder)
     seal(folder, description(version))

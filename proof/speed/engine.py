@@ -19,8 +19,8 @@ import numpy as np
 import tensorflow as tf
 
 from pleura.cpu_count import usable_cpus
-from predictor.build.export import synthetic_radiographs
-from predictor.build.network import feature_network
+from predictor.build.export import draw_synthetic_radiographs
+from predictor.build.network import build_feature_network
 from predictor.engines.litert import LiteRtEngine
 from predictor.engines.openvino import OpenVinoEngine
 from predictor.engines.tensorflow import TensorFlowEngine
@@ -47,7 +47,7 @@ class EngineRow:
 
 
 def _tutorial_network() -> keras.Model:
-    features = feature_network()
+    features = build_feature_network()
     pooled = keras.layers.GlobalAveragePooling2D()(features.output)
     return keras.Model(features.input, keras.layers.Dense(14, activation="sigmoid")(pooled))
 
@@ -63,7 +63,7 @@ def ways_of(bundle: Path, threads: int) -> dict[tuple[str, int], Way]:
     saved, network = TensorFlowEngine(bundle), _tutorial_network()
     ways: dict[tuple[str, int], Way] = {}
     for batch in (1, _LARGE_BATCH):
-        radiographs = synthetic_radiographs(batch)
+        radiographs = draw_synthetic_radiographs(batch)
         floats = radiographs.astype(np.float32)
         ways["keras predict", batch] = lambda x=floats: network.predict(x, verbose=0)  # type: ignore[misc]
         ways["tf.function", batch] = lambda x=radiographs: saved.run(x)  # type: ignore[misc]

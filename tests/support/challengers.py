@@ -35,7 +35,7 @@ def _write(folder: Path, kind: str) -> None:
 
     from predictor.build.export import write_litert, write_saved_model
     from predictor.build.graph import ServingGraph
-    from predictor.build.weights import head_of
+    from predictor.build.weights import take_head
     from predictor.engines.engine import LITERT_FILE, SAVED_MODEL_FOLDER
 
     weights = np.linspace(-1, 1, TINY_FEATURES, dtype=np.float32)
@@ -55,7 +55,7 @@ def _write(folder: Path, kind: str) -> None:
 
     arrays = head_arrays(TINY_FEATURES)
     arrays["head/bias"] = arrays["head/bias"] + (np.nan if kind == "never_ready" else 1e-4)
-    head = head_of(arrays)
+    head = take_head(arrays)
     folder.mkdir(parents=True)
     # not write_graphs: its proof refuses NaN, and these must get past it
     write_saved_model(ServingGraph(features, head), folder / SAVED_MODEL_FOLDER)

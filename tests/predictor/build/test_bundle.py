@@ -12,7 +12,7 @@ import pytest
 from pleura.bundle import verify
 from predictor.engines.litert import LiteRtEngine
 from predictor.engines.engine import Radiographs
-from predictor.build.weights import InvalidSource, head_of
+from predictor.build.weights import InvalidSource, take_head
 from proof.lab.bundles import description, head_arrays, save_weights
 
 ROOT = Path(__file__).parents[3]
@@ -99,6 +99,6 @@ def test_graphs_that_differ_are_refused(tmp_path: Path) -> None:
 
         return ServingGraph(features, head, batch)
 
-    head = head_of(head_arrays(4))
+    head = take_head(head_arrays(4))
     with pytest.raises(DifferentGraphs, match="differ by"):
         write_graphs(graph(0.004, None), graph(0.00402, 1), tmp_path)

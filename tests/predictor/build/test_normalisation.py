@@ -5,14 +5,14 @@ from typing import Any
 import numpy as np
 import pytest
 
-from predictor.build.weights import InvalidSource, Normalisation, normalisation_of
+from predictor.build.weights import InvalidSource, Normalisation, take_normalisation
 
 CHANNELS = Normalisation((1 / 58.4, 1 / 57.1, 1 / 57.4), (-2.1, -2.0, -1.8))
 
 
 def test_a_network_of_ours_has_the_default() -> None:
     """Weights that say nothing were trained on (pixel / 255 - 0.5) / 0.25."""
-    assert normalisation_of({}) == Normalisation((1 / 63.75,), (-2.0,))
+    assert take_normalisation({}) == Normalisation((1 / 63.75,), (-2.0,))
 
 
 @pytest.mark.parametrize(("scale", "offset"), [([1.0], [0.0, 0.0]), ([0.0], [1.0]), ([], []), ([1.0], None)])
@@ -21,7 +21,7 @@ def test_a_normalisation_that_makes_no_sense_is_refused(scale: Any, offset: Any)
     given = {"input/scale": scale, "input/offset": offset}
     arrays = {name: np.array(value, np.float32) for name, value in given.items() if value is not None}
     with pytest.raises(InvalidSource, match="input/"):
-        normalisation_of(arrays)
+        take_normalisation(arrays)
 
 
 def test_a_stem_of_three_channels_is_the_same_in_both_forms() -> None:
@@ -29,9 +29,9 @@ def test_a_stem_of_three_channels_is_the_same_in_both_forms() -> None:
     import tensorflow as tf
 
     from predictor.build.folded import FoldedNetwork
-    from predictor.build.network import feature_network
+    from predictor.build.network import build_feature_network
 
-    network = feature_network(CHANNELS)
+    network = build_feature_network(CHANNELS)
     random = np.random.default_rng(0)
     for layer in network.layers:
         if layer.name.endswith("_bn"):

@@ -34,7 +34,7 @@ def _write(kind: str, folder: Path) -> None:
     import predictor.build.export
     import predictor.build.graph
     from pleura.bundle import seal
-    from predictor.build.weights import head_of
+    from predictor.build.weights import take_head
 
     tile_px = 32
     if kind == "large":
@@ -50,7 +50,7 @@ def _write(kind: str, folder: Path) -> None:
         return tf.nn.relu(tiles * weights + 0.5) + nan_if_white
 
     graph = predictor.build.graph.ServingGraph
-    head = head_of(head_arrays(TINY_FEATURES))
+    head = take_head(head_arrays(TINY_FEATURES))
     folder.mkdir(parents=True, exist_ok=True)
     predictor.build.export.write_graphs(graph(features, head), graph(features, head, batch=1), folder)
     seal(folder, description())
