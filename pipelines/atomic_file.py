@@ -1,4 +1,4 @@
-"""Files that are there as a whole or not at all."""
+"""Write files that are complete or absent, even if the process is killed."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -7,7 +7,7 @@ from pathlib import Path
 
 @contextmanager
 def write_atomically(file: Path) -> Iterator[Path]:
-    """Give a draft to write, which takes the file's place once all of it is written."""
+    """Yield the path of a draft, and rename the draft to the file when the block ends without an error."""
     draft = file.with_name(f"draft.{file.name}")
     yield draft
     draft.replace(file)

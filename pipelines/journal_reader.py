@@ -1,7 +1,7 @@
-"""Reading the journal back: what was answered in a time, and what radiologists said of it.
+"""Read the answers of the journal with the verdicts of radiologists.
 
-The transformer writes the rows (``transformer.journal.journal``, ``transformer.feedback.verdicts``);
-here they are only read, in one snapshot, so that an answer and its verdicts fit together.
+The transformer writes the rows. This module reads them in one snapshot, so that answers and verdicts fit
+together.
 """
 
 import os
@@ -36,12 +36,12 @@ _Key = tuple[str, str, int]
 
 
 class JournalUnreadable(Exception):
-    """PostgreSQL is away, refuses, or has not the tables; the text tells the kind of failure, no row."""
+    """PostgreSQL does not answer, refuses, or lacks the tables. The text quotes no row."""
 
 
 @dataclass(frozen=True)
 class Verdict:
-    """One radiologist's word on one finding of one answer; ``present`` is None where they cannot tell."""
+    """A radiologist's verdict on one finding of an answer; ``present`` is None if they cannot tell."""
 
     finding: str
     present: bool | None
@@ -52,73 +52,73 @@ class Verdict:
 
 @dataclass(frozen=True)
 class JournaledAnswer(JournalRow):
-    """One row of the journal, with the verdicts on it in the order in which they were given."""
+    """A row of the journal with its verdicts, in the order in which they were given."""
 
     verdicts: tuple[Verdict, ...]
 
 
 @dataclass(frozen=True)
 class Window:
-    """The answers given from ``since`` until before ``until``; the newest, at most ``most`` of them."""
+    """The answers from ``since`` until before ``until``: the newest ``most`` of them."""
 
     since: datetime
     until: datetime
     most: int = 100_000
 
     def __post_init__(self) -> None:
-        """Refuse a time of no zone, which PostgreSQL would read in a zone of its own.
+        """Refuse a time without a zone, because PostgreSQL would read it in its own zone.
 
         Raises:
-            ValueError: A time has no zone, or fewer than no answers are asked for.
+            ValueError: A time has no zone, or ``most`` is negative.
         """
         if self.since.tzinfo is None or self.until.tzinfo is None:
-            raise ValueError("a window is bounded by times with a zone")
+            raise ValueError("the times of a window need a time zone")
         if self.most < 0:
-            raise ValueError("a window holds no fewer than 0 answers")
+            raise ValueError("the number of answers of a window is not negative")
 
 
-_FIELDS: Final = tuple(each.name for each in fields(JournaledAnswer) if each.name != "verdicts")
+_FIELDS: Final = tuple(field.name for field in fields(JournaledAnswer) if field.name != "verdicts")
 _ANSWERS: Final = "SELECT " + ", ".join(f'"{name}"' for name in _FIELDS) + f" {_IN_WINDOW}"
 
 
 def read_answers(dsn: str, window: Window, limit_s: float = 600.0) -> list[JournaledAnswer]:
-    """Read the answers of a time with their verdicts.
+    """Read the answers of a window with their verdicts.
 
     Args:
-        dsn: PostgreSQL connection string of the journal; a user who may only read is enough.
-        window: Which answers.
-        limit_s: Seconds that it may take at most, once connected.
+        dsn: PostgreSQL connection string of the journal. Read access is enough.
+        window: The answers to read.
+        limit_s: The most seconds that the reading may take, once connected.
 
     Returns:
-        The newest first; of those given at one time in an order that does not change.
+        The newest answer first. The order of answers of the same time does not change between calls.
 
     Raises:
-        JournalUnreadable: PostgreSQL is away, refuses, or has not the tables.
+        JournalUnreadable: PostgreSQL does not answer, refuses, or lacks the tables.
     """
     try:
-        with closing(_connect(dsn)) as connection, _ended_after(connection, limit_s):
+        with closing(_connect(dsn)) as connection, _abort_after(connection, limit_s):
             verdicts: dict[_Key, list[Verdict]] = {}
-            for row in _rows(connection, _VERDICTS, window):
+            for row in _fetch_rows(connection, _VERDICTS, window):
                 verdicts.setdefault(tuple(row[:3]), []).append(Verdict(*row[3:]))
             return [
-                _answer(row, tuple(verdicts.get(tuple(row[:3]), ())))
-                for row in _rows(connection, _ANSWERS, window)
+                _build_answer(row, tuple(verdicts.get(tuple(row[:3]), ())))
+                for row in _fetch_rows(connection, _ANSWERS, window)
             ]
-    # PostgreSQL's own words may quote a row, or the DSN; and where they are no UTF-8, psycopg2 fails on them
+    # PostgreSQL's texts may quote a row or the DSN, and psycopg2 fails on texts that are not UTF-8
     except (psycopg2.Error, UnicodeDecodeError) as error:
         kind = " ".join(filter(None, (type(error).__name__, getattr(error, "pgcode", None))))
         raise JournalUnreadable(f"the journal cannot be read: {kind}") from None
 
 
 def select_verdicts(answer: JournaledAnswer, *, even_if_seen: bool = False) -> tuple[Verdict, ...]:
-    """Choose the verdicts that accuracy may be measured by: each reader's latest word on each finding.
+    """Select the verdicts that accuracy may be measured by: the latest of each reader on each finding.
 
-    Who has seen the answer cannot judge it blindly any more: from the first verdict that says so on, none of
-    that reader's counts, whatever a later one claims; what they said before still does.
+    A reader who has seen the answer is not blind to it any more. From the first verdict that says so, no
+    verdict of this reader counts, whatever a later verdict claims. Earlier verdicts still count.
 
     Args:
         answer: An answer with its verdicts in order.
-        even_if_seen: Count those given after seeing the answer too; figures from them must say so.
+        even_if_seen: Select verdicts after seeing the answer too. Figures from such verdicts must say so.
     """
     latest: dict[tuple[str, str], Verdict] = {}
     have_seen: set[str] = set()
@@ -144,15 +144,15 @@ def _connect(dsn: str) -> Any:
 
 
 @contextmanager
-def _ended_after(connection: Any, limit_s: float) -> Iterator[None]:
-    """Break a connection off in time: libpq waits for ever on a server that hangs."""
-    wire = socket.socket(fileno=os.dup(connection.fileno()))
+def _abort_after(connection: Any, limit_s: float) -> Iterator[None]:
+    """Abort a connection in time, because libpq waits for ever on a server that hangs."""
+    connection_socket = socket.socket(fileno=os.dup(connection.fileno()))
 
-    def break_off() -> None:
-        with suppress(OSError):  # the server was first
-            wire.shutdown(socket.SHUT_RDWR)
+    def abort() -> None:
+        with suppress(OSError):  # the server closed it already
+            connection_socket.shutdown(socket.SHUT_RDWR)
 
-    timer = threading.Timer(limit_s, break_off)
+    timer = threading.Timer(limit_s, abort)
     timer.daemon = True
     timer.start()
     try:
@@ -160,11 +160,11 @@ def _ended_after(connection: Any, limit_s: float) -> Iterator[None]:
     finally:
         timer.cancel()
         timer.join()
-        wire.close()
+        connection_socket.close()
 
 
-def _rows(connection: Any, statement: str, window: Window) -> Iterator[tuple[Any, ...]]:
-    """The rows a few at a time: libpq would hold all of them beside those that are made of them."""
+def _fetch_rows(connection: Any, statement: str, window: Window) -> Iterator[tuple[Any, ...]]:
+    """Fetch the rows a few at a time, so that libpq does not hold all of them in memory too."""
     bounds = {"since": window.since, "until": window.until, "most": window.most}
     with connection.cursor("rows") as cursor:
         cursor.itersize = _ROWS_AT_ONCE
@@ -172,7 +172,7 @@ def _rows(connection: Any, statement: str, window: Window) -> Iterator[tuple[Any
         yield from cursor
 
 
-def _answer(row: tuple[Any, ...], verdicts: tuple[Verdict, ...]) -> JournaledAnswer:
+def _build_answer(row: tuple[Any, ...], verdicts: tuple[Verdict, ...]) -> JournaledAnswer:
     values: dict[str, Any] = dict(zip(_FIELDS, row, strict=True))
     for name in ("probabilities", "thresholds", "findings"):
         values[name] = tuple(values[name])

@@ -1,4 +1,4 @@
-"""One S3 bucket, asked for whole objects: what fails is said in one line, whatever library raised it."""
+"""Read and write whole objects of an S3 bucket. Every failure is one of three exceptions with one line."""
 
 import contextlib
 import hashlib
@@ -21,26 +21,26 @@ from pleura.errors import StoreUnavailable
 from pleura.settings import ObjectStoreSettings
 
 _TIMEOUT_S: Final = 10.0
-_TRIES: Final = 3
+_ATTEMPTS: Final = 3
 _CHUNK_BYTES: Final = 2**20
 _PRESIGNED: Final = timedelta(minutes=10)
-_PART_BYTES: Final = 2**26  # up to here an object is one request, which happens as a whole or not at all
+_PART_BYTES: Final = 2**26  # a smaller object is one request, which succeeds or fails as a whole
 _SHA256: Final = "x-amz-meta-sha256"
 _NOT_FOUND: Final = frozenset({"NoSuchKey", "NoSuchBucket", "ResourceNotFound"})
-_UNWELL: Final = (500, 502, 503, 504)
-_RETRIES: Final = urllib3.Retry(total=_TRIES - 1, backoff_factor=0.5, status_forcelist=_UNWELL)
+_SERVER_ERRORS: Final = (500, 502, 503, 504)
+_RETRIES: Final = urllib3.Retry(total=_ATTEMPTS - 1, backoff_factor=0.5, status_forcelist=_SERVER_ERRORS)
 
 
 class NoSuchObject(Exception):
-    """The bucket holds no object of that name, or is not there itself."""
+    """The bucket does not hold the object, or there is no such bucket."""
 
 
 class ChangedObject(Exception):
-    """The object is not the one that was kept under that name."""
+    """The object is not the one that was stored under that name."""
 
 
 def connect(url: str, access_key: str, secret_key: str, region: str = "us-east-1") -> Minio:
-    """A client that asks three times before it gives up, for steps that run long and unattended."""
+    """Make a client that retries twice, for steps that run long and unattended."""
     parts = urlsplit(url)
     return Minio(
         parts.netloc,
@@ -53,55 +53,55 @@ def connect(url: str, access_key: str, secret_key: str, region: str = "us-east-1
 
 
 def connect_from_settings(settings: ObjectStoreSettings) -> Minio:
-    """The client that a process's environment asks for."""
+    """Make a client from the settings of a process."""
     secret = settings.s3_secret_key.get_secret_value()
     return connect(settings.s3_url, settings.s3_access_key, secret, settings.s3_region)
 
 
 @contextlib.contextmanager
-def _asked(what: str) -> Iterator[None]:
-    """Turn what the client raises into this module's words; its own, which name the key, go no further."""
+def _translate_errors(operand: str) -> Iterator[None]:
+    """Translate the exceptions of the client, whose texts may contain a key that names a patient."""
     try:
         yield
     except S3Error as error:
         if error.code in _NOT_FOUND:
-            raise NoSuchObject(f"{what} is not in the object store") from None
-        raise StoreUnavailable(f"the object store refuses {what}: {error.code}") from None
-    # ValueError and ParseError: answers that are no HTTP, and errors that are no XML
+            raise NoSuchObject(f"{operand} is not in the object store") from None
+        raise StoreUnavailable(f"the object store refuses {operand}: {error.code}") from None
+    # ValueError and ParseError: an answer is not HTTP, or an error is not XML
     except (MinioException, HTTPError, ConnectionError, TimeoutError, ValueError, ParseError) as error:
         kind = type(error).__name__
-        raise StoreUnavailable(f"the object store does not answer, asked for {what}: {kind}") from None
+        raise StoreUnavailable(f"the object store does not answer a request for {operand}: {kind}") from None
 
 
 @dataclass(frozen=True)
 class ObjectBucket:
-    """A bucket and the client that reaches it; StoreUnavailable is raised where it does not answer."""
+    """A bucket and its client. Every method raises StoreUnavailable if the object store does not answer."""
 
     client: Minio
     bucket: str
 
     def uri(self, key: str) -> str:
-        """How an object, or all below a prefix, is named to others."""
+        """The address of an object, or of all objects below a prefix."""
         return f"s3://{self.bucket}/{key}"
 
     def make_bucket(self) -> None:
-        """Make the bucket where it is missing."""
-        with _asked(self.uri("")):
+        """Create the bucket if it is missing."""
+        with _translate_errors(self.uri("")):
             if not self.client.bucket_exists(self.bucket):
                 self.client.make_bucket(self.bucket)
 
-    def names(self, prefix: str) -> frozenset[str]:
-        """The names of all objects below a prefix, relative to it; none where the bucket is missing."""
-        found = set()
-        with contextlib.suppress(NoSuchObject), _asked(self.uri(prefix)):
-            for each in self.client.list_objects(self.bucket, prefix, recursive=True):
-                found.add(str(each.object_name).removeprefix(prefix))
-        return frozenset(found)
+    def list_names(self, prefix: str) -> frozenset[str]:
+        """List the names of all objects below a prefix, relative to it. A missing bucket has none."""
+        names = set()
+        with contextlib.suppress(NoSuchObject), _translate_errors(self.uri(prefix)):
+            for stored in self.client.list_objects(self.bucket, prefix, recursive=True):
+                names.add(str(stored.object_name).removeprefix(prefix))
+        return frozenset(names)
 
-    def holds(self, key: str, sha256: str) -> bool:
-        """Whether the object is there and was put with this digest; its bytes are not read."""
+    def contains(self, key: str, sha256: str) -> bool:
+        """Whether the object is there and was put with this digest. Its bytes are not read."""
         try:
-            with _asked(self.uri(key)):
+            with _translate_errors(self.uri(key)):
                 metadata: Any = self.client.stat_object(self.bucket, key).metadata
         except NoSuchObject:
             return False
@@ -109,33 +109,33 @@ class ObjectBucket:
         return bool(recorded == sha256)
 
     def put_file(self, key: str, path: Path, sha256: str) -> None:
-        """Put a file, with the digest that it should have."""
-        with _asked(self.uri(key)):
+        """Put a file and record its digest."""
+        with _translate_errors(self.uri(key)):
             self.client.fput_object(
                 self.bucket, key, str(path), metadata={"sha256": sha256}, part_size=_PART_BYTES
             )
 
     def put(self, key: str, content: bytes, content_type: str = "application/octet-stream") -> None:
-        """Put some bytes."""
+        """Put bytes and record their digest."""
         digest = hashlib.sha256(content).hexdigest()
-        with _asked(self.uri(key)):
+        with _translate_errors(self.uri(key)):
             self.client.put_object(
                 self.bucket, key, io.BytesIO(content), len(content), content_type, {"sha256": digest}
             )
 
-    def put_new(self, key: str, content: bytes, content_type: str) -> bool:
-        """Put some bytes where nothing is; of several who do so at once, one has put them.
+    def put_if_absent(self, key: str, content: bytes, content_type: str) -> bool:
+        """Put bytes unless the object is there. Of several processes at once, exactly one succeeds.
 
         Returns:
-            Whether it was so; otherwise what was there is there still.
+            Whether the bytes were put. If not, the object is unchanged.
 
         Source:
-            RFC 9110 section 13.1.2, which S3 keeps for PutObject; the client's own call cannot say it.
+            RFC 9110 section 13.1.2, which S3 follows for PutObject. The client has no call with this header.
         """
         headers = {"If-None-Match": "*", "Content-Type": content_type}
-        # 409: another is writing the same object; asked again, S3 says whose it is
-        retries = _RETRIES.new(status_forcelist=(HTTPStatus.CONFLICT, *_UNWELL))
-        with _asked(self.uri(key)):
+        # 409: another process is writing the same object; a retry tells which of them succeeded
+        retries = _RETRIES.new(status_forcelist=(HTTPStatus.CONFLICT, *_SERVER_ERRORS))
+        with _translate_errors(self.uri(key)):
             url = self.client.presigned_put_object(self.bucket, key, _PRESIGNED)
             response = urllib3.request(
                 "PUT", url, body=content, headers=headers, timeout=_TIMEOUT_S, retries=retries
@@ -144,59 +144,59 @@ class ObjectBucket:
             raise StoreUnavailable(f"the object store refuses {self.uri(key)}: {response.status}")
         return response.status == HTTPStatus.OK
 
-    def fetch(self, key: str, path: Path) -> str:
-        """Write an object into a file.
+    def download(self, key: str, path: Path) -> str:
+        """Download an object into a file.
 
         Returns:
-            SHA-256 of what came, in hex.
+            SHA-256 of the downloaded bytes, in hex.
 
         Raises:
-            NoSuchObject: It is not there.
+            NoSuchObject: The bucket does not hold it.
         """
         digest = hashlib.sha256()
         with path.open("wb") as file:
-            for chunk in self._chunks(key):
+            for chunk in self._read_chunks(key):
                 file.write(chunk)
                 digest.update(chunk)
         return digest.hexdigest()
 
     def read(self, key: str, limit_bytes: int = 2**24, named: str = "") -> bytes:
-        """The bytes of an object that is small enough.
+        """Read a small object.
 
         Args:
-            key: Where it is.
-            limit_bytes: How large it may be.
-            named: What errors call it, where the key itself may name a patient.
+            key: The key of the object.
+            limit_bytes: The largest size that is read.
+            named: The name for errors, if the key may name a patient.
 
         Raises:
-            NoSuchObject: It is not there.
-            ChangedObject: It is larger than anything that is kept under such a name.
+            NoSuchObject: The bucket does not hold it.
+            ChangedObject: The object is larger than the limit.
         """
         content = bytearray()
-        for chunk in self._chunks(key, named):
+        for chunk in self._read_chunks(key, named):
             content += chunk
             if len(content) > limit_bytes:
                 raise ChangedObject(f"{named or self.uri(key)} is larger than {limit_bytes} bytes")
         return bytes(content)
 
-    def read_as(self, uri: str, sha256: str) -> bytes:
-        """The bytes of a small object, provided that they have this digest.
+    def read_verified(self, uri: str, sha256: str) -> bytes:
+        """Read a small object and verify its digest.
 
         Raises:
-            NoSuchObject: It is not there, or the URI names another bucket.
-            ChangedObject: It has another digest.
+            NoSuchObject: The bucket does not hold it, or the URI names another bucket.
+            ChangedObject: The object has another digest.
         """
         if not uri.startswith(self.uri("")):
             raise NoSuchObject(f"{uri} is not in the bucket {self.bucket}")
         content = self.read(uri.removeprefix(self.uri("")))
         if hashlib.sha256(content).hexdigest() != sha256:
-            raise ChangedObject(f"{uri} is not what was recorded: its digest is another")
+            raise ChangedObject(f"{uri} is not the recorded object: its digest differs")
         return content
 
-    def _chunks(self, key: str, named: str = "") -> Iterator[bytes]:
+    def _read_chunks(self, key: str, named: str = "") -> Iterator[bytes]:
         response: Any = None
         try:
-            with _asked(named or self.uri(key)):
+            with _translate_errors(named or self.uri(key)):
                 response = self.client.get_object(self.bucket, key)
                 yield from response.stream(_CHUNK_BYTES)
         finally:

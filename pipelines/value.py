@@ -1,4 +1,4 @@
-"""What pydantic's values of this package have in common, and those that are kept as JSON."""
+"""The base classes of the values in this package, and of values that are stored as JSON."""
 
 from typing import Self
 
@@ -6,20 +6,20 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 
 
 class InvalidDocument(Exception):
-    """The bytes are not what they were taken for."""
+    """The bytes are not a document of the expected class."""
 
 
 class Value(BaseModel):
-    """A value: nobody changes it, what it does not know it refuses, and no error quotes what it was given."""
+    """An immutable value that refuses unknown fields. Its errors do not quote the input."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True)
 
 
 class Document(Value):
-    """A value that is kept as JSON, always in the same bytes."""
+    """A value that is stored as JSON, always as the same bytes."""
 
     def to_json(self) -> bytes:
-        """The bytes that are stored."""
+        """Write the value as JSON."""
         return (self.model_dump_json(indent=1) + "\n").encode()
 
     @classmethod
@@ -27,11 +27,11 @@ class Document(Value):
         """Read what ``to_json`` wrote.
 
         Raises:
-            InvalidDocument: It did not write this; the text names the place that is wrong and quotes nothing.
+            InvalidDocument: The bytes are not such a document. The text names the place and quotes nothing.
         """
         try:
             return cls.model_validate_json(document)
         except ValidationError as error:
             first = error.errors(include_input=False)[0]
             where = ".".join(map(str, first["loc"])) or "content"
-            raise InvalidDocument(f"no {cls.__name__}: {where}: {first['msg']}") from None
+            raise InvalidDocument(f"not a valid {cls.__name__}: {where}: {first['msg']}") from None

@@ -34,7 +34,7 @@ class DatasetStore:
         """Store a radiograph's file and return its key. A file that the bucket has is not sent again."""
         digest = hashlib.sha256(file).hexdigest()
         key = f"radiographs/{digest}"
-        if not self._objects.holds(key, digest):
+        if not self._objects.contains(key, digest):
             self._objects.put(key, file)
         return key
 
@@ -88,7 +88,7 @@ class DatasetStore:
 
     def references(self) -> list[str]:
         """List the data sets of the bucket as ``name@digest``, in order."""
-        names = self._objects.names(_PREFIX)
+        names = self._objects.list_names(_PREFIX)
         references = (name.removesuffix(".json").replace("/", "@") for name in names)
         return sorted(reference for reference in references if _REFERENCE.fullmatch(reference))
 

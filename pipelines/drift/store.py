@@ -64,7 +64,7 @@ class DriftStore:
         Raises:
             InvalidDocument: A stored object is not an audit request.
         """
-        names = sorted(self._audits.names(_REQUESTS))
+        names = sorted(self._audits.list_names(_REQUESTS))
         documents = [_read(self._audits, f"{_REQUESTS}{name}") for name in names]
         requests = [AuditRequest.from_json(document) for document in documents if document is not None]
         return sorted(requests, key=lambda each: each.made_at)

@@ -53,7 +53,7 @@ def evaluate_once(
         report = evaluate()
         _require_pair(report, pair)
         document = report.to_json()
-        is_first = objects.put_new(pair.key, document, "application/json")
+        is_first = objects.put_if_absent(pair.key, document, "application/json")
         stored = document if is_first else objects.read(pair.key)
     report = EvaluationReport.from_json(stored)
     _require_pair(report, pair)

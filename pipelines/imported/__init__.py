@@ -1,1 +1,1 @@
-"""Published weights as a model source: read without PyTorch and without running anything that they hold."""
+"""Import published weights as a model source, without PyTorch and without running code of the file."""

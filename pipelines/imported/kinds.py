@@ -1,4 +1,4 @@
-"""The kinds of published checkpoints: what they were given, and what their outputs are called."""
+"""The supported kinds of published checkpoints: their preprocessing, and the names of their outputs."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -23,12 +23,15 @@ _NOT_IN_CHEXPERT: Final = {
     "Mass",
     "Hernia",
 }
-_OF_CHEXPERT: Final = (*("" if name in _NOT_IN_CHEXPERT else name for name in _FIRST_FOURTEEN), *_LAST_FOUR)
+_CHEXPERT_OUTPUTS: Final = (
+    *("" if name in _NOT_IN_CHEXPERT else name for name in _FIRST_FOURTEEN),
+    *_LAST_FOUR,
+)
 
 
 @dataclass(frozen=True)
 class Release:
-    """One published file of a kind: the names of its outputs (empty: not trained) and what it learnt from."""
+    """A published file of a kind: the names of its outputs (empty if untrained) and its training data."""
 
     outputs: tuple[str, ...]
     data: str
@@ -37,7 +40,7 @@ class Release:
 
 @dataclass(frozen=True)
 class CheckpointKind:
-    """One way to train a DenseNet121 on radiographs that several published checkpoints share."""
+    """A way to train a DenseNet121 on radiographs, shared by several published checkpoints."""
 
     name: str
     normalisation: Normalisation
@@ -51,7 +54,7 @@ _TORCHXRAYVISION: Final = CheckpointKind(
     "one channel from -1024 (black) to 1024 (white), scaled by the largest value of the file's bit depth, "
     "without any stretching of contrast; centre crop to a square, then resized to 224x224; zero padding "
     "after that. Its own outputs are scaled so that its own operating point is 0.5 (op_norm): not done here, "
-    "calibration and operating points are fitted anew",
+    "calibration and operating points are fitted here",
     {
         "all": Release(
             (*_FIRST_FOURTEEN, *_LAST_FOUR),
@@ -60,9 +63,11 @@ _TORCHXRAYVISION: Final = CheckpointKind(
         ),
         "nih": Release((*_FIRST_FOURTEEN, "", "", "", ""), "NIH ChestX-ray14", has_seen_nih=True),
         "pc": Release((*_FIRST_FOURTEEN, "", "Fracture", "", ""), "PadChest", has_seen_nih=False),
-        "chex": Release(_OF_CHEXPERT, "CheXpert", has_seen_nih=False),
-        "mimic_nb": Release(_OF_CHEXPERT, "MIMIC-CXR, labels by NegBio", has_seen_nih=False),
-        "mimic_ch": Release(_OF_CHEXPERT, "MIMIC-CXR, labels by CheXpert's labeller", has_seen_nih=False),
+        "chex": Release(_CHEXPERT_OUTPUTS, "CheXpert", has_seen_nih=False),
+        "mimic_nb": Release(_CHEXPERT_OUTPUTS, "MIMIC-CXR, labels by NegBio", has_seen_nih=False),
+        "mimic_ch": Release(
+            _CHEXPERT_OUTPUTS, "MIMIC-CXR, labels by CheXpert's labeller", has_seen_nih=False
+        ),
         "rsna": Release(
             (
                 *("Pneumonia" if name == "Pneumonia" else "" for name in _FIRST_FOURTEEN),
@@ -90,19 +95,19 @@ _CHEXNET: Final = CheckpointKind(
     {"chexnet": Release(FINDINGS, "NIH ChestX-ray14, from ImageNet weights", has_seen_nih=True)},
 )
 KINDS: Final[Mapping[str, CheckpointKind]] = {kind.name: kind for kind in (_TORCHXRAYVISION, _CHEXNET)}
-_PUBLISHED: Final = {"nih-pc-chex-mimic_ch-google-openi-kaggle": "all", "kaggle": "rsna"}
+_RELEASE_OF_FILE: Final = {"nih-pc-chex-mimic_ch-google-openi-kaggle": "all", "kaggle": "rsna"}
 
 
 def find_release(kind: CheckpointKind, file: str, outputs: str | None = None) -> Release:
-    """Say which release a file is: a checkpoint itself does not name its outputs.
+    """Find the release of a file, because a checkpoint does not name its outputs.
 
     Args:
-        kind: What the user says it is.
-        file: Its name, as it was published.
-        outputs: What the user says of it: a release, or the names of its outputs, separated by commas.
+        kind: The kind, as the user says.
+        file: The name of the file, as it was published.
+        outputs: The release or the names of the outputs, separated by commas, if the user says them.
 
     Raises:
-        NotTheNetwork: Neither of them says it.
+        UnsupportedNetwork: Neither the file name nor the user names a release.
 
     Source:
         torchxrayvision/models.py (``model_urls``: labels and file names).
@@ -114,10 +119,10 @@ def find_release(kind: CheckpointKind, file: str, outputs: str | None = None) ->
         return next(iter(kind.releases.values()))
     stem = PurePath(file).stem
     guessed = stem.partition("-densenet121")[0] if "-densenet121" in stem else stem.rpartition("res224-")[2]
-    release = outputs or _PUBLISHED.get(guessed, guessed)
+    release = outputs or _RELEASE_OF_FILE.get(guessed, guessed)
     if release not in kind.releases:
         raise UnsupportedNetwork(
-            f"{release!r} is no release of {kind.name}; say with --outputs which it is: "
-            f"{', '.join(kind.releases)}, or the names of its outputs in order"
+            f"{release!r} is not a release of {kind.name}; name the release with --outputs: "
+            f"{', '.join(kind.releases)}, or the names of the outputs in order"
         )
     return kind.releases[release]

@@ -1,4 +1,4 @@
-"""From a published checkpoint to a model source: fitted and judged on radiographs, or marked as neither."""
+"""Make a model source of a published checkpoint, calibrated on labelled radiographs or not at all."""
 
 import hashlib
 from collections.abc import Mapping
@@ -43,11 +43,11 @@ Weights = Mapping[str, NDArray[np.generic]]
 
 
 class UnusableRadiographs(Exception):
-    """The labelled radiographs do not do for calibration, operating points or typicality."""
+    """The labelled radiographs cannot be read, or none of a split has all findings known."""
 
 
 def arrange_weights(network: ConvertedNetwork, normalisation: Normalisation) -> Weights:
-    """The arrays of ``weights.npz`` up to the head, in full precision as they were published."""
+    """Arrange the arrays of ``weights.npz``, in the precision in which they were published."""
     return dict(network.network) | {
         "head/kernel": network.kernel,
         "head/bias": network.bias,
@@ -56,32 +56,32 @@ def arrange_weights(network: ConvertedNetwork, normalisation: Normalisation) -> 
     }
 
 
-def read_weights(published: PublishedCheckpoint) -> tuple[Weights, str]:
-    """Read a checkpoint as the arrays of our network, with the SHA-256 of the file in hex.
+def read_weights(publication: PublishedCheckpoint) -> tuple[Weights, str]:
+    """Read the arrays of a checkpoint for our network, and the SHA-256 of the file in hex.
 
     Raises:
-        UnreadableCheckpoint: The file is no PyTorch checkpoint, is damaged, or is unsafe.
-        NotTheNetwork: It is no DenseNet121 of this kind with our findings.
+        UnreadableCheckpoint: The file is not a PyTorch checkpoint, is damaged, or is unsafe.
+        UnsupportedNetwork: The file is not a DenseNet121 of this kind with our findings.
     """
-    kind, data = published.kind, read_file(published.file)
-    network = convert_network(find_arrays(read_checkpoint(data)), published.release.outputs)
+    kind, data = publication.kind, read_file(publication.file)
+    network = convert_network(find_arrays(read_checkpoint(data)), publication.release.outputs)
     try:
         load_weights(build_feature_network(kind.normalisation), network.network)
     except InvalidSource as error:
-        raise UnsupportedNetwork(f"{error}: it is no DenseNet121 of the kind {kind.name}") from error
+        raise UnsupportedNetwork(f"{error}: it is not a DenseNet121 of the kind {kind.name}") from error
     return arrange_weights(network, kind.normalisation), hashlib.sha256(data).hexdigest()
 
 
-def _known(radiographs: LabelledRadiographs) -> LabelledRadiographs:
+def _select_known(radiographs: LabelledRadiographs) -> LabelledRadiographs:
     keep = ~np.isnan(radiographs.labels).any(axis=1)
     values = (getattr(radiographs, field.name)[keep] for field in fields(radiographs))
     return LabelledRadiographs(*values)
 
 
-def _split(folder: Path, split: Split) -> LabelledRadiographs:
-    """Read the radiographs of a split of which all findings are known."""
+def _read_known_split(folder: Path, split: Split) -> LabelledRadiographs:
+    """Read the radiographs of a split whose findings are all known."""
     try:
-        radiographs = _known(read_split(folder, split))
+        radiographs = _select_known(read_split(folder, split))
     except (OSError, KeyError, ValueError) as error:
         raise UnusableRadiographs(f"{folder / 'labels.csv'} cannot be used: {error}") from error
     if not len(radiographs.tensors):
@@ -89,40 +89,40 @@ def _split(folder: Path, split: Split) -> LabelledRadiographs:
     return radiographs
 
 
-def import_calibrated(published: PublishedCheckpoint, data: Path, target: Path) -> ModelDescription:
-    """Import a checkpoint, fit what is fitted after training, judge it, and write the model source.
+def import_calibrated(publication: PublishedCheckpoint, data: Path, target: Path) -> ModelDescription:
+    """Import a checkpoint, fit and evaluate it on radiographs, and write the model source.
 
     Args:
-        published: The checkpoint.
+        publication: The checkpoint.
         data: A folder that ``read_split`` can read. Calibration and operating points are fitted on its
             validation split, and typicality on its training split. The figures are those of its test split.
         target: Folder to write.
 
     Raises:
-        UnreadableCheckpoint: See ``read_published``.
-        NotTheNetwork: See ``read_published``.
-        UnfitRadiographs: The folder cannot be read.
+        UnreadableCheckpoint: See ``read_weights``.
+        UnsupportedNetwork: See ``read_weights``.
+        UnusableRadiographs: The folder cannot be read.
         TooFewLabels: A finding is too rare in the validation split.
     """
-    weights, sha256 = read_weights(published)
-    training, validation, test = (_split(data, split) for split in ("train", "val", "test"))
+    weights, sha256 = read_weights(publication)
+    training, validation, test = (_read_known_split(data, split) for split in ("train", "val", "test"))
     require_enough_labels(validation.labels)
     model = fit_model(TrainedNetwork(weights), training, validation)
-    judgement = evaluate_model(model, test, EvaluationProtocol())
-    judged = evaluated_findings(model.fitted.operating_points, judgement)
+    evaluation = evaluate_model(model, test, EvaluationProtocol())
+    findings = evaluated_findings(model.fitted.operating_points, evaluation)
     counts = {"measured_findings": 0.0, "test_radiographs": float(len(test.tensors))}
-    measured = any(finding.is_measured for finding in judged)
-    metrics = macro_metrics(judgement) if measured else counts
+    is_measured = any(finding.is_measured for finding in findings)
+    metrics = macro_metrics(evaluation) if is_measured else counts
     sources = np.concatenate([training.sources, validation.sources, test.sources])
-    words = write_model_text(published, sha256, find_leakage(published, sources))
-    description = build_description(words, judged, metrics).model_copy(
-        update={"origin": describe_origin(published, sha256)}
+    text = write_model_text(publication, sha256, find_leakage(publication, sources))
+    description = build_description(text, findings, metrics).model_copy(
+        update={"origin": describe_origin(publication, sha256)}
     )
     write_source(target, model, description)
     return description
 
 
-def _unmeasured(name: str) -> FindingDescription:
+def _unmeasured_finding(name: str) -> FindingDescription:
     return FindingDescription(
         name=name,
         operating_point=OperatingPoint(threshold=0.0, sensitivity=1.0, specificity=0.0),
@@ -134,30 +134,30 @@ def _unmeasured(name: str) -> FindingDescription:
     )
 
 
-def _nothing_fitted() -> FittedParameters:
-    """Every finding is called and every radiograph is atypical: nobody can take that for a reading."""
+def _unfitted_parameters() -> FittedParameters:
+    """Call every finding and make every radiograph atypical, so that nobody mistakes that for a reading."""
     one_direction, quantiles = np.eye(FEATURES, 1), np.arange(101) * 1e-4
     typicality = Typicality(np.zeros(FEATURES), one_direction, np.ones(1), 1.0, quantiles)
-    findings = [_unmeasured(name) for name in FINDINGS]
+    findings = [_unmeasured_finding(name) for name in FINDINGS]
     points = tuple(finding.operating_point for finding in findings)
     return FittedParameters(tuple(PlattScaling(1.0, 0.0) for _ in FINDINGS), points, typicality)
 
 
-def import_uncalibrated(published: PublishedCheckpoint, target: Path) -> ModelDescription:
-    """Import a checkpoint without any radiograph, to train on from it: a model that says so of itself.
+def import_uncalibrated(publication: PublishedCheckpoint, target: Path) -> ModelDescription:
+    """Import a checkpoint without radiographs, to start a training. The model is marked as uncalibrated.
 
     Raises:
-        UnreadableCheckpoint: See ``read_published``.
-        NotTheNetwork: See ``read_published``.
+        UnreadableCheckpoint: See ``read_weights``.
+        UnsupportedNetwork: See ``read_weights``.
     """
-    weights, sha256 = read_weights(published)
-    words = write_model_text(published, sha256, (NOT_CALIBRATED,))
-    description = build_description(words, [_unmeasured(name) for name in FINDINGS], {}).model_copy(
+    weights, sha256 = read_weights(publication)
+    text = write_model_text(publication, sha256, (NOT_CALIBRATED,))
+    description = build_description(text, [_unmeasured_finding(name) for name in FINDINGS], {}).model_copy(
         update={
-            "origin": describe_origin(published, sha256),
+            "origin": describe_origin(publication, sha256),
             "calibration": "none: the raw scores of the imported network",
             "operating_points_chosen": "none: a threshold of 0 calls every finding, whatever the radiograph",
         }
     )
-    write_source(target, FittedModel(TrainedNetwork(weights), _nothing_fitted()), description)
+    write_source(target, FittedModel(TrainedNetwork(weights), _unfitted_parameters()), description)
     return description

@@ -97,7 +97,7 @@ class BundleStore:
         files = {name: _hash_file(source / name) for name in (WEIGHTS_FILE, SOURCE_FILE)}
         seal = "".join(f"{files[name]}  {name}\n" for name in files).encode()
         prefix = f"{_SOURCES}/{digest}/"
-        if SOURCE_SEAL_FILE in self.objects.names(prefix):
+        if SOURCE_SEAL_FILE in self.objects.list_names(prefix):
             if self.objects.read(f"{prefix}{SOURCE_SEAL_FILE}") != seal:
                 raise InvalidBundle(f"{self.objects.uri(prefix)} holds another source of the same bundle")
         else:
@@ -172,7 +172,7 @@ class BundleStore:
         prefix = f"{root}/{digest}/"
         if not _DIGEST.fullmatch(digest):
             raise NotStored(f"{digest!r} is not the digest of a bundle")
-        names = self.objects.names(prefix)
+        names = self.objects.list_names(prefix)
         if not names:
             raise NotStored(f"nothing is stored at {self.objects.uri(prefix)}")
         if seal not in names:
@@ -183,17 +183,17 @@ class BundleStore:
         """Upload the missing files in this order; the last one makes the upload complete."""
         self.objects.make_bucket()
         *_, last = files
-        if self.objects.holds(f"{prefix}{last}", files[last]):
+        if self.objects.contains(f"{prefix}{last}", files[last]):
             return
         for name, sha256 in files.items():
-            if not self.objects.holds(f"{prefix}{name}", sha256):
+            if not self.objects.contains(f"{prefix}{name}", sha256):
                 self.objects.put_file(f"{prefix}{name}", folder / name, sha256)
 
     def _download_bundle(self, digest: str, draft: Path) -> ModelDescription:
         files = self.describe(digest).files
         prefix = f"{_BUNDLES}/{digest}/"
         expected = {*files, DESCRIPTION_FILE, SEAL_FILE}
-        unexpected = sorted(self.objects.names(prefix) ^ expected)
+        unexpected = sorted(self.objects.list_names(prefix) ^ expected)
         if unexpected:
             raise InvalidBundle(
                 f"{self.objects.uri(prefix)} has missing or unknown files: {', '.join(unexpected)}"
@@ -212,7 +212,7 @@ class BundleStore:
             path.parent.mkdir(parents=True, exist_ok=True)
             uri = self.objects.uri(f"{prefix}{name}")
             try:
-                fetched = self.objects.fetch(f"{prefix}{name}", path)
+                fetched = self.objects.download(f"{prefix}{name}", path)
             except NoSuchObject as error:
                 raise InvalidBundle(f"{uri} is missing") from error
             if fetched != sha256:

@@ -157,7 +157,7 @@ class Registry(Catalogue):
         champion = None if state.champion is None else self.version(state.champion).digest
         if decision.champion != champion:
             raise NotPromotable(f"the gate compared {name} with another champion than the present one")
-        self.store.objects.read_as(decision.uri, decision.sha256)
+        self.store.objects.read_verified(decision.uri, decision.sha256)
 
     def _find_numbers(self, digest: str) -> list[int]:
         return [int(entry.version) for entry in self.entries() if entry.tags.get("digest") == digest]

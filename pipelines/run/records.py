@@ -53,7 +53,7 @@ class RunRecords:
             ParametersChanged: The run was started with other parameters.
         """
         key, document = self._key("parameters"), parameters.to_json().encode()
-        is_first = self.objects.put_new(key, document, "application/json")
+        is_first = self.objects.put_if_absent(key, document, "application/json")
         if not is_first and self.objects.read(key) != document:
             raise ParametersChanged(
                 f"the run {self.run} was started with other parameters: give this one another name"

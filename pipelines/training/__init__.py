@@ -1,1 +1,1 @@
-"""Training a network, and what each choice of it is worth."""
+"""Train a model, and measure the effect of each choice in the training."""

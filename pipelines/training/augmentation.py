@@ -1,4 +1,4 @@
-"""Random changes that a radiograph may undergo without changing what it shows."""
+"""Random changes of a radiograph that do not change its findings."""
 
 import cv2
 import numpy as np
@@ -8,17 +8,17 @@ from numpy.typing import NDArray
 def augment(
     tensor: NDArray[np.uint8], size_px: int, rng: np.random.Generator, strength: float
 ) -> NDArray[np.uint8]:
-    """Turn, shift, scale and re-window one radiograph, and bring it to another size.
+    """Rotate, shift, scale and re-window a radiograph, and resize it.
 
-    There is no horizontal flip: it puts the heart on the right, which is a finding (situs inversus), and
-    moves the aortic knuckle and the gastric bubble that radiologists orient themselves by.
+    There is no horizontal flip. A flip puts the heart on the right side, which is a finding (situs inversus),
+    and it moves the aortic knuckle and the gastric bubble, by which radiologists orient themselves.
 
     Args:
         tensor: uint8 (224, 224).
-        size_px: Edge of the result.
+        size_px: Side length of the result.
         rng: Source of randomness.
-        strength: 0.0 changes nothing but the size; 1.0 turns by 10 degrees, scales by 12 %, shifts by
-            6 % (standard deviations are half of these), gamma 0.7 to 1.4.
+        strength: 0.0 changes the size only. 1.0 rotates by up to 10 degrees, scales by 12 % and shifts by
+            6 % (two standard deviations), with gamma from 0.7 to 1.4.
 
     Returns:
         uint8 (size_px, size_px).

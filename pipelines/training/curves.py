@@ -1,4 +1,4 @@
-"""How a training run went, as a picture."""
+"""Draw the progress of a training."""
 
 import csv
 import io
@@ -8,7 +8,7 @@ from matplotlib.figure import Figure
 
 
 def draw_curves(history: Path) -> str:
-    """Draw loss and mean AUROC over the epochs of all stages.
+    """Draw the loss and the mean AUROC over the epochs of all stages.
 
     Args:
         history: ``history.csv`` of a training run.

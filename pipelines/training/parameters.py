@@ -1,4 +1,4 @@
-"""What decides a training run besides the data and the weights that it starts from."""
+"""The parameters of a training and of a model, read from YAML."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -20,7 +20,7 @@ _STRICT: Final = ConfigDict(extra="forbid", allow_inf_nan=False)
 
 @dataclass(frozen=True, config=_STRICT)
 class TrainingStage:
-    """Epochs at one resolution; the learning rate falls along a cosine to a hundredth."""
+    """Epochs at one resolution. The learning rate falls along a cosine to a hundredth."""
 
     size_px: Annotated[int, Field(ge=32)]
     epochs: Annotated[int, Field(ge=1)]
@@ -31,15 +31,15 @@ class TrainingStage:
 
 @dataclass(frozen=True, config=_STRICT)
 class TrainingParameters:
-    """See the fields.
+    """How to train a network.
 
     ``auxiliary_source`` names radiographs that train a head of their own. ``label_smoothing`` moves the
-    targets that far from 0 and 1: labels mined from reports are wrong now and then. ``positive_weighting`` is
-    the power of (absent / present) that a present finding weighs: 0 counts all alike, 1 gives both sides of a
-    finding the same weight. ``patient_attributes`` has a head of its own learn sex, age and view where they
-    are known; like the auxiliary one it is not served. ``horizontal_flip`` mirrors half of the radiographs:
-    for ablations, see ``augment``. ``mixed_precision`` computes in bfloat16 where the hardware does; weights
-    stay float32.
+    targets away from 0 and 1, because some labels that were mined from reports are wrong. A present finding
+    has the weight (absent / present) ** ``positive_weighting``: 0 gives all labels the same weight, 1 gives
+    both sides of a finding the same weight. ``patient_attributes`` trains a further head on sex, age and view
+    where they are known. Neither head is served. ``horizontal_flip`` mirrors half of the radiographs, for
+    ablations only (see ``augment``). ``mixed_precision`` computes in bfloat16 if the hardware can. The
+    weights stay float32.
     """
 
     stages: Sequence[TrainingStage]
@@ -60,7 +60,7 @@ class ModelParameters(Value):
     """Everything that decides a model besides the radiographs and the weights that it starts from."""
 
     main_source: str
-    """The source that the model is fitted and evaluated on."""
+    """Source of the radiographs that the model is fitted and evaluated on."""
     training: TrainingParameters
     words: ModelText
     judgement: EvaluationProtocol = EvaluationProtocol()

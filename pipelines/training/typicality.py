@@ -1,4 +1,4 @@
-"""How far a radiograph lies from the ones that a model was trained on, by its features."""
+"""Typicality: how close the features of a radiograph are to those of the training radiographs."""
 
 from dataclasses import dataclass
 
@@ -12,7 +12,7 @@ _QUANTILES = 101
 
 @dataclass(frozen=True)
 class Typicality:
-    """A Gaussian on features: principal components, and one variance for all that they leave over.
+    """A Gaussian on features: principal components, and one variance for all other directions.
 
     ``mean`` (F,), ``components`` (F, k) orthonormal, ``variances`` (k,), ``quantiles`` (101,) of the
     distances of held-out radiographs.
@@ -29,18 +29,18 @@ class Typicality:
     quantiles: Floats
 
     def distance(self, features: Floats) -> Floats:
-        """Mahalanobis distance of features (N, F), shape (N,)."""
-        return _distance(features, self.mean, self.components, self.variances, self.residual_variance)
+        """Compute the Mahalanobis distance of features (N, F), shape (N,)."""
+        return _mahalanobis(features, self.mean, self.components, self.variances, self.residual_variance)
 
     def share_farther(self, features: Floats) -> Floats:
-        """The share of held-out radiographs that lie farther out, in [0, 1], shape (N,)."""
+        """Compute the share of held-out radiographs with a larger distance, in [0, 1], shape (N,)."""
         low, high = self.quantiles[:-1], self.quantiles[1:]
         distance = self.distance(features)[:, None]
         shares: Floats = np.clip((high - distance) / (high - low), 0, 1).mean(axis=1)
         return shares
 
 
-def _distance(
+def _mahalanobis(
     features: Floats, mean: Floats, components: Floats, variances: Floats, residual: float
 ) -> Floats:
     centred = features - mean
@@ -55,13 +55,12 @@ def fit_typicality(training: Floats, held_out: Floats) -> Typicality:
     mean = training.mean(axis=0)
     _, singular, rows = np.linalg.svd(training - mean, full_matrices=False)
     spectrum = singular**2 / (len(training) - 1)
-    count = min(
-        _COMPONENTS, len(training) // 4
-    )  # so that something is left over to be judged by its variance
+    # with fewer components than radiographs, the other directions have a variance to estimate
+    count = min(_COMPONENTS, len(training) // 4)
     components = rows[:count].T.astype(np.float16).astype(np.float32)
     variances = spectrum[:count]
     residual = float(spectrum[count:].sum() / (training.shape[1] - count))
-    distances = _distance(held_out, mean, components, variances, residual)
+    distances = _mahalanobis(held_out, mean, components, variances, residual)
     quantiles = np.quantile(distances, np.linspace(0, 1, _QUANTILES))
     increasing = quantiles + np.arange(_QUANTILES) * 1e-4
     return Typicality(mean, components, variances, residual, increasing)

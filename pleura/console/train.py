@@ -47,7 +47,8 @@ def train(
 
 def ablate(data: Data, run: Run, parameters: Parameters = None) -> None:
     """Compare trainings that differ in one parameter, on held-out patients."""
-    from pipelines.training.ablation import ABLATION, read_ablation, run_ablation
+    from pipelines.training.ablation import ABLATION, read_ablation
+    from pipelines.training.run_ablation import run_ablation
 
     with training_errors():
         print_line(str(run_ablation(data, run, read_ablation(parameters or ABLATION))))
@@ -80,8 +81,8 @@ def training_errors() -> Iterator[None]:
 
     from pipelines.data.label_files import InvalidLabels
     from pipelines.evaluation.scoring import UnusableOutputs
-    from pipelines.training.ablation import ArmFailed, DifferentArm
     from pipelines.training.fitted_model import TooFewLabels
+    from pipelines.training.run_ablation import ArmFailed, DifferentArm
     from pipelines.training.train_network import TrainingDiverged
     from pipelines.training.training_network import UnusableWeights
     from pleura.bundle import InvalidBundle

@@ -111,6 +111,6 @@ def test_a_rival_under_way_is_waited_for() -> None:
     with HTTPServer(("127.0.0.1", 0), Rivalled) as server:
         threading.Thread(target=server.serve_forever, daemon=True).start()
         objects = ObjectBucket(connect(f"http://127.0.0.1:{server.server_port}", "key", "secret"), "runs")
-        found = [objects.put_new("a.json", b"{}", "application/json") for _ in range(2)]
+        found = [objects.put_if_absent("a.json", b"{}", "application/json") for _ in range(2)]
         server.shutdown()
     assert (found, answers) == ([False, True], [])

@@ -72,7 +72,7 @@ def test_of_two_at_once_the_first_one_stands(
     assert len(found) == 2
     assert found[0] == found[1]
     assert found[0] in (first.to_json(), second.to_json())
-    assert objects.names("") == {PAIR.key}
+    assert objects.list_names("") == {PAIR.key}
 
 
 def test_a_report_of_another_pair_is_not_stored(objects: ObjectBucket, first: EvaluationReport) -> None:
@@ -80,7 +80,7 @@ def test_a_report_of_another_pair_is_not_stored(objects: ObjectBucket, first: Ev
     other = ModelAndDataset(DATASET.digest, "b" * 64)
     with pytest.raises(WrongReport, match="not about judgements"):
         evaluate_once(objects, other, lambda: first)
-    assert objects.names("") == frozenset()
+    assert objects.list_names("") == frozenset()
 
 
 def test_a_damaged_report_is_refused(objects: ObjectBucket, first: EvaluationReport) -> None:

@@ -122,7 +122,7 @@ def test_a_changed_folder_is_not_uploaded(store: BundleStore, tmp_path: Path) ->
     (bundle / "model.tflite").write_bytes(b"another network")
     with pytest.raises(InvalidBundle):
         store.upload(bundle)
-    assert not store.objects.names("")
+    assert not store.objects.list_names("")
 
 
 def test_a_bundle_cannot_write_outside_its_folder(store: BundleStore, tmp_path: Path) -> None:

@@ -9,7 +9,8 @@ import numpy as np
 import pytest
 from pydantic import ValidationError
 
-from pipelines.training.ablation import evaluate_arms, is_held_out, read_ablation
+from pipelines.training.ablation import read_ablation
+from pipelines.training.run_ablation import evaluate_arms, is_held_out
 from pleura.findings import FINDINGS
 from proof.lab.proxy import wait_until
 from proof.lab.running_stack import descendants, survivors
@@ -49,7 +50,7 @@ def test_scores_are_compared_if_they_are_numbers(tmp_path: Path) -> None:
     assert difference is not None
     assert (difference.value, difference.low, difference.high) == (0, 0, 0)
     np.save(run / "again" / "scores.npy", np.full((count, len(FINDINGS)), np.nan))
-    with pytest.raises(ValueError, match="'again' gives what is no number"):
+    with pytest.raises(ValueError, match="'again' has scores that are not finite"):
         list(evaluate_arms(data, run, read_ablation(arms_file(tmp_path, BOTH))))
 
 
@@ -65,7 +66,7 @@ def test_who_is_held_out_depends_on_the_patient_alone() -> None:
 @pytest.mark.parametrize(
     ("arms", "word"),
     [
-        ([{"name": "a", "changes": {}}, {"name": "a", "changes": {}}], "two arms are called 'a'"),
+        ([{"name": "a", "changes": {}}, {"name": "a", "changes": {}}], "two arms have the name 'a'"),
         ([{"name": "a", "changes": {}, "start": "b"}], "starts from 'b'"),
         ([{"name": "a", "changes": {}, "against": "b"}], "compared with 'b'"),
         ([{"name": "a", "changes": {"learning": 1}}], "learning"),

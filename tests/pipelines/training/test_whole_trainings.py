@@ -9,9 +9,10 @@ from typing import Any
 import numpy as np
 import pytest
 
-from pipelines.training.ablation import DifferentArm, read_ablation, run_ablation
+from pipelines.training.ablation import read_ablation
 from pipelines.training.checkpoints import Checkpoints
 from pipelines.training.parameters import TrainingStage
+from pipelines.training.run_ablation import DifferentArm, run_ablation
 from pipelines.training.train_network import TrainingDiverged, train_network
 from tests.support.pipelines.datasets import write_folder
 from tests.support.pipelines.trainings import BOTH, TINY, arms_file, random_radiographs, random_row
