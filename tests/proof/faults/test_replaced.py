@@ -1,4 +1,4 @@
-"""What the object store is asked, and objects that change while somebody else waits for an answer on them."""
+"""The calls of the object store, and objects that change while a request about them is answered."""
 
 import asyncio
 from collections.abc import AsyncIterator, Callable
@@ -64,7 +64,7 @@ async def stage(
 
 
 async def test_a_radiograph_costs_two_calls_of_the_store(stage: Stage, bucket: Minio) -> None:
-    """A new radiograph costs a look at its ETag and a fetch; a cached answer costs the look only."""
+    """A new radiograph costs a HEAD for its ETag and a GET. A cached answer costs the HEAD only."""
     for key in ("once.png", "once-more.png"):
         put_object(bucket, key, png_of(50))
     first, second = [await ask_by_id(stage.service, ["once.png"]) for _ in range(2)]
@@ -103,8 +103,8 @@ async def test_requests_that_overlap_are_answered_apart(stage: Stage, bucket: Mi
     assert stage.predictor.calls == 3
 
 
-async def test_who_asks_after_a_change_is_answered_on_what_is_there_then(stage: Stage, bucket: Minio) -> None:
-    """An answer that is on its way is not shared with those who ask about another object; they share one."""
+async def test_a_request_after_a_change_is_answered_on_the_new_content(stage: Stage, bucket: Minio) -> None:
+    """Requests before and after the change do not share an answer. Those after it share one."""
     put_object(bucket, "replaced.png", png_of(52))
     stage.predictor.seconds = 3.0
     before, *after = await stage.asked_twice(
@@ -117,8 +117,8 @@ async def test_who_asks_after_a_change_is_answered_on_what_is_there_then(stage: 
     assert stage.predictor.calls == 2
 
 
-async def test_who_asks_about_the_same_shares_the_answer(stage: Stage, bucket: Minio) -> None:
-    """Where the object has not changed, one inference answers both, and a look at the object confirms it."""
+async def test_requests_about_the_same_content_share_the_answer(stage: Stage, bucket: Minio) -> None:
+    """One inference answers both requests, and each request reads the ETag."""
     put_object(bucket, "same.png", png_of(54))
     stage.predictor.seconds = 1.0
     before, after = await stage.asked_twice("same.png", 0.5, lambda: None)
@@ -126,16 +126,16 @@ async def test_who_asks_about_the_same_shares_the_answer(stage: Stage, bucket: M
     assert stage.calls("same.png") == ["HEAD", "GET", "HEAD"]
 
 
-async def test_who_has_time_is_answered_though_the_first_had_none(stage: Stage, bucket: Minio) -> None:
-    """An answer that came too late for the first who asked is not too late for the others."""
+async def test_a_request_with_time_is_answered_though_the_first_had_none(stage: Stage, bucket: Minio) -> None:
+    """An answer that came too late for the first request is in time for the others."""
     put_object(bucket, "hasty.png", png_of(57))
     stage.predictor.seconds = 1.0
     hasty, patient = await stage.asked_twice("hasty.png", 0.3, lambda: None, x_request_timeout_ms="700")
     assert (hasty.status in (503, 504), patient.status) == (True, 200)
 
 
-async def test_who_asks_for_what_is_cached_only_looks(stage: Stage, bucket: Minio) -> None:
-    """Nothing is fetched or judged anew because many ask at once, and each looks once."""
+async def test_cached_answers_need_only_the_etag(stage: Stage, bucket: Minio) -> None:
+    """Many requests at once fetch and infer nothing. Each of them reads the ETag once."""
     put_object(bucket, "cached.png", png_of(58))
     await ask_by_id(stage.service, ["cached.png"])
     with stage.store.being(Fault("slow", ms=SLOW_MS)):
@@ -144,8 +144,8 @@ async def test_who_asks_for_what_is_cached_only_looks(stage: Stage, bucket: Mini
     assert (stage.calls("cached.png"), stage.predictor.calls) == (["HEAD", "GET", *["HEAD"] * 31], 1)
 
 
-async def test_who_asks_after_the_end_of_an_object_is_told(stage: Stage, bucket: Minio) -> None:
-    """An object that was removed is not answered on because somebody else still waits for its answer."""
+async def test_a_request_after_an_object_was_removed_is_404(stage: Stage, bucket: Minio) -> None:
+    """A request does not get the answer that an earlier request still waits for."""
     put_object(bucket, "removed.png", png_of(55))
     stage.predictor.seconds = 1.0
     before, after = await stage.asked_twice(
@@ -154,10 +154,8 @@ async def test_who_asks_after_the_end_of_an_object_is_told(stage: Stage, bucket:
     assert (before.status, after.status) == (200, 404)
 
 
-async def test_what_was_wrong_with_an_object_is_told_to_those_who_asked_about_it(
-    stage: Stage, bucket: Minio
-) -> None:
-    """A radiograph that has come, or was mended, meanwhile is read for who asks then."""
+async def test_a_failure_is_not_shared_with_a_request_about_new_content(stage: Stage, bucket: Minio) -> None:
+    """A radiograph that was added or repaired meanwhile is read for the later request."""
     put_object(bucket, "mended.png", b"no radiograph")
     with stage.store.being(Fault("slow", ms=SLOW_MS)):
         # each call reaches the store after SLOW_MS, and its answer is back after twice that
@@ -170,8 +168,8 @@ async def test_what_was_wrong_with_an_object_is_told_to_those_who_asked_about_it
             assert (before.status, after.status) == (status, 200)
 
 
-async def test_who_asks_waits_for_no_neighbour_of_what_went_wrong(stage: Stage, bucket: Minio) -> None:
-    """What a flight has failed to find is told at once, though the rest of its request takes longer."""
+async def test_a_failed_element_does_not_delay_other_requests(stage: Stage, bucket: Minio) -> None:
+    """A later request is answered while the earlier request still waits for its other radiograph."""
     put_object(bucket, "there.png", png_of(59))
     stage.predictor.seconds = 5.0
     both = asyncio.ensure_future(ask_by_id(stage.service, ["there.png", "late.png"]))
