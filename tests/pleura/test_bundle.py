@@ -55,7 +55,7 @@ def sealed(tmp_path: Path) -> Path:
 
 
 def test_a_sealed_bundle_is_valid(sealed: Path) -> None:
-    """What was sealed verifies, with the digest that sealing gave."""
+    """A sealed bundle verifies, with the digest of the seal."""
     found, digest = verify(sealed)
     assert seal(sealed, description()) == digest
     assert set(found.files) == {"model.tflite", "saved_model/graph.pb"}
@@ -69,7 +69,7 @@ def test_a_sealed_bundle_is_valid(sealed: Path) -> None:
 def test_a_flipped_bit_is_found(
     tmp_path_factory: pytest.TempPathFactory, name: str, share: float, bit: int
 ) -> None:
-    """No single changed bit of any file passes, those that describe the others included."""
+    """A single changed bit in any file is found, also in the description and the seal."""
     folder = sealed_in(tmp_path_factory.mktemp("bundle"))
     content = bytearray((folder / name).read_bytes())
     content[int(share * len(content))] ^= 1 << bit
@@ -79,7 +79,7 @@ def test_a_flipped_bit_is_found(
 
 
 def test_a_bundle_without_its_seal_is_refused(sealed: Path) -> None:
-    """Nothing proves its description then; with the seal, sha256sum proves it too."""
+    """Without the seal nothing proves the description. With it, sha256sum does too."""
     command = ["sha256sum", "--check", "--quiet", "bundle.json.sha256"]
     assert subprocess.run(command, cwd=sealed, check=False).returncode == 0
     (sealed / "bundle.json.sha256").unlink()
@@ -99,7 +99,7 @@ def test_added_and_missing_files_are_found(sealed: Path) -> None:
 
 
 def test_symbolic_links_are_refused(sealed: Path) -> None:
-    """A link could point to what nobody sealed."""
+    """A link could point to a file that was not sealed."""
     (sealed / "link").symlink_to(sealed / "model.tflite")
     with pytest.raises(InvalidBundle, match="link"):
         verify(sealed)
@@ -125,7 +125,7 @@ def test_a_description_that_does_not_fit_is_refused(
         verify(sealed)
 
 
-def test_a_folder_without_description_is_no_bundle(tmp_path: Path) -> None:
+def test_a_folder_without_a_description_is_refused(tmp_path: Path) -> None:
     """The error names the file that is missing."""
     with pytest.raises(InvalidBundle, match=r"bundle\.json"):
         verify(tmp_path)

@@ -18,7 +18,7 @@ Answer = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
 
 @asynccontextmanager
 async def serving(answer: Answer) -> AsyncIterator[int]:
-    """A server that does with each connection what it is told; gives its port."""
+    """A server that handles each connection with a function; yields its port."""
 
     async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         try:
@@ -35,7 +35,7 @@ async def serving(answer: Answer) -> AsyncIterator[int]:
 
 @asynccontextmanager
 async def swallowing(host: str, port: int) -> AsyncIterator[None]:
-    """An address that accepts no connection and refuses none: its queue is full."""
+    """An address that neither accepts nor refuses a connection: its queue is full."""
     with ExitStack() as held:
         listener = held.enter_context(socket.socket())
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
@@ -57,13 +57,13 @@ async def client_to(answer: Answer) -> AsyncIterator[HttpClient]:
 
 
 async def ask(client: HttpClient, content: bytes | AsyncIterator[bytes] = b"") -> bytes:
-    """Ask and read the whole answer."""
+    """Send a request, and read the whole response."""
     async with client.request("POST", "/", {}, content) as response:
         return b"".join([chunk async for chunk in response.chunks()])
 
 
 async def write_endlessly(writer: asyncio.StreamWriter, first: bytes, more: bytes) -> None:
-    """Write the same again and again, until the other end has had enough."""
+    """Write the same bytes again and again, until the client closes the connection."""
     writer.write(first)
     while not writer.is_closing():
         writer.write(more)
@@ -77,7 +77,7 @@ async def once(*chunks: bytes) -> AsyncIterator[bytes]:
 
 
 async def test_connections_are_kept() -> None:
-    """One after another, requests share a connection."""
+    """Requests that follow each other share a connection."""
     connections = []
 
     async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -90,8 +90,8 @@ async def test_connections_are_kept() -> None:
     assert len(connections) == 1
 
 
-async def test_a_kept_connection_that_was_closed_costs_nothing() -> None:
-    """The request is sent again over a new one."""
+async def test_a_request_on_a_closed_kept_connection_is_sent_again() -> None:
+    """The second try goes over a new connection."""
 
     async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         await reader.readuntil(b"\r\n\r\n")
@@ -103,8 +103,8 @@ async def test_a_kept_connection_that_was_closed_costs_nothing() -> None:
         assert [await ask(client) for _ in range(4)] == [b"ok"] * 4
 
 
-async def test_what_can_be_sent_once_goes_over_a_new_connection() -> None:
-    """A body that is read as it is sent never meets a connection that was closed meanwhile."""
+async def test_a_streamed_body_goes_over_a_new_connection() -> None:
+    """A body that can be read only once never meets a connection that the service has closed."""
 
     async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         head = await reader.readuntil(b"\r\n\r\n")
@@ -120,22 +120,22 @@ async def test_what_can_be_sent_once_goes_over_a_new_connection() -> None:
 
 
 @pytest.mark.parametrize("given", [b"", OK.replace(b": 2", b": 5"), b"nonsense\r\n\r\n", OK[:-6]])
-async def test_a_broken_answer_is_said_and_not_asked_for_again(given: bytes) -> None:
-    """A new connection that breaks off, before or within an answer, is a failure."""
-    asked = []
+async def test_a_broken_response_fails_without_a_second_try(given: bytes) -> None:
+    """A new connection that ends before or within a response is a failure."""
+    heads = []
 
     async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        asked.append(await reader.readuntil(b"\r\n\r\n"))
+        heads.append(await reader.readuntil(b"\r\n\r\n"))
         writer.write(given)
 
     async with client_to(answer) as client:
         with pytest.raises(HttpFailed):
             await ask(client, once(b"a", b"b"))
-    assert len(asked) == 1
+    assert len(heads) == 1
 
 
-async def test_an_answer_in_the_middle_of_a_body_is_read() -> None:
-    """A transformer that refuses a body before its end is heard."""
+async def test_a_response_before_the_end_of_the_body_is_read() -> None:
+    """The client reads the response of a service that rejects a body before its end."""
 
     async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         await reader.readuntil(b"\r\n\r\n")
@@ -148,8 +148,8 @@ async def test_an_answer_in_the_middle_of_a_body_is_read() -> None:
         assert response.status_code == 413
 
 
-async def test_a_request_that_is_given_up_does_not_spoil_the_next() -> None:
-    """Its connection is closed, and the next answer is its own."""
+async def test_a_cancelled_request_does_not_spoil_the_next() -> None:
+    """The client closes its connection. The next request gets its own response."""
     release = asyncio.Event()
 
     async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -167,15 +167,15 @@ async def test_a_request_that_is_given_up_does_not_spoil_the_next() -> None:
         assert await ask(client) == b"ok"
 
 
-async def test_nobody_there_is_said() -> None:
-    """A connection that is refused is a failure."""
+async def test_a_refused_connection_fails() -> None:
+    """No service listens on the port."""
     async with HttpClient("http://127.0.0.1:1") as client:
         with pytest.raises(HttpFailed):
             await ask(client)
 
 
-async def test_an_answer_to_head_has_no_body() -> None:
-    """The length that it announces is the object's, nothing follows, and the connection is kept."""
+async def test_a_response_to_head_has_no_body() -> None:
+    """Its content length is the object's. No body follows, and the connection is kept."""
     connections = []
 
     async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -191,8 +191,8 @@ async def test_an_answer_to_head_has_no_body() -> None:
     assert len(connections) == 1
 
 
-async def test_an_interim_answer_is_passed_over() -> None:
-    """100 Continue is no answer, and none of its headers is one of the answer's."""
+async def test_an_interim_response_is_skipped() -> None:
+    """100 Continue is not the response, and its headers are not the response's."""
 
     async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         await reader.readuntil(b"\r\n\r\n")
@@ -204,8 +204,8 @@ async def test_an_interim_answer_is_passed_over() -> None:
 
 
 @pytest.mark.parametrize("pause_s", [0, 0.05])
-async def test_what_comes_behind_an_answer_is_nobodys_answer(pause_s: float) -> None:
-    """A service that says more than it was asked for loses the connection; the next answer is its own."""
+async def test_bytes_after_a_response_answer_no_request(pause_s: float) -> None:
+    """The client closes a connection on which such bytes came. The next request gets its own response."""
 
     async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         while await reader.readuntil(b"\r\n\r\n"):
@@ -219,8 +219,8 @@ async def test_what_comes_behind_an_answer_is_nobodys_answer(pause_s: float) -> 
             await asyncio.sleep(2 * pause_s)
 
 
-async def test_a_head_without_end_is_not_kept_in_memory() -> None:
-    """A service that sends headers for ever has failed."""
+async def test_an_endless_head_fails() -> None:
+    """The client does not keep endless headers in memory."""
 
     async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         await reader.readuntil(b"\r\n\r\n")
@@ -231,8 +231,8 @@ async def test_a_head_without_end_is_not_kept_in_memory() -> None:
             await ask(client)
 
 
-async def test_a_body_of_no_length_is_no_whole_answer() -> None:
-    """What ends with the connection may have been cut there: nobody can tell."""
+async def test_a_body_without_a_known_end_fails() -> None:
+    """A body that ends with the connection may be cut short."""
 
     async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         await reader.readuntil(b"\r\n\r\n")
@@ -244,8 +244,8 @@ async def test_a_body_of_no_length_is_no_whole_answer() -> None:
 
 
 @pytest.mark.parametrize("odd", [{"x": "a\r\ny: b"}, {"x\n": "a"}, {"x": "a\0"}, {"x": "\u0100"}])
-async def test_no_header_ends_its_line(odd: dict[str, str]) -> None:
-    """What a caller wrote cannot become another header, or another request."""
+async def test_a_header_cannot_end_its_line(odd: dict[str, str]) -> None:
+    """A caller's value cannot become another header, or another request."""
     client = HttpClient("http://127.0.0.1:1")
     with pytest.raises(ValueError, match="head"):
         async with client.request("GET", "/", odd):
@@ -255,8 +255,8 @@ async def test_no_header_ends_its_line(odd: dict[str, str]) -> None:
             pass
 
 
-async def test_a_large_answer_waits_until_it_is_read() -> None:
-    """Of what nobody reads, only a little is held; all of it arrives in the end."""
+async def test_a_large_response_waits_until_it_is_read() -> None:
+    """The client buffers only a part of the body. All of it arrives when it is read."""
     size, sent = 8 * 2**20, 0
 
     async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -274,8 +274,8 @@ async def test_a_large_answer_waits_until_it_is_read() -> None:
         assert sum([len(chunk) async for chunk in response.chunks()]) == size
 
 
-async def test_a_connection_is_kept_after_a_large_answer() -> None:
-    """However much of an answer came at once, the next one over its connection is read."""
+async def test_a_connection_is_kept_after_a_large_response() -> None:
+    """The next response over the same connection is read too."""
     connections, body = [], bytes(2**18 + 1000)
 
     async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -291,8 +291,8 @@ async def test_a_connection_is_kept_after_a_large_answer() -> None:
     assert len(connections) == 1
 
 
-async def test_a_refusal_is_heard_while_nobody_takes_the_body() -> None:
-    """A service that answers and reads no further does not hold up its own answer."""
+async def test_a_rejection_is_read_while_the_service_reads_nothing() -> None:
+    """A service that responds and stops reading the body does not block the client."""
     never = asyncio.Event()
 
     async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -308,8 +308,8 @@ async def test_a_refusal_is_heard_while_nobody_takes_the_body() -> None:
 
 
 @pytest.mark.parametrize("announced", ["3", "1"])
-async def test_a_body_of_another_length_than_announced_is_not_answered(announced: str) -> None:
-    """Its connection is closed: what follows on it would be read as a part of it."""
+async def test_a_body_of_a_wrong_length_ends_its_connection(announced: str) -> None:
+    """On a kept connection, the service would read the next request as a part of the body."""
     heads = []
 
     async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -325,8 +325,8 @@ async def test_a_body_of_another_length_than_announced_is_not_answered(announced
     assert len(heads) == 3
 
 
-async def test_trailers_are_no_headers_and_have_a_bound() -> None:
-    """What stands behind a body changes nothing that was said before it, and is not kept in memory."""
+async def test_trailers_are_not_headers_and_have_a_limit() -> None:
+    """A field after the body changes no header, and endless trailers are not kept in memory."""
     chunked = b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\netag: a\r\n\r\n2\r\nok\r\n0\r\n"
 
     async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -344,7 +344,7 @@ async def test_trailers_are_no_headers_and_have_a_bound() -> None:
 
 
 async def test_an_endless_response_ends_with_the_callers_timeout() -> None:
-    """Chunks of one byte keep the event loop busy, but not so busy that the timeout does not come."""
+    """Chunks of one byte do not block the event loop, so that the timeout comes."""
 
     async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         await reader.readuntil(b"\r\n\r\n")
@@ -358,7 +358,7 @@ async def test_an_endless_response_ends_with_the_callers_timeout() -> None:
 
 
 async def test_the_request_carries_the_callers_headers_and_no_others() -> None:
-    """A redirect is an answer like any other, a cookie is not sent back, and a body stays compressed."""
+    """The client follows no redirect, returns no cookie, and does not decompress."""
     heads = []
     compressed = gzip.compress(b"ok")
 
@@ -425,8 +425,8 @@ async def test_a_large_body_arrives_whole() -> None:
     assert arrived == [body] * 2
 
 
-async def test_blanks_around_a_header_are_not_its_own() -> None:
-    """RFC 9110 section 5.5: they are left out before it is looked at."""
+async def test_spaces_around_a_header_are_removed() -> None:
+    """RFC 9110 section 5.5: they are not a part of the value."""
 
     async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         await reader.readuntil(b"\r\n\r\n")
@@ -437,15 +437,15 @@ async def test_blanks_around_a_header_are_not_its_own() -> None:
         assert b"".join([chunk async for chunk in response.chunks()]) == b"ok"
 
 
-async def test_what_was_half_answered_is_not_asked_again() -> None:
-    """On a kept connection, too: the service has done what it was asked."""
-    asked = 0
+async def test_a_half_answered_request_is_not_sent_again() -> None:
+    """On a kept connection too: the service has already handled the request."""
+    request_count = 0
 
     async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        nonlocal asked
+        nonlocal request_count
         while await reader.readuntil(b"\r\n\r\n"):
-            asked += 1
-            if asked == 2:
+            request_count += 1
+            if request_count == 2:
                 writer.write(b"HTTP/1.1 201 Created\r\nloca")
                 return
             writer.write(OK)
@@ -454,11 +454,11 @@ async def test_what_was_half_answered_is_not_asked_again() -> None:
         assert await ask(client) == b"ok"
         with pytest.raises(HttpFailed):
             await ask(client)
-    assert asked == 2
+    assert request_count == 2
 
 
 async def test_the_next_address_is_tried(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A host is there as long as one of its addresses is, though another swallows what is sent to it."""
+    """One address of the host never accepts. The client connects to the other."""
 
     async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         await reader.readuntil(b"\r\n\r\n")
@@ -474,8 +474,8 @@ async def test_the_next_address_is_tried(monkeypatch: pytest.MonkeyPatch) -> Non
             assert await ask(client) == b"ok"
 
 
-async def test_a_kept_connection_costs_nothing() -> None:
-    """Nothing is left to be written once it was answered; asyncio's ``writelines`` of 3.12 and 3.13 spins."""
+async def test_an_idle_connection_uses_no_processor_time() -> None:
+    """asyncio's ``writelines`` of Python 3.12 and 3.13 spins on an empty part."""
 
     async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         while await reader.readuntil(b"\r\n\r\n"):

@@ -1,4 +1,4 @@
-"""``python -m predictor`` as a process, asked over REST and gRPC; and how it refuses to start."""
+"""The process ``python -m predictor``: its answers over REST and gRPC, and refused starts."""
 
 import json
 import os
@@ -24,13 +24,13 @@ RADIOGRAPHS = np.random.default_rng(0).integers(0, 255, (3, 224, 224, 1), dtype=
 
 
 def infer(predictor: Service, radiographs: Any = RADIOGRAPHS, *, datatype: str = "UINT8", **more: Any) -> Any:
-    """Ask over gRPC."""
+    """Send an inference request over gRPC."""
     inputs = {"radiograph": (datatype, radiographs)} | more.pop("inputs", {})
     return TritonCall(predictor.grpc_address, arguments=("chest-xray",), inputs=inputs, **more)()
 
 
 def post(predictor: Service, **document: Any) -> httpx.Response:
-    """Ask over REST, as JSON."""
+    """Send an inference request over REST, as JSON."""
     item = {"name": "radiograph", "datatype": "UINT8", "shape": [1, 224, 224, 1]}
     item["data"] = RADIOGRAPHS[0].ravel().tolist()
     url = f"{predictor.url}/v2/models/chest-xray/infer"
@@ -38,7 +38,7 @@ def post(predictor: Service, **document: Any) -> httpx.Response:
 
 
 def test_grpc_answers_with_probabilities_thresholds_and_typicality(predictor: Service, bundle: Path) -> None:
-    """Three outputs by default, with the version and the digest of the bundle that answered."""
+    """Three outputs by default, with the version and the digest of the bundle."""
     description, digest = verify(bundle)
     answer = infer(predictor, request_id="r-1")
     assert (answer["id"], answer["model_version"]) == ("r-1", description.version)
@@ -49,14 +49,14 @@ def test_grpc_answers_with_probabilities_thresholds_and_typicality(predictor: Se
 
 
 def test_rest_answers_the_same(predictor: Service) -> None:
-    """JSON over REST and raw tensors over gRPC give one and the same probability."""
+    """JSON over REST and raw tensors over gRPC give the same probability."""
     outputs = {output["name"]: output for output in post(predictor).json()["outputs"]}
     expected = infer(predictor)["outputs"]["probability"][0]
     np.testing.assert_allclose(outputs["probability"]["data"], expected, rtol=1e-5)
 
 
-def test_outputs_are_those_that_were_asked_for(predictor: Service) -> None:
-    """Activation maps come on request, and nothing uninvited with them."""
+def test_only_requested_outputs_are_returned(predictor: Service) -> None:
+    """A request for activation maps gets no other output."""
     answer = infer(predictor, outputs=("activation_map",))
     assert {name: array.shape for name, array in answer["outputs"].items()} == {
         "activation_map": (3, 14, 7, 7)
@@ -76,10 +76,10 @@ def test_outputs_are_those_that_were_asked_for(predictor: Service) -> None:
     ],
     ids=["none", "33", "size", "dimensions", "datatype", "second input", "unknown output"],
 )
-def test_what_the_model_does_not_take_is_an_invalid_request(
+def test_wrong_inputs_are_an_invalid_request(
     predictor: Service, radiographs: Any, more: dict[str, Any]
 ) -> None:
-    """Wrong inputs and outputs are the caller's mistake."""
+    """Inputs and outputs that the model does not have are the caller's mistake."""
     with pytest.raises(CallFailed) as failure:
         infer(predictor, radiographs, **more)
     assert failure.value.status == "StatusCode.INVALID_ARGUMENT"
@@ -92,7 +92,7 @@ def test_rest_names_the_mistake(predictor: Service) -> None:
 
 
 def test_the_process_holds_neither_tensorflow_nor_a_database(predictor: Service) -> None:
-    """With LiteRT, nothing of TensorFlow, PostgreSQL, OpenCV or S3 is mapped; memory is within its bound."""
+    """With LiteRT, no library of TensorFlow, PostgreSQL or OpenCV is loaded, and memory is limited."""
     process = Path(f"/proc/{predictor.process.pid}")
     maps = (process / "maps").read_text()
     assert "ai_edge_litert" in maps
@@ -102,7 +102,7 @@ def test_the_process_holds_neither_tensorflow_nor_a_database(predictor: Service)
 
 
 def start(bundle: Path, **settings: str) -> subprocess.CompletedProcess[str]:
-    """Run a predictor that is expected to end by itself."""
+    """Run a predictor that refuses to start."""
     ports = {"PLEURA_HTTP_PORT": str(free_port()), "PLEURA_GRPC_PORT": str(free_port())}
     environment = {"PLEURA_HOST": "127.0.0.1", "PLEURA_BUNDLE": str(bundle), **ports, **settings}
     return subprocess.run(
@@ -117,7 +117,7 @@ def start(bundle: Path, **settings: str) -> subprocess.CompletedProcess[str]:
 
 
 def reason(done: subprocess.CompletedProcess[str]) -> str:
-    """The reason of the one line that a refused start leaves."""
+    """Read the reason of the one line that a refused start logs."""
     (line,) = done.stdout.splitlines()
     document = json.loads(line)
     assert document["event"] == "start_refused"
@@ -125,7 +125,7 @@ def reason(done: subprocess.CompletedProcess[str]) -> str:
 
 
 def test_a_flipped_byte_is_refused(bundle: Path, tmp_path: Path) -> None:
-    """A bundle that is not as it was sealed is not served, and the file is named."""
+    """A bundle that does not match its seal is refused, with the name of the file."""
     shutil.copytree(bundle, tmp_path / "bundle")
     file = tmp_path / "bundle" / "model.tflite"
     content = bytearray(file.read_bytes())
@@ -137,7 +137,7 @@ def test_a_flipped_byte_is_refused(bundle: Path, tmp_path: Path) -> None:
 
 
 def test_a_bundle_of_other_findings_is_refused(bundle: Path, tmp_path: Path) -> None:
-    """A model that reads something else is not served."""
+    """A model for other findings is refused."""
     shutil.copytree(bundle, tmp_path / "bundle")
     path = tmp_path / "bundle" / "bundle.json"
     path.write_text(path.read_text().replace('"Hernia"', '"Fracture"'))
@@ -147,21 +147,21 @@ def test_a_bundle_of_other_findings_is_refused(bundle: Path, tmp_path: Path) -> 
 
 
 def test_a_missing_bundle_is_refused(tmp_path: Path) -> None:
-    """Nothing there is said so."""
+    """A folder without a bundle is refused."""
     done = start(tmp_path)
     assert done.returncode == 3
     assert "cannot be read" in reason(done)
 
 
 def test_a_wrong_setting_is_named(bundle: Path) -> None:
-    """A setting that makes no sense stops the start."""
+    """A setting with an invalid value stops the start."""
     done = start(bundle, PLEURA_MAX_BATCH="0")
     assert done.returncode == 2
     assert reason(done).startswith("PLEURA_MAX_BATCH: ")
 
 
 def test_a_taken_port_is_named(bundle: Path) -> None:
-    """Two servers cannot share a port; the second says which."""
+    """Two servers cannot share a port. The second names it."""
     with socket.create_server(("127.0.0.1", 0)) as taken:
         done = start(bundle, PLEURA_GRPC_PORT=str(taken.getsockname()[1]))
     assert done.returncode == 2
@@ -172,7 +172,7 @@ def test_a_taken_port_is_named(bundle: Path) -> None:
 def test_the_other_engines_serve_too_and_a_signal_ends_them(
     engine: str, bundle: Path, predictor: Service, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Every engine answers as LiteRT does, and SIGTERM ends the process with 0."""
+    """Every engine gives LiteRT's outputs, and SIGTERM ends the process with 0."""
     monkeypatch.setenv("PLEURA_ENGINE", engine)
     other = start_predictor(tmp_path, Ports(free_port(), free_port()), bundle, threads=2)
     try:

@@ -1,4 +1,4 @@
-"""The trace context without an SDK: ids are made and passed on all the same."""
+"""The trace context without an SDK: services still make and send ids."""
 
 import re
 
@@ -14,7 +14,7 @@ _HEADER = re.compile(r"00-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}")
 
 @pytest.mark.parametrize("flags", ["00", "01"])
 def test_a_valid_parent_is_continued(flags: str) -> None:
-    """Trace, flags and state stay; the next service's parent is this service's span."""
+    """Trace, flags and state stay. The next service's parent is this service's span."""
     headers = {"traceparent": f"00-{_TRACE}-{_PARENT}-{flags}", "tracestate": "vendor=1,other=2"}
     span, other = begin_span(headers), begin_span(headers)
     version, trace_id, span_id, sent_flags = span.as_headers()["traceparent"].split("-")
@@ -25,8 +25,8 @@ def test_a_valid_parent_is_continued(flags: str) -> None:
 
 
 @given(st.dictionaries(st.sampled_from(["traceparent", "tracestate"]), st.text(max_size=60)))
-def test_whatever_comes_in_what_goes_out_is_valid(headers: dict[str, str]) -> None:
-    """Text that is no context restarts the trace."""
+def test_any_headers_give_a_valid_context(headers: dict[str, str]) -> None:
+    """An invalid context restarts the trace."""
     span = begin_span(headers)
     assert _HEADER.fullmatch(span.as_headers()["traceparent"])
     assert span.as_headers()["traceparent"][3:35] == span.trace_id
@@ -45,12 +45,12 @@ def test_whatever_comes_in_what_goes_out_is_valid(headers: dict[str, str]) -> No
     ],
 )
 def test_an_invalid_parent_restarts_the_trace(parent: str) -> None:
-    """Its state goes with it."""
+    """The trace loses its state too."""
     span = begin_span({"traceparent": parent, "tracestate": "vendor=1"})
     assert span.trace_id.lower() != _TRACE
     assert "tracestate" not in span.as_headers()
 
 
-def test_no_span_tells_the_next_service_nothing() -> None:
-    """Where nothing is traced no header is sent."""
+def test_no_span_sends_no_headers() -> None:
+    """Without tracing, the next service gets no trace headers."""
     assert NO_SPAN.as_headers() == {}

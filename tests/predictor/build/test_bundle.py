@@ -1,4 +1,4 @@
-"""A bundle is built from what training leaves, whole or not at all."""
+"""Building a bundle from a source folder: complete, or not at all."""
 
 import shutil
 import subprocess
@@ -33,7 +33,7 @@ def operations(engine: LiteRtEngine) -> list[dict[str, Any]]:
 
 
 def test_a_bundle_of_the_real_network_is_sealed_and_answers(densenet: Path) -> None:
-    """The bundle is proven, and each radiograph of a request is answered as if alone."""
+    """The bundle verifies, and each radiograph of a request gets the same outputs as alone."""
     found, digest = verify(densenet)
     assert found.version == description().version
     assert len(digest) == 64
@@ -44,7 +44,7 @@ def test_a_bundle_of_the_real_network_is_sealed_and_answers(densenet: Path) -> N
 
 
 def test_xnnpack_takes_the_whole_graph(densenet: Path) -> None:
-    """One delegated block computes the outputs; before it only the bytes become numbers."""
+    """One delegated block computes the outputs. Before it, only the bytes become numbers."""
     engine = LiteRtEngine(densenet, threads=2)
     engine.run(noise(1))
     found = operations(engine)
@@ -56,7 +56,7 @@ def test_xnnpack_takes_the_whole_graph(densenet: Path) -> None:
 
 
 def test_batch_norms_and_activations_are_part_of_the_convolutions(densenet: Path) -> None:
-    """No pass over memory is spent on a norm or an activation alone."""
+    """No pass over memory is only for a norm or an activation."""
     names = [each["op_name"] for each in operations(LiteRtEngine(densenet, threads=2))]
     assert names.count("CONV_2D") == 1 + 2 * 58 + 3 + 1  # stem, dense layers, transitions, head
     assert names.count("DEPTHWISE_CONV_2D") == 58 + 3 + 1  # dense layers, transitions, features
@@ -77,7 +77,7 @@ def test_weights_of_another_network_are_refused(source: Path, tmp_path: Path) ->
 
 
 def test_a_source_for_other_preprocessing_is_refused(tmp_path: Path) -> None:
-    """A model that was trained on other tensors ends the command with one line."""
+    """A model for another preprocessing version is refused with one line."""
     text = description().model_copy(update={"preprocessing_version": "0"}).model_dump_json()
     (tmp_path / "source.json").write_text(text)
     done = build(tmp_path, tmp_path / "bundle")
@@ -86,7 +86,7 @@ def test_a_source_for_other_preprocessing_is_refused(tmp_path: Path) -> None:
 
 
 def test_graphs_that_differ_are_refused(tmp_path: Path) -> None:
-    """A LiteRT model that says something else than the SavedModel is no bundle."""
+    """A LiteRT model with other outputs than the SavedModel is refused."""
     import tensorflow as tf
 
     from predictor.engines.agreement import DifferentGraphs

@@ -1,4 +1,4 @@
-"""The outputs of the serving graph are what their contract says, on the tiny network."""
+"""The outputs of the serving graph follow their contract, on a tiny network."""
 
 from pathlib import Path
 from typing import Any
@@ -28,7 +28,7 @@ def radiographs() -> Any:
 
 @pytest.fixture(scope="module")
 def outputs(bundle: Path, radiographs: Any) -> GraphOutputs:
-    """What the graph says of them."""
+    """The graph's outputs for them."""
     return LiteRtEngine(bundle, threads=1).run(radiographs)
 
 
@@ -48,7 +48,7 @@ def test_an_activation_map_averages_to_its_score(outputs: GraphOutputs) -> None:
 
 
 def test_an_activation_map_keeps_its_place(bundle: Path) -> None:
-    """Only the place whose pixels change has another contribution."""
+    """Only the position whose pixels change has another contribution."""
     dark = np.zeros((1, 224, 224, 1), np.uint8)
     spot = dark.copy()
     spot[0, 64:96, 160:192] = 200
@@ -60,7 +60,7 @@ def test_an_activation_map_keeps_its_place(bundle: Path) -> None:
 def test_typicality_is_the_share_of_known_radiographs_that_lie_farther(
     outputs: GraphOutputs, radiographs: Any
 ) -> None:
-    """The Mahalanobis distance, placed among the quantiles."""
+    """The position of the Mahalanobis distance among the quantiles."""
     centred = tiny_features(radiographs).mean(axis=(1, 2)) - HEAD["typicality/mean"]
     along = (centred @ HEAD["typicality/components"]) ** 2
     beside = (centred**2).sum(axis=1) - along.sum(axis=1)

@@ -1,4 +1,4 @@
-"""How pixels enter the network is the weights' own, and the same in both forms of a bundle."""
+"""The normalisation of pixels comes with the weights, and is the same in both forms of a bundle."""
 
 from typing import Any
 
@@ -11,12 +11,12 @@ CHANNELS = Normalisation((1 / 58.4, 1 / 57.1, 1 / 57.4), (-2.1, -2.0, -1.8))
 
 
 def test_a_network_of_ours_has_the_default() -> None:
-    """Weights that say nothing were trained on (pixel / 255 - 0.5) / 0.25."""
+    """Weights without a normalisation were trained on (pixel / 255 - 0.5) / 0.25."""
     assert take_normalisation({}) == Normalisation((1 / 63.75,), (-2.0,))
 
 
 @pytest.mark.parametrize(("scale", "offset"), [([1.0], [0.0, 0.0]), ([0.0], [1.0]), ([], []), ([1.0], None)])
-def test_a_normalisation_that_makes_no_sense_is_refused(scale: Any, offset: Any) -> None:
+def test_an_invalid_normalisation_is_refused(scale: Any, offset: Any) -> None:
     """Other numbers of channels, no channel, a scale of zero, or half of it."""
     given = {"input/scale": scale, "input/offset": offset}
     arrays = {name: np.array(value, np.float32) for name, value in given.items() if value is not None}
@@ -25,7 +25,7 @@ def test_a_normalisation_that_makes_no_sense_is_refused(scale: Any, offset: Any)
 
 
 def test_a_stem_of_three_channels_is_the_same_in_both_forms() -> None:
-    """Folded, the features are those of the network, at the border too."""
+    """The folded network gives the same features, at the border too."""
     import tensorflow as tf
 
     from predictor.build.folded import FoldedNetwork

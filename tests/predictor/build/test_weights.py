@@ -1,4 +1,4 @@
-"""Weights are what training should leave, or they are refused by name."""
+"""Reading weights: an invalid array is refused by name."""
 
 from pathlib import Path
 from typing import Any
@@ -17,8 +17,8 @@ def write(folder: Path, **changed: Any) -> Path:
     return folder
 
 
-def test_the_head_is_told_from_the_network(tmp_path: Path) -> None:
-    """What the head does not name belongs to the network, and all of it becomes float32."""
+def test_the_head_is_separated_from_the_network(tmp_path: Path) -> None:
+    """All other arrays belong to the network, and all arrays become float32."""
     weights = read_weights(write(tmp_path))
     assert set(weights.network) == {"stem_conv/kernel"}
     assert weights.network["stem_conv/kernel"].dtype == np.float32
@@ -37,12 +37,12 @@ def test_the_head_is_told_from_the_network(tmp_path: Path) -> None:
     ],
 )
 def test_wrong_weights_are_refused_by_name(tmp_path: Path, changed: dict[str, Any], message: str) -> None:
-    """An array that is missing, misshapen or senseless is named."""
+    """An array that is missing, has a wrong shape or invalid values is named."""
     with pytest.raises(InvalidSource, match=message):
         read_weights(write(tmp_path, **changed))
 
 
-def test_a_file_that_is_no_archive_is_refused(tmp_path: Path) -> None:
+def test_a_file_that_is_not_an_archive_is_refused(tmp_path: Path) -> None:
     """Anything but an ``npz`` file is refused."""
     (tmp_path / "weights.npz").write_bytes(b"PK\x03\x04 and then nothing")
     with pytest.raises(InvalidSource, match="cannot be read"):
