@@ -33,7 +33,7 @@ _MAX_CONNECTIONS: Final = 2048
 log = structlog.get_logger()
 
 
-def _http_config(app: object) -> uvicorn.Config:
+def _build_http_config(app: object) -> uvicorn.Config:
     return uvicorn.Config(
         app,  # type: ignore[arg-type]
         http=StrictProtocol,
@@ -51,13 +51,13 @@ def _http_config(app: object) -> uvicorn.Config:
 
 @dataclass(frozen=True)
 class Listeners:
-    """The sockets of REST and, where there are any, metrics."""
+    """The listening sockets of REST and of metrics, if metrics have a port."""
 
     http: socket.socket
     metrics: socket.socket | None
 
     @classmethod
-    def of(cls, settings: AuthProxySettings) -> "Listeners":
+    def open(cls, settings: AuthProxySettings) -> "Listeners":
         """Listen on the ports of the settings."""
         http = listen(settings.host, settings.http_port)
         if settings.metrics_port is None:
@@ -66,11 +66,12 @@ class Listeners:
 
 
 @asynccontextmanager
-async def _metrics_served(listener: socket.socket | None) -> AsyncIterator[None]:
+async def _serve_metrics(listener: socket.socket | None) -> AsyncIterator[None]:
+    """Serve ``/metrics`` during the ``async with`` block."""
     if listener is None:
         yield
         return
-    server = HttpServer(_http_config(prometheus_client.make_asgi_app()))
+    server = HttpServer(_build_http_config(prometheus_client.make_asgi_app()))
     serving = asyncio.create_task(server.serve(sockets=[listener]))
     try:
         yield
@@ -80,7 +81,7 @@ async def _metrics_served(listener: socket.socket | None) -> AsyncIterator[None]
 
 
 async def serve(settings: AuthProxySettings, listeners: Listeners) -> None:
-    """Serve REST and gRPC until SIGTERM or SIGINT, then let what is in flight end."""
+    """Serve REST and gRPC until SIGTERM or SIGINT, then let the requests in flight end."""
     keys = KeyCache(HttpKeySource(str(settings.jwks_url)))
     trust = Trust(settings.issuer, settings.audience, settings.leeway_s)
     guards = Guards(
@@ -95,14 +96,14 @@ async def serve(settings: AuthProxySettings, listeners: Listeners) -> None:
     refresh = asyncio.create_task(keys.refresh_forever())
     health = HealthChecks(alive={"keys": lambda: not refresh.done()})
     shutdown = Shutdown(settings.drain_s, _GRACE_S)
-    http = HttpServer(_http_config(build_app(guards, transformer, health, shutdown)))
+    http = HttpServer(_build_http_config(build_app(guards, transformer, health, shutdown)))
     IN_FLIGHT.set_function(lambda: guards.in_flight.in_flight)
     KEY_AGE.set_function(lambda: keys.age_s)
     grpc = build_server(guards, channel, f"{settings.host}:{settings.grpc_port}")
     shutdown.listen()
     await grpc.start()
     log.info("serving", http_port=settings.http_port, grpc_port=settings.grpc_port)
-    async with _metrics_served(listeners.metrics):
+    async with _serve_metrics(listeners.metrics):
         await asyncio.gather(http.serve(sockets=[listeners.http]), shutdown.stop(http, grpc))
     refresh.cancel()
     with contextlib.suppress(asyncio.CancelledError):
@@ -114,8 +115,8 @@ async def serve(settings: AuthProxySettings, listeners: Listeners) -> None:
 def main() -> None:
     """Start the auth proxy."""
     with run_service("auth_proxy", AuthProxySettings) as settings:
-        listeners = Listeners.of(settings)
-        with asyncio.Runner(loop_factory=_http_config(None).get_loop_factory()) as runner:
+        listeners = Listeners.open(settings)
+        with asyncio.Runner(loop_factory=_build_http_config(None).get_loop_factory()) as runner:
             runner.run(serve(settings, listeners))
 
 

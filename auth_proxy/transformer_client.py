@@ -1,4 +1,4 @@
-"""Asking the transformer over REST, with its failures in our words."""
+"""Call the transformer over REST, and turn its failures into our errors."""
 
 import json
 import re
@@ -18,7 +18,7 @@ _CODE: Final = re.compile("[a-z_]{1,40}")
 
 
 class TransformerRefused(PleuraError):
-    """The transformer answers with an error; it is passed on with its status and its words."""
+    """The transformer answers with an error. The caller gets its status and its message."""
 
     def __init__(self, status: int, message: str, headers: Mapping[str, str]) -> None:
         super().__init__(message)
@@ -28,14 +28,14 @@ class TransformerRefused(PleuraError):
 
     @property
     def headers(self) -> Mapping[str, str]:
-        """When to ask again, where the transformer says so."""
+        """When to send the request again, if the transformer says so."""
         return {"retry-after": self._retry_after} if self._retry_after else {}
 
 
-def refusal_of(response: Response, content: bytes, prefix: str = "") -> PleuraError:
-    """Read the error that the transformer answers with, without a prefix that says nothing.
+def parse_refusal(response: Response, content: bytes, prefix: str = "") -> PleuraError:
+    """Parse the error of the transformer, and remove a prefix of its message.
 
-    Nothing passes but the form that all our errors have.
+    An error in another form than ours does not reach the caller.
     """
     try:
         message = json.loads(content)["error"]
@@ -46,8 +46,8 @@ def refusal_of(response: Response, content: bytes, prefix: str = "") -> PleuraEr
     return TransformerRefused(response.status_code, message.removeprefix(prefix), response.headers)
 
 
-def hop_headers(call: Call) -> dict[str, str]:
-    """The headers that we, and nobody else, say to the transformer."""
+def build_transformer_headers(call: Call) -> dict[str, str]:
+    """Build the headers that only the proxy may set: request id, principal, trace and deadline."""
     headers = {
         "x-request-id": call.request_id,
         "x-pleura-principal": call.principal or "",
@@ -57,7 +57,7 @@ def hop_headers(call: Call) -> dict[str, str]:
 
 
 class TransformerClient:
-    """The transformer's REST address, and the connections to it."""
+    """Calls the transformer over REST."""
 
     def __init__(self, url: str) -> None:
         self._client = HttpClient(url)
@@ -67,18 +67,18 @@ class TransformerClient:
         await self._client.close()
 
     @asynccontextmanager
-    async def ask(
+    async def request(
         self, verb: str, path: str, headers: Mapping[str, str], content: Content = b""
     ) -> AsyncIterator[Response]:
-        """Send a request; give its answer as soon as its head is there.
+        """Send a request, and yield the answer as soon as its head has arrived.
 
         Raises:
-            Unavailable: The transformer does not answer, or breaks off.
+            Unavailable: The transformer does not answer, or the connection breaks.
         """
-        began_s = time.perf_counter()
+        started_s = time.perf_counter()
         try:
             async with self._client.request(verb, path, headers, content) as response:
-                UPSTREAM["rest"].observe(time.perf_counter() - began_s)
+                UPSTREAM["rest"].observe(time.perf_counter() - started_s)
                 yield response
         except HttpFailed as error:
             raise Unavailable("the transformer does not answer") from error
@@ -87,15 +87,15 @@ class TransformerClient:
         self, verb: str, path: str, headers: Mapping[str, str], content: Content = b""
     ) -> tuple[Response, bytes]:
         """Send a request and read its whole answer."""
-        async with self.ask(verb, path, headers, content) as response:
-            return response, await whole(response)
+        async with self.request(verb, path, headers, content) as response:
+            return response, await read_answer(response)
 
 
-async def whole(response: Response) -> bytes:
-    """Read an answer of bounded length.
+async def read_answer(response: Response) -> bytes:
+    """Read the whole body of an answer.
 
     Raises:
-        InvalidAnswer: It is longer.
+        InvalidAnswer: The body is too long.
     """
     content = b""
     async for chunk in response.chunks():

@@ -1,4 +1,4 @@
-"""``POST /classify``: one radiograph by id or as a file, its findings as plain JSON; V2 behind it."""
+"""``POST /classify``: take one radiograph by id or as a file, ask V2, and answer plain JSON."""
 
 import json
 import struct
@@ -16,7 +16,7 @@ from starlette.types import Receive, Scope, Send
 from auth_proxy.call import Call, get_call
 from auth_proxy.request_body import cancel_on_disconnect, read_body, stream_body
 from auth_proxy.routes.model_info import ModelInfo
-from auth_proxy.transformer_client import TransformerClient, hop_headers, refusal_of
+from auth_proxy.transformer_client import TransformerClient, build_transformer_headers, parse_refusal
 from pleura.errors import InvalidAnswer, InvalidRequest, Overloaded
 from pleura.findings import FINDINGS
 from pleura.http_client import Content
@@ -29,34 +29,34 @@ _MAX_ID_BYTES: Final = 1024
 _CHUNK_BYTES: Final = 2**18
 _SMALL_BYTES: Final = 2**18
 _IN_MEMORY_BYTES: Final = 16 * 2**20
-_ELEMENT: Final = "element 0: "  # who asks about one radiograph need not be told which one
+_ERROR_PREFIX: Final = "element 0: "  # says nothing to a caller who asks about one radiograph
 
 
-class _Parser(MultiPartParser):
-    def __init__(self, content_type: str, chunks: AsyncIterator[bytes], most_in_memory: int) -> None:
+class _FormParser(MultiPartParser):
+    def __init__(self, content_type: str, chunks: AsyncIterator[bytes], max_memory_bytes: int) -> None:
         super().__init__(Headers({"content-type": content_type}), chunks, max_files=1, max_fields=0)  # type: ignore[arg-type]
-        self.spool_max_size = most_in_memory
+        self.spool_max_size = max_memory_bytes
 
     def on_part_data(self, data: bytes, start: int, end: int) -> None:
-        """Take a piece without a copy of its own."""
-        super().on_part_data(memoryview(data), start, end)  # type: ignore[arg-type]  # slices are all it takes
+        """Take a piece of the file without a copy."""
+        super().on_part_data(memoryview(data), start, end)  # type: ignore[arg-type]  # the parser only slices it
 
     async def parse(self) -> FormData:
-        """Read the form; what was spooled and is no whole part of it is gone at once."""
+        """Parse the form, and close at once every spooled file that is not a whole part of the form."""
         form = FormData()
         try:
             form = await super().parse()
         finally:
-            whole = {id(part.file) for _, part in form.multi_items() if isinstance(part, UploadFile)}
+            complete = {id(part.file) for _, part in form.multi_items() if isinstance(part, UploadFile)}
             for spooled in self._files_to_close_on_error:
-                if id(spooled) not in whole:
+                if id(spooled) not in complete:
                     spooled.close()
         return form
 
 
 @dataclass(frozen=True)
-class UpstreamRequest:
-    """A V2 inference request: its JSON, the file that follows as a binary tensor, and their lengths."""
+class InferenceBody:
+    """The body of a V2 inference request: its JSON, and the file that follows as a binary tensor."""
 
     json: bytes
     file: UploadFile | None = None
@@ -75,7 +75,7 @@ class UpstreamRequest:
 
     @property
     def content(self) -> Content:
-        """The body."""
+        """The bytes of the body."""
         return self.json if self.file is None else self._chunks(self.file)
 
     async def _chunks(self, file: UploadFile) -> AsyncIterator[bytes]:
@@ -84,16 +84,16 @@ class UpstreamRequest:
             yield chunk
 
 
-def _json_of(request_id: str, infer_input: Mapping[str, Any]) -> bytes:
+def _build_json(request_id: str, infer_input: Mapping[str, Any]) -> bytes:
     outputs = [{"name": name} for name in _OUTPUTS]
     return json.dumps({"id": request_id, "inputs": [infer_input], "outputs": outputs}).encode()
 
 
-def ask_by_id(body: bytes, request_id: str) -> UpstreamRequest:
-    """Ask about the radiograph that ``{"image_id": ...}`` names.
+def build_id_request(body: bytes, request_id: str) -> InferenceBody:
+    """Build a request for the radiograph that ``{"image_id": ...}`` names.
 
     Raises:
-        InvalidRequest: The body is something else.
+        InvalidRequest: The body has another form.
     """
     try:
         document = json.loads(body)
@@ -104,11 +104,11 @@ def ask_by_id(body: bytes, request_id: str) -> UpstreamRequest:
     if len(document) > 1 or not 0 < size <= _MAX_ID_BYTES:
         raise InvalidRequest(f'the body must be {{"image_id": "..."}}, of 1 to {_MAX_ID_BYTES} bytes')
     tensor = {"name": "image_id", "datatype": "BYTES", "shape": [1], "data": [image_id]}
-    return UpstreamRequest(_json_of(request_id, tensor))
+    return InferenceBody(_build_json(request_id, tensor))
 
 
-def ask_by_file(file: UploadFile, request_id: str) -> UpstreamRequest:
-    """Ask about the radiograph that a file holds; what the file is called goes no further."""
+def build_file_request(file: UploadFile, request_id: str) -> InferenceBody:
+    """Build a request for the radiograph in a file. The name of the file does not reach the transformer."""
     size = file.size or 0
     tensor = {
         "name": "image",
@@ -116,41 +116,44 @@ def ask_by_file(file: UploadFile, request_id: str) -> UpstreamRequest:
         "shape": [1],
         "parameters": {"binary_data_size": size + 4},
     }
-    return UpstreamRequest(_json_of(request_id, tensor), file, size)
+    return InferenceBody(_build_json(request_id, tensor), file, size)
 
 
 @asynccontextmanager
-async def _question(receive: Receive, call: Call, room: ByteBudget) -> AsyncIterator[UpstreamRequest]:
+async def _read_request(
+    receive: Receive, call: Call, byte_budget: ByteBudget
+) -> AsyncIterator[InferenceBody]:
+    """Read the caller's request, and hold its file during the ``async with`` block."""
     content_type = call.headers.get("content-type", "")
     kind = content_type.partition(";")[0].strip().lower()
     if call.headers.get("content-encoding", "identity") != "identity":
         raise InvalidRequest("the body must not be compressed")
     if kind == "application/json":
-        yield ask_by_id(await read_body(receive, _MAX_JSON_BYTES), call.request_id)
+        yield build_id_request(await read_body(receive, _MAX_JSON_BYTES), call.request_id)
         return
     if kind != "multipart/form-data":
         raise InvalidRequest("content-type must be application/json or multipart/form-data")
-    with most_in_memory(room, int(call.headers.get("content-length", 0))) as most:
+    with reserve_memory(byte_budget, int(call.headers.get("content-length", 0))) as memory_bytes:
         try:
-            form = await _Parser(content_type, stream_body(receive), most).parse()
+            form = await _FormParser(content_type, stream_body(receive), memory_bytes).parse()
         except MultiPartException as error:
-            raise InvalidRequest("the body must be one multipart file of the name 'file'") from error
+            raise InvalidRequest("the body must be one multipart file with the name 'file'") from error
         try:
             file = form.get("file")
             if not isinstance(file, UploadFile):
-                raise InvalidRequest("the body must be one multipart file of the name 'file'")
-            yield ask_by_file(file, call.request_id)
+                raise InvalidRequest("the body must be one multipart file with the name 'file'")
+            yield build_file_request(file, call.request_id)
         finally:
             await form.close()
 
 
 @contextmanager
-def most_in_memory(room: ByteBudget, announced_bytes: int) -> Iterator[int]:
-    """How much of an upload waits in memory: all of it where there is room for what is announced.
+def reserve_memory(byte_budget: ByteBudget, announced_bytes: int) -> Iterator[int]:
+    """Reserve memory for an upload, and yield how many bytes of it may wait in memory.
 
-    What goes to disk costs a thread for each piece, and so half of the proxy's time for a file of 2 MB.
+    The rest waits on disk, which costs a thread for each piece: half of the proxy's time for a file of 2 MB.
     """
-    with room.reservation() as reserve:
+    with byte_budget.reservation() as reserve:
         try:
             reserve(announced_bytes)
         except Overloaded:
@@ -158,7 +161,7 @@ def most_in_memory(room: ByteBudget, announced_bytes: int) -> Iterator[int]:
         yield max(announced_bytes, _SMALL_BYTES)
 
 
-def _tensors(document: Mapping[str, Any]) -> dict[str, list[Any]]:
+def _read_tensors(document: Mapping[str, Any]) -> dict[str, list[Any]]:
     tensors = {output["name"]: output["data"] for output in document["outputs"]}
     sizes = {name: len(tensors[name]) for name in _OUTPUTS}
     if sizes != dict.fromkeys(_OUTPUTS, len(FINDINGS)) | {"typicality": 1}:
@@ -166,14 +169,16 @@ def _tensors(document: Mapping[str, Any]) -> dict[str, list[Any]]:
     return tensors
 
 
-def answer_of(document: Mapping[str, Any], measured: Mapping[str, bool], request_id: str) -> dict[str, Any]:
-    """Say a V2 answer about one radiograph in plain JSON.
+def build_answer(
+    document: Mapping[str, Any], measured: Mapping[str, bool], request_id: str
+) -> dict[str, Any]:
+    """Build the plain JSON of a V2 answer about one radiograph.
 
     Raises:
-        InvalidAnswer: It is no such answer.
+        InvalidAnswer: The V2 answer is malformed.
     """
     try:
-        tensors, parameters = _tensors(document), document["parameters"]
+        tensors, parameters = _read_tensors(document), document["parameters"]
         findings = [
             {
                 "name": name,
@@ -202,26 +207,29 @@ def answer_of(document: Mapping[str, Any], measured: Mapping[str, bool], request
 
 
 class Classify:
-    """ASGI endpoint: the findings of one radiograph."""
+    """ASGI endpoint: answer the findings of one radiograph."""
 
-    def __init__(self, upstream: TransformerClient, model_info: ModelInfo) -> None:
-        self._upstream, self._model_info = upstream, model_info
-        self._room = ByteBudget(_IN_MEMORY_BYTES)
+    def __init__(self, transformer: TransformerClient, model_info: ModelInfo) -> None:
+        self._transformer, self._model_info = transformer, model_info
+        self._byte_budget = ByteBudget(_IN_MEMORY_BYTES)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer the request."""
         call = get_call(scope)
-        async with _question(receive, call, self._room) as question, cancel_on_disconnect(receive, call):
-            headers = question.headers | hop_headers(call)
-            response, content = await self._upstream.read("POST", _INFER_PATH, headers, question.content)
+        async with (
+            _read_request(receive, call, self._byte_budget) as request,
+            cancel_on_disconnect(receive, call),
+        ):
+            headers = request.headers | build_transformer_headers(call)
+            response, content = await self._transformer.read("POST", _INFER_PATH, headers, request.content)
         if response.status_code != HTTPStatus.OK:
-            raise refusal_of(response, content, _ELEMENT)
+            raise parse_refusal(response, content, _ERROR_PREFIX)
         try:
             document = json.loads(content)
             digest = document["parameters"]["model_digest"]
         except (ValueError, KeyError, TypeError) as error:
             raise InvalidAnswer("the transformer gives no valid answer") from error
-        measured = await self._model_info.measured_of(str(digest), call)
-        answer = answer_of(document, measured, call.request_id)
+        measured = await self._model_info.find_measured(str(digest), call)
+        answer = build_answer(document, measured, call.request_id)
         call.model_version, call.model_digest = answer["model"]["version"], digest
         await JSONResponse(answer)(scope, receive, send)

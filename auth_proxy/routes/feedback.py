@@ -1,6 +1,6 @@
-"""``POST /feedback``: a radiologist's verdicts on an answer, passed on to the transformer, which stores them.
+"""``POST /feedback``: pass a radiologist's verdicts on an answer to the transformer, which stores them.
 
-Who says so is the token's principal, which the transformer is told beside the body, never in it.
+The transformer gets the principal of the token in a header, never in the body.
 """
 
 import json
@@ -12,7 +12,7 @@ from starlette.types import Receive, Scope, Send
 
 from auth_proxy.call import Call, get_call
 from auth_proxy.request_body import cancel_on_disconnect, read_body
-from auth_proxy.transformer_client import TransformerClient, hop_headers, refusal_of
+from auth_proxy.transformer_client import TransformerClient, build_transformer_headers, parse_refusal
 from pleura.errors import InvalidAnswer, InvalidRequest
 
 _MAX_JSON_BYTES: Final = 16384
@@ -22,11 +22,11 @@ _MEMBERS: Final = (
 )
 
 
-def stored_of(content: bytes) -> dict[str, Any]:
-    """Read what the transformer says that it has stored.
+def parse_stored(content: bytes) -> dict[str, Any]:
+    """Parse what the transformer has stored.
 
     Raises:
-        InvalidAnswer: It says nothing of the kind.
+        InvalidAnswer: The answer is malformed.
     """
     try:
         document = json.loads(content)
@@ -44,19 +44,19 @@ def _require_json(call: Call) -> None:
 
 
 class FeedbackProxyRoute:
-    """ASGI endpoint: the verdicts are stored."""
+    """ASGI endpoint: have the transformer store the verdicts."""
 
-    def __init__(self, upstream: TransformerClient) -> None:
-        self._upstream = upstream
+    def __init__(self, transformer: TransformerClient) -> None:
+        self._transformer = transformer
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer the request."""
         call = get_call(scope)
         _require_json(call)
         body = await read_body(receive, _MAX_JSON_BYTES)
-        headers = {"content-type": "application/json"} | hop_headers(call)
+        headers = {"content-type": "application/json"} | build_transformer_headers(call)
         async with cancel_on_disconnect(receive, call):
-            response, content = await self._upstream.read("POST", "/feedback", headers, body)
+            response, content = await self._transformer.read("POST", "/feedback", headers, body)
         if response.status_code != HTTPStatus.CREATED:
-            raise refusal_of(response, content)
-        await JSONResponse(stored_of(content), HTTPStatus.CREATED)(scope, receive, send)
+            raise parse_refusal(response, content)
+        await JSONResponse(parse_stored(content), HTTPStatus.CREATED)(scope, receive, send)

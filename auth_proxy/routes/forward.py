@@ -1,4 +1,4 @@
-"""Passing a V2 request on, and its answer back, as they arrive."""
+"""Pass a V2 request to the transformer, and the answer back, piece by piece as they arrive."""
 
 import re
 from collections.abc import AsyncIterator
@@ -10,7 +10,12 @@ from starlette.types import Receive, Scope, Send
 from auth_proxy.call import Call, get_call
 from auth_proxy.request_body import cancel_on_disconnect, stream_body
 from auth_proxy.request_headers import select_forwarded
-from auth_proxy.transformer_client import TransformerClient, hop_headers, refusal_of, whole
+from auth_proxy.transformer_client import (
+    TransformerClient,
+    build_transformer_headers,
+    parse_refusal,
+    read_answer,
+)
 from pleura.http_client import Content, Response
 
 _RETURNED: Final = ("content-type", "content-length", "inference-header-content-length", "retry-after")
@@ -21,31 +26,33 @@ _SMALL_BYTES: Final = 65536
 
 
 class Forward:
-    """ASGI endpoint: the transformer answers."""
+    """ASGI endpoint: answer with the transformer's answer."""
 
-    def __init__(self, upstream: TransformerClient) -> None:
-        self._upstream = upstream
+    def __init__(self, transformer: TransformerClient) -> None:
+        self._transformer = transformer
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer the request."""
         call = get_call(scope)
-        headers = select_forwarded(call.headers) | hop_headers(call) | {"accept-encoding": "identity"}
+        headers = (
+            select_forwarded(call.headers) | build_transformer_headers(call) | {"accept-encoding": "identity"}
+        )
         content: Content = b""
         if scope["method"] == "POST":
-            content = await _content(receive, call)
+            content = await _read_content(receive, call)
             if not isinstance(content, bytes) and "content-length" in call.headers:
                 headers["content-length"] = call.headers["content-length"]
         path = scope["raw_path"].decode("ascii")
         async with (
             cancel_on_disconnect(receive, call),
-            self._upstream.ask(scope["method"], path, headers, content) as response,
+            self._transformer.request(scope["method"], path, headers, content) as response,
         ):
-            await _check(response, call)
-            await _send(response, call, send)
+            await _require_success(response, call)
+            await _send_answer(response, call, send)
 
 
-async def _content(receive: Receive, call: Call) -> Content:
-    """The body at once where it has arrived with the head, else as it comes."""
+async def _read_content(receive: Receive, call: Call) -> Content:
+    """Read the body at once if it arrived with the head, else as it arrives."""
     chunks = stream_body(receive)
     first = await anext(chunks, b"")
     if call.body_is_complete:
@@ -59,17 +66,17 @@ async def _content(receive: Receive, call: Call) -> Content:
     return stream()
 
 
-async def _check(response: Response, call: Call) -> None:
+async def _require_success(response: Response, call: Call) -> None:
     is_readiness = call.route is not None and call.route.name in _READINESS and response.status_code == 503
     if response.status_code == HTTPStatus.OK or is_readiness:
         return
-    raise refusal_of(response, await whole(response))
+    raise parse_refusal(response, await read_answer(response))
 
 
-async def _send(response: Response, call: Call, send: Send) -> None:
+async def _send_answer(response: Response, call: Call, send: Send) -> None:
     headers = [(n.encode(), response.headers[n].encode()) for n in _RETURNED if n in response.headers]
-    chunks = _peeked(response, call)
-    # a small answer goes out whole or not at all: the deadline must not fall between its head and its body
+    chunks = _stream_answer(response, call)
+    # read a small answer before its head is sent: the deadline must not fall between head and body
     small = b"".join([chunk async for chunk in chunks]) if _is_small(response) else b""
     await send({"type": "http.response.start", "status": response.status_code, "headers": headers})
     await send({"type": "http.response.body", "body": small, "more_body": True})
@@ -82,8 +89,8 @@ def _is_small(response: Response) -> bool:
     return int(response.headers.get("content-length", _SMALL_BYTES + 1)) <= _SMALL_BYTES
 
 
-async def _peeked(response: Response, call: Call) -> AsyncIterator[bytes]:
-    """The body; the model's version is read off its beginning."""
+async def _stream_answer(response: Response, call: Call) -> AsyncIterator[bytes]:
+    """Yield the body, and read the model version from its beginning."""
     head = b""
     async for chunk in response.chunks():
         if call.model_version is None and len(head) < _PEEK_BYTES:

@@ -1,4 +1,4 @@
-"""Whether the process lives, and whether it could answer: the keys are known and the transformer is ready."""
+"""``GET /healthz`` and ``GET /readyz``: the process is alive; keys and transformer are ready."""
 
 import asyncio
 import time
@@ -20,42 +20,44 @@ _TIMEOUT_S: Final = 2.0
 
 
 class Live:
-    """ASGI endpoint: the process can do its work."""
+    """ASGI endpoint: say whether the process can do its work."""
 
-    def __init__(self, vitals: HealthChecks) -> None:
-        self._vitals = vitals
+    def __init__(self, health: HealthChecks) -> None:
+        self._health = health
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer the request."""
-        is_live, parts = self._vitals.liveness()
+        is_live, parts = self._health.liveness()
         await JSONResponse({"live": is_live, **parts}, 200 if is_live else 503)(scope, receive, send)
 
 
 class Ready:
-    """ASGI endpoint: a good request would be answered; the transformer is asked once a second at most."""
+    """ASGI endpoint: say whether requests can be answered. It asks the transformer at most once a second."""
 
-    def __init__(self, authenticator: Authenticator, upstream: TransformerClient, ending: Shutdown) -> None:
-        self._authenticator, self._upstream, self._ending = authenticator, upstream, ending
-        self._asking, self._asked_s, self._is_upstream_ready = asyncio.Lock(), float("-inf"), False
+    def __init__(
+        self, authenticator: Authenticator, transformer: TransformerClient, shutdown: Shutdown
+    ) -> None:
+        self._authenticator, self._transformer, self._shutdown = authenticator, transformer, shutdown
+        self._lock, self._checked_s, self._is_transformer_ready = asyncio.Lock(), float("-inf"), False
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer the request."""
-        parts = {"keys": self._authenticator.is_ready, "transformer": await self._ask()}
-        is_ready = all(parts.values()) and not self._ending.has_begun
+        parts = {"keys": self._authenticator.is_ready, "transformer": await self._check_transformer()}
+        is_ready = all(parts.values()) and not self._shutdown.has_begun
         READY.set(is_ready)
         await JSONResponse({"ready": is_ready, **parts}, 200 if is_ready else 503)(scope, receive, send)
 
-    async def _ask(self) -> bool:
-        async with self._asking:
-            if time.monotonic() - self._asked_s >= _FRESH_S:
-                self._is_upstream_ready = await self._is_ready()
-                self._asked_s = time.monotonic()
-            return self._is_upstream_ready
+    async def _check_transformer(self) -> bool:
+        async with self._lock:
+            if time.monotonic() - self._checked_s >= _FRESH_S:
+                self._is_transformer_ready = await self._call_transformer()
+                self._checked_s = time.monotonic()
+            return self._is_transformer_ready
 
-    async def _is_ready(self) -> bool:
+    async def _call_transformer(self) -> bool:
         try:
             async with asyncio.timeout(_TIMEOUT_S):
-                response, _ = await self._upstream.read("GET", "/readyz", {})
+                response, _ = await self._transformer.read("GET", "/readyz", {})
         except (PleuraError, TimeoutError):
             return False
         return response.status_code == HTTPStatus.OK

@@ -1,4 +1,4 @@
-"""``GET /model-info``: what the model that answers now says of itself, for people and programs to read."""
+"""``GET /model-info``: the description of the model that answers now."""
 
 import asyncio
 import json
@@ -11,12 +11,12 @@ from starlette.responses import JSONResponse
 from starlette.types import Receive, Scope, Send
 
 from auth_proxy.call import Call, get_call
-from auth_proxy.transformer_client import TransformerClient, hop_headers, refusal_of
+from auth_proxy.transformer_client import TransformerClient, build_transformer_headers, parse_refusal
 from pleura.errors import InvalidAnswer, PleuraError
 
-_MAX_REMEMBERED: Final = 16
+_MAX_MODELS: Final = 16
 _RETRY_INTERVAL_S: Final = 5.0
-_PLAIN: Final = (
+_COPIED: Final = (
     "preprocessing_version",
     "calibration",
     "operating_points_chosen",
@@ -27,7 +27,7 @@ _PLAIN: Final = (
 )
 
 
-def _finding(item: Mapping[str, Any]) -> dict[str, Any]:
+def _parse_finding(item: Mapping[str, Any]) -> dict[str, Any]:
     figures = {name: item.get(name) for name in ("auroc", "sensitivity", "specificity")}
     return {
         "name": item["name"],
@@ -39,13 +39,13 @@ def _finding(item: Mapping[str, Any]) -> dict[str, Any]:
     }
 
 
-def model_info_of(document: bytes) -> dict[str, Any]:
-    """Reshape the transformer's description of its model.
+def parse_model_info(document: bytes) -> dict[str, Any]:
+    """Parse the transformer's description of its model into the answer of ``/model-info``.
 
-    A finding is ``measured`` where the test split held enough positives to say how well it is read.
+    A finding is ``measured`` if the test split had enough positives to say how well the model reads it.
 
     Raises:
-        InvalidAnswer: It is none.
+        InvalidAnswer: The description is malformed.
     """
     try:
         content = json.loads(document)
@@ -54,49 +54,51 @@ def model_info_of(document: bytes) -> dict[str, Any]:
             "name": str(description["name"]),
             "version": str(description["version"]),
             "digest": str(content["digest"]),
-            "findings": [_finding(item) for item in description["findings"]],
-            **{name: description.get(name) for name in _PLAIN},
+            "findings": [_parse_finding(item) for item in description["findings"]],
+            **{name: description.get(name) for name in _COPIED},
         }
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise InvalidAnswer("the transformer gives no valid description of its model") from error
 
 
 class ModelInfo:
-    """ASGI endpoint, and the memory of which findings of which model are measured."""
+    """ASGI endpoint: describe the model. It also remembers which findings of which model are measured."""
 
-    def __init__(self, upstream: TransformerClient, clock: Callable[[], float] = time.monotonic) -> None:
-        self._upstream, self._clock = upstream, clock
+    def __init__(self, transformer: TransformerClient, clock: Callable[[], float] = time.monotonic) -> None:
+        self._transformer, self._clock = transformer, clock
         self._measured: dict[str, dict[str, bool]] = {}
-        self._asked_s = float("-inf")
-        self._asking = asyncio.Lock()
+        self._fetched_s = float("-inf")
+        self._lock = asyncio.Lock()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer the request."""
         call = get_call(scope)
-        info = await self._ask(call)
+        info = await self._fetch(call)
         call.model_version, call.model_digest = info["version"], info["digest"]
         await JSONResponse(info)(scope, receive, send)
 
-    async def measured_of(self, digest: str, call: Call) -> Mapping[str, bool]:
-        """Say of each finding of a model whether it is measured; empty where that cannot be known.
+    async def find_measured(self, digest: str, call: Call) -> Mapping[str, bool]:
+        """Find out which findings of a model are measured. The result is empty if nobody can tell.
 
-        During a canary the transformer may describe the other revision; it is asked seldom.
+        During a canary the transformer may describe the other revision, so it is not asked every time.
         """
-        async with self._asking:
-            if digest not in self._measured and self._clock() - self._asked_s >= _RETRY_INTERVAL_S:
-                self._asked_s = self._clock()
+        async with self._lock:
+            if digest not in self._measured and self._clock() - self._fetched_s >= _RETRY_INTERVAL_S:
+                self._fetched_s = self._clock()
                 try:
-                    await self._ask(call)
+                    await self._fetch(call)
                 except PleuraError:
                     return {}
         return self._measured.get(digest, {})
 
-    async def _ask(self, call: Call) -> dict[str, Any]:
-        response, document = await self._upstream.read("GET", "/model-info", hop_headers(call))
+    async def _fetch(self, call: Call) -> dict[str, Any]:
+        response, document = await self._transformer.read(
+            "GET", "/model-info", build_transformer_headers(call)
+        )
         if response.status_code != HTTPStatus.OK:
-            raise refusal_of(response, document)
-        info = model_info_of(document)
-        while len(self._measured) >= _MAX_REMEMBERED:
+            raise parse_refusal(response, document)
+        info = parse_model_info(document)
+        while len(self._measured) >= _MAX_MODELS:
             self._measured.pop(next(iter(self._measured)))
         self._measured[info["digest"]] = {f["name"]: f["measured"] for f in info["findings"]}
         return info

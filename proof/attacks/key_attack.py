@@ -1,4 +1,4 @@
-"""Load on the proxy while the issuer changes its keys, or strangers name keys that there are none of."""
+"""Send load to the proxy while the issuer changes its keys, or while strangers name unknown keys."""
 
 import asyncio
 import json
@@ -21,45 +21,47 @@ from proof.lab.recorder import RecordedRequest, RecordingServer, ok_response, re
 
 @dataclass
 class PublishedKeys:
-    """The keys that an issuer publishes now; ``asked_s`` is when it was asked."""
+    """The keys that an issuer publishes now, and the times of the requests for them."""
 
     key_ids: Sequence[str]
-    asked_s: list[float] = field(default_factory=list)
+    requested_s: list[float] = field(default_factory=list)
 
     def answer(self, request: RecordedRequest) -> Iterator[bytes]:
-        """Publish them."""
-        self.asked_s.append(time.monotonic())
+        """Answer a request with the keys."""
+        self.requested_s.append(time.monotonic())
         keys = [jwk(PRIVATE[n].public_key(), ALGORITHM[n], kid=n) for n in self.key_ids]
         yield ok_response(json.dumps({"keys": keys}).encode())
 
 
 @dataclass
-class LoadResult:
-    """The answers to a steady load: how many of each status, and the slowest."""
+class TokenLoadResult:
+    """The statuses and times of the answers to a steady load."""
 
     statuses: Counter[int] = field(default_factory=Counter)
     seconds: list[float] = field(default_factory=list)
 
     @property
     def refused(self) -> int:
-        """Answers that were not 200."""
+        """Number of answers other than 200."""
         return self.statuses.total() - self.statuses[200]
 
     @property
     def p99_ms(self) -> float:
-        """The time that all but one in a hundred took at most."""
+        """The 99th percentile of the times."""
         return 1000 * sorted(self.seconds)[int(0.99 * len(self.seconds))]
 
 
-async def load(proxy: Proxy, make: Callable[[], str], until: Awaitable[None], callers: int = 4) -> LoadResult:
-    """Ask with tokens that are made as they are needed until something has happened, and a little longer."""
-    client, result, done = HttpClient(proxy.url), LoadResult(), asyncio.ensure_future(until)
+async def send_load(
+    proxy: Proxy, make_token: Callable[[], str], until: Awaitable[None], callers: int = 4
+) -> TokenLoadResult:
+    """Send requests, each with a token that is made for it, until ``until`` has ended."""
+    client, result, done = HttpClient(proxy.url), TokenLoadResult(), asyncio.ensure_future(until)
 
     async def call() -> None:
         while not done.done():
             began_s = time.monotonic()
-            headers = {"authorization": f"Bearer {make()}"}
-            result.statuses[await _status(client, headers)] += 1
+            headers = {"authorization": f"Bearer {make_token()}"}
+            result.statuses[await _send_request(client, headers)] += 1
             result.seconds.append(time.monotonic() - began_s)
             await asyncio.sleep(0.005)
 
@@ -69,8 +71,8 @@ async def load(proxy: Proxy, make: Callable[[], str], until: Awaitable[None], ca
     return result
 
 
-async def _status(client: HttpClient, headers: Mapping[str, str]) -> int:
-    """The status of an answer, 0 where there is none."""
+async def _send_request(client: HttpClient, headers: Mapping[str, str]) -> int:
+    """Send a request, and return the status of the answer; 0 without an answer."""
     try:
         async with client.request("GET", "/v2", headers, b"") as response:
             async for _ in response.chunks():
@@ -80,8 +82,8 @@ async def _status(client: HttpClient, headers: Mapping[str, str]) -> int:
     return response.status_code
 
 
-def unknown_key_requests(forge: Forge, first: int, number: int) -> bytes:
-    """Requests in a row, each with a token of another unknown key."""
+def build_unknown_key_requests(forge: Forge, first: int, number: int) -> bytes:
+    """Build requests, each with a token of another unknown key."""
     claims, signature = b64(forge.claims()), b64(bytes(64))
     tokens = (f"{b64(forge.header(kid=f'unknown-{first + n}'))}.{claims}.{signature}" for n in range(number))
     return b"".join(
@@ -90,14 +92,14 @@ def unknown_key_requests(forge: Forge, first: int, number: int) -> bytes:
 
 
 def flood(proxy: Proxy, forge: Forge, per_s: float, seconds: float) -> int:
-    """Name unknown keys at a rate, if the proxy keeps up with it; say how many were refused."""
+    """Send tokens of unknown keys at a rate, if the proxy keeps up; return how many were refused."""
     batch, refused, began_s = 50, 0, time.monotonic()
     with socket.create_connection(("127.0.0.1", proxy.http_port), timeout=30) as connection:
         while (passed_s := time.monotonic() - began_s) < seconds:
             if refused > passed_s * per_s:
                 time.sleep(0.01)
                 continue
-            connection.sendall(unknown_key_requests(forge, refused, batch))
+            connection.sendall(build_unknown_key_requests(forge, refused, batch))
             received = b""
             while received.count(b"HTTP/1.1 ") < batch or not received.endswith(b"}"):
                 received += connection.recv(65536)
@@ -107,14 +109,14 @@ def flood(proxy: Proxy, forge: Forge, per_s: float, seconds: float) -> int:
 
 
 async def find_known_keys(cache: KeyCache) -> set[str]:
-    """The keys that a cache gives, once it has looked again as often as it may."""
+    """Return the keys that a cache knows after it has refetched as often as it may."""
     with suppress(Unauthenticated):
         await cache.find_key("there is none")
     return set(cache.keys)
 
 
 async def find_keys_after(send: Send, evil: RecordingServer) -> set[str]:
-    """The keys that are known after an issuer has given two good ones, and then what is given here."""
+    """Return the known keys after an issuer has published two good ones, and then what ``send`` sends."""
 
     def answer(request: RecordedRequest) -> Iterator[bytes]:
         return iter([ok_response(document(EC, RSA))]) if len(issuer.requests) == 1 else send(evil.url)

@@ -1,4 +1,4 @@
-"""What an issuer should not answer, and what should be taken of it: tables."""
+"""Tables of bad answers of an issuer, and of keys that must be ignored."""
 
 import json
 import time
@@ -12,36 +12,36 @@ from proof.attacks.forge import PRIVATE, SECRET, b64, jwk
 from proof.lab.recorder import ok_response
 
 Send = Callable[[str], Iterator[bytes]]
-"""Gives the bytes of an answer, knowing a server that nobody should ask."""
+"""Yields the bytes of an answer, given the URL of a server that no program should call."""
 EC: Final = jwk(PRIVATE["ec"].public_key(), "ES256", kid="ec")
 RSA: Final = jwk(PRIVATE["rsa"].public_key(), "RS256", kid="rsa")
 _SMALL_RSA: Final = rsa.generate_private_key(65537, 1024)
 
 
 def document(*keys: object, **members: object) -> bytes:
-    """A JWKS document."""
+    """Build a JWKS document."""
     return json.dumps({"keys": keys, **members}).encode()
 
 
-def _redirect(status: str) -> Send:
+def _send_redirect(status: str) -> Send:
     return lambda url: iter(
         [f"HTTP/1.1 {status}\r\nlocation: {url}/jwks.json\r\ncontent-length: 0\r\n\r\n".encode()]
     )
 
 
-def _endless(head: bytes, part: bytes) -> Iterator[bytes]:
+def _send_endlessly(head: bytes, part: bytes) -> Iterator[bytes]:
     yield head
     while True:
         yield part
 
 
-def _dripping(text: bytes) -> Iterator[bytes]:
+def _drip(text: bytes) -> Iterator[bytes]:
     for byte in text:
         yield bytes([byte])
         time.sleep(0.2)
 
 
-def _hanging(head: bytes) -> Iterator[bytes]:
+def _hang(head: bytes) -> Iterator[bytes]:
     yield head
     time.sleep(5)
 
@@ -52,15 +52,15 @@ _CHUNKED: Final = b"transfer-encoding: chunked\r\n\r\n"
 _GZIP: Final = b"content-encoding: gzip\r\n"
 _LENGTH: Final = b"content-length: %d\r\n\r\n"
 SLOW: Final[Mapping[str, Send]] = {
-    "hangs before its head": lambda url: _hanging(b"H"),
-    "hangs in its body": lambda url: _hanging(_HEAD + _LENGTH % len(_GOOD) + _GOOD[:-1]),
-    "a byte at a time": lambda url: _dripping(ok_response(_GOOD)),
-    "an endless head": lambda url: _endless(_HEAD, b"x: " + b"y" * 1000 + b"\r\n"),
-    "endless hints": lambda url: _endless(b"", b"HTTP/1.1 103 Early Hints\r\nx: y\r\n\r\n"),
+    "hangs before its head": lambda url: _hang(b"H"),
+    "hangs in its body": lambda url: _hang(_HEAD + _LENGTH % len(_GOOD) + _GOOD[:-1]),
+    "a byte at a time": lambda url: _drip(ok_response(_GOOD)),
+    "an endless head": lambda url: _send_endlessly(_HEAD, b"x: " + b"y" * 1000 + b"\r\n"),
+    "endless hints": lambda url: _send_endlessly(b"", b"HTTP/1.1 103 Early Hints\r\nx: y\r\n\r\n"),
 }
 """Answers that take too long."""
 USELESS: Final[Mapping[str, Send]] = {
-    **{f"redirect {status}": _redirect(f"{status} Go") for status in (301, 302, 303, 307, 308)},
+    **{f"redirect {status}": _send_redirect(f"{status} Go") for status in (301, 302, 303, 307, 308)},
     **{
         f"status {status}": lambda url, s=status: iter([ok_response(_GOOD).replace(b"200 OK", b"%d So" % s)])  # type: ignore[misc]
         for status in (201, 203, 206, 304, 401, 404, 429, 500, 503)
@@ -79,9 +79,9 @@ USELESS: Final[Mapping[str, Send]] = {
     "a thousand keys": lambda url: iter([ok_response(document(*({"kid": str(n)} for n in range(1000))))]),
     "a key too many": lambda url: iter([ok_response(document(EC, *[{}] * MAX_KEYS))]),
     "too long": lambda url: iter([ok_response(document(EC, padding="p" * MAX_DOCUMENT_BYTES))]),
-    "endless": lambda url: _endless(_HEAD + b"\r\n", b" " * 65536),
-    "endless in chunks": lambda url: _endless(_HEAD + _CHUNKED, b"1000\r\n" + b" " * 4096 + b"\r\n"),
-    "a length of a terabyte": lambda url: _endless(_HEAD + _LENGTH % 10**12, b" " * 65536),
+    "endless": lambda url: _send_endlessly(_HEAD + b"\r\n", b" " * 65536),
+    "endless in chunks": lambda url: _send_endlessly(_HEAD + _CHUNKED, b"1000\r\n" + b" " * 4096 + b"\r\n"),
+    "a length of a terabyte": lambda url: _send_endlessly(_HEAD + _LENGTH % 10**12, b" " * 65536),
     "cut": lambda url: iter([_HEAD + _LENGTH % (len(_GOOD) + 1) + _GOOD]),
     "compressed, as it says": lambda url: iter([_HEAD + _GZIP + _LENGTH % 4 + b"\x1f\x8b\x08\0"]),
     "no HTTP": lambda url: iter([b"SSH-2.0-OpenSSH\r\n\r\n"]),
@@ -89,7 +89,7 @@ USELESS: Final[Mapping[str, Send]] = {
     "two lengths": lambda url: iter([_HEAD + b"content-length: 1\r\n" + _LENGTH % len(_GOOD) + _GOOD]),
     "nothing": lambda url: iter([]),
 }  # fmt: skip
-"""Answers that replace nothing."""
+"""Answers after which the old keys stay."""
 
 
 def _ec(**members: Any) -> dict[str, Any]:
@@ -136,4 +136,4 @@ ODD_KEYS: Final[Mapping[str, object]] = {
     "a list": [EC],
     "null": None,
 }
-"""Keys that are passed over; good ones beside them count."""
+"""Keys that are ignored, while good keys of the same document count."""

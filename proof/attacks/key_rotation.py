@@ -1,4 +1,4 @@
-"""The issuer's keys in real time: rotated under load, asked for by strangers, and not to be had."""
+"""The issuer's keys in real time: rotated under load, flooded with unknown keys, and out of reach."""
 
 import asyncio
 import time
@@ -11,7 +11,7 @@ from typing import Final
 from auth_proxy.tokens.keys import REFETCH_INTERVAL_S
 from proof.attacks.attacked_proxy import AttackedProxy, publish_keys, start_attack_proxy
 from proof.attacks.forge import Forge
-from proof.attacks.key_attack import LoadResult, PublishedKeys, find_keys_after, flood, load
+from proof.attacks.key_attack import PublishedKeys, TokenLoadResult, find_keys_after, flood, send_load
 from proof.attacks.key_documents import SLOW, USELESS
 from proof.lab.proxy import AUDIENCE, Proxy
 from proof.lab.recorder import RecordingServer, recording_server
@@ -23,7 +23,7 @@ _JITTER_S: Final = 0.5
 _ROTATIONS: Final = ("other", "rsa", "ed")
 
 
-def _behind(attacked: AttackedProxy) -> dict[str, object]:
+def _transformer_settings(attacked: AttackedProxy) -> dict[str, object]:
     return {
         "transformer_url": attacked.transformer.url,
         "transformer_grpc": f"127.0.0.1:{attacked.grpc.grpc_port}",
@@ -31,21 +31,25 @@ def _behind(attacked: AttackedProxy) -> dict[str, object]:
 
 
 @contextmanager
-def _proxy(log: Path, attacked: AttackedProxy, published: PublishedKeys) -> Iterator[tuple[Proxy, Forge]]:
+def _start_proxy(
+    log: Path, attacked: AttackedProxy, published: PublishedKeys
+) -> Iterator[tuple[Proxy, Forge]]:
     with (
         recording_server(published.answer) as issuer,
-        start_attack_proxy(log, issuer, **_behind(attacked)) as proxy,
+        start_attack_proxy(log, issuer, **_transformer_settings(attacked)) as proxy,
     ):
-        yield proxy, _forge(issuer)
+        yield proxy, _make_forge(issuer)
 
 
-def _forge(issuer: RecordingServer) -> Forge:
-    """Makes tokens that count for a quarter of an hour."""
+def _make_forge(issuer: RecordingServer) -> Forge:
+    """Return a forge whose tokens are valid for a quarter of an hour."""
     return Forge(issuer.url, AUDIENCE, int(time.time()) + 300)
 
 
-async def _rotated(proxy: Proxy, forge: Forge, published: PublishedKeys, pause_s: float) -> LoadResult:
-    """Put one key in another's place again and again, each used from the moment that it is published."""
+async def _rotate_under_load(
+    proxy: Proxy, forge: Forge, published: PublishedKeys, pause_s: float
+) -> TokenLoadResult:
+    """Replace the keys one by one under load. Each is used from the moment that it is published."""
     in_use = ["ec"]
 
     async def rotate() -> None:
@@ -58,18 +62,20 @@ async def _rotated(proxy: Proxy, forge: Forge, published: PublishedKeys, pause_s
         await asyncio.sleep(pause_s)
 
     numbers = iter(range(10**9))
-    return await load(proxy, lambda: _good(forge, in_use[next(numbers) % len(in_use)]), rotate())
+    return await send_load(
+        proxy, lambda: _make_good_token(forge, in_use[next(numbers) % len(in_use)]), rotate()
+    )
 
 
-def _good(forge: Forge, key_id: str) -> str:
+def _make_good_token(forge: Forge, key_id: str) -> str:
     return forge.good(key_id, nbf=forge.now_s - 400, iat=forge.now_s - 400, jti=str(time.monotonic_ns()))
 
 
-async def _flooded(
+async def _flood_under_load(
     proxy: Proxy, forge: Forge, published: PublishedKeys, seconds: float
-) -> tuple[LoadResult, int, list[float]]:
-    """Name unknown keys while good tokens are used; the tally of these, the number, and the fetches."""
-    before, named = len(published.asked_s), 0
+) -> tuple[TokenLoadResult, int, list[float]]:
+    """Send unknown keys beside good tokens. Return the result of these, the number and the fetches."""
+    before, named = len(published.requested_s), 0
 
     async def until_flooded() -> None:
         nonlocal named
@@ -77,39 +83,41 @@ async def _flooded(
         flooding = [asyncio.to_thread(flood, proxy, forge, share, seconds) for _ in range(_FLOODERS)]
         named = sum(await asyncio.gather(*flooding))
 
-    tally = await load(proxy, lambda: _good(forge, "ec"), until_flooded(), callers=2)
-    return tally, named, published.asked_s[before:]
+    result = await send_load(proxy, lambda: _make_good_token(forge, "ec"), until_flooded(), callers=2)
+    return result, named, published.requested_s[before:]
 
 
-async def _unmoved() -> int:
-    """How many useless answers of an issuer changed something, or made somebody ask elsewhere."""
-    with recording_server(publish_keys) as evil:
-        kept = [await find_keys_after(send, evil) for send in USELESS.values()]
-        kept += await asyncio.gather(*(find_keys_after(send, evil) for send in SLOW.values()))
-    return sum(keys != {"ec", "rsa"} for keys in kept) + evil.connections
+async def _count_changes() -> int:
+    """Count the bad answers of an issuer that changed a key or caused a call elsewhere."""
+    with recording_server(publish_keys) as outsider:
+        kept = [await find_keys_after(send, outsider) for send in USELESS.values()]
+        kept += await asyncio.gather(*(find_keys_after(send, outsider) for send in SLOW.values()))
+    return sum(keys != {"ec", "rsa"} for keys in kept) + outsider.connections
 
 
-async def _outlived(log: Path, attacked: AttackedProxy, seconds: float) -> LoadResult:
-    """Let the issuer go, and use good tokens all the while."""
+async def _stop_issuer_under_load(log: Path, attacked: AttackedProxy, seconds: float) -> TokenLoadResult:
+    """Stop the issuer, and go on to use good tokens."""
     with ExitStack() as running:
         with recording_server(PublishedKeys(["ec"]).answer) as issuer:
-            proxy = running.enter_context(start_attack_proxy(log, issuer, **_behind(attacked)))
-            forge = _forge(issuer)
-        return await load(proxy, lambda: _good(forge, "ec"), asyncio.sleep(seconds), callers=1)
+            proxy = running.enter_context(start_attack_proxy(log, issuer, **_transformer_settings(attacked)))
+            forge = _make_forge(issuer)
+        return await send_load(
+            proxy, lambda: _make_good_token(forge, "ec"), asyncio.sleep(seconds), callers=1
+        )
 
 
 async def attack_keys(
     folder: Path, attacked: AttackedProxy, flood_s: float, outage_s: float
 ) -> list[ClaimRow]:
-    """Play everything; the outage is long, so it goes on beside the rest."""
-    moved = await _unmoved()
-    outage = asyncio.create_task(_outlived(folder / "outage.log", attacked, outage_s))
+    """Run every attack on keys. The outage is long, so the others run beside it."""
+    moved = await _count_changes()
+    outage = asyncio.create_task(_stop_issuer_under_load(folder / "outage.log", attacked, outage_s))
     published = PublishedKeys(["ec"])
-    with _proxy(folder / "flood.log", attacked, published) as (proxy, forge):
-        flooded, named, fetches = await _flooded(proxy, forge, published, flood_s)
+    with _start_proxy(folder / "flood.log", attacked, published) as (proxy, forge):
+        flooded, named, fetches = await _flood_under_load(proxy, forge, published, flood_s)
     published = PublishedKeys(["ec"])
-    with _proxy(folder / "rotation.log", attacked, published) as (proxy, forge):
-        rotated = await _rotated(proxy, forge, published, REFETCH_INTERVAL_S + 1)
+    with _start_proxy(folder / "rotation.log", attacked, published) as (proxy, forge):
+        rotated = await _rotate_under_load(proxy, forge, published, REFETCH_INTERVAL_S + 1)
     outlived = await outage
     closest_s = min((later - earlier for earlier, later in pairwise(fetches)), default=flood_s)
     expected = max(1, int(flood_s // (REFETCH_INTERVAL_S + 1)))
@@ -125,12 +133,12 @@ async def attack_keys(
             f"{closest_s:.1f} ({len(fetches)} in {flood_s:.0f} s)",
             len(fetches) >= expected and closest_s >= REFETCH_INTERVAL_S - _JITTER_S,
         ),
-        _refused("good tokens refused beside them", flooded),
-        _refused(f"good tokens refused in {len(_ROTATIONS)} rotations", rotated),
-        _refused(f"good tokens refused while the issuer is down for {outage_s:.0f} s", outlived),
+        _claim_none_refused("good tokens refused beside them", flooded),
+        _claim_none_refused(f"good tokens refused in {len(_ROTATIONS)} rotations", rotated),
+        _claim_none_refused(f"good tokens refused while the issuer is down for {outage_s:.0f} s", outlived),
     ]
 
 
-def _refused(claim: str, tally: LoadResult) -> ClaimRow:
-    measured = f"{tally.refused} of {tally.statuses.total()}, p99 {tally.p99_ms:.0f} ms"
-    return ClaimRow(claim, "0", measured, tally.refused == 0 < tally.statuses.total())
+def _claim_none_refused(claim: str, result: TokenLoadResult) -> ClaimRow:
+    measured = f"{result.refused} of {result.statuses.total()}, p99 {result.p99_ms:.0f} ms"
+    return ClaimRow(claim, "0", measured, result.refused == 0 < result.statuses.total())

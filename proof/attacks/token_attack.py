@@ -1,4 +1,4 @@
-"""Sending a token to the proxy by REST and by gRPC, and what came of it."""
+"""Send a token to the proxy by REST and by gRPC, and record the outcome."""
 
 import socket
 import struct
@@ -26,37 +26,37 @@ _ENDINGS: Final = {3: "RST_STREAM", 7: "GOAWAY"}
 
 @dataclass(frozen=True)
 class TokenOutcome:
-    """How an attempt ended: an HTTP status or gRPC code, and whether the transformer heard of it."""
+    """The outcome of one attempt: an HTTP status or gRPC code, and whether the request was forwarded."""
 
     outcome: str
     is_forwarded: bool
 
     @property
     def is_let_in(self) -> bool:
-        """Whether the caller got what only a good token gets."""
+        """Whether the caller got what needs a good token."""
         return self.is_forwarded or self.outcome in ("200", "OK")
 
     @property
     def is_fault(self) -> bool:
-        """Whether the proxy failed, or said nothing, rather than refuse."""
+        """Whether the proxy failed or gave no answer, instead of a refusal."""
         is_refusal = self.outcome[:1] == "4" or self.outcome in _REFUSALS
         return not self.is_let_in and not is_refusal
 
 
 def raw_rest(attacked: AttackedProxy, raw: bytes) -> TokenOutcome:
-    """Send a whole request by REST."""
+    """Send the bytes of a request by REST."""
     before = len(attacked.transformer.requests)
     status = exchange(attacked.proxy.http_port, raw)[9:12].decode("latin-1")
     return TokenOutcome(status, len(attacked.transformer.requests) > before)
 
 
 def by_rest(attacked: AttackedProxy, token: str) -> TokenOutcome:
-    """Ask for an inference by REST."""
+    """Send an inference request by REST."""
     return raw_rest(attacked, request(f"Authorization: Bearer {token}"))
 
 
 def by_grpc(attacked: AttackedProxy, channel: grpc.Channel, *authorizations: str) -> TokenOutcome:
-    """Ask for an inference by gRPC."""
+    """Send an inference request by gRPC."""
     before = len(attacked.grpc.grpc_calls)
     metadata = [("authorization", value) for value in authorizations]
     if not all(value.isascii() and value.isprintable() for value in authorizations):
@@ -70,7 +70,7 @@ def by_grpc(attacked: AttackedProxy, channel: grpc.Channel, *authorizations: str
 
 
 def raw_grpc(attacked: AttackedProxy, authorizations: list[bytes]) -> TokenOutcome:
-    """Ask for an inference by hand-written HTTP/2, in values that no client would send."""
+    """Send an inference request as hand-written HTTP/2, with values that no client would send."""
     fields = [
         (b":method", b"POST"),
         (b":scheme", b"http"),
@@ -80,16 +80,20 @@ def raw_grpc(attacked: AttackedProxy, authorizations: list[bytes]) -> TokenOutco
         (b"content-type", b"application/grpc"),
         *((b"authorization", value) for value in authorizations),
     ]
-    block = b"".join(b"\x00" + _string(name) + _string(value) for name, value in fields)
+    block = b"".join(b"\x00" + _encode_string(name) + _encode_string(value) for name, value in fields)
     message = b"\0" + struct.pack(">I", 1) + b"a"
-    frames = _frame(_SETTINGS, 0, 0, b"") + _frame(_HEADERS, 4, 1, block) + _frame(_DATA, 1, 1, message)
+    frames = (
+        _build_frame(_SETTINGS, 0, 0, b"")
+        + _build_frame(_HEADERS, 4, 1, block)
+        + _build_frame(_DATA, 1, 1, message)
+    )
     before = len(attacked.grpc.grpc_calls)
-    outcome = _ended_with(attacked.proxy.grpc_port, _PREFACE + frames)
+    outcome = _read_ending(attacked.proxy.grpc_port, _PREFACE + frames)
     return TokenOutcome(outcome, len(attacked.grpc.grpc_calls) > before)
 
 
-def _string(value: bytes) -> bytes:
-    """A string as HPACK writes it, without Huffman coding (RFC 7541 section 5.2)."""
+def _encode_string(value: bytes) -> bytes:
+    """Encode a string for HPACK, without Huffman coding (RFC 7541 section 5.2)."""
     if len(value) < 127:
         return bytes([len(value)]) + value
     rest, length = len(value) - 127, b"\x7f"
@@ -98,12 +102,12 @@ def _string(value: bytes) -> bytes:
     return length + bytes([rest]) + value
 
 
-def _frame(kind: int, flags: int, stream: int, payload: bytes) -> bytes:
+def _build_frame(kind: int, flags: int, stream: int, payload: bytes) -> bytes:
     return struct.pack(">I", len(payload))[1:] + bytes([kind, flags]) + struct.pack(">I", stream) + payload
 
 
-def _ended_with(port: int, sent: bytes) -> str:
-    """Send frames; OK where a message comes back, TRAILERS where an error does, else how the stream ended."""
+def _read_ending(port: int, sent: bytes) -> str:
+    """Send frames. Return OK for a message, TRAILERS for an error, else how the stream ended."""
     with socket.create_connection(("127.0.0.1", port), timeout=10) as connection:
         connection.sendall(sent)
         stream = connection.makefile("rb")
@@ -120,14 +124,14 @@ def _ended_with(port: int, sent: bytes) -> str:
 
 @dataclass(frozen=True)
 class OfflineVerification:
-    """What the proxy does with a token, without a network: keys, trust and time."""
+    """Verifies a token as the proxy does, but without a network."""
 
     keys: Keys
     trust: Trust
     now_s: float
 
     def lets_in(self, token: str) -> bool:
-        """Whether the token allows an inference."""
+        """Return whether the token allows an inference."""
         try:
             bearer = parse_bearer(f"Bearer {token}")
             key = self.keys.get(read_key_id(bearer))
@@ -136,7 +140,7 @@ class OfflineVerification:
             return False
 
     def cpu_ms(self, token: str, tries: int = 5) -> float:
-        """The processor time that the token costs, in the best of some tries."""
+        """Measure the processor time of a verification: the best of some tries."""
         return 1000 * min(self._cpu_s(token) for _ in range(tries))
 
     def _cpu_s(self, token: str) -> float:

@@ -1,4 +1,4 @@
-"""Where a caller may put a good token: places that count, and many that do not."""
+"""Tables of places where a caller can put a good token: those that count, and those that do not."""
 
 from collections.abc import Callable, Mapping
 from typing import Final
@@ -10,7 +10,7 @@ _CLOSE: Final = "Connection: close\r\n"
 
 
 def request(*lines: str, target: str = INFER, body: str = "{}", verb: str = "POST") -> bytes:
-    """A request of its own connection."""
+    """Build a request after which the connection closes."""
     head = f"{verb} {target} HTTP/1.1\r\nHost: a\r\n" + "".join(f"{line}\r\n" for line in lines) + _CLOSE
     return f"{head}Content-Length: {len(body)}\r\n\r\n{body}".encode("latin-1")
 
@@ -79,7 +79,7 @@ REFUSED: Final[Mapping[str, Carry]] = {
     **{f"header {n}": lambda t, n=n: request(f"{n}: Bearer {t}") for n in HEADERS},  # type: ignore[misc]
     **{f"only {n}": lambda t, n=n: request(f"{n}: somebody") for n in IDENTITIES},  # type: ignore[misc]
 }
-"""None of these may be let in, although the token is good."""
+"""The proxy must refuse all of these, although the token is good."""
 ACCEPTED: Final[Mapping[str, Carry]] = {
     "the usual way": lambda t: request(f"Authorization: Bearer {t}"),
     "small letters": lambda t: request(f"authorization: bearer {t}"),
@@ -92,4 +92,4 @@ ACCEPTED: Final[Mapping[str, Carry]] = {
         f"Authorization: Bearer {t}", *(f"{n}: admin" for n in IDENTITIES)
     ),
 }
-"""These are let in, as whom the token names."""
+"""The proxy must accept all of these, with the principal of the token."""

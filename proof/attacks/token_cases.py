@@ -1,4 +1,4 @@
-"""Tokens that must not be believed, and some that must: one table for every way in which a token arrives."""
+"""Tables of tokens that the proxy must refuse, and of tokens that it must accept."""
 
 import base64
 from collections.abc import Callable, Mapping
@@ -7,7 +7,7 @@ from typing import Any, Final
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
 from proof.attacks.forge import DROP, PRIVATE, STRANGER, Forge, b64, jwk
-from proof.attacks.token_forms import FORMS, SIGNATURES, Make
+from proof.attacks.token_forms import FORMS, SIGNATURES, MakeToken
 
 Changes = Mapping[str, Any]
 EC_DER: Final = PRIVATE["ec"].public_key().public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
@@ -137,14 +137,14 @@ CLAIMS: Final[Mapping[str, Callable[[Forge], Changes]]] = {
     "ID token by at_hash": lambda f: {"at_hash": "h"},
     "ID token by typ": lambda f: {"typ": "ID"},
     "ID token by token_use": lambda f: {"token_use": "id"},
-    "ID token by its want of a scope": lambda f: {"scope": DROP, "email": "a@b.c"},
+    "ID token by its lack of a scope": lambda f: {"scope": DROP, "email": "a@b.c"},
     "refresh token by typ": lambda f: {"typ": "Refresh"},
     "refresh token by token_use": lambda f: {"token_use": "refresh"},
     "offline token": lambda f: {"typ": "Offline"},
 }  # fmt: skip
 
 
-REFUSED: Final[Mapping[str, Make]] = {
+REFUSED: Final[Mapping[str, MakeToken]] = {
     **{name: lambda f, c=change: f.with_header(**c) for name, change in HEADERS.items()},  # type: ignore[misc]
     **{
         f"{name}, of a stranger": lambda f, of=change: f.by_stranger(**of(f.evil_url))  # type: ignore[misc]
@@ -159,17 +159,17 @@ REFUSED: Final[Mapping[str, Make]] = {
     **{f"signature: {name}": make for name, make in SIGNATURES.items()},
     **FORMS,
 }
-"""Every way of being no good token."""
-ACCEPTED: Final[Mapping[str, Make]] = {
+"""Tokens that the proxy must refuse."""
+ACCEPTED: Final[Mapping[str, MakeToken]] = {
     **{f"of the key {name!r}": lambda f, n=name: f.good(n) for name in ("ec", "rsa", "ed", "other")},  # type: ignore[misc]
     "exp just within the leeway": lambda f: f.good(exp=f.now_s - 29 + f.slack_s),
     "nbf just within the leeway": lambda f: f.good(nbf=f.now_s + 30),
     "iat absent": lambda f: f.good(iat=DROP),
     "among other audiences": lambda f: f.good(aud=["other", f.audience]),
-    "with an issuer's own marks": lambda f: f.good(typ="Bearer", token_use="access", azp="app"),
+    "with claims of its issuer": lambda f: f.good(typ="Bearer", token_use="access", azp="app"),
     "at+jwt": lambda f: f.with_header(typ="at+jwt"),
     "application/at+jwt": lambda f: f.with_header(typ="application/at+jwt"),
     "x5t beside kid": lambda f: f.with_header(x5t="AAAAAAAAAAAAAAAAAAAAAAAAAAA"),
     "8 KB": lambda f: f.with_claims(padding="p" * 5500),
 }
-"""What the standards allow, and issuers do."""
+"""Tokens that the standards allow and that issuers issue."""

@@ -6,7 +6,7 @@ import struct
 import httpx
 import pytest
 
-from auth_proxy.routes.classify import most_in_memory
+from auth_proxy.routes.classify import reserve_memory
 from pleura.findings import FINDINGS
 from pleura.serving.byte_budget import ByteBudget
 from proof.lab.proxy import DIGEST, VERSION, Proxy, Upstream, build_v2_answer, read_log_lines, wait_until
@@ -152,7 +152,7 @@ def test_work_for_a_caller_who_has_gone_is_given_up(
 def test_an_upload_waits_in_memory_where_there_is_room() -> None:
     """What finds no room beside another waits on disk, but for its beginning; later there is room again."""
     room, large = ByteBudget(10 * 2**20), 8 * 2**20
-    with most_in_memory(room, large) as first, most_in_memory(room, large) as second:
+    with reserve_memory(room, large) as first, reserve_memory(room, large) as second:
         assert (first, second) == (large, 2**18)
-    with most_in_memory(room, large) as third:
+    with reserve_memory(room, large) as third:
         assert third == large

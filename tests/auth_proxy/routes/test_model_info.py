@@ -3,7 +3,7 @@
 import httpx
 import pytest
 
-from auth_proxy.routes.model_info import model_info_of
+from auth_proxy.routes.model_info import parse_model_info
 from pleura.errors import InvalidAnswer
 from proof.lab.proxy import DIGEST, VERSION, Proxy, Upstream, wait_until
 
@@ -23,7 +23,7 @@ def test_the_model_is_described(client: httpx.Client) -> None:
 def test_what_describes_no_model_is_no_answer(document: bytes) -> None:
     """A malformed description is a 502."""
     with pytest.raises(InvalidAnswer):
-        model_info_of(document)
+        parse_model_info(document)
 
 
 def test_health_is_open_and_true(proxy: Proxy, upstream: Upstream) -> None:

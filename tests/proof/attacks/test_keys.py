@@ -1,4 +1,4 @@
-"""The issuer's keys: rotated under load, asked for by strangers, published wrongly, and not at all."""
+"""The issuer's keys: rotated under load, flooded with unknown keys, published wrongly, or out of reach."""
 
 import asyncio
 import time
@@ -11,48 +11,48 @@ from auth_proxy.tokens.keys import REFETCH_INTERVAL_S, HttpKeySource, KeyCache, 
 from auth_proxy.tokens.verification import UnknownKey
 from proof.attacks.attacked_proxy import AttackedProxy, start_attack_proxy
 from proof.attacks.forge import Forge
-from proof.attacks.key_attack import PublishedKeys, find_keys_after, find_known_keys, flood, load
+from proof.attacks.key_attack import PublishedKeys, find_keys_after, find_known_keys, flood, send_load
 from proof.attacks.key_documents import EC, ODD_KEYS, RSA, SLOW, USELESS, Send, document
 from proof.lab.clock import ManualClock
 from proof.lab.proxy import AUDIENCE, Proxy
 from proof.lab.recorder import RecordingServer, ok_response, recording_server
 
-MOST_S = 10.0  # a fetch ends after 3 s; without a bound these would never
+MAX_S = 10.0  # a fetch ends after 3 s; without a limit these would never end
 
 
 @pytest.fixture(scope="module")
-def evil() -> Iterator[RecordingServer]:
-    """A server that nobody should ask."""
-    with recording_server(lambda request: iter([ok_response(document(EC | {"kid": "odd"}))])) as evil:
-        yield evil
+def outsider() -> Iterator[RecordingServer]:
+    """A server that no program should call."""
+    with recording_server(lambda request: iter([ok_response(document(EC | {"kid": "odd"}))])) as outsider:
+        yield outsider
 
 
-async def require_unmoved(send: Send, evil: RecordingServer) -> None:
-    """The keys stay as they were, whatever the issuer sends, and the answer comes in time."""
-    async with asyncio.timeout(MOST_S):
-        assert await find_keys_after(send, evil) == {"ec", "rsa"}
-    assert evil.connections == 0
+async def require_same_keys(send: Send, outsider: RecordingServer) -> None:
+    """Require that the keys stay as they were, and that the answer comes in time."""
+    async with asyncio.timeout(MAX_S):
+        assert await find_keys_after(send, outsider) == {"ec", "rsa"}
+    assert outsider.connections == 0
 
 
 @pytest.mark.parametrize("case", USELESS)
-async def test_a_useless_answer_replaces_nothing(evil: RecordingServer, case: str) -> None:
-    """The last good keys count on, and a redirect is not followed."""
-    await require_unmoved(USELESS[case], evil)
+async def test_a_bad_answer_of_the_issuer_changes_no_key(outsider: RecordingServer, case: str) -> None:
+    """The last valid keys still count, and a redirect is not followed."""
+    await require_same_keys(USELESS[case], outsider)
 
 
-async def test_a_slow_answer_is_not_waited_for(evil: RecordingServer) -> None:
-    """Not beyond the time of a fetch, however it is slow."""
-    await asyncio.gather(*(require_unmoved(send, evil) for send in SLOW.values()))
+async def test_a_slow_answer_is_not_waited_for(outsider: RecordingServer) -> None:
+    """A fetch ends after its time-out in every case."""
+    await asyncio.gather(*(require_same_keys(send, outsider) for send in SLOW.values()))
 
 
 @pytest.mark.parametrize("case", ODD_KEYS)
-def test_an_odd_key_is_passed_over(case: str) -> None:
-    """Good keys before and behind it count, it does not."""
+def test_an_unusable_key_is_ignored(case: str) -> None:
+    """Good keys before and behind it count."""
     assert set(parse_keys(document(EC, ODD_KEYS[case], RSA))) == {"ec", "rsa"}
 
 
 async def test_an_issuer_that_is_down_for_ten_minutes_changes_nothing() -> None:
-    """Known keys are given at once all the while; when it is back, its new key is found."""
+    """Known keys are found at once, and a new key is found when the issuer is back."""
     clock, published = ManualClock(), PublishedKeys(["ec", "rsa"])
     with recording_server(published.answer) as issuer:
         cache = KeyCache(HttpKeySource(f"{issuer.url}/jwks.json"), clock)
@@ -69,7 +69,7 @@ async def test_an_issuer_that_is_down_for_ten_minutes_changes_nothing() -> None:
 
 
 async def test_a_thousand_unknown_keys_a_second_cause_one_fetch_in_thirty() -> None:
-    """Counted at the issuer, over a minute of a clock that is moved."""
+    """The issuer counts the requests during one minute of a manual clock."""
     clock, published = ManualClock(), PublishedKeys(["ec"])
     with recording_server(published.answer) as issuer:
         cache = KeyCache(HttpKeySource(f"{issuer.url}/jwks.json"), clock)
@@ -78,14 +78,14 @@ async def test_a_thousand_unknown_keys_a_second_cause_one_fetch_in_thirty() -> N
             errors = await asyncio.gather(*asked, return_exceptions=True)
             assert {type(error) for error in errors} == {UnknownKey}
             clock.now += 1
-        assert len(published.asked_s) == 3
+        assert len(published.requested_s) == 3
 
 
 @pytest.fixture
 async def rotating(
     attacked: AttackedProxy, tmp_path: Path
 ) -> AsyncIterator[tuple[Proxy, PublishedKeys, Forge]]:
-    """A proxy of an issuer whose keys the test changes."""
+    """A proxy with an issuer whose keys the test changes."""
     published = PublishedKeys(["ec"])
     settings = {
         "transformer_url": attacked.transformer.url,
@@ -101,7 +101,7 @@ async def rotating(
 async def test_a_rotation_under_load_refuses_nobody(
     rotating: tuple[Proxy, PublishedKeys, Forge],
 ) -> None:
-    """Tokens of a new key, before anybody has asked for it, and those of the old one all count."""
+    """Tokens of a new key and of the old key are all accepted."""
     proxy, published, forge = rotating
     in_use = ["ec"]
 
@@ -115,24 +115,24 @@ async def test_a_rotation_under_load_refuses_nobody(
         await asyncio.sleep(0.7)
 
     numbers = iter(range(10**9))
-    tally = await load(proxy, lambda: forge.good(in_use[-1 - next(numbers) % len(in_use)]), rotate())
-    assert tally.refused == 0
-    assert tally.statuses[200] > 20
-    assert len(published.asked_s) == 2
+    result = await send_load(proxy, lambda: forge.good(in_use[-1 - next(numbers) % len(in_use)]), rotate())
+    assert result.refused == 0
+    assert result.statuses[200] > 20
+    assert len(published.requested_s) == 2
 
 
-async def test_strangers_delay_nobody(rotating: tuple[Proxy, PublishedKeys, Forge]) -> None:
-    """While they name unknown keys, good tokens count, and the issuer is asked once more."""
+async def test_unknown_keys_delay_no_good_token(rotating: tuple[Proxy, PublishedKeys, Forge]) -> None:
+    """While strangers send unknown keys, good tokens are accepted, and the issuer gets one more request."""
     proxy, published, forge = rotating
-    before = len(published.asked_s)
+    before = len(published.requested_s)
     flooding = asyncio.to_thread(flood, proxy, forge, 1000, 3.0)
     refused: list[int] = []
 
     async def until_flooded() -> None:
         refused.append(await flooding)
 
-    tally = await load(proxy, lambda: forge.good(jti=str(time.monotonic_ns())), until_flooded())
-    assert tally.refused == 0
-    assert tally.p99_ms < 5000
+    result = await send_load(proxy, lambda: forge.good(jti=str(time.monotonic_ns())), until_flooded())
+    assert result.refused == 0
+    assert result.p99_ms < 5000
     assert refused[0] > 50
-    assert len(published.asked_s) - before == 1
+    assert len(published.requested_s) - before == 1
