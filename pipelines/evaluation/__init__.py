@@ -1,1 +1,1 @@
-"""What a model is worth on radiographs that it has not seen."""
+"""Evaluation: how well a model reads radiographs that it has not seen."""

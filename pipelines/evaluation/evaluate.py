@@ -72,7 +72,7 @@ def evaluate(
     def statistics(weights: Floats) -> Floats:
         return np.concatenate([_statistics(weights, scored, f, t) for f, t in numbered], axis=1)
 
-    drawn = protocol.bootstrap.drawn(statistics, scored.patients).reshape(-1, len(FINDINGS), len(_NAMES))
+    drawn = protocol.bootstrap.draw(statistics, scored.patients).reshape(-1, len(FINDINGS), len(_NAMES))
     findings = [_evaluate_finding(scored, f, t, drawn[:, f], protocol) for f, t in numbered]
     measured = [f for f, finding in enumerate(findings) if finding.figures is not None]
     values = observed_statistic(statistics, len(scored)).reshape(len(FINDINGS), len(_NAMES))

@@ -1,4 +1,4 @@
-"""From a bundle and the radiographs of a sealed split to the report, and to the files that people read."""
+"""Evaluate a bundle on a sealed split, and write the files of the report."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -22,32 +22,32 @@ from pleura.bundle import verify
 
 def evaluate_bundle(
     bundle: Path,
-    material: EvaluationData,
+    data: EvaluationData,
     dataset: Dataset,
     code_version: str,
     protocol: EvaluationProtocol | None = None,
 ) -> EvaluationReport:
-    """Judge a sealed bundle through the engine that serves it.
+    """Evaluate a sealed bundle through the engine that serves it.
 
     Raises:
-        InvalidBundle: The folder is no sealed bundle.
-        UnusableAnswers: An answer is NaN, infinite, or no probability.
-        ValueError: There is nothing to judge on.
+        InvalidBundle: The folder is not a sealed bundle.
+        UnusableOutputs: An output is NaN, infinite, or not a probability.
+        ValueError: There is no radiograph to evaluate on.
     """
     protocol = protocol or EvaluationProtocol()
     description, digest = verify(bundle)
-    scored, _ = score_radiographs(bundle, material.records, material.tensors)
+    scored, _ = score_radiographs(bundle, data.records, data.tensors)
     return EvaluationReport(
         subject=Subject.of(description, digest, dataset, code_version),
         evaluation=evaluate(scored, description.thresholds, protocol),
         subgroups=evaluate_subgroups(scored, description.thresholds, protocol),
-        refusals=_refusals(bundle, material, scored, protocol),
-        localisation=tuple(_localised(bundle, boxed, protocol) for boxed in material.boxed),
+        refusals=_refusals(bundle, data, scored, protocol),
+        localisation=tuple(_localise(bundle, boxed, protocol) for boxed in data.boxed),
     )
 
 
 def _refusals(
-    bundle: Path, material: EvaluationData, scored: ScoredRadiographs, protocol: EvaluationProtocol
+    bundle: Path, data: EvaluationData, scored: ScoredRadiographs, protocol: EvaluationProtocol
 ) -> RefusalEvaluation:
     def typicality(kinds: Mapping[str, Tensors]) -> dict[str, NDArray[np.floating]]:
         return {
@@ -55,13 +55,13 @@ def _refusals(
         }
 
     known = (scored.typicality, scored.patients)
-    return evaluate_refusals(known, typicality(material.others), typicality(material.unlike), protocol)
+    return evaluate_refusals(known, typicality(data.others), typicality(data.unlike), protocol)
 
 
-def _localised(bundle: Path, boxed: RadiographsWithBoxes, protocol: EvaluationProtocol) -> LocalisationReport:
+def _localise(bundle: Path, boxed: RadiographsWithBoxes, protocol: EvaluationProtocol) -> LocalisationReport:
     maps = run_bundle(bundle, boxed.tensors).activation_maps
     return LocalisationReport(
-        radiographs=boxed.words,
+        radiographs=boxed.name,
         findings=evaluate_localisation(maps, boxed.patients, boxed.boxes, protocol),
     )
 

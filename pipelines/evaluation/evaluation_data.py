@@ -1,4 +1,4 @@
-"""What a model is judged on: the sealed split, what else should be answered, and what should be refused."""
+"""The data of an evaluation: the sealed split, other chest radiographs, and images to be refused."""
 
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
@@ -22,9 +22,9 @@ log = structlog.get_logger()
 
 @dataclass(frozen=True, eq=False)
 class RadiographsWithBoxes:
-    """Radiographs on which radiologists drew boxes; ``words`` says which radiographs these are."""
+    """Radiographs on which radiologists drew boxes; ``name`` names them for a reader."""
 
-    words: str
+    name: str
     tensors: Tensors
     patients: NDArray[np.str_]
     boxes: tuple[LocalisationBox, ...]
@@ -32,10 +32,10 @@ class RadiographsWithBoxes:
 
 @dataclass(frozen=True, eq=False)
 class EvaluationData:
-    """What a model is judged on; all tensors are uint8 (N, 224, 224).
+    """The data that a model is evaluated on; all tensors are uint8 (N, 224, 224).
 
-    ``records`` and ``tensors`` are the sealed split, in one order. ``others`` are chest radiographs from
-    elsewhere that should be answered, ``unlike`` what should be refused, both by kind.
+    ``records`` and ``tensors`` are the sealed split, in the same order. ``others`` are chest radiographs from
+    other sources, which should be answered. ``unlike`` are images that should be refused. Both are by kind.
     """
 
     records: tuple[Record, ...]
@@ -46,9 +46,9 @@ class EvaluationData:
 
 
 def select_with_boxes(
-    words: str, records: Sequence[Record], tensors: Tensors
+    name: str, records: Sequence[Record], tensors: Tensors
 ) -> tuple[RadiographsWithBoxes, ...]:
-    """Pick the radiographs that have boxes; nothing where none has."""
+    """Select the radiographs that have boxes; the result is empty if none has."""
     rows = [row for row, record in enumerate(records) if record.boxes]
     if not rows:
         return ()
@@ -58,14 +58,14 @@ def select_with_boxes(
         for drawn in records[row].boxes
     )
     patients = np.array([records[row].patient for row in rows], np.str_)
-    return (RadiographsWithBoxes(words, tensors[rows], patients, boxes),)
+    return (RadiographsWithBoxes(name, tensors[rows], patients, boxes),)
 
 
 def load_evaluation_data(manifest: Manifest, main_source: str, read: ReadFile) -> EvaluationData:
-    """Gather what a data set has to judge a model of its main source on: its test split, and its strangers.
+    """Load the test split of a data set's main source, its other sources, and its images of no chest.
 
     Raises:
-        UnreadableRadiograph: A file of the test split is no radiograph; it is named by its digest.
+        UnreadableRadiograph: A file of the test split cannot be decoded; the error names its digest.
     """
     tested = manifest.records_of_split("test")
     records = tuple(each for each in tested if each.source == main_source)
@@ -79,12 +79,12 @@ def load_evaluation_data(manifest: Manifest, main_source: str, read: ReadFile) -
         tensors,
         select_with_boxes(f"test split of {manifest.name}", records, tensors),
         others={source: load_records(found, read).tensors for source, found in sorted(elsewhere.items())},
-        unlike=alter_radiographs(tensors) | _unlike(manifest.strangers, read),
+        unlike=alter_radiographs(tensors) | _non_chest_tensors(manifest.strangers, read),
     )
 
 
-def _unlike(strangers: Sequence[NonChestImage], read: ReadFile) -> dict[str, Tensors]:
-    """What is no chest, by kind; what cannot even be decoded is refused before a model is asked."""
+def _non_chest_tensors(strangers: Sequence[NonChestImage], read: ReadFile) -> dict[str, Tensors]:
+    """Load the images of no chest, by kind. An undecodable one is left out: the service refuses it anyway."""
     found: dict[str, list[Tensors]] = defaultdict(list)
     for stranger in strangers:
         file = read(stranger)

@@ -1,4 +1,4 @@
-"""Whether typicality tells chest radiographs from what the model should not answer on."""
+"""Does typicality tell chest radiographs from images that the model should not read?"""
 
 from collections.abc import Mapping, Sequence
 from typing import Final
@@ -25,7 +25,7 @@ _FEWEST: Final = 10
 
 
 class RefusalRate(Value):
-    """A share of radiographs with its 95 % interval (Wilson), ``count`` of ``of``."""
+    """A share of images, ``count`` of ``of``, with its 95 % interval (Wilson)."""
 
     count: int
     of: int
@@ -35,16 +35,17 @@ class RefusalRate(Value):
 
 
 class RateAtThreshold(Value):
-    """What happens when radiographs of lower typicality than ``threshold`` are refused."""
+    """The rate of errors if images with a typicality below ``threshold`` are refused."""
 
     threshold: float
     rate: RefusalRate
 
 
 class UnacceptableKind(Value):
-    """A kind of input that should be refused; ``auroc`` says how well typicality sets it apart.
+    """A kind of image that should be refused.
 
-    ``rates`` are false acceptances: what would still be answered. ``auroc`` is None of fewer than ten.
+    ``auroc`` tells how well typicality separates it from the test split; it is None with fewer than ten
+    images. ``rates`` are false acceptances: images that would still be answered.
     """
 
     kind: str
@@ -54,7 +55,7 @@ class UnacceptableKind(Value):
 
 
 class AcceptableKind(Value):
-    """Chest radiographs that should be answered; ``rates`` are false refusals."""
+    """A kind of chest radiograph that should be answered; ``rates`` are false refusals."""
 
     kind: str
     radiographs: int
@@ -62,29 +63,29 @@ class AcceptableKind(Value):
 
 
 class RefusalEvaluation(Value):
-    """What refusing by typicality would cost and catch."""
+    """The errors that refusal by typicality would make, and avoid."""
 
     alike: tuple[AcceptableKind, ...]
     unlike: tuple[UnacceptableKind, ...]
 
 
 def alter_radiographs(tensors: Tensors) -> dict[str, Tensors]:
-    """Films as they must not be read, made of upright ones, uint8 (N, 224, 224) each.
+    """Turn, mirror and invert upright radiographs, uint8 (N, 224, 224), into images that must be refused.
 
-    Turning a tensor is turning the film: the tensor is square, and its grey scale knows no direction.
+    Turning the tensor is the same as turning the radiograph: the tensor is square.
     """
-    ways = {
+    altered = {
         "turned 90 degrees": np.rot90(tensors, 1, (1, 2)),
         "turned 270 degrees": np.rot90(tensors, 3, (1, 2)),
         "upside down": np.rot90(tensors, 2, (1, 2)),
         MIRRORED: tensors[:, :, ::-1],
         "inverted": 255 - tensors,
     }
-    return {kind: np.ascontiguousarray(made) for kind, made in ways.items()}
+    return {kind: np.ascontiguousarray(made) for kind, made in altered.items()}
 
 
 def refusal_rate(count: int, of: int) -> RefusalRate:
-    """A share of one or more with its interval."""
+    """Compute the share of ``count`` in one or more images, with its interval."""
     low, high = proportion_confint(count, of, method="wilson")
     return RefusalRate(
         count=count,
@@ -95,19 +96,19 @@ def refusal_rate(count: int, of: int) -> RefusalRate:
     )
 
 
-def _at(typicality: Floats, thresholds: Sequence[float], is_refusal: bool) -> tuple[RateAtThreshold, ...]:
-    found = []
+def _rates(typicality: Floats, thresholds: Sequence[float], is_refusal: bool) -> tuple[RateAtThreshold, ...]:
+    rates = []
     for threshold in thresholds:
         refused = int((typicality < threshold).sum())
         count = refused if is_refusal else len(typicality) - refused
-        found.append(RateAtThreshold(threshold=threshold, rate=refusal_rate(count, len(typicality))))
-    return tuple(found)
+        rates.append(RateAtThreshold(threshold=threshold, rate=refusal_rate(count, len(typicality))))
+    return tuple(rates)
 
 
 def _auroc(
     known: Floats, patients: NDArray[np.str_], unlike: Floats, bootstrap: Bootstrap
 ) -> IntervalEstimate | None:
-    """How often a known radiograph is more typical than an unlike one; each unlike one is its own patient."""
+    """Compute how often a known radiograph is more typical; each unlike image counts as its own patient."""
     if len(unlike) < _FEWEST:
         return None
     scores = np.concatenate([known, unlike]).astype(float)
@@ -118,7 +119,7 @@ def _auroc(
         return aurocs(weights, labels, scores)[:, None]
 
     return estimate_interval(
-        float(observed_statistic(area, len(scores))[0]), bootstrap.drawn(area, everyone)[:, 0]
+        float(observed_statistic(area, len(scores))[0]), bootstrap.draw(area, everyone)[:, 0]
     )
 
 
@@ -128,26 +129,28 @@ def evaluate_refusals(
     unlike: Mapping[str, Floats],
     protocol: EvaluationProtocol | None = None,
 ) -> RefusalEvaluation:
-    """Say what refusing by typicality would cost and catch, at several thresholds.
+    """Count the errors of refusal by typicality at several thresholds.
 
     Args:
         known: Typicality (N,) and patients (N,) of the test split.
-        others: Typicality of chest radiographs from elsewhere that should be answered, by kind.
-        unlike: Typicality of what should be refused, by kind.
-        protocol: Thresholds and bootstrap; the default one if None.
+        others: Typicality of chest radiographs from other sources that should be answered, by kind.
+        unlike: Typicality of images that should be refused, by kind.
+        protocol: Thresholds and bootstrap; the default rules if None.
 
     Raises:
-        ValueError: A kind is empty, or a typicality is no number in [0, 1].
+        ValueError: A kind is empty, or a typicality is not a number in [0, 1].
     """
     protocol = protocol or EvaluationProtocol()
     typicality, patients = known
     for values in (typicality, *others.values(), *unlike.values()):
         if not (len(values) and ((values >= 0) & (values <= 1)).all()):
-            raise ValueError("typicality is one or more numbers in [0, 1]")
+            raise ValueError("typicality must be one or more numbers in [0, 1]")
     thresholds = protocol.typicality_thresholds
     return RefusalEvaluation(
         alike=tuple(
-            AcceptableKind(kind=kind, radiographs=len(values), rates=_at(values, thresholds, is_refusal=True))
+            AcceptableKind(
+                kind=kind, radiographs=len(values), rates=_rates(values, thresholds, is_refusal=True)
+            )
             for kind, values in {"test split": typicality, **others}.items()
         ),
         unlike=tuple(
@@ -155,7 +158,7 @@ def evaluate_refusals(
                 kind=kind,
                 radiographs=len(values),
                 auroc=_auroc(typicality, patients, values, protocol.bootstrap),
-                rates=_at(values, thresholds, is_refusal=False),
+                rates=_rates(values, thresholds, is_refusal=False),
             )
             for kind, values in unlike.items()
         ),

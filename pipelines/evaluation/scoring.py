@@ -1,4 +1,4 @@
-"""What a bundle says of labelled radiographs, asked through the engine that serves it."""
+"""Run a bundle on labelled radiographs through the engine that serves it."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -26,15 +26,15 @@ Tensors = NDArray[np.uint8]
 
 
 class UnusableOutputs(Exception):
-    """The model takes what is not there, or answered something that is no number: it cannot be judged."""
+    """The model cannot be evaluated: its input size is wrong, or an output is not a probability."""
 
 
 @dataclass(frozen=True, eq=False)
 class BundleOutputs:
-    """What a bundle says of N radiographs.
+    """The outputs of a bundle for N radiographs.
 
-    ``probabilities`` is float32 (N, 14), ``typicality`` float32 (N,), both in [0, 1];
-    ``activation_maps`` float32 (N, 14, 7, 7), the contribution of each place to each finding.
+    ``probabilities`` is float32 (N, 14) and ``typicality`` float32 (N,), both in [0, 1].
+    ``activation_maps`` is float32 (N, 14, 7, 7): the contribution of each place to each finding.
     """
 
     probabilities: Floats
@@ -43,19 +43,19 @@ class BundleOutputs:
 
 
 def tensor_of(file: bytes) -> Tensors:
-    """Decode a radiograph as the service does, and WebP besides, in which data sets are kept.
+    """Decode a radiograph as the service does; WebP too, because data sets are stored as WebP.
 
     Returns:
         uint8, shape (224, 224).
 
     Raises:
-        UnreadableRadiograph: The bytes are no radiograph.
-        RefusedRadiograph: It is one that the service would refuse.
+        UnreadableRadiograph: The bytes cannot be decoded.
+        RefusedRadiograph: The service would refuse the radiograph.
     """
     if file[:4] == b"RIFF" and file[8:12] == b"WEBP":
         pixels = cv2.imdecode(np.frombuffer(file, np.uint8), cv2.IMREAD_GRAYSCALE)
         if pixels is None:
-            raise UnreadableRadiograph("the file is no whole WebP")
+            raise UnreadableRadiograph("the file is not a complete WebP")
         return to_tensor(pixels)
     return to_tensor(read_radiograph(file, _MOST_PIXELS).pixels)
 
@@ -63,57 +63,57 @@ def tensor_of(file: bytes) -> Tensors:
 def run_bundle(
     bundle: Path, tensors: Tensors, engine: EngineKind = "litert", threads: int = 2
 ) -> BundleOutputs:
-    """Ask a bundle about tensors, uint8 (N, 224, 224) with N >= 1.
+    """Run a bundle on tensors, uint8 (N, 224, 224) with N >= 1.
 
     Raises:
-        InvalidBundle: The folder is no sealed bundle.
-        UnusableAnswers: It takes radiographs of another size, or an answer is NaN, infinite, or no
-            probability.
+        InvalidBundle: The folder is not a sealed bundle.
+        UnusableOutputs: The model takes radiographs of another size, or an output is NaN, infinite, or not
+            a probability.
     """
     verify(bundle)
-    taken, given = read_input_shape(bundle), (*tensors.shape[1:], 1)
-    if taken != given:
-        raise UnusableOutputs(f"the model takes radiographs of {_size(taken)}, not of {_size(given)}")
-    opened = open_engine(engine, bundle, threads)
-    parts = [opened.run(tensors[i : i + _BATCH, ..., None]) for i in range(0, len(tensors), _BATCH)]
-    answers = BundleOutputs(
+    expected, found = read_input_shape(bundle), (*tensors.shape[1:], 1)
+    if expected != found:
+        raise UnusableOutputs(f"the model takes radiographs of {_size(expected)}, not of {_size(found)}")
+    runner = open_engine(engine, bundle, threads)
+    parts = [runner.run(tensors[i : i + _BATCH, ..., None]) for i in range(0, len(tensors), _BATCH)]
+    outputs = BundleOutputs(
         np.concatenate([part.probability for part in parts]),
         np.concatenate([part.typicality for part in parts]),
         np.concatenate([part.activation_map for part in parts]),
     )
-    _require_numbers(answers)
-    return answers
+    _require_numbers(outputs)
+    return outputs
 
 
 def _size(shape: tuple[int, ...]) -> str:
     return " x ".join(map(str, shape))
 
 
-def _require_numbers(answers: BundleOutputs) -> None:
+def _require_numbers(outputs: BundleOutputs) -> None:
     for name in ("probabilities", "typicality", "activation_maps"):
-        values = getattr(answers, name)
+        values = getattr(outputs, name)
         bad = ~np.isfinite(values).reshape(len(values), -1).all(axis=1)
         if bad.any():
             raise UnusableOutputs(f"{name} of {bad.sum()} of {len(values)} radiographs are not finite")
     for name in ("probabilities", "typicality"):
-        values = getattr(answers, name)
+        values = getattr(outputs, name)
         if values.min() < 0 or values.max() > 1:
             raise UnusableOutputs(f"{name} lie outside [0, 1]")
 
 
-def join_labels(records: Sequence[Record], answers: BundleOutputs) -> ScoredRadiographs:
-    """Put answers beside what is known of the same radiographs, in the same order.
+def join_labels(records: Sequence[Record], outputs: BundleOutputs) -> ScoredRadiographs:
+    """Join outputs with the labels and attributes of the same radiographs, in the same order.
 
     Raises:
-        ValueError: There are more of the one than of the other.
+        ValueError: There are more outputs than records, or fewer.
     """
-    if len(records) != len(answers.probabilities):
-        raise ValueError(f"{len(answers.probabilities)} answers for {len(records)} radiographs")
+    if len(records) != len(outputs.probabilities):
+        raise ValueError(f"{len(outputs.probabilities)} outputs for {len(records)} radiographs")
     labels = [[float(r.labels.get(f, np.nan)) for f in FINDINGS] for r in records]
     return ScoredRadiographs(
-        probabilities=answers.probabilities,
+        probabilities=outputs.probabilities,
         labels=np.array(labels, float).reshape(len(records), len(FINDINGS)),
-        typicality=answers.typicality,
+        typicality=outputs.typicality,
         digests=np.array([r.sha256 for r in records], str),
         patients=np.array([r.patient for r in records], str),
         sources=np.array([r.source for r in records], str),
@@ -126,20 +126,20 @@ def join_labels(records: Sequence[Record], answers: BundleOutputs) -> ScoredRadi
 def score_radiographs(
     bundle: Path, records: Sequence[Record], tensors: Tensors, engine: EngineKind = "litert"
 ) -> tuple[ScoredRadiographs, Floats]:
-    """Score labelled radiographs with a bundle, as it is served.
+    """Score labelled radiographs with a bundle.
 
     Args:
-        bundle: Folder of a sealed bundle.
-        records: What is known of the radiographs.
+        bundle: The folder of a sealed bundle.
+        records: The records of the radiographs.
         tensors: Their tensors in the same order, uint8 (N, 224, 224).
-        engine: Which of the bundle's graphs runs.
+        engine: The engine, which decides which of the bundle's graphs runs.
 
     Returns:
-        Probabilities beside labels; and the activation maps, float32 (N, 14, 7, 7).
+        The scored radiographs, and the activation maps, float32 (N, 14, 7, 7).
 
     Raises:
-        InvalidBundle: The folder is no sealed bundle.
-        UnusableAnswers: An answer is NaN, infinite, or no probability.
+        InvalidBundle: The folder is not a sealed bundle.
+        UnusableOutputs: An output is NaN, infinite, or not a probability.
     """
-    answers = run_bundle(bundle, tensors, engine)
-    return join_labels(records, answers), answers.activation_maps
+    outputs = run_bundle(bundle, tensors, engine)
+    return join_labels(records, outputs), outputs.activation_maps

@@ -1,4 +1,4 @@
-"""Whether a model reads some people's radiographs worse: each group against the rest."""
+"""Does a model read some subgroups worse? Each subgroup is compared with all other radiographs."""
 
 from collections.abc import Sequence
 
@@ -21,14 +21,14 @@ from pleura.findings import FINDINGS
 
 Floats = NDArray[np.floating]
 MEAN = "mean"
-"""Stands for a finding where a gap is the mean over findings."""
+"""The name of a gap that is the mean over findings."""
 
 
 class Gap(Value):
-    """One finding in one group: AUROC there, and how much better (+) or worse (-) than in the rest it is.
+    """The gap of one finding: the figure in the subgroup minus the figure in the rest.
 
-    ``positives`` and ``positives_of_rest`` count over all findings where ``finding`` is "mean". The gaps of
-    sensitivity and specificity are at the served operating point.
+    The gaps of sensitivity and specificity are at the served operating point. If ``finding`` is "mean",
+    ``positives`` and ``positives_of_rest`` count over all findings.
     """
 
     finding: str
@@ -41,7 +41,7 @@ class Gap(Value):
 
 
 class TooSmall(Value):
-    """One finding of one group with too few positives, there or in the rest, to show a gap."""
+    """A finding with too few positives, in the subgroup or in the rest, to show a gap."""
 
     finding: str
     positives: int
@@ -49,7 +49,7 @@ class TooSmall(Value):
 
 
 class SubgroupEvaluation(Value):
-    """A group of radiographs, with the gaps that can be shown and the findings of which none can."""
+    """A subgroup with its gaps, and with the findings that are too small to show one."""
 
     attribute: Attribute
     group: str
@@ -59,10 +59,10 @@ class SubgroupEvaluation(Value):
     too_small: tuple[TooSmall, ...]
 
 
-def _compared(
+def _group_statistics(
     weights: Floats, scored: ScoredRadiographs, finding: int, threshold: float, group: Subgroup
 ) -> Floats:
-    """AUROC in the group, and the gaps of AUROC, sensitivity and specificity, (D, 4)."""
+    """Compute AUROC in the group, and the gaps of AUROC, sensitivity and specificity, (D, 4)."""
     called = calls_at_threshold(scored.probabilities[:, finding], threshold)
     both = []
     for rows in (group.members, group.rest):
@@ -91,7 +91,7 @@ def _gap(finding: str, counts: tuple[int, int], values: Floats, drawn: Floats) -
     )
 
 
-def _judge_group(
+def _evaluate_group(
     scored: ScoredRadiographs, thresholds: Sequence[float], group: Subgroup, protocol: EvaluationProtocol
 ) -> SubgroupEvaluation:
     here, there = _positives(scored, group.members), _positives(scored, group.rest)
@@ -100,11 +100,11 @@ def _judge_group(
     shown = [f for f in range(len(FINDINGS)) if fewest[f] >= least]
 
     def statistics(weights: Floats) -> Floats:
-        columns = [_compared(weights, scored, f, thresholds[f], group) for f in shown]
+        columns = [_group_statistics(weights, scored, f, thresholds[f], group) for f in shown]
         return np.concatenate(columns, axis=1) if columns else np.empty((len(weights), 0))
 
     values = observed_statistic(statistics, len(scored)).reshape(len(shown), 4)
-    drawn = protocol.bootstrap.drawn(statistics, scored.patients).reshape(protocol.draws, len(shown), 4)
+    drawn = protocol.bootstrap.draw(statistics, scored.patients).reshape(protocol.draws, len(shown), 4)
     gaps = {
         FINDINGS[f]: _gap(FINDINGS[f], (int(here[f]), int(there[f])), values[i], drawn[:, i])
         for i, f in enumerate(shown)
@@ -131,16 +131,16 @@ def _judge_group(
 def evaluate_subgroups(
     scored: ScoredRadiographs, thresholds: Sequence[float], protocol: EvaluationProtocol | None = None
 ) -> tuple[SubgroupEvaluation, ...]:
-    """Compare each sex, age band, view position and source with the rest of those where it is known.
+    """Compare each sex, age band, view position and source with the rest.
 
-    A finding is compared where group and rest both have ``subgroup_minimum_positives``. The mean gap is over
-    the two or more findings of which both have ``minimum_positives``. What has but one value is left out.
+    A finding is compared if subgroup and rest both have ``subgroup_minimum_positives``. The mean gap is over
+    the two or more findings of which both have ``minimum_positives``.
 
     Raises:
-        ValueError: The scores cannot be judged.
+        ValueError: The scores cannot be evaluated.
     """
     protocol = protocol or EvaluationProtocol()
     require_probabilities(scored)
     scored = sort_radiographs(scored)
     subgroups = find_subgroups(scored, ATTRIBUTES, protocol.age_bands)
-    return tuple(_judge_group(scored, thresholds, group, protocol) for group in subgroups)
+    return tuple(_evaluate_group(scored, thresholds, group, protocol) for group in subgroups)

@@ -1,1 +1,1 @@
-"""Whether a challenger may take the champion's place."""
+"""The gate: may a challenger take the champion's place?"""

@@ -1,4 +1,4 @@
-"""Two models before the gate, and whether they can be compared at all."""
+"""The two models that the gate compares, and the checks that they can be compared."""
 
 import hashlib
 from collections.abc import Iterator
@@ -15,9 +15,9 @@ from pleura.bundle import ModelDescription
 
 @dataclass(frozen=True)
 class Contender:
-    """A model, as it is served, with what it says of the sealed radiographs.
+    """A model as it is served, with its scores on the sealed radiographs.
 
-    ``input_shape`` is what its graph takes of one radiograph: (rows, columns, channels).
+    ``input_shape`` is its input for one radiograph: (rows, columns, channels).
     """
 
     identity: ModelIdentity
@@ -35,7 +35,7 @@ class Contender:
         input_shape: tuple[int, ...],
         scored: ScoredRadiographs,
     ) -> "Contender":
-        """Take a model's side from its bundle."""
+        """Make a contender from the description in a bundle."""
         return cls(
             identity=ModelIdentity(version=description.version, digest=digest),
             findings=tuple(finding.name for finding in description.findings),
@@ -47,18 +47,19 @@ class Contender:
 
 
 def find_incompatibilities(champion: Contender, challenger: Contender) -> tuple[str, ...]:
-    """Say in words what forbids a paired comparison; nothing where none does."""
-    models = tuple(_unlike_models(champion, challenger))
-    # With other findings or radiographs, every further complaint would follow from the first.
-    return models or tuple(_unlike_radiographs(champion.scored, challenger.scored)) or tuple(_no_scores(
-        ("champion", champion), ("challenger", challenger)
-    ))  # fmt: skip
+    """List the reasons that forbid a paired comparison; the list is empty if there is none."""
+    # If findings or radiographs differ, every further reason would follow from that one.
+    return (
+        tuple(_model_differences(champion, challenger))
+        or tuple(_radiograph_differences(champion.scored, challenger.scored))
+        or tuple(_unusable_scores(("champion", champion), ("challenger", challenger)))
+    )
 
 
-def _unlike_models(champion: Contender, challenger: Contender) -> Iterator[str]:
+def _model_differences(champion: Contender, challenger: Contender) -> Iterator[str]:
     if champion.findings != challenger.findings:
-        odd = sorted(set(champion.findings) ^ set(challenger.findings))
-        yield f"the models read other findings: {', '.join(odd) or 'the same in another order'}"
+        different = sorted(set(champion.findings) ^ set(challenger.findings))
+        yield f"the models read other findings: {', '.join(different) or 'the same in another order'}"
     if champion.preprocessing_version != challenger.preprocessing_version:
         yield (
             f"the challenger takes preprocessing version {challenger.preprocessing_version}, "
@@ -75,7 +76,7 @@ def _shape(shape: tuple[int, ...]) -> str:
     return " x ".join(map(str, shape))
 
 
-def _unlike_radiographs(old: ScoredRadiographs, new: ScoredRadiographs) -> Iterator[str]:
+def _radiograph_differences(old: ScoredRadiographs, new: ScoredRadiographs) -> Iterator[str]:
     if not len(old):
         yield "there are no radiographs"
     elif len(old) != len(new) or set(old.digests.tolist()) != set(new.digests.tolist()):
@@ -85,7 +86,7 @@ def _unlike_radiographs(old: ScoredRadiographs, new: ScoredRadiographs) -> Itera
     elif len(set(old.digests.tolist())) < len(old):
         yield "a radiograph occurs twice"
     elif not np.array_equal(old.labels, new.labels, equal_nan=True):
-        yield "the models were held against other labels"
+        yield "the models were compared with other labels"
     elif not _agree_on_patients(old, new):
         yield "the radiographs are described differently"
 
@@ -98,33 +99,33 @@ def _agree_on_patients(old: ScoredRadiographs, new: ScoredRadiographs) -> bool:
     return all(same) and np.array_equal(old.ages, new.ages, equal_nan=True)
 
 
-def _no_scores(*sides: tuple[str, Contender]) -> Iterator[str]:
+def _unusable_scores(*sides: tuple[str, Contender]) -> Iterator[str]:
     for name, side in sides:
         probabilities, labels = side.scored.probabilities, side.scored.labels
         expected = (len(side.scored), len(side.findings))
         if probabilities.shape != expected or labels.shape != expected:
             yield f"the {name}'s probabilities have the shape {_shape(probabilities.shape)}"
         elif not np.isfinite(probabilities).all():
-            spoilt = int((~np.isfinite(probabilities)).any(axis=1).sum())
-            yield f"the {name} gives NaN or infinity on {spoilt} of {len(side.scored)} radiographs"
+            unusable = int((~np.isfinite(probabilities)).any(axis=1).sum())
+            yield f"the {name} gives NaN or infinity on {unusable} of {len(side.scored)} radiographs"
         elif probabilities.min() < 0 or probabilities.max() > 1:
-            yield f"the {name} gives what is no probability"
+            yield f"the {name} gives a value outside [0, 1]"
         if len(side.thresholds) != len(side.findings) or not all(0 <= t <= 1 for t in side.thresholds):
             yield f"the {name} has no threshold for each finding"
 
 
 def number_patients(scored: ScoredRadiographs) -> NDArray[np.intp]:
-    """Who each radiograph is of, by number; one of an unknown patient is a patient of its own."""
+    """Number the patient of each radiograph; a radiograph of an unknown patient gets a number of its own."""
     return number_groups(np.where(scored.patients == "", scored.digests, scored.patients))
 
 
 def radiographs_digest(scored: ScoredRadiographs) -> str:
-    """SHA-256, in hex, of the radiographs' digests in their order."""
+    """Compute the SHA-256, in hex, of the radiographs' digests in their order."""
     return hashlib.sha256("\n".join(scored.digests.tolist()).encode()).hexdigest()
 
 
 def scores_digest(champion: ScoredRadiographs, challenger: ScoredRadiographs) -> str:
-    """SHA-256, in hex, of all that was said and is known of the radiographs."""
+    """Compute the SHA-256, in hex, of all scores, labels and attributes of the radiographs."""
     hashed = hashlib.sha256()
     for side in (champion, challenger):
         for numbers in (side.probabilities, side.labels, side.ages):

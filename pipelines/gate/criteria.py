@@ -1,4 +1,4 @@
-"""The gate's criteria: figures held against the margins of the protocol."""
+"""The gate's criteria: compare figures with the margins of the protocol."""
 
 from typing import Final, cast
 
@@ -14,11 +14,11 @@ from pipelines.statistics.delong import macro_advantage, placements
 from pipelines.statistics.paired import Estimate
 
 _NO_VARIANCE: Final = "its positives or negatives are of fewer than two patients"
-Judged = tuple[GateVerdict, str]
+VerdictAndReason = tuple[GateVerdict, str]
 
 
 def has_enough(name: CriterionName, pair: ScoredPair, protocol: GateProtocol) -> bool:
-    """Whether a finding has what the protocol asks for: each rate needs only those that it is a rate of."""
+    """Tell whether a finding has enough positives and negatives; a rate needs only its own kind."""
     positives = pair.positives >= protocol.minimum_positives or name == "specificity"
     negatives = pair.negatives >= protocol.minimum_negatives or name == "sensitivity"
     return positives and negatives
@@ -39,7 +39,7 @@ def _holm(p_values: list[float]) -> list[float]:
 
 
 def _claims(found: list[tuple[Estimate, float]]) -> list[Claims]:
-    """Give each finding's estimate, which comes with its margin, its three statements."""
+    """Compute three claims for each finding, from its estimate and its margin."""
     families = (
         _holm([estimate.p_at_most(-margin) for estimate, margin in found]),
         _holm([estimate.p_at_least(0.0) for estimate, _ in found]),
@@ -91,12 +91,12 @@ def _criterion(
         }
     )
     by_point = name == "brier" and protocol.brier.judged_by == "point"
-    verdict, reason = _judge(figures, has_enough(name, pair, protocol), by_point, protocol.alpha)
+    verdict, reason = _decide(figures, has_enough(name, pair, protocol), by_point, protocol.alpha)
     return figures.model_copy(update={"verdict": verdict, "reason": reason or plain.reason})
 
 
-def _judge(figures: Criterion, enough: bool, by_point: bool, alpha: float) -> Judged:
-    """Judge rounded figures; no words where there are too few radiographs."""
+def _decide(figures: Criterion, enough: bool, by_point: bool, alpha: float) -> VerdictAndReason:
+    """Decide on rounded figures; the reason is empty if there are too few radiographs."""
     margin, advantage = figures.margin, cast(float, figures.advantage)
     low = advantage if by_point else cast(float, figures.low)
     shown_worse = figures.claims is not None and figures.claims.worse <= alpha
@@ -112,7 +112,7 @@ def _judge(figures: Criterion, enough: bool, by_point: bool, alpha: float) -> Ju
 
 
 def too_few(pair: ScoredPair, protocol: GateProtocol) -> str:
-    """Say what a finding lacks."""
+    """Write how many positives and negatives a finding lacks."""
     return (
         f"{pair.positives} positives and {pair.negatives} negatives, where "
         f"{protocol.minimum_positives} and {protocol.minimum_negatives} are needed"
@@ -120,7 +120,7 @@ def too_few(pair: ScoredPair, protocol: GateProtocol) -> str:
 
 
 def is_excused(name: CriterionName, pair: ScoredPair, protocol: GateProtocol) -> bool:
-    """Whether a finding may go unshown; an exemption for want of positives ends where there are enough."""
+    """Tell whether a finding may stay unshown; an exemption ends once there are enough positives."""
     is_exempt = pair.finding in protocol.exempt and not has_enough(name, pair, protocol)
     return is_exempt or protocol.unshown == "allow_with_note"
 
@@ -158,12 +158,12 @@ def compare_mean_auroc(
             "high": round_for_decision(estimate.high(protocol.confidence)),
         }
     )
-    verdict, reason = _judge(figures, enough=True, by_point=False, alpha=protocol.alpha)
+    verdict, reason = _decide(figures, enough=True, by_point=False, alpha=protocol.alpha)
     return figures.model_copy(update={"verdict": verdict, "reason": reason})
 
 
 def compare_calibration(pair: ScoredPair, protocol: GateProtocol) -> Criterion:
-    """Hold the challenger's calibration slope against the range; the champion's stands beside it."""
+    """Compare the challenger's calibration slope with the allowed range; the champion's is only reported."""
     limits, patients = protocol.calibration_slope, pair.patients
     old, new = (estimate_calibration_slope(pair.truth, side, patients) for side in (pair.old, pair.new))
     plain = Criterion(
@@ -184,11 +184,11 @@ def compare_calibration(pair: ScoredPair, protocol: GateProtocol) -> Criterion:
         return plain.model_copy(update={"reason": too_few(pair, protocol)})
     if new is None:
         return plain
-    verdict, reason = _judge_slope(plain, protocol)
+    verdict, reason = _decide_slope(plain, protocol)
     return plain.model_copy(update={"verdict": verdict, "reason": reason})
 
 
-def _judge_slope(figures: Criterion, protocol: GateProtocol) -> Judged:
+def _decide_slope(figures: Criterion, protocol: GateProtocol) -> VerdictAndReason:
     limits, slope = protocol.calibration_slope, cast(float, figures.challenger)
     low, high = cast(float, figures.low), cast(float, figures.high)
     words = f"{slope:.3f} ({low:.3f} to {high:.3f}); {limits.low} to {limits.high} is allowed"

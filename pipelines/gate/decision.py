@@ -1,7 +1,7 @@
-"""The gate's decision as a value: every figure, every bound, every reason, and the bytes that are signed.
+"""The gate's decision as a value: every figure, bound and reason, and the bytes that are signed.
 
-There is no clock in it, and its figures are rounded before they are judged: the same inputs give the same
-bytes, on another machine too.
+A decision holds no time, and figures are rounded before they are compared with margins. The same inputs
+therefore give the same bytes on every machine.
 """
 
 import json
@@ -23,10 +23,10 @@ class _Value(BaseModel):
 
 
 class Claims(_Value):
-    """One-sided p-values of statements on one finding, with Holm's correction over the findings.
+    """One-sided p-values of three claims on one finding, with Holm's correction over the findings.
 
-    ``not_inferior`` is small where the challenger is shown to be within the margin, ``worse`` and
-    ``better`` where it is shown to be just that.
+    ``not_inferior`` is small if the challenger is shown to be within the margin. ``worse`` and ``better``
+    are small if it is shown to be worse or better.
     """
 
     not_inferior: float
@@ -35,11 +35,12 @@ class Claims(_Value):
 
 
 class Criterion(_Value):
-    """One thing that was compared.
+    """One comparison and its verdict.
 
-    ``advantage`` is the challenger's, positive where it is better, with its one-sided bounds ``low`` and
-    ``high``; of a calibration slope the bounds are those of the challenger's slope itself. A figure is None
-    where it could not be computed. ``is_excused`` tells that the protocol lets it go unshown.
+    ``advantage`` is the challenger's and is positive if the challenger is better. ``low`` and ``high`` are
+    its one-sided bounds; for a calibration slope they bound the challenger's slope itself. A figure is None
+    if it could not be computed. ``is_excused`` is True if the protocol allows that the criterion is not
+    shown.
     """
 
     name: CriterionName
@@ -60,22 +61,22 @@ class Criterion(_Value):
 
     @property
     def is_in_the_way(self) -> bool:
-        """Whether the challenger is refused for it."""
+        """Whether the challenger is refused because of this criterion."""
         return self.verdict == "failed" or (self.verdict == "cannot be shown" and not self.is_excused)
 
 
 class ModelIdentity(_Value):
-    """A model by version, and by the digest of its bundle."""
+    """A model by its version and the digest of its bundle."""
 
     version: str
     digest: Sha256
 
 
 class DecisionInputs(_Value):
-    """All that a decision was made from, by digest.
+    """Everything that a decision was made from, by digest.
 
-    ``radiographs`` is the digest of the compared radiographs' digests in their order, ``scores`` of
-    everything that both models said of them and that is known of them.
+    ``radiographs`` is the digest of the radiographs' digests in their order. ``scores`` is the digest of the
+    scores of both models, with the labels and attributes of the radiographs.
     """
 
     protocol_name: str
@@ -93,7 +94,7 @@ class DecisionInputs(_Value):
 class Decision(_Value):
     """Whether the challenger may be promoted, and why.
 
-    ``reasons`` holds what stands in the way, ``notes`` what a reader must know besides.
+    ``reasons`` forbid the promotion. ``notes`` are what a reader must also know.
     """
 
     format: Literal[1] = 1
@@ -112,12 +113,12 @@ class Decision(_Value):
 
 
 def canonical_json(value: BaseModel) -> bytes:
-    """The one way to write a value down: JSON with sorted keys, no spaces, ASCII only, no NaN."""
+    """Write a value in its only form: JSON with sorted keys, without spaces, in ASCII, without NaN."""
     document = value.model_dump(mode="json")
     text = json.dumps(document, sort_keys=True, separators=(",", ":"), ensure_ascii=True, allow_nan=False)
     return text.encode()
 
 
 def round_for_decision(value: float) -> float:
-    """A figure as it is judged and written; zero has no sign."""
+    """Round a figure as it is compared and written; zero has no sign."""
     return round(value, DECIMALS) + 0.0

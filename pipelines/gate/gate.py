@@ -1,7 +1,7 @@
-"""Whether a challenger may take the champion's place: both on the same sealed radiographs, paired.
+"""Decide whether a challenger may take the champion's place, on the same sealed radiographs.
 
-A challenger is promoted when every criterion of the protocol is shown to hold. "Cannot be shown" is an
-answer of its own: too few positives, or a bound that reaches beyond the margin while the figure does not.
+A challenger is promoted if every criterion of the protocol is shown to hold. "Cannot be shown" is a verdict
+of its own: there are too few positives, or the bound lies beyond the margin while the figure does not.
 """
 
 from collections.abc import Iterator
@@ -29,7 +29,7 @@ _PER_FINDING: Final = ("auroc", "sensitivity", "specificity", "brier")
 
 @dataclass(frozen=True)
 class Provenance:
-    """Where the radiographs and the code come from: the data set's digest, and the version of the code."""
+    """The digest of the data set, and the version of the code."""
 
     data_set: str
     code_version: str
@@ -38,7 +38,7 @@ class Provenance:
 def decide(
     protocol: GateProtocol, champion: Contender, challenger: Contender, provenance: Provenance
 ) -> Decision:
-    """Decide whether the challenger may be promoted; never raises for what the models say."""
+    """Decide whether the challenger may be promoted. Unusable scores give a refusal, not an exception."""
     inputs = DecisionInputs(
         protocol_name=protocol.name,
         protocol_version=protocol.version,
@@ -53,7 +53,7 @@ def decide(
     )
     obstacles = find_incompatibilities(champion, challenger)
     criteria = () if obstacles else tuple(_criteria(protocol, champion, challenger))
-    reasons = obstacles or tuple(_told(each) for each in criteria if each.is_in_the_way)
+    reasons = obstacles or tuple(_sentence(each) for each in criteria if each.is_in_the_way)
     return Decision(
         verdict="refused" if reasons else "promoted",
         reasons=reasons,
@@ -66,7 +66,7 @@ def decide(
 
 
 def pair_findings(champion: Contender, challenger: Contender) -> list[ScoredPair]:
-    """Put both models side by side, finding by finding, on the radiographs where it is known."""
+    """Pair the scores of both models for each finding, on the radiographs whose label is known."""
     patients = number_patients(champion.scored)
     pairs = []
     for index, finding in enumerate(champion.findings):
@@ -89,19 +89,19 @@ def _criteria(protocol: GateProtocol, champion: Contender, challenger: Contender
     yield from compare_subgroups(champion, challenger, protocol)
 
 
-def _told(criterion: Criterion) -> str:
+def _sentence(criterion: Criterion) -> str:
     where = " of ".join(filter(None, (criterion.finding, criterion.subgroup)))
     return f"{criterion.name}{', ' + where if where else ''}: {criterion.verdict}: {criterion.reason}"
 
 
 def _notes(protocol: GateProtocol, criteria: tuple[Criterion, ...]) -> Iterator[str]:
     if not protocol.is_clinical:
-        yield f"decided by {protocol.name}, which is no clinical protocol: {protocol.purpose}"
+        yield f"decided by {protocol.name}, which is not a clinical protocol: {protocol.purpose}"
     for each in criteria:
         if each.verdict == "cannot be shown" and each.is_excused:
             why = protocol.exempt.get(each.finding, "the protocol allows it")
-            yield f"{_told(each)}; excused: {why}"
+            yield f"{_sentence(each)}; excused: {why}"
         if each.verdict == "passed" and each.claims and each.claims.worse <= protocol.alpha:
             yield f"{each.name}, {each.finding}: worse, but shown to be within the margin"
     if criteria and not any(each.name == "subgroup gap" for each in criteria):
-        yield f"no subgroup has {protocol.subgroups.minimum_positives} positives beside as many others"
+        yield f"no subgroup has {protocol.subgroups.minimum_positives} positives and as many in the rest"

@@ -1,4 +1,4 @@
-"""What the gate measures of one finding: both models' figures, and the challenger's advantage."""
+"""Measure one finding: the figures of both models, and the challenger's advantage."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -21,9 +21,9 @@ _SAME: Final = Estimate(0.0, 0.0)
 
 @dataclass(frozen=True)
 class ScoredPair:
-    """What both models say of the radiographs on which one finding is known; arrays (n,).
+    """The scores of both models on the n radiographs whose label of one finding is known; arrays (n,).
 
-    ``old_calls`` and ``new_calls`` are made at the threshold that each is served with.
+    ``old`` is the champion and ``new`` the challenger. The calls are at each model's served threshold.
     """
 
     finding: str
@@ -36,23 +36,23 @@ class ScoredPair:
 
     @property
     def positives(self) -> int:
-        """How many radiographs show the finding."""
+        """The number of radiographs with the finding."""
         return int((self.truth == 1).sum())
 
     @property
     def negatives(self) -> int:
-        """How many do not."""
+        """The number of radiographs without the finding."""
         return int((self.truth == 0).sum())
 
     @property
     def is_one_model(self) -> bool:
-        """Whether both sides are the same to the bit, so that there is no difference to estimate."""
+        """Whether the scores and calls of both models are identical."""
         return np.array_equal(self.old, self.new) and np.array_equal(self.old_calls, self.new_calls)
 
 
 @dataclass(frozen=True)
 class PairedMeasurement:
-    """The figure of either model, and the challenger's advantage; positive is better."""
+    """The figures of both models, and the challenger's advantage; positive is better."""
 
     champion: float
     challenger: float
@@ -96,10 +96,10 @@ MEASURES: Final[Mapping[CriterionName, Callable[[ScoredPair], PairedMeasurement]
 
 
 def measure(name: CriterionName, pair: ScoredPair) -> PairedMeasurement | None:
-    """Measure one criterion; None where the radiographs do not allow it."""
+    """Measure one criterion; None if the radiographs do not allow it."""
     if not (pair.positives and pair.negatives):
         return None
     try:
         return MEASURES[name](pair)
-    except ValueError:  # of fewer than two patients: there is a figure, but no variance
+    except ValueError:  # fewer than two patients: there is a figure, but no variance
         return None

@@ -1,13 +1,13 @@
-"""What a challenger must show before it may be promoted: fixed in a versioned file before the run.
+"""The gate's protocol: the rules of a promotion, fixed in a versioned file before the run.
 
-Two kinds of statement are made, and they need different care.
+The gate makes two kinds of statement.
 
-*It may be promoted* asks that every finding is within its margin. That is an intersection-union test: each
-part is tested at the full level and the whole still errs at most that often (Berger, "Multiparameter
+*The challenger may be promoted* means that every finding is within its margin. This is an intersection-union
+test. Each part is tested at the full level, and the whole errs at most that often (Berger, "Multiparameter
 hypothesis testing and acceptance sampling", Technometrics 1982). A correction would only demand more data.
 
-*It is worse, or better, or shown not inferior, in this finding* is one of fourteen statements that somebody
-picks from a table. Those carry Holm's correction over the findings (Holm, Scand. J. Stat. 1979).
+*The challenger is worse, better or not inferior in this finding* is one of fourteen statements from which a
+reader picks. These carry Holm's correction over the findings (Holm, Scand. J. Stat. 1979).
 """
 
 import hashlib
@@ -28,18 +28,18 @@ Share = Annotated[float, Field(ge=0, le=1)]
 def _require_findings(names: Mapping[str, object]) -> None:
     unknown = sorted(set(names) - set(FINDINGS))
     if unknown:
-        raise ValueError(f"{unknown[0]!r} is no finding")
+        raise ValueError(f"{unknown[0]!r} is not a finding")
 
 
 class AurocMargins(Value):
-    """How much AUROC a challenger may lose in each finding, and in their mean."""
+    """How much AUROC a challenger may lose in each finding, and in the mean."""
 
     margin: Margin
     macro_margin: Margin
 
 
 class ThresholdMargin(Value):
-    """How much sensitivity, or specificity, may be lost at the served thresholds; some findings have less."""
+    """How much sensitivity or specificity may be lost; ``of_finding`` overrides ``margin``."""
 
     margin: Margin
     of_finding: Mapping[str, Margin] = {}
@@ -50,19 +50,19 @@ class ThresholdMargin(Value):
         return self
 
     def of(self, finding: str) -> float:
-        """The margin of one finding."""
+        """Give the margin of one finding."""
         return self.of_finding.get(finding, self.margin)
 
 
 class BrierMargin(Value):
-    """How much larger the Brier score may be; by its bound, or by its point figure."""
+    """How much larger the Brier score may be; the bound or the point figure is compared."""
 
     margin: Margin
     judged_by: JudgedBy
 
 
 class SlopeRange(Value):
-    """Where the challenger's calibration slope must lie; with its whole interval, or its point figure."""
+    """The range that must contain the challenger's calibration slope: its interval or its point figure."""
 
     low: float = Field(gt=0)
     high: float
@@ -70,9 +70,9 @@ class SlopeRange(Value):
 
 
 class SubgroupLimit(Value):
-    """How much further a subgroup may fall behind all others, where both have enough positives.
+    """How much further a subgroup may fall behind the rest, if both have enough positives.
 
-    By the point figure: with fifty positives a bound of three points cannot be reached, so such a rule
+    The point figure is compared. With fifty positives a bound of three points cannot be reached: such a rule
     would forbid every change and protect nobody. ``axes`` and ``age_cuts`` name the subgroups of
     ``pipelines.evaluation.subgroups``, which the evaluation report shows too.
     """
@@ -84,7 +84,7 @@ class SubgroupLimit(Value):
 
 
 class ReplayLimits(Value):
-    """What a replay of journaled radiographs may show at most, and on how many it must stand."""
+    """The limits of a replay of journaled radiographs, and the number of radiographs that it needs."""
 
     minimum_radiographs: int = Field(ge=1)
     disagreement_at_most: Share
@@ -95,9 +95,9 @@ class ReplayLimits(Value):
 class GateProtocol(Value):
     """The rules of the gate and of the replay.
 
-    ``exempt`` names findings that may go unshown for want of positives, each with the reason; the exemption
-    lapses where the test set has enough. ``unshown`` says what becomes of all other findings that cannot be
-    shown to be within their margins.
+    ``exempt`` names findings that may stay unshown because positives are rare, each with the reason. The
+    exemption ends once the test set has enough positives. ``unshown`` is the rule for all other findings
+    that cannot be shown to be within their margins.
     """
 
     name: str = Field(min_length=1)
@@ -128,10 +128,10 @@ class GateProtocol(Value):
 
     @property
     def digest(self) -> str:
-        """SHA-256 of what the protocol says, in hex: comments and order of the file do not change it."""
+        """The SHA-256 of the rules, in hex; comments and the order of the file do not change it."""
         return hashlib.sha256(self.model_dump_json().encode()).hexdigest()
 
     @property
     def alpha(self) -> float:
-        """How often each statement may err."""
+        """The error rate that each statement is allowed."""
         return 1 - self.confidence

@@ -1,4 +1,4 @@
-"""Whether some patients fall further behind the others under the challenger than under the champion."""
+"""Compare subgroups: does one fall further behind the rest under the challenger than under the champion?"""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -18,7 +18,7 @@ Rows = NDArray[np.bool_]
 
 @dataclass(frozen=True)
 class _Sides:
-    """A subgroup and all others of whom the axis is known, on the radiographs where a finding is known."""
+    """A subgroup and its rest, on the radiographs whose label of a finding is known."""
 
     finding: str
     subgroup: str
@@ -28,21 +28,21 @@ class _Sides:
     patients: Patients
 
     def fewest(self, present: float) -> int:
-        """Positives (1.0) or negatives (0.0) on the side that has fewer of them."""
+        """Count positives (1.0) or negatives (0.0) on the side that has fewer of them."""
         of_kind = self.truth == present
         return int(min((of_kind & self.members).sum(), (of_kind & ~self.members).sum()))
 
     @property
     def can_be_compared(self) -> bool:
-        """Whether both sides have negatives, and the patients are more than one."""
+        """Whether both sides have negatives, and there is more than one patient."""
         return self.fewest(0) > 0 and bool((self.patients != self.patients[0]).any())
 
-    def compared(self) -> tuple[list[float], Floats]:
-        """How far the subgroup's AUROC lies below that of the others, under either model.
+    def measure_gaps(self) -> tuple[list[float], Floats]:
+        """Measure how far the subgroup's AUROC lies below that of the rest, under both models.
 
         Returns:
-            The gap under the champion and under the challenger, and how much each radiograph moves the
-            subgroup's gain beyond that of the others: (n,).
+            The gap under the champion and under the challenger; and how much each radiograph moves the
+            subgroup's gain relative to the gain of the rest, (n,).
         """
         gaps, moved = [0.0, 0.0], np.empty(len(self.truth))
         for rows, sign in ((self.members, 1.0), (~self.members, -1.0)):
@@ -56,7 +56,7 @@ class _Sides:
 def compare_subgroups(
     champion: Contender, challenger: Contender, protocol: GateProtocol
 ) -> Iterator[Criterion]:
-    """Compare the gap of every subgroup that has enough positives beside enough others."""
+    """Compare the gap of every subgroup that has enough positives, if its rest has enough too."""
     old, new = champion.scored, challenger.scored
     patients = number_patients(old)
     limits = protocol.subgroups
@@ -76,8 +76,8 @@ def compare_subgroups(
 
 
 def _criterion(sides: _Sides, protocol: GateProtocol) -> Criterion:
-    gaps, moved = sides.compared()
-    # Only who is behind counts: a subgroup that was ahead and is less so has lost nothing to the others.
+    gaps, moved = sides.measure_gaps()
+    # Only a subgroup that is behind counts: one that was ahead and is less so has lost nothing to the rest.
     widened = round_for_decision(max(gaps[1], 0.0) - max(gaps[0], 0.0))
     estimate = estimate_from_influence(gaps[0] - gaps[1], moved, sides.patients)
     limit = protocol.subgroups.widened_by

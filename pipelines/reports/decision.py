@@ -1,4 +1,4 @@
-"""A decision as a page that a person reads: Markdown."""
+"""The gate's decision as Markdown, for a reader."""
 
 from collections.abc import Iterator
 
@@ -7,7 +7,7 @@ from pipelines.gate.signature import SignedDecision
 
 _HEAD = (
     "| criterion | finding | positives / negatives | champion | challenger | advantage | one-sided bounds "
-    "| verdict | because |\n|---|---|---|---|---|---|---|---|---|"
+    "| verdict | reason |\n|---|---|---|---|---|---|---|---|---|"
 )
 
 
@@ -24,13 +24,16 @@ def _lines(signed: SignedDecision) -> Iterator[str]:
         yield "**Not a clinical decision:** its protocol is for tests and demonstrations."
         yield ""
     yield f"{decision.radiographs} radiographs of {decision.patients} patients, read by both models."
-    yield from _list("What stands in the way", decision.reasons)
-    yield from _list("To be known besides", decision.notes)
+    yield from _list("Reasons for the refusal", decision.reasons)
+    yield from _list("Notes", decision.notes)
     yield "\n## All comparisons\n"
-    yield "An advantage is the challenger's: positive is better. A slope's bounds are its own.\n"
+    yield (
+        "A positive advantage means that the challenger is better. The bounds of a calibration slope "
+        "are those of the challenger's slope.\n"
+    )
     yield _HEAD
     yield from map(_row, decision.criteria)
-    yield from _list("Made from", _made_from(decision))
+    yield from _list("Provenance", _provenance(decision))
     yield f"\nSigned at {signed.signed_at.isoformat()} with key `{signed.key_id}`."
 
 
@@ -40,7 +43,7 @@ def _list(title: str, entries: tuple[str, ...]) -> Iterator[str]:
         yield from (f"- {entry}" for entry in entries)
 
 
-def _made_from(decision: Decision) -> tuple[str, ...]:
+def _provenance(decision: Decision) -> tuple[str, ...]:
     inputs = decision.inputs
     return (
         f"protocol {inputs.protocol_name} {inputs.protocol_version}, `{inputs.protocol_digest}`",

@@ -1,4 +1,4 @@
-"""The plots of a drift report, as SVG that stands in the page itself."""
+"""The plots of a drift report, as SVG inside the page."""
 
 import io
 from collections.abc import Sequence
@@ -21,7 +21,7 @@ _LEAST_PSI: Final = 0.01
 
 
 def encode_svg(figure: Figure) -> str:
-    """Write a figure as an SVG element, the same bytes for the same figure."""
+    """Write a figure as an SVG element; the same figure gives the same bytes."""
     file = io.StringIO()
     with mpl.rc_context({"svg.hashsalt": "pleura", "svg.fonttype": "none", "font.family": "sans-serif"}):
         figure.savefig(file, format="svg", metadata={"Date": None}, bbox_inches="tight")
@@ -30,7 +30,7 @@ def encode_svg(figure: Figure) -> str:
 
 
 def plot_stability(model: ModelDrift) -> Figure | None:
-    """Population stability index of each distribution, and from where on it is notable and serious."""
+    """Plot the population stability index of each distribution, with the notable and the serious limit."""
     shown = [each for each in model.compared if isinstance(each.actual, Histogram) and each.psi is not None]
     if not shown:
         return None
@@ -47,12 +47,12 @@ def plot_stability(model: ModelDrift) -> Figure | None:
     axes.set_xscale("log")
     axes.set_xlim(_LEAST_PSI, max(1.0, *indices) * 1.1)
     axes.xaxis.set_major_formatter("{x:g}")
-    axes.set_xlabel("population stability index (red: drift; green: none seen, within what chance does)")
+    axes.set_xlabel("population stability index (red: drift; green: no drift seen)")
     return _tidy(figure)
 
 
 def plot_call_rates(model: ModelDrift) -> Figure | None:
-    """The share of radiographs called present, by finding, in the reference and in the window."""
+    """Plot the call rate of each finding in the reference and in the window."""
     shown = [each for each in model.compared if each.measure.kind == "call rate"]
     if not shown:
         return None
@@ -71,7 +71,7 @@ def plot_call_rates(model: ModelDrift) -> Figure | None:
 
 
 def plot_shapes(model: ModelDrift) -> Figure | None:
-    """The distributions that drifted: the window's share in each tenth of the reference."""
+    """Plot the distributions that drifted: the window's share in each tenth of the reference."""
     drifted = [each for each in model.of_word("drift") if isinstance(each.actual, Histogram)]
     shown = sorted(drifted, key=lambda each: -(each.psi or 0.0))[:_MOST_SHAPES]
     if not shown:

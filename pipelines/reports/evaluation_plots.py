@@ -1,4 +1,4 @@
-"""The plots of a report as PNG, drawn from the figures that are stored and from nothing else."""
+"""The plots of an evaluation report as PNG, drawn from the stored figures alone."""
 
 import io
 from typing import Final
@@ -19,7 +19,7 @@ _TICKS: Final = (0, 0.25, 0.5, 0.75, 1)
 
 
 def encode_png(picture: Picture) -> bytes:
-    """Encode a picture; the same picture gives the same bytes."""
+    """Encode a picture as PNG; the same picture gives the same bytes."""
     buffer = io.BytesIO()
     picture.savefig(buffer, format="png", dpi=_DPI, metadata={"Software": None})
     return buffer.getvalue()
@@ -48,7 +48,7 @@ def _draw_roc(axes: Axes, curves: Curves, figures: Figures) -> None:
 
 
 def _lengths(sides: list[list[float]]) -> list[list[float]]:
-    """Error bars as matplotlib wants them: never negative, by rounding."""
+    """Make error bars that rounding has not made negative; matplotlib refuses negative ones."""
     return [[max(0.0, length) for length in side] for side in sides]
 
 
@@ -77,7 +77,7 @@ def _draw_reliability(axes: Axes, curves: Curves) -> None:
     below = seen - np.array([each.seen_low for each in bins])
     above = np.array([each.seen_high for each in bins]) - seen
     sides = _lengths([below.tolist(), above.tolist()])
-    axes.errorbar(predicted, seen, yerr=sides, fmt="o-", color=_LINE, markersize=4, label="seen")
+    axes.errorbar(predicted, seen, yerr=sides, fmt="o-", color=_LINE, markersize=4, label="observed")
     highest = max(max(each.predicted, each.seen_high, each.noise_high) for each in bins)
     end = min(1.0, float(np.ceil(highest * 10)) / 10)
     ticks = np.linspace(0, end, 6)
@@ -87,7 +87,7 @@ def _draw_reliability(axes: Axes, curves: Curves) -> None:
 
 
 def plot_finding(finding: FindingEvaluation) -> bytes | None:
-    """ROC with the operating point, precision and recall, reliability with its noise; None if unmeasured."""
+    """Plot ROC, precision and recall, and reliability of a finding; None if it is unmeasured."""
     if finding.figures is None or finding.curves is None:
         return None
     picture = Picture(figsize=(11, 3.9))
@@ -112,7 +112,7 @@ def _draw_forest(axes: Axes, rows: list[tuple[str, IntervalEstimate]], title: st
 
 
 def plot_overview(evaluation: Evaluation) -> bytes | None:
-    """AUROC and calibration slope of every measured finding with intervals; None where none is measured."""
+    """Plot AUROC and calibration slope of every measured finding with intervals; None if none is measured."""
     measured = [
         (each.finding.replace("_", " "), each.figures) for each in evaluation.measured if each.figures
     ]

@@ -1,4 +1,4 @@
-"""A replay as a page that a person reads: Markdown."""
+"""A replay as Markdown, for a reader."""
 
 from collections.abc import Iterator
 
@@ -6,7 +6,7 @@ from pipelines.replay.replay_report import FindingReplay, RateWithBounds, Replay
 
 _HEAD = (
     "| finding | calls before | calls now | disagreement | change of calls | PSI | KS "
-    "| blind readers: champion alone right / challenger alone | p | verdict |\n"
+    "| blind verdicts: only the champion right / only the challenger right | p | verdict |\n"
     "|---|---|---|---|---|---|---|---|---|---|"
 )
 
@@ -20,13 +20,15 @@ def _lines(replay: ReplayReport) -> Iterator[str]:
     left_out, latency = replay.left_out, replay.latency_ms
     yield f"# Replay of {replay.radiographs} radiographs: {replay.verdict}"
     yield ""
-    yield f"Challenger {replay.challenger.version} beside the answers of `{replay.champion_digest}`."
+    challenger = replay.challenger.version
+    yield f"Challenger {challenger}, compared with the journaled answers of `{replay.champion_digest}`."
     yield ""
     yield from (f"- {reason}" for reason in replay.reasons)
     yield (
         f"\nNot replayed: {left_out.other_model} of another model, {left_out.repeated} repeated, "
-        f"{left_out.not_kept} sent and not kept, {left_out.gone} gone, {left_out.changed} changed, "
-        f"{left_out.unreadable} unreadable. No valid probabilities: {replay.invalid}."
+        f"{left_out.not_kept} sent in the request and not stored, {left_out.gone} gone, "
+        f"{left_out.changed} changed, "
+        f"{left_out.unreadable} unreadable. Invalid outputs of the challenger: {replay.invalid}."
     )
     yield (
         f"\nMilliseconds, median and 95th percentile: journaled {_ms(latency.champion_median)} and "
@@ -35,11 +37,11 @@ def _lines(replay: ReplayReport) -> Iterator[str]:
     )
     yield _HEAD
     yield from map(_row, replay.findings)
-    seen = sum(_told(each) for each in replay.findings)
-    yield f"\nBesides, {seen} verdicts were given after seeing the answer: they count for nothing here."
+    seen = sum(_verdicts_after_seeing(each) for each in replay.findings)
+    yield f"\n{seen} more verdicts were given after the reader had seen the answer. They do not count."
 
 
-def _told(found: FindingReplay) -> int:
+def _verdicts_after_seeing(found: FindingReplay) -> int:
     after = found.after_seeing
     return after.both_right + after.champion_only + after.challenger_only + after.both_wrong
 

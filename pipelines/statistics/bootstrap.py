@@ -1,8 +1,8 @@
-"""Statistics of all bootstrap draws at once: a draw is a weight per radiograph, not a list of rows.
+"""Bootstrap over patients: statistics of all draws at once, with intervals.
 
-Drawing patients with replacement gives each radiograph the number of times its patient was drawn. Every
-statistic here takes weights (D, N) and gives one value per draw (D,), NaN where a draw has no answer, so that
-2,000 draws of a thousand radiographs cost a few array operations.
+A draw is a weight for each radiograph: the number of times that its patient was drawn. Every statistic takes
+weights (D, N) and gives one value per draw (D,), NaN if it is undefined in a draw. So 2,000 draws of a
+thousand radiographs cost a few array operations.
 """
 
 from collections.abc import Callable, Iterator
@@ -23,7 +23,7 @@ _LEAST_VALID_DRAWS: Final = 0.95
 
 @dataclass(frozen=True)
 class IntervalEstimate:
-    """A figure of any range with its 95 % interval; nine decimals, the same on every machine."""
+    """An estimate with its 95 % interval, rounded to nine decimals."""
 
     value: float
     low: float
@@ -31,19 +31,19 @@ class IntervalEstimate:
 
 
 def round_stable(value: float) -> float:
-    """Keep nine decimals: more than the data say, less than in which two machines differ."""
+    """Round to nine decimals, so that two machines give the same figure."""
     return round(float(value), _DECIMALS) + 0.0  # no negative zero
 
 
 @dataclass(frozen=True)
 class Bootstrap:
-    """How intervals are found: draws of patients with replacement, from a seed."""
+    """A bootstrap: the number of draws of patients with replacement, and its seed."""
 
     draws: int = 2_000
     seed: int = 1
 
     def weights(self, patients: NDArray[np.str_]) -> Iterator[Floats]:
-        """Give the weights of all draws, some at a time, shape (some, N)."""
+        """Draw the weights of all draws, some at a time, shape (some, N)."""
         _, group = np.unique(patients, return_inverse=True)
         count = int(group.max()) + 1
         share, rng = np.full(count, 1 / count), np.random.default_rng(self.seed)
@@ -52,21 +52,22 @@ class Bootstrap:
             size = min(at_once, self.draws - start)
             yield rng.multinomial(count, share, size=size)[:, group].astype(float)
 
-    def drawn(self, statistics: Statistics, patients: NDArray[np.str_]) -> Floats:
-        """Statistics of every draw, shape (draws, S)."""
+    def draw(self, statistics: Statistics, patients: NDArray[np.str_]) -> Floats:
+        """Compute the statistics of every draw, shape (draws, S)."""
         return np.concatenate([statistics(weights) for weights in self.weights(patients)])
 
 
 def observed_statistic(statistics: Statistics, count: int) -> Floats:
-    """Statistics of the radiographs as they are, shape (S,)."""
+    """Compute the statistics of the radiographs as they are, shape (S,)."""
     values: Floats = statistics(np.ones((1, count)))[0]
     return values
 
 
 def estimate_interval(value: float, drawn: Floats) -> IntervalEstimate | None:
-    """Give a value with the percentile interval of its draws (D,); None where it cannot be measured.
+    """Give a value with the percentile interval of its draws (D,).
 
-    Draws without an answer are left out; are they more than one in twenty, nothing is said.
+    Undefined draws are left out. The result is None if the value is undefined, or more than one draw in
+    twenty.
     """
     valid = drawn[np.isfinite(drawn)]
     if not np.isfinite(value) or len(valid) < _LEAST_VALID_DRAWS * len(drawn):
@@ -76,10 +77,10 @@ def estimate_interval(value: float, drawn: Floats) -> IntervalEstimate | None:
 
 
 def estimate_share_interval(value: float, drawn: Floats, of: int) -> IntervalEstimate | None:
-    """Give a share of so many radiographs with its interval.
+    """Give a share of ``of`` radiographs with its interval.
 
-    A share of none or of all is the same in every draw, which is not certainty: its interval is the exact one
-    of Clopper and Pearson.
+    A share of 0 or 1 is the same in every draw, and yet uncertain. Its interval is the exact one of Clopper
+    and Pearson.
     """
     found = estimate_interval(value, drawn)
     if found is None or 0 < value < 1:
@@ -89,30 +90,30 @@ def estimate_share_interval(value: float, drawn: Floats, of: int) -> IntervalEst
 
 
 def centre_draws(value: float, drawn: Floats) -> Floats:
-    """Draws (D,) of a statistic that resampling itself raises, brought back to lie around its value."""
+    """Shift the draws (D,) of a statistic that resampling itself raises back around its value."""
     around: Floats = np.maximum(drawn - (drawn.mean() - value), 0.0)
     return around
 
 
 def shares(weights: Floats, counted: NDArray[np.bool_], among: NDArray[np.bool_]) -> Floats:
-    """The weighted share of ``counted`` (N,) among ``among`` (N,), in each draw."""
+    """Compute the weighted share of ``counted`` (N,) among ``among`` (N,) in each draw."""
     return ratio(weights @ (counted & among).astype(float), weights @ among.astype(float))
 
 
 def means(weights: Floats, values: Floats) -> Floats:
-    """The weighted mean of ``values`` (N,) in each draw."""
+    """Compute the weighted mean of ``values`` (N,) in each draw."""
     return ratio(weights @ values, weights.sum(axis=1))
 
 
 def ratio(above: Floats, below: Floats) -> Floats:
-    """Divide draw by draw; NaN where there is nothing to divide by."""
+    """Divide draw by draw; NaN if the divisor is 0."""
     empty = np.full(np.broadcast_shapes(above.shape, below.shape), np.nan)
     ratios: Floats = np.divide(above, below, out=empty, where=below > 0)
     return ratios
 
 
 def _by_score(weights: Floats, labels: Floats, scores: Floats) -> tuple[Floats, Floats]:
-    """Weight of positives and of negatives at each distinct score, scores falling, both (D, G)."""
+    """Sum the weights of positives and negatives at each distinct score, from high to low, both (D, G)."""
     order = np.argsort(-scores, kind="stable")
     starts = np.flatnonzero(np.diff(scores[order], prepend=np.inf))
     sorted_weights, sorted_labels = weights[:, order], labels[order]
@@ -122,7 +123,7 @@ def _by_score(weights: Floats, labels: Floats, scores: Floats) -> tuple[Floats, 
 
 
 def aurocs(weights: Floats, labels: Floats, scores: Floats) -> Floats:
-    """Area under the receiver operating characteristic in each draw; a tie counts for half."""
+    """Compute the area under the ROC curve in each draw; a tie counts half."""
     positives, negatives = _by_score(weights, labels, scores)
     not_above = np.cumsum(negatives[:, ::-1], axis=1)[:, ::-1]
     won = (positives * (not_above - negatives / 2)).sum(axis=1)
@@ -130,7 +131,7 @@ def aurocs(weights: Floats, labels: Floats, scores: Floats) -> Floats:
 
 
 def average_precisions(weights: Floats, labels: Floats, scores: Floats) -> Floats:
-    """Average precision, the step-wise area under precision and recall, in each draw."""
+    """Compute the average precision in each draw: the step-wise area under precision and recall."""
     positives, negatives = _by_score(weights, labels, scores)
     found = np.cumsum(positives, axis=1)
     called = found + np.cumsum(negatives, axis=1)

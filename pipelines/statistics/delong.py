@@ -1,8 +1,7 @@
-"""Whether two AUROCs on the same radiographs differ: DeLong's test, also where patients have several.
+"""Compare AUROCs on the same radiographs: DeLong's test, also if patients have several radiographs.
 
-The gate uses the clustered variance and not the patient-level bootstrap: both agree (a test compares
-them), but this one has no seed, the same bytes on every machine, and no tail that two thousand draws of
-twenty positives leave ragged.
+The gate uses this clustered variance instead of the bootstrap. Both agree (a test compares them), but this
+one has no seed and gives the same bytes on every machine.
 """
 
 from dataclasses import dataclass
@@ -25,8 +24,9 @@ from pipelines.statistics.paired import (
 class Placements:
     """The structural components of an AUROC.
 
-    ``positives`` (m,) holds for each positive the share of negatives that it outscores, ``negatives`` (n,)
-    for each negative the share of positives that outscore it; a tie counts half. Both average to the AUROC.
+    ``positives`` (m,) holds for each positive the share of negatives with a lower score. ``negatives`` (n,)
+    holds for each negative the share of positives with a higher score. A tie counts half. The mean of each is
+    the AUROC.
     """
 
     positives: Floats
@@ -34,7 +34,7 @@ class Placements:
 
     @property
     def auroc(self) -> float:
-        """The area that they are components of."""
+        """The AUROC."""
         return float(self.positives.mean())
 
 
@@ -65,7 +65,7 @@ class Areas:
     covariance: Floats
 
     def advantage(self, new: int, old: int) -> Estimate:
-        """How much larger one of the areas is than another."""
+        """Estimate how much larger one AUROC is than another."""
         contrast = np.zeros(len(self.aurocs))
         contrast[new] += 1
         contrast[old] -= 1
@@ -74,12 +74,12 @@ class Areas:
 
 
 def areas(labels: Floats, scores: Floats, patients: Patients) -> Areas:
-    """Estimate the AUROCs of K models, and how far they vary together.
+    """Estimate the AUROCs of K models, and their covariance.
 
     Args:
         labels: (N,), 1.0 present and 0.0 absent.
         scores: (K, N).
-        patients: (N,); with all of them different this is DeLong's estimate, exactly.
+        patients: (N,). If every radiograph has its own patient, this is exactly DeLong's estimate.
 
     Raises:
         ValueError: The positives, or the negatives, are of fewer than two patients.
@@ -113,7 +113,7 @@ def _sums(rows: list[Floats], groups: NDArray[np.intp], count: int) -> Floats:
 
 
 def auroc_influence(labels: Floats, parts: Placements) -> Floats:
-    """How much each radiograph moves the AUROC: (N,), with mean zero within positives and negatives."""
+    """Compute how much each radiograph moves the AUROC: (N,), with mean 0 in positives and in negatives."""
     positive = labels == 1
     moved = np.empty(len(labels))
     moved[positive] = (parts.positives - parts.auroc) / positive.sum()
@@ -122,10 +122,10 @@ def auroc_influence(labels: Floats, parts: Placements) -> Floats:
 
 
 def macro_advantage(labels: Floats, old: Floats, new: Floats, patients: Patients) -> Estimate:
-    """How much larger the mean AUROC of F findings is.
+    """Estimate how much larger the mean AUROC of F findings is for the new scores.
 
-    The findings share their radiographs, so it is patients' contributions to the mean that vary, and no
-    sum of F variances.
+    The findings share their radiographs. The variance is therefore that of the patients' contributions to the
+    mean, not a sum of F variances.
 
     Args:
         labels: (N, F), NaN where unknown.

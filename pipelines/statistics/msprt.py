@@ -1,10 +1,10 @@
-"""Is the canary worse than the stable revision? A test that may be looked at at any time.
+"""Sequential test: is the canary worse than the stable revision? It may be evaluated at any time.
 
-Whoever looks daily at p < .05 raises a false alarm in a quarter of all months. The mixture sequential
-probability ratio test bounds the chance of ever raising one, however often it is looked at, by ``alpha``.
+A daily look at p < .05 raises a false alarm in a quarter of all months. The mixture sequential probability
+ratio test bounds the chance of ever raising a false alarm by ``alpha``, however often it is evaluated.
 
-Each step of a rollout is a stratum: what comes in at night and what share the canary gets both change from
-step to step, so arms are compared within a step only, and the differences are then pooled.
+Each step of a rollout is a stratum. The mix of radiographs and the share of the canary change from step to
+step, so the revisions are compared within a step only, and the differences are pooled.
 
 Source:
     Robbins, "Statistical methods related to the law of the iterated logarithm", 1970; Johari, Koomen,
@@ -20,12 +20,12 @@ from typing import Final
 from scipy.special import log_ndtr
 
 LEAST_ANSWERS: Final = 300
-"""Below so many an estimated rate is too far from normal for the bound to hold."""
+"""With fewer answers an estimated rate is too far from normal for the bound to hold."""
 
 
 @dataclass(frozen=True)
 class EventCount:
-    """How many of an arm's answers had something about them."""
+    """How many of a revision's answers had an event, such as an error."""
 
     count: int
     answers: int
@@ -33,7 +33,7 @@ class EventCount:
 
 @dataclass(frozen=True)
 class SequentialSample:
-    """A quantity over an arm's answers; ``variance`` is that of one answer."""
+    """A quantity over a revision's answers; ``variance`` is that of one answer."""
 
     answers: int
     mean: float
@@ -42,9 +42,9 @@ class SequentialSample:
 
 @dataclass(frozen=True)
 class Excess:
-    """By how much the canary exceeds the stable revision: an estimate and its variance.
+    """The excess of the canary over the stable revision: an estimate and its variance.
 
-    ``answers`` is the number of answers of the arm that has fewer.
+    ``answers`` is the number of answers of the revision with fewer answers.
     """
 
     value: float
@@ -54,10 +54,10 @@ class Excess:
 
 @dataclass(frozen=True)
 class Bound:
-    """What counts as harm, and how sure one must be.
+    """The harm that the test looks for, and the allowed rate of false alarms.
 
-    ``margin`` is the excess that nobody minds; ``scale`` the size of a harm beyond it that one expects, in
-    the same unit: the test finds harms of about that size soonest, and is valid whatever it is.
+    ``margin`` is the tolerated excess. ``scale`` is the expected size of a harm beyond the margin, in the
+    same unit. The test finds harms of about that size soonest, and is valid for any scale.
     """
 
     margin: float
@@ -69,7 +69,7 @@ class Bound:
 def rate_excess(strata: Sequence[tuple[EventCount, EventCount]]) -> Excess:
     """Compare a rate between canary and stable, in that order, within each stratum.
 
-    The variance is that under one common rate, which is never taken as 0: half an event is added.
+    The variance assumes one common rate. Half an event is added, so that the rate is never 0.
     """
     both = [(c, s) for c, s in strata if c.answers and s.answers]
     weights = [_weight(c.answers, s.answers) for c, s in both]
@@ -98,12 +98,12 @@ def mean_excess(strata: Sequence[tuple[SequentialSample, SequentialSample]]) -> 
 
 
 def negate(excess: Excess) -> Excess:
-    """By how much the canary falls short of the stable revision."""
+    """Turn an excess into a shortfall."""
     return Excess(-excess.value, excess.variance, excess.answers)
 
 
 def log_evidence(excess: Excess, bound: Bound) -> float:
-    """Log of the mixture likelihood ratio of "worse by more than the margin" to "worse by the margin"."""
+    """Compute the log likelihood ratio of "worse by more than the margin" to "worse by the margin"."""
     x, v, t = excess.value - bound.margin, excess.variance, bound.scale**2
     if math.isinf(v):
         return 0.0
@@ -113,17 +113,18 @@ def log_evidence(excess: Excess, bound: Bound) -> float:
 
 
 def is_harmful(excess: Excess, bound: Bound) -> bool:
-    """Say whether the canary is worse by more than the margin.
+    """Tell whether the canary is worse by more than the margin.
 
-    Asked after every answer for ever, this is true with a chance of at most ``alpha`` where it is not.
+    If the canary is not worse, the chance that this is ever true is at most ``alpha``, even if it is
+    evaluated after every answer.
     """
     return excess.answers >= bound.least_answers and log_evidence(excess, bound) >= -math.log(bound.alpha)
 
 
 def is_failing(events: EventCount, tolerated: float, alpha: float) -> bool:
-    """Say whether an arm outright fails: every other answer, rather than the share that is tolerated.
+    """Tell whether a revision fails outright: every other answer fails instead of the tolerated share.
 
-    Exact from the first answer on, so that nobody waits for hundreds of failures.
+    The test is exact from the first answer, so no rollout waits for hundreds of failures.
 
     Source:
         Wald, "Sequential tests of statistical hypotheses", 1945.

@@ -1,4 +1,4 @@
-"""How far two samples of one quantity differ: what tells that data or patients have changed."""
+"""Measure how far two samples of one quantity differ: a sign that data or patients have changed."""
 
 import warnings
 from dataclasses import dataclass
@@ -24,12 +24,12 @@ class Shift:
 
 
 def psi(expected: NDArray[np.intp], actual: NDArray[np.intp]) -> float:
-    """Population stability index of two histograms over the same bins.
+    """Compute the population stability index of two histograms over the same bins.
 
-    Half a count is added to every bin, so that an empty one does not make it infinite.
+    Half a count is added to every bin, so that an empty bin does not make the index infinite.
 
     Source:
-        Siddiqi, "Credit Risk Scorecards", 2006: below 0.1 no change, from 0.25 on a serious one.
+        Siddiqi, "Credit Risk Scorecards", 2006: below 0.1 no change, from 0.25 a serious change.
     """
     bins = len(expected)
     before = (expected + 0.5) / (expected.sum() + 0.5 * bins)
@@ -38,20 +38,20 @@ def psi(expected: NDArray[np.intp], actual: NDArray[np.intp]) -> float:
 
 
 def measure_shift(reference: Floats, sample: Floats) -> Shift:
-    """Compare a sample with the reference, in tenths of the reference.
+    """Compare a sample with a reference, in tenths of the reference.
 
     Raises:
-        ValueError: One of them is empty, or holds what is no number.
+        ValueError: A sample is empty, or holds NaN or infinity.
     """
     if not (len(reference) and len(sample) and np.isfinite(reference).all() and np.isfinite(sample).all()):
-        raise ValueError("a shift is measured between two samples of numbers")
+        raise ValueError("a shift needs two samples of finite numbers")
     inner = np.unique(np.quantile(reference, np.linspace(0, 1, _BINS + 1)[1:-1]))
     counts = [
         np.bincount(np.searchsorted(inner, x, side="left"), minlength=len(inner) + 1)
         for x in (reference, sample)
     ]
     with warnings.catch_warnings():
-        # where the exact p-value cannot be had scipy takes the asymptotic one, and says so
+        # scipy warns when it uses the asymptotic p-value because the exact one is too costly
         warnings.simplefilter("ignore", RuntimeWarning)
         distance = ks_2samp(reference, sample)
     return Shift(psi(*counts), float(distance.statistic), float(distance.pvalue))

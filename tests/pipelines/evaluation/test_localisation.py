@@ -10,10 +10,10 @@ from pipelines.evaluation.localisation import (
     FindingLocalisation,
     LocalisationBox,
     activated_region,
+    enlarge_map,
     evaluate_localisation,
-    highest_place,
+    highest_point,
     iou,
-    widen_map,
 )
 from pleura.contract import SIZE_PX
 from pleura.findings import FINDINGS
@@ -116,11 +116,11 @@ def test_overlap_is_that_of_the_pixels(numbers: list[int]) -> None:
 
 
 @given(st.integers(0, 6), st.integers(0, 6))
-def test_the_region_lies_around_the_highest_place(row: int, column: int) -> None:
+def test_the_region_lies_around_the_highest_point(row: int, column: int) -> None:
     """One hot cell gives a region that holds it and reaches little farther."""
-    wide = widen_map(_maps([(row, column)])[0, MASS])
+    wide = enlarge_map(_maps([(row, column)])[0, MASS])
     left, top, right, bottom = activated_region(wide)
-    x, y = highest_place(wide)
+    x, y = highest_point(wide)
     assert left <= x < right
     assert top <= y < bottom
     assert x // 32 == column

@@ -92,7 +92,7 @@ def test_a_changed_bundle_is_not_asked(tmp_path: Path, bundle: Path) -> None:
 def test_each_radiograph_needs_its_answer(bundle: Path, samples: Path) -> None:
     """Answers for some of the radiographs are not put beside all of them."""
     records, tensors = _records(samples)
-    with pytest.raises(ValueError, match="answers for"):
+    with pytest.raises(ValueError, match="outputs for"):
         join_labels(records, run_bundle(bundle, tensors[1:]))
 
 

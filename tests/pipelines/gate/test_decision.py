@@ -97,7 +97,7 @@ def test_a_key_id_that_is_borrowed_signs_nothing() -> None:
     forged = sign_decision(_decide(), stranger, NOON)
     honest = verify_decision(_document(), [PUBLIC])
     borrowed = forged.model_copy(update={"key_id": honest.key_id})
-    with pytest.raises(InvalidDecision, match="not of this decision"):
+    with pytest.raises(InvalidDecision, match="does not belong to this decision"):
         verify_decision(borrowed.to_json(), [PUBLIC])
 
 

@@ -216,7 +216,7 @@ def test_what_cannot_be_compared_is_refused_in_words(clinical: GateProtocol) -> 
         "other labels": replace(new, scored=replace(scored, labels=relabelled)),
         "described differently": replace(new, scored=replace(scored, sexes=scored.sexes[::-1])),
         "the shape 100 x 13": replace(new, scored=replace(scored, probabilities=scored.probabilities[:, 1:])),
-        "no probability": replace(new, scored=replace(scored, probabilities=scored.probabilities + 1)),
+        "outside [0, 1]": replace(new, scored=replace(scored, probabilities=scored.probabilities + 1)),
         "no threshold for each": replace(new, thresholds=(0.5,)),
     }
     for words, side in cases.items():

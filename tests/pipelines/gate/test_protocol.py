@@ -53,8 +53,8 @@ def test_the_digest_is_of_the_rules_and_not_of_the_file(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("change", "says"),
     [
-        ({"sensitivity": {"margin": 0.05, "of_finding": {"Pneumotorax": 0.03}}}, "no finding"),
-        ({"exempt": {"Hernai": "rare"}}, "no finding"),
+        ({"sensitivity": {"margin": 0.05, "of_finding": {"Pneumotorax": 0.03}}}, "not a finding"),
+        ({"exempt": {"Hernai": "rare"}}, "not a finding"),
         ({"unshown": "allow_with_note"}, "refuses what cannot be shown"),
         ({"calibration_slope": {"low": 1.1, "high": 0.9, "judged_by": "bound"}}, "slope of 1"),
         ({"auroc": {"margin": -0.02, "macro_margin": 0.01}}, "auroc.margin"),

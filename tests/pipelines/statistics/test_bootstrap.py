@@ -71,9 +71,9 @@ def test_draws_in_portions_are_the_same_draws(monkeypatch: pytest.MonkeyPatch) -
     def area(weights: np.ndarray) -> np.ndarray:
         return aurocs(weights, labels, scores)[:, None]
 
-    whole = Bootstrap(50).drawn(area, patients)
+    whole = Bootstrap(50).draw(area, patients)
     monkeypatch.setattr("pipelines.statistics.bootstrap._MOST_WEIGHTS", 7 * len(labels))
-    np.testing.assert_array_equal(Bootstrap(50).drawn(area, patients), whole)
+    np.testing.assert_array_equal(Bootstrap(50).draw(area, patients), whole)
     assert observed_statistic(area, len(labels))[0] == pytest.approx(roc_auc_score(labels, scores))
 
 
@@ -119,7 +119,7 @@ def test_the_interval_covers_the_truth_about_as_often_as_it_says() -> None:
         rng = np.random.default_rng(seed)
         labels = (rng.random(400) < 0.3).astype(float)
         area = partial(_area, labels=labels, scores=rng.normal(labels))
-        drawn = Bootstrap(100, seed).drawn(area, np.arange(400).astype(str))[:, 0]
+        drawn = Bootstrap(100, seed).draw(area, np.arange(400).astype(str))[:, 0]
         found = estimate_interval(observed_statistic(area, 400)[0], drawn)
         assert found is not None
         assert found.low <= found.value <= found.high
