@@ -1,5 +1,6 @@
 """The parts of a run that need no stack: its parameters, the compiled pipeline and the report."""
 
+import importlib
 import json
 from pathlib import Path
 from typing import Any
@@ -17,6 +18,7 @@ from pipelines.run.parameters import (
 )
 from pipelines.run.records import StepFailure, StepResult
 from pipelines.run.step_output import describe_log_line
+from pipelines.run.step_runner import STEPS
 from pleura.console.app import main
 
 _DATA_SET = "ours@" + "a" * 64
@@ -83,6 +85,13 @@ def test_the_pipeline_compiles_for_a_server(tmp_path: Path) -> None:
     kubernetes = platform["platforms"]["kubernetes"]["deploymentSpec"]["executors"]
     assert kubernetes.keys() == executors.keys()
     assert all({"secretAsEnv", "secretAsVolume", "pvcMount"} <= each.keys() for each in kubernetes.values())
+
+
+@pytest.mark.parametrize("step", STEPS)
+def test_every_step_is_a_function(step: str) -> None:
+    """The runner names the steps as text, so that a rename could miss one."""
+    module, function = STEPS[step]
+    assert callable(getattr(importlib.import_module(f"pipelines.run.{module}"), function))
 
 
 def _tasks(spec: dict[str, Any]) -> list[dict[str, Any]]:
