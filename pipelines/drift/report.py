@@ -60,7 +60,7 @@ class ModelDrift(Value):
 
     @property
     def word(self) -> DriftVerdict:
-        """The verdict on the model; answer times do not count, because they are no drift of patients."""
+        """The verdict on the model; answer times do not count, because they say nothing about patients."""
         return _overall([each.word for each in self.compared if each.measure.kind != OPERATION])
 
     def of_word(self, word: DriftVerdict) -> tuple[QuantityComparison, ...]:

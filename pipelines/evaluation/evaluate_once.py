@@ -1,6 +1,6 @@
 """Evaluate a model on a data set once; the stored report stands.
 
-Whoever repeats an evaluation until the figures please has tuned the model on the test split. A second
+To repeat an evaluation until the figures please is to tune the model on the test split. A second
 evaluation of the same model and data set therefore returns the first report, byte for byte.
 """
 

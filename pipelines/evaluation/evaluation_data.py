@@ -83,15 +83,15 @@ def load_evaluation_data(manifest: Manifest, main_source: str, read: ReadFile) -
     )
 
 
-def _non_chest_tensors(strangers: Sequence[NonChestImage], read: ReadFile) -> dict[str, Tensors]:
+def _non_chest_tensors(images: Sequence[NonChestImage], read: ReadFile) -> dict[str, Tensors]:
     """Load the images of no chest, by kind. An undecodable one is left out: the service refuses it anyway."""
     found: dict[str, list[Tensors]] = defaultdict(list)
-    for stranger in strangers:
-        file = read(stranger)
+    for image in images:
+        file = read(image)
         try:
             tensor = tensor_of(file)
         except PleuraError as error:
-            log.info("non_chest_image_undecodable", digest=stranger.sha256[:12], reason=str(error))
+            log.info("non_chest_image_undecodable", digest=image.sha256[:12], reason=str(error))
         else:
-            found[stranger.kind].append(tensor)
+            found[image.kind].append(tensor)
     return {kind: np.stack(tensors) for kind, tensors in sorted(found.items())}

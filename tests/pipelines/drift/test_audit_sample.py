@@ -69,7 +69,7 @@ def test_another_window_asks_for_another() -> None:
     assert request.id != _request().id
 
 
-def test_controls_come_beside_the_surest_drift() -> None:
+def test_controls_come_with_the_most_certain_drift() -> None:
     """Random controls are in it, then the findings in the order of how sure their drift is."""
     request = _request()
     surest = request.why[0].rpartition(" of ")[2].replace(" ", "_")
@@ -83,7 +83,7 @@ def test_controls_come_beside_the_surest_drift() -> None:
 
 @given(st.integers(3, 500))
 def test_no_more_is_asked_for_than_can_be_read(most: int) -> None:
-    """The cap holds, each radiograph is asked for once, and what the cap costs in precision is told."""
+    """The cap holds, no radiograph is asked for twice, and the request states the lost precision."""
     report, week = _drifted()
     request = build_audit_request(report, week, AuditRules(most=most), UNTIL)
     assert request is not None
@@ -113,7 +113,7 @@ def test_what_lies_in_no_store_is_not_asked_for() -> None:
 
 
 def test_a_request_travels_as_json() -> None:
-    """What is stored reads as what it was, and what is no request is told."""
+    """A stored request reads as it was written; other bytes are refused."""
     assert AuditRequest.from_json(_request().to_json()) == _request()
     with pytest.raises(InvalidDocument):
         AuditRequest.from_json(b"{}")

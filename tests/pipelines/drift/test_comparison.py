@@ -58,14 +58,14 @@ def test_an_empty_window_says_nothing() -> None:
 
 
 def test_a_model_is_compared_with_its_own_reference_only() -> None:
-    """What another model says of the same patients is no drift: without a reference nothing is shown."""
+    """Another model on the same patients is not drift: without a reference nothing is shown."""
     report = report_of(sample(1, 200), sample(2, 200, shift=2.0, model=OTHER))
     assert [model.word for model in report.models] == ["no drift seen", "cannot be shown"]
     assert report.word == "cannot be shown"
 
 
 def test_refusals_that_rise_are_drift() -> None:
-    """From 2 % to a fifth of the radiographs refused is seen, and is no drift of scores."""
+    """A rise of refusals from 2 % to a fifth is seen, and scores do not drift."""
     refused = Measure(kind="refusal", name="share of refused_radiograph")
     week = sample(1, 300)
     report = report_of(replace(week, shares={**week.shares, refused: Share(hits=75, n=375)}))
@@ -73,7 +73,7 @@ def test_refusals_that_rise_are_drift() -> None:
 
 
 def test_slower_answers_are_no_drift_of_patients() -> None:
-    """How long answers take is told, and changes nothing of what is said of the window."""
+    """Answer times are compared, and do not change the verdict on the window."""
     slow = Measure(kind="operation", name="predict time")
     first, week = sample(1000, 300), sample(1, 300)
     times = np.random.default_rng(0).gamma(4, 0.01, 300)

@@ -40,6 +40,6 @@ def test_half_the_contrast_is_half_the_contrast() -> None:
 
 
 def test_a_blank_radiograph_is_refused() -> None:
-    """As it was by the transformer: there is no answer on one."""
+    """The transformer refuses such a radiograph too, so it has no answer."""
     with pytest.raises(RefusedRadiograph):
         image_statistics(Radiograph(np.full((50, 50), 9, np.uint8)))

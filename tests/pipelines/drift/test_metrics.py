@@ -80,7 +80,7 @@ def test_what_cannot_be_shown_is_no_series() -> None:
 
 
 def test_the_text_file_is_whole_and_readable(tmp_path: Path) -> None:
-    """The collector, another user, finds one whole file and nothing half-written beside it."""
+    """The collector, another user, finds one complete file and no partial one."""
     path = tmp_path / "drift.prom"
     path.write_text("old")
     write_textfile(drift_registry(REPORT, 0), path)

@@ -46,13 +46,13 @@ def test_a_reference_travels_as_json() -> None:
 
 @pytest.mark.parametrize("document", [b"", b"{}", b"[1]", reference().to_json().replace(b"edges", b"edge")])
 def test_what_is_no_reference_is_refused(document: bytes) -> None:
-    """A half-written or foreign object is told, not compared with."""
+    """A partial or foreign object is an error and is not compared."""
     with pytest.raises(InvalidDocument):
         DriftReference.from_json(document)
 
 
 def test_nothing_makes_no_reference() -> None:
-    """An empty window is no time in which all was well."""
+    """A reference cannot be made from an empty window."""
     with pytest.raises(NoRadiographs):
         build_reference(DriftSample(MODEL, 0, 0, {}, {}), "nothing", SINCE)
 

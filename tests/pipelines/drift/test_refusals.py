@@ -1,4 +1,4 @@
-"""Refusals come from Prometheus, asked as it wants to be asked; what is not known is not zero."""
+"""Refusals come from Prometheus by its HTTP API; an unknown count is not zero."""
 
 import json
 import threading
@@ -15,7 +15,7 @@ from tests.support.pipelines.drift_values import SINCE, UNTIL
 
 
 class _Prometheus(ThreadingHTTPServer):
-    """Answers every query with what it was told to."""
+    """Answers every query with a fixed answer."""
 
     def __init__(self, answer: bytes, status: int = 200) -> None:
         super().__init__(("127.0.0.1", 0), _Handler)
@@ -63,7 +63,7 @@ def _vector(**counts: str) -> bytes:
 
 
 def test_refusals_of_radiographs_are_counted() -> None:
-    """Counts are rounded, reasons that did not happen are 0, and an expired token is no radiograph."""
+    """Counts are rounded, reasons that did not happen are 0, and an expired token does not count."""
     with _prometheus(_vector(refused_radiograph="12.0071", unauthenticated="900")) as server:
         found = read_refusal_counts(server.url, 'job="transformer"', SINCE, UNTIL)
     assert found == {"refused_radiograph": 12, "unreadable_radiograph": 0, "too_large": 0}
@@ -85,7 +85,7 @@ def test_refusals_of_radiographs_are_counted() -> None:
     ],
 )
 def test_what_is_no_answer_is_told(answer: bytes, status: int) -> None:
-    """Whatever comes back that is no count: unknown, not none."""
+    """An answer without counts means unknown, not zero."""
     with _prometheus(answer, status) as server, pytest.raises(RefusalCountsUnavailable):
         read_refusal_counts(server.url, "", SINCE, UNTIL)
 

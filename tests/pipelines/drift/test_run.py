@@ -149,7 +149,7 @@ def test_weeks_of_a_hospital(
 
 
 def test_an_object_that_changed_is_not_measured(place: _Place) -> None:
-    """Statistics are of the very files that were answered on; what is gone or another by now is told."""
+    """Statistics are of the answered files only; files that are gone or changed are counted as lost."""
     place.fill(answers(0, 30), 0)
     bucket = place.settings.s3_bucket
     place.client.put_object(bucket, f"{NAME}/0/0.png", io.BytesIO(_png(99, 1.0)), len(_png(99, 1.0)))

@@ -105,7 +105,7 @@ def test_constant_scores_are_guesses() -> None:
 
 
 def test_unknown_labels_are_left_out_of_their_finding_only() -> None:
-    """A finding with unknown labels is judged as if those radiographs were not there; no other is touched."""
+    """Radiographs with an unknown label are left out of that finding, and no other finding changes."""
     scored = calibrated()
     labels = scored.labels.copy()
     labels[::4, 3] = np.nan
@@ -157,7 +157,7 @@ def test_calls_are_counted_as_they_are_served() -> None:
 
 
 @pytest.mark.parametrize("bad", [np.nan, -0.1, 1.1, np.inf])
-def test_what_is_no_probability_is_not_judged(bad: float) -> None:
+def test_a_value_outside_0_and_1_is_refused(bad: float) -> None:
     """One NaN stops the evaluation; it is not left out in silence."""
     scored = calibrated(40)
     scored.probabilities[3, 3] = bad
@@ -165,7 +165,7 @@ def test_what_is_no_probability_is_not_judged(bad: float) -> None:
         evaluate(scored, THRESHOLDS, QUICK)
 
 
-def test_what_is_no_label_is_not_judged() -> None:
+def test_unusable_labels_are_refused() -> None:
     """A label of 0.5, no radiograph at all, or a threshold too few stop the evaluation."""
     scored = calibrated(40)
     with pytest.raises(ValueError, match="neither present"):

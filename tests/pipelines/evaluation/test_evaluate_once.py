@@ -1,4 +1,4 @@
-"""A model is judged on a data set once."""
+"""A model is evaluated on a data set once."""
 
 import threading
 import uuid
@@ -37,14 +37,14 @@ def second() -> EvaluationReport:
 def test_a_second_evaluation_returns_the_first_report(
     objects: ObjectBucket, first: EvaluationReport, second: EvaluationReport
 ) -> None:
-    """Whoever judges again gets what stands, and the test split is not read again."""
+    """A second evaluation returns the stored report and does not read the test split."""
     read = []
 
-    def judge() -> EvaluationReport:
+    def evaluate() -> EvaluationReport:
         read.append(1)
         return second if len(read) > 1 else first
 
-    one, other = evaluate_once(objects, PAIR, judge), evaluate_once(objects, PAIR, judge)
+    one, other = evaluate_once(objects, PAIR, evaluate), evaluate_once(objects, PAIR, evaluate)
     assert one.to_json() == other.to_json() == first.to_json() != second.to_json()
     assert len(read) == 1
     assert objects.read(PAIR.key) == first.to_json()
@@ -53,18 +53,18 @@ def test_a_second_evaluation_returns_the_first_report(
 def test_of_two_at_once_the_first_one_stands(
     objects: ObjectBucket, first: EvaluationReport, second: EvaluationReport
 ) -> None:
-    """Two who judge the same pair at the same time both get the same evaluation."""
+    """Two evaluations of the same pair at the same time both give the same report."""
     both = threading.Barrier(2)
     found: list[bytes] = []
 
-    def judge_with(made: EvaluationReport) -> None:
-        def judge() -> EvaluationReport:
+    def evaluate_and_store(made: EvaluationReport) -> None:
+        def evaluate() -> EvaluationReport:
             both.wait(30)
             return made
 
-        found.append(evaluate_once(objects, PAIR, judge).to_json())
+        found.append(evaluate_once(objects, PAIR, evaluate).to_json())
 
-    threads = [threading.Thread(target=judge_with, args=(made,)) for made in (first, second)]
+    threads = [threading.Thread(target=evaluate_and_store, args=(made,)) for made in (first, second)]
     for thread in threads:
         thread.start()
     for thread in threads:
@@ -76,7 +76,7 @@ def test_of_two_at_once_the_first_one_stands(
 
 
 def test_a_report_of_another_pair_is_not_stored(objects: ObjectBucket, first: EvaluationReport) -> None:
-    """What was judged must be what was asked for; nothing is left behind."""
+    """A report of another pair is refused, and nothing is stored."""
     other = ModelAndDataset(DATASET.digest, "b" * 64)
     with pytest.raises(WrongReport, match="not about judgements"):
         evaluate_once(objects, other, lambda: first)

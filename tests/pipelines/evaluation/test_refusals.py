@@ -46,8 +46,8 @@ def test_none_of_four_is_not_never() -> None:
 
 
 @pytest.mark.parametrize("bad", [np.array([]), np.array([np.nan]), np.array([1.5])])
-def test_what_is_no_typicality_is_not_judged(bad: np.ndarray) -> None:
-    """An empty kind, or a typicality that is no number in [0, 1], stops the evaluation."""
+def test_a_typicality_outside_0_and_1_is_refused(bad: np.ndarray) -> None:
+    """An empty kind, or a typicality that is not a number in [0, 1], stops the evaluation."""
     with pytest.raises(ValueError, match="typicality"):
         evaluate_refusals((KNOWN, PATIENTS), {}, {"turned": bad}, PROTOCOL)
 

@@ -41,8 +41,8 @@ def _records(samples: Path) -> tuple[tuple[Record, ...], np.ndarray]:
     return records, np.stack([tensor_of(file) for file in files])
 
 
-def test_what_is_judged_is_what_is_served(bundle: Path, samples: Path) -> None:
-    """Scores are the engine's own answers, beside what is known, in the same order."""
+def test_the_served_engine_is_evaluated(bundle: Path, samples: Path) -> None:
+    """Scores are the engine's own outputs, joined with the labels in the same order."""
     records, tensors = _records(samples)
     found, maps = score_radiographs(bundle, records, tensors)
     outputs = LiteRtEngine(bundle, threads=1).run(tensors[..., None])
@@ -63,7 +63,7 @@ def test_unknown_is_neither_present_nor_absent(bundle: Path, samples: Path) -> N
 
 
 def test_nan_is_an_error(tmp_path: Path) -> None:
-    """A model that answers NaN to one radiograph in three is not judged, and the error counts them."""
+    """A model that answers NaN to one radiograph in three is refused, and the error counts them."""
     bundle = nan_bundle(tmp_path / "bundle")
     grey = np.random.default_rng(0).integers(0, 255, (2, 224, 224), np.uint8)
     assert np.isfinite(run_bundle(bundle, grey).probabilities).all()
@@ -72,7 +72,7 @@ def test_nan_is_an_error(tmp_path: Path) -> None:
         run_bundle(bundle, np.concatenate([grey, white]))
 
 
-def test_a_model_of_another_size_is_not_judged(tmp_path: Path, bundle: Path) -> None:
+def test_a_model_of_another_input_size_is_refused(tmp_path: Path, bundle: Path) -> None:
     """The error says what it takes, and what there is."""
     assert read_input_shape(bundle) == (224, 224, 1)
     with pytest.raises(UnusableOutputs, match="of 448 x 448 x 1, not of 224 x 224 x 1"):
@@ -80,7 +80,7 @@ def test_a_model_of_another_size_is_not_judged(tmp_path: Path, bundle: Path) -> 
 
 
 def test_a_changed_bundle_is_not_asked(tmp_path: Path, bundle: Path) -> None:
-    """A bundle whose files are not those it was sealed with is not judged."""
+    """A bundle whose files were changed after sealing is refused."""
     copy = tmp_path / "bundle"
     copy.mkdir()
     for name in ("bundle.json", "bundle.json.sha256"):
@@ -90,7 +90,7 @@ def test_a_changed_bundle_is_not_asked(tmp_path: Path, bundle: Path) -> None:
 
 
 def test_each_radiograph_needs_its_answer(bundle: Path, samples: Path) -> None:
-    """Answers for some of the radiographs are not put beside all of them."""
+    """Outputs for some of the radiographs cannot be joined with all records."""
     records, tensors = _records(samples)
     with pytest.raises(ValueError, match="outputs for"):
         join_labels(records, run_bundle(bundle, tensors[1:]))

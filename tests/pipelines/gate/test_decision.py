@@ -54,7 +54,7 @@ def test_the_same_inputs_give_the_same_bytes() -> None:
 
 
 def test_what_was_signed_is_verified() -> None:
-    """Whoever has the public key reads the decision back."""
+    """A reader with the public key can verify and read the decision."""
     found = verify_decision(_document(), [read_private_key(generate_key()).public_key(), PUBLIC])
     assert found.decision == _decide()
     assert found.signed_at == NOON
@@ -63,7 +63,7 @@ def test_what_was_signed_is_verified() -> None:
 @settings(max_examples=40)
 @given(st.integers(0, 10**9), st.integers(1, 255))
 def test_a_changed_byte_is_found(position: int, change: int) -> None:
-    """Whichever byte of the record is changed, and to whatever, it is no valid decision."""
+    """A record with any changed byte is not a valid decision."""
     document = bytearray(_document())
     document[position % len(document)] ^= change
     with pytest.raises(InvalidDecision):
@@ -110,7 +110,7 @@ def test_only_an_ed25519_key_signs() -> None:
 
 
 def test_people_read_it_too() -> None:
-    """The page says the verdict, that the protocol is no clinical one, every reason and every comparison."""
+    """The page gives the verdict, the non-clinical protocol, every reason and every comparison."""
     signed = verify_decision(_document(), [PUBLIC])
     page = markdown_decision(signed)
     assert page.startswith(f"# {signed.decision.verdict.capitalize()}: 1.1.0 for 1.0.0\n")

@@ -117,7 +117,7 @@ def test_too_few_positives_are_neither_passed_nor_forgotten(clinical: GateProtoc
     found = _of(decision, "auroc", FINDINGS[-1])
     assert (found.verdict, found.positives) == ("cannot be shown", 13)
     assert _of(decision, "sensitivity", FINDINGS[-1]).verdict == "cannot be shown"
-    # Its negatives are many: what is a rate of them is judged.
+    # It has many negatives, so specificity is compared.
     assert _of(decision, "specificity", FINDINGS[-1]).verdict == "passed"
     assert any(
         reason.startswith("auroc, Hernia: cannot be shown: 13 positives") for reason in decision.reasons
@@ -125,7 +125,7 @@ def test_too_few_positives_are_neither_passed_nor_forgotten(clinical: GateProtoc
 
 
 def test_an_exempt_finding_goes_unshown_with_its_reason_in_the_record(clinical: GateProtocol) -> None:
-    """The exemption is a note, and the champion's other findings are still judged."""
+    """The exemption is a note, and the champion's other findings are still compared."""
     exempting = clinical.model_copy(update={"exempt": {"Hernia": "seen once a month"}})
     old = champion(films=1500, rare=13)
     decision = decide(exempting, old, challenger(old), PROVENANCE)
@@ -134,7 +134,7 @@ def test_an_exempt_finding_goes_unshown_with_its_reason_in_the_record(clinical: 
 
 
 def test_an_exemption_ends_where_there_are_enough_positives(clinical: GateProtocol) -> None:
-    """Who is exempt for want of positives is judged once there are some."""
+    """A finding that was exempt because positives are rare is compared once there are enough."""
     exempting = clinical.model_copy(update={"exempt": {"Hernia": "seen once a month"}})
     old = champion(films=600)
     new = challenger(old, shifted(old, noise=1.5))
@@ -179,7 +179,7 @@ def test_a_subgroup_that_falls_behind_is_seen(clinical: GateProtocol) -> None:
     assert all(c.high is not None and c.high < 0 for c in gaps)
 
 
-def test_a_subgroup_with_few_positives_is_not_judged(small: GateProtocol) -> None:
+def test_a_subgroup_with_few_positives_is_not_compared(small: GateProtocol) -> None:
     """With a hundred radiographs no subgroup has fifty positives, and the record says so."""
     old = champion(films=100)
     decision = decide(small, old, challenger(old), PROVENANCE)

@@ -25,8 +25,8 @@ def test_the_default_margins_are_the_agreed_ones() -> None:
     assert (protocol.unshown, dict(protocol.exempt), protocol.is_clinical) == ("refuse", {}, True)
 
 
-def test_the_small_protocol_says_that_it_is_no_clinical_one() -> None:
-    """Nobody takes its wide margins for a judgement."""
+def test_the_small_protocol_is_not_clinical() -> None:
+    """Its margins are too wide for a clinical decision."""
     assert not read_protocol(SMALL_PROTOCOL).is_clinical
 
 

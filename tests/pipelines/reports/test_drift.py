@@ -1,4 +1,4 @@
-"""The page says what was seen, needs nothing beside itself, and names nobody."""
+"""The page gives the verdict, stands alone, and names no person."""
 
 import re
 from dataclasses import replace
@@ -11,7 +11,7 @@ from pipelines.reports.drift import explain_drift, html_drift_report
 from tests.support.pipelines.drift_values import MODEL, OTHER, report_of, sample
 
 
-def test_the_page_needs_nothing_beside_itself() -> None:
+def test_the_page_stands_alone() -> None:
     """No script, no style sheet, no picture from elsewhere: it opens in a hospital without internet."""
     page = html_drift_report(report_of(sample(1, 300, shift=1.0)))
     assert not re.search(r"<(script|link|img|iframe)|url\(http|@import", page)
@@ -46,7 +46,7 @@ def test_a_model_without_reference_is_named() -> None:
 
 
 def test_what_a_bundle_calls_itself_is_text() -> None:
-    """A model's version is no markup."""
+    """A model's version is escaped."""
     page = html_drift_report(report_of(replace(sample(1, 200), model=replace(MODEL, version="<b>1</b>"))))
     assert "<b>1</b>" not in page
 

@@ -1,4 +1,4 @@
-"""The report that a clinician reads, the card, and the files of a evaluation."""
+"""The report that a clinician reads, the card, and the files of an evaluation."""
 
 import base64
 import re
@@ -55,7 +55,7 @@ def _read(html: str) -> _Page:
 
 
 @pytest.fixture(scope="module")
-def judged() -> EvaluationReport:
+def report() -> EvaluationReport:
     scored = calibrated()
     labels = scored.labels.copy()
     labels[:, -1] = np.nan
@@ -63,17 +63,17 @@ def judged() -> EvaluationReport:
 
 
 @pytest.fixture(scope="module")
-def html(judged: EvaluationReport) -> str:
-    return html_evaluation_report(judged)
+def html(report: EvaluationReport) -> str:
+    return html_evaluation_report(report)
 
 
-def test_the_page_stands_alone(html: str, judged: EvaluationReport) -> None:
+def test_the_page_stands_alone(html: str, report: EvaluationReport) -> None:
     """There is no script, and nothing is fetched from anywhere: every picture lies inside."""
     page = _read(html)
     assert not page.open
     assert not {"script", "link", "iframe", "object"} & {tag for tag, _ in page.seen}
     addresses = [value for _, attrs in page.seen for name, value in attrs.items() if name in ("src", "href")]
-    assert len(addresses) == 1 + len(judged.evaluation.measured)
+    assert len(addresses) == 1 + len(report.evaluation.measured)
     assert all(str(address).startswith("data:image/png;base64,") for address in addresses)
     assert "url(" not in html
 
@@ -87,17 +87,17 @@ def test_every_plot_is_a_picture(html: str) -> None:
         assert len(np.unique(picture)) > 10
 
 
-def test_the_page_says_what_it_must(html: str, judged: EvaluationReport) -> None:
+def test_the_page_says_what_it_must(html: str, report: EvaluationReport) -> None:
     """Every finding, both digests, the code, the limits, and what is unmeasured can be read."""
     text = _read(html).text
-    subject = judged.subject
+    subject = report.subject
     for said in (subject.model_digest, DATASET.digest, subject.code_version, *subject.limitations):
         assert said in text
     for finding in FINDINGS:
         assert finding.replace("_", " ") in text
     assert "Hernia (0 positives)" in " ".join(text.split())
     assert "What this report does not say" in text
-    area = judged.evaluation.findings[0].figures
+    area = report.evaluation.findings[0].figures
     assert area is not None
     assert f"{area.auroc.value:.2f}{area.auroc.low:.2f} to {area.auroc.high:.2f}" in text
 
@@ -107,9 +107,9 @@ def test_words_from_outside_stay_words(html: str) -> None:
     assert "drawn &lt;at&gt; random" in html
 
 
-def test_the_same_dossier_gives_the_same_page(html: str, judged: EvaluationReport) -> None:
+def test_the_same_report_gives_the_same_page(html: str, report: EvaluationReport) -> None:
     """From its JSON the report is written again, to the bit."""
-    assert html_evaluation_report(EvaluationReport.from_json(judged.to_json())) == html
+    assert html_evaluation_report(EvaluationReport.from_json(report.to_json())) == html
 
 
 def test_a_page_of_nothing_measured_says_so() -> None:
@@ -123,24 +123,24 @@ def test_a_page_of_nothing_measured_says_so() -> None:
     assert not [tag for tag, _ in page.seen if tag == "img"]
 
 
-def test_the_card_holds_what_the_dossier_says(judged: EvaluationReport) -> None:
+def test_the_card_contains_the_report(report: EvaluationReport) -> None:
     """Calibration, subgroups, refusals and localisation stand below the card as it was."""
     plain = description().model_copy(
         update={"metrics": ModelDescription.model_validate_json(_DEFAULT.read_text()).metrics}
     )
-    card = model_card(plain, judged)
+    card = model_card(plain, report)
     assert card.startswith(model_card(plain))
     added = card.removeprefix(model_card(plain))
     for heading in ("Evaluation", "Subgroups", "Refusal by typicality", "Activation maps"):
         assert f"## {heading}\n" in added
-    assert judged.refusals is not None
-    first = judged.refusals.unlike[0].rates[0].rate
+    assert report.refusals is not None
+    first = report.refusals.unlike[0].rates[0].rate
     expected = f"{first.value:.0%} ({first.low:.0%} to {first.high:.0%}) at 0.01"
     assert f"- upside down (40), wrongly answered: {expected}" in added
     assert added.count(" unmeasured |") == 5
 
 
-def test_a_bundle_is_judged_from_end_to_end(tmp_path: Path, bundle: Path) -> None:
+def test_a_bundle_is_evaluated_from_end_to_end(tmp_path: Path, bundle: Path) -> None:
     """A sealed bundle and radiographs give the three files, and a second run gives the same bytes."""
     rng = np.random.default_rng(0)
     tensors = rng.integers(0, 256, (50, 224, 224), np.uint8)
@@ -175,7 +175,7 @@ def test_a_bundle_is_judged_from_end_to_end(tmp_path: Path, bundle: Path) -> Non
         bundle, material, DATASET, "0" * 40, EvaluationProtocol(draws=100, minimum_positives=10)
     )
     assert again.to_json() == made.to_json()
-    write_report_files(made, bundle, tmp_path / "judged")
-    assert EvaluationReport.from_json((tmp_path / "judged" / "figures.json").read_bytes()) == made
-    assert "No mean was measured." in (tmp_path / "judged" / "MODEL_CARD.md").read_text()
-    assert _read((tmp_path / "judged" / "report.html").read_text()).seen
+    write_report_files(made, bundle, tmp_path / "evaluated")
+    assert EvaluationReport.from_json((tmp_path / "evaluated" / "figures.json").read_bytes()) == made
+    assert "No mean was measured." in (tmp_path / "evaluated" / "MODEL_CARD.md").read_text()
+    assert _read((tmp_path / "evaluated" / "report.html").read_text()).seen

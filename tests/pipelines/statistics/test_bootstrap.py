@@ -1,4 +1,4 @@
-"""Statistics of many draws at once, beside those of scikit-learn, one draw after the other."""
+"""Statistics of many draws at once, compared with those of scikit-learn, draw by draw."""
 
 from functools import partial
 

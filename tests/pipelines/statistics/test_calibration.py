@@ -1,4 +1,4 @@
-"""Calibration, beside the regressions of statsmodels."""
+"""Calibration, compared with the regressions of statsmodels."""
 
 import numpy as np
 import pytest

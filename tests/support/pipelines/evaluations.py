@@ -1,4 +1,4 @@
-"""Scores beside labels for tests of judgements, and a dossier made of them."""
+"""Scored radiographs for tests of evaluations, and an evaluation report made of them."""
 
 import numpy as np
 from scipy.special import expit
@@ -38,7 +38,7 @@ def calibrated(n: int = 300, seed: int = 0) -> ScoredRadiographs:
 def make_report(
     seed: int = 0, model_digest: str = "a" * 64, scored: ScoredRadiographs | None = None
 ) -> EvaluationReport:
-    """A whole dossier of synthetic radiographs."""
+    """Make a complete evaluation report of synthetic radiographs."""
     scored = calibrated(seed=seed) if scored is None else scored
     maps = np.random.default_rng(seed).normal(size=(len(scored), len(FINDINGS), 7, 7))
     boxes = [LocalisationBox(row, "Mass", 0.1, 0.2, 0.4, 0.3) for row in range(12)]

@@ -24,7 +24,7 @@ def new_store(url: str, bucket: str | None = None) -> BundleStore:
 
 
 def new_bundle(folder: Path, version: str = "0.0.1") -> Path:
-    """A sealed bundle whose files are no networks: nobody here loads them."""
+    """Make a sealed bundle with placeholder files; no test loads them."""
     (folder / "saved_model" / "variables").mkdir(parents=True)
     (folder / "model.tflite").write_bytes(version.encode() * 50_000)
     (folder / "saved_model" / "saved_model.pb").write_bytes(b"graph")
