@@ -92,19 +92,11 @@ class _Dictionary(dict[Any, Any]):
         """Ignore BUILD."""
 
 
-def _first_argument(value: Any, *_: Any) -> Any:
-    return value
-
-
 def _ordered_dict(pairs: Any = ()) -> _Dictionary:
     # Python 2 wrote the items of an OrderedDict as its argument. Python 3 sets them afterwards.
     if not all(type(pair) in (list, tuple) and len(pair) == 2 and type(pair[0]) is str for pair in pairs):
         raise Unreadable("a dictionary in the file makes no sense")
     return _Dictionary(pairs)
-
-
-def _default_dict(*_: Any) -> _Dictionary:
-    return _Dictionary()
 
 
 def _tensor_of_type(rebuild: Any, _: Any, arguments: Any, *__: Any) -> _Tensor:
@@ -118,23 +110,19 @@ _V2: Final = ("torch._utils", "_rebuild_tensor_v2")
 _CALLS: Final[dict[tuple[str, str], Callable[..., Any]]] = {
     _V1: _Tensor,
     _V2: _Tensor,
-    ("torch._utils", "_rebuild_parameter"): _first_argument,
-    ("torch._utils", "_rebuild_parameter_with_state"): _first_argument,
+    ("torch._utils", "_rebuild_parameter"): lambda value, *_: value,
+    ("torch._utils", "_rebuild_parameter_with_state"): lambda value, *_: value,
     ("torch._tensor", "_rebuild_from_type_v2"): _tensor_of_type,
-    ("torch", "Size"): _first_argument,
+    ("torch", "Size"): lambda value, *_: value,
     ("collections", "OrderedDict"): _ordered_dict,
-    ("collections", "defaultdict"): _default_dict,
+    ("collections", "defaultdict"): lambda *_: _Dictionary(),
 }
+# training checkpoints hold these too; their values are not needed
 _INERT_CALLS: Final = frozenset(
-    (  # training checkpoints hold these too; their values are not needed
-        ("builtins", "set"),
-        ("__builtin__", "set"),
-        ("torch", "device"),
+    (
+        *(("builtins", "set"), ("__builtin__", "set"), ("_codecs", "encode"), ("torch", "device")),
+        *(("numpy", "dtype"), ("numpy.core.multiarray", "scalar"), ("numpy._core.multiarray", "scalar")),
         ("torch.nn.backends.thnn", "_get_thnn_function_backend"),
-        ("numpy", "dtype"),
-        ("numpy.core.multiarray", "scalar"),
-        ("numpy._core.multiarray", "scalar"),
-        ("_codecs", "encode"),
     )
 )
 

@@ -55,8 +55,8 @@ def _say(
     return [Verdict(finding, present, reader, seen, given_at) for finding, present in said.items()]
 
 
-def test_an_answer_comes_back_as_it_was_written(dsn: str) -> None:
-    """Each field of an answer holds what the journal's row was made of."""
+def test_an_answer_is_read_as_it_was_written(dsn: str) -> None:
+    """Each field of an answer has the value that was written."""
     written = _entry("one", 1)
     _answer(dsn, written)
     (read,) = read_answers(dsn, WINDOW)
@@ -66,7 +66,7 @@ def test_an_answer_comes_back_as_it_was_written(dsn: str) -> None:
 
 
 def test_a_window_is_half_open_and_gives_the_newest(dsn: str) -> None:
-    """An answer at the end of a window is in the next one; of too many the newest come, newest first."""
+    """An answer at the end of a window belongs to the next one. The newest answers come first."""
     _answer(dsn, *(_entry(f"r{minute}", minute) for minute in range(6)))
     minutes = Window(DAY + timedelta(minutes=1), DAY + timedelta(minutes=5))
     assert [each.request_id for each in read_answers(dsn, minutes)] == ["r4", "r3", "r2", "r1"]
@@ -74,7 +74,7 @@ def test_a_window_is_half_open_and_gives_the_newest(dsn: str) -> None:
 
 
 def test_each_answer_has_its_own_verdicts_in_order(dsn: str) -> None:
-    """All verdicts of an answer come, also those that were replaced, and none of another answer's."""
+    """All verdicts of an answer are read, also replaced ones, and none of another answer."""
     _answer(dsn, _entry("one", 1), _entry("two", 2), _entry("three", 3))
     later = _say(dsn, "one", "dr-a", 9, True, Edema=None, Mass=True)
     earlier = _say(dsn, "one", "dr-b", 8, False, Mass=False)
@@ -83,8 +83,8 @@ def test_each_answer_has_its_own_verdicts_in_order(dsn: str) -> None:
     assert (list(one.verdicts), list(two.verdicts), three.verdicts) == ([*earlier, *later], other, ())
 
 
-def test_the_latest_blind_word_counts(dsn: str) -> None:
-    """Of a reader's blind verdicts on a finding the last counts; once they saw the answer, none of later."""
+def test_the_latest_blind_verdict_counts(dsn: str) -> None:
+    """The last blind verdict of a reader on a finding counts. Verdicts after seeing the answer do not."""
     _answer(dsn, _entry("one", 1))
     _say(dsn, "one", "dr-a", 2, False, Edema=True)
     blind = _say(dsn, "one", "dr-a", 3, False, Edema=None)
@@ -96,8 +96,8 @@ def test_the_latest_blind_word_counts(dsn: str) -> None:
     assert {*claimed, *other} < set(select_verdicts(answer, even_if_seen=True))
 
 
-def test_a_journal_that_cannot_be_read_says_so_and_no_more(dsn: str, postgres: Server) -> None:
-    """An absent server, an absent table and a wrong DSN are one error, which tells no password."""
+def test_an_unreadable_journal_is_one_error_without_secrets(dsn: str, postgres: Server) -> None:
+    """A missing server, a missing table and a wrong DSN raise one error, which contains no password."""
     for wrong in (NOWHERE, postgres.url.rpartition("/")[0] + "/template1", "host='secret"):
         with pytest.raises(JournalUnreadable) as failed:
             read_answers(wrong, WINDOW)
@@ -111,8 +111,8 @@ def test_a_journal_that_refuses_in_latin1_cannot_be_read() -> None:
         read_answers(strange, WINDOW)
 
 
-def test_a_journal_that_does_not_answer_is_left(dsn: str) -> None:
-    """Whoever reads behind a lock, or from a server that hangs, is told so in time."""
+def test_a_journal_that_does_not_answer_is_given_up(dsn: str) -> None:
+    """Reading behind a lock, or from a server that hangs, fails in time."""
     with closing(psycopg2.connect(dsn)) as other, other.cursor() as cursor:
         cursor.execute("LOCK TABLE answers IN ACCESS EXCLUSIVE MODE")
         began_s = time.monotonic()
@@ -122,8 +122,8 @@ def test_a_journal_that_does_not_answer_is_left(dsn: str) -> None:
     assert read_answers(dsn, WINDOW) == []
 
 
-def test_many_answers_come_in_parts(dsn: str) -> None:
-    """More answers than are fetched at once come whole, each with its verdict."""
+def test_many_answers_are_fetched_in_parts(dsn: str) -> None:
+    """More answers than one fetch are read completely, each with its verdict."""
     with closing(psycopg2.connect(dsn)) as connection, connection, connection.cursor() as cursor:
         insert_requests(cursor, [[_entry(f"r{number}", 1) for number in range(4500)]])
         cursor.execute(
@@ -136,6 +136,6 @@ def test_many_answers_come_in_parts(dsn: str) -> None:
 
 
 def test_a_window_needs_a_zone() -> None:
-    """A time of no zone would mean another window on each server."""
+    """A time without a zone would mean another window on each server."""
     with pytest.raises(ValueError, match="zone"):
         Window(datetime(2026, 1, 1), DAY)

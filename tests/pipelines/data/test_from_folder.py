@@ -1,4 +1,4 @@
-"""A folder becomes the data set that its label file tells of, or an error names the line that cannot be."""
+"""A folder becomes the data set of its label file, or an error names the invalid line."""
 
 from collections import Counter
 from collections.abc import Callable
@@ -28,7 +28,7 @@ _STRANGER_HEADER = "file,is_human_chest,body_part,licence"
 
 
 def test_a_folder_becomes_a_data_set(tmp_path: Path, seaweed: Server) -> None:
-    """Files are stored by content; unknown stays apart from absent; twice gives the same."""
+    """Files are stored by content. Unknown differs from absent. The same folder gives the same data set."""
     rows = [row_of("a.png", Hernia="", sex="", age=""), row_of("b.png", "test", Hernia="1")]
     folder, store = write_folder(tmp_path, rows), store_of(seaweed)
     manifest = build_from_folder(store, "ours", folder, Selection())
@@ -41,8 +41,8 @@ def test_a_folder_becomes_a_data_set(tmp_path: Path, seaweed: Server) -> None:
     assert build_from_folder(store, "ours", folder, Selection()).digest == manifest.digest
 
 
-def test_boxes_and_what_is_no_chest_come_along(tmp_path: Path, seaweed: Server) -> None:
-    """A box lies on the radiograph of its path, in fractions; only what is no human chest is a stranger."""
+def test_boxes_and_non_chest_images_are_included(tmp_path: Path, seaweed: Server) -> None:
+    """A box belongs to the radiograph of its path. Images of human chests are not included."""
     folder, store = write_folder(tmp_path, [row_of("a.png"), row_of("b.png", "test")]), store_of(seaweed)
     (folder / "nih_boxes.csv").write_text(f"{_BOX_HEADER}\nb.jpg,Mass,256,512,128,64\n")
     (folder / "dicom").mkdir()
@@ -81,10 +81,10 @@ def test_boxes_and_what_is_no_chest_come_along(tmp_path: Path, seaweed: Server) 
         ("dicom/dicom.csv", f"{_STRANGER_HEADER}\n../../beside.dcm,0,,\n", "line 2: .*no such file"),
     ],
 )
-def test_boxes_and_strangers_that_cannot_be_are_named(
+def test_invalid_boxes_and_non_chest_images_are_reported_by_line(
     name: str, content: str, message: str, tmp_path: Path, seaweed: Server
 ) -> None:
-    """The file and the line are named, and no data set is made."""
+    """The error names the file and the line, and no data set is made."""
     folder = write_folder(tmp_path / "data", [row_of("a.png")])
     (folder / "dicom").mkdir()
     (tmp_path / "beside.dcm").write_bytes(picture(9))
@@ -127,8 +127,8 @@ BAD = {
 
 
 @pytest.mark.parametrize("case", BAD)
-def test_a_bad_label_file_is_told_by_line(tmp_path: Path, case: str) -> None:
-    """Each kind of nonsense stops the reading, and no message tells who the patient is."""
+def test_an_invalid_label_file_is_reported_by_line(tmp_path: Path, case: str) -> None:
+    """Each invalid value stops the reading, and no message names the patient."""
     damage, message = BAD[case]
     folder = write_folder(tmp_path / "x", [row_of("a.png"), row_of("b.png")])
     damage(folder)
@@ -138,7 +138,7 @@ def test_a_bad_label_file_is_told_by_line(tmp_path: Path, case: str) -> None:
 
 
 def test_a_link_out_of_the_folder_is_refused(tmp_path: Path) -> None:
-    """What a path leads to counts, not how it is written."""
+    """The target of a path counts, not its spelling."""
     folder = write_folder(tmp_path / "inside", [row_of("a.png")])
     (folder / "a.png").rename(tmp_path / "outside.png")
     (folder / "a.png").symlink_to(tmp_path / "outside.png")
@@ -146,14 +146,14 @@ def test_a_link_out_of_the_folder_is_refused(tmp_path: Path) -> None:
         read_labels(folder)
 
 
-def test_a_missing_label_file_is_told(tmp_path: Path) -> None:
-    """It is the same kind of error as a bad one."""
+def test_a_missing_label_file_is_reported(tmp_path: Path) -> None:
+    """A missing file raises the same error as an invalid file."""
     with pytest.raises(InvalidLabels, match=r"labels\.csv cannot be read"):
         read_labels(tmp_path)
 
 
-def test_a_selection_has_something_of_each(tmp_path: Path) -> None:
-    """A small draw keeps to its sources and sizes, has the rarest finding, and depends on its seed only."""
+def test_a_selection_includes_each_kind_of_radiograph(tmp_path: Path) -> None:
+    """A small selection keeps its sources and sizes, has the rarest finding, and depends on its seed only."""
     rows = [row_of(f"{n}.png", ("test", "train")[n % 2]) for n in range(40)]
     rows += [row_of("hernia.png", Atelectasis="0", Hernia="1"), row_of("other.png", source="theirs")]
     files = read_labels(write_folder(tmp_path, rows))
@@ -181,8 +181,8 @@ class _Interrupted(DatasetStore):
         return super().add(file)
 
 
-def test_a_store_that_dies_in_the_middle_loses_nothing(tmp_path: Path) -> None:
-    """The build fails with one clear error; done again, it goes on and ends as if nothing had been."""
+def test_a_build_resumes_after_the_store_fails(tmp_path: Path) -> None:
+    """The build fails with one clear error. The next build continues and gives the same data set."""
     folder = write_folder(tmp_path / "folder", some_rows(24))
     at, port = tmp_path / "s3", free_port()
     server = start_seaweed(at, port, ACCESS_KEY, SECRET_KEY)

@@ -1,4 +1,4 @@
-"""What radiologists said of answered radiographs becomes a data set that claims no more than was said."""
+"""The verdicts of radiologists become a data set that claims no more than the verdicts."""
 
 import hashlib
 from collections.abc import Callable, Mapping
@@ -50,7 +50,7 @@ def _answer(file: bytes, image_id: str | None, *verdicts: Verdict, request_id: s
 
 
 def _bucket(files: Mapping[str, bytes]) -> Read:
-    """The radiographs that are still kept."""
+    """The radiographs that the store still holds."""
 
     def read(image_id: str) -> bytes:
         if image_id not in files:
@@ -68,12 +68,12 @@ def _built(store: DatasetStore, answers: list[JournaledAnswer], **rules: object)
 
 @pytest.fixture(scope="module")
 def store(seaweed: Server) -> DatasetStore:
-    """Where the data sets go."""
+    """A store for the data sets."""
     return store_of(seaweed)
 
 
 def test_verdicts_become_labels(store: DatasetStore) -> None:
-    """Present, absent, and all else unknown; the file is copied by content, twice gives the same."""
+    """Labels are present, absent or unknown. Files are copied by content. A second build gives the same."""
     answers = [
         _answer(picture(0), "a.png", _said("Edema", True), _said("Mass", False), _said("Hernia", None)),
         _answer(picture(1), "b.png"),
@@ -87,16 +87,16 @@ def test_verdicts_become_labels(store: DatasetStore) -> None:
     assert "a.png" not in manifest.to_json().decode()
 
 
-def test_the_latest_word_of_each_reader_counts(store: DatasetStore) -> None:
-    """A reader may think again, also on another answer to the same radiograph."""
+def test_the_latest_verdict_of_each_reader_counts(store: DatasetStore) -> None:
+    """A reader may change a verdict, also on another answer to the same radiograph."""
     first = _answer(picture(0), "a.png", _said("Edema", True, hour=1), request_id="q1")
     second = _answer(picture(0), "a.png", _said("Edema", False, hour=2), request_id="q2")
     (record,) = _built(store, [second, first]).records
     assert record.labels == {"Edema": False}
 
 
-def test_readers_who_contradict_each_other_leave_it_unknown(store: DatasetStore) -> None:
-    """It is told how often that was; who cannot tell contradicts nobody."""
+def test_readers_who_contradict_each_other_make_a_label_unknown(store: DatasetStore) -> None:
+    """The summary counts the contradictions. A reader who cannot tell contradicts nobody."""
     verdicts = (
         _said("Edema", True, "r1"),
         _said("Edema", False, "r2"),
@@ -108,8 +108,8 @@ def test_readers_who_contradict_each_other_leave_it_unknown(store: DatasetStore)
     assert "1 findings that readers contradict each other on" in manifest.made_from[0]
 
 
-def test_who_has_seen_the_answer_has_no_vote(store: DatasetStore) -> None:
-    """Not even by a later word that claims otherwise, nor on another answer; what came before stands."""
+def test_a_reader_who_has_seen_the_answer_has_no_vote(store: DatasetStore) -> None:
+    """No later verdict of the reader counts, also on another answer. Earlier verdicts count."""
     blind, seen = _said("Edema", True, hour=1), _said("Edema", False, hour=2, seen=True)
     claimed = _said("Edema", False, hour=3)
     answers = [
@@ -124,7 +124,7 @@ def test_who_has_seen_the_answer_has_no_vote(store: DatasetStore) -> None:
 
 
 def test_verdicts_after_seeing_the_answer_may_only_train(store: DatasetStore) -> None:
-    """Asked for, they count, and nothing can be judged by them any more."""
+    """With even_if_seen such verdicts count, and every radiograph is for training."""
     tested = next(f"p-{n}" for n in range(99) if assign_split(f"p-{n}") == "test")
     answers = [_answer(picture(0), "a.png", _said("Edema", False, seen=True))]
     manifest = _built(store, answers, patients={"a.png": tested}, even_if_seen=True)
@@ -133,15 +133,15 @@ def test_verdicts_after_seeing_the_answer_may_only_train(store: DatasetStore) ->
 
 
 def test_without_patients_everything_is_for_training(store: DatasetStore) -> None:
-    """Nothing shows that a patient is in one split only, so there is one split only."""
+    """A patient could be in two splits, so all radiographs are in one."""
     answers = [_answer(picture(n), f"{name}.png", _said("Edema", True)) for n, name in enumerate("abc")]
     manifest = _built(store, answers, patients=None)
     assert {each.split for each in manifest.records} == {"train"}
     assert len({each.patient for each in manifest.records}) == 3
 
 
-def test_with_patients_those_of_unknown_patients_are_left_out(store: DatasetStore) -> None:
-    """Their patient may be one that is tested on; one radiograph of two patients is left out as well."""
+def test_radiographs_without_a_pseudonym_are_left_out(store: DatasetStore) -> None:
+    """Their patient may be in the test split. A radiograph of two patients is left out too."""
     answers = [_answer(picture(n), f"{name}.png", _said("Edema", True)) for n, name in enumerate("abc")]
     answers.append(_answer(picture(2), "b.png", request_id="again"))
     patients = {"a.png": "p-17", "b.png": "p-18", "c.png": "p-19"}
@@ -151,8 +151,8 @@ def test_with_patients_those_of_unknown_patients_are_left_out(store: DatasetStor
     assert record.split == assign_split("p-17")
 
 
-def test_what_is_not_kept_as_it_was_answered_is_left_out(store: DatasetStore) -> None:
-    """Gone, replaced by another, or sent in the request and never kept; an older id may still have it."""
+def test_radiographs_that_the_store_lost_or_changed_are_left_out(store: DatasetStore) -> None:
+    """A file may be deleted, replaced, or never stored. An older image id may still lead to the file."""
     answers = [
         _answer(picture(0), "a.png", _said("Edema", True)),
         _answer(picture(9), "b.png", _said("Edema", True)),
@@ -167,16 +167,16 @@ def test_what_is_not_kept_as_it_was_answered_is_left_out(store: DatasetStore) ->
     assert "3 no longer kept as it was answered" in manifest.made_from[0]
 
 
-def test_nothing_left_is_an_error_that_says_why(store: DatasetStore) -> None:
-    """An empty journal, and one of which everything is left out."""
+def test_an_empty_result_is_an_error_with_reasons(store: DatasetStore) -> None:
+    """The journal is empty, or every radiograph is left out."""
     with pytest.raises(NothingLabelled, match="0 radiographs with verdicts"):
         _built(store, [])
     with pytest.raises(NothingLabelled, match="1 without one patient"):
         _built(store, [_answer(picture(0), "z.png", _said("Edema", True))])
 
 
-def test_a_label_is_what_all_who_can_tell_agree_on() -> None:
-    """Nothing said is nothing known."""
+def test_a_label_needs_agreement_of_all_readers_who_can_tell() -> None:
+    """Without a verdict a label is unknown."""
     yes, no, unsure = (_said("Edema", present) for present in (True, False, None))
     assert combine_verdicts([yes, yes, unsure]) is True
     assert combine_verdicts([no]) is False

@@ -1,4 +1,4 @@
-"""What a model is trained on is what the data set says, prepared as the service prepares it."""
+"""A model is trained on the labels of the data set, with radiographs prepared as in the service."""
 
 import hashlib
 from pathlib import Path
@@ -21,7 +21,7 @@ from tests.support.pipelines.datasets import picture, record_of, row_of, store_o
 
 
 class _Counting:
-    """Gives files of its own, and counts how often it is asked."""
+    """Holds files in memory and counts the reads."""
 
     def __init__(self, *files: bytes) -> None:
         self.asked, self._files = 0, {hashlib.sha256(file).hexdigest(): file for file in files}
@@ -31,10 +31,10 @@ class _Counting:
         return self._files[record.sha256]
 
 
-def test_samples_come_out_as_the_service_prepares_them(
+def test_samples_are_prepared_as_the_service_prepares_them(
     samples: Path, seaweed: Server, tmp_path: Path
 ) -> None:
-    """DICOM, PNG and JPEG through the store and the cache: the very tensors that are served."""
+    """DICOM, PNG and JPEG through the store and the cache give the tensors of the service."""
     store = store_of(seaweed)
     files = [path.read_bytes() for path in sorted(samples.glob("nih_*"))]
     records = [record_of(file, age=None) for file in files]
@@ -49,7 +49,7 @@ def test_samples_come_out_as_the_service_prepares_them(
 
 
 def test_unknown_is_neither_present_nor_absent() -> None:
-    """Three kinds of label, in the order of the findings; part of them stays together."""
+    """Labels have three values, in the order of the findings. A selection keeps the arrays in step."""
     record = record_of(picture(1), labels={"Hernia": True, "Edema": False})
     seen = load_records([record, record_of(picture(2))], _Counting(picture(1), picture(2)).read)
     assert seen.labels[0, FINDINGS.index("Hernia")] == 1
@@ -62,14 +62,14 @@ def test_unknown_is_neither_present_nor_absent() -> None:
 
 
 def test_an_empty_split_is_empty() -> None:
-    """Nothing is read, and the shapes hold."""
+    """Nothing is read, and the arrays have their shapes."""
     seen = load_records([], _Counting().read)
     assert seen.tensors.shape == (0, 224, 224)
     assert seen.labels.shape == (0, 14)
 
 
-def test_what_was_fetched_is_not_fetched_again(tmp_path: Path) -> None:
-    """Unless the kept file has been harmed: then it is fetched anew, and mended."""
+def test_a_cached_file_is_not_fetched_again(tmp_path: Path) -> None:
+    """A damaged file in the cache is fetched again and replaced."""
     source, record = _Counting(picture(1)), record_of(picture(1))
     cache = RadiographCache(tmp_path / "new", source.read)
     assert cache.read(record) == cache.read(record) == picture(1)
@@ -80,22 +80,22 @@ def test_what_was_fetched_is_not_fetched_again(tmp_path: Path) -> None:
     assert source.asked == 2
 
 
-def test_a_file_that_is_no_radiograph_is_named_by_its_digest() -> None:
-    """Training stops, and tells which."""
+def test_an_unreadable_file_is_named_by_its_digest() -> None:
+    """The loading stops, and the error names the file."""
     record = record_of(b"no radiograph")
     with pytest.raises(UnreadableRadiograph, match=record.sha256[:12]):
         load_records([record], _Counting(b"no radiograph").read)
 
 
 def test_a_missing_file_leaves_nothing_behind(tmp_path: Path, seaweed: Server) -> None:
-    """Neither a part of it nor an empty one."""
+    """The cache holds neither a part of the file nor an empty file."""
     with pytest.raises(NoSuchObject):
         RadiographCache(tmp_path, store_of(seaweed).read).read(record_of(picture(1)))
     assert not [path for path in tmp_path.rglob("*") if path.is_file()]
 
 
-def test_a_store_that_lies_fills_no_cache(tmp_path: Path, seaweed: Server) -> None:
-    """The file's digest is checked on the way."""
+def test_a_file_with_another_digest_is_not_cached(tmp_path: Path, seaweed: Server) -> None:
+    """The digest of a fetched file is checked."""
     store = store_of(seaweed)
     key = store.add(picture(2))
     with pytest.raises(ChangedObject):
@@ -103,8 +103,8 @@ def test_a_store_that_lies_fills_no_cache(tmp_path: Path, seaweed: Server) -> No
     assert not [path for path in tmp_path.rglob("*") if path.is_file()]
 
 
-def test_webp_is_read_whole_or_not_at_all(samples: Path) -> None:
-    """Without loss it gives the pixels; cut short or scrambled it is refused."""
+def test_webp_is_decoded_completely_or_refused(samples: Path) -> None:
+    """A lossless file gives its pixels. A truncated or damaged file is refused."""
     pixels = decode_radiograph((samples / "nih_00000362_001.png").read_bytes())
     file = bytes(cv2.imencode(".webp", pixels, [cv2.IMWRITE_WEBP_QUALITY, 101])[1])
     np.testing.assert_array_equal(decode_radiograph(file), pixels)
@@ -113,8 +113,8 @@ def test_webp_is_read_whole_or_not_at_all(samples: Path) -> None:
             decode_radiograph(damaged)
 
 
-def test_a_folder_is_read_as_before(tmp_path: Path) -> None:
-    """``read_split`` gives the split's rows with all that the label file knows."""
+def test_a_folder_is_read_by_split(tmp_path: Path) -> None:
+    """``read_split`` gives the rows of the split with all columns of the label file."""
     folder = write_folder(tmp_path, [row_of("a.png", Hernia=""), row_of("b.png", "test", sex="", age="")])
     train, test = read_split(folder, "train"), read_split(folder, "test")
     np.testing.assert_array_equal(train.tensors[0], to_tensor(decode_radiograph(picture(0))))

@@ -1,4 +1,4 @@
-"""A data set is what its digest says, in whatever order it was gathered."""
+"""The digest names a data set, in any order of its records."""
 
 import json
 from datetime import UTC, datetime
@@ -26,19 +26,19 @@ def record(key: str, **changes: object) -> Record:
 
 
 def manifest(*records: Record) -> Manifest:
-    """A data set of these."""
+    """A data set of these records."""
     made_at = datetime(2026, 11, 25, tzinfo=UTC)
     return Manifest(name="ours", bucket="data", made_from=("a test",), made_at=made_at, records=records)
 
 
 def test_the_digest_does_not_depend_on_the_order() -> None:
-    """The same records are the same data set; another label makes another."""
+    """The same records give the same digest, and another label gives another digest."""
     a, b = record("a"), record("b")
     assert manifest(a, b).digest == manifest(b, a).digest
     assert manifest(a, record("b", labels={"Edema": True})).digest != manifest(a, b).digest
 
 
-def test_it_is_read_as_it_was_written() -> None:
+def test_a_manifest_is_read_as_it_was_written() -> None:
     """Unknown findings stay unknown, absent ones absent."""
     read = Manifest.from_json(manifest(record("a")).to_json())
     assert read == manifest(record("a"))
@@ -46,7 +46,7 @@ def test_it_is_read_as_it_was_written() -> None:
 
 
 def test_data_sets_from_before_there_were_boxes_keep_their_digest() -> None:
-    """The digest of a data set with neither boxes nor strangers is what it was; with either, another one."""
+    """Without boxes and non-chest images the digest is that of older versions; with them it differs."""
     old = manifest(record("a"))
     assert old.digest == "b62846692fabfedf081a19abe027434e0d6f07b4f195bc2b6577dc56a5852ef7"
     box = Box(finding="Edema", x=0.1, y=0.2, width=0.3, height=0.4)
@@ -71,8 +71,8 @@ def test_data_sets_from_before_there_were_boxes_keep_their_digest() -> None:
     ],
     ids=str,
 )
-def test_what_is_no_manifest_is_refused(damage: dict[str, object]) -> None:
-    """Each kind of nonsense is named, and none is read."""
+def test_an_invalid_manifest_is_refused(damage: dict[str, object]) -> None:
+    """Each invalid field is named."""
     document = manifest(record("a")).model_dump(mode="json")
     document["records"][0] |= damage
     with pytest.raises(InvalidDocument, match="records"):

@@ -1,4 +1,4 @@
-"""Joined data sets hold each radiograph once, and no contradiction."""
+"""Merged data sets hold each radiograph once, and no contradiction."""
 
 import pytest
 
@@ -10,14 +10,14 @@ A, B = picture(1), picture(2)
 
 
 def _two(**changes: object) -> list[Manifest]:
-    """Two data sets that share a radiograph; the second says something else of it."""
+    """Two data sets with one radiograph in common, which differs in the second."""
     one = manifest_of(record_of(A, labels={"Edema": True, "Mass": False}), record_of(B), name="one")
     other = record_of(A).model_copy(update={"labels": {"Edema": True}} | changes)
     return [one, manifest_of(other, name="two")]
 
 
-def test_what_one_knows_is_known() -> None:
-    """Unknown in one and known in the other is no contradiction, and the order of joining changes nothing."""
+def test_known_labels_replace_unknown_ones() -> None:
+    """A label that one data set lacks is no contradiction. The order of the merge changes nothing."""
     one, two = _two(labels={"Hernia": False, "Edema": True}, view="")
     both = merge_datasets("both", [one, two])
     (record,) = (each for each in both.records if each.sha256 == record_of(A).sha256)
@@ -28,8 +28,8 @@ def test_what_one_knows_is_known() -> None:
     assert one.digest[:12] in both.made_from[0]
 
 
-def test_boxes_and_strangers_are_kept() -> None:
-    """Boxes that one has stand in both; a stranger that is in both is there once."""
+def test_boxes_and_non_chest_images_are_merged() -> None:
+    """The result has the boxes of either data set, and an image of both data sets once."""
     one, two = _two(boxes=(Box(finding="Edema", x=0.1, y=0.1, width=0.2, height=0.2),))
     leg = NonChestImage(key="radiographs/leg", sha256="1" * 64, kind="a leg", licence="CC0")
     one, two = (each.model_copy(update={"strangers": (leg,)}) for each in (one, two))
@@ -60,8 +60,8 @@ def test_a_contradiction_names_both(changes: dict[str, object], message: str) ->
     assert "Miller" not in told
 
 
-def test_two_buckets_are_not_joined() -> None:
-    """A manifest has one bucket; and nothing joined is no data set."""
+def test_data_sets_of_two_buckets_are_not_merged() -> None:
+    """A manifest has one bucket. A merge needs at least one data set."""
     with pytest.raises(ConflictingDatasets, match="two buckets"):
         merge_datasets("both", [manifest_of(record_of(A)), manifest_of(record_of(B), bucket="other")])
     with pytest.raises(ValueError, match="no data sets"):

@@ -1,4 +1,4 @@
-"""The same exposure is known again however it was stored; another patient's is never taken for it."""
+"""The same exposure is recognised in any encoding, and never confused with that of another patient."""
 
 import csv
 from collections.abc import Callable
@@ -64,8 +64,8 @@ def films(samples: Path) -> list[Pixels]:
 
 
 @pytest.mark.parametrize("change", CHANGES)
-def test_a_radiograph_is_known_again(films: list[Pixels], change: str) -> None:
-    """Each changed one is matched with the one that it was, and with no other."""
+def test_a_changed_radiograph_is_recognised(films: list[Pixels], change: str) -> None:
+    """Each changed radiograph matches its original and no other radiograph."""
     both = [fingerprint(pixels) for pixels in (*films, *map(CHANGES[change], films))]
     found = find_duplicates(both)
     assert [(each.first, each.second) for each in found] == [(n, n + len(films)) for n in range(len(films))]
@@ -73,20 +73,20 @@ def test_a_radiograph_is_known_again(films: list[Pixels], change: str) -> None:
     assert all(each.correlation > NEAR_CORRELATION for each in found)
 
 
-def test_equal_pixels_are_known_as_equal(films: list[Pixels]) -> None:
-    """However the file was written; other depth or shape is another radiograph."""
+def test_equal_pixels_are_exact_duplicates(films: list[Pixels]) -> None:
+    """The file format does not matter. Another bit depth or shape is another radiograph."""
     lossless = np.asarray(cv2.imdecode(cv2.imencode(".png", films[0])[1], cv2.IMREAD_GRAYSCALE), np.uint8)
     (found,) = find_duplicates([fingerprint(films[0]), fingerprint(films[1]), fingerprint(lossless)])
     assert (found.first, found.second, found.exact) == (0, 2, True)
 
 
-def test_nothing_is_found_among_none_and_one(films: list[Pixels]) -> None:
+def test_no_or_one_radiograph_has_no_duplicates(films: list[Pixels]) -> None:
     """A data set may be empty."""
     assert find_duplicates([]) == find_duplicates([fingerprint(films[0])]) == []
 
 
 def test_pairs_far_apart_are_found() -> None:
-    """Every pair is looked at, also across the blocks in which that is done."""
+    """Every pair is compared, also across the blocks of the comparison."""
     rng = np.random.default_rng(1)
     many = [fingerprint(rng.integers(0, 256, (64, 64), np.uint8)) for _ in range(600)]
     many[599], many[255] = many[0], many[256]
@@ -94,7 +94,7 @@ def test_pairs_far_apart_are_found() -> None:
 
 
 def test_no_false_alarm_among_hundreds_of_patients(test_data: Path) -> None:
-    """Of 600 real radiographs, those of different patients are never taken for one exposure."""
+    """Among 600 real radiographs no two patients share an exposure."""
     with (test_data / "radiographs.csv").open(newline="") as file:
         rows = list(csv.DictReader(file))
     marks = [fingerprint(decode_radiograph((test_data / row["path"]).read_bytes())) for row in rows]

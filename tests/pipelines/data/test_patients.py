@@ -27,8 +27,8 @@ def test_a_patient_is_in_the_split_that_the_label_file_names(test_data: Path) ->
         ("\xff", "cannot be read"),
     ],
 )
-def test_a_bad_file_of_pseudonyms_is_told_by_line(tmp_path: Path, text: str, message: str) -> None:
-    """And no message tells a patient."""
+def test_an_invalid_file_of_pseudonyms_is_reported_by_line(tmp_path: Path, text: str, message: str) -> None:
+    """No message names a patient."""
     (tmp_path / "patients.csv").write_bytes(text.encode("latin-1"))
     with pytest.raises(InvalidPatients, match=message) as refused:
         read_patients(tmp_path / "patients.csv")
@@ -36,6 +36,6 @@ def test_a_bad_file_of_pseudonyms_is_told_by_line(tmp_path: Path, text: str, mes
 
 
 def test_pseudonyms_are_read(tmp_path: Path) -> None:
-    """One image id a line; said twice is said once."""
+    """Each line has an image id. A repeated line changes nothing."""
     (tmp_path / "patients.csv").write_text("image_id,patient\na.png,p-1\nb.png,p-1\na.png,p-1\n")
     assert read_patients(tmp_path / "patients.csv") == {"a.png": "p-1", "b.png": "p-1"}

@@ -1,4 +1,4 @@
-"""A data set is found in MLflow by its digest, once, and is safe where MLflow is not."""
+"""A data set is registered in MLflow once by its digest, and is safe if MLflow fails."""
 
 import json
 
@@ -15,12 +15,12 @@ pytestmark = pytest.mark.filterwarnings("ignore:The ``noload`` loader strategy:D
 
 @pytest.fixture(scope="module")
 def client(tmp_path_factory: pytest.TempPathFactory) -> MlflowClient:
-    """MLflow on a database of this module's own; making one takes seconds."""
+    """MLflow on a database for this module, because creating one takes seconds."""
     return MlflowClient(f"sqlite:///{tmp_path_factory.mktemp('mlflow') / 'mlflow.db'}")
 
 
 def test_a_data_set_is_registered_once(client: MlflowClient) -> None:
-    """Its run tells what it holds; registered again it is the same run, and another data set another."""
+    """Its run has the tags. A second registration gives the same run, another data set another run."""
     manifest = manifest_of(record_of(picture(1)), record_of(picture(2), "test", licence="CC-BY-4.0"))
     run_id = register(client, manifest, "s3://data/ours.json")
     assert register(client, manifest, "s3://data/ours.json") == run_id
@@ -34,8 +34,8 @@ def test_a_data_set_is_registered_once(client: MlflowClient) -> None:
     assert register(client, manifest_of(record_of(picture(3))), "s3://data/other.json") != run_id
 
 
-def test_what_broke_off_is_completed(client: MlflowClient) -> None:
-    """A run that was begun and never ended does not count as registered."""
+def test_an_interrupted_registration_is_repeated(client: MlflowClient) -> None:
+    """A run that never finished does not count as a registration."""
     register(client, manifest_of(record_of(picture(4))), "s3://data/first.json")
     experiment = client.get_experiment_by_name(EXPERIMENT)
     assert experiment is not None
@@ -44,8 +44,8 @@ def test_what_broke_off_is_completed(client: MlflowClient) -> None:
     assert register(client, manifest, "s3://data/ours.json") != begun.info.run_id
 
 
-def test_mlflow_away_is_one_clear_error(monkeypatch: pytest.MonkeyPatch) -> None:
-    """It names the data set, which can be registered later."""
+def test_an_unavailable_mlflow_is_one_clear_error(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The error names the data set, which can be registered later."""
     monkeypatch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")
     manifest = manifest_of(record_of(picture(1)))
     with pytest.raises(RegistrationFailed, match=f"MLflow did not register {manifest.digest[:12]}"):

@@ -1,4 +1,4 @@
-"""What a data set's store gives back is what was put, or an error that says what is wrong."""
+"""A store returns what was put, or an error that says what is wrong."""
 
 import io
 import threading
@@ -20,7 +20,7 @@ def _overwrite(server: Server, store: DatasetStore, key: str, content: bytes) ->
 
 
 def test_a_data_set_is_read_as_it_was_put(seaweed: Server) -> None:
-    """Under its digest, under name@digest, and as often as it is put."""
+    """Its digest and name@digest lead to it, also after a second put."""
     store, file = store_of(seaweed), picture(1)
     record = record_of(file)
     assert store.add(file) == store.add(file) == record.key
@@ -33,8 +33,8 @@ def test_a_data_set_is_read_as_it_was_put(seaweed: Server) -> None:
     assert store.uri(manifest) == f"s3://{store.bucket}/datasets/ours/{digest}.json"
 
 
-def test_what_was_never_put_is_not_there(seaweed: Server) -> None:
-    """Neither a data set nor a radiograph; and what is no digest is not asked for."""
+def test_unknown_data_sets_and_radiographs_are_not_found(seaweed: Server) -> None:
+    """A reference that is not a digest is refused without a request."""
     store = store_of(seaweed)
     for reference in ("0" * 64, "ours@" + "0" * 64):
         with pytest.raises(NoSuchObject):
@@ -46,7 +46,7 @@ def test_what_was_never_put_is_not_there(seaweed: Server) -> None:
 
 
 def test_a_changed_data_set_is_neither_read_nor_replaced(seaweed: Server) -> None:
-    """Another document under the digest is an error for who reads and for who puts, and is left as it is."""
+    """Another document under the digest is an error for reading and putting, and stays unchanged."""
     store = store_of(seaweed)
     manifest = manifest_of(record_of(picture(1)), bucket=store.bucket)
     digest = store.put(manifest)
@@ -56,8 +56,8 @@ def test_a_changed_data_set_is_neither_read_nor_replaced(seaweed: Server) -> Non
             act()
 
 
-def test_a_changed_radiograph_is_not_read_and_can_be_put_right(seaweed: Server) -> None:
-    """Its key is its digest, so only the file that belongs there can be sent again."""
+def test_a_changed_radiograph_is_refused_and_can_be_sent_again(seaweed: Server) -> None:
+    """The key is the digest, so only the original file can be sent again."""
     store, file = store_of(seaweed), picture(1)
     record = record_of(file)
     store.add(file)
@@ -68,8 +68,8 @@ def test_a_changed_radiograph_is_not_read_and_can_be_put_right(seaweed: Server) 
     assert store.read(record) == file
 
 
-def test_a_store_that_is_away_is_one_kind_of_error() -> None:
-    """Whatever is asked of it, and without a hint of what the keys are."""
+def test_an_unavailable_store_is_one_kind_of_error() -> None:
+    """Every method raises the same error, and its text has no access key."""
     store = DatasetStore(connect(f"http://127.0.0.1:{free_port()}", "key", "very-secret"), "data")
     manifest = manifest_of(record_of(picture(1)))
     acts = (
@@ -85,8 +85,8 @@ def test_a_store_that_is_away_is_one_kind_of_error() -> None:
         assert "very-secret" not in str(failed.value)
 
 
-def test_no_error_tells_an_image_id(seaweed: Server) -> None:
-    """A hospital's ids may name patients: neither what is missing nor what is away tells."""
+def test_no_error_names_an_image_id(seaweed: Server) -> None:
+    """Image ids may name patients, so neither a missing object nor an unavailable store names one."""
     store, image_id = store_of(seaweed), "/".join(("Miller", "1950.dcm"))  # the traceback quotes this file
     for client, kind in (
         (connect(seaweed.url, ACCESS_KEY, SECRET_KEY), NoSuchObject),
@@ -97,8 +97,8 @@ def test_no_error_tells_an_image_id(seaweed: Server) -> None:
         assert "Miller" not in "".join(traceback.format_exception(failed.value))
 
 
-def test_a_rival_under_way_is_waited_for() -> None:
-    """S3 says 409 while somebody else writes the same new object: asked again, it says whose it is."""
+def test_a_concurrent_put_is_retried() -> None:
+    """S3 answers 409 while another client writes the same new object. A retry tells which one succeeded."""
     answers = [409, 412, 409, 200]
 
     class Rivalled(BaseHTTPRequestHandler):

@@ -38,7 +38,7 @@ def _files(count: int, first: int = 0) -> list[bytes]:
 
 
 def _sound(files: Sequence[bytes], **changes: object) -> Manifest:
-    """A data set without fault: a third in each split."""
+    """A sound data set with a third of the radiographs in each split."""
     return manifest_of(*(record_of(f, _SPLITS[n % 3], **changes) for n, f in enumerate(files)))
 
 
@@ -64,7 +64,7 @@ def _of_kind(report: ValidationReport, kind: ProblemKind) -> list[Problem]:
 
 
 def test_a_sound_data_set_passes() -> None:
-    """Nothing is found, everything is counted, and the report is read back as it was written."""
+    """No problem is found, every radiograph is counted, and the report survives a round trip."""
     files = _files(60)
     report = _report(_sound(files), files)
     require_sound(report)
@@ -80,7 +80,7 @@ def test_a_sound_data_set_passes() -> None:
 
 
 def test_a_patient_in_two_splits_stops(tmp_path: Path, seaweed: Server) -> None:
-    """From the label file to the stop; neither the report nor the error names the patient."""
+    """The validation refuses the folder. Neither the report nor the error names the patient."""
     rows = some_rows(12)
     for row in rows[:2]:
         row["patient_id"] = "Miller-1950"
@@ -96,7 +96,7 @@ def test_a_patient_in_two_splits_stops(tmp_path: Path, seaweed: Server) -> None:
 
 
 def test_the_same_exposure_in_two_splits_stops(samples: Path) -> None:
-    """Whether stored equally, under other names, or re-encoded and trimmed."""
+    """The exposure may have another name, another encoding, or trimmed edges."""
     file = (samples / "nih_00000362_001.png").read_bytes()
     pixels = decode_radiograph(file)
     same = bytes(cv2.imencode(".png", pixels, [cv2.IMWRITE_PNG_COMPRESSION, 1])[1])
@@ -111,8 +111,8 @@ def test_the_same_exposure_in_two_splits_stops(samples: Path) -> None:
     assert (found.severity, found.words) == ("serious", "pairs of nearly equal radiographs in two splits")
 
 
-def test_duplicates_within_a_split_are_told(samples: Path) -> None:
-    """They do not stop, unless they contradict each other."""
+def test_duplicates_within_a_split_are_reported(samples: Path) -> None:
+    """Such duplicates stop a pipeline only if their labels contradict each other."""
     file = (samples / "nih_00000362_001.png").read_bytes()
     same = bytes(cv2.imencode(".png", decode_radiograph(file), [cv2.IMWRITE_PNG_COMPRESSION, 1])[1])
     files = [*_files(30), file, same]
@@ -125,7 +125,7 @@ def test_duplicates_within_a_split_are_told(samples: Path) -> None:
 
 
 def test_bad_files_stop(seaweed: Server) -> None:
-    """A file that is gone, another in its place, no radiograph: each is told by its digest."""
+    """Missing, replaced and unreadable files are reported by digest."""
     store, files = store_of(seaweed), _files(30)
     for file in (*files, b"no radiograph"):
         store.add(file)
@@ -138,8 +138,8 @@ def test_bad_files_stop(seaweed: Server) -> None:
     assert {damaged.severity, unreadable.severity} == {"serious"}
 
 
-def test_what_is_no_chest_needs_a_licence_and_its_file() -> None:
-    """Strangers that are missing, or that nobody said may be used, stop; one that is no picture does not."""
+def test_a_non_chest_image_needs_a_licence_and_its_file() -> None:
+    """A missing image or licence stops a pipeline. An image that cannot be decoded does not."""
     files = _files(9)
     kept = [*files, b"no picture"]
     digests = [hashlib.sha256(b"no picture").hexdigest(), "1" * 64]
@@ -153,15 +153,15 @@ def test_what_is_no_chest_needs_a_licence_and_its_file() -> None:
     assert {"damaged", "licence_missing"} <= {each.kind for each in _report(without, kept).serious}
 
 
-def test_a_store_that_is_away_says_nothing_about_the_data() -> None:
-    """It is an error of its own, not a report full of missing files."""
+def test_an_unavailable_store_says_nothing_about_the_data() -> None:
+    """The error differs from a report of missing files."""
     away = DatasetStore(connect(f"http://127.0.0.1:{free_port()}", ACCESS_KEY, SECRET_KEY), "data")
     with pytest.raises(StoreUnavailable):
         validate(_sound(_files(3)), away.read)
 
 
-def test_a_missing_licence_stops_unless_somebody_answers_for_it() -> None:
-    """Blank is missing; what is accepted is still in the report."""
+def test_a_missing_licence_stops_unless_it_is_accepted() -> None:
+    """A blank licence counts as missing. An accepted problem is still in the report."""
     files = _files(30)
     report = _report(_sound(files, licence=" "), files)
     with pytest.raises(UnsoundDataset, match="30 radiographs without a licence"):
@@ -170,8 +170,8 @@ def test_a_missing_licence_stops_unless_somebody_answers_for_it() -> None:
     assert [each.kind for each in report.serious] == ["licence_missing"]
 
 
-def test_what_labels_lack_is_told() -> None:
-    """Findings of one kind only, radiographs and splits of which nothing is known, splits without any."""
+def test_missing_labels_are_reported() -> None:
+    """One-sided findings, radiographs and splits without known labels, and empty splits are problems."""
     files = _files(30)
     sound = _sound(files)
     no_hernia = [r.model_copy(update={"labels": {**r.labels, "Hernia": False}}) for r in sound.records]
@@ -190,8 +190,8 @@ def test_what_labels_lack_is_told() -> None:
     assert _of_kind(_report(only_train, files), "empty_split")[0].examples == ("val", "test")
 
 
-def test_a_split_of_another_prevalence_is_told() -> None:
-    """A finding in all of one split and in none of another is no chance; in a tenth more, it is."""
+def test_different_prevalences_of_splits_are_reported() -> None:
+    """A finding in all of one split and none of another is reported; a difference of a tenth is not."""
     files = _files(90)
     sound = _sound(files)
     changed = [
@@ -207,8 +207,8 @@ def _darkened(file: bytes) -> bytes:
     return bytes(cv2.imencode(".png", np.rint(255 * pixels**4).astype(np.uint8))[1])
 
 
-def test_another_hospital_is_seen_as_a_shift() -> None:
-    """Darker, older, bedside, of another prevalence: each quantity is told, and those unchanged are not."""
+def test_another_hospital_is_a_shift() -> None:
+    """Greys, age, view and prevalence are reported as shifts, and unchanged quantities are not."""
     files = _files(120)
     theirs = [_darkened(file) for file in _files(120, first=500)]
     labels = dict.fromkeys(FINDINGS[:7], True) | dict.fromkeys(FINDINGS[7:], False)
@@ -227,8 +227,8 @@ def test_another_hospital_is_seen_as_a_shift() -> None:
     assert json.loads(report.to_json())["reference"] == f"ours@{reference.digest}"
 
 
-def test_other_patients_of_one_hospital_are_no_shift() -> None:
-    """Two samples of one kind pass, although their indices differ by chance."""
+def test_other_patients_of_the_same_hospital_are_not_a_shift() -> None:
+    """Two samples of one population pass, although their PSI is not 0."""
     files, others = _files(120), _files(60, first=500)
     report = _report(_sound(others), [*files, *others], _sound(files))
     require_sound(report)

@@ -1,4 +1,4 @@
-"""An imported network says what PyTorch says of the same weights and the same tensor."""
+"""An imported network gives the outputs of PyTorch for the same weights and tensor."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -48,7 +48,7 @@ def wrapped(arrays: Arrays) -> dict[str, Any]:
 
 
 def seen(kind: str, shape: Shape) -> NetworkOutputs:
-    """What our network makes of the radiographs with the weights of a published file."""
+    """The outputs of our network with the weights of a published file."""
     network = convert_network(
         find_arrays(read_checkpoint(as_published(kind, shape))),
         next(iter(KINDS[kind].releases.values())).outputs,
@@ -58,7 +58,7 @@ def seen(kind: str, shape: Shape) -> NetworkOutputs:
 
 @pytest.mark.parametrize(("kind", "shape"), [("torchxrayvision", TORCHXRAYVISION), ("chexnet", CHEXNET)])
 def test_logits_and_features_are_those_of_pytorch(kind: str, shape: Shape) -> None:
-    """Through the file, the names, the epsilon, the padding and the order of the findings."""
+    """The file, the names, the epsilon, the padding and the order of the findings are converted exactly."""
     ours = seen(kind, shape)
     outputs = next(iter(KINDS[kind].releases.values())).outputs
     theirs = REFERENCE[kind][:, [outputs.index(name) for name in FINDINGS]]
@@ -67,8 +67,8 @@ def test_logits_and_features_are_those_of_pytorch(kind: str, shape: Shape) -> No
     assert np.ptp(theirs, axis=0).max() > 0.1  # the radiographs do differ
 
 
-def test_findings_are_matched_by_name_however_it_is_written() -> None:
-    """Spaces, case and the names of CheXpert's labels do not matter; the order does not either."""
+def test_findings_are_matched_by_name_in_any_spelling() -> None:
+    """Spaces, case, CheXpert's names and the order do not matter."""
     names = [name.replace("_", " ").upper() for name in reversed(FINDINGS)]
     assert match_outputs(names) == list(reversed(range(14)))
     spoken = ["Pleural Effusion" if name == "Effusion" else name for name in FINDINGS]
@@ -76,7 +76,7 @@ def test_findings_are_matched_by_name_however_it_is_written() -> None:
 
 
 def test_a_checkpoint_without_one_of_our_findings_is_refused() -> None:
-    """The refusal names what it does not read."""
+    """The error names the missing findings."""
     chexpert = KINDS["torchxrayvision"].releases["chex"].outputs
     missing = "Infiltration, Mass, Nodule, Emphysema, Fibrosis, Pleural_Thickening, Hernia"
     with pytest.raises(UnsupportedNetwork, match=missing):
@@ -98,14 +98,14 @@ def test_a_checkpoint_without_one_of_our_findings_is_refused() -> None:
         ("densenet121-res224-pc.pt", "pc"),
     ],
 )
-def test_a_release_is_known_by_the_name_of_its_file(file: str, release: str) -> None:
-    """The files of the releases do not say what their outputs are called, their names do."""
+def test_a_release_is_recognised_by_its_file_name(file: str, release: str) -> None:
+    """A checkpoint does not name its outputs, so the file name decides."""
     kind = KINDS["torchxrayvision"]
     assert find_release(kind, file) is kind.releases[release]
 
 
-def test_a_release_that_is_not_known_must_be_said() -> None:
-    """A renamed file is refused, until its user says what it is."""
+def test_an_unknown_release_must_be_named() -> None:
+    """A renamed file is refused until its user names the release."""
     kind = KINDS["torchxrayvision"]
     with pytest.raises(UnsupportedNetwork, match="--outputs"):
         find_release(kind, "weights.pt")
@@ -134,6 +134,6 @@ def _with(name: str, array: Any) -> Callable[[Arrays], Arrays]:
     ],
 )
 def test_another_network_is_refused(change: Callable[[Arrays], Arrays], said: str) -> None:
-    """What is missing, left over, damaged or of another shape is named."""
+    """The error names the array that is missing, unexpected, damaged or of another shape."""
     with pytest.raises(UnsupportedNetwork, match=said):
         convert_network(change(random_state(TORCHXRAYVISION, seed=0)), ALL)

@@ -1,4 +1,4 @@
-"""``pleura model import``: from a published file to a bundle that answers, or to a reason why not."""
+"""``pleura model import`` makes a model source of a published file, or gives the reason of a refusal."""
 
 import csv
 import hashlib
@@ -38,7 +38,7 @@ def torchxrayvision(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def labelled_folder(folder: Path, source: str, rarest: int = 5) -> Path:
-    """Radiographs of noise with labels of noise, and one whose findings are not all known."""
+    """Write random radiographs with random labels, and one with an unknown finding."""
     random = np.random.default_rng(0)
     columns = ("path", "patient_id", "source", "split", *FINDINGS)
     with (folder / "labels.csv").open("w", newline="") as file:
@@ -57,8 +57,8 @@ def source_of(target: Path) -> ModelDescription:
     return ModelDescription.model_validate_json((target / "source.json").read_text())
 
 
-def test_the_bundle_of_an_uncalibrated_import_says_what_pytorch_says(chexnet: Path, tmp_path: Path) -> None:
-    """Both engines give the sigmoid of PyTorch's logits; every finding is called, nothing is typical."""
+def test_an_uncalibrated_bundle_has_the_scores_of_pytorch(chexnet: Path, tmp_path: Path) -> None:
+    """Both engines give the sigmoid of PyTorch's logits, call every finding, and find nothing typical."""
     from predictor.build.bundle import build_bundle
     from predictor.engines.litert import LiteRtEngine
     from predictor.engines.tensorflow import TensorFlowEngine
@@ -83,10 +83,10 @@ def test_the_bundle_of_an_uncalibrated_import_says_what_pytorch_says(chexnet: Pa
         assert not outputs.typicality.any()
 
 
-def test_a_calibrated_import_records_where_it_comes_from(
+def test_a_calibrated_import_records_its_origin(
     torchxrayvision: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """Fitted on the labelled folder; judged on radiographs that it has seen, it says so."""
+    """It is fitted on the folder, and warns that it was evaluated on radiographs that it has seen."""
     data = labelled_folder(tmp_path, "nih_cxr14")
     target = tmp_path / "source"
     arguments = ["--kind=torchxrayvision", f"--target={target}", f"--data={data}"]
@@ -113,14 +113,14 @@ def refused(file: Path, tmp_path: Path, *arguments: str, kind: str = "chexnet") 
 
 
 def test_without_radiographs_nothing_is_calibrated(chexnet: Path, tmp_path: Path) -> None:
-    """Neither --data nor --uncalibrated: the command is not understood."""
+    """The command needs --data or --uncalibrated."""
     assert refused(chexnet, tmp_path) == 2
 
 
 def test_a_file_of_another_kind_is_refused(
     chexnet: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """A stem of three channels is not torchxrayvision's; the reason is one line."""
+    """The network of torchxrayvision has a stem of one channel. The error is one line."""
     arguments = ("--uncalibrated", f"--outputs={','.join(FINDINGS)}")
     assert refused(chexnet, tmp_path, *arguments, kind="torchxrayvision") == 1
     said = capsys.readouterr().err
@@ -128,10 +128,10 @@ def test_a_file_of_another_kind_is_refused(
     assert said.count("\n") == 1
 
 
-def test_a_rare_finding_is_no_ground_for_an_operating_point(
+def test_a_rare_finding_refuses_a_calibrated_import(
     chexnet: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """Too few positives in the validation split refuse the import by name, and leave nothing behind."""
+    """The error names the finding with too few positives in the validation split, and nothing is written."""
     data = labelled_folder(tmp_path, "hospital", rarest=3)
     assert refused(chexnet, tmp_path, f"--data={data}") == 1
     assert "fewer than 5 radiographs with or without Atelectasis" in capsys.readouterr().err
@@ -140,15 +140,15 @@ def test_a_rare_finding_is_no_ground_for_an_operating_point(
 
 
 def test_a_hostile_file_is_refused_in_one_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """The user reads what the file would have called."""
+    """The error names the function that the file calls."""
     file = tmp_path / "model.pth"
     file.write_bytes(zip_file({"state_dict": Call(Global("os", "system"), ("id",))}, {}))
     assert refused(file, tmp_path, "--uncalibrated") == 1
     assert capsys.readouterr().err == "pleura: model.pth: the file would call 'os.system': it is refused\n"
 
 
-def test_nothing_is_written_over(chexnet: Path, tmp_path: Path) -> None:
-    """A folder that exists stays what it is."""
+def test_an_existing_target_is_not_overwritten(chexnet: Path, tmp_path: Path) -> None:
+    """A folder that exists stays unchanged."""
     arguments = ["--kind=chexnet", f"--target={tmp_path}", "--uncalibrated"]
     assert main(["model", "import", str(chexnet), *arguments]) == 1
     assert not list(tmp_path.iterdir())

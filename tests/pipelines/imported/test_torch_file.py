@@ -1,4 +1,4 @@
-"""What PyTorch wrote is read as PyTorch reads it; what would have us run or allocate something is refused."""
+"""Files of PyTorch are read as PyTorch reads them. Files that would run or allocate something are refused."""
 
 import io
 import pickle
@@ -49,8 +49,8 @@ def read(data: bytes) -> dict[str, Any]:
 
 
 @pytest.mark.parametrize("file", ["small.pt", "small_legacy.pt"])
-def test_what_pytorch_wrote_is_read_to_the_bit(file: str) -> None:
-    """Types, strides, offsets and shared storages, in both forms that PyTorch has written."""
+def test_files_of_pytorch_are_read_exactly(file: str) -> None:
+    """Types, strides, offsets and shared storages are right, in both formats of PyTorch."""
     state = read((HERE / file).read_bytes())
     assert state.keys() == SMALL.keys()
     for name, expected in SMALL.items():
@@ -59,7 +59,7 @@ def test_what_pytorch_wrote_is_read_to_the_bit(file: str) -> None:
 
 
 def test_a_whole_module_in_a_training_checkpoint_is_read() -> None:
-    """Its classes are not imported; its arrays have the names that PyTorch's state dict would give them."""
+    """Its classes are not imported. Its arrays have the names of PyTorch's state dict."""
     state = read((HERE / "module_legacy.pt").read_bytes())
     numbers = {name: float(array.flat[0]) for name, array in state.items()}
     assert numbers == {
@@ -73,8 +73,8 @@ def test_a_whole_module_in_a_training_checkpoint_is_read() -> None:
 
 
 @pytest.mark.parametrize("write", [zip_file, legacy_file])
-def test_the_tests_own_writer_is_read(write: Any) -> None:
-    """A state dict and a module of the same arrays say the same, wrapped or not."""
+def test_files_of_the_test_writer_are_read(write: Any) -> None:
+    """A state dict and a module of the same arrays give the same, wrapped or not."""
     counts: np.ndarray[Any, Any] = np.array([2, 3], np.int64)
     arrays = {"features.conv0.weight": WHOLE, "features.norm0.running_var": counts}
     for content in (state_dict(arrays), module(arrays), {"epoch": 1, "state_dict": state_dict(arrays)}):
@@ -93,7 +93,7 @@ class _Runs:
 
 @pytest.mark.parametrize("protocol", range(5))
 def test_a_pickle_that_runs_code_runs_nothing(tmp_path: Path, protocol: int) -> None:
-    """What Python's unpickler would run is refused in every protocol, in the zip form and bare."""
+    """Code that Python's own unpickler runs is refused in every protocol, in a zip file and alone."""
     marker = tmp_path / "ran"
     hostile = pickle.dumps({"state_dict": _Runs(marker)}, protocol)
     file = io.BytesIO()
@@ -121,8 +121,8 @@ def test_a_pickle_that_runs_code_runs_nothing(tmp_path: Path, protocol: int) -> 
         "a string",
     ],
 )
-def test_whatever_is_called_besides_is_refused(called: Any) -> None:
-    """Only what rebuilds tensors may be called, and the refusal names what would have been."""
+def test_all_other_calls_are_refused(called: Any) -> None:
+    """A file may only call functions that rebuild tensors. The error names the function."""
     for write in (zip_file, legacy_file):
         with pytest.raises(UnsafeCheckpoint, match="would call"):
             read_checkpoint(write({"a": Call(called, ("id",))}, {}))
@@ -130,7 +130,7 @@ def test_whatever_is_called_besides_is_refused(called: Any) -> None:
 
 @pytest.mark.parametrize("operation", [b"i", b"o", b"P", b"\x82", b"\x92", b"S", b"\x97"])
 def test_operations_that_torch_save_never_writes_are_refused(operation: bytes) -> None:
-    """Old instances, extensions, out-of-band buffers: none of it is read."""
+    """Old instances, extensions and out-of-band buffers are refused."""
     with pytest.raises(UnreadableCheckpoint):
         read_checkpoint(zip_file(b"(" + operation + b"os\nsystem\n", {}))
 
@@ -156,7 +156,7 @@ def test_operations_that_torch_save_never_writes_are_refused(operation: bytes) -
     ],
 )
 def test_hostile_operations_end_in_a_value_or_a_refusal(operations: bytes) -> None:
-    """Nothing is called, no memory is taken that the file does not fill, and this process does not crash."""
+    """Nothing is called, little memory is used, and this process does not crash."""
     try:
         content = read_checkpoint(zip_file(operations, {})).content
     except UnreadableCheckpoint:
@@ -165,7 +165,7 @@ def test_hostile_operations_end_in_a_value_or_a_refusal(operations: bytes) -> No
 
 
 def test_the_class_of_an_object_is_never_imported() -> None:
-    """An object of any class is inert: its state can be read, and that is all."""
+    """An object of any class is inert. Only its state can be read."""
     content = read_checkpoint(zip_file(Made(Global("antigravity", "fly"), {"args": "id"}), {})).content
     assert content.state == {"args": "id"}
 
@@ -189,7 +189,7 @@ def test_the_class_of_an_object_is_never_imported() -> None:
     ],
 )
 def test_a_tensor_beyond_its_storage_is_refused(offset: Any, shape: Any, strides: Any, length: Any) -> None:
-    """Neither memory beside the storage is read, nor memory taken that the file does not fill."""
+    """No memory outside the storage is read, and no memory is allocated that the file does not fill."""
     content = {"a": tensor(storage("0", "FloatStorage", length), offset, shape, strides)}
     for write in (zip_file, legacy_file):
         with pytest.raises(UnreadableCheckpoint):
@@ -197,7 +197,7 @@ def test_a_tensor_beyond_its_storage_is_refused(offset: Any, shape: Any, strides
 
 
 def test_a_compressed_archive_is_refused() -> None:
-    """torch.save never compresses: a bomb is refused before it is unpacked."""
+    """torch.save never compresses. A bomb is refused before it is unpacked."""
     zeros = {"a": np.zeros(10_000_000, np.float32)}
     bomb = zip_file(state_dict(zeros), zeros, zipfile.ZIP_DEFLATED)
     assert len(bomb) < 100_000
@@ -206,7 +206,7 @@ def test_a_compressed_archive_is_refused() -> None:
 
 
 def test_entries_that_overlap_are_refused() -> None:
-    """Entries that share their bytes do not make more of them."""
+    """Entries cannot multiply the bytes of a file."""
     large = {"a": np.ones(10_000, np.float32)}
     data = zip_file(state_dict(large), large)
     start, end = data.index(b"PK\x01\x02"), data.index(b"PK\x05\x06")
@@ -219,8 +219,8 @@ def test_entries_that_overlap_are_refused() -> None:
         read_checkpoint(data[:start] + directory + b"".join(copies) + bytes(tail))
 
 
-def test_a_storage_that_is_called_like_a_path_reads_no_file(tmp_path: Path) -> None:
-    """A key is looked up among the entries of the archive and nowhere else."""
+def test_a_storage_named_like_a_path_reads_no_file(tmp_path: Path) -> None:
+    """A key is looked up among the entries of the archive only."""
     (tmp_path / "secret").write_bytes(bytes(16))
     for key in ("../../version", str(tmp_path / "secret")):
         content = {"a": tensor(storage(key, "FloatStorage", 4), 0, (4,), (1,))}
@@ -229,7 +229,7 @@ def test_a_storage_that_is_called_like_a_path_reads_no_file(tmp_path: Path) -> N
 
 
 def test_modules_that_contain_each_other_are_refused() -> None:
-    """Following them ends, by depth and by number."""
+    """The depth and the number of modules are limited."""
     # A module whose only child is itself: memoised (q\x01) and fetched (h\x01) as its own child.
     loop = b"cm\nM\n)\x81q\x01}(" + b"X\x08\x00\x00\x00_modules" + b"}(X\x01\x00\x00\x00ah\x01u" + b"ub"
     with pytest.raises(UnreadableCheckpoint, match="contain each other"):
@@ -242,13 +242,13 @@ def test_modules_that_contain_each_other_are_refused() -> None:
     ids=["nothing", "zip", "pickle", "plain", "tar", "no network"],
 )
 def test_other_files_are_refused(data: bytes) -> None:
-    """Whatever is no checkpoint of a network is called that."""
+    """A file that is not a checkpoint of a network is refused."""
     with pytest.raises(UnreadableCheckpoint):
         read(data)
 
 
-def test_a_file_that_is_not_there_is_said(tmp_path: Path) -> None:
-    """The system's reason is in the refusal."""
+def test_a_missing_file_is_refused(tmp_path: Path) -> None:
+    """The error has the reason of the operating system."""
     with pytest.raises(UnreadableCheckpoint, match="No such file"):
         read_file(tmp_path / "none.pt")
 
@@ -262,7 +262,7 @@ def test_a_file_that_is_not_there_is_said(tmp_path: Path) -> None:
 def test_a_damaged_file_is_read_or_refused(
     file: str, changes: list[tuple[float, int]], cut: float | None
 ) -> None:
-    """Whatever happens to the bytes, nothing but arrays or one exception comes out."""
+    """Any damage gives arrays or this one exception."""
     data = bytearray((HERE / file).read_bytes())
     for place, value in changes:
         data[int(place * len(data))] = value

@@ -1,4 +1,4 @@
-"""Arms of an ablation: how they are written, killed and compared; whole ones are in test_whole_trainings."""
+"""The arms of an ablation: reading, killing and comparing them. test_whole_trainings trains them."""
 
 import subprocess
 import sys
@@ -19,7 +19,7 @@ from tests.support.pipelines.trainings import BOTH, arms_file, random_row
 
 
 def test_no_training_outlives_the_command(tmp_path: Path) -> None:
-    """Killed, the command takes along the processes that train."""
+    """When the command is killed, its training processes end too."""
     data = write_folder(tmp_path / "data", [random_row(number) for number in range(48)])
     arguments = ["ablate", f"--data={data}", f"--run={tmp_path / 'run'}"]
     arguments.append(f"--parameters={arms_file(tmp_path, BOTH[:1])}")
@@ -34,8 +34,8 @@ def test_no_training_outlives_the_command(tmp_path: Path) -> None:
     assert survivors(processes) == []
 
 
-def test_scores_are_compared_if_they_are_numbers(tmp_path: Path) -> None:
-    """Two arms with the same scores differ by 0, with an interval of no width; NaN has no figure."""
+def test_only_finite_scores_are_compared(tmp_path: Path) -> None:
+    """Two arms with the same scores differ by 0 with an interval of width 0. NaN is refused."""
     data, run = (
         write_folder(tmp_path / "data", [random_row(number) for number in range(48)]),
         tmp_path / "run",
@@ -54,8 +54,8 @@ def test_scores_are_compared_if_they_are_numbers(tmp_path: Path) -> None:
         list(evaluate_arms(data, run, read_ablation(arms_file(tmp_path, BOTH))))
 
 
-def test_who_is_held_out_depends_on_the_patient_alone() -> None:
-    """All radiographs of a patient are held out or none, about one patient in four, the same every time."""
+def test_the_patient_alone_decides_what_is_held_out() -> None:
+    """All radiographs of a patient are held out or none, and always the same quarter of the patients."""
     patients = np.array([f"patient {n // 3}" for n in range(6000)])
     kept = is_held_out(patients, 4)
     assert kept.reshape(-1, 3).any(axis=1).tolist() == kept.reshape(-1, 3).all(axis=1).tolist()
@@ -73,15 +73,15 @@ def test_who_is_held_out_depends_on_the_patient_alone() -> None:
         ([{"name": "a", "changes": {}, "views": 0}], "views"),
     ],
 )
-def test_arms_that_cannot_be_meant_are_refused_before_any_is_trained(
+def test_invalid_arms_are_refused_before_any_training(
     arms: list[dict[str, Any]], word: str, tmp_path: Path
 ) -> None:
-    """A name twice, one that nobody is called, and a parameter that does not exist are named."""
+    """The error names a repeated name, an unknown arm, or an unknown parameter."""
     with pytest.raises((ValueError, ValidationError), match=word):
         read_ablation(arms_file(tmp_path, arms))
 
 
-def test_the_ablation_of_this_repository_can_be_read() -> None:
-    """The file that the command reads by default is sound."""
+def test_the_default_ablation_is_valid() -> None:
+    """The command can read its default file."""
     arms = read_ablation(Path(__file__).parents[3] / "pipelines" / "training" / "ablation.yaml").arms
     assert {"scratch", "no-auxiliary", "smoothing"} <= {arm.name for arm in arms}

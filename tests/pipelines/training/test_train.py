@@ -1,4 +1,4 @@
-"""One real training, small enough for a test, and its export."""
+"""A real training, small enough for a test, and the model source that it gives."""
 
 from dataclasses import replace
 from pathlib import Path
@@ -47,8 +47,8 @@ from tests.support.pipelines.evaluations import make_report
 from tests.support.pipelines.trainings import TINY, random_radiographs
 
 
-def test_unknown_labels_count_for_nothing() -> None:
-    """The loss of a radiograph of which one finding is known is the loss of that finding."""
+def test_unknown_labels_add_nothing_to_the_loss() -> None:
+    """The loss of a radiograph with one known finding is the loss of that finding."""
     targets, logits = np.full((1, 15), np.nan, np.float32), np.linspace(-3, 3, 15, dtype=np.float32)[None]
     targets[0, 4] = 1.0
     expected = np.log1p(np.exp(-logits[0, 4])) / 15
@@ -57,8 +57,8 @@ def test_unknown_labels_count_for_nothing() -> None:
     )
 
 
-def test_smoothing_and_weights_change_the_loss_as_they_say() -> None:
-    """A present finding that weighs 3 counts three times; smoothed targets are never met exactly."""
+def test_smoothing_and_weights_change_the_loss() -> None:
+    """A present finding with weight 3 counts three times. Smoothed targets leave a loss at any logit."""
     targets, logits = np.zeros((1, 15), np.float32), np.zeros((1, 15), np.float32)
     targets[0, 0] = 1.0
     weights = np.full(15, 3, np.float32)
@@ -79,14 +79,14 @@ def test_smoothing_and_weights_change_the_loss_as_they_say() -> None:
         {"stages": [{"size_px": 96, "epochs": 1, "learning_rate": float("nan"), "auxiliary_per_epoch": 0}]},
     ],
 )
-def test_parameters_that_cannot_be_meant_are_refused(changes: dict[str, Any]) -> None:
-    """A name that is none, and a value out of its range, are no training parameters."""
+def test_invalid_parameters_are_refused(changes: dict[str, Any]) -> None:
+    """Unknown names and values out of their range are refused."""
     with pytest.raises(ValidationError):
         TypeAdapter(TrainingParameters).validate_python({"stages": []} | changes)
 
 
-def test_rare_findings_weigh_more_only_where_asked() -> None:
-    """Power 0 counts all alike, 1 balances a finding; a finding without positives stays as it is."""
+def test_rare_findings_have_more_weight_only_on_request() -> None:
+    """Power 0 gives equal weights, power 1 balances a finding. A finding without positives has weight 1."""
     targets = np.full((10, 15), np.nan, np.float32)
     targets[:, 0], targets[:2, 0], targets[:, 1] = 0, 1, 0
     np.testing.assert_array_equal(positive_weights(targets, 0.0), 1)
@@ -94,7 +94,7 @@ def test_rare_findings_weigh_more_only_where_asked() -> None:
 
 
 def test_the_heads_share_no_target() -> None:
-    """The auxiliary source says nothing of the findings, and the others nothing of the auxiliary one."""
+    """The findings are unknown for the auxiliary source, and its target is unknown for the others."""
     parameters = TrainingParameters((), auxiliary_source="kermany")
     main, auxiliary = (
         build_targets(random_radiographs(3), parameters),
@@ -105,8 +105,8 @@ def test_the_heads_share_no_target() -> None:
     assert np.isnan(main[:, 14:]).all()
 
 
-def test_sex_view_and_age_are_learnt_where_they_are_known_and_asked_for() -> None:
-    """Female, AP and the age in centuries are targets; what is not known of a patient is none."""
+def test_sex_view_and_age_are_targets_on_request() -> None:
+    """Female, AP and the age in centuries are targets. Unknown attributes are not."""
     radiographs = replace(
         random_radiographs(2),
         sexes=np.array(["F", ""]),
@@ -122,8 +122,8 @@ def test_sex_view_and_age_are_learnt_where_they_are_known_and_asked_for() -> Non
     assert np.isnan(build_targets(radiographs, of_children)[:, 15:]).all()
 
 
-def test_an_epoch_shows_the_same_after_an_interruption() -> None:
-    """The batches of an epoch depend on seed and number alone, and differ between epochs."""
+def test_an_epoch_has_the_same_batches_after_an_interruption() -> None:
+    """The seed and the number of an epoch decide its batches. Epochs differ."""
     parameters = TrainingParameters([TrainingStage(32, 3, 1e-3, 0)], batch_size=4)
 
     def batch(epoch: int, seed: int = 1) -> np.ndarray:
@@ -136,8 +136,8 @@ def test_an_epoch_shows_the_same_after_an_interruption() -> None:
     assert (batch(2) != batch(2, seed=2)).any()
 
 
-def test_the_mean_auroc_is_over_what_is_known() -> None:
-    """Findings of one side only do not count, unknown labels neither; nothing known is no figure."""
+def test_the_mean_auroc_uses_known_labels_only() -> None:
+    """One-sided findings and unknown labels do not count. Without known labels the result is NaN."""
     labels = np.array([[1, 1, np.nan], [0, 1, 1], [0, 1, 0], [np.nan, 1, 1]])
     scores = np.array([[0.9, 0, 0], [0.1, 0, 0.2], [0.2, 0, 0.7], [5, 0, 0.9]])
     assert mean_auroc(labels, scores) == pytest.approx((1.0 + 0.5) / 2)
@@ -145,15 +145,15 @@ def test_the_mean_auroc_is_over_what_is_known() -> None:
 
 
 def test_augmentation_of_no_strength_changes_only_the_size() -> None:
-    """Strength 0 at full size is the identity; at any strength shape and type hold."""
+    """Strength 0 at full size is the identity. The shape and the type are right at any strength."""
     tensor = random_radiographs(2).tensors[0]
     rng = np.random.default_rng(0)
     np.testing.assert_array_equal(augment(tensor, 224, rng, 0.0), tensor)
     assert augment(tensor, 96, rng, 1.0).shape == (96, 96)
 
 
-def test_a_network_trains_and_is_exported(tmp_path: Path) -> None:
-    """Training gives weights, a finished run is not trained again, and all of it exports."""
+def test_a_network_is_trained_and_written_as_a_source(tmp_path: Path) -> None:
+    """A finished training is not repeated. The model is fitted, evaluated and written."""
     parameters, training, validation = TINY, random_radiographs(8), random_radiographs(24, seed=1)
     folder = tmp_path / "run"
     network = train_network(training, validation, parameters, folder)
@@ -188,8 +188,8 @@ def test_a_network_trains_and_is_exported(tmp_path: Path) -> None:
     assert "Pleural Thickening" in model_card(description)
 
 
-def test_what_started_from_given_weights_keeps_their_precision_and_normalisation() -> None:
-    """Imported weights do not fit into half precision, and mean nothing on another scale of greys."""
+def test_a_training_keeps_the_precision_and_normalisation_of_its_start() -> None:
+    """Imported weights do not fit into half precision, and need their own scale of greys."""
     network = build_training_network(TINY)
     scale = np.array([0.5], np.float32)
     started = source_arrays(network, {"head/kernel": np.zeros(1, np.float32), "input/scale": scale})
@@ -199,7 +199,7 @@ def test_what_started_from_given_weights_keeps_their_precision_and_normalisation
 
 
 def test_too_few_positives_are_declared_unmeasured() -> None:
-    """A finding with fewer positives than can be measured has no figures, and the card says so."""
+    """A finding with too few positives has no figures, and the model card says so."""
     words = read_model_parameters(CHEST_XRAY).words
     radiographs = random_radiographs(12)
     rng = np.random.default_rng(0)
@@ -234,8 +234,8 @@ def test_a_draft_gets_its_figures_from_its_evaluation() -> None:
     assert ModelDescription.model_validate_json(measured.model_dump_json()) == measured
 
 
-def test_unknown_labels_are_left_out_of_what_is_fitted() -> None:
-    """Radiographs of which a finding is unknown change neither its calibration nor its operating point."""
+def test_unknown_labels_do_not_change_the_fit() -> None:
+    """Radiographs with an unknown finding change neither its calibration nor its operating point."""
     rng = np.random.default_rng(0)
     seen = NetworkOutputs(rng.normal(size=(60, 1024)), rng.normal(size=(60, 14)))
     labels = (rng.random((60, 14)) < 0.5).astype(np.float32)

@@ -5,8 +5,8 @@ import numpy as np
 from pipelines.training.typicality import fit_typicality
 
 
-def test_known_radiographs_are_uniform_and_strange_ones_zero() -> None:
-    """Held-out features of the same kind spread over [0, 1]; far ones get 0, the centre 1."""
+def test_typicality_is_uniform_for_known_and_zero_for_strange_radiographs() -> None:
+    """Held-out features of the same kind spread over [0, 1]. Far features get 0, and the centre gets 1."""
     rng = np.random.default_rng(0)
     mixing = rng.normal(size=(300, 1024)) * np.linspace(2, 0.1, 300)[:, None]
 

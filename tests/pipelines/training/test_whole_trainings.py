@@ -1,4 +1,4 @@
-"""Trainings that end, are killed, or diverge; each compiles the network anew, which takes long."""
+"""Trainings that end, are killed, or diverge. Each compiles the network, which takes long."""
 
 import csv
 from collections.abc import Callable
@@ -19,7 +19,7 @@ from tests.support.pipelines.trainings import BOTH, TINY, arms_file, random_radi
 
 
 def _killed_after(epochs: int) -> Callable[[Checkpoints, int], None]:
-    """What keeps a checkpoint, and has the process end after so many."""
+    """Save a checkpoint as usual, and interrupt the training after some epochs."""
     keep = Checkpoints.on_epoch_end
 
     def kept_and_killed(self: Checkpoints, epoch: int, logs: Any = None) -> None:
@@ -30,10 +30,10 @@ def _killed_after(epochs: int) -> Callable[[Checkpoints, int], None]:
     return kept_and_killed
 
 
-def test_a_training_that_was_killed_while_it_wrote_goes_on(
+def test_a_training_that_was_killed_during_a_write_resumes(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Killed after an epoch, with half a checkpoint beside the whole one, it ends as if nothing had been."""
+    """A training killed after an epoch, with half a checkpoint in its folder, ends with the same weights."""
     training, validation = random_radiographs(8), random_radiographs(24, seed=1)
     uninterrupted = train_network(training, validation, TINY, tmp_path / "whole")
     run = tmp_path / "run"
@@ -48,8 +48,8 @@ def test_a_training_that_was_killed_while_it_wrote_goes_on(
     assert [path.name for path in run.glob("stage0*")] == ["stage0.weights.h5"]
 
 
-def test_nothing_goes_on_from_where_a_training_diverged(tmp_path: Path) -> None:
-    """At an absurd learning rate it says so, and leaves no weights that a later try would go on from."""
+def test_a_diverged_training_leaves_no_weights(tmp_path: Path) -> None:
+    """At an absurd learning rate the training fails, and no later call resumes from its weights."""
     parameters = replace(TINY, stages=[TrainingStage(32, 1, 1e30, 0)])
     with pytest.raises(TrainingDiverged, match="after epoch 1 of stage 1"):
         train_network(random_radiographs(8), random_radiographs(24, seed=1), parameters, tmp_path)
@@ -57,7 +57,7 @@ def test_nothing_goes_on_from_where_a_training_diverged(tmp_path: Path) -> None:
 
 
 def test_arms_are_trained_and_compared_on_the_same_held_out_patients(tmp_path: Path) -> None:
-    """Each arm has a mean AUROC with its interval, a compared one a difference; nothing is done twice.
+    """Each arm has a mean AUROC with an interval, and a compared arm has a difference.
 
     An arm that was trained is not taken for one of the same name with other parameters.
     """

@@ -1,4 +1,4 @@
-"""Checkpoints as ``torch.save`` writes them, byte by byte, sane and hostile."""
+"""Write checkpoints as ``torch.save`` does, byte by byte, valid and hostile."""
 
 import io
 import struct
@@ -79,17 +79,17 @@ def _pickled(value: Any) -> bytes:
 
 
 def pickled(value: Any) -> bytes:
-    """A pickle of protocol 2."""
+    """Write a pickle of protocol 2."""
     return b"\x80\x02" + _pickled(value) + b"."
 
 
 def storage(key: str, kind: str, length: Any) -> Reference:
-    """What stands for a storage."""
+    """Make the persistent identifier of a storage."""
     return Reference(("storage", Global("torch", kind), key, "cpu", length))
 
 
 def tensor(of: Any, offset: Any, shape: Any, strides: Any) -> Call:
-    """What stands for a tensor."""
+    """Make the call that rebuilds a tensor."""
     rebuild = Global("torch._utils", "_rebuild_tensor_v2")
     ordered = Call(Global("collections", "OrderedDict"), ())
     return Call(rebuild, (of, offset, shape, strides, False, ordered))
@@ -101,12 +101,12 @@ def _tensor_of(key: str, array: np.ndarray[Any, Any]) -> Call:
 
 
 def state_dict(arrays: Arrays) -> dict[str, Call]:
-    """The arrays as tensors, each with a storage of its own, called by its number."""
+    """Make tensors of the arrays, each with its own storage, which is named by its number."""
     return {name: _tensor_of(str(key), array) for key, (name, array) in enumerate(arrays.items())}
 
 
 def module(arrays: Arrays) -> Made:
-    """The same as a module with modules in it, whose classes exist nowhere."""
+    """Make a module of the same arrays with modules inside; their classes do not exist."""
     root: dict[str, Any] = {part: {} for part in _PARTS}
     for name, value in state_dict(arrays).items():
         *path, last = name.split(".")
@@ -125,7 +125,7 @@ def _made(state: dict[str, Any]) -> Made:
 
 
 def zip_file(content: Any, arrays: Arrays, compression: int = zipfile.ZIP_STORED) -> bytes:
-    """A checkpoint in the form since PyTorch 1.6."""
+    """Write a checkpoint in the format since PyTorch 1.6."""
     file = io.BytesIO()
     with zipfile.ZipFile(file, "w", compression) as archive:
         archive.writestr("archive/data.pkl", pickled(content))
@@ -137,7 +137,7 @@ def zip_file(content: Any, arrays: Arrays, compression: int = zipfile.ZIP_STORED
 
 
 def legacy_file(content: Any, arrays: Arrays) -> bytes:
-    """A checkpoint in the form before PyTorch 1.6."""
+    """Write a checkpoint in the format before PyTorch 1.6."""
     system = {"protocol_version": 1001, "little_endian": True}
     keys = list(map(str, range(len(arrays))))
     head = [0x1950A86A20F9469CFC6C, 1001, system, content, keys]

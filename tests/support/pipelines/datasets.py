@@ -1,4 +1,4 @@
-"""Small data sets for the tests of this package, and the stores that they are kept in."""
+"""Small data sets for tests, and the stores for them."""
 
 import csv
 import hashlib
@@ -23,20 +23,20 @@ _SPLITS = ("train", "val", "test")
 
 
 def picture(seed: int, side: int = 64) -> bytes:
-    """A PNG that reads as a radiograph, another for each seed."""
+    """Make a PNG that can be read as a radiograph; each seed gives another."""
     coarse = np.random.default_rng(seed).integers(0, 255, (8, 8)).astype(np.uint8)
     return bytes(cv2.imencode(".png", cv2.resize(coarse, (side, side)))[1])
 
 
 def store_of(server: Server) -> DatasetStore:
-    """A store in a new bucket of its own."""
+    """Make a store in a new bucket."""
     store = DatasetStore(connect(server.url, ACCESS_KEY, SECRET_KEY), f"data-{uuid.uuid4().hex[:12]}")
     store.prepare()
     return store
 
 
 def record_of(file: bytes, split: str = "train", **changes: object) -> Record:
-    """What is known of a file: enough, unless it is changed."""
+    """Make the record of a file with all its labels, and some changes."""
     digest = hashlib.sha256(file).hexdigest()
     return Record.model_validate(
         {
@@ -56,13 +56,13 @@ def record_of(file: bytes, split: str = "train", **changes: object) -> Record:
 
 
 def manifest_of(*records: Record, name: str = "ours", bucket: str = "data") -> Manifest:
-    """A data set of these."""
+    """Make a data set of some records."""
     made_at = datetime(2026, 11, 25, tzinfo=UTC)
     return Manifest(name=name, bucket=bucket, made_from=("a test",), made_at=made_at, records=records)
 
 
 def row_of(path: str, split: str = "train", **changes: str) -> dict[str, str]:
-    """A line of a label file: a patient of its own, the first finding present, the others absent."""
+    """Make a line of a label file: a new patient, the first finding present, the others absent."""
     row = {
         "path": path,
         "source": "ours",
@@ -77,7 +77,7 @@ def row_of(path: str, split: str = "train", **changes: str) -> dict[str, str]:
 
 
 def write_folder(folder: Path, rows: Sequence[Mapping[str, str]]) -> Path:
-    """A folder with a label file, and a picture under each of its paths."""
+    """Write a folder with a label file, and a picture under each of its paths."""
     folder.mkdir(parents=True, exist_ok=True)
     for seed, row in enumerate(rows):
         (folder / row["path"]).write_bytes(picture(seed))
@@ -89,6 +89,6 @@ def write_folder(folder: Path, rows: Sequence[Mapping[str, str]]) -> Path:
 
 
 def some_rows(count: int) -> list[dict[str, str]]:
-    """Lines for so many radiographs, as many of each split as can be."""
+    """Make lines for some radiographs, spread evenly over the splits."""
     splits = itertools.cycle(_SPLITS)
     return [row_of(f"{number}.png", next(splits)) for number in range(count)]

@@ -1,4 +1,4 @@
-"""What small trainings are made of: random radiographs, few steps at 32 px, and two arms to compare."""
+"""Small trainings for tests: random radiographs, few steps at 32 px, and two arms to compare."""
 
 from pathlib import Path
 from typing import Any
@@ -28,14 +28,14 @@ def arms_file(folder: Path, arms: list[dict[str, Any]]) -> Path:
 
 
 def random_row(number: int) -> dict[str, str]:
-    """The row of a radiograph with labels by chance; every other one is for validation."""
+    """Make the row of a radiograph with random labels; every second one is for validation."""
     labels = np.random.default_rng(number).integers(0, 2, len(FINDINGS))
     named = {finding: str(label) for finding, label in zip(FINDINGS, labels, strict=True)}
     return row_of(f"{number}.png", "val" if number % 2 else "train", **named)
 
 
 def random_radiographs(n: int, source: str = "nih_cxr14", seed: int = 0) -> LabelledRadiographs:
-    """Give noise of 224 px with labels by chance, of each finding one present and one absent at least."""
+    """Make noise of 224 px with random labels, each finding at least once present and once absent."""
     rng = np.random.default_rng(seed)
     labels = (rng.random((n, len(FINDINGS))) < 0.5).astype(np.float32)
     labels[0], labels[1] = 0, 1
