@@ -26,7 +26,7 @@ Port = Callable[[], int]
 
 @pytest.fixture(scope="session")
 def shared_upstream(free_port: Port) -> Iterator[Upstream]:
-    """The one server in the transformer's place."""
+    """The only server in the transformer's place."""
     upstream, stopping = Upstream(free_port(), free_port()), threading.Event()
     thread = threading.Thread(target=lambda: asyncio.run(serve_upstream(upstream, stopping)))
     thread.start()
@@ -38,7 +38,7 @@ def shared_upstream(free_port: Port) -> Iterator[Upstream]:
 
 @pytest.fixture
 def upstream(shared_upstream: Upstream) -> Iterator[Upstream]:
-    """The server in the transformer's place, with nothing noted yet."""
+    """The server in the transformer's place, without recorded requests."""
     shared_upstream.requests.clear()
     shared_upstream.grpc_calls.clear()
     yield shared_upstream
@@ -56,7 +56,7 @@ def start_proxy(
     local_issuer: Issuer,
     tmp_path_factory: pytest.TempPathFactory,
 ) -> Iterator[StartProxy]:
-    """Starts a proxy with settings of its own."""
+    """A function that starts a proxy with given settings."""
     started: list[subprocess.Popen[bytes]] = []
 
     surroundings = {
@@ -81,7 +81,7 @@ def start_proxy(
 
 @pytest.fixture(scope="session")
 def shared_proxy(start_proxy: StartProxy) -> Proxy:
-    """A proxy that hardly limits anything."""
+    """A proxy with very wide limits."""
     proxy = start_proxy(rate_per_s=10000, burst=10000, max_body_mb=2, timeout_s=5)
     wait_until(lambda: httpx.get(f"{proxy.url}/readyz").status_code == 200)
     return proxy
@@ -89,7 +89,7 @@ def shared_proxy(start_proxy: StartProxy) -> Proxy:
 
 @pytest.fixture
 def proxy(shared_proxy: Proxy, upstream: Upstream) -> Proxy:
-    """A proxy in front of an upstream that has noted nothing yet."""
+    """A proxy in front of an upstream without recorded requests."""
     return shared_proxy
 
 

@@ -31,7 +31,7 @@ INFER = "/v2/models/chest-xray/infer"
 
 @pytest.mark.parametrize(("request_line", "name"), ALLOWED.items())
 def test_an_allowed_request_has_its_route(request_line: tuple[str, str], name: str) -> None:
-    """Each verb and path of the list is known."""
+    """Each verb and path of the list has its route."""
     verb, path = request_line
     assert find_route(verb, path.encode(), b"").name == name
 
@@ -39,33 +39,33 @@ def test_an_allowed_request_has_its_route(request_line: tuple[str, str], name: s
 @pytest.mark.parametrize("path", UNKNOWN)
 @pytest.mark.parametrize("verb", ["GET", "POST"])
 def test_any_other_path_is_unknown(verb: str, path: str) -> None:
-    """No spelling of a path leads anywhere but the one that is listed."""
+    """Another spelling of a listed path is not found."""
     with pytest.raises(NotFound):
         find_route(verb, path.encode("latin-1"), b"")
 
 
 @pytest.mark.parametrize("verb", ["HEAD", "PUT", "DELETE", "PATCH", "OPTIONS", "TRACE", "CONNECT", "post"])
 def test_any_other_verb_is_not_allowed(verb: str) -> None:
-    """A known path says which verbs it has."""
+    """The error names the verbs of the path."""
     with pytest.raises(MethodNotAllowed) as caught:
         find_route(verb, INFER.encode(), b"")
     assert caught.value.headers == {"allow": "POST"}
 
 
 def test_a_query_is_refused() -> None:
-    """No route has a query, so none is passed over in silence."""
+    """No route has a query, so a query is an error."""
     with pytest.raises(InvalidRequest):
         find_route("GET", b"/v2", b"a=b")
 
 
-def test_everything_but_health_and_the_document_needs_a_scope() -> None:
-    """What nobody need say who they are for is listed here."""
+def test_all_routes_but_health_and_the_document_need_a_scope() -> None:
+    """Only these three routes are open to everybody."""
     assert {route.name for route in ROUTES if route.scope is None} == {"healthz", "readyz", "openapi"}
 
 
 @given(st.binary(max_size=80), st.sampled_from(["GET", "POST", "PUT"]))
 def test_any_path_is_a_route_or_refused(path: bytes, verb: str) -> None:
-    """What is let through has no byte that could be read in two ways."""
+    """A path that has a route has no byte that two programs could read differently."""
     try:
         find_route(verb, path, b"")
     except PleuraError:
@@ -99,6 +99,6 @@ def test_a_host_is_a_host(host: str) -> None:
     ],
 )
 def test_any_other_host_is_refused(hosts: list[str]) -> None:
-    """What could move the path, or name two servers, is no host."""
+    """A value that could move the path, or that names two servers, is refused."""
     with pytest.raises(InvalidRequest):
         require_host([host.encode() for host in hosts])

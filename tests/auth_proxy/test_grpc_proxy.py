@@ -44,7 +44,7 @@ def ask(channel: grpc.Channel, method: str, request: bytes, *metadata: tuple[str
 def refused(
     channel: grpc.Channel, method: str, request: bytes, *metadata: tuple[str, str], **more: Any
 ) -> Any:
-    """The error that a call ends with."""
+    """Call a method, and return the error that it ends with."""
     with pytest.raises(grpc.RpcError) as caught:
         ask(channel, method, request, *metadata, **more)
     return caught.value
@@ -54,16 +54,16 @@ def refused(
 def test_a_method_passes_as_bytes(
     channel: grpc.Channel, upstream: Upstream, token: tuple[str, str], method: str
 ) -> None:
-    """Request and answer are what they were, whatever the bytes."""
+    """Request and answer pass unchanged, whatever their bytes."""
     request = bytes(range(256)) * 20
     assert ask(channel, method, request, token).endswith(request)
     assert (upstream.grpc_calls[-1][0], upstream.grpc_calls[-1][2]) == (method, request)
 
 
-def test_only_what_we_say_of_the_caller_reaches_the_transformer(
+def test_only_metadata_of_the_proxy_reach_the_transformer(
     channel: grpc.Channel, upstream: Upstream, token: tuple[str, str]
 ) -> None:
-    """The principal is the token's; the token and foreign metadata stay outside; the deadline goes on."""
+    """The principal is that of the token, the deadline is passed on, and other metadata do not arrive."""
     spoofed = (("x-pleura-principal", "admin"), ("x-user", "admin"), ("cookie", "a"), ("x-request-id", "g1"))
     ask(channel, INFER, b"a", token, *spoofed, timeout=3)
     _, metadata, _ = upstream.grpc_calls[-1]
@@ -89,7 +89,7 @@ def test_only_what_we_say_of_the_caller_reaches_the_transformer(
 def test_any_other_method_is_unknown(
     channel: grpc.Channel, upstream: Upstream, token: tuple[str, str], method: str
 ) -> None:
-    """Load, unload and the inner methods are not reachable."""
+    """Load, unload and the inner methods cannot be called."""
     assert refused(channel, method, b"", token).code() is grpc.StatusCode.UNIMPLEMENTED
     assert not upstream.grpc_calls
 
@@ -98,7 +98,7 @@ def test_any_other_method_is_unknown(
 def test_without_a_good_token_nothing_is_forwarded(
     channel: grpc.Channel, upstream: Upstream, value: str | None
 ) -> None:
-    """UNAUTHENTICATED, for every method."""
+    """Every method answers UNAUTHENTICATED."""
     metadata = () if value is None else (("authorization", value),)
     for method in GRPC_ROUTES:
         assert refused(channel, method, b"", *metadata).code() is grpc.StatusCode.UNAUTHENTICATED
@@ -106,33 +106,33 @@ def test_without_a_good_token_nothing_is_forwarded(
 
 
 def test_a_scope_allows_its_methods_only(channel: grpc.Channel, local_issuer: Issuer) -> None:
-    """Who may read may not classify."""
+    """A token with the scope to read does not allow an inference."""
     reader = ("authorization", f"Bearer {local_issuer.issue_token(scopes=['model:read'])}")
     assert refused(channel, INFER, b"", reader).code() is grpc.StatusCode.PERMISSION_DENIED
     assert ask(channel, SERVICE + "ServerReady", b"", reader)
 
 
-def test_two_tokens_are_none(channel: grpc.Channel, token: tuple[str, str]) -> None:
+def test_two_tokens_are_refused(channel: grpc.Channel, token: tuple[str, str]) -> None:
     """Two ``authorization`` entries are refused."""
     error = refused(channel, INFER, b"", ("authorization", "Bearer x"), token)
     assert error.code() is grpc.StatusCode.INVALID_ARGUMENT
 
 
 def test_an_error_of_the_transformer_is_passed_on(channel: grpc.Channel, token: tuple[str, str]) -> None:
-    """With its status, its words and its code."""
+    """Status, message and code are those of the transformer."""
     error = refused(channel, INFER, b"fail", token)
     assert (error.code(), error.details()) == (grpc.StatusCode.NOT_FOUND, "no radiograph of that id")
     assert ("pleura-error", "radiograph_not_found") in error.trailing_metadata()
 
 
-def test_an_error_in_another_form_says_nothing(channel: grpc.Channel, token: tuple[str, str]) -> None:
-    """What the transformer does not say on purpose stays inside."""
+def test_an_error_in_another_form_is_not_passed_on(channel: grpc.Channel, token: tuple[str, str]) -> None:
+    """A message that the transformer did not write itself does not reach the caller."""
     error = refused(channel, INFER, b"crash", token)
     assert (error.code(), error.details()) == (grpc.StatusCode.INTERNAL, "internal error")
 
 
 def test_a_deadline_is_kept(channel: grpc.Channel, upstream: Upstream, token: tuple[str, str]) -> None:
-    """The caller waits no longer than it said, nor longer than the proxy allows."""
+    """The call ends at the caller's deadline, and at the time-out of the proxy."""
     upstream.delay_s = 30
     started = time.monotonic()
     assert refused(channel, INFER, b"", token, timeout=0.3).code() is grpc.StatusCode.DEADLINE_EXCEEDED
@@ -141,15 +141,15 @@ def test_a_deadline_is_kept(channel: grpc.Channel, upstream: Upstream, token: tu
 
 
 def test_a_message_that_is_too_large_is_refused(channel: grpc.Channel, token: tuple[str, str]) -> None:
-    """RESOURCE_EXHAUSTED, without it being taken in whole."""
+    """The call ends with RESOURCE_EXHAUSTED before the whole message is read."""
     error = refused(channel, INFER, bytes(3 * 2**20), token)
     assert error.code() is grpc.StatusCode.RESOURCE_EXHAUSTED
 
 
-def test_rate_and_absence_have_their_status(
+def test_rate_and_a_transformer_that_is_down_have_their_status(
     start_proxy: StartProxy, local_issuer: Issuer, free_port: Any
 ) -> None:
-    """A transformer that is down is UNAVAILABLE without its address; too many requests RESOURCE_EXHAUSTED."""
+    """A transformer that is down is UNAVAILABLE, and too many requests are RESOURCE_EXHAUSTED."""
     port = free_port()
     proxy = start_proxy(transformer_grpc=f"127.0.0.1:{port}", rate_per_s=0.001, burst=1)
     metadata = ("authorization", f"Bearer {local_issuer.issue_token()}")
@@ -162,8 +162,8 @@ def test_rate_and_absence_have_their_status(
     assert "retry-after" in dict(limited.trailing_metadata())
 
 
-def test_each_call_leaves_one_audit_line(channel: grpc.Channel, proxy: Proxy, token: tuple[str, str]) -> None:
-    """With the method, the principal and the model version that answered."""
+def test_each_call_writes_one_log_line(channel: grpc.Channel, proxy: Proxy, token: tuple[str, str]) -> None:
+    """The line has the method, the principal and the version of the model."""
     ask(channel, INFER, b"a", token, ("x-request-id", "audit-g"))
     lines = [json.loads(line) for line in proxy.log.read_text().splitlines()]
     (line,) = [each for each in lines if each.get("request_id") == "audit-g"]
@@ -176,7 +176,7 @@ def test_each_call_leaves_one_audit_line(channel: grpc.Channel, proxy: Proxy, to
 
 @given(st.binary(max_size=200))
 def test_any_answer_names_a_version_or_none(response: bytes) -> None:
-    """Bytes that are no answer do no harm to the audit line."""
+    """Malformed bytes give no version and no error."""
     version = read_model_version(response)
     assert version is None or version.isascii()
 
@@ -184,7 +184,7 @@ def test_any_answer_names_a_version_or_none(response: bytes) -> None:
 def test_who_has_no_token_is_refused_before_the_message_arrives(
     channel: grpc.Channel, upstream: Upstream
 ) -> None:
-    """Calls that never send their message hold no place that a stranger could take from others."""
+    """Calls without a token that never send their message are refused at once."""
     never = threading.Event()
 
     def silent() -> Iterator[bytes]:
@@ -201,17 +201,17 @@ def test_who_has_no_token_is_refused_before_the_message_arrives(
 def test_a_call_without_a_message_is_refused(
     channel: grpc.Channel, upstream: Upstream, token: tuple[str, str]
 ) -> None:
-    """A good token does not make a question of nothing."""
+    """A good token does not help a call that has no message."""
     with pytest.raises(grpc.RpcError) as caught:
         channel.stream_unary(INFER)(iter(()), metadata=(token,), timeout=20)
     assert caught.value.code() is grpc.StatusCode.INVALID_ARGUMENT
     assert not upstream.grpc_calls
 
 
-def test_the_audit_line_of_a_refusal_has_its_status(
+def test_the_log_line_of_a_refusal_has_its_status(
     channel: grpc.Channel, proxy: Proxy, token: tuple[str, str]
 ) -> None:
-    """What the transformer refuses over gRPC is the caller's mistake in the log, not ours."""
+    """A refusal of the transformer has its HTTP status in the log, not 500."""
     refused(channel, INFER, b"fail", token, ("x-request-id", "audited"))
     (line,) = read_log_lines(proxy, "audited")
     assert line["status"] == 404

@@ -9,20 +9,12 @@ import pytest
 
 from auth_proxy.limits import InFlightLimit, RateExceeded, RateLimit
 from pleura.errors import Overloaded
+from proof.lab.clock import ManualClock
 
 
-class Clock:
-    """A clock that stands still until it is moved."""
-
-    now = 0.0
-
-    def __call__(self) -> float:
-        return self.now
-
-
-def test_a_principal_may_burst_and_then_has_its_rate() -> None:
-    """After the burst, one request more for every interval that passes."""
-    clock = Clock()
+def test_a_principal_has_a_burst_and_then_its_rate() -> None:
+    """After the burst, each interval allows one more request."""
+    clock = ManualClock(0.0)
     limit = RateLimit(2.0, 3, clock)
     for _ in range(3):
         limit.take("a")
@@ -35,32 +27,32 @@ def test_a_principal_may_burst_and_then_has_its_rate() -> None:
         limit.take("a")
 
 
-def test_one_principal_does_not_use_up_what_another_has() -> None:
-    """Each has a bucket of its own."""
-    limit = RateLimit(1.0, 1, Clock())
+def test_principals_do_not_share_a_bucket() -> None:
+    """Each principal has its own bucket."""
+    limit = RateLimit(1.0, 1, ManualClock(0.0))
     limit.take("a")
     limit.take("b")
 
 
 def test_a_slow_rate_says_when_to_come_back() -> None:
-    """Retry-After is the time until a request is let through again."""
-    limit = RateLimit(0.1, 1, Clock())
+    """Retry-After is the time until the next request is allowed."""
+    limit = RateLimit(0.1, 1, ManualClock(0.0))
     limit.take("a")
     with pytest.raises(RateExceeded) as caught:
         limit.take("a")
     assert caught.value.headers == {"retry-after": "10"}
 
 
-def test_principals_are_not_remembered_without_end() -> None:
-    """Of many principals only so many are remembered."""
-    limit = RateLimit(1.0, 1, Clock(), max_principals=10)
+def test_the_number_of_remembered_principals_is_bounded() -> None:
+    """The limit remembers a bounded number of principals."""
+    limit = RateLimit(1.0, 1, ManualClock(0.0), max_principals=10)
     for n in range(1000):
         limit.take(str(n))
     assert len(limit) == 10
 
 
-def test_what_is_in_flight_is_bounded() -> None:
-    """One more than the bound is turned away; a place that is left can be taken."""
+def test_requests_in_flight_are_limited() -> None:
+    """A request beyond the limit is refused. A slot that is free again can be taken."""
     limit = InFlightLimit(1)
     with limit.hold_slot(), pytest.raises(Overloaded), limit.hold_slot():
         pass
@@ -68,8 +60,8 @@ def test_what_is_in_flight_is_bounded() -> None:
         pass
 
 
-def _answer(limit: InFlightLimit, clock: Clock, requests: int, seconds: float) -> None:
-    """Let requests in together, and answer them all after so long."""
+def _answer(limit: InFlightLimit, clock: ManualClock, requests: int, seconds: float) -> None:
+    """Let requests in together, and answer them all after some seconds."""
     with ExitStack() as places:
         for _ in range(requests):
             slot = places.enter_context(limit.hold_slot())
@@ -77,9 +69,9 @@ def _answer(limit: InFlightLimit, clock: Clock, requests: int, seconds: float) -
         clock.now += seconds
 
 
-def test_the_bound_follows_how_fast_answers_come() -> None:
-    """It falls to what is answered in time, not below what is needed to see that, and rises again."""
-    clock = Clock()
+def test_the_limit_adapts_to_the_speed_of_answers() -> None:
+    """The limit falls to what is answered in time, not below the minimum, and rises again."""
+    clock = ManualClock(0.0)
     limit = InFlightLimit(64, 2.0, clock)
     for falls_to in (32, 16, 8, 4, 4):
         _answer(limit, clock, limit.limit, 10.0)
@@ -91,9 +83,9 @@ def test_the_bound_follows_how_fast_answers_come() -> None:
     assert limit.limit == 64
 
 
-def test_a_caller_who_sends_slowly_does_not_lower_the_bound() -> None:
-    """Time counts from the end of the request; one that never arrives counts for nothing."""
-    clock = Clock()
+def test_a_slow_caller_does_not_lower_the_limit() -> None:
+    """Time counts from the end of the request. A request that never arrives whole counts for nothing."""
+    clock = ManualClock(0.0)
     limit = InFlightLimit(64, 2.0, clock)
     with limit.hold_slot():
         clock.now += 100.0
@@ -103,17 +95,17 @@ def test_a_caller_who_sends_slowly_does_not_lower_the_bound() -> None:
     assert limit.limit == 64
 
 
-def test_what_was_let_in_before_the_bound_fell_does_not_lower_it_again() -> None:
-    """64 late answers of one moment are one reason to let fewer in, and not 64."""
-    clock = Clock()
+def test_requests_let_in_before_the_limit_fell_do_not_lower_it_again() -> None:
+    """64 late answers of the same moment lower the limit once, not 64 times."""
+    clock = ManualClock(0.0)
     limit = InFlightLimit(64, 2.0, clock)
     _answer(limit, clock, 64, 2.5)
     assert limit.limit == int(64 * 2 / 2.5)
 
 
-def test_failures_at_once_say_nothing() -> None:
-    """A part that refuses at once is no sign that more can be answered."""
-    clock = Clock()
+def test_immediate_failures_do_not_raise_the_limit() -> None:
+    """Immediate failures do not raise the limit."""
+    clock = ManualClock(0.0)
     limit = InFlightLimit(64, 2.0, clock)
     _answer(limit, clock, 64, 10.0)
     clock.now += 10.0
@@ -122,16 +114,16 @@ def test_failures_at_once_say_nothing() -> None:
     assert limit.limit == 32
 
 
-def test_one_that_is_slow_by_itself_does_not_lower_the_bound() -> None:
-    """Where few are in flight it is not the others that make one slow."""
-    clock = Clock()
+def test_a_request_that_is_slow_by_itself_does_not_lower_the_limit() -> None:
+    """With few requests in flight, a slow request does not lower the limit."""
+    clock = ManualClock(0.0)
     limit = InFlightLimit(64, 2.0, clock)
     for _ in range(10):
         _answer(limit, clock, 8, 10.0)
     assert limit.limit == 64
 
 
-def _fail(limit: InFlightLimit, clock: Clock) -> None:
+def _fail(limit: InFlightLimit, clock: ManualClock) -> None:
     with ExitStack() as places:
         for _ in range(limit.limit):
             places.enter_context(suppress(Overloaded))
@@ -144,11 +136,11 @@ def _refuse() -> None:
 
 
 def _answered_in_time(patience_s: float, timeout_s: float, rate_per_s: float) -> int:
-    """Offer three times what a server can answer, for a minute; count the answers of the last 20 s.
+    """Offer three times what a server can answer for a minute, and count the answers of the last 20 s.
 
-    It answers one after the other, and goes on with what nobody waits for any more, as servers do.
+    The server answers one request after the other, also those that nobody waits for any more.
     """
-    clock = Clock()
+    clock = ManualClock(0.0)
     ends: list[tuple[float, int, Generator[None], bool]] = []
     limit, free_s, answered = InFlightLimit(64, patience_s, clock), 0.0, 0
     for number in range(int(3 * rate_per_s * 60)):
@@ -170,7 +162,7 @@ def _answered_in_time(patience_s: float, timeout_s: float, rate_per_s: float) ->
     return answered
 
 
-def _place(limit: InFlightLimit, clock: Clock) -> Generator[None]:
+def _place(limit: InFlightLimit, clock: ManualClock) -> Generator[None]:
     with limit.hold_slot() as slot:
         slot.body_ended_s = clock()
         yield
@@ -178,19 +170,19 @@ def _place(limit: InFlightLimit, clock: Clock) -> Generator[None]:
 
 @pytest.mark.parametrize(("patience_s", "timeout_s", "rate_per_s"), [(0.5, 2, 20), (2, 10, 20), (2, 10, 3)])
 def test_overload_costs_no_goodput(patience_s: float, timeout_s: float, rate_per_s: float) -> None:
-    """As much is answered in time as can be, from the start or soon."""
+    """Under overload, at least 90 % of the server's capacity is answered in time."""
     assert _answered_in_time(patience_s, timeout_s, rate_per_s) >= 0.9 * rate_per_s * 20
 
 
 @pytest.mark.parametrize(("timeout_s", "rate_per_s"), [(2, 20), (10, 3)])
-def test_a_bound_that_does_not_follow_costs_all_of_it(timeout_s: float, rate_per_s: float) -> None:
-    """64 who wait for each other longer than their time-out: that is what the following is for."""
+def test_a_limit_that_does_not_adapt_costs_all_goodput(timeout_s: float, rate_per_s: float) -> None:
+    """A limit that does not adapt lets 64 requests wait for each other until all time out."""
     assert _answered_in_time(math.inf, timeout_s, rate_per_s) < 0.1 * rate_per_s * 20
 
 
-def test_a_late_answer_never_raises_the_bound() -> None:
-    """Let in among many, it says nothing about how many may be in flight now that the bound has fallen."""
-    clock = Clock()
+def test_a_late_answer_never_raises_the_limit() -> None:
+    """A late answer of a request that was let in before the limit fell does not raise it."""
+    clock = ManualClock(0.0)
     limit = InFlightLimit(64, patience_s=2.0, clock=clock)
     held = [limit.hold_slot() for _ in range(64)]
     slots = [each.__enter__() for each in held]

@@ -1,4 +1,4 @@
-"""What a refusal does to the connection that it comes over."""
+"""Which refusals close the connection."""
 
 from proof.lab.proxy import Issuer, exchange, is_answering, wait_until
 from tests.auth_proxy.conftest import StartProxy
@@ -6,8 +6,10 @@ from tests.auth_proxy.conftest import StartProxy
 _JSON = "content-type: application/json"
 
 
-def test_who_is_to_come_again_keeps_the_connection(start_proxy: StartProxy, local_issuer: Issuer) -> None:
-    """Refused for its number, a small request that is there to its end closes nothing; else it does."""
+def test_a_small_request_beyond_the_rate_keeps_its_connection(
+    start_proxy: StartProxy, local_issuer: Issuer
+) -> None:
+    """A small whole request that exceeds the rate keeps its connection. A partial request closes it."""
     proxy, token = start_proxy(rate_per_s=0.001, burst=1), local_issuer.issue_token()
     wait_until(lambda: is_answering(proxy.http_port, "/readyz"))
 

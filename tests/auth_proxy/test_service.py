@@ -1,4 +1,4 @@
-"""The proxy as a process: tokens over HTTP, limits, life cycle."""
+"""The proxy as a process: tokens over HTTP, limits, start and end."""
 
 import asyncio
 import signal
@@ -15,14 +15,14 @@ INFER = "/v2/models/chest-xray/infer"
 
 
 def bearer(token: str) -> dict[str, str]:
-    """Headers with a token."""
+    """Build headers with a token."""
     return {"authorization": f"Bearer {token}"}
 
 
 def test_without_a_good_token_nothing_is_forwarded(
     proxy: Proxy, upstream: Upstream, local_issuer: Issuer
 ) -> None:
-    """Missing, expired, of another audience, in a cookie or a query: 401 with the challenge."""
+    """A token that is missing, expired, for another audience or in another header gets a 401."""
     folder, url = local_issuer.folder, local_issuer.url
     expired = token_issuer.issue_token(folder, "a", token_issuer.SCOPES, -60, AUDIENCE, url)
     elsewhere = token_issuer.issue_token(folder, "a", token_issuer.SCOPES, 60, "elsewhere", url)
@@ -48,21 +48,21 @@ def test_without_a_good_token_nothing_is_forwarded(
 def test_a_scope_allows_its_routes_only(
     proxy: Proxy, local_issuer: Issuer, scopes: tuple[str, ...], expected: tuple[int, int]
 ) -> None:
-    """Who may read may not classify, and the other way round."""
+    """A scope to read does not allow to classify, and the reverse."""
     headers = bearer(local_issuer.issue_token(scopes=scopes))
     classify = httpx.post(proxy.url + INFER, content=b"{}", headers=headers)
     read = httpx.get(f"{proxy.url}/model-info", headers=headers)
     assert (classify.status_code, read.status_code) == expected
 
 
-def test_two_tokens_are_none(proxy: Proxy, local_issuer: Issuer) -> None:
-    """Two ``Authorization`` headers are refused, whichever is good."""
+def test_two_tokens_are_refused(proxy: Proxy, local_issuer: Issuer) -> None:
+    """Two ``Authorization`` headers are refused, although one is good."""
     headers = [("authorization", "Bearer x"), ("authorization", f"Bearer {local_issuer.issue_token()}")]
     assert httpx.get(f"{proxy.url}/model-info", headers=headers).status_code == 400
 
 
-def test_a_new_key_of_the_issuer_is_taken_up(proxy: Proxy, local_issuer: Issuer) -> None:
-    """A token of a key that was not there at the start is believed, and the old ones still are."""
+def test_a_new_key_of_the_issuer_is_accepted(proxy: Proxy, local_issuer: Issuer) -> None:
+    """A token of a key that was published after the start is accepted, and old tokens are still accepted."""
     old = local_issuer.issue_token()
     token_issuer.add_key(local_issuer.folder)
     for token in (local_issuer.issue_token(), old):
@@ -70,7 +70,7 @@ def test_a_new_key_of_the_issuer_is_taken_up(proxy: Proxy, local_issuer: Issuer)
 
 
 def test_a_principal_has_its_rate(start_proxy: StartProxy, upstream: Upstream, local_issuer: Issuer) -> None:
-    """The burst is answered, the rest is told when to come back; another principal is not touched."""
+    """Requests beyond the burst get 429 with Retry-After. Another principal is not affected."""
     proxy = start_proxy(rate_per_s=0.01, burst=3)
     headers = bearer(local_issuer.issue_token())
     wait_until(lambda: httpx.get(f"{proxy.url}/readyz").status_code == 200)
@@ -81,10 +81,10 @@ def test_a_principal_has_its_rate(start_proxy: StartProxy, upstream: Upstream, l
     assert other.status_code == 200
 
 
-async def test_what_is_in_flight_is_bounded(
+async def test_requests_in_flight_are_limited(
     start_proxy: StartProxy, upstream: Upstream, local_issuer: Issuer
 ) -> None:
-    """What comes on top is turned away at once, with Retry-After; health is answered all the same."""
+    """Requests beyond the limit get 503 with Retry-After at once. Health is still answered."""
     proxy = start_proxy(max_in_flight=2)
     await asyncio.to_thread(wait_until, lambda: httpx.get(f"{proxy.url}/readyz").status_code == 200)
     upstream.delay_s = 4
@@ -99,10 +99,10 @@ async def test_what_is_in_flight_is_bounded(
     assert {a.headers["retry-after"] for a in answers if a.status_code == 503} == {"1"}
 
 
-def test_without_transformer_it_says_so(
+def test_without_a_transformer_the_proxy_is_not_ready(
     start_proxy: StartProxy, local_issuer: Issuer, free_port: Port
 ) -> None:
-    """503 with Retry-After and no inner address; not ready, but alive."""
+    """The answer is 503 with Retry-After and without an inner address. The proxy is alive, but not ready."""
     port = free_port()
     proxy = start_proxy(transformer_url=f"http://127.0.0.1:{port}")
     headers = bearer(local_issuer.issue_token())
@@ -114,20 +114,20 @@ def test_without_transformer_it_says_so(
     assert httpx.get(f"{proxy.url}/readyz").json() == {"ready": False, "keys": True, "transformer": False}
 
 
-def test_without_issuer_nobody_is_let_in(
+def test_without_an_issuer_no_token_is_accepted(
     start_proxy: StartProxy, local_issuer: Issuer, free_port: Port
 ) -> None:
-    """No key was ever known: 503, not ready."""
+    """Without any key the answer is 503, and the proxy is not ready."""
     proxy = start_proxy(jwks_url=f"http://127.0.0.1:{free_port()}/jwks.json")
     answer = httpx.get(f"{proxy.url}/v2", headers=bearer(local_issuer.issue_token()))
     assert (answer.status_code, answer.headers["retry-after"]) == (503, "2")
     assert httpx.get(f"{proxy.url}/readyz").json()["keys"] is False
 
 
-def test_sigterm_lets_what_is_in_flight_end(
+def test_sigterm_lets_requests_in_flight_end(
     start_proxy: StartProxy, upstream: Upstream, local_issuer: Issuer
 ) -> None:
-    """The request that runs is answered, then the process ends with 0."""
+    """The request in flight is answered, then the process ends with code 0."""
     proxy = start_proxy()
     wait_until(lambda: httpx.get(f"{proxy.url}/readyz").status_code == 200)
     upstream.delay_s = 1
@@ -146,7 +146,7 @@ def test_sigterm_lets_what_is_in_flight_end(
 
 
 def test_a_wrong_setting_stops_the_start(start_proxy: StartProxy) -> None:
-    """One line names it."""
+    """One log line names the setting."""
     proxy = start_proxy(leeway_s=61)
     assert proxy.process.wait(120) == 2
     (line,) = proxy.log.read_text().splitlines()
@@ -155,7 +155,7 @@ def test_a_wrong_setting_stops_the_start(start_proxy: StartProxy) -> None:
 
 @pytest.mark.parametrize("name", ["http_port", "grpc_port"])
 def test_a_taken_port_stops_the_start(start_proxy: StartProxy, name: str) -> None:
-    """One line names it."""
+    """One log line names the setting."""
     with socket.create_server(("127.0.0.1", 0)) as taken:
         proxy = start_proxy(**{name: taken.getsockname()[1]})
         assert proxy.process.wait(120) == 2

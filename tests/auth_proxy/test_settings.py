@@ -1,4 +1,4 @@
-"""What the environment may say."""
+"""The settings that the environment may set."""
 
 import pytest
 
@@ -22,7 +22,7 @@ def environment(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_a_good_environment_is_read() -> None:
-    """What is not said has a default."""
+    """A setting that is absent has its default."""
     assert AuthProxySettings.read().http_port == 8000
 
 
@@ -40,7 +40,7 @@ def test_a_good_environment_is_read() -> None:
     ],
 )
 def test_a_wrong_value_is_named(monkeypatch: pytest.MonkeyPatch, name: str, value: str) -> None:
-    """The error says which."""
+    """The error names the setting."""
     monkeypatch.setenv(f"PLEURA_{name.upper()}", value)
     with pytest.raises(InvalidSettings, match=f"^PLEURA_{name.upper()}: "):
         AuthProxySettings.read()

@@ -15,7 +15,7 @@ FILES = [b"", b"\x89PNG", bytes(range(256)) * 2000, b"\r\n--boundary--\r\n" * 50
 
 
 def test_a_radiograph_is_named_by_its_id(client: httpx.Client, upstream: Upstream) -> None:
-    """The answer is plain JSON; the unmeasured finding is marked."""
+    """The answer is plain JSON, and says which finding is not measured."""
     answer = client.post("/classify", json={"image_id": "a/ü.dcm"}, headers={"x-request-id": "c1"})
     document = answer.json()
     findings = document.pop("findings")
@@ -34,7 +34,7 @@ def test_a_radiograph_is_named_by_its_id(client: httpx.Client, upstream: Upstrea
 
 
 def test_the_transformer_is_asked_in_v2(client: httpx.Client, upstream: Upstream) -> None:
-    """One BYTES element, the request's id, and the outputs that are needed."""
+    """The V2 request has one BYTES element, the request id, and the outputs that are needed."""
     client.post("/classify", json={"image_id": "a.dcm"}, headers={"x-request-id": "c2"})
     (body,) = [body for request, body in upstream.requests if request.url.path.endswith("/infer")]
     document = json.loads(body)
@@ -50,7 +50,7 @@ def test_the_transformer_is_asked_in_v2(client: httpx.Client, upstream: Upstream
 
 @pytest.mark.parametrize("file", FILES, ids=len)
 def test_a_file_becomes_a_binary_tensor(client: httpx.Client, upstream: Upstream, file: bytes) -> None:
-    """Its bytes arrive as they are, its name does not."""
+    """The bytes of the file arrive unchanged. The name of the file does not arrive."""
     answer = client.post("/classify", files={"file": ("JANE^DOE.dcm", file)})
     assert answer.status_code == 200
     request, body = next(each for each in upstream.requests if each[0].url.path.endswith("/infer"))
@@ -99,7 +99,7 @@ JSON = {"content-type": "application/json"}
 def test_any_other_body_is_refused(
     client: httpx.Client, upstream: Upstream, content: bytes, content_type: str
 ) -> None:
-    """A 400 in the form of our errors, and the transformer is not asked."""
+    """The answer is a 400 in the form of our errors, and the transformer gets no request."""
     answer = client.post("/classify", content=content, headers={"content-type": content_type})
     assert (answer.status_code, list(answer.json())) == (400, ["error"])
     assert not upstream.requests
@@ -113,35 +113,35 @@ def test_exactly_one_file_is_taken(client: httpx.Client, upstream: Upstream, fil
 
 
 def test_a_json_body_is_small(client: httpx.Client) -> None:
-    """No more is read than an id can need."""
+    """The proxy reads no more than an id can need."""
     assert client.post("/classify", content=bytes(100_000), headers=JSON).status_code == 413
 
 
 def test_an_error_of_the_transformer_is_passed_on(client: httpx.Client, upstream: Upstream) -> None:
-    """Status and words stay, except for the number of the only element."""
+    """Status and message stay, without the number of the only element."""
     upstream.error = (404, {"error": "element 0: no radiograph of that id"}, {})
     answer = client.post("/classify", json={"image_id": "a"})
     assert (answer.status_code, answer.json()) == (404, {"error": "no radiograph of that id"})
 
 
 @pytest.mark.parametrize("broken", ["outputs", "parameters", "model_version"])
-def test_an_incomplete_answer_is_no_answer(client: httpx.Client, upstream: Upstream, broken: str) -> None:
-    """What cannot be said plainly is a 502."""
+def test_an_incomplete_answer_is_an_error(client: httpx.Client, upstream: Upstream, broken: str) -> None:
+    """An answer without one of its parts is a 502."""
     upstream.error = (200, {n: v for n, v in build_v2_answer(DIGEST).items() if n != broken}, {})
     assert client.post("/classify", json={"image_id": "a"}).status_code == 502
 
 
 def test_measured_is_null_where_it_cannot_be_known(client: httpx.Client, upstream: Upstream) -> None:
-    """The answer of a revision that the transformer does not describe is not marked by another's figures."""
+    """The figures of another revision do not count for the revision that answered."""
     upstream.digest = "e" * 64
     findings = client.post("/classify", json={"image_id": "a"}).json()["findings"]
     assert {finding["measured"] for finding in findings} == {None}
 
 
-def test_work_for_a_caller_who_has_gone_is_given_up(
+def test_work_for_a_disconnected_caller_is_cancelled(
     client: httpx.Client, proxy: Proxy, upstream: Upstream
 ) -> None:
-    """The audit line says that nobody waited for the answer."""
+    """The log line says that the caller had disconnected."""
     upstream.delay_s = 4
     with pytest.raises(httpx.ReadTimeout):
         client.post("/classify", json={"image_id": "a"}, headers={"x-request-id": "gone-2"}, timeout=0.5)
@@ -149,8 +149,8 @@ def test_work_for_a_caller_who_has_gone_is_given_up(
     assert read_log_lines(proxy, "gone-2")[0]["outcome"] == "client_gone"
 
 
-def test_an_upload_waits_in_memory_where_there_is_room() -> None:
-    """What finds no room beside another waits on disk, but for its beginning; later there is room again."""
+def test_an_upload_waits_in_memory_within_the_budget() -> None:
+    """An upload beyond the budget waits on disk, except for its beginning. Memory is free again later."""
     room, large = ByteBudget(10 * 2**20), 8 * 2**20
     with reserve_memory(room, large) as first, reserve_memory(room, large) as second:
         assert (first, second) == (large, 2**18)

@@ -10,8 +10,8 @@ from proof.lab.proxy import Upstream, build_stored_feedback
 SAID = {"id": "r1", "verdicts": {"Mass": True}, "had_seen_answer": False}
 
 
-def test_the_transformer_is_told_who_says_what(client: httpx.Client, upstream: Upstream) -> None:
-    """The body as it came, and beside it the token's principal and the request's id; nothing else."""
+def test_the_transformer_gets_verdicts_and_principal(client: httpx.Client, upstream: Upstream) -> None:
+    """The body arrives unchanged. Headers carry the token's principal and the request id, nothing else."""
     sent = {"x-request-id": "f1", "x-pleura-principal": "dr-evil", "cookie": "a=b", "x-user": "dr-evil"}
     said = client.post("/feedback", json=SAID, headers=sent)
     assert (said.status_code, said.json()) == (201, build_stored_feedback())
@@ -35,7 +35,7 @@ def test_the_transformer_is_told_who_says_what(client: httpx.Client, upstream: U
 def test_a_refusal_is_passed_on(
     client: httpx.Client, upstream: Upstream, status: int, document: dict[str, Any], headers: dict[str, str]
 ) -> None:
-    """With its status, its words and when to come again."""
+    """Status, message and Retry-After are those of the transformer."""
     upstream.error = (status, document, headers)
     refused = client.post("/feedback", json=SAID)
     assert (refused.status_code, refused.json()) == (status, document)
@@ -53,10 +53,10 @@ def test_a_refusal_is_passed_on(
     ],
     ids=str,
 )
-def test_what_is_not_known_to_be_stored_is_no_success(
+def test_an_answer_without_what_was_stored_is_an_error(
     client: httpx.Client, upstream: Upstream, status: int, document: Any
 ) -> None:
-    """Only what the transformer says that it has stored is acknowledged."""
+    """The proxy answers 201 only if the transformer names what it has stored."""
     upstream.error = (status, document, {})
     refused = client.post("/feedback", json=SAID)
     assert (refused.status_code, set(refused.json())) == (502, {"error"})
@@ -73,7 +73,7 @@ def test_what_is_not_known_to_be_stored_is_no_success(
         (b"{}", {"content-type": "application/json", "content-encoding": "gzip"}, 400),
     ],
 )
-def test_what_is_no_small_json_goes_no_further(
+def test_only_small_json_reaches_the_transformer(
     client: httpx.Client, upstream: Upstream, content: bytes, headers: dict[str, str], status: int
 ) -> None:
     """A large body, another type and a compressed one do not reach the transformer."""

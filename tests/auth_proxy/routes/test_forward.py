@@ -14,7 +14,7 @@ TRACE = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"
 
 
 def test_a_v2_request_and_its_answer_pass_unchanged(client: httpx.Client, upstream: Upstream) -> None:
-    """The body arrives byte by byte, the answer comes back as the transformer gave it."""
+    """The body arrives to the byte, and the answer comes back as the transformer sent it."""
     body = b'{"inputs": []}' + bytes(range(256))
     headers = {"inference-header-content-length": "14", "content-type": "application/octet-stream"}
     answer = client.post(INFER, content=body, headers=headers)
@@ -25,7 +25,7 @@ def test_a_v2_request_and_its_answer_pass_unchanged(client: httpx.Client, upstre
 
 
 def test_a_large_body_streams_through(client: httpx.Client, upstream: Upstream) -> None:
-    """A body in chunks of unknown number arrives whole."""
+    """A body of many chunks arrives whole."""
     body = bytes(range(256)) * 6000
 
     def chunks() -> Iterator[bytes]:
@@ -38,10 +38,8 @@ def test_a_large_body_streams_through(client: httpx.Client, upstream: Upstream) 
     assert upstream.last[1] == body
 
 
-def test_only_what_we_say_of_the_caller_reaches_the_transformer(
-    client: httpx.Client, upstream: Upstream
-) -> None:
-    """Token, identity, hop-by-hop, cookies and foreign traces stay outside, in any spelling."""
+def test_only_allowed_headers_reach_the_transformer(client: httpx.Client, upstream: Upstream) -> None:
+    """Token, identities, hop-by-hop headers, cookies and foreign traces do not arrive, in any spelling."""
     spoofed = {
         "x-pleura-principal": "admin",
         "x_pleura_principal": "admin",
@@ -85,7 +83,7 @@ def test_only_what_we_say_of_the_caller_reaches_the_transformer(
 
 
 def test_the_request_id_is_kept_and_returned(client: httpx.Client, upstream: Upstream) -> None:
-    """The caller's id reaches the transformer and comes back; without one there is a new one."""
+    """The caller's id reaches the transformer and comes back. A caller without an id gets a new one."""
     answer = client.post(INFER, content=b"{}", headers={"x-request-id": "abc-1"})
     assert answer.headers["x-request-id"] == upstream.last[0].headers["x-request-id"] == "abc-1"
     answer = client.post(INFER, content=b"{}")
@@ -108,7 +106,7 @@ def test_the_request_id_is_kept_and_returned(client: httpx.Client, upstream: Ups
 def test_a_header_with_two_meanings_is_refused(
     client: httpx.Client, upstream: Upstream, headers: list[tuple[str, str]]
 ) -> None:
-    """What cannot be kept is said, not replaced."""
+    """A malformed or double header is an error. The proxy does not choose or replace a value."""
     answer = client.post(INFER, content=b"{}", headers=headers)
     assert (answer.status_code, list(answer.json())) == (400, ["error"])
     assert not upstream.requests
@@ -117,7 +115,9 @@ def test_a_header_with_two_meanings_is_refused(
 @pytest.mark.parametrize(
     "parent", ["", "00-" + "0" * 32 + "-00f067aa0ba902b7-01", "x", TRACE.upper(), TRACE + "-x"]
 )
-def test_an_invalid_trace_begins_anew(client: httpx.Client, upstream: Upstream, parent: str) -> None:
+def test_an_invalid_trace_is_replaced_by_a_new_one(
+    client: httpx.Client, upstream: Upstream, parent: str
+) -> None:
     """The transformer gets a valid ``traceparent`` in any case."""
     client.post(INFER, content=b"{}", headers={"traceparent": parent, "tracestate": "a=b"})
     arrived = upstream.last[0].headers
@@ -130,7 +130,7 @@ def test_an_invalid_trace_begins_anew(client: httpx.Client, upstream: Upstream, 
 def test_an_error_of_the_transformer_is_passed_on(
     client: httpx.Client, upstream: Upstream, status: int
 ) -> None:
-    """Status and words are the transformer's; a 503 always says when to come back."""
+    """Status and message are those of the transformer. A 503 always has Retry-After."""
     upstream.error = (status, {"error": "element 0: why"}, {"x-inner": "http://10.0.0.1"})
     answer = client.post(INFER, content=b"{}")
     assert (answer.status_code, answer.json()) == (status, {"error": "element 0: why"})
@@ -138,8 +138,8 @@ def test_an_error_of_the_transformer_is_passed_on(
     assert "x-inner" not in answer.headers
 
 
-def test_an_error_in_another_form_says_nothing(client: httpx.Client, upstream: Upstream) -> None:
-    """What is not in the form of our errors stays inside."""
+def test_an_error_in_another_form_is_not_passed_on(client: httpx.Client, upstream: Upstream) -> None:
+    """An error in another form than ours does not reach the caller."""
     upstream.error = (500, {"detail": "http://10.0.0.1/inner"}, {})
     answer = client.post(INFER, content=b"{}")
     assert answer.status_code == 502
@@ -147,16 +147,16 @@ def test_an_error_in_another_form_says_nothing(client: httpx.Client, upstream: U
 
 
 @pytest.mark.parametrize("path", ["/v2", "/v2/health/ready", "/v2/models", "/v2/models/chest-xray"])
-def test_what_is_read_is_answered_by_the_transformer(
+def test_the_transformer_answers_the_reading_routes(
     client: httpx.Client, upstream: Upstream, path: str
 ) -> None:
-    """The reading routes of V2 reach the same path."""
+    """The reading routes of V2 reach the same path of the transformer."""
     answer = client.get(path)
     assert (answer.status_code, answer.json()["path"]) == (200, path)
 
 
 def test_a_body_that_is_too_large_is_refused(client: httpx.Client, upstream: Upstream) -> None:
-    """Whether its length is declared or not; the answer arrives although the body is still being sent."""
+    """With or without a declared length. The answer arrives while the body is still being sent."""
     body = bytes(3 * 2**20)
     assert client.post(INFER, content=body).status_code == 413
     assert client.post(INFER, content=iter([body])).status_code == 413
@@ -164,7 +164,7 @@ def test_a_body_that_is_too_large_is_refused(client: httpx.Client, upstream: Ups
 
 
 def test_a_slow_transformer_is_not_waited_for(client: httpx.Client, upstream: Upstream) -> None:
-    """The caller's deadline is kept, and reaches the transformer."""
+    """The proxy keeps the caller's deadline, and passes it to the transformer."""
     upstream.delay_s = 12
     started = time.monotonic()
     answer = client.post(INFER, content=b"{}", headers={"x-request-timeout-ms": "300"})
@@ -173,10 +173,10 @@ def test_a_slow_transformer_is_not_waited_for(client: httpx.Client, upstream: Up
     assert 0 < int(upstream.last[0].headers["x-request-timeout-ms"]) <= 300
 
 
-def test_work_for_a_caller_who_has_gone_is_given_up(
+def test_work_for_a_disconnected_caller_is_cancelled(
     proxy: Proxy, upstream: Upstream, local_issuer: Issuer
 ) -> None:
-    """The proxy closes its own connection; the audit line says so."""
+    """The proxy closes its own connection, and the log line says that the caller had disconnected."""
     upstream.delay_s = 2
     head = f"POST {INFER} HTTP/1.1\r\nhost: a\r\nauthorization: Bearer {local_issuer.issue_token()}\r\n"
     with socket.create_connection(("127.0.0.1", proxy.http_port)) as connection:
@@ -186,8 +186,8 @@ def test_work_for_a_caller_who_has_gone_is_given_up(
     assert read_log_lines(proxy, "gone-1")[0]["outcome"] == "client_gone"
 
 
-def test_each_request_leaves_one_audit_line(client: httpx.Client, proxy: Proxy) -> None:
-    """Who, what, outcome and model version; neither the token nor what the body says."""
+def test_each_request_writes_one_log_line(client: httpx.Client, proxy: Proxy) -> None:
+    """The line has principal, route, outcome and model version, and neither the token nor the body."""
     client.post(INFER, content=b"JANE^DOE", headers={"x-request-id": "audit-1"})
     (line,) = read_log_lines(proxy, "audit-1")
     assert (line["principal"], line["route"], line["status"]) == ("somebody", "v2_infer", 200)

@@ -9,7 +9,7 @@ from proof.lab.proxy import DIGEST, VERSION, Proxy, Upstream, wait_until
 
 
 def test_the_model_is_described(client: httpx.Client) -> None:
-    """Name, version, digest, findings with operating points, use, limits, data, metrics; no inner paths."""
+    """It has findings with operating points, use, limits, data and metrics, but no inner paths."""
     info = client.get("/model-info").json()
     assert (info["name"], info["version"], info["digest"]) == ("chest-xray", VERSION, DIGEST)
     assert info["findings"][0]["operating_point"]["threshold"] == 0.5
@@ -20,14 +20,14 @@ def test_the_model_is_described(client: httpx.Client) -> None:
 
 
 @pytest.mark.parametrize("document", [b"", b"[]", b"{}", b'{"digest": "d", "description": []}', b'"x"'])
-def test_what_describes_no_model_is_no_answer(document: bytes) -> None:
+def test_a_malformed_description_is_an_error(document: bytes) -> None:
     """A malformed description is a 502."""
     with pytest.raises(InvalidAnswer):
         parse_model_info(document)
 
 
-def test_health_is_open_and_true(proxy: Proxy, upstream: Upstream) -> None:
-    """The process lives; it is ready while the transformer is."""
+def test_health_is_open_to_everybody(proxy: Proxy, upstream: Upstream) -> None:
+    """The process is alive. It is ready while the transformer is ready."""
     assert httpx.get(f"{proxy.url}/healthz").json() == {"live": True, "keys": True}
     upstream.ready = False
     wait_until(lambda: httpx.get(f"{proxy.url}/readyz").status_code == 503)

@@ -1,4 +1,4 @@
-"""How the issuer's keys come, and stay."""
+"""How the issuer's keys are fetched and kept."""
 
 import asyncio
 import json
@@ -15,6 +15,7 @@ from auth_proxy.tokens.verification import UnknownKey
 from pleura.errors import Unauthenticated, Unavailable
 from proof.attacks.forge import jwk
 from proof.attacks.key_documents import document
+from proof.lab.clock import ManualClock
 
 EC = ec.generate_private_key(ec.SECP256R1())
 RSA = rsa.generate_private_key(65537, 2048)
@@ -24,13 +25,13 @@ GOOD = jwk(EC.public_key(), "ES256", kid="a")
 
 
 class Source:
-    """An issuer that can be down, and counts how often it is asked."""
+    """An issuer that can be down, and that counts its requests."""
 
     def __init__(self, document: bytes) -> None:
         self.document, self.asked, self.is_down = document, 0, False
 
     async def fetch(self) -> bytes:
-        """Answer after a while."""
+        """Return the document after a short time."""
         self.asked += 1
         await asyncio.sleep(0.01)
         if self.is_down:
@@ -38,17 +39,8 @@ class Source:
         return self.document
 
 
-class Clock:
-    """A clock that stands still until it is moved."""
-
-    now = 1000.0
-
-    def __call__(self) -> float:
-        return self.now
-
-
 def test_keys_of_each_allowed_kind_are_read() -> None:
-    """EC, RSA and Ed25519 keys are bound to one algorithm each; odd ones stand in ``tests/attacks``."""
+    """EC, RSA and Ed25519 keys have one algorithm each. Unusable keys stand in ``tests/proof/attacks``."""
     ed = ed25519.Ed25519PrivateKey.generate().public_key()
     keys = parse_keys(
         document(
@@ -63,7 +55,7 @@ def test_keys_of_each_allowed_kind_are_read() -> None:
 
 
 def test_a_private_key_is_taken_as_its_public_half() -> None:
-    """An issuer that publishes its private key by mistake does not hand us a signing key."""
+    """If an issuer publishes its private key by mistake, the proxy keeps only the public half."""
     key = parse_keys(document(jwk(EC, "ES256", kid="a")))["a"].key
     assert isinstance(key, ec.EllipticCurvePublicKey)
 
@@ -80,14 +72,14 @@ def test_a_private_key_is_taken_as_its_public_half() -> None:
     )
 )
 def test_any_document_is_a_key_set_or_refused(content: Any) -> None:
-    """No document makes anything else happen."""
+    """No document causes another error."""
     with pytest.raises(InvalidKeySet):
         parse_keys(json.dumps({"keys": [content]}).encode())
 
 
 async def test_unknown_keys_cause_one_fetch_in_thirty_seconds() -> None:
-    """A thousand at once, and again: one question to the issuer; after the interval, one more."""
-    source, clock = Source(document(GOOD)), Clock()
+    """A thousand unknown keys cause one fetch, and after the interval one more."""
+    source, clock = Source(document(GOOD)), ManualClock()
     cache = KeyCache(source, clock)
     for expected in (1, 1, 2):
         asked = [cache.find_key(f"unknown {n}") for n in range(1000)]
@@ -100,7 +92,7 @@ async def test_unknown_keys_cause_one_fetch_in_thirty_seconds() -> None:
 
 
 async def test_a_known_key_does_not_wait_for_the_issuer() -> None:
-    """While an unknown key is looked for, a known one is there at once."""
+    """A known key is found at once during a fetch for an unknown key."""
     source = Source(document(GOOD))
     cache = KeyCache(source)
     await cache.find_key("a")
@@ -113,8 +105,8 @@ async def test_a_known_key_does_not_wait_for_the_issuer() -> None:
 
 
 async def test_keys_stay_while_the_issuer_is_down() -> None:
-    """A failed or foolish answer replaces nothing."""
-    source, clock = Source(document(GOOD)), Clock()
+    """A failed or malformed answer replaces no key."""
+    source, clock = Source(document(GOOD)), ManualClock()
     cache = KeyCache(source, clock)
     await cache.find_key("a")
     for source.is_down, source.document in ((True, b""), (False, b"{}"), (False, b"<html>")):
@@ -124,8 +116,8 @@ async def test_keys_stay_while_the_issuer_is_down() -> None:
         assert (await cache.find_key("a")).algorithm == "ES256"
 
 
-async def test_without_any_key_nobody_can_say() -> None:
-    """Before the first key set a token is neither good nor bad: 503."""
+async def test_without_any_key_no_token_can_be_verified() -> None:
+    """Before the first key set nobody can verify a token, so the answer is 503."""
     source = Source(document(GOOD))
     source.is_down = True
     with pytest.raises(Unavailable):
@@ -133,7 +125,7 @@ async def test_without_any_key_nobody_can_say() -> None:
 
 
 async def test_a_rotated_key_is_found_by_all_who_wait_for_it() -> None:
-    """Those who bring the new key at the same time wait for the one fetch, and none is turned away."""
+    """All callers with the new key wait for the same fetch, and none is refused."""
     source = Source(document(GOOD))
     cache = KeyCache(source)
     fresh = asyncio.create_task(cache.refresh_forever())

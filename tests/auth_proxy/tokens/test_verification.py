@@ -1,4 +1,4 @@
-"""What a token that is believed says; those that are not stand in ``tests/attacks``."""
+"""What an accepted token says. Bad tokens stand in ``tests/proof/attacks/test_tokens.py``."""
 
 from typing import Any
 
@@ -17,7 +17,7 @@ KEYS = parse_keys(key_document())
 
 
 def believed(token: str) -> Principal:
-    """Do with a token what the proxy does."""
+    """Verify a token as the proxy does."""
     bearer = parse_bearer(f"Bearer {token}")
     key = KEYS.get(read_key_id(bearer))
     if key is None:
@@ -27,14 +27,14 @@ def believed(token: str) -> Principal:
 
 @pytest.mark.parametrize("key_id", ["ec", "rsa", "ed"])
 def test_a_good_token_names_its_principal(key_id: str) -> None:
-    """Each allowed algorithm is believed with a key of its own."""
+    """A token of each allowed algorithm is accepted with its own key."""
     scopes = frozenset({"radiograph:classify", "model:read"})
     assert believed(FORGE.good(key_id)) == Principal("somebody", scopes, FORGE.now_s + 600)
 
 
 @pytest.mark.parametrize("scope", [DROP, "", " ", "  "])
 def test_a_token_without_scope_allows_nothing(scope: Any) -> None:
-    """Scopes are what the token names, not what it forgets."""
+    """A token without a scope allows nothing."""
     assert believed(FORGE.good(scope=scope)).scopes == frozenset()
 
 
@@ -43,6 +43,6 @@ def test_a_token_without_scope_allows_nothing(scope: Any) -> None:
     | st.lists(st.binary(max_size=60), min_size=3, max_size=3).map(lambda p: ".".join(map(b64, p)))
 )
 def test_any_text_is_a_token_or_refused(token: str) -> None:
-    """No text makes anything else happen than being refused."""
+    """Any text that is not a good token is refused, and causes no other error."""
     with pytest.raises(Unauthenticated):
         believed(token)
