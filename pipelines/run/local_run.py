@@ -152,7 +152,10 @@ def run_locally(stack: LocalEnvironment, run: str, parameters: RunParameters) ->
 
     folder = stack.work / run
     folder.mkdir(parents=True, exist_ok=True)
-    with (folder / "log").open("a") as log, contextlib.redirect_stdout(StepOutput(log, sys.stdout)):
+    with (
+        (folder / "log").open("a", buffering=1) as log,  # line by line: a step can take hours
+        contextlib.redirect_stdout(StepOutput(log, sys.stdout)),
+    ):
         local.init(
             local.SubprocessRunner(use_venv=False), pipeline_root=str(folder / "kfp"), raise_on_error=False
         )
