@@ -91,9 +91,11 @@ def samples() -> Path:
 @pytest.fixture(scope="session")
 def bundle(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A sealed bundle around a very small network."""
-    from proof.lab.bundles import tiny_bundle  # TensorFlow comes along, for the tests that ask for it only
+    from proof.lab.bundles import (
+        make_tiny_bundle,  # TensorFlow comes along, for the tests that ask for it only
+    )
 
-    return tiny_bundle(tmp_path_factory.mktemp("bundle") / "tiny")
+    return make_tiny_bundle(tmp_path_factory.mktemp("bundle") / "tiny")
 
 
 @pytest.fixture(scope="session")

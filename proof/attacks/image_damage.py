@@ -16,9 +16,9 @@ from pydicom import uid
 
 from pleura.radiograph.reader import read_radiograph
 from proof.lab.decoders import MeasuredDecoders
-from proof.lab.files import dicom, jpeg, jpeg_lossless
-from proof.lab.pictures import compress_dicom, encapsulate_stream, picture_tensor, stream_of
-from proof.lab.radiographs import fresh_radiographs
+from proof.lab.files import encode_jpeg, encode_jpeg_lossless, make_dicom
+from proof.lab.pictures import compress_dicom, encapsulate_stream, make_picture_tensor, read_stream
+from proof.lab.radiographs import make_fresh_radiographs
 from proof.lab.report import ClaimRow
 
 _SIDE: Final = 512
@@ -95,20 +95,20 @@ def _dicom(name: str, syntax: str, stream: bytes, pixels: NDArray[np.uint8], beg
 
 
 def _forms(pixels: NDArray[np.uint8]) -> Iterator[_Form]:
-    yield _raster("JPEG", jpeg(pixels))
+    yield _raster("JPEG", encode_jpeg(pixels))
     colours = cv2.cvtColor(pixels, cv2.COLOR_GRAY2BGR)
-    yield _raster("JPEG, colour", jpeg(colours))
+    yield _raster("JPEG, colour", encode_jpeg(colours))
     progressive = cv2.imencode(".jpg", colours, [cv2.IMWRITE_JPEG_PROGRESSIVE, 1])[1].tobytes()
     yield _raster("JPEG, colour, last scan of a progressive one", progressive)
     for name, syntax, stream in (
-        ("JPEG", uid.JPEGBaseline8Bit, jpeg(pixels)),
-        ("JPEG without loss", uid.JPEGLosslessSV1, jpeg_lossless(pixels, 8)),
-        ("JPEG-LS", uid.JPEGLSLossless, stream_of(compress_dicom(dicom(pixels), uid.JPEGLSLossless))),
+        ("JPEG", uid.JPEGBaseline8Bit, encode_jpeg(pixels)),
+        ("JPEG without loss", uid.JPEGLosslessSV1, encode_jpeg_lossless(pixels, 8)),
+        ("JPEG-LS", uid.JPEGLSLossless, read_stream(compress_dicom(make_dicom(pixels), uid.JPEGLSLossless))),
     ):
         yield _dicom(name, syntax, stream, pixels, _after_scan(stream))
-    wavelets = stream_of(compress_dicom(dicom(pixels), uid.JPEG2000Lossless))
+    wavelets = read_stream(compress_dicom(make_dicom(pixels), uid.JPEG2000Lossless))
     yield _dicom("JPEG 2000", uid.JPEG2000Lossless, wavelets, pixels, wavelets.index(b"\xff\x93") + 2)
-    runs = stream_of(compress_dicom(dicom(pixels), uid.RLELossless))
+    runs = read_stream(compress_dicom(make_dicom(pixels), uid.RLELossless))
     yield _Form(
         "DICOM, RLE",
         runs[_RLE_HEADER:],
@@ -118,9 +118,9 @@ def _forms(pixels: NDArray[np.uint8]) -> Iterator[_Form]:
 
 def damage_rows(reader: MeasuredDecoders) -> Iterator[ClaimRow]:
     """Each form: how many damaged files of a hundred were answered with another picture."""
-    (file,), rng = fresh_radiographs(1, seed=0, size_px=_SIDE), random.Random(0)
+    (file,), rng = make_fresh_radiographs(1, seed=0, size_px=_SIDE), random.Random(0)
     pixels = read_radiograph(file, _SIDE**2).pixels.astype(np.uint8)
-    right = picture_tensor(pixels).astype(int)
+    right = make_picture_tensor(pixels).astype(int)
     for form in _forms(pixels):
         assert reader.read(form.write(form.data)).tensor is not None
         wrong = dict.fromkeys(_CHANGES, 0)

@@ -23,8 +23,8 @@ from proof.lab.decoders import (
     MeasuredDecoders,
     measured_decoders,
 )
-from proof.lab.files import dicom, jpeg, png
-from proof.lab.pictures import compress_dicom, correlation, picture, picture_tensor
+from proof.lab.files import encode_jpeg, encode_png, make_dicom
+from proof.lab.pictures import compress_dicom, correlate, make_picture, make_picture_tensor
 from proof.lab.report import ClaimRow, print_claims
 
 _TICK_S: Final = 0.05
@@ -34,23 +34,26 @@ _TWELVE: Final[dict[str, Any]] = {"BitsStored": 12, "HighBit": 11}
 
 def noisy(side: int) -> NDArray[np.uint16]:
     """A chest of 12 bits with the noise of a detector, so that no codec has it easy."""
-    smooth = picture(side, side).astype(np.int32) * 15
+    smooth = make_picture(side, side).astype(np.int32) * 15
     noise = np.random.default_rng(0).integers(-8, 9, (side, side))
     return np.asarray(np.clip(smooth + noise, 0, 4095), np.uint16)
 
 
 def honest(side: int) -> Iterator[tuple[str, Callable[[NDArray[np.uint16]], bytes]]]:
     """Each way in which a radiograph of that size comes."""
-    yield "DICOM, 12 in 16 bits", lambda p: dicom(p, **_TWELVE)
-    yield "DICOM, MONOCHROME1", lambda p: dicom(4095 - p, PhotometricInterpretation="MONOCHROME1", **_TWELVE)
-    yield "DICOM, deflated", lambda p: dicom(p, syntax=uid.DeflatedExplicitVRLittleEndian, **_TWELVE)
-    yield "DICOM, JPEG-LS", lambda p: compress_dicom(dicom(p, **_TWELVE), uid.JPEGLSLossless)
-    yield "DICOM, JPEG 2000", lambda p: compress_dicom(dicom(p, **_TWELVE), uid.JPEG2000Lossless)
+    yield "DICOM, 12 in 16 bits", lambda p: make_dicom(p, **_TWELVE)
+    yield (
+        "DICOM, MONOCHROME1",
+        lambda p: make_dicom(4095 - p, PhotometricInterpretation="MONOCHROME1", **_TWELVE),
+    )
+    yield "DICOM, deflated", lambda p: make_dicom(p, syntax=uid.DeflatedExplicitVRLittleEndian, **_TWELVE)
+    yield "DICOM, JPEG-LS", lambda p: compress_dicom(make_dicom(p, **_TWELVE), uid.JPEGLSLossless)
+    yield "DICOM, JPEG 2000", lambda p: compress_dicom(make_dicom(p, **_TWELVE), uid.JPEG2000Lossless)
     if side <= _SIDES[1]:  # pydicom's own encoder takes minutes beyond
-        yield "DICOM, RLE", lambda p: compress_dicom(dicom(p, **_TWELVE), uid.RLELossless)
-    yield "PNG, 16 bits", png
-    yield "JPEG", lambda p: jpeg((p >> 4).astype(np.uint8))
-    yield "JPEG, colour", lambda p: jpeg(cv2.cvtColor((p >> 4).astype(np.uint8), cv2.COLOR_GRAY2BGR))
+        yield "DICOM, RLE", lambda p: compress_dicom(make_dicom(p, **_TWELVE), uid.RLELossless)
+    yield "PNG, 16 bits", encode_png
+    yield "JPEG", lambda p: encode_jpeg((p >> 4).astype(np.uint8))
+    yield "JPEG, colour", lambda p: encode_jpeg(cv2.cvtColor((p >> 4).astype(np.uint8), cv2.COLOR_GRAY2BGR))
 
 
 def is_as_it_must_be(case: HostileFile, outcome: DecodeOutcome) -> bool:
@@ -59,7 +62,7 @@ def is_as_it_must_be(case: HostileFile, outcome: DecodeOutcome) -> bool:
         return isinstance(outcome.error, case.errors)
     if case.picture is None or outcome.tensor is None:
         return False
-    return correlation(outcome.tensor, picture_tensor(case.picture)) >= case.likeness
+    return correlate(outcome.tensor, make_picture_tensor(case.picture)) >= case.likeness
 
 
 def hostile_rows(reader: MeasuredDecoders) -> Iterator[ClaimRow]:
@@ -99,7 +102,7 @@ def honest_rows(reader: MeasuredDecoders, sides: tuple[int, ...]) -> Iterator[Cl
             cost = f"{outcome.cost.processor_s:.2f} s, {outcome.cost.peak_mb:.0f} MB"
             cost += ", ended" if outcome.cost.is_ended else ""
             is_read = (
-                outcome.tensor is not None and correlation(outcome.tensor, picture_tensor(pixels)) > 0.98
+                outcome.tensor is not None and correlate(outcome.tensor, make_picture_tensor(pixels)) > 0.98
             )
             yield ClaimRow(f"{side} x {side}, {name}, {len(file) / 2**20:.1f} MB", "answered", cost, is_read)
 

@@ -22,9 +22,9 @@ from minio import Minio
 
 from proof.attacks.attacked_proxy import INFER, AttackedProxy, start_attack_proxy
 from proof.attacks.forge import Forge
-from proof.lab.bucket import BUCKET, bucket_client, put_object
+from proof.lab.bucket import BUCKET, make_bucket_client, put_object
 from proof.lab.proxy import Proxy
-from proof.lab.transformer import TransformerParts, png_of, start_transformer
+from proof.lab.transformer import TransformerParts, make_radiograph_png, start_transformer
 
 NEIGHBOUR: Final = "secrets"
 _REQUEST: Final = re.compile(rb"([A-Z]+) (\S+) HTTP/1\.1\r\n")
@@ -153,8 +153,10 @@ def fill_buckets(client: Minio) -> None:
     for bucket in (BUCKET, NEIGHBOUR):
         if not client.bucket_exists(bucket):
             client.make_bucket(bucket)
-    put_object(client, "r0.png", png_of(0))
-    client.put_object(NEIGHBOUR, "secret.png", io.BytesIO(png_of(1)), len(png_of(1)))
+    put_object(client, "r0.png", make_radiograph_png(0))
+    client.put_object(
+        NEIGHBOUR, "secret.png", io.BytesIO(make_radiograph_png(1)), len(make_radiograph_png(1))
+    )
 
 
 @contextmanager
@@ -162,7 +164,7 @@ def start_object_attack(
     folder: Path, parts: TransformerParts, attacked: AttackedProxy
 ) -> Iterator[ObjectAttack]:
     """Start a transformer with a tap in front of its object store, and a proxy. Answers are not cached."""
-    fill_buckets(bucket_client(parts.s3_url))
+    fill_buckets(make_bucket_client(parts.s3_url))
     with start_tap(int(parts.s3_url.rpartition(":")[2])) as object_tap:
         settings = parts.environment(PLEURA_S3_URL=f"http://127.0.0.1:{object_tap.port}", PLEURA_REDIS_URL="")
         transformer = start_transformer(folder, settings)

@@ -9,35 +9,35 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 
 from proof.faults.claims import (
-    bench,
-    claim_expired_before_predictor,
-    claim_half_failing_predictor,
-    claim_lying_predictor,
-    claim_one_inference_for_many,
+    check_expired_before_predictor,
+    check_half_failing_predictor,
+    check_lying_predictor,
+    check_one_inference_for_many,
+    run_bench,
 )
-from proof.faults.deadlines import deadline_rows, expired_before_store_rows, known_radiographs
+from proof.faults.deadlines import check_cached_answers, check_deadlines, check_expired_before_store
 from proof.faults.lab import PARTS, FaultLab, fault_lab
-from proof.faults.matrix import FAULTS, FaultMatrix, every_answer_has_its_row
-from proof.faults.model import flipped_byte_rows, frozen_model_rows, killed_model_rows
-from proof.lab.bundles import tiny_bundle
+from proof.faults.matrix import FAULTS, FaultMatrix, check_every_answer_has_a_row
+from proof.faults.model import check_flipped_bits, check_frozen_model, check_killed_model
+from proof.lab.bundles import make_tiny_bundle
 from proof.lab.report import ClaimRow, print_claims
 
 
 async def _claims(running: FaultLab, folder: Path) -> AsyncIterator[ClaimRow]:
-    for row in await deadline_rows(running):
+    for row in await check_deadlines(running):
         yield row
-    yield await expired_before_store_rows(running)
-    for row in await known_radiographs(running):
+    yield await check_expired_before_store(running)
+    for row in await check_cached_answers(running):
         yield row
-    yield await frozen_model_rows(running)
-    yield await killed_model_rows(running)
-    async with bench(folder / "bench", running.servers, PLEURA_TIMEOUT_S="30") as held:
+    yield await check_frozen_model(running)
+    yield await check_killed_model(running)
+    async with run_bench(folder / "bench", running.servers, PLEURA_TIMEOUT_S="30") as held:
         ids = running.fresh
-        yield await claim_half_failing_predictor(held, ids, "failed to connect")
-        yield await claim_half_failing_predictor(held, ids, "no luck")
-        yield await claim_lying_predictor(held, ids[0])
-        yield await claim_expired_before_predictor(held, ids[:40])
-        yield await claim_one_inference_for_many(held, ids[0])
+        yield await check_half_failing_predictor(held, ids, "failed to connect")
+        yield await check_half_failing_predictor(held, ids, "no luck")
+        yield await check_lying_predictor(held, ids[0])
+        yield await check_expired_before_predictor(held, ids[:40])
+        yield await check_one_inference_for_many(held, ids[0])
 
 
 async def _run(folder: Path, arguments: argparse.Namespace) -> list[ClaimRow]:
@@ -48,20 +48,20 @@ async def _run(folder: Path, arguments: argparse.Namespace) -> list[ClaimRow]:
         sys.stderr.write(f"{time.strftime('%H:%M:%S')} {said} {row.claim}: {row.measured}\n")
         rows.append(row)
 
-    bundle = tiny_bundle(folder / "bundle")
+    bundle = make_tiny_bundle(folder / "bundle")
     with fault_lab(folder, bundle) as running:
         matrix = FaultMatrix(running, arguments.seconds)
         faults = {name: FAULTS[name] for name in arguments.fault or FAULTS}
         for part in arguments.part if arguments.part is not None else PARTS:
-            async for row in matrix.rows(part, faults):
+            async for row in matrix.run_part(part, faults):
                 add(row)
         if not arguments.part:
             async for row in _claims(running, folder):
                 add(row)
             if matrix.answers:
-                add(every_answer_has_its_row(matrix))
+                add(check_every_answer_has_a_row(matrix))
     if not arguments.part:
-        for row in flipped_byte_rows(folder, bundle):
+        for row in check_flipped_bits(folder, bundle):
             add(row)
     return rows
 

@@ -15,7 +15,7 @@ import redis
 from pleura.http_client import HttpClient
 from pleura.local.dependencies import Server
 from pleura.local.pleura_services import Service
-from proof.faults.lab import rows_of
+from proof.faults.lab import read_row_ids
 from proof.lab.report import ClaimRow
 from proof.lab.stand_in_predictor import StandInPredictor, stand_in_predictor
 from proof.lab.transformer import TransformerParts, V2Answer, ask_by_id, start_transformer
@@ -116,7 +116,7 @@ class ClaimBench:
     predictor: StandInPredictor
     parts: TransformerParts
 
-    def forget_answers(self) -> None:
+    def empty_cache(self) -> None:
         """Empty the cache."""
         with redis.Redis.from_url(self.parts.redis_url) as client:
             client.flushall()
@@ -128,7 +128,9 @@ class ClaimBench:
 
 
 @asynccontextmanager
-async def bench(folder: Path, servers: Mapping[str, Server], **settings: str) -> AsyncIterator[ClaimBench]:
+async def run_bench(
+    folder: Path, servers: Mapping[str, Server], **settings: str
+) -> AsyncIterator[ClaimBench]:
     """Start it; ``servers`` are named as in ``fault_lab.PARTS``."""
     async with stand_in_predictor() as predictor:
         parts = TransformerParts(
@@ -145,11 +147,11 @@ async def bench(folder: Path, servers: Mapping[str, Server], **settings: str) ->
             await asyncio.to_thread(service.stop)
 
 
-async def claim_half_failing_predictor(bench: ClaimBench, ids: Sequence[str], reason: str) -> ClaimRow:
+async def check_half_failing_predictor(bench: ClaimBench, ids: Sequence[str], reason: str) -> ClaimRow:
     """A predictor that fails every other call, in words that would allow a retry or that would not."""
-    bench.forget_answers()
+    bench.empty_cache()
     predictor = bench.predictor
-    predictor.failure, predictor.reason, predictor.fails_each = (grpc.StatusCode.UNAVAILABLE, ()), reason, 2
+    predictor.failure, predictor.reason, predictor.fails_every = (grpc.StatusCode.UNAVAILABLE, ()), reason, 2
     before, turn = predictor.calls, asyncio.Semaphore(_AT_ONCE)
 
     async def asked(image_id: str) -> V2Answer:
@@ -159,7 +161,7 @@ async def claim_half_failing_predictor(bench: ClaimBench, ids: Sequence[str], re
     try:
         answers = await asyncio.gather(*(asked(image_id) for image_id in ids))
     finally:
-        predictor.failure, predictor.fails_each = None, 1
+        predictor.failure, predictor.fails_every = None, 1
     share = (predictor.calls - before) / len(ids)
     good = sum(answer.status == 200 for answer in answers)
     told = sum(answer.status == 503 and "retry-after" in answer.headers for answer in answers)
@@ -169,9 +171,9 @@ async def claim_half_failing_predictor(bench: ClaimBench, ids: Sequence[str], re
     return ClaimRow(claim, f"1 to {_CALLS_PER_REQUEST} calls", measured, holds)
 
 
-async def claim_lying_predictor(bench: ClaimBench, image_id: str) -> ClaimRow:
+async def check_lying_predictor(bench: ClaimBench, image_id: str) -> ClaimRow:
     """Whatever the predictor says that cannot be an answer is 502, and nothing is kept of it."""
-    bench.forget_answers()
+    bench.empty_cache()
     wrong = []
     for name, change in LIES.items():
         bench.predictor.change = change
@@ -179,18 +181,18 @@ async def claim_lying_predictor(bench: ClaimBench, image_id: str) -> ClaimRow:
         if answer.status != 502 or set(answer.body) != {"error"}:
             wrong.append(f"{name}: {answer.status}")
     bench.predictor.change = None
-    stored = await asyncio.to_thread(rows_of, bench.parts.journal_dsn, [f"lie {name}" for name in LIES])
+    stored = await asyncio.to_thread(read_row_ids, bench.parts.journal_dsn, [f"lie {name}" for name in LIES])
     cached = bench.cached()
     honest = await ask_by_id(bench.service, [image_id], id="no lie")
-    is_kept = bench.cached() == 1 and rows_of(bench.parts.journal_dsn, ["no lie"]) == ["no lie"]
+    is_kept = bench.cached() == 1 and read_row_ids(bench.parts.journal_dsn, ["no lie"]) == ["no lie"]
     measured = f"{len(LIES)} lies, {', '.join(wrong) or 'all 502'}; {len(stored)} stored, {cached} cached"
     holds = not wrong and not stored and not cached and honest.status == 200 and is_kept
     return ClaimRow("predictor answers what cannot be an answer", "502, 0 stored, 0 cached", measured, holds)
 
 
-async def claim_one_inference_for_many(bench: ClaimBench, image_id: str, count: int = 1000) -> ClaimRow:
+async def check_one_inference_for_many(bench: ClaimBench, image_id: str, count: int = 1000) -> ClaimRow:
     """Many requests at one time for one radiograph are one inference, and each has its row."""
-    bench.forget_answers()
+    bench.empty_cache()
     before = bench.predictor.calls
     bench.predictor.seconds = 4.0
     ids = [f"at once {number}" for number in range(count)]
@@ -198,7 +200,7 @@ async def claim_one_inference_for_many(bench: ClaimBench, image_id: str, count: 
         statuses = await asyncio.gather(*(_status_of(bench.service, image_id, each) for each in ids))
     finally:
         bench.predictor.seconds = 0.0
-    calls, rows = bench.predictor.calls - before, rows_of(bench.parts.journal_dsn, ids)
+    calls, rows = bench.predictor.calls - before, read_row_ids(bench.parts.journal_dsn, ids)
     good = statuses.count(200)
     measured = f"{good} answered, {calls} inferences, {len(rows)} rows of {len(set(rows))} requests"
     holds = (good, calls, len(rows), len(set(rows))) == (count, 1, count, count)
@@ -224,11 +226,11 @@ async def _status_of(service: Service, image_id: str, request_id: str, timeout_s
         return response.status_code
 
 
-async def claim_expired_before_predictor(
+async def check_expired_before_predictor(
     bench: ClaimBench, ids: Sequence[str], grace_s: float = _GRACE_S
 ) -> ClaimRow:
     """While the predictor is slow, no call arrives there when a request's time is over and that was told."""
-    bench.forget_answers()
+    bench.empty_cache()
     loop = asyncio.get_running_loop()
     bench.predictor.seconds, bench.predictor.arrivals = 0.8 * _EXPIRING_S, []
     over: dict[str, float] = {}

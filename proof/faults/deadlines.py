@@ -27,42 +27,42 @@ _STATUS: Final[Mapping[StatusCode, int]] = {
 Ask = Callable[[str], Awaitable[CallResult]]
 
 
-async def deadline_rows(lab: FaultLab) -> list[ClaimRow]:
+async def check_deadlines(lab: FaultLab) -> list[ClaimRow]:
     """Ask with little time while each part is slow, then hanging."""
-    lab.forget_answers()
+    lab.empty_cache()
     ids, caller, rows = iter(lab.fresh), lab.caller(), []
-    async with aio.insecure_channel(lab.stack.recorded.grpc_address) as channel:
+    async with aio.insecure_channel(lab.stack.record.grpc_address) as channel:
         ways: dict[str, Ask] = {
             "REST": lambda image_id: caller.ask(image_id, timeout_ms=int(1000 * _DEADLINE_S)),
-            "gRPC": lambda image_id: _ask_by_grpc(channel, lab.stack.token(), image_id),
+            "gRPC": lambda image_id: _ask_by_grpc(channel, lab.stack.make_token(), image_id),
         }
         for part in PARTS:
             for name, fault in _FAULTS.items():
                 asked: dict[str, CallResult] = {}
-                with lab.proxies[part].being(fault):
+                with lab.proxies[part].apply(fault):
                     for ask in ways.values():
                         asked |= await _one_by_one(ask, list(islice(ids, _EACH)))
-                claim, seen = f"{_DEADLINE_S:.1f} s, {part}: {name}", lab.proxies["s3"].seen()
+                claim, seen = f"{_DEADLINE_S:.1f} s, {part}: {name}", lab.proxies["s3"].read_traffic()
                 rows.append(_row(claim, asked, seen, must_call=part == "predictor"))
                 await _until_good(lab)
     return rows
 
 
-async def expired_before_store_rows(lab: FaultLab) -> ClaimRow:
+async def check_expired_before_store(lab: FaultLab) -> ClaimRow:
     """Many wait while the object store hangs; when it goes on, nothing is asked for those who have gone."""
-    lab.forget_answers()
+    lab.empty_cache()
     caller, ids = lab.caller(), lab.fresh[-_AT_ONCE:]
-    with lab.proxies["s3"].being(Fault("hanging")):
+    with lab.proxies["s3"].apply(Fault("hanging")):
         answers = await asyncio.gather(*(caller.ask(i, timeout_ms=int(1000 * _DEADLINE_S)) for i in ids))
         await asyncio.sleep(0.5)
     await asyncio.sleep(2.0)
     asked = dict(zip(ids, answers, strict=True))
-    row = _row(f"{_AT_ONCE} at once, s3: hanging", asked, lab.proxies["s3"].seen())
+    row = _row(f"{_AT_ONCE} at once, s3: hanging", asked, lab.proxies["s3"].read_traffic())
     await _until_good(lab)
     return row
 
 
-async def known_radiographs(lab: FaultLab) -> list[ClaimRow]:
+async def check_cached_answers(lab: FaultLab) -> list[ClaimRow]:
     """What a cached answer is worth while the part is away that knows the object, or the model."""
     caller, rows, image_id = lab.caller(), [], lab.known[0]
     for part, status, why in (
@@ -71,7 +71,7 @@ async def known_radiographs(lab: FaultLab) -> list[ClaimRow]:
     ):
         await _until_good(lab)
         before = await caller.ask(image_id)
-        with lab.proxies[part].being(Fault("down")):
+        with lab.proxies[part].apply(Fault("down")):
             answer = await caller.ask(image_id)
         is_told = answer.status == 200 or answer.retry_after is not None
         holds = before.is_ok and before.document["cached"] and answer.status == status and is_told

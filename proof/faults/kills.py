@@ -22,10 +22,10 @@ from typing import Final
 from pleura.local.state_folder import ProcessId
 from proof.lab.journal import CampaignJournal, read_complete_journal
 from proof.lab.known_radiographs import KnownRadiographs
-from proof.lab.load import BROKEN, LATE, Caller, CallResult, RetryingCaller, call_until, quantile_ms
-from proof.lab.processes import ProcessSample, ProcessWatcher, processes_of, sample_processes
+from proof.lab.load import BROKEN, LATE, Caller, CallResult, RetryingCaller, call_until, compute_quantile_ms
+from proof.lab.processes import ProcessSample, ProcessWatcher, find_processes, sample_processes
 from proof.lab.report import ClaimRow, print_claims
-from proof.lab.running_stack import RunningStack, descendants, survivors
+from proof.lab.running_stack import RunningStack, find_descendants, find_survivors
 from proof.lab.stack import running_stack
 
 _FRESH_PER_KILL: Final = 30
@@ -69,7 +69,7 @@ class Killer:
         Raises:
             TimeoutError: It does not come back.
         """
-        processes = await asyncio.to_thread(processes_of, self._stack)
+        processes = await asyncio.to_thread(find_processes, self._stack)
         self.ever |= set(processes)
         kinds: dict[str, list[ProcessId]] = defaultdict(list)
         for process, part in processes.items():
@@ -117,17 +117,17 @@ class KillCampaign:
 
 async def run_kills(stack: RunningStack, kills: int, choose: Choose, seed: int = 1) -> KillCampaign:
     """Kill so many processes while callers ask, and look into the journal at the end."""
-    questions = await asyncio.to_thread(KnownRadiographs, stack.recorded.store)
-    await asyncio.to_thread(questions.store, _FRESH_PER_KILL * kills)
+    questions = await asyncio.to_thread(KnownRadiographs, stack.record.store)
+    await asyncio.to_thread(questions.upload, _FRESH_PER_KILL * kills)
     insistent = RetryingCaller(
-        Caller(stack.recorded.address, stack.token(), gives_up_s=_DEADLINE_S + _LATE_S)
+        Caller(stack.record.address, stack.make_token(), gives_up_s=_DEADLINE_S + _LATE_S)
     )
-    await questions.learn(insistent.once)
-    killer = Killer(stack, insistent.once, questions.fresh, choose, seed)
+    await questions.learn_answers(insistent.ask_once)
+    killer = Killer(stack, insistent.ask_once, questions.next_fresh_id, choose, seed)
     watcher, stop = ProcessWatcher(stack), asyncio.Event()
     running_on = asyncio.gather(
-        call_until(stop, lambda: insistent.ask(questions.fresh()), _FRESH_PER_S),
-        call_until(stop, lambda: insistent.ask(questions.known()), _KNOWN_PER_S),
+        call_until(stop, lambda: insistent.ask(questions.next_fresh_id()), _FRESH_PER_S),
+        call_until(stop, lambda: insistent.ask(questions.next_known_id()), _KNOWN_PER_S),
         watcher.run(stop),
     )
     done = []
@@ -141,18 +141,18 @@ async def run_kills(stack: RunningStack, kills: int, choose: Choose, seed: int =
     await asyncio.sleep(_QUIET_S)
     watcher.seen += await asyncio.to_thread(lambda: list(sample_processes(stack)))
     ever = frozenset(killer.ever | {sample.process for sample in watcher.seen})
-    family = set(descendants(stack.process.pid))
+    family = set(find_descendants(stack.process.pid))
     orphans = sum(process.is_alive and process not in family for process in ever)
-    wrong = len(questions.wrong(insistent.answers))
+    wrong = len(questions.find_wrong(insistent.answers))
     return KillCampaign(kills, done, insistent, wrong, journaled, orphans, ever | family, watcher.seen)
 
 
-def losses(seen: KillCampaign) -> list[ClaimRow]:
+def build_loss_rows(seen: KillCampaign) -> list[ClaimRow]:
     """What holds however busy the machine is."""
     answers, journaled = seen.insistent.answers, seen.journaled
     answered = sum(answer.is_ok for answer in answers)
     fresh = sum(answer.is_ok and not answer.document["cached"] for answer in answers)
-    lost, differing = journaled.lost(answers), journaled.differing(answers)
+    lost, differing = journaled.count_lost(answers), journaled.count_differing(answers)
     return [
         ClaimRow(
             "kills after which all came back", f"{seen.asked_for}", *_full(len(seen.kills), seen.asked_for)
@@ -167,22 +167,22 @@ def losses(seen: KillCampaign) -> list[ClaimRow]:
     ]
 
 
-def rows(seen: KillCampaign, left: int) -> list[ClaimRow]:
+def build_claim_rows(seen: KillCampaign, left: int) -> list[ClaimRow]:
     """What is claimed, and what was measured."""
     answers = seen.insistent.answers
     counts = Counter(answer.status for answer in answers)
     others = sum(n for status, n in counts.items() if status not in _ALLOWED)
     longest_s = max(answer.seconds for answer in answers)
-    answered_ms = quantile_ms([answer for answer in answers if answer.is_ok], 0.5)
+    answered_ms = compute_quantile_ms([answer for answer in answers if answer.is_ok], 0.5)
     return [
-        *losses(seen),
+        *build_loss_rows(seen),
         ClaimRow(
             "calls that ended otherwise than 200, 502, 503, broken",
             "0",
             f"{others} of {dict(counts)}",
             not others,
         ),
-        *patience(seen.insistent),
+        *build_retry_rows(seen.insistent),
         ClaimRow(
             "longest call",
             f"<= {_DEADLINE_S + _LATE_S:.1f} s",
@@ -195,7 +195,7 @@ def rows(seen: KillCampaign, left: int) -> list[ClaimRow]:
     ]
 
 
-def patience(insistent: RetryingCaller) -> list[ClaimRow]:
+def build_retry_rows(insistent: RetryingCaller) -> list[ClaimRow]:
     """Who was never answered, what they were told instead, and how often each had to ask."""
     told = "; ".join(_story(tries) for tries in insistent.given_up)
     measured = f"{len(insistent.given_up)} of {len(insistent.tries)}" + (f" ({told})" if told else "")
@@ -278,8 +278,10 @@ def main() -> int:
     with running_stack(arguments.bundle, "--restarts", "1000") as stack:
         choose = random.Random(arguments.seed).choice
         seen = asyncio.run(run_kills(stack, arguments.kills, choose, arguments.seed))
-    left = len(survivors(list(seen.ever)))
-    return print_claims(f"{arguments.kills} kills under load, seed {arguments.seed}", rows(seen, left))
+    left = len(find_survivors(list(seen.ever)))
+    return print_claims(
+        f"{arguments.kills} kills under load, seed {arguments.seed}", build_claim_rows(seen, left)
+    )
 
 
 if __name__ == "__main__":

@@ -19,7 +19,7 @@ from pleura.local.processes import HOST
 from proof.faults.proxy import FaultProxy
 from proof.lab.load import Caller, CallResult, upload_files
 from proof.lab.parts import DependencyServers
-from proof.lab.radiographs import fresh_radiographs
+from proof.lab.radiographs import make_fresh_radiographs
 from proof.lab.running_stack import RunningStack, start_stack
 from proof.lab.transformer import ACCESS_KEY, SECRET_KEY
 
@@ -69,16 +69,16 @@ class FaultLab:
         """The journal's database, past the proxy."""
         return self.servers["postgres"].url
 
-    def forget_answers(self) -> None:
+    def empty_cache(self) -> None:
         """Empty the cache."""
         with redis.Redis.from_url(self.servers["redis"].url) as client:
             client.flushall()
 
     def caller(self, gives_up_s: float = 30.0) -> Caller:
         """Somebody who may ask."""
-        return Caller(self.stack.recorded.address, self.stack.token(), gives_up_s)
+        return Caller(self.stack.record.address, self.stack.make_token(), gives_up_s)
 
-    def questions(self) -> Iterator[str]:
+    def cycle_image_ids(self) -> Iterator[str]:
         """Object ids: two of three are known ones, the third is new to the cache."""
         known, fresh = cycle(self.known), cycle(self.fresh)
         while True:
@@ -97,30 +97,30 @@ def fault_lab(folder: Path, bundle: Path) -> Iterator[FaultLab]:
         predictor = WatchedPredictor(folder / "predictor", bundle, Ports(free_port(), free_port()))
         running.callback(predictor.stop)
         predictor.start()
-        targets = {name: _port_of(server.url) for name, server in parts.items()}
+        targets = {name: _parse_port(server.url) for name, server in parts.items()}
         targets["predictor"] = predictor.ports.grpc
         proxies = {name: FaultProxy(port) for name, port in targets.items()}
         for proxy in proxies.values():
             running.callback(proxy.stop)
-        stack = start_stack(folder / "stack", bundle, *_options(parts, proxies, keys))
+        stack = start_stack(folder / "stack", bundle, *_build_options(parts, proxies, keys))
         running.callback(stack.stop)
         upstream = WeightedUpstream("watched", proxies["predictor"].port, 100)
         write_upstreams(stack.state.path / "envoy", [upstream])
-        files = fresh_radiographs(_KNOWN, seed=time.time_ns() % 2**32, size_px=_SIZE_PX)
-        known = upload_files(stack.recorded, files, "known")
-        fresh = upload_files(stack.recorded, (files * (_FRESH // _KNOWN)), "fresh")
+        files = make_fresh_radiographs(_KNOWN, seed=time.time_ns() % 2**32, size_px=_SIZE_PX)
+        known = upload_files(stack.record, files, "known")
+        fresh = upload_files(stack.record, (files * (_FRESH // _KNOWN)), "fresh")
         yield FaultLab(stack, proxies, predictor, parts, known, fresh)
 
 
-def _port_of(url: str) -> int:
+def _parse_port(url: str) -> int:
     return int(url.rpartition(":")[2].partition("/")[0])
 
 
-def _options(
+def _build_options(
     parts: Mapping[str, Server], proxies: Mapping[str, FaultProxy], keys: Sequence[str]
 ) -> list[str]:
     urls = {
-        name: server.url.replace(f":{_port_of(server.url)}", f":{proxies[name].port}")
+        name: server.url.replace(f":{_parse_port(server.url)}", f":{proxies[name].port}")
         for name, server in parts.items()
     }
     return [
@@ -130,14 +130,14 @@ def _options(
     ]
 
 
-def rows_of(dsn: str, request_ids: Iterable[str]) -> list[str]:
+def read_row_ids(dsn: str, request_ids: Iterable[str]) -> list[str]:
     """The request ids that the journal has rows of, once for each row."""
     with closing(psycopg2.connect(dsn)) as connection, connection.cursor() as cursor:
         cursor.execute("SELECT request_id FROM answers WHERE request_id = ANY(%s)", (list(request_ids),))
         return [str(row[0]) for row in cursor.fetchall()]
 
 
-def missing_rows(dsn: str, answers: Iterable[CallResult], limit_s: float = 20.0) -> tuple[int, int]:
+def count_missing_rows(dsn: str, answers: Iterable[CallResult], limit_s: float = 20.0) -> tuple[int, int]:
     """Wait until each answer that was given has its row.
 
     Returns:
@@ -146,7 +146,7 @@ def missing_rows(dsn: str, answers: Iterable[CallResult], limit_s: float = 20.0)
     given = {answer.request_id for answer in answers if answer.is_ok}
     end_s = time.monotonic() + limit_s
     while True:
-        rows = rows_of(dsn, given)
+        rows = read_row_ids(dsn, given)
         missing = len(given - set(rows))
         if not missing or time.monotonic() > end_s:
             return missing, len(rows) - len(set(rows))

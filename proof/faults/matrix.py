@@ -6,11 +6,11 @@ from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
-from proof.faults.lab import FaultLab, missing_rows
+from proof.faults.lab import FaultLab, count_missing_rows
 from proof.faults.proxy import Fault
-from proof.lab.load import CallResult, SteadyCalls, call_steadily, quantile_ms
+from proof.lab.load import CallResult, SteadyCalls, call_steadily, compute_quantile_ms
 from proof.lab.report import ClaimRow
-from proof.lab.scrape import scrape
+from proof.lab.scrape import read_metrics
 
 FAULTS: Final[Mapping[str, Fault]] = {
     "slow by 100 ms": Fault("slow", ms=100),
@@ -25,7 +25,7 @@ FAULTS: Final[Mapping[str, Fault]] = {
     "flapping": Fault("flapping", ms=300),
     "garbled": Fault("garbled"),
 }
-BITING: Final = frozenset({"down", "hanging", "reset", "garbled"})
+VISIBLE: Final = frozenset({"down", "hanging", "reset", "garbled"})
 """Faults that nobody can overlook: where they leave no trace, there was none."""
 SPOOLING: Final = frozenset({"down", "hanging"})
 PER_S: Final = 24.0
@@ -80,54 +80,54 @@ class FaultMatrix:
     seconds: float
     answers: list[CallResult] = field(default_factory=list)
 
-    async def rows(self, part: str, faults: Mapping[str, Fault]) -> AsyncIterator[ClaimRow]:
+    async def run_part(self, part: str, faults: Mapping[str, Fault]) -> AsyncIterator[ClaimRow]:
         """Run a part through the faults."""
-        healthy = (await self.course(part, Fault(), _HEALTHY_S)).answers
-        measured = f"{len(healthy)} requests, p99 {quantile_ms(healthy, 0.99):.0f} ms"
+        healthy = (await self.run_fault(part, Fault(), _HEALTHY_S)).answers
+        measured = f"{len(healthy)} requests, p99 {compute_quantile_ms(healthy, 0.99):.0f} ms"
         yield ClaimRow(f"{part}: healthy", "all 200", measured, all(answer.is_ok for answer in healthy))
         for name, fault in faults.items():
-            course = await self.course(part, fault, self.seconds)
-            yield self._judged(part, name, course, healthy)
+            course = await self.run_fault(part, fault, self.seconds)
+            yield self._judge(part, name, course, healthy)
 
-    async def course(self, part: str, fault: Fault, seconds: float) -> FaultCourse:
+    async def run_fault(self, part: str, fault: Fault, seconds: float) -> FaultCourse:
         """Let a fault come, once the known radiographs are in the cache, and go, while the load goes on."""
-        self.lab.forget_answers()
-        deadline_s, questions = _DEADLINES_S.get(part), self.lab.questions()
+        self.lab.empty_cache()
+        deadline_s, questions = _DEADLINES_S.get(part), self.lab.cycle_image_ids()
         caller = self.lab.caller()
         timeout_ms = None if deadline_s is None else int(1000 * deadline_s)
         async with call_steadily(lambda: caller.ask(next(questions), timeout_ms=timeout_ms), PER_S) as load:
             await asyncio.sleep(_WARM_S)
-            began_s, lookups = time.monotonic(), await self._failed_lookups()
-            with self.lab.proxies[part].being(fault):
+            began_s, lookups = time.monotonic(), await self._count_failed_lookups()
+            with self.lab.proxies[part].apply(fault):
                 await asyncio.sleep(seconds)
             over_s = time.monotonic()
-            recovery_s = await _first_good_second(load, over_s)
+            recovery_s = await _wait_for_good_second(load, over_s)
             if part == "redis":
-                recovery_s = max(recovery_s, await _first_from_cache(load, over_s))
-            lookups = await self._failed_lookups() - lookups
+                recovery_s = max(recovery_s, await _wait_for_cached_answer(load, over_s))
+            lookups = await self._count_failed_lookups() - lookups
         self.answers += load.answers
         before = [answer for answer in load.answers if answer.sent_s + answer.seconds < began_s]
         after = [answer for answer in load.answers if answer.sent_s >= over_s]
         during = [a for a in load.answers if a.sent_s < over_s and a.sent_s + a.seconds >= began_s]
         return FaultCourse(before, during, after, recovery_s, lookups)
 
-    async def _failed_lookups(self) -> int:
+    async def _count_failed_lookups(self) -> int:
         """How often the transformer's cache has said nothing."""
-        url = self.lab.stack.recorded.parts["transformer"].url
-        said = await asyncio.to_thread(scrape, f"{url}/metrics")
-        return said.counts("pleura_cache_lookups_total", result="failed").total()
+        url = self.lab.stack.record.parts["transformer"].url
+        said = await asyncio.to_thread(read_metrics, f"{url}/metrics")
+        return said.count_samples("pleura_cache_lookups_total", result="failed").total()
 
-    def _judged(self, part: str, name: str, course: FaultCourse, healthy: Sequence[CallResult]) -> ClaimRow:
+    def _judge(self, part: str, name: str, course: FaultCourse, healthy: Sequence[CallResult]) -> ClaimRow:
         claim = f"{part}: {name}"
         if part == "redis":
-            return _degraded(claim, course, healthy, name in BITING)
+            return _judge_cache(claim, course, healthy, name in VISIBLE)
         if part == "postgres":
-            rows = missing_rows(self.lab.dsn, course.answers)
-            return _journaled(claim, course, rows, name in SPOOLING)
-        return _told(claim, course, _DEADLINES_S[part], name in BITING)
+            rows = count_missing_rows(self.lab.dsn, course.answers)
+            return _judge_journal(claim, course, rows, name in SPOOLING)
+        return _judge_refusals(claim, course, _DEADLINES_S[part], name in VISIBLE)
 
 
-async def _first_good_second(load: SteadyCalls, over_s: float) -> float:
+async def _wait_for_good_second(load: SteadyCalls, over_s: float) -> float:
     """Wait for a second in which every request that was sent was answered; give when it began."""
     since_s = over_s
     while time.monotonic() - over_s < _MOST_S:
@@ -141,7 +141,7 @@ async def _first_good_second(load: SteadyCalls, over_s: float) -> float:
     return float("inf")
 
 
-async def _first_from_cache(load: SteadyCalls, over_s: float) -> float:
+async def _wait_for_cached_answer(load: SteadyCalls, over_s: float) -> float:
     """Wait until an answer comes from the cache; give when it was asked for."""
     while time.monotonic() - over_s < _MOST_S:
         hits = [a.sent_s for a in load.answers if a.sent_s >= over_s and a.is_ok and a.document["cached"]]
@@ -151,8 +151,8 @@ async def _first_from_cache(load: SteadyCalls, over_s: float) -> float:
     return float("inf")
 
 
-def _degraded(claim: str, course: FaultCourse, healthy: Sequence[CallResult], must_bite: bool) -> ClaimRow:
-    p99_ms, before_ms = quantile_ms(course.during, 0.99), quantile_ms(healthy, 0.99)
+def _judge_cache(claim: str, course: FaultCourse, healthy: Sequence[CallResult], must_bite: bool) -> ClaimRow:
+    p99_ms, before_ms = compute_quantile_ms(course.during, 0.99), compute_quantile_ms(healthy, 0.99)
     holds = (
         all(answer.is_ok for answer in course.answers)
         and p99_ms <= before_ms + _CACHE_COST_MS
@@ -166,9 +166,9 @@ def _degraded(claim: str, course: FaultCourse, healthy: Sequence[CallResult], mu
     return ClaimRow(claim, f"all 200, p99 +{_CACHE_COST_MS:.0f} ms; {_RECOVERY_S:.0f} s", measured, holds)
 
 
-def _journaled(claim: str, course: FaultCourse, rows: tuple[int, int], must_bite: bool) -> ClaimRow:
+def _judge_journal(claim: str, course: FaultCourse, rows: tuple[int, int], must_bite: bool) -> ClaimRow:
     missing, doubled = rows
-    slowest_ms = quantile_ms(course.answers, 1.0)
+    slowest_ms = compute_quantile_ms(course.answers, 1.0)
     spooled = sum(answer.is_ok and answer.document["journal"] == "spooled" for answer in course.answers)
     holds = (
         all(answer.is_ok for answer in course.answers)
@@ -183,10 +183,10 @@ def _journaled(claim: str, course: FaultCourse, rows: tuple[int, int], must_bite
     return ClaimRow(claim, f"all 200, a row each; {_RECOVERY_S:.0f} s", measured, holds)
 
 
-def _told(claim: str, course: FaultCourse, deadline_s: float, must_bite: bool) -> ClaimRow:
-    slowest_s = quantile_ms(course.answers, 1.0) / 1000
+def _judge_refusals(claim: str, course: FaultCourse, deadline_s: float, must_bite: bool) -> ClaimRow:
+    slowest_s = compute_quantile_ms(course.answers, 1.0) / 1000
     holds = (
-        all(_is_told(answer, deadline_s) for answer in course.answers)
+        all(_is_judge_refusals(answer, deadline_s) for answer in course.answers)
         and slowest_s <= deadline_s + _GRACE_S
         and course.ends_well
         and not (must_bite and all(answer.is_ok for answer in course.during))
@@ -199,16 +199,16 @@ def _told(claim: str, course: FaultCourse, deadline_s: float, must_bite: bool) -
     )
 
 
-def _is_told(answer: CallResult, deadline_s: float) -> bool:
+def _is_judge_refusals(answer: CallResult, deadline_s: float) -> bool:
     """Whether an answer is one, or says when to ask again, or that the caller's time has run out."""
     if answer.status == 504:
         return answer.seconds >= 0.9 * deadline_s
     return answer.is_ok or (answer.status == 503 and answer.retry_after is not None)
 
 
-def every_answer_has_its_row(matrix: FaultMatrix) -> ClaimRow:
+def check_every_answer_has_a_row(matrix: FaultMatrix) -> ClaimRow:
     """Compare all that was ever answered with the journal."""
-    missing, doubled = missing_rows(matrix.lab.dsn, matrix.answers)
+    missing, doubled = count_missing_rows(matrix.lab.dsn, matrix.answers)
     given = sum(answer.is_ok for answer in matrix.answers)
     measured = f"{given} of {len(matrix.answers)} requests answered: {missing} without a row, {doubled} twice"
     return ClaimRow(

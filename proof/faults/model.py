@@ -18,7 +18,7 @@ from pleura.bundle import InvalidBundle, verify
 from pleura.local.processes import HOST, free_port
 from proof.faults.lab import FaultLab
 from proof.faults.matrix import PER_S
-from proof.lab.load import call_steadily, quantile_ms
+from proof.lab.load import call_steadily, compute_quantile_ms
 from proof.lab.report import ClaimRow
 
 _UNREADY_S, _BACK_S, _PATIENCE_S = 10.0, 10.0, 20.0
@@ -27,7 +27,7 @@ _WRONG_BUNDLE: Final = 3
 _OFFSETS: Final = 200
 
 
-async def frozen_model_rows(lab: FaultLab) -> ClaimRow:
+async def check_frozen_model(lab: FaultLab) -> ClaimRow:
     """The predictor's process is stopped, and goes on later."""
 
     async def revive() -> None:
@@ -36,7 +36,7 @@ async def frozen_model_rows(lab: FaultLab) -> ClaimRow:
     return await _gone(lab, "model process frozen", signal.SIGSTOP, revive)
 
 
-async def killed_model_rows(lab: FaultLab) -> ClaimRow:
+async def check_killed_model(lab: FaultLab) -> ClaimRow:
     """The predictor's process is killed, and another started in its place."""
 
     async def revive() -> None:
@@ -48,8 +48,8 @@ async def killed_model_rows(lab: FaultLab) -> ClaimRow:
 async def _gone(
     lab: FaultLab, claim: str, how: signal.Signals, revive: Callable[[], Awaitable[None]]
 ) -> ClaimRow:
-    lab.forget_answers()
-    caller, questions = lab.caller(), lab.questions()
+    lab.empty_cache()
+    caller, questions = lab.caller(), lab.cycle_image_ids()
     timeout_ms = int(1000 * _DEADLINE_S)
     async with call_steadily(lambda: caller.ask(next(questions), timeout_ms=timeout_ms), PER_S) as load:
         await asyncio.sleep(1.0)
@@ -61,7 +61,7 @@ async def _gone(
         answered_s = time.monotonic()
         await asyncio.sleep(1.0)
     last = [answer for answer in load.answers if answer.sent_s >= answered_s]
-    slowest_s = quantile_ms(load.answers, 1.0) / 1000
+    slowest_s = compute_quantile_ms(load.answers, 1.0) / 1000
     holds = (
         max(unready_s) <= _UNREADY_S
         and max(back_s) <= _BACK_S
@@ -76,7 +76,7 @@ async def _gone(
 
 
 def _readiness(lab: FaultLab) -> tuple[str, str]:
-    recorded = lab.stack.recorded
+    recorded = lab.stack.record
     return f"{recorded.parts['transformer'].url}/readyz", f"{recorded.address}/readyz"
 
 
@@ -91,7 +91,7 @@ async def _until(url: str, is_ready: bool) -> float:
     return float("inf")
 
 
-def flipped_byte_rows(folder: Path, bundle: Path) -> list[ClaimRow]:
+def check_flipped_bits(folder: Path, bundle: Path) -> list[ClaimRow]:
     """Turn one bit, at many places of every file, and try to load what has become of the bundle."""
     copy = folder / "flipped_byte_rows"
     shutil.copytree(bundle, copy)

@@ -65,42 +65,42 @@ class FaultProxy:
     def __init__(self, target_port: int) -> None:
         command = [sys.executable, "-m", "proof.faults.proxy_process", str(target_port)]
         self._process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, cwd=_ROOT)
-        self._asking = threading.Lock()
-        self.port: int = self._answer()
+        self._lock = threading.Lock()
+        self.port: int = self._read_answer()
 
-    def set(self, fault: Fault) -> None:
+    def set_fault(self, fault: Fault) -> None:
         """Behave so from now on."""
-        self._told({"fault": asdict(fault)})
+        self._send_order({"fault": asdict(fault)})
 
     def heal(self) -> None:
         """Pass everything again."""
-        self.set(Fault())
+        self.set_fault(Fault())
 
     @contextmanager
-    def being(self, fault: Fault) -> Iterator[None]:
+    def apply(self, fault: Fault) -> Iterator[None]:
         """Behave so for a while."""
-        self.set(fault)
+        self.set_fault(fault)
         try:
             yield
         finally:
             self.heal()
 
-    def seen(self) -> Sequence[ProxyTraffic]:
+    def read_traffic(self) -> Sequence[ProxyTraffic]:
         """The HTTP requests that have arrived so far, whether they were passed on or not."""
-        return [ProxyTraffic(at_s, line) for at_s, line in self._told({})]
+        return [ProxyTraffic(at_s, line) for at_s, line in self._send_order({})]
 
     def stop(self) -> None:
         """End the process."""
         with self._process:  # closes its standard input, which ends it
             pass
 
-    def _told(self, order: dict[str, Any]) -> Any:
+    def _send_order(self, order: dict[str, Any]) -> Any:
         assert self._process.stdin
-        with self._asking:
+        with self._lock:
             self._process.stdin.write(json.dumps(order).encode() + b"\n")
             self._process.stdin.flush()
-            return self._answer()
+            return self._read_answer()
 
-    def _answer(self) -> Any:
+    def _read_answer(self) -> Any:
         assert self._process.stdout
         return json.loads(self._process.stdout.readline())

@@ -52,7 +52,7 @@ class ProxyConnection:
         try:
             while chunk := await reader.read(_CHUNK_BYTES):
                 if not is_answer:
-                    self._proxy.note(chunk)
+                    self._proxy.record_request_line(chunk)
                 waiting.put_nowait((time.monotonic() + self._proxy.delay_s, chunk))
         except OSError:
             self.reset()
@@ -65,7 +65,7 @@ class ProxyConnection:
             while True:
                 due_s, chunk = await waiting.get()
                 await asyncio.sleep(due_s - time.monotonic())
-                await self._proxy.until_passing(self)
+                await self._proxy.wait_until_passing(self)
                 if not chunk:
                     await self._end(writer, is_answer)
                     return
@@ -119,7 +119,7 @@ class FaultProxyServer:
     def __init__(self, target_port: int) -> None:
         self._target_port, self._port = target_port, 0
         self.fault, self.since_s = Fault(), time.monotonic()
-        self.seen: list[tuple[float, str]] = []
+        self.request_lines: list[tuple[float, str]] = []
         self._connections: set[ProxyConnection] = set()
         self._changed = asyncio.Event()
         self._listener: asyncio.Server | None = None
@@ -139,7 +139,7 @@ class FaultProxyServer:
             self._port = self._listener.sockets[0].getsockname()[1]
         return self._port
 
-    async def set(self, fault: Fault) -> None:
+    async def set_fault(self, fault: Fault) -> None:
         """Behave so from now on."""
         if self._flapping:
             self._flapping.cancel()
@@ -159,16 +159,16 @@ class FaultProxyServer:
         else:
             await self.listen()
 
-    async def until_passing(self, connection: ProxyConnection) -> None:
+    async def wait_until_passing(self, connection: ProxyConnection) -> None:
         """Wait while nothing passes on a connection."""
         while connection.is_forgotten or self.fault.kind in ("hanging", "forgotten"):
             await self._changed.wait()
 
-    def note(self, chunk: bytes) -> None:
+    def record_request_line(self, chunk: bytes) -> None:
         """Remember the first line of an HTTP request."""
         line = chunk[:2048].partition(b"\r\n")[0]
         if _REQUEST_LINE.fullmatch(line):
-            self.seen.append((time.monotonic(), line.decode("latin-1")))
+            self.request_lines.append((time.monotonic(), line.decode("latin-1")))
 
     async def _accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         try:
@@ -212,14 +212,14 @@ class FaultProxyServer:
             connection.reset()
 
 
-def _say(document: Any) -> None:
+def _write_line(document: Any) -> None:
     sys.stdout.write(json.dumps(document) + "\n")
     sys.stdout.flush()
 
 
 async def _serve(target_port: int) -> None:
     proxy = FaultProxyServer(target_port)
-    _say(await proxy.listen())
+    _write_line(await proxy.listen())
     orders = asyncio.StreamReader()
     await asyncio.get_running_loop().connect_read_pipe(
         lambda: asyncio.StreamReaderProtocol(orders), sys.stdin
@@ -227,10 +227,10 @@ async def _serve(target_port: int) -> None:
     while line := await orders.readline():
         order = json.loads(line)
         if "fault" in order:
-            await proxy.set(Fault(**order["fault"]))
-            _say(None)
+            await proxy.set_fault(Fault(**order["fault"]))
+            _write_line(None)
         else:
-            _say(proxy.seen)
+            _write_line(proxy.request_lines)
     os._exit(0)  # connections that hang are not waited for
 
 

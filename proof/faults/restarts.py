@@ -25,7 +25,7 @@ from pleura.local.processes import free_port
 from proof.lab.balancer import ConnectionBalancer
 from proof.lab.grpc_caller import GrpcCaller
 from proof.lab.known_radiographs import KnownRadiographs
-from proof.lab.load import Caller, CallResult, call_until, quantile_ms
+from proof.lab.load import Caller, CallResult, call_until, compute_quantile_ms
 from proof.lab.parts import DependencyServers, ServiceEnvironment, start_proxy_and_issuer
 from proof.lab.report import ClaimRow, print_claims
 
@@ -126,15 +126,15 @@ async def run_restarts(ground: ServiceEnvironment, restarts: int, fresh: int = _
         rest_port, grpc_port = await rollout.rest.start(), await rollout.grpc.start()
         proxy, token = await asyncio.to_thread(start_proxy_and_issuer, ground, rest_port, grpc_port, running)
         questions = await asyncio.to_thread(KnownRadiographs, ground.store)
-        await asyncio.to_thread(questions.store, fresh)
+        await asyncio.to_thread(questions.upload, fresh)
         rest, grpc = Caller(proxy.url, token), GrpcCaller(proxy.grpc_address, token)
-        await questions.learn(rest.ask)
+        await questions.learn_answers(rest.ask)
         stop = asyncio.Event()
         streams = [
-            call_until(stop, lambda: rest.ask(questions.fresh()), _FRESH_PER_S),
-            call_until(stop, lambda: rest.send(*questions.file()), _FILES_PER_S),
-            call_until(stop, lambda: rest.ask(questions.known()), _KNOWN_PER_S),
-            call_until(stop, lambda: grpc.ask(questions.known()), _GRPC_PER_S),
+            call_until(stop, lambda: rest.ask(questions.next_fresh_id()), _FRESH_PER_S),
+            call_until(stop, lambda: rest.send(*questions.next_file()), _FILES_PER_S),
+            call_until(stop, lambda: rest.ask(questions.next_known_id()), _KNOWN_PER_S),
+            call_until(stop, lambda: grpc.ask(questions.next_known_id()), _GRPC_PER_S),
         ]
         asked = asyncio.gather(*streams)
         ends = []
@@ -148,15 +148,15 @@ async def run_restarts(ground: ServiceEnvironment, restarts: int, fresh: int = _
         await rest.close()
         await rollout.rest.close()
         await rollout.grpc.close()
-        return rows(restarts, ends, answers, questions)
+        return build_claim_rows(restarts, ends, answers, questions)
 
 
-def rows(
+def build_claim_rows(
     restarts: int, ends: Sequence[End], answers: Sequence[CallResult], questions: KnownRadiographs
 ) -> list[ClaimRow]:
     """What is claimed, and what was measured."""
     counts = Counter(answer.status for answer in answers)
-    failed, wrong = len(answers) - counts[200], len(questions.wrong(answers))
+    failed, wrong = len(answers) - counts[200], len(questions.find_wrong(answers))
     codes, longest_s = Counter(end.code for end in ends), max(end.seconds for end in ends)
     fresh = sum(answer.is_ok and not answer.document["cached"] for answer in answers)
     told = f"{len(answers)} asked, {fresh} not from the cache; {dict(counts)}"
@@ -175,8 +175,8 @@ def rows(
         ClaimRow(
             "answer times p50, p99, longest",
             "-",
-            f"{quantile_ms(answers, 0.5):.0f}, {quantile_ms(answers, 0.99):.0f}, "
-            f"{quantile_ms(answers, 1):.0f} ms",
+            f"{compute_quantile_ms(answers, 0.5):.0f}, {compute_quantile_ms(answers, 0.99):.0f}, "
+            f"{compute_quantile_ms(answers, 1):.0f} ms",
             None,
         ),
     ]
@@ -190,7 +190,9 @@ def main() -> int:
     arguments = parser.parse_args()
     with tempfile.TemporaryDirectory(prefix="pleura-restarts-") as name, ExitStack() as running:
         folder = Path(name)
-        ground = ServiceEnvironment.on(folder, arguments.bundle, DependencyServers.start(folder, running))
+        ground = ServiceEnvironment.prepare(
+            folder, arguments.bundle, DependencyServers.start(folder, running)
+        )
         done = asyncio.run(run_restarts(ground, arguments.restarts))
     return print_claims(f"{arguments.restarts} rolling restarts under load", done)
 

@@ -17,7 +17,7 @@ from hashlib import sha256
 from pathlib import Path
 from typing import Final
 
-from proof.fuzz.seeds import seeds
+from proof.fuzz.seeds import make_seeds
 from proof.lab.decoders import DecodeOutcome, measured_decoders
 from proof.lab.report import ClaimRow, print_claims
 
@@ -59,7 +59,7 @@ class FuzzCampaign:
             self.deaths[status] += 1
 
 
-def fuzz(name: str, files: list[bytes], folder: Path, seconds: float) -> FuzzCampaign:
+def fuzz_target(name: str, files: list[bytes], folder: Path, seconds: float) -> FuzzCampaign:
     """Fuzz one target for its time, starting its process again where it dies."""
     corpus = folder / "corpus"
     corpus.mkdir(parents=True, exist_ok=True)
@@ -118,10 +118,10 @@ def main() -> int:
     parser.add_argument("--seconds", type=float, default=3600.0)
     parser.add_argument("--only", choices=SHARES, nargs="*", default=[*SHARES])
     arguments = parser.parse_args()
-    starts, total, campaigns = seeds(), sum(SHARES[name] for name in arguments.only), {}
+    starts, total, campaigns = make_seeds(), sum(SHARES[name] for name in arguments.only), {}
     for name in arguments.only:
         seconds = arguments.seconds * SHARES[name] / total
-        campaigns[name] = fuzz(name, starts[name], arguments.folder / name, seconds)
+        campaigns[name] = fuzz_target(name, starts[name], arguments.folder / name, seconds)
         sys.stdout.write(_described(name, campaigns[name]) + "\n")
         sys.stdout.flush()
     files = _files_to_replay(arguments.folder) if set(_FILES) <= set(arguments.only) else []

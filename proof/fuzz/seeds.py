@@ -12,15 +12,15 @@ import jwt
 import numpy as np
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
-from proof.lab.files import add_exif_orientation, dicom, jpeg, png, png_with_header
+from proof.lab.files import add_exif_orientation, encode_jpeg, encode_png, make_dicom, make_png
 from proof.lab.pictures import (
     COMPRESSED,
     NATIVE,
     compress_dicom,
-    deep_picture,
     dicom_of_jpeg,
-    lut,
-    picture,
+    make_deep_picture,
+    make_lut,
+    make_picture,
 )
 
 _ROOT: Final = Path(__file__).parents[2]
@@ -29,55 +29,61 @@ _FAR_AWAY: Final = 4_102_444_800
 SIGNING_KEY: Final = Ed25519PrivateKey.from_private_bytes(bytes(range(32)))
 
 
-def dicom_seeds() -> Iterator[bytes]:
+def make_dicom_seeds() -> Iterator[bytes]:
     """Each transfer syntax that can be written here, and each element of the grey-scale pipeline."""
-    deep = deep_picture()
+    deep = make_deep_picture()
     negative: dict[str, Any] = {"PhotometricInterpretation": "MONOCHROME1", "BitsStored": 12, "HighBit": 11}
     for syntax in NATIVE:
-        yield dicom(deep, syntax=syntax, BitsStored=12, HighBit=11)
-        yield dicom(4095 - deep, syntax=syntax, **negative)
-    yield dicom(picture(), PresentationLUTShape="IDENTITY", ViewPosition="PA")
-    yield dicom(deep.astype(np.int16) - 2048, PixelPaddingValue=-2048, WindowCenter=0, WindowWidth=4000)
+        yield make_dicom(deep, syntax=syntax, BitsStored=12, HighBit=11)
+        yield make_dicom(4095 - deep, syntax=syntax, **negative)
+    yield make_dicom(make_picture(), PresentationLUTShape="IDENTITY", ViewPosition="PA")
+    yield make_dicom(deep.astype(np.int16) - 2048, PixelPaddingValue=-2048, WindowCenter=0, WindowWidth=4000)
     for function in ("LINEAR", "LINEAR_EXACT", "SIGMOID"):
-        yield dicom(deep, WindowCenter=[2048, 1], WindowWidth=[4096, 2], VOILUTFunction=function)
-    yield dicom(deep, RescaleSlope="0.5", RescaleIntercept="-100", WindowCenter=900, WindowWidth=2048)
-    yield dicom(4095 - deep, RescaleSlope="-1", RescaleIntercept="4095")
-    yield dicom(deep, VOILUTSequence=lut(np.arange(256) * 256, 0))
-    yield dicom(4095 - deep, ModalityLUTSequence=lut(np.arange(4096)[::-1], 0), BitsStored=12, HighBit=11)
-    yield dicom(cv2.cvtColor(picture(), cv2.COLOR_GRAY2RGB))
-    plain = (dicom(deep, BitsStored=12, HighBit=11), dicom(4095 - deep, **negative), dicom(picture()))
+        yield make_dicom(deep, WindowCenter=[2048, 1], WindowWidth=[4096, 2], VOILUTFunction=function)
+    yield make_dicom(deep, RescaleSlope="0.5", RescaleIntercept="-100", WindowCenter=900, WindowWidth=2048)
+    yield make_dicom(4095 - deep, RescaleSlope="-1", RescaleIntercept="4095")
+    yield make_dicom(deep, VOILUTSequence=make_lut(np.arange(256) * 256, 0))
+    yield make_dicom(
+        4095 - deep, ModalityLUTSequence=make_lut(np.arange(4096)[::-1], 0), BitsStored=12, HighBit=11
+    )
+    yield make_dicom(cv2.cvtColor(make_picture(), cv2.COLOR_GRAY2RGB))
+    plain = (
+        make_dicom(deep, BitsStored=12, HighBit=11),
+        make_dicom(4095 - deep, **negative),
+        make_dicom(make_picture()),
+    )
     for file in plain:
         for syntax in COMPRESSED:
             yield compress_dicom(file, syntax)
-    yield dicom_of_jpeg(picture())
-    yield dicom_of_jpeg(255 - picture(), PhotometricInterpretation="MONOCHROME1")
+    yield dicom_of_jpeg(make_picture())
+    yield dicom_of_jpeg(255 - make_picture(), PhotometricInterpretation="MONOCHROME1")
 
 
-def png_seeds() -> Iterator[bytes]:
+def make_png_seeds() -> Iterator[bytes]:
     """Each colour type and several depths, also interlaced and with a palette."""
-    grey = picture()
+    grey = make_picture()
     colour = cv2.cvtColor(grey, cv2.COLOR_GRAY2BGR)
-    yield png(grey)
-    yield png(grey.astype(np.uint16) * 257)
-    yield png(colour)
-    yield png(np.dstack([colour, np.full_like(grey, 255)]))
+    yield encode_png(grey)
+    yield encode_png(grey.astype(np.uint16) * 257)
+    yield encode_png(colour)
+    yield encode_png(np.dstack([colour, np.full_like(grey, 255)]))
     lines = b"".join(b"\0" + row.tobytes() for row in grey)
-    yield png_with_header(len(grey), grey.shape[1], lines)
+    yield make_png(len(grey), grey.shape[1], lines)
     packed = b"".join(b"\0" + np.packbits(row > np.median(grey)).tobytes() for row in grey)
-    yield png_with_header(len(grey), grey.shape[1], packed, depth=1)
+    yield make_png(len(grey), grey.shape[1], packed, depth=1)
 
 
-def jpeg_seeds() -> Iterator[bytes]:
+def make_jpeg_seeds() -> Iterator[bytes]:
     """Grey and colour, progressive, with restarts, with an orientation."""
-    grey = picture()
-    yield jpeg(grey)
-    yield jpeg(cv2.cvtColor(grey, cv2.COLOR_GRAY2BGR))
+    grey = make_picture()
+    yield encode_jpeg(grey)
+    yield encode_jpeg(cv2.cvtColor(grey, cv2.COLOR_GRAY2BGR))
     for option in (cv2.IMWRITE_JPEG_PROGRESSIVE, cv2.IMWRITE_JPEG_RST_INTERVAL):
         yield cv2.imencode(".jpg", grey, [option, 1])[1].tobytes()
-    yield add_exif_orientation(jpeg(grey), 3)
+    yield add_exif_orientation(encode_jpeg(grey), 3)
 
 
-def token_seeds() -> Iterator[bytes]:
+def make_token_seeds() -> Iterator[bytes]:
     """Signed tokens, good and expired, as an ``Authorization`` value."""
     parties = {"iss": "https://issuer", "aud": "pleura", "sub": "a", "scope": "model:read"}
     good = parties | {"nbf": 0, "exp": _FAR_AWAY}
@@ -103,15 +109,15 @@ _HEADS: Final = (
 )
 
 
-def seeds() -> Mapping[str, list[bytes]]:
+def make_seeds() -> Mapping[str, list[bytes]]:
     """The seeds of each target by its name."""
     return {
-        "dicom": [*dicom_seeds(), *_small("dicom", "*.dcm")],
-        "png": [*png_seeds()],
-        "jpeg": [*jpeg_seeds(), *_small("quirks", "*.jpg")],
+        "dicom": [*make_dicom_seeds(), *_small("dicom", "*.dcm")],
+        "png": [*make_png_seeds()],
+        "jpeg": [*make_jpeg_seeds(), *_small("quirks", "*.jpg")],
         "v2": [b"\0\0" + _V2[0], len(_V2[1]).to_bytes(2, "big") + _V2[1] + b"\3\0\0\0abc", b"\0\0" + _V2[2]],
         "object_id": [b"ward/2026/a.dcm", b"a/../b", "röntgen/ä.png".encode(), b"\xff\0"],
-        "token": [*token_seeds()],
+        "token": [*make_token_seeds()],
         "form": [_FORM, b'application/json\n{"image_id": "a"}'],
         "head": [*_HEADS],
     }

@@ -32,8 +32,8 @@ from pleura.errors import PleuraError
 from pleura.radiograph.tensor import to_tensor
 from pleura.serving.v2 import read_request
 from pleura.serving.v2_tensors import array_of_input
-from proof.fuzz.seeds import SIGNING_KEY, token_seeds
-from proof.lab.pictures import correlation, picture_tensor
+from proof.fuzz.seeds import SIGNING_KEY, make_token_seeds
+from proof.lab.pictures import correlate, make_picture_tensor
 from transformer import request as transformer_request
 from transformer.decoding.worker import ERRORS, TENSOR, decode
 from transformer.object_id import ObjectId
@@ -49,7 +49,7 @@ class PropertyViolated(Exception):
     """Something that must hold does not."""
 
 
-_SEEN: Final = picture_tensor()
+_SEEN: Final = make_picture_tensor()
 
 
 def read_file(file: bytes) -> str:
@@ -60,11 +60,11 @@ def read_file(file: bytes) -> str:
             raise PropertyViolated("an error without kind or words")
         return f"refused_{ERRORS[kind - 1].status}"
     tensor = np.frombuffer(body, np.uint8).reshape(224, 224)
-    if correlation(tensor, _SEEN) > INVERTED:
+    if correlate(tensor, _SEEN) > INVERTED:
         return "answered"
     # damage may make a valid file of the negative (a 1 in MONOCHROME2): then other programs agree with us
     plain = _plainly(file)
-    if plain is None or correlation(tensor, plain) < INVERTED:
+    if plain is None or correlate(tensor, plain) < INVERTED:
         raise PropertyViolated("a silent inversion")
     return "says_negative"
 
@@ -138,7 +138,7 @@ def read_object_id(data: bytes) -> str:
 
 _TRUST: Final = Trust("https://issuer", "pleura", 30)
 _KEY: Final = VerificationKey("EdDSA", SIGNING_KEY.public_key())
-_SIGNED: Final = {parse_bearer(seed.decode()).rpartition(".")[0] for seed in token_seeds()}
+_SIGNED: Final = {parse_bearer(seed.decode()).rpartition(".")[0] for seed in make_token_seeds()}
 
 
 def read_token(data: bytes) -> str:
@@ -225,7 +225,7 @@ TARGETS: Final[Mapping[str, Callable[[bytes], str]]] = {
 """Each gives one word on how it ended, which is counted."""
 
 
-def outcome_of(target: Callable[[bytes], str], data: bytes) -> str:
+def run_target(target: Callable[[bytes], str], data: bytes) -> str:
     """Run a target once; an error of our family is an outcome as good as any.
 
     Raises:

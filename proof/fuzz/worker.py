@@ -23,7 +23,7 @@ with atheris.instrument_imports(
     include=["pydicom", "transformer", "pleura", "auth_proxy", "starlette", "python_multipart", "jwt"]
 ):
     from proof.fuzz.mutation import MUTATORS, mutate_bytes
-    from proof.fuzz.targets import TARGETS, outcome_of
+    from proof.fuzz.targets import TARGETS, run_target
 
 _MOST_BYTES: Final = 65_536
 _MEMORY_BYTES: Final = 384 * 2**20
@@ -52,7 +52,7 @@ class WatchedTarget:
         signal.setitimer(signal.ITIMER_PROF, _PROCESSOR_S)
         unbounded = _bound_memory()
         try:
-            outcome = outcome_of(self._target, data)
+            outcome = run_target(self._target, data)
         except Exception as error:  # everything but our own family is what we look for
             outcome = "finding"
             self._keep(error, data)

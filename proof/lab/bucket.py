@@ -10,7 +10,7 @@ from proof.lab.transformer import ACCESS_KEY, SECRET_KEY
 BUCKET: Final = "radiographs"
 
 
-def bucket_client(url: str) -> Minio:
+def make_bucket_client(url: str) -> Minio:
     """Return a client that may write."""
     return Minio(url.removeprefix("http://"), ACCESS_KEY, SECRET_KEY, secure=False, region="us-east-1")
 

@@ -15,7 +15,7 @@ TINY_FEATURES = 8
 _ROOT = Path(__file__).parents[2]
 
 
-def description(version: str = "0.0.1") -> ModelDescription:
+def build_description(version: str = "0.0.1") -> ModelDescription:
     """A valid description; the last finding is unmeasured."""
     some = Interval(value=0.8, low=0.7, high=0.9)
     findings = tuple(
@@ -44,7 +44,7 @@ def description(version: str = "0.0.1") -> ModelDescription:
     )
 
 
-def head_arrays(features: int, seed: int = 0) -> dict[str, np.ndarray[Any, Any]]:
+def make_head_arrays(features: int, seed: int = 0) -> dict[str, np.ndarray[Any, Any]]:
     """The arrays of ``weights.npz`` that follow the network: random, with plausible probabilities."""
     random = np.random.default_rng(seed)
     components, _ = np.linalg.qr(random.normal(size=(features, 4)))
@@ -74,7 +74,7 @@ def _network_array(variable: str, shape: tuple[int, ...], random: np.random.Gene
     return random.normal(0, 0.2, shape)
 
 
-def random_source(folder: Path) -> Path:
+def make_random_source(folder: Path) -> Path:
     """Make a source folder for ``predictor.build.bundle``: the real network's arrays, with random values."""
     from predictor.build.network import build_feature_network
 
@@ -85,18 +85,18 @@ def random_source(folder: Path) -> Path:
         for variable in layer.variables
     }
     halves = {name: array.astype(np.float16) for name, array in arrays.items()}
-    save_weights(folder, halves | head_arrays(1024))
-    (folder / "source.json").write_text(description().model_dump_json())
+    save_weights(folder, halves | make_head_arrays(1024))
+    (folder / "source.json").write_text(build_description().model_dump_json())
     return folder
 
 
-def tiny_features(radiographs: Any) -> Any:
+def compute_tiny_features(radiographs: Any) -> Any:
     """What the tiny network does, in NumPy: uint8 (N, 224, 224, 1) to feature maps (N, 7, 7, 8)."""
     tiles = (radiographs / 255.0).reshape(-1, 7, 32, 7, 32, 1).mean(axis=(2, 4))
     return np.maximum(tiles * np.linspace(-1, 1, TINY_FEATURES) + 0.5, 0)
 
 
-def tiny_bundle(folder: Path, version: str = "0.0.1") -> Path:
+def make_tiny_bundle(folder: Path, version: str = "0.0.1") -> Path:
     """Make a sealed bundle whose network averages and weights the tiles of a radiograph.
 
     TensorFlow stays in a process of its own, out of the tests'.
@@ -123,10 +123,10 @@ def _write_tiny(folder: Path, version: str) -> None:
         tiles = tf.nn.avg_pool2d(x / 255.0, 32, 32, "VALID")
         return tf.nn.relu(tiles * weights + 0.5)
 
-    head = take_head(head_arrays(TINY_FEATURES))
+    head = take_head(make_head_arrays(TINY_FEATURES))
     folder.mkdir(parents=True, exist_ok=True)
     write_graphs(ServingGraph(features, head), ServingGraph(features, head, batch=1), folder)
-    seal(folder, description(version))
+    seal(folder, build_description(version))
 
 
 if __name__ == "__main__":

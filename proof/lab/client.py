@@ -137,13 +137,13 @@ class LoadResult:
         return [reply for reply in self.replies if reply.status not in (200, *_REFUSALS)]
 
 
-def quantile_ms(replies: Sequence[Reply], share: float) -> float:
+def compute_quantile_ms(replies: Sequence[Reply], share: float) -> float:
     """The time within which so large a share of the replies came, in milliseconds."""
     ordered = sorted(reply.seconds for reply in replies)
     return 1000 * ordered[min(len(ordered) - 1, int(share * len(ordered)))]
 
 
-async def ask_one_by_one(address: str, requests: Iterator[bytes], number: int) -> list[Reply]:
+async def send_one_by_one(address: str, requests: Iterator[bytes], number: int) -> list[Reply]:
     """Ask so many times, one after the other."""
     wire = await open_connection(address)
     replies = [await wire.ask(next(requests)) for _ in range(number)]
@@ -152,7 +152,7 @@ async def ask_one_by_one(address: str, requests: Iterator[bytes], number: int) -
     return replies
 
 
-async def ask_from_clients(
+async def send_from_clients(
     address: str, requests: Iterator[bytes], clients: int, seconds: float
 ) -> LoadResult:
     """Let so many clients ask one question after the other; who is turned away waits as told.
@@ -177,7 +177,7 @@ async def ask_from_clients(
     return LoadResult(replies, from_s, until_s)
 
 
-async def ask_at_rate(address: str, requests: Iterator[bytes], per_s: float, seconds: float) -> LoadResult:
+async def send_at_rate(address: str, requests: Iterator[bytes], per_s: float, seconds: float) -> LoadResult:
     """Ask at a steady rate whatever the answers do, as strangers would."""
     idle, replies = list[RawConnection](), list[Reply]()
     began_s = time.perf_counter()

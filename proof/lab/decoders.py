@@ -14,32 +14,32 @@ from numpy.typing import NDArray
 
 from pleura.deadline import Deadline
 from pleura.errors import PleuraError
-from proof.lab.files import png
-from proof.lab.pictures import picture, picture_tensor
+from proof.lab.files import encode_png
+from proof.lab.pictures import make_picture, make_picture_tensor
 from transformer.decoding.pool import DecoderPool
 from transformer.settings import TransformerSettings
 
 _TICKS = os.sysconf("SC_CLK_TCK")
-_GOOD = png(picture())
+_GOOD = encode_png(make_picture())
 _LOOK_S = 0.005
 _DEFAULTS = {name: field.default for name, field in TransformerSettings.model_fields.items()}
 
 
-def spawner_pid() -> int:
+def find_spawner() -> int:
     """The process id of the spawner that a pool in this process has started."""
-    for pid in child_pids(os.getpid()):
+    for pid in find_children(os.getpid()):
         with contextlib.suppress(OSError):
             if b"transformer.decoding.worker" in Path(f"/proc/{pid}/cmdline").read_bytes().split(b"\0"):
                 return pid
     raise AssertionError("no spawner runs")
 
 
-def worker_pids() -> list[int]:
+def find_workers() -> list[int]:
     """The process ids of the workers of a pool in this process."""
-    return child_pids(spawner_pid())
+    return find_children(find_spawner())
 
 
-def child_pids(parent: int) -> list[int]:
+def find_children(parent: int) -> list[int]:
     """The running processes that a process has started, in the order of their ids."""
     found = []
     for stat in Path("/proc").glob("[0-9]*/stat"):
@@ -81,7 +81,7 @@ class MeasuredDecoders:
         with _watching(self._worker()) as cost:
             tensor, error = self._prepared(file)
         good, _ = self._prepared(_GOOD)
-        is_good_next = good is not None and np.array_equal(good, picture_tensor())
+        is_good_next = good is not None and np.array_equal(good, make_picture_tensor())
         return DecodeOutcome(tensor, error, cost, is_good_next)
 
     def _prepared(self, file: bytes) -> tuple[NDArray[np.uint8] | None, PleuraError | None]:
@@ -93,7 +93,7 @@ class MeasuredDecoders:
     def _worker(self) -> int:
         end = time.monotonic() + 30
         while time.monotonic() < end:
-            if pids := worker_pids():
+            if pids := find_workers():
                 return pids[-1]
             self._runner.run(asyncio.sleep(0.02))
         raise AssertionError("there is no worker")

@@ -15,18 +15,18 @@ from pydicom.dataset import Dataset, FileMetaDataset
 MAX_PIXELS = 100_000_000
 
 
-def gradient(rows: int = 40, columns: int = 60, dtype: str = "u2", top: int = 4095) -> NDArray[Any]:
+def make_gradient(rows: int = 40, columns: int = 60, dtype: str = "u2", top: int = 4095) -> NDArray[Any]:
     """Stored values from 0 at the left to ``top`` at the right, with a mark that breaks every symmetry."""
     pixels = np.tile(np.linspace(0, top, columns), (rows, 1))
     pixels[: rows // 4, : columns // 3] = top / 2
     return np.rint(pixels).astype(dtype)
 
 
-def dicom(
+def make_dicom(
     pixels: NDArray[Any] | None = None, *, syntax: str = uid.ExplicitVRLittleEndian, **elements: Any
 ) -> bytes:
     """A DICOM file around ``pixels``; ``elements`` are set last, None removes one."""
-    pixels = gradient() if pixels is None else pixels
+    pixels = make_gradient() if pixels is None else pixels
     cell = pixels.dtype.itemsize
     dataset = Dataset()
     dataset.SOPClassUID, dataset.SOPInstanceUID = uid.DigitalXRayImageStorageForPresentation, "1.2.3.4"
@@ -47,10 +47,10 @@ def dicom(
             delattr(dataset, keyword)
         else:
             setattr(dataset, keyword, value)
-    return save_dicom(dataset, syntax)
+    return encode_dicom(dataset, syntax)
 
 
-def save_dicom(dataset: Dataset, syntax: str) -> bytes:
+def encode_dicom(dataset: Dataset, syntax: str) -> bytes:
     """The file of a dataset."""
     dataset.file_meta = FileMetaDataset()
     dataset.file_meta.TransferSyntaxUID = uid.UID(syntax)
@@ -61,17 +61,17 @@ def save_dicom(dataset: Dataset, syntax: str) -> bytes:
     return file.getvalue()
 
 
-def png(pixels: NDArray[Any]) -> bytes:
+def encode_png(pixels: NDArray[Any]) -> bytes:
     """A PNG of ``pixels``, colours in OpenCV's order."""
     return cv2.imencode(".png", pixels)[1].tobytes()
 
 
-def jpeg(pixels: NDArray[Any], quality: int = 95) -> bytes:
+def encode_jpeg(pixels: NDArray[Any], quality: int = 95) -> bytes:
     """A JPEG of ``pixels``, colours in OpenCV's order."""
     return cv2.imencode(".jpg", pixels, [cv2.IMWRITE_JPEG_QUALITY, quality])[1].tobytes()
 
 
-def jpeg_lossless(pixels: NDArray[Any], bits: int) -> bytes:
+def encode_jpeg_lossless(pixels: NDArray[Any], bits: int) -> bytes:
     """A JPEG without loss of ``pixels`` of 2 to 15 bits, each told by its difference from the one before.
 
     Source:
@@ -87,7 +87,7 @@ def jpeg_lossless(pixels: NDArray[Any], bits: int) -> bytes:
     return _lossless(bits, rows, columns, b"\1", data)
 
 
-def lossless_colour_jpeg(rows: int, columns: int) -> bytes:
+def make_lossless_colour_jpeg(rows: int, columns: int) -> bytes:
     """A JPEG without loss of one colour everywhere, of 8 bits."""
     return _lossless(8, rows, columns, b"\1\2\3", bytes(rows * columns * 3 * 5 // 8 + 1))
 
@@ -112,12 +112,12 @@ def _coded(difference: int) -> str:
     return f"{category:05b}{rank:0{category}b}"
 
 
-def png_chunk(name: bytes, body: bytes) -> bytes:
+def make_png_chunk(name: bytes, body: bytes) -> bytes:
     """A PNG chunk."""
     return len(body).to_bytes(4, "big") + name + body + zlib.crc32(name + body).to_bytes(4, "big")
 
 
-def png_with_header(
+def make_png(
     rows: int,
     columns: int,
     scanlines: bytes,
@@ -129,8 +129,8 @@ def png_with_header(
 ) -> bytes:
     """A PNG whose header says what one likes."""
     header = columns.to_bytes(4, "big") + rows.to_bytes(4, "big") + bytes([depth, colour, 0, 0, interlaced])
-    body = png_chunk(b"IDAT", zlib.compress(scanlines, 9)) + png_chunk(b"IEND", b"")
-    return b"\x89PNG\r\n\x1a\n" + png_chunk(b"IHDR", header) + extra + body
+    body = make_png_chunk(b"IDAT", zlib.compress(scanlines, 9)) + make_png_chunk(b"IEND", b"")
+    return b"\x89PNG\r\n\x1a\n" + make_png_chunk(b"IHDR", header) + extra + body
 
 
 def add_exif_orientation(file: bytes, orientation: int) -> bytes:

@@ -10,7 +10,7 @@ from typing import Final
 
 import psycopg2
 
-from proof.lab.known_radiographs import probabilities
+from proof.lab.known_radiographs import read_probabilities
 from proof.lab.load import CallResult
 from proof.lab.running_stack import RunningStack
 
@@ -24,7 +24,7 @@ class CampaignJournal:
     rows: Mapping[str, Sequence[tuple[str, Sequence[float]]]]
     disputed: int
 
-    def lost(self, answers: Sequence[CallResult]) -> int:
+    def count_lost(self, answers: Sequence[CallResult]) -> int:
         """Answers that have no row."""
         return sum(answer.is_ok and answer.request_id not in self.rows for answer in answers)
 
@@ -33,10 +33,10 @@ class CampaignJournal:
         """Rows too many."""
         return sum(len(rows) - 1 for rows in self.rows.values()) + self.disputed
 
-    def differing(self, answers: Sequence[CallResult]) -> int:
+    def count_differing(self, answers: Sequence[CallResult]) -> int:
         """Answers whose row says something else."""
         return sum(
-            image_id != answer.image_id or max(abs(probabilities(answer.document) - values)) > 1e-6
+            image_id != answer.image_id or max(abs(read_probabilities(answer.document) - values)) > 1e-6
             for answer in answers
             if answer.is_ok
             for image_id, values in self.rows.get(answer.request_id, ())
@@ -63,6 +63,6 @@ async def read_complete_journal(stack: RunningStack, answers: Sequence[CallResul
     end_s, request_ids = time.monotonic() + _REPLAY_S, [answer.request_id for answer in answers]
     while True:
         journaled = await asyncio.to_thread(read_journal, stack, request_ids)
-        if not journaled.lost(answers) or time.monotonic() > end_s:
+        if not journaled.count_lost(answers) or time.monotonic() > end_s:
             return journaled
         await asyncio.sleep(1.0)

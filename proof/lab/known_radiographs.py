@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from pleura.local.access import BUCKET
 from pleura.local.object_store import build_store_client
 from proof.lab.load import CallResult
-from proof.lab.transformer import png_of
+from proof.lab.transformer import make_radiograph_png
 
 CONTENTS: Final = 8
 _TOLERANCE: Final = 1e-5
@@ -26,13 +26,13 @@ class KnownRadiographs:
 
     def __init__(self, store: Mapping[str, str], size_px: int = 256) -> None:
         self._client = build_store_client(store["url"], store["access_key"], store["secret_key"])
-        self.files = [png_of(seed, size_px) for seed in range(CONTENTS)]
+        self.files = [make_radiograph_png(seed, size_px) for seed in range(CONTENTS)]
         self._right: list[NDArray[np.float64]] = []
         self._fresh: list[str] = []
         self._asked = self._known = self._stored = 0
-        self.names = self._store(CONTENTS)
+        self.names = self._upload(CONTENTS)
 
-    def _store(self, number: int) -> list[str]:
+    def _upload(self, number: int) -> list[str]:
         names = [f"proof/{self._stored + index}-{index % CONTENTS}.png" for index in range(number)]
         self._stored += number
         with ThreadPoolExecutor(_UPLOADS_AT_ONCE) as threads:
@@ -40,32 +40,32 @@ class KnownRadiographs:
         return names
 
     def _put(self, name: str) -> None:
-        file = self.files[_content_of(name)]
+        file = self.files[_parse_content_number(name)]
         self._client.put_object(BUCKET, name, io.BytesIO(file), len(file))
 
-    def store(self, number: int) -> None:
+    def upload(self, number: int) -> None:
         """Store so many more that nobody has asked about."""
-        self._fresh += self._store(number)
+        self._fresh += self._upload(number)
 
-    def fresh(self) -> str:
+    def next_fresh_id(self) -> str:
         """A name that nobody has asked about, as long as there are any; then the oldest again."""
         self._asked += 1
         return self._fresh[(self._asked - 1) % len(self._fresh)]
 
-    def known(self) -> str:
+    def next_known_id(self) -> str:
         """One of the few names that everybody asks about."""
         self._known += 1
         return self.names[self._known % CONTENTS]
 
-    def file(self) -> tuple[str, bytes]:
+    def next_file(self) -> tuple[str, bytes]:
         """A name, and the file that is stored under it."""
-        name = self.known()
-        return name, self.files[_content_of(name)]
+        name = self.next_known_id()
+        return name, self.files[_parse_content_number(name)]
 
-    async def learn(self, ask: Callable[[str], Awaitable[CallResult]]) -> None:
+    async def learn_answers(self, ask: Callable[[str], Awaitable[CallResult]]) -> None:
         """Ask about each content once, and hold what is answered to be right from then on."""
-        answers = [await _insist(ask, name) for name in self.names]
-        self._right = [probabilities(answer.document) for answer in answers]
+        answers = [await _ask_until_answered(ask, name) for name in self.names]
+        self._right = [read_probabilities(answer.document) for answer in answers]
         distances = [
             np.abs(one - other).max() for i, one in enumerate(self._right) for other in self._right[:i]
         ]
@@ -74,15 +74,15 @@ class KnownRadiographs:
 
     def is_right(self, answer: CallResult) -> bool:
         """Whether an answer is that of the radiograph that was asked about."""
-        right = self._right[_content_of(answer.image_id)]
-        return bool(np.abs(probabilities(answer.document) - right).max() <= _TOLERANCE)
+        right = self._right[_parse_content_number(answer.image_id)]
+        return bool(np.abs(read_probabilities(answer.document) - right).max() <= _TOLERANCE)
 
-    def wrong(self, answers: Sequence[CallResult]) -> list[CallResult]:
+    def find_wrong(self, answers: Sequence[CallResult]) -> list[CallResult]:
         """Those that hold findings of something else."""
         return [answer for answer in answers if answer.is_ok and not self.is_right(answer)]
 
 
-async def _insist(ask: Callable[[str], Awaitable[CallResult]], name: str) -> CallResult:
+async def _ask_until_answered(ask: Callable[[str], Awaitable[CallResult]], name: str) -> CallResult:
     for _ in range(_TRIES):
         answer = await ask(name)
         if answer.is_ok:
@@ -91,10 +91,10 @@ async def _insist(ask: Callable[[str], Awaitable[CallResult]], name: str) -> Cal
     raise AssertionError(f"no answer but {answer.status}")
 
 
-def _content_of(name: str) -> int:
+def _parse_content_number(name: str) -> int:
     return int(name.rpartition("-")[2].removesuffix(".png"))
 
 
-def probabilities(document: Any) -> NDArray[np.float64]:
+def read_probabilities(document: Any) -> NDArray[np.float64]:
     """The probabilities of an answer of ``/classify``."""
     return np.array([finding["probability"] for finding in document["findings"]])

@@ -17,7 +17,7 @@ from minio import Minio
 from pleura.http_client import HttpClient, HttpFailed
 from pleura.local.access import BUCKET
 from pleura.local.state_folder import StackRecord
-from proof.lab.radiographs import fresh_radiographs
+from proof.lab.radiographs import make_fresh_radiographs
 
 BROKEN: Final = 0
 """The status of a call whose connection was refused or broke."""
@@ -109,7 +109,7 @@ class RetryingCaller:
     answers: list[CallResult] = field(default_factory=list)
     tries: list[Sequence[CallResult]] = field(default_factory=list)
 
-    async def once(self, image_id: str, request_id: str | None = None) -> CallResult:
+    async def ask_once(self, image_id: str, request_id: str | None = None) -> CallResult:
         """Ask once."""
         answer = await self.caller.ask(image_id, request_id)
         self.answers.append(answer)
@@ -117,12 +117,12 @@ class RetryingCaller:
 
     async def ask(self, image_id: str) -> CallResult:
         """Ask until there is an answer, or two minutes have gone by."""
-        tries = [await self.once(image_id)]
+        tries = [await self.ask_once(image_id)]
         end_s, pause_s = time.monotonic() + _PATIENCE_S, _FIRST_PAUSE_S
         while not tries[-1].is_ok and time.monotonic() < end_s:
             await asyncio.sleep(random.uniform(pause_s / 2, pause_s))
             pause_s = min(2 * pause_s, _LONGEST_PAUSE_S)
-            tries.append(await self.once(image_id, tries[0].request_id))
+            tries.append(await self.ask_once(image_id, tries[0].request_id))
         self.tries.append(tries)
         return tries[-1]
 
@@ -220,12 +220,14 @@ def upload_files(recorded: StackRecord, files: Sequence[bytes], prefix: str = "p
 
 def upload_fresh_ids(recorded: StackRecord, number: int, size_px: int = 256) -> Iterator[str]:
     """Upload so many radiographs that nobody has asked about, and give their ids, again and again."""
-    names = upload_files(recorded, fresh_radiographs(number, seed=time.time_ns() % 2**32, size_px=size_px))
+    names = upload_files(
+        recorded, make_fresh_radiographs(number, seed=time.time_ns() % 2**32, size_px=size_px)
+    )
     while True:
         yield from names
 
 
-def quantile_ms(answers: Sequence[CallResult], share: float) -> float:
+def compute_quantile_ms(answers: Sequence[CallResult], share: float) -> float:
     """The time within which so large a share of the answers came, in milliseconds."""
     ordered = sorted(answer.seconds for answer in answers)
     return 1000 * ordered[min(len(ordered) - 1, int(share * len(ordered)))]

@@ -1,4 +1,4 @@
-"""The parts of a stack put together by hand, where a campaign replaces some of them itself."""
+"""Start the parts of a stack one by one, for campaigns that replace some of them."""
 
 from collections.abc import Mapping
 from contextlib import ExitStack
@@ -17,7 +17,7 @@ _KEYS: Final = ("proof-access", "proof-secret-key")
 
 @dataclass(frozen=True)
 class DependencyServers:
-    """The servers that are not restarted."""
+    """Running PostgreSQL, Valkey and SeaweedFS. No campaign restarts them."""
 
     postgres: Server
     valkey: Server
@@ -26,23 +26,23 @@ class DependencyServers:
 
     @classmethod
     def start(cls, folder: Path, running: ExitStack, keys: tuple[str, str] = _KEYS) -> "DependencyServers":
-        """Start them; they stop with ``running``."""
+        """Start the servers. They stop when ``running`` closes."""
 
-        def keep(server: Server) -> Server:
+        def stop_at_end(server: Server) -> Server:
             running.callback(server.stop)
             return server
 
         return cls(
-            keep(start_postgres(folder / "postgres", free_port())),
-            keep(start_valkey(folder / "valkey", free_port())),
-            keep(start_seaweed(folder / "seaweed", free_port(), *keys)),
+            stop_at_end(start_postgres(folder / "postgres", free_port())),
+            stop_at_end(start_valkey(folder / "valkey", free_port())),
+            stop_at_end(start_seaweed(folder / "seaweed", free_port(), *keys)),
             keys,
         )
 
 
 @dataclass(frozen=True)
 class ServiceEnvironment:
-    """What the restarted services stand on."""
+    """What the restarted services need: a bundle, an object store and the transformer's settings."""
 
     folder: Path
     bundle: Path
@@ -51,13 +51,13 @@ class ServiceEnvironment:
     envoy_port: int
 
     @classmethod
-    def on(cls, folder: Path, bundle: Path, servers: DependencyServers) -> "ServiceEnvironment":
-        """The ground that running servers make; Envoy is to listen on ``envoy_port``."""
+    def prepare(cls, folder: Path, bundle: Path, servers: DependencyServers) -> "ServiceEnvironment":
+        """Create the bucket, and point the transformer's settings to the running servers."""
         envoy_port, (access_key, secret_key) = free_port(), servers.keys
         client = build_store_client(servers.seaweed.url, access_key, secret_key)
         if not client.bucket_exists(BUCKET):
             client.make_bucket(BUCKET)
-        environment = {
+        transformer = {
             "PLEURA_PREDICTOR_ADDRESS": f"{HOST}:{envoy_port}",
             "PLEURA_S3_URL": servers.seaweed.url,
             "PLEURA_S3_ACCESS_KEY": access_key,
@@ -67,28 +67,28 @@ class ServiceEnvironment:
             "PLEURA_SPOOL_FOLDER": str(folder / "spool"),
         }
         store = {"url": servers.seaweed.url, "access_key": access_key, "secret_key": secret_key}
-        return cls(folder, bundle.resolve(), store, environment, envoy_port)
+        return cls(folder, bundle.resolve(), store, transformer, envoy_port)
 
 
 def start_proxy_and_issuer(
-    ground: ServiceEnvironment, rest_port: int, grpc_port: int, running: ExitStack
+    environment: ServiceEnvironment, rest_port: int, grpc_port: int, running: ExitStack
 ) -> tuple[Service, str]:
-    """Start issuer and proxy; give the proxy, and a token."""
-    folder, port = ground.folder / "issuer", free_port()
-    issuer = f"http://{HOST}:{port}"
-    environment = {"PLEURA_ISSUER_FOLDER": str(folder), "PLEURA_ISSUER": issuer}
-    keys = start_service("pleura.local.token_issuer", folder, Ports(port, port), environment, "/jwks.json")
-    running.callback(keys.stop)
-    environment = {
+    """Start the token issuer and the proxy. Return the proxy and a token."""
+    folder, port = environment.folder / "issuer", free_port()
+    issuer_url = f"http://{HOST}:{port}"
+    settings = {"PLEURA_ISSUER_FOLDER": str(folder), "PLEURA_ISSUER": issuer_url}
+    issuer = start_service("pleura.local.token_issuer", folder, Ports(port, port), settings, "/jwks.json")
+    running.callback(issuer.stop)
+    settings = {
         "PLEURA_TRANSFORMER_URL": f"http://{HOST}:{rest_port}",
         "PLEURA_TRANSFORMER_GRPC": f"{HOST}:{grpc_port}",
-        "PLEURA_ISSUER": issuer,
+        "PLEURA_ISSUER": issuer_url,
         "PLEURA_AUDIENCE": AUDIENCE,
-        "PLEURA_JWKS_URL": f"{issuer}/jwks.json",
+        "PLEURA_JWKS_URL": f"{issuer_url}/jwks.json",
         "PLEURA_RATE_PER_S": "2000",
         "PLEURA_BURST": "2000",
     }
     ports = Ports(free_port(), free_port())
-    proxy = start_service("auth_proxy", ground.folder / "auth_proxy", ports, environment, "/readyz")
+    proxy = start_service("auth_proxy", environment.folder / "auth_proxy", ports, settings, "/readyz")
     running.callback(proxy.stop)
-    return proxy, make_token(ground.folder, issuer)
+    return proxy, make_token(environment.folder, issuer_url)

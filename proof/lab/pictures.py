@@ -13,7 +13,7 @@ from pydicom.dataset import Dataset
 from pydicom.encaps import encapsulate, generate_frames
 
 from pleura.radiograph.tensor import to_tensor
-from proof.lab.files import dicom, jpeg, save_dicom
+from proof.lab.files import encode_dicom, encode_jpeg, make_dicom
 
 _SAMPLE: Final = Path(__file__).parents[2] / "samples" / "nih_00000362_001.png"
 NATIVE: Final = (
@@ -25,31 +25,31 @@ NATIVE: Final = (
 COMPRESSED: Final = (uid.RLELossless, uid.JPEG2000Lossless)
 
 
-def picture(rows: int = 44, columns: int = 36) -> NDArray[np.uint8]:
+def make_picture(rows: int = 44, columns: int = 36) -> NDArray[np.uint8]:
     """A small chest: it has no symmetry, and is far from being like its own negative."""
     grey = cv2.imread(str(_SAMPLE), cv2.IMREAD_GRAYSCALE)
     assert grey is not None
     return np.asarray(cv2.resize(grey, (columns, rows), interpolation=cv2.INTER_AREA), np.uint8)
 
 
-def deep_picture() -> NDArray[np.uint16]:
+def make_deep_picture() -> NDArray[np.uint16]:
     """The same with 12 bits."""
-    return picture().astype(np.uint16) * 16
+    return make_picture().astype(np.uint16) * 16
 
 
-def picture_tensor(pixels: NDArray[Any] | None = None) -> NDArray[np.uint8]:
+def make_picture_tensor(pixels: NDArray[Any] | None = None) -> NDArray[np.uint8]:
     """The tensor of a picture."""
-    return to_tensor(picture() if pixels is None else pixels)
+    return to_tensor(make_picture() if pixels is None else pixels)
 
 
-def correlation(one: NDArray[Any], other: NDArray[Any]) -> float:
+def correlate(one: NDArray[Any], other: NDArray[Any]) -> float:
     """How much two pictures are alike: 1 the same, -1 the negative; 0 where one has no contrast."""
     ours, theirs = (each.astype(np.float64) - each.mean() for each in (one, other))
     norm = float(np.sqrt((ours**2).sum() * (theirs**2).sum()))
     return float((ours * theirs).sum()) / norm if norm else 0.0
 
 
-def lut(entries: Any, first: int, bits: int = 16) -> list[Dataset]:
+def make_lut(entries: Any, first: int, bits: int = 16) -> list[Dataset]:
     """A LUT sequence."""
     item = Dataset()
     item.LUTDescriptor = [len(entries) % 65_536, first, bits]
@@ -63,10 +63,10 @@ def compress_dicom(file: bytes, syntax: str) -> bytes:
     """A DICOM file in another transfer syntax."""
     dataset = pydicom.dcmread(io.BytesIO(file))
     dataset.compress(uid.UID(syntax))
-    return save_dicom(dataset, syntax)
+    return encode_dicom(dataset, syntax)
 
 
-def stream_of(file: bytes) -> bytes:
+def read_stream(file: bytes) -> bytes:
     """The compressed stream of a DICOM file of one frame."""
     return next(generate_frames(pydicom.dcmread(io.BytesIO(file)).PixelData, number_of_frames=1))
 
@@ -78,13 +78,13 @@ def encapsulate_stream(stream: bytes, syntax: str, pixels: NDArray[Any], **eleme
 
 def encapsulate_pixel_data(pixel_data: bytes, syntax: str, pixels: NDArray[Any], **elements: Any) -> bytes:
     """A DICOM file of these pixels whose pixel data is this encapsulated one, good or not."""
-    dataset = pydicom.dcmread(io.BytesIO(dicom(pixels, **elements)))
+    dataset = pydicom.dcmread(io.BytesIO(make_dicom(pixels, **elements)))
     dataset.PixelData = pixel_data
     dataset["PixelData"].VR = "OB"
     dataset["PixelData"].is_undefined_length = True
-    return save_dicom(dataset, syntax)
+    return encode_dicom(dataset, syntax)
 
 
 def dicom_of_jpeg(pixels: NDArray[np.uint8], **elements: Any) -> bytes:
     """A DICOM file that holds a baseline JPEG."""
-    return encapsulate_stream(jpeg(pixels), uid.JPEGBaseline8Bit, pixels, **elements)
+    return encapsulate_stream(encode_jpeg(pixels), uid.JPEGBaseline8Bit, pixels, **elements)

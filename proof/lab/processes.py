@@ -9,7 +9,7 @@ from typing import Final
 import psutil  # type: ignore[import-untyped]
 
 from pleura.local.state_folder import ProcessId
-from proof.lab.running_stack import RunningStack, descendants
+from proof.lab.running_stack import RunningStack, find_descendants
 
 _MB: Final = 2**20
 
@@ -26,11 +26,11 @@ class ProcessSample:
     threads: int
 
 
-def processes_of(stack: RunningStack) -> dict[ProcessId, str]:
+def find_processes(stack: RunningStack) -> dict[ProcessId, str]:
     """Every process of the stack, with the name of its part; what a part started is ``part/child``."""
     found = {ProcessId.read(stack.process.pid): "up"}
-    for name, part in stack.recorded.parts.items():
-        parent, *children = descendants(part.process.pid)
+    for name, part in stack.record.parts.items():
+        parent, *children = find_descendants(part.process.pid)
         found[parent] = name
         found |= dict.fromkeys(children, f"{name}/child")
     return found
@@ -38,7 +38,7 @@ def processes_of(stack: RunningStack) -> dict[ProcessId, str]:
 
 def sample_processes(stack: RunningStack) -> Iterator[ProcessSample]:
     """Look at every process of the stack once."""
-    for process, part in processes_of(stack).items():
+    for process, part in find_processes(stack).items():
         try:
             of = psutil.Process(process.pid)
             with of.oneshot():
@@ -68,6 +68,6 @@ class ProcessWatcher:
             await asyncio.sleep(self._every_s)
 
 
-def mean(values: Sequence[float]) -> float:
+def compute_mean(values: Sequence[float]) -> float:
     """The mean; 0 where there is nothing."""
     return sum(values) / len(values) if values else 0.0

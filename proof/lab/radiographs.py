@@ -60,6 +60,6 @@ FORMS: Final[Mapping[str, Callable[[Grey], bytes]]] = MappingProxyType(
 """The forms in which a radiograph comes."""
 
 
-def fresh_radiographs(count: int, seed: int, size_px: int = 1024, form: str = "PNG") -> list[bytes]:
+def make_fresh_radiographs(count: int, seed: int, size_px: int = 1024, form: str = "PNG") -> list[bytes]:
     """Make files of ``size_px`` squared, each with another content and the same difficulty."""
     return [FORMS[form](grey) for grey in _greys(count, seed, size_px)]

@@ -19,7 +19,7 @@ _START_TIMEOUT_S = 180.0
 _STOP_TIMEOUT_S = 60.0
 
 
-def pleura(*arguments: str, folder: Path | None = None) -> subprocess.CompletedProcess[str]:
+def run_pleura(*arguments: str, folder: Path | None = None) -> subprocess.CompletedProcess[str]:
     """Run the command ``pleura`` and wait for it."""
     return subprocess.run(
         [sys.executable, "-m", "pleura.console.app", *arguments],
@@ -28,17 +28,17 @@ def pleura(*arguments: str, folder: Path | None = None) -> subprocess.CompletedP
         check=False,
         timeout=_START_TIMEOUT_S,
         cwd=folder or _ROOT,
-        env=clean_environment(),
+        env=build_clean_environment(),
     )
 
 
-def clean_environment() -> dict[str, str]:
+def build_clean_environment() -> dict[str, str]:
     """The environment, without what the person at the keyboard told Pleura."""
     inherited = {name: value for name, value in os.environ.items() if not name.startswith("PLEURA_")}
     return inherited | {"PYTHONPATH": str(_ROOT)}
 
 
-def descendants(pid: int) -> list[ProcessId]:
+def find_descendants(pid: int) -> list[ProcessId]:
     """A process and all that it started, directly or not."""
     parents: dict[int, int] = {}
     for stat in Path("/proc").glob("[0-9]*/stat"):
@@ -52,7 +52,7 @@ def descendants(pid: int) -> list[ProcessId]:
     return [ProcessId.read(each) for each in found]
 
 
-def survivors(processes: Sequence[ProcessId], timeout_s: float = 20.0) -> list[ProcessId]:
+def find_survivors(processes: Sequence[ProcessId], timeout_s: float = 20.0) -> list[ProcessId]:
     """Those that have not ended after the time."""
     end = time.monotonic() + timeout_s
     while (left := [process for process in processes if process.is_alive]) and time.monotonic() < end:
@@ -69,39 +69,39 @@ class RunningStack:
     log: Path
 
     @property
-    def recorded(self) -> StackRecord:
+    def record(self) -> StackRecord:
         """What it says of itself."""
-        recorded = self.state.read()
-        assert recorded, self.log.read_text()
-        return recorded
+        record = self.state.read()
+        assert record, self.log.read_text()
+        return record
 
-    def token(self) -> str:
+    def make_token(self) -> str:
         """A bearer token."""
-        return make_token(self.state.path, self.recorded.issuer, subject="tester")
+        return make_token(self.state.path, self.record.issuer, subject="tester")
 
     @property
     def journal_dsn(self) -> str:
         """The journal's database, of a stack that started it itself."""
         password = (self.state.path / "postgres" / "password").read_text()
-        return f"postgresql://pleura:{password}@{self.recorded.parts['postgres'].url}"
+        return f"postgresql://pleura:{password}@{self.record.parts['postgres'].url}"
 
     def stop(self) -> None:
         """End it, and wait until it has."""
         self.process.terminate()
         self.process.wait(_STOP_TIMEOUT_S)
 
-    def part(self, name: str) -> ProcessId:
+    def find_process(self, name: str) -> ProcessId:
         """The process of a part."""
-        return self.recorded.parts[name].process
+        return self.record.parts[name].process
 
     def kill(self, name: str) -> None:
         """Kill a part."""
-        os.kill(self.part(name).pid, signal.SIGKILL)
+        os.kill(self.find_process(name).pid, signal.SIGKILL)
 
     @contextlib.contextmanager
-    def frozen(self, name: str) -> Iterator[None]:
+    def freeze(self, name: str) -> Iterator[None]:
         """Let a part hang, with all that it started."""
-        processes = descendants(self.part(name).pid)
+        processes = find_descendants(self.find_process(name).pid)
         for process in processes:
             os.kill(process.pid, signal.SIGSTOP)
         try:
@@ -126,12 +126,14 @@ def start_stack(
             stdout=output,
             stderr=subprocess.STDOUT,
             cwd=folder,
-            env=clean_environment() | {"XDG_STATE_HOME": str(folder.resolve())} | dict(environment or {}),
+            env=build_clean_environment()
+            | {"XDG_STATE_HOME": str(folder.resolve())}
+            | dict(environment or {}),
         )
     end = time.monotonic() + _START_TIMEOUT_S
     while time.monotonic() < end and process.poll() is None:
-        recorded = state.read()
-        if recorded and recorded.phase == "ready" and recorded.supervisor.pid == process.pid:
+        record = state.read()
+        if record and record.phase == "ready" and record.supervisor.pid == process.pid:
             return RunningStack(state, process, log)
         time.sleep(0.1)
     process.kill()

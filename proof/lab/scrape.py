@@ -27,7 +27,7 @@ class Scrape:
     families: Mapping[str, Family]
     samples: tuple[Sample, ...]
 
-    def counts(self, name: str, **where: str) -> Counter[tuple[str, ...]]:
+    def count_samples(self, name: str, **where: str) -> Counter[tuple[str, ...]]:
         """The samples of that name by their labels' values, in the order of the labels' names."""
         found: Counter[tuple[str, ...]] = Counter()
         for sample in self.samples:
@@ -35,17 +35,17 @@ class Scrape:
                 found[tuple(value for _, value in sorted(sample.labels.items()))] += int(sample.value)
         return found
 
-    def value(self, name: str, **labels: str) -> float:
+    def read_value(self, name: str, **labels: str) -> float:
         """The value of one sample."""
         (found,) = [each.value for each in self.samples if (each.name, each.labels) == (name, labels)]
         return float(found)
 
-    def values_of(self, label: str) -> set[str]:
+    def list_label_values(self, label: str) -> set[str]:
         """All values that a label has anywhere."""
         return {each.labels[label] for each in self.samples if label in each.labels}
 
 
-def scrape(url: str) -> Scrape:
+def read_metrics(url: str) -> Scrape:
     """Ask a service, as Prometheus does."""
     text = httpx.get(url, trust_env=False, timeout=30).raise_for_status().text
     families, samples = {}, []

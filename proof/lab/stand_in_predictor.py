@@ -15,14 +15,14 @@ from kserve.protocol.grpc import grpc_predict_v2_pb2 as pb
 from pleura.contract import PREPROCESSING_VERSION
 from pleura.serving.grpc_server import ALLOWED_PINGS
 from pleura.serving.model import DescribedModel
-from proof.lab.bundles import description
+from proof.lab.bundles import build_description
 from transformer.answer import Revision
 
 INFER = "/inference.GRPCInferenceService/ModelInfer"
 DESCRIBE = "/pleura.Model/Describe"
 
 
-def response_of(request: Any, revision: Revision) -> Any:
+def build_response(request: Any, revision: Revision) -> Any:
     """A right answer: probabilities follow from the mean of each radiograph."""
     count = request.inputs[0].shape[0]
     tensors = np.frombuffer(request.raw_input_contents[0], np.uint8).reshape(count, -1)
@@ -50,7 +50,7 @@ class StandInPredictor:
     seconds: float = 0.0
     change: Callable[[Any], None] | None = None
     failure: tuple[grpc.StatusCode, tuple[tuple[str, str], ...]] | None = None
-    fails_each: int = 1
+    fails_every: int = 1
     reason: str = "some reason"
     calls: int = 0
     arrivals: list[tuple[str, float]] = field(default_factory=list)
@@ -64,19 +64,19 @@ class StandInPredictor:
         self.radiographs += request.inputs[0].shape[0]
         self.timeouts_s.append(context.time_remaining())
         self.arrivals.append((dict(context.invocation_metadata()).get("x-request-id", ""), time.monotonic()))
-        fails = self.failure and self.calls % self.fails_each == 0
+        fails = self.failure and self.calls % self.fails_every == 0
         await asyncio.sleep(self.seconds)
         if self.failure and fails:
             context.set_trailing_metadata(self.failure[1])
             await context.abort(self.failure[0], self.reason)
-        response = response_of(request, self.revision)
+        response = build_response(request, self.revision)
         if self.change:
             self.change(response)
         return response
 
     async def describe(self, request: bytes, context: Any) -> bytes:
         """Say who answers."""
-        return DescribedModel(description(self.revision.version), self.revision.digest).to_json()
+        return DescribedModel(build_description(self.revision.version), self.revision.digest).to_json()
 
     def service(self, details: Any) -> Any:
         """The handler of a method."""

@@ -16,7 +16,7 @@ from pleura.local.pleura_services import Ports, Service, start_service
 ACCESS_KEY, SECRET_KEY = "test-access", "test-secret-key"
 
 
-def png_of(seed: int, side: int = 256) -> bytes:
+def make_radiograph_png(seed: int, side: int = 256) -> bytes:
     """A picture that reads as a radiograph, another for each seed."""
     random = np.random.default_rng(seed)
     coarse = random.integers(0, 255, (8, 8)).astype(np.uint8)

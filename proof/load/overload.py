@@ -25,10 +25,10 @@ from proof.lab.load import (
     CallResult,
     call_at_rate,
     call_from_many,
-    quantile_ms,
+    compute_quantile_ms,
     upload_fresh_ids,
 )
-from proof.lab.processes import ProcessSample, ProcessWatcher, mean
+from proof.lab.processes import ProcessSample, ProcessWatcher, compute_mean
 from proof.lab.report import ClaimRow, print_claims
 from proof.lab.running_stack import RunningStack
 from proof.lab.stack import running_stack
@@ -76,7 +76,7 @@ class OverloadResult:
         return len(self.answered) / self.offered_s
 
 
-async def best_rate(ask: Ask, seconds: float) -> float:
+async def measure_best_rate(ask: Ask, seconds: float) -> float:
     """Answers a second, with as many callers as give the most."""
 
     async def ask_politely() -> CallResult:
@@ -93,10 +93,10 @@ async def best_rate(ask: Ask, seconds: float) -> float:
     return max(rates)
 
 
-async def overload(stack: RunningStack, seconds: float, peak_s: float = _PEAK_S) -> OverloadResult:
+async def run_overload(stack: RunningStack, seconds: float, peak_s: float = _PEAK_S) -> OverloadResult:
     """Find the peak, offer three times as much, and see what is left of it."""
     names = await asyncio.to_thread(_names, stack)
-    caller = Caller(stack.recorded.address, stack.token())
+    caller = Caller(stack.record.address, stack.make_token())
 
     def ask() -> asyncio.Future[CallResult]:
         return asyncio.ensure_future(caller.ask(next(names)))
@@ -104,7 +104,7 @@ async def overload(stack: RunningStack, seconds: float, peak_s: float = _PEAK_S)
     watcher, stop = ProcessWatcher(stack), asyncio.Event()
     emptying = asyncio.create_task(_keep_empty(stack))
     await call_from_many(ask, 4, peak_s / 2)
-    peak_per_s = await best_rate(ask, peak_s)
+    peak_per_s = await measure_best_rate(ask, peak_s)
     watching = asyncio.create_task(watcher.run(stop))
     cpu_s = time.process_time()
     answers = await call_at_rate(ask, _OVERLOAD * peak_per_s, seconds)
@@ -122,25 +122,25 @@ async def overload(stack: RunningStack, seconds: float, peak_s: float = _PEAK_S)
 
 
 def _names(stack: RunningStack) -> Iterator[str]:
-    names = upload_fresh_ids(stack.recorded, _NAMES, size_px=1024)
+    names = upload_fresh_ids(stack.record, _NAMES, size_px=1024)
     next(names)
     return names
 
 
 async def _keep_empty(stack: RunningStack) -> None:
-    async with Redis.from_url(stack.recorded.parts["valkey"].url) as redis:
+    async with Redis.from_url(stack.record.parts["valkey"].url) as redis:
         while True:
             await redis.flushall()
             await asyncio.sleep(_KEPT_S)
 
 
-def rows(measured: OverloadResult) -> list[ClaimRow]:
+def build_claim_rows(measured: OverloadResult) -> list[ClaimRow]:
     """What is claimed, and what was measured."""
     counts = Counter(answer.status for answer in measured.answers)
     answered, refused = measured.answered, measured.refused
     others = len(measured.answers) - len(answered) - len(refused)
     share = measured.goodput_per_s / measured.peak_per_s
-    refusal_ms, longest_ms = quantile_ms(refused, 0.99), quantile_ms(refused, 1)
+    refusal_ms, longest_ms = compute_quantile_ms(refused, 0.99), compute_quantile_ms(refused, 1)
     failed_after = sum(not answer.is_ok for answer in measured.after)
     cached = sum(answer.document["cached"] for answer in answered)
     reasons = Counter(answer.document["error"] for answer in refused)
@@ -161,13 +161,13 @@ def rows(measured: OverloadResult) -> list[ClaimRow]:
         ClaimRow(
             "time to a refusal: p99, which is judged; longest",
             f"p99 <= {_LONGEST_REFUSAL_MS:.0f} ms",
-            f"{refusal_ms:.1f}, {longest_ms:.1f} ms (p50 {quantile_ms(refused, 0.5):.1f})",
+            f"{refusal_ms:.1f}, {longest_ms:.1f} ms (p50 {compute_quantile_ms(refused, 0.5):.1f})",
             refusal_ms <= _LONGEST_REFUSAL_MS,
         ),
         ClaimRow(
             "time to an answer, p50, p99, longest",
             "-",
-            ", ".join(f"{quantile_ms(answered, q):.0f}" for q in (0.5, 0.99, 1)) + " ms",
+            ", ".join(f"{compute_quantile_ms(answered, q):.0f}" for q in (0.5, 0.99, 1)) + " ms",
             None,
         ),
         ClaimRow(
@@ -187,8 +187,8 @@ def _memory(part: str, seen: Sequence[ProcessSample]) -> ClaimRow:
     """Whether a part's memory in the last minute is that of the first."""
     of = [sample for sample in seen if sample.part == part]
     span_s = min(60.0, (of[-1].at_s - of[0].at_s) / 3)
-    first = mean([s.rss_mb for s in of if s.at_s <= of[0].at_s + span_s])
-    last = mean([s.rss_mb for s in of if s.at_s >= of[-1].at_s - span_s])
+    first = compute_mean([s.rss_mb for s in of if s.at_s <= of[0].at_s + span_s])
+    last = compute_mean([s.rss_mb for s in of if s.at_s >= of[-1].at_s - span_s])
     bound = first * (1 + _GROWTH_SHARE) + _GROWTH_MB
     return ClaimRow(
         f"memory of {part}, first and last minute",
@@ -205,8 +205,10 @@ def main() -> int:
     parser.add_argument("seconds", type=float, nargs="?", default=300.0)
     arguments = parser.parse_args()
     with running_stack(arguments.bundle) as stack:
-        measured = asyncio.run(overload(stack, arguments.seconds))
-    return print_claims(f"{_OVERLOAD:.0f}x overload for {arguments.seconds:.0f} s", rows(measured))
+        measured = asyncio.run(run_overload(stack, arguments.seconds))
+    return print_claims(
+        f"{_OVERLOAD:.0f}x overload for {arguments.seconds:.0f} s", build_claim_rows(measured)
+    )
 
 
 if __name__ == "__main__":

@@ -19,7 +19,7 @@ import psutil  # type: ignore[import-untyped]
 from proof.lab.grpc_caller import GrpcCaller
 from proof.lab.known_radiographs import KnownRadiographs
 from proof.lab.load import Caller, CallResult
-from proof.lab.processes import ProcessSample, ProcessWatcher, mean, processes_of
+from proof.lab.processes import ProcessSample, ProcessWatcher, compute_mean, find_processes
 from proof.lab.report import ClaimRow, print_claims
 from proof.lab.running_stack import RunningStack
 from proof.lab.stack import running_stack
@@ -54,13 +54,13 @@ class RequestMix:
         """Ask the next question."""
         match next(self._number) % 20:
             case 0:
-                return self._rest.ask(self._questions.fresh())
+                return self._rest.ask(self._questions.next_fresh_id())
             case 1:
                 return self._rest.ask("proof/none-0.png")
             case 2 | 3 | 4:
-                return self._grpc.ask(self._questions.known())
+                return self._grpc.ask(self._questions.next_known_id())
             case _:
-                return self._rest.ask(self._questions.known())
+                return self._rest.ask(self._questions.next_known_id())
 
 
 async def _ask_so_many(ask: Callable[[], Awaitable[CallResult]], requests: int) -> list[CallResult]:
@@ -74,13 +74,13 @@ async def _ask_so_many(ask: Callable[[], Awaitable[CallResult]], requests: int) 
     return answers
 
 
-async def soak(stack: RunningStack, requests: int, warm_up: int = _WARM_UP) -> SoakResult:
+async def run_soak(stack: RunningStack, requests: int, warm_up: int = _WARM_UP) -> SoakResult:
     """Ask so many times, and look at the processes all the while."""
-    questions = await asyncio.to_thread(KnownRadiographs, stack.recorded.store)
-    await asyncio.to_thread(questions.store, (requests + warm_up) // 20 + 1)
-    rest = Caller(stack.recorded.address, stack.token())
-    grpc = GrpcCaller(stack.recorded.grpc_address, stack.token())
-    await questions.learn(rest.ask)
+    questions = await asyncio.to_thread(KnownRadiographs, stack.record.store)
+    await asyncio.to_thread(questions.upload, (requests + warm_up) // 20 + 1)
+    rest = Caller(stack.record.address, stack.make_token())
+    grpc = GrpcCaller(stack.record.grpc_address, stack.make_token())
+    await questions.learn_answers(rest.ask)
     mix = RequestMix(rest, grpc, questions)
     answers, quarters = await _ask_so_many(mix.ask, warm_up), []
     for _ in range(_QUARTERS):
@@ -93,19 +93,19 @@ async def soak(stack: RunningStack, requests: int, warm_up: int = _WARM_UP) -> S
     await grpc.close()
     await rest.close()
     shares_mb = await asyncio.to_thread(_shares_mb, stack)
-    return SoakResult(answers, len(questions.wrong(answers)), quarters, shares_mb)
+    return SoakResult(answers, len(questions.find_wrong(answers)), quarters, shares_mb)
 
 
 def _shares_mb(stack: RunningStack) -> Counter[str]:
     """Memory of each part with all that it started, shared pages counted once."""
     shares: Counter[str] = Counter()
-    for process, part in processes_of(stack).items():
+    for process, part in find_processes(stack).items():
         full = psutil.Process(process.pid).memory_full_info()
         shares[part.partition("/")[0]] += round(full.pss / _MB)
     return shares
 
 
-def rows(soaked: SoakResult) -> list[ClaimRow]:
+def build_claim_rows(soaked: SoakResult) -> list[ClaimRow]:
     """What is claimed, and what was measured."""
     counts = Counter(answer.status for answer in soaked.answers)
     others = sum(number for status, number in counts.items() if status not in _EXPECTED)
@@ -138,9 +138,9 @@ def _flat(part: str, soaked: SoakResult) -> ClaimRow:
     first, last = _of(part, soaked.quarters[0]), _of(part, soaked.quarters[-1])
     lasting = {sample.process for sample in first} & {sample.process for sample in last}
     first, last = ([sample for sample in samples if sample.process in lasting] for samples in (first, last))
-    mb = [mean([sample.rss_mb for sample in samples]) for samples in (first, last)]
-    descriptors = [mean([sample.descriptors for sample in samples]) for samples in (first, last)]
-    threads = [mean([sample.threads for sample in samples]) for samples in (first, last)]
+    mb = [compute_mean([sample.rss_mb for sample in samples]) for samples in (first, last)]
+    descriptors = [compute_mean([sample.descriptors for sample in samples]) for samples in (first, last)]
+    threads = [compute_mean([sample.threads for sample in samples]) for samples in (first, last)]
     return ClaimRow(
         f"{part}, first and last quarter: memory; descriptors; threads",
         "flat",
@@ -160,8 +160,8 @@ def main() -> int:
     parser.add_argument("requests", type=int, nargs="?", default=20_000)
     arguments = parser.parse_args()
     with running_stack(arguments.bundle) as stack:
-        soaked = asyncio.run(soak(stack, arguments.requests))
-    return print_claims(f"{arguments.requests} requests", rows(soaked))
+        soaked = asyncio.run(run_soak(stack, arguments.requests))
+    return print_claims(f"{arguments.requests} requests", build_claim_rows(soaked))
 
 
 if __name__ == "__main__":

@@ -47,7 +47,7 @@ class _Stage:
 def _memory_rows(speed_lab: SpeedLab, stage: _Stage, before: costs.Footprint) -> list[SpeedRow]:
     """Sizes and growth: of the stack that has read anew in this run, and over many hits of the other."""
     after, of_hits = costs.footprint_of(stage.uncached), costs.footprint_of(stage.cached)
-    address, replies = stage.cached.recorded.address, 0
+    address, replies = stage.cached.record.address, 0
     while replies < speed_lab.effort.hits:
         print_progress(f"memory: {replies:,} of {speed_lab.effort.hits:,} hits")
         replies += len(speed_lab.load(address, stage.hits.by_id).replies)
@@ -60,7 +60,7 @@ def _memory_rows(speed_lab: SpeedLab, stage: _Stage, before: costs.Footprint) ->
 
 def _warm(speed_lab: SpeedLab, stage: _Stage) -> None:
     """Ask in every form, and as a crowd: what a service needs for that it keeps, and does not grow beyond."""
-    address = stage.uncached.recorded.address
+    address = stage.uncached.record.address
     for asked in stage.misses.values():
         speed_lab.load(address, asked.with_file)
     speed_lab.load(address, stage.misses["DICOM 16 bit"].by_id, _CROWD_CLIENTS, may_refuse=True)

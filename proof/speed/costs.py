@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Final
 
 from predictor.engines.engine import EngineKind
-from proof.lab.running_stack import RunningStack, descendants
+from proof.lab.running_stack import RunningStack, find_descendants
 from proof.speed.table import SpeedFigure, SpeedRow, at_most
 
 _TICKS_PER_S: Final = os.sysconf("SC_CLK_TCK")
@@ -21,8 +21,8 @@ _FLAT: Final = 0.05
 def pids_of(stack: RunningStack) -> dict[str, list[int]]:
     """The processes of each part; the decoders, which the transformer starts, are a part of their own."""
     pids = {
-        name: [each.pid for each in descendants(part.process.pid)]
-        for name, part in stack.recorded.parts.items()
+        name: [each.pid for each in find_descendants(part.process.pid)]
+        for name, part in stack.record.parts.items()
     }
     first, *decoders = pids["transformer"]
     return pids | {"transformer": [first], _DECODERS: decoders}

@@ -56,11 +56,18 @@ def _record(speed_lab: SpeedLab, stack: RunningStack, part: str, asked: Prepared
     with tempfile.TemporaryDirectory() as folder:
         raw, seconds = Path(folder) / "raw.svg", speed_lab.effort.seconds
         spy = [str(Path(sysconfig.get_path("scripts")) / "py-spy"), "record", "--format", "flamegraph"]
-        spy += ["--pid", str(stack.part(part).pid), "--rate", str(_RATE_HZ), "--duration", f"{seconds:.0f}"]
+        spy += [
+            "--pid",
+            str(stack.find_process(part).pid),
+            "--rate",
+            str(_RATE_HZ),
+            "--duration",
+            f"{seconds:.0f}",
+        ]
         # a paused thread that waited must run before it waits again: where cores are short it counts as busy
         spy += ["--nonblocking", "--function", "--subprocesses", "--output", str(raw)]
         with subprocess.Popen(spy, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True) as recorder:
-            speed_lab.load(stack.recorded.address, asked.by_id)
+            speed_lab.load(stack.record.address, asked.by_id)
             _, said = recorder.communicate(timeout=60)
         if recorder.returncode:
             raise RuntimeError(f"py-spy: {said.strip()}")
@@ -74,7 +81,7 @@ def draw(bundle: Path, folder: Path, effort: Effort) -> None:
         for way, options in (("uncached", ("--no-cache",)), ("cached", ())):
             with running_stack(bundle, *options, environment=here.settings) as stack:
                 asked = prepare(stack, effort.radiographs)
-                here.load(stack.recorded.address, asked.by_id)  # warms
+                here.load(stack.record.address, asked.by_id)  # warms
                 for part in ("auth_proxy", "transformer"):
                     print_progress(f"flames: {part}, {way}")
                     path = folder / f"{part}-{way}.svg"

@@ -18,7 +18,7 @@ from typing import Any, Final
 import psycopg2
 
 from pleura.journal_row import JournalRow
-from proof.lab.client import ask_one_by_one, quantile_ms
+from proof.lab.client import compute_quantile_ms, send_one_by_one
 from proof.lab.running_stack import RunningStack
 from proof.lab.stack import running_stack
 from proof.speed.growth_plot import Line, Point, draw
@@ -83,8 +83,8 @@ class _Journal:
 
 
 def _asked_ms(speed_lab: SpeedLab, stack: RunningStack, requests: Iterator[bytes], number: int) -> Point:
-    replies = speed_lab.run(ask_one_by_one(stack.recorded.address, requests, number))
-    return Point(number, quantile_ms(replies, 0.5), quantile_ms(replies, 0.99))
+    replies = speed_lab.run(send_one_by_one(stack.record.address, requests, number))
+    return Point(number, compute_quantile_ms(replies, 0.5), compute_quantile_ms(replies, 0.99))
 
 
 def _by_requests(

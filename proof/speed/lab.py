@@ -15,9 +15,9 @@ import uvloop
 
 from predictor.engines.engine import EngineKind
 from predictor.settings import PredictorSettings
-from proof.lab.client import LoadResult, Reply, ask_from_clients
+from proof.lab.client import LoadResult, Reply, send_from_clients
 from proof.lab.load import upload_files
-from proof.lab.radiographs import FORMS, fresh_radiographs
+from proof.lab.radiographs import FORMS, make_fresh_radiographs
 from proof.lab.running_stack import RunningStack
 from proof.speed import requests
 from proof.speed.engine_alone import EngineAlone
@@ -67,7 +67,7 @@ class SpeedLab:
         self, address: str, requests: Sequence[bytes], clients: int = CLIENTS, may_refuse: bool = False
     ) -> LoadResult:
         """Let clients ask for as long as one load lasts, the same questions again and again."""
-        load = self.run(ask_from_clients(address, cycle(requests), clients, self.effort.seconds))
+        load = self.run(send_from_clients(address, cycle(requests), clients, self.effort.seconds))
         self.failed.extend(load.failed if may_refuse else load.unanswered)
         if not load.answered:
             raise AssertionError(f"nothing was answered: {load.replies[:1]}")
@@ -103,8 +103,8 @@ class PreparedRequests:
 
 def prepare(stack: RunningStack, number: int, form: str = "PNG") -> PreparedRequests:
     """Make radiographs, put them into the stack's store, and make the requests that ask about them."""
-    files, token = fresh_radiographs(number, seed=time.time_ns() % 2**32, form=form), stack.token()
-    ids = upload_files(stack.recorded, files, f"benchmark/{time.time_ns()}")
+    files, token = make_fresh_radiographs(number, seed=time.time_ns() % 2**32, form=form), stack.make_token()
+    ids = upload_files(stack.record, files, f"benchmark/{time.time_ns()}")
     return PreparedRequests(
         [requests.by_id(token, each) for each in ids],
         [requests.with_file(token, file) for file in files],

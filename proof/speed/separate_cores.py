@@ -78,7 +78,7 @@ def rows(lab: SpeedLab) -> list[SpeedRow]:
                 engines.append(_measured_apart(lab, inference))
                 for way in ways:
                     print_progress(f"apart: round {number + 1}, {way.name}")
-                    rounds[way.name].append(round_of(lab, stack.recorded.address, way))
+                    rounds[way.name].append(round_of(lab, stack.record.address, way))
     what = f"engine on {len(inference)} of {len(inference) + len(others)} cores"
     best = SpeedFigure(median([per_s for per_s, _ in engines]), "/s", what)
     alone = SpeedFigure(median([median_ms for _, median_ms in engines]), "ms", what)

@@ -15,8 +15,8 @@ import numpy as np
 
 from pleura.local.pleura_services import build_service_environment
 from pleura.local.processes import HOST, Command, Server, free_port, launch, wait_until
-from proof.lab.client import ask_one_by_one
-from proof.lab.radiographs import fresh_radiographs
+from proof.lab.client import send_one_by_one
+from proof.lab.radiographs import make_fresh_radiographs
 from proof.lab.running_stack import RunningStack
 from proof.speed import requests
 from proof.speed.lab import CLIENTS, PreparedRequests, SpeedLab, median, print_progress
@@ -64,7 +64,7 @@ def tutorial_service() -> Iterator[Peer]:
 
 def _files(number: int) -> list[bytes]:
     """Requests to its transformer: base64 files of the same kind as ours."""
-    encoded = (base64.b64encode(file).decode() for file in fresh_radiographs(number, seed=1))
+    encoded = (base64.b64encode(file).decode() for file in make_fresh_radiographs(number, seed=1))
     bodies = ({"instances": [{"image": {"b64": file}}]} for file in encoded)
     return [requests.post(_PREDICT, json.dumps(body).encode()) for body in bodies]
 
@@ -87,11 +87,11 @@ def rows(lab: SpeedLab, stack: RunningStack, asked: PreparedRequests) -> list[Sp
     with tutorial_service() as peer:
         for address, requests in ((peer.transformer, files), (peer.predictor, floats)):
             lab.run(
-                ask_one_by_one(address, iter(requests), _WARM)
+                send_one_by_one(address, iter(requests), _WARM)
             )  # the first call of Keras builds its graph
         for number in range(lab.effort.rounds):
             print_progress(f"tutorial: round {number + 1}")
-            _rates(lab, stack.recorded.address, asked.with_file, ours)
+            _rates(lab, stack.record.address, asked.with_file, ours)
             _rates(lab, peer.transformer, files, by_files)
             _rates(lab, peer.predictor, floats, by_floats)
     figure = SpeedFigure(median(ours), "/s")

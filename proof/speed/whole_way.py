@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from itertools import cycle
 from typing import Final
 
-from proof.lab.client import LoadResult, ask_one_by_one, quantile_ms
+from proof.lab.client import LoadResult, compute_quantile_ms, send_one_by_one
 from proof.lab.running_stack import RunningStack
 from proof.speed.costs import Spending, spent
 from proof.speed.lab import CLIENTS, PreparedRequests, SpeedLab, median, print_progress
@@ -69,13 +69,13 @@ def ways_of(asked: Mapping[str, PreparedRequests]) -> list[RequestWay]:
 
 def round_of(lab: SpeedLab, address: str, way: RequestWay) -> Round:
     """Ask one way, with one client and with eight."""
-    alone = lab.run(ask_one_by_one(address, cycle(way.requests), ALONE))
-    return Round(lab.load(address, way.requests).per_s, quantile_ms(alone, 0.5))
+    alone = lab.run(send_one_by_one(address, cycle(way.requests), ALONE))
+    return Round(lab.load(address, way.requests).per_s, compute_quantile_ms(alone, 0.5))
 
 
 def rows(lab: SpeedLab, stack: RunningStack, asked: Mapping[str, PreparedRequests]) -> list[SpeedRow]:
     """Each way to ask: radiographs a second at eight clients, and what it costs one client."""
-    address, ways = stack.recorded.address, ways_of(asked)
+    address, ways = stack.record.address, ways_of(asked)
     floors, rounds = list[_Floor](), {way.name: list[Round]() for way in ways}
     for number in range(lab.effort.rounds):
         for position, way in enumerate(ways):
@@ -122,7 +122,7 @@ def crowd_rows(lab: SpeedLab, stack: RunningStack, asked: PreparedRequests) -> l
     for number in range(lab.effort.rounds):
         for clients, of_clients in loads.items():
             print_progress(f"crowd: round {number + 1}, {clients} clients")
-            of_clients.append(lab.load(stack.recorded.address, asked.by_id, clients, may_refuse=True))
+            of_clients.append(lab.load(stack.record.address, asked.by_id, clients, may_refuse=True))
     few = SpeedFigure(median([load.per_s for load in loads[CLIENTS]]), "/s", f"{CLIENTS} clients")
     found = []
     for clients in (_MANY, _TOO_MANY):
@@ -131,7 +131,7 @@ def crowd_rows(lab: SpeedLab, stack: RunningStack, asked: PreparedRequests) -> l
         refused = [reply for load in loads[clients] for reply in load.refused]
         number = sum(len(load.replies) for load in loads[clients])
         if refused:
-            slowest = SpeedFigure(quantile_ms(refused, 0.99), "ms")
+            slowest = SpeedFigure(compute_quantile_ms(refused, 0.99), "ms")
             told = f"{len(refused)} of {number}"
             found.append(at_most(f"refusals at {clients} clients, p99", slowest, _REFUSED_WITHIN_MS, told))
         else:
@@ -142,5 +142,5 @@ def crowd_rows(lab: SpeedLab, stack: RunningStack, asked: PreparedRequests) -> l
 def spending(lab: SpeedLab, stack: RunningStack, requests: Sequence[bytes]) -> Spending:
     """Where the processor time of a request goes, at eight clients."""
     before = spent(stack)
-    load = lab.load(stack.recorded.address, requests)
+    load = lab.load(stack.record.address, requests)
     return Spending.between(before, spent(stack), len(load.replies))

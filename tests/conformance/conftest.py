@@ -11,8 +11,8 @@ from pleura.local import token_issuer
 from pleura.local.access import AUDIENCE
 from pleura.local.dependencies import Server, free_port
 from pleura.local.pleura_services import Ports, Service, start_service
-from proof.lab.bucket import BUCKET, bucket_client, put_object
-from proof.lab.transformer import TransformerParts, png_of, start_transformer
+from proof.lab.bucket import BUCKET, make_bucket_client, put_object
+from proof.lab.transformer import TransformerParts, make_radiograph_png, start_transformer
 from tests.conformance.hops import Hop, Hops
 from tests.support import triton
 
@@ -29,11 +29,11 @@ def parts(
     tmp_path_factory: pytest.TempPathFactory,
 ) -> TransformerParts:
     """The real parts, with the radiographs ``r0.png`` and ``r1.png`` in the bucket."""
-    client = bucket_client(seaweed.url)
+    client = make_bucket_client(seaweed.url)
     if not client.bucket_exists(BUCKET):
         client.make_bucket(BUCKET)
     for number in range(2):
-        put_object(client, f"r{number}.png", png_of(number))
+        put_object(client, f"r{number}.png", make_radiograph_png(number))
     spool = tmp_path_factory.mktemp("conformance") / "spool"
     return TransformerParts(predictor.grpc_address, seaweed.url, valkey.url, postgres.url, spool)
 

@@ -3,7 +3,7 @@
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from proof.lab.transformer import png_of
+from proof.lab.transformer import make_radiograph_png
 from tests.conformance.question import Question, Tensor
 
 NOT_UTF8 = b"\x00\xff\xfeDICM\x80"
@@ -59,8 +59,8 @@ _VALID = (
     InferCase("tensor-parameters", Question((Tensor(parameters={"note": "x"}),)), only_raw=True),
     InferCase("two-radiographs", Question((Tensor(elements=("r0.png", "r0.png")),))),
     InferCase("32-radiographs", Question((Tensor(elements=("r0.png",) * 32),))),
-    _file("png", png_of(0), radiograph="r0.png"),
-    _file("two-files", png_of(0), png_of(0), radiograph="r0.png"),
+    _file("png", make_radiograph_png(0), radiograph="r0.png"),
+    _file("two-files", make_radiograph_png(0), make_radiograph_png(0), radiograph="r0.png"),
     _file("dicom", (_SAMPLES / "nih_00000103_000.dcm").read_bytes()),
 )
 _IDS = (

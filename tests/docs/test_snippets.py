@@ -8,7 +8,7 @@ from typing import Final
 
 import pytest
 
-from proof.lab.running_stack import RunningStack, clean_environment
+from proof.lab.running_stack import RunningStack, build_clean_environment
 from tests.docs.markdown import ROOT, CodeBlock, code_blocks
 
 _DOCUMENTS: Final = ("README.md", "docs/integrate.md")
@@ -33,9 +33,9 @@ def _write_script(document: str, stack: RunningStack, command: Path) -> str:
     assert blocks
     script = _PREAMBLE + "".join(f"\n: block {i}\n{_command_of(block)}" for i, block in enumerate(blocks))
     return (
-        script.replace("http://127.0.0.1:8000", stack.recorded.address)
-        .replace("127.0.0.1:8000", stack.recorded.address.removeprefix("http://"))
-        .replace("127.0.0.1:8001", stack.recorded.grpc_address)
+        script.replace("http://127.0.0.1:8000", stack.record.address)
+        .replace("127.0.0.1:8000", stack.record.address.removeprefix("http://"))
+        .replace("127.0.0.1:8001", stack.record.grpc_address)
         .replace(".venv/bin/pleura", str(command))
     )
 
@@ -53,7 +53,7 @@ def _write_command(folder: Path, stack: RunningStack) -> Path:
 def test_the_marked_blocks_run(document: str, stack: RunningStack, tmp_path: Path) -> None:
     """Each marked block of a document succeeds, in the order of the document, in one shell."""
     script = _write_script(document, stack, _write_command(tmp_path, stack))
-    environment = clean_environment() | {"NO_PROXY": "127.0.0.1", "PATH": os.environ["PATH"]}
+    environment = build_clean_environment() | {"NO_PROXY": "127.0.0.1", "PATH": os.environ["PATH"]}
     done = subprocess.run(
         ["bash", "-x", "-c", script],
         cwd=ROOT,

@@ -17,22 +17,22 @@ import pytest
 from pipelines.journal_reader import JournaledAnswer, Window, read_answers
 from pleura.local.access import make_token
 from pleura.local.samples import choose_sample, find_samples
-from proof.lab.running_stack import RunningStack, pleura
+from proof.lab.running_stack import RunningStack, run_pleura
+from tests.support.planted.outputs import SERVICES
 from tests.support.planted.values import Plants
-from tests.support.planted.written import SERVICES
 
 MASS = {"Mass": True, "Edema": None}
 Ask = Callable[..., httpx.Response]
 
 
 def _token(stack: RunningStack, subject: str, *scopes: str) -> str:
-    return make_token(stack.state.path, stack.recorded.issuer, subject, scopes or ("feedback:write",))
+    return make_token(stack.state.path, stack.record.issuer, subject, scopes or ("feedback:write",))
 
 
 @pytest.fixture
 def say(stack: RunningStack) -> Iterator[Ask]:
     """Sends feedback as a radiologist, or with another token."""
-    with httpx.Client(base_url=stack.recorded.address, timeout=30, trust_env=False) as http:
+    with httpx.Client(base_url=stack.record.address, timeout=30, trust_env=False) as http:
 
         def send(body: Any, reader: str = "dr-a", token: str | None = None, **headers: str) -> httpx.Response:
             sent = {"authorization": f"Bearer {token or _token(stack, reader)}"}
@@ -52,7 +52,7 @@ def answer(stack: RunningStack) -> str:
     sample = choose_sample(find_samples())
     assert sample
     headers = {"authorization": f"Bearer {_token(stack, 'ris', 'radiograph:classify')}"}
-    url = f"{stack.recorded.address}/classify"
+    url = f"{stack.record.address}/classify"
     given = httpx.post(url, json={"image_id": sample.name}, headers=headers, timeout=60, trust_env=False)
     assert (given.status_code, given.json()["journal"]) == (200, "written"), given.text
     return str(given.json()["request_id"])
@@ -104,14 +104,14 @@ def test_the_same_again_is_stored_once_and_a_change_is_added(
 
 def test_only_who_may_say_may_say(stack: RunningStack, say: Ask, answer: str) -> None:
     """Without a token, with a bad one or another scope nothing is stored; the scope allows nothing else."""
-    bare = httpx.post(f"{stack.recorded.address}/feedback", json=_on(answer), trust_env=False)
+    bare = httpx.post(f"{stack.record.address}/feedback", json=_on(answer), trust_env=False)
     assert bare.status_code == 401
     assert say(_on(answer), token="x.y.z").status_code == 401
     for scopes in (("radiograph:classify", "model:read"), ("feedback:read",), ("feedback:write2",)):
         assert say(_on(answer), token=_token(stack, "dr-a", *scopes)).status_code == 403
     headers = {"authorization": f"Bearer {_token(stack, 'dr-a')}"}
     for verb, path in (("POST", "/classify"), ("GET", "/model-info"), ("GET", "/v2")):
-        refused = httpx.request(verb, f"{stack.recorded.address}{path}", headers=headers, trust_env=False)
+        refused = httpx.request(verb, f"{stack.record.address}{path}", headers=headers, trust_env=False)
         assert refused.status_code == 403
     assert _journaled(stack, answer).verdicts == ()
 
@@ -129,27 +129,27 @@ def test_an_answer_to_somebody_else_must_be_named(say: Ask, answer: str) -> None
 
 def _bad_bodies(answer: str, plants: Plants) -> Iterator[tuple[int, Any]]:
     """Bodies with a planted name wherever one may stand, and what they are answered."""
-    yield 400, _on(answer, **{plants.name("member"): 1})
+    yield 400, _on(answer, **{plants.plant_name("member"): 1})
     for member in ("reader", "principal", "given_at", "comment"):
-        yield 400, _on(answer, **{member: plants.name(f"member {member}")})
+        yield 400, _on(answer, **{member: plants.plant_name(f"member {member}")})
     for member in ("position", "verdicts", "had_seen_answer"):
-        yield 400, _on(answer, **{member: plants.name(f"value of {member}")})
-        yield 400, _on(answer, **{member: {plants.name(f"deep in {member}"): [{}]}})
-    yield 400, _on(answer, verdicts={plants.name("finding"): True})
-    yield 400, _on(answer, verdicts={"Mass": plants.name("verdict")})
-    yield 400, _on(answer, verdicts={"Mass": {plants.name("verdict's member"): True}})
+        yield 400, _on(answer, **{member: plants.plant_name(f"value of {member}")})
+        yield 400, _on(answer, **{member: {plants.plant_name(f"deep in {member}"): [{}]}})
+    yield 400, _on(answer, verdicts={plants.plant_name("finding"): True})
+    yield 400, _on(answer, verdicts={"Mass": plants.plant_name("verdict")})
+    yield 400, _on(answer, verdicts={"Mass": {plants.plant_name("verdict's member"): True}})
     yield 400, _on(answer, verdicts={"mass": True})
     yield 400, _on(answer, verdicts={"Mass": 1})
-    yield 400, _on(answer, id=f"{plants.name('id')}\n")
-    yield 400, _on(answer, answered_to=[plants.name("answered_to")])
-    yield 404, _on(plants.name("id of no answer"))
-    yield 404, _on(answer, answered_to=plants.name("answered to nobody"))
-    yield 400, json.dumps(_on(answer)).replace('"id"', f'"id": "{plants.name("twin")}", "id"').encode()
+    yield 400, _on(answer, id=f"{plants.plant_name('id')}\n")
+    yield 400, _on(answer, answered_to=[plants.plant_name("answered_to")])
+    yield 404, _on(plants.plant_name("id of no answer"))
+    yield 404, _on(answer, answered_to=plants.plant_name("answered to nobody"))
+    yield 400, json.dumps(_on(answer)).replace('"id"', f'"id": "{plants.plant_name("twin")}", "id"').encode()
     yield 400, json.dumps(_on(answer)).replace("null", "NaN").encode()
-    yield 400, b'{"id": "' + plants.name("cut").encode()
-    yield 400, plants.name("no JSON").encode()
+    yield 400, b'{"id": "' + plants.plant_name("cut").encode()
+    yield 400, plants.plant_name("no JSON").encode()
     yield 400, b"[" * 16_000
-    yield 413, _on(answer, id=plants.name("long") * 2000)
+    yield 413, _on(answer, id=plants.plant_name("long") * 2000)
     yield 413, b" " * 20_000_000
 
 
@@ -159,16 +159,16 @@ def test_what_is_wrong_is_refused_and_not_repeated(stack: RunningStack, say: Ask
     for status, body in _bad_bodies(answer, plants):
         refused = say(body)
         assert (refused.status_code, set(refused.json())) == (status, {"error"}), refused.text
-        assert not plants.found_in(refused.content)
+        assert not plants.find_in(refused.content)
     bad = [
         say(_on(answer), content_type="text/plain"),
         say(_on(answer), content_encoding="gzip"),
-        say(_on(answer), x_request_id=f"{plants.name('x-request-id')} x"),
+        say(_on(answer), x_request_id=f"{plants.plant_name('x-request-id')} x"),
     ]
     assert {each.status_code for each in bad} == {400}
     assert len(plants.places) > 20
     for name in SERVICES:
-        assert not plants.found_in(Path(stack.recorded.parts[name].log).read_bytes())
+        assert not plants.find_in(Path(stack.record.parts[name].log).read_bytes())
     assert _journaled(stack, answer).verdicts == ()
 
 
@@ -193,7 +193,7 @@ def test_a_hundred_at_once_are_stored_once_each(stack: RunningStack, say: Ask, a
 def test_without_postgres_no_verdict_is_acknowledged(stack: RunningStack, say: Ask, answer: str) -> None:
     """While PostgreSQL hangs or is gone the reader is told to come again, in time; then it is stored once."""
     feedback_id, began_s = f"{answer}-late", time.monotonic()
-    with stack.frozen("postgres"):
+    with stack.freeze("postgres"):
         hurried = say(_on(answer), x_request_id=feedback_id, x_request_timeout_ms="300")
         patient = [say(_on(answer), x_request_id=feedback_id) for _ in range(2)]
     assert hurried.status_code == 504
@@ -221,13 +221,15 @@ def test_the_command_line_gives_feedback(stack: RunningStack) -> None:
     state = ("--state", str(stack.state.path))
     sample = choose_sample(find_samples())
     assert sample
-    answered = json.loads(pleura(*state, "classify", sample.name, "--json").stdout)
+    answered = json.loads(run_pleura(*state, "classify", sample.name, "--json").stdout)
     again = ("feedback", answered["request_id"], "--blind", "--feedback-id", str(uuid.uuid4()))
-    done = pleura(*state, *again, "--present", "Mass", "Hernia", "--absent", "Edema", "--unsure", "Nodule")
+    done = run_pleura(
+        *state, *again, "--present", "Mass", "Hernia", "--absent", "Edema", "--unsure", "Nodule"
+    )
     assert done.returncode == 0, done.stderr
     stored = json.loads(done.stdout)
     assert stored["verdicts"] == {"Edema": False, "Hernia": True, "Mass": True, "Nodule": None}
     assert (stored["reader"], stored["had_seen_answer"]) == ("local", False)
-    wrong = pleura(*state, *again, "--present", "Masses")
+    wrong = run_pleura(*state, *again, "--present", "Masses")
     assert wrong.returncode == 1
     assert wrong.stderr.startswith("pleura: 'verdicts' must name one or more of")

@@ -23,11 +23,11 @@ from pleura.local.samples import choose_sample, find_samples
 from pleura.local.token_issuer import issue_token
 from proof.lab.running_stack import (
     RunningStack,
-    clean_environment,
-    descendants,
-    pleura,
+    build_clean_environment,
+    find_descendants,
+    find_survivors,
+    run_pleura,
     start_stack,
-    survivors,
 )
 from tests.support.triton import CallFailed, TritonCall
 
@@ -45,8 +45,8 @@ def sample() -> Path:
 @pytest.fixture
 def client(stack: RunningStack) -> Iterator[httpx.Client]:
     """An HTTP client with a token."""
-    headers = {"authorization": f"Bearer {stack.token()}"}
-    with httpx.Client(base_url=stack.recorded.address, headers=headers, timeout=60, trust_env=False) as http:
+    headers = {"authorization": f"Bearer {stack.make_token()}"}
+    with httpx.Client(base_url=stack.record.address, headers=headers, timeout=60, trust_env=False) as http:
         yield http
 
 
@@ -59,15 +59,15 @@ def _bytes_tensor(*elements: bytes) -> np.ndarray[tuple[int], np.dtype[np.object
 def _by_triton_http(stack: RunningStack, name: str, *elements: bytes) -> triton_http.InferResult:
     tensor = triton_http.InferInput(name, [len(elements)], "BYTES")
     tensor.set_data_from_numpy(_bytes_tensor(*elements))
-    address = stack.recorded.address.removeprefix("http://")
+    address = stack.record.address.removeprefix("http://")
     with closing(triton_http.InferenceServerClient(address, network_timeout=60)) as asking:
-        return asking.infer("chest-xray", [tensor], headers={"authorization": f"Bearer {stack.token()}"})
+        return asking.infer("chest-xray", [tensor], headers={"authorization": f"Bearer {stack.make_token()}"})
 
 
 def _by_triton_grpc(stack: RunningStack, name: str, *elements: bytes) -> dict[str, np.ndarray]:
-    headers = {"authorization": f"Bearer {stack.token()}"}
+    headers = {"authorization": f"Bearer {stack.make_token()}"}
     inputs = {name: ("BYTES", _bytes_tensor(*elements))}
-    answer = TritonCall(stack.recorded.grpc_address, "infer", ("chest-xray",), inputs, headers=headers)()
+    answer = TritonCall(stack.record.grpc_address, "infer", ("chest-xray",), inputs, headers=headers)()
     outputs: dict[str, np.ndarray] = answer["outputs"]
     return outputs
 
@@ -103,13 +103,13 @@ def test_every_way_gives_the_same_findings(stack: RunningStack, client: httpx.Cl
 def test_the_command_line_reads_and_draws(stack: RunningStack, sample: Path, tmp_path: Path) -> None:
     """A file and an id are answered and drawn; an id that does not exist is one line."""
     radiographs = (str(sample), "nosuch.png", sample.name)
-    done = pleura("--state", str(stack.state.path), "classify", *radiographs, "--output", str(tmp_path))
+    done = run_pleura("--state", str(stack.state.path), "classify", *radiographs, "--output", str(tmp_path))
     assert done.returncode == 1
     assert done.stderr.strip() == "pleura: nosuch.png: no radiograph of that id (status 404)"
     assert done.stdout.count("threshold") == 2 * len(FINDINGS)
     picture = tmp_path / f"{sample.stem}.overlay.png"
     assert picture.read_bytes().startswith(b"\x89PNG")
-    table = pleura("--state", str(stack.state.path), "classify", "--no-overlay", sample.name).stdout
+    table = run_pleura("--state", str(stack.state.path), "classify", "--no-overlay", sample.name).stdout
     assert table.count("threshold") == len(FINDINGS)
 
 
@@ -118,7 +118,7 @@ def test_json_is_the_answer_of_the_rest_api(
 ) -> None:
     """Each line is the body of POST /classify: the same keys in the same order, and the same values."""
     radiographs = (str(sample), sample.name)
-    done = pleura("--state", str(stack.state.path), "classify", *radiographs, "--json", folder=tmp_path)
+    done = run_pleura("--state", str(stack.state.path), "classify", *radiographs, "--json", folder=tmp_path)
     assert done.returncode == 0
     answer = _classify(client, sample.name)
     for line in done.stdout.splitlines():
@@ -132,38 +132,38 @@ def test_a_command_finds_the_stack_from_another_folder(stack: RunningStack, tmp_
     elsewhere = tmp_path / "elsewhere"
     elsewhere.mkdir()
     command = [sys.executable, "-m", "pleura.console.app", "status"]
-    environment = clean_environment() | {"XDG_STATE_HOME": str(stack.state.path.parent)}
+    environment = build_clean_environment() | {"XDG_STATE_HOME": str(stack.state.path.parent)}
     done = subprocess.run(
         command, cwd=elsewhere, env=environment, capture_output=True, text=True, check=False
     )
-    assert stack.recorded.address in done.stdout
+    assert stack.record.address in done.stdout
 
 
 def test_the_pasted_commands_work(stack: RunningStack) -> None:
     """Up prints an address, a token and a curl; status says that everything runs; token prints a token."""
     said = stack.log.read_text()
-    assert f"Pleura answers at {stack.recorded.address}" in said
+    assert f"Pleura answers at {stack.record.address}" in said
     assert "curl -sS" in said
-    status = pleura("--state", str(stack.state.path), "status")
+    status = run_pleura("--state", str(stack.state.path), "status")
     assert status.returncode == 0
     assert "dead" not in status.stdout
-    token = pleura("--state", str(stack.state.path), "token").stdout.strip()
-    answer = httpx.get(f"{stack.recorded.address}/model-info", headers={"authorization": f"Bearer {token}"})
+    token = run_pleura("--state", str(stack.state.path), "token").stdout.strip()
+    answer = httpx.get(f"{stack.record.address}/model-info", headers={"authorization": f"Bearer {token}"})
     assert answer.json()["name"] == "chest-xray"
 
 
 def test_a_second_up_finds_the_first(stack: RunningStack) -> None:
     """A second up on the same state prints the address again, starts nothing, and succeeds."""
-    again = pleura("--state", str(stack.state.path), "up")
+    again = run_pleura("--state", str(stack.state.path), "up")
     assert again.returncode == 0
     assert "already running" in again.stdout
-    assert stack.recorded.address in again.stdout
+    assert stack.record.address in again.stdout
 
 
 def test_another_stack_on_the_same_port_is_refused(stack: RunningStack, tmp_path: Path) -> None:
     """A taken port is one line that names the part, the port and the flag."""
-    port = stack.recorded.address.rpartition(":")[2]
-    other = pleura("--state", str(tmp_path / "other"), "up", "--port", port)
+    port = stack.record.address.rpartition(":")[2]
+    other = run_pleura("--state", str(tmp_path / "other"), "up", "--port", port)
     assert other.returncode == 1
     assert other.stderr.strip().endswith(
         f"auth_proxy: port {port} is taken by another program; choose another with --port"
@@ -212,7 +212,7 @@ def test_bad_requests_are_refused(client: httpx.Client, tensor: dict[str, object
 
 def test_bad_tokens_are_refused(stack: RunningStack, sample: Path) -> None:
     """No token, one that expired and one for another service are 401; one without the scope is 403."""
-    folder, issuer = stack.state.path / "issuer", stack.recorded.issuer
+    folder, issuer = stack.state.path / "issuer", stack.record.issuer
     scopes = ("radiograph:classify",)
     tokens = {
         "": 401,
@@ -224,17 +224,17 @@ def test_bad_tokens_are_refused(stack: RunningStack, sample: Path) -> None:
     for token, status in tokens.items():
         headers = {"authorization": f"Bearer {token}"} if token else {}
         answer = httpx.post(
-            f"{stack.recorded.address}/classify", json={"image_id": sample.name}, headers=headers, timeout=60
+            f"{stack.record.address}/classify", json={"image_id": sample.name}, headers=headers, timeout=60
         )
         assert answer.status_code == status, answer.text
     with pytest.raises(CallFailed) as refused:
-        TritonCall(stack.recorded.grpc_address, "get_model_metadata", ("chest-xray",))()
+        TritonCall(stack.record.grpc_address, "get_model_metadata", ("chest-xray",))()
     assert refused.value.status == "StatusCode.UNAUTHENTICATED"
 
 
 def test_without_redis_it_still_answers(stack: RunningStack, client: httpx.Client, sample: Path) -> None:
     """A cache that hangs, or dies and comes back, costs no answer."""
-    with stack.frozen("valkey"):
+    with stack.freeze("valkey"):
         assert [_classify(client, sample.name).status_code for _ in range(10)] == [200] * 10
     _eventually(lambda: _classify(client, sample.name).json()["cached"])
     stack.kill("valkey")
@@ -244,7 +244,7 @@ def test_without_redis_it_still_answers(stack: RunningStack, client: httpx.Clien
 
 def test_without_postgres_no_answer_is_lost(stack: RunningStack, client: httpx.Client, sample: Path) -> None:
     """While the journal hangs answers are spooled, and say so; when it is back each has its one row."""
-    with stack.frozen("postgres"):
+    with stack.freeze("postgres"):
         answers = [_classify(client, sample.name) for _ in range(3)]
     assert [(answer.status_code, answer.json()["journal"]) for answer in answers] == [(200, "spooled")] * 3
     stack.kill("postgres")
@@ -256,7 +256,7 @@ def test_without_postgres_no_answer_is_lost(stack: RunningStack, client: httpx.C
 
 def _rows_of(stack: RunningStack, request_ids: list[str]) -> list[str]:
     password = (stack.state.path / "postgres" / "password").read_text()
-    part = stack.recorded.parts.get("postgres")
+    part = stack.record.parts.get("postgres")
     if part is None:
         return []
     try:
@@ -285,24 +285,24 @@ def test_without_store_or_predictor_it_says_when_to_come_back(
     assert int(down.headers["retry-after"]) > 0
     _eventually(lambda: f"{part} died" in stack.log.read_text())
     _eventually(lambda: _classify(client, sample.name).status_code == 200)
-    _eventually(lambda: part in stack.recorded.parts)
+    _eventually(lambda: part in stack.record.parts)
 
 
 def test_a_killed_stack_leaves_nothing_and_comes_back(
     stack: RunningStack, bundle: Path, sample: Path
 ) -> None:
     """Kill -9 of up ends every process; up on the same state works again, and down ends all in order."""
-    every = descendants(stack.process.pid)
+    every = find_descendants(stack.process.pid)
     assert len(every) > 12
     stack.process.kill()
     stack.process.wait()
-    assert survivors(every) == []
-    assert pleura("--state", str(stack.state.path), "status").stdout.strip() == "not running"
+    assert find_survivors(every) == []
+    assert run_pleura("--state", str(stack.state.path), "status").stdout.strip() == "not running"
     again = start_stack(stack.state.path.parent, bundle)
     assert _by_triton_http(again, "image_id", sample.name.encode()).as_numpy("present").shape == (1, 14)
-    every = descendants(again.process.pid)
-    down = pleura("--state", str(stack.state.path), "down")
+    every = find_descendants(again.process.pid)
+    down = run_pleura("--state", str(stack.state.path), "down")
     assert (down.returncode, down.stdout.strip()) == (0, "stopped")
     assert again.process.wait(10) == 0
-    assert survivors(every) == []
-    assert pleura("--state", str(stack.state.path), "down").stdout.strip() == "nothing is running"
+    assert find_survivors(every) == []
+    assert run_pleura("--state", str(stack.state.path), "down").stdout.strip() == "nothing is running"

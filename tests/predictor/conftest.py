@@ -4,13 +4,13 @@ from pathlib import Path
 
 import pytest
 
-from proof.lab.bundles import random_source
+from proof.lab.bundles import make_random_source
 
 
 @pytest.fixture(scope="session")
 def source(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A source folder as training leaves it, with random weights."""
-    return random_source(tmp_path_factory.mktemp("source"))
+    return make_random_source(tmp_path_factory.mktemp("source"))
 
 
 @pytest.fixture(scope="session")

@@ -8,7 +8,7 @@ from typing import Any, Final
 import numpy as np
 
 from pleura.bundle import seal
-from proof.lab.bundles import TINY_FEATURES, description, head_arrays
+from proof.lab.bundles import TINY_FEATURES, build_description, make_head_arrays
 
 KINDS: Final = ("close", "nan", "never_ready", "slow")
 _ROOT = Path(__file__).parents[2]
@@ -53,14 +53,14 @@ def _write(folder: Path, kind: str) -> None:
             return maps + 1e-9 * tf.reduce_mean(wide)
         return maps
 
-    arrays = head_arrays(TINY_FEATURES)
+    arrays = make_head_arrays(TINY_FEATURES)
     arrays["head/bias"] = arrays["head/bias"] + (np.nan if kind == "never_ready" else 1e-4)
     head = take_head(arrays)
     folder.mkdir(parents=True)
     # not write_graphs: its proof refuses NaN, and these must get past it
     write_saved_model(ServingGraph(features, head), folder / SAVED_MODEL_FOLDER)
     write_litert(ServingGraph(features, head, batch=1), folder / LITERT_FILE)
-    seal(folder, description(f"0.1.0-{kind.replace('_', '-')}"))
+    seal(folder, build_description(f"0.1.0-{kind.replace('_', '-')}"))
 
 
 if __name__ == "__main__":

@@ -37,11 +37,11 @@ def steady_load(
 ) -> Iterator[SteadyLoad]:
     """Ask without end, from several clients."""
     load, ended = SteadyLoad(), threading.Event()
-    headers = {"authorization": f"Bearer {stack.token()}"}
+    headers = {"authorization": f"Bearer {stack.make_token()}"}
 
     def ask() -> None:
         with httpx.Client(
-            base_url=stack.recorded.address, headers=headers, timeout=60, trust_env=False
+            base_url=stack.record.address, headers=headers, timeout=60, trust_env=False
         ) as client:
             while not ended.is_set():
                 load.answer(client, sample)

@@ -15,8 +15,8 @@ from minio import Minio
 
 from pleura.local.pleura_services import Ports, Service, start_predictor
 from pleura.local.processes import Server, free_port
-from proof.lab.running_stack import descendants
-from proof.lab.scrape import scrape
+from proof.lab.running_stack import find_descendants
+from proof.lab.scrape import read_metrics
 from proof.lab.transformer import TransformerParts, start_transformer
 
 _INTERVAL_S = 0.5
@@ -56,7 +56,7 @@ def service(
 
 @contextmanager
 def _frozen(server: Server) -> Iterator[None]:
-    processes = descendants(server.process.pid)
+    processes = find_descendants(server.process.pid)
     for process in processes:
         os.kill(process.pid, signal.SIGSTOP)
     try:
@@ -99,9 +99,9 @@ async def test_health_checks_name_each_part_that_freezes(
     await _until(service, _UP_WITHIN_S, 200, **_ALL)
     with _frozen(seaweed):
         await _until(service, _DOWN_WITHIN_S, 503, **_ALL | {"store": False})
-        metrics = await asyncio.to_thread(scrape, f"{service.url}/metrics")
-        assert metrics.value("pleura_ready") == 0
-        ups = {name: metrics.value("pleura_dependency_up", dependency=name) for name in _ALL}
+        metrics = await asyncio.to_thread(read_metrics, f"{service.url}/metrics")
+        assert metrics.read_value("pleura_ready") == 0
+        ups = {name: metrics.read_value("pleura_dependency_up", dependency=name) for name in _ALL}
         assert ups == {"predictor": 1, "store": 0, "journal": 1, "cache": 1}
     await _until(service, _UP_WITHIN_S, 200, **_ALL)
 

@@ -9,7 +9,7 @@ from kserve.protocol.grpc import grpc_predict_v2_pb2 as pb
 
 from pleura.contract import PREDICTOR_OUTPUTS
 from pleura.errors import InvalidAnswer
-from proof.lab.stand_in_predictor import response_of
+from proof.lab.stand_in_predictor import build_response
 from tests.support.transformer_values import STABLE
 from transformer.predictor_response import read_prediction
 
@@ -19,7 +19,7 @@ _NAMES = [spec.name for spec in PREDICTOR_OUTPUTS]
 def _response(count: int = 2) -> Any:
     request = pb.ModelInferRequest(raw_input_contents=[bytes(count * 224 * 224)])
     request.inputs.add(name="radiograph", shape=[count, 224, 224, 1])
-    return response_of(request, STABLE)
+    return build_response(request, STABLE)
 
 
 def _with_value(name: str, value: float) -> Callable[[Any], None]:

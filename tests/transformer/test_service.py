@@ -18,7 +18,13 @@ from pleura.findings import FINDINGS
 from pleura.local.dependencies import Server
 from pleura.local.pleura_services import Service
 from proof.lab.bucket import put_object
-from proof.lab.transformer import TransformerParts, ask_by_id, ask_with_files, png_of, start_transformer
+from proof.lab.transformer import (
+    TransformerParts,
+    ask_by_id,
+    ask_with_files,
+    make_radiograph_png,
+    start_transformer,
+)
 from tests.support.triton import CallFailed, TritonCall
 
 
@@ -78,9 +84,12 @@ async def test_a_named_radiograph_is_answered_and_journaled(
 
 async def test_a_sent_file_has_the_same_answer_as_the_stored_one(service: Service) -> None:
     """Both inputs give the same answer. Activation maps are sent when the request names them."""
-    stored, sent = await ask_by_id(service, ["r1.png"]), await ask_with_files(service, [png_of(1)])
+    stored, sent = (
+        await ask_by_id(service, ["r1.png"]),
+        await ask_with_files(service, [make_radiograph_png(1)]),
+    )
     np.testing.assert_allclose(stored.output("probability"), sent.output("probability"), atol=1e-6)
-    with_map = await ask_with_files(service, [png_of(1)], outputs=[{"name": "activation_map"}])
+    with_map = await ask_with_files(service, [make_radiograph_png(1)], outputs=[{"name": "activation_map"}])
     assert with_map.output("activation_map").shape == (1, 14, 7, 7)
     assert with_map.body["parameters"]["cached"]
 
@@ -89,7 +98,7 @@ async def test_the_journal_has_the_digest_of_the_file(
     service: Service, parts: TransformerParts, bucket: Minio
 ) -> None:
     """The digest is right for small and large files, stored and sent, read and cached."""
-    files = [png_of(30), png_of(31, side=2048)]
+    files = [make_radiograph_png(30), make_radiograph_png(31, side=2048)]
     assert len(files[0]) < 2**19 < len(files[1])
     for number, file in enumerate(files):
         put_object(bucket, f"digest-{number}.png", file)
@@ -104,9 +113,9 @@ async def test_the_journal_has_the_digest_of_the_file(
 
 async def test_a_second_request_is_cached_until_the_object_changes(service: Service, bucket: Minio) -> None:
     """An overwritten object is a new radiograph."""
-    put_object(bucket, "changing.png", png_of(20))
+    put_object(bucket, "changing.png", make_radiograph_png(20))
     first, second = await ask_by_id(service, ["changing.png"]), await ask_by_id(service, ["changing.png"])
-    put_object(bucket, "changing.png", png_of(21))
+    put_object(bucket, "changing.png", make_radiograph_png(21))
     third = await ask_by_id(service, ["changing.png"])
     assert [answer.body["parameters"]["cached"] for answer in (first, second, third)] == [False, True, False]
     np.testing.assert_array_equal(first.output("probability"), second.output("probability"))
@@ -117,7 +126,7 @@ async def test_tritonclient_is_answered_over_grpc(service: Service) -> None:
     """Keys and binary files are answered over gRPC."""
     ids = {"image_id": ("BYTES", np.array([b"r2.png", b"r3.png"], np.object_))}
     named = await asyncio.to_thread(TritonCall(service.grpc_address, "infer", ("chest-xray",), ids))
-    files = {"image": ("BYTES", np.array([png_of(2), png_of(3)], np.object_))}
+    files = {"image": ("BYTES", np.array([make_radiograph_png(2), make_radiograph_png(3)], np.object_))}
     outputs = ("probability", "activation_map")
     sent = await asyncio.to_thread(TritonCall(service.grpc_address, "infer", ("chest-xray",), files, outputs))
     np.testing.assert_allclose(named["outputs"]["probability"], sent["outputs"]["probability"], atol=1e-6)
@@ -232,7 +241,7 @@ async def test_a_short_deadline_is_kept(service: Service) -> None:
 
 async def test_each_request_is_one_line_without_names(service: Service, bucket: Minio) -> None:
     """The log line has the outcome, but not the object's key, which may contain a patient's name."""
-    put_object(bucket, "Doe^Jane.png", png_of(30))
+    put_object(bucket, "Doe^Jane.png", make_radiograph_png(30))
     await ask_by_id(service, ["Doe^Jane.png"], id="logged")
     await ask_by_id(service, ["Doe^John.png"], id="logged-too")
     text = service.log.read_text()

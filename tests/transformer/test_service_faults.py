@@ -14,7 +14,7 @@ from minio import Minio
 
 from pleura.local.dependencies import Server, start_postgres, start_seaweed, start_valkey
 from pleura.local.pleura_services import Service
-from proof.lab.bucket import BUCKET, bucket_client, put_object
+from proof.lab.bucket import BUCKET, make_bucket_client, put_object
 from proof.lab.stand_in_predictor import StandInPredictor, stand_in_predictor
 from proof.lab.transformer import (
     ACCESS_KEY,
@@ -22,7 +22,7 @@ from proof.lab.transformer import (
     TransformerParts,
     V2Answer,
     ask_by_id,
-    png_of,
+    make_radiograph_png,
     start_transformer,
 )
 from transformer.answer import Revision
@@ -74,7 +74,7 @@ async def test_many_requests_for_one_radiograph_are_one_inference(
     parts: TransformerParts, bucket: Minio, tmp_path: Path
 ) -> None:
     """1,000 requests at once share one inference, and each has its journal row."""
-    put_object(bucket, "shared.png", png_of(40))
+    put_object(bucket, "shared.png", make_radiograph_png(40))
     async with stand_in_predictor() as predictor:
         predictor.seconds = 5.0
         # the stand-in shares this busy event loop, so it may answer few health checks
@@ -92,7 +92,7 @@ async def test_a_promotion_leaves_no_old_answer_behind(
     parts: TransformerParts, bucket: Minio, tmp_path: Path
 ) -> None:
     """When the old revision no longer answers, its cached answers are not used, nor after a rollback."""
-    put_object(bucket, "promoted.png", png_of(41))
+    put_object(bucket, "promoted.png", make_radiograph_png(41))
     async with stand_in_predictor() as predictor, _running(tmp_path, _on(parts, predictor)) as service:
         first, second = [await ask_by_id(service, ["promoted.png"]) for _ in range(2)]
         predictor.revision = Revision("0.0.2", "d" * 64)
@@ -113,7 +113,7 @@ async def test_all_answers_of_a_request_come_from_one_revision(
 ) -> None:
     """During a canary, all radiographs are inferred again where a cached and a new answer would mix."""
     for name in ("mixed-a.png", "mixed-b.png"):
-        put_object(bucket, name, png_of(hash(name) % 1000))
+        put_object(bucket, name, make_radiograph_png(hash(name) % 1000))
     async with stand_in_predictor() as predictor, _running(tmp_path, _on(parts, predictor)) as service:
         await ask_by_id(service, ["mixed-a.png"])
         predictor.revision = Revision("0.0.2", "d" * 64)
@@ -125,7 +125,7 @@ async def test_an_invalid_answer_is_502_and_not_cached(
     parts: TransformerParts, bucket: Minio, tmp_path: Path
 ) -> None:
     """NaN is 502, and neither journaled nor cached. The next answer is right."""
-    put_object(bucket, "lied.png", png_of(42))
+    put_object(bucket, "lied.png", make_radiograph_png(42))
 
     def lie(response: object) -> None:
         contents = response.raw_output_contents  # type: ignore[attr-defined]
@@ -144,7 +144,7 @@ async def test_a_predictor_that_hangs_or_is_down_is_503_in_time(
     parts: TransformerParts, bucket: Minio, tmp_path: Path, free_port: Callable[[], int]
 ) -> None:
     """The error comes within the deadline, or at once. A predictor that is back is found."""
-    put_object(bucket, "hung.png", png_of(43))
+    put_object(bucket, "hung.png", make_radiograph_png(43))
     port = free_port()
     async with stand_in_predictor(port) as predictor:
         predictor.seconds = 60
@@ -170,7 +170,7 @@ async def test_every_request_is_answered_without_redis(
     parts: TransformerParts, bucket: Minio, tmp_path: Path, free_port: Callable[[], int]
 ) -> None:
     """Without Redis every request is answered. When Redis is back, the cache is used again."""
-    put_object(bucket, "uncached.png", png_of(44))
+    put_object(bucket, "uncached.png", make_radiograph_png(44))
     port = free_port()
     valkey = start_valkey(tmp_path / "valkey", port)
     async with (
@@ -195,9 +195,9 @@ async def test_without_the_object_store_requests_are_503_until_it_is_back(
     """The error has a Retry-After. When the store is back, requests are answered."""
     folder, port = tmp_path / "seaweed", free_port()
     seaweed = start_seaweed(folder, port, ACCESS_KEY, SECRET_KEY)
-    client = bucket_client(seaweed.url)
+    client = make_bucket_client(seaweed.url)
     client.make_bucket(BUCKET)
-    put_object(client, "stored.png", png_of(45))
+    put_object(client, "stored.png", make_radiograph_png(45))
     async with (
         stand_in_predictor() as predictor,
         _running(tmp_path, _on(parts, predictor, s3_url=seaweed.url)) as service,

@@ -17,23 +17,26 @@ from proof.attacks.files.case import (
     shows,
     shows_or_fails,
 )
-from proof.lab.files import DAMAGE, change_coded_data, dicom, jpeg, jpeg_lossless
+from proof.lab.files import DAMAGE, change_coded_data, encode_jpeg, encode_jpeg_lossless, make_dicom
 from proof.lab.pictures import (
     compress_dicom,
-    deep_picture,
     encapsulate_pixel_data,
     encapsulate_stream,
-    picture,
-    stream_of,
+    make_deep_picture,
+    make_picture,
+    read_stream,
 )
 
-_PICTURE: Final = picture()
+_PICTURE: Final = make_picture()
 
 
 _JPEG_STREAMS: Final[Mapping[str, tuple[str, Callable[[], bytes]]]] = {
-    "JPEG": (uid.JPEGBaseline8Bit, lambda: jpeg(_PICTURE)),
-    "JPEG without loss": (uid.JPEGLosslessSV1, lambda: jpeg_lossless(_PICTURE, 8)),
-    "JPEG-LS": (uid.JPEGLSLossless, lambda: stream_of(compress_dicom(dicom(_PICTURE), uid.JPEGLSLossless))),
+    "JPEG": (uid.JPEGBaseline8Bit, lambda: encode_jpeg(_PICTURE)),
+    "JPEG without loss": (uid.JPEGLosslessSV1, lambda: encode_jpeg_lossless(_PICTURE, 8)),
+    "JPEG-LS": (
+        uid.JPEGLSLossless,
+        lambda: read_stream(compress_dicom(make_dicom(_PICTURE), uid.JPEGLSLossless)),
+    ),
 }
 
 
@@ -58,26 +61,26 @@ def _rle(header: bytes, body: bytes = b"\0" * 200) -> bytes:
 
 def _rle_with(more: bytes) -> bytes:
     """A picture with more coded bytes behind its own, as some encoders leave them."""
-    stream = stream_of(compress_dicom(dicom(_PICTURE), uid.RLELossless))
+    stream = read_stream(compress_dicom(make_dicom(_PICTURE), uid.RLELossless))
     return encapsulate_stream(stream + more, uid.RLELossless, _PICTURE)
 
 
 def _rle_with_loss() -> bytes:
     """What is left unpacks to more than the picture."""
-    stream = stream_of(compress_dicom(dicom(_PICTURE), uid.RLELossless))
+    stream = read_stream(compress_dicom(make_dicom(_PICTURE), uid.RLELossless))
     return encapsulate_stream(stream[:400] + stream[401:], uid.RLELossless, _PICTURE)
 
 
 def _rle_of_two() -> bytes:
     """The second segment has more bytes than the picture; pylibjpeg-rle panics where it writes them."""
-    pixels = deep_picture()
+    pixels = make_deep_picture()
     zeros = b"\x81\0" * (pixels.size // 128)
     header = struct.pack("<3I", 2, 64, 64 + len(zeros)).ljust(64, b"\0")
     return encapsulate_stream(header + zeros + zeros + b"\x81\0" * 9, uid.RLELossless, pixels)
 
 
 def _j2k(change: Callable[[bytearray], None]) -> bytes:
-    file = bytearray(compress_dicom(dicom(_PICTURE), uid.JPEG2000Lossless))
+    file = bytearray(compress_dicom(make_dicom(_PICTURE), uid.JPEG2000Lossless))
     at = file.index(b"\xff\x4f\xff\x51")
     stream = bytearray(file[at:])
     change(stream)
@@ -99,7 +102,7 @@ def _jpegls(rows: int, columns: int, body: bytes) -> bytes:
 
 def codec_cases() -> Iterator[tuple[str, HostileFile]]:
     """Encapsulation, and streams of each codec."""
-    stream = _even(jpeg(_PICTURE))
+    stream = _even(encode_jpeg(_PICTURE))
     third = len(stream) // 6 * 2
     pieces = (stream[:third], stream[third : 2 * third], stream[2 * third :])
     yield "three fragments", shows(lambda: _of_items(b"", *pieces), _PICTURE)
@@ -132,13 +135,16 @@ def codec_cases() -> Iterator[tuple[str, HostileFile]]:
     )
     yield (
         "a JPEG of another size",
-        fails(lambda: encapsulate_stream(jpeg(picture(50, 40)), uid.JPEGBaseline8Bit, _PICTURE), *DAMAGED),
+        fails(
+            lambda: encapsulate_stream(encode_jpeg(make_picture(50, 40)), uid.JPEGBaseline8Bit, _PICTURE),
+            *DAMAGED,
+        ),
     )
     yield (
         "a JPEG in colour",
         fails(
             lambda: encapsulate_stream(
-                jpeg(cv2.cvtColor(_PICTURE, cv2.COLOR_GRAY2BGR)), uid.JPEGBaseline8Bit, _PICTURE
+                encode_jpeg(cv2.cvtColor(_PICTURE, cv2.COLOR_GRAY2BGR)), uid.JPEGBaseline8Bit, _PICTURE
             ),
             *DAMAGED,
         ),

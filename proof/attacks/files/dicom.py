@@ -22,10 +22,10 @@ from proof.attacks.files.codecs import codec_cases
 from proof.attacks.files.dicom_parts import DEEP, element, start_of_dataset, with_pixels
 from proof.attacks.files.grayscale import grey_cases
 from proof.attacks.files.transfer_syntaxes import syntax_cases
-from proof.lab.files import dicom
-from proof.lab.pictures import picture
+from proof.lab.files import make_dicom
+from proof.lab.pictures import make_picture
 
-_PICTURE: Final = picture()
+_PICTURE: Final = make_picture()
 _SEQUENCE: Final = b"\x08\x00\x05\x11SQ\0\0\xff\xff\xff\xff\xfe\xff\x00\xe0\xff\xff\xff\xff"
 _SEQUENCE_END: Final = b"\xfe\xff\x0d\xe0\0\0\0\0\xfe\xff\xdd\xe0\0\0\0\0"
 _PIXEL_DATA: Final = b"\xe0\x7f\x10\x00"
@@ -169,7 +169,7 @@ def structure_cases() -> Iterator[tuple[str, HostileFile]]:
 
 def _icon() -> Dataset:
     """A negative of the picture, as an icon."""
-    icon = pydicom.dcmread(io.BytesIO(dicom(255 - _PICTURE)))
+    icon = pydicom.dcmread(io.BytesIO(make_dicom(255 - _PICTURE)))
     for tag in (0x00080016, 0x00080018, 0x00100010, 0x00100020):
         del icon[tag]
     return Dataset(icon)

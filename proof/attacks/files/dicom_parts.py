@@ -3,16 +3,16 @@
 import struct
 from typing import Any, Final
 
-from proof.lab.files import dicom
-from proof.lab.pictures import deep_picture
+from proof.lab.files import make_dicom
+from proof.lab.pictures import make_deep_picture
 
-DEEP: Final = deep_picture()
+DEEP: Final = make_deep_picture()
 TWELVE: Final[dict[str, Any]] = {"BitsStored": 12, "HighBit": 11}
 
 
 def with_pixels(**elements: Any) -> bytes:
     """A good file of 12 bits, less what is changed here."""
-    return dicom(DEEP, **(TWELVE | elements))
+    return make_dicom(DEEP, **(TWELVE | elements))
 
 
 def start_of_dataset(file: bytes) -> int:

@@ -18,13 +18,13 @@ from proof.attacks.files.case import (
     shows_or_fails,
 )
 from proof.attacks.files.dicom_parts import DEEP, TWELVE, element, with_pixels
-from proof.lab.files import dicom
+from proof.lab.files import make_dicom
 from proof.lab.pictures import (
-    lut,
-    picture,
+    make_lut,
+    make_picture,
 )
 
-_PICTURE: Final = picture()
+_PICTURE: Final = make_picture()
 _NEGATIVE: Final[dict[str, Any]] = {"PhotometricInterpretation": "MONOCHROME1"}
 
 
@@ -49,7 +49,7 @@ def grey_cases() -> Iterator[tuple[str, HostileFile]]:
         yield f"a lone slope of {slope}", fails(lambda s=slope: with_pixels(RescaleSlope=s), *errors)
     yield (
         "a negative slope",
-        shows(lambda: dicom(4095 - DEEP, RescaleSlope="-1", RescaleIntercept="4095", **TWELVE), DEEP),
+        shows(lambda: make_dicom(4095 - DEEP, RescaleSlope="-1", RescaleIntercept="4095", **TWELVE), DEEP),
     )
     for width in (0, -1, -4096):
         yield (
@@ -61,19 +61,24 @@ def grey_cases() -> Iterator[tuple[str, HostileFile]]:
         yield f"MONOCHROME2, {shape}", fails(lambda s=shape: with_pixels(PresentationLUTShape=s), *errors)
     yield (
         "MONOCHROME1, INVERSE",
-        shows(lambda: dicom(4095 - DEEP, PresentationLUTShape="INVERSE", **TWELVE, **_NEGATIVE), DEEP),
+        shows(lambda: make_dicom(4095 - DEEP, PresentationLUTShape="INVERSE", **TWELVE, **_NEGATIVE), DEEP),
     )
     yield (
         "MONOCHROME1, IDENTITY",
-        fails(lambda: dicom(4095 - DEEP, PresentationLUTShape="IDENTITY", **TWELVE, **_NEGATIVE), *REFUSED),
+        fails(
+            lambda: make_dicom(4095 - DEEP, PresentationLUTShape="IDENTITY", **TWELVE, **_NEGATIVE), *REFUSED
+        ),
     )
     yield (
         "a VOI LUT that rises",
-        shows(lambda: with_pixels(VOILUTSequence=lut(range(0, 65_536, 16), 0)), DEEP),
+        shows(lambda: with_pixels(VOILUTSequence=make_lut(range(0, 65_536, 16), 0)), DEEP),
     )
     yield (
         "a modality LUT that falls",
-        shows(lambda: dicom(4095 - DEEP, ModalityLUTSequence=lut(range(4095, -1, -1), 0), **TWELVE), DEEP),
+        shows(
+            lambda: make_dicom(4095 - DEEP, ModalityLUTSequence=make_lut(range(4095, -1, -1), 0), **TWELVE),
+            DEEP,
+        ),
     )
     for name, change in {
         "shorter than it says": {"LUTData": [1, 2, 3]},
@@ -93,8 +98,8 @@ def grey_cases() -> Iterator[tuple[str, HostileFile]]:
         fails(lambda: with_pixels(PixelPaddingValue=0, PixelPaddingRangeLimit=65_535), *REFUSED),
     )
     yield "palette", fails(lambda: with_pixels(PhotometricInterpretation="PALETTE COLOR"), *ANY_ERROR)
-    yield "an overlay in the unused bits", shows(lambda: dicom(DEEP | np.uint16(0xA000), **TWELVE), DEEP)
-    yield "12 bits that use 16", shows(lambda: dicom(DEEP * 16, **TWELVE), DEEP * 16 & 0xFFF)
+    yield "an overlay in the unused bits", shows(lambda: make_dicom(DEEP | np.uint16(0xA000), **TWELVE), DEEP)
+    yield "12 bits that use 16", shows(lambda: make_dicom(DEEP * 16, **TWELVE), DEEP * 16 & 0xFFF)
     yield "blank", fails(lambda: with_pixels(PixelData=b"\0" * DEEP.nbytes), *REFUSED)
     yield from _colour_cases()
 
@@ -102,18 +107,24 @@ def grey_cases() -> Iterator[tuple[str, HostileFile]]:
 def _colour_cases() -> Iterator[tuple[str, HostileFile]]:
     colour = cv2.cvtColor(_PICTURE, cv2.COLOR_GRAY2RGB)
     planes = np.ascontiguousarray(colour.transpose(2, 0, 1)).tobytes()
-    yield "RGB", shows(lambda: dicom(colour), _PICTURE)
-    yield "RGB in planes", shows(lambda: dicom(colour, PlanarConfiguration=1, PixelData=planes), _PICTURE)
+    yield "RGB", shows(lambda: make_dicom(colour), _PICTURE)
+    yield (
+        "RGB in planes",
+        shows(lambda: make_dicom(colour, PlanarConfiguration=1, PixelData=planes), _PICTURE),
+    )
     for value in (None, 2, 65_535):
         yield (
             f"planar configuration of {value}",
-            shows_or_fails(lambda v=value: dicom(colour, PlanarConfiguration=v), _PICTURE),
+            shows_or_fails(lambda v=value: make_dicom(colour, PlanarConfiguration=v), _PICTURE),
         )
     for photometric in ("YBR_FULL_422", "YBR_ICT", "YBR_PARTIAL_420", "CMYK", "ARGB", "MONOCHROME1"):
         yield (
             f"RGB named {photometric}",
             HostileFile(
-                lambda p=photometric: dicom(colour, PhotometricInterpretation=p), ANY_ERROR, _PICTURE, -0.4
+                lambda p=photometric: make_dicom(colour, PhotometricInterpretation=p),
+                ANY_ERROR,
+                _PICTURE,
+                -0.4,
             ),
         )
 
@@ -132,7 +143,7 @@ def _even_text(value: str) -> bytes:
 
 
 def _lut(change: dict[str, Any]) -> list[Dataset]:
-    sequence = lut(range(4096), 0)
+    sequence = make_lut(range(4096), 0)
     for keyword, value in change.items():
         if value is None:
             delattr(sequence[0], keyword)

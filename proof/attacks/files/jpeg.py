@@ -16,10 +16,10 @@ from proof.attacks.files.case import (
     shows,
     shows_or_fails,
 )
-from proof.lab.files import DAMAGE, add_exif_orientation, change_coded_data, jpeg
-from proof.lab.pictures import picture
+from proof.lab.files import DAMAGE, add_exif_orientation, change_coded_data, encode_jpeg
+from proof.lab.pictures import make_picture
 
-_PICTURE: Final = picture()
+_PICTURE: Final = make_picture()
 
 
 def _colour() -> np.ndarray:
@@ -31,14 +31,14 @@ def _segment(marker: int, body: bytes) -> bytes:
 
 
 def _before_frame(*segments: bytes, colour: bool = False) -> bytes:
-    file = jpeg(_colour() if colour else _PICTURE)
+    file = encode_jpeg(_colour() if colour else _PICTURE)
     return file[:2] + b"".join(segments) + file[2:]
 
 
 def _announcing(
     rows: int, columns: int, *, marker: int = 0xC0, precision: int = 8, components: int = 1
 ) -> bytes:
-    file = bytearray(jpeg(_PICTURE))
+    file = bytearray(encode_jpeg(_PICTURE))
     at = file.index(b"\xff\xc0")
     file[at + 1], file[at + 4], file[at + 9] = marker, precision, components
     file[at + 5 : at + 9] = rows.to_bytes(2, "big") + columns.to_bytes(2, "big")
@@ -64,7 +64,7 @@ def _adobe(transform: int) -> bytes:
 
 
 def _sampled(factor: int) -> bytes:
-    file = bytearray(jpeg(_colour()))
+    file = bytearray(encode_jpeg(_colour()))
     at = file.index(b"\xff\xc0")
     file[at + 11] = factor
     return bytes(file)
@@ -84,7 +84,10 @@ def jpeg_cases() -> Iterator[tuple[str, HostileFile]]:
         fails(lambda: _before_frame(_segment(0xDD, b"\0\1")), *DAMAGED),
     )
     for name, change in DAMAGE.items():
-        yield f"data with {name}", fails(lambda c=change: change_coded_data(jpeg(_PICTURE), c), *DAMAGED)
+        yield (
+            f"data with {name}",
+            fails(lambda c=change: change_coded_data(encode_jpeg(_PICTURE), c), *DAMAGED),
+        )
     yield "20,000 comments", fails(lambda: _before_frame(_segment(0xFE, b"x") * 20_000), *DAMAGED)
     yield "5,000 profiles", shows(lambda: _before_frame(_segment(0xE2, b"ICC_PROFILE\0") * 5_000), _PICTURE)
     for marker in (0xC9, 0xC3, 0xC5, 0xC6, 0xC7, 0xCB, 0xCD, 0xCE, 0xCF, 0xF7):
@@ -106,19 +109,22 @@ def jpeg_cases() -> Iterator[tuple[str, HostileFile]]:
     for twentieth in range(20):
         yield (
             f"cut at {twentieth}/20",
-            fails(lambda n=twentieth: jpeg(_PICTURE)[: len(jpeg(_PICTURE)) * n // 20], *DAMAGED),
+            fails(
+                lambda n=twentieth: encode_jpeg(_PICTURE)[: len(encode_jpeg(_PICTURE)) * n // 20], *DAMAGED
+            ),
         )
     for orientation in range(1, 9):
         yield (
             f"EXIF orientation {orientation}",
             shows(
-                lambda o=orientation: add_exif_orientation(jpeg(_PICTURE), o), rotated(orientation, _PICTURE)
+                lambda o=orientation: add_exif_orientation(encode_jpeg(_PICTURE), o),
+                rotated(orientation, _PICTURE),
             ),
         )
     for orientation in (0, 9, 65_535):
         yield (
             f"EXIF orientation {orientation}",
-            shows(lambda o=orientation: add_exif_orientation(jpeg(_PICTURE), o), _PICTURE),
+            shows(lambda o=orientation: add_exif_orientation(encode_jpeg(_PICTURE), o), _PICTURE),
         )
     yield from _jpeg_oddities()
 
@@ -139,14 +145,17 @@ def _jpeg_oddities() -> Iterator[tuple[str, HostileFile]]:
     yield "a million fill bytes", shows_or_fails(lambda: _before_frame(b"\xff" * 10**6), _PICTURE)
     yield "two frames", fails(lambda: _before_frame(_segment(0xC0, b"\x08\0\x08\0\x08\1\1\x11\0")), *DAMAGED)
     yield "a scan before the frame", fails(lambda: _before_frame(_segment(0xDA, b"\1\1\0\0\x3f\0")), *DAMAGED)
-    yield "no quantization", fails(lambda: jpeg(_PICTURE).replace(b"\xff\xdb", b"\xff\xfe"), *ANY_ERROR)
+    yield (
+        "no quantization",
+        fails(lambda: encode_jpeg(_PICTURE).replace(b"\xff\xdb", b"\xff\xfe"), *ANY_ERROR),
+    )
     # the tables of ITU-T T.81 annex K are meant where none stand, and the encoder's are these
     yield (
         "no Huffman tables",
-        shows_or_fails(lambda: jpeg(_PICTURE).replace(b"\xff\xc4", b"\xff\xfe"), _PICTURE),
+        shows_or_fails(lambda: encode_jpeg(_PICTURE).replace(b"\xff\xc4", b"\xff\xfe"), _PICTURE),
     )
     for factor in (0x00, 0x44, 0xFF):
         yield f"sampling {factor:X}", fails(lambda f=factor: _sampled(f), *DAMAGED)
-    yield "two files in one", shows(lambda: jpeg(_PICTURE) + jpeg(255 - _PICTURE), _PICTURE)
-    yield "a zip behind it", shows(lambda: jpeg(_PICTURE) + b"PK\3\4" + b"\0" * 99, _PICTURE)
+    yield "two files in one", shows(lambda: encode_jpeg(_PICTURE) + encode_jpeg(255 - _PICTURE), _PICTURE)
+    yield "a zip behind it", shows(lambda: encode_jpeg(_PICTURE) + b"PK\3\4" + b"\0" * 99, _PICTURE)
     yield "a script in a comment", shows(lambda: _before_frame(_segment(0xFE, b"<?php 1; ?>")), _PICTURE)

@@ -13,10 +13,10 @@ from proof.attacks.files.case import (
 )
 from proof.attacks.files.jpeg import jpeg_cases
 from proof.attacks.files.png import png_cases
-from proof.lab.files import dicom, jpeg, png
-from proof.lab.pictures import picture
+from proof.lab.files import encode_jpeg, encode_png, make_dicom
+from proof.lab.pictures import make_picture
 
-_PICTURE: Final = picture()
+_PICTURE: Final = make_picture()
 
 _OTHERS: Final[Mapping[str, Callable[..., bytes]]] = {
     "nothing": lambda: b"",
@@ -43,9 +43,9 @@ _OTHERS: Final[Mapping[str, Callable[..., bytes]]] = {
     "Windows program": lambda: b"MZ" + b"\0" * 500,
     "pickle": lambda: b"\x80\4cos\nsystem\n(S'true'\ntR.",
     "NumPy": lambda: b"\x93NUMPY\1\0v\0{'descr': '|O'}" + b" " * 200,
-    "GIF with a JPEG in it": lambda: b"GIF89a" + jpeg(_PICTURE),
-    "a JPEG one byte late": lambda: b"\0" + jpeg(_PICTURE),
-    "a PNG in text mode": lambda: png(_PICTURE).replace(b"\r\n", b"\n"),
+    "GIF with a JPEG in it": lambda: b"GIF89a" + encode_jpeg(_PICTURE),
+    "a JPEG one byte late": lambda: b"\0" + encode_jpeg(_PICTURE),
+    "a PNG in text mode": lambda: encode_png(_PICTURE).replace(b"\r\n", b"\n"),
 }
 
 
@@ -61,11 +61,11 @@ def other_cases() -> Iterator[tuple[str, HostileFile]]:
     }.items():
         yield (
             f"DICOM with the preamble of {name}",
-            shows(lambda s=start: s.ljust(128, b"\x90") + dicom(_PICTURE)[128:], _PICTURE),
+            shows(lambda s=start: s.ljust(128, b"\x90") + make_dicom(_PICTURE)[128:], _PICTURE),
         )
     yield (
         "DICOM with the preamble of a JPEG",
-        shows(lambda: jpeg(255 - _PICTURE)[:128] + dicom(_PICTURE)[128:], _PICTURE),
+        shows(lambda: encode_jpeg(255 - _PICTURE)[:128] + make_dicom(_PICTURE)[128:], _PICTURE),
     )
 
 

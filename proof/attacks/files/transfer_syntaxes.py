@@ -18,16 +18,16 @@ from proof.attacks.files.case import (
     shows_or_fails,
 )
 from proof.attacks.files.dicom_parts import DEEP, TWELVE, start_of_dataset, with_pixels
-from proof.lab.files import dicom
+from proof.lab.files import make_dicom
 from proof.lab.pictures import (
     COMPRESSED,
     NATIVE,
     compress_dicom,
     dicom_of_jpeg,
-    picture,
+    make_picture,
 )
 
-_PICTURE: Final = picture()
+_PICTURE: Final = make_picture()
 _NEGATIVE: Final[dict[str, Any]] = {"PhotometricInterpretation": "MONOCHROME1"}
 
 
@@ -48,7 +48,7 @@ def _named(syntax: str, file: bytes) -> bytes:
 
 
 def _deflated(body: bytes) -> bytes:
-    file = dicom(DEEP, syntax=uid.DeflatedExplicitVRLittleEndian, **TWELVE)
+    file = make_dicom(DEEP, syntax=uid.DeflatedExplicitVRLittleEndian, **TWELVE)
     return file[: start_of_dataset(file)] + body
 
 
@@ -59,22 +59,22 @@ def syntax_cases() -> Iterator[tuple[str, HostileFile]]:
         yield f"{name}, MONOCHROME2", shows(lambda s=syntax: with_pixels(syntax=s), DEEP)
         yield (
             f"{name}, MONOCHROME1",
-            shows(lambda s=syntax: dicom(4095 - DEEP, syntax=s, **TWELVE, **_NEGATIVE), DEEP),
+            shows(lambda s=syntax: make_dicom(4095 - DEEP, syntax=s, **TWELVE, **_NEGATIVE), DEEP),
         )
         yield (
             f"{name}, signed",
-            shows(lambda s=syntax: dicom(DEEP.astype(np.int16) - 2048, syntax=s, **TWELVE), DEEP),
+            shows(lambda s=syntax: make_dicom(DEEP.astype(np.int16) - 2048, syntax=s, **TWELVE), DEEP),
         )
     for syntax in COMPRESSED:
         name = uid.UID(syntax).name
         yield f"{name}, MONOCHROME2", shows(lambda s=syntax: compress_dicom(with_pixels(), s), DEEP)
         yield (
             f"{name}, MONOCHROME1",
-            shows(lambda s=syntax: compress_dicom(dicom(4095 - DEEP, **TWELVE, **_NEGATIVE), s), DEEP),
+            shows(lambda s=syntax: compress_dicom(make_dicom(4095 - DEEP, **TWELVE, **_NEGATIVE), s), DEEP),
         )
         yield (
             f"{name}, signed",
-            shows(lambda s=syntax: compress_dicom(dicom(DEEP.astype(np.int16) - 2048), s), DEEP),
+            shows(lambda s=syntax: compress_dicom(make_dicom(DEEP.astype(np.int16) - 2048), s), DEEP),
         )
     yield "JPEG, MONOCHROME2", shows(lambda: dicom_of_jpeg(_PICTURE), _PICTURE)
     yield "JPEG, MONOCHROME1", shows(lambda: dicom_of_jpeg(255 - _PICTURE, **_NEGATIVE), _PICTURE)
@@ -116,5 +116,5 @@ def syntax_cases() -> Iterator[tuple[str, HostileFile]]:
     yield "deflated nothing", fails(lambda: _deflated(b""), *DAMAGED)
     yield (
         "deflated, cut short",
-        fails(lambda: dicom(DEEP, syntax=uid.DeflatedExplicitVRLittleEndian, **TWELVE)[:-50], *DAMAGED),
+        fails(lambda: make_dicom(DEEP, syntax=uid.DeflatedExplicitVRLittleEndian, **TWELVE)[:-50], *DAMAGED),
     )

@@ -8,7 +8,7 @@ import httpx
 import pytest
 
 from proof.lab.running_stack import RunningStack, start_stack
-from proof.lab.scrape import Scrape, scrape
+from proof.lab.scrape import Scrape, read_metrics
 from tests.support.collector import Collector, span_collector
 
 SERVICES = ("auth_proxy", "transformer", "predictor")
@@ -23,11 +23,11 @@ class Observed:
 
     def scrapes(self) -> dict[str, Scrape]:
         """What each service counts now."""
-        return {name: scrape(self.stack.recorded.metrics[name]) for name in SERVICES}
+        return {name: read_metrics(self.stack.record.metrics[name]) for name in SERVICES}
 
     def log(self, name: str) -> str:
         """What a service has logged."""
-        return Path(self.stack.recorded.parts[name].log).read_text()
+        return Path(self.stack.record.parts[name].log).read_text()
 
 
 @pytest.fixture(scope="package")
@@ -48,7 +48,7 @@ def observed(bundle: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator
 @pytest.fixture
 def client(observed: Observed) -> Iterator[httpx.Client]:
     """An HTTP client of the proxy with a token."""
-    headers = {"authorization": f"Bearer {observed.stack.token()}"}
-    address = observed.stack.recorded.address
+    headers = {"authorization": f"Bearer {observed.stack.make_token()}"}
+    address = observed.stack.record.address
     with httpx.Client(base_url=address, headers=headers, timeout=60, trust_env=False) as http:
         yield http

@@ -16,7 +16,7 @@ from pleura.findings import FINDINGS
 from pleura.local.samples import choose_sample, find_samples
 from proof.lab.proxy import exchange
 from proof.lab.scrape import Family, Scrape
-from proof.lab.transformer import png_of
+from proof.lab.transformer import make_radiograph_png
 from tests.end_to_end.telemetry.conftest import SERVICES, Observed
 from tests.support.triton import CallFailed, TritonCall
 
@@ -42,7 +42,7 @@ def _documented(service: str) -> dict[str, Family]:
 
 def _requests(scrape: Scrape) -> Counter[tuple[str, ...]]:
     """Outcome and route of each request that somebody asked on purpose."""
-    counts = scrape.counts("pleura_requests_total")
+    counts = scrape.count_samples("pleura_requests_total")
     return Counter({key: count for key, count in counts.items() if key[1] not in _OURSELVES})
 
 
@@ -54,7 +54,7 @@ def _is_all_counted(before: Mapping[str, Scrape], after: Mapping[str, Scrape]) -
     """Whether what the test asks is counted in each service, and all of it has ended."""
     counts = {name: sum(_asked(before[name], after[name]).values()) for name in SERVICES}
     is_counted = counts["auth_proxy"] >= 12 and counts["transformer"] >= 8 and counts["predictor"] >= 1
-    return is_counted and not any(each.value("pleura_requests_in_flight") for each in after.values())
+    return is_counted and not any(each.read_value("pleura_requests_in_flight") for each in after.values())
 
 
 def _asked(before: Scrape, after: Scrape) -> dict[tuple[str, ...], int]:
@@ -67,7 +67,7 @@ def _asked(before: Scrape, after: Scrape) -> dict[tuple[str, ...], int]:
 def _by_grpc(observed: Observed, element: bytes, token: str) -> None:
     headers = {"authorization": f"Bearer {token}"}
     inputs = {"image_id": ("BYTES", np.array([element], np.object_))}
-    TritonCall(observed.stack.recorded.grpc_address, "infer", ("chest-xray",), inputs, headers=headers)()
+    TritonCall(observed.stack.record.grpc_address, "infer", ("chest-xray",), inputs, headers=headers)()
 
 
 def _settled(observed: Observed, has_settled: Callable[[dict[str, Scrape]], bool]) -> dict[str, Scrape]:
@@ -85,7 +85,7 @@ def test_counts_move_by_what_was_asked(observed: Observed, client: httpx.Client)
     sample = choose_sample(find_samples())
     assert sample
     before = observed.scrapes()
-    files = {"file": png_of(random.randrange(10**6))}  # one that no cache knows
+    files = {"file": make_radiograph_png(random.randrange(10**6))}  # one that no cache knows
     fresh, cached = client.post("/classify", files=files), client.post("/classify", files=files)
     assert [each.json()["cached"] for each in (fresh, cached)] == [False, True]
     assert client.post("/classify", json={"image_id": "nosuch.png"}).status_code == 404
@@ -97,8 +97,8 @@ def test_counts_move_by_what_was_asked(observed: Observed, client: httpx.Client)
     assert client.post("/feedback", json=verdict | {"answered_to": "tester"}).status_code == 201
     assert client.get("/nowhere").status_code == 404
     assert client.get("/classify").status_code == 405
-    _by_grpc(observed, sample.name.encode(), observed.stack.token())
-    for element, token in ((b"nosuch.png", observed.stack.token()), (b"a", "x.y.z")):
+    _by_grpc(observed, sample.name.encode(), observed.stack.make_token())
+    for element, token in ((b"nosuch.png", observed.stack.make_token()), (b"a", "x.y.z")):
         with pytest.raises(CallFailed):
             _by_grpc(observed, element, token)
     after = _settled(observed, lambda each: _is_all_counted(before, each))
@@ -130,7 +130,9 @@ def test_counts_move_by_what_was_asked(observed: Observed, client: httpx.Client)
 
 def _check_the_rest(before: dict[str, Scrape], after: dict[str, Scrape]) -> None:
     def moved(service: str, name: str, **where: str) -> dict[tuple[str, ...], int]:
-        return _moved(before[service].counts(name, **where), after[service].counts(name, **where))
+        return _moved(
+            before[service].count_samples(name, **where), after[service].count_samples(name, **where)
+        )
 
     # the sample may be in the cache already, or not
     (read,) = _moved(_requests(before["predictor"]), _requests(after["predictor"])).values()
@@ -156,14 +158,14 @@ def _check_the_rest(before: dict[str, Scrape], after: dict[str, Scrape]) -> None
         ("method_not_allowed",): 1,
     }
     for each in after.values():
-        assert each.value("pleura_requests_in_flight") == 0
-        assert each.value("pleura_ready") == 1
+        assert each.read_value("pleura_requests_in_flight") == 0
+        assert each.read_value("pleura_ready") == 1
 
 
 def test_the_document_and_the_services_agree(observed: Observed) -> None:
     """Each service has the metrics that the document lists, with those types and labels, and no others."""
     for name in ("transformer", "predictor"):  # a metric of which nothing was counted shows no labels
-        url = observed.stack.recorded.metrics[name].replace("/metrics", "/nowhere")
+        url = observed.stack.record.metrics[name].replace("/metrics", "/nowhere")
         assert httpx.get(url, trust_env=False).status_code == 404
     for name, found in observed.scrapes().items():
         documented = _documented(name)
@@ -186,7 +188,7 @@ def test_the_proxy_shows_no_metrics_to_callers(observed: Observed, client: httpx
 def _odd(observed: Observed, client: httpx.Client, random_: random.Random) -> None:
     """Ask something that nobody asks, marked so that it is found again."""
     mark = f"zq9x{random_.getrandbits(64):x}"
-    port = int(observed.stack.recorded.address.rpartition(":")[2])
+    port = int(observed.stack.record.address.rpartition(":")[2])
     match random_.randrange(8):
         case 0:
             client.get(f"/{mark}/{mark}")
@@ -204,7 +206,7 @@ def _odd(observed: Observed, client: httpx.Client, random_: random.Random) -> No
         case 6:
             exchange(port, f"GET /{mark} HTTP/1.1\r\nHost: {mark}\r\nConnection: close\r\n\r\n".encode())
         case 7:
-            with grpc.insecure_channel(observed.stack.recorded.grpc_address) as channel:
+            with grpc.insecure_channel(observed.stack.record.grpc_address) as channel:
                 method = channel.unary_unary(f"/inference.GRPCInferenceService/{mark}")
                 with pytest.raises(grpc.RpcError):
                     method(b"", timeout=30)
@@ -213,7 +215,7 @@ def _odd(observed: Observed, client: httpx.Client, random_: random.Random) -> No
 def test_odd_requests_make_no_new_series(observed: Observed, client: httpx.Client) -> None:
     """After 1,000 requests of invented paths, verbs, models, versions and ids no label has any of them."""
     random_ = random.Random(0)
-    before = sum(observed.scrapes()["auth_proxy"].counts("pleura_requests_total").values())
+    before = sum(observed.scrapes()["auth_proxy"].count_samples("pleura_requests_total").values())
     for _ in range(200):
         _odd(observed, client, random_)
     first = {name: len(each.samples) for name, each in observed.scrapes().items()}
@@ -223,7 +225,7 @@ def test_odd_requests_make_no_new_series(observed: Observed, client: httpx.Clien
     assert {name: len(each.samples) for name, each in scrapes.items()} == first
     for each in scrapes.values():
         assert "zq9x" not in each.text.lower()
-        assert len(each.values_of("route")) < 20
-        assert len(each.values_of("outcome")) < 20
-    counted = sum(scrapes["auth_proxy"].counts("pleura_requests_total").values())
+        assert len(each.list_label_values("route")) < 20
+        assert len(each.list_label_values("outcome")) < 20
+    counted = sum(scrapes["auth_proxy"].count_samples("pleura_requests_total").values())
     assert counted - before >= 990  # the last are counted after they are answered

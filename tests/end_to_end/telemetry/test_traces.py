@@ -16,7 +16,7 @@ import numpy as np
 import pytest
 
 from pleura.local.processes import free_port
-from proof.lab.transformer import png_of
+from proof.lab.transformer import make_radiograph_png
 from tests.end_to_end.telemetry.conftest import SERVICES, Observed
 from tests.support.collector import ExportedSpans
 from tests.support.triton import TritonCall
@@ -60,7 +60,7 @@ def _check_family(spans: dict[str, ExportedSpans], caller: str, routes: tuple[st
 def test_a_trace_goes_through_all_services_over_rest(observed: Observed, client: httpx.Client) -> None:
     """Each service's span is the child of the one before; ids are in the log of each."""
     trace_id, caller, headers = _new_trace()
-    files = {"file": png_of(int(trace_id[:6], 16))}
+    files = {"file": make_radiograph_png(int(trace_id[:6], 16))}
     answer = client.post("/classify", files=files, headers=headers | {"x-request-id": f"r-{trace_id}"})
     assert answer.status_code == 200
     spans = _spans(observed, trace_id, _LOCAL)
@@ -73,9 +73,9 @@ def test_a_trace_goes_through_all_services_over_rest(observed: Observed, client:
 def test_a_trace_goes_through_all_services_over_grpc(observed: Observed) -> None:
     """The same where every hop is gRPC."""
     trace_id, caller, headers = _new_trace()
-    headers |= {"authorization": f"Bearer {observed.stack.token()}"}
-    inputs = {"image": ("BYTES", np.array([png_of(int(trace_id[:6], 16))], np.object_))}
-    TritonCall(observed.stack.recorded.grpc_address, "infer", ("chest-xray",), inputs, headers=headers)()
+    headers |= {"authorization": f"Bearer {observed.stack.make_token()}"}
+    inputs = {"image": ("BYTES", np.array([make_radiograph_png(int(trace_id[:6], 16))], np.object_))}
+    TritonCall(observed.stack.record.grpc_address, "infer", ("chest-xray",), inputs, headers=headers)()
     spans = _spans(observed, trace_id, _LOCAL)
     _check_family(spans, caller, ("grpc_ModelInfer",) * 3)
 
@@ -102,7 +102,7 @@ def _asked_in_vain(observed: Observed, client: httpx.Client) -> str:
     trace_id, _, headers = _new_trace()
     while client.get("/readyz").status_code != 200:
         time.sleep(0.1)
-    with observed.stack.frozen("seaweed"):
+    with observed.stack.freeze("seaweed"):
         answer = client.post(
             "/classify",
             json={"image_id": "r.png"},
@@ -124,7 +124,7 @@ def test_what_threads_log_of_a_request_names_it(observed: Observed, client: http
 
 
 def _processor_s(observed: Observed) -> float:
-    stat = Path(f"/proc/{observed.stack.part('auth_proxy').pid}/stat").read_text()
+    stat = Path(f"/proc/{observed.stack.find_process('auth_proxy').pid}/stat").read_text()
     user, system = stat.rpartition(")")[2].split()[11:13]
     return (int(user) + int(system)) / os.sysconf("SC_CLK_TCK")
 
@@ -156,7 +156,7 @@ def test_an_exporter_that_is_not_installed_stops_the_start(
     observed: Observed, service: str, tmp_path: Path
 ) -> None:
     """Spans that were asked for are not left out silently: one line says what is missing."""
-    settings = Path(f"/proc/{observed.stack.part(service).pid}/environ").read_text().split("\0")
+    settings = Path(f"/proc/{observed.stack.find_process(service).pid}/environ").read_text().split("\0")
     environment = dict(each.split("=", 1) for each in settings if each)
     done = subprocess.run(
         [sys.executable, "-c", _WITHOUT_SDK.format(service)],
@@ -181,13 +181,13 @@ def test_a_collector_that_hangs_does_not_hold_up_the_end(observed: Observed, cli
     """SIGTERM ends the proxy within seconds while spans wait that nobody takes; it is started again."""
     observed.collector.may_answer.clear()
     assert client.get("/v2/models").status_code == 200
-    process = observed.stack.part("auth_proxy")
+    process = observed.stack.find_process("auth_proxy")
     began = time.monotonic()
     os.kill(process.pid, signal.SIGTERM)
     while process.is_alive:
         assert time.monotonic() < began + 15
         time.sleep(0.05)
     end = time.monotonic() + 60
-    while (part := observed.stack.recorded.parts.get("auth_proxy")) is None or part.process == process:
+    while (part := observed.stack.record.parts.get("auth_proxy")) is None or part.process == process:
         assert time.monotonic() < end
         time.sleep(0.1)

@@ -19,7 +19,7 @@ from pipelines.reports.evaluation import html_evaluation_report
 from pipelines.reports.model_card import model_card
 from pleura.bundle import ModelDescription, verify
 from pleura.findings import FINDINGS
-from proof.lab.bundles import description
+from proof.lab.bundles import build_description
 from tests.support.pipelines.evaluations import DATASET, calibrated, make_report
 
 _DEFAULT = Path(__file__).parents[3] / "predictor" / "default" / "source.json"
@@ -125,7 +125,7 @@ def test_a_page_of_nothing_measured_says_so() -> None:
 
 def test_the_card_contains_the_report(report: EvaluationReport) -> None:
     """Calibration, subgroups, refusals and localisation stand below the card as it was."""
-    plain = description().model_copy(
+    plain = build_description().model_copy(
         update={"metrics": ModelDescription.model_validate_json(_DEFAULT.read_text()).metrics}
     )
     card = model_card(plain, report)

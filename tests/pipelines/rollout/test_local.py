@@ -18,7 +18,7 @@ from pipelines.rollout.rollout import RolloutInProgress, find_unfinished_rollout
 from pipelines.rollout.state import RolloutOutcome, RolloutParts
 from pipelines.rollout.target import ModelChange, ModelReference
 from pleura.bundle import verify
-from proof.lab.running_stack import RunningStack, clean_environment
+from proof.lab.running_stack import RunningStack, build_clean_environment
 from tests.support.load import SteadyLoad, steady_load
 
 _ROOT = Path(__file__).parents[3]
@@ -159,7 +159,7 @@ def _start(stack: RunningStack, bundle: Path, plan: Path) -> subprocess.Popen[st
         stdout=subprocess.PIPE,
         text=True,
         cwd=_ROOT,
-        env=clean_environment(),
+        env=build_clean_environment(),
     )
 
 

@@ -15,7 +15,7 @@ import yaml
 
 from pipelines.run.parameters import SMALL_PARAMETERS
 from pipelines.run.step_runner import STEPS
-from proof.lab.running_stack import RunningStack, clean_environment, pleura, start_stack
+from proof.lab.running_stack import RunningStack, build_clean_environment, run_pleura, start_stack
 from tests.support.load import steady_load
 from tests.support.pipelines.lessons import write_lessons
 
@@ -59,13 +59,13 @@ def _command(stack: RunningStack, data: Path, parameters: Path, name: str) -> li
 def _run(stack: RunningStack, data: Path, parameters: Path, name: str) -> subprocess.CompletedProcess[str]:
     command = _command(stack, data, parameters, name)
     return subprocess.run(
-        command, capture_output=True, text=True, check=False, timeout=_RUN_S, env=clean_environment()
+        command, capture_output=True, text=True, check=False, timeout=_RUN_S, env=build_clean_environment()
     )
 
 
 def _served(stack: RunningStack) -> str:
-    headers = {"authorization": f"Bearer {stack.token()}"}
-    answer = httpx.get(f"{stack.recorded.address}/model-info", headers=headers, trust_env=False, timeout=60)
+    headers = {"authorization": f"Bearer {stack.make_token()}"}
+    answer = httpx.get(f"{stack.record.address}/model-info", headers=headers, trust_env=False, timeout=60)
     return str(answer.json()["version"])
 
 
@@ -82,7 +82,7 @@ def test_a_challenger_that_is_as_good_as_the_champion_is_promoted(
     assert "promoted: the challenger is the champion" in done.stdout
     assert load.statuses.keys() == {200}
     assert _served(stack) == "1.1.0"
-    listed = pleura("--state", str(stack.state.path), "model", "list")
+    listed = run_pleura("--state", str(stack.state.path), "model", "list")
     assert "champion" in next(line for line in listed.stdout.splitlines() if "2" in line.split()[:1])
     steps = [line.split("|")[1].strip() for line in done.stdout.splitlines() if line.startswith("| ")]
     assert steps[1:] == list(STEPS)
@@ -124,11 +124,11 @@ def test_a_patient_in_two_splits_stops_the_run(stack: RunningStack, data: Path, 
 def test_a_rollback_is_one_command(stack: RunningStack) -> None:
     """The former champion is served first, then the registry follows; the other cannot be promoted."""
     state = str(stack.state.path)
-    done = pleura("--state", state, "model", "rollback", "--reason", "calls too much")
+    done = run_pleura("--state", state, "model", "rollback", "--reason", "calls too much")
     assert done.returncode == 0, done.stderr
     assert _served(stack) == "1.0.0"
     assert "served here: version 1" in done.stdout
-    again = pleura("--state", state, "model", "promote", "2", "--reason", "again")
+    again = run_pleura("--state", state, "model", "promote", "2", "--reason", "again")
     assert again.returncode == 1
     assert "rolled back" in again.stderr
 
@@ -139,7 +139,7 @@ def _kill_at(step: str, command: list[str], stack: RunningStack) -> None:
         command,
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
-        env=clean_environment(),
+        env=build_clean_environment(),
         start_new_session=True,
     )
     end = time.monotonic() + _RUN_S

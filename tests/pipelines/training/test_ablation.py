@@ -13,7 +13,7 @@ from pipelines.training.ablation import read_ablation
 from pipelines.training.run_ablation import evaluate_arms, is_held_out
 from pleura.findings import FINDINGS
 from proof.lab.proxy import wait_until
-from proof.lab.running_stack import descendants, survivors
+from proof.lab.running_stack import find_descendants, find_survivors
 from tests.support.pipelines.datasets import write_folder
 from tests.support.pipelines.trainings import BOTH, arms_file, random_row
 
@@ -25,13 +25,13 @@ def test_no_training_outlives_the_command(tmp_path: Path) -> None:
     arguments.append(f"--parameters={arms_file(tmp_path, BOTH[:1])}")
     command = subprocess.Popen([sys.executable, "-m", "pleura.console.app", *arguments])
     try:
-        wait_until(lambda: len(descendants(command.pid)) > 2, 120)  # the tracker of resources is one
-        processes = descendants(command.pid)
+        wait_until(lambda: len(find_descendants(command.pid)) > 2, 120)  # the tracker of resources is one
+        processes = find_descendants(command.pid)
     finally:
         command.kill()
         command.wait()
     assert len(processes) > 1
-    assert survivors(processes) == []
+    assert find_survivors(processes) == []
 
 
 def test_only_finite_scores_are_compared(tmp_path: Path) -> None:

@@ -81,7 +81,7 @@ def test_a_canary_that_cannot_serve_never_takes_traffic(
         own, lambda status: (found := status.find(other.digest)) is not None and found.reason != ""
     )
     assert "digest mismatch" in status.revisions[1].reason
-    assert "canary" not in own.recorded.parts
+    assert "canary" not in own.record.parts
     with steady_load(own, sample) as load:
         never = _revision(challengers["never_ready"], 50)
         _want(own, stable, never)
@@ -111,7 +111,7 @@ def test_traffic_is_split_promoted_and_kept_without_a_failed_request(
         time.sleep(0.5)
         assert load.versions["0.0.1"] == seen
     assert set(load.statuses) == {200}
-    assert "canary" not in own.recorded.parts
+    assert "canary" not in own.record.parts
     own.stop()
     again = start_stack(own.state.path.parent, bundle, "--no-cache")
     try:

@@ -10,42 +10,42 @@ from hypothesis import strategies as st
 
 from pleura.errors import PleuraError, RefusedRadiograph, TooLarge, UnreadableRadiograph
 from pleura.radiograph.dicom import read_dicom
-from proof.lab.files import MAX_PIXELS, dicom, gradient
+from proof.lab.files import MAX_PIXELS, make_dicom, make_gradient
 from tests.support.dicom_display import display, make_lut
 
 
 def test_unused_bits_are_ignored() -> None:
     """12 bits in 16 stay 12 bits, even if an old overlay uses the other bits."""
-    pixels = gradient()
+    pixels = make_gradient()
     dirty = pixels | np.uint16(0x8000)
     dirty[0, 0] |= 0x3000
-    file = dicom(dirty, BitsStored=12, HighBit=11)
-    np.testing.assert_array_equal(display(file), display(dicom(pixels, BitsStored=12, HighBit=11)))
+    file = make_dicom(dirty, BitsStored=12, HighBit=11)
+    np.testing.assert_array_equal(display(file), display(make_dicom(pixels, BitsStored=12, HighBit=11)))
 
 
 def test_sign_of_12_bits_is_extended() -> None:
     """A negative value whose unused bits are zero is still negative."""
-    signed = gradient(dtype="i2") - 2048
+    signed = make_gradient(dtype="i2") - 2048
     stored = (signed & 0x0FFF).astype(np.uint16)
-    file = dicom(stored, BitsStored=12, HighBit=11, PixelRepresentation=1)
-    np.testing.assert_array_equal(display(file), display(dicom(signed)))
+    file = make_dicom(stored, BitsStored=12, HighBit=11, PixelRepresentation=1)
+    np.testing.assert_array_equal(display(file), display(make_dicom(signed)))
 
 
 @pytest.mark.parametrize("photometric", ["RGB", "YBR_FULL"])
 def test_colour_becomes_grey(photometric: str) -> None:
     """A secondary capture in colour is displayed by its brightness."""
-    grey = gradient(dtype="u1", top=255)
+    grey = make_gradient(dtype="u1", top=255)
     pixels = cv2.cvtColor(grey, cv2.COLOR_GRAY2RGB)
     if photometric == "YBR_FULL":
         pixels[..., 1:] = 128
-    read = read_dicom(dicom(pixels, PhotometricInterpretation=photometric), MAX_PIXELS).pixels
+    read = read_dicom(make_dicom(pixels, PhotometricInterpretation=photometric), MAX_PIXELS).pixels
     assert np.abs(read.astype(int) - grey).max() <= 1
 
 
 def test_view_position_is_one_of_the_standard_or_none() -> None:
     """Free text, which may contain a name, is dropped."""
-    assert read_dicom(dicom(ViewPosition="PA"), MAX_PIXELS).view_position == "PA"
-    assert read_dicom(dicom(ViewPosition="MR MILLER"), MAX_PIXELS).view_position is None
+    assert read_dicom(make_dicom(ViewPosition="PA"), MAX_PIXELS).view_position == "PA"
+    assert read_dicom(make_dicom(ViewPosition="MR MILLER"), MAX_PIXELS).view_position is None
 
 
 REFUSED: list[tuple[dict[str, Any], type[PleuraError]]] = [
@@ -82,14 +82,14 @@ def test_contradictions_and_unsupported_values_are_errors(
 ) -> None:
     """A wrong header is an error, and no message names the patient."""
     with pytest.raises(error) as raised:
-        read_dicom(dicom(**elements), MAX_PIXELS)
+        read_dicom(make_dicom(**elements), MAX_PIXELS)
     assert "lanted" not in str(raised.value).lower()
 
 
 @given(st.data())
 def test_damage_gives_a_radiograph_or_an_error(data: st.DataObject) -> None:
     """Changed bytes raise only errors of the family PleuraError."""
-    file = bytearray(dicom(WindowCenter=2000, WindowWidth=1000, VOILUTSequence=make_lut(range(64), 0)))
+    file = bytearray(make_dicom(WindowCenter=2000, WindowWidth=1000, VOILUTSequence=make_lut(range(64), 0)))
     for _ in range(data.draw(st.integers(1, 6))):
         file[data.draw(st.integers(128, len(file) - 1))] = data.draw(st.integers(0, 255))
     try:

@@ -13,7 +13,7 @@ from pydicom import uid
 from pydicom.pixels.processing import apply_modality_lut, apply_voi_lut
 
 from pleura.radiograph.dicom import read_dicom
-from proof.lab.files import MAX_PIXELS, dicom, gradient
+from proof.lab.files import MAX_PIXELS, make_dicom, make_gradient
 from tests.support.dicom_display import display, make_lut
 
 LITTLE_AND_BIG = [uid.ImplicitVRLittleEndian, uid.ExplicitVRLittleEndian, uid.ExplicitVRBigEndian]
@@ -31,8 +31,10 @@ def display_by_pydicom(file: bytes) -> NDArray[Any]:
 @given(arrays(np.uint16, (8, 6)))
 def test_monochrome1_is_the_negative_of_monochrome2(pixels: np.ndarray) -> None:
     """Bone is bright, whichever way the detector stored the pixels."""
-    light = read_dicom(dicom(pixels), MAX_PIXELS).pixels.astype(int)
-    dark = read_dicom(dicom(pixels, PhotometricInterpretation="MONOCHROME1"), MAX_PIXELS).pixels.astype(int)
+    light = read_dicom(make_dicom(pixels), MAX_PIXELS).pixels.astype(int)
+    dark = read_dicom(make_dicom(pixels, PhotometricInterpretation="MONOCHROME1"), MAX_PIXELS).pixels.astype(
+        int
+    )
     assert np.abs(dark - (light.max() + light.min() - light)).max() <= 1
 
 
@@ -54,22 +56,22 @@ def test_monochrome1_is_the_negative_of_monochrome2(pixels: np.ndarray) -> None:
 @pytest.mark.parametrize("photometric", ["MONOCHROME1", "MONOCHROME2"])
 def test_grey_scale_pipeline_agrees_with_pydicom(elements: dict[str, Any], photometric: str) -> None:
     """The table is within one grey level of computing LUTs and polarity for each pixel."""
-    file = dicom(PhotometricInterpretation=photometric, BitsStored=12, HighBit=11, **elements)
+    file = make_dicom(PhotometricInterpretation=photometric, BitsStored=12, HighBit=11, **elements)
     np.testing.assert_allclose(display(file), display_by_pydicom(file), atol=1 / 255)
 
 
 def test_window_of_zero_width_shows_everything() -> None:
     """Some devices write 0 to say that there is no window."""
-    np.testing.assert_array_equal(display(dicom(WindowCenter=0, WindowWidth=0)), display(dicom()))
+    np.testing.assert_array_equal(display(make_dicom(WindowCenter=0, WindowWidth=0)), display(make_dicom()))
 
 
 @pytest.mark.parametrize("photometric", ["MONOCHROME1", "MONOCHROME2"])
 def test_padding_is_black_and_does_not_change_other_greys(photometric: str) -> None:
     """The area around a radiograph is black in both polarities, whatever value marks it."""
-    pixels = gradient() + 100
+    pixels = make_gradient() + 100
     padded = pixels.copy()
     padded[:, :5] = 65_000
-    file = dicom(padded, PhotometricInterpretation=photometric, PixelPaddingValue=65_000)
+    file = make_dicom(padded, PhotometricInterpretation=photometric, PixelPaddingValue=65_000)
     read = read_dicom(file, MAX_PIXELS).pixels
     assert (read[:, :5] == 0).all()
     left, right = read[30, 5], read[30, -1]
@@ -79,7 +81,7 @@ def test_padding_is_black_and_does_not_change_other_greys(photometric: str) -> N
 @pytest.mark.parametrize("syntax", LITTLE_AND_BIG)
 def test_signed_padding_range_is_black(syntax: str) -> None:
     """A range of signed padding values is read in every transfer syntax."""
-    pixels = gradient(dtype="i2") - 2000
+    pixels = make_gradient(dtype="i2") - 2000
     pixels[:3] = -2000
     pixels[3:6] = -1900
     elements = {
@@ -87,4 +89,4 @@ def test_signed_padding_range_is_black(syntax: str) -> None:
         "PixelPaddingRangeLimit": -1850,
         "PhotometricInterpretation": "MONOCHROME1",
     }
-    assert (read_dicom(dicom(pixels, syntax=syntax, **elements), MAX_PIXELS).pixels[:6] == 0).all()
+    assert (read_dicom(make_dicom(pixels, syntax=syntax, **elements), MAX_PIXELS).pixels[:6] == 0).all()

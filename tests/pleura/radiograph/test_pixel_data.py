@@ -19,17 +19,17 @@ from proof.lab.files import (
     DAMAGE,
     MAX_PIXELS,
     change_coded_data,
-    dicom,
-    gradient,
-    jpeg_lossless,
-    lossless_colour_jpeg,
+    encode_jpeg_lossless,
+    make_dicom,
+    make_gradient,
+    make_lossless_colour_jpeg,
 )
 from proof.lab.pictures import encapsulate_stream
 
 
 def test_native_pixels_under_a_compressed_syntax_are_an_error() -> None:
     """A file in another transfer syntax than it names is not read as noise."""
-    native = dicom()
+    native = make_dicom()
     name, other = uid.ExplicitVRLittleEndian.encode(), uid.JPEG2000.encode()
     start = native.index(b"\x02\x00\x10\x00UI")
     length = struct.unpack_from("<H", native, start + 6)[0]
@@ -74,7 +74,7 @@ def test_damaged_data_of_a_whole_file_are_an_error(form: str, damage: str, test_
 def test_damage_of_a_lossless_colour_jpeg_is_an_error() -> None:
     """libjpeg cannot decode such a JPEG to grey, but its data are checked."""
     colours = np.zeros((40, 60, 3), np.uint8)
-    stream = lossless_colour_jpeg(40, 60)
+    stream = make_lossless_colour_jpeg(40, 60)
     assert read_dicom(encapsulate_stream(stream, uid.JPEGLosslessSV1, colours), MAX_PIXELS).pixels.shape == (
         40,
         60,
@@ -88,6 +88,6 @@ def test_damage_of_a_lossless_colour_jpeg_is_an_error() -> None:
 
 def test_a_point_transform_is_not_damage() -> None:
     """A point transform may drop nine of 12 bits, although the check reads the data as 8 bits."""
-    stream = jpeg_lossless(gradient(), 12)
+    stream = encode_jpeg_lossless(make_gradient(), 12)
     scan = stream.index(b"\xff\xda")
     require_undamaged(stream[: scan + 9] + b"\x09" + stream[scan + 10 :], read_jpeg_frame(stream))

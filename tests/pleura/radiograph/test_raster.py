@@ -20,15 +20,15 @@ from proof.lab.files import (
     MAX_PIXELS,
     add_exif_orientation,
     change_coded_data,
-    gradient,
-    jpeg,
-    png,
-    png_chunk,
-    png_with_header,
+    encode_jpeg,
+    encode_png,
+    make_gradient,
+    make_png,
+    make_png_chunk,
 )
 
-GREY = gradient(dtype="u1", top=255)
-DEEP = gradient(top=65535)
+GREY = make_gradient(dtype="u1", top=255)
+DEEP = make_gradient(top=65535)
 TURNED = [(3, np.rot90(GREY, 2)), (6, np.rot90(GREY, -1)), (8, np.rot90(GREY))]
 
 
@@ -37,11 +37,11 @@ def in_colour(grey: np.ndarray) -> np.ndarray:
 
 
 @pytest.mark.parametrize(
-    "pixels", [GREY, gradient(top=65535), in_colour(GREY), in_colour(gradient(top=65535))]
+    "pixels", [GREY, make_gradient(top=65535), in_colour(GREY), in_colour(make_gradient(top=65535))]
 )
 def test_png_keeps_its_greys(pixels: np.ndarray) -> None:
     """Grey and colour, 8 and 16 bits, keep their depth and values."""
-    read = read_png(png(pixels), MAX_PIXELS)
+    read = read_png(encode_png(pixels), MAX_PIXELS)
     grey = pixels if pixels.ndim == 2 else pixels[..., 0]
     assert read.dtype == grey.dtype
     assert np.abs(read.astype(int) - grey).max() <= 1
@@ -51,7 +51,7 @@ def test_transparent_pixels_of_a_png_are_black() -> None:
     """The network does not see pixels that no viewer shows."""
     pixels = np.dstack([in_colour(np.full((8, 8), 200, np.uint8)), np.full((8, 8), 255, np.uint8)])
     pixels[:, :4, 3] = 0
-    read = read_png(png(pixels), MAX_PIXELS)
+    read = read_png(encode_png(pixels), MAX_PIXELS)
     assert read[0, 0] == 0
     assert read[0, 7] == 200
 
@@ -59,16 +59,16 @@ def test_transparent_pixels_of_a_png_are_black() -> None:
 @pytest.mark.parametrize("with_transparency", [False, True])
 def test_palette_png_is_shown_in_its_colours(with_transparency: bool) -> None:
     """Indices are looked up in the palette."""
-    palette = png_chunk(b"PLTE", bytes([10, 10, 10, 240, 240, 240]))
-    transparency = png_chunk(b"tRNS", b"\xff\xff") if with_transparency else b""
+    palette = make_png_chunk(b"PLTE", bytes([10, 10, 10, 240, 240, 240]))
+    transparency = make_png_chunk(b"tRNS", b"\xff\xff") if with_transparency else b""
     lines = b"".join(b"\0" + bytes([0, 1, 0, 1]) for _ in range(4))
-    read = read_png(png_with_header(4, 4, lines, colour=3, extra=palette + transparency), MAX_PIXELS)
+    read = read_png(make_png(4, 4, lines, colour=3, extra=palette + transparency), MAX_PIXELS)
     assert read[0].tolist() == [10, 240, 10, 240]
 
 
 def test_one_bit_png_is_black_and_white() -> None:
     """Depths below 8 bits are stretched to the whole range."""
-    read = read_png(png_with_header(2, 8, b"\0\x0f\0\xf0", depth=1), MAX_PIXELS)
+    read = read_png(make_png(2, 8, b"\0\x0f\0\xf0", depth=1), MAX_PIXELS)
     assert read[0].tolist() == [0] * 4 + [255] * 4
 
 
@@ -77,29 +77,29 @@ def test_one_bit_png_is_black_and_white() -> None:
 def test_huge_png_is_refused_by_its_header(size: int, interlaced: bool) -> None:
     """The size in the header is checked before any memory is allocated."""
     with pytest.raises(TooLarge):
-        read_png(png_with_header(size, size, b"\0" * 1000, interlaced=interlaced), MAX_PIXELS)
+        read_png(make_png(size, size, b"\0" * 1000, interlaced=interlaced), MAX_PIXELS)
 
 
 def test_bombs_in_text_and_profiles_are_never_inflated() -> None:
     """Chunks that do not make the picture do not reach the decoder."""
     bomb = b"x\0\0" + b"\x78\xda" + b"\x00" * 100_000
-    extra = png_chunk(b"zTXt", bomb) + png_chunk(b"iCCP", bomb) + png_chunk(b"iTXt", bomb)
+    extra = make_png_chunk(b"zTXt", bomb) + make_png_chunk(b"iCCP", bomb) + make_png_chunk(b"iTXt", bomb)
     lines = b"".join(b"\0" + bytes([0, 255]) for _ in range(2))
-    assert read_png(png_with_header(2, 2, lines, extra=extra), MAX_PIXELS).tolist() == [[0, 255], [0, 255]]
+    assert read_png(make_png(2, 2, lines, extra=extra), MAX_PIXELS).tolist() == [[0, 255], [0, 255]]
 
 
 def test_animated_png_is_refused() -> None:
     """A PNG with several frames is not one radiograph."""
     with pytest.raises(RefusedRadiograph):
         read_png(
-            png_with_header(2, 2, b"\0\0\0" * 2, extra=png_chunk(b"acTL", b"\0\0\0\2\0\0\0\0")), MAX_PIXELS
+            make_png(2, 2, b"\0\0\0" * 2, extra=make_png_chunk(b"acTL", b"\0\0\0\2\0\0\0\0")), MAX_PIXELS
         )
 
 
 @pytest.mark.parametrize("form", ["png", "jpeg"])
 def test_cut_short_anywhere_is_an_error(form: str) -> None:
     """A file that is cut short is never read with grey in place of the rest."""
-    file, read = (png(GREY), read_png) if form == "png" else (jpeg(GREY), read_jpeg)
+    file, read = (encode_png(GREY), read_png) if form == "png" else (encode_jpeg(GREY), read_jpeg)
     for end in range(8, len(file) - 2, 7):
         with pytest.raises(PleuraError):
             read(file[:end], MAX_PIXELS)
@@ -108,12 +108,12 @@ def test_cut_short_anywhere_is_an_error(form: str) -> None:
 def test_png_with_too_few_lines_is_an_error() -> None:
     """A whole file with fewer pixels than it announces is damaged."""
     with pytest.raises(UnreadableRadiograph):
-        read_png(png_with_header(100, 4, b"\0" * 5 * 50), MAX_PIXELS)
+        read_png(make_png(100, 4, b"\0" * 5 * 50), MAX_PIXELS)
 
 
 def test_flipped_bit_in_a_png_is_an_error() -> None:
     """The reader checks the checksums."""
-    file = bytearray(png(GREY))
+    file = bytearray(encode_png(GREY))
     file[len(file) // 2] ^= 1
     with pytest.raises(UnreadableRadiograph):
         read_png(bytes(file), MAX_PIXELS)
@@ -122,13 +122,13 @@ def test_flipped_bit_in_a_png_is_an_error() -> None:
 @pytest.mark.parametrize("pixels", [GREY, in_colour(GREY)])
 def test_jpeg_keeps_its_greys(pixels: np.ndarray) -> None:
     """Grey and colour, within the loss of the codec."""
-    assert np.abs(read_jpeg(jpeg(pixels, 100), MAX_PIXELS).astype(int) - GREY).mean() < 3
+    assert np.abs(read_jpeg(encode_jpeg(pixels, 100), MAX_PIXELS).astype(int) - GREY).mean() < 3
 
 
 @pytest.mark.parametrize("pixels", [GREY, in_colour(GREY)])
 def test_jpeg_whose_data_end_early_is_an_error(pixels: np.ndarray) -> None:
     """Even one missing byte before the end marker is an error."""
-    file = jpeg(pixels)
+    file = encode_jpeg(pixels)
     length = len(file) - 2 - read_jpeg_frame(file).scan_offset
     for missing in range(1, length):
         with pytest.raises(UnreadableRadiograph):
@@ -167,7 +167,7 @@ UNUSUAL: Mapping[str, Callable[[bytes], bytes]] = {
 @pytest.mark.parametrize("kind", UNUSUAL)
 def test_jpeg_with_a_warning_is_read_unless_it_is_damaged(kind: str, pixels: np.ndarray) -> None:
     """Unusual headers of encoders and cameras are not damage; damaged data behind them are still an error."""
-    change, file = UNUSUAL[kind], jpeg(pixels)
+    change, file = UNUSUAL[kind], encode_jpeg(pixels)
     assert change(file) != file
     assert decode_strictly(change(file), read_jpeg_frame(file)) is None
     assert (read_jpeg(change(file), MAX_PIXELS) == read_jpeg(file, MAX_PIXELS)).all()
@@ -179,7 +179,7 @@ def test_jpeg_with_a_warning_is_read_unless_it_is_damaged(kind: str, pixels: np.
 @pytest.mark.parametrize("stray", [bytes(100), b"\0" * 8 + b"\1", b"\xa5" * 9])
 def test_jpeg_with_other_bytes_behind_its_data_is_an_error(stray: bytes) -> None:
     """Only a few zeros are allowed behind the data."""
-    file = jpeg(GREY)
+    file = encode_jpeg(GREY)
     with pytest.raises(UnreadableRadiograph):
         read_jpeg(file[:-2] + stray + file[-2:], MAX_PIXELS)
 
@@ -193,7 +193,7 @@ def test_progressive_jpeg_is_read_only_with_all_its_scans() -> None:
     assert len(scans) > 3
     for scan in scans[1:]:
         end = max([at for at in tables if at < scan and at > scans[scans.index(scan) - 1]], default=scan)
-        for behind in (b"", jpeg(GREY)):  # a small JPEG may follow a large one
+        for behind in (b"", encode_jpeg(GREY)):  # a small JPEG may follow a large one
             with pytest.raises(UnreadableRadiograph, match="missing"):
                 read_jpeg(file[:end] + b"\xff\xd9" + behind, MAX_PIXELS)
 
@@ -214,7 +214,7 @@ def test_progressive_jpeg_may_lack_scans_of_its_colours() -> None:
 
 def test_jpeg_whose_frame_describes_no_component_is_an_error() -> None:
     """The frame header announces a component, but does not describe it."""
-    file = jpeg(GREY)
+    file = encode_jpeg(GREY)
     at = file.index(b"\xff\xc0")
     with pytest.raises(UnreadableRadiograph):
         read_jpeg(file[: at + 2] + b"\0\x08" + file[at + 4 : at + 10] + file[at + 13 :], MAX_PIXELS)
@@ -223,7 +223,7 @@ def test_jpeg_whose_frame_describes_no_component_is_an_error() -> None:
 @pytest.mark.parametrize("scan", [b"\xff\xda\xff\xff", b"\xff\xda\0\x08", b"\xff\xda"])
 def test_invalid_scans_cost_little_time(scan: bytes) -> None:
     """Fifty invalid scans before or behind the end of the image take less than 0.5 s."""
-    file, began_s = jpeg(GREY), time.process_time()
+    file, began_s = encode_jpeg(GREY), time.process_time()
     many = scan * 50 + bytes([1]) * 1_000_000
     assert (read_jpeg(file + many, MAX_PIXELS) == read_jpeg(file, MAX_PIXELS)).all()
     with pytest.raises(UnreadableRadiograph):
@@ -233,7 +233,7 @@ def test_invalid_scans_cost_little_time(scan: bytes) -> None:
 
 def test_jpeg_with_unusual_sampling_is_read() -> None:
     """TurboJPEG does not know the sampling; OpenCV reads the file."""
-    unusual = _sample_unusually(jpeg(in_colour(np.zeros_like(GREY))))
+    unusual = _sample_unusually(encode_jpeg(in_colour(np.zeros_like(GREY))))
     assert decode_strictly(unusual, read_jpeg_frame(unusual)) is None
     assert read_jpeg(unusual, MAX_PIXELS).shape == GREY.shape
 
@@ -241,14 +241,14 @@ def test_jpeg_with_unusual_sampling_is_read() -> None:
 @pytest.mark.parametrize(("orientation", "turned"), TURNED)
 def test_exif_orientation_is_applied(orientation: int, turned: np.ndarray) -> None:
     """A radiograph that was photographed sideways stands upright."""
-    read = read_jpeg(add_exif_orientation(jpeg(GREY), orientation), MAX_PIXELS)
+    read = read_jpeg(add_exif_orientation(encode_jpeg(GREY), orientation), MAX_PIXELS)
     assert read.shape == turned.shape
     assert np.abs(read.astype(int) - turned).mean() < 5
 
 
 def announce_size(rows: int, columns: int) -> bytes:
     """Make a JPEG whose frame header announces another size."""
-    file = bytearray(jpeg(GREY))
+    file = bytearray(encode_jpeg(GREY))
     at = file.index(b"\xff\xc0")
     file[at + 5 : at + 9] = rows.to_bytes(2, "big") + columns.to_bytes(2, "big")
     return bytes(file)
@@ -268,7 +268,7 @@ def test_jpeg_without_rows_is_an_error() -> None:
 
 def test_jpeg_of_a_thousand_scans_is_an_error() -> None:
     """A progressive JPEG that needs very many passes is refused."""
-    file = jpeg(GREY)
+    file = encode_jpeg(GREY)
     scan = file.index(b"\xff\xda")
     with pytest.raises(UnreadableRadiograph, match="passes"):
         read_jpeg(file[:scan] + file[scan:-2] * 1000 + file[-2:], MAX_PIXELS)
@@ -276,7 +276,7 @@ def test_jpeg_of_a_thousand_scans_is_an_error() -> None:
 
 def test_jpeg_of_four_colours_is_an_error() -> None:
     """It is not known whether CMYK is stored inverted, so that Pleura does not guess."""
-    file = bytearray(jpeg(in_colour(GREY)))
+    file = bytearray(encode_jpeg(in_colour(GREY)))
     at = file.index(b"\xff\xc0")
     file[at + 9] = 4
     with pytest.raises(UnreadableRadiograph, match="4 colour"):

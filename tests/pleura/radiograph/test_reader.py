@@ -11,9 +11,9 @@ from hypothesis import strategies as st
 from pleura.errors import PleuraError, UnreadableRadiograph
 from pleura.radiograph.reader import read_radiograph
 from pleura.radiograph.tensor import to_tensor
-from proof.lab.files import MAX_PIXELS, dicom, gradient, jpeg, png
+from proof.lab.files import MAX_PIXELS, encode_jpeg, encode_png, make_dicom, make_gradient
 
-GREY = gradient(dtype="u1", top=255)
+GREY = make_gradient(dtype="u1", top=255)
 STARTS = [
     b"",
     b"\x89PNG\r\n\x1a\n",
@@ -30,7 +30,7 @@ def test_any_bytes_give_a_radiograph_or_an_error(start: bytes, rest: bytes) -> N
         assert read_radiograph(start + rest, 1_000_000).pixels.ndim == 2
 
 
-@given(st.sampled_from([png(GREY), jpeg(GREY), dicom(GREY)]), st.data())
+@given(st.sampled_from([encode_png(GREY), encode_jpeg(GREY), make_dicom(GREY)]), st.data())
 def test_damaged_files_give_a_radiograph_or_an_error(file: bytes, data: st.DataObject) -> None:
     """Bytes that are changed, removed or inserted end in a radiograph or a PleuraError."""
     at = data.draw(st.integers(0, len(file)))
@@ -63,27 +63,27 @@ def test_files_of_other_formats_are_unreadable(file: bytes) -> None:
 
 def test_dicom_whose_preamble_imitates_a_png_is_read_as_dicom() -> None:
     """The DICOM prefix decides, even if the preamble starts like a PNG."""
-    polyglot = png(GREY)[:128].ljust(128, b"\0") + dicom()[128:]
+    polyglot = encode_png(GREY)[:128].ljust(128, b"\0") + make_dicom()[128:]
     np.testing.assert_array_equal(
-        read_radiograph(polyglot, MAX_PIXELS).pixels, read_radiograph(dicom(), MAX_PIXELS).pixels
+        read_radiograph(polyglot, MAX_PIXELS).pixels, read_radiograph(make_dicom(), MAX_PIXELS).pixels
     )
 
 
 def test_executable_preamble_is_ignored() -> None:
     """The first 128 bytes of a DICOM file are not read."""
-    file = b"MZ".ljust(128, b"\x90") + dicom()[128:]
+    file = b"MZ".ljust(128, b"\x90") + make_dicom()[128:]
     assert read_radiograph(file, MAX_PIXELS).pixels.shape == (40, 60)
 
 
 def test_the_same_radiograph_gives_the_same_tensor_in_every_format() -> None:
     """The format of the file does not change the tensor, except for the loss of JPEG."""
-    pixels = gradient(400, 300, dtype="u1", top=255)
+    pixels = make_gradient(400, 300, dtype="u1", top=255)
     tensors = [
         to_tensor(read_radiograph(file, MAX_PIXELS).pixels).astype(int)
-        for file in (png(pixels), dicom(pixels))
+        for file in (encode_png(pixels), make_dicom(pixels))
     ]
     assert np.abs(tensors[0] - tensors[1]).max() <= 1
-    lossy = to_tensor(read_radiograph(jpeg(pixels), MAX_PIXELS).pixels)
+    lossy = to_tensor(read_radiograph(encode_jpeg(pixels), MAX_PIXELS).pixels)
     assert np.abs(lossy - tensors[0]).mean() < 1
 
 

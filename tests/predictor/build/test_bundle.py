@@ -13,7 +13,7 @@ from pleura.bundle import verify
 from predictor.engines.litert import LiteRtEngine
 from predictor.engines.engine import Radiographs
 from predictor.build.weights import InvalidSource, take_head
-from proof.lab.bundles import description, head_arrays, save_weights
+from proof.lab.bundles import build_description, make_head_arrays, save_weights
 
 ROOT = Path(__file__).parents[3]
 
@@ -35,7 +35,7 @@ def operations(engine: LiteRtEngine) -> list[dict[str, Any]]:
 def test_a_bundle_of_the_real_network_is_sealed_and_answers(densenet: Path) -> None:
     """The bundle verifies, and each radiograph of a request gets the same outputs as alone."""
     found, digest = verify(densenet)
-    assert found.version == description().version
+    assert found.version == build_description().version
     assert len(digest) == 64
     engine, radiographs = LiteRtEngine(densenet, threads=2), noise(2)
     together = engine.run(radiographs)
@@ -78,7 +78,7 @@ def test_weights_of_another_network_are_refused(source: Path, tmp_path: Path) ->
 
 def test_a_source_for_other_preprocessing_is_refused(tmp_path: Path) -> None:
     """A model for another preprocessing version is refused with one line."""
-    text = description().model_copy(update={"preprocessing_version": "0"}).model_dump_json()
+    text = build_description().model_copy(update={"preprocessing_version": "0"}).model_dump_json()
     (tmp_path / "source.json").write_text(text)
     done = build(tmp_path, tmp_path / "bundle")
     assert done.returncode == 1
@@ -99,6 +99,6 @@ def test_graphs_that_differ_are_refused(tmp_path: Path) -> None:
 
         return ServingGraph(features, head, batch)
 
-    head = take_head(head_arrays(4))
+    head = take_head(make_head_arrays(4))
     with pytest.raises(DifferentGraphs, match="differ by"):
         write_graphs(graph(0.004, None), graph(0.00402, 1), tmp_path)

@@ -9,9 +9,9 @@ from numpy.testing import assert_allclose
 
 from predictor.engines.litert import LiteRtEngine
 from predictor.engines.engine import GraphOutputs
-from proof.lab.bundles import TINY_FEATURES, head_arrays, tiny_features
+from proof.lab.bundles import TINY_FEATURES, make_head_arrays, compute_tiny_features
 
-HEAD = head_arrays(TINY_FEATURES)
+HEAD = make_head_arrays(TINY_FEATURES)
 OFFSET = HEAD["calibration/scale"] * HEAD["head/bias"] + HEAD["calibration/offset"]
 
 
@@ -34,7 +34,7 @@ def outputs(bundle: Path, radiographs: Any) -> GraphOutputs:
 
 def test_probabilities_are_the_calibrated_sigmoid(outputs: GraphOutputs, radiographs: Any) -> None:
     """probability = sigmoid(scale * (features @ kernel + bias) + offset)."""
-    features = tiny_features(radiographs).mean(axis=(1, 2))
+    features = compute_tiny_features(radiographs).mean(axis=(1, 2))
     score = HEAD["calibration/scale"] * (features @ HEAD["head/kernel"]) + OFFSET
     assert_allclose(outputs.probability, sigmoid(score), atol=1e-5)
 
@@ -61,7 +61,7 @@ def test_typicality_is_the_share_of_known_radiographs_that_lie_farther(
     outputs: GraphOutputs, radiographs: Any
 ) -> None:
     """The position of the Mahalanobis distance among the quantiles."""
-    centred = tiny_features(radiographs).mean(axis=(1, 2)) - HEAD["typicality/mean"]
+    centred = compute_tiny_features(radiographs).mean(axis=(1, 2)) - HEAD["typicality/mean"]
     along = (centred @ HEAD["typicality/components"]) ** 2
     beside = (centred**2).sum(axis=1) - along.sum(axis=1)
     square = (along / HEAD["typicality/variances"]).sum(axis=1)

@@ -7,11 +7,11 @@ import numpy as np
 import pytest
 
 from predictor.build.weights import InvalidSource, read_weights
-from proof.lab.bundles import head_arrays, save_weights
+from proof.lab.bundles import make_head_arrays, save_weights
 
 
 def write(folder: Path, **changed: Any) -> Path:
-    arrays: dict[str, Any] = head_arrays(8) | {"stem_conv/kernel": np.ones((7, 7, 1, 64), np.float16)}
+    arrays: dict[str, Any] = make_head_arrays(8) | {"stem_conv/kernel": np.ones((7, 7, 1, 64), np.float16)}
     arrays |= {name.replace("__", "/"): array for name, array in changed.items()}
     save_weights(folder, {name: array for name, array in arrays.items() if array is not None})
     return folder

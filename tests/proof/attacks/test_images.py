@@ -8,7 +8,7 @@ from proof.attacks.files.case import HostileFile
 from proof.attacks.files.dicom import DICOM
 from proof.attacks.files.rasters import RASTERS
 from proof.lab.decoders import MEMORY_MB, PROCESSOR_S, WALL_S, MeasuredDecoders, measured_decoders
-from proof.lab.pictures import correlation, picture_tensor
+from proof.lab.pictures import correlate, make_picture_tensor
 
 LATE_S = 0.5
 CASES = RASTERS | DICOM
@@ -39,7 +39,7 @@ def test_hostile_file_is_answered_or_refused_at_a_bounded_cost(name: str, reader
 def check_picture(case: HostileFile, tensor: object) -> None:
     """The picture is the one that the case names, upright and not inverted."""
     assert case.picture is not None, "this file must not be answered"
-    assert correlation(tensor, picture_tensor(case.picture)) >= case.likeness  # type: ignore[arg-type]
+    assert correlate(tensor, make_picture_tensor(case.picture)) >= case.likeness  # type: ignore[arg-type]
 
 
 def test_table_would_notice_an_inversion() -> None:
@@ -47,7 +47,7 @@ def test_table_would_notice_an_inversion() -> None:
     case = CASES["PNG: 16 bits"]
     assert case.picture is not None
     with pytest.raises(AssertionError):
-        check_picture(case, 255 - picture_tensor(case.picture))
+        check_picture(case, 255 - make_picture_tensor(case.picture))
 
 
 def test_table_has_more_than_two_hundred_cases() -> None:

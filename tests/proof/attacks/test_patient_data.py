@@ -11,18 +11,18 @@ from pleura.local.object_store import build_store_client
 from pleura.local.token_issuer import SCOPES
 from proof.lab.running_stack import start_stack
 from tests.support.collector import span_collector
-from tests.support.planted.asking import StackCaller
+from tests.support.planted.outputs import EXPORT_MS, SERVICES, read_journal, read_outputs
 from tests.support.planted.requests import (
-    by_id,
     feedback_requests,
     file_requests,
     header_requests,
-    planted_dicom,
+    make_planted_dicom,
+    requests_by_id,
     token_requests,
     v2_requests,
 )
-from tests.support.planted.values import Plants, all_found
-from tests.support.planted.written import EXPORT_MS, SERVICES, journal_of, written_by
+from tests.support.planted.stack_caller import StackCaller
+from tests.support.planted.values import Plants, list_leaks
 
 DOWN = ("predictor", "seaweed", "postgres", "valkey", "transformer")
 
@@ -35,7 +35,7 @@ def asking(bundle: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[S
         environment["OTEL_EXPORTER_OTLP_ENDPOINT"] = collector.url
         running = start_stack(tmp_path_factory.mktemp("planted"), bundle, environment=environment)
         scopes = [*SCOPES, "zqvscope-of-the-caller"]
-        token = make_token(running.state.path, running.recorded.issuer, "tester", scopes)
+        token = make_token(running.state.path, running.record.issuer, "tester", scopes)
         yield StackCaller(running, collector, token)
         running.process.terminate()
         running.process.wait(60)
@@ -56,7 +56,7 @@ def grpc_calls(plants: Plants, file: bytes) -> list[tuple[str, bytes, list[tuple
 
     good = tensor("image", "BYTES", file)
     metadata = [
-        (name, plants.name(f"gRPC metadata {name}"))
+        (name, plants.plant_name(f"gRPC metadata {name}"))
         for name in (
             "baggage",
             "x-patient-id",
@@ -68,28 +68,33 @@ def grpc_calls(plants: Plants, file: bytes) -> list[tuple[str, bytes, list[tuple
     ]
     requests = [
         infer(good),
-        infer(tensor(plants.name("gRPC input"), "BYTES", file)),
-        infer(tensor("image", plants.name("gRPC datatype"), file)),
-        infer(tensor("image", "BYTES", plants.name("gRPC element").encode())),
-        infer(tensor("image_id", "BYTES", f"../{plants.name('gRPC id')}".encode())),
-        infer(good, model=plants.name("gRPC model")),
-        infer(good, model_version=plants.name("gRPC version")),
-        infer(good, id=f"{plants.name('gRPC request id')}\n"),
-        infer(good, outputs=[{"name": plants.name("gRPC output")}]),
-        infer(good, parameters={plants.name("gRPC parameter"): {"string_param": plants.name("gRPC value")}}),
-        b"\xff" + plants.name("no message").encode(),
+        infer(tensor(plants.plant_name("gRPC input"), "BYTES", file)),
+        infer(tensor("image", plants.plant_name("gRPC datatype"), file)),
+        infer(tensor("image", "BYTES", plants.plant_name("gRPC element").encode())),
+        infer(tensor("image_id", "BYTES", f"../{plants.plant_name('gRPC id')}".encode())),
+        infer(good, model=plants.plant_name("gRPC model")),
+        infer(good, model_version=plants.plant_name("gRPC version")),
+        infer(good, id=f"{plants.plant_name('gRPC request id')}\n"),
+        infer(good, outputs=[{"name": plants.plant_name("gRPC output")}]),
+        infer(
+            good,
+            parameters={
+                plants.plant_name("gRPC parameter"): {"string_param": plants.plant_name("gRPC value")}
+            },
+        ),
+        b"\xff" + plants.plant_name("no message").encode(),
     ]
     calls = [("ModelInfer", request, metadata) for request in requests]
     for method in ("ModelMetadata", "ModelReady"):
-        asked = messages.ModelReadyRequest(name=plants.name(f"gRPC {method}")).SerializeToString()
+        asked = messages.ModelReadyRequest(name=plants.plant_name(f"gRPC {method}")).SerializeToString()
         calls.append((method, asked, metadata))
-    return [*calls, (plants.name("gRPC method"), b"", metadata)]
+    return [*calls, (plants.plant_name("gRPC method"), b"", metadata)]
 
 
 def with_a_part_down(asking: StackCaller, ask: Callable[[], None]) -> None:
     """Ask while each part in turn does not answer."""
     for name in DOWN:
-        with asking.stack.frozen(name):
+        with asking.stack.freeze(name):
             ask()
 
 
@@ -105,7 +110,7 @@ def test_nothing_planted_is_found(asking: StackCaller) -> None:
         *header_requests(plants),
         *token_requests(plants),
     ]
-    calls = grpc_calls(plants, planted_dicom(plants))
+    calls = grpc_calls(plants, make_planted_dicom(plants))
     asking.rest(requests)
     asking.grpc(calls)
     for part in ("transformer", "predictor"):
@@ -121,35 +126,41 @@ def test_nothing_planted_is_found(asking: StackCaller) -> None:
     assert {200, 400, 401, 404, 422, 503} <= set(asking.statuses)
     assert not asking.unsent
     for name in SERVICES:
-        assert '"level": "debug"' in Path(asking.stack.recorded.parts[name].log).read_text()
-    found = all_found(plants, [*written_by(asking), *journal_of(asking.stack)])
+        assert '"level": "debug"' in Path(asking.stack.record.parts[name].log).read_text()
+    found = list_leaks(plants, [*read_outputs(asking), *read_journal(asking.stack)])
     assert not found, "\n".join(sorted(set(found)))
 
 
 def test_object_keys_are_in_the_journal_and_nowhere_else(asking: StackCaller) -> None:
     """A name within a key, of an object that is there or not, stands in the column ``image_id`` only."""
-    plants, recorded = Plants(), asking.stack.recorded
-    kept = [f"ward/{plants.name('key of an object')}.dcm", f"{plants.name('key with an umlaut')}/ä b.dcm"]
-    missing = [f"gone/{plants.name('key of no object')}", f"gone/{plants.name('second key')} ü?&#.dcm"]
+    plants, recorded = Plants(), asking.stack.record
+    kept = [
+        f"ward/{plants.plant_name('key of an object')}.dcm",
+        f"{plants.plant_name('key with an umlaut')}/ä b.dcm",
+    ]
+    missing = [
+        f"gone/{plants.plant_name('key of no object')}",
+        f"gone/{plants.plant_name('second key')} ü?&#.dcm",
+    ]
     broken = [
-        f"../{plants.name('key with a traversal')}",
-        f"{plants.name('key with NUL')}\0",
-        plants.name("long") * 99,
+        f"../{plants.plant_name('key with a traversal')}",
+        f"{plants.plant_name('key with NUL')}\0",
+        plants.plant_name("long") * 99,
     ]
     store = recorded.store
     client = build_store_client(store["url"], store["access_key"], store["secret_key"])
     for number, key in enumerate(kept):
-        file = planted_dicom(plants)
+        file = make_planted_dicom(plants)
         path = asking.stack.state.path.parent / f"kept{number}"
         path.write_bytes(file)
         client.fput_object(BUCKET, key, str(path))
-    requests = [asked for key in [*kept, *missing, *broken] for asked in by_id(key)]
+    requests = [asked for key in [*kept, *missing, *broken] for asked in requests_by_id(key)]
     asking.rest(requests)
     asking.rest(requests)
     with_a_part_down(asking, lambda: asking.rest(requests))
-    found = all_found(plants, [*written_by(asking), *journal_of(asking.stack, without="image_id")])
+    found = list_leaks(plants, [*read_outputs(asking), *read_journal(asking.stack, without="image_id")])
     assert not found, "\n".join(sorted(set(found)))
-    assert all_found(plants, journal_of(asking.stack)), "the journal keeps what was asked about"
+    assert list_leaks(plants, read_journal(asking.stack)), "the journal keeps what was asked about"
 
 
 @pytest.mark.parametrize(
@@ -158,6 +169,6 @@ def test_object_keys_are_in_the_journal_and_nowhere_else(asking: StackCaller) ->
 def test_search_finds_what_is_there(spelling: str) -> None:
     """A planted value is found as it is, in other letters, cut short and in base64."""
     plants = Plants()
-    plants.name("place")
-    assert plants.found_in(f"some text with {spelling} in it".encode())
-    assert not plants.found_in(b"some text with Zqv001Yandrova in it")
+    plants.plant_name("place")
+    assert plants.find_in(f"some text with {spelling} in it".encode())
+    assert not plants.find_in(b"some text with Zqv001Yandrova in it")

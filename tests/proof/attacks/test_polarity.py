@@ -14,31 +14,31 @@ from pleura.errors import PleuraError
 from pleura.radiograph.reader import read_radiograph
 from pleura.radiograph.tensor import to_tensor
 from proof.fuzz.mutation import MUTATORS, mutate_bytes
-from proof.fuzz.seeds import seeds
-from proof.fuzz.targets import TARGETS, PropertyViolated, outcome_of
-from proof.lab.files import MAX_PIXELS, dicom
+from proof.fuzz.seeds import make_seeds
+from proof.fuzz.targets import TARGETS, PropertyViolated, run_target
+from proof.lab.files import MAX_PIXELS, make_dicom
 from proof.lab.pictures import (
     COMPRESSED,
     NATIVE,
     compress_dicom,
-    correlation,
-    deep_picture,
+    correlate,
     dicom_of_jpeg,
-    lut,
-    picture,
-    picture_tensor,
+    make_deep_picture,
+    make_lut,
+    make_picture,
+    make_picture_tensor,
 )
 
 SYNTAXES = (*NATIVE, *COMPRESSED)
 LIKE = 0.9
-SEEDS = seeds()
+SEEDS = make_seeds()
 
 
 def stored_for(
     is_negative: bool, slope: float, intercept: int, is_signed: bool, table: str
 ) -> tuple[np.ndarray, dict[str, Any]]:
     """Stored values and elements that show the picture, through all that turns greys round."""
-    wanted = picture().astype(float) * 8  # 0 to 2040, as displayed
+    wanted = make_picture().astype(float) * 8  # 0 to 2040, as displayed
     elements: dict[str, Any] = {"BitsStored": 12, "HighBit": 11}
     if is_negative:
         elements["PhotometricInterpretation"] = "MONOCHROME1"
@@ -48,7 +48,7 @@ def stored_for(
     if table.startswith("modality"):
         values = wanted
         entries = range(2048) if table == "modality rising" else range(2040, -8, -1)
-        elements["ModalityLUTSequence"] = lut([max(0, entry) for entry in entries], 0)
+        elements["ModalityLUTSequence"] = make_lut([max(0, entry) for entry in entries], 0)
         is_signed = False
     else:
         elements |= {"RescaleSlope": str(slope), "RescaleIntercept": str(intercept)}
@@ -58,7 +58,7 @@ def stored_for(
         elements |= {"RescaleSlope": "1", "RescaleIntercept": "0"}
         values = wanted
         entries = range(2048) if table == "VOI rising" else range(2040, -8, -1)
-        elements["VOILUTSequence"] = lut([max(0, entry) for entry in entries], 0)
+        elements["VOILUTSequence"] = make_lut([max(0, entry) for entry in entries], 0)
         is_signed = False
     return np.rint(values).astype(np.int16 if is_signed else np.uint16), elements
 
@@ -87,7 +87,7 @@ def test_picture_comes_out_as_it_is_meant(
     if shape:
         elements["PresentationLUTShape"] = shape
     native = syntax in NATIVE
-    file = dicom(stored, syntax=syntax if native else uid.ExplicitVRLittleEndian, **elements)
+    file = make_dicom(stored, syntax=syntax if native else uid.ExplicitVRLittleEndian, **elements)
     file = file if native else compress_dicom(file, syntax)
     is_contradiction = shape is not None and (shape == "INVERSE") != is_negative
     try:
@@ -96,7 +96,7 @@ def test_picture_comes_out_as_it_is_meant(
         assert is_contradiction  # it must be refused then, and only then
     else:
         assert not is_contradiction
-        assert correlation(tensor, picture_tensor()) > LIKE
+        assert correlate(tensor, make_picture_tensor()) > LIKE
 
 
 @pytest.mark.parametrize(
@@ -110,8 +110,8 @@ def test_real_encodings_follow_the_photometric_interpretation(name: str, test_da
 @pytest.mark.parametrize("syntax", [uid.RLELossless, uid.JPEG2000Lossless, uid.JPEGBaseline8Bit])
 def test_encoded_samples_follow_the_photometric_interpretation(syntax: str) -> None:
     """The same of the codecs in which we can write, from a picture that every clone has."""
-    large: Any = picture(512, 512)
-    native = dicom(large, PhotometricInterpretation="MONOCHROME1")
+    large: Any = make_picture(512, 512)
+    native = make_dicom(large, PhotometricInterpretation="MONOCHROME1")
     if syntax == uid.JPEGBaseline8Bit:
         file = dicom_of_jpeg(large, PhotometricInterpretation="MONOCHROME1")
     else:
@@ -124,7 +124,7 @@ def require_negatives(file: bytes) -> None:
     turned = file.replace(b"MONOCHROME1", b"MONOCHROME2")
     assert turned != file
     tensors = [to_tensor(read_radiograph(each, MAX_PIXELS).pixels) for each in (file, turned)]
-    assert correlation(*tensors) < -LIKE
+    assert correlate(*tensors) < -LIKE
 
 
 def mutate(data: bytes, choice: st.DataObject) -> bytes:
@@ -146,13 +146,15 @@ def test_mutated_input_gives_an_answer_or_an_error_of_ours(name: str, data: st.D
         content = mutator(content, 2**16, seed, lambda part, _: mutate(part, data))
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        outcome_of(TARGETS[name], content)
+        run_target(TARGETS[name], content)
 
 
 def test_an_inversion_would_be_noticed(monkeypatch: pytest.MonkeyPatch) -> None:
     """A reader that ignored MONOCHROME1 would be a finding of the fuzzer."""
-    file = dicom(4095 - deep_picture(), PhotometricInterpretation="MONOCHROME1", BitsStored=12, HighBit=11)
-    assert outcome_of(TARGETS["dicom"], file) == "answered"
+    file = make_dicom(
+        4095 - make_deep_picture(), PhotometricInterpretation="MONOCHROME1", BitsStored=12, HighBit=11
+    )
+    assert run_target(TARGETS["dicom"], file) == "answered"
     monkeypatch.setattr("pleura.radiograph.grayscale.is_inverted", lambda _: False)
     with pytest.raises(PropertyViolated, match="inversion"):
-        outcome_of(TARGETS["dicom"], file)
+        run_target(TARGETS["dicom"], file)

@@ -12,15 +12,15 @@ from pleura.deadline import Deadline
 from pleura.errors import PleuraError
 from pleura.local.dependencies import Server, WeightedUpstream, start_envoy
 from proof.faults.claims import (
-    bench,
-    claim_expired_before_predictor,
-    claim_half_failing_predictor,
-    claim_lying_predictor,
+    check_expired_before_predictor,
+    check_half_failing_predictor,
+    check_lying_predictor,
+    run_bench,
 )
 from proof.faults.proxy import Fault
 from proof.lab.bucket import put_object
 from proof.lab.stand_in_predictor import stand_in_predictor
-from proof.lab.transformer import png_of
+from proof.lab.transformer import make_radiograph_png
 from tests.proof.faults.conftest import Before
 from tests.support.transformer_values import make_cached_answer
 from transformer.cache.answer_cache import AnswerCache, LiveRevisions, cache_key, connect
@@ -33,13 +33,13 @@ async def test_what_a_predictor_may_do_to_a_transformer(
     """Failing every other call it gets 1.1 a request; lies are 502 and not kept; late work is not sent."""
     ids = [f"claims/{number}.png" for number in range(40)]
     for number, image_id in enumerate(ids):
-        put_object(bucket, image_id, png_of(200 + number))
-    async with bench(tmp_path, {"s3": seaweed, "redis": valkey, "postgres": postgres}) as held:
+        put_object(bucket, image_id, make_radiograph_png(200 + number))
+    async with run_bench(tmp_path, {"s3": seaweed, "redis": valkey, "postgres": postgres}) as held:
         rows = [
-            await claim_half_failing_predictor(held, ids, "failed to connect"),
-            await claim_half_failing_predictor(held, ids, "no luck"),
-            await claim_lying_predictor(held, ids[0]),
-            await claim_expired_before_predictor(held, ids, grace_s=1.0),
+            await check_half_failing_predictor(held, ids, "failed to connect"),
+            await check_half_failing_predictor(held, ids, "no luck"),
+            await check_lying_predictor(held, ids[0]),
+            await check_expired_before_predictor(held, ids, grace_s=1.0),
         ]
     assert [row for row in rows if not row.holds] == []
 
@@ -56,7 +56,7 @@ async def test_envoy_gives_up_a_connection_that_is_gone(
         client = PredictorClient(envoy.url, max_in_flight=2)
         try:
             await client.predict(radiographs, Deadline.after(10), {})
-            with proxy.being(Fault("forgotten")):
+            with proxy.apply(Fault("forgotten")):
                 await asyncio.sleep(0.2)
             end_s, calls = time.monotonic() + 20, predictor.calls
             while predictor.calls == calls:
@@ -75,7 +75,7 @@ async def test_a_slow_cache_is_left_alone_though_it_keeps(valkey: Server, before
     proxy = await asyncio.to_thread(before, int(valkey.url.rpartition(":")[2].partition("/")[0]))
     client = connect(valkey.url.replace(valkey.url.rpartition(":")[2], f"{proxy.port}/0"))
     cache, key = AnswerCache(client, LiveRevisions(60.0), 60, look_up_s=0.04), cache_key("faults", "slow")
-    with proxy.being(Fault("slow", ms=60)):
+    with proxy.apply(Fault("slow", ms=60)):
         seconds = []
         for _ in range(9):
             await cache.keep({key: make_cached_answer(1)})

@@ -28,12 +28,12 @@ async def test_kill_nine_of_every_part_loses_nothing(stack: RunningStack) -> Non
         return parts[next(number)]
 
     seen = await kills.run_kills(stack, _PARTS, next_part)
-    assert _failing(kills.losses(seen)) == []
+    assert _failing(kills.build_loss_rows(seen)) == []
     assert {kill.part for kill in seen.kills} >= {"postgres", "transformer", "transformer/child", "envoy"}
     told = seen.insistent.answers
     assert any(not answer.is_ok for answer in told)
     silent = [dataclasses.replace(answer, request_id="never-asked") for answer in told[:3]]
-    assert seen.journaled.lost(silent) == sum(answer.is_ok for answer in silent) > 0
+    assert seen.journaled.count_lost(silent) == sum(answer.is_ok for answer in silent) > 0
 
 
 def _answer(status: int, sent_s: float, reason: str = "") -> CallResult:
@@ -47,7 +47,7 @@ def test_a_caller_who_gives_up_is_told_of_with_what_he_was_told() -> None:
     unlucky = [_answer(503, 0.0, "too busy"), _answer(BROKEN, 50.0), _answer(503, 121.0, "too busy")]
     lucky = [_answer(503, 0.0), _answer(200, 1.0)]
     insistent = RetryingCaller(Caller("http://127.0.0.1:1", ""), tries=[lucky, unlucky])
-    never, often = kills.patience(insistent)
+    never, often = kills.build_retry_rows(insistent)
     assert never.holds is False
     assert never.measured == "1 of 2 (a.png, 3 tries in 121 s: 2 x 503 (too busy), 1 x broken)"
     assert often.measured == "2, 1, 0, 0, 0, 0"
@@ -58,5 +58,5 @@ async def test_rolling_restarts_fail_no_request(
 ) -> None:
     """Predictor and transformer are replaced under load: every request is answered, all end with 0."""
     servers = DependencyServers(postgres, valkey, seaweed, ("test-access", "test-secret-key"))
-    rows = await restarts.run_restarts(ServiceEnvironment.on(tmp_path, bundle, servers), 2, fresh=100)
+    rows = await restarts.run_restarts(ServiceEnvironment.prepare(tmp_path, bundle, servers), 2, fresh=100)
     assert _failing(rows) == []

@@ -16,13 +16,19 @@ from minio import Minio
 
 from pleura.local.dependencies import Server
 from pleura.local.pleura_services import Service
-from proof.faults.lab import rows_of
-from proof.faults.matrix import BITING, FAULTS, SPOOLING
+from proof.faults.lab import read_row_ids
+from proof.faults.matrix import FAULTS, SPOOLING, VISIBLE
 from proof.faults.proxy import FaultProxy
 from proof.lab.bucket import put_object
-from proof.lab.scrape import scrape
+from proof.lab.scrape import read_metrics
 from proof.lab.stand_in_predictor import stand_in_predictor
-from proof.lab.transformer import TransformerParts, V2Answer, ask_by_id, png_of, start_transformer
+from proof.lab.transformer import (
+    TransformerParts,
+    V2Answer,
+    ask_by_id,
+    make_radiograph_png,
+    start_transformer,
+)
 from tests.proof.faults.conftest import Before
 
 DEADLINE_S, NOISE_S, RECOVERY_S = 1.0, 1.5, 20.0
@@ -58,8 +64,8 @@ class Faulty:
 
     async def failed_lookups(self) -> int:
         """How often the cache has said nothing."""
-        said = await asyncio.to_thread(scrape, f"{self.service.url}/metrics")
-        return said.counts("pleura_cache_lookups_total", result="failed").total()
+        said = await asyncio.to_thread(read_metrics, f"{self.service.url}/metrics")
+        return said.count_samples("pleura_cache_lookups_total", result="failed").total()
 
     async def until_good(self, mark: str) -> None:
         """Wait until the fault leaves no trace."""
@@ -75,7 +81,7 @@ def parts(
 ) -> TransformerParts:
     """The real parts, without a predictor; the bucket holds a fresh radiograph for each fault."""
     for number in range(len(FAULTS)):
-        put_object(bucket, f"fresh-{number}.png", png_of(100 + number))
+        put_object(bucket, f"fresh-{number}.png", make_radiograph_png(100 + number))
     return TransformerParts("127.0.0.1:9", seaweed.url, valkey.url, postgres.url, tmp_path / "spool")
 
 
@@ -104,11 +110,11 @@ async def test_redis_in_any_fault_costs_no_answer(
     async with _faulty(parts, "redis_url", before, tmp_path) as faulty:
         for number, (name, fault) in enumerate(FAULTS.items()):
             lookups = await faulty.failed_lookups()
-            with faulty.proxy.being(fault):
+            with faulty.proxy.apply(fault):
                 ids = ["r0.png", "r1.png", f"fresh-{number}.png"]
                 asked = [each for _ in range(4) for each in await faulty.ask(ids, f"redis {name}")]
             assert {each.answer.status for each in asked} == {200}, name
-            assert name not in BITING or await faulty.failed_lookups() > lookups, name
+            assert name not in VISIBLE or await faulty.failed_lookups() > lookups, name
 
 
 @pytest.mark.parametrize("part", ["s3_url", "predictor_address"])
@@ -119,11 +125,11 @@ async def test_what_an_answer_needs_fails_in_words(
     async with _faulty(parts, part, before, tmp_path) as faulty:
         for number, (name, fault) in enumerate(FAULTS.items()):
             ids = ["r0.png", "r1.png", f"fresh-{number}.png"]
-            with faulty.proxy.being(fault):
+            with faulty.proxy.apply(fault):
                 asked = [
                     each for n in range(2) for each in await faulty.ask(ids, f"{part} {name} {n}", DEADLINE_S)
                 ]
-            assert name not in BITING or any(each.answer.status != 200 for each in asked), name
+            assert name not in VISIBLE or any(each.answer.status != 200 for each in asked), name
             for each in asked:
                 answer = each.answer
                 told = answer.status in (200, 504) or (
@@ -141,7 +147,7 @@ async def test_postgres_in_any_fault_costs_neither_answer_nor_row(
     given: list[str] = []
     async with _faulty(parts, "journal_dsn", before, tmp_path) as faulty:
         for name, fault in FAULTS.items():
-            with faulty.proxy.being(fault):
+            with faulty.proxy.apply(fault):
                 asked = [
                     each
                     for n in range(3)
@@ -153,6 +159,6 @@ async def test_postgres_in_any_fault_costs_neither_answer_nor_row(
             assert name not in SPOOLING or "spooled" in kept, name
             given += [each.request_id for each in asked]
         end_s = time.monotonic() + RECOVERY_S
-        while sorted(rows_of(faulty.dsn, given)) != sorted(given):
-            assert time.monotonic() < end_s, set(given) - set(rows_of(faulty.dsn, given))
+        while sorted(read_row_ids(faulty.dsn, given)) != sorted(given):
+            assert time.monotonic() < end_s, set(given) - set(read_row_ids(faulty.dsn, given))
             await asyncio.sleep(0.2)

@@ -56,7 +56,7 @@ def test_it_passes_what_is_said(proxy: FaultProxy) -> None:
     with _connected(proxy) as peer:
         assert _asked(peer, b"x" * 200_000) == b"x" * 200_000
         assert _asked(peer) == b"GET / HTTP/1.1\r\n\r\n"
-    (seen,) = proxy.seen()
+    (seen,) = proxy.read_traffic()
     assert seen.line == "GET / HTTP/1.1"
     assert began_s < seen.at_s < time.monotonic()
 
@@ -65,7 +65,7 @@ def test_slow_and_one_byte_at_a_time_take_their_time(proxy: FaultProxy) -> None:
     """Each direction takes longer by what was ordered; afterwards the same connection is quick again."""
     with _connected(proxy) as peer:
         for fault, least_s in ((Fault("slow", ms=100), 0.2), (Fault("trickle", ms=15), 0.2)):
-            with proxy.being(fault):
+            with proxy.apply(fault):
                 began_s = time.monotonic()
                 assert _asked(peer) == b"GET / HTTP/1.1\r\n\r\n"
                 assert time.monotonic() - began_s >= least_s
@@ -79,12 +79,12 @@ def test_slow_and_one_byte_at_a_time_take_their_time(proxy: FaultProxy) -> None:
 
 def test_down_and_flapping_refuse(proxy: FaultProxy) -> None:
     """What is connected is reset, and nobody else is let in until it is up."""
-    with _connected(proxy) as peer, proxy.being(Fault("down")):
+    with _connected(proxy) as peer, proxy.apply(Fault("down")):
         with pytest.raises(ConnectionError):
             peer.recv(1)
         with pytest.raises(ConnectionRefusedError):
             _connected(proxy)
-    with proxy.being(Fault("flapping", ms=50)):
+    with proxy.apply(Fault("flapping", ms=50)):
         outcomes, end_s = set[str](), time.monotonic() + 10
         while outcomes != {"up", "down"} and time.monotonic() < end_s:
             try:
@@ -112,7 +112,7 @@ def test_hanging_says_nothing(proxy: FaultProxy, kind: str, is_over: bool) -> No
     """Connections old and new hear nothing, and go on afterwards unless they are forgotten."""
     with _connected(proxy) as old:
         _asked(old)
-        with proxy.being(Fault(kind)), _connected(proxy) as new:  # type: ignore[arg-type]
+        with proxy.apply(Fault(kind)), _connected(proxy) as new:  # type: ignore[arg-type]
             for peer in (old, new):
                 with _hears_nothing(peer):
                     _asked(peer)
@@ -127,11 +127,11 @@ def test_hanging_says_nothing(proxy: FaultProxy, kind: str, is_over: bool) -> No
 
 def test_reset_and_cut_break_off(proxy: FaultProxy) -> None:
     """An answer ends after so many bytes: with an error, or as if that were all of it."""
-    with _connected(proxy) as peer, proxy.being(Fault("cut", after_bytes=5)):
+    with _connected(proxy) as peer, proxy.apply(Fault("cut", after_bytes=5)):
         assert _asked(peer) == b"GET /"
-    with _connected(proxy) as peer, proxy.being(Fault("reset")), pytest.raises(ConnectionError):
+    with _connected(proxy) as peer, proxy.apply(Fault("reset")), pytest.raises(ConnectionError):
         peer.recv(1)
-    with _connected(proxy) as peer, proxy.being(Fault("reset", after_bytes=5)):
+    with _connected(proxy) as peer, proxy.apply(Fault("reset", after_bytes=5)):
         assert _asked(peer, b"01234") == b"01234"
         with pytest.raises(ConnectionError):
             peer.recv(1)
@@ -141,7 +141,7 @@ def test_slow_close_tells_late_that_the_server_has_gone(proxy: FaultProxy) -> No
     """The client's side stays open for a while, and nobody answers on it."""
     with _connected(proxy) as peer:
         _asked(peer)
-        with proxy.being(Fault("slow_close", ms=300)):
+        with proxy.apply(Fault("slow_close", ms=300)):
             began_s = time.monotonic()
             assert peer.recv(1) == b""
             assert time.monotonic() - began_s >= 0.5
@@ -149,6 +149,6 @@ def test_slow_close_tells_late_that_the_server_has_gone(proxy: FaultProxy) -> No
 
 def test_garbled_answers_are_others(proxy: FaultProxy) -> None:
     """As many bytes come, and none of them is right."""
-    with _connected(proxy) as peer, proxy.being(Fault("garbled")):
+    with _connected(proxy) as peer, proxy.apply(Fault("garbled")):
         heard = _asked(peer)
     assert all(a != b for a, b in zip(heard, b"GET / HTTP/1.1\r\n\r\n", strict=True))

@@ -13,9 +13,15 @@ from pleura.local.dependencies import Server
 from pleura.local.pleura_services import Service
 from proof.faults.proxy import Fault, FaultProxy
 from proof.lab.bucket import BUCKET, put_object
-from proof.lab.scrape import scrape
+from proof.lab.scrape import read_metrics
 from proof.lab.stand_in_predictor import StandInPredictor, stand_in_predictor
-from proof.lab.transformer import TransformerParts, V2Answer, ask_by_id, png_of, start_transformer
+from proof.lab.transformer import (
+    TransformerParts,
+    V2Answer,
+    ask_by_id,
+    make_radiograph_png,
+    start_transformer,
+)
 from tests.proof.faults.conftest import Before
 
 SLOW_MS = 400.0
@@ -31,7 +37,7 @@ class Stage:
 
     def calls(self, key: str) -> list[str]:
         """The verbs with which the store was asked about an object."""
-        lines = [each.line.split() for each in self.store.seen()]
+        lines = [each.line.split() for each in self.store.read_traffic()]
         return [verb for verb, target, _ in lines if target == f"/{BUCKET}/{key}"]
 
     async def asked_twice(
@@ -66,24 +72,24 @@ async def stage(
 async def test_a_radiograph_costs_two_calls_of_the_store(stage: Stage, bucket: Minio) -> None:
     """A new radiograph costs a HEAD for its ETag and a GET. A cached answer costs the HEAD only."""
     for key in ("once.png", "once-more.png"):
-        put_object(bucket, key, png_of(50))
+        put_object(bucket, key, make_radiograph_png(50))
     first, second = [await ask_by_id(stage.service, ["once.png"]) for _ in range(2)]
     assert [each.body["parameters"]["cached"] for each in (first, second)] == [False, True]
     assert stage.calls("once.png") == ["HEAD", "GET", "HEAD"]
-    put_object(bucket, "once.png", png_of(51))
+    put_object(bucket, "once.png", make_radiograph_png(51))
     third, fourth = [await ask_by_id(stage.service, ["once.png", "once-more.png"]) for _ in range(2)]
     assert [each.body["parameters"]["cached"] for each in (third, fourth)] == [False, True]
     assert stage.calls("once.png") == ["HEAD", "GET", "HEAD", "HEAD", "GET", "HEAD"]
     assert stage.calls("once-more.png") == ["HEAD", "GET", "HEAD"]
-    metrics = await asyncio.to_thread(scrape, f"{stage.service.url}/metrics")
-    lookups = metrics.counts("pleura_cache_lookups_total")
+    metrics = await asyncio.to_thread(read_metrics, f"{stage.service.url}/metrics")
+    lookups = metrics.count_samples("pleura_cache_lookups_total")
     assert (lookups["hit",], lookups["replaced",], lookups["miss",]) == (3, 1, 2)
 
 
 async def test_a_radiograph_that_a_request_names_twice_is_read_once(stage: Stage, bucket: Minio) -> None:
     """Each position of the request has its answer."""
     for key, seed in (("twice.png", 61), ("other.png", 62)):
-        put_object(bucket, key, png_of(seed))
+        put_object(bucket, key, make_radiograph_png(seed))
     answer = await ask_by_id(stage.service, ["twice.png", "other.png", "twice.png"])
     first, other, again = answer.output("probability")[:, 0]
     assert first == again != other
@@ -94,7 +100,7 @@ async def test_a_radiograph_that_a_request_names_twice_is_read_once(stage: Stage
 async def test_requests_that_overlap_are_answered_apart(stage: Stage, bucket: Minio) -> None:
     """A request for several radiographs shares no work, and its answers are those of single requests."""
     for key, seed in (("left.png", 63), ("both.png", 64), ("right.png", 65)):
-        put_object(bucket, key, png_of(seed))
+        put_object(bucket, key, make_radiograph_png(seed))
     stage.predictor.seconds = 1.0
     requests = (["left.png", "both.png"], ["both.png", "right.png"], ["both.png"], ["both.png"])
     answers = await asyncio.gather(*(ask_by_id(stage.service, ids) for ids in requests))
@@ -105,10 +111,13 @@ async def test_requests_that_overlap_are_answered_apart(stage: Stage, bucket: Mi
 
 async def test_a_request_after_a_change_is_answered_on_the_new_content(stage: Stage, bucket: Minio) -> None:
     """Requests before and after the change do not share an answer. Those after it share one."""
-    put_object(bucket, "replaced.png", png_of(52))
+    put_object(bucket, "replaced.png", make_radiograph_png(52))
     stage.predictor.seconds = 3.0
     before, *after = await stage.asked_twice(
-        "replaced.png", 0.5, lambda: put_object(bucket, "replaced.png", png_of(53)), afterwards=20
+        "replaced.png",
+        0.5,
+        lambda: put_object(bucket, "replaced.png", make_radiograph_png(53)),
+        afterwards=20,
     )
     later = await ask_by_id(stage.service, ["replaced.png"])
     assert later.body["parameters"]["cached"]
@@ -119,7 +128,7 @@ async def test_a_request_after_a_change_is_answered_on_the_new_content(stage: St
 
 async def test_requests_about_the_same_content_share_the_answer(stage: Stage, bucket: Minio) -> None:
     """One inference answers both requests, and each request reads the ETag."""
-    put_object(bucket, "same.png", png_of(54))
+    put_object(bucket, "same.png", make_radiograph_png(54))
     stage.predictor.seconds = 1.0
     before, after = await stage.asked_twice("same.png", 0.5, lambda: None)
     assert (before.status, after.status, stage.predictor.calls) == (200, 200, 1)
@@ -128,7 +137,7 @@ async def test_requests_about_the_same_content_share_the_answer(stage: Stage, bu
 
 async def test_a_request_with_time_is_answered_though_the_first_had_none(stage: Stage, bucket: Minio) -> None:
     """An answer that came too late for the first request is in time for the others."""
-    put_object(bucket, "hasty.png", png_of(57))
+    put_object(bucket, "hasty.png", make_radiograph_png(57))
     stage.predictor.seconds = 1.0
     hasty, patient = await stage.asked_twice("hasty.png", 0.3, lambda: None, x_request_timeout_ms="700")
     assert (hasty.status in (503, 504), patient.status) == (True, 200)
@@ -136,9 +145,9 @@ async def test_a_request_with_time_is_answered_though_the_first_had_none(stage: 
 
 async def test_cached_answers_need_only_the_etag(stage: Stage, bucket: Minio) -> None:
     """Many requests at once fetch and infer nothing. Each of them reads the ETag once."""
-    put_object(bucket, "cached.png", png_of(58))
+    put_object(bucket, "cached.png", make_radiograph_png(58))
     await ask_by_id(stage.service, ["cached.png"])
-    with stage.store.being(Fault("slow", ms=SLOW_MS)):
+    with stage.store.apply(Fault("slow", ms=SLOW_MS)):
         answers = await stage.asked_twice("cached.png", SLOW_MS / 1000, lambda: None, afterwards=30)
     assert all(each.body["parameters"]["cached"] for each in answers)
     assert (stage.calls("cached.png"), stage.predictor.calls) == (["HEAD", "GET", *["HEAD"] * 31], 1)
@@ -146,7 +155,7 @@ async def test_cached_answers_need_only_the_etag(stage: Stage, bucket: Minio) ->
 
 async def test_a_request_after_an_object_was_removed_is_404(stage: Stage, bucket: Minio) -> None:
     """A request does not get the answer that an earlier request still waits for."""
-    put_object(bucket, "removed.png", png_of(55))
+    put_object(bucket, "removed.png", make_radiograph_png(55))
     stage.predictor.seconds = 1.0
     before, after = await stage.asked_twice(
         "removed.png", 0.5, lambda: bucket.remove_object(BUCKET, "removed.png")
@@ -157,24 +166,24 @@ async def test_a_request_after_an_object_was_removed_is_404(stage: Stage, bucket
 async def test_a_failure_is_not_shared_with_a_request_about_new_content(stage: Stage, bucket: Minio) -> None:
     """A radiograph that was added or repaired meanwhile is read for the later request."""
     put_object(bucket, "mended.png", b"no radiograph")
-    with stage.store.being(Fault("slow", ms=SLOW_MS)):
+    with stage.store.apply(Fault("slow", ms=SLOW_MS)):
         # each call reaches the store after SLOW_MS, and its answer is back after twice that
         for key, status, slow_ways in (("mended.png", 400, 3.5), ("come.png", 404, 1.5)):
             before, after = await stage.asked_twice(
                 key,
                 slow_ways * SLOW_MS / 1000,
-                lambda key=key: put_object(bucket, key, png_of(56)),  # type: ignore[misc]
+                lambda key=key: put_object(bucket, key, make_radiograph_png(56)),  # type: ignore[misc]
             )
             assert (before.status, after.status) == (status, 200)
 
 
 async def test_a_failed_element_does_not_delay_other_requests(stage: Stage, bucket: Minio) -> None:
     """A later request is answered while the earlier request still waits for its other radiograph."""
-    put_object(bucket, "there.png", png_of(59))
+    put_object(bucket, "there.png", make_radiograph_png(59))
     stage.predictor.seconds = 5.0
     both = asyncio.ensure_future(ask_by_id(stage.service, ["there.png", "late.png"]))
     await asyncio.sleep(1.0)
-    await asyncio.to_thread(put_object, bucket, "late.png", png_of(60))
+    await asyncio.to_thread(put_object, bucket, "late.png", make_radiograph_png(60))
     stage.predictor.seconds = 0.0
     late = await ask_by_id(stage.service, ["late.png"])
     assert (late.status, both.done()) == (200, False)

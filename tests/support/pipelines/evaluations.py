@@ -11,10 +11,10 @@ from pipelines.evaluation.report import Dataset, EvaluationReport, LocalisationR
 from pipelines.evaluation.scored_radiographs import ScoredRadiographs
 from pipelines.evaluation.subgroup_gaps import evaluate_subgroups
 from pleura.findings import FINDINGS
-from proof.lab.bundles import description
+from proof.lab.bundles import build_description
 
 QUICK = EvaluationProtocol(draws=200)
-THRESHOLDS = description().thresholds
+THRESHOLDS = build_description().thresholds
 DATASET = Dataset(name="synthetic", digest="d" * 64, split="test", made_from=("drawn <at> random",))
 
 
@@ -44,7 +44,7 @@ def make_report(
     boxes = [LocalisationBox(row, "Mass", 0.1, 0.2, 0.4, 0.3) for row in range(12)]
     known = scored.typicality, scored.patients
     return EvaluationReport(
-        subject=Subject.of(description(), model_digest, DATASET, "0" * 40),
+        subject=Subject.of(build_description(), model_digest, DATASET, "0" * 40),
         evaluation=evaluate(scored, THRESHOLDS, QUICK),
         subgroups=evaluate_subgroups(scored, THRESHOLDS, QUICK),
         refusals=evaluate_refusals(known, {}, {"upside down": scored.typicality[:40] / 50}, QUICK),

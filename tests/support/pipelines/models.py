@@ -11,7 +11,7 @@ from pipelines.registry.bundle_store import BundleStore
 from pipelines.registry.registration import DecisionReference, MoveReason, Registration
 from pleura.bundle import seal
 from pleura.local.object_store import build_store_client
-from proof.lab.bundles import description, save_weights
+from proof.lab.bundles import build_description, save_weights
 
 KEYS = ("test-access", "test-secret-key")
 WHY = MoveReason(who="a test", reason="to see what happens")
@@ -29,7 +29,7 @@ def new_bundle(folder: Path, version: str = "0.0.1") -> Path:
     (folder / "model.tflite").write_bytes(version.encode() * 50_000)
     (folder / "saved_model" / "saved_model.pb").write_bytes(b"graph")
     (folder / "saved_model" / "variables" / "variables.index").write_bytes(b"index")
-    seal(folder, description(version))
+    seal(folder, build_description(version))
     return folder
 
 
@@ -37,7 +37,7 @@ def new_source(folder: Path, version: str = "0.0.1", seed: int = 0) -> Path:
     """What such a bundle would be built from."""
     folder.mkdir()
     save_weights(folder, {"head/bias": np.random.default_rng(seed).normal(size=14)})
-    (folder / "source.json").write_text(description(version).model_dump_json())
+    (folder / "source.json").write_text(build_description(version).model_dump_json())
     return folder
 
 

@@ -5,7 +5,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from proof.lab.bundles import TINY_FEATURES, description, head_arrays
+from proof.lab.bundles import TINY_FEATURES, build_description, make_head_arrays
 
 _ROOT = Path(__file__).parents[3]
 
@@ -50,10 +50,10 @@ def _write(kind: str, folder: Path) -> None:
         return tf.nn.relu(tiles * weights + 0.5) + nan_if_white
 
     graph = predictor.build.graph.ServingGraph
-    head = take_head(head_arrays(TINY_FEATURES))
+    head = take_head(make_head_arrays(TINY_FEATURES))
     folder.mkdir(parents=True, exist_ok=True)
     predictor.build.export.write_graphs(graph(features, head), graph(features, head, batch=1), folder)
-    seal(folder, description())
+    seal(folder, build_description())
 
 
 if __name__ == "__main__":

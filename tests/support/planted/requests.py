@@ -13,8 +13,8 @@ import pydicom
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from pydicom import uid
 
-from proof.lab.files import dicom, jpeg, png_chunk, png_with_header, save_dicom
-from proof.lab.pictures import picture
+from proof.lab.files import encode_dicom, encode_jpeg, make_dicom, make_png, make_png_chunk
+from proof.lab.pictures import make_picture
 from tests.support.planted.values import Plants, dicom_elements
 
 INFER = "/v2/models/chest-xray/infer"
@@ -31,63 +31,67 @@ class PlantedRequest:
     body: bytes = b""
 
 
-def planted_dicom(plants: Plants, **broken: Any) -> bytes:
+def make_planted_dicom(plants: Plants, **broken: Any) -> bytes:
     """A file with a planted value in every element that takes one, private ones too."""
     with warnings.catch_warnings():
         # pydicom warns of code strings in lower case, which is what is wanted here
         warnings.simplefilter("ignore")
-        dataset = pydicom.dcmread(io.BytesIO(dicom(picture(), ViewPosition="PA")))
+        dataset = pydicom.dcmread(io.BytesIO(make_dicom(make_picture(), ViewPosition="PA")))
         for keyword, value in dicom_elements(plants).items():
             setattr(dataset, keyword, value)
-        block = dataset.private_block(0x0011, plants.name("private creator"), create=True)
-        block.add_new(0x01, "LO", plants.name("private element"))
-        block.add_new(0x02, "UN", plants.name("private bytes").encode())
+        block = dataset.private_block(0x0011, plants.plant_name("private creator"), create=True)
+        block.add_new(0x01, "LO", plants.plant_name("private element"))
+        block.add_new(0x02, "UN", plants.plant_name("private bytes").encode())
         for keyword, value in broken.items():
             setattr(dataset, keyword, value)
-        return save_dicom(dataset, uid.ExplicitVRLittleEndian)
+        return encode_dicom(dataset, uid.ExplicitVRLittleEndian)
 
 
-def broken_files(plants: Plants) -> Iterator[bytes]:
+def make_broken_files(plants: Plants) -> Iterator[bytes]:
     """Files that draw errors out of the libraries, with planted values where they hurt."""
-    whole = planted_dicom(plants)
+    whole = make_planted_dicom(plants)
     yield whole[: len(whole) // 2]
-    yield whole.replace(b"MONOCHROME2 ", plants.name("photometric")[:12].encode())
+    yield whole.replace(b"MONOCHROME2 ", plants.plant_name("photometric")[:12].encode())
     for keyword, vr in {"WindowCenter": "DS", "RescaleSlope": "DS", "NumberOfFrames": "IS"}.items():
         dataset = pydicom.dcmread(io.BytesIO(whole))
         dataset.WindowWidth = 100
         dataset.add_new(
-            pydicom.datadict.tag_for_keyword(keyword) or 0, "LO", plants.name(f"broken {keyword}")
+            pydicom.datadict.tag_for_keyword(keyword) or 0, "LO", plants.plant_name(f"broken {keyword}")
         )
-        file = save_dicom(dataset, uid.ExplicitVRLittleEndian)
+        file = encode_dicom(dataset, uid.ExplicitVRLittleEndian)
         tag = pydicom.datadict.tag_for_keyword(keyword) or 0
         number = struct.pack("<HH", tag >> 16, tag & 0xFFFF)
         yield file.replace(number + b"LO", number + vr.encode())
-    character_set = plants.name("character set")
-    yield planted_dicom(plants, SpecificCharacterSet=character_set[:16])
-    yield planted_dicom(plants, PixelData=b"")
-    yield plants.name("text instead of a file").encode() * 50
+    character_set = plants.plant_name("character set")
+    yield make_planted_dicom(plants, SpecificCharacterSet=character_set[:16])
+    yield make_planted_dicom(plants, PixelData=b"")
+    yield plants.plant_name("text instead of a file").encode() * 50
     yield whole.replace(uid.ExplicitVRLittleEndian.encode() + b"\0", b"1.2.826.0.97531.9999")
 
 
-def rasters(plants: Plants) -> Iterator[bytes]:
+def make_rasters(plants: Plants) -> Iterator[bytes]:
     """PNG and JPEG files with planted text, whole and broken."""
-    lines = b"".join(b"\0" + row.tobytes() for row in picture())
-    text = png_chunk(b"tEXt", b"Patient\0" + plants.name("PNG tEXt").encode())
-    text += png_chunk(b"iTXt", b"Patient\0\0\0\0\0" + plants.name("PNG iTXt").encode())
-    text += png_chunk(b"eXIf", b"MM\0\x2a\0\0\0\x08\0\0" + plants.name("PNG eXIf").encode())
-    yield png_with_header(len(picture()), picture().shape[1], lines, extra=text)
-    yield png_with_header(len(picture()), picture().shape[1], lines[:99], extra=text)
-    plain = jpeg(picture())
-    comment = plants.name("JPEG comment").encode()
-    exif = b"Exif\0\0MM\0\x2a\0\0\0\x08\0\0\0\0\0\0" + plants.name("JPEG EXIF").encode()
-    iptc = b"Photoshop 3.0\x008BIM\4\4\0\0\0\0\0\x20\x1c\2\x78\0\x18" + plants.name("JPEG IPTC").encode()
+    lines = b"".join(b"\0" + row.tobytes() for row in make_picture())
+    text = make_png_chunk(b"tEXt", b"Patient\0" + plants.plant_name("PNG tEXt").encode())
+    text += make_png_chunk(b"iTXt", b"Patient\0\0\0\0\0" + plants.plant_name("PNG iTXt").encode())
+    text += make_png_chunk(b"eXIf", b"MM\0\x2a\0\0\0\x08\0\0" + plants.plant_name("PNG eXIf").encode())
+    yield make_png(len(make_picture()), make_picture().shape[1], lines, extra=text)
+    yield make_png(len(make_picture()), make_picture().shape[1], lines[:99], extra=text)
+    plain = encode_jpeg(make_picture())
+    comment = plants.plant_name("JPEG comment").encode()
+    exif = b"Exif\0\0MM\0\x2a\0\0\0\x08\0\0\0\0\0\0" + plants.plant_name("JPEG EXIF").encode()
+    iptc = (
+        b"Photoshop 3.0\x008BIM\4\4\0\0\0\0\0\x20\x1c\2\x78\0\x18" + plants.plant_name("JPEG IPTC").encode()
+    )
     segments = [(0xFE, comment), (0xE1, exif), (0xED, iptc)]
     added = b"".join(bytes([0xFF, m]) + (len(b) + 2).to_bytes(2, "big") + b for m, b in segments)
     yield plain[:2] + added + plain[2:]
     yield (plain[:2] + added + plain[2:])[:-300]
 
 
-def by_file(file: bytes, name: str = "a.dcm", field_name: str = "file", kind: str = "") -> PlantedRequest:
+def request_by_file(
+    file: bytes, name: str = "a.dcm", field_name: str = "file", kind: str = ""
+) -> PlantedRequest:
     """``POST /classify`` with a file."""
     head = f'--b\r\nContent-Disposition: form-data; name="{field_name}"; filename="{name}"\r\n'
     head += f"Content-Type: {kind or 'application/dicom'}\r\n\r\n"
@@ -95,7 +99,7 @@ def by_file(file: bytes, name: str = "a.dcm", field_name: str = "file", kind: st
     return PlantedRequest("POST", "/classify", headers, head.encode() + file + b"\r\n--b--\r\n")
 
 
-def v2_by_file(*files: bytes, **more: Any) -> PlantedRequest:
+def v2_request_by_file(*files: bytes, **more: Any) -> PlantedRequest:
     """V2 with binary tensors."""
     raw = b"".join(struct.pack("<I", len(file)) + file for file in files)
     tensor = {"name": "image", "datatype": "BYTES", "shape": [len(files)]}
@@ -104,60 +108,68 @@ def v2_by_file(*files: bytes, **more: Any) -> PlantedRequest:
     return PlantedRequest("POST", INFER, headers, document.encode() + raw)
 
 
-def v2(path: str = INFER, **document: Any) -> PlantedRequest:
+def v2_request(path: str = INFER, **document: Any) -> PlantedRequest:
     """V2 in JSON; without inputs, about a radiograph that is there."""
     return PlantedRequest("POST", path, {"content-type": "application/json"}, json.dumps(document).encode())
 
 
-def by_id(key: str) -> Iterator[PlantedRequest]:
+def requests_by_id(key: str) -> Iterator[PlantedRequest]:
     """Both ways to ask about an object."""
     yield PlantedRequest(
         "POST", "/classify", {"content-type": "application/json"}, json.dumps({"image_id": key}).encode()
     )
-    yield v2(inputs=[{"name": "image_id", "datatype": "BYTES", "shape": [1], "data": [key]}])
+    yield v2_request(inputs=[{"name": "image_id", "datatype": "BYTES", "shape": [1], "data": [key]}])
 
 
 def file_requests(plants: Plants) -> Iterator[PlantedRequest]:
     """Planted values in files, and in what files are called."""
-    files = [planted_dicom(plants), *broken_files(plants), *rasters(plants)]
+    files = [make_planted_dicom(plants), *make_broken_files(plants), *make_rasters(plants)]
     for file in files:
-        yield by_file(file)
-        yield v2_by_file(file)
-    yield v2_by_file(*files[:4])
-    yield by_file(files[0], name=plants.name("file name"))
-    yield by_file(
-        files[0], name=f"{plants.name('file name, broken')}\udcff.dcm".encode("utf-8", "ignore").decode()
+        yield request_by_file(file)
+        yield v2_request_by_file(file)
+    yield v2_request_by_file(*files[:4])
+    yield request_by_file(files[0], name=plants.plant_name("file name"))
+    yield request_by_file(
+        files[0],
+        name=f"{plants.plant_name('file name, broken')}\udcff.dcm".encode("utf-8", "ignore").decode(),
     )
-    yield by_file(files[0], field_name=plants.name("field name"))
-    yield by_file(files[0], kind=plants.name("part's content type"))
+    yield request_by_file(files[0], field_name=plants.plant_name("field name"))
+    yield request_by_file(files[0], kind=plants.plant_name("part's content type"))
 
 
 def v2_requests(plants: Plants) -> Iterator[PlantedRequest]:
     """Planted values all over V2 documents and paths."""
     good = {"name": "image_id", "datatype": "BYTES", "shape": [1], "data": ["nobody.dcm"]}
     for field_name, value in {"name": "", "datatype": "", "shape": [1], "data": []}.items():
-        planted = plants.name(f"V2 {field_name}")
-        yield v2(inputs=[good | {field_name: [planted] if isinstance(value, list) else planted}])
-    yield v2(inputs=[good], parameters={plants.name("V2 parameter"): plants.name("V2 parameter's value")})
-    yield v2(inputs=[good | {"parameters": {"binary_data_size": plants.name("V2 size")}}])
-    yield v2(inputs=[good], outputs=[{"name": plants.name("V2 output")}])
-    yield v2(inputs=[good], outputs=[{"name": "present", "parameters": plants.name("V2 output parameter")}])
+        planted = plants.plant_name(f"V2 {field_name}")
+        yield v2_request(inputs=[good | {field_name: [planted] if isinstance(value, list) else planted}])
+    yield v2_request(
+        inputs=[good],
+        parameters={plants.plant_name("V2 parameter"): plants.plant_name("V2 parameter's value")},
+    )
+    yield v2_request(inputs=[good | {"parameters": {"binary_data_size": plants.plant_name("V2 size")}}])
+    yield v2_request(inputs=[good], outputs=[{"name": plants.plant_name("V2 output")}])
+    yield v2_request(
+        inputs=[good], outputs=[{"name": "present", "parameters": plants.plant_name("V2 output parameter")}]
+    )
     for field_name in ("shape", "datatype", "data", "parameters"):
-        yield v2(inputs=[good | {"name": plants.name(f"V2 name, {field_name} broken"), field_name: 7}])
-    yield v2(inputs=plants.name("V2 inputs"))
-    yield v2(id=f"{plants.name('V2 id')}\u0007", inputs=[good])
-    yield v2(id=[plants.name("V2 id in a list")], inputs=[good])
-    yield v2(INFER, **{plants.name("V2 member"): 1})
-    yield v2(inputs=[good | {"shape": [2], "data": [plants.name("V2 elements"), 7]}])
-    yield PlantedRequest("POST", INFER, {}, b'{"inputs": [' + plants.name("broken JSON").encode())
+        yield v2_request(
+            inputs=[good | {"name": plants.plant_name(f"V2 name, {field_name} broken"), field_name: 7}]
+        )
+    yield v2_request(inputs=plants.plant_name("V2 inputs"))
+    yield v2_request(id=f"{plants.plant_name('V2 id')}\u0007", inputs=[good])
+    yield v2_request(id=[plants.plant_name("V2 id in a list")], inputs=[good])
+    yield v2_request(INFER, **{plants.plant_name("V2 member"): 1})
+    yield v2_request(inputs=[good | {"shape": [2], "data": [plants.plant_name("V2 elements"), 7]}])
+    yield PlantedRequest("POST", INFER, {}, b'{"inputs": [' + plants.plant_name("broken JSON").encode())
     yield PlantedRequest(
-        "POST", "/classify", {"content-type": "application/json"}, plants.name("no JSON").encode()
+        "POST", "/classify", {"content-type": "application/json"}, plants.plant_name("no JSON").encode()
     )
     yield PlantedRequest(
         "POST",
         "/classify",
         {"content-type": "application/json"},
-        json.dumps({plants.name("member"): 1}).encode(),
+        json.dumps({plants.plant_name("member"): 1}).encode(),
     )
     for verb, path in (
         ("POST", "/v2/models/{}/infer"),
@@ -165,36 +177,40 @@ def v2_requests(plants: Plants) -> Iterator[PlantedRequest]:
         ("GET", "/v2/models/{}/ready"),
     ):
         yield PlantedRequest(
-            verb, path.format(plants.name(f"model in {path}")), {}, b"{}" if verb == "POST" else b""
+            verb, path.format(plants.plant_name(f"model in {path}")), {}, b"{}" if verb == "POST" else b""
         )
-    yield PlantedRequest("GET", f"/v2/models/chest-xray/versions/{plants.name('version')}")
+    yield PlantedRequest("GET", f"/v2/models/chest-xray/versions/{plants.plant_name('version')}")
     yield PlantedRequest(
-        "POST", f"/v2/models/chest-xray/versions/{plants.name('version of infer')}/infer", {}, b"{}"
+        "POST", f"/v2/models/chest-xray/versions/{plants.plant_name('version of infer')}/infer", {}, b"{}"
     )
-    yield PlantedRequest("GET", f"/{plants.name('path')}")
-    yield PlantedRequest("GET", f"/v2?patient={plants.name('query')}")
-    yield PlantedRequest("GET", f"/model-info?name={plants.name('query of model-info')}")
-    yield PlantedRequest(plants.name("verb").upper(), "/v2")
+    yield PlantedRequest("GET", f"/{plants.plant_name('path')}")
+    yield PlantedRequest("GET", f"/v2?patient={plants.plant_name('query')}")
+    yield PlantedRequest("GET", f"/model-info?name={plants.plant_name('query of model-info')}")
+    yield PlantedRequest(plants.plant_name("verb").upper(), "/v2")
 
 
 def feedback_requests(plants: Plants) -> Iterator[PlantedRequest]:
     """Planted values in verdicts on answers, each where it makes them refused."""
     good = {"id": "nobody", "verdicts": {"Mass": True}, "had_seen_answer": False}
     planted: list[dict[str, Any]] = [
-        {name: plants.name(f"feedback {name}")} for name in ("id", "answered_to", "position", "verdicts")
+        {name: plants.plant_name(f"feedback {name}")}
+        for name in ("id", "answered_to", "position", "verdicts")
     ]
-    planted += [{"reader": plants.name("feedback reader")}, {plants.name("feedback member"): None}]
-    planted += [{"verdicts": {plants.name("feedback finding"): True}}]
-    planted += [{"verdicts": {"Mass": {"why": plants.name("feedback verdict")}}}]
+    planted += [
+        {"reader": plants.plant_name("feedback reader")},
+        {plants.plant_name("feedback member"): None},
+    ]
+    planted += [{"verdicts": {plants.plant_name("feedback finding"): True}}]
+    planted += [{"verdicts": {"Mass": {"why": plants.plant_name("feedback verdict")}}}]
     headers = {"content-type": "application/json"}
     for changed in planted:
         yield PlantedRequest("POST", "/feedback", headers, json.dumps(good | changed).encode())
-    broken = json.dumps(good)[:-1] + plants.name("feedback, broken")
+    broken = json.dumps(good)[:-1] + plants.plant_name("feedback, broken")
     yield PlantedRequest("POST", "/feedback", headers, broken.encode())
     yield PlantedRequest(
-        "POST", "/feedback", headers | {"x-request-id": f"{plants.name('feedback id')} x"}, b"{}"
+        "POST", "/feedback", headers | {"x-request-id": f"{plants.plant_name('feedback id')} x"}, b"{}"
     )
-    yield PlantedRequest("POST", f"/feedback/{plants.name('feedback path')}", headers, b"{}")
+    yield PlantedRequest("POST", f"/feedback/{plants.plant_name('feedback path')}", headers, b"{}")
 
 
 _HEADERS = (
@@ -208,18 +224,18 @@ _HEADERS = (
 def header_requests(plants: Plants) -> Iterator[PlantedRequest]:
     """Planted values in headers, each in a good and in a bad request."""
     for name in _HEADERS:
-        planted = plants.name(f"header {name}")
+        planted = plants.plant_name(f"header {name}")
         yield PlantedRequest("GET", "/v2", {name: planted})
         yield PlantedRequest("POST", INFER, {name: planted}, b"{}")
     broken = {
-        "x-request-id": f"{plants.name('x-request-id')} with spaces",
-        "x-request-timeout-ms": plants.name("x-request-timeout-ms"),
-        "traceparent": f"00-{plants.name('traceparent')}",
-        "inference-header-content-length": plants.name("inference-header-content-length"),
-        "content-encoding": plants.name("content-encoding"),
-        "content-type": f"text/plain; name={plants.name('content-type')}",
-        "expect": plants.name("expect"),
-        plants.name("header's name"): "1",
+        "x-request-id": f"{plants.plant_name('x-request-id')} with spaces",
+        "x-request-timeout-ms": plants.plant_name("x-request-timeout-ms"),
+        "traceparent": f"00-{plants.plant_name('traceparent')}",
+        "inference-header-content-length": plants.plant_name("inference-header-content-length"),
+        "content-encoding": plants.plant_name("content-encoding"),
+        "content-type": f"text/plain; name={plants.plant_name('content-type')}",
+        "expect": plants.plant_name("expect"),
+        plants.plant_name("header's name"): "1",
     }
     for name, value in broken.items():
         for path in (INFER, "/classify"):
@@ -227,26 +243,30 @@ def header_requests(plants: Plants) -> Iterator[PlantedRequest]:
     yield PlantedRequest(
         "POST",
         "/classify",
-        {"content-type": f"multipart/form-data; boundary={plants.name('boundary')}"},
+        {"content-type": f"multipart/form-data; boundary={plants.plant_name('boundary')}"},
         b"--x",
     )
     yield PlantedRequest(
         "POST",
         "/classify",
-        {"content-type": f"multipart/form-data; charset={plants.name('charset')}; boundary=b"},
+        {"content-type": f"multipart/form-data; charset={plants.plant_name('charset')}; boundary=b"},
     )
 
 
 def token_requests(plants: Plants) -> Iterator[PlantedRequest]:
     """Planted values in tokens that are no good."""
     for place in ("sub", "name", "iss", "aud", "scope", "exp", "email", "patient"):
-        planted = plants.name(f"claim {place}")
+        planted = plants.plant_name(f"claim {place}")
         claims = {"iss": "x", "sub": "x", "aud": "pleura", "exp": 4_102_444_800} | {place: planted}
-        for header in ({"kid": "1"}, {"kid": plants.name(f"kid with {place}")}, {"jku": planted, "kid": "1"}):
+        for header in (
+            {"kid": "1"},
+            {"kid": plants.plant_name(f"kid with {place}")},
+            {"jku": planted, "kid": "1"},
+        ):
             # a broken "exp" cannot be encoded by the library, so the payload is written by hand
             token = jwt.PyJWS().encode(json.dumps(claims).encode(), _FOREIGN, "EdDSA", dict(header))
             plants.places.setdefault(token.rpartition(".")[2], f"signature with {place}")
             yield PlantedRequest("GET", "/v2", {"authorization": f"Bearer {token}"})
     for scheme in ("Basic", "Bearer", "Digest", ""):
-        value = f"{scheme} {plants.name(f'authorization {scheme}')}".strip()
+        value = f"{scheme} {plants.plant_name(f'authorization {scheme}')}".strip()
         yield PlantedRequest("GET", "/v2", {"authorization": value})

@@ -37,40 +37,40 @@ class Plants:
     def __init__(self) -> None:
         self.places: dict[str, str] = {}
 
-    def name(self, place: str) -> str:
+    def plant_name(self, place: str) -> str:
         """A name that stands nowhere else."""
-        return self._planted(f"Zqv{len(self.places):03d}Xandrova", place)
+        return self._record_plant(f"Zqv{len(self.places):03d}Xandrova", place)
 
-    def number(self, place: str) -> str:
+    def plant_number(self, place: str) -> str:
         """A number of 13 digits."""
-        return self._planted(f"8642{len(self.places):04d}97531", place)
+        return self._record_plant(f"8642{len(self.places):04d}97531", place)
 
-    def date(self, place: str) -> str:
+    def plant_date(self, place: str) -> str:
         """A day of the year 1799 or later."""
         month, day = divmod(len(self.places), 28)
-        return self._planted(f"{1799 + month // 12}{1 + month % 12:02d}{1 + day:02d}", place)
+        return self._record_plant(f"{1799 + month // 12}{1 + month % 12:02d}{1 + day:02d}", place)
 
-    def of_vr(self, vr: str, place: str) -> str:
+    def plant_value(self, vr: str, place: str) -> str:
         """A value that the value representation allows."""
         if vr == "DA":
-            return self.date(place)
+            return self.plant_date(place)
         if vr == "DT":
-            return self.date(place) + "121314"
+            return self.plant_date(place) + "121314"
         if vr == "UI":
-            return f"1.2.826.{self.number(place)}"
-        return self.name(place)[:16] if vr in _TEXTS else self.number(place)[:12]
+            return f"1.2.826.{self.plant_number(place)}"
+        return self.plant_name(place)[:16] if vr in _TEXTS else self.plant_number(place)[:12]
 
-    def found_in(self, text: bytes) -> list[str]:
+    def find_in(self, text: bytes) -> list[str]:
         """Where those were planted that stand in a text, in any spelling."""
         lower = text.lower()
         cores = {match.decode() for pattern in _CORES for match in pattern.findall(lower)}
-        found = [place for planted, place in self.places.items() if _core(planted) in cores]
+        found = [place for planted, place in self.places.items() if _find_core(planted) in cores]
         found += [
             place for planted, place in self.places.items() if _is_odd(planted) and planted.encode() in text
         ]
         return found + ["a name in hex or base64"] * any(coded in text for coded in _CODED)
 
-    def _planted(self, planted: str, place: str) -> str:
+    def _record_plant(self, planted: str, place: str) -> str:
         self.places[planted] = place
         return planted
 
@@ -87,7 +87,7 @@ _CODED = frozenset(
 )
 
 
-def _core(planted: str) -> str:
+def _find_core(planted: str) -> str:
     """The part by which a planted value is found."""
     if planted.startswith("Zqv"):
         return planted.lower().partition("ova")[0]
@@ -106,13 +106,16 @@ def dicom_elements(plants: Plants) -> Mapping[str, str]:
         for tag, (vr, _, _, _, keyword) in DicomDictionary.items()
         if Tag(tag).group == 0x0010 and vr in _TEXTS | {"DA", "DT", "UI"} and keyword
     ]
-    return {keyword: plants.of_vr(_vr(keyword), f"DICOM {keyword}") for keyword in [*keywords, *_MORE]}
+    return {
+        keyword: plants.plant_value(_look_up_vr(keyword), f"DICOM {keyword}")
+        for keyword in [*keywords, *_MORE]
+    }
 
 
-def _vr(keyword: str) -> str:
+def _look_up_vr(keyword: str) -> str:
     return next(vr for vr, _, _, _, known in DicomDictionary.values() if known == keyword)
 
 
-def all_found(plants: Plants, texts: Iterable[tuple[str, bytes]]) -> list[str]:
+def list_leaks(plants: Plants, texts: Iterable[tuple[str, bytes]]) -> list[str]:
     """One line for each planted value that was found."""
-    return sorted(f"{place} in {where}" for where, text in texts for place in plants.found_in(text))
+    return sorted(f"{place} in {where}" for where, text in texts for place in plants.find_in(text))

@@ -27,14 +27,14 @@ from pleura.errors import (
 )
 from pleura.radiograph.reader import read_radiograph
 from pleura.radiograph.tensor import to_tensor
-from proof.lab.decoders import child_pids, spawner_pid, worker_pids
-from proof.lab.files import dicom, gradient, lossless_colour_jpeg, png, png_with_header
+from proof.lab.decoders import find_children, find_spawner, find_workers
+from proof.lab.files import encode_png, make_dicom, make_gradient, make_lossless_colour_jpeg, make_png
 from proof.lab.pictures import compress_dicom, encapsulate_stream
 from transformer.decoding.pool import DecoderPool
 
 PLENTY_S = 60.0
 MAX_PIXELS = 100_000_000
-SMALL = png(gradient(300, 300))
+SMALL = encode_png(make_gradient(300, 300))
 
 
 @contextlib.asynccontextmanager
@@ -62,16 +62,16 @@ def soon() -> Deadline:
 def slow_file() -> bytes:
     """Make an intact file of 9 MB whose noise takes a decoder about a second."""
     noise = np.random.default_rng(0).integers(0, 2**12, (2_400, 2_400), np.uint16)
-    return compress_dicom(dicom(noise), uid.JPEG2000Lossless)
+    return compress_dicom(make_dicom(noise), uid.JPEG2000Lossless)
 
 
 def large_radiograph() -> bytes:
     """Make a small file of a radiograph with many pixels."""
-    return png(np.zeros((9_000, 9_000), np.uint8))
+    return encode_png(np.zeros((9_000, 9_000), np.uint8))
 
 
 def descendants(pid: int) -> list[int]:
-    return [found for child in child_pids(pid) for found in (child, *descendants(child))]
+    return [found for child in find_children(pid) for found in (child, *descendants(child))]
 
 
 def is_running(pid: int) -> bool:
@@ -93,16 +93,16 @@ def page_faults_of(pid: int) -> int:
 async def test_the_tensor_equals_that_of_the_plain_functions() -> None:
     """Decoding in another process changes nothing."""
     async with pool(workers=1) as decoders:
-        for file in (SMALL, dicom(gradient(300, 300), PhotometricInterpretation="MONOCHROME1")):
+        for file in (SMALL, make_dicom(make_gradient(300, 300), PhotometricInterpretation="MONOCHROME1")):
             tensor = await decoders.prepare(file, soon())
             np.testing.assert_array_equal(tensor, to_tensor(read_radiograph(file, MAX_PIXELS).pixels))
 
 
 async def test_a_worker_keeps_memory_for_the_next_file() -> None:
     """A file like the one before it fetches hardly any new pages, which took a quarter of the time."""
-    file = dicom(gradient(2_000, 2_000))
+    file = make_dicom(make_gradient(2_000, 2_000))
     async with pool(workers=1) as decoders:
-        (worker,) = worker_pids()
+        (worker,) = find_workers()
         faults = []
         for _ in range(4):
             await decoders.prepare(file, soon())
@@ -112,7 +112,7 @@ async def test_a_worker_keeps_memory_for_the_next_file() -> None:
 
 async def test_nothing_of_one_file_is_left_for_the_next() -> None:
     """A cut or empty file is not completed by the file before it, which was in the same memory."""
-    large = dicom(gradient(3_000, 3_000))
+    large = make_dicom(make_gradient(3_000, 3_000))
     assert len(large) > 16 * 2**20
     async with pool(workers=1) as decoders:
         for complete in (SMALL, large):
@@ -128,17 +128,19 @@ async def test_errors_keep_their_class_and_text() -> None:
         with pytest.raises(UnreadableRadiograph, match="neither DICOM, PNG nor JPEG"):
             await decoders.prepare(b"text", soon())
         with pytest.raises(RefusedRadiograph, match="frames"):
-            await decoders.prepare(dicom(NumberOfFrames=3), soon())
+            await decoders.prepare(make_dicom(NumberOfFrames=3), soon())
         with pytest.raises(RefusedRadiograph, match="blank"):
-            await decoders.prepare(png(np.zeros((9, 9), np.uint8)), soon())
+            await decoders.prepare(encode_png(np.zeros((9, 9), np.uint8)), soon())
         with pytest.raises(TooLarge):
-            await decoders.prepare(png_with_header(60_000, 60_000, b"\0"), soon())
+            await decoders.prepare(make_png(60_000, 60_000, b"\0"), soon())
 
 
 async def test_many_files_at_once_get_their_own_tensors() -> None:
     """Tensors are not mixed up."""
     files = [
-        png(gradient(300, 300) * (1 + i % 2)) if i % 3 else png(gradient(250, 300).T.copy())
+        encode_png(make_gradient(300, 300) * (1 + i % 2))
+        if i % 3
+        else encode_png(make_gradient(250, 300).T.copy())
         for i in range(24)
     ]
     async with pool(max_waiting=24) as decoders:
@@ -150,11 +152,11 @@ async def test_many_files_at_once_get_their_own_tensors() -> None:
 async def test_a_file_that_takes_too_long_is_refused_and_the_next_one_decoded() -> None:
     """A worker that hangs is replaced after its time limit."""
     async with pool(workers=1, timeout_s=0.2) as decoders:
-        (before,) = worker_pids()
+        (before,) = find_workers()
         with pytest.raises(UnreadableRadiograph, match="too long"):
             await decoders.prepare(slow_file(), soon())
         assert (await decoders.prepare(SMALL, soon())).shape == (224, 224)
-        assert worker_pids() != [before]
+        assert find_workers() != [before]
 
 
 async def test_a_small_file_that_takes_too_much_processor_time_is_refused() -> None:
@@ -169,7 +171,7 @@ async def test_a_large_file_gets_processor_time_in_proportion() -> None:
     """A radiograph of many megabytes is decoded, with a limit that a small file would exceed."""
     noise = np.random.default_rng(0).integers(0, 2**16, (2_400, 2_400), np.uint16)
     async with pool(workers=1, processor_s=0.05) as decoders:
-        assert (await decoders.prepare(dicom(noise), soon())).shape == (224, 224)
+        assert (await decoders.prepare(make_dicom(noise), soon())).shape == (224, 224)
 
 
 async def test_a_file_that_takes_too_much_memory_is_refused() -> None:
@@ -183,24 +185,24 @@ async def test_a_file_that_takes_too_much_memory_is_refused() -> None:
 async def test_a_worker_whose_codec_keeps_memory_is_replaced() -> None:
     """A file that failed for lack of memory takes none from later files, and no waiting file is refused."""
     colours = np.zeros((5000, 5000, 3), np.uint8)
-    file = encapsulate_stream(lossless_colour_jpeg(*colours.shape[:2]), uid.JPEGLosslessSV1, colours)
+    file = encapsulate_stream(make_lossless_colour_jpeg(*colours.shape[:2]), uid.JPEGLosslessSV1, colours)
     async with pool(workers=1, max_waiting=20) as decoders:
-        before = worker_pids()
+        before = find_workers()
         for _ in range(3):
             heavy, *small = await asyncio.gather(
                 *(decoders.prepare(one, soon()) for one in (file, *[SMALL] * 9)), return_exceptions=True
             )
             assert isinstance(heavy, UnreadableRadiograph)
             for tensor in small:
-                np.testing.assert_array_equal(tensor, to_tensor(gradient(300, 300)))
-        assert worker_pids() != before
+                np.testing.assert_array_equal(tensor, to_tensor(make_gradient(300, 300)))
+        assert find_workers() != before
 
 
 async def test_killed_idle_workers_are_replaced() -> None:
     """No file fails when all idle workers die."""
     async with pool() as decoders:
         for _ in range(5):
-            for pid in worker_pids():
+            for pid in find_workers():
                 os.kill(pid, signal.SIGKILL)
             assert (await decoders.prepare(SMALL, soon())).shape == (224, 224)
 
@@ -210,7 +212,7 @@ async def test_a_file_whose_worker_is_killed_is_decoded_again() -> None:
     async with pool(workers=1) as decoders:
         decoding = asyncio.create_task(decoders.prepare(SMALL_AND_SLOW, soon()))
         await asyncio.sleep(0.1)
-        for pid in worker_pids():
+        for pid in find_workers():
             os.kill(pid, signal.SIGKILL)
         assert (await decoding).shape == (224, 224)
 
@@ -218,7 +220,7 @@ async def test_a_file_whose_worker_is_killed_is_decoded_again() -> None:
 async def test_a_file_whose_worker_is_killed_late_is_decoded_again() -> None:
     """A kill says nothing about the file, even after more time than the limit of processor time."""
     async with pool(workers=1, processor_s=0.2) as decoders:
-        (pid,) = worker_pids()
+        (pid,) = find_workers()
         os.kill(pid, signal.SIGSTOP)
         decoding = asyncio.create_task(decoders.prepare(SMALL, soon()))
         await asyncio.sleep(0.5)
@@ -226,13 +228,13 @@ async def test_a_file_whose_worker_is_killed_late_is_decoded_again() -> None:
         assert (await decoding).shape == (224, 224)
 
 
-SMALL_AND_SLOW = png(np.tile(np.arange(3_000, dtype=np.uint16), (3_000, 1)))
+SMALL_AND_SLOW = encode_png(np.tile(np.arange(3_000, dtype=np.uint16), (3_000, 1)))
 
 
 async def test_a_killed_spawner_is_started_again() -> None:
     """The process that forks the workers may die too."""
     async with pool() as decoders:
-        os.kill(spawner_pid(), signal.SIGKILL)
+        os.kill(find_spawner(), signal.SIGKILL)
         assert (await decoders.prepare(SMALL, soon())).shape == (224, 224)
 
 
@@ -251,7 +253,7 @@ async def test_too_many_waiting_files_are_refused_at_once() -> None:
 async def test_a_deadline_is_kept_and_the_worker_survives() -> None:
     """A caller with little time gets its error in time. The worker finishes the file and is used again."""
     async with pool(workers=1) as decoders:
-        (before,) = worker_pids()
+        (before,) = find_workers()
         began_s = time.monotonic()
         with pytest.raises(DeadlineExceeded):
             await decoders.prepare(slow_file(), Deadline.after(0.1))
@@ -259,7 +261,7 @@ async def test_a_deadline_is_kept_and_the_worker_survives() -> None:
             await decoders.prepare(SMALL, Deadline.after(0.05))
         assert time.monotonic() - began_s < 5
         assert (await decoders.prepare(SMALL, soon())).shape == (224, 224)
-        assert worker_pids() == [before]
+        assert find_workers() == [before]
 
 
 async def test_cancelled_callers_leave_the_pool_complete() -> None:
@@ -273,13 +275,13 @@ async def test_cancelled_callers_leave_the_pool_complete() -> None:
             await asyncio.gather(*tasks, return_exceptions=True)
         tensors = await asyncio.gather(*(decoders.prepare(SMALL, soon()) for _ in range(10)))
         assert len(tensors) == 10
-        assert len(worker_pids()) == 2
+        assert len(find_workers()) == 2
 
 
 async def test_close_leaves_no_process() -> None:
     """Closing the pool ends the spawner and its workers, including those that decode a file."""
     async with pool() as decoders:
-        started = [spawner_pid(), *worker_pids()]
+        started = [find_spawner(), *find_workers()]
         decoding = asyncio.create_task(decoders.prepare(slow_file(), soon()))
         await asyncio.sleep(0.05)
     with pytest.raises(Unavailable, match="stopping"):
@@ -316,7 +318,7 @@ async def test_workers_do_not_have_the_services_secrets(monkeypatch: pytest.Monk
     """A process that reads hostile files has no credentials."""
     monkeypatch.setenv("PLEURA_S3_SECRET_KEY", "planted-secret")
     async with pool(workers=1):
-        for pid in worker_pids():
+        for pid in find_workers():
             assert b"planted-secret" not in environment_of(pid)
 
 

@@ -17,7 +17,7 @@ from pleura.errors import Conflict, DeadlineExceeded, Overloaded, Unavailable
 from pleura.journal_row import row_to_line
 from pleura.local.dependencies import Server
 from pleura.local.state_folder import ProcessId
-from proof.lab.running_stack import descendants
+from proof.lab.running_stack import find_descendants
 from tests.support.databases import own_database, run_sql
 from tests.support.transformer_values import journal_row
 from transformer.feedback.request import AnswerKey, FeedbackRequest
@@ -70,7 +70,7 @@ async def _store_in_time(verdicts: Verdicts) -> None:
 @contextmanager
 def _frozen(dsn: str) -> Iterator[None]:
     pid = int(run_sql(dsn, "SELECT split_part(pg_read_file('postmaster.pid'), chr(10), 1)")[0][0])
-    processes = descendants(pid)
+    processes = find_descendants(pid)
     try:
         _signal(processes, signal.SIGSTOP)
         yield

@@ -31,7 +31,7 @@ class StackCaller:
 
     def rest(self, requests: Sequence[PlantedRequest], part: str = "auth_proxy") -> None:
         """Send requests to a part, several at once."""
-        url = self.stack.recorded.parts[part].url if part != "auth_proxy" else self.stack.recorded.address
+        url = self.stack.record.parts[part].url if part != "auth_proxy" else self.stack.record.address
         address = urlsplit(url).netloc
         with ThreadPoolExecutor(ASKED_AT_ONCE) as threads:
             list(threads.map(lambda asked: self._send(address, asked), requests))
@@ -55,7 +55,7 @@ class StackCaller:
     def grpc(self, calls: Sequence[tuple[str, bytes, Sequence[tuple[str, str]]]]) -> None:
         """Make gRPC calls one after the other."""
         token = ("authorization", f"Bearer {self.token}")
-        with grpc.insecure_channel(self.stack.recorded.grpc_address) as channel:
+        with grpc.insecure_channel(self.stack.record.grpc_address) as channel:
             for method, request, metadata in calls:
                 try:
                     answer = channel.unary_unary(METHOD + method)(

@@ -11,21 +11,21 @@ import redis
 
 from proof.lab.running_stack import RunningStack
 from tests.support.collector import Collector
-from tests.support.planted.asking import StackCaller, Text
+from tests.support.planted.stack_caller import StackCaller, Text
 
 SERVICES = ("auth_proxy", "transformer", "predictor")
 EXPORT_MS = 100
 
 
-def metrics_of(stack: RunningStack) -> Iterator[Text]:
+def read_metrics(stack: RunningStack) -> Iterator[Text]:
     """What Prometheus reads of each service."""
     for name in SERVICES:
-        text = httpx.get(stack.recorded.metrics[name], trust_env=False, timeout=30).raise_for_status().text
+        text = httpx.get(stack.record.metrics[name], trust_env=False, timeout=30).raise_for_status().text
         assert "pleura_requests_total" in text
         yield f"metrics of {name}", text.encode()
 
 
-def spans_of(collector: Collector) -> Iterator[Text]:
+def read_spans(collector: Collector) -> Iterator[Text]:
     """Names and attributes of all spans, of every service."""
     time.sleep(10 * EXPORT_MS / 1000)
     assert {span.service.removeprefix("pleura-") for span in collector.spans} >= set(SERVICES)
@@ -33,24 +33,24 @@ def spans_of(collector: Collector) -> Iterator[Text]:
         yield f"a span of {span.service}", repr((span.name, span.attributes)).encode()
 
 
-def logs_of(stack: RunningStack) -> Iterator[Text]:
+def read_logs(stack: RunningStack) -> Iterator[Text]:
     """All log files of the stack; what the object store calls so in its data folder holds the objects."""
     for path in [stack.log, *stack.state.path.rglob("*.log")]:
         if "data" not in path.relative_to(stack.state.path.parent).parts:
             yield f"log {path.name}", path.read_bytes()
 
 
-def spool_of(stack: RunningStack) -> Iterator[Text]:
+def read_spool(stack: RunningStack) -> Iterator[Text]:
     """The files of the spool."""
     for path in (stack.state.path / "transformer" / "spool").rglob("*"):
         if path.is_file():
             yield "spool", path.read_bytes()
 
 
-def journal_of(stack: RunningStack, without: str = "") -> Iterator[Text]:
+def read_journal(stack: RunningStack, without: str = "") -> Iterator[Text]:
     """Each row of each table of the journal, less a column."""
     password = (stack.state.path / "postgres" / "password").read_text()
-    connection = psycopg2.connect(f"postgresql://pleura:{password}@{stack.recorded.parts['postgres'].url}")
+    connection = psycopg2.connect(f"postgresql://pleura:{password}@{stack.record.parts['postgres'].url}")
     with closing(connection), connection.cursor() as cursor:
         cursor.execute("SELECT table_name FROM information_schema.tables WHERE table_schema = 'public'")
         for (table,) in cursor.fetchall():
@@ -59,22 +59,22 @@ def journal_of(stack: RunningStack, without: str = "") -> Iterator[Text]:
                 yield f"table {table}", json.dumps(row).encode()
 
 
-def cache_of(stack: RunningStack) -> Iterator[Text]:
+def read_cache(stack: RunningStack) -> Iterator[Text]:
     """Each key and value of the cache."""
-    client = redis.Redis.from_url(stack.recorded.parts["valkey"].url)
+    client = redis.Redis.from_url(stack.record.parts["valkey"].url)
     for key in client.scan_iter():
         yield "cache", repr((key, client.get(key))).encode()
     client.close()
 
 
-def written_by(asking: StackCaller) -> list[Text]:
+def read_outputs(asking: StackCaller) -> list[Text]:
     """All that may not hold a planted value."""
     stack = asking.stack
     return [
         *asking.answers,
-        *logs_of(stack),
-        *metrics_of(stack),
-        *spans_of(asking.collector),
-        *spool_of(stack),
-        *cache_of(stack),
+        *read_logs(stack),
+        *read_metrics(stack),
+        *read_spans(asking.collector),
+        *read_spool(stack),
+        *read_cache(stack),
     ]
