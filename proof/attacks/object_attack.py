@@ -166,7 +166,9 @@ def start_object_attack(
     """Start a transformer with a tap in front of its object store, and a proxy. Answers are not cached."""
     fill_buckets(make_bucket_client(parts.s3_url))
     with start_tap(int(parts.s3_url.rpartition(":")[2])) as object_tap:
-        settings = parts.environment(PLEURA_S3_URL=f"http://127.0.0.1:{object_tap.port}", PLEURA_REDIS_URL="")
+        settings = parts.build_environment(
+            PLEURA_S3_URL=f"http://127.0.0.1:{object_tap.port}", PLEURA_REDIS_URL=""
+        )
         transformer = start_transformer(folder, settings)
         behind = {"transformer_url": transformer.url, "transformer_grpc": transformer.grpc_address}
         try:

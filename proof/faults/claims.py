@@ -18,7 +18,7 @@ from pleura.local.pleura_services import Service
 from proof.faults.lab import read_row_ids
 from proof.lab.report import ClaimRow
 from proof.lab.stand_in_predictor import StandInPredictor, stand_in_predictor
-from proof.lab.transformer import TransformerParts, V2Answer, ask_by_id, start_transformer
+from proof.lab.transformer import TransformerParts, V2Answer, send_by_id, start_transformer
 
 Change = Callable[[Any], None]
 _CALLS_PER_REQUEST: Final = 1.1
@@ -140,7 +140,7 @@ async def run_bench(
             servers["postgres"].url,
             folder / "spool",
         )
-        service = await asyncio.to_thread(start_transformer, folder, parts.environment(**settings))
+        service = await asyncio.to_thread(start_transformer, folder, parts.build_environment(**settings))
         try:
             yield ClaimBench(service, predictor, parts)
         finally:
@@ -156,7 +156,7 @@ async def check_half_failing_predictor(bench: ClaimBench, ids: Sequence[str], re
 
     async def asked(image_id: str) -> V2Answer:
         async with turn:
-            return await ask_by_id(bench.service, [image_id])
+            return await send_by_id(bench.service, [image_id])
 
     try:
         answers = await asyncio.gather(*(asked(image_id) for image_id in ids))
@@ -177,13 +177,13 @@ async def check_lying_predictor(bench: ClaimBench, image_id: str) -> ClaimRow:
     wrong = []
     for name, change in LIES.items():
         bench.predictor.change = change
-        answer = await ask_by_id(bench.service, [image_id], id=f"lie {name}")
+        answer = await send_by_id(bench.service, [image_id], id=f"lie {name}")
         if answer.status != 502 or set(answer.body) != {"error"}:
             wrong.append(f"{name}: {answer.status}")
     bench.predictor.change = None
     stored = await asyncio.to_thread(read_row_ids, bench.parts.journal_dsn, [f"lie {name}" for name in LIES])
     cached = bench.cached()
-    honest = await ask_by_id(bench.service, [image_id], id="no lie")
+    honest = await send_by_id(bench.service, [image_id], id="no lie")
     is_kept = bench.cached() == 1 and read_row_ids(bench.parts.journal_dsn, ["no lie"]) == ["no lie"]
     measured = f"{len(LIES)} lies, {', '.join(wrong) or 'all 502'}; {len(stored)} stored, {cached} cached"
     holds = not wrong and not stored and not cached and honest.status == 200 and is_kept

@@ -120,7 +120,7 @@ async def run_kills(stack: RunningStack, kills: int, choose: Choose, seed: int =
     questions = await asyncio.to_thread(KnownRadiographs, stack.record.store)
     await asyncio.to_thread(questions.upload, _FRESH_PER_KILL * kills)
     insistent = RetryingCaller(
-        Caller(stack.record.address, stack.make_token(), gives_up_s=_DEADLINE_S + _LATE_S)
+        Caller(stack.record.address, stack.make_token(), timeout_s=_DEADLINE_S + _LATE_S)
     )
     await questions.learn_answers(insistent.ask_once)
     killer = Killer(stack, insistent.ask_once, questions.next_fresh_id, choose, seed)
@@ -139,12 +139,12 @@ async def run_kills(stack: RunningStack, kills: int, choose: Choose, seed: int =
     await insistent.caller.close()
     journaled = await read_complete_journal(stack, insistent.answers)
     await asyncio.sleep(_QUIET_S)
-    watcher.seen += await asyncio.to_thread(lambda: list(sample_processes(stack)))
-    ever = frozenset(killer.ever | {sample.process for sample in watcher.seen})
+    watcher.samples += await asyncio.to_thread(lambda: list(sample_processes(stack)))
+    ever = frozenset(killer.ever | {sample.process for sample in watcher.samples})
     family = set(find_descendants(stack.process.pid))
     orphans = sum(process.is_alive and process not in family for process in ever)
     wrong = len(questions.find_wrong(insistent.answers))
-    return KillCampaign(kills, done, insistent, wrong, journaled, orphans, ever | family, watcher.seen)
+    return KillCampaign(kills, done, insistent, wrong, journaled, orphans, ever | family, watcher.samples)
 
 
 def build_loss_rows(seen: KillCampaign) -> list[ClaimRow]:

@@ -74,9 +74,9 @@ class FaultLab:
         with redis.Redis.from_url(self.servers["redis"].url) as client:
             client.flushall()
 
-    def caller(self, gives_up_s: float = 30.0) -> Caller:
+    def caller(self, timeout_s: float = 30.0) -> Caller:
         """Somebody who may ask."""
-        return Caller(self.stack.record.address, self.stack.make_token(), gives_up_s)
+        return Caller(self.stack.record.address, self.stack.make_token(), timeout_s)
 
     def cycle_image_ids(self) -> Iterator[str]:
         """Object ids: two of three are known ones, the third is new to the cache."""

@@ -1,1 +1,1 @@
-"""What campaigns and tests share: stacks, callers, radiographs, load."""
+"""Code that campaigns and tests share: stacks, callers, radiographs and load."""

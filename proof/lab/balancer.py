@@ -1,4 +1,4 @@
-"""What kube-proxy does: each new connection goes to the server of now, and stays with it to its end."""
+"""A TCP balancer like kube-proxy: a new connection goes to the current server, and stays with it."""
 
 import asyncio
 from contextlib import suppress
@@ -10,7 +10,7 @@ _CHUNK_BYTES: Final = 65536
 
 
 class ConnectionBalancer:
-    """One address before servers that come and go; ``port`` is that of the server of now."""
+    """One address in front of servers that are replaced. ``port`` is the port of the current server."""
 
     def __init__(self, port: int) -> None:
         self.port = port
@@ -18,13 +18,13 @@ class ConnectionBalancer:
         self._connections: set[asyncio.Task[None]] = set()
 
     async def start(self) -> int:
-        """Listen, and give the port."""
+        """Listen, and return the port."""
         self._server = await asyncio.start_server(self._serve, HOST, 0)
         port: int = self._server.sockets[0].getsockname()[1]
         return port
 
     async def close(self) -> None:
-        """Take no more connections, and end those there are."""
+        """Stop listening, and close the open connections."""
         if self._server:
             self._server.close()
         for connection in self._connections:
@@ -39,11 +39,11 @@ class ConnectionBalancer:
 
     async def _join(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         try:
-            to_reader, to_writer = await asyncio.open_connection(HOST, self.port)
+            server_reader, server_writer = await asyncio.open_connection(HOST, self.port)
         except OSError:
             writer.close()
             return
-        await asyncio.gather(_pipe(reader, to_writer), _pipe(to_reader, writer))
+        await asyncio.gather(_pipe(reader, server_writer), _pipe(server_reader, writer))
 
 
 async def _pipe(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:

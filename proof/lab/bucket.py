@@ -11,7 +11,7 @@ BUCKET: Final = "radiographs"
 
 
 def make_bucket_client(url: str) -> Minio:
-    """Return a client that may write."""
+    """Make a client that may write to the bucket."""
     return Minio(url.removeprefix("http://"), ACCESS_KEY, SECRET_KEY, secure=False, region="us-east-1")
 
 

@@ -1,4 +1,4 @@
-"""Model bundles for tests: real, sealed, with the real signature, around a network of one layer."""
+"""Model bundles for tests: sealed, with the real signature, around a network of one layer."""
 
 import subprocess
 import sys
@@ -16,15 +16,15 @@ _ROOT = Path(__file__).parents[2]
 
 
 def build_description(version: str = "0.0.1") -> ModelDescription:
-    """A valid description; the last finding is unmeasured."""
-    some = Interval(value=0.8, low=0.7, high=0.9)
+    """Build a valid description. The last finding is not measured."""
+    interval = Interval(value=0.8, low=0.7, high=0.9)
     findings = tuple(
         FindingDescription(
             name=name,
             operating_point=OperatingPoint(threshold=0.3 + 0.02 * i, sensitivity=0.8, specificity=0.7),
-            auroc=None if name == FINDINGS[-1] else some,
-            sensitivity=None if name == FINDINGS[-1] else some,
-            specificity=None if name == FINDINGS[-1] else some,
+            auroc=None if name == FINDINGS[-1] else interval,
+            sensitivity=None if name == FINDINGS[-1] else interval,
+            specificity=None if name == FINDINGS[-1] else interval,
             test_positives=0 if name == FINDINGS[-1] else 100,
             test_negatives=1000,
         )
@@ -45,7 +45,7 @@ def build_description(version: str = "0.0.1") -> ModelDescription:
 
 
 def make_head_arrays(features: int, seed: int = 0) -> dict[str, np.ndarray[Any, Any]]:
-    """The arrays of ``weights.npz`` that follow the network: random, with plausible probabilities."""
+    """Make random arrays of ``weights.npz`` for all that follows the network. The scores are plausible."""
     random = np.random.default_rng(seed)
     components, _ = np.linalg.qr(random.normal(size=(features, 4)))
     return {
@@ -75,7 +75,7 @@ def _network_array(variable: str, shape: tuple[int, ...], random: np.random.Gene
 
 
 def make_random_source(folder: Path) -> Path:
-    """Make a source folder for ``predictor.build.bundle``: the real network's arrays, with random values."""
+    """Make a source folder for ``predictor.build.bundle``, with random values for the real network."""
     from predictor.build.network import build_feature_network
 
     random = np.random.default_rng(0)
@@ -84,14 +84,14 @@ def make_random_source(folder: Path) -> Path:
         for layer in build_feature_network().layers
         for variable in layer.variables
     }
-    halves = {name: array.astype(np.float16) for name, array in arrays.items()}
-    save_weights(folder, halves | make_head_arrays(1024))
+    half_precision = {name: array.astype(np.float16) for name, array in arrays.items()}
+    save_weights(folder, half_precision | make_head_arrays(1024))
     (folder / "source.json").write_text(build_description().model_dump_json())
     return folder
 
 
 def compute_tiny_features(radiographs: Any) -> Any:
-    """What the tiny network does, in NumPy: uint8 (N, 224, 224, 1) to feature maps (N, 7, 7, 8)."""
+    """Compute the tiny network in NumPy: uint8 (N, 224, 224, 1) to maps (N, 7, 7, 8)."""
     tiles = (radiographs / 255.0).reshape(-1, 7, 32, 7, 32, 1).mean(axis=(2, 4))
     return np.maximum(tiles * np.linspace(-1, 1, TINY_FEATURES) + 0.5, 0)
 
@@ -99,7 +99,7 @@ def compute_tiny_features(radiographs: Any) -> Any:
 def make_tiny_bundle(folder: Path, version: str = "0.0.1") -> Path:
     """Make a sealed bundle whose network averages and weights the tiles of a radiograph.
 
-    TensorFlow stays in a process of its own, out of the tests'.
+    A subprocess imports TensorFlow, so that the process of the tests does not.
     """
     subprocess.run(
         [sys.executable, "-m", "proof.lab.bundles", str(folder), version],
@@ -110,7 +110,7 @@ def make_tiny_bundle(folder: Path, version: str = "0.0.1") -> Path:
     return folder
 
 
-def _write_tiny(folder: Path, version: str) -> None:
+def _write_tiny_bundle(folder: Path, version: str) -> None:
     import tensorflow as tf
 
     from predictor.build.export import write_graphs
@@ -130,4 +130,4 @@ def _write_tiny(folder: Path, version: str) -> None:
 
 
 if __name__ == "__main__":
-    _write_tiny(Path(sys.argv[1]), sys.argv[2])
+    _write_tiny_bundle(Path(sys.argv[1]), sys.argv[2])

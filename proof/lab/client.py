@@ -1,7 +1,7 @@
-"""A client that costs next to nothing: requests are bytes made beforehand, answers are counted, not read.
+"""A cheap HTTP client for load: it sends prepared bytes, and reads only the status of an answer.
 
-The client shares the machine with what it measures. ``proof.lab.load.Caller`` costs 0.4 ms of processor time
-a call, more than a cache hit does in either of our services; this one costs about a tenth of that.
+The client shares the machine with the services that it measures. ``proof.lab.load.Caller`` costs 0.4 ms of
+processor time a call, more than a cache hit costs a service. This client costs about a tenth of that.
 """
 
 import asyncio
@@ -15,8 +15,8 @@ from urllib.parse import urlsplit
 
 _LENGTH: Final = re.compile(rb"\r\ncontent-length: *(\d+)", re.IGNORECASE)
 _RETRY_AFTER: Final = re.compile(rb"\r\nretry-after: *(\d+)", re.IGNORECASE)
-_LEAD_S: Final = 1.0
-_GIVES_UP_S: Final = 60.0
+_WARM_UP_S: Final = 1.0
+_TIMEOUT_S: Final = 60.0
 _REFUSALS: Final = (429, 503)
 BROKEN: Final = 0
 """The status of a request that got no answer."""
@@ -24,7 +24,7 @@ BROKEN: Final = 0
 
 @dataclass(frozen=True)
 class Reply:
-    """What came back, when it had all come, and how long that took."""
+    """One answer, the time when it was complete, and how long it took."""
 
     status: int
     at_s: float
@@ -34,7 +34,7 @@ class Reply:
 
 
 class RawConnection(asyncio.Protocol):
-    """One kept connection, one request at a time."""
+    """A kept-alive connection that carries one request at a time."""
 
     def __init__(self) -> None:
         self._transport: asyncio.Transport | None = None
@@ -44,11 +44,11 @@ class RawConnection(asyncio.Protocol):
         self.is_closed = False
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        """Keep what one writes to."""
+        """Store the transport to write to."""
         self._transport = cast(asyncio.Transport, transport)
 
     def data_received(self, data: bytes) -> None:
-        """Take what comes, until the answer is whole."""
+        """Collect the answer until it is complete."""
         self._received += data
         if self._needed is None:
             end = self._received.find(b"\r\n\r\n")
@@ -56,28 +56,28 @@ class RawConnection(asyncio.Protocol):
                 return
             length = _LENGTH.search(self._received, 0, end)
             if length is None:
-                raise ConnectionError("an answer without content-length")
+                raise ConnectionError("the answer has no content-length")
             self._needed = end + 4 + int(length[1])
         if len(self._received) >= self._needed and self._reply and not self._reply.done():
             self._reply.set_result(bytes(self._received))
 
     def connection_lost(self, error: Exception | None) -> None:
-        """Tell whoever waits; a server may close after it has turned a request away."""
+        """Fail the pending request. A server may close the connection after it has refused a request."""
         self.is_closed = True
         if self._reply and not self._reply.done():
             self._reply.set_exception(error or ConnectionError("the connection was closed"))
 
-    async def ask(self, request: bytes) -> Reply:
-        """Send a request and wait for its answer; where none comes, the status says so."""
+    async def send(self, request: bytes) -> Reply:
+        """Send a request and wait for its answer. The status is ``BROKEN`` if no answer comes."""
         assert self._transport
         self._received.clear()
         self._needed, self._reply = None, asyncio.get_running_loop().create_future()
         began_s = time.perf_counter()
         self._transport.write(request)
         try:
-            async with asyncio.timeout(_GIVES_UP_S):
+            async with asyncio.timeout(_TIMEOUT_S):
                 answer = await self._reply
-        except OSError:  # TimeoutError is one; what comes late must not be taken for the next answer
+        except OSError:  # includes TimeoutError; a late answer must not be read as the next one
             self.close()
             now_s = time.perf_counter()
             return Reply(BROKEN, now_s, now_s - began_s, 0.0, b"")
@@ -98,13 +98,13 @@ async def open_connection(address: str) -> RawConnection:
     """Open a connection to ``http://host:port``."""
     parts = urlsplit(address)
     host, port = parts.hostname or "", parts.port or 80
-    _, wire = await asyncio.get_running_loop().create_connection(RawConnection, host, port)
-    return wire
+    _, connection = await asyncio.get_running_loop().create_connection(RawConnection, host, port)
+    return connection
 
 
 @dataclass(frozen=True)
 class LoadResult:
-    """What came of some load; the rate is that of the window from ``from_s`` to ``until_s``."""
+    """The replies to some load. The rate is taken between ``from_s`` and ``until_s``."""
 
     replies: Sequence[Reply]
     from_s: float
@@ -117,7 +117,7 @@ class LoadResult:
 
     @property
     def refused(self) -> list[Reply]:
-        """The replies that turn a request away."""
+        """The replies that refuse a request."""
         return [reply for reply in self.replies if reply.status in _REFUSALS]
 
     @property
@@ -127,27 +127,27 @@ class LoadResult:
 
     @property
     def per_s(self) -> float:
-        """Answers a second within the window."""
+        """Answers a second between ``from_s`` and ``until_s``."""
         inside = sum(self.from_s <= reply.at_s < self.until_s for reply in self.answered)
         return inside / (self.until_s - self.from_s)
 
     @property
     def failed(self) -> list[Reply]:
-        """The replies that are neither: they should not be."""
+        """The replies that neither carry findings nor refuse a request."""
         return [reply for reply in self.replies if reply.status not in (200, *_REFUSALS)]
 
 
 def compute_quantile_ms(replies: Sequence[Reply], share: float) -> float:
-    """The time within which so large a share of the replies came, in milliseconds."""
+    """Compute a quantile of the reply times, in milliseconds. ``share`` is between 0 and 1."""
     ordered = sorted(reply.seconds for reply in replies)
     return 1000 * ordered[min(len(ordered) - 1, int(share * len(ordered)))]
 
 
 async def send_one_by_one(address: str, requests: Iterator[bytes], number: int) -> list[Reply]:
-    """Ask so many times, one after the other."""
-    wire = await open_connection(address)
-    replies = [await wire.ask(next(requests)) for _ in range(number)]
-    wire.close()
+    """Send ``number`` requests over one connection, one after the other."""
+    connection = await open_connection(address)
+    replies = [await connection.send(next(requests)) for _ in range(number)]
+    connection.close()
     assert all(reply.status == 200 for reply in replies), replies[0]
     return replies
 
@@ -155,46 +155,46 @@ async def send_one_by_one(address: str, requests: Iterator[bytes], number: int) 
 async def send_from_clients(
     address: str, requests: Iterator[bytes], clients: int, seconds: float
 ) -> LoadResult:
-    """Let so many clients ask one question after the other; who is turned away waits as told.
+    """Let ``clients`` clients send one request after the other. A refused client waits for Retry-After.
 
-    What is answered in the first second counts for nothing: then all of them have begun.
+    The rate leaves out the first second, in which some clients have not started yet.
     """
-    from_s = time.perf_counter() + _LEAD_S
+    from_s = time.perf_counter() + _WARM_UP_S
     until_s, replies = from_s + seconds, list[Reply]()
 
-    async def ask_on() -> None:
-        wire = await open_connection(address)
+    async def send_requests() -> None:
+        connection = await open_connection(address)
         while time.perf_counter() < until_s:
-            reply = await wire.ask(next(requests))
+            reply = await connection.send(next(requests))
             replies.append(reply)
             if reply.status in _REFUSALS:
                 await asyncio.sleep(reply.retry_after_s or 0.1)
-            if wire.is_closed:
-                wire = await open_connection(address)
-        wire.close()
+            if connection.is_closed:
+                connection = await open_connection(address)
+        connection.close()
 
-    await asyncio.gather(*(ask_on() for _ in range(clients)))
+    await asyncio.gather(*(send_requests() for _ in range(clients)))
     return LoadResult(replies, from_s, until_s)
 
 
 async def send_at_rate(address: str, requests: Iterator[bytes], per_s: float, seconds: float) -> LoadResult:
-    """Ask at a steady rate whatever the answers do, as strangers would."""
+    """Send requests at a steady rate, without waiting for the answers."""
     idle, replies = list[RawConnection](), list[Reply]()
     began_s = time.perf_counter()
 
-    async def ask() -> None:
+    async def send() -> None:
         while idle and idle[-1].is_closed:
             idle.pop()
-        wire = idle.pop() if idle else await open_connection(address)
-        replies.append(await wire.ask(next(requests)))
-        idle.append(wire)
+        connection = idle.pop() if idle else await open_connection(address)
+        replies.append(await connection.send(next(requests)))
+        idle.append(connection)
 
     async with asyncio.TaskGroup() as calls:
         for number in count():
             if number / per_s >= seconds:
                 break
             await asyncio.sleep(max(0.0, began_s + number / per_s - time.perf_counter()))
-            calls.create_task(ask())
-    for wire in idle:
-        wire.close()
+            calls.create_task(send())
+    for connection in idle:
+        connection.close()
     return LoadResult(replies, began_s, began_s + seconds)

@@ -2,7 +2,7 @@
 
 
 class ManualClock:
-    """Stands still until ``now`` is changed."""
+    """A clock that shows ``now`` until somebody changes ``now``."""
 
     def __init__(self, now: float = 1000.0) -> None:
         self.now = now

@@ -1,4 +1,4 @@
-"""A decoder pool as the service starts it, with what its workers cost laid open."""
+"""A decoder pool with the service's settings, which measures what each file costs a worker."""
 
 import asyncio
 import contextlib
@@ -20,39 +20,39 @@ from transformer.decoding.pool import DecoderPool
 from transformer.settings import TransformerSettings
 
 _TICKS = os.sysconf("SC_CLK_TCK")
-_GOOD = encode_png(make_picture())
-_LOOK_S = 0.005
+_GOOD_FILE = encode_png(make_picture())
+_SAMPLE_EVERY_S = 0.005
 _DEFAULTS = {name: field.default for name, field in TransformerSettings.model_fields.items()}
 
 
 def find_spawner() -> int:
-    """The process id of the spawner that a pool in this process has started."""
+    """Find the process id of the spawner that a pool in this process has started."""
     for pid in find_children(os.getpid()):
         with contextlib.suppress(OSError):
             if b"transformer.decoding.worker" in Path(f"/proc/{pid}/cmdline").read_bytes().split(b"\0"):
                 return pid
-    raise AssertionError("no spawner runs")
+    raise AssertionError("no spawner is running")
 
 
 def find_workers() -> list[int]:
-    """The process ids of the workers of a pool in this process."""
+    """Find the process ids of the workers of a pool in this process."""
     return find_children(find_spawner())
 
 
 def find_children(parent: int) -> list[int]:
-    """The running processes that a process has started, in the order of their ids."""
-    found = []
+    """Find the running processes that a process has started, ordered by id."""
+    children = []
     for stat in Path("/proc").glob("[0-9]*/stat"):
         with contextlib.suppress(OSError):
             state, ppid = stat.read_text().rpartition(")")[2].split()[:2]
             if int(ppid) == parent and state != "Z":
-                found.append(int(stat.parent.name))
-    return sorted(found)
+                children.append(int(stat.parent.name))
+    return sorted(children)
 
 
 @dataclass
 class DecodeCost:
-    """What a file cost; of a worker that was ended, as it was seen last, some milliseconds before."""
+    """The cost of one file. For a worker that was ended it is the last sample, some milliseconds old."""
 
     wall_s: float = 0.0
     processor_s: float = 0.0
@@ -62,7 +62,7 @@ class DecodeCost:
 
 @dataclass(frozen=True)
 class DecodeOutcome:
-    """What came of one file: a tensor or an error, its cost, and whether a good file was read next."""
+    """The result for one file: a tensor or an error, its cost, and whether a good file was read next."""
 
     tensor: NDArray[np.uint8] | None
     error: PleuraError | None
@@ -71,32 +71,32 @@ class DecodeOutcome:
 
 
 class MeasuredDecoders:
-    """The pool with one worker, asked from outside of its event loop."""
+    """A pool with one worker, called from outside of its event loop."""
 
     def __init__(self, runner: asyncio.Runner, pool: DecoderPool) -> None:
         self._runner, self._pool = runner, pool
 
     def read(self, file: bytes) -> DecodeOutcome:
-        """Have one file read, then a good one after it."""
-        with _watching(self._worker()) as cost:
-            tensor, error = self._prepared(file)
-        good, _ = self._prepared(_GOOD)
+        """Decode one file, then a good file."""
+        with _measure_worker(self._wait_for_worker()) as cost:
+            tensor, error = self._prepare(file)
+        good, _ = self._prepare(_GOOD_FILE)
         is_good_next = good is not None and np.array_equal(good, make_picture_tensor())
         return DecodeOutcome(tensor, error, cost, is_good_next)
 
-    def _prepared(self, file: bytes) -> tuple[NDArray[np.uint8] | None, PleuraError | None]:
+    def _prepare(self, file: bytes) -> tuple[NDArray[np.uint8] | None, PleuraError | None]:
         try:
             return self._runner.run(self._pool.prepare(file, Deadline.after(60.0))), None
         except PleuraError as error:
             return None, error
 
-    def _worker(self) -> int:
+    def _wait_for_worker(self) -> int:
         end = time.monotonic() + 30
         while time.monotonic() < end:
             if pids := find_workers():
                 return pids[-1]
             self._runner.run(asyncio.sleep(0.02))
-        raise AssertionError("there is no worker")
+        raise AssertionError("no worker has started")
 
 
 PROCESSOR_S: float = _DEFAULTS["decode_processor_s"]
@@ -106,7 +106,7 @@ MEMORY_MB: float = _DEFAULTS["decode_memory_mb"]
 
 @contextlib.contextmanager
 def measured_decoders() -> Iterator[MeasuredDecoders]:
-    """One worker with the limits that are the service's defaults."""
+    """Start one worker with the default limits of the service."""
     with asyncio.Runner() as runner:
         pool = DecoderPool(
             1,
@@ -123,36 +123,36 @@ def measured_decoders() -> Iterator[MeasuredDecoders]:
 
 
 @contextlib.contextmanager
-def _watching(pid: int) -> Iterator[DecodeCost]:
-    """Look at a worker again and again: one that is ended leaves no account behind."""
+def _measure_worker(pid: int) -> Iterator[DecodeCost]:
+    """Sample the cost of a worker until the block ends. A worker that has ended can no longer be read."""
     cost, is_over = DecodeCost(), threading.Event()
-    began, began_s = time.monotonic(), _processor_s(pid)
-    Path(f"/proc/{pid}/clear_refs").write_text("5")  # forgets the peak so far
+    began, began_s = time.monotonic(), _read_processor_s(pid)
+    Path(f"/proc/{pid}/clear_refs").write_text("5")  # resets the peak memory
 
-    def look() -> None:
+    def take_sample() -> None:
         try:
-            cost.processor_s, cost.peak_mb = _processor_s(pid) - began_s, _peak_mb(pid)
-        except (OSError, StopIteration):  # nothing is left of it, or what has ended has no memory
+            cost.processor_s, cost.peak_mb = _read_processor_s(pid) - began_s, _read_peak_mb(pid)
+        except (OSError, StopIteration):  # the process is gone, or a zombie without memory
             cost.is_ended = True
 
-    def look_again() -> None:
-        while not is_over.wait(_LOOK_S):
-            look()
+    def keep_sampling() -> None:
+        while not is_over.wait(_SAMPLE_EVERY_S):
+            take_sample()
 
-    watcher = threading.Thread(target=look_again)
+    watcher = threading.Thread(target=keep_sampling)
     watcher.start()
     yield cost
     cost.wall_s = time.monotonic() - began
     is_over.set()
     watcher.join()
-    look()
+    take_sample()
 
 
-def _processor_s(pid: int) -> float:
+def _read_processor_s(pid: int) -> float:
     fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
     return (int(fields[11]) + int(fields[12])) / _TICKS
 
 
-def _peak_mb(pid: int) -> float:
+def _read_peak_mb(pid: int) -> float:
     lines = Path(f"/proc/{pid}/status").read_text().splitlines()
     return next(int(line.split()[1]) / 1024 for line in lines if line.startswith("VmHWM"))

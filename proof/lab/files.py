@@ -1,4 +1,4 @@
-"""Small files of every kind that a decoder may meet, made here."""
+"""Make small files of every kind that a decoder may meet."""
 
 import io
 import struct
@@ -16,7 +16,7 @@ MAX_PIXELS = 100_000_000
 
 
 def make_gradient(rows: int = 40, columns: int = 60, dtype: str = "u2", top: int = 4095) -> NDArray[Any]:
-    """Stored values from 0 at the left to ``top`` at the right, with a mark that breaks every symmetry."""
+    """Make stored values from 0 at the left to ``top`` at the right. A mark breaks the symmetry."""
     pixels = np.tile(np.linspace(0, top, columns), (rows, 1))
     pixels[: rows // 4, : columns // 3] = top / 2
     return np.rint(pixels).astype(dtype)
@@ -25,9 +25,9 @@ def make_gradient(rows: int = 40, columns: int = 60, dtype: str = "u2", top: int
 def make_dicom(
     pixels: NDArray[Any] | None = None, *, syntax: str = uid.ExplicitVRLittleEndian, **elements: Any
 ) -> bytes:
-    """A DICOM file around ``pixels``; ``elements`` are set last, None removes one."""
+    """Make a DICOM file of ``pixels``. ``elements`` are set last, and None removes an element."""
     pixels = make_gradient() if pixels is None else pixels
-    cell = pixels.dtype.itemsize
+    item_bytes = pixels.dtype.itemsize
     dataset = Dataset()
     dataset.SOPClassUID, dataset.SOPInstanceUID = uid.DigitalXRayImageStorageForPresentation, "1.2.3.4"
     dataset.PatientName, dataset.PatientID = "Planted^Name", "PLANTED-4711"
@@ -36,12 +36,16 @@ def make_dicom(
     dataset.PhotometricInterpretation = "MONOCHROME2" if pixels.ndim == 2 else "RGB"
     if pixels.ndim == 3:
         dataset.PlanarConfiguration = 0
-    dataset.BitsAllocated, dataset.BitsStored, dataset.HighBit = 8 * cell, 8 * cell, 8 * cell - 1
+    dataset.BitsAllocated, dataset.BitsStored, dataset.HighBit = (
+        8 * item_bytes,
+        8 * item_bytes,
+        8 * item_bytes - 1,
+    )
     dataset.PixelRepresentation = int(pixels.dtype.kind == "i")
     order: Literal["<", ">"] = ">" if syntax == uid.ExplicitVRBigEndian else "<"
     body = pixels.astype(pixels.dtype.newbyteorder(order)).tobytes()
     dataset.PixelData = body + b"\0" * (len(body) % 2)
-    dataset["PixelData"].VR = "OW" if cell == 2 else "OB"
+    dataset["PixelData"].VR = "OW" if item_bytes == 2 else "OB"
     for keyword, value in elements.items():
         if value is None:
             delattr(dataset, keyword)
@@ -51,7 +55,7 @@ def make_dicom(
 
 
 def encode_dicom(dataset: Dataset, syntax: str) -> bytes:
-    """The file of a dataset."""
+    """Encode a dataset as a DICOM file."""
     dataset.file_meta = FileMetaDataset()
     dataset.file_meta.TransferSyntaxUID = uid.UID(syntax)
     dataset.file_meta.MediaStorageSOPClassUID = dataset.SOPClassUID
@@ -62,37 +66,37 @@ def encode_dicom(dataset: Dataset, syntax: str) -> bytes:
 
 
 def encode_png(pixels: NDArray[Any]) -> bytes:
-    """A PNG of ``pixels``, colours in OpenCV's order."""
+    """Encode ``pixels`` as PNG. Colours are in OpenCV's order."""
     return cv2.imencode(".png", pixels)[1].tobytes()
 
 
 def encode_jpeg(pixels: NDArray[Any], quality: int = 95) -> bytes:
-    """A JPEG of ``pixels``, colours in OpenCV's order."""
+    """Encode ``pixels`` as JPEG. Colours are in OpenCV's order."""
     return cv2.imencode(".jpg", pixels, [cv2.IMWRITE_JPEG_QUALITY, quality])[1].tobytes()
 
 
 def encode_jpeg_lossless(pixels: NDArray[Any], bits: int) -> bytes:
-    """A JPEG without loss of ``pixels`` of 2 to 15 bits, each told by its difference from the one before.
+    """Encode ``pixels`` of 2 to 15 bits as lossless JPEG. Each pixel is predicted by the one before it.
 
     Source:
         ITU-T T.81 annex H, selection value 1; each of the 17 categories of differences has a code of 5 bits.
     """
     values = pixels.astype(int)
-    before = np.concatenate([values[:, :1] * 0, values[:, :-1]], axis=1)
-    before[1:, 0], before[0, 0] = values[:-1, 0], 2 ** (bits - 1)
-    told = "".join(_coded(int(difference)) for difference in (values - before).ravel())
-    told += "1" * (-len(told) % 8)
-    data = int(told, 2).to_bytes(len(told) // 8, "big").replace(b"\xff", b"\xff\0")
+    predicted = np.concatenate([values[:, :1] * 0, values[:, :-1]], axis=1)
+    predicted[1:, 0], predicted[0, 0] = values[:-1, 0], 2 ** (bits - 1)
+    bits_text = "".join(_encode_difference(int(difference)) for difference in (values - predicted).ravel())
+    bits_text += "1" * (-len(bits_text) % 8)
+    data = int(bits_text, 2).to_bytes(len(bits_text) // 8, "big").replace(b"\xff", b"\xff\0")
     rows, columns = pixels.shape
-    return _lossless(bits, rows, columns, b"\1", data)
+    return _build_lossless_jpeg(bits, rows, columns, b"\1", data)
 
 
 def make_lossless_colour_jpeg(rows: int, columns: int) -> bytes:
-    """A JPEG without loss of one colour everywhere, of 8 bits."""
-    return _lossless(8, rows, columns, b"\1\2\3", bytes(rows * columns * 3 * 5 // 8 + 1))
+    """Make a lossless JPEG with 8 bits a component. Every pixel has the same colour."""
+    return _build_lossless_jpeg(8, rows, columns, b"\1\2\3", bytes(rows * columns * 3 * 5 // 8 + 1))
 
 
-def _lossless(bits: int, rows: int, columns: int, components: bytes, data: bytes) -> bytes:
+def _build_lossless_jpeg(bits: int, rows: int, columns: int, components: bytes, data: bytes) -> bytes:
     lengths = bytes([0, 0, 0, 0, 17, *[0] * 11])
     table = b"\xff\xc4" + (19 + 17).to_bytes(2, "big") + b"\0" + lengths + bytes(range(17))
     number = len(components)
@@ -103,8 +107,8 @@ def _lossless(bits: int, rows: int, columns: int, components: bytes, data: bytes
     return b"\xff\xd8" + table + frame + scan + data + b"\xff\xd9"
 
 
-def _coded(difference: int) -> str:
-    """The category of a difference, and which of the category it is."""
+def _encode_difference(difference: int) -> str:
+    """Encode a difference as its category and its position within the category."""
     category = abs(difference).bit_length()
     if not category:
         return f"{0:05b}"
@@ -113,7 +117,7 @@ def _coded(difference: int) -> str:
 
 
 def make_png_chunk(name: bytes, body: bytes) -> bytes:
-    """A PNG chunk."""
+    """Make a PNG chunk with its checksum."""
     return len(body).to_bytes(4, "big") + name + body + zlib.crc32(name + body).to_bytes(4, "big")
 
 
@@ -127,14 +131,14 @@ def make_png(
     interlaced: bool = False,
     extra: bytes = b"",
 ) -> bytes:
-    """A PNG whose header says what one likes."""
+    """Make a PNG from scanlines, with a header that need not fit them."""
     header = columns.to_bytes(4, "big") + rows.to_bytes(4, "big") + bytes([depth, colour, 0, 0, interlaced])
     body = make_png_chunk(b"IDAT", zlib.compress(scanlines, 9)) + make_png_chunk(b"IEND", b"")
     return b"\x89PNG\r\n\x1a\n" + make_png_chunk(b"IHDR", header) + extra + body
 
 
 def add_exif_orientation(file: bytes, orientation: int) -> bytes:
-    """A JPEG with an EXIF orientation."""
+    """Insert an EXIF orientation into a JPEG."""
     entry = b"\x01\x12\x00\x03\x00\x00\x00\x01" + orientation.to_bytes(2, "big") + b"\0\0"
     tiff = b"MM\0\x2a\0\0\0\x08\0\x01" + entry + b"\0\0\0\0"
     segment = b"Exif\0\0" + tiff
@@ -142,12 +146,11 @@ def add_exif_orientation(file: bytes, orientation: int) -> bytes:
 
 
 def change_coded_data(stream: bytes, change: Callable[[bytes], bytes]) -> bytes:
-    """A JPEG or JPEG-LS stream whose coded data, between the last scan's header and the end, are others."""
+    """Change the coded data of the last scan in a JPEG or JPEG-LS stream."""
     scan, end = stream.rindex(b"\xff\xda"), stream.rindex(b"\xff\xd9")
     begin = scan + 2 + int.from_bytes(stream[scan + 2 : scan + 4], "big")
-    coded = stream[begin:end].rstrip(
-        b"\xff"
-    )  # an encoder may write fill bytes before a marker (T.81 B.1.1.2)
+    # an encoder may write fill bytes before a marker (T.81 B.1.1.2)
+    coded = stream[begin:end].rstrip(b"\xff")
     return stream[:begin] + change(coded) + stream[begin + len(coded) :]
 
 
@@ -161,4 +164,4 @@ DAMAGE: Final[Mapping[str, Callable[[bytes], bytes]]] = {
     "a part that comes twice": lambda data: data[: len(data) // 2] + data[len(data) // 4 :],
     "nothing": lambda _: b"",
 }
-"""What can happen to coded data, by name; each leaves the headers and the end marker as they were."""
+"""Ways to damage coded data, by name. The headers and the end marker stay as they were."""

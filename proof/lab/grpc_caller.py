@@ -1,4 +1,4 @@
-"""A caller of V2 over gRPC, whose answers read like those of ``/classify``."""
+"""A caller of V2 over gRPC. It returns its answers in the form of ``/classify``."""
 
 import time
 import uuid
@@ -19,14 +19,14 @@ _STATUS: Final[Mapping[grpc.StatusCode, int]] = {code: status for status, code i
 
 
 class GrpcCaller:
-    """Asks the proxy's gRPC side over one channel."""
+    """Sends requests to the proxy's gRPC port over one channel."""
 
-    def __init__(self, address: str, token: str, gives_up_s: float = 30.0) -> None:
+    def __init__(self, address: str, token: str, timeout_s: float = 30.0) -> None:
         self._channel = aio.insecure_channel(address, options=(("grpc.use_local_subchannel_pool", 1),))
-        self._stub, self._token, self._gives_up_s = (
+        self._stub, self._token, self._timeout_s = (
             GRPCInferenceServiceStub(self._channel),
             token,
-            gives_up_s,
+            timeout_s,
         )
 
     async def close(self) -> None:
@@ -34,36 +34,38 @@ class GrpcCaller:
         await self._channel.close()
 
     async def ask(self, image_id: str, request_id: str | None = None) -> CallResult:
-        """Ask about one stored radiograph; never raises."""
+        """Request the findings of one stored radiograph. Never raises."""
         request_id = request_id or str(uuid.uuid4())
         metadata = (("authorization", f"Bearer {self._token}"), ("x-request-id", request_id))
         began_s = time.monotonic()
         try:
             response = await self._stub.ModelInfer(
-                _request(image_id, request_id), timeout=self._gives_up_s, metadata=metadata
+                _build_request(image_id, request_id), timeout=self._timeout_s, metadata=metadata
             )
         except aio.AioRpcError as error:
             retry_after = dict(error.trailing_metadata() or ()).get("retry-after")
             seconds = time.monotonic() - began_s
-            return CallResult(request_id, _status_of(error), began_s, seconds, retry_after, image_id=image_id)
+            return CallResult(
+                request_id, _read_status(error), began_s, seconds, retry_after, image_id=image_id
+            )
         seconds = time.monotonic() - began_s
-        return CallResult(request_id, 200, began_s, seconds, None, _document(response), image_id)
+        return CallResult(request_id, 200, began_s, seconds, None, _build_document(response), image_id)
 
 
-def _request(image_id: str, request_id: str) -> Any:
+def _build_request(image_id: str, request_id: str) -> Any:
     tensor = pb.ModelInferRequest.InferInputTensor(name="image_id", datatype="BYTES", shape=[1])
     tensor.contents.bytes_contents.append(image_id.encode())
     return pb.ModelInferRequest(model_name="chest-xray", id=request_id, inputs=[tensor])
 
 
-def _status_of(error: aio.AioRpcError) -> int:
-    """The status that REST would have; one that is not from our services is a broken call."""
+def _read_status(error: aio.AioRpcError) -> int:
+    """Return the status that REST would have. An error from outside our services is a broken call."""
     if "pleura-error" in dict(error.trailing_metadata() or ()):
         return _STATUS[error.code()]
     return LATE if error.code() == grpc.StatusCode.DEADLINE_EXCEEDED else BROKEN
 
 
-def _document(response: Any) -> dict[str, Any]:
+def _build_document(response: Any) -> dict[str, Any]:
     (raw,) = [
         raw
         for output, raw in zip(response.outputs, response.raw_output_contents, strict=True)

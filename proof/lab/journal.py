@@ -1,4 +1,4 @@
-"""What the journal holds of the requests that a campaign made."""
+"""Read the journal, and compare its rows with the answers of a campaign."""
 
 import asyncio
 import time
@@ -14,27 +14,27 @@ from proof.lab.known_radiographs import read_probabilities
 from proof.lab.load import CallResult
 from proof.lab.running_stack import RunningStack
 
-_REPLAY_S: Final = 60.0
+_REPLAY_TIMEOUT_S: Final = 60.0
 
 
 @dataclass(frozen=True)
 class CampaignJournal:
-    """What the journal holds once all is well again."""
+    """The journal's rows for the requests of a campaign, by request id."""
 
     rows: Mapping[str, Sequence[tuple[str, Sequence[float]]]]
     disputed: int
 
     def count_lost(self, answers: Sequence[CallResult]) -> int:
-        """Answers that have no row."""
+        """Count answers that have no row."""
         return sum(answer.is_ok and answer.request_id not in self.rows for answer in answers)
 
     @property
     def duplicates(self) -> int:
-        """Rows too many."""
+        """Rows beyond the one row of each request."""
         return sum(len(rows) - 1 for rows in self.rows.values()) + self.disputed
 
     def count_differing(self, answers: Sequence[CallResult]) -> int:
-        """Answers whose row says something else."""
+        """Count rows that differ from their answer."""
         return sum(
             image_id != answer.image_id or max(abs(read_probabilities(answer.document) - values)) > 1e-6
             for answer in answers
@@ -44,7 +44,7 @@ class CampaignJournal:
 
 
 def read_journal(stack: RunningStack, request_ids: Sequence[str]) -> CampaignJournal:
-    """Read the rows of some requests."""
+    """Read the rows of these requests."""
     connection = psycopg2.connect(stack.journal_dsn)
     rows: dict[str, list[tuple[str, Sequence[float]]]] = defaultdict(list)
     with closing(connection), connection.cursor() as cursor:
@@ -59,10 +59,10 @@ def read_journal(stack: RunningStack, request_ids: Sequence[str]) -> CampaignJou
 
 
 async def read_complete_journal(stack: RunningStack, answers: Sequence[CallResult]) -> CampaignJournal:
-    """Read the journal once it has all answers, or does not get them."""
-    end_s, request_ids = time.monotonic() + _REPLAY_S, [answer.request_id for answer in answers]
+    """Read the journal until it has a row for each answer, or a time limit has passed."""
+    end_s, request_ids = time.monotonic() + _REPLAY_TIMEOUT_S, [answer.request_id for answer in answers]
     while True:
-        journaled = await asyncio.to_thread(read_journal, stack, request_ids)
-        if not journaled.count_lost(answers) or time.monotonic() > end_s:
-            return journaled
+        journal = await asyncio.to_thread(read_journal, stack, request_ids)
+        if not journal.count_lost(answers) or time.monotonic() > end_s:
+            return journal
         await asyncio.sleep(1.0)

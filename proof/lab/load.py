@@ -1,4 +1,4 @@
-"""Load on a running stack: a client that costs little, at a steady rate or by so many callers at once."""
+"""Load on a running stack, at a steady rate or from a number of callers at once."""
 
 import asyncio
 import io
@@ -22,9 +22,9 @@ from proof.lab.radiographs import make_fresh_radiographs
 BROKEN: Final = 0
 """The status of a call whose connection was refused or broke."""
 LATE: Final = -1
-"""The status of a call that had no answer when the caller gave up."""
+"""The status of a call that had no answer within the caller's timeout."""
 _FIRST_PAUSE_S, _LONGEST_PAUSE_S = 0.5, 8.0
-_PATIENCE_S: Final = 120.0
+_RETRY_TIMEOUT_S: Final = 120.0
 _FORM: Final = "multipart/form-data; boundary=proof"
 _FORM_BEGIN: Final = b'--proof\r\ncontent-disposition: form-data; name="file"; filename="a"\r\n\r\n'
 _FORM_END: Final = b"\r\n--proof--\r\n"
@@ -32,7 +32,7 @@ _FORM_END: Final = b"\r\n--proof--\r\n"
 
 @dataclass(frozen=True)
 class CallResult:
-    """What came of one call; times are of the monotonic clock."""
+    """The result of one call. Times are those of the monotonic clock."""
 
     request_id: str
     status: int
@@ -44,15 +44,15 @@ class CallResult:
 
     @property
     def is_ok(self) -> bool:
-        """Whether findings came back."""
+        """Whether the answer carries findings."""
         return self.status == 200
 
 
 class Caller:
-    """Asks the proxy's ``/classify`` over kept connections."""
+    """Sends requests to the proxy's ``/classify`` over kept-alive connections."""
 
-    def __init__(self, address: str, token: str, gives_up_s: float = 30.0) -> None:
-        self._client, self._token, self._gives_up_s = HttpClient(address), token, gives_up_s
+    def __init__(self, address: str, token: str, timeout_s: float = 30.0) -> None:
+        self._client, self._token, self._gives_up_s = HttpClient(address), token, timeout_s
 
     async def close(self) -> None:
         """Close the connections."""
@@ -61,24 +61,24 @@ class Caller:
     async def ask(
         self, image_id: str, request_id: str | None = None, timeout_ms: int | None = None
     ) -> CallResult:
-        """Ask about one stored radiograph; never raises."""
+        """Request the findings of one stored radiograph. Never raises."""
         headers = {"content-type": "application/json"}
         if timeout_ms is not None:
             headers["x-request-timeout-ms"] = str(timeout_ms)
-        return await self._ask(image_id, request_id, headers, json.dumps({"image_id": image_id}).encode())
+        return await self._post(image_id, request_id, headers, json.dumps({"image_id": image_id}).encode())
 
     async def send(self, image_id: str, file: bytes, request_id: str | None = None) -> CallResult:
-        """Ask about the radiograph that a file holds; never raises.
+        """Request the findings of a file. Never raises.
 
         Args:
-            image_id: What the answer is to be known by; it is not sent.
+            image_id: A name for the answer. It is not sent.
             file: The radiograph.
-            request_id: The request's id; a new one where none is given.
+            request_id: The request's id. None makes a new one.
         """
         body = _FORM_BEGIN + file + _FORM_END
-        return await self._ask(image_id, request_id, {"content-type": _FORM}, body)
+        return await self._post(image_id, request_id, {"content-type": _FORM}, body)
 
-    async def _ask(
+    async def _post(
         self, image_id: str, request_id: str | None, headers: dict[str, str], body: bytes
     ) -> CallResult:
         request_id, began_s = request_id or str(uuid.uuid4()), time.monotonic()
@@ -100,9 +100,9 @@ class Caller:
 
 @dataclass
 class RetryingCaller:
-    """Callers who ask until they are answered, ever less often, each under one request id.
+    """Callers that repeat a request under the same request id until it is answered, with growing pauses.
 
-    ``answers`` are those to all calls; ``tries`` has those of each caller who is through, the last one last.
+    ``answers`` has the answers to all calls. ``tries`` has the answers to each finished caller, in order.
     """
 
     caller: Caller
@@ -110,15 +110,15 @@ class RetryingCaller:
     tries: list[Sequence[CallResult]] = field(default_factory=list)
 
     async def ask_once(self, image_id: str, request_id: str | None = None) -> CallResult:
-        """Ask once."""
+        """Send one request."""
         answer = await self.caller.ask(image_id, request_id)
         self.answers.append(answer)
         return answer
 
     async def ask(self, image_id: str) -> CallResult:
-        """Ask until there is an answer, or two minutes have gone by."""
+        """Repeat a request until it is answered, or two minutes have passed."""
         tries = [await self.ask_once(image_id)]
-        end_s, pause_s = time.monotonic() + _PATIENCE_S, _FIRST_PAUSE_S
+        end_s, pause_s = time.monotonic() + _RETRY_TIMEOUT_S, _FIRST_PAUSE_S
         while not tries[-1].is_ok and time.monotonic() < end_s:
             await asyncio.sleep(random.uniform(pause_s / 2, pause_s))
             pause_s = min(2 * pause_s, _LONGEST_PAUSE_S)
@@ -128,7 +128,7 @@ class RetryingCaller:
 
     @property
     def given_up(self) -> list[Sequence[CallResult]]:
-        """The tries of each caller who was never answered."""
+        """The tries of each caller that got no findings."""
         return [tries for tries in self.tries if not tries[-1].is_ok]
 
 
@@ -136,7 +136,7 @@ Ask = Callable[[], Awaitable[CallResult]]
 
 
 async def call_at_rate(ask: Ask, per_s: float, seconds: float) -> list[CallResult]:
-    """Call at a steady rate whatever the answers do, as strangers would, and wait for the last answer."""
+    """Call at a steady rate, without waiting for the answers. Then wait for the last answer."""
     calls: list[asyncio.Future[CallResult]] = []
     began_s = time.monotonic()
     for number in count():
@@ -149,7 +149,7 @@ async def call_at_rate(ask: Ask, per_s: float, seconds: float) -> list[CallResul
 
 
 async def call_until(stop: asyncio.Event, ask: Ask, per_s: float) -> list[CallResult]:
-    """Call at a steady rate until told to stop, and wait for the last answer."""
+    """Call at a steady rate until ``stop`` is set. Then wait for the last answer."""
     calls: list[asyncio.Future[CallResult]] = []
     began_s = time.monotonic()
     while not stop.is_set():
@@ -161,7 +161,7 @@ async def call_until(stop: asyncio.Event, ask: Ask, per_s: float) -> list[CallRe
 
 @dataclass(frozen=True)
 class SteadyCalls:
-    """What came of the calls so far, and when those were made that have no answer yet."""
+    """The answers so far, and the start times of the calls that have no answer yet."""
 
     answers: list[CallResult]
     waiting: dict[int, float]
@@ -169,7 +169,7 @@ class SteadyCalls:
 
 @asynccontextmanager
 async def call_steadily(ask: Ask, per_s: float) -> AsyncIterator[SteadyCalls]:
-    """Call at a steady rate while the ``async with`` lasts; the answers are all there at its end."""
+    """Call at a steady rate during the ``async with``. At its end all answers have arrived."""
     steady = SteadyCalls([], {})
 
     async def call(number: int) -> None:
@@ -177,7 +177,7 @@ async def call_steadily(ask: Ask, per_s: float) -> AsyncIterator[SteadyCalls]:
         steady.answers.append(await ask())
         del steady.waiting[number]
 
-    async def call_on() -> None:
+    async def start_calls() -> None:
         began_s = time.monotonic()
         async with asyncio.TaskGroup() as calls:
             for number in count():
@@ -187,7 +187,7 @@ async def call_steadily(ask: Ask, per_s: float) -> AsyncIterator[SteadyCalls]:
                 calls.create_task(call(number))
 
     stopping = asyncio.Event()
-    calling = asyncio.create_task(call_on())
+    calling = asyncio.create_task(start_calls())
     try:
         yield steady
     finally:
@@ -196,7 +196,7 @@ async def call_steadily(ask: Ask, per_s: float) -> AsyncIterator[SteadyCalls]:
 
 
 async def call_from_many(ask: Ask, callers: int, seconds: float) -> list[CallResult]:
-    """Let so many callers ask one question after the other."""
+    """Let ``callers`` callers send one request after the other."""
     end_s, answers = time.monotonic() + seconds, []
 
     async def call() -> None:
@@ -207,9 +207,9 @@ async def call_from_many(ask: Ask, callers: int, seconds: float) -> list[CallRes
     return answers
 
 
-def upload_files(recorded: StackRecord, files: Sequence[bytes], prefix: str = "proof") -> list[str]:
-    """Put files into the stack's object store, and give their ids."""
-    store = recorded.store
+def upload_files(record: StackRecord, files: Sequence[bytes], prefix: str = "proof") -> list[str]:
+    """Upload files to the stack's object store, and return their ids."""
+    store = record.store
     address = store["url"].removeprefix("http://")
     client = Minio(address, store["access_key"], store["secret_key"], secure=False)
     names = [f"{prefix}/{number}.png" for number in range(len(files))]
@@ -218,16 +218,14 @@ def upload_files(recorded: StackRecord, files: Sequence[bytes], prefix: str = "p
     return names
 
 
-def upload_fresh_ids(recorded: StackRecord, number: int, size_px: int = 256) -> Iterator[str]:
-    """Upload so many radiographs that nobody has asked about, and give their ids, again and again."""
-    names = upload_files(
-        recorded, make_fresh_radiographs(number, seed=time.time_ns() % 2**32, size_px=size_px)
-    )
+def upload_fresh_ids(record: StackRecord, number: int, size_px: int = 256) -> Iterator[str]:
+    """Upload ``number`` radiographs that no cache knows, and yield their ids in turn without end."""
+    names = upload_files(record, make_fresh_radiographs(number, seed=time.time_ns() % 2**32, size_px=size_px))
     while True:
         yield from names
 
 
 def compute_quantile_ms(answers: Sequence[CallResult], share: float) -> float:
-    """The time within which so large a share of the answers came, in milliseconds."""
+    """Compute a quantile of the answer times, in milliseconds. ``share`` is between 0 and 1."""
     ordered = sorted(answer.seconds for answer in answers)
     return 1000 * ordered[min(len(ordered) - 1, int(share * len(ordered)))]

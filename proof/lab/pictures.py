@@ -1,4 +1,4 @@
-"""One picture in many wrappings, and how much what comes out is like it."""
+"""One test picture in many file formats, and a measure of how alike two pictures are."""
 
 import io
 from pathlib import Path
@@ -26,31 +26,31 @@ COMPRESSED: Final = (uid.RLELossless, uid.JPEG2000Lossless)
 
 
 def make_picture(rows: int = 44, columns: int = 36) -> NDArray[np.uint8]:
-    """A small chest: it has no symmetry, and is far from being like its own negative."""
+    """Make a small chest radiograph. It has no symmetry, and differs much from its negative."""
     grey = cv2.imread(str(_SAMPLE), cv2.IMREAD_GRAYSCALE)
     assert grey is not None
     return np.asarray(cv2.resize(grey, (columns, rows), interpolation=cv2.INTER_AREA), np.uint8)
 
 
 def make_deep_picture() -> NDArray[np.uint16]:
-    """The same with 12 bits."""
+    """Make the same picture with 12 bits."""
     return make_picture().astype(np.uint16) * 16
 
 
 def make_picture_tensor(pixels: NDArray[Any] | None = None) -> NDArray[np.uint8]:
-    """The tensor of a picture."""
+    """Make the tensor of a picture."""
     return to_tensor(make_picture() if pixels is None else pixels)
 
 
-def correlate(one: NDArray[Any], other: NDArray[Any]) -> float:
-    """How much two pictures are alike: 1 the same, -1 the negative; 0 where one has no contrast."""
-    ours, theirs = (each.astype(np.float64) - each.mean() for each in (one, other))
-    norm = float(np.sqrt((ours**2).sum() * (theirs**2).sum()))
-    return float((ours * theirs).sum()) / norm if norm else 0.0
+def correlate(first: NDArray[Any], second: NDArray[Any]) -> float:
+    """Correlate two pictures: 1 is the same, -1 is the negative. It is 0 if one has no contrast."""
+    a, b = (picture.astype(np.float64) - picture.mean() for picture in (first, second))
+    norm = float(np.sqrt((a**2).sum() * (b**2).sum()))
+    return float((a * b).sum()) / norm if norm else 0.0
 
 
 def make_lut(entries: Any, first: int, bits: int = 16) -> list[Dataset]:
-    """A LUT sequence."""
+    """Make a LUT sequence of one item."""
     item = Dataset()
     item.LUTDescriptor = [len(entries) % 65_536, first, bits]
     item.LUTData = [int(entry) for entry in entries]
@@ -60,24 +60,24 @@ def make_lut(entries: Any, first: int, bits: int = 16) -> list[Dataset]:
 
 
 def compress_dicom(file: bytes, syntax: str) -> bytes:
-    """A DICOM file in another transfer syntax."""
+    """Compress a DICOM file with another transfer syntax."""
     dataset = pydicom.dcmread(io.BytesIO(file))
     dataset.compress(uid.UID(syntax))
     return encode_dicom(dataset, syntax)
 
 
 def read_stream(file: bytes) -> bytes:
-    """The compressed stream of a DICOM file of one frame."""
+    """Read the compressed stream of a DICOM file with one frame."""
     return next(generate_frames(pydicom.dcmread(io.BytesIO(file)).PixelData, number_of_frames=1))
 
 
 def encapsulate_stream(stream: bytes, syntax: str, pixels: NDArray[Any], **elements: Any) -> bytes:
-    """A DICOM file of these pixels whose pixel data is this stream."""
+    """Make a DICOM file of these pixels, with ``stream`` as its pixel data."""
     return encapsulate_pixel_data(encapsulate([stream]), syntax, pixels, **elements)
 
 
 def encapsulate_pixel_data(pixel_data: bytes, syntax: str, pixels: NDArray[Any], **elements: Any) -> bytes:
-    """A DICOM file of these pixels whose pixel data is this encapsulated one, good or not."""
+    """Make a DICOM file of these pixels, with other encapsulated pixel data, which may be invalid."""
     dataset = pydicom.dcmread(io.BytesIO(make_dicom(pixels, **elements)))
     dataset.PixelData = pixel_data
     dataset["PixelData"].VR = "OB"
@@ -86,5 +86,5 @@ def encapsulate_pixel_data(pixel_data: bytes, syntax: str, pixels: NDArray[Any],
 
 
 def dicom_of_jpeg(pixels: NDArray[np.uint8], **elements: Any) -> bytes:
-    """A DICOM file that holds a baseline JPEG."""
+    """Make a DICOM file that holds a baseline JPEG."""
     return encapsulate_stream(encode_jpeg(pixels), uid.JPEGBaseline8Bit, pixels, **elements)

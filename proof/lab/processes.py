@@ -1,4 +1,4 @@
-"""What the processes of a running stack cost: memory, descriptors, threads."""
+"""Sample the memory, descriptors and threads of the processes of a running stack."""
 
 import asyncio
 import time
@@ -16,7 +16,7 @@ _MB: Final = 2**20
 
 @dataclass(frozen=True)
 class ProcessSample:
-    """One process at one time."""
+    """The resources of one process at one time."""
 
     process: ProcessId
     part: str
@@ -27,47 +27,47 @@ class ProcessSample:
 
 
 def find_processes(stack: RunningStack) -> dict[ProcessId, str]:
-    """Every process of the stack, with the name of its part; what a part started is ``part/child``."""
-    found = {ProcessId.read(stack.process.pid): "up"}
+    """Find every process of the stack, with the name of its part. A part's child is ``part/child``."""
+    processes = {ProcessId.read(stack.process.pid): "up"}
     for name, part in stack.record.parts.items():
         parent, *children = find_descendants(part.process.pid)
-        found[parent] = name
-        found |= dict.fromkeys(children, f"{name}/child")
-    return found
+        processes[parent] = name
+        processes |= dict.fromkeys(children, f"{name}/child")
+    return processes
 
 
 def sample_processes(stack: RunningStack) -> Iterator[ProcessSample]:
-    """Look at every process of the stack once."""
+    """Sample every process of the stack once."""
     for process, part in find_processes(stack).items():
         try:
-            of = psutil.Process(process.pid)
-            with of.oneshot():
+            status = psutil.Process(process.pid)
+            with status.oneshot():
                 yield ProcessSample(
                     process,
                     part,
                     time.monotonic(),
-                    of.memory_info().rss / _MB,
-                    of.num_fds(),
-                    of.num_threads(),
+                    status.memory_info().rss / _MB,
+                    status.num_fds(),
+                    status.num_threads(),
                 )
-        except psutil.Error:  # it has just ended
+        except psutil.Error:  # the process has just ended
             continue
 
 
 class ProcessWatcher:
-    """Looks at every process of a stack again and again."""
+    """Samples every process of a stack at an interval."""
 
-    def __init__(self, stack: RunningStack, every_s: float = 1.0) -> None:
-        self._stack, self._every_s = stack, every_s
-        self.seen: list[ProcessSample] = []
+    def __init__(self, stack: RunningStack, interval_s: float = 1.0) -> None:
+        self._stack, self._interval_s = stack, interval_s
+        self.samples: list[ProcessSample] = []
 
     async def run(self, stop: asyncio.Event) -> None:
-        """Look until told to stop."""
+        """Sample until ``stop`` is set."""
         while not stop.is_set():
-            self.seen += await asyncio.to_thread(lambda: list(sample_processes(self._stack)))
-            await asyncio.sleep(self._every_s)
+            self.samples += await asyncio.to_thread(lambda: list(sample_processes(self._stack)))
+            await asyncio.sleep(self._interval_s)
 
 
 def compute_mean(values: Sequence[float]) -> float:
-    """The mean; 0 where there is nothing."""
+    """Compute the mean. It is 0 without values."""
     return sum(values) / len(values) if values else 0.0

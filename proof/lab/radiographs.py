@@ -1,4 +1,4 @@
-"""Radiographs of 1024 pixels that nobody has asked about yet: a sample, with noise of its own in each."""
+"""Make radiographs that no cache knows: a sample with different noise in each."""
 
 import io
 from collections.abc import Callable, Iterator, Mapping
@@ -18,8 +18,8 @@ _MOST_PIXELS = 100_000_000
 Grey = NDArray[np.float64]
 
 
-def _greys(count: int, seed: int, size_px: int) -> Iterator[Grey]:
-    """Pixels from 0 to 255; so much noise that a PNG file has the 400 KB of the NIH's own."""
+def _make_greys(count: int, seed: int, size_px: int) -> Iterator[Grey]:
+    """Make pixels from 0 to 255. The noise makes a PNG file as large as those of the NIH, 400 KB."""
     pixels = read_radiograph(_SAMPLE.read_bytes(), _MOST_PIXELS).pixels.astype(np.float32)
     grey = cv2.resize(pixels, (size_px, size_px), interpolation=cv2.INTER_AREA)
     grey = 255 * (grey - grey.min()) / (grey.max() - grey.min())
@@ -28,16 +28,16 @@ def _greys(count: int, seed: int, size_px: int) -> Iterator[Grey]:
         yield (grey + rng.normal(0, 0.7, grey.shape)).clip(0, 255)
 
 
-def _png(grey: Grey) -> bytes:
+def _encode_png(grey: Grey) -> bytes:
     return cv2.imencode(".png", grey.astype(np.uint8))[1].tobytes()
 
 
-def _jpeg(grey: Grey) -> bytes:
+def _encode_jpeg(grey: Grey) -> bytes:
     return cv2.imencode(".jpg", grey.astype(np.uint8), [cv2.IMWRITE_JPEG_QUALITY, 90])[1].tobytes()
 
 
-def _dicom(stored: NDArray[np.uint8] | NDArray[np.uint16], bits_stored: int) -> bytes:
-    """The sample with other pixels, not compressed."""
+def _make_dicom(stored: NDArray[np.uint8] | NDArray[np.uint16], bits_stored: int) -> bytes:
+    """Make an uncompressed copy of the sample with other pixels."""
     dataset = pydicom.dcmread(_SAMPLE)
     dataset.Rows, dataset.Columns = stored.shape
     dataset.BitsAllocated, dataset.BitsStored = 8 * stored.itemsize, bits_stored
@@ -51,15 +51,15 @@ def _dicom(stored: NDArray[np.uint8] | NDArray[np.uint16], bits_stored: int) -> 
 
 FORMS: Final[Mapping[str, Callable[[Grey], bytes]]] = MappingProxyType(
     {
-        "PNG": _png,
-        "JPEG": _jpeg,
-        "DICOM 8 bit": lambda grey: _dicom(grey.astype(np.uint8), 8),
-        "DICOM 16 bit": lambda grey: _dicom((16 * grey).astype(np.uint16), 12),
+        "PNG": _encode_png,
+        "JPEG": _encode_jpeg,
+        "DICOM 8 bit": lambda grey: _make_dicom(grey.astype(np.uint8), 8),
+        "DICOM 16 bit": lambda grey: _make_dicom((16 * grey).astype(np.uint16), 12),
     }
 )
-"""The forms in which a radiograph comes."""
+"""Encoders by the name of the file form."""
 
 
 def make_fresh_radiographs(count: int, seed: int, size_px: int = 1024, form: str = "PNG") -> list[bytes]:
-    """Make files of ``size_px`` squared, each with another content and the same difficulty."""
-    return [FORMS[form](grey) for grey in _greys(count, seed, size_px)]
+    """Make ``count`` files of ``size_px`` squared. Their contents differ, but decode equally fast."""
+    return [FORMS[form](grey) for grey in _make_greys(count, seed, size_px)]

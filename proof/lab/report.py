@@ -1,4 +1,4 @@
-"""What a campaign says at its end: each claim, its bound, what was measured, whether it holds."""
+"""The report of a campaign: each claim, its bound, the measured value, and whether the claim holds."""
 
 import sys
 from collections.abc import Sequence
@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class ClaimRow:
-    """One claim of a campaign; ``holds`` is None where nothing is claimed."""
+    """One row of the report. ``holds`` is None for a value that is reported without a claim."""
 
     claim: str
     bound: str
@@ -16,14 +16,14 @@ class ClaimRow:
 
 
 def print_claims(title: str, rows: Sequence[ClaimRow]) -> int:
-    """Print the table.
+    """Print the table of claims.
 
     Returns:
-        The exit status: 0 where every claim holds, and there is one.
+        The exit status: 0 if there is at least one claim, and every claim holds.
     """
     lines = [f"## {title}", "", "| claim | bound | measured | holds |", "|---|---:|---:|---|"]
-    said = {True: "yes", False: "NO", None: "-"}
-    lines += [f"| {r.claim} | {r.bound} | {r.measured} | {said[r.holds]} |" for r in rows]
+    verdicts = {True: "yes", False: "NO", None: "-"}
+    lines += [f"| {row.claim} | {row.bound} | {row.measured} | {verdicts[row.holds]} |" for row in rows]
     sys.stdout.write("\n".join([*lines, ""]) + "\n")
-    claims = [row.holds for row in rows if row.holds is not None]
-    return 0 if claims and all(claims) else 1
+    results = [row.holds for row in rows if row.holds is not None]
+    return 0 if results and all(results) else 1

@@ -1,4 +1,4 @@
-"""A whole ``pleura up`` in a process of its own, for tests."""
+"""Run a whole ``pleura up`` in its own process."""
 
 import contextlib
 import os
@@ -33,27 +33,27 @@ def run_pleura(*arguments: str, folder: Path | None = None) -> subprocess.Comple
 
 
 def build_clean_environment() -> dict[str, str]:
-    """The environment, without what the person at the keyboard told Pleura."""
+    """Build the environment without Pleura's own variables, so that a test starts with the defaults."""
     inherited = {name: value for name, value in os.environ.items() if not name.startswith("PLEURA_")}
     return inherited | {"PYTHONPATH": str(_ROOT)}
 
 
 def find_descendants(pid: int) -> list[ProcessId]:
-    """A process and all that it started, directly or not."""
+    """Find a process and all processes that it started, directly or through others."""
     parents: dict[int, int] = {}
     for stat in Path("/proc").glob("[0-9]*/stat"):
         try:
             parents[int(stat.parent.name)] = int(stat.read_text().rpartition(")")[2].split()[1])
-        except OSError:  # it ended while we looked
+        except OSError:  # the process ended meanwhile
             continue
-    found = [pid]
-    for each in found:
-        found += [child for child, parent in parents.items() if parent == each]
-    return [ProcessId.read(each) for each in found]
+    pids = [pid]
+    for known_pid in pids:
+        pids += [child for child, parent in parents.items() if parent == known_pid]
+    return [ProcessId.read(found_pid) for found_pid in pids]
 
 
 def find_survivors(processes: Sequence[ProcessId], timeout_s: float = 20.0) -> list[ProcessId]:
-    """Those that have not ended after the time."""
+    """Wait for processes to end, and return those that have not ended in time."""
     end = time.monotonic() + timeout_s
     while (left := [process for process in processes if process.is_alive]) and time.monotonic() < end:
         time.sleep(0.05)
@@ -62,7 +62,7 @@ def find_survivors(processes: Sequence[ProcessId], timeout_s: float = 20.0) -> l
 
 @dataclass(frozen=True)
 class RunningStack:
-    """A ``pleura up`` in the foreground of a process of its own."""
+    """A running ``pleura up``."""
 
     state: StateFolder
     process: subprocess.Popen[bytes]
@@ -70,37 +70,37 @@ class RunningStack:
 
     @property
     def record(self) -> StackRecord:
-        """What it says of itself."""
+        """The record that the stack has written to its state folder."""
         record = self.state.read()
         assert record, self.log.read_text()
         return record
 
     def make_token(self) -> str:
-        """A bearer token."""
+        """Make a bearer token for the stack."""
         return make_token(self.state.path, self.record.issuer, subject="tester")
 
     @property
     def journal_dsn(self) -> str:
-        """The journal's database, of a stack that started it itself."""
+        """The connection string of the journal, if the stack has started PostgreSQL itself."""
         password = (self.state.path / "postgres" / "password").read_text()
         return f"postgresql://pleura:{password}@{self.record.parts['postgres'].url}"
 
     def stop(self) -> None:
-        """End it, and wait until it has."""
+        """Stop the stack, and wait for its end."""
         self.process.terminate()
         self.process.wait(_STOP_TIMEOUT_S)
 
     def find_process(self, name: str) -> ProcessId:
-        """The process of a part."""
+        """Return the process of a part."""
         return self.record.parts[name].process
 
     def kill(self, name: str) -> None:
-        """Kill a part."""
+        """Kill the process of a part."""
         os.kill(self.find_process(name).pid, signal.SIGKILL)
 
     @contextlib.contextmanager
     def freeze(self, name: str) -> Iterator[None]:
-        """Let a part hang, with all that it started."""
+        """Freeze a part and its children until the block ends."""
         processes = find_descendants(self.find_process(name).pid)
         for process in processes:
             os.kill(process.pid, signal.SIGSTOP)
@@ -112,13 +112,13 @@ class RunningStack:
 
 
 def start_stack(
-    folder: Path, bundle: Path, *more: str, environment: Mapping[str, str] | None = None
+    folder: Path, bundle: Path, *options: str, environment: Mapping[str, str] | None = None
 ) -> RunningStack:
-    """Start it and wait until it is ready."""
+    """Start a stack, and wait until it is ready."""
     folder.mkdir(parents=True, exist_ok=True)
     state, log = StateFolder(folder / "state"), folder / "up.log"
     ports = ["--port", str(free_port()), "--grpc-port", str(free_port())]
-    command = ["--state", str(state.path), "up", "--bundle", str(bundle), *ports, *more]
+    command = ["--state", str(state.path), "up", "--bundle", str(bundle), *ports, *options]
     with log.open("ab") as output:
         process = subprocess.Popen(
             [sys.executable, "-m", "pleura.console.app", *command],

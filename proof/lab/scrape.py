@@ -1,4 +1,4 @@
-"""What a service says at ``/metrics``."""
+"""Read the metrics of a service from ``/metrics``."""
 
 from collections import Counter
 from collections.abc import Mapping
@@ -13,7 +13,7 @@ Labels = Mapping[str, str]
 
 @dataclass(frozen=True)
 class Family:
-    """A metric: its type, and the labels that its samples have."""
+    """The type of a metric, and the labels of its samples."""
 
     kind: str
     labels: frozenset[str]
@@ -21,39 +21,39 @@ class Family:
 
 @dataclass(frozen=True)
 class Scrape:
-    """All samples of our own, and the text that they were read from."""
+    """All samples of Pleura's own metrics, and the text that they were read from."""
 
     text: str
     families: Mapping[str, Family]
     samples: tuple[Sample, ...]
 
     def count_samples(self, name: str, **where: str) -> Counter[tuple[str, ...]]:
-        """The samples of that name by their labels' values, in the order of the labels' names."""
-        found: Counter[tuple[str, ...]] = Counter()
+        """Count the samples of a metric by their label values, which are ordered by label name."""
+        counts: Counter[tuple[str, ...]] = Counter()
         for sample in self.samples:
             if sample.name == name and where.items() <= sample.labels.items():
-                found[tuple(value for _, value in sorted(sample.labels.items()))] += int(sample.value)
-        return found
+                counts[tuple(value for _, value in sorted(sample.labels.items()))] += int(sample.value)
+        return counts
 
     def read_value(self, name: str, **labels: str) -> float:
-        """The value of one sample."""
-        (found,) = [each.value for each in self.samples if (each.name, each.labels) == (name, labels)]
-        return float(found)
+        """Read the value of one sample."""
+        (value,) = [s.value for s in self.samples if (s.name, s.labels) == (name, labels)]
+        return float(value)
 
     def list_label_values(self, label: str) -> set[str]:
-        """All values that a label has anywhere."""
-        return {each.labels[label] for each in self.samples if label in each.labels}
+        """List all values that a label has in any sample."""
+        return {sample.labels[label] for sample in self.samples if label in sample.labels}
 
 
 def read_metrics(url: str) -> Scrape:
-    """Ask a service, as Prometheus does."""
+    """Read the metrics of a service, as Prometheus does."""
     text = httpx.get(url, trust_env=False, timeout=30).raise_for_status().text
     families, samples = {}, []
     for family in text_string_to_metric_families(text):
         if not family.name.startswith("pleura_"):
             continue
         name = f"{family.name}_total" if family.type == "counter" else family.name
-        labels = frozenset(label for each in family.samples for label in each.labels) - {"le"}
+        labels = frozenset(label for sample in family.samples for label in sample.labels) - {"le"}
         families[name] = Family(family.type, labels)
         samples += family.samples
     return Scrape(text, families, tuple(samples))

@@ -1,4 +1,4 @@
-"""A whole stack for one campaign."""
+"""Run a whole stack for one campaign."""
 
 import tempfile
 from collections.abc import Iterator, Mapping
@@ -10,11 +10,11 @@ from proof.lab.running_stack import RunningStack, start_stack
 
 @contextmanager
 def running_stack(
-    bundle: Path, *more: str, environment: Mapping[str, str] | None = None
+    bundle: Path, *options: str, environment: Mapping[str, str] | None = None
 ) -> Iterator[RunningStack]:
-    """A stack of its own, until the end; ``environment`` tells it settings of the services."""
+    """Run a stack in a temporary folder. ``environment`` holds settings of its services."""
     with tempfile.TemporaryDirectory(prefix="pleura-proof-") as folder:
-        stack = start_stack(Path(folder), bundle.resolve(), *more, environment=environment)
+        stack = start_stack(Path(folder), bundle.resolve(), *options, environment=environment)
         try:
             yield stack
         finally:

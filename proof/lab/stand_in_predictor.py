@@ -1,4 +1,4 @@
-"""A gRPC server in the predictor's place, which counts, waits, fails or lies as a test needs it."""
+"""A gRPC server in the predictor's place. It waits, fails or answers wrongly on demand."""
 
 import asyncio
 import time
@@ -23,7 +23,7 @@ DESCRIBE = "/pleura.Model/Describe"
 
 
 def build_response(request: Any, revision: Revision) -> Any:
-    """A right answer: probabilities follow from the mean of each radiograph."""
+    """Build a valid answer. The probabilities depend on the mean of each radiograph."""
     count = request.inputs[0].shape[0]
     tensors = np.frombuffer(request.raw_input_contents[0], np.uint8).reshape(count, -1)
     arrays = {
@@ -44,7 +44,7 @@ def build_response(request: Any, revision: Revision) -> Any:
 
 @dataclass
 class StandInPredictor:
-    """What the stand-in saw, and how it is to behave; ``change`` spoils an answer before it goes out."""
+    """The calls that arrived, and how to answer them. ``change`` spoils an answer before it is sent."""
 
     revision: Revision = field(default_factory=lambda: Revision("0.0.1", "c" * 64))
     seconds: float = 0.0
@@ -75,11 +75,11 @@ class StandInPredictor:
         return response
 
     async def describe(self, request: bytes, context: Any) -> bytes:
-        """Say who answers."""
+        """Describe the model."""
         return DescribedModel(build_description(self.revision.version), self.revision.digest).to_json()
 
     def service(self, details: Any) -> Any:
-        """The handler of a method."""
+        """Return the handler of a method."""
         if details.method == INFER:
             return grpc.unary_unary_rpc_method_handler(
                 self.infer, pb.ModelInferRequest.FromString, pb.ModelInferResponse.SerializeToString
@@ -91,7 +91,7 @@ class StandInPredictor:
 
 @asynccontextmanager
 async def stand_in_predictor(port: int = 0) -> AsyncIterator[StandInPredictor]:
-    """Serve a stand-in; its ``address`` says where."""
+    """Serve a stand-in predictor at its ``address``."""
     predictor = StandInPredictor()
     server = aio.server(options=[("grpc.so_reuseport", 0), *ALLOWED_PINGS])
     server.add_generic_rpc_handlers((predictor,))

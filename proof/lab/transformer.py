@@ -1,4 +1,4 @@
-"""A real transformer process, and how tests talk to it and to the parts around it."""
+"""Start a real transformer process, and send requests to it."""
 
 import struct
 from collections.abc import Mapping, Sequence
@@ -17,7 +17,7 @@ ACCESS_KEY, SECRET_KEY = "test-access", "test-secret-key"
 
 
 def make_radiograph_png(seed: int, side: int = 256) -> bytes:
-    """A picture that reads as a radiograph, another for each seed."""
+    """Make a PNG that the service accepts as a radiograph. Each seed gives another one."""
     random = np.random.default_rng(seed)
     coarse = random.integers(0, 255, (8, 8)).astype(np.uint8)
     return bytes(cv2.imencode(".png", cv2.resize(coarse, (side, side)))[1])
@@ -25,7 +25,7 @@ def make_radiograph_png(seed: int, side: int = 256) -> bytes:
 
 @dataclass(frozen=True)
 class TransformerParts:
-    """What a transformer stands on."""
+    """The addresses of the parts that a transformer needs."""
 
     predictor_address: str
     s3_url: str
@@ -33,8 +33,8 @@ class TransformerParts:
     journal_dsn: str
     spool_folder: Path
 
-    def environment(self, **more: str) -> dict[str, str]:
-        """The transformer's settings, with a short memory of who answers."""
+    def build_environment(self, **settings: str) -> dict[str, str]:
+        """Build the transformer's settings. It remembers the answering revision for a short time only."""
         return {
             "PLEURA_PREDICTOR_ADDRESS": self.predictor_address,
             "PLEURA_S3_URL": self.s3_url,
@@ -47,7 +47,7 @@ class TransformerParts:
             "PLEURA_ANSWERING_TTL_S": "2",
             "PLEURA_CACHE_TIMEOUT_S": "1",
             "PLEURA_DECODERS": "1",
-        } | more
+        } | settings
 
 
 def start_transformer(folder: Path, environment: Mapping[str, str]) -> Service:
@@ -63,46 +63,46 @@ class V2Answer:
     body: dict[str, Any]
     headers: Mapping[str, str]
 
-    def output(self, name: str) -> np.ndarray:
-        """An output as an array."""
-        (found,) = [each for each in self.body["outputs"] if each["name"] == name]
-        return np.array(found["data"]).reshape(found["shape"])
+    def read_output(self, name: str) -> np.ndarray:
+        """Return an output as an array."""
+        (output,) = [output for output in self.body["outputs"] if output["name"] == name]
+        return np.array(output["data"]).reshape(output["shape"])
 
 
-def _document(name: str, count: int, more: Mapping[str, Any]) -> dict[str, Any]:
+def _build_document(name: str, count: int, more: Mapping[str, Any]) -> dict[str, Any]:
     return {"inputs": [{"name": name, "datatype": "BYTES", "shape": [count]}], **more}
 
 
-async def ask_by_id(
+async def send_by_id(
     service: Service,
     ids: Sequence[str] = (),
     headers: Mapping[str, str] | None = None,
     **more: Any,
 ) -> V2Answer:
-    """Ask by ids, as JSON."""
-    document = _document("image_id", len(ids), more)
+    """Send a V2 request in JSON that names radiographs by their object ids."""
+    document = _build_document("image_id", len(ids), more)
     document["inputs"][0]["data"] = list(ids)
-    async with _client() as client:
-        response = await client.post(_url(service), json=document, headers=dict(headers or {}))
+    async with _make_client() as client:
+        response = await client.post(_build_url(service), json=document, headers=dict(headers or {}))
     return V2Answer(response.status_code, response.json(), response.headers)
 
 
-async def ask_with_files(service: Service, files: Sequence[bytes], **more: Any) -> V2Answer:
-    """Ask with files, as a binary tensor."""
+async def send_files(service: Service, files: Sequence[bytes], **more: Any) -> V2Answer:
+    """Send a V2 request with files in a binary tensor."""
     raw = b"".join(struct.pack("<I", len(file)) + file for file in files)
-    document = _document("image", len(files), more)
+    document = _build_document("image", len(files), more)
     document["inputs"][0]["parameters"] = {"binary_data_size": len(raw)}
     json = httpx.Request("POST", "http://none", json=document).content
     headers = {"inference-header-content-length": str(len(json))}
-    async with _client() as client:
-        response = await client.post(_url(service), content=json + raw, headers=headers)
+    async with _make_client() as client:
+        response = await client.post(_build_url(service), content=json + raw, headers=headers)
     return V2Answer(response.status_code, response.json(), response.headers)
 
 
-def _client() -> httpx.AsyncClient:
-    # no certificates: reading them for each of many clients would hold up the event loop, and what runs on it
+def _make_client() -> httpx.AsyncClient:
+    # without certificates: reading them for each client would block the event loop
     return httpx.AsyncClient(timeout=30, trust_env=False, verify=False)
 
 
-def _url(service: Service) -> str:
+def _build_url(service: Service) -> str:
     return f"{service.url}/v2/models/chest-xray/infer"

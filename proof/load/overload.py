@@ -118,7 +118,7 @@ async def run_overload(stack: RunningStack, seconds: float, peak_s: float = _PEA
         await emptying
     await caller.close()
     after_per_s = sum(answer.is_ok for answer in after) / peak_s
-    return OverloadResult(peak_per_s, seconds, answers, load_share, after_per_s, after, watcher.seen)
+    return OverloadResult(peak_per_s, seconds, answers, load_share, after_per_s, after, watcher.samples)
 
 
 def _names(stack: RunningStack) -> Iterator[str]:

@@ -84,12 +84,12 @@ async def run_soak(stack: RunningStack, requests: int, warm_up: int = _WARM_UP) 
     mix = RequestMix(rest, grpc, questions)
     answers, quarters = await _ask_so_many(mix.ask, warm_up), []
     for _ in range(_QUARTERS):
-        watcher, stop = ProcessWatcher(stack, every_s=0.5), asyncio.Event()
+        watcher, stop = ProcessWatcher(stack, interval_s=0.5), asyncio.Event()
         watching = asyncio.create_task(watcher.run(stop))
         answers += await _ask_so_many(mix.ask, requests // _QUARTERS)
         stop.set()
         await watching
-        quarters.append(watcher.seen)
+        quarters.append(watcher.samples)
     await grpc.close()
     await rest.close()
     shares_mb = await asyncio.to_thread(_shares_mb, stack)

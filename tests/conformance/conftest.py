@@ -41,7 +41,7 @@ def parts(
 @pytest.fixture(scope="session")
 def transformer(parts: TransformerParts, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
     """A transformer that takes files of 1 MB."""
-    environment = parts.environment(PLEURA_MAX_FILE_MB="1")
+    environment = parts.build_environment(PLEURA_MAX_FILE_MB="1")
     service = start_transformer(tmp_path_factory.mktemp("transformer"), environment)
     yield service
     service.stop()

@@ -24,7 +24,7 @@ _MESSAGE = Question().as_message().SerializeToString()
 def sick(parts: TransformerParts, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Hop]:
     """A transformer whose predictor does not answer."""
     folder = tmp_path_factory.mktemp("sick")
-    environment = parts.environment(
+    environment = parts.build_environment(
         PLEURA_PREDICTOR_ADDRESS=f"127.0.0.1:{free_port()}", PLEURA_SPOOL_FOLDER=str(folder / "spool")
     )
     ports = Ports(free_port(), free_port())

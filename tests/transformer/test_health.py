@@ -49,7 +49,7 @@ def service(
     folder = tmp_path_factory.mktemp("watching")
     spool = folder / "spool"
     parts = TransformerParts(own_predictor.grpc_address, seaweed.url, valkey.url, postgres.url, spool)
-    service = start_transformer(folder, parts.environment(PLEURA_WATCH_INTERVAL_S=str(_INTERVAL_S)))
+    service = start_transformer(folder, parts.build_environment(PLEURA_WATCH_INTERVAL_S=str(_INTERVAL_S)))
     yield service
     service.stop()
 

@@ -20,9 +20,9 @@ from pleura.local.pleura_services import Service
 from proof.lab.bucket import put_object
 from proof.lab.transformer import (
     TransformerParts,
-    ask_by_id,
-    ask_with_files,
     make_radiograph_png,
+    send_by_id,
+    send_files,
     start_transformer,
 )
 from tests.support.triton import CallFailed, TritonCall
@@ -45,7 +45,7 @@ def parts(
 @pytest.fixture(scope="module")
 def service(parts: TransformerParts, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
     """Start a transformer with these parts."""
-    environment = parts.environment(PLEURA_MAX_IN_FLIGHT="300", PLEURA_MAX_FILE_MB="1")
+    environment = parts.build_environment(PLEURA_MAX_IN_FLIGHT="300", PLEURA_MAX_FILE_MB="1")
     service = start_transformer(tmp_path_factory.mktemp("service"), environment)
     yield service
     service.stop()
@@ -62,7 +62,7 @@ async def test_a_named_radiograph_is_answered_and_journaled(
     service: Service, parts: TransformerParts
 ) -> None:
     """The answer has its outputs and its revision, and the journal has its row."""
-    answer = await ask_by_id(service, ["r0.png"], {"x-pleura-principal": "ward-3"}, id="named")
+    answer = await send_by_id(service, ["r0.png"], {"x-pleura-principal": "ward-3"}, id="named")
     assert (answer.status, answer.body["id"], answer.body["model_version"]) == (200, "named", "0.0.1")
     assert [tensor["name"] for tensor in answer.body["outputs"]] == [
         "probability",
@@ -70,13 +70,13 @@ async def test_a_named_radiograph_is_answered_and_journaled(
         "typicality",
         "threshold",
     ]
-    probability, threshold = answer.output("probability"), answer.output("threshold")
-    np.testing.assert_array_equal(answer.output("present"), probability >= threshold)
+    probability, threshold = answer.read_output("probability"), answer.read_output("threshold")
+    np.testing.assert_array_equal(answer.read_output("present"), probability >= threshold)
     assert set(answer.body["parameters"]) == {"model_digest", "preprocessing_version", "cached", "journal"}
     ((principal, image_id, findings, latency),) = _rows(
         parts, "named", "principal, image_id, findings, latency_ms"
     )
-    expected = [name for name, there in zip(FINDINGS, answer.output("present")[0], strict=True) if there]
+    expected = [name for name, there in zip(FINDINGS, answer.read_output("present")[0], strict=True) if there]
     assert (principal, image_id, findings) == ("ward-3", "r0.png", expected)
     how = {"stat"} if answer.body["parameters"]["cached"] else {"fetch", "decode", "predict"}
     assert {"cache", "until_journal", *how} <= set(latency)
@@ -85,12 +85,12 @@ async def test_a_named_radiograph_is_answered_and_journaled(
 async def test_a_sent_file_has_the_same_answer_as_the_stored_one(service: Service) -> None:
     """Both inputs give the same answer. Activation maps are sent when the request names them."""
     stored, sent = (
-        await ask_by_id(service, ["r1.png"]),
-        await ask_with_files(service, [make_radiograph_png(1)]),
+        await send_by_id(service, ["r1.png"]),
+        await send_files(service, [make_radiograph_png(1)]),
     )
-    np.testing.assert_allclose(stored.output("probability"), sent.output("probability"), atol=1e-6)
-    with_map = await ask_with_files(service, [make_radiograph_png(1)], outputs=[{"name": "activation_map"}])
-    assert with_map.output("activation_map").shape == (1, 14, 7, 7)
+    np.testing.assert_allclose(stored.read_output("probability"), sent.read_output("probability"), atol=1e-6)
+    with_map = await send_files(service, [make_radiograph_png(1)], outputs=[{"name": "activation_map"}])
+    assert with_map.read_output("activation_map").shape == (1, 14, 7, 7)
     assert with_map.body["parameters"]["cached"]
 
 
@@ -104,8 +104,8 @@ async def test_the_journal_has_the_digest_of_the_file(
         put_object(bucket, f"digest-{number}.png", file)
     names = ["digest-0.png", "digest-1.png"]
     for request_id in ("digests-read", "digests-cached"):
-        await ask_by_id(service, names, id=request_id)
-    await ask_with_files(service, files, id="digests-sent")
+        await send_by_id(service, names, id=request_id)
+    await send_files(service, files, id="digests-sent")
     digests = [(hashlib.sha256(file).hexdigest(),) for file in files]
     for request_id in ("digests-read", "digests-cached", "digests-sent"):
         assert _rows(parts, request_id, "image_digest") == digests
@@ -114,12 +114,12 @@ async def test_the_journal_has_the_digest_of_the_file(
 async def test_a_second_request_is_cached_until_the_object_changes(service: Service, bucket: Minio) -> None:
     """An overwritten object is a new radiograph."""
     put_object(bucket, "changing.png", make_radiograph_png(20))
-    first, second = await ask_by_id(service, ["changing.png"]), await ask_by_id(service, ["changing.png"])
+    first, second = await send_by_id(service, ["changing.png"]), await send_by_id(service, ["changing.png"])
     put_object(bucket, "changing.png", make_radiograph_png(21))
-    third = await ask_by_id(service, ["changing.png"])
+    third = await send_by_id(service, ["changing.png"])
     assert [answer.body["parameters"]["cached"] for answer in (first, second, third)] == [False, True, False]
-    np.testing.assert_array_equal(first.output("probability"), second.output("probability"))
-    assert (first.output("probability") != third.output("probability")).any()
+    np.testing.assert_array_equal(first.read_output("probability"), second.read_output("probability"))
+    assert (first.read_output("probability") != third.read_output("probability")).any()
 
 
 async def test_tritonclient_is_answered_over_grpc(service: Service) -> None:
@@ -144,7 +144,7 @@ async def test_a_grpc_error_has_its_status(service: Service) -> None:
 
 async def test_the_elements_that_fail_are_named(service: Service, parts: TransformerParts) -> None:
     """The error lists all failing elements, has the status of the first, and nothing is journaled."""
-    answer = await ask_by_id(service, ["r0.png", "nowhere.png", "text.dcm"], id="partial")
+    answer = await send_by_id(service, ["r0.png", "nowhere.png", "text.dcm"], id="partial")
     assert answer.status == 404
     first, second = answer.body["error"].split("; ")
     assert first == "element 1: no radiograph of that id"
@@ -170,7 +170,7 @@ async def test_the_elements_that_fail_are_named(service: Service, parts: Transfo
 )
 async def test_bad_ids_have_their_status(service: Service, ids: list[str], status: int) -> None:
     """Each bad id has a clear error and nothing else."""
-    answer = await ask_by_id(service, ids)
+    answer = await send_by_id(service, ids)
     assert answer.status == status
     assert set(answer.body) == {"error"}
     assert "http" not in answer.body["error"]
@@ -204,46 +204,46 @@ async def test_an_invalid_request_is_400(service: Service, document: dict[str, A
 async def test_a_file_beyond_its_limit_is_too_large(service: Service, bucket: Minio) -> None:
     """A stored or sent file is refused before it is decoded."""
     put_object(bucket, "large.png", bytes(2**20 + 1))
-    answer = await ask_by_id(service, ["large.png"])
+    answer = await send_by_id(service, ["large.png"])
     assert answer.status == 413
-    assert (await ask_with_files(service, [bytes(2**20 + 1)])).status == 413
+    assert (await send_files(service, [bytes(2**20 + 1)])).status == 413
 
 
 async def test_one_request_id_is_one_row_and_one_radiograph(
     service: Service, parts: TransformerParts
 ) -> None:
     """A repeated request is answered again. Another radiograph under the same id is a conflict."""
-    answers = [await ask_by_id(service, ids, id="repeated") for ids in (["r4.png"], ["r4.png"], ["r5.png"])]
+    answers = [await send_by_id(service, ids, id="repeated") for ids in (["r4.png"], ["r4.png"], ["r5.png"])]
     assert [answer.status for answer in answers] == [200, 200, 409]
     assert _rows(parts, "repeated", "image_id") == [("r4.png",)]
 
 
 async def test_corrupt_cache_entries_are_misses(service: Service, parts: TransformerParts) -> None:
     """The answer stays right when cache entries are damaged."""
-    before = await ask_by_id(service, ["r6.png"])
+    before = await send_by_id(service, ["r6.png"])
     with redis.Redis.from_url(parts.redis_url) as client:
         for key in client.scan_iter("pleura:answer:*"):
             value = client.get(key)
             assert isinstance(value, bytes)
             client.set(key, value[:-5] + b"wrong")
-    after = await ask_by_id(service, ["r6.png"])
-    np.testing.assert_array_equal(before.output("probability"), after.output("probability"))
+    after = await send_by_id(service, ["r6.png"])
+    np.testing.assert_array_equal(before.read_output("probability"), after.read_output("probability"))
     assert not after.body["parameters"]["cached"]
 
 
 async def test_a_short_deadline_is_kept(service: Service) -> None:
     """A caller with no time left gets an error quickly."""
-    answer = await ask_by_id(service, ["r7.png"], {"x-request-timeout-ms": "1"})
+    answer = await send_by_id(service, ["r7.png"], {"x-request-timeout-ms": "1"})
     assert answer.status in (503, 504)
-    wrong = await ask_by_id(service, ["r7.png"], {"x-request-timeout-ms": "soon"})
+    wrong = await send_by_id(service, ["r7.png"], {"x-request-timeout-ms": "soon"})
     assert wrong.status == 400
 
 
 async def test_each_request_is_one_line_without_names(service: Service, bucket: Minio) -> None:
     """The log line has the outcome, but not the object's key, which may contain a patient's name."""
     put_object(bucket, "Doe^Jane.png", make_radiograph_png(30))
-    await ask_by_id(service, ["Doe^Jane.png"], id="logged")
-    await ask_by_id(service, ["Doe^John.png"], id="logged-too")
+    await send_by_id(service, ["Doe^Jane.png"], id="logged")
+    await send_by_id(service, ["Doe^John.png"], id="logged-too")
     text = service.log.read_text()
     lines = [json.loads(line) for line in text.splitlines() if line.startswith("{")]
     found = {line["request_id"]: line for line in lines if str(line.get("request_id")).startswith("logged")}

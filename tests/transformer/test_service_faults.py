@@ -21,8 +21,8 @@ from proof.lab.transformer import (
     SECRET_KEY,
     TransformerParts,
     V2Answer,
-    ask_by_id,
     make_radiograph_png,
+    send_by_id,
     start_transformer,
 )
 from transformer.answer import Revision
@@ -38,7 +38,7 @@ def parts(
 
 @asynccontextmanager
 async def _running(folder: Path, parts: TransformerParts, **settings: str) -> AsyncIterator[Service]:
-    service = await asyncio.to_thread(start_transformer, folder, parts.environment(**settings))
+    service = await asyncio.to_thread(start_transformer, folder, parts.build_environment(**settings))
     try:
         yield service
     finally:
@@ -81,7 +81,7 @@ async def test_many_requests_for_one_radiograph_are_one_inference(
         settings = {"PLEURA_TIMEOUT_S": "30", "PLEURA_WATCH_INTERVAL_S": "10"}
         async with _running(tmp_path, _on(parts, predictor), **settings) as service:
             answers = await asyncio.gather(
-                *(ask_by_id(service, ["shared.png"], id=f"shared-{i}") for i in range(1000))
+                *(send_by_id(service, ["shared.png"], id=f"shared-{i}") for i in range(1000))
             )
         assert {answer.status for answer in answers} == {200}
         assert predictor.calls == 1
@@ -94,10 +94,10 @@ async def test_a_promotion_leaves_no_old_answer_behind(
     """When the old revision no longer answers, its cached answers are not used, nor after a rollback."""
     put_object(bucket, "promoted.png", make_radiograph_png(41))
     async with stand_in_predictor() as predictor, _running(tmp_path, _on(parts, predictor)) as service:
-        first, second = [await ask_by_id(service, ["promoted.png"]) for _ in range(2)]
+        first, second = [await send_by_id(service, ["promoted.png"]) for _ in range(2)]
         predictor.revision = Revision("0.0.2", "d" * 64)
         await asyncio.sleep(3.5)
-        third, fourth = [await ask_by_id(service, ["promoted.png"]) for _ in range(2)]
+        third, fourth = [await send_by_id(service, ["promoted.png"]) for _ in range(2)]
     outcomes = [
         (answer.body["model_version"], answer.body["parameters"]["cached"]) for answer in (first, second)
     ]
@@ -115,9 +115,9 @@ async def test_all_answers_of_a_request_come_from_one_revision(
     for name in ("mixed-a.png", "mixed-b.png"):
         put_object(bucket, name, make_radiograph_png(hash(name) % 1000))
     async with stand_in_predictor() as predictor, _running(tmp_path, _on(parts, predictor)) as service:
-        await ask_by_id(service, ["mixed-a.png"])
+        await send_by_id(service, ["mixed-a.png"])
         predictor.revision = Revision("0.0.2", "d" * 64)
-        both = await ask_by_id(service, ["mixed-a.png", "mixed-b.png"])
+        both = await send_by_id(service, ["mixed-a.png", "mixed-b.png"])
         assert (both.body["model_version"], both.body["parameters"]["cached"]) == ("0.0.2", False)
 
 
@@ -133,9 +133,9 @@ async def test_an_invalid_answer_is_502_and_not_cached(
 
     async with stand_in_predictor() as predictor, _running(tmp_path, _on(parts, predictor)) as service:
         predictor.change = lie
-        assert (await ask_by_id(service, ["lied.png"], id="lied-1")).status == 502
+        assert (await send_by_id(service, ["lied.png"], id="lied-1")).status == 502
         predictor.change = None
-        answer = await ask_by_id(service, ["lied.png"], id="lied-2")
+        answer = await send_by_id(service, ["lied.png"], id="lied-2")
     assert (answer.status, answer.body["parameters"]["cached"]) == (200, False)
     assert _count(parts.journal_dsn, "lied-") == 1
 
@@ -151,17 +151,17 @@ async def test_a_predictor_that_hangs_or_is_down_is_503_in_time(
         address = _on(parts, predictor)
         async with _running(tmp_path, address) as service:
             began_s = time.monotonic()
-            hung = await ask_by_id(service, ["hung.png"], {"x-request-timeout-ms": "1500"})
+            hung = await send_by_id(service, ["hung.png"], {"x-request-timeout-ms": "1500"})
             assert (hung.status, "retry-after" in hung.headers) == (503, True)
             assert time.monotonic() - began_s < 3
     async with stand_in_predictor(port):
         service_cm = _running(tmp_path / "second", address)
         service = await service_cm.__aenter__()
     try:
-        stopped = await ask_by_id(service, ["hung.png"])
+        stopped = await send_by_id(service, ["hung.png"])
         assert (stopped.status, "retry-after" in stopped.headers) == (503, True)
         async with stand_in_predictor(port):
-            await _until(lambda: ask_by_id(service, ["hung.png"]), 200)
+            await _until(lambda: send_by_id(service, ["hung.png"]), 200)
     finally:
         await service_cm.__aexit__(None, None, None)
 
@@ -177,13 +177,13 @@ async def test_every_request_is_answered_without_redis(
         stand_in_predictor() as predictor,
         _running(tmp_path, _on(parts, predictor, redis_url=valkey.url)) as service,
     ):
-        assert (await ask_by_id(service, ["uncached.png"])).status == 200
+        assert (await send_by_id(service, ["uncached.png"])).status == 200
         await asyncio.to_thread(valkey.stop)
-        answers = [await ask_by_id(service, ["uncached.png"]) for _ in range(10)]
+        answers = [await send_by_id(service, ["uncached.png"]) for _ in range(10)]
         assert {answer.status for answer in answers} == {200}
         valkey = await asyncio.to_thread(start_valkey, tmp_path / "valkey", port)
         end = time.monotonic() + 12
-        while not (await ask_by_id(service, ["uncached.png"])).body["parameters"]["cached"]:
+        while not (await send_by_id(service, ["uncached.png"])).body["parameters"]["cached"]:
             assert time.monotonic() < end
             await asyncio.sleep(0.3)
     valkey.stop()
@@ -202,12 +202,12 @@ async def test_without_the_object_store_requests_are_503_until_it_is_back(
         stand_in_predictor() as predictor,
         _running(tmp_path, _on(parts, predictor, s3_url=seaweed.url)) as service,
     ):
-        assert (await ask_by_id(service, ["stored.png"])).status == 200
+        assert (await send_by_id(service, ["stored.png"])).status == 200
         await asyncio.to_thread(seaweed.stop)
-        answer = await ask_by_id(service, ["stored.png"])
+        answer = await send_by_id(service, ["stored.png"])
         assert (answer.status, "retry-after" in answer.headers) == (503, True)
         seaweed = await asyncio.to_thread(start_seaweed, folder, port, ACCESS_KEY, SECRET_KEY)
-        await _until(lambda: ask_by_id(service, ["stored.png"]), 200, 30)
+        await _until(lambda: send_by_id(service, ["stored.png"]), 200, 30)
     seaweed.stop()
 
 
@@ -221,12 +221,12 @@ async def test_no_row_is_lost_while_postgres_is_down(
         stand_in_predictor() as predictor,
         _running(tmp_path, _on(parts, predictor, journal_dsn=postgres.url)) as service,
     ):
-        kept = [await ask_by_id(service, ["r0.png"], id="outage-0")]
+        kept = [await send_by_id(service, ["r0.png"], id="outage-0")]
         await asyncio.to_thread(postgres.stop)
-        kept += [await ask_by_id(service, ["r0.png"], id=f"outage-{i}") for i in range(1, 20)]
+        kept += [await send_by_id(service, ["r0.png"], id=f"outage-{i}") for i in range(1, 20)]
         postgres = await asyncio.to_thread(start_postgres, folder, port)
         await _counted(postgres.url, "outage-", 20)
-        kept += [await ask_by_id(service, ["r0.png"], id="outage-20")]
+        kept += [await send_by_id(service, ["r0.png"], id="outage-20")]
     journals = [answer.body["parameters"]["journal"] for answer in kept]
     assert journals == ["written", *["spooled"] * 19, "written"]
     assert _count(postgres.url, "outage-") == 21
@@ -241,10 +241,10 @@ async def test_kill_9_with_a_full_spool_loses_no_row(
     async with stand_in_predictor() as predictor:
         here = _on(parts, predictor)
         service = await asyncio.to_thread(
-            start_transformer, tmp_path, here.environment(PLEURA_JOURNAL_DSN=nowhere)
+            start_transformer, tmp_path, here.build_environment(PLEURA_JOURNAL_DSN=nowhere)
         )
         try:
-            answers = [await ask_by_id(service, ["r1.png"], id=f"killed-{i}") for i in range(10)]
+            answers = [await send_by_id(service, ["r1.png"], id=f"killed-{i}") for i in range(10)]
             assert {answer.body["parameters"]["journal"] for answer in answers} == {"spooled"}
         finally:
             os.kill(service.process.pid, signal.SIGKILL)
@@ -260,12 +260,12 @@ async def test_neither_postgres_nor_spool_is_503(
     async with stand_in_predictor() as predictor:
         here = _on(parts, predictor, journal_dsn="postgresql://nobody@127.0.0.1:9/pleura")
         async with _running(tmp_path, here) as service:
-            assert (await ask_by_id(service, ["r2.png"])).status == 200
+            assert (await send_by_id(service, ["r2.png"])).status == 200
             for segment in here.spool_folder.iterdir():
                 segment.unlink()
             here.spool_folder.rmdir()
             here.spool_folder.write_text("no folder any more")
-            answer = await ask_by_id(service, ["r2.png"])
+            answer = await send_by_id(service, ["r2.png"])
     assert (answer.status, "retry-after" in answer.headers) == (503, True)
     assert "probability" not in str(answer.body)
 
@@ -277,5 +277,5 @@ async def test_requests_beyond_the_limit_are_refused_at_once(
     async with stand_in_predictor() as predictor:
         predictor.seconds = 1.0
         async with _running(tmp_path, _on(parts, predictor), PLEURA_MAX_IN_FLIGHT="2") as service:
-            answers = await asyncio.gather(*(ask_by_id(service, ["r3.png"]) for _ in range(8)))
+            answers = await asyncio.gather(*(send_by_id(service, ["r3.png"]) for _ in range(8)))
     assert sorted(answer.status for answer in answers) == [200, 200, *[503] * 6]

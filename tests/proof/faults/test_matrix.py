@@ -25,8 +25,8 @@ from proof.lab.stand_in_predictor import stand_in_predictor
 from proof.lab.transformer import (
     TransformerParts,
     V2Answer,
-    ask_by_id,
     make_radiograph_png,
+    send_by_id,
     start_transformer,
 )
 from tests.proof.faults.conftest import Before
@@ -57,7 +57,7 @@ class Faulty:
 
         async def asked(image_id: str) -> Asked:
             request_id, began_s = f"{mark} {image_id}", time.monotonic()
-            answer = await ask_by_id(self.service, [image_id], headers, id=request_id)
+            answer = await send_by_id(self.service, [image_id], headers, id=request_id)
             return Asked(request_id, answer, time.monotonic() - began_s)
 
         return list(await asyncio.gather(*(asked(image_id) for image_id in ids)))
@@ -94,7 +94,7 @@ async def _faulty(parts: TransformerParts, name: str, before: Before, folder: Pa
         assert port
         proxy = await asyncio.to_thread(before, port)
         parts = replace(whole, **{name: url.replace(f":{port}", f":{proxy.port}")})
-        environment = parts.environment(PLEURA_CACHE_TIMEOUT_S="0.1")
+        environment = parts.build_environment(PLEURA_CACHE_TIMEOUT_S="0.1")
         service = await asyncio.to_thread(start_transformer, folder, environment)
         try:
             yield Faulty(service, proxy, dsn)

@@ -18,8 +18,8 @@ from proof.lab.stand_in_predictor import StandInPredictor, stand_in_predictor
 from proof.lab.transformer import (
     TransformerParts,
     V2Answer,
-    ask_by_id,
     make_radiograph_png,
+    send_by_id,
     start_transformer,
 )
 from tests.proof.faults.conftest import Before
@@ -45,11 +45,13 @@ class Stage:
     ) -> list[V2Answer]:
         """Ask about an object; while that is under way change it, and ask again, so many times at once."""
         headers = {name.replace("_", "-"): value for name, value in first.items()}
-        begun = asyncio.ensure_future(ask_by_id(self.service, [key], headers))
+        begun = asyncio.ensure_future(send_by_id(self.service, [key], headers))
         await asyncio.sleep(after_s)
         await asyncio.to_thread(change)
         assert not begun.done()
-        return list(await asyncio.gather(begun, *(ask_by_id(self.service, [key]) for _ in range(afterwards))))
+        return list(
+            await asyncio.gather(begun, *(send_by_id(self.service, [key]) for _ in range(afterwards)))
+        )
 
 
 @pytest_asyncio.fixture
@@ -62,7 +64,7 @@ async def stage(
         parts = TransformerParts(
             predictor.address, f"http://127.0.0.1:{store.port}", valkey.url, postgres.url, tmp_path / "spool"
         )
-        service = await asyncio.to_thread(start_transformer, tmp_path, parts.environment())
+        service = await asyncio.to_thread(start_transformer, tmp_path, parts.build_environment())
         try:
             yield Stage(service, predictor, store)
         finally:
@@ -73,11 +75,11 @@ async def test_a_radiograph_costs_two_calls_of_the_store(stage: Stage, bucket: M
     """A new radiograph costs a HEAD for its ETag and a GET. A cached answer costs the HEAD only."""
     for key in ("once.png", "once-more.png"):
         put_object(bucket, key, make_radiograph_png(50))
-    first, second = [await ask_by_id(stage.service, ["once.png"]) for _ in range(2)]
+    first, second = [await send_by_id(stage.service, ["once.png"]) for _ in range(2)]
     assert [each.body["parameters"]["cached"] for each in (first, second)] == [False, True]
     assert stage.calls("once.png") == ["HEAD", "GET", "HEAD"]
     put_object(bucket, "once.png", make_radiograph_png(51))
-    third, fourth = [await ask_by_id(stage.service, ["once.png", "once-more.png"]) for _ in range(2)]
+    third, fourth = [await send_by_id(stage.service, ["once.png", "once-more.png"]) for _ in range(2)]
     assert [each.body["parameters"]["cached"] for each in (third, fourth)] == [False, True]
     assert stage.calls("once.png") == ["HEAD", "GET", "HEAD", "HEAD", "GET", "HEAD"]
     assert stage.calls("once-more.png") == ["HEAD", "GET", "HEAD"]
@@ -90,8 +92,8 @@ async def test_a_radiograph_that_a_request_names_twice_is_read_once(stage: Stage
     """Each position of the request has its answer."""
     for key, seed in (("twice.png", 61), ("other.png", 62)):
         put_object(bucket, key, make_radiograph_png(seed))
-    answer = await ask_by_id(stage.service, ["twice.png", "other.png", "twice.png"])
-    first, other, again = answer.output("probability")[:, 0]
+    answer = await send_by_id(stage.service, ["twice.png", "other.png", "twice.png"])
+    first, other, again = answer.read_output("probability")[:, 0]
     assert first == again != other
     assert stage.predictor.radiographs == 2
     assert stage.calls("twice.png").count("GET") == 1
@@ -103,8 +105,8 @@ async def test_requests_that_overlap_are_answered_apart(stage: Stage, bucket: Mi
         put_object(bucket, key, make_radiograph_png(seed))
     stage.predictor.seconds = 1.0
     requests = (["left.png", "both.png"], ["both.png", "right.png"], ["both.png"], ["both.png"])
-    answers = await asyncio.gather(*(ask_by_id(stage.service, ids) for ids in requests))
-    probabilities = [answer.output("probability")[:, 0] for answer in answers]
+    answers = await asyncio.gather(*(send_by_id(stage.service, ids) for ids in requests))
+    probabilities = [answer.read_output("probability")[:, 0] for answer in answers]
     assert probabilities[0][1] == probabilities[1][0] == probabilities[2][0] == probabilities[3][0]
     assert stage.predictor.calls == 3
 
@@ -119,10 +121,10 @@ async def test_a_request_after_a_change_is_answered_on_the_new_content(stage: St
         lambda: put_object(bucket, "replaced.png", make_radiograph_png(53)),
         afterwards=20,
     )
-    later = await ask_by_id(stage.service, ["replaced.png"])
+    later = await send_by_id(stage.service, ["replaced.png"])
     assert later.body["parameters"]["cached"]
-    (first,) = {each.output("probability")[0, 0] for each in (*after, later)}
-    assert before.output("probability")[0, 0] != first
+    (first,) = {each.read_output("probability")[0, 0] for each in (*after, later)}
+    assert before.read_output("probability")[0, 0] != first
     assert stage.predictor.calls == 2
 
 
@@ -146,7 +148,7 @@ async def test_a_request_with_time_is_answered_though_the_first_had_none(stage: 
 async def test_cached_answers_need_only_the_etag(stage: Stage, bucket: Minio) -> None:
     """Many requests at once fetch and infer nothing. Each of them reads the ETag once."""
     put_object(bucket, "cached.png", make_radiograph_png(58))
-    await ask_by_id(stage.service, ["cached.png"])
+    await send_by_id(stage.service, ["cached.png"])
     with stage.store.apply(Fault("slow", ms=SLOW_MS)):
         answers = await stage.asked_twice("cached.png", SLOW_MS / 1000, lambda: None, afterwards=30)
     assert all(each.body["parameters"]["cached"] for each in answers)
@@ -181,10 +183,10 @@ async def test_a_failed_element_does_not_delay_other_requests(stage: Stage, buck
     """A later request is answered while the earlier request still waits for its other radiograph."""
     put_object(bucket, "there.png", make_radiograph_png(59))
     stage.predictor.seconds = 5.0
-    both = asyncio.ensure_future(ask_by_id(stage.service, ["there.png", "late.png"]))
+    both = asyncio.ensure_future(send_by_id(stage.service, ["there.png", "late.png"]))
     await asyncio.sleep(1.0)
     await asyncio.to_thread(put_object, bucket, "late.png", make_radiograph_png(60))
     stage.predictor.seconds = 0.0
-    late = await ask_by_id(stage.service, ["late.png"])
+    late = await send_by_id(stage.service, ["late.png"])
     assert (late.status, both.done()) == (200, False)
     assert (await both).status == 404
