@@ -1,6 +1,7 @@
 """What schemathesis makes of the Open Inference Protocol's document, and of ours, is answered as they say."""
 
 import copy
+import json
 import os
 from collections.abc import Callable
 from typing import Any, cast
@@ -13,7 +14,8 @@ from tests.conformance.checks import check_says_nothing_of_the_inside
 from tests.conformance.hops import Hops
 from tests.conformance.open_inference import DOCUMENT as PROTOCOL
 
-OURS = load_document()
+OURS = json.loads(json.dumps(load_document()))
+"""The document as a client reads it: no part of it is shared between two places."""
 
 _EXAMPLES = int(os.environ.get("PLEURA_CONFORMANCE_EXAMPLES", "8"))
 """Requests that are generated for each operation; ``make proof-conformance`` asks for more."""
