@@ -1,1 +1,1 @@
-"""What is fast, measured against what else one could run; ratios taken in one run."""
+"""Benchmarks of the service against its engine and its peers. Each ratio compares figures of one run."""

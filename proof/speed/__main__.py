@@ -1,8 +1,8 @@
-"""One table of what is fast, against what: ``python -m proof.speed BUNDLE``, or ``make bench``.
+"""Measure speed against peers and bounds: ``python -m proof.speed BUNDLE``, or ``make bench``.
 
-Whatever is compared is measured in turn, round after round, in one run; a figure is the median of its rounds.
-The services run with their settings as they are, twice: once without a cache, once with it. The predictor's
-engine is that of ``PLEURA_ENGINE``, as everywhere.
+Figures that are compared are measured in turn in each round of one run. A figure is the median of its rounds.
+The services run with their default settings in two stacks, one without a cache and one with it.
+``PLEURA_ENGINE`` selects the predictor's engine, as it does for a deployed predictor.
 """
 
 import argparse
@@ -15,28 +15,28 @@ from typing import Final
 from proof.lab.running_stack import RunningStack
 from proof.lab.stack import running_stack
 from proof.speed import cached, costs, engine_process, proxy_alone, separate_cores, tutorial, whole_way
-from proof.speed.costs import Spending
+from proof.speed.costs import ProcessorCost
 from proof.speed.lab import (
     Effort,
     PreparedRequests,
     SpeedLab,
-    prepare,
-    prepare_all,
+    prepare_all_forms,
+    prepare_requests,
     print_progress,
-    speed_lab,
+    start_speed_lab,
 )
 from proof.speed.table import SpeedRow, print_table
 
 SECTIONS: Final = ("engine", "proxy", "apart", "whole", "crowd", "tutorial", "cached", "spending", "memory")
-_OF_SERVICE: Final = frozenset(SECTIONS[3:])
+_SERVICE_SECTIONS: Final = frozenset(SECTIONS[3:])
 _CROWD: Final = 160
-"""Radiographs that a crowd asks about: more than there are clients, so that no two ask the same."""
+"""The number of radiographs exceeds the number of clients, so that no two clients ask for the same one."""
 _CROWD_CLIENTS: Final = 128
 
 
 @dataclass(frozen=True)
-class _Stage:
-    """The two stacks, and the radiographs that they are asked about."""
+class _BenchmarkStacks:
+    """The two stacks and the requests that the benchmark sends to them."""
 
     uncached: RunningStack
     cached: RunningStack
@@ -44,100 +44,111 @@ class _Stage:
     hits: PreparedRequests
 
 
-def _memory_rows(speed_lab: SpeedLab, stage: _Stage, before: costs.Footprint) -> list[SpeedRow]:
-    """Sizes and growth: of the stack that has read anew in this run, and over many hits of the other."""
-    after, of_hits = costs.footprint_of(stage.uncached), costs.footprint_of(stage.cached)
-    address, replies = stage.cached.record.address, 0
-    while replies < speed_lab.effort.hits:
-        print_progress(f"memory: {replies:,} of {speed_lab.effort.hits:,} hits")
-        replies += len(speed_lab.load(address, stage.hits.by_id).replies)
+def _measure_memory(lab: SpeedLab, stacks: _BenchmarkStacks, before: costs.Footprint) -> list[SpeedRow]:
+    """Measure memory of the uncached stack after this run, and of the cached stack over many hits."""
+    after, before_hits = costs.read_footprint(stacks.uncached), costs.read_footprint(stacks.cached)
+    address, replies = stacks.cached.record.address, 0
+    while replies < lab.effort.hits:
+        print_progress(f"memory: {replies:,} of {lab.effort.hits:,} hits")
+        replies += len(lab.send_load(address, stacks.hits.by_id).replies)
     return [
-        *costs.size_rows(after, speed_lab.kind),
-        *costs.growth_rows(before, after, "the uncached run"),
-        *costs.growth_rows(of_hits, costs.footprint_of(stage.cached), f"{replies:,} hits"),
+        *costs.list_size_rows(after, lab.kind),
+        *costs.list_growth_rows(before, after, "the uncached run"),
+        *costs.list_growth_rows(before_hits, costs.read_footprint(stacks.cached), f"{replies:,} hits"),
     ]
 
 
-def _warm(speed_lab: SpeedLab, stage: _Stage) -> None:
-    """Ask in every form, and as a crowd: what a service needs for that it keeps, and does not grow beyond."""
-    address = stage.uncached.record.address
-    for asked in stage.misses.values():
-        speed_lab.load(address, asked.with_file)
-    speed_lab.load(address, stage.misses["DICOM 16 bit"].by_id, _CROWD_CLIENTS, may_refuse=True)
+def _warm_up(lab: SpeedLab, stacks: _BenchmarkStacks) -> None:
+    """Send every form and a crowd of clients, so that memory reaches its plateau before it is measured."""
+    address = stacks.uncached.record.address
+    for prepared in stacks.misses.values():
+        lab.send_load(address, prepared.with_file)
+    lab.send_load(address, stacks.misses["DICOM 16 bit"].by_id, _CROWD_CLIENTS, may_refuse=True)
 
 
-def _service_rows(speed_lab: SpeedLab, stage: _Stage, sections: Sequence[str]) -> list[SpeedRow]:
-    png, rows = stage.misses["PNG"], list[SpeedRow]()
-    _warm(speed_lab, stage)
-    before = costs.footprint_of(stage.uncached)
+def _measure_service(lab: SpeedLab, stacks: _BenchmarkStacks, sections: Sequence[str]) -> list[SpeedRow]:
+    png, rows = stacks.misses["PNG"], list[SpeedRow]()
+    _warm_up(lab, stacks)
+    before = costs.read_footprint(stacks.uncached)
     if "whole" in sections:
-        rows += whole_way.rows(speed_lab, stage.uncached, stage.misses)
+        rows += whole_way.measure_whole_way(lab, stacks.uncached, stacks.misses)
     if "crowd" in sections:
-        rows += whole_way.crowd_rows(speed_lab, stage.uncached, prepare(stage.uncached, _CROWD))
+        rows += whole_way.measure_crowd(lab, stacks.uncached, prepare_requests(stacks.uncached, _CROWD))
     if "tutorial" in sections:
-        rows += tutorial.rows(speed_lab, stage.uncached, png)
+        rows += tutorial.measure_tutorial(lab, stacks.uncached, png)
     if "cached" in sections:
-        rows += cached.rows(speed_lab, stage.cached, stage.hits, stage.uncached, png)
+        rows += cached.measure_cache_hits(lab, stacks.cached, stacks.hits, stacks.uncached, png)
     if "memory" in sections:
-        rows += _memory_rows(speed_lab, stage, before)
+        rows += _measure_memory(lab, stacks, before)
     return rows
 
 
-def _spendings(speed_lab: SpeedLab, stage: _Stage) -> dict[str, Spending]:
+def _measure_processor_costs(lab: SpeedLab, stacks: _BenchmarkStacks) -> dict[str, ProcessorCost]:
     print_progress("spending")
     columns = {}
-    for form, asked in stage.misses.items():
-        columns[f"{form} by id"] = whole_way.spending(speed_lab, stage.uncached, asked.by_id)
-        columns[f"{form} as file"] = whole_way.spending(speed_lab, stage.uncached, asked.with_file)
-    columns["cache hit"] = whole_way.spending(speed_lab, stage.cached, stage.hits.by_id)
+    for form, prepared in stacks.misses.items():
+        columns[f"{form} by id"] = whole_way.measure_processor_cost(lab, stacks.uncached, prepared.by_id)
+        columns[f"{form} as file"] = whole_way.measure_processor_cost(
+            lab, stacks.uncached, prepared.with_file
+        )
+    columns["cache hit"] = whole_way.measure_processor_cost(lab, stacks.cached, stacks.hits.by_id)
     return columns
 
 
-def measure(bundle: Path, effort: Effort, sections: Sequence[str]) -> tuple[list[SpeedRow], str]:
-    """Run the sections that were asked for.
+def measure_sections(bundle: Path, effort: Effort, sections: Sequence[str]) -> tuple[list[SpeedRow], str]:
+    """Run the chosen sections.
 
     Returns:
-        The rows of the table, and a second table: where the processor time goes.
+        The rows of the table, and a second table of processor time by part.
     """
-    rows = engine_process.rows(bundle, 5 * effort.rounds) if "engine" in sections else []
-    with speed_lab(bundle, effort) as here:
+    rows = engine_process.measure_engines(bundle, 5 * effort.rounds) if "engine" in sections else []
+    with start_speed_lab(bundle, effort) as lab:
         if "proxy" in sections:
-            rows += proxy_alone.rows(here)
+            rows += proxy_alone.measure_proxy(lab)
         if "apart" in sections:
-            rows += separate_cores.rows(here)
-        if _OF_SERVICE.isdisjoint(sections):
-            return [*rows, here.failures()], ""
+            rows += separate_cores.measure_separate_cores(lab)
+        if _SERVICE_SECTIONS.isdisjoint(sections):
+            return [*rows, lab.build_failure_row()], ""
         print_progress("starting two stacks")
         with (
-            running_stack(bundle, "--no-cache", environment=here.settings) as uncached,
-            running_stack(bundle, environment=here.settings) as hitting,
+            running_stack(bundle, "--no-cache", environment=lab.settings) as uncached,
+            running_stack(bundle, environment=lab.settings) as cached_stack,
         ):
-            misses, hits = prepare_all(uncached, effort.radiographs), prepare(hitting, effort.radiographs)
-            stage = _Stage(uncached, hitting, misses, hits)
-            cached.fill_cache(here, hitting, hits)
-            rows += _service_rows(here, stage, sections)
-            goes = costs.spending_table(_spendings(here, stage)) if "spending" in sections else ""
-        return [*rows, here.failures()], goes
+            misses, hits = (
+                prepare_all_forms(uncached, effort.radiographs),
+                prepare_requests(cached_stack, effort.radiographs),
+            )
+            stacks = _BenchmarkStacks(uncached, cached_stack, misses, hits)
+            cached.fill_cache(lab, cached_stack, hits)
+            rows += _measure_service(lab, stacks, sections)
+            processor_costs = (
+                costs.format_processor_costs(_measure_processor_costs(lab, stacks))
+                if "spending" in sections
+                else ""
+            )
+        return [*rows, lab.build_failure_row()], processor_costs
 
 
 def main() -> int:
-    """Measure, and print the table.
+    """Run the benchmark and print its tables.
 
     Returns:
-        The exit status: 0 where every bound is kept.
+        The exit status, 0 if every bound holds.
     """
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("bundle", type=Path)
     parser.add_argument("--rounds", type=int, default=3)
-    parser.add_argument("--seconds", type=float, default=8.0, help="of one load in one round")
-    parser.add_argument("--radiographs", type=int, default=48, help="of each form")
+    parser.add_argument("--seconds", type=float, default=8.0, help="duration of one load in one round")
+    parser.add_argument("--radiographs", type=int, default=48, help="number of radiographs of each form")
     parser.add_argument("--only", nargs="+", choices=SECTIONS, default=SECTIONS, metavar="SECTION")
-    parser.add_argument("--hits", type=int, default=20_000, help="over which memory must be flat")
+    parser.add_argument(
+        "--hits", type=int, default=20_000, help="number of cache hits over which memory must stay flat"
+    )
     arguments = parser.parse_args()
     effort = Effort(arguments.rounds, arguments.seconds, arguments.radiographs, arguments.hits)
-    rows, goes = measure(arguments.bundle.resolve(), effort, arguments.only)
+    rows, processor_costs = measure_sections(arguments.bundle.resolve(), effort, arguments.only)
     status = print_table("Speed", rows)
-    sys.stdout.write(goes)
+    sys.stdout.write(processor_costs)
     return status
 
 

@@ -1,7 +1,7 @@
-"""A transformer and an issuer that cost nothing, to see what the proxy alone costs.
+"""A transformer and a token issuer that cost almost nothing, so that a load measures the proxy alone.
 
-``python -m proof.speed.cheap_upstream PORT KEYS ANSWER INFO``, where the last three are files: every POST
-gets ANSWER, ``/model-info`` INFO and ``/jwks.json`` KEYS.
+``python -m proof.speed.cheap_upstream PORT KEYS ANSWER INFO``, where the last three are files. Every POST
+gets ANSWER, ``/model-info`` gets INFO and ``/jwks.json`` gets KEYS.
 """
 
 import asyncio
@@ -15,36 +15,36 @@ _END_OF_HEAD: Final = b"\r\n\r\n"
 _LENGTH: Final = b"content-length: "
 
 
-def _response(body: bytes) -> bytes:
+def _build_response(body: bytes) -> bytes:
     head = f"HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: {len(body)}\r\n\r\n"
     return head.encode() + body
 
 
 class CheapUpstream(asyncio.Protocol):
-    """One connection; what comes is cut at the lengths it names, and nothing else is read in it."""
+    """One connection. The server splits requests by their content length and reads no other header."""
 
     def __init__(self, keys: bytes, answer: bytes, info: bytes) -> None:
         self._gets = {b"/jwks.json": keys, b"/model-info": info}
         self._answer, self._received = answer, b""
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        """Keep what one writes to."""
+        """Keep the transport for the answers."""
         self._transport = cast(asyncio.Transport, transport)
 
     def data_received(self, data: bytes) -> None:
-        """Answer each request that is whole."""
+        """Answer each complete request."""
         self._received += data
         while (end := self._received.find(_END_OF_HEAD)) >= 0:
             head = self._received[:end].lower()
-            _, found, length = head.partition(_LENGTH)
-            whole = end + 4 + (int(length.split(b"\r\n", 1)[0]) if found else 0)
-            if len(self._received) < whole:
+            _, has_length, length = head.partition(_LENGTH)
+            request_end = end + 4 + (int(length.split(b"\r\n", 1)[0]) if has_length else 0)
+            if len(self._received) < request_end:
                 return
             verb, path = self._received[:end].split(b" ", 2)[:2]
-            self._received = self._received[whole:]
-            self._transport.write(self._of(verb, path))
+            self._received = self._received[request_end:]
+            self._transport.write(self._choose_response(verb, path))
 
-    def _of(self, verb: bytes, path: bytes) -> bytes:
+    def _choose_response(self, verb: bytes, path: bytes) -> bytes:
         return self._answer if verb == b"POST" else self._gets.get(path, self._answer)
 
 
@@ -56,9 +56,9 @@ async def serve(port: int, keys: bytes, answer: bytes, info: bytes) -> None:
 
 
 def main() -> None:
-    """Read the files, and serve."""
+    """Read the files and serve them."""
     port, *files = sys.argv[1:]
-    uvloop.run(serve(int(port), *(_response(Path(file).read_bytes()) for file in files)))
+    uvloop.run(serve(int(port), *(_build_response(Path(file).read_bytes()) for file in files)))
 
 
 if __name__ == "__main__":

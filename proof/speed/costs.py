@@ -1,4 +1,4 @@
-"""What a running stack costs, process by process: processor time and memory, as the kernel counts them."""
+"""Read the processor time and memory of each process of a running stack from the kernel."""
 
 import os
 import time
@@ -9,17 +9,17 @@ from typing import Final
 
 from predictor.engines.engine import EngineKind
 from proof.lab.running_stack import RunningStack, find_descendants
-from proof.speed.table import SpeedFigure, SpeedRow, at_most
+from proof.speed.table import SpeedFigure, SpeedRow, require_at_most
 
 _TICKS_PER_S: Final = os.sysconf("SC_CLK_TCK")
 _CLIENT: Final = "client"
 _DECODERS: Final = "decoders"
 _FLAT: Final = 0.05
-"""What memory may grow by and still count as flat."""
+"""The largest growth of memory that still counts as flat, as a share."""
 
 
-def pids_of(stack: RunningStack) -> dict[str, list[int]]:
-    """The processes of each part; the decoders, which the transformer starts, are a part of their own."""
+def find_pids(stack: RunningStack) -> dict[str, list[int]]:
+    """Find the process ids of each part. The decoder processes of the transformer are a part of their own."""
     pids = {
         name: [each.pid for each in find_descendants(part.process.pid)]
         for name, part in stack.record.parts.items()
@@ -28,39 +28,41 @@ def pids_of(stack: RunningStack) -> dict[str, list[int]]:
     return pids | {"transformer": [first], _DECODERS: decoders}
 
 
-def _processor_s(pid: int) -> float:
+def _read_processor_s(pid: int) -> float:
     try:
         fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
-    except OSError:  # it has just ended
+    except OSError:  # the process has just ended
         return 0.0
     return (int(fields[11]) + int(fields[12])) / _TICKS_PER_S
 
 
-def processor_s(pids: Sequence[int]) -> float:
-    """Seconds of processor time that processes have had so far."""
-    return sum(_processor_s(pid) for pid in pids)
+def read_processor_s(pids: Sequence[int]) -> float:
+    """Read the seconds of processor time that the processes have used so far."""
+    return sum(_read_processor_s(pid) for pid in pids)
 
 
-def spent(stack: RunningStack) -> dict[str, float]:
-    """Seconds of processor time that each part has had so far; this process is the client."""
-    of_parts = {name: processor_s(pids) for name, pids in pids_of(stack).items()}
-    return of_parts | {_CLIENT: time.process_time()}
+def read_part_processor_s(stack: RunningStack) -> dict[str, float]:
+    """Read the seconds of processor time that each part has used so far. This process is the client."""
+    by_part = {name: read_processor_s(pids) for name, pids in find_pids(stack).items()}
+    return by_part | {_CLIENT: time.process_time()}
 
 
 @dataclass(frozen=True)
-class Spending:
+class ProcessorCost:
     """Milliseconds of processor time a request, by part."""
 
     ms: Mapping[str, float]
 
     @classmethod
-    def between(cls, before: Mapping[str, float], after: Mapping[str, float], requests: int) -> "Spending":
-        """What so many requests have cost."""
+    def from_readings(
+        cls, before: Mapping[str, float], after: Mapping[str, float], requests: int
+    ) -> "ProcessorCost":
+        """Divide the difference of two readings by the number of requests between them."""
         return cls({name: 1000 * (after[name] - before.get(name, 0.0)) / requests for name in after})
 
 
-def spending_table(columns: Mapping[str, Spending]) -> str:
-    """Where the processor time of one request goes, in milliseconds; the dearest part comes first."""
+def format_processor_costs(columns: Mapping[str, ProcessorCost]) -> str:
+    """Format a table of the milliseconds that each part spends on one request, the largest first."""
     first = next(iter(columns.values()))
     names = sorted({name for each in columns.values() for name in each.ms}, key=lambda n: -first.ms.get(n, 0))
     lines = [f"| ms of processor time a request | {' | '.join(columns)} |", "|---|" + "---:|" * len(columns)]
@@ -72,7 +74,7 @@ def spending_table(columns: Mapping[str, Spending]) -> str:
 
 @dataclass(frozen=True)
 class Memory:
-    """Megabytes resident, and the share of them where pages are shared."""
+    """Resident and proportional set size in megabytes."""
 
     rss_mb: float
     pss_mb: float
@@ -81,8 +83,8 @@ class Memory:
         return Memory(self.rss_mb + other.rss_mb, self.pss_mb + other.pss_mb)
 
 
-def memory_of(pid: int) -> Memory:
-    """The memory of one process."""
+def read_memory(pid: int) -> Memory:
+    """Read the memory of one process."""
     sizes = {
         line.split()[0]: int(line.split()[1]) / 1024
         for line in Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines()[1:]
@@ -100,18 +102,20 @@ class Footprint:
     proxy: Memory
 
 
-def footprint_of(stack: RunningStack) -> Footprint:
-    """What the services have in memory now."""
+def read_footprint(stack: RunningStack) -> Footprint:
+    """Read the memory of the services."""
 
-    def all_of(name: str) -> Memory:
-        return sum((memory_of(pid) for pid in pids[name]), Memory(0, 0))
+    def sum_memory(name: str) -> Memory:
+        return sum((read_memory(pid) for pid in pids[name]), Memory(0, 0))
 
-    pids = pids_of(stack)
-    return Footprint(all_of("predictor"), all_of("transformer"), all_of(_DECODERS), all_of("auth_proxy"))
+    pids = find_pids(stack)
+    return Footprint(
+        sum_memory("predictor"), sum_memory("transformer"), sum_memory(_DECODERS), sum_memory("auth_proxy")
+    )
 
 
-def _named(footprint: Footprint, kind: EngineKind = "litert") -> list[tuple[str, Memory, float | None]]:
-    """Each part as the table calls it, its memory, and the bound of it in megabytes."""
+def _list_parts(footprint: Footprint, kind: EngineKind = "litert") -> list[tuple[str, Memory, float | None]]:
+    """List the name of each part in the table, its memory, and its bound in megabytes."""
     return [
         ("predictor", footprint.predictor, 400.0 if kind == "litert" else None),
         ("transformer, decoders apart", footprint.transformer, 350.0),
@@ -120,24 +124,24 @@ def _named(footprint: Footprint, kind: EngineKind = "litert") -> list[tuple[str,
     ]
 
 
-def size_rows(footprint: Footprint, kind: EngineKind) -> list[SpeedRow]:
-    """Memory against its bounds."""
+def list_size_rows(footprint: Footprint, kind: EngineKind) -> list[SpeedRow]:
+    """List the memory of each part against its bound."""
     return [
-        at_most(
+        require_at_most(
             f"memory: {name}, RSS", SpeedFigure(memory.rss_mb, "MB"), bound, f"PSS {memory.pss_mb:.0f} MB"
         )
-        for name, memory, bound in _named(footprint, kind)
+        for name, memory, bound in _list_parts(footprint, kind)
     ]
 
 
-def growth_rows(before: Footprint, after: Footprint, over: str) -> list[SpeedRow]:
-    """Whether memory is flat over something."""
+def list_growth_rows(before: Footprint, after: Footprint, over: str) -> list[SpeedRow]:
+    """List the growth of each part between two readings. ``over`` names what happened between them."""
     return [
-        at_most(
+        require_at_most(
             f"memory: {name}, growth over {over}",
-            SpeedFigure(now.rss_mb - was.rss_mb, "MB"),
-            round(_FLAT * was.rss_mb),
-            f"{was.rss_mb:.0f} MB before",
+            SpeedFigure(later.rss_mb - earlier.rss_mb, "MB"),
+            round(_FLAT * earlier.rss_mb),
+            f"{earlier.rss_mb:.0f} MB before",
         )
-        for (name, was, _), (_, now, _) in zip(_named(before), _named(after), strict=True)
+        for (name, earlier, _), (_, later, _) in zip(_list_parts(before), _list_parts(after), strict=True)
     ]

@@ -1,4 +1,4 @@
-"""The engine without a service around it, at its best: what the whole way is held against."""
+"""Measure the engine without a service around it. The whole service is compared with this rate."""
 
 import statistics
 import threading
@@ -12,9 +12,9 @@ from predictor.engines.engine import Engine, EngineKind, open_engine
 
 
 class EngineAlone:
-    """One engine on all cores, and one on each core: whichever reads more radiographs a second.
+    """One engine on all cores, and one engine on each core.
 
-    It lives in the client's process and idles while the service is measured.
+    The engines live in the client's process and are idle while the service is measured.
     """
 
     def __init__(self, bundle: Path, kind: EngineKind, cores: int | None = None) -> None:
@@ -26,20 +26,20 @@ class EngineAlone:
         for engine in (self._wide, *self._narrow):
             engine.run(self._tensor)
 
-    def median_ms(self, number: int) -> float:
-        """The median of so many radiographs on all cores, one after the other."""
-        taken = []
+    def measure_median_ms(self, number: int) -> float:
+        """Measure the median time of ``number`` radiographs in sequence, on all cores."""
+        seconds = []
         for _ in range(number):
             began_s = time.perf_counter()
             self._wide.run(self._tensor)
-            taken.append(time.perf_counter() - began_s)
-        return 1000 * statistics.median(taken)
+            seconds.append(time.perf_counter() - began_s)
+        return 1000 * statistics.median(seconds)
 
-    def per_s(self, seconds: float) -> tuple[float, float]:
-        """Radiographs a second: of one engine on all cores, and of one on each core."""
-        return self._rate_of([self._wide], seconds / 2), self._rate_of(self._narrow, seconds / 2)
+    def measure_per_s(self, seconds: float) -> tuple[float, float]:
+        """Measure radiographs a second of one engine on all cores, and of one engine on each core."""
+        return self._measure_rate([self._wide], seconds / 2), self._measure_rate(self._narrow, seconds / 2)
 
-    def _rate_of(self, engines: list[Engine], seconds: float) -> float:
+    def _measure_rate(self, engines: list[Engine], seconds: float) -> float:
         began_s, done = time.perf_counter(), [0] * len(engines)
 
         def read(position: int) -> None:

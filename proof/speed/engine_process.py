@@ -1,4 +1,4 @@
-"""The engine's rows from a process of its own: TensorFlow, once loaded, stays where it is."""
+"""Measure the engines in a process of its own, because TensorFlow stays loaded in its process."""
 
 import multiprocessing
 from concurrent.futures import ProcessPoolExecutor
@@ -8,14 +8,14 @@ from proof.speed.lab import print_progress
 from proof.speed.table import SpeedRow
 
 
-def _measure(bundle: Path, rounds: int) -> list[SpeedRow]:
+def _measure_here(bundle: Path, rounds: int) -> list[SpeedRow]:
     from proof.speed import engine  # loads TensorFlow
 
-    return engine.rows(bundle, rounds)
+    return engine.measure_engines(bundle, rounds)
 
 
-def rows(bundle: Path, rounds: int) -> list[SpeedRow]:
-    """What ``proof.speed.engine`` measures."""
+def measure_engines(bundle: Path, rounds: int) -> list[SpeedRow]:
+    """Run ``proof.speed.engine`` in a new process."""
     print_progress("engine")
     with ProcessPoolExecutor(1, multiprocessing.get_context("spawn")) as pool:
-        return pool.submit(_measure, bundle, rounds).result()
+        return pool.submit(_measure_here, bundle, rounds).result()

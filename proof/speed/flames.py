@@ -1,7 +1,7 @@
-"""Flame graphs of the proxy and the transformer under load: ``python -m proof.speed.flames BUNDLE FOLDER``.
+"""Draw flame graphs of the services under load: ``python -m proof.speed.flames BUNDLE FOLDER``.
 
-The transformer's has its decoder processes in it, each beside the service. Frames are functions of Python;
-what they call in C counts as theirs.
+The graph of the transformer includes its decoder processes. Frames are Python functions. Time in C code
+counts for the function that calls it.
 """
 
 import argparse
@@ -15,7 +15,15 @@ from typing import Final
 
 from proof.lab.running_stack import RunningStack
 from proof.lab.stack import running_stack
-from proof.speed.lab import CLIENTS, Effort, PreparedRequests, SpeedLab, prepare, print_progress, speed_lab
+from proof.speed.lab import (
+    CLIENTS,
+    Effort,
+    PreparedRequests,
+    SpeedLab,
+    prepare_requests,
+    print_progress,
+    start_speed_lab,
+)
 
 _RATE_HZ: Final = 100
 _LARGEST_BYTES: Final = 300_000
@@ -25,38 +33,44 @@ _PATH: Final = re.compile(r"(?<![\w.:/-])/(?:[\w.+@-]+/)*([\w.+@-]*)")
 _FRAME: Final = re.compile(r"<g><title>[^<]*, ([\d.]+)%\)</title>.*?</g>", re.DOTALL)
 
 
-class NamesThisMachine(Exception):
-    """A flame graph holds a path of the machine it was made on."""
+class LocalPathInGraph(Exception):
+    """A flame graph contains a path of the machine that made it."""
 
 
-def tidy(svg: str, title: str) -> str:
-    """Shorten paths to their last part, and leave out the narrowest frames until the graph is small enough.
+def clean_svg(svg: str, title: str) -> str:
+    """Shorten paths to their last part, and drop the narrowest frames until the graph is small enough.
 
     Raises:
-        NamesThisMachine: A path is left.
+        LocalPathInGraph: A local path remains.
     """
     svg = _LABEL.sub(lambda label: label[1] + _PATH.sub(r"\1", label[2]), svg)
     svg = re.sub(r"process \d+:", "process ", re.sub("py-spy record[^<]*", title, svg))
     for least in _LEAST_PERCENT:
-        kept = _wide_frames(svg, least)
-        if len(kept.encode()) < _LARGEST_BYTES:
+        cleaned = _drop_narrow_frames(svg, least)
+        if len(cleaned.encode()) < _LARGEST_BYTES:
             break
-    here = (Path(__file__).parents[2], sys.prefix, sys.base_prefix, tempfile.gettempdir(), Path.home())
-    if any(f"{folder}/" in kept for folder in here):
-        raise NamesThisMachine
-    return kept
+    local_folders = (
+        Path(__file__).parents[2],
+        sys.prefix,
+        sys.base_prefix,
+        tempfile.gettempdir(),
+        Path.home(),
+    )
+    if any(f"{folder}/" in cleaned for folder in local_folders):
+        raise LocalPathInGraph
+    return cleaned
 
 
-def _wide_frames(svg: str, least_percent: float) -> str:
+def _drop_narrow_frames(svg: str, least_percent: float) -> str:
     return _FRAME.sub(lambda frame: frame[0] if float(frame[1]) >= least_percent else "", svg)
 
 
-def _record(speed_lab: SpeedLab, stack: RunningStack, part: str, asked: PreparedRequests) -> str:
-    """Sample a part while eight clients ask."""
+def _record_flames(lab: SpeedLab, stack: RunningStack, part: str, prepared: PreparedRequests) -> str:
+    """Sample a part while eight clients send requests."""
     with tempfile.TemporaryDirectory() as folder:
-        raw, seconds = Path(folder) / "raw.svg", speed_lab.effort.seconds
-        spy = [str(Path(sysconfig.get_path("scripts")) / "py-spy"), "record", "--format", "flamegraph"]
-        spy += [
+        raw, seconds = Path(folder) / "raw.svg", lab.effort.seconds
+        command = [str(Path(sysconfig.get_path("scripts")) / "py-spy"), "record", "--format", "flamegraph"]
+        command += [
             "--pid",
             str(stack.find_process(part).pid),
             "--rate",
@@ -64,41 +78,46 @@ def _record(speed_lab: SpeedLab, stack: RunningStack, part: str, asked: Prepared
             "--duration",
             f"{seconds:.0f}",
         ]
-        # a paused thread that waited must run before it waits again: where cores are short it counts as busy
-        spy += ["--nonblocking", "--function", "--subprocesses", "--output", str(raw)]
-        with subprocess.Popen(spy, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True) as recorder:
-            speed_lab.load(stack.record.address, asked.by_id)
-            _, said = recorder.communicate(timeout=60)
+        # without --nonblocking, py-spy pauses threads, and a waiting thread then counts as busy on few cores
+        command += ["--nonblocking", "--function", "--subprocesses", "--output", str(raw)]
+        with subprocess.Popen(
+            command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True
+        ) as recorder:
+            lab.send_load(stack.record.address, prepared.by_id)
+            _, errors = recorder.communicate(timeout=60)
         if recorder.returncode:
-            raise RuntimeError(f"py-spy: {said.strip()}")
+            raise RuntimeError(f"py-spy: {errors.strip()}")
         return raw.read_text()
 
 
-def draw(bundle: Path, folder: Path, effort: Effort) -> None:
-    """Draw both parts, on the way past the cache and on the way out of it."""
+def draw_flame_graphs(bundle: Path, folder: Path, effort: Effort) -> None:
+    """Draw both parts, without a cache and with one."""
     folder.mkdir(parents=True, exist_ok=True)
-    with speed_lab(bundle, effort) as here:
-        for way, options in (("uncached", ("--no-cache",)), ("cached", ())):
-            with running_stack(bundle, *options, environment=here.settings) as stack:
-                asked = prepare(stack, effort.radiographs)
-                here.load(stack.record.address, asked.by_id)  # warms
+    with start_speed_lab(bundle, effort) as lab:
+        for cache_state, options in (("uncached", ("--no-cache",)), ("cached", ())):
+            with running_stack(bundle, *options, environment=lab.settings) as stack:
+                prepared = prepare_requests(stack, effort.radiographs)
+                lab.send_load(stack.record.address, prepared.by_id)  # warms up the services
                 for part in ("auth_proxy", "transformer"):
-                    print_progress(f"flames: {part}, {way}")
-                    path = folder / f"{part}-{way}.svg"
+                    print_progress(f"flames: {part}, {cache_state}")
+                    path = folder / f"{part}-{cache_state}.svg"
                     path.write_text(
-                        tidy(_record(here, stack, part, asked), f"{part}, {way}, {CLIENTS} clients")
+                        clean_svg(
+                            _record_flames(lab, stack, part, prepared),
+                            f"{part}, {cache_state}, {CLIENTS} clients",
+                        )
                     )
 
 
 def main() -> None:
-    """Draw all four."""
+    """Draw all four graphs."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("bundle", type=Path)
     parser.add_argument("folder", type=Path)
     parser.add_argument("--seconds", type=float, default=20.0)
     arguments = parser.parse_args()
     effort = Effort(rounds=1, seconds=arguments.seconds, radiographs=48)
-    draw(arguments.bundle.resolve(), arguments.folder, effort)
+    draw_flame_graphs(arguments.bundle.resolve(), arguments.folder, effort)
 
 
 if __name__ == "__main__":

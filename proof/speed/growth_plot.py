@@ -1,4 +1,4 @@
-"""Latency against size, drawn: one panel per kind of size, a line at p50 and a band up to p99."""
+"""Draw latency against size, with one panel per kind of size, a line at p50 and a band up to p99."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -20,14 +20,14 @@ class Point:
 
 @dataclass(frozen=True)
 class Line:
-    """The same thing at several sizes."""
+    """The latencies of one operation at several sizes."""
 
     name: str
     points: Sequence[Point]
 
 
-def draw(panels: Mapping[str, Sequence[Line]], path: Path) -> None:
-    """Write the plot; the same figures give the same file."""
+def draw_growth(panels: Mapping[str, Sequence[Line]], path: Path) -> None:
+    """Write the plot. The same figures give the same file."""
     mpl.rcParams["svg.hashsalt"] = "pleura"
     figure = Figure(figsize=(10, 4), layout="constrained")
     axes = figure.subplots(1, len(panels), sharey=True)
@@ -36,10 +36,10 @@ def draw(panels: Mapping[str, Sequence[Line]], path: Path) -> None:
         for line in lines:
             sizes = [point.size for point in line.points]
             middle = [point.p50_ms for point in line.points]
-            slow = [point.p99_ms for point in line.points]
+            slowest = [point.p99_ms for point in line.points]
             colour = f"C{next(colours)}"
             axis.plot(sizes, middle, marker="o", color=colour, label=f"{line.name}, p50 (band to p99)")
-            axis.fill_between(sizes, middle, slow, color=colour, alpha=0.15, linewidth=0)
+            axis.fill_between(sizes, middle, slowest, color=colour, alpha=0.15, linewidth=0)
         axis.set(xscale="log", yscale="log", xlabel=title)
         axis.grid(visible=True, which="major", alpha=0.3)
         axis.legend(loc="upper left", fontsize="small")

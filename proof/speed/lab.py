@@ -1,4 +1,4 @@
-"""What every benchmark of the service needs: a stack, radiographs, the engine alone, how long to measure."""
+"""Shared parts of the benchmarks: effort, load, prepared requests and progress lines."""
 
 import asyncio
 import contextlib
@@ -21,18 +21,18 @@ from proof.lab.radiographs import FORMS, make_fresh_radiographs
 from proof.lab.running_stack import RunningStack
 from proof.speed import requests
 from proof.speed.engine_alone import EngineAlone
-from proof.speed.table import SpeedFigure, SpeedRow, at_most
+from proof.speed.table import SpeedFigure, SpeedRow, require_at_most
 
 T = TypeVar("T")
 CLIENTS: Final = 8
-"""Those who ask at once where nothing else is said."""
+"""The default number of concurrent clients."""
 
 
 @dataclass(frozen=True)
 class Effort:
-    """How often each thing is measured in turn, for how long, on how many radiographs of each form.
+    """The rounds, the seconds of each load, and the radiographs of each form.
 
-    ``hits`` are the requests over which memory must be flat.
+    ``hits`` is the number of cache hits over which memory must stay flat.
     """
 
     rounds: int
@@ -43,7 +43,7 @@ class Effort:
 
 @dataclass(frozen=True)
 class SpeedLab:
-    """Where proof.speed of the service run."""
+    """The engine, the event loop and the effort with which benchmarks of the service run."""
 
     bundle: Path
     effort: Effort
@@ -52,31 +52,31 @@ class SpeedLab:
     runner: asyncio.Runner
 
     failed: list[Reply] = field(default_factory=list)
-    """What came back that is no answer, nor a refusal where there may be some."""
+    """Failed replies, and refusals in loads that allow none."""
 
     @property
     def settings(self) -> Mapping[str, str]:
-        """What a stack must be told to run the same engine."""
+        """The settings with which a stack runs the same engine."""
         return {"PLEURA_ENGINE": self.kind}
 
     def run(self, work: Coroutine[Any, Any, T]) -> T:
-        """Run a load to its end."""
+        """Run a coroutine to its end."""
         return self.runner.run(work)
 
-    def load(
+    def send_load(
         self, address: str, requests: Sequence[bytes], clients: int = CLIENTS, may_refuse: bool = False
     ) -> LoadResult:
-        """Let clients ask for as long as one load lasts, the same questions again and again."""
+        """Let clients repeat the requests for the duration of one load."""
         load = self.run(send_from_clients(address, cycle(requests), clients, self.effort.seconds))
         self.failed.extend(load.failed if may_refuse else load.unanswered)
         if not load.answered:
-            raise AssertionError(f"nothing was answered: {load.replies[:1]}")
+            raise AssertionError(f"no request was answered: {load.replies[:1]}")
         return load
 
-    def failures(self) -> SpeedRow:
-        """How many requests have failed, and how."""
+    def build_failure_row(self) -> SpeedRow:
+        """Build the row that counts failed requests and names their statuses."""
         kinds = ", ".join(f"{status}" for status in sorted({reply.status for reply in self.failed}))
-        return at_most(
+        return require_at_most(
             f"requests that failed, or were refused to {CLIENTS} clients",
             SpeedFigure(len(self.failed), "requests"),
             0,
@@ -85,8 +85,8 @@ class SpeedLab:
 
 
 @contextlib.contextmanager
-def speed_lab(bundle: Path, effort: Effort) -> Iterator[SpeedLab]:
-    """A lab with an event loop of its own, and the engine that the predictor is set to."""
+def start_speed_lab(bundle: Path, effort: Effort) -> Iterator[SpeedLab]:
+    """Start a lab with its own event loop and the engine that the predictor's settings name."""
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
         kind = PredictorSettings.read().engine
         yield SpeedLab(bundle, effort, kind, EngineAlone(bundle, kind), runner)
@@ -94,35 +94,35 @@ def speed_lab(bundle: Path, effort: Effort) -> Iterator[SpeedLab]:
 
 @dataclass(frozen=True)
 class PreparedRequests:
-    """Requests about the same radiographs, by id and with the file."""
+    """Requests for the same radiographs, by id and with the file."""
 
     by_id: Sequence[bytes]
     with_file: Sequence[bytes]
     ids: Sequence[str]
 
 
-def prepare(stack: RunningStack, number: int, form: str = "PNG") -> PreparedRequests:
-    """Make radiographs, put them into the stack's store, and make the requests that ask about them."""
+def prepare_requests(stack: RunningStack, number: int, form: str = "PNG") -> PreparedRequests:
+    """Make radiographs, upload them to the stack's store, and build the requests for them."""
     files, token = make_fresh_radiographs(number, seed=time.time_ns() % 2**32, form=form), stack.make_token()
     ids = upload_files(stack.record, files, f"benchmark/{time.time_ns()}")
     return PreparedRequests(
-        [requests.by_id(token, each) for each in ids],
-        [requests.with_file(token, file) for file in files],
+        [requests.build_id_request(token, image_id) for image_id in ids],
+        [requests.build_file_request(token, file) for file in files],
         ids,
     )
 
 
-def prepare_all(stack: RunningStack, number: int) -> Mapping[str, PreparedRequests]:
-    """The same in every form."""
-    return {form: prepare(stack, number, form) for form in FORMS}
+def prepare_all_forms(stack: RunningStack, number: int) -> Mapping[str, PreparedRequests]:
+    """Prepare requests for radiographs of every form."""
+    return {form: prepare_requests(stack, number, form) for form in FORMS}
 
 
 def median(values: Sequence[float]) -> float:
-    """The median of the rounds."""
+    """Return the median of the rounds."""
     return statistics.median(values)
 
 
 def print_progress(what: str) -> None:
-    """Tell whoever waits how far it is; the table goes to standard output, this does not."""
+    """Write a progress line to standard error. Standard output holds only the table."""
     sys.stderr.write(f"{time.strftime('%H:%M:%S')} {what}\n")
     sys.stderr.flush()

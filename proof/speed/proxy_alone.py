@@ -1,6 +1,6 @@
-"""The proxy alone, before an upstream that costs nothing: requests a second of its own processor time.
+"""Measure the proxy alone, in front of a cheap upstream, by requests a second of its processor time.
 
-The figure is of one core, whatever else the machine does.
+The figure is for one core and does not depend on what else the machine does.
 """
 
 import contextlib
@@ -23,33 +23,33 @@ from pleura.local.pleura_services import Ports, Service, build_service_environme
 from pleura.local.processes import HOST, Command, Server, free_port, launch, wait_until
 from proof.lab.proxy import DIGEST, build_v2_answer, describe_model, is_answering
 from proof.speed import requests
-from proof.speed.costs import processor_s
+from proof.speed.costs import read_processor_s
 from proof.speed.lab import SpeedLab, median, print_progress
-from proof.speed.table import SpeedFigure, SpeedRow, at_least
+from proof.speed.table import SpeedFigure, SpeedRow, require_at_least
 
 _AT_LEAST: Final = 1000.0
 _TOKENS: Final = 12_000
-"""More than the proxy remembers: each has been forgotten when its turn comes again."""
+"""More tokens than the proxy caches, so that each is evicted before it is used again."""
 _LIFETIME_S: Final = 3600
 PrivateKey = ec.EllipticCurvePrivateKey | rsa.RSAPrivateKey
 
 
 @dataclass(frozen=True)
-class _Key:
+class _IssuerKey:
     """A key pair of the issuer."""
 
     algorithm: str
-    private: PrivateKey
+    private_key: PrivateKey
 
-    def as_jwk(self) -> dict[str, Any]:
-        """Its public half."""
+    def to_public_jwk(self) -> dict[str, Any]:
+        """Return the public key as a JSON Web Key."""
         public: dict[str, Any] = jwt.get_algorithm_by_name(self.algorithm).to_jwk(
-            self.private.public_key(), as_dict=True
+            self.private_key.public_key(), as_dict=True
         )
         return public | {"kid": self.algorithm, "alg": self.algorithm, "use": "sig"}
 
-    def token(self, issuer_url: str) -> str:
-        """A token that the proxy believes, and no other like it."""
+    def sign_token(self, issuer_url: str) -> str:
+        """Sign a unique token that the proxy accepts."""
         now = int(time.time())
         claims = {
             "iss": issuer_url,
@@ -60,17 +60,17 @@ class _Key:
             "exp": now + _LIFETIME_S,
             "jti": secrets.token_hex(8),
         }
-        return jwt.encode(claims, self.private, self.algorithm, headers={"kid": self.algorithm})
+        return jwt.encode(claims, self.private_key, self.algorithm, headers={"kid": self.algorithm})
 
 
-def _keys() -> list[_Key]:
+def _make_keys() -> list[_IssuerKey]:
     curve = ec.generate_private_key(ec.SECP256R1())
-    return [_Key("ES256", curve), _Key("RS256", rsa.generate_private_key(65537, 2048))]
+    return [_IssuerKey("ES256", curve), _IssuerKey("RS256", rsa.generate_private_key(65537, 2048))]
 
 
-def _start_upstream(folder: Path, keys: Sequence[_Key]) -> Server:
+def _start_upstream(folder: Path, keys: Sequence[_IssuerKey]) -> Server:
     files = {
-        "keys.json": {"keys": [key.as_jwk() for key in keys]},
+        "keys.json": {"keys": [key.to_public_jwk() for key in keys]},
         "answer.json": build_v2_answer(DIGEST),
         "info.json": describe_model(),
     }
@@ -84,8 +84,8 @@ def _start_upstream(folder: Path, keys: Sequence[_Key]) -> Server:
 
 
 @contextlib.contextmanager
-def _proxy(keys: Sequence[_Key]) -> Iterator[tuple[Service, str]]:
-    """A real proxy before a cheap upstream, and the issuer's name."""
+def _start_proxy(keys: Sequence[_IssuerKey]) -> Iterator[tuple[Service, str]]:
+    """Start a real proxy in front of a cheap upstream, and give the proxy and the issuer's URL."""
     with tempfile.TemporaryDirectory() as name, contextlib.ExitStack() as stack:
         upstream = _start_upstream(Path(name), keys)
         stack.callback(upstream.stop)
@@ -104,36 +104,38 @@ def _proxy(keys: Sequence[_Key]) -> Iterator[tuple[Service, str]]:
         yield proxy, upstream.url
 
 
-def _per_processor_s(lab: SpeedLab, proxy: Service, requests: Sequence[bytes]) -> float:
-    before_s = processor_s([proxy.process.pid])
-    load = lab.load(proxy.url, requests)
+def _measure_rate(lab: SpeedLab, proxy: Service, requests: Sequence[bytes]) -> float:
+    before_s = read_processor_s([proxy.process.pid])
+    load = lab.send_load(proxy.url, requests)
     assert not load.refused
-    return len(load.replies) / (processor_s([proxy.process.pid]) - before_s)
+    return len(load.replies) / (read_processor_s([proxy.process.pid]) - before_s)
 
 
-def _ways(keys: Sequence[_Key], issuer_url: str) -> dict[str, list[bytes]]:
-    """A caller with one token on both routes, and tokens of both kinds that the proxy does not remember."""
-    token, ways = keys[0].token(issuer_url), dict[str, list[bytes]]()
-    ways["V2, one token"] = [requests.by_ids(token, ["a.png"])]
-    ways["/classify, one token"] = [requests.by_id(token, "a.png")]
+def _build_requests(keys: Sequence[_IssuerKey], issuer_url: str) -> dict[str, list[bytes]]:
+    """Build requests with one token on both routes, and requests that each need a token verification."""
+    token, requests_by_name = keys[0].sign_token(issuer_url), dict[str, list[bytes]]()
+    requests_by_name["V2, one token"] = [requests.build_ids_request(token, ["a.png"])]
+    requests_by_name["/classify, one token"] = [requests.build_id_request(token, "a.png")]
     for key in keys:
         print_progress(f"proxy alone: signing {_TOKENS} tokens with {key.algorithm}")
-        tokens = (key.token(issuer_url) for _ in range(_TOKENS))
-        ways[f"V2, {key.algorithm} verified each time"] = [requests.by_ids(t, ["a.png"]) for t in tokens]
-    return ways
+        tokens = (key.sign_token(issuer_url) for _ in range(_TOKENS))
+        requests_by_name[f"V2, {key.algorithm} verified each time"] = [
+            requests.build_ids_request(t, ["a.png"]) for t in tokens
+        ]
+    return requests_by_name
 
 
-def rows(lab: SpeedLab) -> list[SpeedRow]:
-    """Requests a second of the proxy's own processor time."""
-    keys = _keys()
-    with _proxy(keys) as (proxy, issuer_url):
-        ways = _ways(keys, issuer_url)
-        rates: dict[str, list[float]] = {name: [] for name in ways}
+def measure_proxy(lab: SpeedLab) -> list[SpeedRow]:
+    """Measure requests a second of the proxy's own processor time."""
+    keys = _make_keys()
+    with _start_proxy(keys) as (proxy, issuer_url):
+        requests_by_name = _build_requests(keys, issuer_url)
+        rates: dict[str, list[float]] = {name: [] for name in requests_by_name}
         for number in range(lab.effort.rounds):
-            for name, requests in ways.items():
+            for name, requests in requests_by_name.items():
                 print_progress(f"proxy alone: round {number + 1}, {name}")
-                rates[name].append(_per_processor_s(lab, proxy, requests))
+                rates[name].append(_measure_rate(lab, proxy, requests))
     return [
-        at_least(f"proxy alone, {name}", SpeedFigure(median(each), "/s of its core"), _AT_LEAST)
+        require_at_least(f"proxy alone, {name}", SpeedFigure(median(each), "/s of its core"), _AT_LEAST)
         for name, each in rates.items()
     ]

@@ -1,4 +1,4 @@
-"""Requests as bytes, made before anything is measured: by id, with a file, many ids at once."""
+"""Build requests as bytes before a measurement starts."""
 
 import json
 from collections.abc import Sequence
@@ -10,8 +10,8 @@ _PART: Final = f'--{_BOUNDARY}\r\ncontent-disposition: form-data; name="file"; f
 INFER: Final = "/v2/models/chest-xray/infer"
 
 
-def post(target: str, body: bytes, token: str = "", content_type: str = "application/json") -> bytes:
-    """A whole request, head and body."""
+def build_post(target: str, body: bytes, token: str = "", content_type: str = "application/json") -> bytes:
+    """Build a complete request, head and body."""
     head = [f"POST {target} HTTP/1.1", "host: localhost", f"content-type: {content_type}"]
     if token:
         head.append(f"authorization: Bearer {token}")
@@ -19,18 +19,18 @@ def post(target: str, body: bytes, token: str = "", content_type: str = "applica
     return "\r\n".join([*head, "", ""]).encode() + body
 
 
-def by_id(token: str, image_id: str) -> bytes:
-    """Ask ``/classify`` about a stored radiograph."""
-    return post("/classify", json.dumps({"image_id": image_id}).encode(), token)
+def build_id_request(token: str, image_id: str) -> bytes:
+    """Build a request to ``/classify`` for a stored radiograph."""
+    return build_post("/classify", json.dumps({"image_id": image_id}).encode(), token)
 
 
-def with_file(token: str, file: bytes) -> bytes:
-    """Ask ``/classify`` about a radiograph that is sent along."""
+def build_file_request(token: str, file: bytes) -> bytes:
+    """Build a request to ``/classify`` that carries the radiograph."""
     body = _PART + file + f"\r\n--{_BOUNDARY}--\r\n".encode()
-    return post("/classify", body, token, _FORM)
+    return build_post("/classify", body, token, _FORM)
 
 
-def by_ids(token: str, image_ids: Sequence[str]) -> bytes:
-    """Ask V2 about many stored radiographs in one request."""
+def build_ids_request(token: str, image_ids: Sequence[str]) -> bytes:
+    """Build a V2 request for many stored radiographs."""
     tensor = {"name": "image_id", "datatype": "BYTES", "shape": [len(image_ids)], "data": list(image_ids)}
-    return post(INFER, json.dumps({"inputs": [tensor]}).encode(), token)
+    return build_post(INFER, json.dumps({"inputs": [tensor]}).encode(), token)

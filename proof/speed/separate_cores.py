@@ -1,8 +1,7 @@
-"""The whole way where inference has cores of its own, as a predictor's pod has: half of those there are.
+"""Measure the whole way with half of the cores reserved for inference, as a predictor's pod has its own.
 
-Everything else, client, PostgreSQL and object store included, shares the other half. Where all share the same
-cores, the processor time of all that keeps the whole way below the engine; here it is what the services make
-inference wait for.
+The services, the client, PostgreSQL and the object store share the other half. On shared cores, their
+processor time lowers the rate of the whole way. Here only the time counts for which inference waits for them.
 """
 
 import contextlib
@@ -15,71 +14,81 @@ from pathlib import Path
 from predictor.engines.engine import EngineKind
 from proof.lab.running_stack import RunningStack
 from proof.lab.stack import running_stack
-from proof.speed.costs import pids_of
+from proof.speed.costs import find_pids
 from proof.speed.engine_alone import EngineAlone
-from proof.speed.lab import SpeedLab, median, prepare_all, print_progress
+from proof.speed.lab import SpeedLab, median, prepare_all_forms, print_progress
 from proof.speed.table import SpeedFigure, SpeedRow
-from proof.speed.whole_way import ALONE, Round, overhead_rows, rate_rows, round_of, ways_of
+from proof.speed.whole_way import (
+    ALONE,
+    WayRound,
+    list_overhead_rows,
+    list_rate_rows,
+    list_request_ways,
+    measure_round,
+)
 
 Cores = Sequence[int]
 
 
 def split_cores() -> tuple[Cores, Cores]:
-    """The cores for inference, and those for all else."""
+    """Split the cores into those for inference and those for everything else."""
     cores = sorted(os.sched_getaffinity(0))
     return cores[: len(cores) // 2], cores[len(cores) // 2 :]
 
 
-def _pin(pids: Sequence[int], cores: Cores) -> None:
-    """Let processes run on these cores only; what they start later inherits it."""
+def _pin_processes(pids: Sequence[int], cores: Cores) -> None:
+    """Let processes run on these cores only. Processes that they start later inherit this."""
     for pid in pids:
         for thread in Path(f"/proc/{pid}/task").iterdir():
-            with contextlib.suppress(ProcessLookupError):  # it has just ended
+            with contextlib.suppress(ProcessLookupError):  # the thread has just ended
                 os.sched_setaffinity(int(thread.name), cores)
 
 
 @contextlib.contextmanager
-def _apart(stack: RunningStack, inference: Cores, others: Cores) -> Iterator[None]:
-    """Give the predictor its cores, and all else, this process too, the others."""
-    for part, pids in pids_of(stack).items():
-        _pin(pids, inference if part == "predictor" else others)
-    everywhere = os.sched_getaffinity(0)
+def _pin_stack(stack: RunningStack, inference: Cores, others: Cores) -> Iterator[None]:
+    """Pin the predictor to its cores, and all other processes, this one included, to the others."""
+    for part, pids in find_pids(stack).items():
+        _pin_processes(pids, inference if part == "predictor" else others)
+    all_cores = os.sched_getaffinity(0)
     os.sched_setaffinity(0, others)
     try:
         yield
     finally:
-        os.sched_setaffinity(0, everywhere)
+        os.sched_setaffinity(0, all_cores)
 
 
-def _engine(bundle: Path, kind: EngineKind, cores: Cores, seconds: float) -> tuple[float, float]:
+def _measure_engine_here(bundle: Path, kind: EngineKind, cores: Cores, seconds: float) -> tuple[float, float]:
     os.sched_setaffinity(0, cores)
     engine = EngineAlone(bundle, kind, len(cores))
-    return max(engine.per_s(seconds)), engine.median_ms(ALONE)
+    return max(engine.measure_per_s(seconds)), engine.measure_median_ms(ALONE)
 
 
-def _measured_apart(lab: SpeedLab, cores: Cores) -> tuple[float, float]:
-    """Radiographs a second of the engine alone, and its median, from a process of its own on its cores."""
+def _measure_engine(lab: SpeedLab, cores: Cores) -> tuple[float, float]:
+    """Measure the rate and the median time of the engine alone, in a new process on its cores."""
     with ProcessPoolExecutor(1, multiprocessing.get_context("spawn")) as pool:
-        return pool.submit(_engine, lab.bundle, lab.kind, cores, lab.effort.seconds).result()
+        return pool.submit(_measure_engine_here, lab.bundle, lab.kind, cores, lab.effort.seconds).result()
 
 
-def rows(lab: SpeedLab) -> list[SpeedRow]:
-    """Eight clients and one client in every form, beside the engine alone on the same cores."""
+def measure_separate_cores(lab: SpeedLab) -> list[SpeedRow]:
+    """Compare eight clients and one client, in every form, with the engine alone on the same cores."""
     inference, others = split_cores()
     if not inference:
         return [SpeedRow("whole way, inference on cores of its own", "one core: not measured", "", "")]
     with running_stack(
         lab.bundle, "--no-cache", "--threads", str(len(inference)), environment=lab.settings
     ) as stack:
-        ways = ways_of(prepare_all(stack, lab.effort.radiographs))
-        engines, rounds = list[tuple[float, float]](), {way.name: list[Round]() for way in ways}
-        with _apart(stack, inference, others):
+        ways = list_request_ways(prepare_all_forms(stack, lab.effort.radiographs))
+        engines, rounds = list[tuple[float, float]](), {way.name: list[WayRound]() for way in ways}
+        with _pin_stack(stack, inference, others):
             for number in range(lab.effort.rounds):
-                engines.append(_measured_apart(lab, inference))
+                engines.append(_measure_engine(lab, inference))
                 for way in ways:
                     print_progress(f"apart: round {number + 1}, {way.name}")
-                    rounds[way.name].append(round_of(lab, stack.record.address, way))
+                    rounds[way.name].append(measure_round(lab, stack.record.address, way))
     what = f"engine on {len(inference)} of {len(inference) + len(others)} cores"
     best = SpeedFigure(median([per_s for per_s, _ in engines]), "/s", what)
     alone = SpeedFigure(median([median_ms for _, median_ms in engines]), "ms", what)
-    return [*rate_rows(rounds, best, ", inference apart"), *overhead_rows(rounds, alone, ", inference apart")]
+    return [
+        *list_rate_rows(rounds, best, ", inference apart"),
+        *list_overhead_rows(rounds, alone, ", inference apart"),
+    ]

@@ -1,4 +1,4 @@
-"""The whole way beside the KServe service of the tutorials: radiographs a second, in turn."""
+"""Compare radiographs a second of the whole way with the KServe service of the tutorials, in turn."""
 
 import base64
 import contextlib
@@ -20,26 +20,26 @@ from proof.lab.radiographs import make_fresh_radiographs
 from proof.lab.running_stack import RunningStack
 from proof.speed import requests
 from proof.speed.lab import CLIENTS, PreparedRequests, SpeedLab, median, print_progress
-from proof.speed.table import SpeedFigure, SpeedRow, ratio
+from proof.speed.table import SpeedFigure, SpeedRow, compare_ratio
 
 _NAME: Final = "densenet"
 _PREDICT: Final = f"/v1/models/{_NAME}:predict"
 _AT_LEAST: Final = 5.0
-_WARM: Final = 3
+_WARM_UP_REQUESTS: Final = 3
 _START_TIMEOUT_S: Final = 300.0
 
 
 @dataclass(frozen=True)
-class Peer:
-    """Where the tutorial's two components answer."""
+class TutorialAddresses:
+    """The URLs of the tutorial's two components."""
 
     predictor: str
     transformer: str
 
 
-def _start(folder: Path, component: str, *more: str) -> Server:
+def _start_component(folder: Path, component: str, *options: str) -> Server:
     port, log = free_port(), folder / f"{component}.log"
-    flags = ("--http_port", str(port), "--model_name", _NAME, "--enable_grpc", "false", *more)
+    flags = ("--http_port", str(port), "--model_name", _NAME, "--enable_grpc", "false", *options)
     arguments = [sys.executable, "-m", "proof.speed.tutorial_service", *flags]
     command = Command(component, arguments, log, build_service_environment(), folder=folder)
     server = Server(component, f"http://{HOST}:{port}", log, launch(command))
@@ -50,53 +50,55 @@ def _start(folder: Path, component: str, *more: str) -> Server:
 
 
 @contextlib.contextmanager
-def tutorial_service() -> Iterator[Peer]:
-    """Both components, each in a process of its own."""
+def start_tutorial_service() -> Iterator[TutorialAddresses]:
+    """Start both components, each in a process of its own."""
     with tempfile.TemporaryDirectory() as name, contextlib.ExitStack() as stack:
         folder = Path(name)
-        predictor = _start(folder, "predictor")
+        predictor = _start_component(folder, "predictor")
         stack.callback(predictor.stop)
         host = predictor.url.removeprefix("http://")
-        transformer = _start(folder, "transformer", "--predictor_host", host, "--predictor_protocol", "v1")
+        transformer = _start_component(
+            folder, "transformer", "--predictor_host", host, "--predictor_protocol", "v1"
+        )
         stack.callback(transformer.stop)
-        yield Peer(predictor.url, transformer.url)
+        yield TutorialAddresses(predictor.url, transformer.url)
 
 
-def _files(number: int) -> list[bytes]:
-    """Requests to its transformer: base64 files of the same kind as ours."""
+def _build_file_requests(number: int) -> list[bytes]:
+    """Build requests to the tutorial's transformer, with files in base64."""
     encoded = (base64.b64encode(file).decode() for file in make_fresh_radiographs(number, seed=1))
     bodies = ({"instances": [{"image": {"b64": file}}]} for file in encoded)
-    return [requests.post(_PREDICT, json.dumps(body).encode()) for body in bodies]
+    return [requests.build_post(_PREDICT, json.dumps(body).encode()) for body in bodies]
 
 
-def _floats(number: int) -> list[bytes]:
-    """Requests to its predictor alone: tensors that somebody else has decoded and written down."""
+def _build_tensor_requests(number: int) -> list[bytes]:
+    """Build requests to the tutorial's predictor alone, with decoded tensors as JSON lists."""
     tensors = np.random.default_rng(1).integers(0, 256, (number, 224, 224, 3)).astype(np.float32)
     bodies = ({"instances": [{"data": tensor.tolist()}]} for tensor in tensors)
-    return [requests.post(_PREDICT, json.dumps(body).encode()) for body in bodies]
+    return [requests.build_post(_PREDICT, json.dumps(body).encode()) for body in bodies]
 
 
-def _rates(lab: SpeedLab, address: str, requests: Sequence[bytes], rates: list[float]) -> None:
-    rates.append(lab.load(address, requests).per_s)
+def _append_rate(lab: SpeedLab, address: str, requests: Sequence[bytes], rates: list[float]) -> None:
+    rates.append(lab.send_load(address, requests).per_s)
 
 
-def rows(lab: SpeedLab, stack: RunningStack, asked: PreparedRequests) -> list[SpeedRow]:
-    """Ours and the peer's, round after round."""
+def measure_tutorial(lab: SpeedLab, stack: RunningStack, prepared: PreparedRequests) -> list[SpeedRow]:
+    """Measure our service and the tutorial's in turn."""
     ours, by_files, by_floats = list[float](), list[float](), list[float]()
-    files, floats = _files(16), _floats(16)
-    with tutorial_service() as peer:
+    files, floats = _build_file_requests(16), _build_tensor_requests(16)
+    with start_tutorial_service() as peer:
         for address, requests in ((peer.transformer, files), (peer.predictor, floats)):
             lab.run(
-                send_one_by_one(address, iter(requests), _WARM)
+                send_one_by_one(address, iter(requests), _WARM_UP_REQUESTS)
             )  # the first call of Keras builds its graph
         for number in range(lab.effort.rounds):
             print_progress(f"tutorial: round {number + 1}")
-            _rates(lab, stack.record.address, asked.with_file, ours)
-            _rates(lab, peer.transformer, files, by_files)
-            _rates(lab, peer.predictor, floats, by_floats)
+            _append_rate(lab, stack.record.address, prepared.with_file, ours)
+            _append_rate(lab, peer.transformer, files, by_files)
+            _append_rate(lab, peer.predictor, floats, by_floats)
     figure = SpeedFigure(median(ours), "/s")
     return [
-        ratio(
+        compare_ratio(
             f"whole way / {what}, {CLIENTS} clients",
             figure,
             SpeedFigure(median(rates), "/s", of),

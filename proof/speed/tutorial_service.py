@@ -1,9 +1,9 @@
-"""The peer: a KServe service as KServe's own pages teach it, in good faith.
+"""A KServe service written as KServe's own tutorials teach it, as a fair peer for comparison.
 
-A custom predictor and a custom transformer, each a ``kserve.Model``: the transformer takes a base64 file
-in the V1 protocol, decodes it with Pillow, scales it to the network's floats and posts them as a nested JSON
-list; the predictor makes an array of the list and calls ``model.predict``. Which of the two this process is,
-``--predictor_host`` says, as in the pages.
+It has a custom predictor and a custom transformer, each a ``kserve.Model``. The transformer takes a base64
+file in the V1 protocol, decodes it with Pillow, scales it to the network's floats and posts them as a nested
+JSON list. The predictor makes an array of the list and calls ``model.predict``. The process is the
+transformer if ``--predictor_host`` is set, as in the tutorials.
 
 Source:
     https://kserve.github.io/website/docs/model-serving/predictive-inference/frameworks/custom-predictor,
@@ -33,8 +33,8 @@ class DenseNetPredictor(Model):  # type: ignore[misc]  # kserve has no types
         self.load()
 
     def load(self) -> bool:
-        """Build the network; trained weights would be as fast."""
-        import keras  # loads TensorFlow: the transformer has no use for it
+        """Build the network with random weights, which are as fast as trained ones."""
+        import keras  # loads TensorFlow, which the transformer does not need
 
         shape = (_SIZE_PX, _SIZE_PX, 3)
         network = keras.applications.DenseNet121(False, weights=None, input_shape=shape, pooling="avg")
@@ -44,13 +44,13 @@ class DenseNetPredictor(Model):  # type: ignore[misc]  # kserve has no types
         return True
 
     def predict(self, payload: dict[str, Any], headers: dict[str, str] | None = None) -> dict[str, Any]:
-        """Read the transformer's floats, and answer in V1."""
+        """Run the network on the transformer's floats, and answer in V1."""
         batch = np.asarray([instance["data"] for instance in payload["instances"]], np.float32)
         return {"predictions": self.model.predict(batch, verbose=0).tolist()}
 
 
 def image_transform(file: str) -> np.ndarray[Any, np.dtype[np.float32]]:
-    """Decode one base64 file, and scale it as the network was trained: RGB, 224 pixels."""
+    """Decode one base64 file, and scale it to the network's input, RGB with 224 pixels."""
     image = Image.open(io.BytesIO(base64.b64decode(file))).convert("RGB")
     return np.asarray(image.resize((_SIZE_PX, _SIZE_PX)), np.float32)
 
@@ -59,7 +59,7 @@ class ImageTransformer(Model):  # type: ignore[misc]  # kserve has no types
     """The tutorial's transformer."""
 
     def preprocess(self, payload: dict[str, Any], headers: dict[str, str] | None = None) -> dict[str, Any]:
-        """From files to floats; kserve posts them to the predictor."""
+        """Decode the files to floats, which kserve posts to the predictor."""
         tensors = [image_transform(instance["image"]["b64"]) for instance in payload["instances"]]
         return {"instances": [{"data": tensor.tolist()} for tensor in tensors]}
 
@@ -69,12 +69,12 @@ class ImageTransformer(Model):  # type: ignore[misc]  # kserve has no types
         headers: dict[str, str] | None = None,
         response_headers: dict[str, str] | None = None,
     ) -> dict[str, Any]:
-        """The predictor's answer, as it is."""
+        """Return the predictor's answer unchanged."""
         return response
 
 
 def main() -> None:
-    """Serve the one or the other, told by kserve's own flags."""
+    """Serve the transformer or the predictor, as kserve's own flags say."""
     parser = argparse.ArgumentParser(parents=[model_server.parser])
     arguments, _ = parser.parse_known_args()
     if arguments.predictor_host:

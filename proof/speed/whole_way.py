@@ -1,4 +1,4 @@
-"""The whole way, proxy to journal and back without a cache, against the engine alone, in turn."""
+"""Compare the whole way with the engine alone. The whole way is proxy, transformer, predictor and journal."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -7,9 +7,9 @@ from typing import Final
 
 from proof.lab.client import LoadResult, compute_quantile_ms, send_one_by_one
 from proof.lab.running_stack import RunningStack
-from proof.speed.costs import Spending, spent
+from proof.speed.costs import ProcessorCost, read_part_processor_s
 from proof.speed.lab import CLIENTS, PreparedRequests, SpeedLab, median, print_progress
-from proof.speed.table import SpeedFigure, SpeedRow, at_most, overhead, ratio
+from proof.speed.table import SpeedFigure, SpeedRow, compare_overhead, compare_ratio, require_at_most
 
 _MANY: Final = 32
 _TOO_MANY: Final = 128
@@ -18,20 +18,20 @@ _OVERHEAD_MS: Final = 20.0
 _SHARE_OF_MANY: Final = 0.95
 _REFUSED_WITHIN_MS: Final = 50.0
 ALONE: Final = 20
-"""Questions of one client in a round."""
+"""Requests of a single client in a round."""
 
 
 @dataclass(frozen=True)
 class RequestWay:
-    """One way to ask: what the radiographs are, and the requests about them."""
+    """One way to send radiographs, with its name and its requests."""
 
     name: str
     requests: Sequence[bytes]
 
 
 @dataclass(frozen=True)
-class Round:
-    """What one round of one way gave."""
+class WayRound:
+    """The rate at eight clients and the median time at one client, in one round of one way."""
 
     per_s: float
     median_ms: float
@@ -39,108 +39,120 @@ class Round:
 
 @dataclass(frozen=True)
 class _Floor:
-    """What one round of the engine gave: a second of one engine, of one on each core; milliseconds."""
+    """One round of the engine: the rates on all cores and with one engine on each core, and the median."""
 
     wide_per_s: float
     narrow_per_s: float
     median_ms: float
 
 
-def _floor(lab: SpeedLab) -> _Floor:
-    wide, narrow = lab.engine.per_s(lab.effort.seconds)
-    return _Floor(wide, narrow, lab.engine.median_ms(ALONE))
+def _measure_floor(lab: SpeedLab) -> _Floor:
+    wide, narrow = lab.engine.measure_per_s(lab.effort.seconds)
+    return _Floor(wide, narrow, lab.engine.measure_median_ms(ALONE))
 
 
-def best_of(floors: Sequence[_Floor]) -> SpeedFigure:
-    """The engine at its best: the way to run it that reads more, in the middle of the rounds."""
+def find_best_rate(floors: Sequence[_Floor]) -> SpeedFigure:
+    """Return the median rate of the faster way to run the engine."""
     wide, narrow = median([f.wide_per_s for f in floors]), median([f.narrow_per_s for f in floors])
     if wide >= narrow:
         return SpeedFigure(wide, "/s", "engine, one on all cores")
     return SpeedFigure(narrow, "/s", "engine, one on each core")
 
 
-def ways_of(asked: Mapping[str, PreparedRequests]) -> list[RequestWay]:
-    """By id and as file, in every form."""
+def list_request_ways(prepared: Mapping[str, PreparedRequests]) -> list[RequestWay]:
+    """List the requests by id and as file, for every form."""
     ways = []
-    for form, of_form in asked.items():
-        ways += [RequestWay(f"{form} by id", of_form.by_id), RequestWay(f"{form} as file", of_form.with_file)]
+    for form, form_requests in prepared.items():
+        ways += [
+            RequestWay(f"{form} by id", form_requests.by_id),
+            RequestWay(f"{form} as file", form_requests.with_file),
+        ]
     return ways
 
 
-def round_of(lab: SpeedLab, address: str, way: RequestWay) -> Round:
-    """Ask one way, with one client and with eight."""
+def measure_round(lab: SpeedLab, address: str, way: RequestWay) -> WayRound:
+    """Send the requests of one way, from one client and from eight."""
     alone = lab.run(send_one_by_one(address, cycle(way.requests), ALONE))
-    return Round(lab.load(address, way.requests).per_s, compute_quantile_ms(alone, 0.5))
+    return WayRound(lab.send_load(address, way.requests).per_s, compute_quantile_ms(alone, 0.5))
 
 
-def rows(lab: SpeedLab, stack: RunningStack, asked: Mapping[str, PreparedRequests]) -> list[SpeedRow]:
-    """Each way to ask: radiographs a second at eight clients, and what it costs one client."""
-    address, ways = stack.record.address, ways_of(asked)
-    floors, rounds = list[_Floor](), {way.name: list[Round]() for way in ways}
+def measure_whole_way(
+    lab: SpeedLab, stack: RunningStack, prepared: Mapping[str, PreparedRequests]
+) -> list[SpeedRow]:
+    """Measure the rate at eight clients and the added time for one client, for each way."""
+    address, ways = stack.record.address, list_request_ways(prepared)
+    floors, rounds = list[_Floor](), {way.name: list[WayRound]() for way in ways}
     for number in range(lab.effort.rounds):
         for position, way in enumerate(ways):
             print_progress(f"whole way: round {number + 1}, {way.name}")
-            if position % 4 == 0:  # so that the engine is measured near to each of them
-                floors.append(_floor(lab))
-            rounds[way.name].append(round_of(lab, address, way))
-    best, alone = best_of(floors), SpeedFigure(median([f.median_ms for f in floors]), "ms", "engine alone")
-    return [*rate_rows(rounds, best), *overhead_rows(rounds, alone)]
+            if position % 4 == 0:  # so that the engine is measured close to each way in time
+                floors.append(_measure_floor(lab))
+            rounds[way.name].append(measure_round(lab, address, way))
+    best, alone = (
+        find_best_rate(floors),
+        SpeedFigure(median([f.median_ms for f in floors]), "ms", "engine alone"),
+    )
+    return [*list_rate_rows(rounds, best), *list_overhead_rows(rounds, alone)]
 
 
-def rate_rows(rounds: Mapping[str, Sequence[Round]], best: SpeedFigure, where: str = "") -> list[SpeedRow]:
-    """Radiographs a second at eight clients, beside the engine's."""
+def list_rate_rows(
+    rounds: Mapping[str, Sequence[WayRound]], best: SpeedFigure, where: str = ""
+) -> list[SpeedRow]:
+    """List the rate at eight clients of each way against the rate of the engine."""
     return [
-        ratio(
+        compare_ratio(
             f"whole way, {name}, {CLIENTS} clients{where}",
-            SpeedFigure(median([each.per_s for each in of_way]), "/s"),
+            SpeedFigure(median([measured.per_s for measured in way_rounds]), "/s"),
             best,
             _SHARE,
             "%",
         )
-        for name, of_way in rounds.items()
+        for name, way_rounds in rounds.items()
     ]
 
 
-def overhead_rows(
-    rounds: Mapping[str, Sequence[Round]], alone: SpeedFigure, where: str = ""
+def list_overhead_rows(
+    rounds: Mapping[str, Sequence[WayRound]], alone: SpeedFigure, where: str = ""
 ) -> list[SpeedRow]:
-    """What one client waits beyond the engine."""
+    """List the time that one client waits beyond the time of the engine."""
     return [
-        overhead(
+        compare_overhead(
             f"whole way, {name}, 1 client{where}, p50",
-            SpeedFigure(median([each.median_ms for each in of_way]), "ms"),
+            SpeedFigure(median([measured.median_ms for measured in way_rounds]), "ms"),
             alone,
             _OVERHEAD_MS,
         )
-        for name, of_way in rounds.items()
+        for name, way_rounds in rounds.items()
     ]
 
 
-def crowd_rows(lab: SpeedLab, stack: RunningStack, asked: PreparedRequests) -> list[SpeedRow]:
-    """More clients than the engine can serve: what they get, and how fast the rest is turned away."""
+def measure_crowd(lab: SpeedLab, stack: RunningStack, prepared: PreparedRequests) -> list[SpeedRow]:
+    """Measure the rate and the time of refusals with more clients than the engine can serve."""
     loads: dict[int, list[LoadResult]] = {CLIENTS: [], _MANY: [], _TOO_MANY: []}
     for number in range(lab.effort.rounds):
-        for clients, of_clients in loads.items():
+        for clients, client_loads in loads.items():
             print_progress(f"crowd: round {number + 1}, {clients} clients")
-            of_clients.append(lab.load(stack.record.address, asked.by_id, clients, may_refuse=True))
+            client_loads.append(lab.send_load(stack.record.address, prepared.by_id, clients, may_refuse=True))
     few = SpeedFigure(median([load.per_s for load in loads[CLIENTS]]), "/s", f"{CLIENTS} clients")
-    found = []
+    rows = []
     for clients in (_MANY, _TOO_MANY):
         figure = SpeedFigure(median([load.per_s for load in loads[clients]]), "/s")
-        found.append(ratio(f"whole way, {clients} clients", figure, few, _SHARE_OF_MANY, "%"))
+        rows.append(compare_ratio(f"whole way, {clients} clients", figure, few, _SHARE_OF_MANY, "%"))
         refused = [reply for load in loads[clients] for reply in load.refused]
         number = sum(len(load.replies) for load in loads[clients])
         if refused:
             slowest = SpeedFigure(compute_quantile_ms(refused, 0.99), "ms")
-            told = f"{len(refused)} of {number}"
-            found.append(at_most(f"refusals at {clients} clients, p99", slowest, _REFUSED_WITHIN_MS, told))
+            share = f"{len(refused)} of {number}"
+            rows.append(
+                require_at_most(f"refusals at {clients} clients, p99", slowest, _REFUSED_WITHIN_MS, share)
+            )
         else:
-            found.append(SpeedRow(f"refusals at {clients} clients", f"0 of {number}", "", ""))
-    return found
+            rows.append(SpeedRow(f"refusals at {clients} clients", f"0 of {number}", "", ""))
+    return rows
 
 
-def spending(lab: SpeedLab, stack: RunningStack, requests: Sequence[bytes]) -> Spending:
-    """Where the processor time of a request goes, at eight clients."""
-    before = spent(stack)
-    load = lab.load(stack.record.address, requests)
-    return Spending.between(before, spent(stack), len(load.replies))
+def measure_processor_cost(lab: SpeedLab, stack: RunningStack, requests: Sequence[bytes]) -> ProcessorCost:
+    """Measure the processor time of a request by part, at eight clients."""
+    before = read_part_processor_s(stack)
+    load = lab.send_load(stack.record.address, requests)
+    return ProcessorCost.from_readings(before, read_part_processor_s(stack), len(load.replies))
