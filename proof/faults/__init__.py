@@ -1,1 +1,1 @@
-"""Campaigns of faults: a fault proxy, kills, restarts."""
+"""Fault campaigns: a fault proxy in front of each part, kills of processes, rolling restarts."""

@@ -1,4 +1,4 @@
-"""A caller's 500 ms, kept through every hop over REST and gRPC while a part is slow or hangs."""
+"""Claims about a deadline of 500 ms, over REST and gRPC, while a part is slow or hangs."""
 
 import asyncio
 import struct
@@ -16,130 +16,142 @@ from proof.lab.load import LATE, CallResult
 from proof.lab.report import ClaimRow
 
 _DEADLINE_S, _GRACE_S = 0.5, 0.1
-_PER_S, _EACH, _AT_ONCE = 12.0, 12, 50
-_AGAIN_S: Final = 20.0
+_PER_S, _REQUESTS, _AT_ONCE = 12.0, 12, 50
+_RECOVERY_S: Final = 20.0
 _FAULTS: Final[Mapping[str, Fault]] = {"slow by 200 ms": Fault("slow", ms=200), "hanging": Fault("hanging")}
 _METHOD: Final = "/inference.GRPCInferenceService/ModelInfer"
 _STATUS: Final[Mapping[StatusCode, int]] = {
     StatusCode.DEADLINE_EXCEEDED: 504,
     StatusCode.UNAVAILABLE: 503,
 }
-Ask = Callable[[str], Awaitable[CallResult]]
+Send = Callable[[str], Awaitable[CallResult]]
 
 
 async def check_deadlines(lab: FaultLab) -> list[ClaimRow]:
-    """Ask with little time while each part is slow, then hanging."""
+    """Claim that a short deadline holds while each part is slow, and while it hangs."""
     lab.empty_cache()
-    ids, caller, rows = iter(lab.fresh), lab.caller(), []
+    ids, caller, rows = iter(lab.fresh_ids), lab.make_caller(), []
     async with aio.insecure_channel(lab.stack.record.grpc_address) as channel:
-        ways: dict[str, Ask] = {
+        protocols: dict[str, Send] = {
             "REST": lambda image_id: caller.ask(image_id, timeout_ms=int(1000 * _DEADLINE_S)),
-            "gRPC": lambda image_id: _ask_by_grpc(channel, lab.stack.make_token(), image_id),
+            "gRPC": lambda image_id: _send_by_grpc(channel, lab.stack.make_token(), image_id),
         }
         for part in PARTS:
             for name, fault in _FAULTS.items():
-                asked: dict[str, CallResult] = {}
+                answers_by_id: dict[str, CallResult] = {}
                 with lab.proxies[part].apply(fault):
-                    for ask in ways.values():
-                        asked |= await _one_by_one(ask, list(islice(ids, _EACH)))
-                claim, seen = f"{_DEADLINE_S:.1f} s, {part}: {name}", lab.proxies["s3"].read_traffic()
-                rows.append(_row(claim, asked, seen, must_call=part == "predictor"))
-                await _until_good(lab)
+                    for send in protocols.values():
+                        answers_by_id |= await _send_in_turn(send, list(islice(ids, _REQUESTS)))
+                claim, traffic = f"{_DEADLINE_S:.1f} s, {part}: {name}", lab.proxies["s3"].read_traffic()
+                rows.append(_build_row(claim, answers_by_id, traffic, must_call=part == "predictor"))
+                await _wait_until_healthy(lab)
     return rows
 
 
 async def check_expired_before_store(lab: FaultLab) -> ClaimRow:
-    """Many wait while the object store hangs; when it goes on, nothing is asked for those who have gone."""
+    """Claim that the object store gets no call for callers that gave up while it was hanging."""
     lab.empty_cache()
-    caller, ids = lab.caller(), lab.fresh[-_AT_ONCE:]
+    caller, ids = lab.make_caller(), lab.fresh_ids[-_AT_ONCE:]
     with lab.proxies["s3"].apply(Fault("hanging")):
         answers = await asyncio.gather(*(caller.ask(i, timeout_ms=int(1000 * _DEADLINE_S)) for i in ids))
         await asyncio.sleep(0.5)
     await asyncio.sleep(2.0)
-    asked = dict(zip(ids, answers, strict=True))
-    row = _row(f"{_AT_ONCE} at once, s3: hanging", asked, lab.proxies["s3"].read_traffic())
-    await _until_good(lab)
+    answers_by_id = dict(zip(ids, answers, strict=True))
+    row = _build_row(f"{_AT_ONCE} at once, s3: hanging", answers_by_id, lab.proxies["s3"].read_traffic())
+    await _wait_until_healthy(lab)
     return row
 
 
 async def check_cached_answers(lab: FaultLab) -> list[ClaimRow]:
-    """What a cached answer is worth while the part is away that knows the object, or the model."""
-    caller, rows, image_id = lab.caller(), [], lab.known[0]
-    for part, status, why in (
-        ("s3", 503, "nobody can say that it is the same object still"),
+    """Claim which status a cached answer has while the object store is down, and while the predictor is."""
+    caller, rows, image_id = lab.make_caller(), [], lab.known_ids[0]
+    for part, status, reason in (
+        ("s3", 503, "the object may have changed"),
         ("predictor", 200, "the model answered a moment ago"),
     ):
-        await _until_good(lab)
+        await _wait_until_healthy(lab)
         before = await caller.ask(image_id)
         with lab.proxies[part].apply(Fault("down")):
             answer = await caller.ask(image_id)
-        is_told = answer.status == 200 or answer.retry_after is not None
-        holds = before.is_ok and before.document["cached"] and answer.status == status and is_told
-        rows.append(ClaimRow(f"a cached answer, {part}: down", f"{status}: {why}", str(answer.status), holds))
-    await _until_good(lab)
+        is_allowed = answer.status == 200 or answer.retry_after is not None
+        holds = before.is_ok and before.document["cached"] and answer.status == status and is_allowed
+        rows.append(
+            ClaimRow(f"a cached answer, {part}: down", f"{status}: {reason}", str(answer.status), holds)
+        )
+    await _wait_until_healthy(lab)
     return rows
 
 
-async def _one_by_one(ask: Ask, ids: Sequence[str]) -> Mapping[str, CallResult]:
+async def _send_in_turn(send: Send, ids: Sequence[str]) -> Mapping[str, CallResult]:
     calls = []
     for image_id in ids:
-        calls.append(asyncio.ensure_future(ask(image_id)))
+        calls.append(asyncio.ensure_future(send(image_id)))
         await asyncio.sleep(1 / _PER_S)
     return dict(zip(ids, await asyncio.gather(*calls), strict=True))
 
 
-def _calls(seen: Sequence[ProxyTraffic], asked: Mapping[str, CallResult]) -> tuple[int, int]:
+def _count_store_calls(
+    traffic: Sequence[ProxyTraffic], answers_by_id: Mapping[str, CallResult]
+) -> tuple[int, int]:
     """Count calls of the object store.
 
     Returns:
-        How many there were, and how many came when their time was over and the caller had been told so.
+        How many calls arrived, and how many arrived after the caller's deadline and answer.
     """
-    over_s = {i: a.sent_s + max(_DEADLINE_S, a.seconds) + _GRACE_S for i, a in asked.items()}
-    called = [(each.at_s, image_id) for each in seen for image_id in asked if f"/{image_id} " in each.line]
-    return len(called), sum(at_s > over_s[image_id] for at_s, image_id in called)
+    expired_s = {i: a.sent_s + max(_DEADLINE_S, a.seconds) + _GRACE_S for i, a in answers_by_id.items()}
+    called = [
+        (request.at_s, image_id)
+        for request in traffic
+        for image_id in answers_by_id
+        if f"/{image_id} " in request.line
+    ]
+    return len(called), sum(at_s > expired_s[image_id] for at_s, image_id in called)
 
 
-def _row(
-    claim: str, asked: Mapping[str, CallResult], seen: Sequence[ProxyTraffic], must_call: bool = False
+def _build_row(
+    claim: str,
+    answers_by_id: Mapping[str, CallResult],
+    traffic: Sequence[ProxyTraffic],
+    must_call: bool = False,
 ) -> ClaimRow:
-    answers, (calls, late) = asked.values(), _calls(seen, asked)
+    answers, (calls, late) = answers_by_id.values(), _count_store_calls(traffic, answers_by_id)
     slowest_s = max(answer.seconds for answer in answers)
     statuses = {status: sum(a.status == status for a in answers) for status in {a.status for a in answers}}
-    told = all(a.is_ok or a.status == 504 or (a.status == 503 and a.retry_after) for a in answers)
+    are_allowed = all(a.is_ok or a.status == 504 or (a.status == 503 and a.retry_after) for a in answers)
     measured = f"{statuses}; slowest {slowest_s:.2f} s; {late} of {calls} calls to S3 expired"
     bound_s = _DEADLINE_S + _GRACE_S
-    holds = told and slowest_s <= bound_s and late == 0 and (calls > 0 or not must_call)
+    holds = are_allowed and slowest_s <= bound_s and late == 0 and (calls > 0 or not must_call)
     return ClaimRow(claim, f"{bound_s:.1f} s, 0 expired", measured, holds)
 
 
-async def _until_good(lab: FaultLab) -> None:
-    """Wait until the stack answers as it did.
+async def _wait_until_healthy(lab: FaultLab) -> None:
+    """Wait until the stack answers known radiographs within the deadline.
 
     Raises:
-        TimeoutError: It does not.
+        TimeoutError: The stack has not recovered in time.
     """
-    caller, end_s = lab.caller(), time.monotonic() + _AGAIN_S
+    caller, end_s = lab.make_caller(), time.monotonic() + _RECOVERY_S
     while time.monotonic() < end_s:
-        answers = await asyncio.gather(*(caller.ask(image_id) for image_id in lab.known[:4]))
+        answers = await asyncio.gather(*(caller.ask(image_id) for image_id in lab.known_ids[:4]))
         if all(answer.is_ok and answer.seconds < _DEADLINE_S for answer in answers):
             return
         await asyncio.sleep(0.25)
-    raise TimeoutError(f"not well {_AGAIN_S:.0f} s after a fault")
+    raise TimeoutError(f"no recovery {_RECOVERY_S:.0f} s after a fault")
 
 
-async def _ask_by_grpc(channel: aio.Channel, token: str, image_id: str) -> CallResult:
-    """Ask about one radiograph with gRPC's own deadline, which the server is told and must keep to."""
+async def _send_by_grpc(channel: aio.Channel, token: str, image_id: str) -> CallResult:
+    """Request one radiograph with a gRPC deadline, which the client sends to the server."""
     element = image_id.encode()
     request = pb.ModelInferRequest(
         model_name="chest-xray",
         inputs=[pb.ModelInferRequest.InferInputTensor(name="image_id", datatype="BYTES", shape=[1])],
         raw_input_contents=[struct.pack("<I", len(element)) + element],
     )
-    ask, began_s = channel.unary_unary(_METHOD), time.monotonic()
+    call, began_s = channel.unary_unary(_METHOD), time.monotonic()
     status, retry_after = 200, None
     try:
         metadata = (("authorization", f"Bearer {token}"),)
-        await ask(request.SerializeToString(), timeout=_DEADLINE_S, metadata=metadata)
+        await call(request.SerializeToString(), timeout=_DEADLINE_S, metadata=metadata)
     except aio.AioRpcError as error:
         status = _STATUS.get(error.code(), LATE)
         trailing = dict(error.trailing_metadata() or ())

@@ -1,8 +1,8 @@
-"""kill -9 of random processes under load: ``python -m proof.faults.kills BUNDLE [KILLS] [SEED]``.
+"""Kill random processes under load: ``python -m proof.faults.kills BUNDLE [KILLS] [SEED]``.
 
-The next process is killed as soon as the stack has recovered from the last: the dead part runs again, and a
-radiograph that no cache knows is answered. Callers who get no answer ask again under the same request id, as
-clients do; whoever was answered must have exactly one row in the journal, which says the same.
+Each kill waits until the stack has recovered from the one before: the part runs again, and a radiograph that
+no cache knows is answered. Callers repeat an unanswered request under the same request id, as clients do. The
+journal must have exactly one row for each answered request, with the same content as the answer.
 """
 
 import argparse
@@ -33,243 +33,249 @@ _FRESH_PER_S, _KNOWN_PER_S = 2.0, 10.0
 _POLL_S: Final = 0.05
 _DEADLINE_S: Final = 15.0
 _LATE_S: Final = 0.5
-_LONGEST_RECOVERY_S: Final = 60.0
-_ALLOWED: Final = frozenset({200, 502, 503, BROKEN})
-_LIVED_S: Final = 30.0
+_MAX_RECOVERY_S: Final = 60.0
+_EXPECTED: Final = frozenset({200, 502, 503, BROKEN})
+_WARM_UP_S: Final = 30.0
 _QUIET_S: Final = 4.0
 _TRIES: Final = (1, 2, 5, 10, 15, 20)
-_MOST_DESCRIPTORS_MORE, _MOST_MB_MORE = 60, 40.0
+_MAX_MORE_DESCRIPTORS, _MAX_MORE_MB = 60, 40.0
 
 
 @dataclass(frozen=True)
 class Kill:
-    """One process that was killed, and how long it took until all was well again."""
+    """One killed process, and the time until the stack had recovered."""
 
     part: str
     seconds: float
 
 
-Ask = Callable[[str], Awaitable[CallResult]]
+Send = Callable[[str], Awaitable[CallResult]]
 Choose = Callable[[Sequence[str]], str]
 
 
 class Killer:
-    """Kills one process after the other, and waits for the stack each time."""
+    """Kills one process after the other, and waits for the recovery of the stack each time."""
 
     def __init__(
-        self, stack: RunningStack, ask: Ask, fresh: Callable[[], str], choose: Choose, seed: int
+        self, stack: RunningStack, send: Send, next_fresh_id: Callable[[], str], choose: Choose, seed: int
     ) -> None:
-        self._stack, self._ask, self._fresh, self._choose = stack, ask, fresh, choose
+        self._stack, self._send, self._choose = stack, send, choose
+        self._next_fresh_id = next_fresh_id
         self._random = random.Random(seed)
-        self.ever: set[ProcessId] = set()
+        self.processes: set[ProcessId] = set()
 
     async def kill_one(self) -> Kill:
-        """Kill a process of a part, and wait until it runs again and questions are answered.
+        """Kill a process of a part, and wait until the part runs again and requests are answered.
 
         Raises:
-            TimeoutError: It does not come back.
+            TimeoutError: The stack does not recover in time.
         """
         processes = await asyncio.to_thread(find_processes, self._stack)
-        self.ever |= set(processes)
-        kinds: dict[str, list[ProcessId]] = defaultdict(list)
+        self.processes |= set(processes)
+        processes_by_part: dict[str, list[ProcessId]] = defaultdict(list)
         for process, part in processes.items():
             if part != "up" and process.is_alive:  # PostgreSQL has workers that end by themselves
-                kinds[part].append(process)
-        part = self._choose(sorted(kinds))
-        process = self._random.choice(kinds[part])
+                processes_by_part[part].append(process)
+        part = self._choose(sorted(processes_by_part))
+        process = self._random.choice(processes_by_part[part])
         began_s = time.monotonic()
         with suppress(ProcessLookupError):
             os.kill(process.pid, signal.SIGKILL)
-        async with asyncio.timeout(_LONGEST_RECOVERY_S):
-            await self._recovered(part, process)
+        async with asyncio.timeout(_MAX_RECOVERY_S):
+            await self._wait_for_recovery(part, process)
         return Kill(part, time.monotonic() - began_s)
 
-    async def _recovered(self, part: str, killed: ProcessId) -> None:
-        name = self._fresh()
+    async def _wait_for_recovery(self, part: str, killed: ProcessId) -> None:
+        name = self._next_fresh_id()
         while True:
-            if self._runs(part.partition("/")[0], killed):
-                answer = await self._ask(name)
+            if self._is_running(part.partition("/")[0], killed):
+                answer = await self._send(name)
                 if answer.is_ok and not answer.document["cached"]:
                     return
-                if answer.is_ok:  # an earlier try was answered, and nobody was there to hear it
-                    name = self._fresh()
+                if answer.is_ok:  # an earlier try has filled the cache, though its answer was lost
+                    name = self._next_fresh_id()
             await asyncio.sleep(_POLL_S)
 
-    def _runs(self, part: str, killed: ProcessId) -> bool:
-        recorded = self._stack.state.read()
-        now = recorded and recorded.parts.get(part)
-        return bool(now and now.process != killed and now.process.is_alive)
+    def _is_running(self, part: str, killed: ProcessId) -> bool:
+        record = self._stack.state.read()
+        current = record and record.parts.get(part)
+        return bool(current and current.process != killed and current.process.is_alive)
 
 
 @dataclass(frozen=True)
 class KillCampaign:
-    """All that was seen."""
+    """The results of a campaign."""
 
-    asked_for: int
+    planned_kills: int
     kills: Sequence[Kill]
-    insistent: RetryingCaller
+    caller: RetryingCaller
     wrong: int
-    journaled: CampaignJournal
+    journal: CampaignJournal
     orphans: int
-    ever: frozenset[ProcessId]
-    seen: Sequence[ProcessSample]
+    processes: frozenset[ProcessId]
+    samples: Sequence[ProcessSample]
 
 
 async def run_kills(stack: RunningStack, kills: int, choose: Choose, seed: int = 1) -> KillCampaign:
-    """Kill so many processes while callers ask, and look into the journal at the end."""
-    questions = await asyncio.to_thread(KnownRadiographs, stack.record.store)
-    await asyncio.to_thread(questions.upload, _FRESH_PER_KILL * kills)
-    insistent = RetryingCaller(
-        Caller(stack.record.address, stack.make_token(), timeout_s=_DEADLINE_S + _LATE_S)
-    )
-    await questions.learn_answers(insistent.ask_once)
-    killer = Killer(stack, insistent.ask_once, questions.next_fresh_id, choose, seed)
+    """Kill processes while callers send requests, then compare the answers with the journal."""
+    radiographs = await asyncio.to_thread(KnownRadiographs, stack.record.store)
+    await asyncio.to_thread(radiographs.upload, _FRESH_PER_KILL * kills)
+    caller = RetryingCaller(Caller(stack.record.address, stack.make_token(), timeout_s=_DEADLINE_S + _LATE_S))
+    await radiographs.learn_answers(caller.ask_once)
+    killer = Killer(stack, caller.ask_once, radiographs.next_fresh_id, choose, seed)
     watcher, stop = ProcessWatcher(stack), asyncio.Event()
-    running_on = asyncio.gather(
-        call_until(stop, lambda: insistent.ask(questions.next_fresh_id()), _FRESH_PER_S),
-        call_until(stop, lambda: insistent.ask(questions.next_known_id()), _KNOWN_PER_S),
+    load = asyncio.gather(
+        call_until(stop, lambda: caller.ask(radiographs.next_fresh_id()), _FRESH_PER_S),
+        call_until(stop, lambda: caller.ask(radiographs.next_known_id()), _KNOWN_PER_S),
         watcher.run(stop),
     )
     done = []
-    with suppress(TimeoutError):  # it did not come back: the table says after how many
+    with suppress(TimeoutError):  # no recovery; the report says after how many kills
         for _ in range(kills):
             done.append(await killer.kill_one())
     stop.set()
-    await running_on
-    await insistent.caller.close()
-    journaled = await read_complete_journal(stack, insistent.answers)
+    await load
+    await caller.caller.close()
+    journal = await read_complete_journal(stack, caller.answers)
     await asyncio.sleep(_QUIET_S)
     watcher.samples += await asyncio.to_thread(lambda: list(sample_processes(stack)))
-    ever = frozenset(killer.ever | {sample.process for sample in watcher.samples})
-    family = set(find_descendants(stack.process.pid))
-    orphans = sum(process.is_alive and process not in family for process in ever)
-    wrong = len(questions.find_wrong(insistent.answers))
-    return KillCampaign(kills, done, insistent, wrong, journaled, orphans, ever | family, watcher.samples)
+    processes = frozenset(killer.processes | {sample.process for sample in watcher.samples})
+    stack_processes = set(find_descendants(stack.process.pid))
+    orphans = sum(process.is_alive and process not in stack_processes for process in processes)
+    wrong = len(radiographs.find_wrong(caller.answers))
+    return KillCampaign(
+        kills, done, caller, wrong, journal, orphans, processes | stack_processes, watcher.samples
+    )
 
 
-def build_loss_rows(seen: KillCampaign) -> list[ClaimRow]:
-    """What holds however busy the machine is."""
-    answers, journaled = seen.insistent.answers, seen.journaled
+def build_loss_rows(campaign: KillCampaign) -> list[ClaimRow]:
+    """Build the claims that hold on a machine of any speed."""
+    answers, journal = campaign.caller.answers, campaign.journal
     answered = sum(answer.is_ok for answer in answers)
     fresh = sum(answer.is_ok and not answer.document["cached"] for answer in answers)
-    lost, differing = journaled.count_lost(answers), journaled.count_differing(answers)
+    lost, differing = journal.count_lost(answers), journal.count_differing(answers)
     return [
         ClaimRow(
-            "kills after which all came back", f"{seen.asked_for}", *_full(len(seen.kills), seen.asked_for)
+            "kills that the stack recovered from",
+            f"{campaign.planned_kills}",
+            *_compare_count(len(campaign.kills), campaign.planned_kills),
         ),
         ClaimRow("answered requests without a row in the journal", "0", f"{lost} of {answered}", not lost),
-        ClaimRow("rows too many", "0", f"{journaled.duplicates}", not journaled.duplicates),
-        ClaimRow("rows that say something else than the answer", "0", f"{differing}", not differing),
+        ClaimRow("duplicate rows", "0", f"{journal.duplicates}", not journal.duplicates),
+        ClaimRow("rows that differ from their answer", "0", f"{differing}", not differing),
         ClaimRow(
-            "answers about another radiograph", "0", f"{seen.wrong} ({fresh} not cached)", not seen.wrong
+            "answers for another radiograph",
+            "0",
+            f"{campaign.wrong} ({fresh} not cached)",
+            not campaign.wrong,
         ),
-        ClaimRow("processes without a parent at the end", "0", f"{seen.orphans}", not seen.orphans),
+        ClaimRow("orphaned processes at the end", "0", f"{campaign.orphans}", not campaign.orphans),
     ]
 
 
-def build_claim_rows(seen: KillCampaign, left: int) -> list[ClaimRow]:
-    """What is claimed, and what was measured."""
-    answers = seen.insistent.answers
+def build_claim_rows(campaign: KillCampaign, left: int) -> list[ClaimRow]:
+    """Build all claims of the campaign."""
+    answers = campaign.caller.answers
     counts = Counter(answer.status for answer in answers)
-    others = sum(n for status, n in counts.items() if status not in _ALLOWED)
+    others = sum(n for status, n in counts.items() if status not in _EXPECTED)
     longest_s = max(answer.seconds for answer in answers)
     answered_ms = compute_quantile_ms([answer for answer in answers if answer.is_ok], 0.5)
     return [
-        *build_loss_rows(seen),
+        *build_loss_rows(campaign),
         ClaimRow(
-            "calls that ended otherwise than 200, 502, 503, broken",
+            "calls that ended neither with 200, 502 or 503 nor with a broken connection",
             "0",
             f"{others} of {dict(counts)}",
             not others,
         ),
-        *build_retry_rows(seen.insistent),
+        *build_retry_rows(campaign.caller),
         ClaimRow(
             "longest call",
             f"<= {_DEADLINE_S + _LATE_S:.1f} s",
             f"{longest_s:.2f} s (p50 of answers {answered_ms:.0f} ms)",
             longest_s <= _DEADLINE_S + _LATE_S,
         ),
-        ClaimRow("processes left after the end", "0", f"{left}", not left),
-        *_recoveries(seen.kills),
-        *_growth(seen.seen),
+        ClaimRow("processes left after the stop", "0", f"{left}", not left),
+        *_build_recovery_rows(campaign.kills),
+        *_build_growth_rows(campaign.samples),
     ]
 
 
-def build_retry_rows(insistent: RetryingCaller) -> list[ClaimRow]:
-    """Who was never answered, what they were told instead, and how often each had to ask."""
-    told = "; ".join(_story(tries) for tries in insistent.given_up)
-    measured = f"{len(insistent.given_up)} of {len(insistent.tries)}" + (f" ({told})" if told else "")
-    longer = [sum(len(tries) > number for tries in insistent.tries) for number in _TRIES]
+def build_retry_rows(caller: RetryingCaller) -> list[ClaimRow]:
+    """Build the claims about callers without findings, and report how many tries callers needed."""
+    stories = "; ".join(_describe_tries(tries) for tries in caller.given_up)
+    measured = f"{len(caller.given_up)} of {len(caller.tries)}" + (f" ({stories})" if stories else "")
+    counts = [sum(len(tries) > number for tries in caller.tries) for number in _TRIES]
     return [
-        ClaimRow("callers who were never answered", "0", measured, not insistent.given_up),
-        ClaimRow(f"callers who asked more than {_listed(_TRIES)} times", "", _listed(longer), None),
+        ClaimRow("callers without an answer", "0", measured, not caller.given_up),
+        ClaimRow(f"callers with more than {_join(_TRIES)} tries", "", _join(counts), None),
     ]
 
 
-def _story(tries: Sequence[CallResult]) -> str:
-    """What a caller asked about, and what came of each try."""
-    ends = Counter(_end_of(each) for each in tries)
+def _describe_tries(tries: Sequence[CallResult]) -> str:
+    """Describe the radiograph of a caller and the result of each try."""
+    ends = Counter(_describe_result(answer) for answer in tries)
     seconds = tries[-1].sent_s - tries[0].sent_s
     counts = ", ".join(f"{number} x {end}" for end, number in ends.most_common())
     return f"{tries[0].image_id}, {len(tries)} tries in {seconds:.0f} s: {counts}"
 
 
-def _end_of(answer: CallResult) -> str:
+def _describe_result(answer: CallResult) -> str:
     reason = answer.document.get("error") if isinstance(answer.document, dict) else None
     status = {BROKEN: "broken", LATE: "late"}.get(answer.status, f"{answer.status}")
     return f"{status} ({reason})" if reason else status
 
 
-def _listed(numbers: Sequence[int]) -> str:
+def _join(numbers: Sequence[int]) -> str:
     return ", ".join(f"{number}" for number in numbers)
 
 
-def _full(number: int, of: int) -> tuple[str, bool]:
+def _compare_count(number: int, of: int) -> tuple[str, bool]:
     return f"{number}", number == of
 
 
-def _recoveries(kills: Sequence[Kill]) -> list[ClaimRow]:
+def _build_recovery_rows(kills: Sequence[Kill]) -> list[ClaimRow]:
     by_part: dict[str, list[float]] = defaultdict(list)
     for kill in kills:
         by_part[kill.part].append(kill.seconds)
     return [
         ClaimRow(
             f"recovery after {part} ({len(times)} kills): p50, longest",
-            f"<= {_LONGEST_RECOVERY_S:.0f} s",
+            f"<= {_MAX_RECOVERY_S:.0f} s",
             f"{sorted(times)[len(times) // 2]:.1f}, {max(times):.1f} s",
-            max(times) <= _LONGEST_RECOVERY_S,
+            max(times) <= _MAX_RECOVERY_S,
         )
         for part, times in sorted(by_part.items())
     ]
 
 
-def _growth(seen: Sequence[ProcessSample]) -> list[ClaimRow]:
-    """How much those that lived for a while grew after their first half minute."""
-    lives: dict[tuple[str, ProcessId], list[ProcessSample]] = defaultdict(list)
-    for sample in seen:
-        lives[sample.part, sample.process].append(sample)
-    last_s = max(sample.at_s for sample in seen)
+def _build_growth_rows(samples: Sequence[ProcessSample]) -> list[ClaimRow]:
+    """Build the claims about the growth of processes after their first half minute."""
+    samples_by_process: dict[tuple[str, ProcessId], list[ProcessSample]] = defaultdict(list)
+    for sample in samples:
+        samples_by_process[sample.part, sample.process].append(sample)
+    last_s = max(sample.at_s for sample in samples)
     descriptors: dict[str, int] = defaultdict(int)
     megabytes: dict[str, float] = defaultdict(float)
-    for (part, _), life in lives.items():
-        late = [sample for sample in life if sample.at_s - life[0].at_s >= _LIVED_S]
+    for (part, _), history in samples_by_process.items():
+        late = [sample for sample in history if sample.at_s - history[0].at_s >= _WARM_UP_S]
         if late:
             megabytes[part] = max(megabytes[part], late[-1].rss_mb - late[0].rss_mb)
-        if last_s - life[-1].at_s < 1.0:  # it lives still, and nobody asks any more
-            descriptors[part] = max(descriptors[part], life[-1].descriptors - life[0].descriptors)
+        if last_s - history[-1].at_s < 1.0:  # still alive after the load has ended
+            descriptors[part] = max(descriptors[part], history[-1].descriptors - history[0].descriptors)
     return [
         ClaimRow(
-            f"most that a {part} grew, descriptors (when quiet) and memory",
-            f"<= {_MOST_DESCRIPTORS_MORE}, {_MOST_MB_MORE:.0f} MB",
+            f"largest growth of a {part}: descriptors (without load), memory",
+            f"<= {_MAX_MORE_DESCRIPTORS}, {_MAX_MORE_MB:.0f} MB",
             f"{descriptors[part]}, {megabytes[part]:.1f} MB",
-            descriptors[part] <= _MOST_DESCRIPTORS_MORE and megabytes[part] <= _MOST_MB_MORE,
+            descriptors[part] <= _MAX_MORE_DESCRIPTORS and megabytes[part] <= _MAX_MORE_MB,
         )
         for part in sorted(megabytes)
     ]
 
 
 def main() -> int:
-    """Run the campaign."""
+    """Run the campaign. The exit status is 0 if every claim holds."""
     parser = argparse.ArgumentParser(prog="proof.faults.kills")
     parser.add_argument("bundle", type=Path)
     parser.add_argument("kills", type=int, nargs="?", default=200)
@@ -277,10 +283,10 @@ def main() -> int:
     arguments = parser.parse_args()
     with running_stack(arguments.bundle, "--restarts", "1000") as stack:
         choose = random.Random(arguments.seed).choice
-        seen = asyncio.run(run_kills(stack, arguments.kills, choose, arguments.seed))
-    left = len(find_survivors(list(seen.ever)))
+        campaign = asyncio.run(run_kills(stack, arguments.kills, choose, arguments.seed))
+    left = len(find_survivors(list(campaign.processes)))
     return print_claims(
-        f"{arguments.kills} kills under load, seed {arguments.seed}", build_claim_rows(seen, left)
+        f"{arguments.kills} kills under load, seed {arguments.seed}", build_claim_rows(campaign, left)
     )
 
 

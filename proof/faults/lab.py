@@ -1,4 +1,4 @@
-"""A whole stack with a fault proxy before S3, Redis, PostgreSQL and the predictor."""
+"""A whole stack with a fault proxy in front of S3, Redis, PostgreSQL and the predictor."""
 
 import os
 import signal
@@ -29,7 +29,7 @@ _KNOWN, _FRESH, _SIZE_PX = 20, 300, 256
 
 @dataclass
 class WatchedPredictor:
-    """A predictor that nobody restarts but who is told to."""
+    """A predictor that only the campaign restarts."""
 
     folder: Path
     bundle: Path
@@ -37,36 +37,36 @@ class WatchedPredictor:
     service: Service | None = None
 
     def start(self) -> None:
-        """Start it, anew if it ran."""
+        """Start the predictor. If it is running, stop it first."""
         self.stop()
         self.service = start_predictor(self.folder, self.ports, self.bundle)
 
     def stop(self) -> None:
-        """Stop it."""
+        """Stop the predictor if it is running."""
         if self.service:
             self.service.stop()
             self.service = None
 
-    def send(self, number: signal.Signals) -> None:
-        """Signal it and what it started."""
+    def send_signal(self, number: signal.Signals) -> None:
+        """Send a signal to the predictor and its children."""
         assert self.service
         os.killpg(self.service.process.pid, number)
 
 
 @dataclass(frozen=True)
 class FaultLab:
-    """The stack, the proxies before its parts, its predictor, and the other parts without a proxy."""
+    """A stack, the fault proxies of its parts, its predictor, and direct access to the other parts."""
 
     stack: RunningStack
     proxies: Mapping[str, FaultProxy]
-    predictor: "WatchedPredictor"
+    predictor: WatchedPredictor
     servers: Mapping[str, Server]
-    known: Sequence[str]
-    fresh: Sequence[str]
+    known_ids: Sequence[str]
+    fresh_ids: Sequence[str]
 
     @property
     def dsn(self) -> str:
-        """The journal's database, past the proxy."""
+        """The connection string of the journal, without the proxy."""
         return self.servers["postgres"].url
 
     def empty_cache(self) -> None:
@@ -74,13 +74,13 @@ class FaultLab:
         with redis.Redis.from_url(self.servers["redis"].url) as client:
             client.flushall()
 
-    def caller(self, timeout_s: float = 30.0) -> Caller:
-        """Somebody who may ask."""
+    def make_caller(self, timeout_s: float = 30.0) -> Caller:
+        """Make a caller with a valid token."""
         return Caller(self.stack.record.address, self.stack.make_token(), timeout_s)
 
     def cycle_image_ids(self) -> Iterator[str]:
-        """Object ids: two of three are known ones, the third is new to the cache."""
-        known, fresh = cycle(self.known), cycle(self.fresh)
+        """Yield object ids without end. Two of three are in the cache, the third is new."""
+        known, fresh = cycle(self.known_ids), cycle(self.fresh_ids)
         while True:
             yield next(known)
             yield next(known)
@@ -89,7 +89,7 @@ class FaultLab:
 
 @contextmanager
 def fault_lab(folder: Path, bundle: Path) -> Iterator[FaultLab]:
-    """Start everything, and stop it at the end."""
+    """Start a fault laboratory, and stop it at the end."""
     keys = (ACCESS_KEY, SECRET_KEY)
     with ExitStack() as running:
         servers = DependencyServers.start(folder, running, keys)
@@ -107,9 +107,9 @@ def fault_lab(folder: Path, bundle: Path) -> Iterator[FaultLab]:
         upstream = WeightedUpstream("watched", proxies["predictor"].port, 100)
         write_upstreams(stack.state.path / "envoy", [upstream])
         files = make_fresh_radiographs(_KNOWN, seed=time.time_ns() % 2**32, size_px=_SIZE_PX)
-        known = upload_files(stack.record, files, "known")
-        fresh = upload_files(stack.record, (files * (_FRESH // _KNOWN)), "fresh")
-        yield FaultLab(stack, proxies, predictor, parts, known, fresh)
+        known_ids = upload_files(stack.record, files, "known")
+        fresh_ids = upload_files(stack.record, (files * (_FRESH // _KNOWN)), "fresh")
+        yield FaultLab(stack, proxies, predictor, parts, known_ids, fresh_ids)
 
 
 def _parse_port(url: str) -> int:
@@ -131,23 +131,23 @@ def _build_options(
 
 
 def read_row_ids(dsn: str, request_ids: Iterable[str]) -> list[str]:
-    """The request ids that the journal has rows of, once for each row."""
+    """Read the request ids of the journal's rows, one for each row."""
     with closing(psycopg2.connect(dsn)) as connection, connection.cursor() as cursor:
         cursor.execute("SELECT request_id FROM answers WHERE request_id = ANY(%s)", (list(request_ids),))
         return [str(row[0]) for row in cursor.fetchall()]
 
 
-def count_missing_rows(dsn: str, answers: Iterable[CallResult], limit_s: float = 20.0) -> tuple[int, int]:
-    """Wait until each answer that was given has its row.
+def count_missing_rows(dsn: str, answers: Iterable[CallResult], timeout_s: float = 20.0) -> tuple[int, int]:
+    """Wait until the journal has a row for each answer.
 
     Returns:
-        How many have none when the time is over, and how many rows there are too many.
+        How many answers have no row after the time limit, and how many rows are duplicates.
     """
-    given = {answer.request_id for answer in answers if answer.is_ok}
-    end_s = time.monotonic() + limit_s
+    request_ids = {answer.request_id for answer in answers if answer.is_ok}
+    end_s = time.monotonic() + timeout_s
     while True:
-        rows = read_row_ids(dsn, given)
-        missing = len(given - set(rows))
+        rows = read_row_ids(dsn, request_ids)
+        missing = len(request_ids - set(rows))
         if not missing or time.monotonic() > end_s:
             return missing, len(rows) - len(set(rows))
         time.sleep(0.25)

@@ -1,4 +1,4 @@
-"""A model process that is killed or frozen, and a bundle of which one byte is another."""
+"""Claims about a predictor process that is killed or frozen, and a bundle with one flipped bit."""
 
 import asyncio
 import os
@@ -21,70 +21,74 @@ from proof.faults.matrix import PER_S
 from proof.lab.load import call_steadily, compute_quantile_ms
 from proof.lab.report import ClaimRow
 
-_UNREADY_S, _BACK_S, _PATIENCE_S = 10.0, 10.0, 20.0
+_UNREADY_S, _READY_S, _TIMEOUT_S = 10.0, 10.0, 20.0
 _DEADLINE_S, _GRACE_S = 2.0, 0.1
 _WRONG_BUNDLE: Final = 3
 _OFFSETS: Final = 200
 
 
 async def check_frozen_model(lab: FaultLab) -> ClaimRow:
-    """The predictor's process is stopped, and goes on later."""
+    """Claim that readiness follows when the predictor's process is frozen and continues later."""
 
     async def revive() -> None:
-        lab.predictor.send(signal.SIGCONT)
+        lab.predictor.send_signal(signal.SIGCONT)
 
-    return await _gone(lab, "model process frozen", signal.SIGSTOP, revive)
+    return await _interrupt_predictor(lab, "model process frozen", signal.SIGSTOP, revive)
 
 
 async def check_killed_model(lab: FaultLab) -> ClaimRow:
-    """The predictor's process is killed, and another started in its place."""
+    """Claim that readiness follows when the predictor's process is killed and replaced."""
 
     async def revive() -> None:
         await asyncio.to_thread(lab.predictor.start)
 
-    return await _gone(lab, "model process killed", signal.SIGKILL, revive)
+    return await _interrupt_predictor(lab, "model process killed", signal.SIGKILL, revive)
 
 
-async def _gone(
-    lab: FaultLab, claim: str, how: signal.Signals, revive: Callable[[], Awaitable[None]]
+async def _interrupt_predictor(
+    lab: FaultLab, claim: str, number: signal.Signals, revive: Callable[[], Awaitable[None]]
 ) -> ClaimRow:
     lab.empty_cache()
-    caller, questions = lab.caller(), lab.cycle_image_ids()
+    caller, ids = lab.make_caller(), lab.cycle_image_ids()
     timeout_ms = int(1000 * _DEADLINE_S)
-    async with call_steadily(lambda: caller.ask(next(questions), timeout_ms=timeout_ms), PER_S) as load:
+    async with call_steadily(lambda: caller.ask(next(ids), timeout_ms=timeout_ms), PER_S) as load:
         await asyncio.sleep(1.0)
-        lab.predictor.send(how)
-        unready_s = await asyncio.gather(*(_until(url, False) for url in _readiness(lab)))
+        lab.predictor.send_signal(number)
+        unready_s = await asyncio.gather(
+            *(_wait_for_readiness(url, False) for url in _build_readiness_urls(lab))
+        )
         await revive()
-        back_s = await asyncio.gather(*(_until(url, True) for url in _readiness(lab)))
+        ready_s = await asyncio.gather(
+            *(_wait_for_readiness(url, True) for url in _build_readiness_urls(lab))
+        )
         await asyncio.sleep(1.0)
-        answered_s = time.monotonic()
+        last_second_s = time.monotonic()
         await asyncio.sleep(1.0)
-    last = [answer for answer in load.answers if answer.sent_s >= answered_s]
+    last = [answer for answer in load.answers if answer.sent_s >= last_second_s]
     slowest_s = compute_quantile_ms(load.answers, 1.0) / 1000
     holds = (
         max(unready_s) <= _UNREADY_S
-        and max(back_s) <= _BACK_S
+        and max(ready_s) <= _READY_S
         and slowest_s <= _DEADLINE_S + _GRACE_S
         and all(answer.is_ok for answer in last)
     )
     measured = (
         f"transformer unready after {unready_s[0]:.1f} s, proxy {unready_s[1]:.1f} s; ready again after "
-        f"{back_s[0]:.1f} s, {back_s[1]:.1f} s; slowest answer {slowest_s:.2f} s"
+        f"{ready_s[0]:.1f} s, {ready_s[1]:.1f} s; slowest answer {slowest_s:.2f} s"
     )
     return ClaimRow(claim, f"{_UNREADY_S:.0f} s; {_DEADLINE_S + _GRACE_S:.1f} s", measured, holds)
 
 
-def _readiness(lab: FaultLab) -> tuple[str, str]:
-    recorded = lab.stack.record
-    return f"{recorded.parts['transformer'].url}/readyz", f"{recorded.address}/readyz"
+def _build_readiness_urls(lab: FaultLab) -> tuple[str, str]:
+    record = lab.stack.record
+    return f"{record.parts['transformer'].url}/readyz", f"{record.address}/readyz"
 
 
-async def _until(url: str, is_ready: bool) -> float:
-    """Ask until the answer is so; give how long that took."""
+async def _wait_for_readiness(url: str, is_ready: bool) -> float:
+    """Poll a readiness URL until it has the wanted state, and return how long that took."""
     began_s = time.monotonic()
     async with httpx.AsyncClient(timeout=3.0, trust_env=False, verify=False) as client:
-        while time.monotonic() - began_s < _PATIENCE_S:
+        while time.monotonic() - began_s < _TIMEOUT_S:
             if ((await client.get(url)).status_code == httpx.codes.OK) is is_ready:
                 return time.monotonic() - began_s
             await asyncio.sleep(0.1)
@@ -92,36 +96,38 @@ async def _until(url: str, is_ready: bool) -> float:
 
 
 def check_flipped_bits(folder: Path, bundle: Path) -> list[ClaimRow]:
-    """Turn one bit, at many places of every file, and try to load what has become of the bundle."""
+    """Claim that no bundle loads after one bit of any of its files is flipped."""
     copy = folder / "flipped_byte_rows"
     shutil.copytree(bundle, copy)
-    chosen, tried, loaded, wrong = random.Random(0), 0, [], []
+    rng, flips, loaded, wrong = random.Random(0), 0, [], []
     files = sorted(path for path in copy.rglob("*") if path.is_file())
     for path in files:
-        whole = path.read_bytes()
-        for offset in _offsets(len(whole), chosen):
-            path.write_bytes(_flip(whole, offset, chosen.randrange(8)))
-            tried += 1
-            if _verifies(copy):
+        content = path.read_bytes()
+        for offset in _choose_offsets(len(content), rng):
+            path.write_bytes(_flip(content, offset, rng.randrange(8)))
+            flips += 1
+            if _is_valid(copy):
                 loaded.append(f"{path.relative_to(copy)} at {offset}")
-        if said := _started(copy):
-            wrong.append(f"{path.relative_to(copy)}: {said}")
-        path.write_bytes(whole)
-    is_whole = _verifies(copy)
+        if problem := _start_predictor(copy):
+            wrong.append(f"{path.relative_to(copy)}: {problem}")
+        path.write_bytes(content)
+    is_restored = _is_valid(copy)
     shutil.rmtree(copy)
-    measured = f"{tried} flips in {len(files)} files: {len(loaded)} loaded {' '.join(loaded[:3])}".rstrip()
+    measured = f"{flips} flips in {len(files)} files: {len(loaded)} loaded {' '.join(loaded[:3])}".rstrip()
     started = f"{len(files)} starts, {len(files) - len(wrong)} refused {'; '.join(wrong)}".rstrip()
     return [
-        ClaimRow("a bit of the bundle flipped", "0 loaded", measured, not loaded and is_whole),
-        ClaimRow("a predictor started on it", f"exit code {_WRONG_BUNDLE}, one line", started, not wrong),
+        ClaimRow("a bundle with one flipped bit", "0 loaded", measured, not loaded and is_restored),
+        ClaimRow(
+            "a predictor started on such a bundle", f"exit code {_WRONG_BUNDLE}, one line", started, not wrong
+        ),
     ]
 
 
-def _offsets(size: int, chosen: random.Random) -> Sequence[int]:
-    """All of a small file, the ends and some places between of a large one."""
+def _choose_offsets(size: int, rng: random.Random) -> Sequence[int]:
+    """Choose all offsets of a small file, or the ends and some others of a large file."""
     if size <= _OFFSETS:
         return range(size)
-    return sorted({0, size - 1, *chosen.sample(range(size), _OFFSETS)})
+    return sorted({0, size - 1, *rng.sample(range(size), _OFFSETS)})
 
 
 def _flip(content: bytes, offset: int, bit: int) -> bytes:
@@ -130,7 +136,7 @@ def _flip(content: bytes, offset: int, bit: int) -> bytes:
     return bytes(changed)
 
 
-def _verifies(bundle: Path) -> bool:
+def _is_valid(bundle: Path) -> bool:
     try:
         verify(bundle)
     except InvalidBundle:
@@ -138,8 +144,8 @@ def _verifies(bundle: Path) -> bool:
     return True
 
 
-def _started(bundle: Path) -> str:
-    """Start a predictor; empty where it refused as it should."""
+def _start_predictor(bundle: Path) -> str:
+    """Start a predictor on a damaged bundle. Return what went wrong, or an empty text."""
     settings = {
         "PLEURA_BUNDLE": str(bundle),
         "PLEURA_HOST": HOST,
@@ -154,11 +160,11 @@ def _started(bundle: Path) -> str:
         text=True,
     )
     try:
-        said, _ = process.communicate(timeout=60)
+        output, _ = process.communicate(timeout=60)
     except subprocess.TimeoutExpired:
         process.kill()
         process.communicate()
         return "it started"
-    lines = len(said.strip().splitlines())
+    lines = len(output.strip().splitlines())
     is_refused = process.returncode == _WRONG_BUNDLE and lines == 1
     return "" if is_refused else f"exit code {process.returncode}, {lines} lines"

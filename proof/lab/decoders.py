@@ -126,12 +126,12 @@ def measured_decoders() -> Iterator[MeasuredDecoders]:
 def _measure_worker(pid: int) -> Iterator[DecodeCost]:
     """Sample the cost of a worker until the block ends. A worker that has ended can no longer be read."""
     cost, is_over = DecodeCost(), threading.Event()
-    began, began_s = time.monotonic(), _read_processor_s(pid)
+    began_s, processor_before_s = time.monotonic(), _read_processor_s(pid)
     Path(f"/proc/{pid}/clear_refs").write_text("5")  # resets the peak memory
 
     def take_sample() -> None:
         try:
-            cost.processor_s, cost.peak_mb = _read_processor_s(pid) - began_s, _read_peak_mb(pid)
+            cost.processor_s, cost.peak_mb = _read_processor_s(pid) - processor_before_s, _read_peak_mb(pid)
         except (OSError, StopIteration):  # the process is gone, or a zombie without memory
             cost.is_ended = True
 
@@ -142,7 +142,7 @@ def _measure_worker(pid: int) -> Iterator[DecodeCost]:
     watcher = threading.Thread(target=keep_sampling)
     watcher.start()
     yield cost
-    cost.wall_s = time.monotonic() - began
+    cost.wall_s = time.monotonic() - began_s
     is_over.set()
     watcher.join()
     take_sample()

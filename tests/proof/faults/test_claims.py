@@ -14,7 +14,7 @@ from pleura.local.dependencies import Server, WeightedUpstream, start_envoy
 from proof.faults.claims import (
     check_expired_before_predictor,
     check_half_failing_predictor,
-    check_lying_predictor,
+    check_invalid_answers,
     run_bench,
 )
 from proof.faults.proxy import Fault
@@ -38,7 +38,7 @@ async def test_what_a_predictor_may_do_to_a_transformer(
         rows = [
             await check_half_failing_predictor(held, ids, "failed to connect"),
             await check_half_failing_predictor(held, ids, "no luck"),
-            await check_lying_predictor(held, ids[0]),
+            await check_invalid_answers(held, ids[0]),
             await check_expired_before_predictor(held, ids, grace_s=1.0),
         ]
     assert [row for row in rows if not row.holds] == []

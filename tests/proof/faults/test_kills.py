@@ -27,13 +27,13 @@ async def test_kill_nine_of_every_part_loses_nothing(stack: RunningStack) -> Non
         assert len(parts) == _PARTS
         return parts[next(number)]
 
-    seen = await kills.run_kills(stack, _PARTS, next_part)
-    assert _failing(kills.build_loss_rows(seen)) == []
-    assert {kill.part for kill in seen.kills} >= {"postgres", "transformer", "transformer/child", "envoy"}
-    told = seen.insistent.answers
+    campaign = await kills.run_kills(stack, _PARTS, next_part)
+    assert _failing(kills.build_loss_rows(campaign)) == []
+    assert {kill.part for kill in campaign.kills} >= {"postgres", "transformer", "transformer/child", "envoy"}
+    told = campaign.caller.answers
     assert any(not answer.is_ok for answer in told)
     silent = [dataclasses.replace(answer, request_id="never-asked") for answer in told[:3]]
-    assert seen.journaled.count_lost(silent) == sum(answer.is_ok for answer in silent) > 0
+    assert campaign.journal.count_lost(silent) == sum(answer.is_ok for answer in silent) > 0
 
 
 def _answer(status: int, sent_s: float, reason: str = "") -> CallResult:
@@ -46,8 +46,8 @@ def test_a_caller_who_gives_up_is_told_of_with_what_he_was_told() -> None:
     """Who was never answered fails the campaign, which names his radiograph and what came of each try."""
     unlucky = [_answer(503, 0.0, "too busy"), _answer(BROKEN, 50.0), _answer(503, 121.0, "too busy")]
     lucky = [_answer(503, 0.0), _answer(200, 1.0)]
-    insistent = RetryingCaller(Caller("http://127.0.0.1:1", ""), tries=[lucky, unlucky])
-    never, often = kills.build_retry_rows(insistent)
+    caller = RetryingCaller(Caller("http://127.0.0.1:1", ""), tries=[lucky, unlucky])
+    never, often = kills.build_retry_rows(caller)
     assert never.holds is False
     assert never.measured == "1 of 2 (a.png, 3 tries in 121 s: 2 x 503 (too busy), 1 x broken)"
     assert often.measured == "2, 1, 0, 0, 0, 0"
