@@ -1,4 +1,4 @@
-"""Hostile files, damaged and honest ones on a decoder as the service starts it: ``make proof-images``."""
+"""Read hostile, damaged and honest files with the service's decoder: ``make proof-images``."""
 
 import argparse
 import sys
@@ -14,7 +14,7 @@ from pydicom import uid
 from proof.attacks.files.case import HostileFile
 from proof.attacks.files.dicom import DICOM
 from proof.attacks.files.rasters import RASTERS
-from proof.attacks.image_damage import damage_rows
+from proof.attacks.image_damage import measure_damage
 from proof.lab.decoders import (
     MEMORY_MB,
     PROCESSOR_S,
@@ -32,15 +32,15 @@ _SIDES: Final = (2048, 3072, 4096, 5000)
 _TWELVE: Final[dict[str, Any]] = {"BitsStored": 12, "HighBit": 11}
 
 
-def noisy(side: int) -> NDArray[np.uint16]:
-    """A chest of 12 bits with the noise of a detector, so that no codec has it easy."""
+def make_noisy_pixels(side: int) -> NDArray[np.uint16]:
+    """Make a picture of 12 bits with the noise of a detector, which is hard to compress."""
     smooth = make_picture(side, side).astype(np.int32) * 15
     noise = np.random.default_rng(0).integers(-8, 9, (side, side))
     return np.asarray(np.clip(smooth + noise, 0, 4095), np.uint16)
 
 
-def honest(side: int) -> Iterator[tuple[str, Callable[[NDArray[np.uint16]], bytes]]]:
-    """Each way in which a radiograph of that size comes."""
+def list_encodings(side: int) -> Iterator[tuple[str, Callable[[NDArray[np.uint16]], bytes]]]:
+    """List the encodings of a radiograph of that size."""
     yield "DICOM, 12 in 16 bits", lambda p: make_dicom(p, **_TWELVE)
     yield (
         "DICOM, MONOCHROME1",
@@ -49,15 +49,15 @@ def honest(side: int) -> Iterator[tuple[str, Callable[[NDArray[np.uint16]], byte
     yield "DICOM, deflated", lambda p: make_dicom(p, syntax=uid.DeflatedExplicitVRLittleEndian, **_TWELVE)
     yield "DICOM, JPEG-LS", lambda p: compress_dicom(make_dicom(p, **_TWELVE), uid.JPEGLSLossless)
     yield "DICOM, JPEG 2000", lambda p: compress_dicom(make_dicom(p, **_TWELVE), uid.JPEG2000Lossless)
-    if side <= _SIDES[1]:  # pydicom's own encoder takes minutes beyond
+    if side <= _SIDES[1]:  # pydicom's encoder takes minutes for larger ones
         yield "DICOM, RLE", lambda p: compress_dicom(make_dicom(p, **_TWELVE), uid.RLELossless)
     yield "PNG, 16 bits", encode_png
     yield "JPEG", lambda p: encode_jpeg((p >> 4).astype(np.uint8))
     yield "JPEG, colour", lambda p: encode_jpeg(cv2.cvtColor((p >> 4).astype(np.uint8), cv2.COLOR_GRAY2BGR))
 
 
-def is_as_it_must_be(case: HostileFile, outcome: DecodeOutcome) -> bool:
-    """Whether what came of a file is what its case says."""
+def is_allowed(case: HostileFile, outcome: DecodeOutcome) -> bool:
+    """Return whether the case of a file allows this outcome."""
     if outcome.error is not None:
         return isinstance(outcome.error, case.errors)
     if case.picture is None or outcome.tensor is None:
@@ -65,38 +65,41 @@ def is_as_it_must_be(case: HostileFile, outcome: DecodeOutcome) -> bool:
     return correlate(outcome.tensor, make_picture_tensor(case.picture)) >= case.likeness
 
 
-def hostile_rows(reader: MeasuredDecoders) -> Iterator[ClaimRow]:
-    """Each kind of hostile file."""
+def measure_hostile_files(reader: MeasuredDecoders) -> Iterator[ClaimRow]:
+    """Read every hostile file, and measure its outcome and its cost."""
     for kind, cases in {"PNG, JPEG and others": RASTERS, "DICOM": DICOM}.items():
         outcomes = {name: reader.read(case.file()) for name, case in cases.items()}
-        wrong = [name for name, case in cases.items() if not is_as_it_must_be(case, outcomes[name])]
-        words = Counter(str(o.error.status) if o.error else "answered" for o in outcomes.values())
+        wrong = [name for name, case in cases.items() if not is_allowed(case, outcomes[name])]
+        statuses = Counter(str(o.error.status) if o.error else "answered" for o in outcomes.values())
         costs = [outcome.cost for outcome in outcomes.values()]
         ended = sum(cost.is_ended for cost in costs)
         good = sum(outcome.is_good_next for outcome in outcomes.values())
         most_s = max(cost.processor_s for cost in costs)
         most_wall_s = max(cost.wall_s for cost in costs)
         most_mb = max(cost.peak_mb for cost in costs)
-        told = ", ".join(f"{word} {count}" for word, count in sorted(words.items()))
+        counts = ", ".join(f"{word} {count}" for word, count in sorted(statuses.items()))
         yield ClaimRow(
-            f"{kind}: as the table says", f"{len(cases)}", f"{len(cases) - len(wrong)} ({told})", not wrong
+            f"{kind}: outcome allowed by the table",
+            f"{len(cases)}",
+            f"{len(cases) - len(wrong)} ({counts})",
+            not wrong,
         )
-        yield ClaimRow(f"{kind}: good file answered next", f"{len(cases)}", f"{good}", good == len(cases))
+        yield ClaimRow(f"{kind}: next good file read", f"{len(cases)}", f"{good}", good == len(cases))
         yield ClaimRow(f"{kind}: workers ended by a limit", "counted", f"{ended}", True)
-        yield _at_most(f"{kind}: most processor time", PROCESSOR_S, most_s, "s", _TICK_S)
-        yield _at_most(f"{kind}: most time by the clock", WALL_S, most_wall_s, "s", _TICK_S)
-        yield _at_most(f"{kind}: most memory of the worker", MEMORY_MB, most_mb, "MB")
+        yield _claim_at_most(f"{kind}: most processor time", PROCESSOR_S, most_s, "s", _TICK_S)
+        yield _claim_at_most(f"{kind}: most time by the clock", WALL_S, most_wall_s, "s", _TICK_S)
+        yield _claim_at_most(f"{kind}: most memory of the worker", MEMORY_MB, most_mb, "MB")
 
 
-def _at_most(claim: str, most: float, measured: float, unit: str, late: float = 0.0) -> ClaimRow:
-    return ClaimRow(claim, f"<= {most:g} {unit}", f"{measured:.2f} {unit}", measured <= most + late)
+def _claim_at_most(claim: str, most: float, measured: float, unit: str, tolerance: float = 0.0) -> ClaimRow:
+    return ClaimRow(claim, f"<= {most:g} {unit}", f"{measured:.2f} {unit}", measured <= most + tolerance)
 
 
-def honest_rows(reader: MeasuredDecoders, sides: tuple[int, ...]) -> Iterator[ClaimRow]:
-    """Each size and encoding of honest radiographs."""
+def measure_honest_files(reader: MeasuredDecoders, sides: tuple[int, ...]) -> Iterator[ClaimRow]:
+    """Read honest radiographs of each size and encoding."""
     for side in sides:
-        pixels = noisy(side)
-        for name, write in honest(side):
+        pixels = make_noisy_pixels(side)
+        for name, write in list_encodings(side):
             file = write(pixels)
             outcome = reader.read(file)
             cost = f"{outcome.cost.processor_s:.2f} s, {outcome.cost.peak_mb:.0f} MB"
@@ -108,12 +111,16 @@ def honest_rows(reader: MeasuredDecoders, sides: tuple[int, ...]) -> Iterator[Cl
 
 
 def main() -> int:
-    """Print the table; the exit status is 0 where every claim holds."""
+    """Print the table. The exit status is 0 if every claim holds."""
     parser = argparse.ArgumentParser(prog="proof.attacks.images", description=__doc__)
     parser.add_argument("--sides", type=int, nargs="*", default=_SIDES)
     arguments = parser.parse_args()
     with measured_decoders() as reader:
-        rows = [*hostile_rows(reader), *damage_rows(reader), *honest_rows(reader, tuple(arguments.sides))]
+        rows = [
+            *measure_hostile_files(reader),
+            *measure_damage(reader),
+            *measure_honest_files(reader, tuple(arguments.sides)),
+        ]
     return print_claims("Hostile files, damaged ones, and honest large ones", rows)
 
 

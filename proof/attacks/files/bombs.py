@@ -1,4 +1,4 @@
-"""Gigabytes of zeros in a few kilobytes, without the seconds that deflating them would take."""
+"""Build decompression bombs. Repeating one block saves the seconds that deflating gigabytes takes."""
 
 import zlib
 from typing import Final
@@ -6,14 +6,14 @@ from typing import Final
 _BLOCK: Final = 2**20
 
 
-def deflated_zeros(size: int) -> bytes:
-    """A raw deflate stream of about so many zeros: one block, again and again."""
+def make_deflate_bomb(size: int) -> bytes:
+    """Make a raw deflate stream of at least ``size`` zeros from one repeated block."""
     deflater = zlib.compressobj(9, zlib.DEFLATED, -zlib.MAX_WBITS)
     block = deflater.compress(b"\0" * _BLOCK) + deflater.flush(zlib.Z_FULL_FLUSH)
     return block * -(-size // _BLOCK) + b"\3\0"
 
 
-def zlib_zeros(size: int) -> bytes:
-    """The same in zlib's wrapping, with the right checksum (Adler-32 of zeros is their number)."""
+def make_zlib_bomb(size: int) -> bytes:
+    """Make the same stream in zlib's format. The Adler-32 checksum of zeros follows from their number."""
     whole = -(-size // _BLOCK) * _BLOCK
-    return b"\x78\xda" + deflated_zeros(size) + (whole % 65_521 << 16 | 1).to_bytes(4, "big")
+    return b"\x78\xda" + make_deflate_bomb(size) + (whole % 65_521 << 16 | 1).to_bytes(4, "big")

@@ -1,4 +1,4 @@
-"""What a case of the tables of hostile files is."""
+"""A case in the tables of hostile files."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -17,7 +17,7 @@ ANY_ERROR = (UnreadableRadiograph, RefusedRadiograph, TooLarge)
 
 @dataclass(frozen=True)
 class HostileFile:
-    """A file, and what must come of it: errors of which kinds, or this picture, upright and not inverted."""
+    """A file and its allowed outcomes: these kinds of errors, or this picture, upright and not inverted."""
 
     file: Callable[..., bytes]
     errors: tuple[type[PleuraError], ...] = ()
@@ -25,24 +25,24 @@ class HostileFile:
     likeness: float = 0.98
 
 
-def shows(file: Callable[..., bytes], picture: NDArray[Any], likeness: float = 0.98) -> HostileFile:
-    """The file is answered, with this picture."""
+def expect_picture(file: Callable[..., bytes], picture: NDArray[Any], likeness: float = 0.98) -> HostileFile:
+    """Expect that the file is read and shows this picture."""
     return HostileFile(file, (), picture, likeness)
 
 
-def fails(file: Callable[..., bytes], *errors: type[PleuraError]) -> HostileFile:
-    """The file is an error of one of these kinds."""
+def expect_errors(file: Callable[..., bytes], *errors: type[PleuraError]) -> HostileFile:
+    """Expect that reading the file raises an error of one of these kinds."""
     return HostileFile(file, errors)
 
 
-def shows_or_fails(file: Callable[..., bytes], picture: NDArray[Any]) -> HostileFile:
-    """The file may be answered, but then with this picture and nothing else."""
+def expect_picture_or_errors(file: Callable[..., bytes], picture: NDArray[Any]) -> HostileFile:
+    """Expect an error, or this picture and no other."""
     return HostileFile(file, ANY_ERROR, picture, 0.9)
 
 
-def rotated(orientation: int, picture: NDArray[np.uint8]) -> NDArray[np.uint8]:
-    """The picture as EXIF says that a stored one of this orientation is shown (TIFF 6.0, tag 274)."""
-    ways: dict[int, Callable[[NDArray[np.uint8]], NDArray[np.uint8]]] = {
+def rotate(orientation: int, picture: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """Rotate a stored picture as its EXIF orientation requires (TIFF 6.0, tag 274)."""
+    rotations: dict[int, Callable[[NDArray[np.uint8]], NDArray[np.uint8]]] = {
         1: lambda p: p,
         2: np.fliplr,
         3: lambda p: np.rot90(p, 2),
@@ -52,4 +52,4 @@ def rotated(orientation: int, picture: NDArray[np.uint8]) -> NDArray[np.uint8]:
         7: lambda p: np.rot90(p, 2).T,
         8: np.rot90,
     }
-    return np.ascontiguousarray(ways[orientation](picture))
+    return np.ascontiguousarray(rotations[orientation](picture))

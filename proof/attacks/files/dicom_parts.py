@@ -1,4 +1,4 @@
-"""What DICOM files of the tables of hostile files are put together from."""
+"""Parts from which the tables of hostile files build DICOM files."""
 
 import struct
 from typing import Any, Final
@@ -6,22 +6,22 @@ from typing import Any, Final
 from proof.lab.files import make_dicom
 from proof.lab.pictures import make_deep_picture
 
-DEEP: Final = make_deep_picture()
-TWELVE: Final[dict[str, Any]] = {"BitsStored": 12, "HighBit": 11}
+DEEP_PICTURE: Final = make_deep_picture()
+TWELVE_BITS: Final[dict[str, Any]] = {"BitsStored": 12, "HighBit": 11}
 
 
-def with_pixels(**elements: Any) -> bytes:
-    """A good file of 12 bits, less what is changed here."""
-    return make_dicom(DEEP, **(TWELVE | elements))
+def make_deep_dicom(**elements: Any) -> bytes:
+    """Make a good file of 12 bits with some elements changed."""
+    return make_dicom(DEEP_PICTURE, **(TWELVE_BITS | elements))
 
 
-def start_of_dataset(file: bytes) -> int:
-    """Where the data set begins."""
+def find_dataset(file: bytes) -> int:
+    """Find the position at which the data set begins."""
     return 144 + int(struct.unpack_from("<I", file, 140)[0])
 
 
-def element(tag: int, vr: bytes, value: bytes, length: int | None = None) -> bytes:
-    """An element in Explicit VR Little Endian, of the length that it says or of another one."""
+def encode_element(tag: int, vr: bytes, value: bytes, length: int | None = None) -> bytes:
+    """Encode an element in Explicit VR Little Endian, with its true length or with another one."""
     number = struct.pack("<HH", tag >> 16, tag & 0xFFFF)
     size = len(value) if length is None else length
     if vr in (b"OB", b"OW", b"UN", b"SQ", b"UT", b"OF", b"OD"):

@@ -1,4 +1,4 @@
-"""DICOM files whose grey scale is odd or broken, and what must come of each."""
+"""DICOM files with an unusual or broken grey scale, each with its allowed outcomes."""
 
 from collections.abc import Iterator
 from typing import Any, Final
@@ -13,11 +13,11 @@ from proof.attacks.files.case import (
     DAMAGED,
     REFUSED,
     HostileFile,
-    fails,
-    shows,
-    shows_or_fails,
+    expect_errors,
+    expect_picture,
+    expect_picture_or_errors,
 )
-from proof.attacks.files.dicom_parts import DEEP, TWELVE, element, with_pixels
+from proof.attacks.files.dicom_parts import DEEP_PICTURE, TWELVE_BITS, encode_element, make_deep_dicom
 from proof.lab.files import make_dicom
 from proof.lab.pictures import (
     make_lut,
@@ -28,8 +28,8 @@ _PICTURE: Final = make_picture()
 _NEGATIVE: Final[dict[str, Any]] = {"PhotometricInterpretation": "MONOCHROME1"}
 
 
-def grey_cases() -> Iterator[tuple[str, HostileFile]]:
-    """The grey scale."""
+def list_grayscale_cases() -> Iterator[tuple[str, HostileFile]]:
+    """List files with unusual or broken rescaling, windows, lookup tables, padding and colours."""
     for keyword in ("RescaleSlope", "RescaleIntercept", "WindowCenter", "WindowWidth"):
         for value in ("NaN", "inf", "-inf", "1e308", "-1e308", "abc", "1\\2\\3", "1e-308", ""):
             elements = {
@@ -41,43 +41,72 @@ def grey_cases() -> Iterator[tuple[str, HostileFile]]:
             yield (
                 f"{keyword} of {value!r}",
                 HostileFile(
-                    lambda k=keyword, v=value, e=elements: _raw_number(k, v, e), ANY_ERROR, DEEP, -0.4
+                    lambda k=keyword, v=value, e=elements: _write_raw_number(k, v, e),
+                    ANY_ERROR,
+                    DEEP_PICTURE,
+                    -0.4,
                 ),
             )
     for slope in ("0", "-1"):
         errors = DAMAGED if slope == "0" else REFUSED
-        yield f"a lone slope of {slope}", fails(lambda s=slope: with_pixels(RescaleSlope=s), *errors)
+        yield (
+            f"a lone slope of {slope}",
+            expect_errors(lambda s=slope: make_deep_dicom(RescaleSlope=s), *errors),
+        )
     yield (
         "a negative slope",
-        shows(lambda: make_dicom(4095 - DEEP, RescaleSlope="-1", RescaleIntercept="4095", **TWELVE), DEEP),
+        expect_picture(
+            lambda: make_dicom(
+                4095 - DEEP_PICTURE, RescaleSlope="-1", RescaleIntercept="4095", **TWELVE_BITS
+            ),
+            DEEP_PICTURE,
+        ),
     )
     for width in (0, -1, -4096):
         yield (
             f"a window {width} wide",
-            shows(lambda w=width: with_pixels(WindowCenter=2048, WindowWidth=w), DEEP),
+            expect_picture(lambda w=width: make_deep_dicom(WindowCenter=2048, WindowWidth=w), DEEP_PICTURE),
         )
-    yield "a window of 1", shows(lambda: with_pixels(WindowCenter=2048, WindowWidth=1), DEEP, 0.6)
+    yield (
+        "a window of 1",
+        expect_picture(lambda: make_deep_dicom(WindowCenter=2048, WindowWidth=1), DEEP_PICTURE, 0.6),
+    )
     for shape, errors in {"INVERSE": REFUSED, "NONSENSE": REFUSED}.items():
-        yield f"MONOCHROME2, {shape}", fails(lambda s=shape: with_pixels(PresentationLUTShape=s), *errors)
+        yield (
+            f"MONOCHROME2, {shape}",
+            expect_errors(lambda s=shape: make_deep_dicom(PresentationLUTShape=s), *errors),
+        )
     yield (
         "MONOCHROME1, INVERSE",
-        shows(lambda: make_dicom(4095 - DEEP, PresentationLUTShape="INVERSE", **TWELVE, **_NEGATIVE), DEEP),
+        expect_picture(
+            lambda: make_dicom(
+                4095 - DEEP_PICTURE, PresentationLUTShape="INVERSE", **TWELVE_BITS, **_NEGATIVE
+            ),
+            DEEP_PICTURE,
+        ),
     )
     yield (
         "MONOCHROME1, IDENTITY",
-        fails(
-            lambda: make_dicom(4095 - DEEP, PresentationLUTShape="IDENTITY", **TWELVE, **_NEGATIVE), *REFUSED
+        expect_errors(
+            lambda: make_dicom(
+                4095 - DEEP_PICTURE, PresentationLUTShape="IDENTITY", **TWELVE_BITS, **_NEGATIVE
+            ),
+            *REFUSED,
         ),
     )
     yield (
         "a VOI LUT that rises",
-        shows(lambda: with_pixels(VOILUTSequence=make_lut(range(0, 65_536, 16), 0)), DEEP),
+        expect_picture(
+            lambda: make_deep_dicom(VOILUTSequence=make_lut(range(0, 65_536, 16), 0)), DEEP_PICTURE
+        ),
     )
     yield (
         "a modality LUT that falls",
-        shows(
-            lambda: make_dicom(4095 - DEEP, ModalityLUTSequence=make_lut(range(4095, -1, -1), 0), **TWELVE),
-            DEEP,
+        expect_picture(
+            lambda: make_dicom(
+                4095 - DEEP_PICTURE, ModalityLUTSequence=make_lut(range(4095, -1, -1), 0), **TWELVE_BITS
+            ),
+            DEEP_PICTURE,
         ),
     )
     for name, change in {
@@ -88,34 +117,48 @@ def grey_cases() -> Iterator[tuple[str, HostileFile]]:
         "without data": {"LUTData": None},
         "without descriptor": {"LUTDescriptor": None},
     }.items():
-        yield f"a VOI LUT {name}", fails(lambda c=change: with_pixels(VOILUTSequence=_lut(c)), *DAMAGED)
+        yield (
+            f"a VOI LUT {name}",
+            expect_errors(lambda c=change: make_deep_dicom(VOILUTSequence=_make_changed_lut(c)), *DAMAGED),
+        )
     yield (
         "padding of the brightest",
-        HostileFile(lambda: with_pixels(PixelPaddingValue=int(DEEP.max())), ANY_ERROR, DEEP, 0.5),
+        HostileFile(
+            lambda: make_deep_dicom(PixelPaddingValue=int(DEEP_PICTURE.max())), ANY_ERROR, DEEP_PICTURE, 0.5
+        ),
     )
     yield (
         "padding of everything",
-        fails(lambda: with_pixels(PixelPaddingValue=0, PixelPaddingRangeLimit=65_535), *REFUSED),
+        expect_errors(lambda: make_deep_dicom(PixelPaddingValue=0, PixelPaddingRangeLimit=65_535), *REFUSED),
     )
-    yield "palette", fails(lambda: with_pixels(PhotometricInterpretation="PALETTE COLOR"), *ANY_ERROR)
-    yield "an overlay in the unused bits", shows(lambda: make_dicom(DEEP | np.uint16(0xA000), **TWELVE), DEEP)
-    yield "12 bits that use 16", shows(lambda: make_dicom(DEEP * 16, **TWELVE), DEEP * 16 & 0xFFF)
-    yield "blank", fails(lambda: with_pixels(PixelData=b"\0" * DEEP.nbytes), *REFUSED)
-    yield from _colour_cases()
+    yield (
+        "palette",
+        expect_errors(lambda: make_deep_dicom(PhotometricInterpretation="PALETTE COLOR"), *ANY_ERROR),
+    )
+    yield (
+        "an overlay in the unused bits",
+        expect_picture(lambda: make_dicom(DEEP_PICTURE | np.uint16(0xA000), **TWELVE_BITS), DEEP_PICTURE),
+    )
+    yield (
+        "12 bits that use 16",
+        expect_picture(lambda: make_dicom(DEEP_PICTURE * 16, **TWELVE_BITS), DEEP_PICTURE * 16 & 0xFFF),
+    )
+    yield "blank", expect_errors(lambda: make_deep_dicom(PixelData=b"\0" * DEEP_PICTURE.nbytes), *REFUSED)
+    yield from _list_colour_cases()
 
 
-def _colour_cases() -> Iterator[tuple[str, HostileFile]]:
+def _list_colour_cases() -> Iterator[tuple[str, HostileFile]]:
     colour = cv2.cvtColor(_PICTURE, cv2.COLOR_GRAY2RGB)
     planes = np.ascontiguousarray(colour.transpose(2, 0, 1)).tobytes()
-    yield "RGB", shows(lambda: make_dicom(colour), _PICTURE)
+    yield "RGB", expect_picture(lambda: make_dicom(colour), _PICTURE)
     yield (
         "RGB in planes",
-        shows(lambda: make_dicom(colour, PlanarConfiguration=1, PixelData=planes), _PICTURE),
+        expect_picture(lambda: make_dicom(colour, PlanarConfiguration=1, PixelData=planes), _PICTURE),
     )
     for value in (None, 2, 65_535):
         yield (
             f"planar configuration of {value}",
-            shows_or_fails(lambda v=value: make_dicom(colour, PlanarConfiguration=v), _PICTURE),
+            expect_picture_or_errors(lambda v=value: make_dicom(colour, PlanarConfiguration=v), _PICTURE),
         )
     for photometric in ("YBR_FULL_422", "YBR_ICT", "YBR_PARTIAL_420", "CMYK", "ARGB", "MONOCHROME1"):
         yield (
@@ -129,20 +172,20 @@ def _colour_cases() -> Iterator[tuple[str, HostileFile]]:
         )
 
 
-def _raw_number(keyword: str, value: str, elements: dict[str, Any]) -> bytes:
-    """A decimal string that pydicom would not write."""
-    file = with_pixels(**(elements | {keyword: "7"}))
+def _write_raw_number(keyword: str, value: str, elements: dict[str, Any]) -> bytes:
+    """Write a decimal string that pydicom would refuse to write."""
+    file = make_deep_dicom(**(elements | {keyword: "7"}))
     tag = pydicom.datadict.tag_for_keyword(keyword) or 0
-    written = element(tag, b"DS", b"7 ")
+    written = encode_element(tag, b"DS", b"7 ")
     assert file.count(written) == 1
-    return file.replace(written, element(tag, b"DS", _even_text(value)))
+    return file.replace(written, encode_element(tag, b"DS", _pad_text(value)))
 
 
-def _even_text(value: str) -> bytes:
+def _pad_text(value: str) -> bytes:
     return value.encode() + b" " * (len(value) % 2)
 
 
-def _lut(change: dict[str, Any]) -> list[Dataset]:
+def _make_changed_lut(change: dict[str, Any]) -> list[Dataset]:
     sequence = make_lut(range(4096), 0)
     for keyword, value in change.items():
         if value is None:

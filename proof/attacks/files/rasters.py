@@ -1,4 +1,4 @@
-"""PNG, JPEG and other files that were made to do harm, and harmless ones that look like it."""
+"""Hostile PNG, JPEG and other files, and harmless files that look hostile."""
 
 from collections.abc import Callable, Iterator, Mapping
 from typing import Final
@@ -8,11 +8,11 @@ import cv2
 from proof.attacks.files.case import (
     DAMAGED,
     HostileFile,
-    fails,
-    shows,
+    expect_errors,
+    expect_picture,
 )
-from proof.attacks.files.jpeg import jpeg_cases
-from proof.attacks.files.png import png_cases
+from proof.attacks.files.jpeg import list_jpeg_cases
+from proof.attacks.files.png import list_png_cases
 from proof.lab.files import encode_jpeg, encode_png, make_dicom
 from proof.lab.pictures import make_picture
 
@@ -49,10 +49,10 @@ _OTHERS: Final[Mapping[str, Callable[..., bytes]]] = {
 }
 
 
-def other_cases() -> Iterator[tuple[str, HostileFile]]:
-    """By name: other kinds of files, and files of two kinds."""
+def list_other_cases() -> Iterator[tuple[str, HostileFile]]:
+    """List other kinds of files, and files that are of two kinds, by name."""
     for name, file in _OTHERS.items():
-        yield name, fails(file, *DAMAGED)
+        yield name, expect_errors(file, *DAMAGED)
     for name, start in {
         "ELF": b"\x7fELF",
         "Windows program": b"MZ",
@@ -61,16 +61,16 @@ def other_cases() -> Iterator[tuple[str, HostileFile]]:
     }.items():
         yield (
             f"DICOM with the preamble of {name}",
-            shows(lambda s=start: s.ljust(128, b"\x90") + make_dicom(_PICTURE)[128:], _PICTURE),
+            expect_picture(lambda s=start: s.ljust(128, b"\x90") + make_dicom(_PICTURE)[128:], _PICTURE),
         )
     yield (
         "DICOM with the preamble of a JPEG",
-        shows(lambda: encode_jpeg(255 - _PICTURE)[:128] + make_dicom(_PICTURE)[128:], _PICTURE),
+        expect_picture(lambda: encode_jpeg(255 - _PICTURE)[:128] + make_dicom(_PICTURE)[128:], _PICTURE),
     )
 
 
 RASTERS: Final = {
     f"{kind}: {name}": case
-    for kind, cases in {"PNG": png_cases, "JPEG": jpeg_cases, "other": other_cases}.items()
+    for kind, cases in {"PNG": list_png_cases, "JPEG": list_jpeg_cases, "other": list_other_cases}.items()
     for name, case in cases()
 }

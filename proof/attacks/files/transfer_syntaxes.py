@@ -1,4 +1,4 @@
-"""DICOM files in each transfer syntax, named rightly and wrongly, and what must come of each."""
+"""DICOM files that name the right or a wrong transfer syntax, each with its allowed outcomes."""
 
 import struct
 from collections.abc import Iterator
@@ -7,17 +7,17 @@ from typing import Any, Final
 import numpy as np
 from pydicom import uid
 
-from proof.attacks.files.bombs import deflated_zeros
+from proof.attacks.files.bombs import make_deflate_bomb
 from proof.attacks.files.case import (
     ANY_ERROR,
     DAMAGED,
     TOO_LARGE,
     HostileFile,
-    fails,
-    shows,
-    shows_or_fails,
+    expect_errors,
+    expect_picture,
+    expect_picture_or_errors,
 )
-from proof.attacks.files.dicom_parts import DEEP, TWELVE, start_of_dataset, with_pixels
+from proof.attacks.files.dicom_parts import DEEP_PICTURE, TWELVE_BITS, find_dataset, make_deep_dicom
 from proof.lab.files import make_dicom
 from proof.lab.pictures import (
     COMPRESSED,
@@ -31,8 +31,8 @@ _PICTURE: Final = make_picture()
 _NEGATIVE: Final[dict[str, Any]] = {"PhotometricInterpretation": "MONOCHROME1"}
 
 
-def _named(syntax: str, file: bytes) -> bytes:
-    """The file with the name of another transfer syntax."""
+def _rename_syntax(syntax: str, file: bytes) -> bytes:
+    """Replace the transfer syntax that the file names."""
     at = file.index(b"\x02\x00\x10\x00UI")
     (length,) = struct.unpack_from("<H", file, at + 6)
     value = syntax.encode() + b"\0" * (len(syntax) % 2)
@@ -47,39 +47,59 @@ def _named(syntax: str, file: bytes) -> bytes:
     )
 
 
-def _deflated(body: bytes) -> bytes:
-    file = make_dicom(DEEP, syntax=uid.DeflatedExplicitVRLittleEndian, **TWELVE)
-    return file[: start_of_dataset(file)] + body
+def _replace_deflated_data(body: bytes) -> bytes:
+    file = make_dicom(DEEP_PICTURE, syntax=uid.DeflatedExplicitVRLittleEndian, **TWELVE_BITS)
+    return file[: find_dataset(file)] + body
 
 
-def syntax_cases() -> Iterator[tuple[str, HostileFile]]:
-    """Transfer syntaxes, named rightly and wrongly."""
+def list_syntax_cases() -> Iterator[tuple[str, HostileFile]]:
+    """List files that name the right or a wrong transfer syntax."""
     for syntax in NATIVE:
         name = uid.UID(syntax).name
-        yield f"{name}, MONOCHROME2", shows(lambda s=syntax: with_pixels(syntax=s), DEEP)
+        yield f"{name}, MONOCHROME2", expect_picture(lambda s=syntax: make_deep_dicom(syntax=s), DEEP_PICTURE)
         yield (
             f"{name}, MONOCHROME1",
-            shows(lambda s=syntax: make_dicom(4095 - DEEP, syntax=s, **TWELVE, **_NEGATIVE), DEEP),
+            expect_picture(
+                lambda s=syntax: make_dicom(4095 - DEEP_PICTURE, syntax=s, **TWELVE_BITS, **_NEGATIVE),
+                DEEP_PICTURE,
+            ),
         )
         yield (
             f"{name}, signed",
-            shows(lambda s=syntax: make_dicom(DEEP.astype(np.int16) - 2048, syntax=s, **TWELVE), DEEP),
+            expect_picture(
+                lambda s=syntax: make_dicom(DEEP_PICTURE.astype(np.int16) - 2048, syntax=s, **TWELVE_BITS),
+                DEEP_PICTURE,
+            ),
         )
     for syntax in COMPRESSED:
         name = uid.UID(syntax).name
-        yield f"{name}, MONOCHROME2", shows(lambda s=syntax: compress_dicom(with_pixels(), s), DEEP)
+        yield (
+            f"{name}, MONOCHROME2",
+            expect_picture(lambda s=syntax: compress_dicom(make_deep_dicom(), s), DEEP_PICTURE),
+        )
         yield (
             f"{name}, MONOCHROME1",
-            shows(lambda s=syntax: compress_dicom(make_dicom(4095 - DEEP, **TWELVE, **_NEGATIVE), s), DEEP),
+            expect_picture(
+                lambda s=syntax: compress_dicom(
+                    make_dicom(4095 - DEEP_PICTURE, **TWELVE_BITS, **_NEGATIVE), s
+                ),
+                DEEP_PICTURE,
+            ),
         )
         yield (
             f"{name}, signed",
-            shows(lambda s=syntax: compress_dicom(make_dicom(DEEP.astype(np.int16) - 2048), s), DEEP),
+            expect_picture(
+                lambda s=syntax: compress_dicom(make_dicom(DEEP_PICTURE.astype(np.int16) - 2048), s),
+                DEEP_PICTURE,
+            ),
         )
-    yield "JPEG, MONOCHROME2", shows(lambda: dicom_of_jpeg(_PICTURE), _PICTURE)
-    yield "JPEG, MONOCHROME1", shows(lambda: dicom_of_jpeg(255 - _PICTURE, **_NEGATIVE), _PICTURE)
+    yield "JPEG, MONOCHROME2", expect_picture(lambda: dicom_of_jpeg(_PICTURE), _PICTURE)
+    yield "JPEG, MONOCHROME1", expect_picture(lambda: dicom_of_jpeg(255 - _PICTURE, **_NEGATIVE), _PICTURE)
     for other in (uid.JPEG2000, uid.RLELossless, uid.JPEGBaseline8Bit, uid.JPEGLSLossless, "1.2.3", "x" * 60):
-        yield f"native named {other}", fails(lambda s=other: _named(s, with_pixels()), *DAMAGED)
+        yield (
+            f"native named {other}",
+            expect_errors(lambda s=other: _rename_syntax(s, make_deep_dicom()), *DAMAGED),
+        )
     for other in (
         uid.ExplicitVRLittleEndian,
         uid.JPEG2000,
@@ -89,32 +109,39 @@ def syntax_cases() -> Iterator[tuple[str, HostileFile]]:
     ):
         yield (
             f"a JPEG named {uid.UID(other).name}",
-            fails(lambda s=other: _named(s, dicom_of_jpeg(_PICTURE)), *DAMAGED),
+            expect_errors(lambda s=other: _rename_syntax(s, dicom_of_jpeg(_PICTURE)), *DAMAGED),
         )
     yield (
         "big endian named little",
-        fails(
-            lambda: _named(uid.ExplicitVRLittleEndian, with_pixels(syntax=uid.ExplicitVRBigEndian)),
+        expect_errors(
+            lambda: _rename_syntax(
+                uid.ExplicitVRLittleEndian, make_deep_dicom(syntax=uid.ExplicitVRBigEndian)
+            ),
             *ANY_ERROR,
         ),
     )
     yield (
         "little endian named big",
-        fails(lambda: _named(uid.ExplicitVRBigEndian, with_pixels()), *ANY_ERROR),
+        expect_errors(lambda: _rename_syntax(uid.ExplicitVRBigEndian, make_deep_dicom()), *ANY_ERROR),
     )
     yield (
         "explicit named implicit",
-        shows_or_fails(lambda: _named(uid.ImplicitVRLittleEndian, with_pixels()), DEEP),
+        expect_picture_or_errors(
+            lambda: _rename_syntax(uid.ImplicitVRLittleEndian, make_deep_dicom()), DEEP_PICTURE
+        ),
     )
     for video in (uid.MPEG2MPML, uid.HEVCMP51, uid.SMPTEST211020UncompressedProgressiveActiveVideo):
         yield (
             f"named {uid.UID(video).name}",
-            fails(lambda s=video: _named(s, dicom_of_jpeg(_PICTURE)), *ANY_ERROR),
+            expect_errors(lambda s=video: _rename_syntax(s, dicom_of_jpeg(_PICTURE)), *ANY_ERROR),
         )
-    yield "deflated bomb", fails(lambda: _deflated(deflated_zeros(2**30)), *TOO_LARGE)
-    yield "deflated noise", fails(lambda: _deflated(bytes(range(256)) * 9), *DAMAGED)
-    yield "deflated nothing", fails(lambda: _deflated(b""), *DAMAGED)
+    yield "deflated bomb", expect_errors(lambda: _replace_deflated_data(make_deflate_bomb(2**30)), *TOO_LARGE)
+    yield "deflated noise", expect_errors(lambda: _replace_deflated_data(bytes(range(256)) * 9), *DAMAGED)
+    yield "deflated nothing", expect_errors(lambda: _replace_deflated_data(b""), *DAMAGED)
     yield (
         "deflated, cut short",
-        fails(lambda: make_dicom(DEEP, syntax=uid.DeflatedExplicitVRLittleEndian, **TWELVE)[:-50], *DAMAGED),
+        expect_errors(
+            lambda: make_dicom(DEEP_PICTURE, syntax=uid.DeflatedExplicitVRLittleEndian, **TWELVE_BITS)[:-50],
+            *DAMAGED,
+        ),
     )
