@@ -148,7 +148,7 @@ async def run_bench(
 
 
 async def check_half_failing_predictor(bench: ClaimBench, ids: Sequence[str], reason: str) -> ClaimRow:
-    """Claim that the transformer hardly retries when every other call fails with ``reason``."""
+    """Check that the transformer hardly retries when every other call fails with ``reason``."""
     bench.empty_cache()
     predictor = bench.predictor
     predictor.failure, predictor.reason, predictor.fails_every = (grpc.StatusCode.UNAVAILABLE, ()), reason, 2
@@ -175,7 +175,7 @@ async def check_half_failing_predictor(bench: ClaimBench, ids: Sequence[str], re
 
 
 async def check_invalid_answers(bench: ClaimBench, image_id: str) -> ClaimRow:
-    """Claim that an invalid answer of the predictor gives 502, and that nothing of it is stored."""
+    """Check that an invalid answer of the predictor gives 502, and that nothing of it is stored."""
     bench.empty_cache()
     wrong = []
     for name, change in INVALID_ANSWERS.items():
@@ -201,7 +201,7 @@ async def check_invalid_answers(bench: ClaimBench, image_id: str) -> ClaimRow:
 
 
 async def check_one_inference_for_many(bench: ClaimBench, image_id: str, count: int = 1000) -> ClaimRow:
-    """Claim that many simultaneous requests for one radiograph share an inference, each with its row."""
+    """Check that many simultaneous requests for one radiograph share an inference, each with its row."""
     bench.empty_cache()
     calls_before = bench.predictor.calls
     bench.predictor.seconds = 4.0
@@ -239,7 +239,7 @@ async def _send(service: Service, image_id: str, request_id: str, timeout_s: flo
 async def check_expired_before_predictor(
     bench: ClaimBench, ids: Sequence[str], grace_s: float = _GRACE_S
 ) -> ClaimRow:
-    """Claim that a slow predictor gets no call after the deadline of its request."""
+    """Check that a slow predictor gets no call after the deadline of its request."""
     bench.empty_cache()
     loop = asyncio.get_running_loop()
     bench.predictor.seconds, bench.predictor.arrivals = 0.8 * _SHORT_DEADLINE_S, []

@@ -28,7 +28,7 @@ Send = Callable[[str], Awaitable[CallResult]]
 
 
 async def check_deadlines(lab: FaultLab) -> list[ClaimRow]:
-    """Claim that a short deadline holds while each part is slow, and while it hangs."""
+    """Check that a short deadline holds while each part is slow, and while it hangs."""
     lab.empty_cache()
     ids, caller, rows = iter(lab.fresh_ids), lab.make_caller(), []
     async with aio.insecure_channel(lab.stack.record.grpc_address) as channel:
@@ -49,7 +49,7 @@ async def check_deadlines(lab: FaultLab) -> list[ClaimRow]:
 
 
 async def check_expired_before_store(lab: FaultLab) -> ClaimRow:
-    """Claim that the object store gets no call for callers that gave up while it was hanging."""
+    """Check that the object store gets no call for callers that gave up while it was hanging."""
     lab.empty_cache()
     caller, ids = lab.make_caller(), lab.fresh_ids[-_AT_ONCE:]
     with lab.proxies["s3"].apply(Fault("hanging")):
@@ -63,7 +63,7 @@ async def check_expired_before_store(lab: FaultLab) -> ClaimRow:
 
 
 async def check_cached_answers(lab: FaultLab) -> list[ClaimRow]:
-    """Claim which status a cached answer has while the object store is down, and while the predictor is."""
+    """Check which status a cached answer has while the object store is down, and while the predictor is."""
     caller, rows, image_id = lab.make_caller(), [], lab.known_ids[0]
     for part, status, reason in (
         ("s3", 503, "the object may have changed"),

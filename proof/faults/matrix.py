@@ -210,7 +210,7 @@ def _is_allowed(answer: CallResult, deadline_s: float) -> bool:
 
 
 def check_every_answer_has_a_row(matrix: FaultMatrix) -> ClaimRow:
-    """Claim that the journal has one row for each answer of all runs."""
+    """Check that the journal has one row for each answer of all runs."""
     missing, duplicates = count_missing_rows(matrix.lab.dsn, matrix.answers)
     answered = sum(answer.is_ok for answer in matrix.answers)
     measured = (

@@ -28,7 +28,7 @@ _OFFSETS: Final = 200
 
 
 async def check_frozen_model(lab: FaultLab) -> ClaimRow:
-    """Claim that readiness follows when the predictor's process is frozen and continues later."""
+    """Check that readiness follows when the predictor's process is frozen and continues later."""
 
     async def revive() -> None:
         lab.predictor.send_signal(signal.SIGCONT)
@@ -37,7 +37,7 @@ async def check_frozen_model(lab: FaultLab) -> ClaimRow:
 
 
 async def check_killed_model(lab: FaultLab) -> ClaimRow:
-    """Claim that readiness follows when the predictor's process is killed and replaced."""
+    """Check that readiness follows when the predictor's process is killed and replaced."""
 
     async def revive() -> None:
         await asyncio.to_thread(lab.predictor.start)
@@ -96,7 +96,7 @@ async def _wait_for_readiness(url: str, is_ready: bool) -> float:
 
 
 def check_flipped_bits(folder: Path, bundle: Path) -> list[ClaimRow]:
-    """Claim that no bundle loads after one bit of any of its files is flipped."""
+    """Check that no bundle loads after one bit of any of its files is flipped."""
     copy = folder / "flipped_byte_rows"
     shutil.copytree(bundle, copy)
     rng, flips, loaded, wrong = random.Random(0), 0, [], []

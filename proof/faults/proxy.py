@@ -1,7 +1,6 @@
-"""A TCP proxy before a server, whose behaviour is switched while it runs: a network on a bad day.
+"""A TCP proxy in front of a server. Its fault can be changed while it runs.
 
-It is a process of its own, so that it takes no time from the load; what runs there is
-``fault_proxy_process``.
+The proxy runs in its own process, ``proof.faults.proxy_process``, so that it takes no time from the load.
 """
 
 import json
@@ -32,18 +31,18 @@ Kind = Literal[
 
 @dataclass(frozen=True)
 class Fault:
-    """How connections are treated from now on; those that exist already too.
+    """How the proxy treats all connections, also those that are open already.
 
     Kinds:
         slow: each direction takes ``ms`` longer.
-        down: connections are refused, those that exist are reset.
-        hanging: connections are accepted, and nothing passes; when it is over, everything goes on.
-        forgotten: as hanging, but for the connections of that time it is never over.
+        down: new connections are refused, and open connections are reset.
+        hanging: connections are accepted, and no byte passes. After the fault all bytes pass.
+        forgotten: like hanging, but the connections of that time stay silent for ever.
         reset, cut: a connection is reset, or closed, after ``after_bytes`` of answers.
         trickle: one byte at a time, ``ms`` milliseconds each.
-        slow_close: the server closes each connection after ``ms``, and the client hears of it ``ms`` later.
-        flapping: down for ``ms``, up for ``ms``, and so on.
-        garbled: every byte of an answer is another.
+        slow_close: the server closes each connection after ``ms``. The client sees this ``ms`` later.
+        flapping: down for ``ms`` and up for ``ms``, in turn.
+        garbled: every byte of an answer is changed.
     """
 
     kind: Kind = "pass"
@@ -53,14 +52,14 @@ class Fault:
 
 @dataclass(frozen=True)
 class ProxyTraffic:
-    """The first line of an HTTP request that arrived, on the monotonic clock."""
+    """The first line of an HTTP request, and its arrival on the monotonic clock."""
 
     at_s: float
     line: str
 
 
 class FaultProxy:
-    """A running proxy on ``port``; it passes everything until it is told otherwise."""
+    """A running fault proxy on ``port``. At first it has no fault."""
 
     def __init__(self, target_port: int) -> None:
         command = [sys.executable, "-m", "proof.faults.proxy_process", str(target_port)]
@@ -69,16 +68,16 @@ class FaultProxy:
         self.port: int = self._read_answer()
 
     def set_fault(self, fault: Fault) -> None:
-        """Behave so from now on."""
+        """Set the fault."""
         self._send_order({"fault": asdict(fault)})
 
     def heal(self) -> None:
-        """Pass everything again."""
+        """Remove the fault."""
         self.set_fault(Fault())
 
     @contextmanager
     def apply(self, fault: Fault) -> Iterator[None]:
-        """Behave so for a while."""
+        """Have the fault until the block ends."""
         self.set_fault(fault)
         try:
             yield
@@ -86,12 +85,12 @@ class FaultProxy:
             self.heal()
 
     def read_traffic(self) -> Sequence[ProxyTraffic]:
-        """The HTTP requests that have arrived so far, whether they were passed on or not."""
+        """Read the HTTP requests that have arrived so far, whether or not they were passed on."""
         return [ProxyTraffic(at_s, line) for at_s, line in self._send_order({})]
 
     def stop(self) -> None:
-        """End the process."""
-        with self._process:  # closes its standard input, which ends it
+        """Stop the process."""
+        with self._process:  # the end of the standard input stops the process
             pass
 
     def _send_order(self, order: dict[str, Any]) -> Any:

@@ -1,6 +1,6 @@
 """The process of a fault proxy: ``python -m proof.faults.proxy_process TARGET_PORT``.
 
-It says its port, then takes one order a line (JSON) until its standard input ends.
+It prints its port. Then it reads one JSON order a line until its standard input ends.
 """
 
 import asyncio
@@ -20,7 +20,7 @@ _HOST: Final = "127.0.0.1"
 _REQUEST_LINE: Final = re.compile(rb"^[A-Z]{3,7} \S+ HTTP/1\.[01]$")
 _CHUNK_BYTES: Final = 65536
 _GARBLE: Final = bytes(255 - byte for byte in range(256))
-_Due = tuple[float, bytes]
+_DueChunk = tuple[float, bytes]
 
 
 def _reset(writer: asyncio.StreamWriter) -> None:
@@ -32,46 +32,46 @@ def _reset(writer: asyncio.StreamWriter) -> None:
 
 
 class ProxyConnection:
-    """A client's connection and its twin to the server."""
+    """A client's connection, and the connection to the server that belongs to it."""
 
     def __init__(
         self, proxy: "FaultProxyServer", client: asyncio.StreamWriter, server: asyncio.StreamWriter
     ) -> None:
         self._proxy, self.client, self.server = proxy, client, server
-        self.answered, self.is_forgotten, self.opened_s = 0, False, time.monotonic()
+        self.answered_bytes, self.is_forgotten, self.opened_s = 0, False, time.monotonic()
 
     def reset(self) -> None:
-        """Break both sides off."""
+        """Reset both connections."""
         _reset(self.client)
         _reset(self.server)
 
     async def pass_on(self, reader: asyncio.StreamReader, is_answer: bool) -> None:
-        """Carry what comes one way, as the fault of the moment has it, until either side ends."""
-        waiting: asyncio.Queue[_Due] = asyncio.Queue()
-        writing = asyncio.create_task(self._write_all(waiting, is_answer))
+        """Forward one direction with the current fault until either side ends."""
+        chunks: asyncio.Queue[_DueChunk] = asyncio.Queue()
+        writer_task = asyncio.create_task(self._write_chunks(chunks, is_answer))
         try:
             while chunk := await reader.read(_CHUNK_BYTES):
                 if not is_answer:
                     self._proxy.record_request_line(chunk)
-                waiting.put_nowait((time.monotonic() + self._proxy.delay_s, chunk))
+                chunks.put_nowait((time.monotonic() + self._proxy.delay_s, chunk))
         except OSError:
             self.reset()
-        waiting.put_nowait((time.monotonic() + self._proxy.delay_s, b""))
-        await writing
+        chunks.put_nowait((time.monotonic() + self._proxy.delay_s, b""))
+        await writer_task
 
-    async def _write_all(self, waiting: asyncio.Queue[_Due], is_answer: bool) -> None:
+    async def _write_chunks(self, chunks: asyncio.Queue[_DueChunk], is_answer: bool) -> None:
         writer = self.client if is_answer else self.server
-        with suppress(OSError, RuntimeError):  # the other side has gone
+        with suppress(OSError, RuntimeError):  # the other side has closed
             while True:
-                due_s, chunk = await waiting.get()
+                due_s, chunk = await chunks.get()
                 await asyncio.sleep(due_s - time.monotonic())
                 await self._proxy.wait_until_passing(self)
                 if not chunk:
-                    await self._end(writer, is_answer)
+                    await self._close_side(writer, is_answer)
                     return
                 await self._write(writer, chunk, is_answer)
 
-    async def _end(self, writer: asyncio.StreamWriter, is_answer: bool) -> None:
+    async def _close_side(self, writer: asyncio.StreamWriter, is_answer: bool) -> None:
         if self._proxy.fault.kind == "slow_close":
             await asyncio.sleep(self._proxy.fault.ms / 1000)
         if is_answer or not writer.can_write_eof():
@@ -88,11 +88,11 @@ class ProxyConnection:
         if is_answer and fault.kind == "garbled":
             chunk = chunk.translate(_GARBLE)
         if is_answer and fault.kind in ("cut", "reset"):
-            chunk = chunk[: max(0, fault.after_bytes - self.answered)]
-            self.answered += len(chunk)
+            chunk = chunk[: max(0, fault.after_bytes - self.answered_bytes)]
+            self.answered_bytes += len(chunk)
         writer.write(chunk)
         await writer.drain()
-        if is_answer and fault.kind in ("cut", "reset") and self.answered >= fault.after_bytes:
+        if is_answer and fault.kind in ("cut", "reset") and self.answered_bytes >= fault.after_bytes:
             await self._break_off(fault)
 
     async def _break_off(self, fault: Fault) -> None:
@@ -100,11 +100,11 @@ class ProxyConnection:
             self.client.close()
             self.server.close()
             return
-        await asyncio.sleep(0.005)  # what was written should arrive before the reset wipes it out
+        await asyncio.sleep(0.005)  # a reset discards bytes that have not arrived yet
         self.reset()
 
     async def close_when_old(self) -> None:
-        """While that is the fault: have the server's side closed when it is so old."""
+        """Close the server's side at the age that the fault ``slow_close`` sets."""
         while not self.server.is_closing():
             fault = self._proxy.fault
             age_ms = 1000 * (time.monotonic() - max(self.opened_s, self._proxy.since_s))
@@ -114,7 +114,7 @@ class ProxyConnection:
 
 
 class FaultProxyServer:
-    """The listener, its connections, and how they are to be treated."""
+    """The listener, its connections and their fault."""
 
     def __init__(self, target_port: int) -> None:
         self._target_port, self._port = target_port, 0
@@ -123,15 +123,15 @@ class FaultProxyServer:
         self._connections: set[ProxyConnection] = set()
         self._changed = asyncio.Event()
         self._listener: asyncio.Server | None = None
-        self._flapping: asyncio.Task[None] | None = None
+        self._flap_task: asyncio.Task[None] | None = None
 
     @property
     def delay_s(self) -> float:
-        """How much later bytes arrive."""
+        """The delay of each chunk."""
         return self.fault.ms / 1000 if self.fault.kind == "slow" else 0.0
 
     async def listen(self) -> int:
-        """Accept connections, on the port of last time if there was one."""
+        """Listen, on the same port as before if there was one. Return the port."""
         if self._listener is None:
             self._listener = await asyncio.start_server(
                 self._accept, _HOST, self._port, backlog=1024, reuse_address=True
@@ -140,32 +140,32 @@ class FaultProxyServer:
         return self._port
 
     async def set_fault(self, fault: Fault) -> None:
-        """Behave so from now on."""
-        if self._flapping:
-            self._flapping.cancel()
-            self._flapping = None
+        """Set the fault."""
+        if self._flap_task:
+            self._flap_task.cancel()
+            self._flap_task = None
         self.fault, self.since_s = fault, time.monotonic()
         self._changed.set()
         self._changed = asyncio.Event()
         for connection in self._connections:
-            connection.answered = 0
+            connection.answered_bytes = 0
             connection.is_forgotten |= fault.kind == "forgotten"
         if fault.kind == "down" or (fault.kind == "reset" and not fault.after_bytes):
             self._reset_all()
         if fault.kind == "down":
-            self._refuse()
+            self._stop_listening()
         elif fault.kind == "flapping":
-            self._flapping = asyncio.create_task(self._flap(fault.ms / 1000))
+            self._flap_task = asyncio.create_task(self._flap(fault.ms / 1000))
         else:
             await self.listen()
 
     async def wait_until_passing(self, connection: ProxyConnection) -> None:
-        """Wait while nothing passes on a connection."""
+        """Wait while the fault lets no byte pass on a connection."""
         while connection.is_forgotten or self.fault.kind in ("hanging", "forgotten"):
             await self._changed.wait()
 
     def record_request_line(self, chunk: bytes) -> None:
-        """Remember the first line of an HTTP request."""
+        """Record the first line of an HTTP request."""
         line = chunk[:2048].partition(b"\r\n")[0]
         if _REQUEST_LINE.fullmatch(line):
             self.request_lines.append((time.monotonic(), line.decode("latin-1")))
@@ -182,7 +182,7 @@ class FaultProxyServer:
             return
         connection.is_forgotten = self.fault.kind == "forgotten"
         self._connections.add(connection)
-        ageing = asyncio.create_task(connection.close_when_old())
+        closing = asyncio.create_task(connection.close_when_old())
         try:
             await asyncio.gather(
                 connection.pass_on(reader, is_answer=False),
@@ -190,19 +190,19 @@ class FaultProxyServer:
             )
         finally:
             self._connections.discard(connection)
-            ageing.cancel()
+            closing.cancel()
             writer.close()
             server_writer.close()
 
     async def _flap(self, seconds: float) -> None:
         while True:
             self._reset_all()
-            self._refuse()
+            self._stop_listening()
             await asyncio.sleep(seconds)
             await self.listen()
             await asyncio.sleep(seconds)
 
-    def _refuse(self) -> None:
+    def _stop_listening(self) -> None:
         if self._listener:
             self._listener.close()
             self._listener = None
@@ -231,7 +231,7 @@ async def _serve(target_port: int) -> None:
             _write_line(None)
         else:
             _write_line(proxy.request_lines)
-    os._exit(0)  # connections that hang are not waited for
+    os._exit(0)  # without waiting for connections that hang
 
 
 if __name__ == "__main__":

@@ -1,1 +1,1 @@
-"""Fuzzing of whatever reads bytes from strangers."""
+"""Fuzzing of all code that reads bytes from outside."""

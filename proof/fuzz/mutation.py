@@ -1,4 +1,4 @@
-"""Mutations that get past checksums and compression, so that damage reaches the code behind them."""
+"""Mutations behind checksums and compression, so that the damage reaches the decoding code."""
 
 import random
 import struct
@@ -8,7 +8,7 @@ from typing import Final
 
 Mutate = Callable[[bytes, int], bytes]
 _PNG_START: Final = 8
-_CHANCE_WITHIN: Final = 0.4
+_PROBABILITY: Final = 0.4
 _ELEMENTS: Final = (
     (0x00280002, b"US", (b"\1\0", b"\3\0", b"\0\0", b"\xff\xff")),
     (0x00280004, b"CS", (b"MONOCHROME1 ", b"MONOCHROME2 ", b"RGB ", b"YBR_FULL", b"PALETTE COLOR ", b"")),
@@ -27,44 +27,44 @@ _ELEMENTS: Final = (
 )
 
 
-def mutate_png(data: bytes, most: int, seed: int, mutate: Mutate) -> bytes:
-    """Mutate a chunk's body, or the lines within IDAT, and write the right checksum behind it."""
-    chance = random.Random(seed)
-    chunks = _chunks(data)
-    if not chunks or chance.random() > 2 * _CHANCE_WITHIN:
-        return mutate(data, most)
-    place = chance.randrange(len(chunks))
-    name, body = chunks[place]
-    if name == b"IDAT" and chance.random() < _CHANCE_WITHIN:
-        body = zlib.compress(mutate(_inflated(body), most), 1)
+def mutate_png(data: bytes, max_bytes: int, seed: int, mutate: Mutate) -> bytes:
+    """Mutate the body of a chunk, or the scanlines within IDAT, and write a valid checksum."""
+    rng = random.Random(seed)
+    chunks = _read_chunks(data)
+    if not chunks or rng.random() > 2 * _PROBABILITY:
+        return mutate(data, max_bytes)
+    index = rng.randrange(len(chunks))
+    name, body = chunks[index]
+    if name == b"IDAT" and rng.random() < _PROBABILITY:
+        body = zlib.compress(mutate(_inflate(body), max_bytes), 1)
     else:
-        body = mutate(body, most)
-    chunks[place] = (name, body)
-    if chance.random() < _CHANCE_WITHIN / 4:
-        chance.shuffle(chunks)
-    return data[:_PNG_START] + b"".join(map(_written, chunks))
+        body = mutate(body, max_bytes)
+    chunks[index] = (name, body)
+    if rng.random() < _PROBABILITY / 4:
+        rng.shuffle(chunks)
+    return data[:_PNG_START] + b"".join(map(_write_chunk, chunks))
 
 
-def mutate_dicom(data: bytes, most: int, seed: int, mutate: Mutate) -> bytes:
-    """Put an element with a value of interest in front of one that stands there, or mutate anywhere."""
-    chance = random.Random(seed)
-    if chance.random() > _CHANCE_WITHIN or len(data) < 400:
-        return mutate(data, most)
-    tag, vr, values = chance.choice(_ELEMENTS)
-    value = chance.choice(values)
+def mutate_dicom(data: bytes, max_bytes: int, seed: int, mutate: Mutate) -> bytes:
+    """Replace an element by one with an extreme value, or mutate any byte."""
+    rng = random.Random(seed)
+    if rng.random() > _PROBABILITY or len(data) < 400:
+        return mutate(data, max_bytes)
+    tag, vr, values = rng.choice(_ELEMENTS)
+    value = rng.choice(values)
     number = struct.pack("<HH", tag >> 16, tag & 0xFFFF)
     explicit = number + vr + struct.pack("<H", len(value)) + value
     at = data.find(number, 132)
     if at < 0:
         at = data.find(b"\xe0\x7f\x10\x00", 132)
-        return data[:at] + explicit + data[at:] if at > 0 else mutate(data, most)
+        return data[:at] + explicit + data[at:] if at > 0 else mutate(data, max_bytes)
     length = int.from_bytes(data[at + 6 : at + 8], "little")  # the file may end here
     return data[:at] + explicit + data[at + 8 + length :]
 
 
-def mutate_bytes(data: bytes, most: int, _seed: int, mutate: Mutate) -> bytes:
-    """Mutate anywhere."""
-    return mutate(data, most)
+def mutate_bytes(data: bytes, max_bytes: int, _seed: int, mutate: Mutate) -> bytes:
+    """Mutate any byte."""
+    return mutate(data, max_bytes)
 
 
 MUTATORS: Final[Mapping[str, Callable[[bytes, int, int, Mutate], bytes]]] = {
@@ -73,21 +73,21 @@ MUTATORS: Final[Mapping[str, Callable[[bytes, int, int, Mutate], bytes]]] = {
 }
 
 
-def _chunks(data: bytes) -> list[tuple[bytes, bytes]]:
-    found, at = [], _PNG_START
+def _read_chunks(data: bytes) -> list[tuple[bytes, bytes]]:
+    chunks, at = [], _PNG_START
     while at + 12 <= len(data):
         length = int.from_bytes(data[at : at + 4], "big")
-        found.append((data[at + 4 : at + 8], data[at + 8 : at + 8 + length]))
+        chunks.append((data[at + 4 : at + 8], data[at + 8 : at + 8 + length]))
         at += 12 + length
-    return found
+    return chunks
 
 
-def _written(chunk: tuple[bytes, bytes]) -> bytes:
+def _write_chunk(chunk: tuple[bytes, bytes]) -> bytes:
     name, body = chunk
     return len(body).to_bytes(4, "big") + name + body + zlib.crc32(name + body).to_bytes(4, "big")
 
 
-def _inflated(body: bytes) -> bytes:
+def _inflate(body: bytes) -> bytes:
     try:
         return zlib.decompressobj().decompress(body, 2**20)
     except zlib.error:

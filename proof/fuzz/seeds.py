@@ -1,6 +1,6 @@
-"""Where fuzzing starts from: small valid inputs of every kind, nearly all of them of one picture.
+"""The seeds of fuzzing: small valid inputs of every kind.
 
-Since the picture is one, whatever a damaged file shows can be compared with it: its negative is an inversion.
+Nearly all files show the same picture, so that a tensor which is its negative reveals an inversion.
 """
 
 from collections.abc import Iterator, Mapping
@@ -24,13 +24,13 @@ from proof.lab.pictures import (
 )
 
 _ROOT: Final = Path(__file__).parents[2]
-_MOST_BYTES: Final = 60_000
-_FAR_AWAY: Final = 4_102_444_800
+_MAX_BYTES: Final = 60_000
+_FAR_FUTURE: Final = 4_102_444_800
 SIGNING_KEY: Final = Ed25519PrivateKey.from_private_bytes(bytes(range(32)))
 
 
 def make_dicom_seeds() -> Iterator[bytes]:
-    """Each transfer syntax that can be written here, and each element of the grey-scale pipeline."""
+    """Make a file for each transfer syntax that we can write, and each element of the grey-scale pipeline."""
     deep = make_deep_picture()
     negative: dict[str, Any] = {"PhotometricInterpretation": "MONOCHROME1", "BitsStored": 12, "HighBit": 11}
     for syntax in NATIVE:
@@ -60,7 +60,7 @@ def make_dicom_seeds() -> Iterator[bytes]:
 
 
 def make_png_seeds() -> Iterator[bytes]:
-    """Each colour type and several depths, also interlaced and with a palette."""
+    """Make PNG files of several colour types and depths."""
     grey = make_picture()
     colour = cv2.cvtColor(grey, cv2.COLOR_GRAY2BGR)
     yield encode_png(grey)
@@ -74,7 +74,7 @@ def make_png_seeds() -> Iterator[bytes]:
 
 
 def make_jpeg_seeds() -> Iterator[bytes]:
-    """Grey and colour, progressive, with restarts, with an orientation."""
+    """Make JPEG files: grey, colour, progressive, with restart markers, with an orientation."""
     grey = make_picture()
     yield encode_jpeg(grey)
     yield encode_jpeg(cv2.cvtColor(grey, cv2.COLOR_GRAY2BGR))
@@ -84,9 +84,9 @@ def make_jpeg_seeds() -> Iterator[bytes]:
 
 
 def make_token_seeds() -> Iterator[bytes]:
-    """Signed tokens, good and expired, as an ``Authorization`` value."""
+    """Make signed tokens, valid and expired, as values of ``Authorization``."""
     parties = {"iss": "https://issuer", "aud": "pleura", "sub": "a", "scope": "model:read"}
-    good = parties | {"nbf": 0, "exp": _FAR_AWAY}
+    good = parties | {"nbf": 0, "exp": _FAR_FUTURE}
     for claims in (good, good | {"exp": 1}, good | {"aud": ["pleura", "x"], "iat": 1}):
         token = jwt.encode(claims, SIGNING_KEY, "EdDSA", {"kid": "k1", "typ": "at+jwt"})
         yield b"Bearer " + token.encode()
@@ -110,11 +110,11 @@ _HEADS: Final = (
 
 
 def make_seeds() -> Mapping[str, list[bytes]]:
-    """The seeds of each target by its name."""
+    """Make the seeds of each target, by the name of the target."""
     return {
-        "dicom": [*make_dicom_seeds(), *_small("dicom", "*.dcm")],
+        "dicom": [*make_dicom_seeds(), *_read_small_files("dicom", "*.dcm")],
         "png": [*make_png_seeds()],
-        "jpeg": [*make_jpeg_seeds(), *_small("quirks", "*.jpg")],
+        "jpeg": [*make_jpeg_seeds(), *_read_small_files("quirks", "*.jpg")],
         "v2": [b"\0\0" + _V2[0], len(_V2[1]).to_bytes(2, "big") + _V2[1] + b"\3\0\0\0abc", b"\0\0" + _V2[2]],
         "object_id": [b"ward/2026/a.dcm", b"a/../b", "röntgen/ä.png".encode(), b"\xff\0"],
         "token": [*make_token_seeds()],
@@ -123,8 +123,8 @@ def make_seeds() -> Mapping[str, list[bytes]]:
     }
 
 
-def _small(folder: str, pattern: str) -> Iterator[bytes]:
-    """Real files that are small enough to be mutated with profit."""
+def _read_small_files(folder: str, pattern: str) -> Iterator[bytes]:
+    """Read real files that are small enough for mutation."""
     for path in sorted((_ROOT / "tests" / "data" / folder).glob(pattern)):
-        if path.stat().st_size <= _MOST_BYTES:
+        if path.stat().st_size <= _MAX_BYTES:
             yield path.read_bytes()

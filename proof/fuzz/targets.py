@@ -1,7 +1,7 @@
-"""What is fuzzed: functions that read what strangers wrote, each with what must hold of it.
+"""The targets of fuzzing: functions that read bytes from outside, each with its property.
 
-A target takes any bytes. What comes out of it is one of our own errors, or an answer; every other exception,
-and ``Broken``, is a finding.
+A target takes any bytes. It returns a word, or raises one of our own errors. Any other exception is a
+finding.
 """
 
 import asyncio
@@ -46,36 +46,36 @@ _PIXEL_DATA: Final = 0x7FE00010
 
 
 class PropertyViolated(Exception):
-    """Something that must hold does not."""
+    """A property of a target does not hold."""
 
 
-_SEEN: Final = make_picture_tensor()
+_EXPECTED_TENSOR: Final = make_picture_tensor()
 
 
-def read_file(file: bytes) -> str:
-    """A tensor, or an error of the three kinds; never the negative of what the file says."""
+def check_file(file: bytes) -> str:
+    """Check that a file gives a tensor or one of our errors, and never the negative of the picture."""
     kind, body = decode(file, MAX_PIXELS)
     if kind != TENSOR:
         if kind > len(ERRORS) or not body.decode():
-            raise PropertyViolated("an error without kind or words")
+            raise PropertyViolated("an error without kind or message")
         return f"refused_{ERRORS[kind - 1].status}"
     tensor = np.frombuffer(body, np.uint8).reshape(224, 224)
-    if correlate(tensor, _SEEN) > INVERTED:
+    if correlate(tensor, _EXPECTED_TENSOR) > INVERTED:
         return "answered"
-    # damage may make a valid file of the negative (a 1 in MONOCHROME2): then other programs agree with us
-    plain = _plainly(file)
-    if plain is None or correlate(tensor, plain) < INVERTED:
+    # damage may give a valid file of the negative (MONOCHROME1): then another reader shows the same
+    reference = _read_with_other_library(file)
+    if reference is None or correlate(tensor, reference) < INVERTED:
         raise PropertyViolated("a silent inversion")
     return "says_negative"
 
 
-def _plainly(file: bytes) -> NDArray[Any] | None:
-    """The tensor by another program's picture: pydicom's own functions, or OpenCV with nothing taken out."""
-    # another reader may fail on a damaged file in any way: then it shows no picture
+def _read_with_other_library(file: bytes) -> NDArray[Any] | None:
+    """Make the tensor with the functions of pydicom or OpenCV only. None if they fail."""
+    # another library may raise any exception on a damaged file
     with contextlib.suppress(Exception):
         if file[128:132] != b"DICM" and file[:1] in (b"\x89", b"\xff"):
             return to_tensor(cv2.imdecode(np.frombuffer(file, np.uint8), cv2.IMREAD_GRAYSCALE))  # type: ignore[arg-type]
-        # with what is cut short behind the pixels, pydicom forgets all that stands before
+        # pydicom drops the whole dataset if an element behind the pixels is cut short
         dataset = read_partial(io.BytesIO(file), lambda tag, *_: bool(tag > _PIXEL_DATA), force=True)
         is_little = dataset.original_encoding[1]
         assumed = uid.ExplicitVRLittleEndian if is_little else uid.ExplicitVRBigEndian
@@ -83,7 +83,7 @@ def _plainly(file: bytes) -> NDArray[Any] | None:
         _sign_tables(dataset)
         _retype_numbers(dataset)
         greys = apply_modality_lut(dataset.pixel_array.astype(np.int32), dataset)
-        # else pydicom turns the window's output around with the slope, against PS3.3 C.11.2.1.2
+        # otherwise pydicom inverts the window with a negative slope, against PS3.3 C.11.2.1.2
         dataset.RescaleSlope, dataset.RescaleIntercept = "1", "0"
         with contextlib.suppress(Exception):
             greys = apply_voi_lut(greys, dataset)
@@ -96,7 +96,7 @@ def _plainly(file: bytes) -> NDArray[Any] | None:
 
 
 def _sign_tables(dataset: Dataset) -> None:
-    """Read the first value that a table maps with the sign of the pixels, which pydicom does not."""
+    """Give the first mapped value of a table the sign of the pixels. pydicom does not do so."""
     if dataset.PixelRepresentation == 1:
         for item in dataset.get("ModalityLUTSequence") or ():
             count, first, bits = item.LUTDescriptor
@@ -104,7 +104,7 @@ def _sign_tables(dataset: Dataset) -> None:
 
 
 def _retype_numbers(dataset: Dataset) -> None:
-    """Take for numbers what damage has made another kind of element of; pydicom fails on it."""
+    """Restore the type of numeric elements that the damage has changed, since pydicom fails on them."""
     for name in ("RescaleSlope", "RescaleIntercept"):
         if name in dataset:
             value = str(dataset[name].value)
@@ -112,24 +112,24 @@ def _retype_numbers(dataset: Dataset) -> None:
             setattr(dataset, name, value)
 
 
-def read_v2(data: bytes) -> str:
-    """A request and its tensors, or an error."""
+def check_v2(data: bytes) -> str:
+    """Check that a V2 request gives tensors of the declared shape, or an error."""
     length = int.from_bytes(data[:2], "big")
     request = read_request(data[2:], length or None, "chest-xray", None)
     for infer_input in request.inputs:
         if list(array_of_input(infer_input).shape) != list(infer_input.shape):
             raise PropertyViolated("a tensor of another shape")
-    asked = transformer_request.read_request(_with_id(request), {}, _LIMITS)
-    return f"asked_{type(asked.sources[0]).__name__}"
+    radiographs = transformer_request.read_request(_ensure_id(request), {}, _LIMITS)
+    return f"accepted_{type(radiographs.sources[0]).__name__}"
 
 
-def _with_id(request: kserve.InferRequest) -> kserve.InferRequest:
+def _ensure_id(request: kserve.InferRequest) -> kserve.InferRequest:
     request.id = request.id or "1"
     return request
 
 
-def read_object_id(data: bytes) -> str:
-    """A key that is harmless in a path, or an error."""
+def check_object_id(data: bytes) -> str:
+    """Check that an object id gives a key that is harmless in a path, or an error."""
     key = ObjectId.from_bytes(data).key
     if key.encode() != data or any(part in ("", ".", "..") for part in key.split("/")):
         raise PropertyViolated("a harmful key")
@@ -141,8 +141,8 @@ _KEY: Final = VerificationKey("EdDSA", SIGNING_KEY.public_key())
 _SIGNED: Final = {parse_bearer(seed.decode()).rpartition(".")[0] for seed in make_token_seeds()}
 
 
-def read_token(data: bytes) -> str:
-    """Nobody, unless the token's signed part is one that was signed."""
+def check_token(data: bytes) -> str:
+    """Check that a token is accepted only if its signed part was signed by us."""
     token = parse_bearer(data.decode("latin-1"))
     read_key_id(token)
     verify(token, _KEY, _TRUST, time.time())
@@ -152,12 +152,12 @@ def read_token(data: bytes) -> str:
 
 
 _LOOP: Final = asyncio.new_event_loop()
-_NOWHERE: Final = TransformerClient("http://127.0.0.1:9")
-_CLASSIFY: Final = Classify(_NOWHERE, ModelInfo(_NOWHERE))
+_UNREACHABLE: Final = TransformerClient("http://127.0.0.1:9")
+_CLASSIFY: Final = Classify(_UNREACHABLE, ModelInfo(_UNREACHABLE))
 
 
-def read_form(data: bytes) -> str:
-    """A question that finds nobody to answer it, or an error."""
+def check_form(data: bytes) -> str:
+    """Check that a form is sent on to the transformer, which does not exist here, or refused."""
     content_type, _, body = data.partition(b"\n")
     middle = len(body) // 2
     parts = [(body[:middle], True), (body[middle:], False)]
@@ -170,7 +170,7 @@ def read_form(data: bytes) -> str:
         return await asyncio.Future[Message]()
 
     async def send(_: Message) -> None:
-        raise PropertyViolated("an answer from nowhere")
+        raise PropertyViolated("an answer without a transformer")
 
     scope: Scope = {"type": "http", "method": "POST", "path": "/classify", "headers": []}
     call = attach_call(scope)
@@ -180,18 +180,18 @@ def read_form(data: bytes) -> str:
 
 
 class _HeadReader:
-    """Notes the header fields that httptools finds."""
+    """Collects the header fields that httptools finds."""
 
     def __init__(self) -> None:
         self.fields: list[tuple[bytes, bytes]] = []
 
     def on_header(self, name: bytes, value: bytes) -> None:
-        """Note a field."""
+        """Collect a field."""
         self.fields.append((name, value.strip(b" \t")))
 
 
-def read_head(data: bytes) -> str:
-    """An accepted head has no odd line end and at most one length, and httptools reads the same fields."""
+def check_head(data: bytes) -> str:
+    """Check that an accepted head has clean line ends and one length, and that httptools reads it alike."""
     lines = data.partition(b"\r\n\r\n")[0].removesuffix(b"\r\n") + b"\r\n\r\n"
     try:
         head = parse_head(lines)
@@ -213,23 +213,23 @@ def read_head(data: bytes) -> str:
 
 
 TARGETS: Final[Mapping[str, Callable[[bytes], str]]] = {
-    "dicom": read_file,
-    "png": read_file,
-    "jpeg": read_file,
-    "v2": read_v2,
-    "form": read_form,
-    "token": read_token,
-    "head": read_head,
-    "object_id": read_object_id,
+    "dicom": check_file,
+    "png": check_file,
+    "jpeg": check_file,
+    "v2": check_v2,
+    "form": check_form,
+    "token": check_token,
+    "head": check_head,
+    "object_id": check_object_id,
 }
-"""Each gives one word on how it ended, which is counted."""
+"""The targets by name. Each returns one word for its outcome, which the campaign counts."""
 
 
 def run_target(target: Callable[[bytes], str], data: bytes) -> str:
-    """Run a target once; an error of our family is an outcome as good as any.
+    """Run a target once. One of our own errors is a normal outcome.
 
     Raises:
-        Exception: A finding.
+        Exception: A finding, that is any other exception.
     """
     try:
         return target(data)

@@ -1,7 +1,7 @@
-"""One target fuzzed in a process of its own, with the memory and time that a decoder worker has.
+"""Fuzz one target in its own process, with the memory and time limits of a decoder worker.
 
-What happens is written where it outlasts the process: the input at hand into a mapped file, counts and
-findings into a folder.
+The results survive the death of the process: the current input is in a mapped file, counts and findings are
+files in a folder.
 """
 
 import argparse
@@ -25,60 +25,60 @@ with atheris.instrument_imports(
     from proof.fuzz.mutation import MUTATORS, mutate_bytes
     from proof.fuzz.targets import TARGETS, run_target
 
-_MOST_BYTES: Final = 65_536
+_MAX_BYTES: Final = 65_536
 _MEMORY_BYTES: Final = 384 * 2**20
 _PROCESSOR_S: Final = 5.0
 _SLOW_S: Final = 1.0
 _REPORT_EVERY: Final = 500
-_KEPT_OF_A_KIND: Final = 20
+_MAX_INPUTS_PER_FINDING: Final = 20
 
 
 class WatchedTarget:
-    """A target that leaves a record of each run."""
+    """A target that records each run."""
 
     def __init__(self, name: str, folder: Path) -> None:
         self._target, self._folder = TARGETS[name], folder
         self._counts: Counter[str] = Counter()
-        self._kept: Counter[str] = Counter()
+        self._stored: Counter[str] = Counter()
         self._slowest_s = 0.0
-        at_hand = (folder / "at_hand").open("w+b")
-        at_hand.truncate(_MOST_BYTES + 4)
-        self._at_hand = mmap.mmap(at_hand.fileno(), 0)
+        last_input = (folder / "last_input").open("w+b")
+        last_input.truncate(_MAX_BYTES + 4)
+        self._last_input = mmap.mmap(last_input.fileno(), 0)
 
     def __call__(self, data: bytes) -> None:
-        """Run it once."""
-        self._at_hand[: len(data) + 4] = len(data).to_bytes(4, "little") + data
-        began = time.process_time()
+        """Run the target once."""
+        self._last_input[: len(data) + 4] = len(data).to_bytes(4, "little") + data
+        began_s = time.process_time()
         signal.setitimer(signal.ITIMER_PROF, _PROCESSOR_S)
-        unbounded = _bound_memory()
+        limits_before = _bound_memory()
         try:
             outcome = run_target(self._target, data)
-        except Exception as error:  # everything but our own family is what we look for
+        except Exception as error:  # any exception outside our own family is a finding
             outcome = "finding"
-            self._keep(error, data)
+            self._store_finding(error, data)
         finally:
-            resource.setrlimit(resource.RLIMIT_AS, unbounded)
+            resource.setrlimit(resource.RLIMIT_AS, limits_before)
             signal.setitimer(signal.ITIMER_PROF, 0.0)
-        took = time.process_time() - began
-        self._slowest_s = max(self._slowest_s, took)
-        self._counts[outcome if took < _SLOW_S else "slow"] += 1
-        if took >= _SLOW_S:
+        took_s = time.process_time() - began_s
+        self._slowest_s = max(self._slowest_s, took_s)
+        self._counts[outcome if took_s < _SLOW_S else "slow"] += 1
+        if took_s >= _SLOW_S:
             (self._folder / f"slow-{_digest(data)}").write_bytes(data)
         if self._counts.total() % _REPORT_EVERY == 0:
             self.report()
 
     def report(self) -> None:
-        """Write down the counts."""
+        """Write the counts to a file."""
         counts = {**self._counts, "slowest_s": round(self._slowest_s, 3)}
         (self._folder / "counts.json").write_text(json.dumps(counts))
 
-    def _keep(self, error: Exception, data: bytes) -> None:
-        """Keep some inputs for each place where something else than an error of ours was raised."""
+    def _store_finding(self, error: Exception, data: bytes) -> None:
+        """Store some inputs for each place that raised an exception outside our own family."""
         frames = traceback.extract_tb(error.__traceback__)
         where = [f"{frame.filename}:{frame.lineno}" for frame in frames[-3:]]
         kind = f"finding-{type(error).__name__}-{_digest(' '.join(where).encode())}"
-        self._kept[kind] += 1
-        if self._kept[kind] <= _KEPT_OF_A_KIND:
+        self._stored[kind] += 1
+        if self._stored[kind] <= _MAX_INPUTS_PER_FINDING:
             name = f"{kind}-{_digest(data)}"
             (self._folder / name).write_bytes(data)
             lines = [f"{type(error).__name__}: {error}", *where]
@@ -86,7 +86,7 @@ class WatchedTarget:
 
 
 def _bound_memory() -> tuple[int, int]:
-    """Bound the memory of one run; gives the limits from before."""
+    """Limit the memory of one run, and return the limits from before."""
     before = resource.getrlimit(resource.RLIMIT_AS)
     pages = int(Path("/proc/self/statm").read_text().split()[0])
     limit = pages * resource.getpagesize() + _MEMORY_BYTES
@@ -99,7 +99,7 @@ def _digest(data: bytes) -> str:
 
 
 def main() -> None:
-    """Fuzz one target until a time."""
+    """Fuzz one target until the end time."""
     parser = argparse.ArgumentParser(prog="proof.fuzz.worker")
     parser.add_argument("target", choices=TARGETS)
     parser.add_argument("folder", type=Path)
@@ -108,20 +108,20 @@ def main() -> None:
     watched = WatchedTarget(arguments.target, arguments.folder)
     mutator = MUTATORS.get(arguments.target, mutate_bytes)
 
-    def mutated(data: bytes, most: int, seed: int) -> bytes:
-        return mutator(data, most, seed, atheris.Mutate)[:most]
+    def mutate(data: bytes, max_bytes: int, seed: int) -> bytes:
+        return mutator(data, max_bytes, seed, atheris.Mutate)[:max_bytes]
 
     options: list[Any] = [
         sys.argv[0],
         str(arguments.folder / "corpus"),
         f"-max_total_time={max(1, round(arguments.end - time.time()))}",
-        f"-max_len={_MOST_BYTES}",
+        f"-max_len={_MAX_BYTES}",
         f"-artifact_prefix={arguments.folder}/native-",
         "-print_final_stats=1",
         "-rss_limit_mb=0",
         "-timeout=600",
     ]
-    atheris.Setup(options, watched, custom_mutator=mutated)
+    atheris.Setup(options, watched, custom_mutator=mutate)
     atheris.Fuzz()
 
 

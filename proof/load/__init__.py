@@ -1,1 +1,1 @@
-"""Campaigns of load: overload and endurance."""
+"""Load campaigns: overload and endurance."""

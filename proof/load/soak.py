@@ -1,7 +1,7 @@
-"""Twenty thousand requests, and what they leave behind: ``python -m proof.load.soak BUNDLE [REQUESTS]``.
+"""Twenty thousand requests in a row: ``python -m proof.load.soak BUNDLE [REQUESTS]``.
 
-Most are answered from the cache, some are not, some are refused; over REST and gRPC. Memory, descriptors and
-threads of each process are compared between the first quarter and the last, after a warm-up.
+The cache answers most requests. Some need an inference, and some name an object that does not exist. After a
+warm-up, memory, descriptors and threads of each process must be the same in the first and the last quarter.
 """
 
 import argparse
@@ -28,46 +28,46 @@ _CALLERS: Final = 8
 _WARM_UP: Final = 2000
 _QUARTERS: Final = 4
 _MB: Final = 2**20
-_MOST_MB: Final = {"predictor": 400.0, "transformer": 350.0, "auth_proxy": 120.0}
+_MAX_MB: Final = {"predictor": 400.0, "transformer": 350.0, "auth_proxy": 120.0}
 _GROWTH_SHARE, _GROWTH_MB, _GROWTH_NUMBER = 0.03, 3.0, 5
 _EXPECTED: Final = frozenset({200, 404})
 
 
 @dataclass(frozen=True)
 class SoakResult:
-    """What was answered, and what the processes held in each quarter."""
+    """The answers, and the samples of the processes in each quarter."""
 
     answers: Sequence[CallResult]
     wrong: int
     quarters: Sequence[Sequence[ProcessSample]]
-    shares_mb: Counter[str]
+    fair_mb: Counter[str]
 
 
 class RequestMix:
-    """Of 20 requests 1 about a new radiograph, 1 about none, 3 over gRPC, the rest about known ones."""
+    """A mix of 20 requests: 1 new radiograph, 1 missing object, 18 known radiographs. 3 go over gRPC."""
 
-    def __init__(self, rest: Caller, grpc: GrpcCaller, questions: KnownRadiographs) -> None:
-        self._rest, self._grpc, self._questions = rest, grpc, questions
+    def __init__(self, rest: Caller, grpc: GrpcCaller, radiographs: KnownRadiographs) -> None:
+        self._rest, self._grpc, self._radiographs = rest, grpc, radiographs
         self._number = count()
 
     def ask(self) -> Awaitable[CallResult]:
-        """Ask the next question."""
+        """Send the next request of the mix."""
         match next(self._number) % 20:
             case 0:
-                return self._rest.ask(self._questions.next_fresh_id())
+                return self._rest.ask(self._radiographs.next_fresh_id())
             case 1:
                 return self._rest.ask("proof/none-0.png")
             case 2 | 3 | 4:
-                return self._grpc.ask(self._questions.next_known_id())
+                return self._grpc.ask(self._radiographs.next_known_id())
             case _:
-                return self._rest.ask(self._questions.next_known_id())
+                return self._rest.ask(self._radiographs.next_known_id())
 
 
-async def _ask_so_many(ask: Callable[[], Awaitable[CallResult]], requests: int) -> list[CallResult]:
-    left, answers = iter(range(requests)), []
+async def _send_requests(ask: Callable[[], Awaitable[CallResult]], requests: int) -> list[CallResult]:
+    remaining, answers = iter(range(requests)), []
 
     async def call() -> None:
-        for _ in left:
+        for _ in remaining:
             answers.append(await ask())
 
     await asyncio.gather(*(call() for _ in range(_CALLERS)))
@@ -75,67 +75,67 @@ async def _ask_so_many(ask: Callable[[], Awaitable[CallResult]], requests: int) 
 
 
 async def run_soak(stack: RunningStack, requests: int, warm_up: int = _WARM_UP) -> SoakResult:
-    """Ask so many times, and look at the processes all the while."""
-    questions = await asyncio.to_thread(KnownRadiographs, stack.record.store)
-    await asyncio.to_thread(questions.upload, (requests + warm_up) // 20 + 1)
+    """Send the requests, and sample the processes all the time."""
+    radiographs = await asyncio.to_thread(KnownRadiographs, stack.record.store)
+    await asyncio.to_thread(radiographs.upload, (requests + warm_up) // 20 + 1)
     rest = Caller(stack.record.address, stack.make_token())
     grpc = GrpcCaller(stack.record.grpc_address, stack.make_token())
-    await questions.learn_answers(rest.ask)
-    mix = RequestMix(rest, grpc, questions)
-    answers, quarters = await _ask_so_many(mix.ask, warm_up), []
+    await radiographs.learn_answers(rest.ask)
+    mix = RequestMix(rest, grpc, radiographs)
+    answers, quarters = await _send_requests(mix.ask, warm_up), []
     for _ in range(_QUARTERS):
         watcher, stop = ProcessWatcher(stack, interval_s=0.5), asyncio.Event()
-        watching = asyncio.create_task(watcher.run(stop))
-        answers += await _ask_so_many(mix.ask, requests // _QUARTERS)
+        sampling = asyncio.create_task(watcher.run(stop))
+        answers += await _send_requests(mix.ask, requests // _QUARTERS)
         stop.set()
-        await watching
+        await sampling
         quarters.append(watcher.samples)
     await grpc.close()
     await rest.close()
-    shares_mb = await asyncio.to_thread(_shares_mb, stack)
-    return SoakResult(answers, len(questions.find_wrong(answers)), quarters, shares_mb)
+    fair_mb = await asyncio.to_thread(_measure_fair_mb, stack)
+    return SoakResult(answers, len(radiographs.find_wrong(answers)), quarters, fair_mb)
 
 
-def _shares_mb(stack: RunningStack) -> Counter[str]:
-    """Memory of each part with all that it started, shared pages counted once."""
-    shares: Counter[str] = Counter()
+def _measure_fair_mb(stack: RunningStack) -> Counter[str]:
+    """Measure the memory of each part and its children. Shared pages count once."""
+    megabytes: Counter[str] = Counter()
     for process, part in find_processes(stack).items():
         full = psutil.Process(process.pid).memory_full_info()
-        shares[part.partition("/")[0]] += round(full.pss / _MB)
-    return shares
+        megabytes[part.partition("/")[0]] += round(full.pss / _MB)
+    return megabytes
 
 
-def build_claim_rows(soaked: SoakResult) -> list[ClaimRow]:
-    """What is claimed, and what was measured."""
-    counts = Counter(answer.status for answer in soaked.answers)
+def build_claim_rows(result: SoakResult) -> list[ClaimRow]:
+    """Build all claims of the campaign."""
+    counts = Counter(answer.status for answer in result.answers)
     others = sum(number for status, number in counts.items() if status not in _EXPECTED)
-    fresh = sum(answer.is_ok and not answer.document["cached"] for answer in soaked.answers)
-    told = f"{others} of {dict(counts)}, {fresh} not from the cache"
-    parts = sorted({sample.part for sample in soaked.quarters[0]})
+    fresh = sum(answer.is_ok and not answer.document["cached"] for answer in result.answers)
+    measured = f"{others} of {dict(counts)}, {fresh} not from the cache"
+    parts = sorted({sample.part for sample in result.quarters[0]})
     return [
-        ClaimRow("answers other than 200 and, for what is not there, 404", "0", told, not others),
-        ClaimRow("answers about another radiograph", "0", f"{soaked.wrong}", not soaked.wrong),
-        *(_most(part, soaked) for part in _MOST_MB),
-        *(_flat(part, soaked) for part in parts),
+        ClaimRow("answers other than 200, and 404 for missing objects", "0", measured, not others),
+        ClaimRow("answers for another radiograph", "0", f"{result.wrong}", not result.wrong),
+        *(_build_maximum_row(part, result) for part in _MAX_MB),
+        *(_build_growth_row(part, result) for part in parts),
     ]
 
 
-def _of(part: str, samples: Sequence[ProcessSample]) -> list[ProcessSample]:
+def _select_part(part: str, samples: Sequence[ProcessSample]) -> list[ProcessSample]:
     return [sample for sample in samples if sample.part == part]
 
 
-def _most(part: str, soaked: SoakResult) -> ClaimRow:
-    most = max(sample.rss_mb for quarter in soaked.quarters for sample in _of(part, quarter))
+def _build_maximum_row(part: str, result: SoakResult) -> ClaimRow:
+    largest_mb = max(sample.rss_mb for quarter in result.quarters for sample in _select_part(part, quarter))
     return ClaimRow(
-        f"memory of {part} at most (its RSS; shared fairly, with all that it started)",
-        f"<= {_MOST_MB[part]:.0f} MB",
-        f"{most:.0f} MB ({soaked.shares_mb[part]} MB)",
-        most <= _MOST_MB[part],
+        f"largest memory of {part} (RSS; with its children, shared pages counted once)",
+        f"<= {_MAX_MB[part]:.0f} MB",
+        f"{largest_mb:.0f} MB ({result.fair_mb[part]} MB)",
+        largest_mb <= _MAX_MB[part],
     )
 
 
-def _flat(part: str, soaked: SoakResult) -> ClaimRow:
-    first, last = _of(part, soaked.quarters[0]), _of(part, soaked.quarters[-1])
+def _build_growth_row(part: str, result: SoakResult) -> ClaimRow:
+    first, last = _select_part(part, result.quarters[0]), _select_part(part, result.quarters[-1])
     lasting = {sample.process for sample in first} & {sample.process for sample in last}
     first, last = ([sample for sample in samples if sample.process in lasting] for samples in (first, last))
     mb = [compute_mean([sample.rss_mb for sample in samples]) for samples in (first, last)]
@@ -154,14 +154,14 @@ def _flat(part: str, soaked: SoakResult) -> ClaimRow:
 
 
 def main() -> int:
-    """Run the campaign."""
+    """Run the campaign. The exit status is 0 if every claim holds."""
     parser = argparse.ArgumentParser(prog="proof.load.soak")
     parser.add_argument("bundle", type=Path)
     parser.add_argument("requests", type=int, nargs="?", default=20_000)
     arguments = parser.parse_args()
     with running_stack(arguments.bundle) as stack:
-        soaked = asyncio.run(run_soak(stack, arguments.requests))
-    return print_claims(f"{arguments.requests} requests", build_claim_rows(soaked))
+        result = asyncio.run(run_soak(stack, arguments.requests))
+    return print_claims(f"{arguments.requests} requests", build_claim_rows(result))
 
 
 if __name__ == "__main__":
