@@ -1,4 +1,4 @@
-"""A proxy, a transformer and a predictor that hardly limit anything, and the count of what they are asked."""
+"""A proxy, a transformer and a predictor with generous limits, and a count of the requests to them."""
 
 from collections import Counter
 from collections.abc import Callable, Iterator
@@ -13,11 +13,11 @@ from pleura.local.dependencies import Server, free_port
 from pleura.local.pleura_services import Ports, Service, start_service
 from proof.lab.bucket import BUCKET, make_bucket_client, put_object
 from proof.lab.transformer import TransformerParts, make_radiograph_png, start_transformer
-from tests.conformance.hops import Hop, Hops
+from tests.conformance.servers import V2Server, V2Servers
 from tests.support import triton
 
 _REQUESTS = pytest.StashKey[Counter[str]]()
-_COUNTED = ("case", "transport", "hop", "client")
+_RUN_FIELDS = ("case", "transport", "server", "client")
 
 
 @pytest.fixture(scope="session")
@@ -40,7 +40,7 @@ def parts(
 
 @pytest.fixture(scope="session")
 def transformer(parts: TransformerParts, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
-    """A transformer that takes files of 1 MB."""
+    """A transformer that accepts files of up to 1 MB."""
     environment = parts.build_environment(PLEURA_MAX_FILE_MB="1")
     service = start_transformer(tmp_path_factory.mktemp("transformer"), environment)
     yield service
@@ -48,8 +48,8 @@ def transformer(parts: TransformerParts, tmp_path_factory: pytest.TempPathFactor
 
 
 @pytest.fixture(scope="session")
-def issuing(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
-    """An issuer; its keys lie beside its log."""
+def issuer(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
+    """An issuer, with its keys in the folder of its log."""
     folder, port = tmp_path_factory.mktemp("issuer"), free_port()
     service = start_service(
         "pleura.local.token_issuer",
@@ -62,53 +62,55 @@ def issuing(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
     service.stop()
 
 
-def start_proxy(folder: Path, issuing: Service, transformer: Service, question: str, **more: str) -> Service:
-    """Start a proxy in front of a transformer, and wait until it answers the question."""
+def start_proxy(folder: Path, issuer: Service, transformer: Service, ready_path: str, **more: str) -> Service:
+    """Start a proxy in front of a transformer, and wait until it answers on ``ready_path``."""
     environment = {
         "PLEURA_TRANSFORMER_URL": transformer.url,
         "PLEURA_TRANSFORMER_GRPC": transformer.grpc_address,
-        "PLEURA_ISSUER": issuing.url,
+        "PLEURA_ISSUER": issuer.url,
         "PLEURA_AUDIENCE": AUDIENCE,
-        "PLEURA_JWKS_URL": f"{issuing.url}/jwks.json",
+        "PLEURA_JWKS_URL": f"{issuer.url}/jwks.json",
         "PLEURA_RATE_PER_S": "100000",
         "PLEURA_BURST": "100000",
     }
-    return start_service("auth_proxy", folder, Ports(free_port(), free_port()), environment | more, question)
+    return start_service(
+        "auth_proxy", folder, Ports(free_port(), free_port()), environment | more, ready_path
+    )
 
 
-def token_of(issuing: Service, *scopes: str) -> str:
-    """A token that the proxy believes, with all scopes where none are named."""
+def make_token(issuer: Service, *scopes: str) -> str:
+    """Make a token that the proxy accepts, with all scopes if none are named."""
     return token_issuer.issue_token(
-        issuing.log.parent, "tester", scopes or token_issuer.SCOPES, 3600, AUDIENCE, issuing.url
+        issuer.log.parent, "tester", scopes or token_issuer.SCOPES, 3600, AUDIENCE, issuer.url
     )
 
 
 @pytest.fixture(scope="session")
 def proxy(
-    transformer: Service, issuing: Service, tmp_path_factory: pytest.TempPathFactory
+    transformer: Service, issuer: Service, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[Service]:
-    """A proxy that takes 2 MB and has no rate to speak of."""
+    """A proxy that accepts bodies of up to 2 MB and has a very high rate limit."""
     folder = tmp_path_factory.mktemp("proxy")
-    service = start_proxy(folder, issuing, transformer, "/readyz", PLEURA_MAX_BODY_MB="2")
+    service = start_proxy(folder, issuer, transformer, "/readyz", PLEURA_MAX_BODY_MB="2")
     yield service
     service.stop()
 
 
 @pytest.fixture(scope="session")
-def hops(
-    proxy: Service, transformer: Service, predictor: Service, issuing: Service, parts: TransformerParts
-) -> Iterator[Hops]:
+def servers(
+    proxy: Service, transformer: Service, predictor: Service, issuer: Service, parts: TransformerParts
+) -> Iterator[V2Servers]:
     """The servers that speak V2."""
     by_name = {
-        "proxy": Hop("proxy", proxy, token_of(issuing)),
-        "transformer": Hop("transformer", transformer),
-        "predictor": Hop("predictor", predictor),
+        "proxy": V2Server("proxy", proxy, make_token(issuer)),
+        "transformer": V2Server("transformer", transformer),
+        "predictor": V2Server("predictor", predictor),
     }
-    inner = [transformer.url, transformer.grpc_address, predictor.url, predictor.grpc_address]
-    inner += [parts.s3_url, parts.redis_url, parts.journal_dsn]
-    yield Hops(by_name, tuple(address.rpartition("://")[2] for address in inner))
-    for hop in by_name.values():
-        hop.channel.close()
+    internal_addresses = [transformer.url, transformer.grpc_address, predictor.url, predictor.grpc_address]
+    internal_addresses += [parts.s3_url, parts.redis_url, parts.journal_dsn]
+    yield V2Servers(by_name, tuple(address.rpartition("://")[2] for address in internal_addresses))
+    for server in by_name.values():
+        server.channel.close()
 
 
 @pytest.fixture(scope="session")
@@ -120,10 +122,10 @@ def triton_client() -> Iterator[triton.TritonClient]:
 
 @pytest.fixture
 def count_run(record_property: Callable[[str, object], None]) -> Callable[..., None]:
-    """Tells the summary which case was asked over what, where, and by whom."""
+    """A function that records the case, transport, server and client of a run for the summary."""
 
     def count(**run: str) -> None:
-        for kind in _COUNTED:
+        for kind in _RUN_FIELDS:
             record_property(kind, run[kind])
 
     return count
@@ -131,7 +133,7 @@ def count_run(record_property: Callable[[str, object], None]) -> Callable[..., N
 
 @pytest.fixture(scope="session")
 def count_request(pytestconfig: pytest.Config) -> Callable[[str], None]:
-    """Tells the summary of a request that schemathesis made."""
+    """A function that counts a request of schemathesis for the summary."""
     counts = pytestconfig.stash.setdefault(_REQUESTS, Counter())
 
     def count(operation: str) -> None:
@@ -140,8 +142,8 @@ def count_request(pytestconfig: pytest.Config) -> Callable[[str], None]:
     return count
 
 
-def _counted(reports: list[pytest.TestReport]) -> dict[str, Counter[str]]:
-    counts = {kind: Counter[str]() for kind in _COUNTED}
+def _count_runs(reports: list[pytest.TestReport]) -> dict[str, Counter[str]]:
+    counts = {kind: Counter[str]() for kind in _RUN_FIELDS}
     for report in reports:
         for kind, name in report.user_properties:
             if kind in counts:
@@ -150,20 +152,20 @@ def _counted(reports: list[pytest.TestReport]) -> dict[str, Counter[str]]:
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
-    """Say how many cases there were, and how often they were asked over what, where, and by whom."""
+    """Print the number of cases, and of runs by transport, server and client."""
     passed, failed = (
         [r for r in terminalreporter.getreports(outcome) if getattr(r, "when", "") == "call"]
         for outcome in ("passed", "failed")
     )
-    counts = _counted([*passed, *failed])
+    counts = _count_runs([*passed, *failed])
     requests = terminalreporter.config.stash.get(_REQUESTS, Counter())
     if not counts["case"] and not requests:
         return
     terminalreporter.section("V2 conformance")
     terminalreporter.line(f"cases {len(counts['case'])}, runs {counts['case'].total()}")
-    for kind in _COUNTED[1:]:
+    for kind in _RUN_FIELDS[1:]:
         runs = ", ".join(f"{name} {count}" for name, count in sorted(counts[kind].items()))
         terminalreporter.line(f"runs by {kind}: {runs}")
     terminalreporter.line(f"schemathesis: operations {len(requests)}, requests {requests.total()}")
-    mine = [r for r in failed if "tests/conformance" in r.nodeid]
-    terminalreporter.line(f"failures {len(mine)}")
+    own_failures = [r for r in failed if "tests/conformance" in r.nodeid]
+    terminalreporter.line(f"failures {len(own_failures)}")

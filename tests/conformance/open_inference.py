@@ -1,9 +1,9 @@
-"""The REST document of the Open Inference Protocol, written anew from it, for schemathesis.
+"""An OpenAPI document of the Open Inference Protocol's REST interface, rewritten for schemathesis.
 
-Paths, verbs, members and which of them are required are those of the protocol's own OpenAPI document. Where
-that document cannot be asked as it stands, this one says what the protocol's text says: no ``$`` before a
-parameter of a path, ``/v2`` without the slash, an error for any status of 4xx ("typically 400"). Members that
-are optional may also be null: MLServer's and other pydantic clients write them so.
+Paths, verbs and members are those of the protocol's own OpenAPI document. Schemathesis cannot use some parts
+of that document. This one follows the text of the protocol there: a path parameter has no ``$``, ``/v2`` has
+no trailing slash, and any 4xx status is an error ("typically 400"). Optional members may also be null,
+because MLServer's and other pydantic clients send null.
 
 Source:
     kserve/open-inference-protocol (Apache-2.0), specification/protocol/open_inference_rest.yaml and
@@ -16,78 +16,95 @@ _TEXT = {"type": "string"}
 _FREE = {"type": "object", "nullable": True}
 
 
-def _object(required: dict[str, Any], optional: dict[str, Any] | None = None) -> dict[str, Any]:
+def _build_object(required: dict[str, Any], optional: dict[str, Any] | None = None) -> dict[str, Any]:
     return {"type": "object", "properties": required | (optional or {}), "required": list(required)}
 
 
-def _list(items: dict[str, Any]) -> dict[str, Any]:
+def _build_list(items: dict[str, Any]) -> dict[str, Any]:
     return {"type": "array", "items": items}
 
 
-def _named(name: str) -> dict[str, str]:
+def _build_reference(name: str) -> dict[str, str]:
     return {"$ref": f"#/components/schemas/{name}"}
 
 
-_TENSOR = {"name": _TEXT, "shape": _list({"type": "integer"}), "datatype": _TEXT}
+_TENSOR = {"name": _TEXT, "shape": _build_list({"type": "integer"}), "datatype": _TEXT}
 _SCHEMAS = {
-    "error": _object({"error": _TEXT}),
-    "metadata_server_response": _object({"name": _TEXT, "version": _TEXT, "extensions": _list(_TEXT)}),
-    "metadata_tensor": _object(_TENSOR),
-    "metadata_model_response": _object(
+    "error": _build_object({"error": _TEXT}),
+    "metadata_server_response": _build_object(
+        {"name": _TEXT, "version": _TEXT, "extensions": _build_list(_TEXT)}
+    ),
+    "metadata_tensor": _build_object(_TENSOR),
+    "metadata_model_response": _build_object(
         {"name": _TEXT, "platform": _TEXT},
         {
-            "versions": _list(_TEXT),
-            "inputs": _list(_named("metadata_tensor")),
-            "outputs": _list(_named("metadata_tensor")),
+            "versions": _build_list(_TEXT),
+            "inputs": _build_list(_build_reference("metadata_tensor")),
+            "outputs": _build_list(_build_reference("metadata_tensor")),
         },
     ),
-    "tensor_data": _list({"anyOf": [_named("tensor_data"), {"type": "number"}, _TEXT, {"type": "boolean"}]}),
-    "request_input": _object(_TENSOR | {"data": _named("tensor_data")}, {"parameters": _FREE}),
-    "request_output": _object({"name": _TEXT}, {"parameters": _FREE}),
-    "inference_request": _object(
-        {"inputs": _list(_named("request_input"))},
+    "tensor_data": _build_list(
+        {"anyOf": [_build_reference("tensor_data"), {"type": "number"}, _TEXT, {"type": "boolean"}]}
+    ),
+    "request_input": _build_object(
+        _TENSOR | {"data": _build_reference("tensor_data")}, {"parameters": _FREE}
+    ),
+    "request_output": _build_object({"name": _TEXT}, {"parameters": _FREE}),
+    "inference_request": _build_object(
+        {"inputs": _build_list(_build_reference("request_input"))},
         {
             "id": {"type": "string", "nullable": True},
             "parameters": _FREE,
-            "outputs": {**_list(_named("request_output")), "nullable": True},
+            "outputs": {**_build_list(_build_reference("request_output")), "nullable": True},
         },
     ),
-    "response_output": _object(_TENSOR | {"data": _named("tensor_data")}, {"parameters": {"type": "object"}}),
-    "inference_response": _object(
-        {"model_name": _TEXT, "outputs": _list(_named("response_output"))},
+    "response_output": _build_object(
+        _TENSOR | {"data": _build_reference("tensor_data")}, {"parameters": {"type": "object"}}
+    ),
+    "inference_response": _build_object(
+        {"model_name": _TEXT, "outputs": _build_list(_build_reference("response_output"))},
         {"model_version": _TEXT, "id": _TEXT, "parameters": {"type": "object"}},
     ),
 }
 
 
-def _answer(schema: dict[str, Any] | None) -> dict[str, Any]:
+def _build_answer(schema: dict[str, Any] | None) -> dict[str, Any]:
     return {"description": "", "content": {"application/json": {"schema": schema or {"type": "object"}}}}
 
 
-def _operation(name: str, schema: str | None = None, **more: Any) -> dict[str, Any]:
-    right = _answer(_named(schema) if schema else None)
-    return {"operationId": name, "responses": {"200": right, "4XX": _answer(_named("error"))}, **more}
+def _build_operation(name: str, schema: str | None = None, **more: Any) -> dict[str, Any]:
+    success = _build_answer(_build_reference(schema) if schema else None)
+    return {
+        "operationId": name,
+        "responses": {"200": success, "4XX": _build_answer(_build_reference("error"))},
+        **more,
+    }
 
 
-def _in_path(name: str, *values: str) -> dict[str, Any]:
+def _build_path_parameter(name: str, *values: str) -> dict[str, Any]:
     return {"name": name, "in": "path", "required": True, "schema": _TEXT, "example": values[0]}
 
 
 _MODEL = "/v2/models/{MODEL_NAME}/versions/{MODEL_VERSION}"
-_PATH = {"parameters": [_in_path("MODEL_NAME", "chest-xray"), _in_path("MODEL_VERSION", "0.0.1")]}
-_BODY = {"required": True, "content": {"application/json": {"schema": _named("inference_request")}}}
+_PATH = {
+    "parameters": [
+        _build_path_parameter("MODEL_NAME", "chest-xray"),
+        _build_path_parameter("MODEL_VERSION", "0.0.1"),
+    ]
+}
+_BODY = {"required": True, "content": {"application/json": {"schema": _build_reference("inference_request")}}}
 DOCUMENT: dict[str, Any] = {
     "openapi": "3.0.0",
     "info": {"title": "Data Plane", "version": "2.0"},
     "paths": {
-        "/v2/health/live": {"get": _operation("server-live")},
-        "/v2/health/ready": {"get": _operation("server-ready")},
-        "/v2": {"get": _operation("server-metadata", "metadata_server_response")},
-        f"{_MODEL}/ready": {**_PATH, "get": _operation("model-ready")},
-        _MODEL: {**_PATH, "get": _operation("model-metadata", "metadata_model_response")},
+        "/v2/health/live": {"get": _build_operation("server-live")},
+        "/v2/health/ready": {"get": _build_operation("server-ready")},
+        "/v2": {"get": _build_operation("server-metadata", "metadata_server_response")},
+        f"{_MODEL}/ready": {**_PATH, "get": _build_operation("model-ready")},
+        _MODEL: {**_PATH, "get": _build_operation("model-metadata", "metadata_model_response")},
         f"{_MODEL}/infer": {
             **_PATH,
-            "post": _operation("infer", "inference_response", requestBody=_BODY),
+            "post": _build_operation("infer", "inference_response", requestBody=_BODY),
         },
     },
     "components": {"schemas": _SCHEMAS},

@@ -1,7 +1,7 @@
-"""Inference at the predictor: its one input, and its outputs."""
+"""Inference requests to the predictor, with the expected answers."""
 
 from tests.conformance.infer_cases import InferCase
-from tests.conformance.question import Question, Tensor
+from tests.conformance.v2_request import Tensor, V2Request
 
 _ONE_INPUT = "the model takes exactly one input, 'radiograph'"
 _DATATYPE = "input 'radiograph' must be UINT8"
@@ -10,7 +10,7 @@ _COUNT = "a request holds 1 to 32 radiographs"
 _SIDE = 224 * 224
 
 
-def _radiograph(rows: int = 1, **changes: object) -> Tensor:
+def _build_radiograph_tensor(rows: int = 1, **changes: object) -> Tensor:
     tensor: dict[str, object] = {
         "name": "radiograph",
         "elements": (100,) * (rows * _SIDE),
@@ -20,42 +20,50 @@ def _radiograph(rows: int = 1, **changes: object) -> Tensor:
     return Tensor(**(tensor | changes))  # type: ignore[arg-type]
 
 
-def _case(
+def _build_case(
     name: str,
     status: int = 200,
     error: str = "",
     inputs: tuple[Tensor, ...] = (),
     only_raw: bool = False,
-    **question: object,
+    **members: object,
 ) -> InferCase:
-    asked = Question(inputs or (_radiograph(),), **question)  # type: ignore[arg-type]
-    return InferCase(f"predictor-{name}", asked, status, error, None, only_raw=only_raw, hops=("predictor",))
+    request = V2Request(inputs or (_build_radiograph_tensor(),), **members)  # type: ignore[arg-type]
+    return InferCase(
+        f"predictor-{name}", request, status, error, None, only_raw=only_raw, servers=("predictor",)
+    )
 
 
 CASES = (
-    _case("defaults"),
-    _case("id", id="p-1"),
-    _case("version", version="0.0.1"),
-    _case("all-outputs", outputs=("typicality", "activation_map", "threshold", "probability")),
-    _case("two", inputs=(_radiograph(2),)),
-    _case("unknown-version", 404, "no such version of the model is served", version="9"),
-    _case("unknown-model", 404, "no model of that name is served", model="other"),
-    _case("unknown-output", 400, "the model has no output of that name", outputs=("present",)),
-    _case("unknown-input", 400, _ONE_INPUT, (_radiograph(name="image"),), outputs=("probability",)),
-    _case("two-inputs", 400, _ONE_INPUT, (_radiograph(), _radiograph()), only_raw=True),
-    _case("floats", 400, _DATATYPE, (_radiograph(datatype="FP32"),)),
-    _case("bytes", 400, _DATATYPE, (_radiograph(elements=("a",), shape=(1,), datatype="BYTES"),)),
-    _case("rank-3", 400, _SHAPE, (_radiograph(shape=(1, 224, 224)),)),
-    _case("three-channels", 400, _SHAPE, (_radiograph(3, shape=(1, 224, 224, 3)),)),
-    _case("another-side", 400, _SHAPE, (_radiograph(shape=(1, 448, 112, 1)),)),
-    _case("none", 400, _COUNT, (_radiograph(0),)),
-    _case("negative", 400, _COUNT, (_radiograph(shape=(-1, 224, 224, 1)),), only_raw=True),
-    _case("33", 400, _COUNT, (_radiograph(shape=(33, 224, 224, 1)),), only_raw=True),
-    _case(
+    _build_case("defaults"),
+    _build_case("id", id="p-1"),
+    _build_case("version", version="0.0.1"),
+    _build_case("all-outputs", outputs=("typicality", "activation_map", "threshold", "probability")),
+    _build_case("two", inputs=(_build_radiograph_tensor(2),)),
+    _build_case("unknown-version", 404, "no such version of the model is served", version="9"),
+    _build_case("unknown-model", 404, "no model of that name is served", model="other"),
+    _build_case("unknown-output", 400, "the model has no output of that name", outputs=("present",)),
+    _build_case(
+        "unknown-input", 400, _ONE_INPUT, (_build_radiograph_tensor(name="image"),), outputs=("probability",)
+    ),
+    _build_case(
+        "two-inputs", 400, _ONE_INPUT, (_build_radiograph_tensor(), _build_radiograph_tensor()), only_raw=True
+    ),
+    _build_case("floats", 400, _DATATYPE, (_build_radiograph_tensor(datatype="FP32"),)),
+    _build_case(
+        "bytes", 400, _DATATYPE, (_build_radiograph_tensor(elements=("a",), shape=(1,), datatype="BYTES"),)
+    ),
+    _build_case("rank-3", 400, _SHAPE, (_build_radiograph_tensor(shape=(1, 224, 224)),)),
+    _build_case("three-channels", 400, _SHAPE, (_build_radiograph_tensor(3, shape=(1, 224, 224, 3)),)),
+    _build_case("another-side", 400, _SHAPE, (_build_radiograph_tensor(shape=(1, 448, 112, 1)),)),
+    _build_case("none", 400, _COUNT, (_build_radiograph_tensor(0),)),
+    _build_case("negative", 400, _COUNT, (_build_radiograph_tensor(shape=(-1, 224, 224, 1)),), only_raw=True),
+    _build_case("33", 400, _COUNT, (_build_radiograph_tensor(shape=(33, 224, 224, 1)),), only_raw=True),
+    _build_case(
         "too-few",
         400,
         "input 'radiograph' has 50176 elements, its shape [2, 224, 224, 1] says otherwise",
-        (_radiograph(shape=(2, 224, 224, 1)),),
+        (_build_radiograph_tensor(shape=(2, 224, 224, 1)),),
         only_raw=True,
     ),
 )

@@ -1,4 +1,4 @@
-"""REST bodies that are no JSON, hardly JSON, or compressed."""
+"""REST bodies that are not JSON, unusual JSON, or compressed."""
 
 import gzip
 import zlib
@@ -8,7 +8,7 @@ from tests.conformance.rest_request import GOOD, NOT_JSON, RestRequest
 _TOO_LARGE = "the body exceeds 2097152 bytes"
 
 
-def _with(name: str, text: str) -> bytes:
+def _add_member(name: str, text: str) -> bytes:
     return GOOD[:-1] + f', "{name}": {text}'.encode() + b"}"
 
 
@@ -27,13 +27,15 @@ _BODIES = (
         RestRequest(f"json-{text}", text.encode(), 400, "the body must be a JSON object")
         for text in ("null", "true", "1", '"a"', "[]", "[{}]")
     ),
-    RestRequest("nan", _with("x", "NaN"), 400, NOT_JSON),
-    RestRequest("infinity", _with("x", "-Infinity"), 400, NOT_JSON),
-    RestRequest("number-beyond-floats", _with("x", "1e999"), 400, NOT_JSON),
-    RestRequest("number-of-5000-digits", _with("x", "9" * 5000), 400, NOT_JSON),
-    RestRequest("number-of-5000-decimals", _with("x", "0." + "1" * 5000)),
-    RestRequest("nested-100000-lists", _with("x", "[" * 100_000 + "]" * 100_000), 400, NOT_JSON),
-    RestRequest("nested-100000-objects", _with("x", '{"a":' * 100_000 + "1" + "}" * 100_000), 400, NOT_JSON),
+    RestRequest("nan", _add_member("x", "NaN"), 400, NOT_JSON),
+    RestRequest("infinity", _add_member("x", "-Infinity"), 400, NOT_JSON),
+    RestRequest("number-beyond-floats", _add_member("x", "1e999"), 400, NOT_JSON),
+    RestRequest("number-of-5000-digits", _add_member("x", "9" * 5000), 400, NOT_JSON),
+    RestRequest("number-of-5000-decimals", _add_member("x", "0." + "1" * 5000)),
+    RestRequest("nested-100000-lists", _add_member("x", "[" * 100_000 + "]" * 100_000), 400, NOT_JSON),
+    RestRequest(
+        "nested-100000-objects", _add_member("x", '{"a":' * 100_000 + "1" + "}" * 100_000), 400, NOT_JSON
+    ),
     RestRequest("key-twice", b'{"inputs": 1, ' + GOOD[1:]),
     RestRequest("invalid-utf-8", GOOD.replace(b"r0", b"\xff0"), 400, NOT_JSON),
     RestRequest("overlong-utf-8", GOOD.replace(b"r0", b"\xc0\xaf"), 400, NOT_JSON),
@@ -41,7 +43,7 @@ _BODIES = (
     RestRequest("byte-order-mark", b"\xef\xbb\xbf" + GOOD, 400, NOT_JSON),
     RestRequest("utf-16", GOOD.decode().encode("utf-16"), 400, NOT_JSON),
     RestRequest("nul-byte", GOOD + b"\x00", 400, NOT_JSON),
-    RestRequest("unknown-members", _with("extra", '{"a": [1, null]}')),
+    RestRequest("unknown-members", _add_member("extra", '{"a": [1, null]}')),
     RestRequest("white-space", b"\r\n\t " + GOOD + b"  "),
     RestRequest("another-content-type", GOOD, headers=(("content-type", "text/plain"),)),
     RestRequest("body-over-the-limit", b" " * (2**21 + 1), 413, _TOO_LARGE),

@@ -1,4 +1,4 @@
-"""A REST request as a value, and what the tables of them are written with."""
+"""A REST request as a value, and the functions that build tables of them."""
 
 import json
 import struct
@@ -6,8 +6,8 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
-from tests.conformance.hops import HttpAnswer
-from tests.conformance.question import MODEL
+from tests.conformance.servers import HttpAnswer
+from tests.conformance.v2_request import MODEL
 
 BOTH = ("proxy", "transformer")
 INFER = f"/v2/models/{MODEL}/infer"
@@ -18,7 +18,7 @@ NO_PATH = "no such path"
 
 @dataclass(frozen=True)
 class RestRequest:
-    """A request, and the status and whole error that it gets; ``check`` looks at what else there is."""
+    """A request with its expected status and whole error text. ``check`` checks the rest of the answer."""
 
     name: str
     body: bytes | None = None
@@ -27,25 +27,25 @@ class RestRequest:
     headers: tuple[tuple[str, str], ...] = ()
     verb: str = "POST"
     path: str = INFER
-    hops: tuple[str, ...] = BOTH
+    servers: tuple[str, ...] = BOTH
     check: Callable[[HttpAnswer], object] = field(default=lambda answer: True)
 
 
-def input_of(**changes: Any) -> dict[str, Any]:
-    """A good input with some members changed; ``...`` takes one away."""
+def make_input(**changes: Any) -> dict[str, Any]:
+    """Make a valid input with some members changed. The value ``...`` removes a member."""
     tensor = {"name": "image_id", "datatype": "BYTES", "shape": [1], "data": ["r0.png"]} | changes
     return {name: value for name, value in tensor.items() if value is not ...}
 
 
-def document(tensor: Any = None, **more: Any) -> dict[str, Any]:
-    """A request of one input, with more members."""
-    return {"inputs": [input_of() if tensor is None else tensor], **more}
+def make_document(tensor: Any = None, **more: Any) -> dict[str, Any]:
+    """Make a request document of one input, with more members."""
+    return {"inputs": [make_input() if tensor is None else tensor], **more}
 
 
-def json_of(document: Any) -> bytes:
-    """The body."""
+def encode_json(document: Any) -> bytes:
+    """Encode the document as a body."""
     return json.dumps(document).encode()
 
 
-GOOD = json_of(document())
+GOOD = encode_json(make_document())
 RAW = struct.pack("<I", 6) + b"r0.png"

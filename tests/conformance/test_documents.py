@@ -1,4 +1,4 @@
-"""What schemathesis makes of the Open Inference Protocol's document, and of ours, is answered as they say."""
+"""Requests that schemathesis makes from the protocol's document and from ours get the answers they state."""
 
 import copy
 import json
@@ -10,31 +10,31 @@ import pytest
 import schemathesis
 
 from auth_proxy.routes.openapi import load_document
-from tests.conformance.checks import check_says_nothing_of_the_inside
-from tests.conformance.hops import Hops
+from tests.conformance.checks import check_hides_internals
 from tests.conformance.open_inference import DOCUMENT as PROTOCOL
+from tests.conformance.servers import V2Servers
 
 OURS = json.loads(json.dumps(load_document()))
 """The document as a client reads it: no part of it is shared between two places."""
 
 _EXAMPLES = int(os.environ.get("PLEURA_CONFORMANCE_EXAMPLES", "8"))
-"""Requests that are generated for each operation; ``make proof-conformance`` asks for more."""
+"""Requests that are generated for each operation. ``make proof-conformance`` sets a larger number."""
 _LONG_MS = 20_000
-"""Whoever waits for less may be told that the time has run out."""
+"""A request with a shorter deadline may be answered that its deadline has expired."""
 _ANY_REFUSAL = ["2xx", "400", "404", "408", "409", "413", "422", "504"]
 _REFUSABLE = (
     *("classify", "feedback", "v2Infer", "v2InferVersion", "infer", "model-metadata", "model-ready"),
     *("v2Model", "v2ModelReady", "v2ModelVersion", "v2ModelVersionReady"),
 )
-"""No document can say which radiographs, models and versions there are: the good may be refused for them."""
+"""Operations whose valid requests may be refused, because a radiograph, model or version does not exist."""
 
 
 Case = schemathesis.Case[Any]
 Test = Callable[..., None]
 
 
-def _requests_of(document: dict[str, Any]) -> Callable[[Test], Test]:
-    """Run a test on each request that is made of a document."""
+def _parametrize_requests(document: dict[str, Any]) -> Callable[[Test], Test]:
+    """Run a test on each request that schemathesis makes from a document."""
     checks = {"positive_data_acceptance": {"expected-statuses": _ANY_REFUSAL}}
     config = schemathesis.Config.from_dict(
         {
@@ -58,8 +58,8 @@ def _requests_of(document: dict[str, Any]) -> Callable[[Test], Test]:
     )
 
 
-def _at_the_transformer(document: dict[str, Any]) -> dict[str, Any]:
-    """What it shares with the proxy: no token, and the caller's headers only for inference."""
+def _restrict_to_transformer(document: dict[str, Any]) -> dict[str, Any]:
+    """Restrict a document to V2 at the transformer, without tokens and with headers only for inference."""
     document = copy.deepcopy(document)
     document["paths"] = {path: item for path, item in document["paths"].items() if path.startswith("/v2")}
     for item in document["paths"].values():
@@ -72,38 +72,40 @@ def _at_the_transformer(document: dict[str, Any]) -> dict[str, Any]:
     return document
 
 
-def _check(case: Case, hops: Hops, hop: str, count_request: Callable[[str], None]) -> None:
-    asked = hops[hop]
-    response = case.call(asked.service.url, headers=asked.metadata)
-    count_request(f"{case.operation.label} {hop}")
+def _check(case: Case, servers: V2Servers, server: str, count_request: Callable[[str], None]) -> None:
+    v2_server = servers[server]
+    response = case.call(v2_server.service.url, headers=v2_server.metadata)
+    count_request(f"{case.operation.label} {server}")
     if response.status_code in (408, 504):
-        sent = dict[str, str](case.headers or {})
-        assert float(sent.get("x-request-timeout-ms", "inf")) < _LONG_MS
-    case.validate_response(response, headers=asked.metadata)
+        request_headers = dict[str, str](case.headers or {})
+        assert float(request_headers.get("x-request-timeout-ms", "inf")) < _LONG_MS
+    case.validate_response(response, headers=v2_server.metadata)
     if response.status_code >= 400 and case.method != "HEAD":
-        check_says_nothing_of_the_inside(hops, response.json()["error"])
+        check_hides_internals(servers, response.json()["error"])
 
 
-@pytest.mark.parametrize("hop", ["proxy", "transformer"])
-@_requests_of(PROTOCOL)
-def test_the_protocols_document_is_kept(
-    case: Case, hop: str, hops: Hops, count_request: Callable[[str], None]
+@pytest.mark.parametrize("server", ["proxy", "transformer"])
+@_parametrize_requests(PROTOCOL)
+def test_answers_follow_the_protocols_document(
+    case: Case, server: str, servers: V2Servers, count_request: Callable[[str], None]
 ) -> None:
-    """No request that the protocol's document allows or forbids gets a 5xx or an answer it does not know."""
-    _check(case, hops, hop, count_request)
+    """Requests that the protocol's document allows or forbids get no 5xx, and only answers that it lists."""
+    _check(case, servers, server, count_request)
 
 
-@pytest.mark.parametrize("hop", ["proxy"])
-@_requests_of(OURS)
-def test_our_document_is_kept(case: Case, hop: str, hops: Hops, count_request: Callable[[str], None]) -> None:
-    """The same of our own, which knows every status, header and member."""
-    _check(case, hops, hop, count_request)
-
-
-@pytest.mark.parametrize("hop", ["transformer"])
-@_requests_of(_at_the_transformer(OURS))
-def test_the_transformer_keeps_our_document(
-    case: Case, hop: str, hops: Hops, count_request: Callable[[str], None]
+@pytest.mark.parametrize("server", ["proxy"])
+@_parametrize_requests(OURS)
+def test_answers_follow_our_document(
+    case: Case, server: str, servers: V2Servers, count_request: Callable[[str], None]
 ) -> None:
-    """Behind the proxy stands the same V2."""
-    _check(case, hops, hop, count_request)
+    """Our document lists every status, header and member, and the proxy's answers follow it."""
+    _check(case, servers, server, count_request)
+
+
+@pytest.mark.parametrize("server", ["transformer"])
+@_parametrize_requests(_restrict_to_transformer(OURS))
+def test_the_transformers_answers_follow_our_document(
+    case: Case, server: str, servers: V2Servers, count_request: Callable[[str], None]
+) -> None:
+    """The transformer behind the proxy answers V2 as our document states."""
+    _check(case, servers, server, count_request)

@@ -1,4 +1,4 @@
-"""One id for a request: in its answer, in the header, in the journal."""
+"""A request has one id in its answer, in the header and in the journal."""
 
 import json
 from collections.abc import Callable
@@ -10,13 +10,13 @@ import pytest
 from kserve.protocol.grpc import grpc_predict_v2_pb2 as pb
 
 from proof.lab.transformer import TransformerParts
-from tests.conformance.hops import Hops
-from tests.conformance.question import Question
+from tests.conformance.servers import V2Servers
+from tests.conformance.v2_request import V2Request
 
 _INFER = "/v2/models/chest-xray/infer"
 
 
-def _rows(parts: TransformerParts, request_id: str) -> list[tuple[Any, ...]]:
+def _read_rows(parts: TransformerParts, request_id: str) -> list[tuple[Any, ...]]:
     statement = "SELECT principal, image_id FROM answers WHERE request_id = %s"
     with closing(psycopg2.connect(parts.journal_dsn)) as connection, connection.cursor() as cursor:
         cursor.execute(statement, (request_id,))
@@ -37,50 +37,50 @@ def _rows(parts: TransformerParts, request_id: str) -> list[tuple[Any, ...]]:
     ],
 )
 @pytest.mark.parametrize("transport", ["rest", "grpc"])
-@pytest.mark.parametrize("hop", ["proxy", "transformer"])
-def test_an_answer_is_journaled_under_the_id_that_it_has(
-    hop: str,
+@pytest.mark.parametrize("server", ["proxy", "transformer"])
+def test_an_answer_and_its_journal_row_have_one_id(
+    server: str,
     transport: str,
     in_body: str | None,
     in_header: str | None,
     expected: str | None,
-    hops: Hops,
+    servers: V2Servers,
     parts: TransformerParts,
     count_run: Callable[..., None],
 ) -> None:
-    """The caller's id, the body's before the header's, else a new one, names answer and row.
+    """The answer and its row have the id of the body, else of the header, else a new one.
 
-    Through the proxy the header of the answer names the request as the proxy knows it.
+    The proxy's answer header has the id by which the proxy knows the request.
     """
     name = f"journal-id-{(in_body or '')[:12]}-{in_header}"
-    count_run(case=name, transport=transport, hop=hop, client="raw")
+    count_run(case=name, transport=transport, server=server, client="raw")
     headers = [("x-request-id", in_header)] if in_header else []
-    ask = _over_rest if transport == "rest" else _over_grpc
-    given, said = ask(hops, hop, in_body, headers)
-    assert given == expected if expected else len(given) == 36
-    principal = "tester" if hop == "proxy" else "anonymous"
-    assert (principal, "r0.png") in _rows(parts, given)
-    if hop == "proxy" and not in_body:
-        assert said == given
-    if hop == "proxy" and in_header:
-        assert said == in_header
+    send = _send_over_rest if transport == "rest" else _send_over_grpc
+    request_id, header_id = send(servers, server, in_body, headers)
+    assert request_id == expected if expected else len(request_id) == 36
+    principal = "tester" if server == "proxy" else "anonymous"
+    assert (principal, "r0.png") in _read_rows(parts, request_id)
+    if server == "proxy" and not in_body:
+        assert header_id == request_id
+    if server == "proxy" and in_header:
+        assert header_id == in_header
 
 
-def _over_rest(
-    hops: Hops, hop: str, in_body: str | None, headers: list[tuple[str, str]]
+def _send_over_rest(
+    servers: V2Servers, server: str, in_body: str | None, headers: list[tuple[str, str]]
 ) -> tuple[str, str | None]:
-    document = json.loads(Question().as_json()[0])
+    document = json.loads(V2Request().encode_json()[0])
     if in_body is not None:
         document["id"] = in_body
-    answer = hops[hop].ask("POST", _INFER, json.dumps(document).encode(), headers)
+    answer = servers[server].send("POST", _INFER, json.dumps(document).encode(), headers)
     assert answer.status == 200, answer.body
     return str(answer.document["id"]), answer.headers.get("x-request-id")
 
 
-def _over_grpc(
-    hops: Hops, hop: str, in_body: str | None, headers: list[tuple[str, str]]
+def _send_over_grpc(
+    servers: V2Servers, server: str, in_body: str | None, headers: list[tuple[str, str]]
 ) -> tuple[str, str | None]:
-    message = Question(id=in_body or "").as_message().SerializeToString()
-    answer = hops[hop].call("ModelInfer", message, headers)
+    message = V2Request(id=in_body or "").to_message().SerializeToString()
+    answer = servers[server].call("ModelInfer", message, headers)
     assert answer.details == ""
     return str(pb.ModelInferResponse.FromString(answer.message).id), answer.trailing.get("x-request-id")

@@ -1,4 +1,4 @@
-"""The ways a question can be asked: by raw bytes and by NVIDIA's client, over each transport."""
+"""The ways to send a request: as raw bytes and with NVIDIA's client, over each transport."""
 
 from collections.abc import Callable, Mapping
 from contextlib import closing
@@ -11,8 +11,8 @@ import tritonclient.http as triton_http
 from kserve.protocol.grpc import grpc_predict_v2_pb2 as pb
 from tritonclient.utils import InferenceServerException
 
-from tests.conformance.hops import GrpcAnswer, Hop, HttpAnswer
-from tests.conformance.question import Question, Tensor
+from tests.conformance.servers import GrpcAnswer, HttpAnswer, V2Server
+from tests.conformance.v2_request import Tensor, V2Request
 from tests.support import triton
 
 CODES: Mapping[int, grpc.StatusCode] = {
@@ -28,13 +28,13 @@ CODES: Mapping[int, grpc.StatusCode] = {
     503: grpc.StatusCode.UNAVAILABLE,
     504: grpc.StatusCode.DEADLINE_EXCEEDED,
 }
-"""The gRPC code that means what an HTTP status means."""
+"""The gRPC code for each HTTP status."""
 _DTYPES = {"FP32": "<f4", "BOOL": "?"}
 
 
 @dataclass(frozen=True)
-class WayAnswer:
-    """What came back, whatever it came over; ``status`` is HTTP's, or the gRPC code's name."""
+class TransportAnswer:
+    """An answer over any transport. ``status`` is the HTTP status or the name of the gRPC code."""
 
     status: str
     error: str = ""
@@ -46,35 +46,35 @@ class WayAnswer:
     headers: Mapping[str, str] = field(default_factory=dict)
 
 
-Ask = Callable[[Hop, Question, triton.TritonClient], WayAnswer]
+Send = Callable[[V2Server, V2Request, triton.TritonClient], TransportAnswer]
 
 
 @dataclass(frozen=True)
 class Way:
-    """A transport, and who speaks it."""
+    """A transport and the client that uses it."""
 
     transport: str
     client: str
-    ask: Ask
-    speaks: Callable[[Tensor], bool] = lambda tensor: True
+    send: Send
+    can_send: Callable[[Tensor], bool] = lambda tensor: True
 
     @property
     def is_grpc(self) -> bool:
         """Whether statuses are gRPC codes."""
         return self.transport.startswith("grpc")
 
-    def status(self, status: int) -> str:
-        """How an HTTP status reads in an answer that came this way."""
+    def translate_status(self, status: int) -> str:
+        """Translate an HTTP status into the status of this transport."""
         return CODES[status].name if self.is_grpc else str(status)
 
 
-def read_rest(answer: HttpAnswer) -> WayAnswer:
-    """Read an answer over REST, JSON outputs and binary ones."""
+def read_rest(answer: HttpAnswer) -> TransportAnswer:
+    """Read an answer over REST, with JSON and binary outputs."""
     document = answer.document
     if answer.status != 200:
         assert list(document) == ["error"], document
         assert answer.headers["content-type"] == "application/json"
-        return WayAnswer(str(answer.status), document["error"], headers=answer.headers)
+        return TransportAnswer(str(answer.status), document["error"], headers=answer.headers)
     binary = answer.body[int(answer.headers.get("inference-header-content-length", len(answer.body))) :]
     outputs, datatypes = {}, {}
     for output in document["outputs"]:
@@ -89,13 +89,13 @@ def read_rest(answer: HttpAnswer) -> WayAnswer:
     assert binary == b""
     assert document["model_name"] == "chest-xray"
     version, parameters = document["model_version"], document.get("parameters", {})
-    return WayAnswer("200", "", document["id"], version, parameters, outputs, datatypes, answer.headers)
+    return TransportAnswer("200", "", document["id"], version, parameters, outputs, datatypes, answer.headers)
 
 
-def read_grpc(answer: GrpcAnswer) -> WayAnswer:
+def read_grpc(answer: GrpcAnswer) -> TransportAnswer:
     """Read an answer over gRPC."""
     if answer.code is not grpc.StatusCode.OK:
-        return WayAnswer(answer.code.name, answer.details, headers=answer.trailing)
+        return TransportAnswer(answer.code.name, answer.details, headers=answer.trailing)
     message = pb.ModelInferResponse.FromString(answer.message)
     assert message.model_name == "chest-xray"
     assert len(message.raw_output_contents) == len(message.outputs)
@@ -103,7 +103,7 @@ def read_grpc(answer: GrpcAnswer) -> WayAnswer:
         output.name: np.frombuffer(raw, _DTYPES[output.datatype]).reshape(list(output.shape))
         for output, raw in zip(message.outputs, message.raw_output_contents, strict=True)
     }
-    return WayAnswer(
+    return TransportAnswer(
         "OK",
         "",
         message.id,
@@ -115,44 +115,44 @@ def read_grpc(answer: GrpcAnswer) -> WayAnswer:
     )
 
 
-def _rest_json(hop: Hop, question: Question, client: triton.TritonClient) -> WayAnswer:
-    return read_rest(hop.ask("POST", question.path, *question.as_json()))
+def _send_rest_json(server: V2Server, request: V2Request, client: triton.TritonClient) -> TransportAnswer:
+    return read_rest(server.send("POST", request.path, *request.encode_json()))
 
 
-def _rest_binary(hop: Hop, question: Question, client: triton.TritonClient) -> WayAnswer:
-    return read_rest(hop.ask("POST", question.path, *question.as_binary()))
+def _send_rest_binary(server: V2Server, request: V2Request, client: triton.TritonClient) -> TransportAnswer:
+    return read_rest(server.send("POST", request.path, *request.encode_binary()))
 
 
-def _grpc_raw(hop: Hop, question: Question, client: triton.TritonClient) -> WayAnswer:
-    return read_grpc(hop.call("ModelInfer", question.as_message().SerializeToString()))
+def _send_raw_grpc(server: V2Server, request: V2Request, client: triton.TritonClient) -> TransportAnswer:
+    return read_grpc(server.call("ModelInfer", request.to_message().SerializeToString()))
 
 
-def _grpc_typed(hop: Hop, question: Question, client: triton.TritonClient) -> WayAnswer:
-    return read_grpc(hop.call("ModelInfer", question.as_message(typed=True).SerializeToString()))
+def _send_typed_grpc(server: V2Server, request: V2Request, client: triton.TritonClient) -> TransportAnswer:
+    return read_grpc(server.call("ModelInfer", request.to_message(typed=True).SerializeToString()))
 
 
-def _triton_http(is_binary: bool) -> Ask:
-    def ask(hop: Hop, question: Question, client: triton.TritonClient) -> WayAnswer:
+def _make_triton_http_sender(is_binary: bool) -> Send:
+    def send(server: V2Server, request: V2Request, client: triton.TritonClient) -> TransportAnswer:
         inputs = []
-        for each in question.inputs:
+        for each in request.inputs:
             inputs.append(triton_http.InferInput(each.name, each.dimensions, each.datatype))
             inputs[-1].set_data_from_numpy(each.array, binary_data=is_binary)
-        names = question.outputs or question.default_outputs
-        with closing(triton_http.InferenceServerClient(hop.address, network_timeout=60)) as asking:
+        names = request.outputs or request.default_outputs
+        with closing(triton_http.InferenceServerClient(server.address, network_timeout=60)) as http_client:
             try:
-                result = asking.infer(
-                    question.model,
+                result = http_client.infer(
+                    request.model,
                     inputs,
-                    question.version,
+                    request.version,
                     [triton_http.InferRequestedOutput(name, binary_data=is_binary) for name in names],
-                    request_id=question.id,
-                    headers=hop.metadata,
-                    parameters=dict(question.parameters) or None,
+                    request_id=request.id,
+                    headers=server.metadata,
+                    parameters=dict(request.parameters) or None,
                 )
             except InferenceServerException as error:
-                return WayAnswer(error.status(), error.message())
+                return TransportAnswer(error.status(), error.message())
         document = result.get_response()
-        return WayAnswer(
+        return TransportAnswer(
             "200",
             "",
             document["id"],
@@ -161,44 +161,51 @@ def _triton_http(is_binary: bool) -> Ask:
             {output["name"]: result.as_numpy(output["name"]) for output in document["outputs"]},
         )
 
-    return ask
+    return send
 
 
-def _triton_grpc(hop: Hop, question: Question, client: triton.TritonClient) -> WayAnswer:
-    inputs = {each.name: (each.datatype, each.array) for each in question.inputs}
+def _send_triton_grpc(server: V2Server, request: V2Request, client: triton.TritonClient) -> TransportAnswer:
+    inputs = {each.name: (each.datatype, each.array) for each in request.inputs}
     call = triton.TritonCall(
-        hop.service.grpc_address,
+        server.service.grpc_address,
         "infer",
-        (question.model,),
+        (request.model,),
         inputs,
-        question.outputs,
-        question.id,
-        hop.metadata,
+        request.outputs,
+        request.id,
+        server.metadata,
         60.0,
-        question.parameters,
-        version=question.version,
+        request.parameters,
+        version=request.version,
     )
     try:
-        answer = client.ask(call)
+        answer = client.send(call)
     except triton.CallFailed as error:
-        return WayAnswer(error.status.removeprefix("StatusCode."), error.message)
-    return WayAnswer("OK", "", answer["id"], answer["model_version"], answer["parameters"], answer["outputs"])
+        return TransportAnswer(error.status.removeprefix("StatusCode."), error.message)
+    return TransportAnswer(
+        "OK", "", answer["id"], answer["model_version"], answer["parameters"], answer["outputs"]
+    )
 
 
-def _json_holds(tensor: Tensor) -> bool:
+def _can_send_json(tensor: Tensor) -> bool:
     return tensor.is_text
 
 
-def _triton_json_holds(tensor: Tensor) -> bool:
-    return tensor.is_text and tensor.is_whole
+def _can_triton_send_json(tensor: Tensor) -> bool:
+    return tensor.is_text and tensor.has_consistent_shape
 
 
 WAYS = (
-    Way("rest-json", "raw", _rest_json, _json_holds),
-    Way("rest-binary", "raw", _rest_binary),
-    Way("grpc", "raw", _grpc_raw),
-    Way("grpc-typed", "raw", _grpc_typed),
-    Way("rest-json", "triton", _triton_http(is_binary=False), _triton_json_holds),
-    Way("rest-binary", "triton", _triton_http(is_binary=True), lambda tensor: tensor.is_whole),
-    Way("grpc", "triton", _triton_grpc, lambda tensor: tensor.is_whole),
+    Way("rest-json", "raw", _send_rest_json, _can_send_json),
+    Way("rest-binary", "raw", _send_rest_binary),
+    Way("grpc", "raw", _send_raw_grpc),
+    Way("grpc-typed", "raw", _send_typed_grpc),
+    Way("rest-json", "triton", _make_triton_http_sender(is_binary=False), _can_triton_send_json),
+    Way(
+        "rest-binary",
+        "triton",
+        _make_triton_http_sender(is_binary=True),
+        lambda tensor: tensor.has_consistent_shape,
+    ),
+    Way("grpc", "triton", _send_triton_grpc, lambda tensor: tensor.has_consistent_shape),
 )

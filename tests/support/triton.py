@@ -26,9 +26,9 @@ class TritonCall:
     version: str = ""
 
     def __call__(self) -> Any:
-        """Make the call in a process that ends with it; see ``Client.ask``."""
+        """Make the call in a process that ends with it; see ``TritonClient.send``."""
         with closing(TritonClient()) as client:
-            return client.ask(self)
+            return client.send(self)
 
 
 class CallFailed(Exception):
@@ -47,7 +47,7 @@ class TritonClient:
             [sys.executable, __file__], stdin=subprocess.PIPE, stdout=subprocess.PIPE
         )
 
-    def ask(self, call: TritonCall) -> Any:
+    def send(self, call: TritonCall) -> Any:
         """Make a call.
 
         Returns:

@@ -1,4 +1,4 @@
-"""Where the protocol is asked: through the proxy, and at the services behind it."""
+"""The servers that speak V2: the proxy and the services behind it."""
 
 import http.client
 import json
@@ -18,7 +18,7 @@ _MAX_MESSAGE_BYTES = 80 * 2**20
 
 @dataclass(frozen=True)
 class HttpAnswer:
-    """An answer over HTTP; header names are in lower case."""
+    """An answer over HTTP. Header names are in lower case."""
 
     status: int
     headers: Mapping[str, str]
@@ -33,7 +33,7 @@ class HttpAnswer:
 
 @dataclass(frozen=True)
 class GrpcAnswer:
-    """An answer over gRPC; ``details`` is the error's text, empty where there is none."""
+    """An answer over gRPC. ``details`` is the error text, or empty."""
 
     code: grpc.StatusCode
     details: str
@@ -42,8 +42,8 @@ class GrpcAnswer:
 
 
 @dataclass(frozen=True)
-class Hop:
-    """One server of V2, and what a caller must bring."""
+class V2Server:
+    """One V2 server, with the token that it requires."""
 
     name: str
     service: Service
@@ -51,17 +51,17 @@ class Hop:
 
     @property
     def metadata(self) -> dict[str, str]:
-        """The headers, or the gRPC metadata, that say who asks."""
+        """The HTTP headers or gRPC metadata that identify the caller."""
         return {"authorization": f"Bearer {self.token}"} if self.token else {}
 
     @property
     def address(self) -> str:
-        """host:port of REST."""
+        """The host and port of REST."""
         return self.service.url.removeprefix("http://")
 
     @cached_property
     def channel(self) -> grpc.Channel:
-        """A channel to its gRPC."""
+        """A channel to the server's gRPC port."""
         options = [
             ("grpc.max_send_message_length", _MAX_MESSAGE_BYTES),
             ("grpc.max_receive_message_length", _MAX_MESSAGE_BYTES),
@@ -69,7 +69,7 @@ class Hop:
         ]
         return grpc.insecure_channel(self.service.grpc_address, options)
 
-    def ask(
+    def send(
         self,
         verb: str,
         path: str,
@@ -77,14 +77,14 @@ class Hop:
         headers: Sequence[tuple[str, str]] = (),
         authorized: bool = True,
     ) -> HttpAnswer:
-        """Send exactly this over a connection of its own; a length is added where there is a body."""
+        """Send these bytes unchanged over a new connection. A body gets a content length."""
         connection = http.client.HTTPConnection(self.address, timeout=_TIMEOUT_S)
         try:
             connection.putrequest(verb, path, skip_accept_encoding=True)
-            mine = [*headers, *(self.metadata.items() if authorized else ())]
+            all_headers = [*headers, *(self.metadata.items() if authorized else ())]
             if body is not None:
-                mine.append(("content-length", str(len(body))))
-            for name, value in mine:
+                all_headers.append(("content-length", str(len(body))))
+            for name, value in all_headers:
                 connection.putheader(name, value)
             connection.endheaders(body)
             response = connection.getresponse()
@@ -102,32 +102,32 @@ class Hop:
         timeout_s: float = _TIMEOUT_S,
         compression: grpc.Compression | None = None,
     ) -> GrpcAnswer:
-        """Send a message as it is; a method without a slash is one of V2's."""
-        ask = self.channel.unary_unary(method if "/" in method else SERVICE + method)
+        """Send a message unchanged. A method without a slash is a method of V2."""
+        method_call = self.channel.unary_unary(method if "/" in method else SERVICE + method)
         all_metadata = [*self.metadata.items(), *metadata]
         try:
-            answer, call = ask.with_call(
+            answer, call = method_call.with_call(
                 message, timeout=timeout_s, metadata=all_metadata, compression=compression
             )
         except grpc.RpcError as error:
-            return _refusal(error)
-        return GrpcAnswer(call.code(), "", _texts(call.trailing_metadata()), answer)
+            return _read_error(error)
+        return GrpcAnswer(call.code(), "", _select_texts(call.trailing_metadata()), answer)
 
 
-def _refusal(error: Any) -> GrpcAnswer:
-    return GrpcAnswer(error.code(), error.details() or "", _texts(error.trailing_metadata()))
+def _read_error(error: Any) -> GrpcAnswer:
+    return GrpcAnswer(error.code(), error.details() or "", _select_texts(error.trailing_metadata()))
 
 
-def _texts(metadata: Any) -> dict[str, str]:
+def _select_texts(metadata: Any) -> dict[str, str]:
     return {name: value for name, value in metadata or () if isinstance(value, str)}
 
 
 @dataclass(frozen=True)
-class Hops:
-    """The servers by name, and what none of their errors may name."""
+class V2Servers:
+    """The servers by name, and the internal addresses that no error may contain."""
 
-    by_name: Mapping[str, Hop]
-    inner: Sequence[str] = field(default=())
+    by_name: Mapping[str, V2Server]
+    internal_addresses: Sequence[str] = field(default=())
 
-    def __getitem__(self, name: str) -> Hop:
+    def __getitem__(self, name: str) -> V2Server:
         return self.by_name[name]

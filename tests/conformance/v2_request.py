@@ -1,4 +1,4 @@
-"""An inference request as a value, and its spellings: REST JSON, REST binary, gRPC raw and typed."""
+"""An inference request as a value, and its encodings in REST and gRPC."""
 
 import json
 import struct
@@ -10,8 +10,8 @@ import numpy as np
 from kserve.protocol.grpc import grpc_predict_v2_pb2 as pb
 
 MODEL = "chest-xray"
-_NUMBERS = {"FP32": "<f4", "UINT8": "u1", "INT64": "<i8", "BOOL": "?"}
-_TYPED = {
+_NUMPY_TYPES = {"FP32": "<f4", "UINT8": "u1", "INT64": "<i8", "BOOL": "?"}
+_TYPED_FIELDS = {
     "BYTES": "bytes_contents",
     "FP32": "fp32_contents",
     "UINT8": "uint_contents",
@@ -23,7 +23,7 @@ Parameters = Mapping[str, str | int | bool]
 
 @dataclass(frozen=True)
 class Tensor:
-    """An input; its shape is the number of its elements where none is given."""
+    """An input. Without ``shape``, its shape is the number of its elements."""
 
     name: str = "image_id"
     elements: tuple[Any, ...] = ("r0.png",)
@@ -33,45 +33,45 @@ class Tensor:
 
     @property
     def dimensions(self) -> list[int]:
-        """The shape."""
+        """The shape that the request states."""
         return [len(self.elements)] if self.shape is None else list(self.shape)
 
     @property
     def is_text(self) -> bool:
-        """Whether JSON can hold it."""
+        """Whether JSON can represent every element."""
         return not any(isinstance(element, bytes) for element in self.elements)
 
     @property
-    def is_whole(self) -> bool:
-        """Whether a client that looks at the shape would send it."""
+    def has_consistent_shape(self) -> bool:
+        """Whether the shape matches the number of elements, as clients require that check it."""
         sizes = self.dimensions
         return all(size >= 0 for size in sizes) and int(np.prod(sizes)) == len(self.elements)
 
     @property
-    def octets(self) -> list[bytes]:
-        """The elements of BYTES."""
+    def byte_elements(self) -> list[bytes]:
+        """The elements of a BYTES tensor as bytes."""
         return [e if isinstance(e, bytes) else str(e).encode() for e in self.elements]
 
     @property
     def raw(self) -> bytes:
-        """The elements as the binary extension has them."""
-        if self.datatype in _NUMBERS:
-            return np.array(self.elements, _NUMBERS[self.datatype]).tobytes()
-        return b"".join(struct.pack("<I", len(e)) + e for e in self.octets)
+        """The elements in the format of the binary extension."""
+        if self.datatype in _NUMPY_TYPES:
+            return np.array(self.elements, _NUMPY_TYPES[self.datatype]).tobytes()
+        return b"".join(struct.pack("<I", len(e)) + e for e in self.byte_elements)
 
     @property
     def array(self) -> np.ndarray[Any, Any]:
-        """The elements as clients of NumPy have them."""
-        if self.datatype in _NUMBERS:
-            return np.array(self.elements, _NUMBERS[self.datatype]).reshape(self.dimensions)
+        """The elements as a NumPy array."""
+        if self.datatype in _NUMPY_TYPES:
+            return np.array(self.elements, _NUMPY_TYPES[self.datatype]).reshape(self.dimensions)
         array = np.empty(len(self.elements), np.object_)
-        array[:] = self.octets
+        array[:] = self.byte_elements
         return array.reshape(self.dimensions)
 
 
 @dataclass(frozen=True)
-class Question:
-    """What is asked, however it is sent."""
+class V2Request:
+    """The content of a request, independent of its transport."""
 
     inputs: tuple[Tensor, ...] = (Tensor(),)
     outputs: tuple[str, ...] = ()
@@ -82,18 +82,18 @@ class Question:
 
     @property
     def default_outputs(self) -> tuple[str, ...]:
-        """What is answered where no outputs are named, by the transformer or by the predictor."""
+        """The outputs that the transformer or the predictor returns if the request names none."""
         if any(each.name == "radiograph" for each in self.inputs):
             return ("probability", "threshold", "typicality")
         return ("probability", "present", "typicality", "threshold")
 
     @property
     def path(self) -> str:
-        """Where REST asks it."""
+        """The path of the request in REST."""
         version = f"/versions/{self.version}" if self.version else ""
         return f"/v2/models/{self.model}{version}/infer"
 
-    def _document(self, inputs: list[dict[str, Any]]) -> dict[str, Any]:
+    def _build_document(self, inputs: list[dict[str, Any]]) -> dict[str, Any]:
         document: dict[str, Any] = {"inputs": inputs}
         if self.id:
             document["id"] = self.id
@@ -103,18 +103,18 @@ class Question:
             document["parameters"] = dict(self.parameters)
         return document
 
-    def as_json(self) -> tuple[bytes, list[tuple[str, str]]]:
-        """Body and headers of REST JSON."""
-        inputs = [_described(each) | {"data": list(each.elements)} for each in self.inputs]
-        return json.dumps(self._document(inputs)).encode(), [("content-type", "application/json")]
+    def encode_json(self) -> tuple[bytes, list[tuple[str, str]]]:
+        """Encode body and headers of REST JSON."""
+        inputs = [_describe(each) | {"data": list(each.elements)} for each in self.inputs]
+        return json.dumps(self._build_document(inputs)).encode(), [("content-type", "application/json")]
 
-    def as_binary(self) -> tuple[bytes, list[tuple[str, str]]]:
-        """Body and headers of REST with the binary tensor extension, both ways."""
+    def encode_binary(self) -> tuple[bytes, list[tuple[str, str]]]:
+        """Encode body and headers of REST with binary inputs and outputs."""
         inputs = []
         for each in self.inputs:
             size = {"binary_data_size": len(each.raw)}
-            inputs.append(_described(each) | {"parameters": {**each.parameters, **size}})
-        document = self._document(inputs)
+            inputs.append(_describe(each) | {"parameters": {**each.parameters, **size}})
+        document = self._build_document(inputs)
         document["parameters"] = {"binary_data_output": True, **self.parameters}
         head = json.dumps(document).encode()
         headers = [
@@ -123,33 +123,33 @@ class Question:
         ]
         return head + b"".join(each.raw for each in self.inputs), headers
 
-    def as_message(self, typed: bool = False) -> Any:
-        """The gRPC message, with typed contents or raw ones."""
+    def to_message(self, typed: bool = False) -> Any:
+        """Build the gRPC message, with typed or raw contents."""
         message = pb.ModelInferRequest(model_name=self.model, model_version=self.version, id=self.id)
         for each in self.inputs:
             tensor = message.inputs.add(name=each.name, datatype=each.datatype, shape=each.dimensions)
-            _set(tensor.parameters, each.parameters)
-            if typed and each.datatype in _TYPED:
-                values = each.octets if each.datatype == "BYTES" else each.elements
-                getattr(tensor.contents, _TYPED[each.datatype]).extend(values)
+            _set_parameters(tensor.parameters, each.parameters)
+            if typed and each.datatype in _TYPED_FIELDS:
+                values = each.byte_elements if each.datatype == "BYTES" else each.elements
+                getattr(tensor.contents, _TYPED_FIELDS[each.datatype]).extend(values)
             if not typed:
                 message.raw_input_contents.append(each.raw)
         for name in self.outputs:
             message.outputs.add(name=name)
-        _set(message.parameters, self.parameters)
+        _set_parameters(message.parameters, self.parameters)
         return message
 
 
-def _described(tensor: Tensor) -> dict[str, Any]:
-    described: dict[str, Any] = {
+def _describe(tensor: Tensor) -> dict[str, Any]:
+    description: dict[str, Any] = {
         "name": tensor.name,
         "datatype": tensor.datatype,
         "shape": tensor.dimensions,
     }
-    return described | ({"parameters": dict(tensor.parameters)} if tensor.parameters else {})
+    return description | ({"parameters": dict(tensor.parameters)} if tensor.parameters else {})
 
 
-def _set(field_: Any, parameters: Parameters) -> None:
+def _set_parameters(field_: Any, parameters: Parameters) -> None:
     for name, value in parameters.items():
         kind = {bool: "bool_param", int: "int64_param", str: "string_param"}[type(value)]
         setattr(field_[name], kind, value)
