@@ -31,9 +31,9 @@ from pleura.errors import Conflict
 from pleura.local.dependencies import Server
 from pleura.local.revision_files import read_wanted_revisions
 from pleura.local.state_folder import StateFolder
-from tests.support.databases import own_database, run_sql
+from tests.support.databases import create_database, run_sql
 from tests.support.pipelines.models import new_store
-from tests.support.transformer_values import journal_row, make_cached_answer
+from tests.support.transformer_values import make_cached_answer, make_journal_row
 from transformer.cache.answer_cache import cache_key
 from transformer.cache.entry import read_entry
 from transformer.journal.database import Database
@@ -52,7 +52,7 @@ def document(name: str) -> bytes:
 @pytest.fixture
 def journal_dsn(postgres: Server) -> str:
     """A database with the journal as the version before left it."""
-    dsn = own_database(postgres)
+    dsn = create_database(postgres)
     with closing(psycopg2.connect(dsn)) as connection, connection, connection.cursor() as cursor:
         cursor.execute((DATA / "journal.sql").read_text())
     return dsn
@@ -63,10 +63,10 @@ async def test_a_journal_goes_on(journal_dsn: str, tmp_path: Path) -> None:
     journal = Journal(Database(journal_dsn), Spool(tmp_path, 10**6), timeout_s=5.0)
     journal.start()
     try:
-        assert await journal.append([journal_row()]) == "written"
+        assert await journal.append([make_journal_row()]) == "written"
         with pytest.raises(Conflict):
-            await journal.append([journal_row(image_digest="f" * 64)])
-        assert await journal.append([journal_row(request_id="request-3")]) == "written"
+            await journal.append([make_journal_row(image_digest="f" * 64)])
+        assert await journal.append([make_journal_row(request_id="request-3")]) == "written"
     finally:
         journal.close()
     window = Window(datetime(2026, 11, 1, tzinfo=UTC), datetime(2027, 1, 1, tzinfo=UTC))
@@ -84,7 +84,7 @@ async def test_a_spool_is_replayed(journal_dsn: str, tmp_path: Path) -> None:
     journal = Journal(Database(journal_dsn), spool, timeout_s=5.0)
     journal.start()
     try:
-        assert await journal.append([journal_row(request_id="request-4")]) == "written"
+        assert await journal.append([make_journal_row(request_id="request-4")]) == "written"
         for _ in range(150):
             if spool.is_empty():
                 break

@@ -13,8 +13,8 @@ import pytest
 from pipelines.journal_reader import JournalUnreadable, Verdict, Window, read_answers, select_verdicts
 from pleura.journal_row import JournalRow
 from pleura.local.dependencies import Server
-from tests.support.databases import french_server, own_database
-from tests.support.transformer_values import journal_row
+from tests.support.databases import create_database, start_french_server
+from tests.support.transformer_values import make_journal_row
 from transformer.journal.database import Database
 from transformer.journal.migrations import migrate
 from transformer.journal.sql import insert_requests
@@ -31,13 +31,13 @@ _SAID = (
 @pytest.fixture
 def dsn(postgres: Server) -> str:
     """The DSN of an empty journal."""
-    dsn = own_database(postgres)
+    dsn = create_database(postgres)
     migrate(Database(dsn))
     return dsn
 
 
 def _entry(request_id: str, minute: int) -> JournalRow:
-    return replace(journal_row(request_id=request_id), answered_at=DAY + timedelta(minutes=minute))
+    return replace(make_journal_row(request_id=request_id), answered_at=DAY + timedelta(minutes=minute))
 
 
 def _answer(dsn: str, *entries: JournalRow) -> None:
@@ -107,7 +107,7 @@ def test_an_unreadable_journal_is_one_error_without_secrets(dsn: str, postgres: 
 
 def test_a_journal_that_refuses_in_latin1_cannot_be_read() -> None:
     """The server's language makes no difference."""
-    with french_server() as strange, pytest.raises(JournalUnreadable):
+    with start_french_server() as strange, pytest.raises(JournalUnreadable):
         read_answers(strange, WINDOW)
 
 

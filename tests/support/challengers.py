@@ -1,4 +1,4 @@
-"""Challengers of the tiny bundle, sealed, each different in its own way; made in a process of their own."""
+"""Make sealed challengers of the tiny bundle, each with its own difference, in a separate process."""
 
 import subprocess
 import sys
@@ -14,11 +14,12 @@ KINDS: Final = ("close", "nan", "never_ready", "slow")
 _ROOT = Path(__file__).parents[2]
 
 
-def challengers(folder: Path) -> dict[str, Path]:
+def make_challengers(folder: Path) -> dict[str, Path]:
     """Make one bundle of each kind.
 
-    ``close`` says almost what the tiny bundle says; ``nan`` answers NaN on every radiograph that is not
-    blank, which no start-up check can see; ``never_ready`` on a blank one too; ``slow`` takes its time.
+    ``close`` answers almost as the tiny bundle does. ``nan`` answers NaN on every radiograph that is not
+    blank, which no start-up check can see. ``never_ready`` answers NaN on a blank one too. ``slow`` computes
+    more.
     """
     subprocess.run(
         [sys.executable, "-m", "tests.support.challengers", str(folder)],
@@ -57,12 +58,12 @@ def _write(folder: Path, kind: str) -> None:
     arrays["head/bias"] = arrays["head/bias"] + (np.nan if kind == "never_ready" else 1e-4)
     head = take_head(arrays)
     folder.mkdir(parents=True)
-    # not write_graphs: its proof refuses NaN, and these must get past it
+    # write_graphs would refuse NaN, and these bundles must contain it
     write_saved_model(ServingGraph(features, head), folder / SAVED_MODEL_FOLDER)
     write_litert(ServingGraph(features, head, batch=1), folder / LITERT_FILE)
     seal(folder, build_description(f"0.1.0-{kind.replace('_', '-')}"))
 
 
 if __name__ == "__main__":
-    for each in KINDS:
-        _write(Path(sys.argv[1]) / each, each)
+    for kind in KINDS:
+        _write(Path(sys.argv[1]) / kind, kind)

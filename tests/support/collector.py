@@ -1,4 +1,4 @@
-"""An OTLP collector in this process: takes spans over HTTP, keeps them, or hangs."""
+"""An OTLP collector in this process. It receives spans over HTTP and keeps them, or hangs."""
 
 import threading
 from collections.abc import Iterator
@@ -11,7 +11,7 @@ from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTrace
 
 @dataclass(frozen=True)
 class ExportedSpans:
-    """A span as it was exported; ids in hex."""
+    """An exported span. Ids are in hex."""
 
     service: str
     name: str
@@ -23,32 +23,36 @@ class ExportedSpans:
 
 @dataclass
 class Collector:
-    """What was exported so far; while ``may_answer`` is not set nothing is answered."""
+    """The spans that were exported so far. While ``may_answer`` is not set, the collector hangs."""
 
     url: str = ""
     spans: list[ExportedSpans] = field(default_factory=list)
     may_answer: threading.Event = field(default_factory=threading.Event)
 
-    def of_trace(self, trace_id: str) -> dict[str, ExportedSpans]:
-        """The spans of a trace by service; a service that exported two spans of it is a mistake."""
+    def find_trace(self, trace_id: str) -> dict[str, ExportedSpans]:
+        """Return the spans of a trace by service, and fail if a service exported two spans of it."""
         spans = [span for span in list(self.spans) if span.trace_id == trace_id]
         by_service = {span.service: span for span in spans}
         assert len(by_service) == len(spans), spans
         return by_service
 
-    def take(self, message: bytes) -> None:
-        """Keep what a request brings."""
+    def keep_spans(self, message: bytes) -> None:
+        """Keep the spans of a request."""
         for resource in ExportTraceServiceRequest.FromString(message).resource_spans:
-            about = {each.key: each.value.string_value for each in resource.resource.attributes}
+            resource_attributes = {
+                attribute.key: attribute.value.string_value for attribute in resource.resource.attributes
+            }
             for span in (span for scope in resource.scope_spans for span in scope.spans):
-                attributes = {each.key: each.value.string_value for each in span.attributes}
+                attributes = {attribute.key: attribute.value.string_value for attribute in span.attributes}
                 ids = (span.trace_id.hex(), span.span_id.hex(), span.parent_span_id.hex())
-                self.spans.append(ExportedSpans(about["service.name"], span.name, *ids, attributes))
+                self.spans.append(
+                    ExportedSpans(resource_attributes["service.name"], span.name, *ids, attributes)
+                )
 
 
 @contextmanager
-def span_collector() -> Iterator[Collector]:
-    """Run a collector."""
+def start_span_collector() -> Iterator[Collector]:
+    """Start a collector."""
     collector = Collector()
     collector.may_answer.set()
 
@@ -56,16 +60,16 @@ def span_collector() -> Iterator[Collector]:
         def do_POST(self) -> None:  # the standard library's name
             message = self.rfile.read(int(self.headers["content-length"]))
             collector.may_answer.wait()
-            collector.take(message)
+            collector.keep_spans(message)
             try:
                 self.send_response(200)
                 self.send_header("content-length", "0")
                 self.end_headers()
-            except OSError:  # whoever exported has given up waiting
+            except OSError:  # the exporter has given up
                 return
 
         def log_message(self, *arguments: object) -> None:
-            """Say nothing."""
+            """Log nothing."""
 
     server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
     server.daemon_threads = True

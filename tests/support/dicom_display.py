@@ -10,8 +10,8 @@ from pleura.radiograph.dicom import read_dicom
 from proof.lab.files import MAX_PIXELS
 
 
-def display(file: bytes) -> NDArray[Any]:
-    """Read a file, and stretch what is displayed to 0 to 1."""
+def display_dicom(file: bytes) -> NDArray[Any]:
+    """Read a file, and stretch its displayed pixels to 0 to 1."""
     pixels = read_dicom(file, MAX_PIXELS).pixels.astype(np.float64)
     return np.asarray((pixels - pixels.min()) / max(np.ptp(pixels), 1))
 

@@ -31,13 +31,13 @@ def make_answer(seed: int = 0, revision: Revision = STABLE) -> Answer:
 
 
 def make_cached_answer(seed: int = 0, revision: Revision = STABLE) -> CachedAnswer:
-    """Make a cached answer about content of its own."""
+    """Make a cached answer for content of its own."""
     return CachedAnswer(make_answer(seed, revision), f"etag-{seed}")
 
 
-def journal_row(**changes: Any) -> JournalRow:
-    """A row of the journal."""
-    plain = JournalRow(
+def make_journal_row(**changes: Any) -> JournalRow:
+    """Make a row of the journal with some fields changed."""
+    row = JournalRow(
         principal="ward-3",
         request_id="request-1",
         position=0,
@@ -55,4 +55,4 @@ def journal_row(**changes: Any) -> JournalRow:
         cached=False,
         answered_at=datetime(2026, 11, 23, 12, 0, 0, 123456, UTC),
     )
-    return replace(plain, **changes)
+    return replace(row, **changes)

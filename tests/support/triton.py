@@ -1,4 +1,4 @@
-"""NVIDIA's gRPC client in a process of its own: its generated messages and kserve's cannot live in one."""
+"""NVIDIA's gRPC client in a process of its own, because its generated messages clash with kserve's."""
 
 import pickle
 import subprocess
@@ -26,7 +26,7 @@ class TritonCall:
     version: str = ""
 
     def __call__(self) -> Any:
-        """Make the call in a process that ends with it; see ``TritonClient.send``."""
+        """Make the call in a new process, as ``TritonClient.send`` does."""
         with closing(TritonClient()) as client:
             return client.send(self)
 
@@ -52,7 +52,7 @@ class TritonClient:
 
         Returns:
             For ``infer`` a dict: ``id``, ``model_version``, ``parameters`` and ``outputs``, arrays by name;
-            for other methods what the client gives, as JSON has it.
+            for other methods the result of the client in JSON form.
 
         Raises:
             CallFailed: The server answered with a status other than OK.
@@ -100,7 +100,7 @@ def _infer(client: Any, call: dict[str, Any]) -> dict[str, Any]:
     }
 
 
-def _answer(call: dict[str, Any]) -> Any:
+def _make_call(call: dict[str, Any]) -> Any:
     from tritonclient import grpc as triton
 
     with closing(triton.InferenceServerClient(call["address"])) as client:
@@ -120,7 +120,7 @@ def _main() -> None:
             call = pickle.load(sys.stdin.buffer)
         except EOFError:
             return
-        pickle.dump(_answer(call), sys.stdout.buffer)
+        pickle.dump(_make_call(call), sys.stdout.buffer)
         sys.stdout.buffer.flush()
 
 

@@ -9,7 +9,7 @@ import pytest
 
 from proof.lab.running_stack import RunningStack, start_stack
 from proof.lab.scrape import Scrape, read_metrics
-from tests.support.collector import Collector, span_collector
+from tests.support.collector import Collector, start_span_collector
 
 SERVICES = ("auth_proxy", "transformer", "predictor")
 
@@ -33,7 +33,7 @@ class Observed:
 @pytest.fixture(scope="package")
 def observed(bundle: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Observed]:
     """The stack."""
-    with span_collector() as collector:
+    with start_span_collector() as collector:
         with pytest.MonkeyPatch.context() as patched:
             patched.setenv("OTEL_EXPORTER_OTLP_ENDPOINT", collector.url)
             patched.setenv("OTEL_BSP_SCHEDULE_DELAY", "100")

@@ -32,7 +32,7 @@ def _answering(observed: Observed) -> Iterator[None]:
 
 def _spans(observed: Observed, trace_id: str, services: set[str]) -> dict[str, ExportedSpans]:
     end = time.monotonic() + 20
-    while (found := observed.collector.of_trace(trace_id)).keys() != services and time.monotonic() < end:
+    while (found := observed.collector.find_trace(trace_id)).keys() != services and time.monotonic() < end:
         time.sleep(0.05)
     assert found.keys() == services
     return found

@@ -22,7 +22,7 @@ from pipelines.journal_reader import JournaledAnswer, Window, read_answers
 from pleura.console.app import main
 from pleura.journal_row import JournalRow
 from pleura.local.dependencies import Server
-from tests.support.databases import own_database
+from tests.support.databases import create_database
 from tests.support.pipelines.drift_values import MODEL, SINCE, UNTIL, answers
 from transformer.journal.database import Database
 from transformer.journal.journal import Journal
@@ -84,7 +84,7 @@ def place(postgres: Server, seaweed: Server, tmp_path: Path) -> _Place:
     """An empty journal, and empty buckets."""
     name = f"drift{uuid.uuid4().hex[:12]}"
     settings = DriftSettings(
-        journal_dsn=SecretStr(own_database(postgres)),
+        journal_dsn=SecretStr(create_database(postgres)),
         s3_url=seaweed.url,
         s3_access_key=KEYS[0],
         s3_secret_key=SecretStr(KEYS[1]),

@@ -31,9 +31,9 @@ from pleura.local.dependencies import Server
 from pleura.radiograph.reader import read_radiograph
 from pleura.radiograph.tensor import to_tensor
 from predictor.engines.engine import open_engine
-from tests.support.databases import own_database
+from tests.support.databases import create_database
 from tests.support.pipelines.contenders import SMALL_PROTOCOL, read_protocol
-from tests.support.transformer_values import journal_row
+from tests.support.transformer_values import make_journal_row
 from transformer.journal.database import Database
 from transformer.journal.journal import Journal
 from transformer.journal.spool import Spool
@@ -256,7 +256,7 @@ async def _write_journal(dsn: str, folder: Path, rows: list[JournaledAnswer]) ->
     try:
         for row in rows:
             values = {name: value for name, value in vars(row).items() if name != "verdicts"}
-            assert await journal.append([journal_row(**values)]) == "written"
+            assert await journal.append([make_journal_row(**values)]) == "written"
     finally:
         journal.close()
     with closing(psycopg2.connect(dsn)) as connection, connection, connection.cursor() as cursor:
@@ -314,7 +314,7 @@ async def test_real_radiographs_are_replayed_from_the_real_journal(
     )
     _put(client, bucket, files)
     client.remove_object(bucket, rows[-1].image_id or "")
-    dsn = own_database(postgres)
+    dsn = create_database(postgres)
     await _write_journal(dsn, tmp_path, rows)
 
     def read(key: str) -> bytes:

@@ -19,7 +19,7 @@ from pipelines.rollout.state import RolloutOutcome, RolloutParts
 from pipelines.rollout.target import ModelChange, ModelReference
 from pleura.bundle import verify
 from proof.lab.running_stack import RunningStack, build_clean_environment
-from tests.support.load import SteadyLoad, steady_load
+from tests.support.load import SteadyLoad, start_steady_load
 
 _ROOT = Path(__file__).parents[3]
 
@@ -68,7 +68,7 @@ def test_a_challenger_that_answers_nan_is_rolled_back_at_once(
 ) -> None:
     """The first NaN ends the rollout; no client gets a NaN."""
     champion, challenger = _model(bundle), _model(challengers["nan"])
-    with steady_load(serving, sample) as load:
+    with start_steady_load(serving, sample) as load:
         outcome = _roll_out(serving, challenger, quick)
         _require_no_more_failures(load)
     assert outcome.result == "rolled_back", _describe(outcome)
@@ -78,7 +78,7 @@ def test_a_challenger_that_answers_nan_is_rolled_back_at_once(
     assert 1 <= load.statuses[502] <= 20
     assert set(load.statuses) == {200, 502}
     assert set(load.versions) == {"0.0.1"}
-    assert load.texts == []
+    assert load.nan_texts == []
     assert _is_serving(serving, champion)
 
 
@@ -99,7 +99,7 @@ def test_a_slow_challenger_is_rolled_back(
     latency = Guardrail(margin=0.22, scale=0.5, alpha=0.01)
     guardrails = quick.guardrails.model_copy(update={"least_answers": 20, "latency": latency})
     plan = quick.model_copy(update={"steps": steps, "guardrails": guardrails})
-    with steady_load(serving, sample, clients=4):
+    with start_steady_load(serving, sample, clients=4):
         outcome = _roll_out(serving, _model(challengers["slow"]), plan)
     assert outcome.result == "rolled_back", _describe(outcome)
     assert "latency" in outcome.reason
@@ -110,7 +110,7 @@ def test_a_challenger_that_does_not_start_is_rolled_back(
     serving: RunningStack, bundle: Path, challengers: dict[str, Path], quick: RolloutPlan, sample: Path
 ) -> None:
     """A canary whose predictor ends at its start gets no traffic; the reason is in the outcome."""
-    with steady_load(serving, sample) as load:
+    with start_steady_load(serving, sample) as load:
         outcome = _roll_out(serving, _model(challengers["never_ready"]), quick)
     assert outcome.result == "rolled_back", _describe(outcome)
     assert "did not start" in outcome.reason
@@ -131,7 +131,7 @@ def test_a_canary_that_dies_is_rolled_back(
         killed.append(True)
 
     killer = threading.Thread(target=kill)
-    with steady_load(serving, sample) as load:
+    with start_steady_load(serving, sample) as load:
         killer.start()
         outcome = _roll_out(serving, _model(challengers["close"]), quick.model_copy(update={"steps": steps}))
         killer.join()
@@ -183,7 +183,7 @@ def test_a_killed_rollout_is_resumed_and_promotes(
     (tmp_path / "plan.yaml").write_text(yaml.safe_dump(quick.model_dump(mode="json")))
     challenger, ledger = challengers["close"], FileLedger(serving.state.path / "rollout.json")
     champion = LocalTarget(serving.state.path).serving_model()
-    with steady_load(serving, sample) as load:
+    with start_steady_load(serving, sample) as load:
         first = _start(serving, challenger, tmp_path / "plan.yaml")
         _await_step(ledger, 2)
         other = ModelChange(champion, _model(challengers["slow"]))

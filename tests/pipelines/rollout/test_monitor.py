@@ -22,7 +22,7 @@ from pipelines.statistics.msprt import EventCount
 from pleura.findings import FINDINGS
 from pleura.journal_row import JournalRow
 from pleura.local.dependencies import Server
-from tests.support.databases import french_server, own_database
+from tests.support.databases import create_database, start_french_server
 from transformer.journal.database import Database
 from transformer.journal.migrations import migrate
 from transformer.journal.sql import insert_requests
@@ -63,7 +63,7 @@ def _row(number: int, digest: str, findings: tuple[str, ...] = (), milliseconds:
 @pytest.fixture(scope="module")
 def dsn(postgres: Server) -> str:
     """A journal with 40 answers of the champion; the challenger has answered the last 10 radiographs too."""
-    address = own_database(postgres)
+    address = create_database(postgres)
     database = Database(address)
     migrate(database)
     rows = [_row(number, _OLD, FINDINGS[:2]) for number in range(40)]
@@ -122,7 +122,7 @@ def test_a_journal_that_is_down_or_hangs_is_unavailable(dsn: str) -> None:
 def test_a_journal_that_refuses_in_latin1_is_unavailable() -> None:
     """The language of the server does not break the monitor."""
     with (
-        french_server() as french_dsn,
+        start_french_server() as french_dsn,
         pytest.raises(ObservationUnavailable, match="the journal cannot be read"),
     ):
         RolloutMonitor(french_dsn, _ConstantCounters(), _NEW, _OLD).observe(

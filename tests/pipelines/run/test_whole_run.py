@@ -16,7 +16,7 @@ import yaml
 from pipelines.run.parameters import SMALL_PARAMETERS
 from pipelines.run.step_runner import STEPS
 from proof.lab.running_stack import RunningStack, build_clean_environment, run_pleura, start_stack
-from tests.support.load import steady_load
+from tests.support.load import start_steady_load
 from tests.support.pipelines.lessons import write_lessons
 
 _RUN_S = 900
@@ -74,7 +74,7 @@ def test_a_challenger_that_is_as_good_as_the_champion_is_promoted(
 ) -> None:
     """Killed at every step, the run resumes there. At the end the new model has the traffic and the alias."""
     parameters = _parameters(tmp_path)
-    with steady_load(stack, samples / "nih_00000362_001.png", clients=1, pause_s=0.3) as load:
+    with start_steady_load(stack, samples / "nih_00000362_001.png", clients=1, pause_s=0.3) as load:
         for step in STEPS:
             _kill_at(step, _command(stack, data, parameters, "good"), stack)
         done = _run(stack, data, parameters, "good")

@@ -10,7 +10,7 @@ from pipelines.data.registration import EXPERIMENT
 from pipelines.data.validation_report import ValidationReport
 from pleura.console.app import main
 from pleura.local.dependencies import Server, free_port
-from tests.support.databases import own_database
+from tests.support.databases import create_database
 from tests.support.pipelines.datasets import ACCESS_KEY, SECRET_KEY, some_rows, store_of, write_folder
 
 # mlflow 3.17 with SQLAlchemy 2.1
@@ -125,7 +125,7 @@ def test_a_failure_is_one_line(
     postgres: Server,
 ) -> None:
     """There is no traceback, and the exit code stops a script."""
-    monkeypatch.setenv("PLEURA_JOURNAL_DSN", own_database(postgres))
+    monkeypatch.setenv("PLEURA_JOURNAL_DSN", create_database(postgres))
     assert run_data(arguments) == 1
     error = capsys.readouterr().err
     assert message in error

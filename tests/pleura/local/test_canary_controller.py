@@ -16,7 +16,7 @@ from pleura.local.revision_files import (
 )
 from pleura.local.samples import choose_sample, find_samples
 from proof.lab.running_stack import RunningStack, start_stack
-from tests.support.load import steady_load
+from tests.support.load import start_steady_load
 
 
 @pytest.fixture(scope="module")
@@ -82,7 +82,7 @@ def test_a_canary_that_cannot_serve_never_takes_traffic(
     )
     assert "digest mismatch" in status.revisions[1].reason
     assert "canary" not in own.record.parts
-    with steady_load(own, sample) as load:
+    with start_steady_load(own, sample) as load:
         never = _revision(challengers["never_ready"], 50)
         _want(own, stable, never)
         _status(
@@ -99,7 +99,7 @@ def test_traffic_is_split_promoted_and_kept_without_a_failed_request(
 ) -> None:
     """A canary shares the traffic, is promoted, and is still served after a restart of the stack."""
     champion, challenger = _revision(bundle, 50), _revision(challengers["close"], 50)
-    with steady_load(own, sample) as load:
+    with start_steady_load(own, sample) as load:
         _want(own, champion, challenger)
         _status(own, _shares(50, challenger.digest))
         seen = load.versions["0.1.0-close"]
@@ -119,7 +119,7 @@ def test_traffic_is_split_promoted_and_kept_without_a_failed_request(
         champion = champion.model_copy(update={"weight": 20})
         _want(again, challenger.model_copy(update={"weight": 80}), champion)
         _status(again, _shares(20, champion.digest))
-        with steady_load(again, sample) as load:
+        with start_steady_load(again, sample) as load:
             again.kill("canary")
             _status(again, lambda status: status.revisions[1].phase == "failed")
             after = load.versions.copy()

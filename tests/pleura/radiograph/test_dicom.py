@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from pleura.errors import PleuraError, RefusedRadiograph, TooLarge, UnreadableRadiograph
 from pleura.radiograph.dicom import read_dicom
 from proof.lab.files import MAX_PIXELS, make_dicom, make_gradient
-from tests.support.dicom_display import display, make_lut
+from tests.support.dicom_display import display_dicom, make_lut
 
 
 def test_unused_bits_are_ignored() -> None:
@@ -20,7 +20,9 @@ def test_unused_bits_are_ignored() -> None:
     dirty = pixels | np.uint16(0x8000)
     dirty[0, 0] |= 0x3000
     file = make_dicom(dirty, BitsStored=12, HighBit=11)
-    np.testing.assert_array_equal(display(file), display(make_dicom(pixels, BitsStored=12, HighBit=11)))
+    np.testing.assert_array_equal(
+        display_dicom(file), display_dicom(make_dicom(pixels, BitsStored=12, HighBit=11))
+    )
 
 
 def test_sign_of_12_bits_is_extended() -> None:
@@ -28,7 +30,7 @@ def test_sign_of_12_bits_is_extended() -> None:
     signed = make_gradient(dtype="i2") - 2048
     stored = (signed & 0x0FFF).astype(np.uint16)
     file = make_dicom(stored, BitsStored=12, HighBit=11, PixelRepresentation=1)
-    np.testing.assert_array_equal(display(file), display(make_dicom(signed)))
+    np.testing.assert_array_equal(display_dicom(file), display_dicom(make_dicom(signed)))
 
 
 @pytest.mark.parametrize("photometric", ["RGB", "YBR_FULL"])

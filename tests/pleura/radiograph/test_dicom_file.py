@@ -13,7 +13,7 @@ from pydicom.dataset import Dataset
 from pleura.errors import TooLarge, UnreadableRadiograph
 from pleura.radiograph.dicom import read_dicom
 from proof.lab.files import MAX_PIXELS, make_dicom
-from tests.support.dicom_display import display
+from tests.support.dicom_display import display_dicom
 
 DEFLATED = uid.DeflatedExplicitVRLittleEndian
 
@@ -24,7 +24,7 @@ def test_file_without_preamble_is_read() -> None:
     dataset = pydicom.dcmread(io.BytesIO(whole))
     bare = io.BytesIO()
     pydicom.dcmwrite(bare, Dataset(dataset), implicit_vr=True, little_endian=True)
-    np.testing.assert_array_equal(display(bare.getvalue()), display(whole))
+    np.testing.assert_array_equal(display_dicom(bare.getvalue()), display_dicom(whole))
 
 
 def test_deflated_bomb_is_refused() -> None:

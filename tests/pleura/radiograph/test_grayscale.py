@@ -14,7 +14,7 @@ from pydicom.pixels.processing import apply_modality_lut, apply_voi_lut
 
 from pleura.radiograph.dicom import read_dicom
 from proof.lab.files import MAX_PIXELS, make_dicom, make_gradient
-from tests.support.dicom_display import display, make_lut
+from tests.support.dicom_display import display_dicom, make_lut
 
 LITTLE_AND_BIG = [uid.ImplicitVRLittleEndian, uid.ExplicitVRLittleEndian, uid.ExplicitVRBigEndian]
 
@@ -57,12 +57,14 @@ def test_monochrome1_is_the_negative_of_monochrome2(pixels: np.ndarray) -> None:
 def test_grey_scale_pipeline_agrees_with_pydicom(elements: dict[str, Any], photometric: str) -> None:
     """The table is within one grey level of computing LUTs and polarity for each pixel."""
     file = make_dicom(PhotometricInterpretation=photometric, BitsStored=12, HighBit=11, **elements)
-    np.testing.assert_allclose(display(file), display_by_pydicom(file), atol=1 / 255)
+    np.testing.assert_allclose(display_dicom(file), display_by_pydicom(file), atol=1 / 255)
 
 
 def test_window_of_zero_width_shows_everything() -> None:
     """Some devices write 0 to say that there is no window."""
-    np.testing.assert_array_equal(display(make_dicom(WindowCenter=0, WindowWidth=0)), display(make_dicom()))
+    np.testing.assert_array_equal(
+        display_dicom(make_dicom(WindowCenter=0, WindowWidth=0)), display_dicom(make_dicom())
+    )
 
 
 @pytest.mark.parametrize("photometric", ["MONOCHROME1", "MONOCHROME2"])

@@ -16,7 +16,7 @@ from pleura.radiograph.dicom import read_dicom
 from pleura.radiograph.tensor import to_tensor
 from proof.lab.files import MAX_PIXELS, encode_dicom, encode_jpeg_lossless, make_dicom, make_gradient
 from proof.lab.pictures import encapsulate_stream
-from tests.support.dicom_display import display
+from tests.support.dicom_display import display_dicom
 
 LITTLE_AND_BIG = [uid.ImplicitVRLittleEndian, uid.ExplicitVRLittleEndian, uid.ExplicitVRBigEndian]
 DEFLATED = uid.DeflatedExplicitVRLittleEndian
@@ -29,7 +29,7 @@ DEFLATED = uid.DeflatedExplicitVRLittleEndian
 def test_uncompressed_syntaxes_give_the_same_pixels(syntax: str, pixels: np.ndarray) -> None:
     """Byte order, explicit VR and deflation do not change what is displayed."""
     expected = (pixels - pixels.min().astype(float)) / np.ptp(pixels)
-    np.testing.assert_allclose(display(make_dicom(pixels, syntax=syntax)), expected, atol=1e-4)
+    np.testing.assert_allclose(display_dicom(make_dicom(pixels, syntax=syntax)), expected, atol=1e-4)
 
 
 @pytest.mark.parametrize("syntax", [uid.RLELossless, uid.JPEG2000Lossless, uid.JPEGLSLossless])
@@ -40,14 +40,16 @@ def test_lossless_compression_gives_the_same_pixels(syntax: str, pixels: np.ndar
     """Files of pydicom, openjpeg and CharLS come back exactly, also with an odd number of pixels."""
     dataset = pydicom.dcmread(io.BytesIO(make_dicom(pixels)))
     dataset.compress(syntax)
-    np.testing.assert_array_equal(display(encode_dicom(dataset, syntax)), display(make_dicom(pixels)))
+    np.testing.assert_array_equal(
+        display_dicom(encode_dicom(dataset, syntax)), display_dicom(make_dicom(pixels))
+    )
 
 
 @given(arrays(np.uint16, st.tuples(st.integers(1, 9), st.integers(1, 9)), elements=st.integers(0, 4095)))
 def test_lossless_jpeg_gives_the_same_pixels(pixels: np.ndarray) -> None:
     """Any 12-bit pixels come back exactly."""
     file = encapsulate_stream(encode_jpeg_lossless(pixels, 12), uid.JPEGLosslessSV1, pixels)
-    np.testing.assert_array_equal(display(file), display(make_dicom(pixels)))
+    np.testing.assert_array_equal(display_dicom(file), display_dicom(make_dicom(pixels)))
 
 
 ENCODINGS = (

@@ -10,7 +10,7 @@ from pleura.local.access import BUCKET, make_token
 from pleura.local.object_store import build_store_client
 from pleura.local.token_issuer import SCOPES
 from proof.lab.running_stack import start_stack
-from tests.support.collector import span_collector
+from tests.support.collector import start_span_collector
 from tests.support.planted.outputs import EXPORT_MS, SERVICES, read_journal, read_outputs
 from tests.support.planted.requests import (
     feedback_requests,
@@ -31,7 +31,7 @@ DOWN = ("predictor", "seaweed", "postgres", "valkey", "transformer")
 def asking(bundle: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[StackCaller]:
     """A stack of its own, all services at DEBUG, that exports its spans."""
     environment = {"PLEURA_LOG_LEVEL": "DEBUG", "OTEL_BSP_SCHEDULE_DELAY": str(EXPORT_MS)}
-    with span_collector() as collector:
+    with start_span_collector() as collector:
         environment["OTEL_EXPORTER_OTLP_ENDPOINT"] = collector.url
         running = start_stack(tmp_path_factory.mktemp("planted"), bundle, environment=environment)
         scopes = [*SCOPES, "zqvscope-of-the-caller"]

@@ -18,8 +18,8 @@ from pleura.journal_row import row_to_line
 from pleura.local.dependencies import Server
 from pleura.local.state_folder import ProcessId
 from proof.lab.running_stack import find_descendants
-from tests.support.databases import own_database, run_sql
-from tests.support.transformer_values import journal_row
+from tests.support.databases import create_database, run_sql
+from tests.support.transformer_values import make_journal_row
 from transformer.feedback.request import AnswerKey, FeedbackRequest
 from transformer.feedback.verdicts import AnswerNotFound, StoredVerdicts, Verdicts
 from transformer.journal import migrations
@@ -35,7 +35,7 @@ FEEDBACK = FeedbackRequest(
 @pytest.fixture
 def dsn(postgres: Server) -> str:
     """Create an empty database, and give its DSN."""
-    return own_database(postgres)
+    return create_database(postgres)
 
 
 @contextmanager
@@ -87,7 +87,7 @@ def _signal(processes: Sequence[ProcessId], number: signal.Signals) -> None:
 async def test_feedback_is_stored(dsn: str, tmp_path: Path) -> None:
     """The row has the reader, the answer, the verdicts, and whether the reader had seen the answer."""
     with _store(dsn, tmp_path) as (journal, verdicts):
-        await journal.append([journal_row()])
+        await journal.append([make_journal_row()])
         stored = await _store_feedback(verdicts, FEEDBACK)
     columns = 'reader, principal, request_id, "position", findings, present, had_seen_answer'
     (row,) = run_sql(dsn, f"SELECT {columns}, given_at, now() - given_at < '1 min' FROM verdicts")
@@ -98,7 +98,7 @@ async def test_feedback_is_stored(dsn: str, tmp_path: Path) -> None:
 async def test_repeated_feedback_is_stored_once(dsn: str, tmp_path: Path) -> None:
     """Repeated feedback gets the first answer. Other feedback under the same id is a conflict."""
     with _store(dsn, tmp_path) as (journal, verdicts):
-        await journal.append([journal_row(), journal_row(position=1)])
+        await journal.append([make_journal_row(), make_journal_row(position=1)])
         first = await _store_feedback(verdicts, FEEDBACK)
         assert await _store_feedback(verdicts, FEEDBACK) == first
         for other in (
@@ -119,7 +119,7 @@ async def test_repeated_feedback_is_stored_once(dsn: str, tmp_path: Path) -> Non
 async def test_a_hundred_at_once_are_stored_once_each(dsn: str, tmp_path: Path) -> None:
     """A hundred ids, each sent three times at once, are a hundred rows, with equal answers for each id."""
     with _store(dsn, tmp_path, timeout_s=10) as (journal, verdicts):
-        await journal.append([journal_row()])
+        await journal.append([make_journal_row()])
         for first in range(0, 100, 40):
             feedbacks = [
                 replace(FEEDBACK, feedback_id=f"f{i}") for i in range(first, min(100, first + 40))
@@ -132,7 +132,7 @@ async def test_a_hundred_at_once_are_stored_once_each(dsn: str, tmp_path: Path) 
 async def test_too_many_verdicts_at_once_are_refused(dsn: str, tmp_path: Path) -> None:
     """Feedback beyond the limit is refused at once, and waiting feedback is stored."""
     with _store(dsn, tmp_path, timeout_s=10) as (journal, verdicts):
-        await journal.append([journal_row()])
+        await journal.append([make_journal_row()])
         calls = [_store_feedback(verdicts, replace(FEEDBACK, feedback_id=f"f{i}")) for i in range(140)]
         outcomes = await asyncio.gather(*calls, return_exceptions=True)
     refused = [outcome for outcome in outcomes if isinstance(outcome, Overloaded)]
@@ -143,7 +143,7 @@ async def test_too_many_verdicts_at_once_are_refused(dsn: str, tmp_path: Path) -
 async def test_feedback_needs_an_answer_in_the_journal(dsn: str, tmp_path: Path) -> None:
     """Feedback with another principal, id or position is not stored."""
     with _store(dsn, tmp_path) as (journal, verdicts):
-        await journal.append([journal_row()])
+        await journal.append([make_journal_row()])
         for other in (
             AnswerKey("ward-4", "request-1", 0),
             AnswerKey("ward-3", "request-2", 0),
@@ -158,7 +158,7 @@ async def test_feedback_about_a_spooled_answer_can_be_sent_again(dsn: str, tmp_p
     """While rows wait in the spool, a missing answer is 503 and not 404."""
     with _store(dsn, tmp_path) as (_, verdicts):
         waiting = Spool(tmp_path, 10**6)
-        waiting.append([row_to_line(journal_row())])
+        waiting.append([row_to_line(make_journal_row())])
         with pytest.raises(Unavailable, match="wait to be written"):
             await _store_feedback(verdicts, FEEDBACK)
         waiting.seal()
@@ -188,7 +188,7 @@ REFUSED = {
 async def test_verdicts_can_be_neither_changed_nor_deleted(dsn: str, tmp_path: Path) -> None:
     """PostgreSQL allows even the owner of the table only new rows about existing answers."""
     with _store(dsn, tmp_path) as (journal, verdicts):
-        await journal.append([journal_row()])
+        await journal.append([make_journal_row()])
         await _store_feedback(verdicts, FEEDBACK)
     before = run_sql(dsn, "SELECT * FROM verdicts")
     for statement, error in REFUSED.items():
@@ -204,7 +204,7 @@ async def test_a_journal_of_the_first_version_takes_verdicts_after_its_migration
     with monkeypatch.context() as older:
         older.setattr(migrations, "HEAD", "0001")
         with _store(dsn, tmp_path) as (journal, verdicts):
-            await journal.append([journal_row()])
+            await journal.append([make_journal_row()])
             with pytest.raises(Unavailable):
                 await _store_feedback(verdicts, FEEDBACK)
     with _store(dsn, tmp_path) as (_, verdicts):
@@ -216,7 +216,7 @@ async def test_a_journal_of_the_first_version_takes_verdicts_after_its_migration
 async def test_only_stored_feedback_is_acknowledged(dsn: str, tmp_path: Path) -> None:
     """While PostgreSQL hangs no client waits too long. Afterwards the repeated feedback is stored."""
     with _store(dsn, tmp_path) as (journal, verdicts):
-        await journal.append([journal_row()])
+        await journal.append([make_journal_row()])
         with _frozen(dsn):
             began_s = time.monotonic()
             with pytest.raises(DeadlineExceeded):

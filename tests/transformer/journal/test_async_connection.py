@@ -13,7 +13,7 @@ import psycopg2
 import pytest
 
 from pleura.local.dependencies import Server
-from tests.support.databases import own_database, run_sql
+from tests.support.databases import create_database, run_sql
 from transformer.journal.async_connection import AsyncConnection
 from transformer.journal.database import Database
 
@@ -21,7 +21,7 @@ from transformer.journal.database import Database
 @pytest.fixture
 def dsn(postgres: Server) -> str:
     """Create a database with a table of unique numbers, and give its DSN."""
-    dsn = own_database(postgres)
+    dsn = create_database(postgres)
     run_sql(dsn, "CREATE TABLE numbers (number int PRIMARY KEY)")
     return dsn
 

@@ -6,14 +6,14 @@ import psycopg2
 import pytest
 
 from pleura.local.dependencies import Server
-from tests.support.databases import french_server, own_database, run_sql
+from tests.support.databases import create_database, run_sql, start_french_server
 from transformer.journal.database import Database, limit_waiting, poll
 
 
 @pytest.fixture
 def dsn(postgres: Server) -> str:
     """Create a database, and give its DSN."""
-    return own_database(postgres)
+    return create_database(postgres)
 
 
 def _backend(database: Database) -> int:
@@ -49,7 +49,7 @@ def test_a_refusal_that_is_not_utf8_is_an_operational_error() -> None:
     with pytest.raises(psycopg2.OperationalError):
         poll(Strange())
     limit_waiting()
-    with french_server() as dsn, closing(Database(dsn)) as database:
+    with start_french_server() as dsn, closing(Database(dsn)) as database:
         with pytest.raises(psycopg2.OperationalError):
             database.connect(2.0)
         with pytest.raises(psycopg2.OperationalError):

@@ -13,8 +13,8 @@ import pytest
 from pleura.errors import Conflict, Unavailable
 from pleura.journal_row import row_from_line, row_to_line
 from pleura.local.dependencies import Server, start_postgres
-from tests.support.databases import french_server, own_database, run_sql
-from tests.support.transformer_values import journal_row
+from tests.support.databases import create_database, run_sql, start_french_server
+from tests.support.transformer_values import make_journal_row
 from transformer.journal.database import Database, limit_waiting
 from transformer.journal.journal import Journal
 from transformer.journal.spool import Spool, SpoolFull
@@ -25,7 +25,7 @@ NOWHERE = "postgresql://nobody@127.0.0.1:9/pleura"
 @pytest.fixture
 def table(postgres: Server) -> str:
     """Create an empty database, and give its DSN."""
-    return own_database(postgres)
+    return create_database(postgres)
 
 
 @contextmanager
@@ -57,25 +57,35 @@ def _names_in(folder: Path) -> list[str]:
 
 def test_a_row_is_read_from_its_line_as_it_was_written() -> None:
     """A row in the spool keeps all its values."""
-    assert row_from_line(row_to_line(journal_row())) == journal_row()
+    assert row_from_line(row_to_line(make_journal_row())) == make_journal_row()
 
 
 async def test_a_row_has_the_values_of_the_answer(table: str, tmp_path: Path) -> None:
     """Each column has the value of the field with its name."""
     with _journal(table, tmp_path) as journal:
-        assert await journal.append([journal_row(), journal_row(position=1, image_id=None)]) == "written"
+        assert (
+            await journal.append([make_journal_row(), make_journal_row(position=1, image_id=None)])
+            == "written"
+        )
     columns = "image_id, probabilities[1], findings, latency_ms->>'predict', cached, answered_at"
     rows = run_sql(table, f"SELECT {columns} FROM answers ORDER BY position")
-    assert rows[0] == ("some/radiograph.dcm", 0.25, ["Effusion"], "40.0", False, journal_row().answered_at)
+    assert rows[0] == (
+        "some/radiograph.dcm",
+        0.25,
+        ["Effusion"],
+        "40.0",
+        False,
+        make_journal_row().answered_at,
+    )
     assert rows[1][0] is None
 
 
 async def test_the_same_request_is_one_row(table: str, tmp_path: Path) -> None:
     """Repeating a request changes nothing, alone or among other requests, one by one or at once."""
     with _journal(table, tmp_path) as journal:
-        await journal.append([journal_row()])
-        repeats = [journal.append([journal_row()]) for _ in range(5)]
-        others = [journal.append([journal_row(request_id=f"other-{i}")]) for i in range(5)]
+        await journal.append([make_journal_row()])
+        repeats = [journal.append([make_journal_row()]) for _ in range(5)]
+        others = [journal.append([make_journal_row(request_id=f"other-{i}")]) for i in range(5)]
         assert set(await asyncio.gather(*repeats, *others)) == {"written"}
     assert run_sql(table, "SELECT count(*) FROM answers") == [(6,)]
 
@@ -83,7 +93,9 @@ async def test_the_same_request_is_one_row(table: str, tmp_path: Path) -> None:
 async def test_waiting_requests_are_written_together(table: str, tmp_path: Path) -> None:
     """Requests that arrive while rows are being written share one transaction."""
     with _journal(table, tmp_path) as journal:
-        await asyncio.gather(*(journal.append([journal_row(request_id=f"request-{i}")]) for i in range(100)))
+        await asyncio.gather(
+            *(journal.append([make_journal_row(request_id=f"request-{i}")]) for i in range(100))
+        )
     assert run_sql(table, "SELECT count(*) FROM answers") == [(100,)]
     ((transactions,),) = run_sql(table, "SELECT count(DISTINCT xmin::text) FROM answers")
     assert transactions <= 2
@@ -95,36 +107,38 @@ async def test_a_request_that_cannot_be_written_fails_and_the_next_is_written(
     """No request waits for ever when a batch fails, and the journal goes on."""
     with _journal(table, tmp_path) as journal:
         with pytest.raises(Unavailable):
-            await journal.append([journal_row(principal="no\0text")])
-        assert await journal.append([journal_row()]) == "written"
+            await journal.append([make_journal_row(principal="no\0text")])
+        assert await journal.append([make_journal_row()]) == "written"
 
 
 async def test_a_cancelled_request_does_not_block_the_others(table: str, tmp_path: Path) -> None:
     """A cancelled request may have a row or not. All other requests are written."""
     with _journal(table, tmp_path) as journal:
-        gone = asyncio.create_task(journal.append([journal_row(request_id="gone")]))
+        gone = asyncio.create_task(journal.append([make_journal_row(request_id="gone")]))
         others = [
-            asyncio.create_task(journal.append([journal_row(request_id=f"other-{i}")])) for i in range(5)
+            asyncio.create_task(journal.append([make_journal_row(request_id=f"other-{i}")])) for i in range(5)
         ]
         await asyncio.sleep(0)
         gone.cancel()
         assert set(await asyncio.gather(*others)) == {"written"}
-        assert await journal.append([journal_row(request_id="next")]) == "written"
+        assert await journal.append([make_journal_row(request_id="next")]) == "written"
 
 
 async def test_another_radiograph_under_the_same_id_is_a_conflict(table: str, tmp_path: Path) -> None:
     """A conflict writes no row of its request, changes no older row, and affects no other request."""
-    other = journal_row(image_digest="e" * 64)
+    other = make_journal_row(image_digest="e" * 64)
     with _journal(table, tmp_path) as journal:
-        await journal.append([journal_row()])
+        await journal.append([make_journal_row()])
         outcomes = await asyncio.gather(
-            journal.append([journal_row(position=1), other]),
-            journal.append([journal_row(request_id="other")]),
+            journal.append([make_journal_row(position=1), other]),
+            journal.append([make_journal_row(request_id="other")]),
             return_exceptions=True,
         )
         assert isinstance(outcomes[0], Conflict)
         assert outcomes[1] == "written"
-        assert await journal.append([journal_row(principal="ward-4", image_digest="e" * 64)]) == "written"
+        assert (
+            await journal.append([make_journal_row(principal="ward-4", image_digest="e" * 64)]) == "written"
+        )
     rows = run_sql(table, "SELECT principal, request_id, position, image_digest FROM answers ORDER BY 1, 2")
     assert [row[:3] for row in rows] == [
         ("ward-3", "other", 0),
@@ -137,9 +151,9 @@ async def test_another_radiograph_under_the_same_id_is_a_conflict(table: str, tm
 async def test_another_models_answer_under_the_same_id_is_a_conflict(table: str, tmp_path: Path) -> None:
     """After a promotion a repeated id gives no answer that the journal does not have."""
     with _journal(table, tmp_path) as journal:
-        await journal.append([journal_row()])
+        await journal.append([make_journal_row()])
         with pytest.raises(Conflict, match="another model"):
-            await journal.append([journal_row(model_version="2.0.0", model_digest="b" * 64)])
+            await journal.append([make_journal_row(model_version="2.0.0", model_digest="b" * 64)])
     assert run_sql(table, "SELECT model_version FROM answers") == [("1.0.0",)]
 
 
@@ -149,7 +163,7 @@ async def test_three_requests_at_once_under_one_id_are_one_row_and_two_conflicts
     """An id stands for one radiograph within one transaction too."""
     with _journal(table, tmp_path) as journal:
         outcomes = await asyncio.gather(
-            *(journal.append([journal_row(image_digest=digest * 64)]) for digest in "abc"),
+            *(journal.append([make_journal_row(image_digest=digest * 64)]) for digest in "abc"),
             return_exceptions=True,
         )
     assert sorted(type(outcome).__name__ for outcome in outcomes) == ["Conflict", "Conflict", "str"]
@@ -169,8 +183,8 @@ async def test_two_transformers_migrate_one_after_the_other(table: str, tmp_path
 async def test_without_postgres_rows_go_to_the_spool(table: str, tmp_path: Path) -> None:
     """While PostgreSQL is down rows are spooled. The next process writes them to PostgreSQL, once."""
     with _journal(NOWHERE, tmp_path) as journal:
-        assert await journal.append([journal_row(), journal_row(position=1)]) == "spooled"
-        assert await journal.append([journal_row()]) == "spooled"
+        assert await journal.append([make_journal_row(), make_journal_row(position=1)]) == "spooled"
+        assert await journal.append([make_journal_row()]) == "spooled"
     with _journal(table, tmp_path):
         await _until(lambda: Spool(tmp_path, 0).is_empty())
     assert run_sql(table, "SELECT count(*) FROM answers") == [(2,)]
@@ -178,15 +192,15 @@ async def test_without_postgres_rows_go_to_the_spool(table: str, tmp_path: Path)
 
 async def test_a_server_that_refuses_in_latin1_counts_as_down(tmp_path: Path) -> None:
     """The service starts, and rows go to the spool, with a server of any language."""
-    with french_server() as strange, _journal(strange, tmp_path) as journal:
-        assert await journal.append([journal_row()]) == "spooled"
+    with start_french_server() as strange, _journal(strange, tmp_path) as journal:
+        assert await journal.append([make_journal_row()]) == "spooled"
 
 
 async def test_a_spooled_conflict_goes_to_the_disputed_answers(table: str, tmp_path: Path) -> None:
     """An answer that was sent is in the database, even if its request id is in conflict."""
     with _journal(NOWHERE, tmp_path) as journal:
-        await journal.append([journal_row()])
-        await journal.append([journal_row(image_digest="e" * 64)])
+        await journal.append([make_journal_row()])
+        await journal.append([make_journal_row(image_digest="e" * 64)])
     with _journal(table, tmp_path):
         await _until(lambda: Spool(tmp_path, 0).is_empty())
     assert run_sql(table, "SELECT image_digest FROM answers") == [("d" * 64,)]
@@ -196,13 +210,13 @@ async def test_a_spooled_conflict_goes_to_the_disputed_answers(table: str, tmp_p
 async def test_a_row_that_cannot_be_kept_is_refused(tmp_path: Path) -> None:
     """Without PostgreSQL and with a full spool, no row is acknowledged."""
     with _journal(NOWHERE, tmp_path, spool_bytes=10) as journal, pytest.raises(SpoolFull):
-        await journal.append([journal_row()])
+        await journal.append([make_journal_row()])
 
 
 async def test_a_damaged_segment_is_set_aside(table: str, tmp_path: Path) -> None:
     """Its intact rows are written to PostgreSQL, and the segment stays for an operator to examine."""
     with _journal(NOWHERE, tmp_path) as journal:
-        await journal.append([journal_row(), journal_row(position=1)])
+        await journal.append([make_journal_row(), make_journal_row(position=1)])
     _damage_first_line(tmp_path)
     with _journal(table, tmp_path):
         await _until(lambda: Spool(tmp_path, 0).is_empty())
@@ -216,7 +230,7 @@ async def test_a_postgres_that_hangs_costs_a_limited_time(tmp_path: Path) -> Non
         dsn = f"postgresql://nobody@127.0.0.1:{silent.getsockname()[1]}/pleura"
         async with asyncio.timeout(20):
             with _journal(dsn, tmp_path) as journal:
-                assert await journal.append([journal_row()]) == "spooled"
+                assert await journal.append([make_journal_row()]) == "spooled"
 
 
 async def test_a_postgres_that_stops_and_comes_back_loses_nothing(
@@ -226,13 +240,13 @@ async def test_a_postgres_that_stops_and_comes_back_loses_nothing(
     port = free_port()
     server = start_postgres(tmp_path / "postgres", port)
     with _journal(server.url, tmp_path / "spool") as journal:
-        kept = [await journal.append([journal_row(request_id="before")])]
+        kept = [await journal.append([make_journal_row(request_id="before")])]
         server.stop()
-        kept += [await journal.append([journal_row(request_id=f"during-{i}")]) for i in range(20)]
+        kept += [await journal.append([make_journal_row(request_id=f"during-{i}")]) for i in range(20)]
         server = start_postgres(tmp_path / "postgres", port)
         try:
             await _until(lambda: journal.is_writable and Spool(tmp_path / "spool", 0).is_empty())
-            kept += [await journal.append([journal_row(request_id="after")])]
+            kept += [await journal.append([make_journal_row(request_id="after")])]
             assert kept == ["written", *["spooled"] * 20, "written"]
             assert run_sql(server.url, "SELECT count(*) FROM answers") == [(22,)]
         finally:
@@ -248,7 +262,7 @@ async def test_a_read_only_server_gets_no_rows_until_it_is_writable(table: str, 
     run_sql(table, f"ALTER DATABASE {database} SET default_transaction_read_only = on")
     try:
         with _journal(table, tmp_path) as journal:
-            assert await journal.append([journal_row()]) == "spooled"
+            assert await journal.append([make_journal_row()]) == "spooled"
             for _ in range(25):
                 assert not journal.is_writable
                 await asyncio.sleep(0.1)

@@ -11,7 +11,7 @@ from pleura.local.processes import Server, StartFailed, free_port
 from pleura.local.stack import LocalStack
 from pleura.local.stack_options import StackOptions, StoreAddress
 from pleura.local.state_folder import StateFolder
-from tests.support.databases import french_server
+from tests.support.databases import start_french_server
 
 
 def test_external_servers_replace_embedded_ones(
@@ -36,7 +36,7 @@ def test_an_external_server_that_does_not_answer_is_named() -> None:
     with pytest.raises(StartFailed, match="postgres: the server given with --postgres") as caught:
         require_postgres(f"postgresql://user:secret@127.0.0.1:{port}/x")
     assert "secret" not in str(caught.value)
-    with french_server() as strange, pytest.raises(StartFailed, match="in words that are not UTF-8"):
+    with start_french_server() as strange, pytest.raises(StartFailed, match="in words that are not UTF-8"):
         require_postgres(strange)
     with pytest.raises(StartFailed, match="redis: the server given with --redis does not answer"):
         require_redis(f"redis://127.0.0.1:{port}/0")
