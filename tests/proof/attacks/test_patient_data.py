@@ -1,4 +1,4 @@
-"""No planted name, number, date or token of a patient is found in anything that the services write."""
+"""No output of the services contains a planted name, number, date or token of a patient."""
 
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -28,21 +28,21 @@ DOWN = ("predictor", "seaweed", "postgres", "valkey", "transformer")
 
 
 @pytest.fixture(scope="module")
-def asking(bundle: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[StackCaller]:
-    """A stack of its own, all services at DEBUG, that exports its spans."""
+def caller(bundle: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[StackCaller]:
+    """A caller of a separate stack, which logs at DEBUG and exports its spans."""
     environment = {"PLEURA_LOG_LEVEL": "DEBUG", "OTEL_BSP_SCHEDULE_DELAY": str(EXPORT_MS)}
     with start_span_collector() as collector:
         environment["OTEL_EXPORTER_OTLP_ENDPOINT"] = collector.url
-        running = start_stack(tmp_path_factory.mktemp("planted"), bundle, environment=environment)
+        stack = start_stack(tmp_path_factory.mktemp("planted"), bundle, environment=environment)
         scopes = [*SCOPES, "zqvscope-of-the-caller"]
-        token = make_token(running.state.path, running.record.issuer, "tester", scopes)
-        yield StackCaller(running, collector, token)
-        running.process.terminate()
-        running.process.wait(60)
+        token = make_token(stack.state.path, stack.record.issuer, "tester", scopes)
+        yield StackCaller(stack, collector, token)
+        stack.process.terminate()
+        stack.process.wait(60)
 
 
-def grpc_calls(plants: Plants, file: bytes) -> list[tuple[str, bytes, list[tuple[str, str]]]]:
-    """Planted values in gRPC messages and metadata."""
+def make_grpc_calls(plants: Plants, file: bytes) -> list[tuple[str, bytes, list[tuple[str, str]]]]:
+    """Make gRPC calls with planted values in messages and metadata."""
 
     def tensor(name: str, datatype: str, *elements: bytes) -> messages.ModelInferRequest.InferInputTensor:
         contents = messages.InferTensorContents(bytes_contents=elements)
@@ -86,23 +86,23 @@ def grpc_calls(plants: Plants, file: bytes) -> list[tuple[str, bytes, list[tuple
     ]
     calls = [("ModelInfer", request, metadata) for request in requests]
     for method in ("ModelMetadata", "ModelReady"):
-        asked = messages.ModelReadyRequest(name=plants.plant_name(f"gRPC {method}")).SerializeToString()
-        calls.append((method, asked, metadata))
+        request = messages.ModelReadyRequest(name=plants.plant_name(f"gRPC {method}")).SerializeToString()
+        calls.append((method, request, metadata))
     return [*calls, (plants.plant_name("gRPC method"), b"", metadata)]
 
 
-def with_a_part_down(asking: StackCaller, ask: Callable[[], None]) -> None:
-    """Ask while each part in turn does not answer."""
+def run_with_each_part_frozen(caller: StackCaller, run: Callable[[], None]) -> None:
+    """Run a function while each part in turn does not answer."""
     for name in DOWN:
-        with asking.stack.freeze(name):
-            ask()
+        with caller.stack.freeze(name):
+            run()
 
 
-def test_nothing_planted_is_found(asking: StackCaller) -> None:
-    """200 values in tags, headers, names and exceptions, with all parts up and each down: none is found."""
+def test_no_output_contains_a_planted_value(caller: StackCaller) -> None:
+    """Plant 200 values in tags, headers, names and errors, also with each part down. None is found."""
     plants = Plants()
     plants.places["zqvscope-of-the-caller"] = "scope of a good token"
-    plants.places[asking.token.rpartition(".")[2][:40]] = "the caller's token"
+    plants.places[caller.token.rpartition(".")[2][:40]] = "the caller's token"
     requests = [
         *file_requests(plants),
         *v2_requests(plants),
@@ -110,31 +110,31 @@ def test_nothing_planted_is_found(asking: StackCaller) -> None:
         *header_requests(plants),
         *token_requests(plants),
     ]
-    calls = grpc_calls(plants, make_planted_dicom(plants))
-    asking.rest(requests)
-    asking.grpc(calls)
+    calls = make_grpc_calls(plants, make_planted_dicom(plants))
+    caller.send_rest(requests)
+    caller.send_grpc(calls)
     for part in ("transformer", "predictor"):
-        asking.rest([*v2_requests(plants), *feedback_requests(plants)], part)
-    some = [*file_requests(plants)][:4] + [*v2_requests(plants)][-3:] + [*feedback_requests(plants)][:2]
+        caller.send_rest([*v2_requests(plants), *feedback_requests(plants)], part)
+    sample = [*file_requests(plants)][:4] + [*v2_requests(plants)][-3:] + [*feedback_requests(plants)][:2]
 
-    def ask_some() -> None:
-        asking.rest(some)
-        asking.grpc(calls[:1])
+    def send_some() -> None:
+        caller.send_rest(sample)
+        caller.send_grpc(calls[:1])
 
-    with_a_part_down(asking, ask_some)
+    run_with_each_part_frozen(caller, send_some)
     assert len(plants.places) >= 200
-    assert {200, 400, 401, 404, 422, 503} <= set(asking.statuses)
-    assert not asking.unsent
+    assert {200, 400, 401, 404, 422, 503} <= set(caller.statuses)
+    assert not caller.unsent
     for name in SERVICES:
-        assert '"level": "debug"' in Path(asking.stack.record.parts[name].log).read_text()
-    found = list_leaks(plants, [*read_outputs(asking), *read_journal(asking.stack)])
+        assert '"level": "debug"' in Path(caller.stack.record.parts[name].log).read_text()
+    found = list_leaks(plants, [*read_outputs(caller), *read_journal(caller.stack)])
     assert not found, "\n".join(sorted(set(found)))
 
 
-def test_object_keys_are_in_the_journal_and_nowhere_else(asking: StackCaller) -> None:
-    """A name within a key, of an object that is there or not, stands in the column ``image_id`` only."""
-    plants, recorded = Plants(), asking.stack.record
-    kept = [
+def test_only_the_journal_contains_object_keys(caller: StackCaller) -> None:
+    """A name in an object key is only in the column ``image_id``, whether or not the object exists."""
+    plants, store = Plants(), caller.stack.record.store
+    existing = [
         f"ward/{plants.plant_name('key of an object')}.dcm",
         f"{plants.plant_name('key with an umlaut')}/ä b.dcm",
     ]
@@ -147,27 +147,28 @@ def test_object_keys_are_in_the_journal_and_nowhere_else(asking: StackCaller) ->
         f"{plants.plant_name('key with NUL')}\0",
         plants.plant_name("long") * 99,
     ]
-    store = recorded.store
     client = build_store_client(store["url"], store["access_key"], store["secret_key"])
-    for number, key in enumerate(kept):
+    for number, key in enumerate(existing):
         file = make_planted_dicom(plants)
-        path = asking.stack.state.path.parent / f"kept{number}"
+        path = caller.stack.state.path.parent / f"existing{number}"
         path.write_bytes(file)
         client.fput_object(BUCKET, key, str(path))
-    requests = [asked for key in [*kept, *missing, *broken] for asked in requests_by_id(key)]
-    asking.rest(requests)
-    asking.rest(requests)
-    with_a_part_down(asking, lambda: asking.rest(requests))
-    found = list_leaks(plants, [*read_outputs(asking), *read_journal(asking.stack, without="image_id")])
+    requests = [request for key in [*existing, *missing, *broken] for request in requests_by_id(key)]
+    caller.send_rest(requests)
+    caller.send_rest(requests)
+    run_with_each_part_frozen(caller, lambda: caller.send_rest(requests))
+    found = list_leaks(
+        plants, [*read_outputs(caller), *read_journal(caller.stack, without_column="image_id")]
+    )
     assert not found, "\n".join(sorted(set(found)))
-    assert list_leaks(plants, read_journal(asking.stack)), "the journal keeps what was asked about"
+    assert list_leaks(plants, read_journal(caller.stack)), "the journal stores the object keys of requests"
 
 
 @pytest.mark.parametrize(
     "spelling", ["Zqv000Xandrova", "zqv000xandrova", "ZQV000XANDR", "WnF2MDAwWGFuZHJvdmE="]
 )
-def test_search_finds_what_is_there(spelling: str) -> None:
-    """A planted value is found as it is, in other letters, cut short and in base64."""
+def test_search_finds_planted_values(spelling: str) -> None:
+    """A planted value is found as it is, in other letter cases, cut short and in base64."""
     plants = Plants()
     plants.plant_name("place")
     assert plants.find_in(f"some text with {spelling} in it".encode())

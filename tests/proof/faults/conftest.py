@@ -1,4 +1,4 @@
-"""Fault proxies before servers."""
+"""Fixtures that put fault proxies in front of servers."""
 
 import contextlib
 from collections.abc import Callable, Iterator
@@ -8,12 +8,12 @@ import pytest
 from proof.faults.proxy import FaultProxy
 from tests.transformer.conftest import bucket as bucket
 
-Before = Callable[[int], FaultProxy]
+StartFaultProxy = Callable[[int], FaultProxy]
 
 
 @pytest.fixture
-def before() -> Iterator[Before]:
-    """Gives a fault proxy before the server on a port."""
+def start_fault_proxy() -> Iterator[StartFaultProxy]:
+    """Start fault proxies in front of servers by their ports, and stop them after the test."""
     with contextlib.ExitStack() as proxies:
 
         def start(port: int) -> FaultProxy:

@@ -1,4 +1,4 @@
-"""Requests that are full of planted values, by every way that a value can come in."""
+"""Requests with planted values in every place where a value can come in."""
 
 import io
 import json
@@ -15,7 +15,7 @@ from pydicom import uid
 
 from proof.lab.files import encode_dicom, encode_jpeg, make_dicom, make_png, make_png_chunk
 from proof.lab.pictures import make_picture
-from tests.support.planted.values import Plants, dicom_elements
+from tests.support.planted.values import Plants, plant_dicom_elements
 
 INFER = "/v2/models/chest-xray/infer"
 _FOREIGN = Ed25519PrivateKey.from_private_bytes(bytes(range(1, 33)))
@@ -23,7 +23,7 @@ _FOREIGN = Ed25519PrivateKey.from_private_bytes(bytes(range(1, 33)))
 
 @dataclass(frozen=True)
 class PlantedRequest:
-    """An HTTP request; the token is added where it brings none."""
+    """An HTTP request. The caller adds a token if the request has none."""
 
     verb: str
     path: str
@@ -32,12 +32,12 @@ class PlantedRequest:
 
 
 def make_planted_dicom(plants: Plants, **broken: Any) -> bytes:
-    """A file with a planted value in every element that takes one, private ones too."""
+    """Make a DICOM file with a planted value in every element that takes one, also in private elements."""
     with warnings.catch_warnings():
-        # pydicom warns of code strings in lower case, which is what is wanted here
+        # pydicom warns about code strings in lower case, which are intended here
         warnings.simplefilter("ignore")
         dataset = pydicom.dcmread(io.BytesIO(make_dicom(make_picture(), ViewPosition="PA")))
-        for keyword, value in dicom_elements(plants).items():
+        for keyword, value in plant_dicom_elements(plants).items():
             setattr(dataset, keyword, value)
         block = dataset.private_block(0x0011, plants.plant_name("private creator"), create=True)
         block.add_new(0x01, "LO", plants.plant_name("private element"))
@@ -48,7 +48,7 @@ def make_planted_dicom(plants: Plants, **broken: Any) -> bytes:
 
 
 def make_broken_files(plants: Plants) -> Iterator[bytes]:
-    """Files that draw errors out of the libraries, with planted values where they hurt."""
+    """Make files that cause errors in the libraries, with planted values in the broken places."""
     whole = make_planted_dicom(plants)
     yield whole[: len(whole) // 2]
     yield whole.replace(b"MONOCHROME2 ", plants.plant_name("photometric")[:12].encode())
@@ -70,7 +70,7 @@ def make_broken_files(plants: Plants) -> Iterator[bytes]:
 
 
 def make_rasters(plants: Plants) -> Iterator[bytes]:
-    """PNG and JPEG files with planted text, whole and broken."""
+    """Make PNG and JPEG files with planted text, whole and broken."""
     lines = b"".join(b"\0" + row.tobytes() for row in make_picture())
     text = make_png_chunk(b"tEXt", b"Patient\0" + plants.plant_name("PNG tEXt").encode())
     text += make_png_chunk(b"iTXt", b"Patient\0\0\0\0\0" + plants.plant_name("PNG iTXt").encode())
@@ -92,29 +92,29 @@ def make_rasters(plants: Plants) -> Iterator[bytes]:
 def request_by_file(
     file: bytes, name: str = "a.dcm", field_name: str = "file", kind: str = ""
 ) -> PlantedRequest:
-    """``POST /classify`` with a file."""
+    """Make a ``POST /classify`` with a file."""
     head = f'--b\r\nContent-Disposition: form-data; name="{field_name}"; filename="{name}"\r\n'
     head += f"Content-Type: {kind or 'application/dicom'}\r\n\r\n"
     headers = {"content-type": "multipart/form-data; boundary=b"}
     return PlantedRequest("POST", "/classify", headers, head.encode() + file + b"\r\n--b--\r\n")
 
 
-def v2_request_by_file(*files: bytes, **more: Any) -> PlantedRequest:
-    """V2 with binary tensors."""
+def v2_request_by_file(*files: bytes, **members: Any) -> PlantedRequest:
+    """Make a V2 request with binary tensors."""
     raw = b"".join(struct.pack("<I", len(file)) + file for file in files)
     tensor = {"name": "image", "datatype": "BYTES", "shape": [len(files)]}
-    document = json.dumps({"inputs": [tensor | {"parameters": {"binary_data_size": len(raw)}}], **more})
+    document = json.dumps({"inputs": [tensor | {"parameters": {"binary_data_size": len(raw)}}], **members})
     headers = {"inference-header-content-length": str(len(document))}
     return PlantedRequest("POST", INFER, headers, document.encode() + raw)
 
 
 def v2_request(path: str = INFER, **document: Any) -> PlantedRequest:
-    """V2 in JSON; without inputs, about a radiograph that is there."""
+    """Make a V2 request in JSON."""
     return PlantedRequest("POST", path, {"content-type": "application/json"}, json.dumps(document).encode())
 
 
 def requests_by_id(key: str) -> Iterator[PlantedRequest]:
-    """Both ways to ask about an object."""
+    """Make a request for an object in both protocols."""
     yield PlantedRequest(
         "POST", "/classify", {"content-type": "application/json"}, json.dumps({"image_id": key}).encode()
     )
@@ -122,7 +122,7 @@ def requests_by_id(key: str) -> Iterator[PlantedRequest]:
 
 
 def file_requests(plants: Plants) -> Iterator[PlantedRequest]:
-    """Planted values in files, and in what files are called."""
+    """Make requests with planted values in files and in file names."""
     files = [make_planted_dicom(plants), *make_broken_files(plants), *make_rasters(plants)]
     for file in files:
         yield request_by_file(file)
@@ -138,7 +138,7 @@ def file_requests(plants: Plants) -> Iterator[PlantedRequest]:
 
 
 def v2_requests(plants: Plants) -> Iterator[PlantedRequest]:
-    """Planted values all over V2 documents and paths."""
+    """Make requests with planted values in V2 documents and paths."""
     good = {"name": "image_id", "datatype": "BYTES", "shape": [1], "data": ["nobody.dcm"]}
     for field_name, value in {"name": "", "datatype": "", "shape": [1], "data": []}.items():
         planted = plants.plant_name(f"V2 {field_name}")
@@ -190,7 +190,7 @@ def v2_requests(plants: Plants) -> Iterator[PlantedRequest]:
 
 
 def feedback_requests(plants: Plants) -> Iterator[PlantedRequest]:
-    """Planted values in verdicts on answers, each where it makes them refused."""
+    """Make feedback requests that are refused because of a planted value."""
     good = {"id": "nobody", "verdicts": {"Mass": True}, "had_seen_answer": False}
     planted: list[dict[str, Any]] = [
         {name: plants.plant_name(f"feedback {name}")}
@@ -222,7 +222,7 @@ _HEADERS = (
 
 
 def header_requests(plants: Plants) -> Iterator[PlantedRequest]:
-    """Planted values in headers, each in a good and in a bad request."""
+    """Make requests with planted values in headers, each in a valid and in an invalid request."""
     for name in _HEADERS:
         planted = plants.plant_name(f"header {name}")
         yield PlantedRequest("GET", "/v2", {name: planted})
@@ -254,7 +254,7 @@ def header_requests(plants: Plants) -> Iterator[PlantedRequest]:
 
 
 def token_requests(plants: Plants) -> Iterator[PlantedRequest]:
-    """Planted values in tokens that are no good."""
+    """Make requests with planted values in invalid tokens."""
     for place in ("sub", "name", "iss", "aud", "scope", "exp", "email", "patient"):
         planted = plants.plant_name(f"claim {place}")
         claims = {"iss": "x", "sub": "x", "aud": "pleura", "exp": 4_102_444_800} | {place: planted}
@@ -263,7 +263,7 @@ def token_requests(plants: Plants) -> Iterator[PlantedRequest]:
             {"kid": plants.plant_name(f"kid with {place}")},
             {"jku": planted, "kid": "1"},
         ):
-            # a broken "exp" cannot be encoded by the library, so the payload is written by hand
+            # the library cannot encode a broken "exp", so the payload is built here
             token = jwt.PyJWS().encode(json.dumps(claims).encode(), _FOREIGN, "EdDSA", dict(header))
             plants.places.setdefault(token.rpartition(".")[2], f"signature with {place}")
             yield PlantedRequest("GET", "/v2", {"authorization": f"Bearer {token}"})

@@ -1,4 +1,4 @@
-"""Asks a whole stack, and keeps all that it answers."""
+"""Send requests to a whole stack, and keep all answers."""
 
 import http.client
 from collections.abc import Sequence
@@ -13,14 +13,14 @@ from tests.support.collector import Collector
 from tests.support.planted.requests import PlantedRequest
 
 METHOD = "/inference.GRPCInferenceService/"
-ASKED_AT_ONCE = 6
+REQUESTS_AT_ONCE = 6
 TIMEOUT_S = 60
 Text = tuple[str, bytes]
 
 
 @dataclass
 class StackCaller:
-    """Asks a stack, and keeps all that it answers."""
+    """Sends requests to a stack, and keeps all answers."""
 
     stack: RunningStack
     collector: Collector
@@ -29,31 +29,31 @@ class StackCaller:
     statuses: list[int] = field(default_factory=list)
     unsent: list[str] = field(default_factory=list)
 
-    def rest(self, requests: Sequence[PlantedRequest], part: str = "auth_proxy") -> None:
-        """Send requests to a part, several at once."""
+    def send_rest(self, requests: Sequence[PlantedRequest], part: str = "auth_proxy") -> None:
+        """Send HTTP requests to a part, several at once."""
         url = self.stack.record.parts[part].url if part != "auth_proxy" else self.stack.record.address
         address = urlsplit(url).netloc
-        with ThreadPoolExecutor(ASKED_AT_ONCE) as threads:
-            list(threads.map(lambda asked: self._send(address, asked), requests))
+        with ThreadPoolExecutor(REQUESTS_AT_ONCE) as threads:
+            list(threads.map(lambda request: self._send(address, request), requests))
 
-    def _send(self, address: str, asked: PlantedRequest) -> None:
+    def _send(self, address: str, request: PlantedRequest) -> None:
         connection = http.client.HTTPConnection(address, timeout=TIMEOUT_S)
         headers = {"authorization": f"Bearer {self.token}", "x-request-timeout-ms": "4000"} | dict(
-            asked.headers
+            request.headers
         )
         try:
-            connection.request(asked.verb, asked.path, asked.body, headers)
+            connection.request(request.verb, request.path, request.body, headers)
             response = connection.getresponse()
             self.statuses.append(response.status)
-            said = str(response.headers).encode() + response.read()
-            self.answers.append((f"the answer {response.status} to {asked.verb}", said))
+            content = str(response.headers).encode() + response.read()
+            self.answers.append((f"the answer {response.status} to {request.verb}", content))
         except (OSError, http.client.HTTPException) as error:
-            self.unsent.append(f"{asked.verb} {asked.path[:40]}: {error!r}"[:200])
+            self.unsent.append(f"{request.verb} {request.path[:40]}: {error!r}"[:200])
         finally:
             connection.close()
 
-    def grpc(self, calls: Sequence[tuple[str, bytes, Sequence[tuple[str, str]]]]) -> None:
-        """Make gRPC calls one after the other."""
+    def send_grpc(self, calls: Sequence[tuple[str, bytes, Sequence[tuple[str, str]]]]) -> None:
+        """Send gRPC calls, one after the other."""
         token = ("authorization", f"Bearer {self.token}")
         with grpc.insecure_channel(self.stack.record.grpc_address) as channel:
             for method, request, metadata in calls:
@@ -63,5 +63,5 @@ class StackCaller:
                     )
                     self.answers.append((f"the gRPC answer to {method}", answer))
                 except grpc.RpcError as error:
-                    said = f"{error.details()} {error.trailing_metadata()}".encode()
-                    self.answers.append((f"the gRPC error of {method}", said))
+                    content = f"{error.details()} {error.trailing_metadata()}".encode()
+                    self.answers.append((f"the gRPC error of {method}", content))

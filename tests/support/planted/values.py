@@ -1,4 +1,4 @@
-"""Names, numbers, dates and tokens of patients who do not exist, planted to be looked for afterwards."""
+"""Names, numbers and dates of invented patients. A test plants them, and later searches for them."""
 
 import base64
 import re
@@ -8,8 +8,8 @@ from pydicom._dicom_dict import DicomDictionary
 from pydicom.tag import Tag
 
 _TEXTS = frozenset({"AE", "CS", "LO", "LT", "PN", "SH", "ST", "UC", "UT"})
-# what identifies a patient outside of group 0010, or is free text in which somebody may write a name
-_MORE = (
+# elements outside of group 0010 that identify a patient, or that are free text
+_IDENTIFYING_ELEMENTS = (
     *("AccessionNumber", "InstitutionName", "InstitutionAddress", "ReferringPhysicianName", "StationName"),
     *(
         "SeriesDescription",
@@ -32,26 +32,26 @@ _MORE = (
 
 
 class Plants:
-    """What was planted, and where."""
+    """The planted values, and the place of each value."""
 
     def __init__(self) -> None:
         self.places: dict[str, str] = {}
 
     def plant_name(self, place: str) -> str:
-        """A name that stands nowhere else."""
+        """Plant a unique name."""
         return self._record_plant(f"Zqv{len(self.places):03d}Xandrova", place)
 
     def plant_number(self, place: str) -> str:
-        """A number of 13 digits."""
+        """Plant a number of 13 digits."""
         return self._record_plant(f"8642{len(self.places):04d}97531", place)
 
     def plant_date(self, place: str) -> str:
-        """A day of the year 1799 or later."""
+        """Plant a date in 1799 or later."""
         month, day = divmod(len(self.places), 28)
         return self._record_plant(f"{1799 + month // 12}{1 + month % 12:02d}{1 + day:02d}", place)
 
     def plant_value(self, vr: str, place: str) -> str:
-        """A value that the value representation allows."""
+        """Plant a value that the value representation allows."""
         if vr == "DA":
             return self.plant_date(place)
         if vr == "DT":
@@ -61,21 +61,21 @@ class Plants:
         return self.plant_name(place)[:16] if vr in _TEXTS else self.plant_number(place)[:12]
 
     def find_in(self, text: bytes) -> list[str]:
-        """Where those were planted that stand in a text, in any spelling."""
+        """Find the places of the planted values that a text contains, in any spelling."""
         lower = text.lower()
         cores = {match.decode() for pattern in _CORES for match in pattern.findall(lower)}
-        found = [place for planted, place in self.places.items() if _find_core(planted) in cores]
-        found += [
+        places = [place for planted, place in self.places.items() if _take_core(planted) in cores]
+        places += [
             place for planted, place in self.places.items() if _is_odd(planted) and planted.encode() in text
         ]
-        return found + ["a name in hex or base64"] * any(coded in text for coded in _CODED)
+        return places + ["a name in hex or base64"] * any(coded in text for coded in _CODED)
 
     def _record_plant(self, planted: str, place: str) -> str:
         self.places[planted] = place
         return planted
 
 
-# What is cut to fit a field is still found by its start; a date is none within a longer number.
+# A field may cut a value, so its start is enough. Digits within a longer number are not a date.
 _CORES = (re.compile(rb"zqv\d+xandr"), re.compile(rb"8642\d{4}9753"), re.compile(rb"(?<!\d)1[78]\d{6}(?!\d)"))
 _CODED = frozenset(
     spelling
@@ -87,20 +87,20 @@ _CODED = frozenset(
 )
 
 
-def _find_core(planted: str) -> str:
-    """The part by which a planted value is found."""
+def _take_core(planted: str) -> str:
+    """Return the part of a planted value to search for."""
     if planted.startswith("Zqv"):
         return planted.lower().partition("ova")[0]
     return planted[:12] if planted.startswith("8642") else planted
 
 
 def _is_odd(planted: str) -> bool:
-    """Whether a planted value is of another form, and looked for as it is."""
+    """Say whether a planted value has another form, so that the search uses the whole value."""
     return not any(pattern.match(planted.lower().encode()) for pattern in _CORES)
 
 
-def dicom_elements(plants: Plants) -> Mapping[str, str]:
-    """A value for each element of group 0010 that takes text or a date, and for others that identify."""
+def plant_dicom_elements(plants: Plants) -> Mapping[str, str]:
+    """Plant a value in each text or date element of group 0010, and in other identifying elements."""
     keywords = [
         keyword
         for tag, (vr, _, _, _, keyword) in DicomDictionary.items()
@@ -108,14 +108,14 @@ def dicom_elements(plants: Plants) -> Mapping[str, str]:
     ]
     return {
         keyword: plants.plant_value(_look_up_vr(keyword), f"DICOM {keyword}")
-        for keyword in [*keywords, *_MORE]
+        for keyword in [*keywords, *_IDENTIFYING_ELEMENTS]
     }
 
 
 def _look_up_vr(keyword: str) -> str:
-    return next(vr for vr, _, _, _, known in DicomDictionary.values() if known == keyword)
+    return next(vr for vr, _, _, _, name in DicomDictionary.values() if name == keyword)
 
 
 def list_leaks(plants: Plants, texts: Iterable[tuple[str, bytes]]) -> list[str]:
-    """One line for each planted value that was found."""
+    """List the planted values that the texts contain, one line for each."""
     return sorted(f"{place} in {where}" for where, text in texts for place in plants.find_in(text))
