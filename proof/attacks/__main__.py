@@ -57,13 +57,13 @@ def attack_with_tokens(attacked: AttackedProxy) -> list[ClaimRow]:
     }
     outcomes |= carried
     return [
-        claim_at_least("good tokens and identities in places that do not count", 60, len(carried)),
-        claim_none("of the tokens let in", [name for name, each in outcomes.items() if each.is_let_in]),
+        claim_at_least("good tokens and identities in wrong places", 60, len(carried)),
+        claim_none("tokens accepted", [name for name, each in outcomes.items() if each.is_let_in]),
         claim_none(
-            "answers of 5xx, the like of gRPC, or no answer",
+            "answers of 5xx or its gRPC equivalent, or no answer",
             [name for name, outcome in outcomes.items() if outcome.is_fault],
         ),
-        claim_none("fetches beyond the issuer's keys", [1] * attacked.unexpected_fetches),
+        claim_none("fetches of anything but the issuer's keys", [1] * attacked.unexpected_fetches),
         claim_none(f"of {len(token_cases.ACCEPTED)} good tokens refused", refused_good),
     ]
 
@@ -96,7 +96,7 @@ def verify_tokens_offline() -> list[ClaimRow]:
     return [
         claim_at_least("bad tokens, each verified alone, by REST and by gRPC", 60, len(tokens)),
         claim_none(
-            "of these accepted without a network",
+            "bad tokens accepted without a network",
             [name for name, token in tokens.items() if verification.lets_in(token)],
         ),
         ClaimRow(
@@ -120,7 +120,9 @@ def attack_with_requests(attacked: AttackedProxy) -> list[ClaimRow]:
             "desynchronised answers",
             [(name, r.desynchronised) for name, r in results.items() if r.desynchronised],
         ),
-        claim_none("answers of 5xx to them", [(name, r.faults) for name, r in results.items() if r.faults]),
+        claim_none(
+            "answers of 5xx to raw requests", [(name, r.faults) for name, r in results.items() if r.faults]
+        ),
     ]
 
 
@@ -133,45 +135,48 @@ def attack_with_object_ids(folder: Path, attacked: AttackedProxy, bundle: Path) 
     try:
         parts = TransformerParts(predictor.grpc_address, seaweed.url, "", postgres.url, folder / "spool")
         with object_attack.start_object_attack(folder / "transformer", parts, attacked) as attack:
-            bad = [attack.run(way) for way in _build_ways(attack, REFUSED, REFUSED_TEXTS)]
-            odd = [
-                attack.run(way)
-                for way in _build_ways(attack, [t.encode() for t in ODD.values()], ODD.values())
+            dangerous = [attack.run(send) for send in _build_requests(attack, REFUSED, REFUSED_TEXTS)]
+            unusual = [
+                attack.run(send)
+                for send in _build_requests(attack, [t.encode() for t in ODD.values()], ODD.values())
             ]
-            there = attack.run(lambda: attack.by_json("r0.png"))
+            ordinary = attack.run(lambda: attack.send_json("r0.png"))
     finally:
         for server in (predictor, seaweed, postgres):
             server.stop()
-    calls = [call for _, made in (*bad, *odd) for call in made]
+    calls = [call for _, made in (*dangerous, *unusual) for call in made]
     return [
-        claim_at_least("requests for dangerous object ids", 100, len(bad)),
-        claim_none("calls of the object store for these", [call for _, made in bad for call in made]),
-        claim_at_least("requests for unusual ids that are allowed", 100, len(odd)),
+        claim_at_least("requests for dangerous object ids", 100, len(dangerous)),
+        claim_none(
+            "calls of the object store for dangerous ids", [call for _, made in dangerous for call in made]
+        ),
+        claim_at_least("requests for unusual ids that are allowed", 100, len(unusual)),
         claim_none("calls outside the bucket", [call for call in calls if object_attack.is_outside(call)]),
-        claim_none("dangerous ids not refused as the caller's mistake", _select_other(_REFUSAL, bad)),
-        claim_none("unusual ids answered otherwise than not found", _select_other(_NOT_FOUND, odd)),
+        claim_none("dangerous ids not refused as the caller's mistake", _select_other(_REFUSAL, dangerous)),
+        claim_none("unusual ids answered otherwise than not found", _select_other(_NOT_FOUND, unusual)),
         ClaimRow(
             "an ordinary id is read and answered",
             "200, 1 call",
-            f"{there[0]}, {len(there[1])} calls",
-            there[0] == "200" and len(there[1]) == 1,
+            f"{ordinary[0]}, {len(ordinary[1])} calls",
+            ordinary[0] == "200" and len(ordinary[1]) == 1,
         ),
     ]
 
 
-def _select_other(expected: frozenset[str], asked: Iterable[tuple[str, list[str]]]) -> list[str]:
-    return [outcome for outcome, _ in asked if outcome not in expected]
+def _select_other(expected: frozenset[str], results: Iterable[tuple[str, list[str]]]) -> list[str]:
+    return [outcome for outcome, _ in results if outcome not in expected]
 
 
-def _build_ways(
+def _build_requests(
     attack: object_attack.ObjectAttack, raws: Iterable[bytes], texts: Iterable[str]
 ) -> list[Callable[[], str]]:
-    ways: list[Callable[[], str]] = []
+    requests: list[Callable[[], str]] = []
     for raw in raws:
-        ways += [lambda raw=raw: attack.by_binary(raw), lambda raw=raw: attack.by_grpc(raw)]  # type: ignore[misc]
+        requests += [lambda raw=raw: attack.send_binary(raw), lambda raw=raw: attack.send_grpc(raw)]  # type: ignore[misc]
     for text in texts:
-        ways += [lambda text=text: attack.by_json(text), lambda text=text: attack.by_classify(text)]  # type: ignore[misc]
-    return ways
+        requests.append(lambda text=text: attack.send_json(text))  # type: ignore[misc]
+        requests.append(lambda text=text: attack.send_to_classify(text))  # type: ignore[misc]
+    return requests
 
 
 def main() -> int:

@@ -1,4 +1,4 @@
-"""Ask for radiographs by unusual ids in every way, and record the calls that reach the object store."""
+"""Send unusual ids over every interface, and record the calls that reach the object store."""
 
 import io
 import json
@@ -37,7 +37,7 @@ class RequestTap:
     port: int = 0
     heads: list[bytes] = field(default_factory=list)
 
-    def calls(self) -> list[str]:
+    def list_calls(self) -> list[str]:
         """Return verb and target of every call, except the checks whether the bucket exists."""
         found = [_REQUEST.match(head) for head in self.heads]
         lines = [f"{m[1].decode()} {m[2].decode('latin-1')}" if m else "no HTTP" for m in found]
@@ -100,22 +100,22 @@ class ObjectAttack:
     tap: RequestTap
     forge: Callable[[], Forge]
 
-    def run(self, ask: Callable[[], str]) -> tuple[str, list[str]]:
+    def run(self, send: Callable[[], str]) -> tuple[str, list[str]]:
         """Run a request, and return its outcome and the calls that it caused at the object store."""
-        before = len(self.tap.calls())
-        outcome = ask()
-        return outcome, self.tap.calls()[before:]
+        before = len(self.tap.list_calls())
+        outcome = send()
+        return outcome, self.tap.list_calls()[before:]
 
-    def by_json(self, image_id: str) -> str:
+    def send_json(self, image_id: str) -> str:
         """Send the id by V2 over REST, in JSON."""
         tensor = {"name": "image_id", "datatype": "BYTES", "shape": [1], "data": [image_id]}
         return self._post(INFER, json.dumps({"inputs": [tensor]}).encode())
 
-    def by_classify(self, image_id: str) -> str:
+    def send_to_classify(self, image_id: str) -> str:
         """Send the id to ``POST /classify``."""
         return self._post("/classify", json.dumps({"image_id": image_id}).encode())
 
-    def by_binary(self, image_id: bytes) -> str:
+    def send_binary(self, image_id: bytes) -> str:
         """Send the id by V2 over REST, in a binary tensor."""
         parameters = {"binary_data_size": len(image_id) + 4}
         tensor = {"name": "image_id", "datatype": "BYTES", "shape": [1], "parameters": parameters}
@@ -123,16 +123,16 @@ class ObjectAttack:
         content = document + struct.pack("<I", len(image_id)) + image_id
         return self._post(INFER, content, **{"inference-header-content-length": str(len(document))})
 
-    def by_grpc(self, image_id: bytes) -> str:
+    def send_grpc(self, image_id: bytes) -> str:
         """Send the id by V2 over gRPC."""
         request = pb.ModelInferRequest(model_name="chest-xray")
         tensor = request.inputs.add(name="image_id", datatype="BYTES", shape=[1])
         tensor.contents.bytes_contents.append(image_id)
         metadata = [("authorization", f"Bearer {self.forge().good()}")]
         with grpc.insecure_channel(f"127.0.0.1:{self.proxy.grpc_port}") as channel:
-            ask = channel.unary_unary("/inference.GRPCInferenceService/ModelInfer")
+            send = channel.unary_unary("/inference.GRPCInferenceService/ModelInfer")
             try:
-                ask(request.SerializeToString(), metadata=metadata, timeout=30)
+                send(request.SerializeToString(), metadata=metadata, timeout=30)
             except grpc.RpcError as error:
                 return str(error.code().name)
             return "OK"
@@ -143,7 +143,7 @@ class ObjectAttack:
             return str(client.post(self.proxy.url + path, content=content, headers=headers).status_code)
 
 
-def expected_call(image_id: str) -> str:
+def build_expected_call(image_id: str) -> str:
     """Return the only call that an allowed id causes."""
     return f"GET /{BUCKET}/{quote(image_id, safe='/~')}"
 
@@ -170,9 +170,9 @@ def start_object_attack(
             PLEURA_S3_URL=f"http://127.0.0.1:{object_tap.port}", PLEURA_REDIS_URL=""
         )
         transformer = start_transformer(folder, settings)
-        behind = {"transformer_url": transformer.url, "transformer_grpc": transformer.grpc_address}
+        upstream = {"transformer_url": transformer.url, "transformer_grpc": transformer.grpc_address}
         try:
-            with start_attack_proxy(folder / "proxy.log", attacked.issuer, **behind) as proxy:
+            with start_attack_proxy(folder / "proxy.log", attacked.issuer, **upstream) as proxy:
                 yield ObjectAttack(proxy, object_tap, attacked.forge)
         finally:
             transformer.stop()

@@ -1,4 +1,4 @@
-"""The whole path, from a caller with a token to the findings and back, through the real parts."""
+"""Requests with a token through the whole running stack, and its commands."""
 
 import io
 import json
@@ -50,31 +50,33 @@ def client(stack: RunningStack) -> Iterator[httpx.Client]:
         yield http
 
 
-def _bytes_tensor(*elements: bytes) -> np.ndarray[tuple[int], np.dtype[np.object_]]:
+def _make_bytes_tensor(*elements: bytes) -> np.ndarray[tuple[int], np.dtype[np.object_]]:
     tensor = np.empty(len(elements), np.object_)
     tensor[:] = elements
     return tensor
 
 
-def _by_triton_http(stack: RunningStack, name: str, *elements: bytes) -> triton_http.InferResult:
+def _infer_by_triton_http(stack: RunningStack, name: str, *elements: bytes) -> triton_http.InferResult:
     tensor = triton_http.InferInput(name, [len(elements)], "BYTES")
-    tensor.set_data_from_numpy(_bytes_tensor(*elements))
+    tensor.set_data_from_numpy(_make_bytes_tensor(*elements))
     address = stack.record.address.removeprefix("http://")
-    with closing(triton_http.InferenceServerClient(address, network_timeout=60)) as asking:
-        return asking.infer("chest-xray", [tensor], headers={"authorization": f"Bearer {stack.make_token()}"})
+    with closing(triton_http.InferenceServerClient(address, network_timeout=60)) as http_client:
+        return http_client.infer(
+            "chest-xray", [tensor], headers={"authorization": f"Bearer {stack.make_token()}"}
+        )
 
 
-def _by_triton_grpc(stack: RunningStack, name: str, *elements: bytes) -> dict[str, np.ndarray]:
+def _infer_by_triton_grpc(stack: RunningStack, name: str, *elements: bytes) -> dict[str, np.ndarray]:
     headers = {"authorization": f"Bearer {stack.make_token()}"}
-    inputs = {name: ("BYTES", _bytes_tensor(*elements))}
+    inputs = {name: ("BYTES", _make_bytes_tensor(*elements))}
     answer = TritonCall(stack.record.grpc_address, "infer", ("chest-xray",), inputs, headers=headers)()
     outputs: dict[str, np.ndarray] = answer["outputs"]
     return outputs
 
 
-def _eventually(ask: Callable[[], bool], timeout_s: float = 90.0) -> None:
+def _wait_until(condition: Callable[[], bool], timeout_s: float = 90.0) -> None:
     end = time.monotonic() + timeout_s
-    while not ask():
+    while not condition():
         assert time.monotonic() < end
         time.sleep(0.2)
 
@@ -83,14 +85,16 @@ def _classify(client: httpx.Client, name: str) -> httpx.Response:
     return client.post("/classify", json={"image_id": name})
 
 
-def test_every_way_gives_the_same_findings(stack: RunningStack, client: httpx.Client, sample: Path) -> None:
+def test_every_interface_gives_the_same_findings(
+    stack: RunningStack, client: httpx.Client, sample: Path
+) -> None:
     """V2 over REST and gRPC, by id and by file, and plain HTTP give the same probabilities."""
     name, file = sample.name.encode(), sample.read_bytes()
     answers = [
-        _by_triton_http(stack, "image_id", name).as_numpy("probability")[0],
-        _by_triton_http(stack, "image", file).as_numpy("probability")[0],
-        _by_triton_grpc(stack, "image_id", name)["probability"][0],
-        _by_triton_grpc(stack, "image", file)["probability"][0],
+        _infer_by_triton_http(stack, "image_id", name).as_numpy("probability")[0],
+        _infer_by_triton_http(stack, "image", file).as_numpy("probability")[0],
+        _infer_by_triton_grpc(stack, "image_id", name)["probability"][0],
+        _infer_by_triton_grpc(stack, "image", file)["probability"][0],
     ]
     for plain in (_classify(client, sample.name), client.post("/classify", files={"file": file})):
         assert plain.status_code == 200
@@ -101,7 +105,7 @@ def test_every_way_gives_the_same_findings(stack: RunningStack, client: httpx.Cl
 
 
 def test_the_command_line_reads_and_draws(stack: RunningStack, sample: Path, tmp_path: Path) -> None:
-    """A file and an id are answered and drawn; an id that does not exist is one line."""
+    """A file and an id are answered and drawn. An unknown id is one line."""
     radiographs = (str(sample), "nosuch.png", sample.name)
     done = run_pleura("--state", str(stack.state.path), "classify", *radiographs, "--output", str(tmp_path))
     assert done.returncode == 1
@@ -116,7 +120,7 @@ def test_the_command_line_reads_and_draws(stack: RunningStack, sample: Path, tmp
 def test_json_is_the_answer_of_the_rest_api(
     stack: RunningStack, client: httpx.Client, sample: Path, tmp_path: Path
 ) -> None:
-    """Each line is the body of POST /classify: the same keys in the same order, and the same values."""
+    """Each line is the body of POST /classify, with the same keys, order and values."""
     radiographs = (str(sample), sample.name)
     done = run_pleura("--state", str(stack.state.path), "classify", *radiographs, "--json", folder=tmp_path)
     assert done.returncode == 0
@@ -128,7 +132,7 @@ def test_json_is_the_answer_of_the_rest_api(
 
 
 def test_a_command_finds_the_stack_from_another_folder(stack: RunningStack, tmp_path: Path) -> None:
-    """Without --state, a command in a folder of its own asks the stack that this user started last."""
+    """Without --state, a command in another folder uses the stack that this user started last."""
     elsewhere = tmp_path / "elsewhere"
     elsewhere.mkdir()
     command = [sys.executable, "-m", "pleura.console.app", "status"]
@@ -139,11 +143,11 @@ def test_a_command_finds_the_stack_from_another_folder(stack: RunningStack, tmp_
     assert stack.record.address in done.stdout
 
 
-def test_the_pasted_commands_work(stack: RunningStack) -> None:
-    """Up prints an address, a token and a curl; status says that everything runs; token prints a token."""
-    said = stack.log.read_text()
-    assert f"Pleura answers at {stack.record.address}" in said
-    assert "curl -sS" in said
+def test_the_commands_print_address_state_and_token(stack: RunningStack) -> None:
+    """Up prints an address and a curl command, status shows no dead part, and token prints a valid token."""
+    log = stack.log.read_text()
+    assert f"Pleura answers at {stack.record.address}" in log
+    assert "curl -sS" in log
     status = run_pleura("--state", str(stack.state.path), "status")
     assert status.returncode == 0
     assert "dead" not in status.stdout
@@ -170,7 +174,7 @@ def test_another_stack_on_the_same_port_is_refused(stack: RunningStack, tmp_path
     )
 
 
-def _huge_png() -> bytes:
+def _make_huge_png() -> bytes:
     def chunk(kind: bytes, data: bytes) -> bytes:
         return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
 
@@ -184,9 +188,9 @@ def _huge_png() -> bytes:
 
 
 def test_bad_files_are_refused(client: httpx.Client, samples: Path) -> None:
-    """An empty, a text, a cut and a gigantic file each get their status and an error in words."""
+    """An empty, a text, a truncated and a huge file each get their status and an error text."""
     dicom = next(samples.glob("nih*.dcm")).read_bytes()
-    cases = [(b"", 400), (b"not a DICOM file", 400), (dicom[: len(dicom) // 2], 400), (_huge_png(), 413)]
+    cases = [(b"", 400), (b"not a DICOM file", 400), (dicom[: len(dicom) // 2], 400), (_make_huge_png(), 413)]
     for file, status in cases:
         answer = client.post("/classify", files={"file": ("x.dcm", file)})
         assert (answer.status_code, set(answer.json())) == (status, {"error"}), answer.text
@@ -205,13 +209,13 @@ def test_bad_files_are_refused(client: httpx.Client, samples: Path) -> None:
     ],
 )
 def test_bad_requests_are_refused(client: httpx.Client, tensor: dict[str, object], status: int) -> None:
-    """Unknown ids, wrong numbers, datatypes, shapes and names each get their status and an error in words."""
+    """Unknown ids, wrong counts, datatypes, shapes and names each get their status and an error text."""
     answer = client.post(_INFER, json={"inputs": [tensor]})
     assert (answer.status_code, set(answer.json())) == (status, {"error"}), answer.text
 
 
 def test_bad_tokens_are_refused(stack: RunningStack, sample: Path) -> None:
-    """No token, one that expired and one for another service are 401; one without the scope is 403."""
+    """No token, an expired one and one for another service get 401. One without the scope gets 403."""
     folder, issuer = stack.state.path / "issuer", stack.record.issuer
     scopes = ("radiograph:classify",)
     tokens = {
@@ -232,29 +236,29 @@ def test_bad_tokens_are_refused(stack: RunningStack, sample: Path) -> None:
     assert refused.value.status == "StatusCode.UNAUTHENTICATED"
 
 
-def test_without_redis_it_still_answers(stack: RunningStack, client: httpx.Client, sample: Path) -> None:
-    """A cache that hangs, or dies and comes back, costs no answer."""
+def test_the_stack_answers_without_redis(stack: RunningStack, client: httpx.Client, sample: Path) -> None:
+    """No answer is lost while the cache hangs, or dies and returns."""
     with stack.freeze("valkey"):
         assert [_classify(client, sample.name).status_code for _ in range(10)] == [200] * 10
-    _eventually(lambda: _classify(client, sample.name).json()["cached"])
+    _wait_until(lambda: _classify(client, sample.name).json()["cached"])
     stack.kill("valkey")
     assert [_classify(client, sample.name).status_code for _ in range(10)] == [200] * 10
-    _eventually(lambda: _classify(client, sample.name).json()["cached"])
+    _wait_until(lambda: _classify(client, sample.name).json()["cached"])
 
 
 def test_without_postgres_no_answer_is_lost(stack: RunningStack, client: httpx.Client, sample: Path) -> None:
-    """While the journal hangs answers are spooled, and say so; when it is back each has its one row."""
+    """While the journal hangs, answers are spooled and say so. Once it returns, each has one row."""
     with stack.freeze("postgres"):
         answers = [_classify(client, sample.name) for _ in range(3)]
     assert [(answer.status_code, answer.json()["journal"]) for answer in answers] == [(200, "spooled")] * 3
     stack.kill("postgres")
     answers += [_classify(client, sample.name) for _ in range(3)]
     assert [answer.status_code for answer in answers] == [200] * 6
-    asked = sorted(answer.json()["request_id"] for answer in answers)
-    _eventually(lambda: _rows_of(stack, asked) == asked)
+    request_ids = sorted(answer.json()["request_id"] for answer in answers)
+    _wait_until(lambda: _read_rows(stack, request_ids) == request_ids)
 
 
-def _rows_of(stack: RunningStack, request_ids: list[str]) -> list[str]:
+def _read_rows(stack: RunningStack, request_ids: list[str]) -> list[str]:
     password = (stack.state.path / "postgres" / "password").read_text()
     part = stack.record.parts.get("postgres")
     if part is None:
@@ -270,39 +274,39 @@ def _rows_of(stack: RunningStack, request_ids: list[str]) -> list[str]:
 
 
 @pytest.mark.parametrize("part", ["seaweed", "predictor"])
-def test_without_store_or_predictor_it_says_when_to_come_back(
+def test_without_store_or_predictor_an_answer_says_when_to_retry(
     stack: RunningStack, client: httpx.Client, sample: Path, part: str
 ) -> None:
-    """A part that the answer needs is down: 503 with Retry-After; it is restarted, and answers come again."""
-    question = io.BytesIO(sample.read_bytes() + str(time.time()).encode())  # one that no cache knows
+    """While a required part is down, the answer is 503 with Retry-After, until the part has restarted."""
+    file = io.BytesIO(sample.read_bytes() + str(time.time()).encode())  # content that is not in the cache
     stack.kill(part)
     down = (
         _classify(client, sample.name)
         if part == "seaweed"
-        else client.post("/classify", files={"file": question})
+        else client.post("/classify", files={"file": file})
     )
     assert down.status_code == 503, down.text
     assert int(down.headers["retry-after"]) > 0
-    _eventually(lambda: f"{part} died" in stack.log.read_text())
-    _eventually(lambda: _classify(client, sample.name).status_code == 200)
-    _eventually(lambda: part in stack.record.parts)
+    _wait_until(lambda: f"{part} died" in stack.log.read_text())
+    _wait_until(lambda: _classify(client, sample.name).status_code == 200)
+    _wait_until(lambda: part in stack.record.parts)
 
 
-def test_a_killed_stack_leaves_nothing_and_comes_back(
+def test_a_killed_stack_leaves_no_process_and_starts_again(
     stack: RunningStack, bundle: Path, sample: Path
 ) -> None:
-    """Kill -9 of up ends every process; up on the same state works again, and down ends all in order."""
-    every = find_descendants(stack.process.pid)
-    assert len(every) > 12
+    """Kill -9 of up ends every process. Up works again on the same state, and down ends every process."""
+    processes = find_descendants(stack.process.pid)
+    assert len(processes) > 12
     stack.process.kill()
     stack.process.wait()
-    assert find_survivors(every) == []
+    assert find_survivors(processes) == []
     assert run_pleura("--state", str(stack.state.path), "status").stdout.strip() == "not running"
     again = start_stack(stack.state.path.parent, bundle)
-    assert _by_triton_http(again, "image_id", sample.name.encode()).as_numpy("present").shape == (1, 14)
-    every = find_descendants(again.process.pid)
+    assert _infer_by_triton_http(again, "image_id", sample.name.encode()).as_numpy("present").shape == (1, 14)
+    processes = find_descendants(again.process.pid)
     down = run_pleura("--state", str(stack.state.path), "down")
     assert (down.returncode, down.stdout.strip()) == (0, "stopped")
     assert again.process.wait(10) == 0
-    assert find_survivors(every) == []
+    assert find_survivors(processes) == []
     assert run_pleura("--state", str(stack.state.path), "down").stdout.strip() == "nothing is running"

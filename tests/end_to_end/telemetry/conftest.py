@@ -21,18 +21,18 @@ class Observed:
     stack: RunningStack
     collector: Collector
 
-    def scrapes(self) -> dict[str, Scrape]:
-        """What each service counts now."""
+    def scrape_metrics(self) -> dict[str, Scrape]:
+        """Read the metrics of each service."""
         return {name: read_metrics(self.stack.record.metrics[name]) for name in SERVICES}
 
     def log(self, name: str) -> str:
-        """What a service has logged."""
+        """Read the log of a service."""
         return Path(self.stack.record.parts[name].log).read_text()
 
 
 @pytest.fixture(scope="package")
 def observed(bundle: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Observed]:
-    """The stack."""
+    """A stack that exports its spans to a collector."""
     with start_span_collector() as collector:
         with pytest.MonkeyPatch.context() as patched:
             patched.setenv("OTEL_EXPORTER_OTLP_ENDPOINT", collector.url)

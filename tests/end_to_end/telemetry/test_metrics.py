@@ -1,4 +1,4 @@
-"""What the services count, against what they were asked and what the document says."""
+"""Metrics agree with the requests that were sent and with the reference document."""
 
 import random
 import re
@@ -22,16 +22,11 @@ from tests.support.triton import CallFailed, TritonCall
 
 _DOCUMENT = Path(__file__).parents[3] / "docs" / "reference" / "metrics.md"
 _ROW = re.compile(r"^\| `(pleura_\w+)` \| (\w+) \|([^|]*)\|([^|]*)\|", re.MULTILINE)
-_OURSELVES = (
-    "healthz",
-    "readyz",
-    "v2_model_ready",
-    "grpc_Describe",
-)  # asked by probes and looks, at any time
-_MODEL_ONLY = "pleura_model_info"  # the proxy has the family and no sample of it
+_PROBE_ROUTES = ("healthz", "readyz", "v2_model_ready", "grpc_Describe")  # probes call these at any time
+_MODEL_ONLY = "pleura_model_info"  # the proxy has this family without a sample
 
 
-def _documented(service: str) -> dict[str, Family]:
+def _read_documented(service: str) -> dict[str, Family]:
     rows = _ROW.findall(_DOCUMENT.read_text())
     return {
         name: Family(kind, frozenset(re.findall(r"`(\w+)`", labels)))
@@ -40,52 +35,54 @@ def _documented(service: str) -> dict[str, Family]:
     }
 
 
-def _requests(scrape: Scrape) -> Counter[tuple[str, ...]]:
-    """Outcome and route of each request that somebody asked on purpose."""
+def _count_requests(scrape: Scrape) -> Counter[tuple[str, ...]]:
+    """Count the test's own requests by outcome and route."""
     counts = scrape.count_samples("pleura_requests_total")
-    return Counter({key: count for key, count in counts.items() if key[1] not in _OURSELVES})
+    return Counter({key: count for key, count in counts.items() if key[1] not in _PROBE_ROUTES})
 
 
-def _moved(before: Counter[tuple[str, ...]], after: Counter[tuple[str, ...]]) -> dict[tuple[str, ...], int]:
+def _subtract_counts(
+    before: Counter[tuple[str, ...]], after: Counter[tuple[str, ...]]
+) -> dict[tuple[str, ...], int]:
     return {key: count - before[key] for key, count in after.items() if count != before[key]}
 
 
 def _is_all_counted(before: Mapping[str, Scrape], after: Mapping[str, Scrape]) -> bool:
-    """Whether what the test asks is counted in each service, and all of it has ended."""
-    counts = {name: sum(_asked(before[name], after[name]).values()) for name in SERVICES}
+    """Whether each service has counted and ended the requests of the test."""
+    counts = {name: sum(_count_new_requests(before[name], after[name]).values()) for name in SERVICES}
     is_counted = counts["auth_proxy"] >= 12 and counts["transformer"] >= 8 and counts["predictor"] >= 1
     return is_counted and not any(each.read_value("pleura_requests_in_flight") for each in after.values())
 
 
-def _asked(before: Scrape, after: Scrape) -> dict[tuple[str, ...], int]:
-    """How often a service was asked on purpose since, by outcome and route."""
-    moved = _moved(_requests(before), _requests(after))
-    moved.pop(("ok", "model_info"), None)  # asked once in a while, for what is measured
+def _count_new_requests(before: Scrape, after: Scrape) -> dict[tuple[str, ...], int]:
+    """Count the test's own requests between two scrapes, by outcome and route."""
+    moved = _subtract_counts(_count_requests(before), _count_requests(after))
+    moved.pop(("ok", "model_info"), None)  # the proxy reads this periodically for its own use
     return moved
 
 
-def _by_grpc(observed: Observed, element: bytes, token: str) -> None:
+def _infer_by_grpc(observed: Observed, element: bytes, token: str) -> None:
     headers = {"authorization": f"Bearer {token}"}
     inputs = {"image_id": ("BYTES", np.array([element], np.object_))}
     TritonCall(observed.stack.record.grpc_address, "infer", ("chest-xray",), inputs, headers=headers)()
 
 
-def _settled(observed: Observed, has_settled: Callable[[dict[str, Scrape]], bool]) -> dict[str, Scrape]:
-    """The counts, once the last request is among them: an answer leaves before it is counted."""
+def _scrape_until(observed: Observed, has_settled: Callable[[dict[str, Scrape]], bool]) -> dict[str, Scrape]:
+    """Scrape until the last request is counted, because an answer leaves before it is counted."""
     for _ in range(100):
-        scrapes = observed.scrapes()
+        scrapes = observed.scrape_metrics()
         if has_settled(scrapes):
             break
         time.sleep(0.1)
     return scrapes
 
 
-def test_counts_move_by_what_was_asked(observed: Observed, client: httpx.Client) -> None:
-    """Answered, cached, refused and unauthenticated requests, over REST and gRPC, move their counts only."""
+def test_counts_grow_by_the_requests_sent(observed: Observed, client: httpx.Client) -> None:
+    """Answered, cached, refused and unauthenticated requests grow only their own counts."""
     sample = choose_sample(find_samples())
     assert sample
-    before = observed.scrapes()
-    files = {"file": make_radiograph_png(random.randrange(10**6))}  # one that no cache knows
+    before = observed.scrape_metrics()
+    files = {"file": make_radiograph_png(random.randrange(10**6))}  # content that is not in the cache
     fresh, cached = client.post("/classify", files=files), client.post("/classify", files=files)
     assert [each.json()["cached"] for each in (fresh, cached)] == [False, True]
     assert client.post("/classify", json={"image_id": "nosuch.png"}).status_code == 404
@@ -97,12 +94,12 @@ def test_counts_move_by_what_was_asked(observed: Observed, client: httpx.Client)
     assert client.post("/feedback", json=verdict | {"answered_to": "tester"}).status_code == 201
     assert client.get("/nowhere").status_code == 404
     assert client.get("/classify").status_code == 405
-    _by_grpc(observed, sample.name.encode(), observed.stack.make_token())
+    _infer_by_grpc(observed, sample.name.encode(), observed.stack.make_token())
     for element, token in ((b"nosuch.png", observed.stack.make_token()), (b"a", "x.y.z")):
         with pytest.raises(CallFailed):
-            _by_grpc(observed, element, token)
-    after = _settled(observed, lambda each: _is_all_counted(before, each))
-    moved = {name: _asked(before[name], after[name]) for name in SERVICES}
+            _infer_by_grpc(observed, element, token)
+    after = _scrape_until(observed, lambda each: _is_all_counted(before, each))
+    moved = {name: _count_new_requests(before[name], after[name]) for name in SERVICES}
     assert moved["auth_proxy"] == {
         ("ok", "classify"): 2,
         ("radiograph_not_found", "classify"): 1,
@@ -125,21 +122,23 @@ def test_counts_move_by_what_was_asked(observed: Observed, client: httpx.Client)
         ("ok", "grpc_ModelInfer"): 1,
         ("radiograph_not_found", "grpc_ModelInfer"): 1,
     }
-    _check_the_rest(before, after)
+    _check_other_metrics(before, after)
 
 
-def _check_the_rest(before: dict[str, Scrape], after: dict[str, Scrape]) -> None:
+def _check_other_metrics(before: dict[str, Scrape], after: dict[str, Scrape]) -> None:
     def moved(service: str, name: str, **where: str) -> dict[tuple[str, ...], int]:
-        return _moved(
+        return _subtract_counts(
             before[service].count_samples(name, **where), after[service].count_samples(name, **where)
         )
 
-    # the sample may be in the cache already, or not
-    (read,) = _moved(_requests(before["predictor"]), _requests(after["predictor"])).values()
+    # the sample may already be in the cache
+    (read,) = _subtract_counts(
+        _count_requests(before["predictor"]), _count_requests(after["predictor"])
+    ).values()
     assert read in (1, 2)
-    looked = moved("transformer", "pleura_cache_lookups_total")
+    lookups = moved("transformer", "pleura_cache_lookups_total")
     # the file that is not a radiograph is a miss too; an object that the store does not have is not looked up
-    assert looked == {("hit",): 3 - read, ("miss",): 1 + read}
+    assert lookups == {("hit",): 3 - read, ("miss",): 1 + read}
     assert moved("transformer", "pleura_journal_rows_total") == {("written",): 3}
     assert moved("transformer", "pleura_finding_score_count", finding=FINDINGS[0]) == {
         (FINDINGS[0], "0.0.1"): read
@@ -163,30 +162,30 @@ def _check_the_rest(before: dict[str, Scrape], after: dict[str, Scrape]) -> None
 
 
 def test_the_document_and_the_services_agree(observed: Observed) -> None:
-    """Each service has the metrics that the document lists, with those types and labels, and no others."""
-    for name in ("transformer", "predictor"):  # a metric of which nothing was counted shows no labels
+    """Each service has exactly the metrics that the document lists, with their types and labels."""
+    for name in ("transformer", "predictor"):  # a metric without samples shows no labels
         url = observed.stack.record.metrics[name].replace("/metrics", "/nowhere")
         assert httpx.get(url, trust_env=False).status_code == 404
-    for name, found in observed.scrapes().items():
-        documented = _documented(name)
-        assert len(documented) > 8
+    for name, found in observed.scrape_metrics().items():
+        documented_families = _read_documented(name)
+        assert len(documented_families) > 8
         if name == "auth_proxy":
-            assert found.families[_MODEL_ONLY].kind == documented.pop(_MODEL_ONLY).kind
+            assert found.families[_MODEL_ONLY].kind == documented_families.pop(_MODEL_ONLY).kind
             families = {each: family for each, family in found.families.items() if each != _MODEL_ONLY}
         else:
             families = dict(found.families)
-        assert families == documented
+        assert families == documented_families
         assert "process_resident_memory_bytes" in found.text
 
 
 def test_the_proxy_shows_no_metrics_to_callers(observed: Observed, client: httpx.Client) -> None:
-    """The port that callers reach knows no such path, neither with a token nor without."""
+    """The public port has no metrics path, with or without a token."""
     assert client.get("/metrics").status_code == 404
     assert httpx.get(f"{client.base_url}/metrics").status_code == 404
 
 
-def _odd(observed: Observed, client: httpx.Client, random_: random.Random) -> None:
-    """Ask something that nobody asks, marked so that it is found again."""
+def _send_odd_request(observed: Observed, client: httpx.Client, random_: random.Random) -> None:
+    """Send one unusual request that carries a mark for which the metrics are searched."""
     mark = f"zq9x{random_.getrandbits(64):x}"
     port = int(observed.stack.record.address.rpartition(":")[2])
     match random_.randrange(8):
@@ -213,19 +212,19 @@ def _odd(observed: Observed, client: httpx.Client, random_: random.Random) -> No
 
 
 def test_odd_requests_make_no_new_series(observed: Observed, client: httpx.Client) -> None:
-    """After 1,000 requests of invented paths, verbs, models, versions and ids no label has any of them."""
+    """After 1,000 requests with invented paths, verbs, models, versions and ids, no label contains one."""
     random_ = random.Random(0)
-    before = sum(observed.scrapes()["auth_proxy"].count_samples("pleura_requests_total").values())
+    before = sum(observed.scrape_metrics()["auth_proxy"].count_samples("pleura_requests_total").values())
     for _ in range(200):
-        _odd(observed, client, random_)
-    first = {name: len(each.samples) for name, each in observed.scrapes().items()}
+        _send_odd_request(observed, client, random_)
+    first = {name: len(each.samples) for name, each in observed.scrape_metrics().items()}
     for _ in range(800):
-        _odd(observed, client, random_)
-    scrapes = observed.scrapes()
+        _send_odd_request(observed, client, random_)
+    scrapes = observed.scrape_metrics()
     assert {name: len(each.samples) for name, each in scrapes.items()} == first
     for each in scrapes.values():
         assert "zq9x" not in each.text.lower()
         assert len(each.list_label_values("route")) < 20
         assert len(each.list_label_values("outcome")) < 20
     counted = sum(scrapes["auth_proxy"].count_samples("pleura_requests_total").values())
-    assert counted - before >= 990  # the last are counted after they are answered
+    assert counted - before >= 990  # the last requests are counted after their answers

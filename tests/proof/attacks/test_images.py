@@ -1,4 +1,4 @@
-"""Hostile files: each ends in an answer or an error, at a bounded cost, and the next file is answered."""
+"""Every hostile file is read or refused at a bounded cost, and the decoder reads the next file."""
 
 from collections.abc import Iterator
 
@@ -10,20 +10,20 @@ from proof.attacks.files.rasters import RASTERS
 from proof.lab.decoders import MEMORY_MB, PROCESSOR_S, WALL_S, MeasuredDecoders, measured_decoders
 from proof.lab.pictures import correlate, make_picture_tensor
 
-LATE_S = 0.5
+TOLERANCE_S = 0.5
 CASES = RASTERS | DICOM
 
 
 @pytest.fixture(scope="module")
 def reader() -> Iterator[MeasuredDecoders]:
-    """One decoder with the service's defaults, for all cases one after the other."""
+    """One decoder with the service's default settings, which reads all cases."""
     with measured_decoders() as running:
         yield running
 
 
 @pytest.mark.parametrize("name", CASES)
 def test_hostile_file_is_answered_or_refused_at_a_bounded_cost(name: str, reader: MeasuredDecoders) -> None:
-    """What must come of it comes, within the service's limits, and a good file is read next."""
+    """The outcome is allowed by the table, the cost within the limits, and the next good file is read."""
     case = CASES[name]
     outcome = reader.read(case.file())
     if outcome.error is not None:
@@ -31,19 +31,19 @@ def test_hostile_file_is_answered_or_refused_at_a_bounded_cost(name: str, reader
     else:
         check_picture(case, outcome.tensor)
     assert outcome.is_good_next
-    assert outcome.cost.processor_s <= PROCESSOR_S + LATE_S
-    assert outcome.cost.wall_s <= WALL_S + LATE_S
+    assert outcome.cost.processor_s <= PROCESSOR_S + TOLERANCE_S
+    assert outcome.cost.wall_s <= WALL_S + TOLERANCE_S
     assert outcome.cost.peak_mb <= MEMORY_MB
 
 
 def check_picture(case: HostileFile, tensor: object) -> None:
-    """The picture is the one that the case names, upright and not inverted."""
-    assert case.picture is not None, "this file must not be answered"
+    """Check that the picture is the one of the case, upright and not inverted."""
+    assert case.picture is not None, "this file must be refused"
     assert correlate(tensor, make_picture_tensor(case.picture)) >= case.likeness  # type: ignore[arg-type]
 
 
-def test_table_would_notice_an_inversion() -> None:
-    """A case fails where the negative of its picture comes out."""
+def test_an_inverted_picture_fails_its_case() -> None:
+    """A case fails if the result is the negative of its picture."""
     case = CASES["PNG: 16 bits"]
     assert case.picture is not None
     with pytest.raises(AssertionError):
@@ -51,5 +51,5 @@ def test_table_would_notice_an_inversion() -> None:
 
 
 def test_table_has_more_than_two_hundred_cases() -> None:
-    """No part of it is lost unseen."""
+    """The number of cases shows if a part of the table is lost."""
     assert len(CASES) > 200

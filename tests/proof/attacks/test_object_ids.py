@@ -1,4 +1,4 @@
-"""Ids of radiographs that would leave the bucket: no call of them reaches the object store."""
+"""An id that would leave the bucket causes no call to the object store."""
 
 from collections.abc import Iterator
 
@@ -11,7 +11,7 @@ from proof.attacks.attacked_proxy import AttackedProxy
 from proof.attacks.object_attack import (
     NEIGHBOUR,
     ObjectAttack,
-    expected_call,
+    build_expected_call,
     is_outside,
     start_object_attack,
 )
@@ -38,23 +38,23 @@ def attack(
 
 @pytest.mark.parametrize("raw", REFUSED, ids=lambda raw: f"{raw[:40]!r} of {len(raw)}")
 def test_a_dangerous_id_is_refused(raw: bytes) -> None:
-    """Traversal, control characters, look-alikes and other lengths, as bytes."""
+    """Traversal, control characters, look-alike characters and wrong lengths are refused."""
     with pytest.raises(InvalidRequest):
         ObjectId.from_bytes(raw)
 
 
 @pytest.mark.parametrize("raw", REFUSED, ids=lambda raw: f"{raw[:40]!r} of {len(raw)}")
 def test_a_dangerous_id_in_bytes_causes_no_call(attack: ObjectAttack, raw: bytes) -> None:
-    """A binary tensor and gRPC: the error is the caller's, and the object store gets no call."""
-    assert attack.run(lambda: attack.by_binary(raw)) == ("400", [])
-    assert attack.run(lambda: attack.by_grpc(raw)) == ("INVALID_ARGUMENT", [])
+    """A binary tensor and gRPC get a client error, and the object store gets no call."""
+    assert attack.run(lambda: attack.send_binary(raw)) == ("400", [])
+    assert attack.run(lambda: attack.send_grpc(raw)) == ("INVALID_ARGUMENT", [])
 
 
 @pytest.mark.parametrize("text", REFUSED_TEXTS, ids=lambda text: f"{text[:40]!r} of {len(text)}")
 def test_a_dangerous_id_in_json_causes_no_call(attack: ObjectAttack, text: str) -> None:
-    """V2 JSON and ``POST /classify``: the error is the caller's, and the object store gets no call."""
-    assert attack.run(lambda: attack.by_json(text)) == ("400", [])
-    outcome, calls = attack.run(lambda: attack.by_classify(text))
+    """V2 JSON and ``POST /classify`` get a client error, and the object store gets no call."""
+    assert attack.run(lambda: attack.send_json(text)) == ("400", [])
+    outcome, calls = attack.run(lambda: attack.send_to_classify(text))
     assert (outcome in ("400", "413"), calls) == (True, [])
 
 
@@ -62,21 +62,21 @@ def test_a_dangerous_id_in_json_causes_no_call(attack: ObjectAttack, text: str) 
 def test_an_unusual_id_causes_one_call_for_its_own_name(attack: ObjectAttack, name: str) -> None:
     """Escapes, queries and names of other buckets are part of the name, and the call stays in the bucket."""
     results = [
-        attack.run(lambda: attack.by_json(ODD[name])),
-        attack.run(lambda: attack.by_classify(ODD[name])),
-        attack.run(lambda: attack.by_binary(ODD[name].encode())),
-        attack.run(lambda: attack.by_grpc(ODD[name].encode())),
+        attack.run(lambda: attack.send_json(ODD[name])),
+        attack.run(lambda: attack.send_to_classify(ODD[name])),
+        attack.run(lambda: attack.send_binary(ODD[name].encode())),
+        attack.run(lambda: attack.send_grpc(ODD[name].encode())),
     ]
     assert [outcome for outcome, _ in results] == ["404", "404", "404", "NOT_FOUND"]
-    assert [calls for _, calls in results] == [[expected_call(ODD[name])]] * 4
+    assert [calls for _, calls in results] == [[build_expected_call(ODD[name])]] * 4
     assert not any(is_outside(call) for _, calls in results for call in calls)
 
 
 def test_an_ordinary_id_is_read(attack: ObjectAttack) -> None:
     """The tap records one call."""
-    there = [expected_call("r0.png")]
-    assert attack.run(lambda: attack.by_json("r0.png")) == ("200", there)
-    assert attack.run(lambda: attack.by_grpc(b"r0.png")) == ("OK", there)
+    expected_calls = [build_expected_call("r0.png")]
+    assert attack.run(lambda: attack.send_json("r0.png")) == ("200", expected_calls)
+    assert attack.run(lambda: attack.send_grpc(b"r0.png")) == ("OK", expected_calls)
 
 
 @pytest.mark.parametrize(

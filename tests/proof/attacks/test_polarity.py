@@ -1,4 +1,4 @@
-"""Bright stays bright: what a file says of its greys is believed or refused, never turned round silently."""
+"""A reader shows a file's greys as its elements state, or refuses the file. It never inverts silently."""
 
 import warnings
 from pathlib import Path
@@ -30,33 +30,33 @@ from proof.lab.pictures import (
 )
 
 SYNTAXES = (*NATIVE, *COMPRESSED)
-LIKE = 0.9
+MIN_CORRELATION = 0.9
 SEEDS = make_seeds()
 
 
-def stored_for(
+def store_picture(
     is_negative: bool, slope: float, intercept: int, is_signed: bool, table: str
 ) -> tuple[np.ndarray, dict[str, Any]]:
-    """Stored values and elements that show the picture, through all that turns greys round."""
-    wanted = make_picture().astype(float) * 8  # 0 to 2040, as displayed
+    """Store the picture through every element that can invert its greys."""
+    displayed = make_picture().astype(float) * 8  # 0 to 2040, as displayed
     elements: dict[str, Any] = {"BitsStored": 12, "HighBit": 11}
     if is_negative:
         elements["PhotometricInterpretation"] = "MONOCHROME1"
-        wanted = 2040 - wanted
+        displayed = 2040 - displayed
     if table.endswith("falling"):
-        wanted = 2040 - wanted
+        displayed = 2040 - displayed
     if table.startswith("modality"):
-        values = wanted
+        values = displayed
         entries = range(2048) if table == "modality rising" else range(2040, -8, -1)
         elements["ModalityLUTSequence"] = make_lut([max(0, entry) for entry in entries], 0)
         is_signed = False
     else:
         elements |= {"RescaleSlope": str(slope), "RescaleIntercept": str(intercept)}
-        values = wanted if slope > 0 else 2040 - wanted
+        values = displayed if slope > 0 else 2040 - displayed
         values = values - (1024 if is_signed else 0)
     if table.startswith("VOI"):
         elements |= {"RescaleSlope": "1", "RescaleIntercept": "0"}
-        values = wanted
+        values = displayed
         entries = range(2048) if table == "VOI rising" else range(2040, -8, -1)
         elements["VOILUTSequence"] = make_lut([max(0, entry) for entry in entries], 0)
         is_signed = False
@@ -73,7 +73,7 @@ def stored_for(
     st.sampled_from([None, "IDENTITY", "INVERSE"]),
 )
 @settings(max_examples=150)
-def test_picture_comes_out_as_it_is_meant(
+def test_a_picture_is_shown_as_its_elements_state(
     syntax: str,
     is_negative: bool,
     slope: float,
@@ -82,8 +82,8 @@ def test_picture_comes_out_as_it_is_meant(
     table: str,
     shape: str | None,
 ) -> None:
-    """Polarity, slopes, signs, tables and shapes in every encoding show the same picture."""
-    stored, elements = stored_for(is_negative, slope, intercept, is_signed, table)
+    """Every polarity, slope, sign, table and shape shows the same picture in every encoding."""
+    stored, elements = store_picture(is_negative, slope, intercept, is_signed, table)
     if shape:
         elements["PresentationLUTShape"] = shape
     native = syntax in NATIVE
@@ -93,38 +93,38 @@ def test_picture_comes_out_as_it_is_meant(
     try:
         tensor = to_tensor(read_radiograph(file, MAX_PIXELS).pixels)
     except PleuraError:
-        assert is_contradiction  # it must be refused then, and only then
+        assert is_contradiction  # a contradictory file is refused, and no other
     else:
         assert not is_contradiction
-        assert correlate(tensor, make_picture_tensor()) > LIKE
+        assert correlate(tensor, make_picture_tensor()) > MIN_CORRELATION
 
 
 @pytest.mark.parametrize(
     "name", ["rle", "jpeg_lossless", "jpegls_lossless", "j2k_lossless", "jpeg_extended12"]
 )
 def test_real_encodings_follow_the_photometric_interpretation(name: str, test_data: Path) -> None:
-    """A real file of each codec whose MONOCHROME1 is made MONOCHROME2 comes out as the negative."""
-    require_negatives((test_data / "dicom" / f"nih_10bit_{name}.dcm").read_bytes())
+    """A real file of each codec with MONOCHROME1 replaced by MONOCHROME2 shows the negative."""
+    require_negative((test_data / "dicom" / f"nih_10bit_{name}.dcm").read_bytes())
 
 
 @pytest.mark.parametrize("syntax", [uid.RLELossless, uid.JPEG2000Lossless, uid.JPEGBaseline8Bit])
 def test_encoded_samples_follow_the_photometric_interpretation(syntax: str) -> None:
-    """The same of the codecs in which we can write, from a picture that every clone has."""
+    """A made file of each codec that we can write shows the negative after the same replacement."""
     large: Any = make_picture(512, 512)
     native = make_dicom(large, PhotometricInterpretation="MONOCHROME1")
     if syntax == uid.JPEGBaseline8Bit:
         file = dicom_of_jpeg(large, PhotometricInterpretation="MONOCHROME1")
     else:
         file = compress_dicom(native, syntax)
-    require_negatives(file)
+    require_negative(file)
 
 
-def require_negatives(file: bytes) -> None:
-    """A file whose MONOCHROME1 is made MONOCHROME2 comes out as the negative."""
-    turned = file.replace(b"MONOCHROME1", b"MONOCHROME2")
-    assert turned != file
-    tensors = [to_tensor(read_radiograph(each, MAX_PIXELS).pixels) for each in (file, turned)]
-    assert correlate(*tensors) < -LIKE
+def require_negative(file: bytes) -> None:
+    """Require that the file shows the negative with MONOCHROME1 replaced by MONOCHROME2."""
+    changed = file.replace(b"MONOCHROME1", b"MONOCHROME2")
+    assert changed != file
+    tensors = [to_tensor(read_radiograph(each, MAX_PIXELS).pixels) for each in (file, changed)]
+    assert correlate(*tensors) < -MIN_CORRELATION
 
 
 def mutate(data: bytes, choice: st.DataObject) -> bytes:
@@ -138,7 +138,7 @@ def mutate(data: bytes, choice: st.DataObject) -> bytes:
 @given(data=st.data())
 @settings(max_examples=150, suppress_health_check=list(HealthCheck))
 def test_mutated_input_gives_an_answer_or_an_error_of_ours(name: str, data: st.DataObject) -> None:
-    """What the fuzzer does for hours, for a moment: no other exception, no inversion, no forged token."""
+    """A short run of the fuzzer finds no other exception, no inversion and no forged token."""
     content = data.draw(st.sampled_from(SEEDS[name]))
     mutator = MUTATORS.get(name, mutate_bytes)
     for _ in range(data.draw(st.integers(1, 3))):
@@ -149,8 +149,8 @@ def test_mutated_input_gives_an_answer_or_an_error_of_ours(name: str, data: st.D
         run_target(TARGETS[name], content)
 
 
-def test_an_inversion_would_be_noticed(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A reader that ignored MONOCHROME1 would be a finding of the fuzzer."""
+def test_the_fuzzer_notices_an_inversion(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The fuzzer reports a reader that ignores MONOCHROME1."""
     file = make_dicom(
         4095 - make_deep_picture(), PhotometricInterpretation="MONOCHROME1", BitsStored=12, HighBit=11
     )
