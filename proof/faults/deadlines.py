@@ -33,7 +33,7 @@ async def check_deadlines(lab: FaultLab) -> list[ClaimRow]:
     ids, caller, rows = iter(lab.fresh_ids), lab.make_caller(), []
     async with aio.insecure_channel(lab.stack.record.grpc_address) as channel:
         protocols: dict[str, Send] = {
-            "REST": lambda image_id: caller.ask(image_id, timeout_ms=int(1000 * _DEADLINE_S)),
+            "REST": lambda image_id: caller.send_id(image_id, timeout_ms=int(1000 * _DEADLINE_S)),
             "gRPC": lambda image_id: _send_by_grpc(channel, lab.stack.make_token(), image_id),
         }
         for part in PARTS:
@@ -53,7 +53,7 @@ async def check_expired_before_store(lab: FaultLab) -> ClaimRow:
     lab.empty_cache()
     caller, ids = lab.make_caller(), lab.fresh_ids[-_AT_ONCE:]
     with lab.proxies["s3"].apply(Fault("hanging")):
-        answers = await asyncio.gather(*(caller.ask(i, timeout_ms=int(1000 * _DEADLINE_S)) for i in ids))
+        answers = await asyncio.gather(*(caller.send_id(i, timeout_ms=int(1000 * _DEADLINE_S)) for i in ids))
         await asyncio.sleep(0.5)
     await asyncio.sleep(2.0)
     answers_by_id = dict(zip(ids, answers, strict=True))
@@ -70,9 +70,9 @@ async def check_cached_answers(lab: FaultLab) -> list[ClaimRow]:
         ("predictor", 200, "the model answered a moment ago"),
     ):
         await _wait_until_healthy(lab)
-        before = await caller.ask(image_id)
+        before = await caller.send_id(image_id)
         with lab.proxies[part].apply(Fault("down")):
-            answer = await caller.ask(image_id)
+            answer = await caller.send_id(image_id)
         is_allowed = answer.status == 200 or answer.retry_after is not None
         holds = before.is_ok and before.document["cached"] and answer.status == status and is_allowed
         rows.append(
@@ -132,7 +132,7 @@ async def _wait_until_healthy(lab: FaultLab) -> None:
     """
     caller, end_s = lab.make_caller(), time.monotonic() + _RECOVERY_S
     while time.monotonic() < end_s:
-        answers = await asyncio.gather(*(caller.ask(image_id) for image_id in lab.known_ids[:4]))
+        answers = await asyncio.gather(*(caller.send_id(image_id) for image_id in lab.known_ids[:4]))
         if all(answer.is_ok and answer.seconds < _DEADLINE_S for answer in answers):
             return
         await asyncio.sleep(0.25)

@@ -121,12 +121,12 @@ async def run_kills(stack: RunningStack, kills: int, choose: Choose, seed: int =
     radiographs = await asyncio.to_thread(KnownRadiographs, stack.record.store)
     await asyncio.to_thread(radiographs.upload, _FRESH_PER_KILL * kills)
     caller = RetryingCaller(Caller(stack.record.address, stack.make_token(), timeout_s=_DEADLINE_S + _LATE_S))
-    await radiographs.learn_answers(caller.ask_once)
-    killer = Killer(stack, caller.ask_once, radiographs.next_fresh_id, choose, seed)
+    await radiographs.learn_answers(caller.send_once)
+    killer = Killer(stack, caller.send_once, radiographs.next_fresh_id, choose, seed)
     watcher, stop = ProcessWatcher(stack), asyncio.Event()
     load = asyncio.gather(
-        call_until(stop, lambda: caller.ask(radiographs.next_fresh_id()), _FRESH_PER_S),
-        call_until(stop, lambda: caller.ask(radiographs.next_known_id()), _KNOWN_PER_S),
+        call_until(stop, lambda: caller.send_until_answered(radiographs.next_fresh_id()), _FRESH_PER_S),
+        call_until(stop, lambda: caller.send_until_answered(radiographs.next_known_id()), _KNOWN_PER_S),
         watcher.run(stop),
     )
     done = []

@@ -98,7 +98,7 @@ class FaultMatrix:
         deadline_s, ids = _DEADLINES_S.get(part), self.lab.cycle_image_ids()
         caller = self.lab.make_caller()
         timeout_ms = None if deadline_s is None else int(1000 * deadline_s)
-        async with call_steadily(lambda: caller.ask(next(ids), timeout_ms=timeout_ms), PER_S) as load:
+        async with call_steadily(lambda: caller.send_id(next(ids), timeout_ms=timeout_ms), PER_S) as load:
             await asyncio.sleep(_WARM_UP_S)
             began_s, lookups = time.monotonic(), await self._count_failed_lookups()
             with self.lab.proxies[part].apply(fault):

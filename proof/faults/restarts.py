@@ -130,13 +130,13 @@ async def run_restarts(environment: ServiceEnvironment, restarts: int, fresh: in
         radiographs = await asyncio.to_thread(KnownRadiographs, environment.store)
         await asyncio.to_thread(radiographs.upload, fresh)
         rest, grpc = Caller(proxy.url, token), GrpcCaller(proxy.grpc_address, token)
-        await radiographs.learn_answers(rest.ask)
+        await radiographs.learn_answers(rest.send_id)
         stop = asyncio.Event()
         streams = [
-            call_until(stop, lambda: rest.ask(radiographs.next_fresh_id()), _FRESH_PER_S),
-            call_until(stop, lambda: rest.send(*radiographs.next_file()), _FILES_PER_S),
-            call_until(stop, lambda: rest.ask(radiographs.next_known_id()), _KNOWN_PER_S),
-            call_until(stop, lambda: grpc.ask(radiographs.next_known_id()), _GRPC_PER_S),
+            call_until(stop, lambda: rest.send_id(radiographs.next_fresh_id()), _FRESH_PER_S),
+            call_until(stop, lambda: rest.send_file(*radiographs.next_file()), _FILES_PER_S),
+            call_until(stop, lambda: rest.send_id(radiographs.next_known_id()), _KNOWN_PER_S),
+            call_until(stop, lambda: grpc.send_id(radiographs.next_known_id()), _GRPC_PER_S),
         ]
         load = asyncio.gather(*streams)
         stops = []

@@ -33,7 +33,7 @@ class GrpcCaller:
         """Close the channel."""
         await self._channel.close()
 
-    async def ask(self, image_id: str, request_id: str | None = None) -> CallResult:
+    async def send_id(self, image_id: str, request_id: str | None = None) -> CallResult:
         """Request the findings of one stored radiograph. Never raises."""
         request_id = request_id or str(uuid.uuid4())
         metadata = (("authorization", f"Bearer {self._token}"), ("x-request-id", request_id))

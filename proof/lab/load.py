@@ -58,7 +58,7 @@ class Caller:
         """Close the connections."""
         await self._client.close()
 
-    async def ask(
+    async def send_id(
         self, image_id: str, request_id: str | None = None, timeout_ms: int | None = None
     ) -> CallResult:
         """Request the findings of one stored radiograph. Never raises."""
@@ -67,7 +67,7 @@ class Caller:
             headers["x-request-timeout-ms"] = str(timeout_ms)
         return await self._post(image_id, request_id, headers, json.dumps({"image_id": image_id}).encode())
 
-    async def send(self, image_id: str, file: bytes, request_id: str | None = None) -> CallResult:
+    async def send_file(self, image_id: str, file: bytes, request_id: str | None = None) -> CallResult:
         """Request the findings of a file. Never raises.
 
         Args:
@@ -109,20 +109,20 @@ class RetryingCaller:
     answers: list[CallResult] = field(default_factory=list)
     tries: list[Sequence[CallResult]] = field(default_factory=list)
 
-    async def ask_once(self, image_id: str, request_id: str | None = None) -> CallResult:
+    async def send_once(self, image_id: str, request_id: str | None = None) -> CallResult:
         """Send one request."""
-        answer = await self.caller.ask(image_id, request_id)
+        answer = await self.caller.send_id(image_id, request_id)
         self.answers.append(answer)
         return answer
 
-    async def ask(self, image_id: str) -> CallResult:
+    async def send_until_answered(self, image_id: str) -> CallResult:
         """Repeat a request until it is answered, or two minutes have passed."""
-        tries = [await self.ask_once(image_id)]
+        tries = [await self.send_once(image_id)]
         end_s, pause_s = time.monotonic() + _RETRY_TIMEOUT_S, _FIRST_PAUSE_S
         while not tries[-1].is_ok and time.monotonic() < end_s:
             await asyncio.sleep(random.uniform(pause_s / 2, pause_s))
             pause_s = min(2 * pause_s, _LONGEST_PAUSE_S)
-            tries.append(await self.ask_once(image_id, tries[0].request_id))
+            tries.append(await self.send_once(image_id, tries[0].request_id))
         self.tries.append(tries)
         return tries[-1]
 
@@ -132,10 +132,10 @@ class RetryingCaller:
         return [tries for tries in self.tries if not tries[-1].is_ok]
 
 
-Ask = Callable[[], Awaitable[CallResult]]
+Send = Callable[[], Awaitable[CallResult]]
 
 
-async def call_at_rate(ask: Ask, per_s: float, seconds: float) -> list[CallResult]:
+async def call_at_rate(send: Send, per_s: float, seconds: float) -> list[CallResult]:
     """Call at a steady rate, without waiting for the answers. Then wait for the last answer."""
     calls: list[asyncio.Future[CallResult]] = []
     began_s = time.monotonic()
@@ -144,16 +144,16 @@ async def call_at_rate(ask: Ask, per_s: float, seconds: float) -> list[CallResul
         if due_s - began_s >= seconds:
             break
         await asyncio.sleep(max(0.0, due_s - time.monotonic()))
-        calls.append(asyncio.ensure_future(ask()))
+        calls.append(asyncio.ensure_future(send()))
     return list(await asyncio.gather(*calls))
 
 
-async def call_until(stop: asyncio.Event, ask: Ask, per_s: float) -> list[CallResult]:
+async def call_until(stop: asyncio.Event, send: Send, per_s: float) -> list[CallResult]:
     """Call at a steady rate until ``stop`` is set. Then wait for the last answer."""
     calls: list[asyncio.Future[CallResult]] = []
     began_s = time.monotonic()
     while not stop.is_set():
-        calls.append(asyncio.ensure_future(ask()))
+        calls.append(asyncio.ensure_future(send()))
         due_s = began_s + len(calls) / per_s
         await asyncio.sleep(max(0.0, due_s - time.monotonic()))
     return list(await asyncio.gather(*calls))
@@ -168,13 +168,13 @@ class SteadyCalls:
 
 
 @asynccontextmanager
-async def call_steadily(ask: Ask, per_s: float) -> AsyncIterator[SteadyCalls]:
+async def call_steadily(send: Send, per_s: float) -> AsyncIterator[SteadyCalls]:
     """Call at a steady rate during the ``async with``. At its end all answers have arrived."""
     steady = SteadyCalls([], {})
 
     async def call(number: int) -> None:
         steady.waiting[number] = time.monotonic()
-        steady.answers.append(await ask())
+        steady.answers.append(await send())
         del steady.waiting[number]
 
     async def start_calls() -> None:
@@ -195,13 +195,13 @@ async def call_steadily(ask: Ask, per_s: float) -> AsyncIterator[SteadyCalls]:
         await calling
 
 
-async def call_from_many(ask: Ask, callers: int, seconds: float) -> list[CallResult]:
+async def call_from_many(send: Send, callers: int, seconds: float) -> list[CallResult]:
     """Let ``callers`` callers send one request after the other."""
     end_s, answers = time.monotonic() + seconds, []
 
     async def call() -> None:
         while time.monotonic() < end_s:
-            answers.append(await ask())
+            answers.append(await send())
 
     await asyncio.gather(*(call() for _ in range(callers)))
     return answers

@@ -19,9 +19,9 @@ from typing import Final
 from redis.asyncio import Redis
 
 from proof.lab.load import (
-    Ask,
     Caller,
     CallResult,
+    Send,
     call_at_rate,
     call_from_many,
     compute_quantile_ms,
@@ -75,11 +75,11 @@ class OverloadResult:
         return len(self.answered) / self.offered_s
 
 
-async def measure_best_rate(ask: Ask, seconds: float) -> float:
+async def measure_best_rate(send: Send, seconds: float) -> float:
     """Measure the answers a second with the number of callers that gives the most."""
 
-    async def ask_and_pause() -> CallResult:
-        answer = await ask()
+    async def send_and_pause() -> CallResult:
+        answer = await send()
         if not answer.is_ok:
             await asyncio.sleep(_PAUSE_S)  # refused callers that return at once would lower the rate
         return answer
@@ -87,7 +87,7 @@ async def measure_best_rate(ask: Ask, seconds: float) -> float:
     rates = []
     for callers in _CALLERS:
         began_s = time.monotonic()
-        answers = await call_from_many(ask_and_pause, callers, seconds)
+        answers = await call_from_many(send_and_pause, callers, seconds)
         rates.append(sum(answer.is_ok for answer in answers) / (time.monotonic() - began_s))
     return max(rates)
 
@@ -97,21 +97,21 @@ async def run_overload(stack: RunningStack, seconds: float, peak_s: float = _PEA
     ids = await asyncio.to_thread(_upload_radiographs, stack)
     caller = Caller(stack.record.address, stack.make_token())
 
-    def ask() -> asyncio.Future[CallResult]:
-        return asyncio.ensure_future(caller.ask(next(ids)))
+    def send() -> asyncio.Future[CallResult]:
+        return asyncio.ensure_future(caller.send_id(next(ids)))
 
     watcher, stop = ProcessWatcher(stack), asyncio.Event()
     emptying = asyncio.create_task(_keep_cache_empty(stack))
-    await call_from_many(ask, 4, peak_s / 2)
-    peak_per_s = await measure_best_rate(ask, peak_s)
+    await call_from_many(send, 4, peak_s / 2)
+    peak_per_s = await measure_best_rate(send, peak_s)
     sampling = asyncio.create_task(watcher.run(stop))
     cpu_s = time.process_time()
-    answers = await call_at_rate(ask, _OVERLOAD * peak_per_s, seconds)
+    answers = await call_at_rate(send, _OVERLOAD * peak_per_s, seconds)
     load_share = (time.process_time() - cpu_s) / seconds
     stop.set()
     await sampling
     await asyncio.sleep(min(_RECOVERY_S, peak_s))
-    after = await call_from_many(ask, 4, peak_s)
+    after = await call_from_many(send, 4, peak_s)
     emptying.cancel()
     with suppress(asyncio.CancelledError):
         await emptying

@@ -50,25 +50,25 @@ class RequestMix:
         self._rest, self._grpc, self._radiographs = rest, grpc, radiographs
         self._number = count()
 
-    def ask(self) -> Awaitable[CallResult]:
+    def send_next(self) -> Awaitable[CallResult]:
         """Send the next request of the mix."""
         match next(self._number) % 20:
             case 0:
-                return self._rest.ask(self._radiographs.next_fresh_id())
+                return self._rest.send_id(self._radiographs.next_fresh_id())
             case 1:
-                return self._rest.ask("proof/none-0.png")
+                return self._rest.send_id("proof/none-0.png")
             case 2 | 3 | 4:
-                return self._grpc.ask(self._radiographs.next_known_id())
+                return self._grpc.send_id(self._radiographs.next_known_id())
             case _:
-                return self._rest.ask(self._radiographs.next_known_id())
+                return self._rest.send_id(self._radiographs.next_known_id())
 
 
-async def _send_requests(ask: Callable[[], Awaitable[CallResult]], requests: int) -> list[CallResult]:
+async def _send_requests(send: Callable[[], Awaitable[CallResult]], requests: int) -> list[CallResult]:
     remaining, answers = iter(range(requests)), []
 
     async def call() -> None:
         for _ in remaining:
-            answers.append(await ask())
+            answers.append(await send())
 
     await asyncio.gather(*(call() for _ in range(_CALLERS)))
     return answers
@@ -80,13 +80,13 @@ async def run_soak(stack: RunningStack, requests: int, warm_up: int = _WARM_UP) 
     await asyncio.to_thread(radiographs.upload, (requests + warm_up) // 20 + 1)
     rest = Caller(stack.record.address, stack.make_token())
     grpc = GrpcCaller(stack.record.grpc_address, stack.make_token())
-    await radiographs.learn_answers(rest.ask)
+    await radiographs.learn_answers(rest.send_id)
     mix = RequestMix(rest, grpc, radiographs)
-    answers, quarters = await _send_requests(mix.ask, warm_up), []
+    answers, quarters = await _send_requests(mix.send_next, warm_up), []
     for _ in range(_QUARTERS):
         watcher, stop = ProcessWatcher(stack, interval_s=0.5), asyncio.Event()
         sampling = asyncio.create_task(watcher.run(stop))
-        answers += await _send_requests(mix.ask, requests // _QUARTERS)
+        answers += await _send_requests(mix.send_next, requests // _QUARTERS)
         stop.set()
         await sampling
         quarters.append(watcher.samples)
