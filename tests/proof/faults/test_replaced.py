@@ -41,10 +41,10 @@ class StoreLab:
         return [verb for verb, target, _ in lines if target == f"/{BUCKET}/{key}"]
 
     async def send_around_change(
-        self, key: str, after_s: float, change: Callable[[], None], afterwards: int = 1, **first: str
+        self, key: str, after_s: float, change: Callable[[], None], afterwards: int = 1, **first_headers: str
     ) -> list[V2Answer]:
         """Send a request for an object, change the object, and send ``afterwards`` more requests."""
-        headers = {name.replace("_", "-"): value for name, value in first.items()}
+        headers = {name.replace("_", "-"): value for name, value in first_headers.items()}
         first_answer = asyncio.ensure_future(send_by_id(self.service, [key], headers))
         await asyncio.sleep(after_s)
         await asyncio.to_thread(change)
