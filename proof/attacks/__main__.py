@@ -144,11 +144,12 @@ def attack_with_object_ids(folder: Path, attacked: AttackedProxy, bundle: Path) 
     finally:
         for server in (predictor, seaweed, postgres):
             server.stop()
-    calls = [call for _, made in (*dangerous, *unusual) for call in made]
+    calls = [call for _, caused in (*dangerous, *unusual) for call in caused]
     return [
         claim_at_least("requests for dangerous object ids", 100, len(dangerous)),
         claim_none(
-            "calls of the object store for dangerous ids", [call for _, made in dangerous for call in made]
+            "calls of the object store for dangerous ids",
+            [call for _, caused in dangerous for call in caused],
         ),
         claim_at_least("requests for unusual ids that are allowed", 100, len(unusual)),
         claim_none("calls outside the bucket", [call for call in calls if object_attack.is_outside(call)]),

@@ -23,7 +23,7 @@ _JITTER_S: Final = 0.5
 _ROTATIONS: Final = ("other", "rsa", "ed")
 
 
-def _transformer_settings(attacked: AttackedProxy) -> dict[str, object]:
+def _build_transformer_settings(attacked: AttackedProxy) -> dict[str, object]:
     return {
         "transformer_url": attacked.transformer.url,
         "transformer_grpc": f"127.0.0.1:{attacked.grpc.grpc_port}",
@@ -36,7 +36,7 @@ def _start_proxy(
 ) -> Iterator[tuple[Proxy, Forge]]:
     with (
         recording_server(published.answer) as issuer,
-        start_attack_proxy(log, issuer, **_transformer_settings(attacked)) as proxy,
+        start_attack_proxy(log, issuer, **_build_transformer_settings(attacked)) as proxy,
     ):
         yield proxy, _make_forge(issuer)
 
@@ -99,7 +99,9 @@ async def _stop_issuer_under_load(log: Path, attacked: AttackedProxy, seconds: f
     """Stop the issuer, and go on to use good tokens."""
     with ExitStack() as running:
         with recording_server(PublishedKeys(["ec"]).answer) as issuer:
-            proxy = running.enter_context(start_attack_proxy(log, issuer, **_transformer_settings(attacked)))
+            proxy = running.enter_context(
+                start_attack_proxy(log, issuer, **_build_transformer_settings(attacked))
+            )
             forge = _make_forge(issuer)
         return await send_load(
             proxy, lambda: _make_good_token(forge, "ec"), asyncio.sleep(seconds), callers=1

@@ -149,7 +149,7 @@ def build_expected_call(image_id: str) -> str:
 
 
 def fill_buckets(client: Minio) -> None:
-    """Put one radiograph into the bucket, and one into another bucket, which nobody may read."""
+    """Put one radiograph into the bucket, and one into another bucket, which no principal may read."""
     for bucket in (BUCKET, NEIGHBOUR):
         if not client.bucket_exists(bucket):
             client.make_bucket(bucket)

@@ -45,7 +45,7 @@ class EngineRow:
     median_ms: float
 
 
-def _tutorial_network() -> keras.Model:
+def _build_tutorial_network() -> keras.Model:
     features = build_feature_network()
     pooled = keras.layers.GlobalAveragePooling2D()(features.output)
     return keras.Model(features.input, keras.layers.Dense(14, activation="sigmoid")(pooled))
@@ -59,7 +59,7 @@ def _build_floor() -> EngineCall:
 def build_engine_calls(bundle: Path, threads: int) -> dict[tuple[str, int], EngineCall]:
     """Build every call that runs the network, at batch 1 and 8, by name and batch."""
     litert, openvino = LiteRtEngine(bundle, threads), OpenVinoEngine(bundle, threads)
-    saved, network = TensorFlowEngine(bundle), _tutorial_network()
+    saved, network = TensorFlowEngine(bundle), _build_tutorial_network()
     calls: dict[tuple[str, int], EngineCall] = {}
     for batch in (1, _LARGE_BATCH):
         radiographs = draw_synthetic_radiographs(batch)

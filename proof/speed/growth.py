@@ -130,9 +130,9 @@ def _measure_by_rows(
 def _judge_growth(line: Line, of: str) -> SpeedRow:
     first, last = line.points[0], line.points[-1]
     grown = last.p50_ms / first.p50_ms
-    what = f"{line.name}, p50 at {last.size:,} {of} over {first.size:,}"
+    name = f"{line.name}, p50 at {last.size:,} {of} over {first.size:,}"
     figure, peer = f"{last.p50_ms:.2f} ms", f"{first.p50_ms:.2f} ms"
-    return SpeedRow(what, figure, peer, f"{grown:.2f}x", f"<= {_FLAT}x", grown <= _FLAT)
+    return SpeedRow(name, figure, peer, f"{grown:.2f}x", f"<= {_FLAT}x", grown <= _FLAT)
 
 
 def measure_growth(bundle: Path, first: int, largest: int, plot: Path) -> list[SpeedRow]:

@@ -122,7 +122,7 @@ def median(values: Sequence[float]) -> float:
     return statistics.median(values)
 
 
-def print_progress(what: str) -> None:
+def print_progress(message: str) -> None:
     """Write a progress line to standard error. Standard output holds only the table."""
-    sys.stderr.write(f"{time.strftime('%H:%M:%S')} {what}\n")
+    sys.stderr.write(f"{time.strftime('%H:%M:%S')} {message}\n")
     sys.stderr.flush()

@@ -1,6 +1,6 @@
 """Measure the proxy alone, in front of a cheap upstream, by requests a second of its processor time.
 
-The figure is for one core and does not depend on what else the machine does.
+The figure is for one core and does not depend on other work of the machine.
 """
 
 import contextlib

@@ -85,9 +85,9 @@ def measure_separate_cores(lab: SpeedLab) -> list[SpeedRow]:
                 for way in ways:
                     print_progress(f"apart: round {number + 1}, {way.name}")
                     rounds[way.name].append(measure_round(lab, stack.record.address, way))
-    what = f"engine on {len(inference)} of {len(inference) + len(others)} cores"
-    best = SpeedFigure(median([per_s for per_s, _ in engines]), "/s", what)
-    alone = SpeedFigure(median([median_ms for _, median_ms in engines]), "ms", what)
+    label = f"engine on {len(inference)} of {len(inference) + len(others)} cores"
+    best = SpeedFigure(median([per_s for per_s, _ in engines]), "/s", label)
+    alone = SpeedFigure(median([median_ms for _, median_ms in engines]), "ms", label)
     return [
         *list_rate_rows(rounds, best, ", inference apart"),
         *list_overhead_rows(rounds, alone, ", inference apart"),

@@ -27,7 +27,7 @@ class SpeedFigure:
 class SpeedRow:
     """One line of the table. ``holds`` is None if the line has no bound."""
 
-    what: str
+    name: str
     figure: str
     peer: str
     ratio: str
@@ -36,7 +36,7 @@ class SpeedRow:
 
 
 def compare_ratio(
-    what: str, figure: SpeedFigure, peer: SpeedFigure, at_least: float | None = None, kind: Kind = "x"
+    name: str, figure: SpeedFigure, peer: SpeedFigure, at_least: float | None = None, kind: Kind = "x"
 ) -> SpeedRow:
     """Divide a figure by its peer's, where more is better. ``at_least`` bounds the ratio."""
     share = figure.value / peer.value if peer.value else math.nan
@@ -45,29 +45,29 @@ def compare_ratio(
         return f"{number:.0%}" if kind == "%" else f"{number:.2f}x"
 
     if at_least is None:
-        return SpeedRow(what, str(figure), str(peer), format_share(share))
+        return SpeedRow(name, str(figure), str(peer), format_share(share))
     return SpeedRow(
-        what, str(figure), str(peer), format_share(share), f">= {format_share(at_least)}", share >= at_least
+        name, str(figure), str(peer), format_share(share), f">= {format_share(at_least)}", share >= at_least
     )
 
 
-def compare_overhead(what: str, figure: SpeedFigure, floor: SpeedFigure, at_most: float) -> SpeedRow:
+def compare_overhead(name: str, figure: SpeedFigure, floor: SpeedFigure, at_most: float) -> SpeedRow:
     """Subtract the floor from a figure, where less is better. ``at_most`` bounds the difference."""
     extra = figure.value - floor.value
     bound = f"<= {at_most:g} {figure.unit} more"
-    return SpeedRow(what, str(figure), str(floor), f"{extra:+.1f} {figure.unit}", bound, extra <= at_most)
+    return SpeedRow(name, str(figure), str(floor), f"{extra:+.1f} {figure.unit}", bound, extra <= at_most)
 
 
-def require_at_most(what: str, figure: SpeedFigure, bound: float | None, peer: str = "") -> SpeedRow:
+def require_at_most(name: str, figure: SpeedFigure, bound: float | None, peer: str = "") -> SpeedRow:
     """Require that a figure is at most ``bound``."""
     if bound is None:
-        return SpeedRow(what, str(figure), peer, "")
-    return SpeedRow(what, str(figure), peer, "", f"<= {bound:g} {figure.unit}", figure.value <= bound)
+        return SpeedRow(name, str(figure), peer, "")
+    return SpeedRow(name, str(figure), peer, "", f"<= {bound:g} {figure.unit}", figure.value <= bound)
 
 
-def require_at_least(what: str, figure: SpeedFigure, bound: float, peer: str = "") -> SpeedRow:
+def require_at_least(name: str, figure: SpeedFigure, bound: float, peer: str = "") -> SpeedRow:
     """Require that a figure is at least ``bound``."""
-    return SpeedRow(what, str(figure), peer, "", f">= {bound:,g} {figure.unit}", figure.value >= bound)
+    return SpeedRow(name, str(figure), peer, "", f">= {bound:,g} {figure.unit}", figure.value >= bound)
 
 
 def print_table(title: str, rows: Sequence[SpeedRow]) -> int:
@@ -80,7 +80,7 @@ def print_table(title: str, rows: Sequence[SpeedRow]) -> int:
     lines.append("|---|---:|---:|---:|---:|---|")
     words = {True: "yes", False: "NO", None: ""}
     lines += [
-        f"| {r.what} | {r.figure} | {r.peer} | {r.ratio} | {r.bound} | {words[r.holds]} |" for r in rows
+        f"| {r.name} | {r.figure} | {r.peer} | {r.ratio} | {r.bound} | {words[r.holds]} |" for r in rows
     ]
     sys.stdout.write("\n".join([*lines, "", ""]))
     sys.stdout.flush()

@@ -88,9 +88,8 @@ def measure_tutorial(lab: SpeedLab, stack: RunningStack, prepared: PreparedReque
     files, floats = _build_file_requests(16), _build_tensor_requests(16)
     with start_tutorial_service() as peer:
         for address, requests in ((peer.transformer, files), (peer.predictor, floats)):
-            lab.run(
-                send_one_by_one(address, iter(requests), _WARM_UP_REQUESTS)
-            )  # the first call of Keras builds its graph
+            # the first call of Keras builds its graph
+            lab.run(send_one_by_one(address, iter(requests), _WARM_UP_REQUESTS))
         for number in range(lab.effort.rounds):
             print_progress(f"tutorial: round {number + 1}")
             _append_rate(lab, stack.record.address, prepared.with_file, ours)
@@ -99,13 +98,13 @@ def measure_tutorial(lab: SpeedLab, stack: RunningStack, prepared: PreparedReque
     figure = SpeedFigure(median(ours), "/s")
     return [
         compare_ratio(
-            f"whole way / {what}, {CLIENTS} clients",
+            f"whole way / {peer_name}, {CLIENTS} clients",
             figure,
-            SpeedFigure(median(rates), "/s", of),
+            SpeedFigure(median(rates), "/s", part),
             _AT_LEAST,
             "x",
         )
-        for what, of, rates in (
+        for peer_name, part, rates in (
             ("KServe tutorial, PNG sent as file", "its transformer and predictor", by_files),
             ("KServe tutorial, tensors sent", "its predictor alone, JSON floats", by_floats),
         )

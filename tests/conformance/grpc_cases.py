@@ -115,7 +115,7 @@ _INFER = (
         servers=("proxy",),
     ),
     GrpcCase("version-empty", _build_infer(version="")),
-    GrpcCase("version-is_right", _build_infer(version="0.0.1")),
+    GrpcCase("version-right", _build_infer(version="0.0.1")),
     GrpcCase("version-wrong", _build_infer(version="9"), NOT_FOUND, _NO_VERSION),
     GrpcCase("model-wrong", _build_infer(model="other"), NOT_FOUND, _NO_MODEL),
     GrpcCase("model-empty", _build_infer(model=""), NOT_FOUND, _NO_MODEL),
@@ -239,7 +239,7 @@ _READING = (
             ("model", "ModelMetadata", _is_model),
         )
         for kind, message, code, details, check in (
-            ("is_right", _build_model_request(name=MODEL), OK, "", is_right),
+            ("right", _build_model_request(name=MODEL), OK, "", is_right),
             ("of-version", _build_model_request(name=MODEL, version="0.0.1"), OK, "", is_right),
             ("of-wrong-version", _build_model_request(name=MODEL, version="9"), NOT_FOUND, _NO_VERSION, bool),
             ("unknown", _build_model_request(name="other"), NOT_FOUND, _NO_MODEL, bool),

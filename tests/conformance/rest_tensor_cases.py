@@ -32,7 +32,7 @@ def _has_id(expected: str) -> Callable[[HttpAnswer], bool]:
 
 def _has_binary_outputs(**expected: bool) -> Callable[[HttpAnswer], bool]:
     def check(answer: HttpAnswer) -> bool:
-        found = {output["name"]: "data" not in output for output in answer.document["outputs"]}
+        is_binary = {output["name"]: "data" not in output for output in answer.document["outputs"]}
         sizes = [
             output["parameters"]["binary_data_size"]
             for output in answer.document["outputs"]
@@ -41,7 +41,7 @@ def _has_binary_outputs(**expected: bool) -> Callable[[HttpAnswer], bool]:
         json_length = int(answer.headers.get(JSON_LENGTH, len(answer.body)))
         kind = "application/octet-stream" if any(expected.values()) else "application/json"
         is_complete = json_length + sum(sizes) == len(answer.body)
-        return found == expected and is_complete and answer.headers["content-type"] == kind
+        return is_binary == expected and is_complete and answer.headers["content-type"] == kind
 
     return check
 

@@ -39,7 +39,7 @@ def _is_model(document: Mapping[str, Any]) -> bool:
     return document["name"] == "chest-xray" and document["versions"] == ["0.0.1"] and bool(document["inputs"])
 
 
-def _not_found(error: str) -> dict[str, tuple[str, str]]:
+def _build_not_found(error: str) -> dict[str, tuple[str, str]]:
     return {"http": ("404", error), "grpc": ("StatusCode.NOT_FOUND", error)}
 
 
@@ -51,8 +51,8 @@ CLIENT_METHODS = (
     ClientMethod("get_server_metadata", (), lambda d: d["extensions"] == ["binary_tensor_data"]),
     ClientMethod("get_model_metadata", ("chest-xray",), _is_model),
     ClientMethod("get_model_metadata", ("chest-xray", "0.0.1"), _is_model),
-    ClientMethod("get_model_metadata", ("other",), None, **_not_found(_NO_MODEL)),
-    ClientMethod("get_model_metadata", ("chest-xray", "9"), None, **_not_found(_NO_VERSION)),
+    ClientMethod("get_model_metadata", ("other",), None, **_build_not_found(_NO_MODEL)),
+    ClientMethod("get_model_metadata", ("chest-xray", "9"), None, **_build_not_found(_NO_VERSION)),
     ClientMethod("get_model_config", ("chest-xray",)),
     ClientMethod("get_inference_statistics", ("chest-xray",)),
     ClientMethod("get_model_repository_index"),

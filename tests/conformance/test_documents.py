@@ -72,7 +72,7 @@ def _restrict_to_transformer(document: dict[str, Any]) -> dict[str, Any]:
     return document
 
 
-def _check(case: Case, servers: V2Servers, server: str, count_request: Callable[[str], None]) -> None:
+def _check_case(case: Case, servers: V2Servers, server: str, count_request: Callable[[str], None]) -> None:
     v2_server = servers[server]
     response = case.call(v2_server.service.url, headers=v2_server.metadata)
     count_request(f"{case.operation.label} {server}")
@@ -90,7 +90,7 @@ def test_answers_follow_the_protocols_document(
     case: Case, server: str, servers: V2Servers, count_request: Callable[[str], None]
 ) -> None:
     """Requests that the protocol's document allows or forbids get no 5xx, and only answers that it lists."""
-    _check(case, servers, server, count_request)
+    _check_case(case, servers, server, count_request)
 
 
 @pytest.mark.parametrize("server", ["proxy"])
@@ -99,7 +99,7 @@ def test_answers_follow_our_document(
     case: Case, server: str, servers: V2Servers, count_request: Callable[[str], None]
 ) -> None:
     """Our document lists every status, header and member, and the proxy's answers follow it."""
-    _check(case, servers, server, count_request)
+    _check_case(case, servers, server, count_request)
 
 
 @pytest.mark.parametrize("server", ["transformer"])
@@ -108,4 +108,4 @@ def test_the_transformers_answers_follow_our_document(
     case: Case, server: str, servers: V2Servers, count_request: Callable[[str], None]
 ) -> None:
     """The transformer behind the proxy answers V2 as our document states."""
-    _check(case, servers, server, count_request)
+    _check_case(case, servers, server, count_request)

@@ -80,13 +80,13 @@ def test_a_verdict_is_stored_with_its_answer(
     given_at = datetime.fromisoformat(stored.pop("given_at"))
     assert stored == _build_feedback(answer) | {"position": 0, "reader": "dr-a", "feedback_id": "first"}
     assert response.headers["x-request-id"] == "first"
-    read = _read_journaled_answer(stack, answer)
-    assert read.principal == "ris"
-    assert [(each.finding, each.present, each.reader) for each in read.verdicts] == [
+    journaled = _read_journaled_answer(stack, answer)
+    assert journaled.principal == "ris"
+    assert [(each.finding, each.present, each.reader) for each in journaled.verdicts] == [
         ("Mass", True, "dr-a"),
         ("Edema", None, "dr-a"),
     ]
-    assert {each.given_at for each in read.verdicts} == {given_at}
+    assert {each.given_at for each in journaled.verdicts} == {given_at}
     assert began < given_at < datetime.now(UTC) + timedelta(seconds=1)
 
 
@@ -108,8 +108,10 @@ def test_a_repeated_verdict_is_stored_once_and_a_change_is_added(
 
 def test_feedback_needs_its_own_scope(stack: RunningStack, send_feedback: SendFeedback, answer: str) -> None:
     """Without the scope no verdict is stored, and the scope allows no other route."""
-    bare = httpx.post(f"{stack.record.address}/feedback", json=_build_feedback(answer), trust_env=False)
-    assert bare.status_code == 401
+    without_token = httpx.post(
+        f"{stack.record.address}/feedback", json=_build_feedback(answer), trust_env=False
+    )
+    assert without_token.status_code == 401
     assert send_feedback(_build_feedback(answer), token="x.y.z").status_code == 401
     for scopes in (("radiograph:classify", "model:read"), ("feedback:read",), ("feedback:write2",)):
         assert (
@@ -139,7 +141,7 @@ def test_an_answer_to_another_principal_must_be_named(send_feedback: SendFeedbac
     assert send_feedback(own, token=None, reader="ris").status_code == 201
 
 
-def _bad_bodies(answer: str, plants: Plants) -> Iterator[tuple[int, Any]]:
+def _list_bad_bodies(answer: str, plants: Plants) -> Iterator[tuple[int, Any]]:
     """List bodies with a planted name in every place, each with the expected status."""
     yield 400, _build_feedback(answer, **{plants.plant_name("member"): 1})
     for member in ("reader", "principal", "given_at", "comment"):
@@ -175,7 +177,7 @@ def test_a_bad_body_is_refused_and_not_repeated(
 ) -> None:
     """Each bad body gets its status and an error. Neither the error nor a log repeats its content."""
     plants = Plants()
-    for status, body in _bad_bodies(answer, plants):
+    for status, body in _list_bad_bodies(answer, plants):
         refused = send_feedback(body)
         assert (refused.status_code, set(refused.json())) == (status, {"error"}), refused.text
         assert not plants.find_in(refused.content)
@@ -219,14 +221,18 @@ def test_without_postgres_no_verdict_is_acknowledged(
     """While PostgreSQL hangs or is down the reader is told in time to retry. Then it is stored once."""
     feedback_id, began_s = f"{answer}-late", time.monotonic()
     with stack.freeze("postgres"):
-        hurried = send_feedback(_build_feedback(answer), x_request_id=feedback_id, x_request_timeout_ms="300")
-        patient = [send_feedback(_build_feedback(answer), x_request_id=feedback_id) for _ in range(2)]
-    assert hurried.status_code == 504
+        hurried_response = send_feedback(
+            _build_feedback(answer), x_request_id=feedback_id, x_request_timeout_ms="300"
+        )
+        patient_responses = [
+            send_feedback(_build_feedback(answer), x_request_id=feedback_id) for _ in range(2)
+        ]
+    assert hurried_response.status_code == 504
     stack.kill("postgres")
-    patient.append(send_feedback(_build_feedback(answer), x_request_id=feedback_id))
+    patient_responses.append(send_feedback(_build_feedback(answer), x_request_id=feedback_id))
     assert time.monotonic() - began_s < 6
-    assert [each.status_code for each in patient] == [503] * 3
-    assert all(int(each.headers["retry-after"]) > 0 for each in patient)
+    assert [each.status_code for each in patient_responses] == [503] * 3
+    assert all(int(each.headers["retry-after"]) > 0 for each in patient_responses)
     end = time.monotonic() + 60
     while (response := send_feedback(_build_feedback(answer), x_request_id=feedback_id)).status_code == 503:
         assert time.monotonic() < end

@@ -36,7 +36,7 @@ _INFER = "/v2/models/chest-xray/infer"
 
 @pytest.fixture
 def sample() -> Path:
-    """A sample radiograph; the stack has uploaded it under its name."""
+    """A sample radiograph that the stack has uploaded under its file name."""
     path = choose_sample(find_samples())
     assert path
     return path

@@ -31,7 +31,7 @@ def make_challengers(folder: Path) -> dict[str, Path]:
     return {kind: folder / kind for kind in KINDS}
 
 
-def _write(folder: Path, kind: str) -> None:
+def _write_bundle(folder: Path, kind: str) -> None:
     import tensorflow as tf
 
     from predictor.build.export import write_litert, write_saved_model
@@ -66,4 +66,4 @@ def _write(folder: Path, kind: str) -> None:
 
 if __name__ == "__main__":
     for kind in KINDS:
-        _write(Path(sys.argv[1]) / kind, kind)
+        _write_bundle(Path(sys.argv[1]) / kind, kind)

@@ -71,7 +71,7 @@ class TritonClient:
         self._process.communicate()
 
 
-def _infer(client: Any, call: dict[str, Any]) -> dict[str, Any]:
+def _call_infer(client: Any, call: dict[str, Any]) -> dict[str, Any]:
     from tritonclient import grpc as triton
 
     inputs = []
@@ -106,7 +106,7 @@ def _make_call(call: dict[str, Any]) -> Any:
     with closing(triton.InferenceServerClient(call["address"])) as client:
         try:
             if call["method"] == "infer":
-                return _infer(client, call)
+                return _call_infer(client, call)
             headers = call["headers"] or None
             as_json = {"as_json": True} if "metadata" in call["method"] else {}
             return getattr(client, call["method"])(*call["arguments"], headers=headers, **as_json)

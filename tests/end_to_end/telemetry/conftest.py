@@ -15,7 +15,7 @@ SERVICES = ("auth_proxy", "transformer", "predictor")
 
 
 @dataclass(frozen=True)
-class Observed:
+class ObservedStack:
     """A running stack and the collector of its spans."""
 
     stack: RunningStack
@@ -25,13 +25,13 @@ class Observed:
         """Read the metrics of each service."""
         return {name: read_metrics(self.stack.record.metrics[name]) for name in SERVICES}
 
-    def log(self, name: str) -> str:
+    def read_log(self, name: str) -> str:
         """Read the log of a service."""
         return Path(self.stack.record.parts[name].log).read_text()
 
 
 @pytest.fixture(scope="package")
-def observed(bundle: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Observed]:
+def observed(bundle: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[ObservedStack]:
     """A stack that exports its spans to a collector."""
     with start_span_collector() as collector:
         with pytest.MonkeyPatch.context() as patched:
@@ -40,13 +40,13 @@ def observed(bundle: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator
             patched.setenv("OTEL_BSP_MAX_QUEUE_SIZE", "256")
             patched.setenv("OTEL_BSP_MAX_EXPORT_BATCH_SIZE", "128")
             stack = start_stack(tmp_path_factory.mktemp("observed"), bundle)
-        yield Observed(stack, collector)
+        yield ObservedStack(stack, collector)
         stack.process.terminate()
         stack.process.wait(60)
 
 
 @pytest.fixture
-def client(observed: Observed) -> Iterator[httpx.Client]:
+def client(observed: ObservedStack) -> Iterator[httpx.Client]:
     """An HTTP client of the proxy with a token."""
     headers = {"authorization": f"Bearer {observed.stack.make_token()}"}
     address = observed.stack.record.address

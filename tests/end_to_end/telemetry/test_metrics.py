@@ -17,7 +17,7 @@ from pleura.local.samples import choose_sample, find_samples
 from proof.lab.proxy import exchange
 from proof.lab.scrape import Family, Scrape
 from proof.lab.transformer import make_radiograph_png
-from tests.end_to_end.telemetry.conftest import SERVICES, Observed
+from tests.end_to_end.telemetry.conftest import SERVICES, ObservedStack
 from tests.support.triton import CallFailed, TritonCall
 
 _DOCUMENT = Path(__file__).parents[3] / "docs" / "reference" / "metrics.md"
@@ -56,18 +56,20 @@ def _is_all_counted(before: Mapping[str, Scrape], after: Mapping[str, Scrape]) -
 
 def _count_new_requests(before: Scrape, after: Scrape) -> dict[tuple[str, ...], int]:
     """Count the test's own requests between two scrapes, by outcome and route."""
-    moved = _subtract_counts(_count_requests(before), _count_requests(after))
-    moved.pop(("ok", "model_info"), None)  # the proxy reads this periodically for its own use
-    return moved
+    new_counts = _subtract_counts(_count_requests(before), _count_requests(after))
+    new_counts.pop(("ok", "model_info"), None)  # the proxy reads this periodically for its own use
+    return new_counts
 
 
-def _infer_by_grpc(observed: Observed, element: bytes, token: str) -> None:
+def _infer_by_grpc(observed: ObservedStack, element: bytes, token: str) -> None:
     headers = {"authorization": f"Bearer {token}"}
     inputs = {"image_id": ("BYTES", np.array([element], np.object_))}
     TritonCall(observed.stack.record.grpc_address, "infer", ("chest-xray",), inputs, headers=headers)()
 
 
-def _scrape_until(observed: Observed, has_settled: Callable[[dict[str, Scrape]], bool]) -> dict[str, Scrape]:
+def _scrape_until(
+    observed: ObservedStack, has_settled: Callable[[dict[str, Scrape]], bool]
+) -> dict[str, Scrape]:
     """Scrape until the last request is counted, because an answer leaves before it is counted."""
     for _ in range(100):
         scrapes = observed.scrape_metrics()
@@ -77,7 +79,7 @@ def _scrape_until(observed: Observed, has_settled: Callable[[dict[str, Scrape]],
     return scrapes
 
 
-def test_counts_grow_by_the_requests_sent(observed: Observed, client: httpx.Client) -> None:
+def test_counts_grow_by_the_requests_sent(observed: ObservedStack, client: httpx.Client) -> None:
     """Answered, cached, refused and unauthenticated requests grow only their own counts."""
     sample = choose_sample(find_samples())
     assert sample
@@ -99,8 +101,8 @@ def test_counts_grow_by_the_requests_sent(observed: Observed, client: httpx.Clie
         with pytest.raises(CallFailed):
             _infer_by_grpc(observed, element, token)
     after = _scrape_until(observed, lambda each: _is_all_counted(before, each))
-    moved = {name: _count_new_requests(before[name], after[name]) for name in SERVICES}
-    assert moved["auth_proxy"] == {
+    new_counts = {name: _count_new_requests(before[name], after[name]) for name in SERVICES}
+    assert new_counts["auth_proxy"] == {
         ("ok", "classify"): 2,
         ("radiograph_not_found", "classify"): 1,
         ("unreadable_radiograph", "classify"): 1,
@@ -113,7 +115,7 @@ def test_counts_grow_by_the_requests_sent(observed: Observed, client: httpx.Clie
         ("radiograph_not_found", "grpc_ModelInfer"): 1,
         ("unauthenticated", "grpc_ModelInfer"): 1,
     }
-    assert moved["transformer"] == {
+    assert new_counts["transformer"] == {
         ("ok", "v2_infer"): 2,
         ("ok", "feedback"): 1,
         ("answer_not_found", "feedback"): 1,
@@ -126,29 +128,34 @@ def test_counts_grow_by_the_requests_sent(observed: Observed, client: httpx.Clie
 
 
 def _check_other_metrics(before: dict[str, Scrape], after: dict[str, Scrape]) -> None:
-    def moved(service: str, name: str, **where: str) -> dict[tuple[str, ...], int]:
+    def count_new_samples(service: str, name: str, **where: str) -> dict[tuple[str, ...], int]:
         return _subtract_counts(
             before[service].count_samples(name, **where), after[service].count_samples(name, **where)
         )
 
     # the sample may already be in the cache
-    (read,) = _subtract_counts(
+    (predictions,) = _subtract_counts(
         _count_requests(before["predictor"]), _count_requests(after["predictor"])
     ).values()
-    assert read in (1, 2)
-    lookups = moved("transformer", "pleura_cache_lookups_total")
+    assert predictions in (1, 2)
+    lookups = count_new_samples("transformer", "pleura_cache_lookups_total")
     # the file that is not a radiograph is a miss too; an object that the store does not have is not looked up
-    assert lookups == {("hit",): 3 - read, ("miss",): 1 + read}
-    assert moved("transformer", "pleura_journal_rows_total") == {("written",): 3}
-    assert moved("transformer", "pleura_finding_score_count", finding=FINDINGS[0]) == {
-        (FINDINGS[0], "0.0.1"): read
+    assert lookups == {("hit",): 3 - predictions, ("miss",): 1 + predictions}
+    assert count_new_samples("transformer", "pleura_journal_rows_total") == {("written",): 3}
+    assert count_new_samples("transformer", "pleura_finding_score_count", finding=FINDINGS[0]) == {
+        (FINDINGS[0], "0.0.1"): predictions
     }
-    assert moved("transformer", "pleura_stage_duration_seconds_count", stage="whole") == {("whole",): 3}
-    assert moved("transformer", "pleura_stage_duration_seconds_count", stage="predict") == {
-        ("predict",): read
+    assert count_new_samples("transformer", "pleura_stage_duration_seconds_count", stage="whole") == {
+        ("whole",): 3
     }
-    assert moved("auth_proxy", "pleura_token_refusals_total") == {("missing",): 1, ("malformed",): 1}
-    assert moved("auth_proxy", "pleura_refusals_total") == {
+    assert count_new_samples("transformer", "pleura_stage_duration_seconds_count", stage="predict") == {
+        ("predict",): predictions
+    }
+    assert count_new_samples("auth_proxy", "pleura_token_refusals_total") == {
+        ("missing",): 1,
+        ("malformed",): 1,
+    }
+    assert count_new_samples("auth_proxy", "pleura_refusals_total") == {
         ("radiograph_not_found",): 2,
         ("unreadable_radiograph",): 1,
         ("answer_not_found",): 1,
@@ -161,7 +168,7 @@ def _check_other_metrics(before: dict[str, Scrape], after: dict[str, Scrape]) ->
         assert each.read_value("pleura_ready") == 1
 
 
-def test_the_document_and_the_services_agree(observed: Observed) -> None:
+def test_the_document_and_the_services_agree(observed: ObservedStack) -> None:
     """Each service has exactly the metrics that the document lists, with their types and labels."""
     for name in ("transformer", "predictor"):  # a metric without samples shows no labels
         url = observed.stack.record.metrics[name].replace("/metrics", "/nowhere")
@@ -178,13 +185,13 @@ def test_the_document_and_the_services_agree(observed: Observed) -> None:
         assert "process_resident_memory_bytes" in found.text
 
 
-def test_the_proxy_shows_no_metrics_to_callers(observed: Observed, client: httpx.Client) -> None:
+def test_the_proxy_shows_no_metrics_to_callers(observed: ObservedStack, client: httpx.Client) -> None:
     """The public port has no metrics path, with or without a token."""
     assert client.get("/metrics").status_code == 404
     assert httpx.get(f"{client.base_url}/metrics").status_code == 404
 
 
-def _send_odd_request(observed: Observed, client: httpx.Client, random_: random.Random) -> None:
+def _send_odd_request(observed: ObservedStack, client: httpx.Client, random_: random.Random) -> None:
     """Send one unusual request that carries a mark for which the metrics are searched."""
     mark = f"zq9x{random_.getrandbits(64):x}"
     port = int(observed.stack.record.address.rpartition(":")[2])
@@ -211,7 +218,7 @@ def _send_odd_request(observed: Observed, client: httpx.Client, random_: random.
                     method(b"", timeout=30)
 
 
-def test_odd_requests_make_no_new_series(observed: Observed, client: httpx.Client) -> None:
+def test_odd_requests_make_no_new_series(observed: ObservedStack, client: httpx.Client) -> None:
     """After 1,000 requests with invented paths, verbs, models, versions and ids, no label contains one."""
     random_ = random.Random(0)
     before = sum(observed.scrape_metrics()["auth_proxy"].count_samples("pleura_requests_total").values())

@@ -17,7 +17,7 @@ import pytest
 
 from pleura.local.processes import free_port
 from proof.lab.transformer import make_radiograph_png
-from tests.end_to_end.telemetry.conftest import SERVICES, Observed
+from tests.end_to_end.telemetry.conftest import SERVICES, ObservedStack
 from tests.support.collector import ExportedSpans
 from tests.support.triton import TritonCall
 
@@ -25,12 +25,12 @@ _ALL_SERVICES = {"auth_proxy", "transformer", "predictor"}
 
 
 @pytest.fixture(autouse=True)
-def _let_collector_answer(observed: Observed) -> Iterator[None]:
+def _let_collector_answer(observed: ObservedStack) -> Iterator[None]:
     yield
     observed.collector.may_answer.set()
 
 
-def _wait_for_spans(observed: Observed, trace_id: str, services: set[str]) -> dict[str, ExportedSpans]:
+def _wait_for_spans(observed: ObservedStack, trace_id: str, services: set[str]) -> dict[str, ExportedSpans]:
     end = time.monotonic() + 20
     while (found := observed.collector.find_trace(trace_id)).keys() != services and time.monotonic() < end:
         time.sleep(0.05)
@@ -38,8 +38,8 @@ def _wait_for_spans(observed: Observed, trace_id: str, services: set[str]) -> di
     return found
 
 
-def _find_log_lines(observed: Observed, trace_id: str) -> dict[str, list[dict[str, object]]]:
-    lines = {name: observed.log(name).splitlines() for name in SERVICES}
+def _find_log_lines(observed: ObservedStack, trace_id: str) -> dict[str, list[dict[str, object]]]:
+    lines = {name: observed.read_log(name).splitlines() for name in SERVICES}
     return {name: [json.loads(each) for each in some if trace_id in each] for name, some in lines.items()}
 
 
@@ -57,7 +57,7 @@ def _check_parents(spans: dict[str, ExportedSpans], caller: str, routes: tuple[s
     assert len({span.span_id for span in spans.values()} | {caller}) == 4
 
 
-def test_a_trace_goes_through_all_services_over_rest(observed: Observed, client: httpx.Client) -> None:
+def test_a_trace_goes_through_all_services_over_rest(observed: ObservedStack, client: httpx.Client) -> None:
     """Each service's span is a child of the caller's span, and each log has the trace and request ids."""
     trace_id, caller, headers = _make_trace()
     files = {"file": make_radiograph_png(int(trace_id[:6], 16))}
@@ -70,7 +70,7 @@ def test_a_trace_goes_through_all_services_over_rest(observed: Observed, client:
         assert {(line["trace_id"], line["request_id"]) for line in lines} == {(trace_id, f"r-{trace_id}")}
 
 
-def test_a_trace_goes_through_all_services_over_grpc(observed: Observed) -> None:
+def test_a_trace_goes_through_all_services_over_grpc(observed: ObservedStack) -> None:
     """Over gRPC, each service's span is a child of the caller's span."""
     trace_id, caller, headers = _make_trace()
     headers |= {"authorization": f"Bearer {observed.stack.make_token()}"}
@@ -80,13 +80,15 @@ def test_a_trace_goes_through_all_services_over_grpc(observed: Observed) -> None
     _check_parents(spans, caller, ("grpc_ModelInfer",) * 3)
 
 
-def test_a_request_without_a_trace_begins_one(observed: Observed, client: httpx.Client) -> None:
+def test_a_request_without_a_trace_begins_one(observed: ObservedStack, client: httpx.Client) -> None:
     """The proxy's span is the root, and a refused request has a span in each service that it reached."""
     request_id = secrets.token_hex(8)
     answer = client.post("/classify", json={"image_id": "nosuch.png"}, headers={"x-request-id": request_id})
     assert answer.status_code == 404
     end = time.monotonic() + 20
-    while not (found := [each for each in observed.log("auth_proxy").splitlines() if request_id in each]):
+    while not (
+        found := [each for each in observed.read_log("auth_proxy").splitlines() if request_id in each]
+    ):
         assert time.monotonic() < end
         time.sleep(0.05)
     spans = _wait_for_spans(observed, json.loads(found[0])["trace_id"], {"auth_proxy", "transformer"})
@@ -97,7 +99,7 @@ def test_a_request_without_a_trace_begins_one(observed: Observed, client: httpx.
         assert "model_version" not in span.attributes
 
 
-def _fail_at_object_store(observed: Observed, client: httpx.Client) -> str:
+def _fail_at_object_store(observed: ObservedStack, client: httpx.Client) -> str:
     """Send a request while the object store hangs, and return its trace id."""
     trace_id, _, headers = _make_trace()
     while client.get("/readyz").status_code != 200:
@@ -112,7 +114,7 @@ def _fail_at_object_store(observed: Observed, client: httpx.Client) -> str:
     return trace_id
 
 
-def test_lines_from_threads_have_the_request_id(observed: Observed, client: httpx.Client) -> None:
+def test_lines_from_threads_have_the_request_id(observed: ObservedStack, client: httpx.Client) -> None:
     """A log line from a thread that calls the object store has both ids."""
     end, lines = time.monotonic() + 60, list[dict[str, Any]]()
     while "object_store_failed" not in {line["event"] for line in lines}:
@@ -124,13 +126,13 @@ def test_lines_from_threads_have_the_request_id(observed: Observed, client: http
     assert {line["request_id"] for line in lines} == {trace_id}
 
 
-def _read_processor_s(observed: Observed) -> float:
+def _read_processor_s(observed: ObservedStack) -> float:
     stat = Path(f"/proc/{observed.stack.find_process('auth_proxy').pid}/stat").read_text()
     user, system = stat.rpartition(")")[2].split()[11:13]
     return (int(user) + int(system)) / os.sysconf("SC_CLK_TCK")
 
 
-def test_a_collector_that_hangs_costs_nothing(observed: Observed, client: httpx.Client) -> None:
+def test_a_collector_that_hangs_costs_nothing(observed: ObservedStack, client: httpx.Client) -> None:
     """While the collector hangs, more requests than the queue holds are answered without extra work."""
     processor_s = []
     for is_hanging in (False, True):
@@ -144,7 +146,7 @@ def test_a_collector_that_hangs_costs_nothing(observed: Observed, client: httpx.
         processor_s.append(_read_processor_s(observed) - before)
         assert slowest_s < 5
     assert processor_s[1] < 2 * processor_s[0] + 0.5
-    assert "Queue full" not in observed.log("auth_proxy")
+    assert "Queue full" not in observed.read_log("auth_proxy")
 
 
 _WITHOUT_SDK = (
@@ -154,7 +156,7 @@ _WITHOUT_SDK = (
 
 @pytest.mark.parametrize("service", SERVICES)
 def test_an_exporter_that_is_not_installed_stops_the_start(
-    observed: Observed, service: str, tmp_path: Path
+    observed: ObservedStack, service: str, tmp_path: Path
 ) -> None:
     """A service that cannot export its spans does not start, and one line names the missing extra."""
     settings = Path(f"/proc/{observed.stack.find_process(service).pid}/environ").read_text().split("\0")
@@ -178,7 +180,9 @@ def _choose_free_ports() -> dict[str, str]:
     return {name: str(free_port()) for name in names}
 
 
-def test_a_collector_that_hangs_does_not_delay_the_shutdown(observed: Observed, client: httpx.Client) -> None:
+def test_a_collector_that_hangs_does_not_delay_the_shutdown(
+    observed: ObservedStack, client: httpx.Client
+) -> None:
     """SIGTERM ends the proxy within seconds while spans wait for the collector. The proxy restarts."""
     observed.collector.may_answer.clear()
     assert client.get("/v2/models").status_code == 200
