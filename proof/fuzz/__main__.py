@@ -99,7 +99,7 @@ def _collect_replay_files(folder: Path) -> list[bytes]:
     hostile = [
         path.read_bytes()
         for path in stored
-        if path.name.startswith(("death", "slow", "finding")) and not path.suffix
+        if path.name.startswith(("death", "slow", "defect")) and not path.suffix
     ]
     corpus = sorted(path for name in _FILES for path in (folder / name / "corpus").iterdir())
     return hostile + [path.read_bytes() for path in corpus[:: max(1, len(corpus) // _REPLAYED)]]
@@ -116,7 +116,7 @@ def _describe(name: str, campaign: FuzzCampaign) -> str:
 def main() -> int:
     """Run the campaign. The exit status is 0 if every claim holds."""
     parser = argparse.ArgumentParser(prog="proof.fuzz", description=__doc__)
-    parser.add_argument("folder", type=Path, help="folder for corpora and findings")
+    parser.add_argument("folder", type=Path, help="folder for corpora and defects")
     parser.add_argument("--seconds", type=float, default=3600.0)
     parser.add_argument("--only", choices=SHARES, nargs="*", default=[*SHARES])
     arguments = parser.parse_args()
@@ -130,8 +130,8 @@ def main() -> int:
     replayed = replay(files)
     good = sum(outcome.is_good_next for outcome in replayed)
     late = sum(outcome.cost.wall_s > _SLOW_S for outcome in replayed)
-    findings = [p.stem for p in arguments.folder.glob("*/finding-*.txt")]
-    inverted = sum("silent inversion" in p.read_text() for p in arguments.folder.glob("*/finding-*.txt"))
+    defects = [p.stem for p in arguments.folder.glob("*/defect-*.txt")]
+    inverted = sum("silent inversion" in p.read_text() for p in arguments.folder.glob("*/defect-*.txt"))
     fewest = min(campaign.executions for campaign in campaigns.values())
     deaths = sum(campaign.deaths.total() for campaign in campaigns.values())
     slow = sum(campaign.outcomes["slow"] for campaign in campaigns.values())
@@ -140,8 +140,8 @@ def main() -> int:
         ClaimRow(
             "exceptions outside our error family",
             "0",
-            f"{len(findings) - inverted}",
-            len(findings) == inverted,
+            f"{len(defects) - inverted}",
+            len(defects) == inverted,
         ),
         ClaimRow("silent inversions", "0", f"{inverted}", inverted == 0),
         ClaimRow("runs over 1 s of processor time, or without end", "counted", f"{slow}", True),

@@ -1,7 +1,7 @@
 """The targets of fuzzing: functions that read bytes from outside, each with its property.
 
 A target takes any bytes. It returns a word, or raises one of our own errors. Any other exception is a
-finding.
+defect.
 """
 
 import asyncio
@@ -229,7 +229,7 @@ def run_target(target: Callable[[bytes], str], data: bytes) -> str:
     """Run a target once. One of our own errors is a normal outcome.
 
     Raises:
-        Exception: A finding, that is any other exception.
+        Exception: Any other exception, which is a defect.
     """
     try:
         return target(data)

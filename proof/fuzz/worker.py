@@ -1,6 +1,6 @@
 """Fuzz one target in its own process, with the memory and time limits of a decoder worker.
 
-The results survive the death of the process: the current input is in a mapped file, counts and findings are
+The results survive the death of the process: the current input is in a mapped file, counts and defects are
 files in a folder.
 """
 
@@ -30,7 +30,7 @@ _MEMORY_BYTES: Final = 384 * 2**20
 _PROCESSOR_S: Final = 5.0
 _SLOW_S: Final = 1.0
 _REPORT_EVERY: Final = 500
-_MAX_INPUTS_PER_FINDING: Final = 20
+_MAX_INPUTS_PER_DEFECT: Final = 20
 
 
 class WatchedTarget:
@@ -53,9 +53,9 @@ class WatchedTarget:
         limits_before = _bound_memory()
         try:
             outcome = run_target(self._target, data)
-        except Exception as error:  # any exception outside our own family is a finding
-            outcome = "finding"
-            self._store_finding(error, data)
+        except Exception as error:  # any exception outside our own family is a defect
+            outcome = "defect"
+            self._store_defect(error, data)
         finally:
             resource.setrlimit(resource.RLIMIT_AS, limits_before)
             signal.setitimer(signal.ITIMER_PROF, 0.0)
@@ -72,13 +72,13 @@ class WatchedTarget:
         counts = {**self._counts, "slowest_s": round(self._slowest_s, 3)}
         (self._folder / "counts.json").write_text(json.dumps(counts))
 
-    def _store_finding(self, error: Exception, data: bytes) -> None:
+    def _store_defect(self, error: Exception, data: bytes) -> None:
         """Store some inputs for each place that raised an exception outside our own family."""
         frames = traceback.extract_tb(error.__traceback__)
         where = [f"{frame.filename}:{frame.lineno}" for frame in frames[-3:]]
-        kind = f"finding-{type(error).__name__}-{_digest(' '.join(where).encode())}"
+        kind = f"defect-{type(error).__name__}-{_digest(' '.join(where).encode())}"
         self._stored[kind] += 1
-        if self._stored[kind] <= _MAX_INPUTS_PER_FINDING:
+        if self._stored[kind] <= _MAX_INPUTS_PER_DEFECT:
             name = f"{kind}-{_digest(data)}"
             (self._folder / name).write_bytes(data)
             lines = [f"{type(error).__name__}: {error}", *where]
