@@ -52,7 +52,7 @@ class Caller:
     """Sends requests to the proxy's ``/classify`` over kept-alive connections."""
 
     def __init__(self, address: str, token: str, timeout_s: float = 30.0) -> None:
-        self._client, self._token, self._gives_up_s = HttpClient(address), token, timeout_s
+        self._client, self._token, self._timeout_s = HttpClient(address), token, timeout_s
 
     async def close(self) -> None:
         """Close the connections."""
@@ -85,7 +85,7 @@ class Caller:
         headers |= {"authorization": f"Bearer {self._token}", "x-request-id": request_id}
         try:
             async with (
-                asyncio.timeout(self._gives_up_s),
+                asyncio.timeout(self._timeout_s),
                 self._client.request("POST", "/classify", headers, body) as response,
             ):
                 content = b"".join([chunk async for chunk in response.chunks()])

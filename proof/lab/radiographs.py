@@ -14,13 +14,13 @@ from numpy.typing import NDArray
 from pleura.radiograph.reader import read_radiograph
 
 _SAMPLE = Path(__file__).parents[2] / "samples" / "nih_00000103_000.dcm"
-_MOST_PIXELS = 100_000_000
+_MAX_PIXELS = 100_000_000
 Grey = NDArray[np.float64]
 
 
 def _make_greys(count: int, seed: int, size_px: int) -> Iterator[Grey]:
     """Make pixels from 0 to 255. The noise makes a PNG file as large as those of the NIH, 400 KB."""
-    pixels = read_radiograph(_SAMPLE.read_bytes(), _MOST_PIXELS).pixels.astype(np.float32)
+    pixels = read_radiograph(_SAMPLE.read_bytes(), _MAX_PIXELS).pixels.astype(np.float32)
     grey = cv2.resize(pixels, (size_px, size_px), interpolation=cv2.INTER_AREA)
     grey = 255 * (grey - grey.min()) / (grey.max() - grey.min())
     rng = np.random.default_rng(seed)
