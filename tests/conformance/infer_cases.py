@@ -137,10 +137,7 @@ _SHAPES = tuple(
             "unknown-datatype", 400, "input 'image_id' has an unknown datatype", datatype="TEXT"
         ),
         _build_tensor_case(
-            "datatype-in-lower-case",
-            400,
-            "input 'image_id' has an unknown datatype",
-            datatype="bytes",
+            "datatype-in-lower-case", 400, "input 'image_id' has an unknown datatype", datatype="bytes"
         ),
         _build_tensor_case("no-datatype", 400, "input 'image_id' has an unknown datatype", datatype=""),
     )

@@ -32,11 +32,7 @@ def _is_server(answer: HttpAnswer) -> bool:
     document = answer.document
     return (document["name"], document["extensions"]) == ("pleura", ["binary_tensor_data"]) and set(
         document
-    ) == {
-        "name",
-        "version",
-        "extensions",
-    }
+    ) == {"name", "version", "extensions"}
 
 
 def _is_model(answer: HttpAnswer) -> bool:

@@ -35,7 +35,7 @@ def expect_errors(file: Callable[..., bytes], *errors: type[PleuraError]) -> Hos
     return HostileFile(file, errors)
 
 
-def expect_picture_or_errors(file: Callable[..., bytes], picture: NDArray[Any]) -> HostileFile:
+def expect_either(file: Callable[..., bytes], picture: NDArray[Any]) -> HostileFile:
     """Expect an error, or this picture and no other."""
     return HostileFile(file, ANY_ERROR, picture, 0.9)
 

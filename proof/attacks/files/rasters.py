@@ -5,12 +5,7 @@ from typing import Final
 
 import cv2
 
-from proof.attacks.files.case import (
-    DAMAGED,
-    HostileFile,
-    expect_errors,
-    expect_picture,
-)
+from proof.attacks.files.case import DAMAGED, HostileFile, expect_errors, expect_picture
 from proof.attacks.files.jpeg import list_jpeg_cases
 from proof.attacks.files.png import list_png_cases
 from proof.lab.files import encode_jpeg, encode_png, make_dicom
