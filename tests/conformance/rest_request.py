@@ -47,5 +47,15 @@ def encode_json(document: Any) -> bytes:
     return json.dumps(document).encode()
 
 
-GOOD = encode_json(make_document())
+def encode_document(tensor: Any = None, **more: Any) -> bytes:
+    """Encode a request document of one input, with more members."""
+    return encode_json(make_document(tensor, **more))
+
+
+def encode_input(**changes: Any) -> bytes:
+    """Encode a request document of one valid input with some members changed."""
+    return encode_document(make_input(**changes))
+
+
+GOOD = encode_document()
 RAW = struct.pack("<I", 6) + b"r0.png"

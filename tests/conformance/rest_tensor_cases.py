@@ -10,20 +10,21 @@ from tests.conformance.rest_request import (
     NOT_JSON,
     RAW,
     RestRequest,
+    encode_document,
+    encode_input,
     encode_json,
-    make_document,
     make_input,
 )
 from tests.conformance.servers import HttpAnswer
 
 
 def _build_binary(raw: bytes = RAW, size: Any = 10, length: str | None = None, **more: Any) -> dict[str, Any]:
-    head = encode_json(make_document(make_input(data=..., parameters={"binary_data_size": size}), **more))
+    head = encode_document(make_input(data=..., parameters={"binary_data_size": size}), **more)
     return {"body": head + raw, "headers": ((JSON_LENGTH, str(len(head)) if length is None else length),)}
 
 
 def _build_outputs(*outputs: Any, **more: Any) -> dict[str, Any]:
-    return {"body": encode_json(make_document(outputs=list(outputs), **more))}
+    return {"body": encode_document(outputs=list(outputs), **more)}
 
 
 def _has_id(expected: str) -> Callable[[HttpAnswer], bool]:
@@ -53,21 +54,21 @@ def _has_one_new_id(answer: HttpAnswer) -> bool:
 
 _IDS = (
     RestRequest("id-missing", GOOD, check=_has_one_new_id),
-    RestRequest("id-null", encode_json(make_document(id=None)), check=_has_one_new_id),
-    RestRequest("id-empty", encode_json(make_document(id="")), check=_has_one_new_id),
+    RestRequest("id-null", encode_document(id=None), check=_has_one_new_id),
+    RestRequest("id-empty", encode_document(id=""), check=_has_one_new_id),
     RestRequest("id-of-header", GOOD, headers=(("x-request-id", "h-1"),), check=_has_id("h-1")),
     RestRequest(
         "id-of-body-before-header",
-        encode_json(make_document(id="b-1")),
+        encode_document(id="b-1"),
         headers=(("x-request-id", "h-1"),),
         check=_has_id("b-1"),
     ),
-    RestRequest("id-number", encode_json(make_document(id=7)), 400, "'id' must be a string"),
-    RestRequest("id-boolean", encode_json(make_document(id=True)), 400, "'id' must be a string"),
-    RestRequest("id-list", encode_json(make_document(id=["a"])), 400, "'id' must be a string"),
+    RestRequest("id-number", encode_document(id=7), 400, "'id' must be a string"),
+    RestRequest("id-boolean", encode_document(id=True), 400, "'id' must be a string"),
+    RestRequest("id-list", encode_document(id=["a"]), 400, "'id' must be a string"),
     RestRequest(
         "id-with-nul",
-        encode_json(make_document(id="a\x00")),
+        encode_document(id="a\x00"),
         400,
         "the request id must be 1 to 256 printable characters",
     ),
@@ -88,7 +89,7 @@ _OUTPUTS = (
         **_build_outputs(),
         check=_has_binary_outputs(probability=False, present=False, typicality=False, threshold=False),
     ),
-    RestRequest("outputs-null", encode_json(make_document(outputs=None))),
+    RestRequest("outputs-null", encode_document(outputs=None)),
     RestRequest(
         "output-binary", **_build_outputs(_P | _AS_BINARY), check=_has_binary_outputs(probability=True)
     ),
@@ -110,7 +111,7 @@ _OUTPUTS = (
     ),
     RestRequest(
         "default-outputs-binary",
-        encode_json(make_document(parameters={"binary_data_output": True})),
+        encode_document(parameters={"binary_data_output": True}),
         check=_has_binary_outputs(probability=True, present=True, typicality=True, threshold=True),
     ),
     RestRequest(
@@ -119,21 +120,10 @@ _OUTPUTS = (
         check=_has_binary_outputs(probability=False),
     ),
     RestRequest("output-unknown-parameter", **_build_outputs({**_P, "parameters": {"classification": 3}})),
-    RestRequest(
-        "outputs-an-object",
-        encode_json(make_document(outputs={})),
-        400,
-        "'outputs' must be a list of objects",
-    ),
-    RestRequest(
-        "outputs-a-text", encode_json(make_document(outputs="")), 400, "'outputs' must be a list of objects"
-    ),
-    RestRequest(
-        "outputs-a-number", encode_json(make_document(outputs=0)), 400, "'outputs' must be a list of objects"
-    ),
-    RestRequest(
-        "outputs-false", encode_json(make_document(outputs=False)), 400, "'outputs' must be a list of objects"
-    ),
+    RestRequest("outputs-an-object", encode_document(outputs={}), 400, "'outputs' must be a list of objects"),
+    RestRequest("outputs-a-text", encode_document(outputs=""), 400, "'outputs' must be a list of objects"),
+    RestRequest("outputs-a-number", encode_document(outputs=0), 400, "'outputs' must be a list of objects"),
+    RestRequest("outputs-false", encode_document(outputs=False), 400, "'outputs' must be a list of objects"),
     RestRequest(
         "outputs-of-texts",
         **_build_outputs("probability"),
@@ -169,17 +159,17 @@ _OUTPUTS = (
     ),
     RestRequest(
         "binary-data-output-a-text",
-        encode_json(make_document(parameters={"binary_data_output": "no"})),
+        encode_document(parameters={"binary_data_output": "no"}),
         400,
         "'binary_data_output' of the request must be a boolean",
     ),
     RestRequest(
         "parameters-a-list",
-        encode_json(make_document(parameters=[])),
+        encode_document(parameters=[]),
         400,
         "'parameters' of the request must be an object",
     ),
-    RestRequest("parameters-null", encode_json(make_document(parameters=None))),
+    RestRequest("parameters-null", encode_document(parameters=None)),
 )
 _NO_SIZE = "'binary_data_size' of input 'image_id' does not fit the body"
 _NO_LENGTH = f"'{JSON_LENGTH}' does not fit the body"
@@ -234,15 +224,10 @@ _BINARY = (
     ),
     RestRequest(
         "data-and-binary",
-        encode_json(make_document(make_input(parameters={"binary_data_size": 10}))) + RAW,
+        encode_input(parameters={"binary_data_size": 10}) + RAW,
         400,
         "input 'image_id' has both 'data' and 'binary_data_size'",
-        headers=(
-            (
-                JSON_LENGTH,
-                str(len(encode_json(make_document(make_input(parameters={"binary_data_size": 10}))))),
-            ),
-        ),
+        headers=((JSON_LENGTH, str(len(encode_input(parameters={"binary_data_size": 10})))),),
     ),
     RestRequest("header-length-of-all", GOOD, headers=((JSON_LENGTH, str(len(GOOD))),)),
     RestRequest("header-length-missing", _build_binary()["body"], 400, NOT_JSON),
@@ -264,88 +249,41 @@ _BINARY = (
 _ELEMENTS = "BYTES elements must be strings"
 _SHAPE = "'shape' of input 'image_id' must hold integers"
 _TENSORS = (
-    RestRequest("nested-data", encode_json(make_document(make_input(data=[["r0.png"]])))),
-    RestRequest(
-        "deeply-nested-data",
-        encode_json(make_document(make_input(data=json.loads("[" * 500 + '"r0.png"' + "]" * 500)))),
-    ),
-    RestRequest("input-parameters-null", encode_json(make_document(make_input(parameters=None)))),
+    RestRequest("nested-data", encode_input(data=[["r0.png"]])),
+    RestRequest("deeply-nested-data", encode_input(data=json.loads("[" * 500 + '"r0.png"' + "]" * 500))),
+    RestRequest("input-parameters-null", encode_input(parameters=None)),
     RestRequest("inputs-missing", b"{}", 400, "the request needs 'inputs'"),
     RestRequest("inputs-null", encode_json({"inputs": None}), 400, "the request needs 'inputs'"),
     RestRequest("inputs-an-object", encode_json({"inputs": {}}), 400, "the request needs 'inputs'"),
     RestRequest("input-a-text", encode_json({"inputs": ["a"]}), 400, "each input must be an object"),
     RestRequest("input-null", encode_json({"inputs": [None]}), 400, "each input must be an object"),
-    RestRequest(
-        "name-missing", encode_json(make_document(make_input(name=...))), 400, "an input needs 'name'"
-    ),
-    RestRequest(
-        "shape-missing",
-        encode_json(make_document(make_input(shape=...))),
-        400,
-        "input 'image_id' needs 'shape'",
-    ),
-    RestRequest(
-        "datatype-missing",
-        encode_json(make_document(make_input(datatype=...))),
-        400,
-        "input 'image_id' needs 'datatype'",
-    ),
-    RestRequest(
-        "data-missing", encode_json(make_document(make_input(data=...))), 400, "input 'image_id' needs 'data'"
-    ),
-    RestRequest(
-        "shape-a-number",
-        encode_json(make_document(make_input(shape=1))),
-        400,
-        "input 'image_id' needs 'shape'",
-    ),
-    RestRequest("shape-of-floats", encode_json(make_document(make_input(shape=[1.0]))), 400, _SHAPE),
-    RestRequest("shape-of-booleans", encode_json(make_document(make_input(shape=[True]))), 400, _SHAPE),
-    RestRequest("shape-of-texts", encode_json(make_document(make_input(shape=["1"]))), 400, _SHAPE),
-    RestRequest("shape-of-null", encode_json(make_document(make_input(shape=[None]))), 400, _SHAPE),
-    RestRequest("shape-beyond-64-bits", encode_json(make_document(make_input(shape=[2**64]))), 400, _SHAPE),
-    RestRequest(
-        "shape-empty",
-        encode_json(make_document(make_input(shape=[]))),
-        400,
-        "input 'image_id' must have the shape [N]",
-    ),
-    RestRequest(
-        "datatype-a-number",
-        encode_json(make_document(make_input(datatype=1))),
-        400,
-        "input 'image_id' needs 'datatype'",
-    ),
-    RestRequest(
-        "data-null",
-        encode_json(make_document(make_input(data=None))),
-        400,
-        "'data' of input 'image_id' must be a list",
-    ),
-    RestRequest(
-        "data-a-text",
-        encode_json(make_document(make_input(data="r0.png"))),
-        400,
-        "'data' of input 'image_id' must be a list",
-    ),
-    RestRequest(
-        "data-an-object",
-        encode_json(make_document(make_input(data={}))),
-        400,
-        "'data' of input 'image_id' must be a list",
-    ),
-    RestRequest("element-a-number", encode_json(make_document(make_input(data=[1]))), 400, _ELEMENTS),
-    RestRequest("element-null", encode_json(make_document(make_input(data=[None]))), 400, _ELEMENTS),
-    RestRequest("element-an-object", encode_json(make_document(make_input(data=[{}]))), 400, _ELEMENTS),
+    RestRequest("name-missing", encode_input(name=...), 400, "an input needs 'name'"),
+    RestRequest("shape-missing", encode_input(shape=...), 400, "input 'image_id' needs 'shape'"),
+    RestRequest("datatype-missing", encode_input(datatype=...), 400, "input 'image_id' needs 'datatype'"),
+    RestRequest("data-missing", encode_input(data=...), 400, "input 'image_id' needs 'data'"),
+    RestRequest("shape-a-number", encode_input(shape=1), 400, "input 'image_id' needs 'shape'"),
+    RestRequest("shape-of-floats", encode_input(shape=[1.0]), 400, _SHAPE),
+    RestRequest("shape-of-booleans", encode_input(shape=[True]), 400, _SHAPE),
+    RestRequest("shape-of-texts", encode_input(shape=["1"]), 400, _SHAPE),
+    RestRequest("shape-of-null", encode_input(shape=[None]), 400, _SHAPE),
+    RestRequest("shape-beyond-64-bits", encode_input(shape=[2**64]), 400, _SHAPE),
+    RestRequest("shape-empty", encode_input(shape=[]), 400, "input 'image_id' must have the shape [N]"),
+    RestRequest("datatype-a-number", encode_input(datatype=1), 400, "input 'image_id' needs 'datatype'"),
+    RestRequest("data-null", encode_input(data=None), 400, "'data' of input 'image_id' must be a list"),
+    RestRequest("data-a-text", encode_input(data="r0.png"), 400, "'data' of input 'image_id' must be a list"),
+    RestRequest("data-an-object", encode_input(data={}), 400, "'data' of input 'image_id' must be a list"),
+    RestRequest("element-a-number", encode_input(data=[1]), 400, _ELEMENTS),
+    RestRequest("element-null", encode_input(data=[None]), 400, _ELEMENTS),
+    RestRequest("element-an-object", encode_input(data=[{}]), 400, _ELEMENTS),
     RestRequest(
         "more-data-than-the-shape",
-        encode_json(make_document(make_input(data=["r0.png"] * 3))),
+        encode_input(data=["r0.png"] * 3),
         400,
         "a tensor has more elements than its shape says",
     ),
     RestRequest(
         "less-data-than-the-shape",
-        encode_json(make_document(make_input(shape=[3]))),
+        encode_input(shape=[3]),
         400,
         "input 'image_id' has 1 elements, its shape [3] says otherwise",
     ),
