@@ -146,6 +146,7 @@ def _connect(dsn: str) -> Any:
 @contextmanager
 def _abort_after(connection: Any, limit_s: float) -> Iterator[None]:
     """Abort a connection in time, because libpq waits for ever on a server that hangs."""
+    # A socket closes its descriptor, and that of the connection belongs to libpq: hence the copy.
     connection_socket = socket.socket(fileno=os.dup(connection.fileno()))
 
     def abort() -> None:

@@ -65,6 +65,7 @@ def _translate_errors(operand: str) -> Iterator[None]:
         yield
     except S3Error as error:
         if error.code in _NOT_FOUND:
+            # Without "from None" a traceback shows the client's own text, which names the key.
             raise NoSuchObject(f"{operand} is not in the object store") from None
         raise StoreUnavailable(f"the object store refuses {operand}: {error.code}") from None
     # ValueError and ParseError: an answer is not HTTP, or an error is not XML
@@ -105,6 +106,7 @@ class ObjectBucket:
                 metadata: Any = self.client.stat_object(self.bucket, key).metadata
         except NoSuchObject:
             return False
+        # Header names have no case, and servers write them differently.
         recorded = {name.lower(): value for name, value in (metadata or {}).items()}.get(_SHA256)
         return bool(recorded == sha256)
 
@@ -201,5 +203,7 @@ class ObjectBucket:
                 yield from response.stream(_CHUNK_BYTES)
         finally:
             if response is not None:
+                # MinIO's client leaves this to its caller: otherwise the connection never returns to the
+                # pool.
                 response.close()
                 response.release_conn()

@@ -12,6 +12,7 @@ class InvalidDocument(Exception):
 class Value(BaseModel):
     """An immutable value that refuses unknown fields. Its errors do not quote the input."""
 
+    # docs/decisions/0031: the input may hold a patient's name.
     model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True)
 
 

@@ -51,6 +51,7 @@ class AuditTrail:
             return ()
         with mlflow_call():
             parameters = self._client.get_run(self._run).data.params
+        # Six digits in each name make the order of the names the order of the moves.
         lines = sorted(item for item in parameters.items() if item[0].startswith(_PREFIX))
         try:
             moves = tuple(AliasMove.model_validate_json(line) for _, line in lines)
@@ -93,6 +94,8 @@ class AuditTrail:
         from mlflow.exceptions import MlflowException
 
         try:
+            # MLflow gives this code if the parameter has another value: another process wrote the move with
+            # this number.
             with mlflow_call("INVALID_PARAMETER_VALUE"):
                 self._client.log_param(self._run, f"{_PREFIX}{move.number:06}", move.model_dump_json())
         except MlflowException as error:

@@ -48,6 +48,7 @@ def _parse_description(content: bytes, origin: str) -> ModelDescription:
         raise InvalidBundle(f"{origin}: {error.errors()[0]['msg']}") from error
     for name in description.files:
         path = PurePosixPath(name)
+        # The right digest does not make a name safe: whoever wrote the description chose its digest.
         if path.is_absolute() or ".." in path.parts:
             raise InvalidBundle(f"{origin}: {name!r} would lie outside the bundle")
     return description
@@ -76,6 +77,7 @@ class BundleStore:
         description, digest = verify(bundle)
         files = {**description.files, DESCRIPTION_FILE: digest, SEAL_FILE: _hash_seal(digest)}
         self._upload_files(f"{_BUNDLES}/{digest}/", bundle, files)
+        # Uploads compare recorded digests only. This reads the bytes that the store really holds.
         self.verify(digest)
         return digest
 
@@ -92,6 +94,7 @@ class BundleStore:
         """
         content = (source / SOURCE_FILE).read_bytes()
         description = _parse_description(content, str(source / SOURCE_FILE))
+        # A source has no graphs yet, so its description lists no files.
         if description != self.describe(digest).model_copy(update={"files": {}}):
             raise InvalidBundle(f"{source} is not the source of the bundle {digest}")
         files = {name: _hash_file(source / name) for name in (WEIGHTS_FILE, SOURCE_FILE)}
@@ -183,6 +186,7 @@ class BundleStore:
         """Upload the missing files in this order; the last one makes the upload complete."""
         self.objects.make_bucket()
         *_, last = files
+        # The last file is the seal: with it the bundle is stored, and a stored bundle never changes.
         if self.objects.contains(f"{prefix}{last}", files[last]):
             return
         for name, sha256 in files.items():

@@ -118,6 +118,7 @@ class Catalogue:
             )
         except (KeyError, ValidationError) as error:
             raise RegistryUnavailable(f"version {entry.version} in MLflow was changed there") from error
+        # A predictor loads the source: it must be the bundle that was judged, even if somebody edits MLflow.
         if not entry.source.endswith(f"/{registration.digest}"):
             raise RegistryUnavailable(f"version {entry.version} in MLflow was changed there")
         registered_at = datetime.fromtimestamp(entry.creation_timestamp / 1000, UTC)
@@ -127,6 +128,7 @@ class Catalogue:
 def _has_name(version: ModelVersion, name: str) -> bool:
     if name in (CHAMPION, CHALLENGER):
         return name in version.aliases
+    # A digest is named by eight characters or more. These may all be digits, so a number has at most seven.
     if re.fullmatch(r"[0-9]{1,7}", name):
         return version.number == int(name)
     return len(name) >= _SHORTEST_DIGEST and version.digest.startswith(name)

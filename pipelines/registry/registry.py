@@ -104,6 +104,7 @@ class Registry(Catalogue):
             _require_champion(state, expected_champion)
             if why.override is None:
                 self._require_promotable(version, state)
+            # Before the move: a champion with a damaged bundle could not be served.
             self.store.verify(version.digest)
             self.trail().append(moves, "promote", number, why)
         self.settle()
@@ -146,6 +147,7 @@ class Registry(Catalogue):
     def _require_promotable(self, version: ModelVersion, state: AliasState) -> None:
         decision = version.registration.decision
         name = f"version {version.number}"
+        # The next run of the pipeline would otherwise promote again what somebody rolled back.
         if version.number in state.rolled_back:
             raise NotPromotable(f"{name} was champion and was rolled back")
         if decision is None:
@@ -157,6 +159,7 @@ class Registry(Catalogue):
         champion = None if state.champion is None else self.version(state.champion).digest
         if decision.champion != champion:
             raise NotPromotable(f"the gate compared {name} with another champion than the present one")
+        # Called for its errors: a decision that was deleted or forged lets no model pass.
         self.store.objects.read_verified(decision.uri, decision.sha256)
 
     def _find_numbers(self, digest: str) -> list[int]:

@@ -30,6 +30,7 @@ class VersionWriter:
         """Create the registered model and the run of its audit trail, unless another process is first."""
         from mlflow.exceptions import MlflowException
 
+        # The run comes first: a registered model without an audit trail is refused from then on.
         run = self._create_run("moves of the aliases")
         try:
             with mlflow_call("RESOURCE_ALREADY_EXISTS"):
@@ -53,6 +54,7 @@ class VersionWriter:
                 self._client.log_batch(run, params=parameters[start : start + _MAX_BATCH])
             self._client.log_batch(run, metrics=figures)
             self._client.set_terminated(run)
+            # Last: a process that is killed before this line leaves no version without its figures.
             self._client.create_model_version(MODEL_NAME, bundle_uri, run, tags=tags)
 
     def delete_version(self, number: int) -> None:

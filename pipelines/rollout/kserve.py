@@ -57,6 +57,7 @@ class KServeTarget:
                 return None if predictor.percent == percent else {"canaryTrafficPercent": percent}
             if predictor.uri != change.champion.uri or percent:
                 raise TargetRefused(f"somebody else has changed what {self._name} serves")
+            # Both in one patch: KServe would give a new bundle all of the traffic if it has no percent.
             return {"canaryTrafficPercent": 0, **make_bundle_patch(spec, change.challenger.uri)}
 
         self._patch(make_patch)
@@ -128,6 +129,8 @@ class KServeTarget:
             patch = make_patch(predictor, service["spec"]["predictor"])
             if patch is None:
                 return
+            # With this version the API server refuses the patch (409) if the object has changed since it was
+            # read.
             body = {
                 "metadata": {"resourceVersion": predictor.resource_version},
                 "spec": {"predictor": patch},

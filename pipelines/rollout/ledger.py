@@ -41,12 +41,14 @@ class FileLedger:
             with draft.open("wb") as file:
                 file.write(new)
                 file.flush()
+                # Before the rename: a power cut could otherwise leave an empty ledger.
                 os.fsync(file.fileno())
             draft.replace(self.path)
             return True
 
     @contextlib.contextmanager
     def _lock(self) -> Iterator[None]:
+        # Not a lock on the document: a swap replaces that file, and the lock would stay with the old one.
         with self.path.with_name(f"{self.path.name}.lock").open("w") as lock:
             fcntl.flock(lock, fcntl.LOCK_EX)
             yield

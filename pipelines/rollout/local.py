@@ -65,6 +65,7 @@ class LocalTarget:
         """Read how the stack splits its traffic."""
         status = self._read_status()
         challenger = status.find(change.challenger.digest)
+        # Until the stack has read the last request, its status describes the revisions before.
         is_followed = status.wanted == self._read_wanted_digest()
         return TrafficStatus(
             percent=challenger.weight if challenger else 0,
@@ -120,6 +121,7 @@ class LocalTarget:
             require_digest(Path(model.uri), model.digest)
             shutil.rmtree(draft, ignore_errors=True)
             shutil.copytree(model.uri, draft)
+            # Checked again: the source may change while it is copied.
             require_digest(draft, model.digest)
             draft.rename(folder)
         except InvalidBundle as error:

@@ -18,6 +18,7 @@ from pleura.findings import FINDINGS
 
 _ATYPICAL_BELOW: Final = 0.01
 _REQUEST_TIMEOUT_S: Final = 5.0
+# Cached answers are left out: they repeat what a model said earlier (docs/decisions/0028).
 _ANSWERS_SQL: Final = """
     SELECT model_digest, count(*), count(*) FILTER (WHERE typicality < %(atypical)s),
         count(ms), coalesce(avg(ln(ms)), 0), coalesce(var_samp(ln(ms)), 0)

@@ -117,6 +117,8 @@ def _compare_revisions(
     yield "atypical", atypical, guardrails.atypical, 1
     for index, finding in enumerate(FINDINGS):
         calls = compare_rates(partial(_count_calls, index))
+        # All findings share the alpha, in both directions: one of 28 tests would too often be alarmed by
+        # chance.
         tests = 2 * len(FINDINGS)
         yield f"call rate of {finding}, too many", calls, guardrails.call_rate, tests
         yield f"call rate of {finding}, too few", negate(calls), guardrails.call_rate, tests
@@ -138,5 +140,6 @@ def _measure_disagreement(steps: Sequence[Observation]) -> Excess:
     radiographs = findings // len(FINDINGS)
     if not radiographs:
         return Excess(0.0, float("inf"), 0)
+    # Half an event is added, because a share of 0 would have no variance.
     share = (differing + 0.5) / (findings + 1)
     return Excess(share, share * (1 - share) / radiographs, radiographs)

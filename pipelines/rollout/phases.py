@@ -26,6 +26,7 @@ def advance(parts: RolloutParts, state: RolloutState) -> RolloutState:
     try:
         return phases[state.phase](parts, state).model_copy(update={"blind_since": None})
     except TargetRefused as error:
+        # The target has not changed yet, so there is nothing to roll back.
         if state.phase in ("checking", "starting") and not state.change.canary_revision:
             return _end(state, "refused", str(error))
         return begin_rollback(state, str(error))

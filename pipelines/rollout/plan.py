@@ -76,6 +76,7 @@ class RolloutPlan(Value):
         percents = [step.percent for step in self.steps]
         if percents != sorted(set(percents)) or percents[-1] != 100:
             raise ValueError("the steps must rise, and end with 100 percent")
+        # The holder writes to the ledger at each check. With longer pauses it would be taken for dead.
         if self.check_s > self.lease_s / 3:
             raise ValueError("check_s must be at most a third of lease_s")
         return self

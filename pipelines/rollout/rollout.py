@@ -35,6 +35,7 @@ def roll_out(parts: RolloutParts, change: ModelChange, run: str = "") -> Rollout
         RolloutInProgress: Another rollout is in progress or unfinished, or another process holds the lease.
     """
     last = _parse_state(parts.ledger.read())
+    # A run of the pipeline that died after its rollout gets the same outcome, and not a second rollout.
     if run and last and last.phase == "ended" and last.run == run and _is_same_change(last.change, change):
         return last.outcome
     state = _take_lease(parts, change, run)
@@ -106,6 +107,7 @@ def _is_same_change(first: ModelChange, second: ModelChange) -> bool:
 
 
 def _await_end_of_lease(parts: RolloutParts, document: bytes | None) -> None:
+    # The clocks of two machines may differ, so only changes of the document count, by our own clock.
     end_s = time.monotonic() + parts.plan.lease_s
     while time.monotonic() < end_s:
         time.sleep(min(parts.plan.check_s, 0.5))

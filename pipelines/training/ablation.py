@@ -14,6 +14,7 @@ from pipelines.training.parameters import TrainingParameters
 
 ABLATION: Final = Path(__file__).with_name("ablation.yaml")
 """The arms of the default ablation."""
+# Without this pydantic ignores a misspelt parameter, and the arm trains with the default in silence.
 _STRICT: Final = ConfigDict(extra="forbid")
 
 
@@ -69,6 +70,8 @@ def read_ablation(path: Path) -> Ablation:
             raise ValueError(f"two arms have the name {arm.name!r}")
         if arm.start not in names | {""}:
             raise ValueError(f"arm {arm.name!r} starts from {arm.start!r}, which is not an earlier arm")
+        # Called for its errors only: a wrong parameter must not be found hours later, when it is the arm's
+        # turn.
         ablation.parameters(arm)
         names.add(arm.name)
     for arm in ablation.arms:

@@ -23,6 +23,7 @@ def build_targets(radiographs: LabelledRadiographs, parameters: TrainingParamete
     """
     is_auxiliary = radiographs.sources == parameters.auxiliary_source
     pneumonia = np.where(is_auxiliary, radiographs.labels[:, _PNEUMONIA], np.nan)
+    # In the default model these are children. Their pneumonia must not teach how it looks in adults.
     findings = np.where(is_auxiliary[:, None], np.nan, radiographs.labels)
     attributes = np.column_stack(
         [

@@ -19,6 +19,7 @@ def read_source_weights(folder: Path) -> dict[str, NDArray[np.generic]]:
         InvalidSource: The folder has no ``weights.npz``.
     """
     try:
+        # docs/decisions/0035: a pickle can run any program. Weights need none.
         with np.load(folder / WEIGHTS_FILE, allow_pickle=False) as file:
             return dict(file)
     except FileNotFoundError as error:

@@ -75,15 +75,18 @@ def divide_radiographs(
 
 def _train_arm(data: Path, run: Path, ablation: Ablation, arm: Arm, parent: int) -> None:
     """Train one arm on one thread, and write its logits (N, 14) for the held-out radiographs."""
+    # A command that is terminated would leave its trainings to the end of their arms.
     end_with_parent(parent)
     configure_logging("pipelines")
     structlog.contextvars.bind_contextvars(arm=arm.name)
+    # docs/decisions/0043: one thread for each arm. TensorFlow must find this when it is imported.
     os.environ["TF_NUM_INTRAOP_THREADS"] = os.environ["TF_NUM_INTEROP_THREADS"] = "1"
     from pipelines.training.train_network import resize_tensors, train_network
     from pipelines.training.trained_network import network_arrays
 
     parameters = ablation.parameters(arm)
     folder = run / arm.name
+    # Each arm decodes its own radiographs: those that it never shows would only cost time.
     is_used = any(stage.auxiliary_per_epoch for stage in parameters.stages)
     training, held_out = divide_radiographs(data, ablation, parameters.auxiliary_source if is_used else "")
     start = None
@@ -99,6 +102,7 @@ def _train_arm(data: Path, run: Path, ablation: Ablation, arm: Arm, parent: int)
         moved = [augment(tensor, size_px, rng, _VIEW_STRENGTH) for tensor in held_out.tensors]
         views.append(np.stack(moved)[..., None].astype(np.float32))
     logits = [network.predict(view, batch_size=32, verbose=0)[:, : len(FINDINGS)] for view in views]
+    # This file marks the arm as finished: half a file must not count as a result.
     with write_atomically(folder / _SCORES_FILE) as draft:
         np.save(draft, np.mean(logits, axis=0))
 
@@ -106,16 +110,15 @@ def _train_arm(data: Path, run: Path, ablation: Ablation, arm: Arm, parent: int)
 def train_arms(data: Path, run: Path, ablation: Ablation) -> None:
     """Train the arms in parallel, one for each core. Finished arms are not trained again.
 
-    Two trainings with one thread each are faster than two in turn with two threads (98 against 57 radiographs
-    a second at 64 px).
-
     Raises:
         ArmFailed: The training of an arm failed. The output has its exception.
         DifferentArm: The folder holds an arm of the same name with other parameters.
     """
     for arm in ablation.arms:
+        # Another run may have trained an arm of the same name with other parameters.
         _write_definition(run / arm.name, ablation.definition(arm))
     done: dict[str, Future[None]] = {}
+    # docs/decisions/0015: the cores of the container count, not those of its node.
     with ThreadPoolExecutor(usable_cpus()) as threads:
         try:
             for arm in ablation.arms:
@@ -143,6 +146,7 @@ def _write_definition(folder: Path, definition: str) -> None:
 def _train_in_process(data: Path, run: Path, ablation: Ablation, arm: Arm) -> None:
     """Train one arm in a process of its own, so that its memory and threads end with it."""
     arguments = (data, run, ablation, arm, os.getpid())
+    # Not a pool: a pool whose workers end after one task can stop for ever (CPython issue 115634).
     process = get_context("spawn").Process(target=_train_arm, args=arguments, daemon=True)
     process.start()
     process.join()
@@ -177,6 +181,7 @@ def evaluate_arms(data: Path, run: Path, ablation: Ablation) -> Iterator[ArmResu
     values, drawn = observed_statistic(means, len(held_out)), Bootstrap().draw(means, held_out.patients)
     index = {arm.name: number for number, arm in enumerate(ablation.arms)}
     for number, arm in enumerate(ablation.arms):
+        # NaN would not fail by itself: the arm would be ranked by numbers that mean nothing.
         if not np.isfinite(scores[number]).all():
             raise ValueError(f"the arm {arm.name!r} has scores that are not finite")
         auroc = estimate_interval(values[number], drawn[:, number])

@@ -38,6 +38,7 @@ def train_model(
         UnusableWeights: ``start`` belongs to another network.
         TrainingDiverged: The loss or a logit is not finite.
     """
+    # Before the training: a finding that is too rare to calibrate was once found hours later.
     require_enough_labels(data.validation.labels)
     network = train_network(data.training, data.validation, parameters, work, start)
     main = data.training.select(data.training.sources != parameters.auxiliary_source)

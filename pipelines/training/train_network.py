@@ -104,6 +104,7 @@ def _compile(
         schedule, weight_decay=parameters.weight_decay, use_ema=True, ema_momentum=parameters.ema_momentum
     )
     weights = positive_weights(batches.targets, parameters.positive_weighting)
+    # docs/decisions/0040: XLA is slower on a CPU (18 radiographs a second instead of 26).
     network.compile(optimizer, masked_cross_entropy(weights, parameters.label_smoothing), jit_compile=False)
 
 
@@ -151,7 +152,12 @@ def train_network(
                 epochs=stage.epochs,
                 initial_epoch=checkpoints.restore(network),
                 verbose=0,
+                # Batches draws each epoch's order itself, so that a resumed training shows the same
+                # radiographs.
                 shuffle=False,
+                # The order matters. The checkpoint needs the weights that training goes on with. Then
+                # SwapEMAWeights puts the averaged weights in their place until the next epoch begins, and
+                # progress measures those.
                 callbacks=[
                     _EpochOrder(batches, seed),
                     checkpoints,
@@ -162,6 +168,7 @@ def train_network(
         except TrainingDiverged:
             checkpoints.remove()  # a checkpoint of a diverged stage is not worth resuming
             raise
+        # The next call skips a stage that has this file, so it must never be half a file.
         with write_atomically(finished) as draft:
             network.save_weights(draft)
         checkpoints.remove()

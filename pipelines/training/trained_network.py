@@ -30,6 +30,7 @@ def network_arrays(network: keras.Model, dtype: np.dtype[Any]) -> dict[str, NDAr
         f"{layer.name}/{variable.name}": np.asarray(variable.value, dtype)
         for layer in network.layers
         for variable in layer.variables
+        # Keras counts the seed of a dropout layer as a variable, but it is not a weight.
         if layer.name not in ("findings", "auxiliary") and "seed" not in variable.name
     }
     kernel, bias = network.get_layer("findings").get_weights()
@@ -49,6 +50,8 @@ def source_arrays(
     """
     if start is None:
         return network_arrays(network, np.dtype(np.float16))
+    # An export with the default normalisation once calibrated a model on another scale of greys than it was
+    # trained on.
     normalisation = {name: array for name, array in start.items() if name.startswith("input/")}
     return network_arrays(network, start["head/kernel"].dtype) | normalisation
 

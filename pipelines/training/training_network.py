@@ -37,6 +37,8 @@ def masked_cross_entropy(
 
     def loss(targets: keras.KerasTensor, logits: keras.KerasTensor) -> keras.KerasTensor:
         known = ops.logical_not(ops.isnan(targets))
+        # NaN times 0 is NaN, and so is its gradient: unknown targets need a number before the loss is
+        # computed.
         truth = ops.where(known, targets, ops.zeros_like(targets))
         smooth = truth * (1 - 2 * smoothing) + smoothing
         losses = ops.binary_crossentropy(smooth, ops.cast(logits, "float32"), from_logits=True)
@@ -61,6 +63,7 @@ def build_training_network(
     The auxiliary source (children of one hospital) has an output of its own. It shapes the features, but it
     does not teach the network how pneumonia looks in an adult.
     """
+    # The policy is global in Keras: networks that are built later must not inherit it.
     previous_policy = keras.config.dtype_policy()
     keras.config.set_dtype_policy(
         "mixed_bfloat16" if parameters.mixed_precision and has_bfloat16() else "float32"
@@ -107,6 +110,7 @@ def initialise_network(parameters: TrainingParameters, start: WeightArrays | Non
     """
     if start is None:
         return build_training_network(parameters)
+    # An imported network must see greys on the scale that it was trained on.
     normalisation = {name: np.asarray(start[name], np.float32) for name in start if name.startswith("input/")}
     network = build_training_network(parameters, take_normalisation(normalisation))
     load_start_weights(network, start)

@@ -45,6 +45,7 @@ def _mahalanobis(
 ) -> Floats:
     centred = features - mean
     along = centred @ components
+    # Rounding can make the difference of the two sums negative, and its root NaN.
     rest = np.maximum((centred**2).sum(axis=1) - (along**2).sum(axis=1), 0)
     distances: Floats = np.sqrt((along**2 / variances).sum(axis=1) + rest / residual)
     return distances
@@ -57,10 +58,12 @@ def fit_typicality(training: Floats, held_out: Floats) -> Typicality:
     spectrum = singular**2 / (len(training) - 1)
     # with fewer components than radiographs, the other directions have a variance to estimate
     count = min(_COMPONENTS, len(training) // 4)
+    # Rounded as the model source keeps them, so that the quantiles belong to the distances that are served.
     components = rows[:count].T.astype(np.float16).astype(np.float32)
     variances = spectrum[:count]
     residual = float(spectrum[count:].sum() / (training.shape[1] - count))
     distances = _mahalanobis(held_out, mean, components, variances, residual)
     quantiles = np.quantile(distances, np.linspace(0, 1, _QUANTILES))
+    # share_farther divides by the steps between quantiles, so no two may be equal.
     increasing = quantiles + np.arange(_QUANTILES) * 1e-4
     return Typicality(mean, components, variances, residual, increasing)
