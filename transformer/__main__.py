@@ -128,7 +128,7 @@ def serve(settings: TransformerSettings) -> None:
         settings.host,
         settings.http_port,
         settings.grpc_port,
-        max_body_mb=settings.max_file_mb + 1,
+        max_body_mb=settings.max_file_mb + 1,  # a request has a JSON part too
         drain_s=settings.drain_s,
     )
 

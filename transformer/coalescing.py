@@ -89,6 +89,7 @@ class RequestCoalescer(Generic[T]):
     async def _finish(self, content: Hashable, shared: SharedWork[T], work: Work[T]) -> None:
         try:
             await work(shared)
+            # without effect where the work has resolved its result, as it should
             shared.fail(RuntimeError("the work ended without a result"))
         except Exception as error:  # a defect of ours too: every request must learn of it, none may hang
             shared.fail(error)
@@ -96,6 +97,7 @@ class RequestCoalescer(Generic[T]):
             self._forget(content, shared)
 
     async def _wait(self, content: Hashable, shared: SharedWork[T], deadline: Deadline) -> T:
+        # the work may use the time of the most patient request: the first one may have brought little
         shared.deadline = max(shared.deadline, deadline, key=lambda one: one.at_s)
         shared.waiting += 1
         try:
@@ -110,5 +112,6 @@ class RequestCoalescer(Generic[T]):
                 shared.task.cancel()
 
     def _forget(self, content: Hashable, shared: SharedWork[T]) -> None:
+        # new work on the same content may have taken its place
         if self._under_way.get(content) is shared:
             del self._under_way[content]

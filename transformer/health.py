@@ -84,6 +84,7 @@ class DependencyMonitor:
         if self._described is None or described.digest != self._described.digest:
             show_model(described.description.version)
         self._described, self._predictor_answered_s = described, time.monotonic()
+        # while the cache answers every request, only this check shows that the revision still answers
         self._cache.live_revisions.see(Revision(described.description.version, described.digest))
 
     async def _check_store(self) -> None:

@@ -77,6 +77,7 @@ _VERSIONS: Final[dict[str, _VersionMetrics]] = {}
 def _version_metrics(version: str) -> _VersionMetrics:
     metrics = _VERSIONS.get(version)
     if metrics is None:
+        # the version comes from the predictor: without a bound it could make time series without end
         name = version if len(_VERSIONS) < _MOST_VERSIONS else _OTHER
         metrics = _VERSIONS.setdefault(name, _VersionMetrics(name))
     return metrics

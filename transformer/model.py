@@ -116,6 +116,7 @@ class ChestXrayTransformer(Model):
         request = payload.request
         outcomes = await self._reader.read(request.sources, request.deadline, request.trace)
         readings = require_readings(outcomes)
+        # Envoy or KServe chooses the revision, so only the answer tells which one it was
         require_version(request.infer_request.model_version, readings[0])
         return AnsweredRequest(request, readings, payload.since_s)
 
@@ -129,6 +130,7 @@ class ChestXrayTransformer(Model):
         request, readings = result.request, result.readings
         rows = make_rows(result)
         began_s = time.perf_counter()
+        # an answer leaves only when its rows are durable (docs/decisions/0009)
         journal_result = await self._write_journal(rows, request.deadline)
         ended_s = time.perf_counter()
         STAGES["journal"].observe(ended_s - began_s)
@@ -157,6 +159,7 @@ class ChestXrayTransformer(Model):
         try:
             async with asyncio.timeout(left_s):
                 return await self._journal.append(rows)
+        # the rows may still be written: the same request, sent again, then finds them (docs/decisions/0033)
         except TimeoutError as error:
             raise DeadlineExceeded("the time for this request has run out") from error
 

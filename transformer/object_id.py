@@ -64,4 +64,5 @@ def _find_fault(key: str) -> str | None:
 def _has_hidden_steps(key: str) -> bool:
     """Tell whether another character becomes a dot, slash or backslash when the key is normalised."""
     others = key.replace(".", "").replace("/", "")
+    # Unicode's rule, since a list of such characters had gaps (docs/decisions/0036)
     return any(step in unicodedata.normalize("NFKC", others) for step in "./\\")

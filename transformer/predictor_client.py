@@ -33,6 +33,7 @@ _RETRY_PAUSE_S: Final = 0.05
 _RETRY_SHARE: Final = 0.1
 _NEVER_SENT: Final = ("failed to connect", "connection refused", "connection failure", "name resolution")
 _OPTIONS: Final = (
+    # gRPC's default, pick_first, would send all calls to one of the predictor's pods
     ("grpc.service_config", json.dumps({"loadBalancingConfig": [{"round_robin": {}}]})),
     ("grpc.max_send_message_length", 8 * 2**20),
     ("grpc.max_receive_message_length", 8 * 2**20),
@@ -41,6 +42,7 @@ _OPTIONS: Final = (
     ("grpc.http2.ping_timeout_ms", 3_000),  # the default is a minute, whatever the keepalive's time-out is
     ("grpc.initial_reconnect_backoff_ms", 100),
     ("grpc.min_reconnect_backoff_ms", 500),
+    # gRPC's own pause grows to two minutes: a predictor that is back would get no call
     ("grpc.max_reconnect_backoff_ms", 2_000),
     ("grpc.dns_min_time_between_resolutions_ms", 2_000),
     ("grpc.use_local_subchannel_pool", 1),
@@ -71,6 +73,7 @@ class PredictorClient:
 
     def __init__(self, address: str, max_in_flight: int) -> None:
         self._address, self._max_in_flight = address, max_in_flight
+        # empty at first: with one retry in hand, the first failure would exceed 1.1 calls a request
         self._in_flight, self._budget = 0, RetryBudget()
         self._channel: aio.Channel | None = None
 
@@ -140,6 +143,7 @@ class PredictorClient:
     async def _call_once(
         self, request: Any, deadline: Deadline, metadata: tuple[tuple[str, str], ...]
     ) -> Any:
+        # gRPC costs more than HTTP, and brings keep-alive, balancing and deadlines (docs/decisions/0012)
         stub = GRPCInferenceServiceStub(self._open_channel())
         return await stub.ModelInfer(
             request, timeout=deadline.remaining_s * _SHARE_OF_TIME, metadata=metadata
@@ -176,6 +180,7 @@ def _pleura_code(error: aio.AioRpcError) -> str | None:
 def _was_never_sent(error: aio.AioRpcError) -> bool:
     if error.code() != grpc.StatusCode.UNAVAILABLE or _pleura_code(error):
         return False
+    # gRPC has no status for it: UNAVAILABLE also stands for a connection that broke during the call
     details = (error.details() or "").lower()
     return any(words in details for words in _NEVER_SENT)
 

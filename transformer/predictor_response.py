@@ -28,6 +28,7 @@ def read_prediction(response: Any, count: int) -> Prediction:
     parameters = {key: value.string_param for key, value in response.parameters.items()}
     if parameters.get("preprocessing_version") != PREPROCESSING_VERSION:
         raise InvalidAnswer("the predictor's model was trained on another preprocessing")
+    # the predictor checks its outputs too, but a faulty canary may not (docs/decisions/0028)
     prediction = Prediction(
         _require_finite(arrays, "probability", (count, _COUNT)),
         _require_finite(arrays, "threshold", (_COUNT,)),
@@ -63,6 +64,7 @@ def _read_arrays(response: Any) -> dict[str, Floats]:
         if output.datatype != "FP32":
             raise InvalidAnswer("the predictor's outputs must be FP32")
         flat = _read_floats(raw[index]) if raw else np.array(output.contents.fp32_contents, np.float32)
+        # two negative sizes would multiply to the right number
         if any(size < 0 for size in output.shape) or math.prod(output.shape) != flat.size:
             raise InvalidAnswer("the predictor's outputs do not fit their shapes")
         arrays[output.name] = flat.reshape(tuple(output.shape))

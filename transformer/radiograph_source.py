@@ -70,4 +70,5 @@ async def digest_file(file: bytes) -> str:
     def digest() -> str:
         return hashlib.sha256(file).hexdigest()
 
+    # hashing 2 MB takes almost 2 ms, in which the event loop would serve no other request
     return digest() if len(file) < _HASHED_IN_THREAD_BYTES else await asyncio.to_thread(digest)

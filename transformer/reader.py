@@ -34,6 +34,7 @@ class Reader:
         """Give the reading of each radiograph, or why there is none. One model revision answers for all."""
         outcomes = await self._read_once(sources, deadline, trace)
         if any(isinstance(outcome, RadiographChanged) for outcome in outcomes):
+            # an object was replaced after its ETag was read: the answer must be about what it is now
             outcomes = await self._read_once(sources, deadline, trace)
         return outcomes
 
@@ -52,6 +53,7 @@ class Reader:
         self, source: RadiographSource, deadline: Deadline
     ) -> RadiographContent | PleuraError:
         try:
+            # costs each cached answer 0.5 ms, and none is about a replaced object (docs/decisions/0025)
             return await identify_content(source, self._store, deadline)
         except PleuraError as error:
             if isinstance(error, Unavailable):
@@ -61,7 +63,7 @@ class Reader:
     async def _read_coalesced(
         self, contents: Sequence[RadiographContent], deadline: Deadline, trace: Mapping[str, str]
     ) -> Outcomes:
-        # a request for several radiographs shares its work with no other request
+        # a request for several radiographs shares its work with no other (docs/decisions/0011)
         key = contents[0] if len(contents) == 1 else object()
         try:
             return await self._coalescer.run(key, deadline, partial(self._read_contents, contents, trace))
@@ -82,9 +84,10 @@ class Reader:
             # during a canary, cached answers and new ones may come from two revisions
             outcomes = {**await self._infer(contents, trace, work)}
         if len(contents) == 1 and isinstance(failure := outcomes[contents[0]], PleuraError):
+            # raised, so that the coalescer lets requests with more time try again
             raise failure
         work.resolve({each: _add_latency(clock.latency_ms, outcome) for each, outcome in outcomes.items()})
-        await self._keep(outcomes)
+        await self._keep(outcomes)  # after the result: no caller waits for the cache
 
     async def _infer(
         self, contents: Sequence[RadiographContent], trace: Mapping[str, str], work: SharedWork[Outcomes]

@@ -30,6 +30,7 @@ from transformer.metrics import LOOK_UPS
 _CONNECT_TIMEOUT_S: Final = 0.5
 _STORE_TIMEOUT_S: Final = 0.5
 _MAX_CONNECTIONS: Final = 256
+# a slow Redis would otherwise cost each answer the time of a look-up (docs/decisions/0024)
 _PAUSE_S: Final = 3.0
 T = TypeVar("T")
 log = structlog.get_logger()
@@ -165,6 +166,7 @@ class AnswerCache:
 
     async def _call(self, call: Awaitable[T], limit_s: float, breaker: CircuitBreaker) -> T | None:
         if not breaker.allows():
+            # a coroutine that nobody awaits would warn when Python collects it
             _discard(call)
             return None
         try:

@@ -131,6 +131,7 @@ class DecoderPool:
     async def _decode(self, worker: Worker, file: bytes) -> WorkerReply:
         """Decode a file with a worker, then make the worker, or its replacement, idle again."""
         try:
+            # a stranger gets time in proportion to the bytes that he sends (docs/decisions/0005)
             processor_s = self._processor_s * max(1.0, len(file) / _SMALL_BYTES)
             reply = await worker.decode(file, self._timeout_s, processor_s)
         except WorkerTooSlow as error:

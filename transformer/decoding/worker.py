@@ -73,6 +73,7 @@ def main() -> None:
     logging.disable()
     cv2.setNumThreads(1)
     _warm_up(limits.max_pixels)
+    # a collection would write to the memory that the workers share, and so copy it for each of them
     gc.freeze()
     with socket.socket(fileno=os.dup(0)) as control:
         _fork_workers(control, limits)
@@ -120,15 +121,18 @@ def serve(channel: socket.socket, limits: WorkerLimits) -> None:
         if not descriptors:
             return
         with open(descriptors[0], "rb", buffering=0) as memory:  # noqa: PTH123
+            # both processes share one position in the file, and it stands where the last reading ended
             memory.seek(0)
             file = memory.read()
         # the default action of both alarms ends the process, even inside C code
+        # processor time is the real limit: by the clock alone, a busy machine would end honest files
         signal.setitimer(signal.ITIMER_REAL, limits.timeout_s)
         signal.setitimer(signal.ITIMER_PROF, *LIMIT.unpack(limit))
         kind, body = decode(file, limits.max_pixels)
         signal.setitimer(signal.ITIMER_PROF, 0.0)
         signal.setitimer(signal.ITIMER_REAL, 0.0)
         del file
+        # a codec that failed may keep its memory: large files would be refused (docs/decisions/0005)
         is_used_up = _memory_pages()[1] * resource.getpagesize() > _USED_UP_BYTES
         channel.sendall(REPLY.pack(kind, is_used_up, len(body)) + body)
 

@@ -106,6 +106,7 @@ class Worker:
             rest, at = rest[written:], at + written
             if rest:
                 await asyncio.sleep(0)
+        # the rest of another patient's file must not complete one that is cut short (docs/decisions/0006)
         self._memory.truncate(at)
 
 
@@ -206,14 +207,12 @@ async def _receive(channel: socket.socket, length: int) -> bytes:
 
 
 def _make_environment() -> dict[str, str]:
-    """Make an environment with one thread a library, the same modules, and none of the service's secrets.
-
-    The C library returns large freed blocks to the kernel at once. To fetch their pages again for every file
-    is a quarter of the cost of decoding, so a worker keeps up to 64 MB for the next file.
-    """
+    """Make an environment with one thread a library, the same modules, and none of the service's secrets."""
     threads = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
     return {
         "PYTHONPATH": os.pathsep.join(filter(None, sys.path)),
+        # The C library would return large freed blocks at once. To fetch their pages again for every file is
+        # a quarter of the cost of decoding (docs/decisions/0006).
         "MALLOC_TRIM_THRESHOLD_": str(_REUSED_HEAP_BYTES),
         "MALLOC_MMAP_THRESHOLD_": str(_REUSED_HEAP_BYTES // 2),
         **dict.fromkeys(threads, "1"),

@@ -53,6 +53,7 @@ def read_feedback(body: bytes, reader: str, feedback_id: str) -> FeedbackRequest
     if not (_MEMBERS >= document.keys() >= {"id", "verdicts", "had_seen_answer"}):
         raise InvalidRequest(_FORM)
     position, had_seen = document.get("position", 0), document["had_seen_answer"]
+    # in Python true is an int as well
     if type(position) is not int or not 0 <= position <= _LAST_POSITION:
         raise InvalidRequest(f"'position' must be a whole number from 0 to {_LAST_POSITION}")
     if not isinstance(had_seen, bool):
@@ -86,12 +87,14 @@ def _read_document(body: bytes) -> Mapping[str, Any]:
 
 def _require_unique_members(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     members = dict(pairs)
+    # programs differ in which of the two they take
     if len(members) < len(pairs):
         raise ValueError("a member occurs twice")
     return members
 
 
 def _refuse_constant(name: str) -> None:
+    # json.loads accepts NaN and Infinity
     raise ValueError(f"{name} is not JSON")
 
 

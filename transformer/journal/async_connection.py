@@ -50,6 +50,7 @@ class AsyncConnection:
                     send(cursor)
                     await _wait_for_answer(self._connection)
             is_usable = True
+        # the server has answered, so the connection is in order, unlike after any other failure
         except psycopg2.IntegrityError:
             is_usable = True
             raise

@@ -38,6 +38,7 @@ def poll(connection: Any) -> int:
     """
     try:
         return int(connection.poll())
+    # Python 3.11.7 raises this in place of psycopg2's error, 3.11.2 does not (docs/decisions/0038)
     except UnicodeDecodeError as error:
         raise psycopg2.OperationalError("the server's message is not UTF-8") from error
 
@@ -133,6 +134,7 @@ class Database:
 
     def _take_idle(self) -> Connection | None:
         while connection := self._pop_idle():
+            # after an outage the first answer would go through the spool for nothing (docs/decisions/0038)
             if not is_ended(connection):
                 return connection
             connection.close()

@@ -133,6 +133,7 @@ class Journal:
     async def _insert_or_give_up(self, requests: Sequence[_WaitingRequest]) -> bool:
         try:
             conflicts = await self._insert(requests)
+        # the server may still commit: the replay of the spool then finds the rows (docs/decisions/0010)
         except (psycopg2.Error, TimeoutError) as error:
             self._is_writable = False
             log.warning("journal_unavailable", reason=type(error).__name__)
@@ -144,6 +145,7 @@ class Journal:
     async def _insert(self, requests: Sequence[_WaitingRequest]) -> Sequence[Conflict | None]:
         rows = [row for request in requests for row in request.rows]
         try:
+            # one round trip, and no thread that waits for the interpreter's lock (docs/decisions/0010)
             await self._connection.run(lambda cursor: send_rows(cursor, rows), self._timeout_s)
         except psycopg2.errors.UniqueViolation:  # a request id that the journal has already
             return await asyncio.to_thread(self._insert_each, requests)
@@ -157,6 +159,7 @@ class Journal:
         result: JournalResult | PleuraError = "spooled"
         lines = [row_to_line(row) for request in requests for row in request.rows]
         try:
+            # fsync blocks, and the event loop would serve no other request
             await asyncio.to_thread(self._spool.append, lines)
         except PleuraError as error:
             log.error("spool_write_failed", reason=str(error))
@@ -186,6 +189,7 @@ class Journal:
                 cursor.execute("SELECT 1 FROM answers LIMIT 1")
                 _require_writable(cursor)
         except psycopg2.Error as error:
+            # a database whose tables are gone needs the migration once more
             self._is_migrated = self._is_migrated and not isinstance(error, psycopg2.errors.UndefinedTable)
             if self._is_writable:
                 log.warning("journal_unavailable", reason=type(error).__name__)
@@ -218,6 +222,7 @@ class Journal:
             log.warning("spool_replay_interrupted", reason=type(error).__name__)
             return False
         except (psycopg2.DataError, psycopg2.IntegrityError, ValueError, TypeError, KeyError) as error:
+            # rows that can never be written must not hold up the segments after them
             damaged += 1
             log.error("spooled_rows_rejected", reason=type(error).__name__)
         if damaged:

@@ -58,6 +58,7 @@ def require_same_answer(row: JournalRow, image_digest: str, model_digest: str) -
     Raises:
         Conflict: The journal has another radiograph, or another model's answer.
     """
+    # two different answers under one id would contradict each other (docs/decisions/0033)
     if row.model_digest != model_digest:
         raise Conflict(f"element {row.position}: the request id was already answered by another model")
     if row.image_digest != image_digest:

@@ -110,6 +110,7 @@ class Spool:
                 continue
             try:
                 fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                # another process may have replayed and deleted it before we had the lock
                 is_there = os.fstat(file.fileno()).st_nlink > 0
             except BlockingIOError:
                 is_there = False
@@ -157,11 +158,12 @@ class Spool:
         name = f"{time.time_ns():020d}-{os.getpid()}{_SUFFIX}"
         hidden = self._folder / f".{name}"
         # locked before it gets its final name: another process could take it for an abandoned segment
-        active = hidden.open("xb", buffering=0)
+        active = hidden.open("xb", buffering=0)  # a buffer would write its rest after a failure
         fcntl.flock(active, fcntl.LOCK_EX)
         hidden.rename(self._folder / name)
         folder = os.open(self._folder, os.O_RDONLY)
         try:
+            # without this, a power failure may lose the name of the file although its content is on the disk
             os.fsync(folder)
         finally:
             os.close(folder)

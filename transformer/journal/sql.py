@@ -87,6 +87,7 @@ def insert_requests(cursor: Any, requests: Sequence[Sequence[JournalRow]]) -> li
         For each request None, or the conflict because of which none of its rows was inserted.
     """
     rows = [row for request in requests for row in request]
+    # a savepoint for each request would cost a round trip, and a key that exists already is rare
     if _insert_new(cursor, rows) == len(rows):
         return [None] * len(requests)
     cursor.connection.rollback()

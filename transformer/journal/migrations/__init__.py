@@ -22,6 +22,7 @@ def migrate(database: Database) -> None:
     connection = database.connect(_LIMIT_S)
     try:
         with connection.cursor() as cursor:
+            # held by the session, not by the transaction: it lasts until the connection closes
             cursor.execute("SELECT pg_advisory_lock(%s)", (_LOCK,))
             version = _read_version(cursor)
         connection.commit()
@@ -47,6 +48,7 @@ def _upgrade(connection: Any) -> None:
     from sqlalchemy.exc import DBAPIError
     from sqlalchemy.pool import StaticPool
 
+    # StaticPool: the upgrade must run on the connection that holds the lock
     engine = create_engine("postgresql+psycopg2://", creator=lambda: connection, poolclass=StaticPool)
     config = Config()
     config.set_main_option("script_location", "transformer.journal:migrations")

@@ -35,6 +35,7 @@ def upgrade() -> None:
     )
     op.execute("CREATE INDEX answers_answered_at ON answers (answered_at)")
     op.execute("CREATE INDEX answers_image_digest ON answers (image_digest)")
+    # for spooled answers, which were sent before their request id turned out to be used (docs/decisions/0033)
     op.execute("CREATE TABLE disputed_answers (LIKE answers INCLUDING DEFAULTS)")
     op.execute(
         'ALTER TABLE disputed_answers ADD PRIMARY KEY (principal, request_id, "position", image_digest)'

@@ -43,6 +43,7 @@ def upgrade() -> None:
         """
     )
     op.execute(
+        # a verdict that can be changed afterwards measures nothing (docs/decisions/0034)
         "CREATE TRIGGER verdicts_append_only BEFORE UPDATE OR DELETE OR TRUNCATE ON verdicts "
         "FOR EACH STATEMENT EXECUTE FUNCTION refuse_change()"
     )
