@@ -40,8 +40,8 @@ def _build_http_config(app: object) -> uvicorn.Config:
         ws="none",
         lifespan="off",
         log_config=None,
-        access_log=False,
-        proxy_headers=False,
+        access_log=False,  # it would write paths and queries (docs/decisions/0031)
+        proxy_headers=False,  # a caller can write X-Forwarded-For himself
         server_header=False,
         limit_concurrency=_MAX_CONNECTIONS,
         timeout_keep_alive=65,

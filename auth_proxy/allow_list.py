@@ -84,6 +84,7 @@ def find_route(verb: str, raw_path: bytes, query: bytes) -> Route:
     """
     if len(raw_path) > _MAX_PATH_BYTES:
         raise NotFound("no such path")
+    # the bytes as they came: a decoded path could be understood in a second way (docs/decisions/0036)
     matching = [route for route in ROUTES if route.path.fullmatch(raw_path)]
     if not matching:
         raise NotFound("no such path")

@@ -49,13 +49,15 @@ def build_app(
         "openapi": OpenApi(),
     }
     middleware = [
-        Middleware(LogRequest),
+        Middleware(LogRequest),  # outermost, so that it sees the status of errors too
         Middleware(AnswerErrors),
-        Middleware(FindRoute),
+        Middleware(FindRoute),  # before Admit: the route names the scope that a token needs
         Middleware(Admit, guards),
+        # after Admit: nobody without a token makes the proxy wait for a body
         Middleware(LimitSizeAndTime, guards.max_body_bytes, guards.timeout_s),
     ]
     app: ASGIApp = Dispatch(endpoints, Forward(transformer))
+    # the layer that runs first is the outermost one, which is put on last
     for layer in reversed(middleware):
         app = layer.cls(app, *layer.args, **layer.kwargs)
     return app

@@ -38,6 +38,7 @@ class Call:
     @cached_property
     def span(self) -> Span:
         """The proxy's part of the caller's trace. Read it when headers and route are known."""
+        # probes ask routes without a scope, and no trace should show them
         return begin_span(self.headers, is_recorded=self.route is None or self.route.scope is not None)
 
     @property

@@ -62,6 +62,7 @@ class GrpcProxy(grpc.GenericRpcHandler):  # type: ignore[misc]  # grpc has no ty
         if route is None:
             count_request(UNKNOWN_ROUTE, MethodNotAllowed.code, 0.0)
             return None
+        # without serializers, so that both messages pass to the byte
         forward = self._channel.unary_unary(handler_call_details.method)
 
         async def answer(messages: Messages, context: Context) -> bytes:
@@ -152,9 +153,10 @@ def open_channel(address: str, max_message_bytes: int) -> aio.Channel:
     options = (
         ("grpc.max_receive_message_length", max_message_bytes),
         ("grpc.max_send_message_length", max_message_bytes),
+        # gRPC's default, pick_first, would send all calls to one of the transformer's pods
         ("grpc.lb_policy_name", "round_robin"),
         ("grpc.service_config_disable_resolution", 1),
-        ("grpc.enable_http_proxy", 0),
+        ("grpc.enable_http_proxy", 0),  # gRPC follows http_proxy of the environment otherwise
         ("grpc.max_reconnect_backoff_ms", 2_000),
         ("grpc.initial_reconnect_backoff_ms", 200),
         *_KEEP_ALIVE,
@@ -175,7 +177,8 @@ def build_server(guards: Guards, channel: aio.Channel, address: str) -> aio.Serv
             ("grpc.max_send_message_length", guards.max_body_bytes),
             ("grpc.max_metadata_size", 16384),
             ("grpc.max_concurrent_streams", 256),
-            ("grpc.so_reuseport", 0),
+            ("grpc.so_reuseport", 0),  # a second process could share the port without an error
+            # by default gRPC cuts off a caller whose pings come more often than every five minutes
             ("grpc.http2.min_ping_interval_without_data_ms", 10_000),
         ),
         maximum_concurrent_rpcs=1024,

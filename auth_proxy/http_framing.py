@@ -24,7 +24,9 @@ _HOST: Final = re.compile(rb"(?im)^host:")
 _LENGTH: Final = re.compile(rb"(?im)^content-length:[ \t]*(.*?)[ \t]*\r$")
 _CODING: Final = re.compile(rb"(?im)^transfer-encoding:[ \t]*(.*?) *\r$")  # httptools refuses a tab behind
 _NUMBER: Final = re.compile(rb"0|[1-9]\d{0,17}")  # not what others read as octal, and within 64 bits
+# within 64 bits; without the spaces and the bare CR that some programs skip (docs/decisions/0036)
 _CHUNK_LINE: Final = re.compile(rb"([0-9A-Fa-f]{1,15})(?:;[\t\x20-\x7e]{0,256})?\r\n")
+# programs differ in how they read a bare LF, a bare CR and a folded line
 _HOPELESS: Final = re.compile(rb"\A[^\x21-\x7e]|(?<!\r)\n|\r[^\n]|\n[ \t]")
 _LINE_END: Final = b"\r\n"
 
@@ -71,6 +73,7 @@ def _body_bytes(version: bytes, fields: bytes) -> int | None:
         if len(lengths) > 1 or not all(_NUMBER.fullmatch(length) for length in lengths):
             raise AmbiguousRequest("the length of the body has more than one reading")
         return int(lengths[0]) if lengths else 0
+    # programs differ in whether the length or the coding counts: so a request may not have both
     if lengths or version == b"HTTP/1.0" or [coding.lower() for coding in codings] != [b"chunked"]:
         raise AmbiguousRequest("the coding of the body has more than one reading")
     return None
@@ -160,6 +163,7 @@ class RequestSplitter:
             raise AmbiguousRequest("the size of a chunk has more than one reading")
         self._left_bytes = int(match[1], 16)
         self._next = _Next.CHUNK if self._left_bytes else _Next.TRAILERS
+        # without extensions, which the parser need not read (docs/decisions/0014)
         return match[1] + b"\r\n"
 
     def _take_chunk_end(self) -> bytes | None:
@@ -180,10 +184,12 @@ class RequestSplitter:
         if not _TRAILERS.fullmatch(lines) or lines.count(b"\n") > _MAX_HEAD_LINES:
             raise AmbiguousRequest("the trailers are malformed")
         self._next = _Next.HEAD
+        # httptools would report the trailers as header fields (docs/decisions/0014)
         return _LINE_END
 
     def _take_lines(self) -> bytes | None:
         """Take the lines up to an empty line, and refuse early what can no longer become valid."""
+        # the empty line may have begun in what was scanned before
         end = self._received.find(_LINE_END * 2, max(0, self._scanned_bytes - 3))
         if (end if end >= 0 else len(self._received)) > MAX_HEAD_BYTES:
             raise AmbiguousRequest("the head is too long")

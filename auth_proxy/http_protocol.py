@@ -27,6 +27,7 @@ class StrictProtocol(HttpToolsProtocol):
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
+        # httptools takes 0.043 ms for a head and h11 0.175, but h11 is stricter (docs/decisions/0014)
         self._splitter = RequestSplitter()
         self._head: RequestHead
         self._is_message_complete = True
@@ -97,6 +98,7 @@ class StrictProtocol(HttpToolsProtocol):
             self._stop_head_timer()
         elif self._is_answering:
             self._stop_head_timer()
+            # requests that a caller sends ahead must not fill the memory
             self.flow.pause_reading()
         else:
             self._unset_keepalive_if_required()
@@ -115,6 +117,7 @@ class StrictProtocol(HttpToolsProtocol):
             raise AmbiguousRequest("the parser reads another length")
 
     def _start_head_timer(self) -> None:
+        # a head that arrives byte by byte must not start the timer again and again
         if self._head_timer is None:
             self._head_timer = self.loop.call_later(_HEAD_TIMEOUT_S, self.transport.close)
 

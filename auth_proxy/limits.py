@@ -118,6 +118,7 @@ class InFlightLimit:
             yield slot
             is_answered = True
         finally:
+            # a slow upload says nothing about how fast requests are answered
             if slot.body_ended_s is not None:
                 self._adapt(slot.in_flight, self._clock() - slot.body_ended_s, is_answered)
             self._in_flight -= 1
@@ -125,12 +126,15 @@ class InFlightLimit:
     def _adapt(self, in_flight: int, seconds: float, is_answered: bool) -> None:
         """Adapt the limit to a request that took ``seconds`` beside ``in_flight`` requests."""
         now_s = self._clock()
+        # requests that were let in before the limit fell say nothing about the new limit
         if now_s - self._lowered_s < self._patience_s:
             return
         if seconds <= self._patience_s:
+            # a limit that is not reached says nothing about what could be answered
             if is_answered and self._in_flight >= self.limit:
                 self._limit = min(self._maximum, self._limit + _INCREASE)
         elif in_flight >= self._limit / 2:  # with fewer, the request was slow by itself
+            # with a fixed limit, no answer of an overloaded service arrives in time (docs/decisions/0018)
             answerable = in_flight * self._patience_s / seconds
             lower = max(self._minimum, self._limit / 2, answerable)
             self._limit, self._lowered_s = min(self._limit, lower), now_s

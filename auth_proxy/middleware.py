@@ -70,6 +70,7 @@ class AnswerErrors:
         else:
             return
         call.outcome = error.code
+        # an answer whose head is sent cannot become an error any more
         if call.status is None:
             await _send_error(error, call, receive, send)
 
@@ -151,6 +152,7 @@ class LimitSizeAndTime:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer the request."""
         call = get_call(scope)
+        # digits only: http_framing refuses any other length
         if int(call.headers.get("content-length", 0)) > self._max_bytes:
             raise TooLarge(f"the body exceeds {self._max_bytes} bytes")
         call.deadline = Deadline.from_headers(call.headers, self._timeout_s)

@@ -92,6 +92,7 @@ async def cancel_on_disconnect(receive: Receive, call: Call) -> AsyncIterator[No
 
     async def watch_connection() -> None:
         nonlocal is_disconnected
+        # two readers would take each other's parts of the body
         await call.body_end.wait()
         while (await receive())["type"] != "http.disconnect":
             pass
@@ -106,6 +107,7 @@ async def cancel_on_disconnect(receive: Receive, call: Call) -> AsyncIterator[No
         if not is_disconnected:
             raise
         if task is not None:
+            # a cancellation that stays counted would mislead asyncio.timeout around this block
             task.uncancel()
         raise ClientDisconnected from None
     finally:

@@ -38,7 +38,9 @@ def read_headers(raw: list[tuple[bytes, bytes]]) -> dict[str, str]:
     for raw_name, value in raw:
         name = raw_name.decode("latin-1")
         if name in headers and name in _SINGLE:
+            # programs differ in which of the two they take (docs/decisions/0036)
             raise InvalidRequest(f"the header {name!r} occurs twice")
+        # latin-1 reads any byte: a header beyond ASCII was an internal error once (docs/decisions/0042)
         headers[name] = value.decode("latin-1")
     return headers
 

@@ -23,6 +23,7 @@ class TransformerRefused(PleuraError):
     def __init__(self, status: int, message: str, headers: Mapping[str, str]) -> None:
         super().__init__(message)
         code, retry_after = headers.get(ERROR_CODE_HEADER, ""), headers.get("retry-after")
+        # the code becomes a metric label, so only the form of our codes may pass
         self.status, self.code = status, code if _CODE.fullmatch(code) else f"refused_{status}"
         self._retry_after = retry_after if status != Unavailable.status else retry_after or "2"
 

@@ -59,6 +59,7 @@ def open_warm_engine(settings: PredictorSettings, threads: int) -> Engine:
 def require_reference(settings: PredictorSettings, engine: Engine) -> None:
     """Refuse to start OpenVINO where its outputs differ from LiteRT's: its kernels depend on the CPU."""
     noise = np.random.default_rng(0).integers(0, 256, (1, SIZE_PX, SIZE_PX, 1), dtype=np.uint8)
+    # its outputs depend on the processor (docs/decisions/0002); LiteRT's library stays in memory, some 20 MB
     reference = open_engine("litert", settings.bundle, settings.threads)
     try:
         require_same(engine.run(noise), reference.run(noise), "OpenVINO and LiteRT")
@@ -75,6 +76,7 @@ def open_pool(settings: PredictorSettings) -> tuple[EnginePool, int]:
     wide = open_warm_engine(settings, settings.threads)
     if settings.engine == "openvino":
         require_reference(settings, wide)
+    # under load, engines of one thread need less processor time than one of all (docs/decisions/0003)
     lanes = min(settings.lanes, settings.threads) if wide.max_batch == 1 else 1
     share, rest = divmod(settings.threads, lanes)
     thread_counts = [share + (lane < rest) for lane in range(lanes)] if lanes > 1 else []
@@ -86,11 +88,12 @@ def open_pool(settings: PredictorSettings) -> tuple[EnginePool, int]:
 def serve(settings: PredictorSettings) -> None:
     """Load the model, and serve it until a signal."""
     bundle = read_bundle(settings)
-    os.nice(settings.niceness)  # before the engines make their threads
+    # before the engines make their threads, which inherit it: cached answers go first (docs/decisions/0016)
+    os.nice(settings.niceness)
     pool, max_batch = open_pool(settings)
     batcher = Batcher(pool, BatchLimits(max_batch, settings.max_queue, settings.max_wait_ms / 1000))
     model_health = ModelHealth(pool)
-    model_health.note_answer()
+    model_health.note_answer()  # the engines have just run
     model = ChestXrayPredictor(bundle, batcher, model_health, settings.timeout_s)
     log.info("model_loaded", version=bundle.description.version, digest=bundle.digest)
     show_model(bundle.description.version)

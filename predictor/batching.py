@@ -114,6 +114,7 @@ class Batcher:
         except TimeoutError as error:
             raise DeadlineExceeded("the model did not answer in time") from error
         finally:
+            # the radiographs of a caller who has left must not run
             request.answer.cancel()
 
     async def work(self) -> None:

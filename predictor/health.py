@@ -53,6 +53,7 @@ class ModelHealth:
 
     @property
     def _stuck_s(self) -> float:
+        # other engines may still answer while one hangs, and its cores are lost
         return max(self._silent_s, self._engines.longest_run_s)
 
     @property

@@ -48,6 +48,7 @@ class _FormParser(MultiPartParser):
             form = await super().parse()
         finally:
             complete = {id(part.file) for _, part in form.multi_items() if isinstance(part, UploadFile)}
+            # a form that ends within a file reads as a form without that file, which would stay open
             for spooled in self._files_to_close_on_error:
                 if id(spooled) not in complete:
                     spooled.close()
@@ -80,6 +81,7 @@ class InferenceBody:
 
     async def _chunks(self, file: UploadFile) -> AsyncIterator[bytes]:
         yield self.json + struct.pack("<I", self.file_bytes)
+        # to send the file in one piece, or with fewer copies, gained nothing (docs/decisions/0021)
         while chunk := await file.read(_CHUNK_BYTES):
             yield chunk
 
@@ -151,8 +153,9 @@ async def _read_request(
 def reserve_memory(byte_budget: ByteBudget, announced_bytes: int) -> Iterator[int]:
     """Reserve memory for an upload, and yield how many bytes of it may wait in memory.
 
-    The rest waits on disk, which costs a thread for each piece: half of the proxy's time for a file of 2 MB.
+    The rest waits on disk.
     """
+    # disk costs a thread for each piece: half of the proxy's time for a file of 2 MB (docs/decisions/0019)
     with byte_budget.reservation() as reserve:
         try:
             reserve(announced_bytes)

@@ -55,6 +55,7 @@ async def _read_content(receive: Receive, call: Call) -> Content:
     """Read the body at once if it arrived with the head, else as it arrives."""
     chunks = stream_body(receive)
     first = await anext(chunks, b"")
+    # bytes go over a kept connection, a stream needs a new one (docs/decisions/0013)
     if call.body_is_complete:
         return first
 
@@ -67,6 +68,7 @@ async def _read_content(receive: Receive, call: Call) -> Content:
 
 
 async def _require_success(response: Response, call: Call) -> None:
+    # the 503 of these routes is their answer, not an error
     is_readiness = call.route is not None and call.route.name in _READINESS and response.status_code == 503
     if response.status_code == HTTPStatus.OK or is_readiness:
         return
@@ -79,6 +81,7 @@ async def _send_answer(response: Response, call: Call, send: Send) -> None:
     # read a small answer before its head is sent: the deadline must not fall between head and body
     small = b"".join([chunk async for chunk in chunks]) if _is_small(response) else b""
     await send({"type": "http.response.start", "status": response.status_code, "headers": headers})
+    # head and body are two packets: joining them gained nothing (docs/decisions/0020)
     await send({"type": "http.response.body", "body": small, "more_body": True})
     async for chunk in chunks:
         await send({"type": "http.response.body", "body": chunk, "more_body": True})

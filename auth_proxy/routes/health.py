@@ -49,6 +49,7 @@ class Ready:
 
     async def _check_transformer(self) -> bool:
         async with self._lock:
+            # everybody may call this route, but not load the transformer with it
             if time.monotonic() - self._checked_s >= _FRESH_S:
                 self._is_transformer_ready = await self._call_transformer()
                 self._checked_s = time.monotonic()

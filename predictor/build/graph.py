@@ -28,6 +28,7 @@ def compute_typicality(features: tf.Tensor, known: TypicalityParameters) -> tf.T
         Lee et al., "A simple unified framework for detecting out-of-distribution samples", NeurIPS 2018
         (Mahalanobis distance); Tipping and Bishop 1999 (probabilistic PCA, one residual variance).
     """
+    # it tells wrong pictures, but not wrong answers, so the service refuses nothing by it (docs/decisions/0039)
     distance = tf.reshape(_compute_distance(features, known), (-1, 1))
     steps = known.quantiles[1:] - known.quantiles[:-1]
     shares = (known.quantiles[1:] - distance) * (1.0 / steps)

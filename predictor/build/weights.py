@@ -70,6 +70,7 @@ class Weights:
 
 def _read_arrays(path: Path) -> dict[str, Array]:
     try:
+        # a pickle can run any program (docs/decisions/0035)
         with path.open("rb") as raw, np.load(raw, allow_pickle=False) as file:
             return {name: file[name].astype(np.float32) for name in file.files}
     except (OSError, ValueError, zipfile.BadZipFile) as error:

@@ -8,11 +8,9 @@ from predictor.engines.engine import LITERT_FILE, SIGNATURE, GraphOutputs, Radio
 
 
 class LiteRtEngine:
-    """TensorFlow Lite with XNNPACK, one radiograph after the other.
+    """TensorFlow Lite with XNNPACK, one radiograph after the other."""
 
-    On a CPU larger batches gain nothing (measured). A change of the batch size makes XNNPACK plan again.
-    """
-
+    # a larger batch gains nothing, and another batch size makes XNNPACK plan again (docs/decisions/0003)
     max_batch: Final = 1
 
     def __init__(self, bundle: Path, threads: int) -> None:
