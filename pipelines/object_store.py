@@ -203,7 +203,7 @@ class ObjectBucket:
                 yield from response.stream(_CHUNK_BYTES)
         finally:
             if response is not None:
-                # MinIO's client leaves this to its caller: otherwise the connection never returns to the
-                # pool.
+                # MinIO's client leaves this to its caller: otherwise
+                # the connection never returns to the pool.
                 response.close()
                 response.release_conn()

@@ -155,6 +155,7 @@ def _compare_prevalences(tables: Mapping[Split, np.ndarray]) -> list[Problem]:
 
 def chi_squared_p(counts: np.ndarray) -> float:
     """Compute the p-value of a chi-squared test that rows of counts come from one distribution."""
+    # scipy refuses a table with an empty column.
     filled = counts[:, counts.sum(axis=0) > 0] if len(counts) else counts
     if filled.ndim < 2 or min(filled.shape) < 2:
         return 1.0

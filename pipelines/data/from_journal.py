@@ -105,6 +105,7 @@ def _group_by_radiograph(answers: Sequence[JournaledAnswer]) -> list[_JudgedRadi
         grouped[answer.image_digest].append(answer)
     radiographs = []
     for digest, same in sorted(grouped.items()):
+        # Over all answers: a reader who saw one answer on this radiograph is not blind to it in another.
         verdicts = sorted(
             (verdict for answer in same for verdict in answer.verdicts), key=lambda verdict: verdict.given_at
         )
@@ -174,6 +175,7 @@ def _read_file(radiograph: _JudgedRadiograph, read_radiograph: ReadRadiograph) -
             file = read_radiograph(image_id)
         except (NoSuchObject, ChangedObject):
             continue
+        # Another file may lie under this id since the answer.
         if hashlib.sha256(file).hexdigest() == radiograph.digest:
             return file
     return None

@@ -50,6 +50,7 @@ def read_labels(folder: Path) -> list[LabelledFile]:
         raise InvalidLabels(f"{LABELS} cannot be read: the file does not exist")
     inside, line_of_path, files = folder.resolve(), dict[Path, str](), []
     for row, line in _read_rows(folder, LABELS, _COLUMNS):
+        # Resolved, because a link in the folder may lead out of it.
         path = (inside / row["path"]).resolve()
         if not path.is_relative_to(inside):
             raise InvalidLabels(f"{line}: the path leaves the folder")
@@ -118,6 +119,7 @@ def _read_rows(folder: Path, name: str, columns: Collection[str]) -> Iterator[tu
     if not (folder / name).exists():
         return
     try:
+        # Excel begins a file with a byte order mark, which would become a part of the first column's name.
         with (folder / name).open(newline="", encoding="utf-8-sig") as file:
             rows = csv.DictReader(file, strict=True)
             missing = [column for column in columns if column not in (rows.fieldnames or ())]
@@ -153,6 +155,7 @@ def _parse_record(row: Mapping[str, str], line: str) -> Record:
         )
     except ValidationError as error:
         first = error.errors(include_input=False)[0]
+        # Without its cause, which quotes the line with the patient.
         raise InvalidLabels(f"{line}: {'.'.join(map(str, first['loc']))}: {first['msg']}") from None
 
 

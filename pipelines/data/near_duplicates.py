@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from pleura.radiograph.tensor import to_tensor
 
+# docs/decisions/0041. A distance of 16 missed nearly every radiograph that had lost 1 % of its edges.
 NEAR_DISTANCE: Final = 72
 NEAR_CORRELATION: Final = 0.985
 _EDGE: Final = 64
@@ -54,6 +55,7 @@ def fingerprint(pixels: NDArray[np.uint8] | NDArray[np.uint16]) -> Fingerprint:
     Source:
         Zauner, "Implementation and benchmarking of perceptual image hash functions", 2010 (DCT hash).
     """
+    # With shape and type: the same bytes may be another radiograph.
     digest = hashlib.sha256(repr((pixels.shape, pixels.dtype.str)).encode() + pixels.tobytes())
     small = cv2.resize(to_tensor(pixels), (_EDGE, _EDGE), interpolation=cv2.INTER_AREA)
     low = np.asarray(cv2.dct(small.astype(np.float32)))[:_FREQUENCIES, :_FREQUENCIES]

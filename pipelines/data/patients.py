@@ -42,5 +42,6 @@ def read_patients(path: Path) -> dict[str, str]:
 
 def assign_split(patient: str) -> Split:
     """Assign a patient to a split: 80 % train, 8 % val, 12 % test. The pseudonym alone decides."""
+    # Never change this text: patients would move from the test split of one data set to training in the next.
     share = int(hashlib.sha256(f"split-v1|{patient}".encode()).hexdigest()[:8], 16) / 2**32
     return "train" if share < _TRAIN_SHARE else "val" if share < _TRAIN_AND_VAL_SHARE else "test"

@@ -30,6 +30,7 @@ def register(client: MlflowClient, manifest: Manifest, uri: str) -> str:
     """
     try:
         experiment_id = _find_or_create_experiment(client)
+        # A process that is killed between the two calls below leaves a run that is not finished.
         found = client.search_runs(
             [experiment_id],
             f"tags.digest = '{manifest.digest}' and attributes.status = 'FINISHED'",

@@ -90,6 +90,7 @@ def build_audit_request(
         why=tuple(f"{m.model_version}: {each.measure}" for m in drifted for each in _reasons(m)),
         rules=rules,
         strata=tuple(strata),
+        # In the order of digests: the order of the draw would tell the readers the strata.
         items=tuple(_item(answer) for answer in sorted(chosen, key=lambda each: each.image_digest)),
     )
 
@@ -156,4 +157,5 @@ def _item(answer: JournaledAnswer) -> AuditItem:
 
 
 def _request_id(report: DriftReport) -> str:
+    # Of the window alone, so that a second run finds the request of the first one.
     return hashlib.sha256(f"{report.since.isoformat()}|{report.until.isoformat()}".encode()).hexdigest()[:16]

@@ -99,6 +99,7 @@ def _compare_pairs(pairs: Sequence[_Pair], rules: DriftRules) -> list[tuple[_Pai
         return few
     distances = [pair.distance() for pair in enough]
     adjusted = false_discovery_control([each.p for each in distances], method="bh")
+    # The strictest bound of Benjamini and Hochberg: below it, the other comparisons do not matter.
     strictest = rules.level / len(enough)
     return few + [
         (pair, _apply_rules(pair, distance, float(p), rules, strictest))

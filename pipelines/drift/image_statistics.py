@@ -32,6 +32,7 @@ def image_statistics(radiograph: Radiograph) -> ImageStatistics:
         RefusedRadiograph: The radiograph is blank.
     """
     pixels = radiograph.pixels
+    # Not of the tensor: its stretched contrast would hide that radiographs have become darker or flatter.
     greys = pixels / np.float32(np.iinfo(pixels.dtype).max)
     tensor = to_tensor(pixels)
     shares = np.bincount(tensor.reshape(-1), minlength=_LEVELS) / tensor.size

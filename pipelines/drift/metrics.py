@@ -26,6 +26,7 @@ _COMPARED: Final[dict[str, tuple[str, Callable[[QuantityComparison], float | Non
     ),
     "pleura_drift_found": (
         "1 where a quantity drifted, 0 where no drift was seen; no series where it cannot be shown.",
+        # No series instead of 0, because 0 would read as "no drift".
         lambda each: None if each.word == "cannot be shown" else float(each.word == "drift"),
     ),
     "pleura_drift_share_ratio": (
@@ -123,6 +124,7 @@ def push_metrics(registry: CollectorRegistry, url: str) -> None:
         DriftMetricsNotWritten: The Pushgateway does not accept the gauges.
     """
     try:
+        # PUT instead of POST (pushadd_to_gateway): series of the last job must not stay.
         push_to_gateway(url, JOB, registry, timeout=_TIMEOUT_S)
     except OSError as error:  # urllib's errors are among them
         raise DriftMetricsNotWritten(

@@ -129,6 +129,7 @@ def _refused(settings: DriftSettings, window: Window, answers: int) -> Mapping[M
             settings.prometheus_url, settings.prometheus_selector, window.since, window.until
         )
     except RefusalCountsUnavailable as error:
+        # Unknown is not zero: the report then lists refusals among the quantities that were not compared.
         log.warning("refusal_counts_unavailable", reason=str(error))
         return {}
     return refusal_measures(counts, answers)

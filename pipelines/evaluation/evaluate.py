@@ -87,6 +87,7 @@ def evaluate(
 
 def sort_radiographs(scored: ScoredRadiographs) -> ScoredRadiographs:
     """Sort the radiographs, so that their order does not change the evaluation."""
+    # Sums of floats depend on their order, and the same radiographs must give the same bytes.
     return scored.rows(np.lexsort((scored.patients, scored.digests)))
 
 
@@ -113,6 +114,7 @@ def _statistics(weights: Floats, scored: ScoredRadiographs, finding: int, thresh
         return np.full((len(weights), len(_NAMES)), np.nan)
     weights, labels = weights[:, known], scored.labels[known, finding]
     scores = scored.probabilities[known, finding].astype(float)
+    # Calls use the scores as they are served: in double precision a score at the threshold may be no call.
     present, called = labels == 1, calls_at_threshold(scored.probabilities[known, finding], threshold)
     columns = (
         aurocs(weights, labels, scores),

@@ -36,6 +36,7 @@ def evaluate_bundle(
     """
     protocol = protocol or EvaluationProtocol()
     description, digest = verify(bundle)
+    # Through the serving engine: what is evaluated must be what is served.
     scored, _ = score_radiographs(bundle, data.records, data.tensors)
     return EvaluationReport(
         subject=Subject.of(description, digest, dataset, code_version),

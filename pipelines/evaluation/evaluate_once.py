@@ -55,6 +55,7 @@ def evaluate_once(
         document = report.to_json()
         is_first = objects.put_if_absent(pair.key, document, "application/json")
         stored = document if is_first else objects.read(pair.key)
+    # A damaged report is an error: another evaluation would read the test split a second time.
     report = EvaluationReport.from_json(stored)
     _require_pair(report, pair)
     return report

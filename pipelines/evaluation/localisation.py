@@ -162,6 +162,7 @@ def _summarise(
             bootstrap.draw(statistics, patients),
         )
         figures = {column: estimate_interval(point[i], drawn[:, i]) for i, column in enumerate(_COLUMNS)}
+        # Only these two are shares: a box is hit or not. The others are means.
         for i in (_COLUMNS.index("pointing"), _COLUMNS.index("pointing_centre")):
             figures[_COLUMNS[i]] = estimate_share_interval(point[i], drawn[:, i], len(values))
     counts = {"finding": name, "boxes": len(values), "patients": len(np.unique(patients))}
@@ -189,6 +190,7 @@ def evaluate_localisation(
         return ()
     protocol = protocol or EvaluationProtocol()
     rng = np.random.default_rng(protocol.seed)
+    # The random places depend on the order of the boxes.
     boxes = sorted(boxes, key=lambda box: (patients[box.row], box.finding, box.corners))
     rows = np.unique([box.row for box in boxes])
     values = np.array(

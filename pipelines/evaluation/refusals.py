@@ -20,6 +20,7 @@ from pipelines.value import Value
 
 Floats = NDArray[np.floating]
 Tensors = NDArray[np.uint8]
+# docs/decisions/0039: typicality does not see a mirrored radiograph, and the report says so.
 MIRRORED: Final = "mirrored"
 _FEWEST: Final = 10
 
@@ -91,6 +92,7 @@ def refusal_rate(count: int, of: int) -> RefusalRate:
         count=count,
         of=of,
         value=round_stable(count / of),
+        # Rounding can push Wilson's bounds out of [0, 1].
         low=round_stable(max(low, 0.0)),
         high=round_stable(min(high, 1.0)),
     )

@@ -15,6 +15,7 @@ from pipelines.evaluation.scored_radiographs import ScoredRadiographs
 
 Attribute = Literal["sex", "age", "view", "source"]
 ATTRIBUTES: Final[tuple[Attribute, ...]] = get_args(Attribute)
+# Three bands of adults reach the fifty positives that a comparison needs. Four narrower ones did not.
 AGE_BOUNDS: Final = (18.0, 40.0, 65.0)
 """Ages in years at which a new band begins; the first band begins at 0.
 

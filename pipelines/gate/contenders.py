@@ -129,6 +129,7 @@ def scores_digest(champion: ScoredRadiographs, challenger: ScoredRadiographs) ->
     hashed = hashlib.sha256()
     for side in (champion, challenger):
         for numbers in (side.probabilities, side.labels, side.ages):
+            # With a fixed byte order, so that all machines compute the same digest.
             hashed.update(np.ascontiguousarray(numbers, "<f8").tobytes())
         for words in (side.patients, side.sources, side.views, side.sexes):
             hashed.update("\n".join(words.tolist()).encode())

@@ -52,6 +52,7 @@ def decide(
         scores=scores_digest(champion.scored, challenger.scored),
     )
     obstacles = find_incompatibilities(champion, challenger)
+    # Nothing is computed from scores that cannot be compared, such as NaN.
     criteria = () if obstacles else tuple(_criteria(protocol, champion, challenger))
     reasons = obstacles or tuple(_sentence(each) for each in criteria if each.is_in_the_way)
     return Decision(

@@ -69,6 +69,7 @@ def _auroc(pair: ScoredPair) -> PairedMeasurement:
 def _share(pair: ScoredPair, present: float) -> PairedMeasurement:
     rows = pair.truth == present
     old, new = pair.old_calls[rows] == present, pair.new_calls[rows] == present
+    # share_difference adds two artificial patients: compared with itself, a model would look uncertain.
     estimate = _SAME if pair.is_one_model else share_difference(old, new, pair.patients[rows])
     return PairedMeasurement(float(old.mean()), float(new.mean()), float(new.mean() - old.mean()), estimate)
 

@@ -122,6 +122,7 @@ class GateProtocol(Value):
         _require_findings(self.exempt)
         if not self.calibration_slope.low < 1 < self.calibration_slope.high:
             raise ValueError("a calibration slope of 1 must be within its range")
+        # docs/decisions/0030: more radiographs are the remedy, not a softer rule.
         if self.is_clinical and self.unshown != "refuse":
             raise ValueError("a clinical protocol refuses what cannot be shown")
         return self

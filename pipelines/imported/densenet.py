@@ -85,6 +85,7 @@ def _take(state: dict[str, NDArray[np.generic]], name: str, dimensions: int) -> 
         raise UnsupportedNetwork(f"{name!r} has the shape {list(array.shape)} and the type {array.dtype}")
     if not np.isfinite(array).all():
         raise UnsupportedNetwork(f"{name!r} holds values that are not finite")
+    # All steps are computed in double precision, so that each array is rounded once, at its end.
     return array.astype(np.float64)
 
 

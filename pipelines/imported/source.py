@@ -66,6 +66,7 @@ def read_weights(publication: PublishedCheckpoint) -> tuple[Weights, str]:
     kind, data = publication.kind, read_file(publication.file)
     network = convert_network(find_arrays(read_checkpoint(data)), publication.release.outputs)
     try:
+        # Called for its errors: every array must have a place and the right shape in our network.
         load_weights(build_feature_network(kind.normalisation), network.network)
     except InvalidSource as error:
         raise UnsupportedNetwork(f"{error}: it is not a DenseNet121 of the kind {kind.name}") from error

@@ -43,6 +43,7 @@ def _find_tensors(content: Any) -> dict[str, TensorArguments]:
 
 
 def _module_tensors(module: InertObject) -> Iterator[tuple[str, TensorArguments]]:
+    # A list instead of recursion: a hostile file may nest modules deeper than Python's stack allows.
     waiting, count = [("", module)], 0
     while waiting:
         prefix, module = waiting.pop()

@@ -47,6 +47,7 @@ class TensorView:
 
 
 def _is_count(value: object) -> bool:
+    # Not isinstance, because True is an int too.
     return type(value) is int and 0 <= value <= _LARGEST
 
 

@@ -43,8 +43,10 @@ class Checkpoint:
             raise UnreadableCheckpoint("the file ends before its numbers do: it is damaged")
         row = np.frombuffer(data, kind, storage.length, storage.first * kind.itemsize)
         strides = [step * kind.itemsize for step in tensor.strides]
+        # as_strided checks nothing: without check_tensor above, it reads memory of this process.
         view = np.lib.stride_tricks.as_strided(row[tensor.offset :], tensor.shape, strides, writeable=False)
         if storage.type == BFLOAT16:
+            # numpy has no bfloat16. Its 16 bits are the upper half of a float32.
             return (view.astype(np.uint32) << 16).view(np.float32)
         return view.copy()
 
@@ -65,6 +67,7 @@ def _read_archive(data: bytes) -> Checkpoint:
     with zipfile.ZipFile(io.BytesIO(data)) as archive:
         entries = _entries(archive, len(data))
         roots = [name.removesuffix("/data.pkl") for name in entries if name.endswith("/data.pkl")]
+        # TorchScript archives have constants.pkl, and hold code.
         if len(roots) != 1 or f"{roots[0]}/constants.pkl" in entries:
             raise UnreadableCheckpoint("torch.save did not write this archive (is it a TorchScript module?)")
         order = f"{roots[0]}/byteorder"

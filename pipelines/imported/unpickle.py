@@ -81,6 +81,7 @@ def unpickle(data: bytes | memoryview, count: int = 1) -> UnpickledValues:
         UnsafeCheckpoint: A pickle calls something that no checkpoint needs.
         UnreadableCheckpoint: A pickle is malformed, or ``torch.save`` does not write such a pickle.
     """
+    # Without environment variables, site packages and the current folder, nothing foreign can be imported.
     command = [sys.executable, "-I", "-S", "-B", str(_WORKER), str(count)]
     try:
         done = subprocess.run(  # noqa: S603  # our own script, by its path

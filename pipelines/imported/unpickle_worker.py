@@ -131,6 +131,7 @@ class Unpickler(pickle.Unpickler):
     """Python's unpickler, which finds inert classes only and collects the storages."""
 
     def __init__(self, stream: io.BytesIO, storages: list[Any]) -> None:
+        # Python 2 wrote text as bytes of any encoding. latin-1 reads every byte.
         super().__init__(stream, fix_imports=False, encoding="latin-1")
         self._classes: dict[tuple[str, str], type] = {}
         self._storages = storages

@@ -94,8 +94,8 @@ class AuditTrail:
         from mlflow.exceptions import MlflowException
 
         try:
-            # MLflow gives this code if the parameter has another value: another process wrote the move with
-            # this number.
+            # MLflow gives this code if the parameter has another
+            # value: another process wrote the move with this number.
             with mlflow_call("INVALID_PARAMETER_VALUE"):
                 self._client.log_param(self._run, f"{_PREFIX}{move.number:06}", move.model_dump_json())
         except MlflowException as error:

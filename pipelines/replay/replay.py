@@ -112,6 +112,7 @@ def _compare_findings(
 
 
 def _bound_share(count: int, total: int, confidence: float) -> RateWithBounds:
+    # Two-sided at this level, so that each bound alone holds at the protocol's confidence.
     interval = binomtest(count, total).proportion_ci(2 * confidence - 1, method="wilson")
     return RateWithBounds(value=count / total, low=float(interval.low), high=float(interval.high))
 

@@ -89,6 +89,7 @@ def rescore_answers(
         except _AnswerLeftOut as error:
             left_out[error.reason] += 1
             continue
+        # One at a time, because the time of each answer is compared with the journaled times.
         began = time.perf_counter()
         probabilities.append(np.asarray(score(tensor[None]), float)[0])
         seconds.append(time.perf_counter() - began)

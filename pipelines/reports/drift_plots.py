@@ -23,6 +23,7 @@ _LEAST_PSI: Final = 0.01
 def encode_svg(figure: Figure) -> str:
     """Write a figure as an SVG element; the same figure gives the same bytes."""
     file = io.StringIO()
+    # matplotlib writes random ids and the date into an SVG, unless it is told not to.
     with mpl.rc_context({"svg.hashsalt": "pleura", "svg.fonttype": "none", "font.family": "sans-serif"}):
         figure.savefig(file, format="svg", metadata={"Date": None}, bbox_inches="tight")
     text = file.getvalue()
@@ -37,6 +38,7 @@ def plot_stability(model: ModelDrift) -> Figure | None:
     figure = Figure(figsize=(8, 0.6 + 0.26 * len(shown)))
     axes = figure.subplots()
     places = np.arange(len(shown))[::-1]
+    # A logarithmic axis has no 0.
     indices = [max(each.psi or 0.0, _LEAST_PSI) for each in shown]
     axes.hlines(places, _LEAST_PSI, indices, color="#cccccc")
     axes.scatter(indices, places, color=[_COLOURS[each.word] for each in shown], zorder=3)
@@ -66,6 +68,7 @@ def plot_call_rates(model: ModelDrift) -> Figure | None:
         tick.set_color(_COLOURS["drift"] if each.word == "drift" else "black")
     axes.set_xlabel("share of radiographs called present, with 95 % interval (red name: drift)")
     axes.set_xlim(left=0)
+    # Above the plot: inside, the legend covered call rates.
     axes.legend(loc="lower right", bbox_to_anchor=(1, 1), ncols=2, fontsize=8, frameon=False)
     return _tidy(figure)
 

@@ -21,6 +21,7 @@ _TICKS: Final = (0, 0.25, 0.5, 0.75, 1)
 def encode_png(picture: Picture) -> bytes:
     """Encode a picture as PNG; the same picture gives the same bytes."""
     buffer = io.BytesIO()
+    # Without matplotlib's version, which would change the bytes with each upgrade.
     picture.savefig(buffer, format="png", dpi=_DPI, metadata={"Software": None})
     return buffer.getvalue()
 

@@ -16,7 +16,9 @@ from pipelines.reports.formats import (
 
 _ENVIRONMENT: Final = Environment(
     loader=PackageLoader("pipelines.reports"),
+    # Versions of models and descriptions of data sets come from outside.
     autoescape=True,
+    # A misspelt value would otherwise be an empty cell.
     undefined=StrictUndefined,
     trim_blocks=True,
     lstrip_blocks=True,

@@ -129,8 +129,8 @@ class KServeTarget:
             patch = make_patch(predictor, service["spec"]["predictor"])
             if patch is None:
                 return
-            # With this version the API server refuses the patch (409) if the object has changed since it was
-            # read.
+            # With this version the API server refuses the patch
+            # (409) if the object has changed since it was read.
             body = {
                 "metadata": {"resourceVersion": predictor.resource_version},
                 "spec": {"predictor": patch},

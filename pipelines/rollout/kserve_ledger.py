@@ -44,8 +44,8 @@ class ConfigMapLedger:
             if (config_map.data or {}).get(_KEY) != (None if old is None else old.decode()):
                 return False
             config_map.data = {**(config_map.data or {}), **document}
-            # The map carries the resourceVersion that was read: the API server refuses it if another process
-            # was faster.
+            # The map carries the resourceVersion that was read: the
+            # API server refuses it if another process was faster.
             maps.replace_namespaced_config_map(
                 self.name, self.namespace, config_map, _request_timeout=_REQUEST_TIMEOUT_S
             )

@@ -117,8 +117,8 @@ def _compare_revisions(
     yield "atypical", atypical, guardrails.atypical, 1
     for index, finding in enumerate(FINDINGS):
         calls = compare_rates(partial(_count_calls, index))
-        # All findings share the alpha, in both directions: one of 28 tests would too often be alarmed by
-        # chance.
+        # All findings share the alpha, in both directions: one
+        # of 28 tests would too often be alarmed by chance.
         tests = 2 * len(FINDINGS)
         yield f"call rate of {finding}, too many", calls, guardrails.call_rate, tests
         yield f"call rate of {finding}, too few", negate(calls), guardrails.call_rate, tests

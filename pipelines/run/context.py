@@ -110,6 +110,7 @@ class RunContext:
         Raises:
             StepNotDone: The first step, which notes the champion, is not done.
         """
+        # Not the champion of now: somebody may have promoted another model since the run began.
         return self.registry.version(int(self.fact("validate_data", "champion")))
 
     def finished(self, step: str) -> StepResult:
@@ -136,6 +137,7 @@ class RunContext:
     @contextlib.contextmanager
     def fetch_source(self, digest: str) -> Iterator[Path]:
         """Fetch the source that a bundle was built from; its folder exists until the context ends."""
+        # A process that was killed leaves its folder, and download_source refuses a folder that exists.
         folder = self.folder / "source"
         shutil.rmtree(folder, ignore_errors=True)
         self.bundles.download_source(digest, folder)
@@ -154,6 +156,7 @@ class RunContext:
         try:
             return read_answered(ObjectBucket(self.client, self.settings.s3_bucket), key)
         except (NoSuchObject, ChangedObject):  # an object larger than any radiograph counts as changed
+            # Without its cause, which names the key, and a key may name a patient.
             raise RadiographNotFound("no such radiograph") from None
 
     def signing_key(self) -> bytes:

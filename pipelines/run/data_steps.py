@@ -13,12 +13,14 @@ def validate_data(context: RunContext) -> StepResult:
         UnsoundDataset: The data set has serious problems; the report is written.
         NoChampion: The registry has no champion to start from.
     """
+    # Noted at the start, so that training, gate and promotion mean the same champion.
     champion = context.registry.champion()
     if champion is None:
         raise NoChampion("the registry has no champion: promote the model that is served, and give a reason")
     manifest = context.manifest
     register(context.registry.client, manifest, context.datasets.uri(manifest))
     report = validate(manifest, context.cache.read)
+    # Written before require_sound: the report is needed most if the data set is refused.
     links = {
         "data.md": context.records.write_file("data.md", report.to_markdown().encode(), "text/markdown"),
         "data.json": context.records.write_file("data.json", report.to_json().encode(), "application/json"),

@@ -23,6 +23,7 @@ def evaluate_challenger(context: RunContext) -> StepResult:
     dataset = Dataset(name=manifest.name, digest=manifest.digest, split="test", made_from=manifest.made_from)
 
     def judge() -> EvaluationReport:
+        # Only here: if the report is stored already, the test split is not read again.
         data = load_evaluation_data(manifest, context.parameters.main_source, context.cache.read)
         return evaluate_bundle(
             bundle, data, dataset, context.settings.code_version, context.parameters.judgement

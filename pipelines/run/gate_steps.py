@@ -50,6 +50,7 @@ def register_challenger(context: RunContext) -> StepResult:
     """Register the model; it becomes the challenger if the gate let it pass."""
     gate, evaluation = context.finished("gate"), context.finished("judge")
     document = context.records.read_file("decision.json")
+    # The registry's step may run much later: only the signature shows that the stored decision is the gate's.
     decision = verify_decision(document, [read_private_key(context.signing_key()).public_key()]).decision
     registration = Registration(
         digest=evaluation.facts["challenger"],

@@ -156,6 +156,8 @@ def run_locally(stack: LocalEnvironment, run: str, parameters: RunParameters) ->
         (folder / "log").open("a", buffering=1) as log,  # line by line: a step can take hours
         contextlib.redirect_stdout(StepOutput(log, sys.stdout)),
     ):
+        # KFP would make a virtual environment without our packages for each step. A failed step
+        # must not end this function either: docs/decisions/0029, the report is written below.
         local.init(
             local.SubprocessRunner(use_venv=False), pipeline_root=str(folder / "kfp"), raise_on_error=False
         )

@@ -115,6 +115,7 @@ def read_parameters(path: Path, **changes: str) -> RunParameters:
         document |= changes
         if not document.get("data_set"):
             raise InvalidParameters("no data set is given: --data FOLDER, or --data-set NAME@DIGEST")
+        # Read into the document, so that its digest covers the protocol and the plan too.
         for name in _FILES:
             if isinstance(document.get(name), str):
                 document[name] = yaml.safe_load((path.parent / document[name]).read_text())

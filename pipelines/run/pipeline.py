@@ -42,6 +42,8 @@ def report(run: str, job: str, parameters: str) -> str:
 def _configure_task(task: dsl.PipelineTask, size: Size = _SMALL) -> dsl.PipelineTask:
     """Give a pod its resources, secrets and folder; KFP's cache is off, the run has its own records."""
     cpu_request, cpu_limit, memory_request, memory_limit = size
+    # KFP's cache knows the inputs of a step, but not the
+    # data in the journal, the registry and the object store.
     task.set_caching_options(enable_caching=False)
     task.set_retry(num_retries=2, backoff_duration="30s", backoff_factor=2.0)
     task.set_cpu_request(cpu_request).set_cpu_limit(cpu_limit)
@@ -77,6 +79,7 @@ def model_pipeline(parameters: str, run: str = "") -> None:
         judged = step("judge", trained.output, _LARGE)
         decided = step("gate", judged.output, _LARGE)
         registered = step("register", decided.output)
+        # docs/decisions/0029: KFP's local runner ignores conditions, so the steps look at the verdicts too.
         with dsl.If(registered.output == "challenger", name="the gate lets it pass"):
             replayed = step("replay", registered.output, _LARGE)
             with dsl.If(replayed.output == "passed", name="the replay lets it pass"):

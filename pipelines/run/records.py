@@ -53,6 +53,7 @@ class RunRecords:
             ParametersChanged: The run was started with other parameters.
         """
         key, document = self._key("parameters"), parameters.to_json().encode()
+        # Two processes may begin the same run at once: the object store decides whose parameters hold.
         is_first = self.objects.put_if_absent(key, document, "application/json")
         if not is_first and self.objects.read(key) != document:
             raise ParametersChanged(

@@ -51,6 +51,7 @@ def run_step(step: str, run: str, parameters: str) -> str:
     configure_logging("pipelines")
     context = _open_context(run, parameters)
     with _lock_folder(context.folder):
+        # Under the lock: another process may just have done this step.
         result = context.records.read(step)
         if result is None and not _is_allowed(context, step):
             log.info("step_skipped", run=run, step=step)
@@ -79,9 +80,11 @@ def _run(context: RunContext, step: str) -> StepResult:
             importlib.import_module(f"pipelines.run.{module}"), function
         )
         result = step_function(context)
+    # Whatever a step raises must stand in the report of the run. It is raised again below.
     except Exception as error:
         failure = StepFailure(step=step, reason=f"{type(error).__name__}: {error}")
         log.error("step_failed", run=context.run, step=step, reason=failure.reason)
+        # An unavailable store must not hide why the step failed.
         with contextlib.suppress(StoreUnavailable):
             context.records.write_failure(failure)
         raise

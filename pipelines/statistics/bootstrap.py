@@ -47,9 +47,12 @@ class Bootstrap:
         _, group = np.unique(patients, return_inverse=True)
         count = int(group.max()) + 1
         share, rng = np.full(count, 1 / count), np.random.default_rng(self.seed)
+        # All draws at once would need a weight for each draw and radiograph in memory.
         at_once = max(1, _MOST_WEIGHTS // len(patients))
         for start in range(0, self.draws, at_once):
             size = min(at_once, self.draws - start)
+            # Patients are drawn, not radiographs: several radiographs
+            # of a patient tell less than as many of different patients.
             yield rng.multinomial(count, share, size=size)[:, group].astype(float)
 
     def draw(self, statistics: Statistics, patients: NDArray[np.str_]) -> Floats:
@@ -91,6 +94,7 @@ def estimate_share_interval(value: float, drawn: Floats, of: int) -> IntervalEst
 
 def centre_draws(value: float, drawn: Floats) -> Floats:
     """Shift the draws (D,) of a statistic that resampling itself raises back around its value."""
+    # An error cannot be negative.
     around: Floats = np.maximum(drawn - (drawn.mean() - value), 0.0)
     return around
 

@@ -76,6 +76,7 @@ class _Curvature:
 
 
 def _logits(probabilities: Floats) -> Floats:
+    # 0 and 1 have no finite logit.
     clipped = np.clip(probabilities.astype(float), _SMALLEST, 1 - _SMALLEST)
     logits: Floats = logit(clipped)
     return logits
@@ -100,10 +101,12 @@ def _fit_lines(weights: Floats, labels: Floats, x: Floats) -> _Lines:
     if np.ptp(x) < _SMALLEST:
         nothing = np.full(len(weights), np.nan)
         return _Lines(nothing, nothing)
+    # From a slope of 0: from 1, Newton's method diverged for models whose slope is far from 1.
     lines = _Lines(np.zeros(len(weights)), np.zeros(len(weights)))
     step = np.full(len(weights), np.inf)
     for _ in range(_MAX_STEPS):
         up, steeper = _newton_step(weights, labels, x, lines)
+        # If the scores separate the labels, the slope grows without end: it is cut here, and NaN below.
         lines = _Lines(lines.intercepts + up, np.clip(lines.slopes + steeper, -_MAX_SLOPE, _MAX_SLOPE))
         step = np.maximum(np.abs(up), np.abs(steeper))
         if not (step > _SMALLEST).any():
@@ -175,6 +178,7 @@ def calibration_intercepts(weights: Floats, labels: Floats, probabilities: Float
 
 def _bin_members(probabilities: Floats) -> Floats:
     """Membership in fifteen bins of equal width, (N, 15)."""
+    # A probability of 1 belongs to the last bin.
     bins = np.minimum((probabilities * ECE_BINS).astype(int), ECE_BINS - 1)
     members: Floats = np.eye(ECE_BINS)[bins]
     return members
@@ -198,6 +202,7 @@ def _simulate_labels(probabilities: Floats, seed: int) -> Floats:
 
 def estimate_noise_floor(probabilities: Floats, error: float, seed: int) -> NoiseFloor:
     """Estimate the calibration error that chance gives these probabilities, and compare ``error`` with it."""
+    # An ECE alone says little: on 1,000 radiographs chance gives a perfectly calibrated model about 0.02.
     gaps = _simulate_labels(probabilities, seed) - probabilities
     errors = np.abs(gaps @ _bin_members(probabilities)).sum(axis=1) / len(probabilities)
     return NoiseFloor(

@@ -69,6 +69,7 @@ class Areas:
         contrast = np.zeros(len(self.aurocs))
         contrast[new] += 1
         contrast[old] -= 1
+        # Rounding can make the variance of two equal models negative.
         variance = max(0.0, float(contrast @ self.covariance @ contrast))
         return Estimate(float(contrast @ self.aurocs), variance**0.5)
 

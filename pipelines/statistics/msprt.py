@@ -94,6 +94,7 @@ def mean_excess(strata: Sequence[tuple[SequentialSample, SequentialSample]]) -> 
     variance = sum(w * w * part for w, part in zip(weights, parts, strict=True)) / sum(weights) ** 2
     value = _mean([c.mean - s.mean for c, s in both], weights)
     fewer = min(sum(c.answers for c, _ in both), sum(s.answers for _, s in both))
+    # The test divides by the variance, and equal values have none.
     return Excess(value, max(variance, 1e-12), fewer)
 
 
@@ -109,6 +110,7 @@ def log_evidence(excess: Excess, bound: Bound) -> float:
         return 0.0
     shrunk = math.sqrt(v / (v + t))
     z = x * bound.scale / math.sqrt(v * (v + t))
+    # log_ndtr, because ndtr of a very negative z is 0, and the logarithm of 0 does not exist.
     return math.log(2 * shrunk) + z * z / 2 + float(log_ndtr(z))
 
 

@@ -19,6 +19,7 @@ def specificity(labels: Floats, scores: Floats, threshold: float) -> float:
 
 def choose_threshold(labels: Floats, scores: Floats) -> float:
     """Choose the threshold at which sensitivity and specificity are closest to each other."""
+    # scikit-learn drops points on straight parts of the curve, and the best threshold may be one of them.
     false_positives, true_positives, thresholds = roc_curve(labels, scores, drop_intermediate=False)
     best = int(np.argmin(np.abs(true_positives - (1 - false_positives))))
     below = scores[scores < thresholds[best]]

@@ -32,7 +32,9 @@ def fit_platt_scaling(labels: Floats, logits: Floats, prior_strength: float = 4.
 
     def loss(parameters: Floats) -> float:
         log_scale, offset = parameters
+        # The logarithm keeps the scale positive: a negative scale would turn a finding into its opposite.
         z = np.exp(log_scale) * logits + offset
+        # logaddexp, because exp(z) overflows for large logits.
         return float(np.sum(np.logaddexp(0, z) - labels * z) + prior_strength * log_scale**2)
 
     log_scale, offset = minimize(loss, np.zeros(2), method="BFGS").x

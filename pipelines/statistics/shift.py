@@ -45,6 +45,7 @@ def measure_shift(reference: Floats, sample: Floats) -> Shift:
     """
     if not (len(reference) and len(sample) and np.isfinite(reference).all() and np.isfinite(sample).all()):
         raise ValueError("a shift needs two samples of finite numbers")
+    # A frequent value makes several quantiles equal, and the bins between them would always be empty.
     inner = np.unique(np.quantile(reference, np.linspace(0, 1, _BINS + 1)[1:-1]))
     counts = [
         np.bincount(np.searchsorted(inner, x, side="left"), minlength=len(inner) + 1)

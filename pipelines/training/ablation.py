@@ -70,8 +70,8 @@ def read_ablation(path: Path) -> Ablation:
             raise ValueError(f"two arms have the name {arm.name!r}")
         if arm.start not in names | {""}:
             raise ValueError(f"arm {arm.name!r} starts from {arm.start!r}, which is not an earlier arm")
-        # Called for its errors only: a wrong parameter must not be found hours later, when it is the arm's
-        # turn.
+        # Called for its errors only: a wrong parameter must
+        # not be found hours later, when it is the arm's turn.
         ablation.parameters(arm)
         names.add(arm.name)
     for arm in ablation.arms:

@@ -21,8 +21,8 @@ class Checkpoints(keras.callbacks.Callback):  # type: ignore[misc]  # keras has 
     def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
         """Save this epoch and delete the previous one."""
         self._folder.mkdir(exist_ok=True)
-        # docs/decisions/0044: Keras's BackupAndRestore writes in place, and weights and epoch number may not
-        # fit.
+        # docs/decisions/0044: Keras's BackupAndRestore writes in place,
+        # and weights and epoch number need not belong together.
         saved = self._folder / f"epoch{epoch + 1:05}.weights.h5"
         with write_atomically(saved) as draft:
             self.model.save_weights(draft)

@@ -48,8 +48,8 @@ class TrainingParameters:
     batch_size: Annotated[int, Field(ge=1)] = 32
     weight_decay: Annotated[float, Field(ge=0)] = 1e-3
     dropout: Annotated[float, Field(ge=0, lt=1)] = 0.3
-    # docs/decisions/0040: averaging the weights is worth 0.010 of mean AUROC. The choices below it changed
-    # nothing that can be told from chance.
+    # docs/decisions/0040: averaging the weights is worth 0.010 of mean AUROC.
+    # The choices below it changed nothing that can be told from chance.
     ema_momentum: Annotated[float, Field(ge=0, lt=1)] = 0.99
     label_smoothing: Annotated[float, Field(ge=0, lt=0.5)] = 0.0
     positive_weighting: Annotated[float, Field(ge=0)] = 0.0

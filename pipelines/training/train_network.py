@@ -152,12 +152,12 @@ def train_network(
                 epochs=stage.epochs,
                 initial_epoch=checkpoints.restore(network),
                 verbose=0,
-                # Batches draws each epoch's order itself, so that a resumed training shows the same
-                # radiographs.
+                # Batches draws each epoch's order itself, so that
+                # a resumed training shows the same radiographs.
                 shuffle=False,
-                # The order matters. The checkpoint needs the weights that training goes on with. Then
-                # SwapEMAWeights puts the averaged weights in their place until the next epoch begins, and
-                # progress measures those.
+                # The order matters. The checkpoint needs the weights that training
+                # goes on with. Then SwapEMAWeights puts the averaged weights in their
+                # place until the next epoch begins, and progress measures those.
                 callbacks=[
                     _EpochOrder(batches, seed),
                     checkpoints,

@@ -50,8 +50,8 @@ def source_arrays(
     """
     if start is None:
         return network_arrays(network, np.dtype(np.float16))
-    # An export with the default normalisation once calibrated a model on another scale of greys than it was
-    # trained on.
+    # An export with the default normalisation once calibrated
+    # a model on another scale of greys than it was trained on.
     normalisation = {name: array for name, array in start.items() if name.startswith("input/")}
     return network_arrays(network, start["head/kernel"].dtype) | normalisation
 

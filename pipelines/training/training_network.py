@@ -37,8 +37,8 @@ def masked_cross_entropy(
 
     def loss(targets: keras.KerasTensor, logits: keras.KerasTensor) -> keras.KerasTensor:
         known = ops.logical_not(ops.isnan(targets))
-        # NaN times 0 is NaN, and so is its gradient: unknown targets need a number before the loss is
-        # computed.
+        # NaN times 0 is NaN, and so is its gradient: unknown
+        # targets need a number before the loss is computed.
         truth = ops.where(known, targets, ops.zeros_like(targets))
         smooth = truth * (1 - 2 * smoothing) + smoothing
         losses = ops.binary_crossentropy(smooth, ops.cast(logits, "float32"), from_logits=True)
