@@ -135,6 +135,7 @@ def _connect(dsn: str) -> Any:
         dsn,
         connect_timeout=_CONNECT_TIMEOUT_S,
         client_encoding="utf8",
+        # PostgreSQL has no limit of its own: a reader behind a lock would wait for ever.
         options=f"-c statement_timeout={_STATEMENT_TIMEOUT_MS} -c timezone=UTC",
         keepalives_idle=10,
         tcp_user_timeout=30_000,

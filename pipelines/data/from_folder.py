@@ -41,6 +41,7 @@ class Selection:
 
     def __str__(self) -> str:
         """Describe the selection; the text is part of a data set's digest."""
+        # Stored manifests hold this text: another wording would give the same folder another digest.
         text = "all sources" if self.sources is None else f"sources {', '.join(self.sources)}"
         if self.splits != SPLITS:
             text += f", splits {', '.join(self.splits)}"
@@ -131,6 +132,7 @@ def build_from_folder(store: FileStore, name: str, folder: Path, selection: Sele
             for (_, image), stored in zip(images, store_all(path for path, _ in images), strict=True)
         ]
     changed_at = datetime.fromtimestamp(int((folder / LABELS).stat().st_mtime), UTC)
+    # The same image may lie in the folder under two names.
     by_digest = {image.sha256: image for image in stored_images}
     return Manifest(
         name=name,

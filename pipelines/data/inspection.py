@@ -67,6 +67,7 @@ def inspect(pixels: NDArray[np.uint8] | NDArray[np.uint16]) -> Inspection:
         RefusedRadiograph: All pixels have the same value.
     """
     small = cv2.resize(pixels, (_EDGE, _EDGE), interpolation=cv2.INTER_AREA).astype(np.float32)
+    # A blank radiograph must reach the refusal by fingerprint, and not end in a division by zero.
     greys = (small - small.min()) / max(float(np.ptp(small)), 1e-6)
     shares = np.histogram(greys, _GREYS, (0.0, 1.0))[0] / greys.size
     positive = shares[shares > 0]

@@ -128,6 +128,7 @@ def load_records(records: Sequence[Record], read_file: ReadFile) -> LabelledRadi
         UnreadableRadiograph: A file is not a radiograph; the text names the file by its digest.
         NoSuchObject, ChangedObject, StoreUnavailable: A file cannot be fetched.
     """
+    # Filled one by one: np.stack of a list would hold all tensors in memory twice.
     tensors = np.empty((len(records), SIZE_PX, SIZE_PX), np.uint8)
     with ThreadPoolExecutor(_READERS) as pool:
         for index, tensor in enumerate(pool.map(lambda record: _load_tensor(record, read_file), records)):
@@ -147,6 +148,7 @@ def load_records(records: Sequence[Record], read_file: ReadFile) -> LabelledRadi
 
 def label_rows(records: Sequence[Record]) -> NDArray[np.float32]:
     """Arrange the labels of records as float32 (N, 14): 1.0 present, 0.0 absent, NaN unknown."""
+    # Without records numpy cannot know the number of columns, hence the shape below.
     rows = [[record.labels.get(finding, np.nan) for finding in FINDINGS] for record in records]
     return np.array(rows, np.float32).reshape(len(records), len(FINDINGS))
 

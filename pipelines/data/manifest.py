@@ -81,6 +81,8 @@ class Manifest(Document):
     made_from: tuple[str, ...]
     made_at: datetime
     records: tuple[Record, ...]
+    # The name is a key of stored manifests: renamed, every
+    # data set with such images would get another digest.
     strangers: tuple[NonChestImage, ...] = Field(default=(), exclude_if=_is_empty)
 
     def to_json(self) -> bytes:

@@ -97,6 +97,7 @@ def _reference_name(manifest: Manifest) -> str:
 
 def _draw_sample(manifest: Manifest) -> list[Record]:
     """Draw a sample of the reference that is large enough. It is the same at every call."""
+    # In an order that does not depend on the manifest, so that the sample is the same each time.
     records = sorted(manifest.records, key=lambda record: record.sha256)
     order = np.random.default_rng(_SEED).permutation(len(records))[:_MOST_OF_REFERENCE]
     return [records[place] for place in order]

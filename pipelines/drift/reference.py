@@ -17,6 +17,7 @@ from pipelines.value import Document, Value
 
 Floats = NDArray[np.floating]
 Kind = Literal["input", "features", "score", "call rate", "refusal", "operation"]
+# Twentieths, because distance.tenths merges them to the tenths that the limits of PSI are meant for.
 _BINS: Final = 20
 
 

@@ -52,6 +52,7 @@ class DriftStore:
 
     def raise_audit(self, request: AuditRequest) -> bool:
         """Store an audit request unless its id is stored already, and return whether it is new."""
+        # A second run for a window must not ask radiologists a second time.
         key = f"{_REQUESTS}{request.id}.json"
         if _read(self._audits, key) is not None:
             return False

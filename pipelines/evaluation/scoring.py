@@ -92,6 +92,7 @@ def _size(shape: tuple[int, ...]) -> str:
 def _require_numbers(outputs: BundleOutputs) -> None:
     for name in ("probabilities", "typicality", "activation_maps"):
         values = getattr(outputs, name)
+        # Before the range is checked, because NaN is neither below 0 nor above 1.
         bad = ~np.isfinite(values).reshape(len(values), -1).all(axis=1)
         if bad.any():
             raise UnusableOutputs(f"{name} of {bad.sum()} of {len(values)} radiographs are not finite")

@@ -115,6 +115,7 @@ class Decision(_Value):
 def canonical_json(value: BaseModel) -> bytes:
     """Write a value in its only form: JSON with sorted keys, without spaces, in ASCII, without NaN."""
     document = value.model_dump(mode="json")
+    # A signature covers bytes, so a decision may have one spelling only.
     text = json.dumps(document, sort_keys=True, separators=(",", ":"), ensure_ascii=True, allow_nan=False)
     return text.encode()
 

@@ -95,6 +95,7 @@ _CHEXNET: Final = CheckpointKind(
     {"chexnet": Release(FINDINGS, "NIH ChestX-ray14, from ImageNet weights", has_seen_nih=True)},
 )
 KINDS: Final[Mapping[str, CheckpointKind]] = {kind.name: kind for kind in (_TORCHXRAYVISION, _CHEXNET)}
+# These two files are not named for their release.
 _RELEASE_OF_FILE: Final = {"nih-pc-chex-mimic_ch-google-openi-kaggle": "all", "kaggle": "rsna"}
 
 

@@ -197,6 +197,7 @@ class BundleStore:
         files = self.describe(digest).files
         prefix = f"{_BUNDLES}/{digest}/"
         expected = {*files, DESCRIPTION_FILE, SEAL_FILE}
+        # Added files count too, because KServe downloads everything below the prefix.
         unexpected = sorted(self.objects.list_names(prefix) ^ expected)
         if unexpected:
             raise InvalidBundle(

@@ -63,6 +63,7 @@ def compare_accuracy(
     champion_right, challenger_right = old[is_known] == is_present, new[is_known] == is_present
     champion_only = int((champion_right & ~challenger_right).sum())
     challenger_only = int((~champion_right & challenger_right).sum())
+    # Radiographs on which both are right, or both are wrong, do not tell the models apart (McNemar).
     discordant = champion_only + challenger_only
     return PairedAccuracy(
         both_right=int((champion_right & challenger_right).sum()),

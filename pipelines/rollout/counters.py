@@ -10,6 +10,7 @@ from prometheus_client.parser import text_string_to_metric_families
 from pipelines.rollout.observation import RequestCounts
 
 _INFERENCE_ROUTES: Final = ("grpc_ModelInfer", "v2_infer")
+# A mistake of the caller says nothing about the revision that answered.
 _SOUND_OUTCOMES: Final = ("ok", "invalid_request", "model_not_found")
 _REFUSAL_OUTCOMES: Final = ("overloaded", "deadline_exceeded", "unavailable", "client_gone")
 """``client_gone``: the transformer stopped waiting."""

@@ -77,6 +77,7 @@ def read_traffic_status(predictor: PredictorStatus, change: ModelChange) -> Traf
         percent=share,
         is_canary_ready=is_ready,
         canary_revision=canary,
+        # KServe's status may still tell of the bundle before.
         failure=predictor.failure if is_requested and not is_ready else "",
         is_promoted=is_requested and is_alone and share == 100,
         is_rolled_back=predictor.uri == change.champion.uri and share == 0 and _is_clean(predictor, canary),

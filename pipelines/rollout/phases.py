@@ -128,6 +128,7 @@ def _finish_step(plan: RolloutPlan, state: RolloutState, observation: Observatio
 
 
 def _promote(parts: RolloutParts, state: RolloutState) -> RolloutState:
+    # Also after the last step: NaN must be noticed for all of the canary's life.
     if reason := _find_invalid_answers(parts, state):
         return begin_rollback(state, reason)
     parts.target.promote(state.change)

@@ -39,6 +39,7 @@ class PrometheusCounters:
             ObservationUnavailable: Prometheus does not answer, or both models have the same version.
         """
         versions = self.change.challenger.version, self.change.champion.version
+        # Metrics know versions and no digests, unlike the journal.
         if versions[0] == versions[1]:
             raise ObservationUnavailable(
                 "champion and challenger have the same version: their counters cannot be told apart"

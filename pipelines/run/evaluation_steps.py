@@ -44,6 +44,7 @@ def evaluate_challenger(context: RunContext) -> StepResult:
     if macro:
         words = f"mean AUROC {macro.auroc.value:.3f} ({macro.auroc.low:.3f} to {macro.auroc.high:.3f})"
     return StepResult(
+        # The old name, because records of runs are stored under it.
         step="judge",
         verdict="judged",
         words=f"{words} on {len(records)} radiographs",

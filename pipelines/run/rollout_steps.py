@@ -39,6 +39,7 @@ def conclude(context: RunContext) -> StepResult:
     if rollout.verdict != "promoted":
         words = f"version {number} was not promoted: {rollout.words}"
         return StepResult(step="conclude", verdict=rollout.verdict, words=words, seconds=0)
+    # The registry refuses the promotion if somebody else has promoted a model since the run began.
     champion = context.starting_champion()
     reason = f"run {context.run}: gate, replay and rollout passed"
     why = MoveReason(who=context.parameters.who, reason=reason)

@@ -97,6 +97,7 @@ def _run(context: RunContext, step: str) -> StepResult:
 def _lock_folder(folder: Path) -> Iterator[None]:
     """Keep other processes from running a step of the same run in this folder."""
     folder.mkdir(parents=True, exist_ok=True)
+    # The kernel releases the lock of a process that is killed, so the run can be resumed at once.
     with (folder / "step.lock").open("w") as lock:
         end_s = time.monotonic() + _LOCK_TIMEOUT_S
         while True:

@@ -36,6 +36,7 @@ def train_challenger(context: RunContext) -> StepResult:
     champion = context.starting_champion()
     with context.fetch_source(champion.digest) as source:
         start = read_source_weights(source)
+    # The folder survives the process: a step that is tried again resumes after its last epoch.
     model = train_model(data, start, parameters.training, folder)
     draft = build_description(parameters.words, unmeasured_findings(model.fitted.operating_points), {})
     write_source(folder / "source", model, draft)

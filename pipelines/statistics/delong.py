@@ -99,6 +99,7 @@ def areas(labels: Floats, scores: Floats, patients: Patients) -> Areas:
     aurocs = np.array([part.auroc for part in parts])
     above = _sums([part.positives - part.auroc for part in parts], groups[positive], count)
     below = _sums([part.negatives - part.auroc for part in parts], groups[~positive], count)
+    # A patient may have positives and negatives, which then depend on each other.
     across = count / (count - 1) * above @ below.T
     covariance = (
         with_positive / (with_positive - 1) * above @ above.T

@@ -107,6 +107,7 @@ def share_difference(old: NDArray[np.bool_], new: NDArray[np.bool_], patients: P
     if not len(old):
         raise ValueError("there are no radiographs")
     groups = number_groups(patients)
+    # Of their own, because no real patient gave these radiographs.
     artificial = groups.max() + np.array([1, 2])
     return mean_difference(
         np.append(old, [True, False]).astype(float),

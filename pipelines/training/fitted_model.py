@@ -71,6 +71,7 @@ def fit_parameters(training: NetworkOutputs, validation: NetworkOutputs, labels:
         truth, logits = labels[known[:, f], f], validation.logits[known[:, f], f]
         calibrations.append(fit_platt_scaling(truth, logits))
         points.append(_choose_operating_point(truth, calibrations[f].apply(logits)))
+    # The quantiles need radiographs that the network was not trained on: its own look too typical.
     typicality = fit_typicality(training.features, validation.features)
     return FittedParameters(tuple(calibrations), tuple(points), typicality)
 

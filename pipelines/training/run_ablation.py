@@ -178,6 +178,7 @@ def evaluate_arms(data: Path, run: Path, ablation: Ablation) -> Iterator[ArmResu
     def means(weights: Floats) -> Floats:
         return np.column_stack([_mean_auroc(weights, held_out.labels, of_arm) for of_arm in scores])
 
+    # All arms in the same draws, so that their differences are paired.
     values, drawn = observed_statistic(means, len(held_out)), Bootstrap().draw(means, held_out.patients)
     index = {arm.name: number for number, arm in enumerate(ablation.arms)}
     for number, arm in enumerate(ablation.arms):

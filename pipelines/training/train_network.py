@@ -59,6 +59,7 @@ class _Progress(keras.callbacks.Callback):  # type: ignore[misc]  # keras has no
         loss = (logs or {}).get("loss", float("nan"))
         logits = self.model.predict(self._tensors, batch_size=32, verbose=0)[:, : len(FINDINGS)]
         if not (np.isfinite(loss) and np.isfinite(logits).all()):
+            # Keras trains on with NaN, and would save it as the finished stage.
             raise TrainingDiverged(f"after epoch {epoch + 1} of stage {self._number + 1} the loss is {loss}")
         auroc = mean_auroc(self._labels, logits)
         row = (self._number, self._stage.size_px, epoch + 1, f"{loss:.4f}", f"{auroc:.4f}")
