@@ -41,7 +41,7 @@ def _build_http_config(app: object) -> uvicorn.Config:
         lifespan="off",
         log_config=None,
         access_log=False,  # it would write paths and queries (docs/decisions/0031)
-        proxy_headers=False,  # a caller can write X-Forwarded-For himself
+        proxy_headers=False,  # every caller can set X-Forwarded-For
         server_header=False,
         limit_concurrency=_MAX_CONNECTIONS,
         timeout_keep_alive=65,

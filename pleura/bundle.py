@@ -92,6 +92,7 @@ class ModelDescription(_FrozenModel):
     limitations: tuple[str, ...]
     training_data: tuple[str, ...]
     metrics: dict[str, float]
+    # left out where it is None, so that bundles of our own training keep their digest
     origin: Origin | None = Field(default=None, exclude_if=lambda origin: origin is None)
     files: dict[str, str] = {}
 
@@ -122,6 +123,7 @@ def _hash_file(path: Path) -> str:
 
 def _list_files(folder: Path) -> Iterator[Path]:
     for path in sorted(folder.rglob("*")):
+        # a link could lead to a file that was not sealed
         if path.is_symlink():
             raise InvalidBundle(f"{path.relative_to(folder)} is a symbolic link")
         if path.is_file() and path not in (folder / DESCRIPTION_FILE, folder / SEAL_FILE):
@@ -143,6 +145,7 @@ def seal(folder: Path, description: ModelDescription) -> str:
 
 
 def _make_seal(digest: str) -> bytes:
+    # sha256sum --check reads this form
     return f"{digest}  {DESCRIPTION_FILE}\n".encode()
 
 
@@ -183,5 +186,6 @@ def verify(folder: Path) -> tuple[ModelDescription, str]:
         if _hash_file(file) != description.files[name]:
             raise InvalidBundle(f"{file} is not the file that the bundle was sealed with")
     digest = _hash_file(path)
+    # nothing else proves bundle.json: a flipped bit in it moved a threshold (docs/decisions/0042)
     _require_seal(folder, digest)
     return description, digest

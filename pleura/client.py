@@ -41,7 +41,7 @@ class Finding:
     @property
     def ratio(self) -> float:
         """Probability divided by threshold. Findings are ranked by this, not by probability."""
-        return self.probability / max(self.threshold, 1e-6)
+        return self.probability / max(self.threshold, 1e-6)  # an uncalibrated model has the threshold 0
 
 
 @dataclass(frozen=True)

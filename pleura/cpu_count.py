@@ -24,6 +24,7 @@ def usable_cpus(membership: Path = _MEMBERSHIP, mounts: Path = _MOUNTS) -> int:
         cgroups(7); Linux kernel documentation, "Control Group v2" (``cpu.max``) and "CFS Bandwidth Control"
         (``cpu.cfs_quota_us``). A Kubernetes limit of the resource ``cpu`` sets one of them.
     """
+    # os.cpu_count() would count the cores of the node, not those of the pod (docs/decisions/0015)
     shares = [share for group in _find_groups(membership, mounts) if (share := _read_share(group))]
     return max(1, math.ceil(min([len(os.sched_getaffinity(0)), *shares])))
 
@@ -38,7 +39,8 @@ def _find_groups(membership: Path, mounts: Path) -> Iterator[Path]:
             _, controllers, path = line.split(":", 2)
             if controllers and "cpu" not in controllers.split(","):
                 continue
-            mount = mounts / "cpu" if controllers else mounts  # version 1 has a folder for each controller
+            # version 1 names the folder "cpu,cpuacct" or "cpuacct,cpu", and always has a link "cpu"
+            mount = mounts / "cpu" if controllers else mounts
             group = mount / path.lstrip("/")
             yield group
             yield from (parent for parent in group.parents if parent.is_relative_to(mount))

@@ -31,6 +31,7 @@ class Deadline:
         text = headers.get(TIMEOUT_HEADER)
         if text is None:
             return cls.after(limit_s)
+        # isdigit accepts a superscript two, and int() fails on that, and on thousands of digits
         if not (text.isascii() and text.isdigit() and int(text[:10]) > 0):
             raise InvalidRequest(f"{TIMEOUT_HEADER} must be a positive number of milliseconds")
         return cls.after(min(limit_s, int(text[:10]) / 1000))

@@ -79,6 +79,7 @@ class HttpClient:
     def __init__(self, url: str) -> None:
         parts = urlsplit(url)
         self._origin = f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}"
+        # once: to read the certificates takes 40 ms, in which the event loop serves no request
         self._tls = ssl.create_default_context() if parts.scheme == "https" else True
         self._kept: aiohttp.ClientSession | None = None
         self._single: aiohttp.ClientSession | None = None
@@ -111,6 +112,7 @@ class HttpClient:
             ValueError: The target or a header holds a character that may not stand there.
         """
         _require_valid_head(target, headers)
+        # encoded: yarl would rewrite the target, which must stay as it was signed
         call = _Call(verb, URL(self._origin + target, encoded=True), headers)
         async with AsyncExitStack() as stack:
             try:
@@ -131,8 +133,10 @@ class HttpClient:
         try:
             return await call.send(self._open_kept(), _as_payload(content), connection)
         except (aiohttp.ClientOSError, aiohttp.ServerDisconnectedError) as error:
+            # a service that has begun to respond has handled the request
             if not connection.is_reused or _has_begun_response(error):
                 raise
+        # aiohttp itself would send only idempotent requests again (docs/decisions/0013)
         return await call.send(self._open_single(), _as_payload(content))
 
     async def _send_stream(self, call: "_Call", content: AsyncIterator[bytes]) -> aiohttp.ClientResponse:
@@ -196,7 +200,9 @@ def _as_payload(content: bytes) -> bytes | io.BytesIO | None:
 def _open_session(connector: aiohttp.TCPConnector) -> aiohttp.ClientSession:
     connector._factory = partial(_ConnectionHandler, loop=connector._loop)  # type: ignore[assignment]  # a subclass
     trace = aiohttp.TraceConfig()
+    # only a kept connection can have ended before the request reached the service
     trace.on_connection_reuseconn.append(_note_reuse)
+    # aiohttp follows redirects, keeps cookies, decompresses and adds headers by default (docs/decisions/0013)
     return aiohttp.ClientSession(
         connector=connector,
         cookie_jar=aiohttp.DummyCookieJar(),
@@ -214,12 +220,14 @@ async def _note_reuse(session: object, context: SimpleNamespace, parameters: obj
 
 def _has_begun_response(error: Exception) -> bool:
     """Tell whether a part of a response arrived before the connection ended."""
+    # aiohttp gives what it has parsed of a response in place of a text
     return isinstance(error, aiohttp.ServerDisconnectedError) and not isinstance(error.message, str)
 
 
 def _has_known_end(verb: str, response: aiohttp.ClientResponse) -> bool:
     """Tell whether the response says where its body ends, other than with the connection."""
     has_none = verb == "HEAD" or response.status in _WITHOUT_BODY
+    # a body that ends with its connection may have been cut short
     return has_none or "content-length" in response.headers or "transfer-encoding" in response.headers
 
 

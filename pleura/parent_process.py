@@ -17,5 +17,6 @@ def end_with_parent(parent: int) -> None:
     """
     if sys.platform == "linux":
         ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+    # a parent that ended before the call of prctl causes no signal
     if os.getppid() != parent:
         os._exit(1)

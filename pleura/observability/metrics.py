@@ -80,6 +80,7 @@ def configure_metrics(service: str) -> None:
 
 def show_model(model_version: str) -> None:
     """Show the version of the model that answers now."""
+    # the series of the model before would stay at 1
     _MODEL.clear()
     _MODEL.labels(model_version).set(1)
 
@@ -99,6 +100,7 @@ def bind_log_ids(request_id: str, trace_id: str) -> None:
 
     Nothing removes the ids: the task ends with its request, and the last line of a failure needs them.
     """
+    # the text of an unknown id may be a patient's name (docs/decisions/0031)
     safe_id = request_id if _SAFE_ID.fullmatch(request_id) else _OTHER
     structlog.contextvars.bind_contextvars(request_id=safe_id, trace_id=trace_id)
 

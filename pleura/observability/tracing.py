@@ -159,6 +159,7 @@ def _make_provider(service: str) -> Any:
         raise TracingUnavailable(
             "OTEL_EXPORTER_OTLP_ENDPOINT: the extra 'tracing' is not installed"
         ) from error
+    # the SDK would wait at exit for a collector that hangs; the caller of close() waits for a second
     provider = TracerProvider(resource=Resource.create({"service.name": service}), shutdown_on_exit=False)
     provider.add_span_processor(BatchSpanProcessor(OTLPSpanExporter()))
     return provider

@@ -192,7 +192,7 @@ class GrpcServer:
             options=[
                 ("grpc.max_receive_message_length", self._max_body_bytes),
                 ("grpc.max_send_message_length", self._max_body_bytes),
-                ("grpc.so_reuseport", 0),
+                ("grpc.so_reuseport", 0),  # a second process could share the port without an error
                 *ALLOWED_PINGS,
             ]
         )

@@ -21,6 +21,7 @@ GRPC_STATUS: Final[Mapping[int, grpc.StatusCode]] = {
     503: grpc.StatusCode.UNAVAILABLE,
     504: grpc.StatusCode.DEADLINE_EXCEEDED,
 }
+# 500 and 502 have one gRPC status, which must become 500 again
 _STATUS: Final = {code: status for status, code in GRPC_STATUS.items()} | {grpc.StatusCode.INTERNAL: 500}
 
 

@@ -73,6 +73,7 @@ class _RestServer(RESTServer):  # type: ignore[misc]  # kserve has no types for 
         """Replace kserve's FastAPI application by a Starlette application with our routes."""
         routes = [Route("/metrics", metrics_handler)]
         routes += [Route(path, endpoint, methods=[verb]) for verb, path, endpoint in self.routes]
+        # kserve's FastAPI application walks through seven layers for each request (docs/decisions/0022)
         app = Starlette(
             routes=routes,
             exception_handlers=dict.fromkeys((PleuraError, HTTPException, Exception), to_v2_error),
@@ -97,7 +98,7 @@ class KServeServer(ModelServer):  # type: ignore[misc]  # kserve has no types fo
         super().__init__(
             http_port=options.http_port,
             grpc_port=options.grpc_port,
-            workers=1,
+            workers=1,  # with more, kserve loses our exception handlers (docs/decisions/0026)
             enable_grpc=False,
             enable_latency_logging=False,
             grace_period=options.grace_period_s,
@@ -128,6 +129,7 @@ class KServeServer(ModelServer):  # type: ignore[misc]  # kserve has no types fo
         rest.routes = (*rest.routes, *routes)
         address = f"{options.host}:{options.grpc_port}"
         grpc = GrpcServer(model, health, address, options.max_body_bytes, shutdown)
+        # kserve gives uvloop to uvicorn only, not to gRPC and the background work
         with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
             runner.run(self._serve_all(rest, grpc, shutdown, background))
 
@@ -136,7 +138,8 @@ class KServeServer(ModelServer):  # type: ignore[misc]  # kserve has no types fo
     ) -> None:
         self.setup_event_loop()
         shutdown.listen()
-        # imported objects live as long as the process; without them a collection holds up no request
+        # imported objects live as long as the process: to walk them held up a request for 110 ms
+        # (docs/decisions/0022)
         gc.collect()
         gc.freeze()
         tasks = [asyncio.ensure_future(_run_or_exit(work)) for work in background]

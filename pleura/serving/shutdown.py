@@ -30,6 +30,7 @@ class HttpServer(uvicorn.Server):
     @contextmanager
     def capture_signals(self) -> Iterator[None]:
         """Leave the signals to ``Shutdown``."""
+        # uvicorn took SIGTERM for itself, and gRPC drained only after REST (docs/decisions/0042)
         yield
 
     def close_connections(self) -> None:

@@ -35,6 +35,7 @@ def run_service(service: str, settings_class: type[S]) -> Iterator[S]:
         service: The service's name in logs, metrics and traces.
         settings_class: The class that reads the service's environment.
     """
+    # before the settings are read, so that an error of theirs is a log line too
     configure_logging(service)
     try:
         settings = settings_class.read()

@@ -54,6 +54,7 @@ def _read_list(item: Mapping[str, Any], where: str) -> list[Any]:
 
 
 def _require_flag(parameters: Mapping[str, Any], key: str, where: str) -> None:
+    # the text "false" is true in Python (docs/decisions/0042)
     if not isinstance(parameters.get(key), bool | None):
         raise InvalidRequest(f"{key!r} of {where} must be a boolean")
 
@@ -64,6 +65,7 @@ def _read_input(item: Any, binary: memoryview) -> tuple[InferInput, int]:
     name = _read_field(item, "name", str, "an input")
     where = quote_name(name)
     shape = _read_field(item, "shape", list, where)
+    # in Python true is an int as well
     if not all(type(size) is int for size in shape):
         raise InvalidRequest(f"'shape' of {where} must hold integers")
     parameters = _read_parameters(item, where)
@@ -78,12 +80,14 @@ def _read_input(item: Any, binary: memoryview) -> tuple[InferInput, int]:
         raise InvalidRequest(f"{where} has both 'data' and 'binary_data_size'")
     if type(size) is not int or not 0 <= size <= len(binary):
         raise InvalidRequest(f"'binary_data_size' of {where} does not fit the body")
+    # a view of the body: kserve's own setter would decode it into a Python list
     infer_input._raw_data = binary[:size]
     return infer_input, size
 
 
 def _read_requested_outputs(document: Mapping[str, Any]) -> list[RequestedOutput] | None:
     outputs = document.get("outputs")
+    # None only: by their truth {}, "", 0 and false would count as none too (docs/decisions/0042)
     if outputs is None:
         return None
     if not isinstance(outputs, list) or not all(isinstance(output, dict) for output in outputs):
@@ -163,6 +167,7 @@ def select_outputs(
         return tuple(default)
     names = tuple(output.name for output in request.request_outputs)
     if not {spec.name for spec in specs}.issuperset(names):
+        # the name is not repeated, since it may be a patient's (docs/decisions/0031)
         raise InvalidRequest("the model has no output of that name")
     if len(set(names)) < len(names):
         raise InvalidRequest("an output is requested twice")

@@ -69,6 +69,7 @@ def _from_raw(raw: bytes | memoryview, datatype: str, max_count: int) -> Array:
 
 def _flatten(data: list[Any], max_count: int) -> list[Any]:
     flat: list[Any] = []
+    # not by recursion: the caller decides how deep the lists are
     stack = [iter(data)]
     while stack:
         for element in stack[-1]:
