@@ -20,6 +20,7 @@ def find_default_source() -> Path:
     package = importlib.util.find_spec("predictor")
     if package is None or package.origin is None:
         raise StartFailed("bundle: the package predictor is not installed")
+    # version 1.0.0: a candidate trained on from it was not better at its thresholds (docs/decisions/0027)
     return Path(package.origin).parent / "default"
 
 
@@ -42,6 +43,7 @@ def make_bundle(folder: Path, log: Path) -> None:
     Raises:
         StartFailed: The bundle cannot be built.
     """
+    # the seal is written last, so a bundle with it is complete
     if (folder / _SEAL).exists():
         return
     new = folder.with_name(f"{folder.name}.new")

@@ -32,7 +32,9 @@ def _become_nobody() -> None:
     nobody = pwd.getpwnam("nobody")
     libc = ctypes.CDLL(None, use_errno=True)
     if sys.platform == "linux":
+        # setuid would drop all capabilities
         libc.prctl(_PR_SET_KEEPCAPS, 1, 0, 0, 0)
+    # the groups first: without root they cannot be changed any more
     os.setgroups([])
     os.setgid(nobody.pw_gid)
     os.setuid(nobody.pw_uid)
@@ -40,6 +42,7 @@ def _become_nobody() -> None:
         header = (ctypes.c_uint32 * 2)(_CAPABILITY_VERSION_3, 0)
         mask = 1 << _CAP_DAC_OVERRIDE
         libc.capset(header, (ctypes.c_uint32 * 6)(mask, mask, mask, 0, 0, 0))
+        # execve keeps only ambient capabilities
         libc.prctl(_PR_CAP_AMBIENT, _PR_CAP_AMBIENT_RAISE, _CAP_DAC_OVERRIDE, 0, 0)
 
 
@@ -49,13 +52,16 @@ def _use_batch_scheduling() -> None:
     On one machine the receiver would often take the core of the sender, which then waits in the middle of a
     request. The shares of the cores stay the same.
     """
+    # 746 to 852 cached answers a second with it, 644 to 689 without (docs/decisions/0017)
     with contextlib.suppress(OSError):  # a sandbox may forbid it
         os.sched_setscheduler(0, os.SCHED_BATCH, os.sched_param(0))
 
 
 def _replace_this_process(parent: int, death_signal: int, command: list[str]) -> None:
     _use_batch_scheduling()
+    # after _become_nobody, because a change of the user clears the signal; execve keeps it
     ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, death_signal, 0, 0, 0)
+    # a parent that ended before the call of prctl causes no signal
     if os.getppid() != parent:
         sys.exit(1)
     os.execvp(command[0], command)  # noqa: S606

@@ -19,6 +19,7 @@ def build_store_client(url: str, access_key: str, secret_key: str, timeout_s: fl
         access_key,
         secret_key,
         secure=parts.scheme == "https",
+        # without a region, the client would ask the server for it
         region="us-east-1",
         http_client=urllib3.PoolManager(timeout=timeout_s, retries=False),
     )

@@ -139,8 +139,10 @@ class PartSupervisor:
                 if predecessor:
                     predecessor.stop()
                 outcome = part.start()
+            # _take_result raises it: without a result, the start would wait for ever
             except BaseException as error:
                 outcome = error
+            # stop() does not know a server that becomes ready after it
             if isinstance(outcome, Server) and self._stopping.is_set():
                 outcome.stop()
             self._results.put(_StartResult(part, outcome, time.monotonic() - began))

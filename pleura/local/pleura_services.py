@@ -61,7 +61,7 @@ def start_service(
 
 def _launch_service(module: str, folder: Path, ports: Ports, environment: Mapping[str, str]) -> Service:
     name = module.rpartition(".")[2]
-    for port in {ports.http, ports.grpc}:
+    for port in {ports.http, ports.grpc}:  # the issuer has one port for both
         require_free(name, port)
     folder.mkdir(parents=True, exist_ok=True)
     folder = folder.resolve()

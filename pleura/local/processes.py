@@ -50,6 +50,7 @@ class Server:
             with contextlib.suppress(subprocess.TimeoutExpired):
                 self.process.wait(min(timeout_s, self.grace_s))
         with contextlib.suppress(ProcessLookupError, PermissionError):
+            # its children may outlive the process
             os.killpg(self.process.pid, signal.SIGKILL)
         self.process.wait()
         for path in self.leftovers:
@@ -86,6 +87,7 @@ def free_port() -> int:
 def is_free(port: int) -> bool:
     """Say whether a server can listen on the port now."""
     with socket.socket() as listener:
+        # as servers do: connections of a server that has ended may still hold the port for a minute
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
             listener.bind((HOST, port))
@@ -129,6 +131,7 @@ def launch(command: Command) -> subprocess.Popen[bytes]:
                 stdout=log,
                 stderr=subprocess.STDOUT,
                 env=None if command.environment is None else {**os.environ, **command.environment},
+                # Ctrl-C in the terminal must reach the supervisor only, which stops the parts in order
                 start_new_session=True,
                 cwd=command.folder,
             )

@@ -137,6 +137,7 @@ def remove_status(folder: Path) -> None:
 
 
 def _replace(path: Path, document: str) -> None:
+    # renamed into place, so that no reader meets half of it
     new = path.with_name(f"{path.name}.new")
     new.touch(0o600)
     new.write_text(document)

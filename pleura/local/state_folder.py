@@ -53,10 +53,11 @@ def _read_start_time(pid: int) -> str:
     stat = Path("/proc") / str(pid) / "stat"
     if Path("/proc/self/stat").exists():
         try:
+            # a program's name in brackets may itself hold spaces and brackets (proc(5), stat)
             fields = stat.read_text().rpartition(")")[2].split()
         except OSError:
             return ""
-        return "" if fields[0] in "ZX" else fields[19]
+        return "" if fields[0] in "ZX" else fields[19]  # state and start time; a zombie has ended
     command = ["/bin/ps", "-o", "lstart=", "-p", str(pid)]
     return subprocess.run(command, capture_output=True, text=True, check=False).stdout.strip()  # noqa: S603
 
@@ -124,6 +125,7 @@ class StateFolder:
         try:
             self.path.mkdir(parents=True, mode=0o700, exist_ok=True)
             probe = self.path / "probe"
+            # not an empty file, which a full disk still takes
             probe.write_bytes(bytes(4096))
             probe.unlink()
         except OSError as error:
@@ -184,6 +186,7 @@ class StateFolder:
 
     def _write_private(self, name: str, document: object) -> None:
         new = self.path / f"{name}.new"
+        # private before it holds a secret, and renamed so that no reader meets half of it
         new.touch(0o600)
         new.write_text(json.dumps(document, indent=2))
         new.replace(self.path / name)

@@ -66,6 +66,7 @@ def _public_members(key: ec.EllipticCurvePrivateKey) -> dict[str, str]:
 
 
 def _base64url(number: int) -> str:
+    # always 32 bytes, leading zeros included (RFC 7518 section 6.2.1.2)
     return base64.urlsafe_b64encode(number.to_bytes(32, "big")).rstrip(b"=").decode()
 
 
@@ -73,6 +74,7 @@ def _load_key(path: Path) -> SigningKey:
     key = load_pem_private_key(path.read_bytes(), None)
     if not isinstance(key, ec.EllipticCurvePrivateKey):
         raise TypeError(f"{path} holds no elliptic-curve key")
+    # members in the order of their names, without spaces (RFC 7638 section 3)
     thumbprint = hashlib.sha256(json.dumps(_public_members(key), separators=(",", ":")).encode()).digest()
     return SigningKey(base64.urlsafe_b64encode(thumbprint).rstrip(b"=").decode(), key)
 
@@ -83,7 +85,9 @@ def add_key(folder: Path) -> SigningKey:
     pem = ec.generate_private_key(ec.SECP256R1()).private_bytes(
         Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()
     )
+    # twenty digits, so that the names sort by age
     path = folder / f"{time.time_ns():020d}{_KEY_SUFFIX}"
+    # the issuer's process reads the folder at any time, and must not meet half a key
     unfinished = path.with_suffix(".new")
     descriptor = os.open(unfinished, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
     with os.fdopen(descriptor, "wb") as file:

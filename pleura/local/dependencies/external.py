@@ -20,7 +20,7 @@ def require_postgres(url: str) -> None:
     try:
         with closing(psycopg2.connect(url, connect_timeout=int(_TIMEOUT_S))) as connection:
             connection.cursor().execute("SELECT 1")
-    except (psycopg2.Error, UnicodeDecodeError) as error:
+    except (psycopg2.Error, UnicodeDecodeError) as error:  # docs/decisions/0038
         # a message that is not UTF-8 is a UnicodeDecodeError; older Pythons give an empty message
         message = "" if isinstance(error, UnicodeDecodeError) else str(error).strip()
         reason = message.split("\n", 1)[0] or "it refuses, in words that are not UTF-8"

@@ -50,6 +50,7 @@ def start_postgres(folder: Path, port: int) -> Server:
     command = _build_command([_find_program("postgres"), "-D", str(data), *options], log)
     password = (folder / "password").read_text()
     url = f"postgresql://{_USER}:{password}@{HOST}:{port}/{_USER}"
+    # SIGINT closes open connections; on SIGTERM PostgreSQL would wait until their clients close them
     server = Server("postgres", url, log, launch(command), signal.SIGINT)
     return wait_until(server, lambda: _has_database(url))
 
@@ -67,7 +68,9 @@ def _build_command(arguments: list[str], log: Path) -> Command:
         "postgres",
         arguments,
         log,
+        # _has_database compares the server's words, which must be English
         {"LC_ALL": "C"},
+        # after SIGKILL its children and its shared memory would remain
         death_signal=signal.SIGQUIT,
         as_nobody=os.geteuid() == 0,
     )
@@ -119,6 +122,7 @@ def _has_database(url: str) -> bool:
             return False
     maintenance = url.removesuffix(_USER) + "postgres"
     with closing(psycopg2.connect(maintenance, connect_timeout=2)) as connection:
+        # CREATE DATABASE cannot run in a transaction
         connection.autocommit = True
         with connection.cursor() as cursor:
             cursor.execute(f"CREATE DATABASE {_USER}")

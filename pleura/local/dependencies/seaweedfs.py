@@ -66,7 +66,8 @@ def start_seaweed(folder: Path, port: int, access_key: str, secret_key: str) -> 
     ports = _choose_inner_ports(folder / "ports.json")
     options |= {name: str(inner) for name, inner in ports.items()}
     arguments = [_find_program(), "-logtostderr=true", "server", *(f"-{k}={v}" for k, v in options.items())]
-    # large buffers in a small heap: Go's default GOGC takes four times the processor time for an object
+    # large buffers in a small heap: with Go's default GOGC an object costs four times the processor time
+    # (docs/decisions/0023)
     command = Command(
         "seaweed",
         arguments,

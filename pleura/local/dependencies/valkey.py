@@ -18,7 +18,7 @@ def start_valkey(folder: Path, port: int) -> Server:
         "save": "3600 1",
         "maxmemory": "64mb",
         "maxmemory-policy": "allkeys-lru",
-        "stop-writes-on-bgsave-error": "no",
+        "stop-writes-on-bgsave-error": "no",  # a cache can do without its copy on the disk
     }
     arguments = [_find_program()]
     for name, value in options.items():
