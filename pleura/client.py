@@ -119,6 +119,7 @@ class Client:
         Raises:
             RequestFailed: Pleura did not answer.
         """
+        # a fixed name, since the file's own may be a patient's (docs/decisions/0031)
         return self._send("POST", "/classify", files={"file": ("radiograph", file)}).text
 
     def give_feedback(self, document: Mapping[str, Any], feedback_id: str) -> dict[str, Any]:

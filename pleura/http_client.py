@@ -160,6 +160,7 @@ class HttpClient:
     def _open_kept(self) -> aiohttp.ClientSession:
         # made on first use: a session belongs to the event loop it is made on
         if self._kept is None:
+            # limit: aiohttp would allow 100 connections, but the callers have limits of their own
             connector = aiohttp.TCPConnector(
                 ssl=self._tls, limit=0, use_dns_cache=False, keepalive_timeout=_IDLE_TIMEOUT_S
             )

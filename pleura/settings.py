@@ -32,6 +32,7 @@ class PleuraSettings(BaseSettings):
             InvalidSettings: A variable is missing or wrong.
         """
         variables = {f"PLEURA_{field.upper()}": field for field in cls.model_fields}
+        # pydantic prefers arguments to the environment, so only unset variables may be arguments
         unset = variables.keys() - {name.upper() for name in os.environ}
         values = {variables[name]: value for name, value in (defaults or {}).items() if name in unset}
         try:

@@ -56,6 +56,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except CommandFailed as error:
         print_error(str(error))
         return 1
+    # Typer ends every command with it, also one that succeeds
     except SystemExit as end:
         return end.code if isinstance(end.code, int) else 1
     return 0

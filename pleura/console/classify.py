@@ -11,10 +11,11 @@ from pleura.console.access import find_service
 from pleura.console.context import Token, Url, find_state
 from pleura.console.output import CommandFailed, print_error, print_line
 
+# for annotations only: at run time the import of numpy and httpx would slow down --help
 if TYPE_CHECKING:
     from pleura.client import ClassifiedRadiograph, Client
 
-_MAX_PIXELS: Final = 100_000_000
+_MAX_PIXELS: Final = 100_000_000  # the default of the transformer
 
 
 def add_commands(app: typer.Typer) -> None:
@@ -49,6 +50,7 @@ def classify(
     token: Token = None,
 ) -> None:
     """Print the findings of radiographs, and draw a picture of where they are."""
+    # the answers of REST have no activation maps, and without them there is nothing to draw
     if json and output:
         raise typer.BadParameter("--json draws no pictures", param_hint="--output")
     pictures = None if json or no_overlay else output or Path()
@@ -61,6 +63,7 @@ def classify_on_stack(state: Path, image_ids: Sequence[str], pictures: Path) -> 
     """Classify radiographs of the local stack, and draw them; a failure is printed."""
     try:
         _classify_all(state, find_service(state, None, None), image_ids, False, pictures)
+    # a failed sample must not end pleura up
     except CommandFailed as error:
         print_error(str(error))
 
@@ -127,6 +130,7 @@ def _draw(session: _Session, name: str, file: bytes | None, answer: "ClassifiedR
     file = _fetch_file(session.state, name) if file is None else file
     if file is None or session.pictures is None:
         return None
+    # the stem only: the id of an object may hold slashes
     picture = session.pictures / f"{Path(name).stem}.overlay.png"
     write_png(picture, draw_overlay(read_radiograph(file, _MAX_PIXELS).pixels, answer))
     return picture

@@ -124,6 +124,7 @@ def _open_store(settings: DataSettings) -> DatasetStore:
 def _store_manifest(store: DatasetStore, manifest: Manifest, settings: DataSettings) -> None:
     digest = store.put(manifest)
     print_line(f"{manifest.name}@{digest}")
+    # last: without MLflow the data set is stored all the same, and the same command registers it later
     if settings.mlflow_uri:
         from mlflow.tracking import MlflowClient  # takes seconds to load
 

@@ -34,6 +34,7 @@ def repeat_options(arguments: Sequence[str]) -> Iterator[str]:
             if option:
                 continue
         elif option:
+            # Typer takes one value after an option, and repeats the option for more
             yield option
         yield argument
 
@@ -70,6 +71,7 @@ def feedback(
 
     from pleura.client import Client, RequestFailed
 
+    # made here, so that the user can send the same feedback again, and it is stored once
     feedback_id = feedback_id or str(uuid.uuid4())
     answer: dict[str, Any] = {"id": request_id, "position": position}
     if answered_to:

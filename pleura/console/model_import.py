@@ -34,8 +34,10 @@ def import_source(options: ImportOptions) -> None:
     try:
         kind = KINDS[options.kind]
         release = find_release(kind, options.file.name, options.outputs)
+        # nothing of the checkpoint is run, and PyTorch is not needed (docs/decisions/0035)
         publication = PublishedCheckpoint(options.file, kind, release, options.version)
         target.parent.mkdir(parents=True, exist_ok=True)
+        # in the file system of the target, because only there the rename is atomic
         with tempfile.TemporaryDirectory(dir=target.parent, prefix=f".{target.name}-") as folder:
             draft = Path(folder) / target.name
             if options.data is None:

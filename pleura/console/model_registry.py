@@ -82,9 +82,11 @@ def promote_version(
     why = MoveReason(who=who or _user_name(), reason=reason, override=override)
     champion, version = registry.champion(), registry.version(name)
     if champion == version:
+        # completes a move that a crash interrupted
         registry.settle()
         print_line(f"version {version.number} is the champion already")
         return
+    # with the champion that we saw: of two users who promote at once, the second is refused
     _print_move(registry, registry.promote(version.number, why, champion.number if champion else None))
 
 
@@ -95,6 +97,7 @@ def roll_back(registry: Registry, state: Path, who: str | None, reason: str) -> 
     if champion is None:
         raise NoPreviousChampion("there is no champion")
     former = registry.settle().former
+    # before the alias moves: it must not name a model that the stack cannot serve
     if former and serve_version(state, registry.store, registry.version(former[-1])):
         print_line(f"served here: version {former[-1]}")
     _print_move(registry, registry.rollback(why, champion.number))
@@ -107,6 +110,7 @@ def _print_move(registry: Registry, champion: ModelVersion) -> None:
 
 def _registry_uri(state: Path, mlflow: str | None) -> str:
     uri = mlflow or read_settings().mlflow_uri or f"{_SQLITE}{state / 'mlflow.db'}"
+    # MLflow would make an empty registry
     if uri.startswith(_SQLITE) and not Path(uri.removeprefix(_SQLITE)).exists():
         raise CommandFailed(f"nothing has been registered: there is no {uri.removeprefix(_SQLITE)}")
     return uri

@@ -71,9 +71,11 @@ def run_on_stack(state: Path, options: RunOptions) -> int:
         records = RunRecords(store.objects, name)
         with stack.lock_run(name):
             parameters = _read_parameters(options, store.objects.client)
+            # first: a run of this name with other parameters is refused before anything is changed
             records.begin(parameters)
             registry = Registry(connect_mlflow(environment["PLEURA_MLFLOW_URI"]), store)
             register_first_champion(stack, registry, parameters.who)
+            # the steps are processes that read their settings from the environment, as on a cluster
             os.environ.update(environment)
             print_line(f"run {name}, data set {parameters.data_set}")
             run_locally(stack, name, parameters)

@@ -52,6 +52,8 @@ def submit_run(options: SubmitOptions, name: str | None) -> None:
             arguments={"parameters": package.parameters, "run": name or ""},
             run_name=name,
             experiment_name=options.experiment,
+            # Kubeflow would skip a step that has run with the same parameters, but steps read stored
+            # decisions too (docs/decisions/0029)
             enable_caching=False,
         )
         print_line(f"run {run.run_id}")

@@ -82,6 +82,7 @@ def _roll_out(
 
     target, ledger = LocalTarget(state), FileLedger(state / "rollout.json")
     unfinished = find_unfinished_rollout(ledger)
+    # a rollout that was interrupted goes on with the champion that it began with
     champion = unfinished.change.champion if unfinished else target.serving_model()
     description, found = verify(bundle)
     change = ModelChange(champion, ModelReference(str(bundle), digest or found, description.version))

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from pleura.local.state_folder import StateFolder
 
 _START_TIMEOUT_S: Final = 120.0
+# repeated from pleura.local, whose import would slow down --help
 _RESTARTS: Final = 3
 _TOKEN_HOURS: Final = 12.0
 
@@ -99,6 +100,7 @@ def _start(options: "StackOptions", classify_samples: bool, detached: Invocation
                 if detached is None:
                     _run(options, state, classify_samples)
                     return
+            # without the lock, which the new process takes
             _detach(detached, state)
     except AlreadyRunning:
         _print_running_stack(state)
@@ -160,11 +162,14 @@ def _detach(invocation: Invocation, state: "StateFolder") -> None:
             stdout=output,
             stderr=subprocess.STDOUT,
             env=os.environ | build_service_environment(),
+            # the stack must outlive this terminal
             start_new_session=True,
         )
     with log.open() as lines:
         while child.poll() is None:
             record = state.read()
+            # before the log is read, so that its last lines are printed too; the record may be an earlier
+            # stack's
             is_ready = record and record.phase == "ready" and record.supervisor.pid == child.pid
             time.sleep(0.1)
             sys.stdout.write(lines.read())

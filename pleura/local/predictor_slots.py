@@ -32,6 +32,7 @@ class PredictorSlots:
 
     def replace_stable(self, revision: PredictorRevision) -> None:
         """Put another revision into the stable slot."""
+        # first, because the restart serves the revision that is stable by then
         self._stack.serve_stable(revision)
         self._supervisor.request_restart(_STABLE)
 

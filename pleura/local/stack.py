@@ -208,7 +208,7 @@ class LocalStack:
     def _start_transformer(self) -> Service:
         folder = self.folder / "transformer"
         environment = {
-            "PLEURA_PREDICTOR_ADDRESS": f"{HOST}:{self._ports['envoy']}",
+            "PLEURA_PREDICTOR_ADDRESS": f"{HOST}:{self._ports['envoy']}",  # it splits the traffic
             "PLEURA_S3_URL": self._store.url,
             "PLEURA_S3_ACCESS_KEY": self._store.access_key,
             "PLEURA_S3_SECRET_KEY": self._store.secret_key,

@@ -105,6 +105,7 @@ async def model_metadata(model: Model) -> dict[str, Any]:
 
 async def answer_request(model: Model, request: InferRequest, headers: dict[str, str]) -> InferResponse:
     span = current_span()
+    # kserve fails on a request without an id
     request.id = request.id or span.request_id or str(uuid.uuid4())
     bind_log_ids(request.id, span.trace_id)
     if not await model.healthy():

@@ -210,6 +210,7 @@ class RestServer:
         body = await read_limited_body(request, limit, reserve)
         encoding = headers.get("content-encoding", "").strip().lower()
         if encoding:
+            # to inflate many megabytes would hold up the event loop
             body = await asyncio.to_thread(_decompress, body, encoding, limit)
             reserve(len(body))
         infer_request = read_request(

@@ -35,6 +35,7 @@ class HttpServer(uvicorn.Server):
 
     def close_connections(self) -> None:
         """Close each connection after its next response, so that callers connect elsewhere in time."""
+        # uvicorn makes the second list from the first one about once a second
         self.config.encoded_headers = [*self.config.encoded_headers, _CLOSE]
         self.server_state.default_headers = [*self.server_state.default_headers, _CLOSE]
 

@@ -82,6 +82,7 @@ def _initialise(folder: Path, data: Path, log: Path) -> None:
     password.write_text(secrets.token_urlsafe(18))
     data.mkdir(0o700, exist_ok=True)
     if os.geteuid() == 0:
+        # PostgreSQL refuses to run as root, and wants to own its data
         nobody = pwd.getpwnam("nobody")
         os.chown(data, nobody.pw_uid, nobody.pw_gid)
     arguments = [_find_program("initdb"), "-D", str(data), "-U", _USER, "--pwfile", str(password)]

@@ -113,6 +113,7 @@ def _write_keys(path: Path, access_key: str, secret_key: str) -> None:
         "credentials": [{"accessKey": access_key, "secretKey": secret_key}],
         "actions": ["Admin", "Read", "Write", "List", "Tagging"],
     }
+    # private before it holds the secret key
     path.touch(0o600)
     path.write_text(json.dumps({"identities": [identity]}))
 
