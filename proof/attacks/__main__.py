@@ -29,6 +29,7 @@ from proof.lab.report import ClaimRow, print_claims
 from proof.lab.transformer import ACCESS_KEY, SECRET_KEY, TransformerParts
 
 MAX_CPU_MS = 5.0
+# A list of what is allowed: INTERNAL and DEADLINE_EXCEEDED once passed for a refusal.
 _REFUSAL = frozenset({"400", "413", "INVALID_ARGUMENT"})
 _NOT_FOUND = frozenset({"404", "NOT_FOUND"})
 

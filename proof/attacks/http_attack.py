@@ -75,6 +75,7 @@ def build_good_request(request_id: bytes, *lines: bytes) -> bytes:
 def run_case(attacked: AttackedProxy, case: Case) -> CaseResult:
     """Run a case, and check the answers and the forwarded requests."""
     attacked.clear()
+    # Each case has ids of its own, because a request of the case before may still arrive.
     serial = f"c{next(_serial)}-"
     raw = build_good_request(b"@before@") + case.raw + build_good_request(b"@after@", b"Connection: close")
     raw = raw.replace(b"@token@", attacked.forge().good().encode())
@@ -85,6 +86,7 @@ def run_case(attacked: AttackedProxy, case: Case) -> CaseResult:
         desynchronised = _find_unpaired(case, received)
     except ValueError as error:
         received, desynchronised = [], [f"the bytes that came back are not a row of answers: {error}"]
+    # The proxy asks for the readiness of the transformer by itself.
     forwarded = [each for each in attacked.transformer.requests if each.request_line != "GET /readyz"]
     desynchronised += _find_misread(case, forwarded, serial)
     bypasses = [fault for request in forwarded for fault in find_smuggling(request, serial)]

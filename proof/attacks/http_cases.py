@@ -93,6 +93,7 @@ CODINGS: Final = (
         b"\xefchunked",
     ),
 )
+# Python's int() takes signs, spaces, underscores and the digits of other scripts.
 LENGTHS: Final = (
     *(
         b"+2",
@@ -137,6 +138,7 @@ FRAMING: Final[Mapping[str, Case]] = {
         f"CL {value!r:.40}": expect_refusal(build_post(b"Content-Length: " + value, body=b"{}"))
         for value in LENGTHS
     },
+    # docs/decisions/0036: of two lengths, two programs may believe different ones.
     "CL.TE": expect_refusal(build_post(b"Content-Length: 4", _CHUNKED, body=_END)),
     "TE.CL": expect_refusal(build_post(_CHUNKED, b"Content-Length: 4", body=_END)),
     "TE.CL, tab": expect_refusal(build_post(b"Transfer-Encoding:\tchunked", b"Content-Length: 4", body=_END)),
@@ -194,6 +196,7 @@ BAD_CHUNKS: Final[Mapping[str, bytes]] = {
             *(b'2;a="x\ny"', b"2;" + b"a" * 40_000),
         )
     },
+    # docs/decisions/0036: a bare LF once ended a trailer, and spaces or a bare CR a size.
     "LF only": b"2\n{}\n0\n\n",
     "LF behind the size": b"2\n{}\r\n" + _END,
     "LF behind the data": b"2\r\n{}\n" + _END,

@@ -126,6 +126,7 @@ def measure_damage(reader: MeasuredDecoders) -> Iterator[ClaimRow]:
     pixels = read_radiograph(file, _SIDE**2).pixels.astype(np.uint8)
     right = make_picture_tensor(pixels).astype(int)
     for coding in _list_codings(pixels):
+        # If the undamaged file were refused, the refusals of damaged ones would show nothing.
         assert reader.read(coding.write(coding.data)).tensor is not None
         wrong = dict.fromkeys(_CHANGES, 0)
         for name, change in _CHANGES.items():

@@ -101,6 +101,7 @@ def _rsa(**members: Any) -> dict[str, Any]:
 
 
 ODD_KEYS: Final[Mapping[str, object]] = {
+    # Whoever reads the document could sign with it.
     "a shared secret": {"kty": "oct", "k": b64(SECRET), "kid": "odd", "alg": "HS256"},
     "a shared secret named EC": {"kty": "oct", "k": b64(SECRET), "kid": "odd", "alg": "ES256"},
     "for encryption": _rsa(use="enc"),
@@ -123,6 +124,7 @@ ODD_KEYS: Final[Mapping[str, object]] = {
     "no coordinates": {"kty": "EC", "crv": "P-256", "kid": "odd"},
     "RSA of 1024 bits": jwk(_SMALL_RSA.public_key(), "RS256", kid="odd"),
     "RSA of 16384 bits": _rsa(n=b64(b"\xff" * 2048)),
+    # With exponent 1 anybody can make a signature: it is the padded digest itself.
     "RSA with exponent 1": _rsa(e="AQ"),
     "RSA with an even exponent": _rsa(e="Ag"),
     "RSA with modulus 0": _rsa(n="AA"),

@@ -55,6 +55,7 @@ async def _rotate_under_load(
     async def rotate() -> None:
         for key_id in _ROTATIONS:
             await asyncio.sleep(pause_s)
+            # Callers stop using the older key before it disappears.
             in_use[:] = in_use[-1:]
             await asyncio.sleep(1.0)
             published.key_ids = [in_use[-1], key_id]
@@ -68,6 +69,8 @@ async def _rotate_under_load(
 
 
 def _make_good_token(forge: Forge, key_id: str) -> str:
+    # The forge's clock is 300 s ahead, and nbf must lie in the past. A new jti makes each
+    # token another one, so that the proxy's cache of verified tokens does not know it.
     return forge.good(key_id, nbf=forge.now_s - 400, iat=forge.now_s - 400, jti=str(time.monotonic_ns()))
 
 
@@ -122,6 +125,7 @@ async def attack_keys(
         during_rotation = await _rotate_under_load(proxy, forge, published, REFETCH_INTERVAL_S + 1)
     issuer_down = await outage
     closest_s = min((later - earlier for earlier, later in pairwise(fetches)), default=flood_s)
+    # If the issuer was never asked, the distance of its fetches shows nothing.
     expected = max(1, int(flood_s // (REFETCH_INTERVAL_S + 1)))
     useless = len(USELESS) + len(SLOW)
     return [

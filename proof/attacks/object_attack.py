@@ -166,6 +166,7 @@ def start_object_attack(
     """Start a transformer with a tap in front of its object store, and a proxy. Answers are not cached."""
     fill_buckets(make_bucket_client(parts.s3_url))
     with start_tap(int(parts.s3_url.rpartition(":")[2])) as object_tap:
+        # No cache: an answer from it would cause no call at the object store.
         settings = parts.build_environment(
             PLEURA_S3_URL=f"http://127.0.0.1:{object_tap.port}", PLEURA_REDIS_URL=""
         )

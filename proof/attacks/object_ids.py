@@ -14,12 +14,14 @@ _TEXTS: Final = (
     *("a\x1bb", "a\x85b", "\x01", "a\x0bb", "a\u200bb", "a\u200db", "a\u2060b", "\ufeffa", "a\u00adb"),
     *("a\u202eb", "a\u2066b", "a\u2028b", "a\u2029b", "a\ue000b", "a\U000e0041b", "a\uffffb"),
     *("a\U0010ffffb", "a\u0378b", "\u180ea", "a\ufff9b", "\u2024\u2024/a", "\u2025/a", "\u2026/a"),
+    # docs/decisions/0036: NFKC turns these look-alikes into dots and slashes.
     *("\uff0e\uff0e/a", "\ufe52\ufe52/a", "\ufe30/a", "\ufe19/a", "a\u2488", "a\u33c2", "\u2100"),
     *("a\u2215b", "a\u2044b", "a\uff0fb", "a\u29f8b", "a\u29f9b", "a\u2216b", "a\uff3cb", "a\ufe68b"),
     *("a\u29f5b", "..\u2215..\u2215a", "\u2105a", "e\u0301", "a\u0344", "\u212b"),
     *("x" * 1025, "\u00e9" * 513, "x" * 100_000, "a/" * 512 + "a", "\U0001f600" * 257),
 )  # fmt: skip
 _RAW: Final = (
+    # Overlong forms and surrogates, which a lax decoder of UTF-8 would read.
     *(b"\xff", b"a\xffb", b"\xc0\xae\xc0\xae/a", b"\xc0\xafa", b"\xe0\x80\xaf", b"\xf0\x80\x80\xaf"),
     *(b"..\xc0\xaf..\xc0\xafa", b"\xed\xa0\x80", b"\xed\xaf\xbf\xed\xbf\xbf", b"\xf4\x90\x80\x80", b"\xc3"),
     *(b"a\x80", b"\xfe\xffa", b"\xf8\x88\x80\x80\xaf"),

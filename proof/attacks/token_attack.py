@@ -59,6 +59,7 @@ def by_grpc(attacked: AttackedProxy, channel: grpc.Channel, *authorizations: str
     """Send an inference request by gRPC."""
     before = len(attacked.grpc.grpc_calls)
     metadata = [("authorization", value) for value in authorizations]
+    # gRPC's client refuses to send such values.
     if not all(value.isascii() and value.isprintable() for value in authorizations):
         return raw_grpc(attacked, [value.encode("latin-1") for value in authorizations])
     try:
@@ -103,6 +104,7 @@ def _encode_string(value: bytes) -> bytes:
 
 
 def _build_frame(kind: int, flags: int, stream: int, payload: bytes) -> bytes:
+    # The length of an HTTP/2 frame has three bytes (RFC 9113 section 4.1).
     return struct.pack(">I", len(payload))[1:] + bytes([kind, flags]) + struct.pack(">I", stream) + payload
 
 

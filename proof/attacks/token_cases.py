@@ -53,6 +53,7 @@ HEADERS: Final[Mapping[str, Changes]] = {
     "kid of another algorithm": {"kid": "rsa"},
     "RS256 with an EC key": {"alg": "RS256"},
     "EdDSA with an EC key": {"alg": "EdDSA"},
+    # What is critical and unknown must be refused (RFC 7515 section 4.1.11).
     "crit unknown": {"crit": ["x-unknown"], "x-unknown": 1},
     "crit b64": {"crit": ["b64"], "b64": True},
     "crit empty": {"crit": []},
@@ -68,6 +69,8 @@ HEADERS: Final[Mapping[str, Changes]] = {
     "typ number": {"typ": 1},
     "typ list": {"typ": ["JWT"]},
 }
+# Whoever follows such a header trusts the attacker's key,
+# or calls the attacker's server (RFC 8725 section 3.10).
 EVIL_HEADERS: Final[Mapping[str, Callable[[str], Changes]]] = {
     "jwk embedded": lambda url: {"jwk": OWN_JWK},
     "jwk embedded, private": lambda url: {"jwk": jwk(STRANGER, "ES256")},
@@ -133,6 +136,7 @@ CLAIMS: Final[Mapping[str, Callable[[Forge], Changes]]] = {
     "scope a pattern": lambda f: {"scope": "radiograph:* *"},
     "scope with commas": lambda f: {"scope": "radiograph:classify,model:read"},
     "scope with a tab": lambda f: {"scope": "a\tradiograph:classify"},
+    # An ID token tells who somebody is, and gives no access (RFC 8725 section 3.12).
     "ID token by nonce": lambda f: {"nonce": "n"},
     "ID token by at_hash": lambda f: {"at_hash": "h"},
     "ID token by typ": lambda f: {"typ": "ID"},

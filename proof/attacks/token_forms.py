@@ -93,6 +93,7 @@ def _sign_with_small_order(f: Forge, point: bytes) -> str:
 
 SIGNATURES: Final[Mapping[str, MakeToken]] = {
     **{
+        # A verifier that believes the token's algorithm takes the public key for the secret of an HMAC.
         f"HMAC with {what}": lambda f, s=secret: f.with_secret(s)  # type: ignore[misc]
         for what, secret in {
             "the public key's PEM": PEM,
@@ -127,10 +128,12 @@ SIGNATURES: Final[Mapping[str, MakeToken]] = {
     "a space": lambda f: _replace_signature(f.good(), " "),
     "the word null": lambda f: _replace_signature(f.good(), "null"),
     "all zero": lambda f: f.with_signature(bytes(64)),
+    # Java accepted r = s = 0 for any message (CVE-2022-21449).
     "psychic, in DER": lambda f: f.with_signature(bytes.fromhex("3006020100020100")),
     "r = s = n": lambda f: f.with_signature(N_P256.to_bytes(32, "big") * 2),
     "r = 0": lambda f: f.with_signature(bytes(32) + (1).to_bytes(32, "big")),
     "s = n": lambda f: f.with_signature((1).to_bytes(32, "big") + N_P256.to_bytes(32, "big")),
+    # JWS wants r and s one after the other (RFC 7518 section 3.4): a signature has one spelling only.
     "good, in DER": _make_der_signature,
     "good, cut": lambda f: f.good()[:-4],
     "good, extended": lambda f: f.good() + "AAAA",
@@ -181,10 +184,12 @@ FORMS: Final[Mapping[str, MakeToken]] = {
     "header a list": lambda f: f.signed(b"[]"),
     "header no JSON": lambda f: f.signed(b"{"),
     "header not UTF-8": lambda f: f.signed(b'{"alg":"\xff"}'),
+    # docs/decisions/0036: the encoding was once guessed.
     "header in UTF-16": lambda f: f.signed(json.dumps(f.header()).encode("utf-16")),
     "header with a byte order mark": lambda f: f.signed(b"\xef\xbb\xbf" + json.dumps(f.header()).encode()),
     "header nested deeply": lambda f: f.signed(b"[" * 5000),
     "header nested 100000 deep": lambda f: f.signed(b"[" * 100_000),
+    # Of two members with one name, two parsers may take different ones.
     "header with two alg": lambda f: f.signed(b'{"alg":"none","alg":"ES256","kid":"ec"}'),
     "header with two kid": lambda f: f.signed(b'{"alg":"ES256","kid":"other","kid":"ec"}'),
     "header with two alg, one escaped": lambda f: f.signed(b'{"alg":"none","\\u0061lg":"ES256","kid":"ec"}'),

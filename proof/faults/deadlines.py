@@ -43,6 +43,7 @@ async def check_deadlines(lab: FaultLab) -> list[ClaimRow]:
                     for send in protocols.values():
                         answers_by_id |= await _send_in_turn(send, list(islice(ids, _REQUESTS)))
                 claim, traffic = f"{_DEADLINE_S:.1f} s, {part}: {name}", lab.proxies["s3"].read_traffic()
+                # Where no call of the store was recognised, it is not shown that none was late.
                 rows.append(_build_row(claim, answers_by_id, traffic, must_call=part == "predictor"))
                 await _wait_until_healthy(lab)
     return rows
@@ -55,6 +56,7 @@ async def check_expired_before_store(lab: FaultLab) -> ClaimRow:
     with lab.proxies["s3"].apply(Fault("hanging")):
         answers = await asyncio.gather(*(caller.send_id(i, timeout_ms=int(1000 * _DEADLINE_S)) for i in ids))
         await asyncio.sleep(0.5)
+    # The bytes that were held up pass now, and so would a late call.
     await asyncio.sleep(2.0)
     answers_by_id = dict(zip(ids, answers, strict=True))
     row = _build_row(f"{_AT_ONCE} at once, s3: hanging", answers_by_id, lab.proxies["s3"].read_traffic())
@@ -66,6 +68,7 @@ async def check_cached_answers(lab: FaultLab) -> list[ClaimRow]:
     """Check which status a cached answer has while the object store is down, and while the predictor is."""
     caller, rows, image_id = lab.make_caller(), [], lab.known_ids[0]
     for part, status, reason in (
+        # docs/decisions/0025: without the store nobody knows whether the object is still the same.
         ("s3", 503, "the object may have changed"),
         ("predictor", 200, "the model answered a moment ago"),
     ):

@@ -106,6 +106,7 @@ class FaultMatrix:
             healed_s = time.monotonic()
             recovery_s = await _wait_for_good_second(load, healed_s)
             if part == "redis":
+                # Answers alone do not show that Redis is back: all requests are answered without it.
                 recovery_s = max(recovery_s, await _wait_for_cached_answer(load, healed_s))
             lookups = await self._count_failed_lookups() - lookups
         self.answers += load.answers
@@ -160,6 +161,7 @@ def _judge_cache(claim: str, run: FaultRun, healthy: Sequence[CallResult], must_
         all(answer.is_ok for answer in run.answers)
         and p99_ms <= before_ms + _CACHE_COST_MS
         and run.has_recovered
+        # Where the fault was never applied, all answers are 200 too.
         and (run.failed_lookups > 0 or not must_show)
     )
     measured = (
@@ -192,6 +194,7 @@ def _judge_refusals(claim: str, run: FaultRun, deadline_s: float, must_show: boo
         all(_is_allowed(answer, deadline_s) for answer in run.answers)
         and slowest_s <= deadline_s + _GRACE_S
         and run.has_recovered
+        # As above: some request must have met the fault.
         and not (must_show and all(answer.is_ok for answer in run.during))
     )
     late = sum(answer.status == 504 for answer in run.answers)

@@ -111,6 +111,7 @@ def check_flipped_bits(folder: Path, bundle: Path) -> list[ClaimRow]:
         if problem := _start_predictor(copy):
             wrong.append(f"{path.relative_to(copy)}: {problem}")
         path.write_bytes(content)
+    # If the undamaged copy did not load either, all refusals would show nothing.
     is_restored = _is_valid(copy)
     shutil.rmtree(copy)
     measured = f"{flips} flips in {len(files)} files: {len(loaded)} loaded {' '.join(loaded[:3])}".rstrip()

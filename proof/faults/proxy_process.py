@@ -26,6 +26,7 @@ _DueChunk = tuple[float, bytes]
 def _reset(writer: asyncio.StreamWriter) -> None:
     """Close a connection with RST instead of FIN."""
     with suppress(OSError):
+        # A linger time of 0 makes the kernel send RST.
         linger = struct.pack("ii", 1, 0)
         writer.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, linger)
     writer.transport.abort()

@@ -132,6 +132,7 @@ def main() -> int:
     late = sum(outcome.cost.wall_s > _SLOW_S for outcome in replayed)
     defects = [p.stem for p in arguments.folder.glob("*/defect-*.txt")]
     inverted = sum("silent inversion" in p.read_text() for p in arguments.folder.glob("*/defect-*.txt"))
+    # A target that never ran has shown nothing.
     fewest = min(campaign.executions for campaign in campaigns.values())
     deaths = sum(campaign.deaths.total() for campaign in campaigns.values())
     slow = sum(campaign.outcomes["slow"] for campaign in campaigns.values())

@@ -89,6 +89,7 @@ def _write_chunk(chunk: tuple[bytes, bytes]) -> bytes:
 
 def _inflate(body: bytes) -> bytes:
     try:
+        # Bounded: the end of the mutator's process would count as a death of the target.
         return zlib.decompressobj().decompress(body, 2**20)
     except zlib.error:
         return body

@@ -205,6 +205,7 @@ def check_head(data: bytes) -> str:
     if any(set(b"\r\n") & set(name + value) or name[:1] in (b" ", b"\t") for name, _, value in fields):
         raise PropertyViolated("an odd line end")
     reader = _HeadReader()
+    # httptools raises this for an Upgrade field, when it has reported all fields.
     with contextlib.suppress(httptools.HttpParserUpgrade):
         httptools.HttpRequestParser(reader).feed_data(b"GET / %b\r\n%b" % (head.version, head.fields))
     if reader.fields != [(name, value.strip(b" \t")) for name, _, value in fields]:

@@ -49,6 +49,7 @@ class WatchedTarget:
         """Run the target once."""
         self._last_input[: len(data) + 4] = len(data).to_bytes(4, "little") + data
         began_s = time.process_time()
+        # The signal ends this process, as the limit of processor time ends a decoder.
         signal.setitimer(signal.ITIMER_PROF, _PROCESSOR_S)
         limits_before = _bound_memory()
         try:
@@ -118,6 +119,7 @@ def main() -> None:
         f"-max_len={_MAX_BYTES}",
         f"-artifact_prefix={arguments.folder}/native-",
         "-print_final_stats=1",
+        # libFuzzer's own limit would count what the fuzzer itself needs.
         "-rss_limit_mb=0",
         "-timeout=600",
     ]

@@ -167,6 +167,7 @@ async def send_from_clients(
         while time.perf_counter() < until_s:
             reply = await connection.send(next(requests))
             replies.append(reply)
+            # Refused clients that come back at once would lower the rate that is measured.
             if reply.status in _REFUSALS:
                 await asyncio.sleep(reply.retry_after_s or 0.1)
             if connection.is_closed:
@@ -193,6 +194,7 @@ async def send_at_rate(address: str, requests: Iterator[bytes], per_s: float, se
         for number in count():
             if number / per_s >= seconds:
                 break
+            # Due times count from the start, so that a sleep that ends late does not lower the rate.
             await asyncio.sleep(max(0.0, began_s + number / per_s - time.perf_counter()))
             calls.create_task(send())
     for connection in idle:

@@ -44,6 +44,7 @@ def make_dicom(
     dataset.PixelRepresentation = int(pixels.dtype.kind == "i")
     order: Literal["<", ">"] = ">" if syntax == uid.ExplicitVRBigEndian else "<"
     body = pixels.astype(pixels.dtype.newbyteorder(order)).tobytes()
+    # DICOM has no values of odd length (PS3.5 7.1).
     dataset.PixelData = body + b"\0" * (len(body) % 2)
     dataset["PixelData"].VR = "OW" if item_bytes == 2 else "OB"
     for keyword, value in elements.items():
@@ -85,7 +86,9 @@ def encode_jpeg_lossless(pixels: NDArray[Any], bits: int) -> bytes:
     predicted = np.concatenate([values[:, :1] * 0, values[:, :-1]], axis=1)
     predicted[1:, 0], predicted[0, 0] = values[:-1, 0], 2 ** (bits - 1)
     bits_text = "".join(_encode_difference(int(difference)) for difference in (values - predicted).ravel())
+    # T.81 fills the last byte with ones.
     bits_text += "1" * (-len(bits_text) % 8)
+    # A zero follows each byte 0xFF in coded data, because 0xFF begins a marker.
     data = int(bits_text, 2).to_bytes(len(bits_text) // 8, "big").replace(b"\xff", b"\xff\0")
     rows, columns = pixels.shape
     return _build_lossless_jpeg(bits, rows, columns, b"\1", data)

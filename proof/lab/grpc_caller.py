@@ -22,6 +22,7 @@ class GrpcCaller:
     """Sends requests to the proxy's gRPC port over one channel."""
 
     def __init__(self, address: str, token: str, timeout_s: float = 30.0) -> None:
+        # By default gRPC shares connections between all channels of a process.
         self._channel = aio.insecure_channel(address, options=(("grpc.use_local_subchannel_pool", 1),))
         self._stub, self._token, self._timeout_s = (
             GRPCInferenceServiceStub(self._channel),

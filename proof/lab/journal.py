@@ -60,6 +60,7 @@ def read_journal(stack: RunningStack, request_ids: Sequence[str]) -> CampaignJou
 
 async def read_complete_journal(stack: RunningStack, answers: Sequence[CallResult]) -> CampaignJournal:
     """Read the journal until it has a row for each answer, or a time limit has passed."""
+    # docs/decisions/0009: answers of an outage are in the spool first, and reach the journal later.
     end_s, request_ids = time.monotonic() + _REPLAY_TIMEOUT_S, [answer.request_id for answer in answers]
     while True:
         journal = await asyncio.to_thread(read_journal, stack, request_ids)

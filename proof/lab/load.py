@@ -120,8 +120,10 @@ class RetryingCaller:
         tries = [await self.send_once(image_id)]
         end_s, pause_s = time.monotonic() + _RETRY_TIMEOUT_S, _FIRST_PAUSE_S
         while not tries[-1].is_ok and time.monotonic() < end_s:
+            # At random, so that callers that failed together do not come back together.
             await asyncio.sleep(random.uniform(pause_s / 2, pause_s))
             pause_s = min(2 * pause_s, _LONGEST_PAUSE_S)
+            # docs/decisions/0033: the same id, so that two tries that both succeed give one row.
             tries.append(await self.send_once(image_id, tries[0].request_id))
         self.tries.append(tries)
         return tries[-1]
@@ -140,6 +142,7 @@ async def call_at_rate(send: Send, per_s: float, seconds: float) -> list[CallRes
     calls: list[asyncio.Future[CallResult]] = []
     began_s = time.monotonic()
     for number in count():
+        # From the start of the load, so that a sleep that ends late does not lower the rate.
         due_s = began_s + number / per_s
         if due_s - began_s >= seconds:
             break

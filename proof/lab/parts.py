@@ -85,6 +85,7 @@ def start_proxy_and_issuer(
         "PLEURA_ISSUER": issuer_url,
         "PLEURA_AUDIENCE": AUDIENCE,
         "PLEURA_JWKS_URL": f"{issuer_url}/jwks.json",
+        # Wide limits: no request of a campaign may be refused for its rate.
         "PLEURA_RATE_PER_S": "2000",
         "PLEURA_BURST": "2000",
     }

@@ -52,6 +52,7 @@ def correlate(first: NDArray[Any], second: NDArray[Any]) -> float:
 def make_lut(entries: Any, first: int, bits: int = 16) -> list[Dataset]:
     """Make a LUT sequence of one item."""
     item = Dataset()
+    # A table of 65,536 entries has the number 0 (PS3.3 C.11.1.1).
     item.LUTDescriptor = [len(entries) % 65_536, first, bits]
     item.LUTData = [int(entry) for entry in entries]
     for keyword in ("LUTDescriptor", "LUTData"):

@@ -118,6 +118,7 @@ def recording_server(answer: Answer, port: int = 0) -> Iterator[RecordingServer]
 
     class Server(socketserver.ThreadingTCPServer):
         daemon_threads, allow_reuse_address, request_queue_size = True, True, 256
+        # Answers that hang on purpose must not hold up the end of the server.
         block_on_close = False
 
     with Server(("127.0.0.1", port), Handler) as server:

@@ -26,4 +26,5 @@ def print_claims(title: str, rows: Sequence[ClaimRow]) -> int:
     lines += [f"| {row.claim} | {row.bound} | {row.measured} | {verdicts[row.holds]} |" for row in rows]
     sys.stdout.write("\n".join([*lines, ""]) + "\n")
     results = [row.holds for row in rows if row.holds is not None]
+    # A campaign without any claim has shown nothing.
     return 0 if results and all(results) else 1

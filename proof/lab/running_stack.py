@@ -127,12 +127,14 @@ def start_stack(
             stderr=subprocess.STDOUT,
             cwd=folder,
             env=build_clean_environment()
+            # The stack notes there that it was started last, and the user's own note must stay.
             | {"XDG_STATE_HOME": str(folder.resolve())}
             | dict(environment or {}),
         )
     end = time.monotonic() + _START_TIMEOUT_S
     while time.monotonic() < end and process.poll() is None:
         record = state.read()
+        # A record of an earlier stack may still lie in the folder.
         if record and record.phase == "ready" and record.supervisor.pid == process.pid:
             return RunningStack(state, process, log)
         time.sleep(0.1)

@@ -82,6 +82,7 @@ async def run_soak(stack: RunningStack, requests: int, warm_up: int = _WARM_UP) 
     grpc = GrpcCaller(stack.record.grpc_address, stack.make_token())
     await radiographs.learn_answers(rest.send_id)
     mix = RequestMix(rest, grpc, radiographs)
+    # What a service takes for its first files and callers is its size, and not growth.
     answers, quarters = await _send_requests(mix.send_next, warm_up), []
     for _ in range(_QUARTERS):
         watcher, stop = ProcessWatcher(stack, interval_s=0.5), asyncio.Event()
@@ -136,6 +137,7 @@ def _build_maximum_row(part: str, result: SoakResult) -> ClaimRow:
 
 def _build_growth_row(part: str, result: SoakResult) -> ClaimRow:
     first, last = _select_part(part, result.quarters[0]), _select_part(part, result.quarters[-1])
+    # A process is compared with itself only: PostgreSQL starts a worker now and then.
     lasting = {sample.process for sample in first} & {sample.process for sample in last}
     first, last = ([sample for sample in samples if sample.process in lasting] for samples in (first, last))
     mb = [compute_mean([sample.rss_mb for sample in samples]) for samples in (first, last)]
@@ -146,6 +148,7 @@ def _build_growth_row(part: str, result: SoakResult) -> ClaimRow:
         "flat",
         f"{mb[0]:.1f}, {mb[1]:.1f} MB; {descriptors[0]:.0f}, {descriptors[1]:.0f}; "
         f"{threads[0]:.0f}, {threads[1]:.0f}",
+        # Without a process that lives from the first quarter to the last nothing is shown.
         bool(lasting)
         and mb[1] <= mb[0] * (1 + _GROWTH_SHARE) + _GROWTH_MB
         and descriptors[1] <= descriptors[0] + _GROWTH_NUMBER

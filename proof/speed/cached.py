@@ -28,6 +28,7 @@ def _build_batch_requests(stack: RunningStack, ids: list[str]) -> list[bytes]:
 
 def _count_uncached(load: LoadResult) -> int:
     """Count the answers that do not come from the cache."""
+    # Every answer is looked at: a rate with inferences in it is not that of hits.
     return sum(b'"cached":true' not in reply.body.replace(b" ", b"") for reply in load.answered)
 
 

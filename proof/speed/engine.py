@@ -64,6 +64,7 @@ def build_engine_calls(bundle: Path, threads: int) -> dict[tuple[str, int], Engi
     for batch in (1, _LARGE_BATCH):
         radiographs = draw_synthetic_radiographs(batch)
         floats = radiographs.astype(np.float32)
+        # The default binds the value now: a plain closure would see the arrays of the last batch size.
         calls["keras predict", batch] = lambda x=floats: network.predict(x, verbose=0)  # type: ignore[misc]
         calls["tf.function", batch] = lambda x=radiographs: saved.run(x)  # type: ignore[misc]
         calls["LiteRT", batch] = lambda x=radiographs: litert.run(x)  # type: ignore[misc]
@@ -73,6 +74,7 @@ def build_engine_calls(bundle: Path, threads: int) -> dict[tuple[str, int], Engi
 
 def _time_call(call: EngineCall) -> float:
     """Time a call after a pause and an uncounted run of the same call."""
+    # docs/decisions/0032: OpenBLAS's threads spin after a product, and LiteRT took 39 ms instead of 21.
     time.sleep(_PAUSE_S)
     call()
     started_s = time.perf_counter()
@@ -86,6 +88,7 @@ def time_calls(calls: dict[tuple[str, int], EngineCall], rounds: int) -> list[En
     for _ in range(rounds):
         for key, call in {("SGEMM floor", 1): floor, **calls}.items():
             seconds[key].append(_time_call(call) / key[1])
+    # The product of two n x n matrices takes n^3 multiplications and as many additions.
     share = GFLOP_A_RADIOGRAPH / (2 * _MATRIX**3 / 1e9)
     seconds["SGEMM floor", 1] = [each * share for each in seconds["SGEMM floor", 1]]
     return [

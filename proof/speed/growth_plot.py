@@ -28,6 +28,7 @@ class Line:
 
 def draw_growth(panels: Mapping[str, Sequence[Line]], path: Path) -> None:
     """Write the plot. The same figures give the same file."""
+    # matplotlib writes random ids into an SVG otherwise.
     mpl.rcParams["svg.hashsalt"] = "pleura"
     figure = Figure(figsize=(10, 4), layout="constrained")
     axes = figure.subplots(1, len(panels), sharey=True)

@@ -68,6 +68,7 @@ class SpeedLab:
     ) -> LoadResult:
         """Let clients repeat the requests for the duration of one load."""
         load = self.run(send_from_clients(address, cycle(requests), clients, self.effort.seconds))
+        # So few clients must be answered: a refusal makes the rate look better than it is.
         self.failed.extend(load.failed if may_refuse else load.unanswered)
         if not load.answered:
             raise AssertionError(f"no request was answered: {load.replies[:1]}")
@@ -87,6 +88,7 @@ class SpeedLab:
 @contextlib.contextmanager
 def start_speed_lab(bundle: Path, effort: Effort) -> Iterator[SpeedLab]:
     """Start a lab with its own event loop and the engine that the predictor's settings name."""
+    # uvloop, because the client shares the cores with what it measures.
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
         kind = PredictorSettings.read().engine
         yield SpeedLab(bundle, effort, kind, EngineAlone(bundle, kind), runner)

@@ -95,6 +95,7 @@ def _start_proxy(keys: Sequence[_IssuerKey]) -> Iterator[tuple[Service, str]]:
             "PLEURA_ISSUER": upstream.url,
             "PLEURA_AUDIENCE": AUDIENCE,
             "PLEURA_JWKS_URL": f"{upstream.url}/jwks.json",
+            # A benchmark once measured the rate limit.
             "PLEURA_RATE_PER_S": "100000",
             "PLEURA_BURST": "100000",
         }

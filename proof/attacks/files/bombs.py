@@ -10,6 +10,7 @@ def make_deflate_bomb(size: int) -> bytes:
     """Make a raw deflate stream of at least ``size`` zeros from one repeated block."""
     deflater = zlib.compressobj(9, zlib.DEFLATED, -zlib.MAX_WBITS)
     block = deflater.compress(b"\0" * _BLOCK) + deflater.flush(zlib.Z_FULL_FLUSH)
+    # A full flush makes each block independent of the one before, so that it can be repeated.
     return block * -(-size // _BLOCK) + b"\3\0"
 
 

@@ -180,6 +180,7 @@ def list_structure_cases() -> Iterator[tuple[str, HostileFile]]:
             ),
         )
     yield (
+        # docs/decisions/0037: the second one once replaced the first.
         "pixel data twice, the second a negative",
         expect_errors(
             lambda: make_deep_dicom() + encode_element(0x7FE00010, b"OW", (4095 - DEEP_PICTURE).tobytes()),

@@ -44,6 +44,7 @@ def list_grayscale_cases() -> Iterator[tuple[str, HostileFile]]:
                     -0.4,
                 ),
             )
+    # docs/decisions/0037: a slope of -1 alone once gave the negative.
     for slope in ("0", "-1"):
         errors = DAMAGED if slope == "0" else REFUSED
         yield (
