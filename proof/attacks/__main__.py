@@ -174,6 +174,7 @@ def _build_requests(
 ) -> list[Callable[[], str]]:
     requests: list[Callable[[], str]] = []
     for raw in raws:
+        # The default binds the value now: a plain lambda would send the last one each time.
         requests += [lambda raw=raw: attack.send_binary(raw), lambda raw=raw: attack.send_grpc(raw)]  # type: ignore[misc]
     for text in texts:
         requests.append(lambda text=text: attack.send_json(text))  # type: ignore[misc]

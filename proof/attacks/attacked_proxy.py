@@ -51,6 +51,7 @@ class AttackedProxy:
 
     def forge(self) -> Forge:
         """Return a forge that makes tokens for this proxy, valid now."""
+        # The clock goes on between the making of a token and its verification, hence the slack.
         return Forge(self.issuer.url, AUDIENCE, int(time.time()), self.outsider.url, slack_s=20)
 
     def clear(self) -> None:
@@ -68,6 +69,7 @@ class AttackedProxy:
 
 def answer_as_transformer(request: RecordedRequest) -> Iterator[bytes]:
     """Answer as a transformer does, with the request id in the body."""
+    # The id in the answer shows whether a caller gets the answer to its own request.
     request_id = request.get_header("x-request-id")
     if request.request_line == "GET /readyz":
         yield ok_response(b'{"ready": true}')
@@ -107,6 +109,7 @@ def start_attack_proxy(log: Path, issuer: RecordingServer, **settings: object) -
         "audience": AUDIENCE,
         "max_body_mb": 2,
     }
+    # So wide that no attack is refused for its rate instead of its content.
     limits = {"rate_per_s": 100_000, "burst": 100_000, "timeout_s": 5}
     proxy = start_proxy(log, free_port, **{**addresses, **limits, **settings})
     try:

@@ -37,6 +37,7 @@ DROP = object()
 def b64(data: bytes | object) -> str:
     """Encode bytes or a JSON document as base64url without padding."""
     raw = data if isinstance(data, bytes) else json.dumps(data).encode()
+    # JWS has no padding (RFC 7515 section 2).
     return base64.urlsafe_b64encode(raw).rstrip(b"=").decode()
 
 

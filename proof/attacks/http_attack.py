@@ -105,6 +105,7 @@ def _exchange(port: int, raw: bytes) -> bytes:
                 received += chunk
         except TimeoutError:
             received += b"(the connection stays open)"
+        # A server that closes with bytes unread sends RST.
         except ConnectionResetError:
             pass
     return received

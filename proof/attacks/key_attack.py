@@ -111,6 +111,7 @@ def flood(proxy: Proxy, forge: Forge, per_s: float, seconds: float) -> int:
 async def find_known_keys(cache: KeyCache) -> set[str]:
     """Return the keys that a cache knows after it has refetched as often as it may."""
     with suppress(Unauthenticated):
+        # Only an unknown key makes the cache ask.
         await cache.find_key("there is none")
     return set(cache.keys)
 
@@ -125,6 +126,7 @@ async def find_keys_after(send: Send, evil: RecordingServer) -> set[str]:
     with recording_server(answer) as issuer:
         cache = KeyCache(HttpKeySource(f"{issuer.url}/jwks.json"), clock)
         await find_known_keys(cache)
+        # Earlier the cache would not ask the issuer again.
         clock.now += REFETCH_INTERVAL_S
         keys = await find_known_keys(cache)
         assert len(issuer.requests) == 2

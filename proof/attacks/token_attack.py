@@ -143,6 +143,7 @@ class OfflineVerification:
 
     def cpu_ms(self, token: str, tries: int = 5) -> float:
         """Measure the processor time of a verification: the best of some tries."""
+        # Other work of the machine can only add to a try.
         return 1000 * min(self._cpu_s(token) for _ in range(tries))
 
     def _cpu_s(self, token: str) -> float:

@@ -49,6 +49,7 @@ HEADERS: Final = (
     *("X-Access-Token", "X-Auth-Token", "X-Forwarded-Access-Token", "X-Amzn-Oidc-Data"),
     *("Cf-Access-Jwt-Assertion", "Sec-WebSocket-Protocol"),
 )  # fmt: skip
+# Proxies of other makers set these. None may replace the principal of the token.
 IDENTITIES: Final = (
     *("X-Pleura-Principal", "x_pleura_principal", "X_Pleura-Principal", "X-Pleura_Principal", "X-User"),
     *("Remote-User", "REMOTE_USER", "X-Remote-User", "X-Forwarded-User", "X-Forwarded-Email"),
@@ -66,11 +67,13 @@ REFUSED: Final[Mapping[str, Carry]] = {
     "folded": lambda t: request(f"Authorization: Bearer\r\n {t}"),
     "space before the colon": lambda t: request(f"Authorization : Bearer {t}"),
     "cookie": lambda t: request(f"Cookie: Authorization=Bearer {t}; access_token={t}"),
+    # A token in a URL ends up in logs and histories (RFC 6750 section 5.3).
     "query": lambda t: request(target=f"{INFER}?access_token={t}"),
     "user of the target": lambda t: request(target=f"http://{t}@a{INFER}"),
     "user of the host": lambda t: request(f"Host: {t}@a"),
     "form": lambda t: request("Content-Type: application/x-www-form-urlencoded", body=f"access_token={t}"),
     "JSON": lambda t: request("Content-Type: application/json", body=f'{{"access_token": "{t}"}}'),
+    # docs/decisions/0014: llhttp reports trailers as header fields.
     "trailer": _trailer,
     **{
         f"value: {name}": lambda t, v=value: request("Authorization: " + v.format(t))  # type: ignore[misc]

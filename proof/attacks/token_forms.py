@@ -160,6 +160,7 @@ FORMS: Final[Mapping[str, MakeToken]] = {
     "detached payload": lambda f: "..".join(_split(f.good())[::2]),
     "nested": lambda f: _nest(f),
     "nested, cty": lambda f: _nest(f, cty="JWT"),
+    # "zip" is for encrypted tokens (RFC 7516): a signed one must not be unpacked.
     "zip bomb": _make_bomb,
     "payload exchanged": lambda f: _replace_part(f.good(), 1, f.claims(sub="admin")),
     "header exchanged": lambda f: _replace_part(f.good(), 0, f.header(typ="at+jwt")),

@@ -33,6 +33,7 @@ async def _check_claims(lab: FaultLab, folder: Path) -> AsyncIterator[ClaimRow]:
     yield await check_killed_model(lab)
     async with run_bench(folder / "bench", lab.servers, PLEURA_TIMEOUT_S="30") as bench:
         ids = lab.fresh_ids
+        # gRPC's words for a call that was never sent. Only such a call is sent again.
         yield await check_half_failing_predictor(bench, ids, "failed to connect")
         yield await check_half_failing_predictor(bench, ids, "no luck")
         yield await check_invalid_answers(bench, ids[0])

@@ -104,6 +104,7 @@ def fault_lab(folder: Path, bundle: Path) -> Iterator[FaultLab]:
             running.callback(proxy.stop)
         stack = start_stack(folder / "stack", bundle, *_build_options(parts, proxies, keys))
         running.callback(stack.stop)
+        # All calls must go through the fault proxy, and none to the stack's own predictor.
         upstream = WeightedUpstream("watched", proxies["predictor"].port, 100)
         write_upstreams(stack.state.path / "envoy", [upstream])
         files = make_fresh_radiographs(_KNOWN, seed=time.time_ns() % 2**32, size_px=_SIZE_PX)

@@ -54,6 +54,7 @@ class ProxyConnection:
             while chunk := await reader.read(_CHUNK_BYTES):
                 if not is_answer:
                     self._proxy.record_request_line(chunk)
+                # Each chunk has its own due time: a sleep here would delay the chunks behind it again.
                 chunks.put_nowait((time.monotonic() + self._proxy.delay_s, chunk))
         except OSError:
             self.reset()
@@ -178,6 +179,7 @@ class FaultProxyServer:
             _reset(writer)
             return
         connection = ProxyConnection(self, writer, server_writer)
+        # The fault may have begun while the connection to the server was made.
         if self._listener is None or (self.fault.kind == "reset" and not self.fault.after_bytes):
             connection.reset()
             return

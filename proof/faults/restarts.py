@@ -170,6 +170,7 @@ def build_claim_rows(
             "replaced processes, each with exit code 0",
             f"{restarts}",
             f"{dict(codes)}",
+            # An engine that is still computing can abort the process at its end, as OpenVINO once did.
             codes == {0: restarts},
         ),
         ClaimRow("requests without status 200", "0", f"{failed} ({details})", failed == 0),

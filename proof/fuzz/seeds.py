@@ -26,6 +26,7 @@ from proof.lab.pictures import (
 _ROOT: Final = Path(__file__).parents[2]
 _MAX_BYTES: Final = 60_000
 _FAR_FUTURE: Final = 4_102_444_800
+# Fixed, so that the tokens of a stored corpus stay validly signed.
 SIGNING_KEY: Final = Ed25519PrivateKey.from_private_bytes(bytes(range(32)))
 
 

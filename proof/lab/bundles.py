@@ -47,6 +47,7 @@ def build_description(version: str = "0.0.1") -> ModelDescription:
 def make_head_arrays(features: int, seed: int = 0) -> dict[str, np.ndarray[Any, Any]]:
     """Make random arrays of ``weights.npz`` for all that follows the network. The scores are plausible."""
     random = np.random.default_rng(seed)
+    # Typicality needs orthonormal components.
     components, _ = np.linalg.qr(random.normal(size=(features, 4)))
     return {
         "head/kernel": random.normal(0, 0.2, (features, len(FINDINGS))),

@@ -44,6 +44,7 @@ def find_children(parent: int) -> list[int]:
     children = []
     for stat in Path("/proc").glob("[0-9]*/stat"):
         with contextlib.suppress(OSError):
+            # The name of a process, in brackets, may itself hold spaces and brackets.
             state, ppid = stat.read_text().rpartition(")")[2].split()[:2]
             if int(ppid) == parent and state != "Z":
                 children.append(int(stat.parent.name))

@@ -46,6 +46,7 @@ def make_dicom(
     body = pixels.astype(pixels.dtype.newbyteorder(order)).tobytes()
     # DICOM has no values of odd length (PS3.5 7.1).
     dataset.PixelData = body + b"\0" * (len(body) % 2)
+    # The standard allows OB and OW, and pydicom does not choose.
     dataset["PixelData"].VR = "OW" if item_bytes == 2 else "OB"
     for keyword, value in elements.items():
         if value is None:

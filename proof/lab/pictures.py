@@ -55,6 +55,7 @@ def make_lut(entries: Any, first: int, bits: int = 16) -> list[Dataset]:
     # A table of 65,536 entries has the number 0 (PS3.3 C.11.1.1).
     item.LUTDescriptor = [len(entries) % 65_536, first, bits]
     item.LUTData = [int(entry) for entry in entries]
+    # The standard allows US and SS, and pydicom cannot choose without the sign of the pixels.
     for keyword in ("LUTDescriptor", "LUTData"):
         item[keyword].VR = "US"
     return [item]

@@ -123,6 +123,7 @@ def recording_server(answer: Answer, port: int = 0) -> Iterator[RecordingServer]
 
     with Server(("127.0.0.1", port), Handler) as server:
         recorded.port = server.server_address[1]
+        # shutdown() waits for the next poll, by default half a second.
         thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02})
         thread.start()
         try:

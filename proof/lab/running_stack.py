@@ -43,10 +43,12 @@ def find_descendants(pid: int) -> list[ProcessId]:
     parents: dict[int, int] = {}
     for stat in Path("/proc").glob("[0-9]*/stat"):
         try:
+            # The name of a process, in brackets, may itself hold spaces and brackets.
             parents[int(stat.parent.name)] = int(stat.read_text().rpartition(")")[2].split()[1])
         except OSError:  # the process ended meanwhile
             continue
     pids = [pid]
+    # The list grows while it is walked, so that children of children are found too.
     for known_pid in pids:
         pids += [child for child, parent in parents.items() if parent == known_pid]
     return [ProcessId.read(found_pid) for found_pid in pids]

@@ -52,6 +52,7 @@ def read_metrics(url: str) -> Scrape:
     for family in text_string_to_metric_families(text):
         if not family.name.startswith("pleura_"):
             continue
+        # prometheus_client cuts "_total" off the names of counters.
         name = f"{family.name}_total" if family.type == "counter" else family.name
         labels = frozenset(label for sample in family.samples for label in sample.labels) - {"le"}
         families[name] = Family(family.type, labels)

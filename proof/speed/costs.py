@@ -30,6 +30,7 @@ def find_pids(stack: RunningStack) -> dict[str, list[int]]:
 
 def _read_processor_s(pid: int) -> float:
     try:
+        # The name of a process, in brackets, may itself hold spaces and brackets.
         fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
     except OSError:  # the process has just ended
         return 0.0
@@ -117,6 +118,7 @@ def read_footprint(stack: RunningStack) -> Footprint:
 def _list_parts(footprint: Footprint, kind: EngineKind = "litert") -> list[tuple[str, Memory, float | None]]:
     """List the name of each part in the table, its memory, and its bound in megabytes."""
     return [
+        # docs/decisions/0002: OpenVINO needs more than the bound.
         ("predictor", footprint.predictor, 400.0 if kind == "litert" else None),
         ("transformer, decoders apart", footprint.transformer, 350.0),
         ("transformer and its decoders", footprint.transformer + footprint.decoders, None),

@@ -62,6 +62,7 @@ class _StackJournal:
     def fill_to(self, rows: int) -> None:
         """Fill the journal up to ``rows`` rows, then vacuum and checkpoint, so that no work remains."""
         with closing(psycopg2.connect(self.dsn)) as connection:
+            # VACUUM cannot run in a transaction.
             connection.autocommit = True
             cursor = connection.cursor()
             cursor.execute("SELECT count(*) FROM answers")

@@ -111,6 +111,7 @@ def list_size_cases() -> Iterator[tuple[str, HostileFile]]:
 
 def list_structure_cases() -> Iterator[tuple[str, HostileFile]]:
     """List files with hostile elements, sequences and lengths."""
+    # pydicom reads sequences by recursion.
     for depth in (100, 1_000, 10_000, 100_000):
         yield (
             f"{depth} sequences inside each other",
@@ -195,6 +196,7 @@ def list_structure_cases() -> Iterator[tuple[str, HostileFile]]:
     )
     yield "float pixel data", expect_errors(_make_float_pixels, *DAMAGED)
     yield (
+        # The icon is a negative: whoever takes its pixels shows an inverted radiograph.
         "an icon before the pixels",
         expect_picture(lambda: _insert_before_dataset(b"", IconImageSequence=[_make_icon()]), DEEP_PICTURE),
     )

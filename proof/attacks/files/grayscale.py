@@ -27,6 +27,7 @@ _NEGATIVE: Final[dict[str, Any]] = {"PhotometricInterpretation": "MONOCHROME1"}
 
 def list_grayscale_cases() -> Iterator[tuple[str, HostileFile]]:
     """List files with unusual or broken rescaling, windows, lookup tables, padding and colours."""
+    # Any picture is allowed but the negative, hence a likeness of -0.4.
     for keyword in ("RescaleSlope", "RescaleIntercept", "WindowCenter", "WindowWidth"):
         for value in ("NaN", "inf", "-inf", "1e308", "-1e308", "abc", "1\\2\\3", "1e-308", ""):
             elements = {
@@ -134,6 +135,7 @@ def list_grayscale_cases() -> Iterator[tuple[str, HostileFile]]:
         expect_errors(lambda: make_deep_dicom(PhotometricInterpretation="PALETTE COLOR"), *ANY_ERROR),
     )
     yield (
+        # Retired overlays lie in bits above BitsStored, which are no part of the picture.
         "an overlay in the unused bits",
         expect_picture(lambda: make_dicom(DEEP_PICTURE | np.uint16(0xA000), **TWELVE_BITS), DEEP_PICTURE),
     )

@@ -75,6 +75,7 @@ def list_jpeg_cases() -> Iterator[tuple[str, HostileFile]]:
     yield "65,500 x 65,500", expect_errors(lambda: _change_frame(65_500, 65_500), *TOO_LARGE)
     yield "9,999 x 9,999 of nothing", expect_errors(lambda: _change_frame(9_999, 9_999), *ANY_ERROR)
     yield "no rows", expect_errors(lambda: _change_frame(0, 36), *DAMAGED)
+    # Each scan of a progressive JPEG goes over the whole picture, so a small file can cost much time.
     yield "65,535 scans", expect_errors(lambda: _repeat_last_scan(65_535), *DAMAGED)
     yield "65 scans", expect_errors(lambda: _repeat_last_scan(65), *DAMAGED)
     yield "20 scans of 36 megapixels", expect_errors(lambda: _make_large_scans(20), *ANY_ERROR)
@@ -131,6 +132,7 @@ def list_jpeg_cases() -> Iterator[tuple[str, HostileFile]]:
                 lambda n=twentieth: encode_jpeg(_PICTURE)[: len(encode_jpeg(_PICTURE)) * n // 20], *DAMAGED
             ),
         )
+    # A decoder that ignores the orientation shows the radiograph turned or mirrored.
     for orientation in range(1, 9):
         yield (
             f"EXIF orientation {orientation}",

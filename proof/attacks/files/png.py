@@ -132,6 +132,7 @@ def list_png_cases() -> Iterator[tuple[str, HostileFile]]:
         "100 megapixels of RGBA with 16 bits",
         expect_errors(lambda: _make_blank(9_999, 16, 6, line_bytes=79_992), *ANY_ERROR),
     )
+    # Texts and profiles are compressed too, and the picture does not need them.
     for name in (b"zTXt", b"iTXt", b"iCCP"):
         yield f"bomb in {name.decode()}", expect_picture(lambda name=name: _make_text_bomb(name), _PICTURE)
     yield "20,000 empty IDAT", expect_either(lambda: _split_data(7), _PICTURE)

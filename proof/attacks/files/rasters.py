@@ -13,6 +13,7 @@ from proof.lab.pictures import make_picture
 
 _PICTURE: Final = make_picture()
 
+# OpenCV would decode several of these. Only the formats that the service names may reach it.
 _OTHERS: Final[Mapping[str, Callable[..., bytes]]] = {
     "nothing": lambda: b"",
     "one byte": lambda: b"\x89",
@@ -55,6 +56,7 @@ def list_other_cases() -> Iterator[tuple[str, HostileFile]]:
         "zip": b"PK\3\4",
     }.items():
         yield (
+            # The preamble may hold anything (PS3.10 section 7.1), a program too (CVE-2019-11687).
             f"DICOM with the preamble of {name}",
             expect_picture(lambda s=start: s.ljust(128, b"\x90") + make_dicom(_PICTURE)[128:], _PICTURE),
         )
