@@ -99,4 +99,5 @@ class DriftReport(Document):
 def _overall(words: Sequence[DriftVerdict]) -> DriftVerdict:
     if "drift" in words:
         return "drift"
+    # Without words too: a week without an answer is not a week without drift.
     return "cannot be shown" if not words or "cannot be shown" in words else "no drift seen"

@@ -43,6 +43,7 @@ _NAMES: Final = (
     *("auroc", "auprc", "sensitivity", "specificity", "ppv", "npv"),
     *("brier", "ece", "calibration_slope", "calibration_intercept"),
 )
+# The others may not exist: no radiograph is called, or the scores separate the labels.
 _REQUIRED: Final = ("auroc", "auprc", "sensitivity", "specificity", "brier", "ece")
 _ECE: Final = _NAMES.index("ece")
 _CURVE_DECIMALS: Final = 5

@@ -57,6 +57,7 @@ class AuditTrail:
             moves = tuple(AliasMove.model_validate_json(line) for _, line in lines)
         except ValidationError as error:
             raise RegistryUnavailable("the audit trail in MLflow holds a line that is not a move") from error
+        # A gap shows that a line was deleted: the champion that follows from the rest may be wrong.
         if [move.number for move in moves] != list(range(1, len(moves) + 1)):
             raise RegistryUnavailable("the audit trail in MLflow has lost a line")
         return moves

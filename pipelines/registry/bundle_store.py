@@ -139,6 +139,7 @@ class BundleStore:
                 raise InvalidBundle(f"{target} holds another bundle, {actual}")
             return description
         target.parent.mkdir(parents=True, exist_ok=True)
+        # Next to the target, because a rename is atomic within one file system only.
         with tempfile.TemporaryDirectory(dir=target.parent, prefix=f".{target.name}-") as folder:
             draft = Path(folder) / target.name
             description = self._download_bundle(digest, draft)

@@ -55,6 +55,7 @@ class Catalogue:
                 tags = self.client.get_registered_model(MODEL_NAME).tags
         except MlflowException:
             return AuditTrail(self.client, "")
+        # A model of this name that somebody else registered must stay as it is.
         if MOVES_TAG not in tags:
             raise RegistryUnavailable(
                 f"the registered model {MODEL_NAME} was not made by Pleura: it has no audit trail"

@@ -102,6 +102,7 @@ def _take_lease(parts: RolloutParts, change: ModelChange, run: str) -> RolloutSt
 
 
 def _is_same_change(first: ModelChange, second: ModelChange) -> bool:
+    # Not the URIs: the process that resumes may have the same bundles in other folders.
     digests = (first.champion.digest, first.challenger.digest)
     return digests == (second.champion.digest, second.challenger.digest)
 

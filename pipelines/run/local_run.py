@@ -78,6 +78,7 @@ class LocalEnvironment:
         """Make the private key that signs the decisions, at the first run; give its file."""
         path = self.state / "decision_key.pem"
         with contextlib.suppress(FileExistsError):
+            # Never replaced: decisions of earlier runs are verified with the key that signed them.
             descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
             with os.fdopen(descriptor, "wb") as file:
                 file.write(generate_key())

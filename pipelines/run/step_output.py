@@ -14,6 +14,7 @@ class StepOutput(io.TextIOBase):
     def write(self, text: str) -> int:
         """Write the text to the file, and describe its complete lines on the screen."""
         self._log.write(text)
+        # A write may end in the middle of a line.
         *lines, self._rest = (self._rest + text).split("\n")
         for line in lines:
             if description := describe_log_line(line):

@@ -106,6 +106,7 @@ def negate(excess: Excess) -> Excess:
 def log_evidence(excess: Excess, bound: Bound) -> float:
     """Compute the log likelihood ratio of "worse by more than the margin" to "worse by the margin"."""
     x, v, t = excess.value - bound.margin, excess.variance, bound.scale**2
+    # Without answers there is no evidence, and the formula below would give NaN.
     if math.isinf(v):
         return 0.0
     shrunk = math.sqrt(v / (v + t))

@@ -156,6 +156,7 @@ FRAMING: Final[Mapping[str, Case]] = {
     "TE, led by a space": expect_refusal(build_post(b" Transfer-Encoding: chunked", body=_END)),
     "TE behind a bare CR": expect_refusal(build_post(b"X: y\rTransfer-Encoding: chunked", body=_END)),
     "TE behind a bare LF": expect_refusal(build_post(b"X: y\nTransfer-Encoding: chunked", body=_END)),
+    # HTTP/1.0 has no transfer codings (RFC 9112 section 6.1).
     "TE in HTTP/1.0": expect_refusal(build_request(_POST.replace(b"1.1", b"1.0"), _CHUNKED, body=_END)),
     "CL twice, equal": expect_refusal(build_post(*[b"Content-Length: 2"] * 2, body=b"{}")),
     "CL twice, different": expect_refusal(build_post(b"Content-Length: 0", b"Content-Length: 2", body=b"{}")),
@@ -167,6 +168,7 @@ FRAMING: Final[Mapping[str, Case]] = {
     "CL behind a bare CR": expect_refusal(build_post(b"X: y\rContent-Length: 2", body=b"{}")),
     "TE in capitals": expect_forwarded(build_post(b"Transfer-Encoding: CHUNKED", body=b"2\r\n{}\r\n" + _END)),
     "TE.0": expect_forwarded(build_post(_CHUNKED, body=_HIDDEN_CHUNK), HIDDEN),
+    # A server that ignores the body takes it for the next request.
     "CL.0": expect_forwarded(build_post(_SIZE, body=HIDDEN), HIDDEN),
     "CL.0 of a GET": expect_forwarded(build_get(_SIZE, body=HIDDEN), b""),
     "TE.0 of a GET": expect_forwarded(build_get(_CHUNKED, body=_HIDDEN_CHUNK), b""),
@@ -178,9 +180,11 @@ FRAMING: Final[Mapping[str, Case]] = {
     ),
     "CL.0 of a HEAD": expect_answer(build_request(b"HEAD /v2 HTTP/1.1", _SIZE, body=HIDDEN), 405, ends=True),
     "no length": expect_forwarded(build_post(), b""),
+    # CGI and WSGI make the same name of both spellings.
     "underscore twins of the lengths": expect_forwarded(
         build_post(b"Content-Length: 2", b"Content_Length: 100", b"Transfer_Encoding: chunked", body=b"{}")
     ),
+    # A proxy drops the headers that Connection names: it must keep the lengths.
     "lengths declared to be of this hop": expect_forwarded(
         build_post(b"Content-Length: 2", b"Connection: content-length, transfer-encoding, host", body=b"{}")
     ),
@@ -223,6 +227,7 @@ GOOD_CHUNKS: Final[Mapping[str, bytes]] = {
     "leading zeros": b"0002\r\n{}\r\n000\r\n\r\n",
     "one byte each": b"1\r\n{\r\n1\r\n}\r\n" + _END,
     **{
+        # A trailer must not become a header (RFC 9110 section 6.5.1).
         f"trailer {name}": b"2\r\n{}\r\n0\r\n%b\r\n\r\n" % name.encode()
         for name in (
             *("Content-Length: 5", "Transfer-Encoding: chunked", "Host: b", "X-Pleura-Principal: admin"),

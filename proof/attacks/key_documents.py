@@ -74,6 +74,7 @@ USELESS: Final[Mapping[str, Send]] = {
             *(b'{"Keys": [1]}', b'{"keys": [[[]]]}'),
         )
     },
+    # Which of the two verifies a token would depend on their order.
     "two keys of one id": lambda url: iter([ok_response(document(EC, RSA | {"kid": "ec"}))]),
     "the same key twice": lambda url: iter([ok_response(document(EC, EC))]),
     "a thousand keys": lambda url: iter([ok_response(document(*({"kid": str(n)} for n in range(1000))))]),
@@ -122,6 +123,7 @@ ODD_KEYS: Final[Mapping[str, object]] = {
     "coordinates cut": _ec(x=EC["x"][:-4]),
     "coordinates no base64": _ec(x="!" * 43),
     "no coordinates": {"kty": "EC", "crv": "P-256", "kid": "odd"},
+    # RS256 needs 2048 bits or more (RFC 7518 section 3.3).
     "RSA of 1024 bits": jwk(_SMALL_RSA.public_key(), "RS256", kid="odd"),
     "RSA of 16384 bits": _rsa(n=b64(b"\xff" * 2048)),
     # With exponent 1 anybody can make a signature: it is the padded digest itself.

@@ -12,12 +12,14 @@ _TEXTS: Final = (
     *("a\\b", "..\\a", "..\\..\\secrets\\secret.png", "\\\\host\\share", "C:\\a", "a/..\\..\\b", "\\"),
     *("/\\../", "a\0b", "a.png\0.dcm", "\0", "../a\0", "a\nb", "a\r\nHost: evil", "a\tb", "a\x7fb"),
     *("a\x1bb", "a\x85b", "\x01", "a\x0bb", "a\u200bb", "a\u200db", "a\u2060b", "\ufeffa", "a\u00adb"),
+    # Invisible characters and directions would let an id look like another one.
     *("a\u202eb", "a\u2066b", "a\u2028b", "a\u2029b", "a\ue000b", "a\U000e0041b", "a\uffffb"),
     *("a\U0010ffffb", "a\u0378b", "\u180ea", "a\ufff9b", "\u2024\u2024/a", "\u2025/a", "\u2026/a"),
     # docs/decisions/0036: NFKC turns these look-alikes into dots and slashes.
     *("\uff0e\uff0e/a", "\ufe52\ufe52/a", "\ufe30/a", "\ufe19/a", "a\u2488", "a\u33c2", "\u2100"),
     *("a\u2215b", "a\u2044b", "a\uff0fb", "a\u29f8b", "a\u29f9b", "a\u2216b", "a\uff3cb", "a\ufe68b"),
     *("a\u29f5b", "..\u2215..\u2215a", "\u2105a", "e\u0301", "a\u0344", "\u212b"),
+    # Keys of S3 have 1,024 bytes of UTF-8 at most.
     *("x" * 1025, "\u00e9" * 513, "x" * 100_000, "a/" * 512 + "a", "\U0001f600" * 257),
 )  # fmt: skip
 _RAW: Final = (

@@ -30,6 +30,7 @@ UNKNOWN: Final = [
     INFER + " ",
     INFER + "\n",
     INFER.upper(),
+    # docs/decisions/0036: the allow-list compares raw bytes, and nobody decodes them before or after.
     "/v2/models/chest-xray%2finfer",
     "/v2/models/chest-xray%2Finfer",
     "/v2%2fmodels/chest-xray/infer",
@@ -40,6 +41,7 @@ UNKNOWN: Final = [
     "/v2/models/chest-xray/versions//infer",
     "/v2/models/a/b/infer",
     "/v2/models/" + "a" * 65,
+    # kserve's repository API would unload the model.
     "/v2/repository/index",
     "/v2/repository/models/chest-xray/load",
     "/v2/repository/models/chest-xray/unload",
@@ -70,6 +72,7 @@ UNKNOWN: Final = [
     "/v2/.",
     "/v2/..",
     "/v2/%2e",
+    # Some servers cut off ";" and what follows before they resolve "..".
     "/v2/..;/repository/index",
     "/v2;x=y",
     "/v2/;/models",

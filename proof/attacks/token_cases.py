@@ -13,10 +13,12 @@ Changes = Mapping[str, Any]
 EC_DER: Final = PRIVATE["ec"].public_key().public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
 OWN_JWK: Final = jwk(STRANGER.public_key(), "ES256", kid="ec")
 
+# A library that trusts "none" checks no signature (RFC 8725 section 2.1).
 ALGORITHMS: Final = (
     *("none", "None", "NONE", "nOnE", "none ", "", None, "es256", "HS256", "HS512", "RS512", "ES384"),
     *("PS256", "ES256K", "ES512", "Ed25519", "RSA-OAEP", "dir", ["ES256"], {"alg": "ES256"}, 1, True),
 )
+# A key id that is looked up can be an injection (RFC 8725 section 3.10).
 KEY_IDS: Final = (
     *(
         "",
@@ -62,6 +64,7 @@ HEADERS: Final[Mapping[str, Changes]] = {
     "b64 false and critical": {"b64": False, "crit": ["b64"]},
     "zip": {"zip": "DEF"},
     "enc": {"enc": "A256GCM"},
+    # docs/decisions/0036: once ignored.
     "cty": {"cty": "JWT"},
     "typ id token": {"typ": "id+jwt"},
     "typ logout": {"typ": "logout+jwt"},
@@ -106,6 +109,7 @@ CLAIMS: Final[Mapping[str, Callable[[Forge], Changes]]] = {
     "exp long ago": lambda f: {"exp": 0},
     "nbf beyond the leeway": lambda f: {"nbf": f.now_s + 31 + f.slack_s},
     "iat beyond the leeway": lambda f: {"iat": f.now_s + 31 + f.slack_s},
+    # An issuer must be equal, and not only begin or end alike.
     "iss a part": lambda f: {"iss": f.issuer[:-1]},
     "iss longer": lambda f: {"iss": f.issuer + ".evil.example"},
     "iss with a slash": lambda f: {"iss": f.issuer + "/"},
@@ -127,11 +131,13 @@ CLAIMS: Final[Mapping[str, Callable[[Forge], Changes]]] = {
     "aud a pattern": lambda f: {"aud": "*"},
     "sub a number": lambda f: {"sub": 7},
     "sub empty": lambda f: {"sub": ""},
+    # The principal becomes a header: a line end would begin another header.
     "sub with a line end": lambda f: {"sub": "a\r\nx-pleura-principal: b"},
     "sub with NUL": lambda f: {"sub": "a\0"},
     "sub not ASCII": lambda f: {"sub": "ärztin"},
     "sub long": lambda f: {"sub": "s" * 129},
     "scope a list": lambda f: {"scope": ["radiograph:classify"]},
+    # Scopes are case-sensitive (RFC 6749 section 3.3).
     "scope in capitals": lambda f: {"scope": "RADIOGRAPH:CLASSIFY"},
     "scope a pattern": lambda f: {"scope": "radiograph:* *"},
     "scope with commas": lambda f: {"scope": "radiograph:classify,model:read"},
@@ -171,6 +177,7 @@ ACCEPTED: Final[Mapping[str, MakeToken]] = {
     "iat absent": lambda f: f.good(iat=DROP),
     "among other audiences": lambda f: f.good(aud=["other", f.audience]),
     "with claims of its issuer": lambda f: f.good(typ="Bearer", token_use="access", azp="app"),
+    # The type of access tokens (RFC 9068 section 2.1).
     "at+jwt": lambda f: f.with_header(typ="at+jwt"),
     "application/at+jwt": lambda f: f.with_header(typ="application/at+jwt"),
     "x5t beside kid": lambda f: f.with_header(x5t="AAAAAAAAAAAAAAAAAAAAAAAAAAA"),

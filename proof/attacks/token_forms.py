@@ -113,6 +113,7 @@ SIGNATURES: Final[Mapping[str, MakeToken]] = {
     "RS256 by ECDSA": lambda f: f.signed(f.header(alg="RS256", kid="rsa")),
     "ES256 by RSA": lambda f: f.signed(f.header(), f.claims(), PRIVATE["rsa"], "RS256"),
     "EdDSA by ECDSA": lambda f: f.signed(f.header(alg="EdDSA", kid="ed")),
+    # A key for encryption must not verify (RFC 7517 section 4.2).
     "RS256 by an encryption key": lambda f: f.signed(
         f.header(alg="RS256", kid="encryption"), f.claims(), PRIVATE["encryption"], "RS256"
     ),
@@ -188,6 +189,7 @@ FORMS: Final[Mapping[str, MakeToken]] = {
     # docs/decisions/0036: the encoding was once guessed.
     "header in UTF-16": lambda f: f.signed(json.dumps(f.header()).encode("utf-16")),
     "header with a byte order mark": lambda f: f.signed(b"\xef\xbb\xbf" + json.dumps(f.header()).encode()),
+    # A parser that recurses runs out of its stack.
     "header nested deeply": lambda f: f.signed(b"[" * 5000),
     "header nested 100000 deep": lambda f: f.signed(b"[" * 100_000),
     # Of two members with one name, two parsers may take different ones.
@@ -198,6 +200,8 @@ FORMS: Final[Mapping[str, MakeToken]] = {
     "payload a string": lambda f: f.signed(payload=b'"claims"'),
     "payload with rubbish behind": lambda f: _sign_payload(f, json.dumps(f.claims()) + "{}"),
     "payload nested deeply": lambda f: f.signed(payload=b'{"a":' * 1100),
+    # Python reads NaN and infinity in JSON, which has neither.
+    # 1e400 becomes infinity, which is later than any time.
     "payload with NaN": lambda f: f.with_claims(exp=float("nan")),
     "payload with infinity": lambda f: f.with_claims(exp=float("inf")),
     "payload with 1e400": lambda f: _append_members(f, '"exp": 1e400', exp=DROP),
@@ -205,5 +209,6 @@ FORMS: Final[Mapping[str, MakeToken]] = {
     "payload with two exp": lambda f: _append_members(f, '"exp": 1e99'),
     "payload with two aud": lambda f: _append_members(f, f'"aud": "{f.audience}"'),
     "payload with twins inside": lambda f: _append_members(f, '"x": {"a": 1, "a": 2}'),
+    # Python raises an error of its own for a number of more than 4,300 digits.
     "payload of 5000 digits": lambda f: f.signed(payload=b'{"exp": ' + b"9" * 5000 + b"}"),
 }  # fmt: skip

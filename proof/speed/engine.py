@@ -29,6 +29,7 @@ from proof.speed.table import Kind, SpeedFigure
 GFLOP_A_RADIOGRAPH: Final = 5.09
 """Operations of the folded graph, as the TensorFlow Lite converter counts them."""
 _MATRIX: Final = 1536
+# docs/decisions/0001: in batches the peers gain, and LiteRT does not.
 _LARGE_BATCH: Final = 8
 _PAUSE_S: Final = 0.1
 _OF_FUNCTION, _OF_PREDICT, _OF_FLOOR = 2.0, 4.0, 0.85

@@ -211,6 +211,7 @@ def _list_rle_cases() -> Iterator[tuple[str, HostileFile]]:
         "RLE whose 16 MB unpack to a gigabyte",
         expect_errors(lambda: _make_rle(b"\1\0\0\0\x40\0\0\0", b"\x81\xff" * 2**23), *DAMAGED),
     )
+    # Some encoders and cameras leave a few zeros, which are no damage.
     for number in (1, 4):
         yield (
             f"RLE with {number} zeros behind the last pixel",
@@ -223,6 +224,7 @@ def _list_rle_cases() -> Iterator[tuple[str, HostileFile]]:
     # Such a segment often unpacks to too much, of which
     # decoders take the first part: 46 of 100 were answered.
     yield "RLE that has lost bytes", expect_errors(_remove_rle_byte, *DAMAGED)
+    # docs/decisions/0005: a panic in Rust is no exception in Python, and ends the process.
     yield "RLE whose second bytes unpack too much", expect_errors(_overfill_second_segment, *DAMAGED)
     yield (
         "RLE that unpacks too little",
