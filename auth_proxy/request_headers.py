@@ -9,9 +9,8 @@ from pleura.errors import InvalidRequest
 
 _REQUEST_ID: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._:-]{0,127}")
 
-FORWARDED: Final = frozenset(
-    {"content-type", "content-encoding", "inference-header-content-length", "accept"}
-)
+_JSON_LENGTH: Final = "inference-header-content-length"
+FORWARDED: Final = frozenset({"content-type", "content-encoding", _JSON_LENGTH, "accept"})
 """The only headers that reach the transformer as the caller wrote them.
 
 This is a list of what may pass. So identity headers, their twins with underscores, ``X-Forwarded-*``,
@@ -65,7 +64,14 @@ def read_request_id(headers: Mapping[str, str]) -> str:
 
 
 def select_forwarded(headers: Mapping[str, str]) -> dict[str, str]:
-    """Select the headers that may pass, in printable ASCII, except those that ``Connection`` names."""
+    """Select the headers that may pass, in printable ASCII, except those that ``Connection`` names.
+
+    Raises:
+        InvalidRequest: ``inference-header-content-length`` is not ASCII. Without it the transformer would
+            read the body otherwise than the caller wrote it.
+    """
+    if not headers.get(_JSON_LENGTH, "").isascii():
+        raise InvalidRequest(f"'{_JSON_LENGTH}' must be a number")
     connection_only = {name.strip().lower() for name in headers.get("connection", "").split(",")}
     names = FORWARDED.intersection(headers) - connection_only
     return {name: headers[name] for name in names if headers[name].isascii() and headers[name].isprintable()}

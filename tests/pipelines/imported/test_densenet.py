@@ -125,8 +125,8 @@ def _with(name: str, array: Any) -> Callable[[Arrays], Arrays]:
     ("change", "said"),
     [
         (_without("features.norm5.bias"), "lacks 'features.norm5.bias'"),
-        (_without("features.conv0.weight"), "no DenseNet"),
-        (_with("features.extra.weight", np.ones(1)), "'features.extra.weight' besides"),
+        (_without("features.conv0.weight"), "it is not a DenseNet"),
+        (_with("features.extra.weight", np.ones(1)), "also has 'features.extra.weight'"),
         (_with("features.norm0.bias", np.full(64, np.nan)), "'features.norm0.bias' holds values"),
         (_with("features.norm0.running_var", np.full(64, -1.0)), "variance of 'features.norm0'"),
         (_with("features.norm0.weight", np.ones((64, 1))), "'features.norm0.weight' has the shape"),

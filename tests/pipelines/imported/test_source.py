@@ -124,7 +124,7 @@ def test_a_file_of_another_kind_is_refused(
     arguments = ("--uncalibrated", f"--outputs={','.join(FINDINGS)}")
     assert refused(chexnet, tmp_path, *arguments, kind="torchxrayvision") == 1
     said = capsys.readouterr().err
-    assert "no DenseNet121 of the kind torchxrayvision" in said
+    assert "it is not a DenseNet121 of the kind torchxrayvision" in said
     assert said.count("\n") == 1
 
 
