@@ -126,6 +126,7 @@ def parse_answers(received: bytes, serial: str = "", is_head: bool = False) -> I
         headers = {name.lower(): value for name, _, value in pairs}
         request_id = headers.get("x-request-id", "").removeprefix(serial)
         body, received = b"", rest
+        # An answer to HEAD has the length of a body, and no body.
         if int(line[1]) >= 200 and not (is_head and request_id == "attack"):
             size = int(headers["content-length"])
             body, received = rest[:size], rest[size:]

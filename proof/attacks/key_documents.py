@@ -105,6 +105,7 @@ ODD_KEYS: Final[Mapping[str, object]] = {
     # Whoever reads the document could sign with it.
     "a shared secret": {"kty": "oct", "k": b64(SECRET), "kid": "odd", "alg": "HS256"},
     "a shared secret named EC": {"kty": "oct", "k": b64(SECRET), "kid": "odd", "alg": "ES256"},
+    # RFC 7517 sections 4.2 and 4.3: such a key is not for verification.
     "for encryption": _rsa(use="enc"),
     "for encryption, by its operations": _rsa(key_ops=["encrypt"]),
     "for signing only": _ec(key_ops=["sign"]),
@@ -120,6 +121,7 @@ ODD_KEYS: Final[Mapping[str, object]] = {
     "a point not on the curve": _ec(x=b64(bytes(31) + b"\1"), y=b64(bytes(31) + b"\1")),
     "the point at infinity": _ec(x=b64(bytes(32)), y=b64(bytes(32))),
     "coordinates numbers": _ec(x=1, y=2),
+    # A coordinate has its full length (RFC 7518 section 6.2.1.2).
     "coordinates cut": _ec(x=EC["x"][:-4]),
     "coordinates no base64": _ec(x="!" * 43),
     "no coordinates": {"kty": "EC", "crv": "P-256", "kid": "odd"},

@@ -47,6 +47,7 @@ class RequestTap:
 def is_outside(call: str) -> bool:
     """Return whether a call is something other than a HEAD or GET of an object in the bucket."""
     verb, _, target = call.partition(" ")
+    # Some servers take a backslash for a slash.
     plain = unquote_to_bytes(target).replace(b"\\", b"/")
     folder = f"/{BUCKET}/".encode()
     is_inside = plain.startswith(folder) and posixpath.normpath(plain).startswith(folder)

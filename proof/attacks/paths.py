@@ -82,6 +82,7 @@ UNKNOWN: Final = [
     "/v2%3f",
     "/v2%00",
     "/v2%0d%0aX-Pleura-Principal:%20admin",
+    # Overlong forms of dots, which a lax decoder of UTF-8 would read.
     "/v2%c0%ae%c0%ae/repository",
     "/v2/%e0%80%ae%e0%80%ae/repository",
     "/v2/%u002e%u002e/repository",

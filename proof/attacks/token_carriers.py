@@ -22,6 +22,7 @@ def _trailer(token: str) -> bytes:
 
 
 VALUES: Final[Mapping[str, str]] = {
+    # Servers may join two headers of one name with a comma (RFC 9110 section 5.2).
     "twice, with a comma": "Bearer {0}, Bearer {0}",
     "with a comma": "Bearer {0},",
     "after a comma": "Basic YTpi, Bearer {0}",
@@ -64,6 +65,7 @@ REFUSED: Final[Mapping[str, Carry]] = {
     "good token twice": lambda t: request(*[f"Authorization: Bearer {t}"] * 2),
     "bad token, then a good one": lambda t: request("Authorization: Bearer x", f"authorization: Bearer {t}"),
     "good token, then a bad one": lambda t: request(f"Authorization: Bearer {t}", "AUTHORIZATION: Basic x"),
+    # A server may join a folded line with the one before, or refuse it (RFC 9112 section 5.2).
     "folded": lambda t: request(f"Authorization: Bearer\r\n {t}"),
     "space before the colon": lambda t: request(f"Authorization : Bearer {t}"),
     "cookie": lambda t: request(f"Cookie: Authorization=Bearer {t}; access_token={t}"),

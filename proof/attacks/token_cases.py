@@ -66,6 +66,7 @@ HEADERS: Final[Mapping[str, Changes]] = {
     "enc": {"enc": "A256GCM"},
     # docs/decisions/0036: once ignored.
     "cty": {"cty": "JWT"},
+    # RFC 8725 section 3.11: the type tells kinds of tokens apart.
     "typ id token": {"typ": "id+jwt"},
     "typ logout": {"typ": "logout+jwt"},
     "typ dpop": {"typ": "dpop+jwt"},
@@ -148,6 +149,7 @@ CLAIMS: Final[Mapping[str, Callable[[Forge], Changes]]] = {
     "ID token by typ": lambda f: {"typ": "ID"},
     "ID token by token_use": lambda f: {"token_use": "id"},
     "ID token by its lack of a scope": lambda f: {"scope": DROP, "email": "a@b.c"},
+    # A refresh token is for the issuer only.
     "refresh token by typ": lambda f: {"typ": "Refresh"},
     "refresh token by token_use": lambda f: {"token_use": "refresh"},
     "offline token": lambda f: {"typ": "Offline"},

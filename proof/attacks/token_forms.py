@@ -108,6 +108,7 @@ SIGNATURES: Final[Mapping[str, MakeToken]] = {
     },
     "HMAC named RS256": lambda f: f.with_secret(PEM, algorithm="RS256"),
     "HMAC named ES256": lambda f: f.with_secret(PEM, "ec", "ES256"),
+    # The issuer's document has an "oct" key, which must not verify anything.
     "HMAC with a published secret": lambda f: f.with_secret(SECRET, "secret"),
     "HMAC with a published secret, named ES256": lambda f: f.with_secret(SECRET, "secret", "ES256"),
     "RS256 by ECDSA": lambda f: f.signed(f.header(alg="RS256", kid="rsa")),
@@ -121,6 +122,7 @@ SIGNATURES: Final[Mapping[str, MakeToken]] = {
     "PS256": lambda f: f.signed(f.header(alg="PS256", kid="rsa"), f.claims(), PRIVATE["rsa"], "PS256"),
     "RS512": lambda f: f.signed(f.header(alg="RS512", kid="rsa"), f.claims(), PRIVATE["rsa"], "RS512"),
     "PS256 named RS256": lambda f: f.signed(f.header(alg="RS256", kid="rsa"), None, PRIVATE["rsa"], "PS256"),
+    # A token is verified with the key that it names, and with no other.
     "of another key of the issuer": lambda f: f.signed(key=PRIVATE["other"]),
     "of a stranger": lambda f: f.by_stranger(),
     "of a stranger, RSA": lambda f: f.signed(f.header(alg="RS256", kid="rsa"), None, RSA_STRANGER, "RS256"),
@@ -156,6 +158,7 @@ FORMS: Final[Mapping[str, MakeToken]] = {
     "alg none with a signature": lambda f: f.with_header(alg="none"),
     "four parts": lambda f: f.good() + ".e30",
     "JWE": lambda f: f.good() + ".e30.e30",
+    # Encrypted tokens have five parts, and say nothing about who made them.
     "JWE by its header": lambda f: _make_jwe({"alg": "RSA-OAEP", "enc": "A256GCM", "kid": "rsa"}),
     "JSON serialisation": _serialise_as_json,
     "detached payload": lambda f: "..".join(_split(f.good())[::2]),

@@ -99,6 +99,7 @@ class FaultMatrix:
         caller = self.lab.make_caller()
         timeout_ms = None if deadline_s is None else int(1000 * deadline_s)
         async with call_steadily(lambda: caller.send_id(next(ids), timeout_ms=timeout_ms), PER_S) as load:
+            # The cache is filled again, because claims are about cached answers too.
             await asyncio.sleep(_WARM_UP_S)
             began_s, lookups = time.monotonic(), await self._count_failed_lookups()
             with self.lab.proxies[part].apply(fault):

@@ -63,6 +63,7 @@ class FaultProxy:
 
     def __init__(self, target_port: int) -> None:
         command = [sys.executable, "-m", "proof.faults.proxy_process", str(target_port)]
+        # Python finds the module from the root of the repository only.
         self._process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, cwd=_ROOT)
         self._lock = threading.Lock()
         self.port: int = self._read_answer()

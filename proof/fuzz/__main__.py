@@ -67,6 +67,7 @@ def fuzz_target(name: str, files: list[bytes], folder: Path, seconds: float) -> 
         (corpus / sha256(file).hexdigest()[:16]).write_bytes(file)
     campaign, end = FuzzCampaign(corpus=(len(files), 0)), time.time() + seconds
     while time.time() < end and campaign.deaths.total() < _MAX_DEATHS:
+        # A process that dies early must not be given the counts of the one before.
         (folder / "counts.json").write_text("{}")
         with (folder / "log").open("wb") as log:
             command = [sys.executable, "-m", "proof.fuzz.worker", name, str(folder), str(end)]

@@ -19,6 +19,7 @@ from typing import Any, Final
 
 import atheris  # type: ignore[import-untyped]
 
+# Only modules that are first imported in this block guide the fuzzer.
 with atheris.instrument_imports(
     include=["pydicom", "transformer", "pleura", "auth_proxy", "starlette", "python_multipart", "jwt"]
 ):
@@ -75,6 +76,7 @@ class WatchedTarget:
 
     def _store_defect(self, error: Exception, data: bytes) -> None:
         """Store some inputs for each place that raised an exception outside our own family."""
+        # Inputs that fail at the same place are one defect.
         frames = traceback.extract_tb(error.__traceback__)
         where = [f"{frame.filename}:{frame.lineno}" for frame in frames[-3:]]
         kind = f"defect-{type(error).__name__}-{_digest(' '.join(where).encode())}"

@@ -64,6 +64,7 @@ class StandInPredictor:
         self.radiographs += request.inputs[0].shape[0]
         self.timeouts_s.append(context.time_remaining())
         self.arrivals.append((dict(context.invocation_metadata()).get("x-request-id", ""), time.monotonic()))
+        # Decided before the wait, because other calls are counted during it.
         fails = self.failure and self.calls % self.fails_every == 0
         await asyncio.sleep(self.seconds)
         if self.failure and fails:
@@ -93,6 +94,7 @@ class StandInPredictor:
 async def stand_in_predictor(port: int = 0) -> AsyncIterator[StandInPredictor]:
     """Serve a stand-in predictor at its ``address``."""
     predictor = StandInPredictor()
+    # gRPC lets several servers listen on one port by default: calls would go to any of them.
     server = aio.server(options=[("grpc.so_reuseport", 0), *ALLOWED_PINGS])
     server.add_generic_rpc_handlers((predictor,))
     port = server.add_insecure_port(f"127.0.0.1:{port}")

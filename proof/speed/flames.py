@@ -56,6 +56,7 @@ def clean_svg(svg: str, title: str) -> str:
         tempfile.gettempdir(),
         Path.home(),
     )
+    # The graphs are published: py-spy writes paths of this machine into them.
     if any(f"{folder}/" in cleaned for folder in local_folders):
         raise LocalPathInGraph
     return cleaned

@@ -92,6 +92,7 @@ def measure_tutorial(lab: SpeedLab, stack: RunningStack, prepared: PreparedReque
             lab.run(send_one_by_one(address, iter(requests), _WARM_UP_REQUESTS))
         for number in range(lab.effort.rounds):
             print_progress(f"tutorial: round {number + 1}")
+            # In turn, so that a disturbance of the machine meets all three.
             _append_rate(lab, stack.record.address, prepared.with_file, ours)
             _append_rate(lab, peer.transformer, files, by_files)
             _append_rate(lab, peer.predictor, floats, by_floats)

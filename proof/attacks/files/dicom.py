@@ -166,6 +166,7 @@ def list_structure_cases() -> Iterator[tuple[str, HostileFile]]:
         ),
     )
     yield (
+        # Group lengths are retired (PS3.5 section 7.2), so nobody may rely on them.
         "a group length that lies",
         expect_picture(
             lambda: _insert_before_dataset(encode_element(0x00080000, b"UL", b"\xff\xff\xff\xff")),
@@ -201,6 +202,7 @@ def list_structure_cases() -> Iterator[tuple[str, HostileFile]]:
         expect_picture(lambda: _insert_before_dataset(b"", IconImageSequence=[_make_icon()]), DEEP_PICTURE),
     )
     yield (
+        # PS3.10 section 7.2 allows it.
         "trailing padding",
         expect_picture(
             lambda: make_deep_dicom() + encode_element(0xFFFCFFFC, b"OB", b"\0" * 999), DEEP_PICTURE

@@ -85,6 +85,7 @@ def list_grayscale_cases() -> Iterator[tuple[str, HostileFile]]:
         ),
     )
     yield (
+        # The two elements contradict each other: the picture may be a negative.
         "MONOCHROME1, IDENTITY",
         expect_errors(
             lambda: make_dicom(
