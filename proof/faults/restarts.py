@@ -29,6 +29,7 @@ from proof.lab.load import Caller, CallResult, call_until, compute_quantile_ms
 from proof.lab.parts import DependencyServers, ServiceEnvironment, start_proxy_and_issuer
 from proof.lab.report import ClaimRow, print_claims
 
+# Longer than the balancers go on sending to the old pod.
 _DRAIN_S: Final = 2.0
 _LAG_S: Final = 0.5
 """How long after SIGTERM the balancers still send to the old pod."""

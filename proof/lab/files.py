@@ -85,6 +85,7 @@ def encode_jpeg_lossless(pixels: NDArray[Any], bits: int) -> bytes:
     """
     values = pixels.astype(int)
     predicted = np.concatenate([values[:, :1] * 0, values[:, :-1]], axis=1)
+    # The first pixel of a line is predicted by the pixel above it.
     predicted[1:, 0], predicted[0, 0] = values[:-1, 0], 2 ** (bits - 1)
     bits_text = "".join(_encode_difference(int(difference)) for difference in (values - predicted).ravel())
     # T.81 fills the last byte with ones.

@@ -64,6 +64,7 @@ class ProcessWatcher:
     async def run(self, stop: asyncio.Event) -> None:
         """Sample until ``stop`` is set."""
         while not stop.is_set():
+            # In a thread, because reading /proc blocks, and the load runs on this loop.
             self.samples += await asyncio.to_thread(lambda: list(sample_processes(self._stack)))
             await asyncio.sleep(self._interval_s)
 

@@ -54,6 +54,7 @@ def read_metrics(url: str) -> Scrape:
             continue
         # prometheus_client cuts "_total" off the names of counters.
         name = f"{family.name}_total" if family.type == "counter" else family.name
+        # The buckets of a histogram have the label "le" besides those of the metric.
         labels = frozenset(label for sample in family.samples for label in sample.labels) - {"le"}
         families[name] = Family(family.type, labels)
         samples += family.samples

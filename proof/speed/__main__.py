@@ -69,6 +69,7 @@ def _warm_up(lab: SpeedLab, stacks: _BenchmarkStacks) -> None:
 def _measure_service(lab: SpeedLab, stacks: _BenchmarkStacks, sections: Sequence[str]) -> list[SpeedRow]:
     png, rows = stacks.misses["PNG"], list[SpeedRow]()
     _warm_up(lab, stacks)
+    # After the warm-up, because what the first files and a crowd take is size, and not growth.
     before = costs.read_footprint(stacks.uncached)
     if "whole" in sections:
         rows += whole_way.measure_whole_way(lab, stacks.uncached, stacks.misses)

@@ -59,6 +59,7 @@ class ProcessorCost:
         cls, before: Mapping[str, float], after: Mapping[str, float], requests: int
     ) -> "ProcessorCost":
         """Divide the difference of two readings by the number of requests between them."""
+        # A part may have been started between the two readings.
         return cls({name: 1000 * (after[name] - before.get(name, 0.0)) / requests for name in after})
 
 

@@ -59,6 +59,7 @@ def _pin_stack(stack: RunningStack, inference: Cores, others: Cores) -> Iterator
 
 def _measure_engine_here(bundle: Path, kind: EngineKind, cores: Cores, seconds: float) -> tuple[float, float]:
     os.sched_setaffinity(0, cores)
+    # Opened only now, because the engine's threads inherit the cores of this process.
     engine = EngineAlone(bundle, kind, len(cores))
     return max(engine.measure_per_s(seconds)), engine.measure_median_ms(ALONE)
 

@@ -174,6 +174,7 @@ def _list_odd_pngs() -> Iterator[tuple[str, HostileFile]]:
         "alpha, transparent",
         expect_errors(lambda: encode_png(np.dstack([_make_colour(), np.zeros_like(_PICTURE)])), *REFUSED),
     )
+    # Whoever takes the indices for greys shows the negative.
     yield "palette from white to black", expect_picture(_make_negative_palette, _PICTURE)
     yield "palette missing", expect_errors(lambda: _build_png(colour=3), *DAMAGED)
     yield "palette of 257", expect_errors(lambda: _build_png(_make_palette(257), colour=3), *ANY_ERROR)

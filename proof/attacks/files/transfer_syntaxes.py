@@ -127,6 +127,7 @@ def list_syntax_cases() -> Iterator[tuple[str, HostileFile]]:
             f"named {uid.UID(video).name}",
             expect_errors(lambda s=video: _rename_syntax(s, dicom_of_jpeg(_PICTURE)), *ANY_ERROR),
         )
+    # The whole data set is deflated, so the sizes in it are known only after unpacking.
     yield "deflated bomb", expect_errors(lambda: _replace_deflated_data(make_deflate_bomb(2**30)), *TOO_LARGE)
     yield "deflated noise", expect_errors(lambda: _replace_deflated_data(bytes(range(256)) * 9), *DAMAGED)
     yield "deflated nothing", expect_errors(lambda: _replace_deflated_data(b""), *DAMAGED)
