@@ -23,7 +23,7 @@ class TransformerSettings(ServiceSettings, ObjectStoreSettings):
     spool_folder: Path = Path("/var/lib/pleura/spool")
     """Folder of the local spool, which keeps journal rows while PostgreSQL is down."""
     spool_max_mb: Count = 1024
-    """Largest size of the spool, in megabytes."""
+    """Largest size of the spool, in MiB."""
     cache_ttl_s: Annotated[int, Field(ge=1)] = 86_400
     """Seconds that a cached answer is kept."""
     cache_timeout_s: Seconds = 0.04
@@ -37,7 +37,7 @@ class TransformerSettings(ServiceSettings, ObjectStoreSettings):
     journal_timeout_s: Seconds = 1.0
     """Seconds to wait for PostgreSQL before a journal row goes to the spool."""
     max_file_mb: Count = 64
-    """Largest file of one radiograph, in megabytes."""
+    """Largest file of one radiograph, in MiB."""
     max_elements: Annotated[int, Field(ge=1, le=32)] = 32
     """Most radiographs in one request. The predictor accepts 32."""
     max_in_flight: Count = 1024
@@ -49,8 +49,8 @@ class TransformerSettings(ServiceSettings, ObjectStoreSettings):
     decode_timeout_s: Seconds = 10.0
     """Seconds that one radiograph may take to decode, on a busy machine too."""
     decode_processor_s: Seconds = 1.0
-    """Processor seconds to decode a radiograph of up to 3 MB; a larger file gets more, in proportion."""
+    """Processor seconds to decode a radiograph of up to 3 MiB; a larger file gets more, in proportion."""
     decode_memory_mb: Annotated[int, Field(ge=256)] = 512
-    """Memory of one decoder process, in megabytes."""
+    """Memory of one decoder process, in MiB."""
     max_pixels_m: Count = 100
     """Most pixels of one radiograph, in millions."""

@@ -18,7 +18,7 @@ from typing import Any, Final
 from opentelemetry import trace
 from opentelemetry.context import Context
 from opentelemetry.trace import NonRecordingSpan, SpanContext, SpanKind, TraceFlags, TraceState
-from pydantic_settings import BaseSettings
+from pydantic_settings import BaseSettings, SettingsConfigDict
 
 _TRACE_PARENT: Final = re.compile(r"00-(?!0{32})([0-9a-f]{32})-(?!0{16})([0-9a-f]{16})-([0-9a-f]{2})")
 _TRACE_STATE: Final = re.compile(r"[\x20-\x7e]{1,512}")
@@ -32,6 +32,8 @@ class TracingUnavailable(Exception):
 
 class TracingSettings(BaseSettings):
     """The one variable of OpenTelemetry that we read. Its SDK reads the others."""
+
+    model_config = SettingsConfigDict(use_attribute_docstrings=True)
 
     otel_exporter_otlp_endpoint: str = ""
     """Address that spans are sent to; empty for no export."""
