@@ -2,6 +2,8 @@
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
+# uv trusts its own certificates; pip trusts those of the system, which a private mirror of the registry needs.
+UV := $(BIN)/uv --system-certs
 BUNDLE := build/bundle
 # What takes too long for CI: whole runs of the pipeline, rollouts on a stack, a registry whose server is killed, trainings that
 # are killed, diverge, or are compared.
@@ -75,8 +77,8 @@ $(VENV)/.installed: requirements.lock requirements-uv.lock pyproject.toml
 	$(PYTHON) -c 'import sys; sys.exit(None if (3, 11) <= sys.version_info < (3, 14) else "Python 3.11 to 3.13 is needed")'
 	test -x $(BIN)/pip || $(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --require-hashes --requirement requirements-uv.lock
-	$(BIN)/uv pip install --quiet --python $(BIN)/python --require-hashes --requirement requirements.lock
-	$(BIN)/uv pip install --quiet --python $(BIN)/python --no-deps --no-build-isolation --editable .
+	$(UV) pip install --quiet --python $(BIN)/python --require-hashes --requirement requirements.lock
+	$(UV) pip install --quiet --python $(BIN)/python --no-deps --no-build-isolation --editable .
 	touch $@
 
 # Build the bundle again when its source, or the code that builds it, changes.
@@ -84,9 +86,9 @@ $(BUNDLE)/bundle.json: $(VENV)/.installed predictor/default/source.json predicto
 	$(BIN)/pleura model build predictor/default $(BUNDLE)
 
 lock:
-	$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header \
+	$(UV) pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header \
 	    --all-extras pyproject.toml --output-file requirements.lock
-	echo uv | $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url \
+	echo uv | $(UV) pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url \
 	    --no-header - --output-file requirements-uv.lock
 
 clean:
