@@ -10,7 +10,9 @@ import pytest
 _ROOT = Path(__file__).parents[3]
 _HEAVY = {"tensorflow", "keras", "cv2", "mlflow", "kfp", "minio", "psycopg2", "kserve", "rich"}
 _MOST_S = 1.0
-"""Processor seconds; about 0.2 are usual, and a noisy machine of CI may need some times as much."""
+"""Processor seconds; about 0.2 are usual."""
+_TRIES = 3
+"""A loaded machine slows one try down; a slow import slows all of them down."""
 _DRIVER = """
 import json, sys, time
 from pleura.console.app import main
@@ -50,11 +52,15 @@ def read_help(*command: str) -> tuple[str, int, float, set[str]]:
     ids=" ".join,
 )
 def test_help_is_quick(command: tuple[str, ...]) -> None:
-    """No heavy package is loaded, and the processor works less than a second."""
+    """No heavy package is loaded, and the fastest of three tries takes the processor less than a second."""
     text, code, seconds, modules = read_help(*command)
     assert code == 0
     assert text.startswith(" ".join(["Usage: pleura", *command]))
     assert modules & _HEAVY == set()
+    for _ in range(_TRIES - 1):
+        if seconds < _MOST_S:
+            break
+        seconds = read_help(*command)[2]
     assert seconds < _MOST_S
 
 
