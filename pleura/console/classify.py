@@ -53,10 +53,19 @@ def classify(
     # the answers of REST have no activation maps, and without them there is nothing to draw
     if json and output:
         raise typer.BadParameter("--json draws no pictures", param_hint="--output")
+    missing = [name for name in radiographs if _is_file_path(name) and not Path(name).is_file()]
+    if missing:
+        print_error(f"there is no file {', '.join(missing)}")
+        raise typer.Exit(2)
     pictures = None if json or no_overlay else output or Path()
     state = find_state(context)
     if not _classify_all(state, find_service(state, url, token), radiographs, json, pictures):
         raise typer.Exit(1)
+
+
+def _is_file_path(name: str) -> bool:
+    """Say whether a name can only mean a file. The id of an object may hold slashes too."""
+    return name.startswith(("/", "./", "../", "~"))
 
 
 def classify_on_stack(state: Path, image_ids: Sequence[str], pictures: Path) -> None:

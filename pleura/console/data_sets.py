@@ -106,7 +106,7 @@ def show_datasets(settings: DataSettings, reference: str | None) -> None:
     """Print the names of the data sets, or what one holds."""
     store = _open_store(settings)
     if reference is None:
-        print_line("\n".join(store.references()))
+        print_line("\n".join(store.references()) or "there is no data set")
         return
     manifest = store.get(reference)
     splits = {split: len(manifest.records_of_split(split)) for split in ("train", "val", "test")}

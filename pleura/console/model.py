@@ -1,12 +1,13 @@
 """``pleura model``: registered models, and the folders that models are made of."""
 
+import logging
 from pathlib import Path
 from typing import Annotated, Literal
 
 import typer
 
 from pleura.console.context import find_state
-from pleura.console.output import one_line_errors, print_line
+from pleura.console.output import hold_standard_error, one_line_errors, print_line
 
 app = typer.Typer(help="List, compare, promote, roll back, import and build models.")
 
@@ -152,10 +153,16 @@ def build(
 ) -> None:
     """Make the bundle that the predictor serves of a model source, and print its digest."""
     from pleura.observability.logs import configure_logging
-    from predictor.build.bundle import build_bundle
-    from predictor.build.weights import InvalidSource
-    from predictor.engines.agreement import DifferentGraphs
 
-    configure_logging("build")
-    with one_line_errors(InvalidSource, DifferentGraphs):
-        print_line(f"{target}: {build_bundle(source, target)}")
+    # TensorFlow reports each step of the conversion, which hides the one line that matters
+    configure_logging("build", "ERROR")
+    with hold_standard_error():
+        from predictor.build.bundle import build_bundle
+        from predictor.build.weights import InvalidSource
+        from predictor.engines.agreement import DifferentGraphs
+
+        logging.getLogger("absl").setLevel("ERROR")
+        logging.getLogger("tensorflow").setLevel("ERROR")
+        with one_line_errors(InvalidSource, DifferentGraphs):
+            digest = build_bundle(source, target)
+    print_line(f"{target}: {digest}")

@@ -1,7 +1,9 @@
 """Write to the terminal: results to standard output, errors to standard error."""
 
 import contextlib
+import os
 import sys
+import tempfile
 from collections.abc import Iterator
 
 
@@ -16,6 +18,28 @@ def one_line_errors(*expected: type[Exception]) -> Iterator[None]:
         yield
     except expected as error:
         raise CommandFailed(str(error)) from error
+
+
+@contextlib.contextmanager
+def hold_standard_error() -> Iterator[None]:
+    """Hold back what libraries write to standard error. An unexpected failure prints it."""
+    sys.stderr.flush()
+    # file descriptors, because TensorFlow writes from C++, past sys.stderr
+    with tempfile.TemporaryFile() as held, os.fdopen(os.dup(2), "wb") as terminal:
+        os.dup2(held.fileno(), 2)
+        try:
+            yield
+        except CommandFailed:
+            raise
+        except Exception:
+            sys.stderr.flush()
+            held.seek(0)
+            terminal.write(held.read())
+            raise
+        finally:
+            sys.stderr.flush()
+            terminal.flush()
+            os.dup2(terminal.fileno(), 2)
 
 
 def print_line(text: str) -> None:

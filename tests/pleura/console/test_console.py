@@ -56,3 +56,20 @@ def test_a_server_that_does_not_answer_is_one_line(
     lines = capsys.readouterr().err.splitlines()
     assert len(lines) == 2
     assert all("http://127.0.0.1:1 does not answer" in line for line in lines)
+
+
+@pytest.mark.parametrize("name", ["/nowhere/a.png", "./a.png", "../nowhere/a.dcm", "~nobody/a"])
+def test_the_path_of_a_missing_file_is_not_sent_as_an_id(
+    name: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Nothing is classified, and the error names the file."""
+    options = ["--url", "http://127.0.0.1:1", "--token", "t", "--no-overlay"]
+    assert main(["--state", str(tmp_path), "classify", "an-id.png", name, *options]) == 2
+    assert capsys.readouterr().err == f"pleura: there is no file {name}\n"
+
+
+def test_other_names_are_ids(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """An id may look like the name of a file, and may hold slashes."""
+    options = ["--url", "http://127.0.0.1:1", "--token", "t", "--no-overlay"]
+    assert main(["--state", str(tmp_path), "classify", "a.png", "2026/b.dcm", *options]) == 1
+    assert capsys.readouterr().err.count("does not answer") == 2

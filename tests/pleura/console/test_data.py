@@ -73,6 +73,13 @@ def test_from_a_folder_to_a_report(
 
 
 @pytest.mark.usefixtures("environment")
+def test_an_empty_store_has_no_data_set(capsys: pytest.CaptureFixture[str]) -> None:
+    """The list of data sets is a sentence where there is none."""
+    assert run_data(["show"]) == 0
+    assert capsys.readouterr().out == "there is no data set\n"
+
+
+@pytest.mark.usefixtures("environment")
 def test_an_unsound_data_set_ends_with_an_error(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """The report is written all the same; --accept lets the user go on."""
     rows = some_rows(12)
