@@ -5,7 +5,7 @@ They come from a folder with ``labels.csv`` (``read_split``) or from a data set 
 
 import csv
 import hashlib
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, fields
 from pathlib import Path
@@ -15,14 +15,25 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pipelines.data.decode import decode_radiograph
+from pipelines.data.label_files import LABELS, InvalidLabels
 from pipelines.data.manifest import Record, Split
 from pipelines.data.radiograph_cache import ReadFile
+from pipelines.data.sources import SplitSource
 from pleura.contract import SIZE_PX
 from pleura.errors import PleuraError, UnreadableRadiograph
 from pleura.findings import FINDINGS
 from pleura.radiograph.tensor import to_tensor
 
 _READERS: Final = 4
+_REQUIRED_COLUMNS: Final = ("path", "patient_id", "source", "split", *FINDINGS)
+
+
+class UndecodableFile(UnreadableRadiograph):
+    """A file of a data set cannot be decoded; ``sha256`` is the digest of the file."""
+
+    def __init__(self, sha256: str, reason: str) -> None:
+        super().__init__(f"radiograph {sha256[:12]}: {reason}")
+        self.sha256, self.reason = sha256, reason
 
 
 def _no_text() -> NDArray[np.str_]:
@@ -90,10 +101,11 @@ def read_split(folder: Path, split: Split, *sources: str) -> LabelledRadiographs
         sources: The sources to read; none means all.
 
     Raises:
-        ValueError: A file cannot be decoded.
+        FileNotFoundError: There is no ``labels.csv``, or no file that it names.
+        InvalidLabels: ``labels.csv`` lacks a column, or a label or an age is not a number.
+        UnreadableRadiograph: A file cannot be decoded; the text names it.
     """
-    with (folder / "labels.csv").open(newline="") as file:
-        rows = [row for row in csv.DictReader(file) if row["split"] == split]
+    rows = [row for row in _read_rows(folder) if row["split"] == split]
     if sources:
         rows = [row for row in rows if row["source"] in sources]
     tensors, digests = np.empty((len(rows), SIZE_PX, SIZE_PX), np.uint8), []
@@ -103,18 +115,38 @@ def read_split(folder: Path, split: Split, *sources: str) -> LabelledRadiographs
         try:
             tensors[index] = to_tensor(decode_radiograph(content))
         except PleuraError as error:
-            raise ValueError(f"{row['path']} is not a readable radiograph: {error}") from error
+            raise UnreadableRadiograph(f"{row['path']} is not a readable radiograph: {error}") from error
     return LabelledRadiographs(
         tensors=tensors,
-        labels=np.array([[_parse_number(row[f]) for f in FINDINGS] for row in rows], np.float32),
+        # without rows numpy cannot know the number of columns
+        labels=np.array([[_parse_number(row, f) for f in FINDINGS] for row in rows], np.float32).reshape(
+            len(rows), len(FINDINGS)
+        ),
         patients=_column(rows, "patient_id"),
         sources=_column(rows, "source"),
         paths=_column(rows, "path"),
         digests=_texts(digests),
         views=_column(rows, "view"),
         sexes=_column(rows, "sex"),
-        ages=np.array([_parse_number(row.get("age", "")) for row in rows], np.float32),
+        ages=np.array([_parse_number(row, "age") for row in rows], np.float32),
     )
+
+
+def read_folder_sources(folder: Path) -> frozenset[SplitSource]:
+    """List the sources of each split of a folder; raises as ``read_split`` does."""
+    return frozenset((row["split"], row["source"]) for row in _read_rows(folder))
+
+
+def _read_rows(folder: Path) -> list[dict[str, str]]:
+    try:
+        with (folder / LABELS).open(newline="") as file:
+            rows = csv.DictReader(file)
+            missing = [column for column in _REQUIRED_COLUMNS if column not in (rows.fieldnames or ())]
+            if missing:
+                raise InvalidLabels(f"{LABELS} line 1: there is no column {missing[0]}")
+            return list(rows)
+    except (UnicodeDecodeError, csv.Error) as error:
+        raise InvalidLabels(f"{LABELS} cannot be read: {error}") from error
 
 
 def load_records(records: Sequence[Record], read_file: ReadFile) -> LabelledRadiographs:
@@ -125,7 +157,7 @@ def load_records(records: Sequence[Record], read_file: ReadFile) -> LabelledRadi
         read_file: Gives a record's file: the ``read`` of a ``RadiographCache`` or of a ``DatasetStore``.
 
     Raises:
-        UnreadableRadiograph: A file is not a radiograph; the text names the file by its digest.
+        UndecodableFile: A file is not a radiograph; the text names the file by its digest.
         NoSuchObject, ChangedObject, StoreUnavailable: A file cannot be fetched.
     """
     # Filled one by one: np.stack of a list would hold all tensors in memory twice.
@@ -158,11 +190,15 @@ def _load_tensor(record: Record, read_file: ReadFile) -> NDArray[np.uint8]:
     try:
         return to_tensor(decode_radiograph(content))
     except PleuraError as error:
-        raise UnreadableRadiograph(f"radiograph {record.sha256[:12]}: {error}") from error
+        raise UndecodableFile(record.sha256, str(error)) from error
 
 
-def _parse_number(text: str) -> float:
-    return float(text) if text else float("nan")
+def _parse_number(row: Mapping[str, str], column: str) -> float:
+    try:
+        return float(row.get(column) or "nan")
+    except ValueError:
+        # without its cause, which quotes the patient's value
+        raise InvalidLabels(f"{LABELS}: {column} of {row['path']} is not a number") from None
 
 
 def _column(rows: Sequence[dict[str, str]], name: str) -> NDArray[Any]:

@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from pipelines.data.label_files import InvalidLabels
 from pipelines.data.labelled_radiographs import LabelledRadiographs, read_split
 from pipelines.data.manifest import Split
 from pipelines.evaluation.description import build_description, evaluated_findings, macro_metrics
@@ -34,6 +35,7 @@ from pipelines.training.model_source import write_source
 from pipelines.training.trained_network import TrainedNetwork
 from pipelines.training.typicality import Typicality
 from pleura.bundle import FindingDescription, ModelDescription, OperatingPoint
+from pleura.errors import UnreadableRadiograph
 from pleura.findings import FINDINGS
 from predictor.build.bundle import load_weights
 from predictor.build.network import FEATURES, build_feature_network
@@ -83,7 +85,7 @@ def _read_known_split(folder: Path, split: Split) -> LabelledRadiographs:
     """Read the radiographs of a split whose findings are all known."""
     try:
         radiographs = _select_known(read_split(folder, split))
-    except (OSError, KeyError, ValueError) as error:
+    except (OSError, InvalidLabels, UnreadableRadiograph) as error:
         raise UnusableRadiographs(f"{folder / 'labels.csv'} cannot be used: {error}") from error
     if not len(radiographs.tensors):
         raise UnusableRadiographs(f"no radiograph of the split {split} has all findings known")

@@ -1,6 +1,7 @@
 """The first step: require that the data set is sound."""
 
 from pipelines.data.registration import register
+from pipelines.data.sources import choose_source, list_sources
 from pipelines.data.validation import require_sound, validate
 from pipelines.run.context import NoChampion, RunContext
 from pipelines.run.records import StepResult
@@ -11,6 +12,7 @@ def validate_data(context: RunContext) -> StepResult:
 
     Raises:
         UnsoundDataset: The data set has serious problems; the report is written.
+        NoSuchSource: A split has no radiograph of the main source.
         NoChampion: The registry has no champion to start from.
     """
     # Noted at the start, so that training, gate and promotion mean the same champion.
@@ -26,6 +28,7 @@ def validate_data(context: RunContext) -> StepResult:
         "data.json": context.records.write_file("data.json", report.to_json().encode(), "application/json"),
     }
     require_sound(report, context.parameters.accepted)
+    choose_source(list_sources(manifest.records), context.parameters.main_source, "main_source")
     counts = ", ".join(
         f"{len(manifest.records_of_split(split))} {split}" for split in ("train", "val", "test")
     )

@@ -63,8 +63,8 @@ class TrainingParameters:
 class ModelParameters(Value):
     """Everything that decides a model besides the radiographs and the weights that it starts from."""
 
-    main_source: str
-    """Source of the radiographs that the model is fitted and evaluated on."""
+    main_source: str = ""
+    """Source of the radiographs that the model is fitted and evaluated on. Empty: the only source."""
     training: TrainingParameters
     words: ModelText
     judgement: EvaluationProtocol = EvaluationProtocol()

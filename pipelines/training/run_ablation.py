@@ -19,7 +19,8 @@ import structlog
 from numpy.typing import NDArray
 
 from pipelines.atomic_file import write_atomically
-from pipelines.data.labelled_radiographs import LabelledRadiographs, read_split
+from pipelines.data.labelled_radiographs import LabelledRadiographs, read_folder_sources, read_split
+from pipelines.data.sources import choose_source
 from pipelines.statistics.bootstrap import (
     Bootstrap,
     Floats,
@@ -210,7 +211,13 @@ def _mean_auroc(weights: Floats, labels: Floats, scores: Floats) -> Floats:
 
 
 def run_ablation(data: Path, run: Path, ablation: Ablation) -> Path:
-    """Train and compare the arms, and return the table: ``ablation.csv`` in the folder of the run."""
+    """Train and compare the arms, and return the table: ``ablation.csv`` in the folder of the run.
+
+    Raises:
+        NoSuchSource: The training or the validation split has no radiograph of the main source.
+    """
+    chosen_with = "main_source in the file of --parameters"
+    choose_source(read_folder_sources(data), ablation.main_source, chosen_with, ("train", "val"))
     train_arms(data, run, ablation)
     table = run / TABLE_FILE
     with table.open("w", newline="") as file:

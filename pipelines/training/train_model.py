@@ -3,7 +3,8 @@
 from dataclasses import dataclass
 from pathlib import Path
 
-from pipelines.data.labelled_radiographs import LabelledRadiographs, read_split
+from pipelines.data.labelled_radiographs import LabelledRadiographs, read_folder_sources, read_split
+from pipelines.data.sources import choose_source
 from pipelines.evaluation.description import build_description, evaluated_findings, macro_metrics
 from pipelines.training.fitted_model import FittedModel, evaluate_model, fit_model, require_enough_labels
 from pipelines.training.model_source import read_source_weights, write_source
@@ -58,11 +59,15 @@ def train_from_folder(
         target: Folder that receives the model source.
 
     Raises:
-        OSError, KeyError, ValueError: The folder cannot be read.
+        FileNotFoundError, InvalidLabels, UnreadableRadiograph: See ``read_split``.
+        NoSuchSource: A split has no radiograph of the main source.
         InvalidSource: ``start`` has no weights.
         TooFewLabels, UnusableWeights, TrainingDiverged: See ``train_model``.
     """
-    main, auxiliary = parameters.main_source, parameters.training.auxiliary_source
+    auxiliary = parameters.training.auxiliary_source
+    # all splits before the training: the test split is read after it, hours later
+    sources = {(split, source) for split, source in read_folder_sources(folder) if source != auxiliary}
+    main = choose_source(sources, parameters.main_source, "main_source in the file of --parameters")
     weights = None if start is None else read_source_weights(start)
     data = TrainingData(read_split(folder, "train", main, auxiliary), read_split(folder, "val", main))
     model = train_model(data, weights, parameters.training, work)

@@ -9,6 +9,7 @@ from typing import Any, Final
 
 from pipelines.data.from_folder import Selection, build_from_folder
 from pipelines.data.label_files import InvalidLabels
+from pipelines.data.sources import NoSuchSource, choose_source, list_sources
 from pipelines.data.store import DatasetStore
 from pipelines.object_store import ChangedObject, NoSuchObject
 from pipelines.registry.bundle_store import NotStored
@@ -24,6 +25,7 @@ from pipelines.run.local_run import (
 )
 from pipelines.run.parameters import DEFAULT_PARAMETERS, InvalidParameters, RunParameters, read_parameters
 from pipelines.run.records import ParametersChanged, RunInProgress, RunRecords
+from pipelines.value import InvalidDocument
 from pleura.bundle import InvalidBundle
 from pleura.console.output import CommandFailed, one_line_errors, print_line
 from pleura.console.settings import read_settings
@@ -35,10 +37,12 @@ _NOT_PROMOTED: Final = 3
 _EXPECTED: Final = (
     ChangedObject,
     InvalidBundle,
+    InvalidDocument,
     InvalidLabels,
     InvalidParameters,
     StackNotRunning,
     NoSuchObject,
+    NoSuchSource,
     NotStored,
     ParametersChanged,
     RegistryUnavailable,
@@ -84,13 +88,16 @@ def run_on_stack(state: Path, options: RunOptions) -> int:
 
 def _read_parameters(options: RunOptions, client: Any) -> RunParameters:
     changes = {"data_set": options.data_set} if options.data_set else {}
+    store = DatasetStore(client, "datasets")
     if options.data:
-        store = DatasetStore(client, "datasets")
         store.prepare()
         manifest = build_from_folder(store, "chest-xray", options.data, Selection())
         store.put(manifest)
         changes["data_set"] = f"{manifest.name}@{manifest.digest}"
-    return read_parameters(options.parameters or DEFAULT_PARAMETERS, **changes)
+    parameters = read_parameters(options.parameters or DEFAULT_PARAMETERS, **changes)
+    sources = list_sources(store.get(parameters.data_set).records)
+    choose_source(sources, parameters.main_source, "main_source in the file of --parameters")
+    return parameters
 
 
 def _print_report(stack: LocalEnvironment, records: RunRecords, name: str) -> int:

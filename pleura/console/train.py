@@ -63,8 +63,12 @@ def evaluate(
         "build/bundle"
     ),
     source: Annotated[
-        str, typer.Option(metavar="NAME", help="Source of the radiographs to evaluate on.")
-    ] = "nih_cxr14",
+        str | None,
+        typer.Option(
+            metavar="NAME",
+            help="Source of the radiographs to evaluate on. Default: nih_cxr14, or else the only source.",
+        ),
+    ] = None,
 ) -> None:
     """Evaluate a bundle on the test split of a folder."""
     from pipelines.evaluation.evaluate_on_folder import evaluate_on_folder
@@ -80,12 +84,14 @@ def training_errors() -> Iterator[None]:
     from yaml import YAMLError
 
     from pipelines.data.label_files import InvalidLabels
+    from pipelines.data.sources import NoSuchSource
     from pipelines.evaluation.scoring import UnusableOutputs
     from pipelines.training.fitted_model import TooFewLabels
     from pipelines.training.run_ablation import ArmFailed, DifferentArm
     from pipelines.training.train_network import TrainingDiverged
     from pipelines.training.training_network import UnusableWeights
     from pleura.bundle import InvalidBundle
+    from pleura.errors import UnreadableRadiograph
     from pleura.observability.logs import configure_logging
     from predictor.build.weights import InvalidSource
 
@@ -106,7 +112,9 @@ def training_errors() -> Iterator[None]:
         InvalidLabels,
         InvalidSource,
         DifferentArm,
+        NoSuchSource,
         TooFewLabels,
+        UnreadableRadiograph,
         UnusableWeights,
         UnusableOutputs,
     ) as error:

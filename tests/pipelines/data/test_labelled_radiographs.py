@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from pipelines.data.decode import decode_radiograph
+from pipelines.data.label_files import InvalidLabels
 from pipelines.data.labelled_radiographs import load_records, read_split
 from pipelines.data.manifest import DatasetFile
 from pipelines.data.radiograph_cache import RadiographCache
@@ -124,5 +125,17 @@ def test_a_folder_is_read_by_split(tmp_path: Path) -> None:
     assert (test.sexes[0], list(test.paths)) == ("", ["b.png"])
     assert np.isnan(test.ages[0])
     (folder / "b.png").write_bytes(b"x")
-    with pytest.raises(ValueError, match=r"b\.png is not a readable radiograph"):
+    with pytest.raises(UnreadableRadiograph, match=r"b\.png is not a readable radiograph"):
         read_split(folder, "test")
+
+
+def test_a_label_file_that_cannot_be_used_is_named(tmp_path: Path) -> None:
+    """The error names a missing column, or the cell that is not a number."""
+    folder = write_folder(tmp_path, [row_of("a.png", age="old")])
+    with pytest.raises(InvalidLabels, match=r"age of a\.png is not a number"):
+        read_split(folder, "train")
+    assert read_split(folder, "val").labels.shape == (0, len(FINDINGS))
+    labels = folder / "labels.csv"
+    labels.write_text(labels.read_text().replace("Hernia", "Hernie"))
+    with pytest.raises(InvalidLabels, match="there is no column Hernia"):
+        read_split(folder, "train")

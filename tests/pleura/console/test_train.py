@@ -5,6 +5,7 @@ import sys
 from pathlib import Path
 
 import numpy as np
+import pytest
 import yaml
 
 from pipelines.evaluation.report import EvaluationReport
@@ -12,6 +13,7 @@ from pipelines.training.parameters import CHEST_XRAY
 from pipelines.training.trained_network import source_arrays
 from pipelines.training.training_network import build_training_network
 from pleura.bundle import ModelDescription, verify
+from pleura.console.app import main
 from pleura.findings import FINDINGS
 from tests.support.pipelines.datasets import picture, row_of, write_folder
 from tests.support.pipelines.trainings import TINY
@@ -65,6 +67,48 @@ def test_a_model_is_trained_from_given_weights_and_keeps_their_normalisation(tmp
         assert written["stem_conv/kernel"].dtype == np.float32
     description = ModelDescription.model_validate_json((tmp_path / "source" / "source.json").read_text())
     assert description.metrics["test_radiographs"] == 12
+
+
+def test_the_only_source_is_evaluated_without_its_name(tmp_path: Path, bundle: Path) -> None:
+    """--source is needed only where a folder has several sources."""
+    folder = write_folder(tmp_path / "data", [row_of(f"{number}.png", "test") for number in range(3)])
+    arguments = ["evaluate", f"--bundle={bundle}", f"--data={folder}", f"--target={tmp_path}"]
+    assert main(arguments) == 0
+    report = EvaluationReport.from_json((tmp_path / "figures.json").read_bytes())
+    assert report.evaluation.radiographs == 3
+
+
+def test_a_source_that_a_folder_lacks_is_one_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """The error names the sources of the split, and what chooses one."""
+    rows = [row_of(f"{s}-{n}.png", s, source=n) for n in ("here", "there") for s in ("train", "val", "test")]
+    folder = write_folder(tmp_path / "data", rows)
+    run, target = f"--run={tmp_path / 'run'}", f"--target={tmp_path / 'target'}"
+    for command, chosen_with in (
+        (["evaluate", target], "--source"),
+        (["evaluate", target, "--source=nowhere"], "--source"),
+        (["train", run], "main_source"),
+        (["ablate", run], "main_source"),
+    ):
+        assert main([*command, f"--data={folder}"]) == 1
+        error = capsys.readouterr().err
+        assert "here, there" in error
+        assert chosen_with in error
+        assert error.count("\n") == 1
+
+
+def test_a_broken_radiograph_is_one_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """The error names the file."""
+    rows = [_row(number, split) for number, split in enumerate(("train", "val", "test"))]
+    folder = write_folder(tmp_path / "data", rows)
+    for command, name in (
+        (["train", f"--run={tmp_path / 'run'}"], "0.png"),
+        (["evaluate", f"--target={tmp_path / 'target'}"], "2.png"),
+    ):
+        (folder / name).write_bytes(b"broken")
+        assert main([*command, f"--data={folder}"]) == 1
+        error = capsys.readouterr().err
+        assert f"{name} is not a readable radiograph" in error
+        assert error.count("\n") == 1
 
 
 def _row(number: int, split: str) -> dict[str, str]:
