@@ -74,7 +74,7 @@ def run_on_stack(state: Path, options: RunOptions) -> int:
         store = connect_bundle_store(environment, "models")
         records = RunRecords(store.objects, name)
         with stack.lock_run(name):
-            parameters = _read_parameters(options, store.objects.client)
+            parameters = read_run_parameters(options, store.objects.client)
             # first: a run of this name with other parameters is refused before anything is changed
             records.begin(parameters)
             registry = Registry(connect_mlflow(environment["PLEURA_MLFLOW_URI"]), store)
@@ -86,7 +86,13 @@ def run_on_stack(state: Path, options: RunOptions) -> int:
         return _print_report(stack, records, name)
 
 
-def _read_parameters(options: RunOptions, client: Any) -> RunParameters:
+def read_run_parameters(options: RunOptions, client: Any) -> RunParameters:
+    """Read the parameters of a run, and store its folder of radiographs as a data set.
+
+    Raises:
+        InvalidParameters: A parameter is missing or invalid.
+        NoSuchSource: A split of the data set has no radiograph of the main source.
+    """
     changes = {"data_set": options.data_set} if options.data_set else {}
     store = DatasetStore(client, "datasets")
     if options.data:
