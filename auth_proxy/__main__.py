@@ -20,9 +20,8 @@ from auth_proxy.limits import InFlightLimit, RateLimit
 from auth_proxy.metrics import KEY_AGE
 from auth_proxy.settings import AuthProxySettings
 from auth_proxy.tokens.authenticator import Authenticator
-from auth_proxy.tokens.keys import HttpKeySource, KeyCache
-from auth_proxy.tokens.verification import Trust
 from auth_proxy.transformer_client import TransformerClient
+from auth_proxy.trusted_issuers import build_trusted_issuers
 from pleura.observability.metrics import IN_FLIGHT
 from pleura.serving.health import HealthChecks
 from pleura.serving.shutdown import HttpServer, Shutdown
@@ -82,10 +81,9 @@ async def _serve_metrics(listener: socket.socket | None) -> AsyncIterator[None]:
 
 async def serve(settings: AuthProxySettings, listeners: Listeners) -> None:
     """Serve REST and gRPC until SIGTERM or SIGINT, then let the requests in flight end."""
-    keys = KeyCache(HttpKeySource(str(settings.jwks_url)))
-    trust = Trust(settings.issuer, settings.audience, settings.leeway_s)
+    authenticator = Authenticator(build_trusted_issuers(settings))
     guards = Guards(
-        Authenticator(keys, trust),
+        authenticator,
         RateLimit(settings.rate_per_s, settings.burst),
         InFlightLimit(settings.max_in_flight, settings.patience_s),
         settings.max_body_bytes,
@@ -93,12 +91,12 @@ async def serve(settings: AuthProxySettings, listeners: Listeners) -> None:
     )
     transformer = TransformerClient(str(settings.transformer_url))
     channel = open_channel(settings.transformer_grpc, settings.max_body_bytes)
-    refresh = asyncio.create_task(keys.refresh_forever())
+    refresh = asyncio.create_task(authenticator.refresh_forever())
     health = HealthChecks(alive={"keys": lambda: not refresh.done()})
     shutdown = Shutdown(settings.drain_s, _GRACE_S)
     http = HttpServer(_build_http_config(build_app(guards, transformer, health, shutdown)))
     IN_FLIGHT.set_function(lambda: guards.in_flight.in_flight)
-    KEY_AGE.set_function(lambda: keys.age_s)
+    KEY_AGE.set_function(lambda: authenticator.age_s)
     grpc = build_server(guards, channel, f"{settings.host}:{settings.grpc_port}")
     shutdown.listen()
     await grpc.start()

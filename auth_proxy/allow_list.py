@@ -15,6 +15,7 @@ from pleura.errors import InvalidRequest, MethodNotAllowed, NotFound
 CLASSIFY_SCOPE: Final = "radiograph:classify"
 READ_SCOPE: Final = "model:read"
 FEEDBACK_SCOPE: Final = "feedback:write"
+SCOPES: Final = frozenset({CLASSIFY_SCOPE, READ_SCOPE, FEEDBACK_SCOPE})
 
 _SEGMENT: Final = rb"[A-Za-z0-9](?:\.?[A-Za-z0-9_-]){0,63}"
 _MODEL: Final = rb"/v2/models/" + _SEGMENT + rb"(?:/versions/" + _SEGMENT + rb")?"

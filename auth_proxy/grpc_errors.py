@@ -11,6 +11,7 @@ from pleura.errors import ERROR_CODE_HEADER, DeadlineExceeded, PleuraError, Unav
 from pleura.serving.grpc_status import GRPC_STATUS, status_of
 
 _RETRY_AFTER: Final = "retry-after"
+_PASSED_HEADERS: Final = (_RETRY_AFTER, "www-authenticate")
 log = structlog.get_logger()
 
 
@@ -53,6 +54,7 @@ def get_grpc_status(error: PleuraError) -> grpc.StatusCode:
 
 
 def build_trailing_metadata(error: PleuraError) -> Sequence[tuple[str, str]]:
-    """Build the metadata behind an error: its code, and when to send the request again."""
-    retry_after = error.headers.get(_RETRY_AFTER)
-    return ((ERROR_CODE_HEADER, error.code), *(((_RETRY_AFTER, retry_after),) if retry_after else ()))
+    """Build the metadata behind an error: its code, when to send the request again, and which token is needed."""
+    headers = error.headers
+    passed = ((name, headers[name]) for name in _PASSED_HEADERS if name in headers)
+    return ((ERROR_CODE_HEADER, error.code), *passed)

@@ -1,9 +1,30 @@
 """The settings of the auth proxy."""
 
 from collections.abc import Mapping
+from typing import Annotated, Self
 
-from pydantic import AnyHttpUrl, Field
+from pydantic import (
+    AfterValidator,
+    AliasChoices,
+    AnyHttpUrl,
+    BeforeValidator,
+    Field,
+    FilePath,
+    model_validator,
+)
+from pydantic_settings import NoDecode
 
+from auth_proxy.issuer_settings import (
+    ALGORITHMS_PATTERN,
+    CLAIMS_PATTERN,
+    AudienceClaim,
+    IssuerEntries,
+    ScopeMap,
+    read_issuer_entries,
+    require_certificates,
+)
+from auth_proxy.tokens.key_set import DEFAULT_ALGORITHMS
+from auth_proxy.tokens.trust import DEFAULT_SCOPE_CLAIMS
 from pleura.settings import Port, ServiceSettings
 
 
@@ -20,12 +41,26 @@ class AuthProxySettings(ServiceSettings):
     """Address of the transformer for REST, without a path."""
     transformer_grpc: str = Field(pattern=r"^[A-Za-z0-9.\[\]:-]+:\d{1,5}$")
     """Address of the transformer for gRPC, host:port."""
-    issuer: str = Field(min_length=1)
-    """The only issuer whose tokens are accepted, exactly as it stands in ``iss``."""
-    audience: str = Field(min_length=1)
-    """The name of this service in the ``aud`` of a token."""
-    jwks_url: AnyHttpUrl
-    """Address at which the issuer publishes its keys (JWKS)."""
+    issuer: str | None = Field(default=None, min_length=1)
+    """The only issuer whose tokens are accepted, exactly as it stands in ``iss``. Required without ``PLEURA_ISSUERS``."""
+    audience: str | None = Field(default=None, min_length=1)
+    """The name of this service in the ``aud`` of a token. Required, unless each of ``PLEURA_ISSUERS`` has its own."""
+    jwks_url: AnyHttpUrl | None = None
+    """Address at which the issuer publishes its keys (JWKS). By default the proxy asks the issuer for it."""
+    issuers: Annotated[IssuerEntries, NoDecode, BeforeValidator(read_issuer_entries)] = ()
+    """Several issuers, instead of ``PLEURA_ISSUER``: a JSON list, or the path of a file that holds it."""
+    audience_claim: AudienceClaim = "aud"
+    """The claim that holds the audience. Access tokens of Cognito have no ``aud``."""
+    algorithms: str = Field(default=",".join(sorted(DEFAULT_ALGORITHMS)), pattern=ALGORITHMS_PATTERN)
+    """Allowed algorithms, with commas between them: RS, PS and ES with 256, 384 or 512, and EdDSA."""
+    scope_claims: str = Field(default=",".join(DEFAULT_SCOPE_CLAIMS), pattern=CLAIMS_PATTERN)
+    """Claims that may hold the scopes, with commas between them. The first one that a token has counts."""
+    scope_map: ScopeMap = Field(default_factory=dict)
+    """What words of the issuer mean: ``{"word": "scope"}`` or ``{"word": ["scope", "scope"]}``."""
+    ca_file: Annotated[FilePath, AfterValidator(require_certificates)] | None = Field(
+        default=None, validation_alias=AliasChoices("PLEURA_CA_FILE", "SSL_CERT_FILE")
+    )
+    """Certificates of private authorities (PEM) that sign for an issuer. ``SSL_CERT_FILE`` does the same."""
     max_body_mb: int = Field(default=64, ge=1, le=1024)
     """Largest body of a request, in MiB."""
     max_in_flight: int = Field(default=64, ge=1, le=4096)
@@ -40,6 +75,18 @@ class AuthProxySettings(ServiceSettings):
     """Longest time from the head of a request to the end of its answer. The time to send the body counts."""
     leeway_s: int = Field(default=30, ge=0, le=60)
     """Seconds that the issuer's clock may be off."""
+
+    @model_validator(mode="after")
+    def _require_an_issuer(self) -> Self:
+        if self.issuers and (self.issuer or self.jwks_url):
+            raise ValueError("PLEURA_ISSUERS cannot be combined with PLEURA_ISSUER or PLEURA_JWKS_URL")
+        if not self.issuers and not self.issuer:
+            raise ValueError("PLEURA_ISSUER or PLEURA_ISSUERS is required")
+        if not self.audience and not (self.issuers and all(entry.audience for entry in self.issuers)):
+            raise ValueError("PLEURA_AUDIENCE is required")
+        if self.issuer and self.jwks_url is None and not self.issuer.startswith(("https://", "http://")):
+            raise ValueError("PLEURA_JWKS_URL is required, since PLEURA_ISSUER is not a URL")
+        return self
 
     def ports(self) -> Mapping[str, int]:
         """Return each port that the proxy listens on, by the environment variable that sets it."""

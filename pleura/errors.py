@@ -45,7 +45,7 @@ class Unauthenticated(PleuraError):
     @property
     def headers(self) -> Mapping[str, str]:
         """The challenge that RFC 6750 section 3 requires."""
-        return {"www-authenticate": 'Bearer error="invalid_token"'}
+        return {"www-authenticate": 'Bearer realm="pleura", error="invalid_token"'}
 
 
 class Forbidden(PleuraError):

@@ -38,13 +38,19 @@ class PleuraSettings(BaseSettings):
         try:
             return cls(**values)
         except ValidationError as error:
-            reasons = "; ".join(
-                f"PLEURA_{'__'.join(str(part) for part in wrong['loc']).upper()}: {wrong['msg']}"
-                for wrong in error.errors(include_url=False, include_input=False)
-            )
+            wrong = error.errors(include_url=False, include_input=False)
+            reasons = "; ".join(cls._describe(each["loc"], each["msg"]) for each in wrong)
             raise InvalidSettings(reasons) from None
         except SettingsError as error:  # a value is not JSON; its cause quotes it
             raise InvalidSettings(str(error)) from None
+
+    @classmethod
+    def _describe(cls, location: tuple[int | str, ...], message: str) -> str:
+        """Name the variable. An error about several variables has no location, and its text names them."""
+        if not location:
+            return message.removeprefix("Value error, ")
+        prefix = "PLEURA_" if location[0] in cls.model_fields else ""
+        return f"{prefix}{'__'.join(str(part) for part in location).upper()}: {message}"
 
 
 class ObjectStoreSettings(PleuraSettings):

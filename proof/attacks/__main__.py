@@ -14,8 +14,8 @@ from pathlib import Path
 import grpc
 import structlog
 
-from auth_proxy.tokens.keys import parse_keys
-from auth_proxy.tokens.verification import Trust
+from auth_proxy.tokens.key_set import parse_keys
+from auth_proxy.tokens.trust import Trust
 from pleura.local import dependencies
 from pleura.local.pleura_services import Ports, start_predictor
 from proof.attacks import http_cases, http_syntax, object_attack, token_carriers, token_cases
@@ -90,8 +90,8 @@ def _send_good_tokens(attacked: AttackedProxy, channel: grpc.Channel) -> list[st
 def verify_tokens_offline() -> list[ClaimRow]:
     """Verify the bad tokens without a network, and measure what each costs."""
     forge = Forge("https://issuer.example", "pleura", 1_800_000_000)
-    trust = Trust(forge.issuer, forge.audience, 30)
-    verification = OfflineVerification(parse_keys(key_document()), trust, forge.now_s)
+    trust = Trust(forge.issuer, frozenset({forge.audience}), 30)
+    verification = OfflineVerification([(trust, parse_keys(key_document()))], forge.now_s)
     tokens = {name: make_token(forge) for name, make_token in token_cases.REFUSED.items()}
     slowest_ms = max(verification.cpu_ms(token) for token in tokens.values())
     return [

@@ -9,7 +9,8 @@ from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 
-from auth_proxy.tokens.keys import REFETCH_INTERVAL_S, HttpKeySource, KeyCache
+from auth_proxy.tokens.key_sources import HttpKeySource
+from auth_proxy.tokens.keys import REFETCH_INTERVAL_S, KeyCache
 from pleura.errors import Unauthenticated
 from pleura.http_client import HttpClient, HttpFailed
 from proof.attacks.forge import ALGORITHM, PRIVATE, Forge, b64, jwk

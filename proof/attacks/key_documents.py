@@ -7,7 +7,8 @@ from typing import Any, Final
 
 from cryptography.hazmat.primitives.asymmetric import rsa
 
-from auth_proxy.tokens.keys import MAX_DOCUMENT_BYTES, MAX_KEYS
+from auth_proxy.tokens.key_set import MAX_KEYS
+from auth_proxy.tokens.key_sources import MAX_DOCUMENT_BYTES
 from proof.attacks.forge import PRIVATE, SECRET, b64, jwk
 from proof.lab.recorder import ok_response
 

@@ -3,13 +3,16 @@
 import socket
 import struct
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
 import grpc
 
 from auth_proxy.allow_list import CLASSIFY_SCOPE
-from auth_proxy.tokens.verification import Keys, Trust, parse_bearer, read_key_id, verify
+from auth_proxy.tokens.key_set import Keys
+from auth_proxy.tokens.trust import Principal, Trust
+from auth_proxy.tokens.verification import parse_bearer, read_issuer, read_key_id, verify
 from pleura.errors import Unauthenticated
 from proof.attacks.attacked_proxy import AttackedProxy
 from proof.attacks.token_carriers import request
@@ -126,20 +129,30 @@ def _read_ending(port: int, sent: bytes) -> str:
 
 @dataclass(frozen=True)
 class OfflineVerification:
-    """Verifies a token as the proxy does, but without a network."""
+    """Verifies a token as the proxy does, but without a network.
 
-    keys: Keys
-    trust: Trust
+    Args:
+        issuers: What is trusted of each issuer, with its keys.
+    """
+
+    issuers: Sequence[tuple[Trust, Keys]]
     now_s: float
 
     def lets_in(self, token: str) -> bool:
         """Return whether the token allows an inference."""
+        principal = self.find_principal(token)
+        return principal is not None and CLASSIFY_SCOPE in principal.scopes
+
+    def find_principal(self, token: str) -> Principal | None:
+        """Return the principal of a valid token, and None for another token."""
+        issuers = {trust.issuer: (trust, keys) for trust, keys in self.issuers}
         try:
             bearer = parse_bearer(f"Bearer {token}")
-            key = self.keys.get(read_key_id(bearer))
-            return key is not None and CLASSIFY_SCOPE in verify(bearer, key, self.trust, self.now_s).scopes
+            trust, keys = issuers.get(read_issuer(bearer), (None, {}))
+            key = keys.get(read_key_id(bearer, trust.algorithms)) if trust else None
+            return verify(bearer, key, trust, self.now_s) if key and trust else None
         except Unauthenticated:
-            return False
+            return None
 
     def cpu_ms(self, token: str, tries: int = 5) -> float:
         """Measure the processor time of a verification: the best of some tries."""

@@ -26,7 +26,9 @@ from auth_proxy.call import attach_call
 from auth_proxy.http_framing import AmbiguousRequest, parse_head
 from auth_proxy.routes.classify import Classify
 from auth_proxy.routes.model_info import ModelInfo
-from auth_proxy.tokens.verification import Trust, VerificationKey, parse_bearer, read_key_id, verify
+from auth_proxy.tokens.key_set import VerificationKey
+from auth_proxy.tokens.trust import Trust
+from auth_proxy.tokens.verification import parse_bearer, read_issuer, read_key_id, verify
 from auth_proxy.transformer_client import TransformerClient
 from pleura.errors import PleuraError
 from pleura.radiograph.tensor import to_tensor
@@ -136,14 +138,15 @@ def check_object_id(data: bytes) -> str:
     return "accepted"
 
 
-_TRUST: Final = Trust("https://issuer", "pleura", 30)
-_KEY: Final = VerificationKey("EdDSA", SIGNING_KEY.public_key())
+_TRUST: Final = Trust("https://issuer", frozenset({"pleura"}), 30)
+_KEY: Final = VerificationKey(frozenset({"EdDSA"}), SIGNING_KEY.public_key())
 _SIGNED: Final = {parse_bearer(seed.decode()).rpartition(".")[0] for seed in make_token_seeds()}
 
 
 def check_token(data: bytes) -> str:
     """Check that a token is accepted only if its signed part was signed by us."""
     token = parse_bearer(data.decode("latin-1"))
+    read_issuer(token)
     read_key_id(token)
     verify(token, _KEY, _TRUST, time.time())
     if token.rpartition(".")[0] not in _SIGNED:

@@ -9,9 +9,9 @@ from auth_proxy.allow_list import GRPC_ROUTES, ROUTES, Route
 from auth_proxy.call import Call
 from auth_proxy.guards import Guards
 from auth_proxy.limits import InFlightLimit, RateExceeded, RateLimit
-from auth_proxy.tokens.authenticator import Authenticator
+from auth_proxy.tokens.authenticator import Authenticator, TrustedIssuer
 from auth_proxy.tokens.keys import KeyCache
-from auth_proxy.tokens.verification import Trust
+from auth_proxy.tokens.trust import Trust
 from pleura.errors import Forbidden, NotFound, Overloaded, Unauthenticated
 from proof.attacks.forge import Forge, key_document
 
@@ -30,7 +30,8 @@ class KeyDocument:
 
 def build_guards(burst: int = 10, max_in_flight: int = 10) -> Guards:
     """Build guards that trust the forge."""
-    authenticator = Authenticator(KeyCache(KeyDocument()), Trust(FORGE.issuer, FORGE.audience, 30))
+    trust = Trust(FORGE.issuer, frozenset({FORGE.audience}), 30)
+    authenticator = Authenticator([TrustedIssuer(trust, KeyCache(KeyDocument()))])
     return Guards(authenticator, RateLimit(0.001, burst), InFlightLimit(max_in_flight), 2**20, 5.0)
 
 

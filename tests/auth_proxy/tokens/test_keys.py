@@ -10,8 +10,9 @@ from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
 from hypothesis import given
 from hypothesis import strategies as st
 
-from auth_proxy.tokens.keys import REFETCH_INTERVAL_S, InvalidKeySet, KeyCache, parse_keys
-from auth_proxy.tokens.verification import UnknownKey
+from auth_proxy.tokens.errors import UnknownKey
+from auth_proxy.tokens.key_set import InvalidKeySet, parse_keys
+from auth_proxy.tokens.keys import REFETCH_INTERVAL_S, KeyCache
 from pleura.errors import Unauthenticated, Unavailable
 from proof.attacks.forge import jwk
 from proof.attacks.key_documents import document
@@ -47,10 +48,10 @@ def test_keys_of_each_allowed_kind_are_read() -> None:
             GOOD, jwk(RSA.public_key(), "RS256", kid="b", use="sig"), jwk(ed, "EdDSA", kid="c", x5c=["MIIB"])
         )
     )
-    assert {key_id: key.algorithm for key_id, key in keys.items()} == {
-        "a": "ES256",
-        "b": "RS256",
-        "c": "EdDSA",
+    assert {key_id: set(key.algorithms) for key_id, key in keys.items()} == {
+        "a": {"ES256"},
+        "b": {"RS256"},
+        "c": {"EdDSA"},
     }
 
 
@@ -88,7 +89,7 @@ async def test_unknown_keys_cause_one_fetch_in_thirty_seconds() -> None:
         assert source.asked == expected
         if expected == 1:
             clock.now += REFETCH_INTERVAL_S / 2
-    assert (await cache.find_key("a")).algorithm == "ES256"
+    assert (await cache.find_key("a")).algorithms == {"ES256"}
 
 
 async def test_a_known_key_does_not_wait_for_the_issuer() -> None:
@@ -113,7 +114,7 @@ async def test_keys_stay_while_the_issuer_is_down() -> None:
         clock.now += REFETCH_INTERVAL_S
         with pytest.raises(Unauthenticated):
             await cache.find_key("b")
-        assert (await cache.find_key("a")).algorithm == "ES256"
+        assert (await cache.find_key("a")).algorithms == {"ES256"}
 
 
 async def test_without_any_key_no_token_can_be_verified() -> None:

@@ -6,13 +6,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from auth_proxy.tokens.keys import parse_keys
-from auth_proxy.tokens.verification import Principal, Trust, parse_bearer, read_key_id, verify
+from auth_proxy.tokens.key_set import parse_keys
+from auth_proxy.tokens.trust import Principal, Trust
+from auth_proxy.tokens.verification import parse_bearer, read_key_id, verify
 from pleura.errors import Unauthenticated
 from proof.attacks.forge import DROP, Forge, b64, key_document
 
 FORGE = Forge("https://issuer.example", "pleura", 1_800_000_000)
-TRUST = Trust(FORGE.issuer, FORGE.audience, 30)
+TRUST = Trust(FORGE.issuer, frozenset({FORGE.audience}), 30)
 KEYS = parse_keys(key_document())
 
 

@@ -6,8 +6,9 @@ from pathlib import Path
 import httpx
 import jwt
 
-from auth_proxy.tokens.keys import parse_keys
-from auth_proxy.tokens.verification import Trust, read_key_id, verify
+from auth_proxy.tokens.key_set import parse_keys
+from auth_proxy.tokens.trust import Trust
+from auth_proxy.tokens.verification import read_key_id, verify
 from pleura.local import token_issuer
 from proof.lab.proxy import Issuer
 
@@ -17,7 +18,9 @@ def test_a_token_is_verified_with_the_published_keys(local_issuer: Issuer) -> No
     keys = parse_keys(httpx.get(f"{local_issuer.url}/jwks.json").content)
     token = local_issuer.issue_token("me", ["model:read"])
     now_s = jwt.decode(token, options={"verify_signature": False})["nbf"]
-    principal = verify(token, keys[read_key_id(token)], Trust(local_issuer.url, "pleura", 0), now_s)
+    principal = verify(
+        token, keys[read_key_id(token)], Trust(local_issuer.url, frozenset({"pleura"}), 0), now_s
+    )
     assert (principal.name, principal.scopes) == ("me", frozenset({"model:read"}))
 
 

@@ -5,8 +5,8 @@ from collections.abc import Iterator
 import grpc
 import pytest
 
-from auth_proxy.tokens.keys import parse_keys
-from auth_proxy.tokens.verification import Trust
+from auth_proxy.tokens.key_set import parse_keys
+from auth_proxy.tokens.trust import Trust
 from proof.attacks import token_carriers, token_cases
 from proof.attacks.attacked_proxy import AttackedProxy
 from proof.attacks.forge import Forge, key_document
@@ -14,7 +14,7 @@ from proof.attacks.token_attack import OfflineVerification, TokenOutcome, by_grp
 
 FORGE = Forge("https://issuer.example", "pleura", 1_800_000_000)
 OFFLINE = OfflineVerification(
-    parse_keys(key_document()), Trust(FORGE.issuer, FORGE.audience, 30), FORGE.now_s
+    [(Trust(FORGE.issuer, frozenset({FORGE.audience}), 30), parse_keys(key_document()))], FORGE.now_s
 )
 MAX_CPU_MS = 50.0  # the claim is 5 ms, which a test beside other programs cannot measure
 
