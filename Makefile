@@ -5,13 +5,15 @@ BIN := $(VENV)/bin
 # uv trusts its own certificates; pip trusts those of the system, which a private mirror of the registry needs.
 UV := $(BIN)/uv --system-certs
 BUNDLE := build/bundle
+KEYCLOAK_VERSION := 26.0.8
+KEYCLOAK := build/keycloak/keycloak-quarkus-dist-$(KEYCLOAK_VERSION).zip
 # What takes too long for CI: whole runs of the pipeline, rollouts on a stack, a registry whose server is killed, trainings that
 # are killed, diverge, or are compared.
 LONG := tests/pipelines/run/test_whole_run.py tests/pipelines/rollout/test_local.py tests/pipelines/registry/test_registry_server.py \
 	tests/pipelines/training/test_whole_trainings.py
 
 .PHONY: run test test-long lint docs bench bench-growth flames bundle setup lock clean \
-	proof-attacks proof-conformance proof-faults proof-fuzz proof-images proof-kills proof-overload proof-restarts proof-soak
+	proof-attacks proof-conformance proof-faults proof-fuzz proof-images proof-kills proof-oidc proof-overload proof-restarts proof-soak
 
 run: setup bundle
 	$(BIN)/pleura up --bundle $(BUNDLE) --classify-samples
@@ -65,11 +67,19 @@ proof-faults: setup
 proof-fuzz: setup
 	$(BIN)/python -m proof.fuzz build/fuzz --seconds $(or $(FUZZ_SECONDS),3600)
 
+# It needs Java 17 or later, and Maven.
+proof-oidc: setup $(KEYCLOAK)
+	$(BIN)/python -m proof.oidc $(KEYCLOAK)
+
 proof-images: setup
 	$(BIN)/python -m proof.attacks.images
 	$(BIN)/python -m pytest tests/proof/attacks/test_images.py tests/proof/attacks/test_polarity.py tests/proof/attacks/test_patient_data.py
 
 setup: $(VENV)/.installed
+
+$(KEYCLOAK):
+	mvn -B -q org.apache.maven.plugins:maven-dependency-plugin:3.6.1:copy -DoutputDirectory=$(@D) \
+		-Dartifact=org.keycloak:keycloak-quarkus-dist:$(KEYCLOAK_VERSION):zip
 
 bundle: $(BUNDLE)/bundle.json
 

@@ -54,7 +54,7 @@ def get_grpc_status(error: PleuraError) -> grpc.StatusCode:
 
 
 def build_trailing_metadata(error: PleuraError) -> Sequence[tuple[str, str]]:
-    """Build the metadata behind an error: its code, when to send the request again, and which token is needed."""
+    """Build the metadata behind an error: its code, when to send again, and which token is needed."""
     headers = error.headers
     passed = ((name, headers[name]) for name in _PASSED_HEADERS if name in headers)
     return ((ERROR_CODE_HEADER, error.code), *passed)

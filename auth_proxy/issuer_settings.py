@@ -67,6 +67,8 @@ IssuerEntries = Annotated[tuple[IssuerEntry, ...], Field(max_length=16), AfterVa
 def read_issuer_entries(value: object) -> object:
     """Read the entries of ``PLEURA_ISSUERS`` from JSON, or from the file of that name.
 
+    The type of the setting then requires a list.
+
     Raises:
         ValueError: The text is neither a JSON list nor the path of a file with one.
     """
@@ -77,8 +79,6 @@ def read_issuer_entries(value: object) -> object:
         entries = json.loads(text)
     except (OSError, ValueError, RecursionError) as error:
         raise ValueError("the value is neither a JSON list nor the path of a file with one") from error
-    if not isinstance(entries, list):
-        raise ValueError("the file does not hold a JSON list")
     return entries
 
 

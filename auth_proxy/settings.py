@@ -42,9 +42,12 @@ class AuthProxySettings(ServiceSettings):
     transformer_grpc: str = Field(pattern=r"^[A-Za-z0-9.\[\]:-]+:\d{1,5}$")
     """Address of the transformer for gRPC, host:port."""
     issuer: str | None = Field(default=None, min_length=1)
-    """The only issuer whose tokens are accepted, exactly as it stands in ``iss``. Required without ``PLEURA_ISSUERS``."""
+    """The only issuer whose tokens are accepted, exactly as it stands in ``iss``.
+
+    It is required, unless ``PLEURA_ISSUERS`` is set.
+    """
     audience: str | None = Field(default=None, min_length=1)
-    """The name of this service in the ``aud`` of a token. Required, unless each of ``PLEURA_ISSUERS`` has its own."""
+    """The name of this service in the ``aud`` of a token. It is required, unless each issuer has its own."""
     jwks_url: AnyHttpUrl | None = None
     """Address at which the issuer publishes its keys (JWKS). By default the proxy asks the issuer for it."""
     issuers: Annotated[IssuerEntries, NoDecode, BeforeValidator(read_issuer_entries)] = ()

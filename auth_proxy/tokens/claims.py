@@ -89,7 +89,7 @@ def _check_times(claims: Mapping[str, Any], leeway_s: int, now_s: float) -> floa
 
 
 def _read_time(claims: Mapping[str, Any], name: str) -> float:
-    """Read a time. A number may have a fraction (RFC 7519 section 2); NaN and infinity fail the comparison."""
+    """Read a time. It may have a fraction (RFC 7519 section 2). NaN and infinity fail the comparison."""
     value: Any = claims.get(name)
     if type(value) not in (int, float) or not 0 <= value <= _LAST_TIME:
         raise Unauthenticated(f"the token's {name!r} is not a time in seconds")

@@ -117,7 +117,7 @@ class FederatedProxy:
 
 @contextmanager
 def start_federated_proxy(folder: Path, around: AttackedProxy) -> Iterator[FederatedProxy]:
-    """Start a proxy that trusts two issuers, beside the servers of another proxy. It discovers the partner."""
+    """Start a proxy that trusts two issuers, among the servers of another proxy. It discovers the partner."""
 
     def answer_as_partner(request: RecordedRequest) -> Iterator[bytes]:
         configuration = {"issuer": partner.url, "jwks_uri": f"{partner.url}/keys"}
