@@ -25,7 +25,9 @@ def build_trusted_issuers(settings: AuthProxySettings) -> Sequence[TrustedIssuer
             if entry.jwks_url
             else DiscoveredKeySource(entry.issuer, tls)
         )
-        issuers.append(TrustedIssuer(trust, KeyCache(source, algorithms=trust.algorithms)))
+        issuers.append(
+            TrustedIssuer(trust, KeyCache(source, algorithms=trust.algorithms, issuer=entry.issuer))
+        )
     return issuers
 
 

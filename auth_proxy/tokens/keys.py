@@ -31,8 +31,9 @@ class KeyCache:
         source: KeySource,
         clock: Callable[[], float] = time.monotonic,
         algorithms: Collection[str] = DEFAULT_ALGORITHMS,
+        issuer: str = "",
     ) -> None:
-        self._source, self._clock, self._algorithms = source, clock, algorithms
+        self._source, self._clock, self._algorithms, self._issuer = source, clock, algorithms, issuer
         self._fetching: asyncio.Task[None] | None = None
         self._last_refetch_s = self._fetched_s = float("-inf")
         self.keys: Keys = {}
@@ -93,9 +94,14 @@ class KeyCache:
             KEY_FETCHES["ok"].inc()
             if keys != self.keys:
                 self.keys = keys
-                log.info("keys_changed", keys=len(keys))
+                log.info("keys_changed", issuer=self._issuer, keys=len(keys))
         except (httpx.HTTPError, httpx.InvalidURL, InvalidKeySet, OSError, TimeoutError) as error:
             KEY_FETCHES["failed"].inc()
-            log.warning("key_fetch_failed", reason=type(error).__name__, known_keys=len(self.keys))
+            log.warning(
+                "key_fetch_failed",
+                issuer=self._issuer,
+                reason=type(error).__name__,
+                known_keys=len(self.keys),
+            )
         finally:
             self._fetching = None

@@ -53,6 +53,12 @@ def up(
     threads: Annotated[
         int | None, typer.Option(metavar="N", help="Threads for inference. Default: one for each core.")
     ] = None,
+    issuer: Annotated[
+        str | None, typer.Option(metavar="URL", help="Accept the tokens of this OIDC issuer as well.")
+    ] = None,
+    audience: Annotated[
+        str, typer.Option(metavar="NAME", help="Name of Pleura in the tokens of --issuer.")
+    ] = "pleura",
     restarts: Annotated[
         int, typer.Option(metavar="N", help="Restarts of a part within a minute.")
     ] = _RESTARTS,
@@ -60,8 +66,10 @@ def up(
     """Start everything on this machine, and keep it running."""
     from pleura.console.settings import read_settings
     from pleura.local.discovery import find_folder_to_start
-    from pleura.local.stack_options import StackOptions, StoreAddress
+    from pleura.local.stack_options import OtherIssuer, StackOptions, StoreAddress
 
+    if issuer and not issuer.startswith(("https://", "http://")):
+        raise typer.BadParameter("must begin with https:// or http://", param_hint="--issuer")
     if redis and no_cache:
         raise typer.BadParameter("cannot be given together with --redis", param_hint="--no-cache")
     invocation, settings, store = read_invocation(context), read_settings(), None
@@ -82,6 +90,7 @@ def up(
         postgres=postgres,
         threads=threads,
         restarts=restarts,
+        issuer=OtherIssuer(issuer, audience) if issuer else None,
     )
     _start(options, classify_samples, invocation if detach else None)
 

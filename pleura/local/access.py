@@ -1,17 +1,36 @@
 """How to call the local stack: its bucket, its tokens, and commands to paste."""
 
+import json
 import shlex
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Final
 
 from pleura.local import token_issuer
 from pleura.local.samples import choose_sample, find_samples
+from pleura.local.stack_options import OtherIssuer
 from pleura.local.state_folder import StackRecord
 
 AUDIENCE: Final = "pleura"
 BUCKET: Final = "radiographs"
 TOKEN_LIFETIME_S: Final = 12 * 3600
+
+
+def build_issuer_settings(own_url: str, other: OtherIssuer | None) -> Mapping[str, str]:
+    """Return the proxy's variables for the stack's own issuer, and for another one.
+
+    The stack's own issuer stays: the commands of this machine use its tokens. With two issuers the name of a
+    principal begins with ``local:`` or ``other:``.
+    """
+    own = {"issuer": own_url, "audience": AUDIENCE, "jwks_url": f"{own_url}/jwks.json"}
+    if other is None:
+        return {f"PLEURA_{name.upper()}": value for name, value in own.items()}
+    claims = {"audience_claim": "aud", "scope_claims": ["scope"], "scope_map": {}}
+    issuers = [
+        {"name": "local", **own, **claims, "algorithms": ["ES256"]},
+        {"name": "other", "issuer": other.url, "audience": other.audience},
+    ]
+    return {"PLEURA_ISSUERS": json.dumps(issuers)}
 
 
 def make_token(

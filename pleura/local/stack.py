@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Final
 
 from pleura.bundle import SEAL_FILE, InvalidBundle
-from pleura.local.access import AUDIENCE, BUCKET, make_token
+from pleura.local.access import BUCKET, build_issuer_settings, make_token
 from pleura.local.default_bundle import choose_bundle_folder, make_bundle
 from pleura.local.dependencies import (
     WeightedUpstream,
@@ -225,9 +225,7 @@ class LocalStack:
             "PLEURA_METRICS_PORT": str(self._ports["auth_proxy_metrics"]),
             "PLEURA_TRANSFORMER_URL": f"http://{HOST}:{self._ports['transformer_http']}",
             "PLEURA_TRANSFORMER_GRPC": f"{HOST}:{self._ports['transformer_grpc']}",
-            "PLEURA_ISSUER": self.issuer,
-            "PLEURA_AUDIENCE": AUDIENCE,
-            "PLEURA_JWKS_URL": f"{self.issuer}/jwks.json",
+            **build_issuer_settings(self.issuer, self._options.issuer),
             "PLEURA_RATE_PER_S": "2000",  # on one machine there is one principal: no other needs a share
             "PLEURA_BURST": "2000",
         }

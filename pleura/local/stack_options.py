@@ -16,6 +16,14 @@ class StoreAddress:
 
 
 @dataclass(frozen=True)
+class OtherIssuer:
+    """An OIDC issuer whose tokens the stack accepts as well as those of its own issuer."""
+
+    url: str
+    audience: str
+
+
+@dataclass(frozen=True)
 class StackOptions:
     """Options of a stack; None selects an embedded part, and an empty ``redis`` no cache."""
 
@@ -28,3 +36,4 @@ class StackOptions:
     postgres: str | None = None
     threads: int | None = None
     restarts: int = RESTARTS
+    issuer: OtherIssuer | None = None

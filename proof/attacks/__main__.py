@@ -18,8 +18,17 @@ from auth_proxy.tokens.key_set import parse_keys
 from auth_proxy.tokens.trust import Trust
 from pleura.local import dependencies
 from pleura.local.pleura_services import Ports, start_predictor
-from proof.attacks import http_cases, http_syntax, object_attack, token_carriers, token_cases
+from proof.attacks import (
+    federation_cases,
+    http_cases,
+    http_syntax,
+    object_attack,
+    token_carriers,
+    token_cases,
+)
 from proof.attacks.attacked_proxy import AttackedProxy, start_attacked_proxy
+from proof.attacks.federation import start_federated_proxy
+from proof.attacks.federation_cases import MakeFederatedToken
 from proof.attacks.forge import Forge, key_document
 from proof.attacks.http_attack import run_case
 from proof.attacks.key_rotation import attack_keys
@@ -109,6 +118,36 @@ def verify_tokens_offline() -> list[ClaimRow]:
     ]
 
 
+def attack_between_issuers(folder: Path, attacked: AttackedProxy) -> list[ClaimRow]:
+    """Send tokens that confuse two trusted issuers, and tokens of each."""
+    with (
+        start_federated_proxy(folder, attacked) as federated,
+        grpc.insecure_channel(f"127.0.0.1:{federated.attacked.proxy.grpc_port}") as channel,
+    ):
+
+        def send(make_token: MakeFederatedToken) -> tuple[TokenOutcome, TokenOutcome]:
+            token = make_token(federated.federation())
+            rest = by_rest(federated.attacked, token)
+            return rest, by_grpc(federated.attacked, channel, f"Bearer {token}")
+
+        bad = {name: send(make_token) for name, make_token in federation_cases.REFUSED.items()}
+        good = {name: send(make_token) for name, (_, make_token) in federation_cases.ACCEPTED.items()}
+    return [
+        claim_at_least("tokens that confuse two trusted issuers, by REST and by gRPC", 50, len(bad)),
+        claim_none(
+            "of these let in", [name for name, sent in bad.items() if any(each.is_let_in for each in sent)]
+        ),
+        claim_none(
+            "answers of 5xx to these",
+            [name for name, sent in bad.items() if any(each.is_fault for each in sent)],
+        ),
+        claim_none(
+            f"of {len(good)} good tokens of both refused",
+            [name for name, sent in good.items() if not all(each.is_let_in for each in sent)],
+        ),
+    ]
+
+
 def attack_with_requests(attacked: AttackedProxy) -> list[ClaimRow]:
     """Send the raw requests."""
     tables = {"framing": http_cases.FRAMING, "chunks": http_cases.CHUNKS, **http_syntax.TABLES}
@@ -191,7 +230,8 @@ def main() -> int:
     arguments = parser.parse_args()
     structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.ERROR))
     with tempfile.TemporaryDirectory() as name, start_attacked_proxy(Path(name)) as attacked:
-        rows = verify_tokens_offline() + attack_with_tokens(attacked) + attack_with_requests(attacked)
+        rows = verify_tokens_offline() + attack_with_tokens(attacked)
+        rows += attack_between_issuers(Path(name), attacked) + attack_with_requests(attacked)
         rows += asyncio.run(attack_keys(Path(name), attacked, arguments.flood_s, arguments.outage_s))
         rows += attack_with_object_ids(Path(name), attacked, arguments.bundle)
     return print_claims("Attacks: tokens, keys, HTTP parsing and object ids", rows)

@@ -6,6 +6,7 @@ import tempfile
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from itertools import groupby
 from pathlib import Path
 from typing import Final
 
@@ -106,7 +107,7 @@ def rotate_keys(keycloak: Keycloak, proxy: Proxy) -> list[ClaimRow]:
     ]
     keycloak.remove_signing_key(FIRST_KEY)
     time.sleep(REFETCH_INTERVAL_S + 1)
-    unknown = Forge(keycloak.issuer, AUDIENCE, int(time.time())).good()
+    unknown = Forge(keycloak.issuer, AUDIENCE, int(time.time())).good("rsa")
     rows.append(claim_status("unknown key, which makes the proxy fetch the keys", proxy, unknown, "401"))
     rows.append(claim_status("token of the old key, which is removed", proxy, old, "401"))
     rows.append(claim_status("token of the new key", proxy, new, "200"))
@@ -131,15 +132,16 @@ def send_shapes(folder: Path, transformer_url: str) -> list[ClaimRow]:
     """Send the shapes of other issuers to proxies with the settings that the documents give."""
     rows = []
     with recording_server(publish_keys) as issuer, start_grpc_upstream() as grpc:
-        for name, shape in SHAPES.items():
-            settings = {
-                **shape.settings,
-                "transformer_url": transformer_url,
-                "transformer_grpc": f"127.0.0.1:{grpc.grpc_port}",
-            }
-            with start_attack_proxy(folder / "shape.log", issuer, **settings) as proxy:
+        grpc_address = f"127.0.0.1:{grpc.grpc_port}"
+        addresses = {"transformer_url": transformer_url, "transformer_grpc": grpc_address}
+        # the shapes of one issuer stand together, and have the same settings
+        for settings, shapes in groupby(SHAPES.items(), key=lambda item: item[1].settings):
+            with start_attack_proxy(folder / "shape.log", issuer, **{**settings, **addresses}) as proxy:
                 forge = Forge(issuer.url, AUDIENCE, int(time.time()))
-                rows.append(claim_status(f"shape: {name}", proxy, shape.make_token(forge), str(shape.status)))
+                rows += [
+                    claim_status(f"shape: {name}", proxy, shape.make_token(forge), str(shape.status))
+                    for name, shape in shapes
+                ]
     assert {r.request_line for r in issuer.requests} == {f"GET {JWKS_PATH}"}
     return rows
 

@@ -101,14 +101,21 @@ def test_without_a_good_token_nothing_is_forwarded(
     """Every method answers UNAUTHENTICATED."""
     metadata = () if value is None else (("authorization", value),)
     for method in GRPC_ROUTES:
-        assert refused(channel, method, b"", *metadata).code() is grpc.StatusCode.UNAUTHENTICATED
+        error = refused(channel, method, b"", *metadata)
+        assert error.code() is grpc.StatusCode.UNAUTHENTICATED
+        has_token = any(value.startswith("Bearer") for _, value in metadata)
+        challenge = 'Bearer realm="pleura"' + (', error="invalid_token"' if has_token else "")
+        assert dict(error.trailing_metadata())["www-authenticate"] == challenge
     assert not upstream.grpc_calls
 
 
 def test_a_scope_allows_its_methods_only(channel: grpc.Channel, local_issuer: Issuer) -> None:
     """A token with the scope to read does not allow an inference."""
     reader = ("authorization", f"Bearer {local_issuer.issue_token(scopes=['model:read'])}")
-    assert refused(channel, INFER, b"", reader).code() is grpc.StatusCode.PERMISSION_DENIED
+    error = refused(channel, INFER, b"", reader)
+    assert error.code() is grpc.StatusCode.PERMISSION_DENIED
+    challenge = 'Bearer realm="pleura", error="insufficient_scope", scope="radiograph:classify"'
+    assert dict(error.trailing_metadata())["www-authenticate"] == challenge
     assert ask(channel, SERVICE + "ServerReady", b"", reader)
 
 

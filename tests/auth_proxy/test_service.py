@@ -55,6 +55,9 @@ def test_a_scope_allows_its_routes_only(
     classify = httpx.post(proxy.url + INFER, content=b"{}", headers=headers)
     read = httpx.get(f"{proxy.url}/model-info", headers=headers)
     assert (classify.status_code, read.status_code) == expected
+    for answer, scope in ((classify, "radiograph:classify"), (read, "model:read")):
+        challenge = f'Bearer realm="pleura", error="insufficient_scope", scope="{scope}"'
+        assert answer.headers.get("www-authenticate") == (challenge if answer.status_code == 403 else None)
 
 
 def test_two_tokens_are_refused(proxy: Proxy, local_issuer: Issuer) -> None:
