@@ -63,6 +63,8 @@ def describe_type(annotation: Any, metadata: Sequence[Any]) -> str:
     if typing.get_origin(annotation) is typing.Annotated:
         extra = [one.metadata if isinstance(one, FieldInfo) else [one] for one in arguments[1:]]
         return describe_type(arguments[0], [*metadata, *(item for items in extra for item in items)])
+    if typing.get_origin(annotation) is dict:
+        return "JSON"
     if arguments:  # a type or None
         return describe_type(arguments[0], metadata)
     if issubclass(annotation, BaseModel):
@@ -73,12 +75,14 @@ def describe_type(annotation: Any, metadata: Sequence[Any]) -> str:
 def _describe_default(info: FieldInfo) -> str:
     if info.is_required():
         return "**required**"
+    if info.default_factory is dict:
+        return "none"
     if info.default_factory is not None:
         return "computed"
     if isinstance(info.default, BaseModel):
         return "in the code"
     value = info.default.get_secret_value() if isinstance(info.default, SecretStr) else info.default
-    return "none" if value in (None, "") else f"`{value}`"
+    return "none" if value in (None, "", ()) else f"`{value}`"
 
 
 def _describe_field(prefix: str, name: str, info: FieldInfo) -> Sequence[str]:
