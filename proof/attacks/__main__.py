@@ -135,10 +135,10 @@ def attack_between_issuers(folder: Path, attacked: AttackedProxy) -> list[ClaimR
     return [
         claim_at_least("tokens that confuse two trusted issuers, by REST and by gRPC", 50, len(bad)),
         claim_none(
-            "of these let in", [name for name, sent in bad.items() if any(each.is_let_in for each in sent)]
+            "of these accepted", [name for name, sent in bad.items() if any(each.is_let_in for each in sent)]
         ),
         claim_none(
-            "answers of 5xx to these",
+            "answers of 5xx to these, or its gRPC equivalent",
             [name for name, sent in bad.items() if any(each.is_fault for each in sent)],
         ),
         claim_none(

@@ -48,3 +48,13 @@ def test_each_issuer_has_a_section_in_the_documents() -> None:
     issuers = {case.partition(",")[0].removesuffix(" v2") for case in SHAPES}
     names = {heading.text for heading in headings((ROOT / "docs" / "integrate.md").read_text())}
     assert issuers <= names
+
+
+@pytest.mark.parametrize("case", SHAPES)
+def test_the_documents_name_the_settings_of_the_shape(case: str) -> None:
+    """Each setting that a shape needs stands in the section of its issuer."""
+    heading = case.partition(",")[0].removesuffix(" v2")
+    text = (
+        (ROOT / "docs" / "integrate.md").read_text().partition(f"\n### {heading}\n")[2].partition("\n### ")[0]
+    )
+    assert {name for name in SHAPES[case].settings if f"PLEURA_{name.upper()}=" not in text} == set()
