@@ -1,7 +1,6 @@
 """Tables of tokens that the proxy must refuse, and of tokens that it must accept."""
 
 import base64
-import json
 from collections.abc import Callable, Mapping
 from typing import Any, Final
 
@@ -9,6 +8,7 @@ from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
 from proof.attacks.forge import DROP, PRIVATE, STRANGER, Forge, b64, jwk
 from proof.attacks.token_forms import FORMS, SIGNATURES, MakeToken
+from proof.attacks.token_rights import CLASSIFY, RIGHTS
 
 Changes = Mapping[str, Any]
 EC_DER: Final = PRIVATE["ec"].public_key().public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
@@ -89,51 +89,6 @@ EVIL_HEADERS: Final[Mapping[str, Callable[[str], Changes]]] = {
     "kid a URL beside jku": lambda url: {"kid": f"{url}/key", "jku": url, "x5u": url},
     "iss in the header": lambda url: {"iss": url},
 }  # fmt: skip
-_RIGHTS: Final = ["radiograph:classify"]
-_APP: Final = {"scope": DROP, "azp": "app"}
-_BAD_RIGHTS: Final[Mapping[str, object]] = {
-    "a nested list": [_RIGHTS],
-    "an object": {"radiograph:classify": True},
-    "a list of objects": [{"name": "radiograph:classify"}],
-    "a list with a number": [*_RIGHTS, 1],
-    "a list with null": [*_RIGHTS, None],
-    "a list of joined texts": ["model:read radiograph:classify"],
-    "a list in capitals": ["RADIOGRAPH:CLASSIFY"],
-    "a list of patterns": ["*", "radiograph:*", "radiograph"],
-    "a list with a space behind": ["radiograph:classify "],
-    "a list with a line end": ["radiograph:classify\n"],
-    "a list of 257 texts": [*_RIGHTS, *map(str, range(256))],
-    "a text of 257 words": " ".join([*_RIGHTS, *map(str, range(256))]),
-    "a list of 2000 texts": _RIGHTS * 250 + [""] * 1500,
-    "a list nested deeply": json.loads("[" * 900 + "]" * 900),
-    "true": True,
-    "a number": 1,
-    "null": None,
-}
-RIGHTS: Final[Mapping[str, Changes]] = {
-    **{f"scope {name}": {"scope": value} for name, value in _BAD_RIGHTS.items() if value is not None},
-    **{
-        f"{claim} {name}": {**_APP, claim: value}
-        for claim in ("scp", "roles", "permissions")
-        for name, value in _BAD_RIGHTS.items()
-    },
-    "scp beside an empty scope": {"scope": "", "scp": _RIGHTS},
-    "roles beside a smaller scope": {"scope": "model:read", "roles": _RIGHTS, "azp": "app"},
-    "roles beside a smaller scp": {"scope": DROP, "scp": "model:read", "roles": _RIGHTS, "azp": "app"},
-    "permissions beside smaller roles": {**_APP, "roles": ["model:read"], "permissions": _RIGHTS},
-    "roles without a client": {"scope": DROP, "roles": _RIGHTS},
-    "permissions without a client": {"scope": DROP, "permissions": _RIGHTS},
-    "groups, which are not read by default": {**_APP, "groups": _RIGHTS},
-    "roles of a realm": {**_APP, "realm_access": {"roles": _RIGHTS}},
-    "roles under another name": {**_APP, "Roles": _RIGHTS},
-    "ID token with roles": {"scope": DROP, "roles": _RIGHTS, "nonce": "n", "preferred_username": "a"},
-    "ID token with a scope and at_hash": {"at_hash": "h", "azp": "app"},
-    "ID token with a scope and c_hash": {"c_hash": "h", "azp": "app"},
-    "the audience as client_id": {"aud": DROP, "client_id": "pleura"},
-    "the audience as azp": {"aud": "other", "azp": "pleura"},
-    "the audience as resource": {"aud": DROP, "resource": "pleura"},
-}
-"""Claims that name no right in a way that counts."""
 CLAIMS: Final[Mapping[str, Callable[[Forge], Changes]]] = {
     **{f"{n} absent": lambda f, n=n: {n: DROP} for n in ("iss", "aud", "exp", "sub")},  # type: ignore[misc]
     **{f"{n} null": lambda f, n=n: {n: None} for n in ("iss", "aud", "exp", "nbf", "iat", "sub", "scope")},  # type: ignore[misc]
@@ -198,7 +153,7 @@ CLAIMS: Final[Mapping[str, Callable[[Forge], Changes]]] = {
     "scope with commas": lambda f: {"scope": "radiograph:classify,model:read"},
     "scope with a tab": lambda f: {"scope": "a\tradiograph:classify"},
     # An ID token tells who somebody is, and gives no access (RFC 8725 section 3.12).
-    "ID token by nonce": lambda f: {"nonce": "n", "scope": DROP, "roles": _RIGHTS, "azp": "app"},
+    "ID token by nonce": lambda f: {"nonce": "n", "scope": DROP, "roles": CLASSIFY, "azp": "app"},
     "ID token by at_hash": lambda f: {"at_hash": "h"},
     "ID token by typ": lambda f: {"typ": "ID"},
     "ID token by token_use": lambda f: {"token_use": "id"},
@@ -207,7 +162,7 @@ CLAIMS: Final[Mapping[str, Callable[[Forge], Changes]]] = {
     "refresh token by typ": lambda f: {"typ": "Refresh"},
     "refresh token by token_use": lambda f: {"token_use": "refresh"},
     "offline token": lambda f: {"typ": "Offline"},
-    **{f"{name}": lambda f, c=changes: c for name, changes in RIGHTS.items()},  # type: ignore[misc]
+    **{name: lambda f, c=changes: c for name, changes in RIGHTS.items()},  # type: ignore[misc]
 }  # fmt: skip
 
 
@@ -236,12 +191,12 @@ ACCEPTED: Final[Mapping[str, MakeToken]] = {
     "nbf and iat absent": lambda f: f.good(nbf=DROP, iat=DROP),
     "times with a fraction": lambda f: f.good(exp=f.now_s + 60.5, nbf=f.now_s - 0.5, iat=f.now_s - 0.25),
     "times as whole floats": lambda f: f.good(exp=f.now_s + 60.0, nbf=float(f.now_s), iat=float(f.now_s)),
-    "scope a list": lambda f: f.good(scope=["model:read", *_RIGHTS]),
-    "scope of 256 words": lambda f: f.good(scope=[*_RIGHTS, *map(str, range(255))]),
+    "scope a list": lambda f: f.good(scope=["model:read", *CLASSIFY]),
+    "scope of 256 words": lambda f: f.good(scope=[*CLASSIFY, *map(str, range(255))]),
     "scp a text": lambda f: f.good(scope=DROP, scp="model:read radiograph:classify"),
-    "scp a list": lambda f: f.good(scope=DROP, scp=_RIGHTS),
-    "roles of an application": lambda f: f.good(scope=DROP, roles=_RIGHTS, azp="app"),
-    "permissions of a client": lambda f: f.good(scope=DROP, permissions=_RIGHTS, azp="app"),
+    "scp a list": lambda f: f.good(scope=DROP, scp=CLASSIFY),
+    "roles of an application": lambda f: f.good(scope=DROP, roles=CLASSIFY, azp="app"),
+    "permissions of a client": lambda f: f.good(scope=DROP, permissions=CLASSIFY, azp="app"),
     "nonce beside a scope": lambda f: f.good(nonce="n", azp="app"),
     "typ absent": lambda f: f.with_header(typ=DROP),
     "among other audiences": lambda f: f.good(aud=["other", f.audience]),
