@@ -13,7 +13,7 @@ from auth_proxy.tokens.key_sources import build_tls
 
 _MAX_FILE_BYTES: Final = 2**20
 _ALGORITHM: Final = f"(?:{'|'.join(sorted(SUPPORTED_ALGORITHMS))})"
-_CLAIM: Final = r"[!-+\--~]{1,128}"  # printable ASCII without a comma
+_CLAIM: Final = r"[A-Za-z0-9:/._#-]{1,128}"
 ALGORITHMS_PATTERN: Final = f"^{_ALGORITHM}(?:,{_ALGORITHM})*$"
 CLAIMS_PATTERN: Final = f"^{_CLAIM}(?:,{_CLAIM}){{0,7}}$"
 AudienceClaim = Literal["aud", "client_id"]
@@ -87,8 +87,8 @@ def _read_file(path: Path) -> str:
         return file.read(_MAX_FILE_BYTES)
 
 
-def require_certificates(path: Path) -> Path:
-    """Require that a file holds certificates.
+def require_certificates(path: Path | None) -> Path | None:
+    """Require that a file, if one is named, holds certificates.
 
     Raises:
         ValueError: The file cannot be read, or holds no certificate.
@@ -96,7 +96,7 @@ def require_certificates(path: Path) -> Path:
     try:
         build_tls(path)
     except OSError as error:
-        raise ValueError("the file holds no certificate in PEM") from error
+        raise ValueError("the file, or that of SSL_CERT_FILE, holds no certificate in PEM") from error
     return path
 
 

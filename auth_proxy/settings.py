@@ -1,6 +1,7 @@
 """The settings of the auth proxy."""
 
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Annotated, Self
 
 from pydantic import (
@@ -9,7 +10,6 @@ from pydantic import (
     AnyHttpUrl,
     BeforeValidator,
     Field,
-    FilePath,
     model_validator,
 )
 from pydantic_settings import NoDecode
@@ -41,7 +41,7 @@ class AuthProxySettings(ServiceSettings):
     """Address of the transformer for REST, without a path."""
     transformer_grpc: str = Field(pattern=r"^[A-Za-z0-9.\[\]:-]+:\d{1,5}$")
     """Address of the transformer for gRPC, host:port."""
-    issuer: str | None = Field(default=None, min_length=1)
+    issuer: str | None = Field(default=None, min_length=1, max_length=512)
     """The only issuer whose tokens are accepted, exactly as it stands in ``iss``.
 
     It is required, unless ``PLEURA_ISSUERS`` is set.
@@ -60,9 +60,9 @@ class AuthProxySettings(ServiceSettings):
     """Claims that may hold the scopes, with commas between them. The first one that a token has counts."""
     scope_map: ScopeMap = Field(default_factory=dict)
     """What words of the issuer mean: ``{"word": "scope"}`` or ``{"word": ["scope", "scope"]}``."""
-    ca_file: Annotated[FilePath, AfterValidator(require_certificates)] | None = Field(
-        default=None, validation_alias=AliasChoices("PLEURA_CA_FILE", "SSL_CERT_FILE")
-    )
+    ca_file: Annotated[
+        Path | None, BeforeValidator(lambda value: value or None), AfterValidator(require_certificates)
+    ] = Field(default=None, validation_alias=AliasChoices("PLEURA_CA_FILE", "SSL_CERT_FILE"))
     """Certificates of private authorities (PEM) that sign for an issuer. ``SSL_CERT_FILE`` does the same."""
     max_body_mb: int = Field(default=64, ge=1, le=1024)
     """Largest body of a request, in MiB."""

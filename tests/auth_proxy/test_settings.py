@@ -51,6 +51,7 @@ def test_a_good_environment_is_read() -> None:
         ("algorithms", "RS256,"),
         ("scope_claims", ""),
         ("scope_claims", "a,,b"),
+        ("scope_claims", '["scp"]'),
         ("audience_claim", "azp"),
         ("ca_file", "/nowhere.pem"),
         ("ca_file", __file__),
