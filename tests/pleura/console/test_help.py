@@ -20,7 +20,7 @@ code = main(sys.argv[1:])
 print("\\n" + json.dumps([code, time.process_time(), sorted(sys.modules)]))
 """
 _GROUPS = {
-    "model": ("list", "show", "compare", "promote", "rollback", "import", "export", "build"),
+    "model": ("list", "show", "compare", "promote", "rollback", "import", "build"),
     "data": ("build-folder", "build-journal", "merge", "validate", "show"),
     "pipeline": ("run", "compile", "submit", "schedule"),
     "drift": ("check", "reference", "audits"),
