@@ -1,8 +1,24 @@
 """The errors that a request can end with, each with its HTTP status and code."""
 
 from collections.abc import Iterable, Mapping
-from typing import Final
+from typing import Final, Literal
 
+RefusalReason = Literal[
+    "not_a_radiograph",
+    "for_processing",
+    "not_chest",
+    "not_frontal",
+    "pediatric",
+    "orientation",
+    "inverted",
+    "untypical",
+    "too_small",
+    "several_frames",
+    "blank",
+    "uncertain_polarity",
+    "display_not_supported",
+]
+"""Why a radiograph is refused. ``docs/reference/dicom.md`` explains those that a DICOM header can cause."""
 ERROR_CODE_HEADER: Final = "pleura-error"
 """Header, or trailing metadata of gRPC, that gives the ``code`` of an error to the next service."""
 
@@ -18,6 +34,10 @@ class PleuraError(Exception):
     def headers(self) -> Mapping[str, str]:
         """The headers of the response to this error."""
         return {} if self.retry_after_s is None else {"retry-after": str(self.retry_after_s)}
+
+    def with_text(self, text: str) -> "PleuraError":
+        """Make the same error with another text."""
+        return type(self)(text)
 
 
 class InvalidRequest(PleuraError):
@@ -109,6 +129,16 @@ class RefusedRadiograph(PleuraError):
 
     status = 422
     code = "refused_radiograph"
+
+    def __init__(self, text: str, *, reason: RefusalReason) -> None:
+        mark = f"({reason})"
+        super().__init__(text if mark in text else f"{text} {mark}")
+        self.reason = reason
+        """Why the radiograph is refused. The text ends with this word."""
+
+    def with_text(self, text: str) -> "RefusedRadiograph":
+        """Make the same error with another text."""
+        return RefusedRadiograph(text, reason=self.reason)
 
 
 class TooManyRequests(PleuraError):

@@ -176,9 +176,9 @@ def require_readings(outcomes: Sequence[Reading | PleuraError]) -> tuple[Reading
     first = next(iter(failures.values()))
     texts = {str(failure) for failure in failures.values()}
     if len(failures) == len(outcomes) and len(texts) == 1:
-        raise type(first)(str(first)) from first
+        raise first.with_text(str(first)) from first
     reasons = "; ".join(f"element {position}: {failure}" for position, failure in failures.items())
-    raise type(first)(reasons) from first
+    raise first.with_text(reasons) from first
 
 
 def require_version(version: str | None, reading: Reading) -> None:

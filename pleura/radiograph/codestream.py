@@ -20,6 +20,8 @@ class FrameHeader:
     components: int
     scan_offset: int = 0
     """Offset of the header of the first scan; 0 in JPEG 2000, which has none."""
+    is_signed: bool = False
+    """Whether the codestream itself says that its samples are signed; only JPEG 2000 can."""
 
 
 def has_end_marker(stream: bytes) -> bool:

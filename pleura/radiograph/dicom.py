@@ -1,24 +1,38 @@
 """Decode a DICOM file to the greys that a viewer shows: parse, check, decode, display."""
 
 import warnings
-from typing import Any
+from typing import Any, Final
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
+from pydicom import uid
 from pydicom.dataset import Dataset
-from pydicom.pixels.decoders.base import get_decoder
+from pydicom.pixels.decoders.base import Decoder, get_decoder
 
 from pleura.errors import PleuraError, UnreadableRadiograph
 from pleura.radiograph.dicom_file import parse_dicom_file
 from pleura.radiograph.dicom_layout import PixelLayout, read_layout
+from pleura.radiograph.displayable import require_displayable
+from pleura.radiograph.functional_groups import apply_functional_groups
 from pleura.radiograph.grayscale import to_display_grayscale
-from pleura.radiograph.pixel_data import prepare_pixel_data
+from pleura.radiograph.orientation import read_orientation, turn_upright
+from pleura.radiograph.pixel_data import prepare_pixel_data, remove_zeros_before_end
 from pleura.radiograph.pixels import Radiograph, require_allowed_size
-from pleura.radiograph.transfer_syntaxes import TRANSFER_SYNTAXES, is_native
+from pleura.radiograph.sample_bits import CodedCells, extract_samples
+from pleura.radiograph.shutter import Shutter, read_shutter
+from pleura.radiograph.transfer_syntaxes import TRANSFER_SYNTAXES
 
 # Values of (0018,5101), PS3.3 C.8.1.2 and C.8.11.5; other text in this attribute may name a person.
 _VIEW_POSITIONS = frozenset({"PA", "AP", "LL", "RL", "LLD", "RLD", "LLO", "RLO"})
+
+
+# pydicom's corrections take Bits Stored bits from the bottom, wherever High Bit is.
+_NO_CORRECTIONS: Final[dict[str, Any]] = {
+    "correct_unused_bits": False,
+    "apply_j2k_sign_correction": False,
+    "apply_jls_sign_correction": False,
+}
 
 
 def read_dicom(file: bytes, max_pixels: int) -> Radiograph:
@@ -26,7 +40,8 @@ def read_dicom(file: bytes, max_pixels: int) -> Radiograph:
 
     Raises:
         UnreadableRadiograph: The file is damaged, contradicts itself, or uses what Pleura cannot decode.
-        RefusedRadiograph: The file has several frames, a colour palette, or an uncertain polarity.
+        RefusedRadiograph: The file has several frames, is not meant for display, or asks for a display that
+            Pleura does not apply.
         TooLarge: The header announces more than ``max_pixels`` pixels, or the file inflates too much.
     """
     with warnings.catch_warnings():
@@ -44,50 +59,54 @@ def _read(file: bytes, max_pixels: int) -> Radiograph:
     dataset = parse_dicom_file(file)
     if "PixelData" not in dataset:
         raise UnreadableRadiograph("the DICOM file holds no pixel data")
+    apply_functional_groups(dataset)
     layout = read_layout(dataset)
+    require_displayable(dataset)
     require_allowed_size(layout.rows, layout.columns, max_pixels)
-    prepare_pixel_data(dataset, layout)
+    orientation = read_orientation(dataset)
+    shutter = read_shutter(dataset, layout.rows, layout.columns)
+    cells = prepare_pixel_data(dataset, layout)
     return Radiograph(
-        pixels=_display(_decode(dataset, layout), dataset, layout),
+        pixels=turn_upright(_display(_decode(dataset, layout), cells, dataset, layout, shutter), orientation),
         view_position=_read_view_position(dataset),
     )
 
 
 def _decode(dataset: Dataset, layout: PixelLayout) -> NDArray[Any]:
-    """Decode the pixel data: stored values if there is one sample per pixel, else red, green and blue."""
-    decoder = get_decoder(layout.transfer_syntax)
-    plugin = TRANSFER_SYNTAXES[layout.transfer_syntax].plugin
-    pixels, _ = decoder.as_array(dataset, raw=layout.samples == 1, decoding_plugin=plugin)
+    """Decode the pixel data: the coded cells if there is one sample per pixel, else red, green and blue."""
+    syntax = TRANSFER_SYNTAXES[layout.transfer_syntax]
+    is_frame = syntax.encoding in ("native_frame", "deflated_frame")  # now without encapsulation
+    decoder = get_decoder(uid.ExplicitVRLittleEndian if is_frame else syntax.uid)
+    try:
+        return _run_decoder(decoder, dataset, layout, syntax.plugin)
+    except RuntimeError:
+        if syntax.encoding != "jpeg_ls" or not remove_zeros_before_end(dataset):
+            raise
+        return _run_decoder(decoder, dataset, layout, syntax.plugin)
+
+
+def _run_decoder(decoder: Decoder, dataset: Dataset, layout: PixelLayout, plugin: str) -> NDArray[Any]:
+    pixels, _ = decoder.as_array(dataset, raw=layout.samples == 1, decoding_plugin=plugin, **_NO_CORRECTIONS)
     return pixels
 
 
 def _display(
-    pixels: NDArray[Any], dataset: Dataset, layout: PixelLayout
+    pixels: NDArray[Any],
+    cells: CodedCells,
+    dataset: Dataset,
+    layout: PixelLayout,
+    shutter: Shutter | None,
 ) -> NDArray[np.uint8] | NDArray[np.uint16]:
     if layout.samples == 3:
-        return cv2.cvtColor(pixels, cv2.COLOR_RGB2GRAY)  # type: ignore[return-value]  # uint8 or uint16, as given
+        if int(pixels.max()) > layout.stored_range[1]:
+            raise UnreadableRadiograph("the colours of the DICOM file have more bits than it announces")
+        grey: NDArray[Any] = np.asarray(cv2.cvtColor(pixels, cv2.COLOR_RGB2GRAY))
+        if shutter is not None:
+            grey[shutter.hidden] = np.rint(shutter.grey * layout.stored_range[1])
+        return grey
     if pixels.shape != (layout.rows, layout.columns):
         raise UnreadableRadiograph("the pixels of the DICOM file are not of the size that it announces")
-    return to_display_grayscale(_clear_unused_bits(pixels, layout), dataset)
-
-
-def _clear_unused_bits(pixels: NDArray[Any], layout: PixelLayout) -> NDArray[Any]:
-    """Remove what stands in the unused bits of the cells: old overlays, or a missing sign.
-
-    Source:
-        DICOM PS3.5 section 8.1.1 (bits allocated, bits stored, high bit).
-    """
-    cell_bits = 8 * pixels.dtype.itemsize
-    if layout.bits_stored >= cell_bits:
-        return pixels
-    low, high = layout.stored_range
-    if not is_native(layout.transfer_syntax):
-        # A lossy codec may exceed the range that was stored.
-        return pixels.clip(low, high)
-    if layout.high_bit == layout.bits_stored - 1 and low <= pixels.min() and pixels.max() <= high:
-        return pixels
-    shifted: NDArray[Any] = np.left_shift(pixels, cell_bits - 1 - layout.high_bit)
-    return np.right_shift(shifted, cell_bits - layout.bits_stored)  # type: ignore[no-any-return]  # dtype as given
+    return to_display_grayscale(extract_samples(pixels, cells, layout), dataset, layout, shutter)
 
 
 def _read_view_position(dataset: Dataset) -> str | None:

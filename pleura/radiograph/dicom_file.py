@@ -11,15 +11,22 @@ from pydicom.filereader import read_dataset, read_partial
 from pydicom.tag import BaseTag
 
 from pleura.errors import TooLarge, UnreadableRadiograph
+from pleura.radiograph.transfer_syntaxes import require_supported
 
 # Pleura reads no other attribute, so that it never holds the identity of a patient.
 _ATTRIBUTES: Final = """
-    ViewPosition SamplesPerPixel PhotometricInterpretation PlanarConfiguration NumberOfFrames Rows Columns
-    BitsAllocated BitsStored HighBit PixelRepresentation PixelPaddingValue PixelPaddingRangeLimit WindowCenter
-    WindowWidth RescaleIntercept RescaleSlope VOILUTFunction ModalityLUTSequence VOILUTSequence
-    PresentationLUTShape PixelData
+    SOPClassUID PresentationIntentType PixelPresentation ViewPosition PatientOrientation ImagerPixelSpacing
+    PixelSpacing PixelAspectRatio SamplesPerPixel PhotometricInterpretation PlanarConfiguration NumberOfFrames
+    Rows Columns BitsAllocated BitsStored HighBit PixelRepresentation PixelPaddingValue PixelPaddingRangeLimit
+    WindowCenter WindowWidth RescaleIntercept RescaleSlope VOILUTFunction ModalityLUTSequence VOILUTSequence
+    PresentationLUTShape PresentationLUTSequence RecommendedViewingMode MaskSubtractionSequence ShutterShape
+    ShutterLeftVerticalEdge ShutterRightVerticalEdge ShutterUpperHorizontalEdge ShutterLowerHorizontalEdge
+    CenterOfCircularShutter RadiusOfCircularShutter VerticesOfThePolygonalShutter ShutterPresentationValue
+    ShutterOverlayGroup SharedFunctionalGroupsSequence PerFrameFunctionalGroupsSequence PixelData
 """
-_TAGS: Final[list[BaseTag | int]] = [tag_for_keyword(keyword) or 0 for keyword in _ATTRIBUTES.split()]
+READ_ATTRIBUTES: Final = tuple(_ATTRIBUTES.split())
+"""The attributes that may change what is displayed; ``docs/reference/dicom.md`` explains each."""
+_TAGS: Final[list[BaseTag | int]] = [tag_for_keyword(keyword) or 0 for keyword in READ_ATTRIBUTES]
 _PIXEL_DATA: Final = 0x7FE00010
 _META_GROUP: Final = 0x0002
 _MAX_ELEMENTS: Final = 20_000
@@ -41,13 +48,16 @@ def parse_dicom_file(file: bytes) -> Dataset:
     """Parse the attributes that Pleura reads, up to and including the pixel data.
 
     Raises:
-        UnreadableRadiograph: An attribute occurs twice, there are too many elements, or inflating fails.
+        UnreadableRadiograph: The transfer syntax is not supported, an attribute occurs twice, there are too
+            many elements, or inflating fails.
         TooLarge: The deflated data set is larger than 128 MiB.
         Exception: pydicom cannot parse the file; it raises exceptions of many classes.
     """
     meta, start = _parse_file_meta(file)
     if meta.get("TransferSyntaxUID") == uid.DeflatedExplicitVRLittleEndian:
         return _parse_deflated(file[start:])
+    if meta.get("TransferSyntaxUID"):
+        require_supported(uid.UID(meta.TransferSyntaxUID))
     return read_partial(io.BytesIO(file), stop_when=_ElementLimit(), force=True, specific_tags=_TAGS)
 
 

@@ -49,22 +49,28 @@ def read_layout(dataset: Dataset) -> PixelLayout:
     """
     frames = dataset.get("NumberOfFrames") or 1
     if frames != 1:
-        raise RefusedRadiograph("the DICOM file has several frames; send one radiograph")
+        raise RefusedRadiograph(
+            "the DICOM file has several frames; send one radiograph", reason="several_frames"
+        )
     photometric = str(dataset.PhotometricInterpretation)
     if photometric == "PALETTE COLOR":
-        raise RefusedRadiograph("the DICOM file has a colour palette; a radiograph has none")
+        raise RefusedRadiograph(
+            "the DICOM file has a colour palette; a radiograph has none", reason="not_a_radiograph"
+        )
     if photometric not in _GREY + _COLOUR:
         raise UnreadableRadiograph("the photometric interpretation of the DICOM file is not supported")
     allocated = _read_integer(dataset, "BitsAllocated", (8, 16))
     stored = _read_integer(dataset, "BitsStored", range(1, allocated + 1))
+    # the bits and the sign of a colour are not those of a grey value: C.7.6.3.1.2 allows only these
+    is_grey = photometric in _GREY
     return PixelLayout(
         rows=_read_integer(dataset, "Rows", range(65_536)),
         columns=_read_integer(dataset, "Columns", range(65_536)),
-        samples=_read_integer(dataset, "SamplesPerPixel", (1,) if photometric in _GREY else (3,)),
+        samples=_read_integer(dataset, "SamplesPerPixel", (1,) if is_grey else (3,)),
         bits_allocated=allocated,
         bits_stored=stored,
-        high_bit=_read_integer(dataset, "HighBit", range(stored - 1, allocated)),
-        is_signed=_read_integer(dataset, "PixelRepresentation", (0, 1)) == 1,
+        high_bit=_read_integer(dataset, "HighBit", range(stored - 1, allocated if is_grey else stored)),
+        is_signed=_read_integer(dataset, "PixelRepresentation", (0, 1) if is_grey else (0,)) == 1,
         photometric_interpretation=photometric,
         transfer_syntax=_read_transfer_syntax(dataset),
     )

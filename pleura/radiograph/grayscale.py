@@ -4,7 +4,6 @@ The pipeline depends on the stored value alone. Pleura computes it once for each
 at most) and looks each pixel up: the result is exact, and faster than computing millions of pixels.
 """
 
-from collections.abc import Callable
 from typing import Any, Final
 
 import numpy as np
@@ -12,39 +11,57 @@ from numpy.typing import NDArray
 from pydicom.dataset import Dataset
 
 from pleura.errors import RefusedRadiograph, UnreadableRadiograph
+from pleura.radiograph.decimal_strings import read_number, read_word
+from pleura.radiograph.dicom_layout import PixelLayout
+from pleura.radiograph.lookup_table import Values, find_table_item, read_table
+from pleura.radiograph.padding import is_padding
+from pleura.radiograph.shutter import Shutter
+from pleura.radiograph.window import read_window
 
-Values = NDArray[np.float64]
 _WHITE: Final = 65_535.0
-_LARGEST_NUMBER: Final = 1e9
 _ROWS_AT_A_TIME: Final = 32
 _UNCERTAIN: Final = "the DICOM file contradicts itself about which values are black"
 
 
-def to_display_grayscale(stored: NDArray[np.integer[Any]], dataset: Dataset) -> NDArray[np.uint16]:
-    """Apply modality LUT, VOI LUT, polarity and padding.
+def to_display_grayscale(
+    stored: NDArray[np.integer[Any]], dataset: Dataset, layout: PixelLayout, shutter: Shutter | None = None
+) -> NDArray[np.uint16]:
+    """Apply modality LUT, VOI LUT, polarity, padding and shutter.
 
     Args:
         stored: Stored values, shape (rows, columns), 8 or 16 bits, signed or not.
         dataset: The header; it is not changed.
+        layout: The layout of the pixels.
+        shutter: The display shutter, if the header has one.
 
     Returns:
         uint16, shape as given, 0 black, linear in the displayed grey.
 
     Raises:
-        RefusedRadiograph: The file contradicts itself about which end is black.
+        RefusedRadiograph: The file contradicts itself about which end is black, or a shutter hides all of it.
         UnreadableRadiograph: A table or a number of the pipeline is invalid.
 
     Source:
-        DICOM PS3.3 C.7.6.3.1.2 (polarity), C.7.5.1.1.2 (padding), C.11.1 (modality), C.11.2 (VOI).
+        DICOM PS3.3 C.7.6.3.1.2 (polarity), C.7.5.1.1.2 (padding), C.11.1 (modality), C.11.2 (VOI), C.7.6.11
+        (shutter).
     """
-    values = np.arange(int(stored.min()), int(stored.max()) + 1)
-    greys = _apply_voi_lut(_apply_modality_lut(values.astype(np.float64), dataset), dataset)
+    shown = stored if shutter is None else stored[~shutter.hidden]
+    if not shown.size:
+        raise RefusedRadiograph("the display shutter hides the whole radiograph", reason="blank")
+    values = np.arange(int(shown.min()), int(shown.max()) + 1)
+    greys, ends = _apply_luts(values.astype(np.float64), dataset, layout)
     if not np.isfinite(greys).all():
         raise UnreadableRadiograph("the grey scale of the DICOM file is not finite")
     if is_inverted(dataset):
-        greys = -greys
-    scaled = _scale(greys, _is_padding(values, dataset))
-    return _look_up(stored, values, scaled)
+        greys, ends = -greys, (-ends[1], -ends[0])
+    padding = is_padding(values, dataset, layout)
+    if shutter is None:
+        return _look_up(stored, values, _scale(greys, padding))
+    level = _find_shutter_level(shutter.grey, greys[~padding], ends)
+    scaled = _scale(np.append(greys, level), np.append(padding, False))
+    displayed = _look_up(stored, values, scaled[:-1])
+    displayed[shutter.hidden] = scaled[-1]
+    return displayed
 
 
 def is_inverted(dataset: Dataset) -> bool:
@@ -57,124 +74,63 @@ def is_inverted(dataset: Dataset) -> bool:
         DICOM PS3.3 C.8.11.3 (INVERSE belongs to MONOCHROME1, IDENTITY to MONOCHROME2).
     """
     by_photometric = dataset.PhotometricInterpretation == "MONOCHROME1"
-    shape = dataset.get("PresentationLUTShape") or None
-    if shape not in (None, "IDENTITY", "INVERSE") or (shape and (shape == "INVERSE") != by_photometric):
-        raise RefusedRadiograph(_UNCERTAIN)
+    shape = read_word(dataset, "PresentationLUTShape")
+    if shape not in ("", "IDENTITY", "INVERSE") or (shape and (shape == "INVERSE") != by_photometric):
+        raise RefusedRadiograph(_UNCERTAIN, reason="uncertain_polarity")
     return bool(by_photometric)
 
 
-def _apply_modality_lut(values: Values, dataset: Dataset) -> Values:
-    """Apply the table, or else slope and intercept (PS3.3 C.11.1)."""
-    if dataset.get("ModalityLUTSequence"):
-        return _apply_lut(values, dataset.ModalityLUTSequence[0], dataset)
-    slope, intercept = _read_number(dataset, "RescaleSlope"), _read_number(dataset, "RescaleIntercept")
+def _apply_luts(values: Values, dataset: Dataset, layout: PixelLayout) -> tuple[Values, tuple[float, float]]:
+    """Apply modality LUT and VOI LUT, and give the lowest and highest grey that they can give."""
+    is_big_endian = dataset.original_encoding[1] is False
+    item = find_table_item(dataset, "ModalityLUTSequence")
+    if item is not None:
+        table = read_table(item, layout.stored_range, is_big_endian=is_big_endian)
+        values, ends = table.apply(values), (0.0, 2.0**table.bits - 1)
+    else:
+        slope, intercept = _read_rescale(dataset)
+        values = np.asarray(values * slope + intercept, np.float64)
+        low, high = sorted(number * slope + intercept for number in layout.stored_range)
+        ends = (low, high)
+    item = find_table_item(dataset, "VOILUTSequence")
+    if item is not None:
+        table = read_table(item, ends, is_big_endian=is_big_endian)
+        return table.apply(values), (0.0, 2.0**table.bits - 1)
+    window = read_window(dataset)
+    return (values, ends) if window is None else (window.apply(values), (0.0, 1.0))
+
+
+def _read_rescale(dataset: Dataset) -> tuple[float, float]:
+    """Read slope and intercept (PS3.3 C.11.1)."""
+    slope, intercept = read_number(dataset, "RescaleSlope"), read_number(dataset, "RescaleIntercept")
     slope = 1.0 if slope is None else slope
     if slope == 0.0:
         raise UnreadableRadiograph("the rescale slope of the DICOM file is zero")
     if intercept is None:
         # Slope and intercept belong together; some viewers ignore a slope without an intercept.
         if slope < 0.0:
-            raise RefusedRadiograph(_UNCERTAIN)
+            raise RefusedRadiograph(_UNCERTAIN, reason="uncertain_polarity")
         intercept = 0.0
-    return np.asarray(values * slope + intercept, np.float64)
+    return slope, intercept
 
 
-def _apply_voi_lut(values: Values, dataset: Dataset) -> Values:
-    """Apply the table, or else the window (PS3.3 C.11.2)."""
-    if dataset.get("VOILUTSequence"):
-        return _apply_lut(values, dataset.VOILUTSequence[0], dataset)
-    centre, width = _read_number(dataset, "WindowCenter"), _read_number(dataset, "WindowWidth")
-    function = str(dataset.get("VOILUTFunction") or "LINEAR")
-    if function not in _WINDOW_FUNCTIONS:
-        raise UnreadableRadiograph("the VOI LUT function of the DICOM file is unknown")
-    # Some devices write a width that the standard forbids, to say that there is no window.
-    if centre is None or width is None or width < (1.0 if function == "LINEAR" else 1e-6):
-        return values
-    return _WINDOW_FUNCTIONS[function](values, centre, width)
+def _find_shutter_level(grey: float, greys: Values, ends: tuple[float, float]) -> float:
+    """Find the grey of the shutter on the scale of ``greys``.
 
-
-def _window_linear(values: Values, centre: float, width: float) -> Values:
-    """PS3.3 C.11.2.1.2.1."""
-    if width == 1.0:
-        return (values > centre - 0.5).astype(np.float64)
-    return np.clip((values - (centre - 0.5)) / (width - 1.0) + 0.5, 0.0, 1.0)
-
-
-def _window_linear_exact(values: Values, centre: float, width: float) -> Values:
-    """PS3.3 C.11.2.1.3.2."""
-    return np.clip((values - centre) / width + 0.5, 0.0, 1.0)
-
-
-def _window_sigmoid(values: Values, centre: float, width: float) -> Values:
-    """PS3.3 C.11.2.1.3.1."""
-    return 1.0 / (1.0 + np.exp(np.clip(-4.0 * (values - centre) / width, -60.0, 60.0)))
-
-
-_WINDOW_FUNCTIONS: Final[dict[str, Callable[[Values, float, float], Values]]] = {
-    "LINEAR": _window_linear,
-    "LINEAR_EXACT": _window_linear_exact,
-    "SIGMOID": _window_sigmoid,
-}
-
-
-def _read_number(dataset: Dataset, keyword: str) -> Any:
-    """Read the first value of a decimal string; None if the element is absent or empty.
-
-    Raises:
-        UnreadableRadiograph: The value is not finite, or larger than 1e9.
+    Without a window, the ends are those of the stored bits. A radiograph may use a small part of them: black
+    or white that is further away than the radiograph's own range is the end of that range.
     """
-    value = dataset.get(keyword)
-    if value is None or value == "":
-        return None
-    if not isinstance(value, str | int | float):
-        value = value[0]
-    number = float(value)
-    if not abs(number) <= _LARGEST_NUMBER:
-        raise UnreadableRadiograph(f"{keyword} of the DICOM file is not a sensible number")
-    return number
+    low, high = (float(greys.min()), float(greys.max())) if greys.size else ends
+    level = ends[0] + grey * (ends[1] - ends[0])
+    return level if 2 * low - high <= level <= 2 * high - low else min(max(level, low), high)
 
 
-def _apply_lut(values: Values, item: Dataset, dataset: Dataset) -> Values:
-    """Apply the table of a sequence item; values beyond its ends take the entry at that end.
-
-    Source:
-        DICOM PS3.3 C.11.1.1.1, C.11.2.1.1 (LUT descriptor).
-    """
-    count, first, bits = (int(number) for number in item.LUTDescriptor)
-    count = count or 2**16
-    if dataset.get("PixelRepresentation") == 1 and first > 2**15 - 1 and "RescaleSlope" not in dataset:
-        first -= 2**16
-    entries = _read_lut_entries(item.LUTData, count, dataset.original_encoding[1] is False)
-    if len(entries) < count or not 1 <= bits <= 16:
-        raise UnreadableRadiograph("a lookup table of the DICOM file is shorter than it announces")
-    positions = np.clip(np.rint(values) - first, 0, count - 1).astype(np.int64)
-    return np.asarray(entries[positions], np.float64)
-
-
-def _read_lut_entries(data: Any, count: int, is_big_endian: bool) -> NDArray[np.integer[Any]]:
-    if not isinstance(data, bytes):
-        return np.atleast_1d(np.asarray(data, np.int64)) & 0xFFFF
-    if len(data) < 2 * count:
-        return np.frombuffer(data, np.uint8)
-    return np.frombuffer(data[: 2 * count], ">u2" if is_big_endian else "<u2")
-
-
-def _is_padding(values: NDArray[np.integer[Any]], dataset: Dataset) -> NDArray[np.bool_]:
-    """Mark the values that fill the area around the radiograph (PS3.3 C.7.5.1.1.2)."""
-    padding = dataset.get("PixelPaddingValue")
-    if not isinstance(padding, int):
-        return np.zeros(values.shape, np.bool_)
-    limit = dataset.get("PixelPaddingRangeLimit")
-    low, high = sorted((padding, limit if isinstance(limit, int) else padding))
-    return (values >= low) & (values <= high)
-
-
-def _scale(greys: Values, is_padding: NDArray[np.bool_]) -> NDArray[np.uint16]:
+def _scale(greys: Values, is_padded: NDArray[np.bool_]) -> NDArray[np.uint16]:
     """Stretch the greys to 16 bits; padding is black and does not count."""
-    visible = greys[~is_padding]
+    visible = greys[~is_padded]
     black, white = (visible.min(), visible.max()) if visible.size else (0.0, 0.0)
     scaled = np.rint((greys - black) * (_WHITE / (white - black or 1.0)))
-    scaled[is_padding] = 0.0
+    scaled[is_padded] = 0.0
     return scaled.astype(np.uint16)
 
 

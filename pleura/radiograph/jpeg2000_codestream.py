@@ -10,6 +10,7 @@ _START: Final = b"\xff\x4f\xff\x51"
 _SIZE_MARKER: Final = 0x51
 _START_OF_TILE: Final = b"\xff\x90"
 _MAX_TILES: Final = 65_535
+_SIGNED: Final = 0x80
 
 
 def read_jpeg2000_frame(stream: bytes) -> FrameHeader:
@@ -31,7 +32,8 @@ def read_jpeg2000_frame(stream: bytes) -> FrameHeader:
     if not _has_all_tiles(stream):
         raise UnreadableRadiograph("the JPEG 2000 codestream is damaged or cut short")
     precision = (descriptions[0] & 0x7F) + 1
-    return FrameHeader(_SIZE_MARKER, precision, bottom - top, right - left, components)
+    is_signed = descriptions[0] >= _SIGNED
+    return FrameHeader(_SIZE_MARKER, precision, bottom - top, right - left, components, is_signed=is_signed)
 
 
 def _has_all_tiles(stream: bytes) -> bool:

@@ -116,6 +116,22 @@ def read_jpeg_scans(stream: bytes, frame: FrameHeader) -> Iterator[ScanHeader]:
             yield ScanHeader(header[1:-3:2], range(first, last + 1), bits & 0x0F)
 
 
+def cut_behind_end(stream: bytes, frame: FrameHeader) -> bytes:
+    """Remove what stands behind the end of the image; a motion photo has a film there.
+
+    A stream without an end is given back as it is.
+    """
+    offset = frame.scan_offset
+    for _ in range(_MAX_SEGMENTS):
+        found = _MARKER.search(stream, offset)
+        if found is None:
+            return stream
+        if stream[found.start() + 1] == _END_OF_IMAGE:
+            return stream if found.end() == len(stream) else stream[: found.end()]
+        offset = found.end() + int.from_bytes(stream[found.end() : found.end() + 2], "big")
+    return stream
+
+
 def select_full_spectrum(stream: bytes, frame: FrameHeader) -> bytes:
     """Write the spectral selection 0 to 63 into the scan header of a sequential JPEG.
 

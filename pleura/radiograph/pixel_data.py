@@ -10,25 +10,43 @@ from typing import Final
 from pydicom.dataelem import RawDataElement
 from pydicom.dataset import Dataset
 from pydicom.encaps import encapsulate, generate_frames
+from pydicom.uid import ExplicitVRLittleEndian
 
 from pleura.errors import UnreadableRadiograph
 from pleura.radiograph.codestream import FrameHeader, has_end_marker
 from pleura.radiograph.dicom_layout import PixelLayout
 from pleura.radiograph.jpeg2000_codestream import read_jpeg2000_frame
-from pleura.radiograph.jpeg_codestream import EXTENDED_FRAME, read_jpeg_frame, select_full_spectrum
+from pleura.radiograph.jpeg_codestream import (
+    EXTENDED_FRAME,
+    cut_behind_end,
+    read_jpeg_frame,
+    select_full_spectrum,
+)
 from pleura.radiograph.jpeg_damage import require_undamaged
+from pleura.radiograph.native_pixels import inflate_frame, require_native_length
 from pleura.radiograph.rle_segments import require_sound_rle
-from pleura.radiograph.transfer_syntaxes import TRANSFER_SYNTAXES, Encoding, TransferSyntax, is_native
+from pleura.radiograph.sample_bits import CodedCells
+from pleura.radiograph.transfer_syntaxes import (
+    TRANSFER_SYNTAXES,
+    Encoding,
+    TransferSyntax,
+    is_native,
+)
 
 _WRONG_SYNTAX: Final = "the pixel data of the DICOM file is not in the transfer syntax that it names"
 _UNDEFINED_LENGTH: Final = 0xFFFFFFFF
 _ITEM: Final = 0xE000FFFE
+_END_OF_IMAGE: Final = b"\xff\xd9"
+_MAX_ZEROS: Final = 16
+Prepared = tuple[bytes, FrameHeader | None]
+"""A sound stream, and its frame header; RLE has none."""
 
 
-def prepare_pixel_data(dataset: Dataset, layout: PixelLayout) -> None:
-    """Require that the pixel data is what the header announces.
+def prepare_pixel_data(dataset: Dataset, layout: PixelLayout) -> CodedCells:
+    """Require that the pixel data is what the header announces, and give the cells that it codes.
 
-    A scan header that some encoders write wrongly is corrected in ``dataset``, see ``select_full_spectrum``.
+    ``dataset`` gets pixel data that the decoder can read: padding behind the pixels is removed, a deflated
+    frame is inflated, and a wrong scan header is corrected, see ``select_full_spectrum``.
 
     Raises:
         UnreadableRadiograph: The pixel data is cut short, damaged, of another size, or in another transfer
@@ -39,33 +57,40 @@ def prepare_pixel_data(dataset: Dataset, layout: PixelLayout) -> None:
         raise UnreadableRadiograph("the pixel data of the DICOM file is cut short")
     is_encapsulated = dataset["PixelData"].is_undefined_length
     if is_native(layout.transfer_syntax) and not is_encapsulated:
-        _require_native_length(dataset.PixelData, layout)
-        return
+        return _prepare_native(dataset, dataset.PixelData, layout)
     if not is_encapsulated or is_native(layout.transfer_syntax):
         raise UnreadableRadiograph(_WRONG_SYNTAX)
     _require_whole_fragments(dataset.PixelData)
     stream = next(generate_frames(dataset.PixelData, number_of_frames=1))
-    syntax = TRANSFER_SYNTAXES.get(layout.transfer_syntax)
-    if syntax is None:
-        uid = layout.transfer_syntax
-        name = uid.name if uid.is_transfer_syntax else "unknown"
-        raise UnreadableRadiograph(f"the transfer syntax of the DICOM file is not supported: {name}")
-    sound = _PREPARE[syntax.encoding](stream, syntax, layout)
+    syntax = TRANSFER_SYNTAXES[layout.transfer_syntax]
+    if syntax.encoding == "native_frame":
+        return _prepare_native(dataset, stream, layout)
+    if syntax.encoding == "deflated_frame":
+        return _prepare_native(dataset, inflate_frame(stream, _count_bytes(layout)), layout)
+    sound, frame = _PREPARE[syntax.encoding](stream, syntax, layout)
     if sound is not stream:
         dataset.PixelData = encapsulate([sound])
         dataset["PixelData"].is_undefined_length = True
+    if frame is None:
+        return CodedCells(layout.bits_allocated)
+    return CodedCells(frame.precision, frame.is_signed, syntax.is_lossy)
 
 
-def _require_native_length(pixel_data: bytes, layout: PixelLayout) -> None:
-    """Require as many bytes as the pixels need, and one more to make it even (PS3.5 section 8.1.1)."""
+def _prepare_native(dataset: Dataset, pixel_data: bytes, layout: PixelLayout) -> CodedCells:
+    require_native_length(pixel_data, _count_bytes(layout), layout)
+    if not is_native(layout.transfer_syntax):
+        dataset.PixelData = pixel_data
+        dataset["PixelData"].is_undefined_length = False
+        dataset.file_meta.TransferSyntaxUID = ExplicitVRLittleEndian
+    return CodedCells(layout.bits_allocated)
+
+
+def _count_bytes(layout: PixelLayout) -> int:
+    """Count the bytes that the pixels need without compression."""
     values = layout.rows * layout.columns * layout.samples
     if layout.photometric_interpretation == "YBR_FULL_422":
         values = values * 2 // 3
-    expected = values * (layout.bits_allocated // 8)
-    if not expected <= len(pixel_data) <= expected + expected % 2:
-        raise UnreadableRadiograph(
-            f"the header announces {expected} bytes of pixels, there are {len(pixel_data)}"
-        )
+    return values * (layout.bits_allocated // 8)
 
 
 def _require_whole_fragments(pixel_data: bytes) -> None:
@@ -80,29 +105,47 @@ def _require_whole_fragments(pixel_data: bytes) -> None:
         raise UnreadableRadiograph("the fragments of the DICOM file are damaged or cut short")
 
 
-def _prepare_rle(stream: bytes, _syntax: TransferSyntax, layout: PixelLayout) -> bytes:
+def _prepare_rle(stream: bytes, _syntax: TransferSyntax, layout: PixelLayout) -> Prepared:
     segments = layout.samples * layout.bits_allocated // 8
     require_sound_rle(stream, segments=segments, pixels=layout.rows * layout.columns)
-    return stream
+    return stream, None
 
 
-def _prepare_jpeg(stream: bytes, syntax: TransferSyntax, layout: PixelLayout) -> bytes:
+def _prepare_jpeg(stream: bytes, syntax: TransferSyntax, layout: PixelLayout) -> Prepared:
     frame = read_jpeg_frame(stream)
+    stream = cut_behind_end(stream, frame)
     _require_announced_frame(stream, frame, syntax, layout)
     if frame.marker == EXTENDED_FRAME:
         stream = select_full_spectrum(stream, frame)
     require_undamaged(stream, frame)
-    return stream
+    return stream, frame
 
 
-def _prepare_jpeg_ls(stream: bytes, syntax: TransferSyntax, layout: PixelLayout) -> bytes:
-    _require_announced_frame(stream, read_jpeg_frame(stream), syntax, layout)
-    return stream  # its decoder refuses damaged data
+def _prepare_jpeg_ls(stream: bytes, syntax: TransferSyntax, layout: PixelLayout) -> Prepared:
+    frame = read_jpeg_frame(stream)
+    _require_announced_frame(stream, frame, syntax, layout)
+    return stream, frame  # its decoder refuses damaged data
 
 
-def _prepare_jpeg2000(stream: bytes, syntax: TransferSyntax, layout: PixelLayout) -> bytes:
-    _require_announced_frame(stream, read_jpeg2000_frame(stream), syntax, layout)
-    return stream
+def _prepare_jpeg2000(stream: bytes, syntax: TransferSyntax, layout: PixelLayout) -> Prepared:
+    frame = read_jpeg2000_frame(stream)
+    _require_announced_frame(stream, frame, syntax, layout)
+    return stream, frame
+
+
+def remove_zeros_before_end(dataset: Dataset) -> bool:
+    """Remove the zeros that some JPEG-LS encoders write before the end of the image; False if there are none.
+
+    Only for a stream that its decoder refuses as it is: its data may end with a zero too.
+    """
+    stream = next(generate_frames(dataset.PixelData, number_of_frames=1))
+    end = stream.rfind(_END_OF_IMAGE)
+    data = stream[:end].rstrip(b"\0")
+    if not 0 < end - len(data) <= _MAX_ZEROS:
+        return False
+    dataset.PixelData = encapsulate([data + _END_OF_IMAGE])
+    dataset["PixelData"].is_undefined_length = True
+    return True
 
 
 def _require_announced_frame(
@@ -118,10 +161,10 @@ def _require_announced_frame(
         raise UnreadableRadiograph("the compressed pixels of the DICOM file are cut short")
 
 
-_PREPARE: Final[dict[Encoding, Callable[[bytes, TransferSyntax, PixelLayout], bytes]]] = {
+_PREPARE: Final[dict[Encoding, Callable[[bytes, TransferSyntax, PixelLayout], Prepared]]] = {
     "rle": _prepare_rle,
     "jpeg": _prepare_jpeg,
     "jpeg_ls": _prepare_jpeg_ls,
     "jpeg2000": _prepare_jpeg2000,
 }
-"""For each encapsulated encoding: require a sound stream, and give the stream that the decoder gets."""
+"""For each compressed encoding: require a sound stream, and give the stream that the decoder gets."""

@@ -15,6 +15,7 @@ from pleura.radiograph.jpeg_codestream import (
     BASELINE_FRAME,
     EXTENDED_FRAME,
     PROGRESSIVE_FRAME,
+    cut_behind_end,
     read_jpeg_frame,
 )
 from pleura.radiograph.jpeg_damage import decode_strictly, require_undamaged
@@ -54,7 +55,7 @@ def read_png(file: bytes, max_pixels: int) -> Pixels:
     columns, rows, depth, colour_type = struct.unpack_from(">IIBB", chunks[0].body)
     require_allowed_size(rows, columns, max_pixels)
     if any(chunk.name == b"acTL" for chunk in chunks):
-        raise RefusedRadiograph("the PNG is an animation, not one radiograph")
+        raise RefusedRadiograph("the PNG is an animation, not one radiograph", reason="several_frames")
     decoded = [chunk for chunk in chunks if _is_decoded(chunk)]
     names = {chunk.name for chunk in decoded}
     png = b"".join([PNG_MAGIC, *(chunk.whole for chunk in decoded)])
@@ -76,6 +77,7 @@ def read_jpeg(file: bytes, max_pixels: int) -> Pixels:
         TooLarge: The header announces more than ``max_pixels`` pixels.
     """
     frame = read_jpeg_frame(file)
+    file = cut_behind_end(file, frame)
     require_allowed_size(frame.rows, frame.columns, max_pixels)
     if frame.components not in (1, 3):
         raise UnreadableRadiograph(f"the JPEG has {frame.components} colour channels")

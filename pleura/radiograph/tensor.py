@@ -34,7 +34,7 @@ def to_tensor(pixels: NDArray[np.integer[Any] | np.floating[Any]]) -> NDArray[np
     resized = cv2.resize(pixels, (SIZE_PX, SIZE_PX), interpolation=interpolation).astype(np.float32)
     black, white = np.percentile(resized, (_BLACK_PERCENTILE, _WHITE_PERCENTILE))
     if white <= black:
-        raise RefusedRadiograph("the radiograph is blank: it has no contrast")
+        raise RefusedRadiograph("the radiograph is blank: it has no contrast", reason="blank")
     stretched = (resized - black) * np.float32(255.0 / (white - black))
     tensor: NDArray[np.uint8] = np.rint(stretched.clip(0.0, 255.0)).astype(np.uint8)
     return tensor

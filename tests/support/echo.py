@@ -38,7 +38,7 @@ class EchoModel(Model):
         if b"boom" in elements.ravel().tolist():
             raise ZeroDivisionError("a secret detail")
         if b"refuse" in elements.ravel().tolist():
-            raise RefusedRadiograph("element 0: refused")
+            raise RefusedRadiograph("element 0: refused", reason="blank")
         lengths = np.array([len(e) for e in elements.ravel()], np.int32)
         outputs = {"x": elements, "length": lengths}
         names = select_outputs(payload, self.outputs, ("length",))

@@ -3,7 +3,7 @@
 import asyncio
 import contextlib
 from collections.abc import Coroutine
-from typing import Any, Final, TypeVar
+from typing import Any, Final, TypeVar, cast
 
 import numpy as np
 import structlog
@@ -15,6 +15,7 @@ from pleura.errors import (
     DeadlineExceeded,
     Overloaded,
     PleuraError,
+    RefusalReason,
     RefusedRadiograph,
     TooLarge,
     Unavailable,
@@ -179,5 +180,12 @@ class DecoderPool:
 
 def _read_tensor(reply: WorkerReply) -> NDArray[np.uint8]:
     if reply.kind:  # 0 is a tensor, any other kind the place of an error plus one
-        raise _ERRORS[reply.kind - 1](reply.body.decode())
+        raise _make_error(_ERRORS[reply.kind - 1], reply.body.decode())
     return np.frombuffer(reply.body, np.uint8).reshape(SIZE_PX, SIZE_PX)
+
+
+def _make_error(error_class: type[PleuraError], message: str) -> PleuraError:
+    if error_class is not RefusedRadiograph:
+        return error_class(message)
+    reason, _, text = message.partition("\n")
+    return RefusedRadiograph(text, reason=cast(RefusalReason, reason))

@@ -12,6 +12,7 @@ Protocol, little endian:
         an anonymous file in memory.
     worker -> service, for each file: a kind (1 byte), whether the worker is used up (1 byte), a length (4
         bytes), and the tensor or an error message. A worker is used up when it holds too much memory.
+        The message of a refusal has its reason on the first line.
 """
 
 import argparse
@@ -149,7 +150,8 @@ def decode(file: bytes, max_pixels: int) -> tuple[int, bytes]:
         return 1, b"decoding the radiograph takes too much memory"
     except ERRORS as error:
         kind = next(i for i, error_class in enumerate(ERRORS, 1) if isinstance(error, error_class))
-        return kind, str(error).encode()
+        reason = f"{error.reason}\n" if isinstance(error, RefusedRadiograph) else ""
+        return kind, f"{reason}{error}".encode()
 
 
 def _warm_up(max_pixels: int) -> None:
