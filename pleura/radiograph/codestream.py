@@ -26,4 +26,4 @@ class FrameHeader:
 
 def has_end_marker(stream: bytes) -> bool:
     """Say whether a codestream ends with its end marker, the same in all three formats."""
-    return _END_OF_IMAGE in stream[-len(_END_OF_IMAGE) - _MAX_PADDING_BYTES :]
+    return _END_OF_IMAGE in stream.rstrip(b"\0")[-len(_END_OF_IMAGE) - _MAX_PADDING_BYTES :]

@@ -29,8 +29,9 @@ def require_displayable(dataset: Dataset) -> None:
         C.8.16.2.1.2 (pixel presentation).
     """
     intent = read_word(dataset, "PresentationIntentType")
-    sop_class = dataset.get("SOPClassUID")
-    if intent not in ("", _FOR_PRESENTATION) or sop_class in _FOR_PROCESSING_CLASSES:
+    meta = getattr(dataset, "file_meta", Dataset())
+    classes = (dataset.get("SOPClassUID"), meta.get("MediaStorageSOPClassUID"))
+    if intent not in ("", _FOR_PRESENTATION) or any(name in _FOR_PROCESSING_CLASSES for name in classes):
         raise RefusedRadiograph(
             "the DICOM file is FOR PROCESSING: it holds raw values; send the image FOR PRESENTATION",
             reason="for_processing",

@@ -7,47 +7,80 @@ from pydicom.dataset import Dataset
 
 from pleura.errors import UnreadableRadiograph
 
-MACROS: Final = {
-    "PixelValueTransformationSequence": "RescaleIntercept RescaleSlope ModalityLUTSequence",
-    "FrameVOILUTSequence": "WindowCenter WindowWidth VOILUTFunction VOILUTSequence",
-    "FrameDisplayShutterSequence": """
-        ShutterShape ShutterLeftVerticalEdge ShutterRightVerticalEdge ShutterUpperHorizontalEdge
-        ShutterLowerHorizontalEdge CenterOfCircularShutter RadiusOfCircularShutter
-        VerticesOfThePolygonalShutter ShutterPresentationValue ShutterOverlayGroup
-    """,
-    "PatientOrientationInFrameSequence": "PatientOrientation",
-    "PixelMeasuresSequence": "PixelSpacing",
-}
-"""The macros that change what is displayed, with their attributes.
+_RESCALE: Final = ("RescaleIntercept", "RescaleSlope", "ModalityLUTSequence")
+_WINDOW: Final = ("WindowCenter", "WindowWidth", "VOILUTFunction", "VOILUTSequence")
+_SHUTTER: Final = (
+    "ShutterShape",
+    "ShutterLeftVerticalEdge",
+    "ShutterRightVerticalEdge",
+    "ShutterUpperHorizontalEdge",
+    "ShutterLowerHorizontalEdge",
+    "CenterOfCircularShutter",
+    "RadiusOfCircularShutter",
+    "VerticesOfThePolygonalShutter",
+    "ShutterPresentationValue",
+    "ShutterOverlayGroup",
+)
+_SINGLE: Final = (
+    "PatientOrientation",
+    "PixelSpacing",
+    "ImagerPixelSpacing",
+    "PixelAspectRatio",
+    "PixelPaddingValue",
+    "PixelPaddingRangeLimit",
+    "PresentationIntentType",
+    "PresentationLUTShape",
+    "PresentationLUTSequence",
+    "PixelPresentation",
+)
+_FAMILIES: Final = (_RESCALE, _WINDOW, _SHUTTER, *((keyword,) for keyword in _SINGLE))
+"""Attributes that replace each other: a group's window also replaces the table of the header.
 
 Source:
-    DICOM PS3.3 C.7.6.16.2.9 (transformation), .10 (window), .15 (orientation), .16 (shutter), .1 (measures).
+    DICOM PS3.3 C.7.6.16.2.9 (pixel value transformation), .10 (VOI LUT), .15 (orientation), .16 (shutter).
 """
+_MOVED: Final = tuple(keyword for family in _FAMILIES for keyword in family)
+_FIXED: Final = (
+    "PhotometricInterpretation",
+    "BitsStored",
+    "HighBit",
+    "PixelRepresentation",
+    "Rows",
+    "Columns",
+)
 _GROUPS: Final = ("SharedFunctionalGroupsSequence", "PerFrameFunctionalGroupsSequence")
 
 
 def apply_functional_groups(dataset: Dataset) -> None:
-    """Copy the attributes of the macros into ``dataset``. What a group says replaces what the header says.
+    """Copy what the functional groups say into ``dataset``; it replaces what the header says.
 
-    A window and a table replace each other too: the header's table does not outlive the group's window.
+    All macros are searched, not only those of the standard: an object that was converted has others.
 
     Raises:
-        UnreadableRadiograph: There are groups for several frames, or a macro has several items.
+        UnreadableRadiograph: There are groups for several frames, a macro has several items, or a group
+            contradicts the header about the layout of the pixels.
     """
-    for item, attributes in list(_list_macro_items(dataset)):
-        keywords = attributes.split()
-        elements = [element for keyword in keywords if (element := item.get_item(keyword)) is not None]
-        if not elements:
-            continue
-        for keyword in keywords:
-            if keyword in dataset:
-                del dataset[keyword]
-        for element in elements:
-            dataset[element.tag] = element
+    for item in list(_list_items(dataset)):
+        for keyword in _FIXED:
+            if keyword in item and item.get(keyword) != dataset.get(keyword):
+                raise UnreadableRadiograph(f"a functional group of the DICOM file contradicts its {keyword}")
+        for family in _FAMILIES:
+            _move_family(item, dataset, family)
 
 
-def _list_macro_items(dataset: Dataset) -> Iterator[tuple[Dataset, str]]:
-    """List the items of the macros. Those of the frame come last, so that they replace the shared ones."""
+def _move_family(item: Dataset, dataset: Dataset, family: tuple[str, ...]) -> None:
+    elements = [element for keyword in family if (element := item.get_item(keyword)) is not None]
+    if not elements:
+        return
+    for keyword in family:
+        if keyword in dataset:
+            del dataset[keyword]
+    for element in elements:
+        dataset[element.tag] = element
+
+
+def _list_items(dataset: Dataset) -> Iterator[Dataset]:
+    """List the groups and their macros. Those of the frame come last: they replace the shared ones."""
     for keyword in _GROUPS:
         groups = dataset.get(keyword) or ()
         if len(groups) > 1:
@@ -55,8 +88,11 @@ def _list_macro_items(dataset: Dataset) -> Iterator[tuple[Dataset, str]]:
                 "the DICOM file has functional groups of several frames, but one frame"
             )
         for group in groups:
-            for macro, attributes in MACROS.items():
-                items = group.get(macro) or ()
-                if len(items) > 1:
-                    raise UnreadableRadiograph(f"{macro} of the DICOM file has several items")
-                yield from ((item, attributes) for item in items)
+            yield group
+            for element in group:
+                if element.VR != "SQ":
+                    continue
+                items = list(element.value)
+                if len(items) > 1 and any(keyword in item for item in items for keyword in _MOVED):
+                    raise UnreadableRadiograph("a functional group of the DICOM file has several items")
+                yield from items

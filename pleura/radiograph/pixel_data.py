@@ -77,10 +77,12 @@ def prepare_pixel_data(dataset: Dataset, layout: PixelLayout) -> CodedCells:
 
 
 def _prepare_native(dataset: Dataset, pixel_data: bytes, layout: PixelLayout) -> CodedCells:
-    require_native_length(pixel_data, _count_bytes(layout), layout)
-    if not is_native(layout.transfer_syntax):
-        dataset.PixelData = pixel_data
+    expected = _count_bytes(layout)
+    require_native_length(pixel_data, expected, layout)
+    if not is_native(layout.transfer_syntax) or len(pixel_data) > expected + 1:
+        dataset.PixelData = pixel_data[:expected]
         dataset["PixelData"].is_undefined_length = False
+    if not is_native(layout.transfer_syntax):
         dataset.file_meta.TransferSyntaxUID = ExplicitVRLittleEndian
     return CodedCells(layout.bits_allocated)
 

@@ -1,0 +1,1 @@
+"""Compare what Pleura displays with DCMTK and GDCM: ``make proof-dicom``."""

@@ -1,0 +1,109 @@
+"""Pack stored values into cells as PS3.5 section 8.1.1 allows, and code the cells in many transfer syntaxes."""
+
+import zlib
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, Final
+
+import jpeg_ls
+import numpy as np
+from numpy.typing import NDArray
+from openjpeg.utils import encode_array
+from pydicom import uid
+from rle import encode_pixel_data
+
+from proof.lab.files import encode_jpeg_lossless
+from proof.lab.pictures import encapsulate_stream
+
+DEFLATED_IMAGE_FRAME: Final = "1.2.840.10008.1.2.8.1"
+ENCAPSULATED_UNCOMPRESSED: Final = "1.2.840.10008.1.2.1.98"
+Cells = NDArray[Any]
+
+
+@dataclass(frozen=True)
+class BitLayout:
+    """How the samples stand in their cells."""
+
+    allocated: int
+    stored: int
+    high: int
+    is_signed: bool = False
+
+    @property
+    def elements(self) -> dict[str, int]:
+        """The elements of the image pixel module."""
+        return {
+            "BitsAllocated": self.allocated,
+            "BitsStored": self.stored,
+            "HighBit": self.high,
+            "PixelRepresentation": int(self.is_signed),
+        }
+
+    @property
+    def low(self) -> int:
+        """The lowest value that can be stored."""
+        return -(2 ** (self.stored - 1)) if self.is_signed else 0
+
+    def pack(self, values: NDArray[np.int64], other_bits: int = 0) -> Cells:
+        """Pack stored values into unsigned cells; ``other_bits`` stand where no sample does."""
+        shift = self.high + 1 - self.stored
+        mask = (2**self.stored - 1) << shift
+        cells = ((values << shift) & mask) | (other_bits & ~mask & (2**self.allocated - 1))
+        return cells.astype(f"u{self.allocated // 8}")
+
+
+LAYOUTS: Final = (
+    BitLayout(8, 8, 7),
+    BitLayout(8, 6, 5),
+    BitLayout(8, 6, 7),
+    BitLayout(8, 7, 6, is_signed=True),
+    BitLayout(16, 8, 7),
+    BitLayout(16, 10, 9),
+    BitLayout(16, 12, 11),
+    BitLayout(16, 12, 15),
+    BitLayout(16, 12, 13),
+    BitLayout(16, 14, 13),
+    BitLayout(16, 16, 15),
+    BitLayout(16, 12, 11, is_signed=True),
+    BitLayout(16, 12, 15, is_signed=True),
+    BitLayout(16, 16, 15, is_signed=True),
+)
+
+
+def _encode_rle(cells: Cells, bits: int) -> bytes:
+    rows, columns = cells.shape
+    allocated = 8 * cells.itemsize
+    source = cells.astype(cells.dtype.newbyteorder("<")).tobytes()
+    return encode_pixel_data(
+        source, rows=rows, columns=columns, samples_per_pixel=1, bits_allocated=allocated, byteorder="<"
+    )
+
+
+def _deflate(cells: Cells, _bits: int) -> bytes:
+    deflater = zlib.compressobj(9, zlib.DEFLATED, -zlib.MAX_WBITS)
+    return deflater.compress(cells.tobytes()) + deflater.flush()
+
+
+def _encode_jpeg_ls(cells: Cells, bits: int) -> bytes:
+    rows, columns = cells.shape
+    return bytes(jpeg_ls.encode_buffer(cells.tobytes(), rows, columns, 1, bits))
+
+
+ENCODERS: Final[dict[str, Callable[[Cells, int], bytes]]] = {
+    ENCAPSULATED_UNCOMPRESSED: lambda cells, _bits: cells.tobytes(),
+    DEFLATED_IMAGE_FRAME: _deflate,
+    uid.RLELossless: _encode_rle,
+    uid.JPEG2000Lossless: lambda cells, bits: encode_array(cells, bits_stored=bits),
+    uid.JPEGLSLossless: _encode_jpeg_ls,
+    uid.JPEGLosslessSV1: encode_jpeg_lossless,
+}
+"""For each encapsulated transfer syntax: code unsigned cells of so many bits without loss."""
+NATIVE: Final = (uid.ImplicitVRLittleEndian, uid.ExplicitVRLittleEndian, uid.ExplicitVRBigEndian)
+
+
+def wrap_stream(stream: bytes, syntax: str, cells: Cells, **elements: Any) -> bytes:
+    """Make a DICOM file of a stream, also in the transfer syntax that pydicom does not write."""
+    if syntax != DEFLATED_IMAGE_FRAME:
+        return encapsulate_stream(stream, syntax, cells, **elements)
+    file = encapsulate_stream(stream, ENCAPSULATED_UNCOMPRESSED, cells, **elements)
+    return file.replace(ENCAPSULATED_UNCOMPRESSED.encode(), DEFLATED_IMAGE_FRAME.encode() + b"\0", 1)
