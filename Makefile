@@ -13,7 +13,8 @@ LONG := tests/pipelines/run/test_whole_run.py tests/pipelines/rollout/test_local
 	tests/pipelines/training/test_whole_trainings.py
 
 .PHONY: run test test-long lint docs bench bench-growth flames bundle setup lock clean \
-	proof-attacks proof-conformance proof-faults proof-fuzz proof-images proof-kills proof-oidc proof-overload proof-restarts proof-soak
+	proof-attacks proof-conformance proof-dicom proof-faults proof-fuzz proof-images proof-kills proof-oidc proof-overload \
+	proof-restarts proof-soak
 
 run: setup bundle
 	$(BIN)/pleura up --bundle $(BUNDLE) --classify-samples
@@ -60,6 +61,10 @@ proof-attacks: setup bundle
 
 proof-conformance: setup
 	PLEURA_CONFORMANCE_EXAMPLES=300 $(BIN)/python -m pytest tests/conformance -q
+
+# Needs DCMTK and GDCM (Debian packages dcmtk and libgdcm-tools); says so if they are missing.
+proof-dicom: setup
+	$(BIN)/python -m proof.display
 
 proof-faults: setup
 	$(BIN)/python -m proof.faults

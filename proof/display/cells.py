@@ -1,4 +1,4 @@
-"""Pack stored values into cells as PS3.5 section 8.1.1 allows, and code the cells in many transfer syntaxes."""
+"""Pack stored values into cells as PS3.5 section 8.1.1 allows, and code the cells."""
 
 import zlib
 from collections.abc import Callable
@@ -30,7 +30,7 @@ class BitLayout:
     is_signed: bool = False
 
     @property
-    def elements(self) -> dict[str, int]:
+    def elements(self) -> dict[str, Any]:
         """The elements of the image pixel module."""
         return {
             "BitsAllocated": self.allocated,

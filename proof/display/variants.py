@@ -65,7 +65,8 @@ def _show_sigmoid(values: Greys, layout: BitLayout) -> Greys:
 
 
 def _curve(layout: BitLayout) -> NDArray[np.int64]:
-    return np.rint(np.sqrt(np.linspace(0, 1, min(_span(layout), 4096))) * 65_535).astype(np.int64)
+    curve: NDArray[np.float64] = np.sqrt(np.linspace(0, 1, min(_span(layout), 4096))) * 65_535
+    return np.rint(curve).astype(np.int64)
 
 
 def _show_table(values: Greys, layout: BitLayout, first: int) -> Greys:

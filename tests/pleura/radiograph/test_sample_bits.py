@@ -26,7 +26,9 @@ def draw_layout(draw: Callable[..., int]) -> BitLayout:
     """Draw any layout of a sample of at least two bits in a cell."""
     allocated = draw(st.sampled_from([8, 16]))
     stored = draw(st.integers(2, allocated))
-    return BitLayout(allocated, stored, draw(st.integers(stored - 1, allocated - 1)), bool(draw(st.booleans())))
+    return BitLayout(
+        allocated, stored, draw(st.integers(stored - 1, allocated - 1)), bool(draw(st.booleans()))
+    )
 
 
 def require_right(variant: Variant) -> None:
