@@ -83,7 +83,7 @@ def is_inverted(dataset: Dataset) -> bool:
 def _apply_luts(values: Values, dataset: Dataset, layout: PixelLayout) -> tuple[Values, tuple[float, float]]:
     """Apply modality LUT and VOI LUT, and give the lowest and highest grey that they can give."""
     is_big_endian = dataset.original_encoding[1] is False
-    item = find_table_item(dataset, "ModalityLUTSequence")
+    item = find_table_item(dataset, "ModalityLUTSequence", "RescaleSlope")
     if item is not None:
         table = read_table(item, layout.stored_range, is_big_endian=is_big_endian)
         values, ends = table.apply(values), (0.0, 2.0**table.bits - 1)
@@ -92,7 +92,7 @@ def _apply_luts(values: Values, dataset: Dataset, layout: PixelLayout) -> tuple[
         values = np.asarray(values * slope + intercept, np.float64)
         low, high = sorted(number * slope + intercept for number in layout.stored_range)
         ends = (low, high)
-    item = find_table_item(dataset, "VOILUTSequence")
+    item = find_table_item(dataset, "VOILUTSequence", "WindowCenter")
     if item is not None:
         table = read_table(item, ends, is_big_endian=is_big_endian)
         return table.apply(values), (0.0, 2.0**table.bits - 1)

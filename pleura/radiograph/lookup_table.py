@@ -34,11 +34,25 @@ class LookupTable:
         return np.asarray(self.entries[positions], np.float64)
 
 
-def find_table_item(dataset: Dataset, keyword: str) -> Dataset | None:
-    """Find the first item of a LUT sequence that holds a table; some devices write empty items."""
+def find_table_item(dataset: Dataset, keyword: str, alternative: str) -> Dataset | None:
+    """Find the first item of a LUT sequence that holds a table. Some devices write empty items.
+
+    Args:
+        dataset: The header.
+        keyword: The LUT sequence.
+        alternative: The attribute that is applied where there is no table.
+
+    Raises:
+        UnreadableRadiograph: The only tables lack data or descriptor, and there is no alternative.
+    """
+    is_partial = False
     for item in dataset.get(keyword) or ():
-        if item.get("LUTDescriptor") and item.get("LUTData"):
+        parts = bool(item.get("LUTDescriptor")) + bool(item.get("LUTData"))
+        if parts == 2:
             return item  # type: ignore[no-any-return]  # pydicom's items are Datasets
+        is_partial |= parts == 1
+    if is_partial and alternative not in dataset:
+        raise UnreadableRadiograph("a lookup table of the DICOM file lacks its data or its descriptor")
     return None
 
 

@@ -70,9 +70,7 @@ def _measure(tensor: NDArray[np.uint8], pixels: NDArray[Any]) -> int:
 def main() -> int:
     """Compare all variants, and print the report."""
     if missing := find_missing_programs():
-        sys.stderr.write(
-            f"missing: {', '.join(sorted(missing))} (Debian packages dcmtk, libgdcm-tools); nothing is compared\n"
-        )
+        sys.stderr.write(f"not installed: {', '.join(sorted(missing))} (packages dcmtk, libgdcm-tools)\n")
         return 2
     with tempfile.TemporaryDirectory() as folder:
         comparisons = [

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 from openjpeg.utils import encode_array
 from pydicom import uid
-from rle import encode_pixel_data
+from rle.utils import encode_pixel_data
 
 from proof.lab.files import encode_jpeg_lossless
 from proof.lab.pictures import encapsulate_stream
@@ -49,7 +49,8 @@ class BitLayout:
         shift = self.high + 1 - self.stored
         mask = (2**self.stored - 1) << shift
         cells = ((values << shift) & mask) | (other_bits & ~mask & (2**self.allocated - 1))
-        return cells.astype(f"u{self.allocated // 8}")
+        packed: Cells = cells.astype(f"u{self.allocated // 8}")
+        return packed
 
 
 LAYOUTS: Final = (
@@ -74,9 +75,10 @@ def _encode_rle(cells: Cells, bits: int) -> bytes:
     rows, columns = cells.shape
     allocated = 8 * cells.itemsize
     source = cells.astype(cells.dtype.newbyteorder("<")).tobytes()
-    return encode_pixel_data(
+    stream: bytes = encode_pixel_data(
         source, rows=rows, columns=columns, samples_per_pixel=1, bits_allocated=allocated, byteorder="<"
     )
+    return stream
 
 
 def _deflate(cells: Cells, _bits: int) -> bytes:

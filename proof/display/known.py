@@ -23,7 +23,7 @@ KNOWN_DIFFERENCES: Final[dict[str, Applies]] = {
             toolkit == "GDCM" and variant.layout.allocated == 8 and variant.layout.stored < 8
         )
     ),
-    "DCMTK rounds modality values: with less than 8 bits and slope 0.5 that is seen": (
+    "DCMTK cuts the fraction of a modality value: seen with less than 8 bits and slope 0.5": (
         lambda _, variant: variant.layout.stored < 8 and variant.setting.name == "rescale and window"
     ),
 }

@@ -51,8 +51,9 @@ MACROS: dict[str, tuple[str, dict[str, Any]]] = {
 def test_functional_groups_are_applied_as_if_the_header_said_it(name: str, group: str) -> None:
     """A single frame of an enhanced object has its display in functional groups."""
     macro, elements = MACROS[name]
-    polarity = {"PhotometricInterpretation": "MONOCHROME1"} if "polarity" in name else {}
-    grouped = make_dicom(**{group: [make_item(**{macro: [make_item(**elements)]})]}, **polarity)
+    polarity: dict[str, Any] = {"PhotometricInterpretation": "MONOCHROME1"} if "polarity" in name else {}
+    groups: dict[str, Any] = {group: [make_item(**{macro: [make_item(**elements)]})]}
+    grouped = make_dicom(**groups, **polarity)
     plain = display(make_dicom(**elements, **polarity))
     np.testing.assert_array_equal(display(grouped), plain)
     assert polarity or not np.array_equal(plain, display(make_dicom()))
@@ -140,7 +141,7 @@ def test_patient_orientation_stands_upright(orientation: list[str], turned: Any)
 
 def make_shutter(shape: str) -> dict[str, Any]:
     """Make the elements of a shutter that shows rows 11 to 29 and columns 16 to 44 in the middle."""
-    return {
+    shutters: dict[str, dict[str, Any]] = {
         "RECTANGULAR": {
             "ShutterLeftVerticalEdge": 15,
             "ShutterRightVerticalEdge": 45,
@@ -149,7 +150,8 @@ def make_shutter(shape: str) -> dict[str, Any]:
         },
         "CIRCULAR": {"CenterOfCircularShutter": [20, 30], "RadiusOfCircularShutter": 15},
         "POLYGONAL": {"VerticesOfThePolygonalShutter": [10, 15, 10, 45, 30, 45, 30, 15]},
-    }[shape]
+    }
+    return shutters[shape]
 
 
 @pytest.mark.parametrize("shape", ["RECTANGULAR", "CIRCULAR", "POLYGONAL"])
@@ -177,7 +179,7 @@ def test_a_shutter_hides_what_is_outside(shape: str) -> None:
 
 def test_a_triangle_and_a_rectangle_show_what_is_inside_both() -> None:
     """Several shapes are combined."""
-    triangle = {"VerticesOfThePolygonalShutter": [0, 30, 41, 0, 41, 61]}
+    triangle: dict[str, Any] = {"VerticesOfThePolygonalShutter": [0, 30, 41, 0, 41, 61]}
     file = make_dicom(
         make_gradient() + 100,
         ShutterShape=["RECTANGULAR", "POLYGONAL"],
@@ -213,7 +215,7 @@ def test_the_limit_of_a_padding_range_has_the_sign_of_the_pixels(vr: bytes) -> N
     """The limit is read as the value is."""
     pixels = make_gradient(dtype="i2") - 1000
     pixels[:, :5] = -1950
-    elements = {"PixelPaddingValue": -2000, "PixelPaddingRangeLimit": -1900}
+    elements: dict[str, Any] = {"PixelPaddingValue": -2000, "PixelPaddingRangeLimit": -1900}
     file = make_dicom(pixels, PhotometricInterpretation="MONOCHROME1", **elements)
     written = file.replace(b"\x28\0\x21\x01SS", b"\x28\0\x21\x01" + vr)
     assert (read_dicom(written, MAX_PIXELS).pixels[:, :5] == 0).all()
@@ -252,7 +254,8 @@ def test_what_is_not_a_number_is_unreadable(text: str) -> None:
 @pytest.mark.parametrize("keyword", ["VOILUTSequence", "ModalityLUTSequence"])
 def test_empty_items_of_a_table_are_passed_over(keyword: str) -> None:
     """A window beside an empty item is applied."""
-    file = make_dicom(**{keyword: [Dataset(), make_item(LUTExplanation="none")]}, **WINDOW)
+    table: dict[str, Any] = {keyword: [Dataset(), make_item(LUTExplanation="none")]}
+    file = make_dicom(**table, **WINDOW)
     np.testing.assert_array_equal(display(file), display(make_dicom(**WINDOW)))
 
 

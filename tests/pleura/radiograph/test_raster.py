@@ -293,3 +293,13 @@ def test_plain_grey_png_is_decoded_exactly(pixels: np.ndarray, compression: int)
     read = read_png(file, 10_000)
     assert read.dtype == pixels.dtype
     assert np.array_equal(read, pixels)
+
+
+@pytest.mark.parametrize("orientation", [0, 3])
+def test_a_motion_photo_is_read_as_its_picture(orientation: int) -> None:
+    """A telephone writes a film behind the end of the JPEG; its bytes look like scans and ends."""
+    pixels = make_gradient(dtype="u1", top=255)
+    jpeg = encode_jpeg(pixels)
+    file = add_exif_orientation(jpeg, orientation) if orientation else jpeg
+    film = (b"\0\0\0\x18ftypmp42" + b"\xff\xda\0\x08\xff\xd9\xff\xd8" * 5 + b"\xff") * 99
+    np.testing.assert_array_equal(read_jpeg(file + film, MAX_PIXELS), read_jpeg(file, MAX_PIXELS))

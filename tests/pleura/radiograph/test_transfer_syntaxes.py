@@ -1,9 +1,13 @@
 """Every transfer syntax of the table gives the pixels that were stored, from encoders of many makers."""
 
 import io
+import re
+import struct
 import warnings
+from collections.abc import Callable
 from pathlib import Path
 
+import jpeg_ls
 import numpy as np
 import pydicom
 import pytest
@@ -12,9 +16,18 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from pydicom import uid
 
+from pleura.errors import UnreadableRadiograph
 from pleura.radiograph.dicom import read_dicom
 from pleura.radiograph.tensor import to_tensor
-from proof.lab.files import MAX_PIXELS, encode_dicom, encode_jpeg_lossless, make_dicom, make_gradient
+from proof.display.cells import DEFLATED_IMAGE_FRAME, ENCAPSULATED_UNCOMPRESSED, ENCODERS, wrap_stream
+from proof.lab.files import (
+    MAX_PIXELS,
+    encode_dicom,
+    encode_jpeg,
+    encode_jpeg_lossless,
+    make_dicom,
+    make_gradient,
+)
 from proof.lab.pictures import encapsulate_stream
 from tests.support.dicom_display import display_dicom
 
@@ -50,6 +63,70 @@ def test_lossless_jpeg_gives_the_same_pixels(pixels: np.ndarray) -> None:
     """Any 12-bit pixels come back exactly."""
     file = encapsulate_stream(encode_jpeg_lossless(pixels, 12), uid.JPEGLosslessSV1, pixels)
     np.testing.assert_array_equal(display_dicom(file), display_dicom(make_dicom(pixels)))
+
+
+@pytest.mark.parametrize("zeros", [1, 2, 16])
+def test_zeros_before_the_end_of_jpeg_ls_are_ignored(zeros: int) -> None:
+    """NEMA's own samples have one."""
+    pixels = make_gradient()
+    stream = bytes(jpeg_ls.encode_array(pixels))
+    file = encapsulate_stream(stream[:-2] + bytes(zeros) + stream[-2:], uid.JPEGLSLossless, pixels)
+    np.testing.assert_array_equal(display(file), display(make_dicom(pixels)))
+
+
+def test_data_behind_the_end_of_a_jpeg_in_dicom_are_ignored() -> None:
+    """An encoder may leave its buffer behind the end."""
+    pixels = make_gradient(dtype="u1", top=255)
+    file = encapsulate_stream(encode_jpeg(pixels) + b"\xff\xda\0\1" * 99, uid.JPEGBaseline8Bit, pixels)
+    assert np.abs(display(file) - display(make_dicom(pixels))).max() < 0.05
+
+
+def _rename_syntax(file: bytes, syntax: str) -> bytes:
+    """Write another transfer syntax into the file meta information."""
+    old, new = ENCAPSULATED_UNCOMPRESSED.encode(), syntax.encode() + b"\0" * (len(syntax) % 2)
+    start = file.index(old)
+    (length,) = struct.unpack_from("<I", file, 140)
+    head = file[:140] + struct.pack("<I", length + len(new) - len(old)) + file[144 : start - 2]
+    return head + struct.pack("<H", len(new)) + new + file[start + len(old) :]
+
+
+@pytest.mark.parametrize(
+    ("syntax", "text"),
+    [
+        ("1.2.840.10008.1.2.4.112", r"JPEG XL \(1\.2\.840\.10008\.1\.2\.4\.112\)"),
+        ("1.2.840.10008.1.2.4.102", r"MPEG-4 .*1\.2\.840\.10008\.1\.2\.4\.102"),
+        ("1.2.840.113619.5.2.0000", r"private \(1\.2\.840\.113619\.5\.2\.0000\)"),
+        ("1.2.840.10008.1.2.9.999", r"unknown \(1\.2\.840\.10008\.1\.2\.9\.999\)"),
+        ("Planted^Name, a patient", "not a valid UID"),
+    ],
+)
+def test_a_transfer_syntax_that_is_not_read_is_named(syntax: str, text: str) -> None:
+    """The error gives name and UID, but repeats nothing that is not a UID."""
+    file = encapsulate_stream(b"\0\0", ENCAPSULATED_UNCOMPRESSED, make_gradient())
+    named = _rename_syntax(file, syntax)
+    with pytest.raises(UnreadableRadiograph) as error:
+        read_dicom(named, MAX_PIXELS)
+    assert re.search(text, str(error.value))
+    assert "Planted" not in str(error.value)
+
+
+@pytest.mark.parametrize(
+    "change", [lambda s: s[:-5], lambda s: s[:20] + b"\xff" * 9 + s[29:], lambda _: b"\0\0"]
+)
+def test_a_damaged_deflated_frame_is_unreadable(change: Callable[[bytes], bytes]) -> None:
+    """A frame that is cut short or damaged is not read."""
+    cells = make_gradient()
+    file = wrap_stream(change(ENCODERS[DEFLATED_IMAGE_FRAME](cells, 16)), DEFLATED_IMAGE_FRAME, cells)
+    with pytest.raises(UnreadableRadiograph):
+        read_dicom(file, MAX_PIXELS)
+
+
+def test_a_deflated_frame_that_is_too_long_is_unreadable() -> None:
+    """Inflating stops behind the pixels."""
+    cells = make_gradient()
+    stream = ENCODERS[DEFLATED_IMAGE_FRAME](np.zeros((4096, 4096), np.uint16), 16)
+    with pytest.raises(UnreadableRadiograph, match="too long"):
+        read_dicom(wrap_stream(stream, DEFLATED_IMAGE_FRAME, cells), MAX_PIXELS)
 
 
 ENCODINGS = (
