@@ -20,7 +20,7 @@ from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
 from redis.exceptions import RedisError
 
-from pleura.contract import PREPROCESSING_VERSION
+from pleura.contract import PREPROCESSING_VERSION, READER_VERSION
 from transformer.answer import Revision
 from transformer.cache.circuit_breaker import CircuitBreaker
 from transformer.cache.entry import FORMAT, CachedAnswer, read_entry, write_entry
@@ -37,8 +37,8 @@ log = structlog.get_logger()
 
 
 def cache_key(*parts: str) -> str:
-    """Make the cache key of a radiograph, which differs for each version of the preprocessing."""
-    text = "\0".join((*parts, PREPROCESSING_VERSION))
+    """Make the cache key of a radiograph, which differs for each version of reader and preprocessing."""
+    text = "\0".join((*parts, PREPROCESSING_VERSION, READER_VERSION))
     return f"pleura:answer:{FORMAT}:{hashlib.sha256(text.encode()).hexdigest()}"
 
 
