@@ -10,8 +10,8 @@ MODEL_NAME: Final = "chest-xray"
 PREPROCESSING_VERSION: Final = "1"
 """Version of ``pleura.radiograph.tensor``; cached answers and model bundles carry it."""
 READER_VERSION: Final = "2"
-"""Version of ``pleura.radiograph.reader``; cached answers carry it, so that no answer for a file that was read
-wrongly outlives the correction. Bundles do not carry it: files that were read right give the same tensor.
+"""Version of ``pleura.radiograph.reader``. Cached answers carry it: an answer for a file that was read
+wrongly does not outlive the correction. Bundles do not carry it: a file that was read right gives the same tensor.
 """
 SIZE_PX: Final = 224
 """Rows and columns of the tensor that the network reads."""

@@ -14,7 +14,7 @@ from pleura.radiograph.lookup_table import Values
 
 
 @dataclass(frozen=True)
-class Window:
+class GreyWindow:
     """Which modality values are shown, from black (0.0) to white (1.0).
 
     Source:
@@ -30,7 +30,7 @@ class Window:
         return _FUNCTIONS[self.function](values, self.centre, self.width)
 
 
-def read_window(dataset: Dataset) -> Window | None:
+def read_window(dataset: Dataset) -> GreyWindow | None:
     """Read the first window that has a centre and a width; None if there is none.
 
     Raises:
@@ -44,7 +44,7 @@ def read_window(dataset: Dataset) -> Window | None:
         if centre is not None and width is not None:
             # Some devices write a width that the standard forbids, to say that there is no window.
             is_valid = width >= (1.0 if function == "LINEAR" else 1e-6)
-            return Window(centre, width, function) if is_valid else None
+            return GreyWindow(centre, width, function) if is_valid else None
     return None
 
 

@@ -45,6 +45,13 @@ MAX_PIXELS: Final = 100_000_000
 INVERTED: Final = -0.5
 _LIMITS: Final = RequestLimits(10.0, 32, 2**20)
 _PIXEL_DATA: Final = 0x7FE00010
+_NOT_BY_PYDICOM: Final = (
+    "PatientOrientation",
+    "ShutterShape",
+    "SharedFunctionalGroupsSequence",
+    "PerFrameFunctionalGroupsSequence",
+)
+"""What Pleura applies and pydicom does not."""
 
 
 class PropertyViolated(Exception):
@@ -82,6 +89,10 @@ def _read_with_other_library(file: bytes) -> NDArray[Any] | None:
         is_little = dataset.original_encoding[1]
         assumed = uid.ExplicitVRLittleEndian if is_little else uid.ExplicitVRBigEndian
         dataset.file_meta.setdefault("TransferSyntaxUID", assumed)
+        if dataset.HighBit != dataset.BitsStored - 1 or any(
+            keyword in dataset for keyword in _NOT_BY_PYDICOM
+        ):
+            return None
         _sign_tables(dataset)
         _retype_numbers(dataset)
         greys = apply_modality_lut(dataset.pixel_array.astype(np.int32), dataset)
