@@ -89,9 +89,9 @@ def _read_with_other_library(file: bytes) -> NDArray[Any] | None:
         is_little = dataset.original_encoding[1]
         assumed = uid.ExplicitVRLittleEndian if is_little else uid.ExplicitVRBigEndian
         dataset.file_meta.setdefault("TransferSyntaxUID", assumed)
-        if dataset.HighBit != dataset.BitsStored - 1 or any(
-            keyword in dataset for keyword in _NOT_BY_PYDICOM
-        ):
+        if any(keyword in dataset for keyword in _NOT_BY_PYDICOM):
+            return None
+        if dataset.HighBit != dataset.BitsStored - 1:
             return None
         _sign_tables(dataset)
         _retype_numbers(dataset)
