@@ -11,7 +11,8 @@ PREPROCESSING_VERSION: Final = "1"
 """Version of ``pleura.radiograph.tensor``; cached answers and model bundles carry it."""
 READER_VERSION: Final = "2"
 """Version of ``pleura.radiograph.reader``. Cached answers carry it: an answer for a file that was read
-wrongly does not outlive the correction. Bundles do not carry it: a file that was read right gives the same tensor.
+wrongly does not outlive the correction. Bundles do not carry it: a file that was read right gives the same
+tensor.
 """
 SIZE_PX: Final = 224
 """Rows and columns of the tensor that the network reads."""
