@@ -17,7 +17,7 @@ from pleura.radiograph.dicom import read_dicom
 from pleura.radiograph.dicom_file import READ_ATTRIBUTES
 from pleura.radiograph.transfer_syntaxes import TRANSFER_SYNTAXES
 from proof.lab.files import MAX_PIXELS, encode_dicom, make_dicom
-from tests.support.dicom_display import display, make_lut
+from tests.support.dicom_display import display_dicom, make_lut
 
 PAGE = Path(__file__).parents[2] / "docs" / "reference" / "dicom.md"
 ROW = re.compile(r"^\| `(\w+)` \| \((\w{4}),(\w{4})\) \| (applied|refused|no effect) \|(.*)\|$", re.MULTILINE)
@@ -150,9 +150,9 @@ def test_each_applied_attribute_has_an_example() -> None:
 def test_what_is_applied_changes_the_display(keyword: str) -> None:
     """The other value is displayed differently, or contradicts the rest of the header."""
     others, value = APPLIED[keyword]
-    before = display(make_dicom(**others))
+    before = display_dicom(make_dicom(**others))
     try:
-        after = display(make_dicom(**{**others, keyword: value}))
+        after = display_dicom(make_dicom(**{**others, keyword: value}))
     except PleuraError:
         return
     assert not np.array_equal(before, after)
@@ -168,7 +168,7 @@ def test_what_has_no_effect_changes_nothing(row: AttributeRow) -> None:
     dataset.add_new(tag, vr, VALUES[vr])
     extended = encode_dicom(dataset, ExplicitVRLittleEndian)
     assert len(extended) > len(plain)
-    np.testing.assert_array_equal(display(extended), display(plain))
+    np.testing.assert_array_equal(display_dicom(extended), display_dicom(plain))
 
 
 def test_every_reason_on_the_page_is_one_of_the_closed_list() -> None:

@@ -12,7 +12,7 @@ from pydicom.dataset import Dataset
 from pleura.errors import RefusedRadiograph, UnreadableRadiograph
 from pleura.radiograph.dicom import read_dicom
 from proof.lab.files import MAX_PIXELS, make_dicom, make_gradient
-from tests.support.dicom_display import display, make_lut
+from tests.support.dicom_display import display_dicom, make_lut
 
 WINDOW: dict[str, Any] = {"WindowCenter": 2000, "WindowWidth": 1000}
 TWELVE_BITS: dict[str, Any] = {"BitsStored": 12, "HighBit": 11}
@@ -54,9 +54,9 @@ def test_functional_groups_are_applied_as_if_the_header_said_it(name: str, group
     polarity: dict[str, Any] = {"PhotometricInterpretation": "MONOCHROME1"} if "polarity" in name else {}
     groups: dict[str, Any] = {group: [make_item(**{macro: [make_item(**elements)]})]}
     grouped = make_dicom(**groups, **polarity)
-    plain = display(make_dicom(**elements, **polarity))
-    np.testing.assert_array_equal(display(grouped), plain)
-    assert polarity or not np.array_equal(plain, display(make_dicom()))
+    plain = display_dicom(make_dicom(**elements, **polarity))
+    np.testing.assert_array_equal(display_dicom(grouped), plain)
+    assert polarity or not np.array_equal(plain, display_dicom(make_dicom()))
 
 
 def test_the_group_of_the_frame_replaces_the_shared_group_and_the_header() -> None:
@@ -68,7 +68,7 @@ def test_the_group_of_the_frame_replaces_the_shared_group_and_the_header() -> No
         SharedFunctionalGroupsSequence=[shared],
         PerFrameFunctionalGroupsSequence=[frame],
     )
-    np.testing.assert_array_equal(display(file), display(make_dicom(**WINDOW)))
+    np.testing.assert_array_equal(display_dicom(file), display_dicom(make_dicom(**WINDOW)))
 
 
 @pytest.mark.parametrize(
@@ -135,7 +135,7 @@ def test_patient_orientation_stands_upright(orientation: list[str], turned: Any)
     upright = make_gradient()
     stored = np.ascontiguousarray(turned(upright))
     np.testing.assert_array_equal(
-        display(make_dicom(stored, PatientOrientation=orientation)), display(make_dicom(upright))
+        display_dicom(make_dicom(stored, PatientOrientation=orientation)), display_dicom(make_dicom(upright))
     )
 
 
@@ -165,7 +165,7 @@ def test_a_shutter_hides_what_is_outside(shape: str) -> None:
             **make_shutter(shape),
             **TWELVE_BITS,
         )
-        shown = display(file)
+        shown = display_dicom(file)
         row, column = np.arange(1, 41)[:, None], np.arange(1, 61)
         inside = (row > 10) & (row < 30) & (column > 15) & (column < 45)
         if shape == "CIRCULAR":
@@ -186,7 +186,7 @@ def test_a_triangle_and_a_rectangle_show_what_is_inside_both() -> None:
         **make_shutter("RECTANGULAR"),
         **triangle,
     )
-    shown = display(file) > 0
+    shown = display_dicom(file) > 0
     assert shown[20, 29]
     assert not shown[12, 16]
     assert not shown[35, 29]
@@ -229,7 +229,7 @@ def test_padding_behind_the_pixels_is_ignored(length: int, is_constant: bool) ->
     padding = bytes(length) if is_constant else bytes(i % 251 for i in range(length))
     file = make_dicom(PixelData=pixels.tobytes() + padding)
     if is_constant or (length % 80 and length % 120):
-        np.testing.assert_array_equal(display(file), display(make_dicom()))
+        np.testing.assert_array_equal(display_dicom(file), display_dicom(make_dicom()))
     else:
         with pytest.raises(UnreadableRadiograph, match="announces"):
             read_dicom(file, MAX_PIXELS)
@@ -240,7 +240,7 @@ def test_numbers_are_read_as_other_viewers_read_them(text: str) -> None:
     """A decimal comma is a decimal point."""
     file = make_dicom(WindowCenter="1111111", WindowWidth=1000)
     raw = file.replace(b"1111111 ", text.encode().ljust(8))
-    np.testing.assert_array_equal(display(raw), display(make_dicom(**WINDOW)))
+    np.testing.assert_array_equal(display_dicom(raw), display_dicom(make_dicom(**WINDOW)))
 
 
 @pytest.mark.parametrize("text", ["1.2.3", "2_000", "0x10", "nan", "inf", "1,5,0", "a"])
@@ -256,7 +256,7 @@ def test_empty_items_of_a_table_are_passed_over(keyword: str) -> None:
     """A window beside an empty item is applied."""
     table: dict[str, Any] = {keyword: [Dataset(), make_item(LUTExplanation="none")]}
     file = make_dicom(**table, **WINDOW)
-    np.testing.assert_array_equal(display(file), display(make_dicom(**WINDOW)))
+    np.testing.assert_array_equal(display_dicom(file), display_dicom(make_dicom(**WINDOW)))
 
 
 @pytest.mark.parametrize("syntax", [uid.ImplicitVRLittleEndian, uid.ExplicitVRLittleEndian])
@@ -264,6 +264,6 @@ def test_a_table_may_begin_below_zero(syntax: str) -> None:
     """Unsigned pixels with a negative intercept give negative inputs; FC00H is then -1024."""
     table = make_lut(np.sqrt(np.arange(4096)) * 60, 64_512)
     elements = {"RescaleIntercept": "-1024", "RescaleSlope": "1", **TWELVE_BITS}
-    shown = display(make_dicom(syntax=syntax, VOILUTSequence=table, **elements))
+    shown = display_dicom(make_dicom(syntax=syntax, VOILUTSequence=table, **elements))
     greys = np.sqrt(make_gradient().astype(float))
     np.testing.assert_allclose(shown, greys / greys.max(), atol=1 / 255)

@@ -71,14 +71,14 @@ def test_zeros_before_the_end_of_jpeg_ls_are_ignored(zeros: int) -> None:
     pixels = make_gradient()
     stream = bytes(jpeg_ls.encode_array(pixels))
     file = encapsulate_stream(stream[:-2] + bytes(zeros) + stream[-2:], uid.JPEGLSLossless, pixels)
-    np.testing.assert_array_equal(display(file), display(make_dicom(pixels)))
+    np.testing.assert_array_equal(display_dicom(file), display_dicom(make_dicom(pixels)))
 
 
 def test_data_behind_the_end_of_a_jpeg_in_dicom_are_ignored() -> None:
     """An encoder may leave its buffer behind the end."""
     pixels = make_gradient(dtype="u1", top=255)
     file = encapsulate_stream(encode_jpeg(pixels) + b"\xff\xda\0\1" * 99, uid.JPEGBaseline8Bit, pixels)
-    assert np.abs(display(file) - display(make_dicom(pixels))).max() < 0.05
+    assert np.abs(display_dicom(file) - display_dicom(make_dicom(pixels))).max() < 0.05
 
 
 def _rename_syntax(file: bytes, syntax: str) -> bytes:
