@@ -197,9 +197,9 @@ def attack_with_object_ids(folder: Path, attacked: AttackedProxy, bundle: Path) 
         claim_none("unusual ids answered otherwise than not found", _select_other(_NOT_FOUND, unusual)),
         ClaimRow(
             "an ordinary id is read and answered",
-            "200, 1 call",
-            f"{ordinary[0]}, {len(ordinary[1])} calls",
-            ordinary[0] == "200" and len(ordinary[1]) == 1,
+            "200, HEAD and GET",
+            f"{ordinary[0]}, {' and '.join(call.partition(' ')[0] for call in ordinary[1])}",
+            ordinary == ("200", object_attack.build_expected_calls("r0.png", is_there=True)),
         ),
     ]
 

@@ -144,9 +144,10 @@ class ObjectAttack:
             return str(client.post(self.proxy.url + path, content=content, headers=headers).status_code)
 
 
-def build_expected_call(image_id: str) -> str:
-    """Return the only call that an allowed id causes."""
-    return f"GET /{BUCKET}/{quote(image_id, safe='/~')}"
+def build_expected_calls(image_id: str, is_there: bool) -> list[str]:
+    """Return the calls that an allowed id causes: the ETag is asked first, and only what is there is read."""
+    path = f"/{BUCKET}/{quote(image_id, safe='/~')}"
+    return [f"HEAD {path}", f"GET {path}"] if is_there else [f"HEAD {path}"]
 
 
 def fill_buckets(client: Minio) -> None:

@@ -11,7 +11,7 @@ from proof.attacks.attacked_proxy import AttackedProxy
 from proof.attacks.object_attack import (
     NEIGHBOUR,
     ObjectAttack,
-    build_expected_call,
+    build_expected_calls,
     is_outside,
     start_object_attack,
 )
@@ -68,13 +68,13 @@ def test_an_unusual_id_causes_one_call_for_its_own_name(attack: ObjectAttack, na
         attack.run(lambda: attack.send_grpc(ODD[name].encode())),
     ]
     assert [outcome for outcome, _ in results] == ["404", "404", "404", "NOT_FOUND"]
-    assert [calls for _, calls in results] == [[build_expected_call(ODD[name])]] * 4
+    assert [calls for _, calls in results] == [build_expected_calls(ODD[name], is_there=False)] * 4
     assert not any(is_outside(call) for _, calls in results for call in calls)
 
 
 def test_an_ordinary_id_is_read(attack: ObjectAttack) -> None:
-    """The tap records one call."""
-    expected_calls = [build_expected_call("r0.png")]
+    """The tap records one HEAD and one GET."""
+    expected_calls = build_expected_calls("r0.png", is_there=True)
     assert attack.run(lambda: attack.send_json("r0.png")) == ("200", expected_calls)
     assert attack.run(lambda: attack.send_grpc(b"r0.png")) == ("OK", expected_calls)
 
