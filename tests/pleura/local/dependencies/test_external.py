@@ -1,5 +1,6 @@
 """Servers that somebody else keeps take the place of embedded ones, if they answer."""
 
+import socket
 from pathlib import Path
 
 import pytest
@@ -7,7 +8,7 @@ import pytest
 from pleura.console.app import main
 from pleura.local.dependencies.external import require_postgres, require_redis, require_store
 from pleura.local.parts import PartSupervisor
-from pleura.local.processes import Server, StartFailed, free_port
+from pleura.local.processes import Server, StartFailed
 from pleura.local.stack import LocalStack
 from pleura.local.stack_options import StackOptions, StoreAddress
 from pleura.local.state_folder import StateFolder
@@ -32,7 +33,13 @@ def test_external_servers_replace_embedded_ones(
 
 def test_an_external_server_that_does_not_answer_is_named() -> None:
     """The error names the part and the flag; it does not tell the password."""
-    port = free_port()
+    with socket.socket() as held:  # bound and not listening: refused, and no other program can take the port
+        held.bind(("127.0.0.1", 0))
+        check_silent_port(held.getsockname()[1])
+
+
+def check_silent_port(port: int) -> None:
+    """Require each kind of server on a port where none listens."""
     with pytest.raises(StartFailed, match="postgres: the server given with --postgres") as caught:
         require_postgres(f"postgresql://user:secret@127.0.0.1:{port}/x")
     assert "secret" not in str(caught.value)
