@@ -124,7 +124,7 @@ class InFlightLimit:
             self._in_flight -= 1
 
     def _adapt(self, in_flight: int, seconds: float, is_answered: bool) -> None:
-        """Adapt the limit to a request that took ``seconds`` beside ``in_flight`` requests."""
+        """Adapt the limit to a request that took ``seconds`` while ``in_flight`` requests were answered."""
         now_s = self._clock()
         # requests that were let in before the limit fell say nothing about the new limit
         if now_s - self._lowered_s < self._patience_s:
