@@ -120,8 +120,8 @@ def stack(bundle: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Ru
     """The whole one-machine stack on the small bundle."""
     running = start_stack(tmp_path_factory.mktemp("stack"), bundle)
     yield running
-    running.process.terminate()
-    running.process.wait(60)
+    assert running.process.poll() is None, "a test ended the stack that all tests share"
+    running.stop()
 
 
 @pytest.fixture(scope="session")

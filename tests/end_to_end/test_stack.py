@@ -293,16 +293,17 @@ def test_without_store_or_predictor_an_answer_says_when_to_retry(
 
 
 def test_a_killed_stack_leaves_no_process_and_starts_again(
-    stack: RunningStack, bundle: Path, sample: Path
+    bundle: Path, sample: Path, tmp_path: Path
 ) -> None:
     """Kill -9 of up ends every process. Up works again on the same state, and down ends every process."""
+    stack = start_stack(tmp_path, bundle)
     processes = find_descendants(stack.process.pid)
     assert len(processes) > 12
     stack.process.kill()
     stack.process.wait()
     assert find_survivors(processes) == []
     assert run_pleura("--state", str(stack.state.path), "status").stdout.strip() == "not running"
-    again = start_stack(stack.state.path.parent, bundle)
+    again = start_stack(tmp_path, bundle)
     assert _infer_by_triton_http(again, "image_id", sample.name.encode()).as_numpy("present").shape == (1, 14)
     processes = find_descendants(again.process.pid)
     down = run_pleura("--state", str(stack.state.path), "down")

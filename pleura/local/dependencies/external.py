@@ -23,7 +23,7 @@ def require_postgres(url: str) -> None:
     except (psycopg2.Error, UnicodeDecodeError) as error:  # docs/decisions/0038
         # a message that is not UTF-8 is a UnicodeDecodeError; older Pythons give an empty message
         message = "" if isinstance(error, UnicodeDecodeError) else str(error).strip()
-        reason = message.split("\n", 1)[0] or "it refuses, in words that are not UTF-8"
+        reason = message.split("\n", 1)[0] or "the server's message is not UTF-8"
         raise StartFailed(f"postgres: the server given with --postgres does not answer: {reason}") from error
 
 
