@@ -75,7 +75,7 @@ def _read(file: bytes, max_pixels: int) -> Radiograph:
 def _decode(dataset: Dataset, layout: PixelLayout) -> NDArray[Any]:
     """Decode the pixel data: the coded cells if there is one sample per pixel, else red, green and blue."""
     syntax = TRANSFER_SYNTAXES[layout.transfer_syntax]
-    is_frame = syntax.encoding in ("native_frame", "deflated_frame")  # now without encapsulation
+    is_frame = syntax.encoding in ("native_frame", "deflated_frame", "jpeg_xl")  # now without encapsulation
     decoder = get_decoder(uid.ExplicitVRLittleEndian if is_frame else syntax.uid)
     try:
         return _run_decoder(decoder, dataset, layout, syntax.plugin)

@@ -10,7 +10,7 @@ from pydicom.dataset import Dataset
 from pleura.errors import RefusedRadiograph, UnreadableRadiograph
 
 _GREY: Final = ("MONOCHROME1", "MONOCHROME2")
-_COLOUR: Final = ("RGB", "YBR_FULL", "YBR_FULL_422", "YBR_ICT", "YBR_RCT")
+_COLOUR: Final = ("RGB", "YBR_FULL", "YBR_FULL_422", "YBR_ICT", "YBR_RCT", "XYB")
 
 
 @dataclass(frozen=True)

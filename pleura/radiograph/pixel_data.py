@@ -23,6 +23,7 @@ from pleura.radiograph.jpeg_codestream import (
     select_full_spectrum,
 )
 from pleura.radiograph.jpeg_damage import require_undamaged
+from pleura.radiograph.jpeg_xl import decode_jpeg_xl
 from pleura.radiograph.native_pixels import inflate_frame, require_native_length
 from pleura.radiograph.rle_segments import require_sound_rle
 from pleura.radiograph.sample_bits import CodedCells
@@ -67,6 +68,8 @@ def prepare_pixel_data(dataset: Dataset, layout: PixelLayout) -> CodedCells:
         return _prepare_native(dataset, stream, layout)
     if syntax.encoding == "deflated_frame":
         return _prepare_native(dataset, inflate_frame(stream, _count_bytes(layout)), layout)
+    if syntax.encoding == "jpeg_xl":
+        return _prepare_jpeg_xl(dataset, stream, syntax, layout)
     sound, frame = _PREPARE[syntax.encoding](stream, syntax, layout)
     if sound is not stream:
         dataset.PixelData = encapsulate([sound])
@@ -79,12 +82,27 @@ def prepare_pixel_data(dataset: Dataset, layout: PixelLayout) -> CodedCells:
 def _prepare_native(dataset: Dataset, pixel_data: bytes, layout: PixelLayout) -> CodedCells:
     expected = _count_bytes(layout)
     require_native_length(pixel_data, expected, layout)
-    if not is_native(layout.transfer_syntax) or len(pixel_data) > expected + 1:
-        dataset.PixelData = pixel_data[:expected]
-        dataset["PixelData"].is_undefined_length = False
     if not is_native(layout.transfer_syntax):
-        dataset.file_meta.TransferSyntaxUID = ExplicitVRLittleEndian
+        _set_native(dataset, pixel_data[:expected])
+    elif len(pixel_data) > expected + 1:
+        dataset.PixelData = pixel_data[:expected]
     return CodedCells(layout.bits_allocated)
+
+
+def _set_native(dataset: Dataset, pixel_data: bytes) -> None:
+    """Put native pixel data in the place of an encapsulated frame."""
+    dataset.PixelData = pixel_data
+    dataset["PixelData"].is_undefined_length = False
+    dataset.file_meta.TransferSyntaxUID = ExplicitVRLittleEndian
+
+
+def _prepare_jpeg_xl(
+    dataset: Dataset, stream: bytes, syntax: TransferSyntax, layout: PixelLayout
+) -> CodedCells:
+    _set_native(dataset, decode_jpeg_xl(stream, layout))
+    if layout.samples == 3:  # the decoder gives these colours, whatever the codestream holds
+        dataset.PhotometricInterpretation, dataset.PlanarConfiguration = "RGB", 0
+    return CodedCells(layout.bits_allocated, is_lossy=syntax.is_lossy)
 
 
 def _count_bytes(layout: PixelLayout) -> int:

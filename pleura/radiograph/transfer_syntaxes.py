@@ -12,7 +12,9 @@ from pydicom import uid
 
 from pleura.errors import UnreadableRadiograph
 
-Encoding = Literal["native", "native_frame", "deflated_frame", "rle", "jpeg", "jpeg_ls", "jpeg2000"]
+Encoding = Literal[
+    "native", "native_frame", "deflated_frame", "jpeg_xl", "rle", "jpeg", "jpeg_ls", "jpeg2000"
+]
 
 
 @dataclass(frozen=True)
@@ -34,6 +36,9 @@ class TransferSyntax:
 
 _ENCAPSULATED_UNCOMPRESSED: Final = uid.UID("1.2.840.10008.1.2.1.98")
 _DEFLATED_IMAGE_FRAME: Final = uid.UID("1.2.840.10008.1.2.8.1")
+_JPEG_XL_LOSSLESS: Final = uid.UID("1.2.840.10008.1.2.4.110")
+_JPEG_XL_JPEG_RECOMPRESSION: Final = uid.UID("1.2.840.10008.1.2.4.111")
+_JPEG_XL: Final = uid.UID("1.2.840.10008.1.2.4.112")
 
 _ROWS: Final = (
     TransferSyntax(uid.ImplicitVRLittleEndian, "native"),
@@ -54,6 +59,9 @@ _ROWS: Final = (
     TransferSyntax(uid.HTJ2KLossless, "jpeg2000", "pylibjpeg", False, (0x51,)),
     TransferSyntax(uid.HTJ2KLosslessRPCL, "jpeg2000", "pylibjpeg", False, (0x51,)),
     TransferSyntax(uid.HTJ2K, "jpeg2000", "pylibjpeg", True, (0x51,)),
+    TransferSyntax(_JPEG_XL_LOSSLESS, "jpeg_xl"),
+    TransferSyntax(_JPEG_XL_JPEG_RECOMPRESSION, "jpeg_xl", "", True),
+    TransferSyntax(_JPEG_XL, "jpeg_xl", "", True),
 )
 
 TRANSFER_SYNTAXES: Final = {row.uid: row for row in _ROWS}
@@ -65,9 +73,6 @@ def is_native(syntax: uid.UID) -> bool:
 
 
 _NAMES: Final = {
-    "1.2.840.10008.1.2.4.110": "JPEG XL Lossless",
-    "1.2.840.10008.1.2.4.111": "JPEG XL JPEG Recompression",
-    "1.2.840.10008.1.2.4.112": "JPEG XL",
     "1.2.840.113619.5.2": "GE Private Implicit VR Big Endian",
 }
 """Names of transfer syntaxes that pydicom does not know."""

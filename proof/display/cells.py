@@ -1,5 +1,6 @@
 """Pack stored values into cells as PS3.5 section 8.1.1 allows, and code the cells."""
 
+import struct
 import zlib
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -7,6 +8,7 @@ from typing import Any, Final
 
 import jpeg_ls
 import numpy as np
+from imagecodecs import jpegxl_encode
 from numpy.typing import NDArray
 from openjpeg.utils import encode_array
 from pydicom import uid
@@ -16,6 +18,7 @@ from proof.lab.files import encode_jpeg_lossless
 from proof.lab.pictures import encapsulate_stream
 
 DEFLATED_IMAGE_FRAME: Final = "1.2.840.10008.1.2.8.1"
+JPEG_XL_LOSSLESS: Final = "1.2.840.10008.1.2.4.110"
 ENCAPSULATED_UNCOMPRESSED: Final = "1.2.840.10008.1.2.1.98"
 Cells = NDArray[Any]
 
@@ -98,14 +101,23 @@ ENCODERS: Final[dict[str, Callable[[Cells, int], bytes]]] = {
     uid.JPEG2000Lossless: lambda cells, bits: encode_array(cells, bits_stored=bits),
     uid.JPEGLSLossless: _encode_jpeg_ls,
     uid.JPEGLosslessSV1: encode_jpeg_lossless,
+    JPEG_XL_LOSSLESS: lambda cells, bits: bytes(jpegxl_encode(cells, lossless=True, bitspersample=bits)),
 }
 """For each encapsulated transfer syntax: code unsigned cells of so many bits without loss."""
 NATIVE: Final = (uid.ImplicitVRLittleEndian, uid.ExplicitVRLittleEndian, uid.ExplicitVRBigEndian)
 
 
 def wrap_stream(stream: bytes, syntax: str, cells: Cells, **elements: Any) -> bytes:
-    """Make a DICOM file of a stream, also in the transfer syntax that pydicom does not write."""
-    if syntax != DEFLATED_IMAGE_FRAME:
+    """Make a DICOM file of a stream, also in a transfer syntax that pydicom does not write."""
+    if syntax in uid.AllTransferSyntaxes:
         return encapsulate_stream(stream, syntax, cells, **elements)
-    file = encapsulate_stream(stream, ENCAPSULATED_UNCOMPRESSED, cells, **elements)
-    return file.replace(ENCAPSULATED_UNCOMPRESSED.encode(), DEFLATED_IMAGE_FRAME.encode() + b"\0", 1)
+    return _rename_syntax(encapsulate_stream(stream, ENCAPSULATED_UNCOMPRESSED, cells, **elements), syntax)
+
+
+def _rename_syntax(file: bytes, syntax: str) -> bytes:
+    """Write another transfer syntax into the file meta information."""
+    old, new = ENCAPSULATED_UNCOMPRESSED.encode(), syntax.encode() + b"\0" * (len(syntax) % 2)
+    start = file.index(old)
+    (length,) = struct.unpack_from("<I", file, 140)
+    head = file[:140] + struct.pack("<I", length + len(new) - len(old)) + file[144 : start - 2]
+    return head + struct.pack("<H", len(new)) + new + file[start + len(old) :]
