@@ -35,6 +35,9 @@ _OPTIONS: Final = {
     "max_wal_senders": "0",
     "max_parallel_workers": "0",
     "max_logical_replication_workers": "0",
+    # a failed statement, and the detail of its error, contain object keys, which may name a patient
+    "log_min_error_statement": "panic",
+    "log_error_verbosity": "terse",
 }
 
 

@@ -72,6 +72,27 @@ def test_postgres_asks_for_its_password(tmp_path: Path) -> None:
         server.stop()
 
 
+def test_postgres_logs_no_value_of_a_failed_statement(tmp_path: Path) -> None:
+    """An object key may name a patient. Neither the statement nor the detail of the error repeats it."""
+    server = start_postgres(tmp_path, free_port())
+    try:
+        with closing(psycopg2.connect(server.url)) as connection, connection.cursor() as cursor:
+            connection.autocommit = True
+            cursor.execute("CREATE TABLE keys (key text PRIMARY KEY)")
+            cursor.execute("INSERT INTO keys VALUES ('miller')")
+            with pytest.raises(psycopg2.errors.UniqueViolation):
+                cursor.execute("INSERT INTO keys VALUES ('miller')")
+            cursor.execute("SET statement_timeout = 50")
+            with pytest.raises(psycopg2.errors.QueryCanceled):
+                cursor.execute("SELECT 'miller', pg_sleep(9)")
+    finally:
+        server.stop()
+    log = (tmp_path / "postgres.log").read_text()
+    assert "duplicate key" in log
+    assert "statement timeout" in log
+    assert "miller" not in log
+
+
 def test_postgres_forgets_a_lock_of_a_dead_server(tmp_path: Path) -> None:
     """A lock file whose process id another program has by now does not stop the start."""
     port = free_port()
