@@ -12,7 +12,8 @@ from pleura.local import dependencies
 from pleura.local.default_bundle import make_bundle
 from pleura.local.dependencies import Server
 from pleura.local.pleura_services import Ports, Service, start_predictor
-from proof.lab.proxy import Issuer, is_answering, start_module, stop_process, wait_until
+from proof.lab.module_process import is_answering, start_module, stop_process, wait_until
+from proof.lab.proxy import Issuer
 from proof.lab.running_stack import RunningStack, start_stack
 
 _ROOT = Path(__file__).parents[1]

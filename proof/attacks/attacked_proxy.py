@@ -14,20 +14,10 @@ import httpx
 
 from pleura.local.dependencies import free_port
 from proof.attacks.forge import Forge, key_document
-from proof.lab.proxy import (
-    AUDIENCE,
-    DIGEST,
-    Proxy,
-    Upstream,
-    build_v2_answer,
-    describe_model,
-    is_answering,
-    serve_upstream,
-    start_proxy,
-    stop_process,
-    wait_until,
-)
+from proof.lab.module_process import is_answering, stop_process, wait_until
+from proof.lab.proxy import AUDIENCE, Proxy, start_proxy
 from proof.lab.recorder import RecordedRequest, RecordingServer, ok_response, recording_server
+from proof.lab.stand_in_transformer import DIGEST, Upstream, build_v2_answer, describe_model, serve_upstream
 
 JWKS_PATH: Final = "/jwks.json"
 INFER: Final = "/v2/models/chest-xray/infer"

@@ -15,7 +15,8 @@ from auth_proxy.tokens.trust import ScopeRules, Trust
 from pleura.local.dependencies import free_port
 from proof.attacks.attacked_proxy import AttackedProxy, publish_keys
 from proof.attacks.forge import Forge, apply_changes, jwk, key_document
-from proof.lab.proxy import AUDIENCE, start_proxy, stop_process, wait_until
+from proof.lab.module_process import stop_process, wait_until
+from proof.lab.proxy import AUDIENCE, start_proxy
 from proof.lab.recorder import RecordedRequest, ok_response, recording_server
 
 WORD: Final = "Films.Read"

@@ -24,7 +24,8 @@ from proof.attacks.attacked_proxy import (
 )
 from proof.attacks.forge import Forge
 from proof.attacks.token_carriers import request
-from proof.lab.proxy import AUDIENCE, Proxy, exchange, start_proxy, stop_process, wait_until
+from proof.lab.module_process import stop_process, wait_until
+from proof.lab.proxy import AUDIENCE, Proxy, exchange, start_proxy
 from proof.lab.recorder import recording_server
 from proof.lab.report import ClaimRow, print_claims
 from proof.oidc.issuer_shapes import SHAPES

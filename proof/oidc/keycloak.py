@@ -12,7 +12,7 @@ from typing import Any, Final
 
 import httpx
 
-from proof.lab.proxy import is_answering, stop_process, wait_until
+from proof.lab.module_process import is_answering, stop_process, wait_until
 from proof.oidc.realm import CLIENT_SECRET, REALM, build_realm
 
 _ADMIN: Final = ("admin", "only-for-the-proof")

@@ -21,7 +21,8 @@ from pleura.local import token_issuer
 from pleura.local.access import AUDIENCE
 from pleura.local.pleura_services import Ports, Service, build_service_environment, start_service
 from pleura.local.processes import HOST, Command, Server, free_port, launch, wait_until
-from proof.lab.proxy import DIGEST, build_v2_answer, describe_model, is_answering
+from proof.lab.module_process import is_answering
+from proof.lab.stand_in_transformer import DIGEST, build_v2_answer, describe_model
 from proof.speed import requests
 from proof.speed.costs import read_processor_s
 from proof.speed.lab import SpeedLab, median, print_progress

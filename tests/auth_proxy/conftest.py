@@ -9,17 +9,9 @@ import httpx
 import pytest
 
 from proof.lab import proxy as servers
-from proof.lab.proxy import (
-    AUDIENCE,
-    DIGEST,
-    Issuer,
-    Proxy,
-    Upstream,
-    is_answering,
-    serve_upstream,
-    stop_process,
-    wait_until,
-)
+from proof.lab.module_process import is_answering, stop_process, wait_until
+from proof.lab.proxy import AUDIENCE, Issuer, Proxy
+from proof.lab.stand_in_transformer import DIGEST, Upstream, serve_upstream
 
 Port = Callable[[], int]
 

@@ -13,7 +13,8 @@ from hypothesis import strategies as st
 
 from auth_proxy.allow_list import GRPC_ROUTES
 from auth_proxy.grpc_proxy import read_model_version
-from proof.lab.proxy import VERSION, Issuer, Proxy, Upstream, read_log_lines
+from proof.lab.proxy import Issuer, Proxy, read_log_lines
+from proof.lab.stand_in_transformer import VERSION, Upstream
 from tests.auth_proxy.conftest import StartProxy
 
 SERVICE = "/inference.GRPCInferenceService/"

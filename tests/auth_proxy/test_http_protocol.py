@@ -3,7 +3,8 @@
 import socket
 import time
 
-from proof.lab.proxy import Issuer, Proxy, Upstream, exchange
+from proof.lab.proxy import Issuer, Proxy, exchange
+from proof.lab.stand_in_transformer import Upstream
 
 NO_SUCH_PATH = b'{"error": "no such path"}'
 POST = b"POST /v2/models/chest-xray/infer HTTP/1.1\r\nHost: a\r\n"

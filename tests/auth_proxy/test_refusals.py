@@ -1,6 +1,7 @@
 """Which refusals close the connection."""
 
-from proof.lab.proxy import Issuer, exchange, is_answering, wait_until
+from proof.lab.module_process import is_answering, wait_until
+from proof.lab.proxy import Issuer, exchange
 from tests.auth_proxy.conftest import StartProxy
 
 _JSON = "content-type: application/json"

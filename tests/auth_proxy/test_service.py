@@ -8,7 +8,9 @@ import httpx
 import pytest
 
 from pleura.local import token_issuer
-from proof.lab.proxy import AUDIENCE, Issuer, Proxy, Upstream, wait_until
+from proof.lab.module_process import wait_until
+from proof.lab.proxy import AUDIENCE, Issuer, Proxy
+from proof.lab.stand_in_transformer import Upstream
 from tests.auth_proxy.conftest import Port, StartProxy
 
 INFER = "/v2/models/chest-xray/infer"

@@ -9,7 +9,9 @@ import pytest
 from auth_proxy.routes.classify import reserve_memory
 from pleura.findings import FINDINGS
 from pleura.serving.byte_budget import ByteBudget
-from proof.lab.proxy import DIGEST, VERSION, Proxy, Upstream, build_v2_answer, read_log_lines, wait_until
+from proof.lab.module_process import wait_until
+from proof.lab.proxy import Proxy, read_log_lines
+from proof.lab.stand_in_transformer import DIGEST, VERSION, Upstream, build_v2_answer
 
 FILES = [b"", b"\x89PNG", bytes(range(256)) * 2000, b"\r\n--boundary--\r\n" * 50]
 

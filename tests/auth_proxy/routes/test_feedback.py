@@ -5,7 +5,7 @@ from typing import Any
 import httpx
 import pytest
 
-from proof.lab.proxy import Upstream, build_stored_feedback
+from proof.lab.stand_in_transformer import Upstream, build_stored_feedback
 
 SAID = {"id": "r1", "verdicts": {"Mass": True}, "had_seen_answer": False}
 

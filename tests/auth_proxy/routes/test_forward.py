@@ -7,7 +7,9 @@ from collections.abc import Iterator
 import httpx
 import pytest
 
-from proof.lab.proxy import VERSION, Issuer, Proxy, Upstream, read_log_lines, wait_until
+from proof.lab.module_process import wait_until
+from proof.lab.proxy import Issuer, Proxy, read_log_lines
+from proof.lab.stand_in_transformer import VERSION, Upstream
 
 INFER = "/v2/models/chest-xray/infer"
 TRACE = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"

@@ -5,7 +5,9 @@ import pytest
 
 from auth_proxy.routes.model_info import parse_model_info
 from pleura.errors import InvalidAnswer
-from proof.lab.proxy import DIGEST, VERSION, Proxy, Upstream, wait_until
+from proof.lab.module_process import wait_until
+from proof.lab.proxy import Proxy
+from proof.lab.stand_in_transformer import DIGEST, VERSION, Upstream
 
 
 def test_the_model_is_described(client: httpx.Client) -> None:

@@ -12,7 +12,7 @@ from pydantic import ValidationError
 from pipelines.training.ablation import read_ablation
 from pipelines.training.run_ablation import evaluate_arms, is_held_out
 from pleura.findings import FINDINGS
-from proof.lab.proxy import wait_until
+from proof.lab.module_process import wait_until
 from proof.lab.running_stack import find_descendants, find_survivors
 from tests.support.pipelines.datasets import write_folder
 from tests.support.pipelines.trainings import BOTH, arms_file, random_row
