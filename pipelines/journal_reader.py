@@ -4,17 +4,15 @@ The transformer writes the rows. This module reads them in one snapshot, so that
 together.
 """
 
-import os
-import socket
-import threading
 from collections.abc import Iterator
-from contextlib import closing, contextmanager, suppress
+from contextlib import closing
 from dataclasses import dataclass, fields
 from datetime import datetime
 from typing import Any, Final
 
 import psycopg2
 
+from pipelines.connection_limit import abort_after
 from pleura.journal_row import JournalRow
 
 _CONNECT_TIMEOUT_S: Final = 10
@@ -96,7 +94,7 @@ def read_answers(dsn: str, window: Window, limit_s: float = 600.0) -> list[Journ
         JournalUnreadable: PostgreSQL does not answer, refuses, or lacks the tables.
     """
     try:
-        with closing(_connect(dsn)) as connection, _abort_after(connection, limit_s):
+        with closing(_connect(dsn)) as connection, abort_after(connection, limit_s):
             verdicts: dict[_Key, list[Verdict]] = {}
             for row in _fetch_rows(connection, _VERDICTS, window):
                 verdicts.setdefault(tuple(row[:3]), []).append(Verdict(*row[3:]))
@@ -142,27 +140,6 @@ def _connect(dsn: str) -> Any:
     )
     connection.set_session(isolation_level="REPEATABLE READ", readonly=True)
     return connection
-
-
-@contextmanager
-def _abort_after(connection: Any, limit_s: float) -> Iterator[None]:
-    """Abort a connection in time, because libpq waits for ever on a server that hangs."""
-    # A socket closes its descriptor, and that of the connection belongs to libpq: hence the copy.
-    connection_socket = socket.socket(fileno=os.dup(connection.fileno()))
-
-    def abort() -> None:
-        with suppress(OSError):  # the server closed it already
-            connection_socket.shutdown(socket.SHUT_RDWR)
-
-    timer = threading.Timer(limit_s, abort)
-    timer.daemon = True
-    timer.start()
-    try:
-        yield
-    finally:
-        timer.cancel()
-        timer.join()
-        connection_socket.close()
 
 
 def _fetch_rows(connection: Any, statement: str, window: Window) -> Iterator[tuple[Any, ...]]:

@@ -7,7 +7,6 @@ Source:
     RFC 7515 (JWS), RFC 7519 (JWT), RFC 8725 (JWT best practice), RFC 9068 (JWT access tokens).
 """
 
-import json
 import re
 from typing import Any, Final
 
@@ -18,6 +17,7 @@ from auth_proxy.tokens.errors import NoToken, WrongParties, WrongSignature
 from auth_proxy.tokens.key_set import SUPPORTED_ALGORITHMS, VerificationKey
 from auth_proxy.tokens.trust import Principal, Trust
 from pleura.errors import Unauthenticated
+from pleura.strict_json import parse_strict_json
 
 MAX_TOKEN_BYTES: Final = 8192
 _SHAPE: Final = re.compile(r"[A-Za-z0-9_-]+\.[A-Za-z0-9_-]+\.[A-Za-z0-9_-]+")
@@ -99,21 +99,10 @@ def _decode_part(part: str) -> bytes:
         raise Unauthenticated("the token is not base64url") from error
 
 
-def _require_unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    members = dict(pairs)
-    if len(members) < len(pairs):
-        raise ValueError("a member occurs twice")
-    return members
-
-
-def _refuse_constant(name: str) -> None:
-    raise ValueError(f"{name} is not JSON")
-
-
 def _parse_object(part: bytes, name: str) -> dict[str, Any]:
     try:
-        value = json.loads(part.decode(), object_pairs_hook=_require_unique, parse_constant=_refuse_constant)
-    except (ValueError, RecursionError) as error:
+        value = parse_strict_json(part)
+    except ValueError as error:
         raise Unauthenticated(f"the token's {name} is not a valid JSON object") from error
     if not isinstance(value, dict):
         raise Unauthenticated(f"the token's {name} is not a JSON object")

@@ -1,16 +1,14 @@
 """Observe both revisions: the journal in PostgreSQL, and the counters of their predictors."""
 
 import contextlib
-import os
-import socket
-import threading
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Final
 
 import psycopg2
 
+from pipelines.connection_limit import abort_after
 from pipelines.rollout.counters import CountersSource, ObservationUnavailable, RevisionCounts
 from pipelines.rollout.observation import JournaledAnswers, Observation, RevisionObservation
 from pipelines.statistics.msprt import EventCount, SequentialSample
@@ -100,33 +98,13 @@ class RolloutMonitor:
             connection = psycopg2.connect(self.dsn, connect_timeout=int(_REQUEST_TIMEOUT_S))
             with (
                 contextlib.closing(connection),
-                close_after(connection, _REQUEST_TIMEOUT_S),
+                abort_after(connection, _REQUEST_TIMEOUT_S),
                 connection.cursor() as cursor,
             ):
                 return _read_answers(cursor, parameters), _read_disagreements(cursor, parameters)
         # An error text of PostgreSQL may quote a row. If it is not UTF-8, psycopg2 raises UnicodeDecodeError.
         except (psycopg2.Error, UnicodeDecodeError) as error:
             raise ObservationUnavailable(f"the journal cannot be read ({type(error).__name__})") from None
-
-
-@contextlib.contextmanager
-def close_after(connection: Any, seconds: float) -> Iterator[None]:
-    """Close a connection after so many seconds: libpq waits for ever for a server that hangs."""
-
-    def shut_down() -> None:
-        try:
-            with socket.socket(fileno=os.dup(connection.fileno())) as peer:
-                peer.shutdown(socket.SHUT_RDWR)
-        except (OSError, psycopg2.InterfaceError):  # the connection is closed already
-            return
-
-    timer = threading.Timer(seconds, shut_down)
-    timer.daemon = True
-    timer.start()
-    try:
-        yield
-    finally:
-        timer.cancel()
 
 
 def _read_answers(cursor: Any, parameters: Mapping[str, object]) -> dict[str, JournaledAnswers]:

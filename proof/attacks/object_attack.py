@@ -24,6 +24,7 @@ from proof.attacks.attacked_proxy import INFER, AttackedProxy, start_attack_prox
 from proof.attacks.forge import Forge
 from proof.lab.bucket import BUCKET, make_bucket_client, put_object
 from proof.lab.proxy import Proxy
+from proof.lab.tcp_server import serve_tcp
 from proof.lab.transformer import TransformerParts, make_radiograph_png, start_transformer
 
 NEIGHBOUR: Final = "secrets"
@@ -67,18 +68,8 @@ def start_tap(port: int) -> Iterator[RequestTap]:
                 _relay(self.request, server, tap.heads)
                 back.join()
 
-    class Server(socketserver.ThreadingTCPServer):
-        daemon_threads, allow_reuse_address, block_on_close = True, True, False
-
-    with Server(("127.0.0.1", 0), Handler) as server:
-        tap.port = server.server_address[1]
-        thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02})
-        thread.start()
-        try:
-            yield tap
-        finally:
-            server.shutdown()
-            thread.join()
+    with serve_tcp(Handler) as tap.port:
+        yield tap
 
 
 def _relay(source: socket.socket, sink: socket.socket, heads: list[bytes]) -> None:

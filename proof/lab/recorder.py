@@ -2,12 +2,13 @@
 
 import re
 import socketserver
-import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from io import BufferedIOBase
 from typing import Final
+
+from proof.lab.tcp_server import serve_tcp
 
 _MAX_LINE_BYTES: Final = 2**20
 
@@ -116,18 +117,5 @@ def recording_server(answer: Answer, port: int = 0) -> Iterator[RecordingServer]
                 self.wfile.write(part)
                 yield True
 
-    class Server(socketserver.ThreadingTCPServer):
-        daemon_threads, allow_reuse_address, request_queue_size = True, True, 256
-        # Answers that hang on purpose must not hold up the end of the server.
-        block_on_close = False
-
-    with Server(("127.0.0.1", port), Handler) as server:
-        recorded.port = server.server_address[1]
-        # shutdown() waits for the next poll, by default half a second.
-        thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02})
-        thread.start()
-        try:
-            yield recorded
-        finally:
-            server.shutdown()
-            thread.join()
+    with serve_tcp(Handler, port) as recorded.port:
+        yield recorded

@@ -62,6 +62,24 @@ def find_survivors(processes: Sequence[ProcessId], timeout_s: float = 20.0) -> l
     return left
 
 
+@contextlib.contextmanager
+def freeze_processes(pid: int) -> Iterator[None]:
+    """Freeze a process and its children until the block ends."""
+    processes = find_descendants(pid)
+    try:
+        _send_signal(processes, signal.SIGSTOP)
+        yield
+    finally:
+        _send_signal(processes, signal.SIGCONT)
+
+
+def _send_signal(processes: Sequence[ProcessId], number: signal.Signals) -> None:
+    for process in processes:
+        # PostgreSQL has workers that end by themselves.
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(process.pid, number)
+
+
 @dataclass(frozen=True)
 class RunningStack:
     """A running ``pleura up``."""
@@ -103,14 +121,8 @@ class RunningStack:
     @contextlib.contextmanager
     def freeze(self, name: str) -> Iterator[None]:
         """Freeze a part and its children until the block ends."""
-        processes = find_descendants(self.find_process(name).pid)
-        for process in processes:
-            os.kill(process.pid, signal.SIGSTOP)
-        try:
+        with freeze_processes(self.find_process(name).pid):
             yield
-        finally:
-            for process in processes:
-                os.kill(process.pid, signal.SIGCONT)
 
 
 def start_stack(

@@ -7,7 +7,7 @@ import subprocess
 import sys
 import time
 import zlib
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
 
@@ -21,6 +21,7 @@ from pleura.findings import FINDINGS
 from pleura.local.access import AUDIENCE, make_token
 from pleura.local.samples import choose_sample, find_samples
 from pleura.local.token_issuer import issue_token
+from proof.lab.module_process import wait_until
 from proof.lab.running_stack import (
     RunningStack,
     build_clean_environment,
@@ -72,13 +73,6 @@ def _infer_by_triton_grpc(stack: RunningStack, name: str, *elements: bytes) -> d
     answer = TritonCall(stack.record.grpc_address, "infer", ("chest-xray",), inputs, headers=headers)()
     outputs: dict[str, np.ndarray] = answer["outputs"]
     return outputs
-
-
-def _wait_until(condition: Callable[[], bool], timeout_s: float = 90.0) -> None:
-    end = time.monotonic() + timeout_s
-    while not condition():
-        assert time.monotonic() < end
-        time.sleep(0.2)
 
 
 def _classify(client: httpx.Client, name: str) -> httpx.Response:
@@ -240,10 +234,10 @@ def test_the_stack_answers_without_redis(stack: RunningStack, client: httpx.Clie
     """No answer is lost while the cache hangs, or dies and returns."""
     with stack.freeze("valkey"):
         assert [_classify(client, sample.name).status_code for _ in range(10)] == [200] * 10
-    _wait_until(lambda: _classify(client, sample.name).json()["cached"])
+    wait_until(lambda: _classify(client, sample.name).json()["cached"])
     stack.kill("valkey")
     assert [_classify(client, sample.name).status_code for _ in range(10)] == [200] * 10
-    _wait_until(lambda: _classify(client, sample.name).json()["cached"])
+    wait_until(lambda: _classify(client, sample.name).json()["cached"])
 
 
 def test_without_postgres_no_answer_is_lost(stack: RunningStack, client: httpx.Client, sample: Path) -> None:
@@ -255,7 +249,7 @@ def test_without_postgres_no_answer_is_lost(stack: RunningStack, client: httpx.C
     answers += [_classify(client, sample.name) for _ in range(3)]
     assert [answer.status_code for answer in answers] == [200] * 6
     request_ids = sorted(answer.json()["request_id"] for answer in answers)
-    _wait_until(lambda: _read_rows(stack, request_ids) == request_ids)
+    wait_until(lambda: _read_rows(stack, request_ids) == request_ids)
 
 
 def _read_rows(stack: RunningStack, request_ids: list[str]) -> list[str]:
@@ -287,9 +281,9 @@ def test_without_store_or_predictor_an_answer_says_when_to_retry(
     )
     assert down.status_code == 503, down.text
     assert int(down.headers["retry-after"]) > 0
-    _wait_until(lambda: f"{part} died" in stack.log.read_text())
-    _wait_until(lambda: _classify(client, sample.name).status_code == 200)
-    _wait_until(lambda: part in stack.record.parts)
+    wait_until(lambda: f"{part} died" in stack.log.read_text())
+    wait_until(lambda: _classify(client, sample.name).status_code == 200)
+    wait_until(lambda: part in stack.record.parts)
 
 
 def test_a_killed_stack_leaves_no_process_and_starts_again(

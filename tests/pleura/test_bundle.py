@@ -8,30 +8,19 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pleura.bundle import FindingDescription, InvalidBundle, ModelDescription, OperatingPoint, seal, verify
+from pipelines.evaluation.description import unmeasured_findings
+from pleura.bundle import InvalidBundle, ModelDescription, OperatingPoint, seal, verify
 from pleura.contract import PREPROCESSING_VERSION
 from pleura.findings import FINDINGS
 
 
 def description() -> ModelDescription:
     point = OperatingPoint(threshold=0.5, sensitivity=0.7, specificity=0.7)
-    findings = [
-        FindingDescription(
-            name=name,
-            operating_point=point,
-            auroc=None,
-            sensitivity=None,
-            specificity=None,
-            test_positives=0,
-            test_negatives=0,
-        )
-        for name in FINDINGS
-    ]
     return ModelDescription(
         name="chest-xray",
         version="1.0.0",
         preprocessing_version=PREPROCESSING_VERSION,
-        findings=tuple(findings),
+        findings=tuple(unmeasured_findings([point] * len(FINDINGS))),
         calibration="none",
         operating_points_chosen="by hand",
         intended_use="tests",

@@ -1,11 +1,8 @@
 """A transformer's health checks while real parts freeze and come back."""
 
 import asyncio
-import os
-import signal
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +12,7 @@ from minio import Minio
 
 from pleura.local.pleura_services import Ports, Service, start_predictor
 from pleura.local.processes import Server, free_port
-from proof.lab.running_stack import find_descendants
+from proof.lab.running_stack import freeze_processes
 from proof.lab.scrape import read_metrics
 from proof.lab.transformer import TransformerParts, start_transformer
 
@@ -54,18 +51,6 @@ def service(
     service.stop()
 
 
-@contextmanager
-def _frozen(server: Server) -> Iterator[None]:
-    processes = find_descendants(server.process.pid)
-    for process in processes:
-        os.kill(process.pid, signal.SIGSTOP)
-    try:
-        yield
-    finally:
-        for process in processes:
-            os.kill(process.pid, signal.SIGCONT)
-
-
 async def _ready(service: Service) -> tuple[int, dict[str, Any]]:
     """Give status and document of ``/readyz``. ``/healthz`` does not depend on the parts."""
     async with httpx.AsyncClient(trust_env=False, timeout=10) as client:
@@ -90,14 +75,14 @@ async def test_health_checks_name_each_part_that_freezes(
 ) -> None:
     """Readiness needs predictor and store, but not cache and journal. The process stays live."""
     await _until(service, _UP_WITHIN_S, 200, **_ALL)
-    with _frozen(valkey), _frozen(postgres):
+    with freeze_processes(valkey.process.pid), freeze_processes(postgres.process.pid):
         await _until(service, _DOWN_WITHIN_S, 200, **_ALL | {"cache": False, "journal": False})
-        with _frozen(own_predictor):
+        with freeze_processes(own_predictor.process.pid):
             state = {"cache": False, "journal": False, "predictor": False}
             await _until(service, _DOWN_WITHIN_S, 503, **_ALL | state)
         await _until(service, _UP_WITHIN_S, 200, **_ALL | {"cache": False, "journal": False})
     await _until(service, _UP_WITHIN_S, 200, **_ALL)
-    with _frozen(seaweed):
+    with freeze_processes(seaweed.process.pid):
         await _until(service, _DOWN_WITHIN_S, 503, **_ALL | {"store": False})
         metrics = await asyncio.to_thread(read_metrics, f"{service.url}/metrics")
         assert metrics.read_value("pleura_ready") == 0

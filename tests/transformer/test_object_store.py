@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 import io
 import socket
+import socketserver
 import ssl
 import threading
 import time
@@ -24,6 +25,7 @@ from minio import Minio
 from pleura.deadline import Deadline
 from pleura.errors import InvalidRequest, RadiographNotFound, StoreUnavailable, TooLarge
 from pleura.local.dependencies import Server
+from proof.lab.tcp_server import serve_tcp
 from transformer.object_id import ObjectId
 from transformer.object_store import Bucket, RadiographChanged, RadiographStore
 
@@ -260,28 +262,15 @@ Behaviour = Callable[[socket.socket], None]
 def misbehaving(request: pytest.FixtureRequest) -> Iterator[str]:
     """Start a server that treats each connection as the test's parameter does."""
     behave: Behaviour = request.param
-    listener = socket.create_server(("127.0.0.1", 0))
 
-    def serve() -> None:
-        while True:
-            try:
-                peer, _ = listener.accept()
-            except OSError:
-                return
-            threading.Thread(target=treat, args=(peer,), daemon=True).start()
+    class Handler(socketserver.BaseRequestHandler):
+        def handle(self) -> None:
+            with self.request, contextlib.suppress(OSError):
+                self.request.recv(65536)
+                behave(self.request)
 
-    def treat(peer: socket.socket) -> None:
-        with peer:
-            try:
-                peer.recv(65536)
-                behave(peer)
-            except OSError:
-                pass
-
-    threading.Thread(target=serve, daemon=True).start()
-    yield f"http://127.0.0.1:{listener.getsockname()[1]}"
-    listener.shutdown(socket.SHUT_RDWR)
-    listener.close()
+    with serve_tcp(Handler) as port:
+        yield f"http://127.0.0.1:{port}"
 
 
 @pytest.mark.parametrize(

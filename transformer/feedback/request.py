@@ -1,12 +1,12 @@
 """Reads the body of ``POST /feedback``, in which a radiologist judges an answer."""
 
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
 from pleura.errors import InvalidRequest
 from pleura.findings import FINDINGS
+from pleura.strict_json import parse_strict_json
 from transformer.request import require_printable_id
 
 MAX_BODY_BYTES: Final = 16384
@@ -75,27 +75,12 @@ def read_feedback(body: bytes, reader: str, feedback_id: str) -> FeedbackRequest
 
 def _read_document(body: bytes) -> Mapping[str, Any]:
     try:
-        document = json.loads(
-            body.decode(), object_pairs_hook=_require_unique_members, parse_constant=_refuse_constant
-        )
-    except (ValueError, RecursionError) as error:
+        document = parse_strict_json(body)
+    except ValueError as error:
         raise InvalidRequest(_FORM) from error
     if not isinstance(document, dict):
         raise InvalidRequest(_FORM)
     return document
-
-
-def _require_unique_members(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    members = dict(pairs)
-    # programs differ in which of the two they take
-    if len(members) < len(pairs):
-        raise ValueError("a member occurs twice")
-    return members
-
-
-def _refuse_constant(name: str) -> None:
-    # json.loads accepts NaN and Infinity
-    raise ValueError(f"{name} is not JSON")
 
 
 def _read_id(name: str, value: Any) -> str:

@@ -9,6 +9,7 @@ import httpx
 import psycopg2
 import pytest
 
+from pipelines.connection_limit import abort_after
 from pipelines.rollout.counters import (
     ObservationUnavailable,
     RevisionCounts,
@@ -16,7 +17,7 @@ from pipelines.rollout.counters import (
     fetch_metrics,
     read_predictor_counts,
 )
-from pipelines.rollout.monitor import RolloutMonitor, close_after
+from pipelines.rollout.monitor import RolloutMonitor
 from pipelines.rollout.observation import RequestCounts
 from pipelines.statistics.msprt import EventCount
 from pleura.findings import FINDINGS
@@ -113,7 +114,7 @@ def test_a_journal_that_is_down_or_hangs_is_unavailable(dsn: str) -> None:
         closing(psycopg2.connect(dsn)) as connection,
         connection.cursor() as cursor,
         pytest.raises(psycopg2.OperationalError),
-        close_after(connection, 0.3),
+        abort_after(connection, 0.3),
     ):
         cursor.execute("SELECT pg_sleep(60)")
     assert time.monotonic() - began < 20.0

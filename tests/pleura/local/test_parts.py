@@ -9,6 +9,7 @@ import pytest
 
 from pleura.local.parts import Interrupted, Part, PartDied, PartSupervisor
 from pleura.local.processes import Command, Server, StartFailed, launch
+from proof.lab.module_process import wait_until
 
 
 def start_sleeper(folder: Path, name: str, seconds: float = 100) -> Callable[[], Server]:
@@ -18,13 +19,6 @@ def start_sleeper(folder: Path, name: str, seconds: float = 100) -> Callable[[],
 
 def fail_to_start() -> None:
     raise StartFailed("part b: no")
-
-
-def wait_for(condition: Callable[[], bool]) -> None:
-    end = time.monotonic() + 20.0
-    while not condition() and time.monotonic() < end:
-        time.sleep(0.02)
-    assert condition()
 
 
 def test_a_part_starts_after_the_parts_that_it_needs(tmp_path: Path) -> None:
@@ -84,7 +78,7 @@ def test_a_dead_part_is_started_again(tmp_path: Path) -> None:
     watching = threading.Thread(target=supervisor.watch)
     watching.start()
     first.process.kill()
-    wait_for(lambda: "a" in supervisor.servers and supervisor.servers["a"] is not first)
+    wait_until(lambda: "a" in supervisor.servers and supervisor.servers["a"] is not first)
     second = supervisor.servers["a"]
     assert second.process.poll() is None
     assert f"a died (exit code -9; log: {tmp_path / 'a.log'}); starting it again, 1 of 3" in lines
@@ -115,7 +109,7 @@ def test_a_part_that_does_not_restart_at_once_is_tried_again(tmp_path: Path) -> 
     supervisor.start()
     watching = threading.Thread(target=supervisor.watch)
     watching.start()
-    wait_for(lambda: not starts and "a" in supervisor.servers)
+    wait_until(lambda: not starts and "a" in supervisor.servers)
     supervisor.request_stop()
     watching.join(20)
     supervisor.stop()

@@ -2,39 +2,29 @@
 
 import contextlib
 import socket
-import threading
+import socketserver
 import time
 from collections.abc import Iterator
 
 import pytest
 
 from proof.faults.proxy import Fault, FaultProxy
+from proof.lab.tcp_server import serve_tcp
 from tests.proof.faults.conftest import StartFaultProxy
 
 
-def _echo(peer: socket.socket) -> None:
-    with peer, contextlib.suppress(OSError):
-        while content := peer.recv(65536):
-            peer.sendall(content)
+class _EchoHandler(socketserver.BaseRequestHandler):
+    def handle(self) -> None:
+        with contextlib.suppress(OSError):
+            while content := self.request.recv(65536):
+                self.request.sendall(content)
 
 
 @pytest.fixture
 def proxy(start_fault_proxy: StartFaultProxy) -> Iterator[FaultProxy]:
     """A fault proxy in front of a server that echoes all bytes."""
-    listener = socket.create_server(("127.0.0.1", 0))
-
-    def serve() -> None:
-        while True:
-            try:
-                peer, _ = listener.accept()
-            except OSError:
-                return
-            threading.Thread(target=_echo, args=(peer,), daemon=True).start()
-
-    threading.Thread(target=serve, daemon=True).start()
-    yield start_fault_proxy(listener.getsockname()[1])
-    listener.shutdown(socket.SHUT_RDWR)
-    listener.close()
+    with serve_tcp(_EchoHandler) as port:
+        yield start_fault_proxy(port)
 
 
 def _connect(proxy: FaultProxy, timeout_s: float = 5.0) -> socket.socket:

@@ -1,11 +1,9 @@
 """Verdicts are stored in a real PostgreSQL."""
 
 import asyncio
-import os
-import signal
 import time
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, suppress
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 
@@ -16,8 +14,7 @@ from pleura.deadline import Deadline
 from pleura.errors import Conflict, DeadlineExceeded, Overloaded, Unavailable
 from pleura.journal_row import row_to_line
 from pleura.local.dependencies import Server
-from pleura.local.state_folder import ProcessId
-from proof.lab.running_stack import find_descendants
+from proof.lab.running_stack import freeze_processes
 from tests.support.databases import create_database, run_sql
 from tests.support.transformer_values import make_journal_row
 from transformer.feedback.request import AnswerKey, FeedbackRequest
@@ -68,20 +65,10 @@ async def _store_in_time(verdicts: Verdicts) -> None:
 
 
 @contextmanager
-def _frozen(dsn: str) -> Iterator[None]:
+def _freeze_postgres(dsn: str) -> Iterator[None]:
     pid = int(run_sql(dsn, "SELECT split_part(pg_read_file('postmaster.pid'), chr(10), 1)")[0][0])
-    processes = find_descendants(pid)
-    try:
-        _signal(processes, signal.SIGSTOP)
+    with freeze_processes(pid):
         yield
-    finally:
-        _signal(processes, signal.SIGCONT)
-
-
-def _signal(processes: Sequence[ProcessId], number: signal.Signals) -> None:
-    for process in processes:
-        with suppress(ProcessLookupError):  # the process that answered the query may have ended
-            os.kill(process.pid, number)
 
 
 async def test_feedback_is_stored(dsn: str, tmp_path: Path) -> None:
@@ -217,7 +204,7 @@ async def test_only_stored_feedback_is_acknowledged(dsn: str, tmp_path: Path) ->
     """While PostgreSQL hangs no client waits too long. Afterwards the repeated feedback is stored."""
     with _store(dsn, tmp_path) as (journal, verdicts):
         await journal.append([make_journal_row()])
-        with _frozen(dsn):
+        with _freeze_postgres(dsn):
             began_s = time.monotonic()
             with pytest.raises(DeadlineExceeded):
                 await _store_feedback(verdicts, FEEDBACK, seconds=0.3)
