@@ -5,7 +5,6 @@ no cache knows is answered. Callers repeat an unanswered request under the same 
 journal must have exactly one row for each answered request, with the same content as the answer.
 """
 
-import argparse
 import asyncio
 import os
 import random
@@ -16,10 +15,10 @@ from collections import Counter, defaultdict
 from collections.abc import Awaitable, Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Final
 
 from pleura.local.state_folder import ProcessId
+from proof.lab.arguments import parse_campaign
 from proof.lab.journal import CampaignJournal, read_complete_journal
 from proof.lab.known_radiographs import KnownRadiographs
 from proof.lab.load import BROKEN, LATE, Caller, CallResult, RetryingCaller, call_until, compute_quantile_ms
@@ -276,11 +275,7 @@ def _build_growth_rows(samples: Sequence[ProcessSample]) -> list[ClaimRow]:
 
 def main() -> int:
     """Run the campaign. The exit status is 0 if every claim holds."""
-    parser = argparse.ArgumentParser(prog="proof.faults.kills")
-    parser.add_argument("bundle", type=Path)
-    parser.add_argument("kills", type=int, nargs="?", default=200)
-    parser.add_argument("seed", type=int, nargs="?", default=1)
-    arguments = parser.parse_args()
+    arguments = parse_campaign("proof.faults.kills", kills=200, seed=1)
     with running_stack(arguments.bundle, "--restarts", "1000") as stack:
         choose = random.Random(arguments.seed).choice
         campaign = asyncio.run(run_kills(stack, arguments.kills, choose, arguments.seed))

@@ -5,7 +5,6 @@ the balancers stop sending to the old pod. A balancer like kube-proxy stands bet
 connection stays with its pod. Envoy stands between transformer and predictor.
 """
 
-import argparse
 import asyncio
 import signal
 import subprocess
@@ -22,6 +21,7 @@ from typing import Final
 from pleura.local.dependencies import WeightedUpstream, start_envoy, write_upstreams
 from pleura.local.pleura_services import Ports, Service, start_service
 from pleura.local.processes import free_port
+from proof.lab.arguments import parse_campaign
 from proof.lab.balancer import ConnectionBalancer
 from proof.lab.grpc_caller import GrpcCaller
 from proof.lab.known_radiographs import KnownRadiographs
@@ -194,10 +194,7 @@ def build_claim_rows(
 
 def main() -> int:
     """Run the campaign. The exit status is 0 if every claim holds."""
-    parser = argparse.ArgumentParser(prog="proof.faults.restarts")
-    parser.add_argument("bundle", type=Path)
-    parser.add_argument("restarts", type=int, nargs="?", default=50)
-    arguments = parser.parse_args()
+    arguments = parse_campaign("proof.faults.restarts", restarts=50)
     with tempfile.TemporaryDirectory(prefix="pleura-restarts-") as name, ExitStack() as running:
         folder = Path(name)
         environment = ServiceEnvironment.prepare(

@@ -5,7 +5,6 @@ rate, without waiting for answers. The service must still answer at its best rat
 once. The cache is emptied all the time, so that every answer costs an inference.
 """
 
-import argparse
 import asyncio
 import sys
 import time
@@ -13,11 +12,11 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Final
 
 from redis.asyncio import Redis
 
+from proof.lab.arguments import parse_campaign
 from proof.lab.load import (
     Caller,
     CallResult,
@@ -207,10 +206,7 @@ def _build_memory_row(part: str, samples: Sequence[ProcessSample]) -> ClaimRow:
 
 def main() -> int:
     """Run the campaign. The exit status is 0 if every claim holds."""
-    parser = argparse.ArgumentParser(prog="proof.load.overload")
-    parser.add_argument("bundle", type=Path)
-    parser.add_argument("seconds", type=float, nargs="?", default=300.0)
-    arguments = parser.parse_args()
+    arguments = parse_campaign("proof.load.overload", seconds=300.0)
     with running_stack(arguments.bundle) as stack:
         result = asyncio.run(run_overload(stack, arguments.seconds))
     return print_claims(f"{_OVERLOAD:.0f}x overload for {arguments.seconds:.0f} s", build_claim_rows(result))

@@ -4,18 +4,17 @@ The cache answers most requests. Some need an inference, and some name an object
 warm-up, memory, descriptors and threads of each process must be the same in the first and the last quarter.
 """
 
-import argparse
 import asyncio
 import sys
 from collections import Counter
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from itertools import count
-from pathlib import Path
 from typing import Final
 
 import psutil  # type: ignore[import-untyped]
 
+from proof.lab.arguments import parse_campaign
 from proof.lab.grpc_caller import GrpcCaller
 from proof.lab.known_radiographs import KnownRadiographs
 from proof.lab.load import Caller, CallResult
@@ -158,10 +157,7 @@ def _build_growth_row(part: str, result: SoakResult) -> ClaimRow:
 
 def main() -> int:
     """Run the campaign. The exit status is 0 if every claim holds."""
-    parser = argparse.ArgumentParser(prog="proof.load.soak")
-    parser.add_argument("bundle", type=Path)
-    parser.add_argument("requests", type=int, nargs="?", default=20_000)
-    arguments = parser.parse_args()
+    arguments = parse_campaign("proof.load.soak", requests=20_000)
     with running_stack(arguments.bundle) as stack:
         result = asyncio.run(run_soak(stack, arguments.requests))
     return print_claims(f"{arguments.requests} requests", build_claim_rows(result))

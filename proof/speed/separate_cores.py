@@ -21,9 +21,8 @@ from proof.speed.table import SpeedFigure, SpeedRow
 from proof.speed.whole_way import (
     ALONE,
     WayRound,
-    list_overhead_rows,
-    list_rate_rows,
     list_request_ways,
+    list_way_rows,
     measure_round,
 )
 
@@ -89,7 +88,4 @@ def measure_separate_cores(lab: SpeedLab) -> list[SpeedRow]:
     label = f"engine on {len(inference)} of {len(inference) + len(others)} cores"
     best = SpeedFigure(median([per_s for per_s, _ in engines]), "/s", label)
     alone = SpeedFigure(median([median_ms for _, median_ms in engines]), "ms", label)
-    return [
-        *list_rate_rows(rounds, best, ", inference apart"),
-        *list_overhead_rows(rounds, alone, ", inference apart"),
-    ]
+    return list_way_rows(rounds, best, alone, ", inference apart")

@@ -1,6 +1,6 @@
 """Compare the whole way with the engine alone. The whole way is proxy, transformer, predictor and journal."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import cycle
 from typing import Final
@@ -93,38 +93,37 @@ def measure_whole_way(
         find_best_rate(floors),
         SpeedFigure(median([f.median_ms for f in floors]), "ms", "engine alone"),
     )
-    return [*list_rate_rows(rounds, best), *list_overhead_rows(rounds, alone)]
+    return list_way_rows(rounds, best, alone)
 
 
-def list_rate_rows(
-    rounds: Mapping[str, Sequence[WayRound]], best: SpeedFigure, where: str = ""
+def list_way_rows(
+    rounds: Mapping[str, Sequence[WayRound]], best: SpeedFigure, alone: SpeedFigure, where: str = ""
 ) -> list[SpeedRow]:
-    """List the rate at eight clients of each way against the rate of the engine."""
-    return [
+    """List the rate at eight clients of each way, then the time that one client waits beyond the engine."""
+
+    def take_median(name: str, figure: Callable[[WayRound], float], unit: str) -> SpeedFigure:
+        return SpeedFigure(median([figure(measured) for measured in rounds[name]]), unit)
+
+    rates = (
         compare_ratio(
             f"whole way, {name}, {CLIENTS} clients{where}",
-            SpeedFigure(median([measured.per_s for measured in way_rounds]), "/s"),
+            take_median(name, lambda measured: measured.per_s, "/s"),
             best,
             _SHARE,
             "%",
         )
-        for name, way_rounds in rounds.items()
-    ]
-
-
-def list_overhead_rows(
-    rounds: Mapping[str, Sequence[WayRound]], alone: SpeedFigure, where: str = ""
-) -> list[SpeedRow]:
-    """List the time that one client waits beyond the time of the engine."""
-    return [
+        for name in rounds
+    )
+    overheads = (
         compare_overhead(
             f"whole way, {name}, 1 client{where}, p50",
-            SpeedFigure(median([measured.median_ms for measured in way_rounds]), "ms"),
+            take_median(name, lambda measured: measured.median_ms, "ms"),
             alone,
             _OVERHEAD_MS,
         )
-        for name, way_rounds in rounds.items()
-    ]
+        for name in rounds
+    )
+    return [*rates, *overheads]
 
 
 def measure_crowd(lab: SpeedLab, stack: RunningStack, prepared: PreparedRequests) -> list[SpeedRow]:
