@@ -6,7 +6,8 @@ import grpc
 import pytest
 
 from tests.conformance.checks import check_grpc_error
-from tests.conformance.grpc_cases import CASES, GrpcCase
+from tests.conformance.grpc_case import GrpcCase
+from tests.conformance.grpc_cases import CASES
 from tests.conformance.servers import V2Servers
 from tests.conformance.v2_request import Tensor, V2Request
 

@@ -4,12 +4,12 @@ from collections.abc import Callable
 
 import pytest
 
-from tests.conformance import rest_body_cases, rest_path_cases, rest_tensor_cases
+from tests.conformance import rest_body_cases, rest_output_cases, rest_path_cases, rest_tensor_cases
 from tests.conformance.checks import check_http_error
 from tests.conformance.rest_request import RestRequest
 from tests.conformance.servers import V2Servers
 
-CASES = (*rest_tensor_cases.CASES, *rest_body_cases.CASES, *rest_path_cases.CASES)
+CASES = (*rest_output_cases.CASES, *rest_tensor_cases.CASES, *rest_body_cases.CASES, *rest_path_cases.CASES)
 
 
 @pytest.mark.parametrize(

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from pleura.local.dependencies import Server
 from proof.faults import kills, restarts
+from proof.faults.kill_campaign import run_kills
 from proof.lab.load import BROKEN, Caller, CallResult, RetryingCaller
 from proof.lab.parts import DependencyServers, ServiceEnvironment
 from proof.lab.report import ClaimRow
@@ -27,7 +28,7 @@ async def test_kill_nine_of_every_part_loses_nothing(stack: RunningStack) -> Non
         assert len(parts) == _PARTS
         return parts[next(number)]
 
-    campaign = await kills.run_kills(stack, _PARTS, next_part)
+    campaign = await run_kills(stack, _PARTS, next_part)
     assert _find_failing(kills.build_loss_rows(campaign)) == []
     assert {kill.part for kill in campaign.kills} >= {"postgres", "transformer", "transformer/child", "envoy"}
     answers = campaign.caller.answers
