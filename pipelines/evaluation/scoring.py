@@ -5,21 +5,18 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from pipelines.data.decode import decode_radiograph
 from pipelines.data.manifest import Record
 from pipelines.evaluation.scored_radiographs import ScoredRadiographs
 from pleura.bundle import verify
-from pleura.errors import UnreadableRadiograph
 from pleura.findings import FINDINGS
-from pleura.radiograph.reader import read_radiograph
 from pleura.radiograph.tensor import to_tensor
 from predictor.engines.engine import EngineKind, open_engine
 from predictor.engines.litert import read_input_shape
 
-_MOST_PIXELS: Final = 100_000_000
 _BATCH: Final = 16
 Floats = NDArray[np.floating]
 Tensors = NDArray[np.uint8]
@@ -43,7 +40,7 @@ class BundleOutputs:
 
 
 def tensor_of(file: bytes) -> Tensors:
-    """Decode a radiograph as the service does; WebP too, because data sets are stored as WebP.
+    """Decode a file of a data set, and make its tensor as the service does.
 
     Returns:
         uint8, shape (224, 224).
@@ -52,12 +49,7 @@ def tensor_of(file: bytes) -> Tensors:
         UnreadableRadiograph: The bytes cannot be decoded.
         RefusedRadiograph: The service would refuse the radiograph.
     """
-    if file[:4] == b"RIFF" and file[8:12] == b"WEBP":
-        pixels = cv2.imdecode(np.frombuffer(file, np.uint8), cv2.IMREAD_GRAYSCALE)
-        if pixels is None:
-            raise UnreadableRadiograph("the file is not a complete WebP")
-        return to_tensor(pixels)
-    return to_tensor(read_radiograph(file, _MOST_PIXELS).pixels)
+    return to_tensor(decode_radiograph(file))
 
 
 def run_bundle(
