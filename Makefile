@@ -16,8 +16,8 @@ LONG := tests/pipelines/run/test_whole_run.py tests/pipelines/rollout/test_local
 	proof-attacks proof-conformance proof-dicom proof-faults proof-fuzz proof-images proof-kills proof-oidc proof-overload \
 	proof-restarts proof-soak
 
-run: setup bundle
-	$(BIN)/pleura up --bundle $(BUNDLE) --classify-samples
+run: setup
+	$(BIN)/pleura up --classify-samples
 
 test: setup
 	$(BIN)/python -m pytest $(LONG:%=--ignore %) $(PYTEST_ARGUMENTS)

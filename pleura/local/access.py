@@ -52,14 +52,13 @@ def make_token(
 
 
 def format_usage(record: StackRecord, state: Path) -> str:
-    """Return the address of the stack, a token, and commands that work as pasted."""
-    token = make_token(state, record.issuer)
+    """Return the address of the stack, a token as a shell variable, and commands that work as pasted."""
     lines = [
         f"Pleura answers at {record.address} (V2 and /classify), gRPC V2 at {record.grpc_address}",
         "",
-        f"token: {token}",
+        f"export TOKEN={make_token(state, record.issuer)}",
     ]
-    curl = f"curl -sS {record.address}/classify -H 'Authorization: Bearer {token}'"
+    curl = f'curl -sS {record.address}/classify -H "Authorization: Bearer $TOKEN"'
     sample = choose_sample(find_samples())
     if sample:
         json = f'{{"image_id": "{sample.name}"}}'

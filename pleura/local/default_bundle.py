@@ -25,14 +25,17 @@ def find_default_source() -> Path:
 
 
 def choose_bundle_folder(given: Path | None, bundles: Path) -> Path:
-    """Return the folder of the bundle to serve: ``given``, or one for each version of Pleura's weights."""
+    """Return the folder of the bundle to serve: ``given``, or one of our weights, as our code builds it."""
     if given:
         return given.resolve()
+    source = find_default_source()
     digest = hashlib.sha256()
-    for name in ("source.json", "weights.npz"):
-        path = find_default_source() / name
+    for path in (source / "source.json", source / "weights.npz"):
         if not path.exists():
             raise StartFailed(f"bundle: there is no {path}; name a bundle with --bundle or PLEURA_BUNDLE")
+        digest.update(path.read_bytes())
+    # Other code makes another bundle of the same weights.
+    for path in sorted((source.parent / "build").glob("*.py")):
         digest.update(path.read_bytes())
     return bundles.resolve() / digest.hexdigest()[:16]
 
