@@ -22,7 +22,7 @@ from proof.lab.decoders import DecodeOutcome, measured_decoders
 from proof.lab.report import ClaimRow, print_claims
 
 SHARES: Final = {
-    "dicom": 0.40,
+    "dicom": 0.34,
     "png": 0.10,
     "jpeg": 0.12,
     "v2": 0.12,
@@ -30,6 +30,8 @@ SHARES: Final = {
     "token": 0.08,
     "head": 0.05,
     "object_id": 0.05,
+    "checkpoint": 0.03,
+    "pickle": 0.03,
 }
 _FILES: Final = ("dicom", "png", "jpeg")
 _REPLAYED: Final = 1000

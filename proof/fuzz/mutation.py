@@ -1,7 +1,9 @@
 """Mutations behind checksums and compression, so that the damage reaches the decoding code."""
 
+import io
 import random
 import struct
+import zipfile
 import zlib
 from collections.abc import Callable, Mapping
 from typing import Final
@@ -9,6 +11,7 @@ from typing import Final
 Mutate = Callable[[bytes, int], bytes]
 _PNG_START: Final = 8
 _PROBABILITY: Final = 0.4
+_MAX_ENTRIES: Final = 100
 _ELEMENTS: Final = (
     (0x00280002, b"US", (b"\1\0", b"\3\0", b"\0\0", b"\xff\xff")),
     (0x00280004, b"CS", (b"MONOCHROME1 ", b"MONOCHROME2 ", b"RGB ", b"YBR_FULL", b"PALETTE COLOR ", b"")),
@@ -62,6 +65,27 @@ def mutate_dicom(data: bytes, max_bytes: int, seed: int, mutate: Mutate) -> byte
     return data[:at] + explicit + data[at + 8 + length :]
 
 
+def mutate_checkpoint(data: bytes, max_bytes: int, seed: int, mutate: Mutate) -> bytes:
+    """Mutate one entry of the archive and write valid checksums, or mutate any byte."""
+    rng = random.Random(seed)
+    try:
+        with zipfile.ZipFile(io.BytesIO(data)) as archive:
+            # Only stored entries, because a compressed one may be a bomb; PyTorch never compresses.
+            stored = [info for info in archive.infolist() if info.compress_type == zipfile.ZIP_STORED]
+            entries = {info.filename: archive.read(info) for info in stored[:_MAX_ENTRIES]}
+    # A damaged archive raises many kinds of errors, and no archive at all is the legacy format.
+    except Exception:
+        return mutate(data, max_bytes)
+    if not entries or rng.random() < _PROBABILITY / 4:
+        return mutate(data, max_bytes)
+    name = rng.choice(sorted(entries))
+    mutated, file = entries | {name: mutate(entries[name], max_bytes)}, io.BytesIO()
+    with zipfile.ZipFile(file, "w") as archive:
+        for each, content in mutated.items():
+            archive.writestr(each, content)
+    return file.getvalue()
+
+
 def mutate_bytes(data: bytes, max_bytes: int, _seed: int, mutate: Mutate) -> bytes:
     """Mutate any byte."""
     return mutate(data, max_bytes)
@@ -70,6 +94,7 @@ def mutate_bytes(data: bytes, max_bytes: int, _seed: int, mutate: Mutate) -> byt
 MUTATORS: Final[Mapping[str, Callable[[bytes, int, int, Mutate], bytes]]] = {
     "png": mutate_png,
     "dicom": mutate_dicom,
+    "checkpoint": mutate_checkpoint,
 }
 
 

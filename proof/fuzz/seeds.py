@@ -12,6 +12,7 @@ import jwt
 import numpy as np
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
+from proof.fuzz.checkpoints import make_checkpoint_seeds, make_pickle_seeds
 from proof.lab.files import add_exif_orientation, encode_jpeg, encode_png, make_dicom, make_png
 from proof.lab.pictures import (
     COMPRESSED,
@@ -121,6 +122,8 @@ def make_seeds() -> Mapping[str, list[bytes]]:
         "token": [*make_token_seeds()],
         "form": [_FORM, b'application/json\n{"image_id": "a"}'],
         "head": [*_HEADS],
+        "checkpoint": [*make_checkpoint_seeds()],
+        "pickle": [*make_pickle_seeds()],
     }
 
 

@@ -6,20 +6,13 @@ defect.
 
 import asyncio
 import contextlib
-import io
 import time
 from collections.abc import Callable, Mapping
-from typing import Any, Final
+from typing import Final
 
-import cv2
 import httptools
 import kserve
 import numpy as np
-from numpy.typing import NDArray
-from pydicom import uid
-from pydicom.dataset import Dataset
-from pydicom.filereader import read_partial
-from pydicom.pixels.processing import apply_modality_lut, apply_voi_lut
 from starlette.types import Message, Scope
 
 from auth_proxy.call import attach_call
@@ -31,9 +24,10 @@ from auth_proxy.tokens.trust import Trust
 from auth_proxy.tokens.verification import parse_bearer, read_issuer, read_key_id, verify
 from auth_proxy.transformer_client import TransformerClient
 from pleura.errors import PleuraError
-from pleura.radiograph.tensor import to_tensor
 from pleura.serving.v2 import read_request
 from pleura.serving.v2_tensors import array_of_input
+from proof.fuzz.checkpoints import check_checkpoint, check_pickle
+from proof.fuzz.other_reader import read_with_other_library
 from proof.fuzz.seeds import SIGNING_KEY, make_token_seeds
 from proof.lab.pictures import correlate, make_picture_tensor
 from transformer import request as transformer_request
@@ -44,14 +38,6 @@ from transformer.request import RequestLimits
 MAX_PIXELS: Final = 100_000_000
 INVERTED: Final = -0.5
 _LIMITS: Final = RequestLimits(10.0, 32, 2**20)
-_PIXEL_DATA: Final = 0x7FE00010
-_NOT_BY_PYDICOM: Final = (
-    "PatientOrientation",
-    "ShutterShape",
-    "SharedFunctionalGroupsSequence",
-    "PerFrameFunctionalGroupsSequence",
-)
-"""What Pleura applies and pydicom does not."""
 
 
 class PropertyViolated(Exception):
@@ -72,57 +58,10 @@ def check_file(file: bytes) -> str:
     if correlate(tensor, _EXPECTED_TENSOR) > INVERTED:
         return "answered"
     # damage may give a valid file of the negative (MONOCHROME1): then another reader shows the same
-    reference = _read_with_other_library(file)
+    reference = read_with_other_library(file)
     if reference is None or correlate(tensor, reference) < INVERTED:
         raise PropertyViolated("a silent inversion")
     return "says_negative"
-
-
-def _read_with_other_library(file: bytes) -> NDArray[Any] | None:
-    """Make the tensor with the functions of pydicom or OpenCV only. None if they fail."""
-    # another library may raise any exception on a damaged file
-    with contextlib.suppress(Exception):
-        if file[128:132] != b"DICM" and file[:1] in (b"\x89", b"\xff"):
-            return to_tensor(cv2.imdecode(np.frombuffer(file, np.uint8), cv2.IMREAD_GRAYSCALE))  # type: ignore[arg-type]
-        # pydicom drops the whole dataset if an element behind the pixels is cut short
-        dataset = read_partial(io.BytesIO(file), lambda tag, *_: bool(tag > _PIXEL_DATA), force=True)
-        is_little = dataset.original_encoding[1]
-        assumed = uid.ExplicitVRLittleEndian if is_little else uid.ExplicitVRBigEndian
-        dataset.file_meta.setdefault("TransferSyntaxUID", assumed)
-        if any(keyword in dataset for keyword in _NOT_BY_PYDICOM):
-            return None
-        if dataset.HighBit != dataset.BitsStored - 1:
-            return None
-        _sign_tables(dataset)
-        _retype_numbers(dataset)
-        greys = apply_modality_lut(dataset.pixel_array.astype(np.int32), dataset)
-        # otherwise pydicom inverts the window with a negative slope, against PS3.3 C.11.2.1.2
-        dataset.RescaleSlope, dataset.RescaleIntercept = "1", "0"
-        with contextlib.suppress(Exception):
-            greys = apply_voi_lut(greys, dataset)
-        greys = greys.astype(np.float64)
-        greys = (greys - greys.min()) / np.ptp(greys)
-        if dataset.PhotometricInterpretation == "MONOCHROME1":
-            greys = 1.0 - greys
-        return to_tensor(greys.astype(np.float32))
-    return None
-
-
-def _sign_tables(dataset: Dataset) -> None:
-    """Give the first mapped value of a table the sign of the pixels. pydicom does not do so."""
-    if dataset.PixelRepresentation == 1:
-        for item in dataset.get("ModalityLUTSequence") or ():
-            count, first, bits = item.LUTDescriptor
-            item.LUTDescriptor = [count, first - 2**16 if first >= 2**15 else first, bits]
-
-
-def _retype_numbers(dataset: Dataset) -> None:
-    """Restore the type of numeric elements that the damage has changed, since pydicom fails on them."""
-    for name in ("RescaleSlope", "RescaleIntercept"):
-        if name in dataset:
-            value = str(dataset[name].value)
-            del dataset[name]
-            setattr(dataset, name, value)
 
 
 def check_v2(data: bytes) -> str:
@@ -236,6 +175,8 @@ TARGETS: Final[Mapping[str, Callable[[bytes], str]]] = {
     "token": check_token,
     "head": check_head,
     "object_id": check_object_id,
+    "checkpoint": check_checkpoint,
+    "pickle": check_pickle,
 }
 """The targets by name. Each returns one word for its outcome, which the campaign counts."""
 

@@ -21,7 +21,10 @@ import atheris  # type: ignore[import-untyped]
 
 # Only modules that are first imported in this block guide the fuzzer.
 with atheris.instrument_imports(
-    include=["pydicom", "transformer", "pleura", "auth_proxy", "starlette", "python_multipart", "jwt"]
+    include=[
+        *("pydicom", "transformer", "pleura", "auth_proxy", "pipelines.imported"),
+        *("starlette", "python_multipart", "jwt"),
+    ]
 ):
     from proof.fuzz.mutation import MUTATORS, mutate_bytes
     from proof.fuzz.targets import TARGETS, run_target

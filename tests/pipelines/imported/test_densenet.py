@@ -14,6 +14,7 @@ from pipelines.imported.state import find_arrays
 from pipelines.imported.torch_file import read_checkpoint
 from pipelines.training.trained_network import NetworkOutputs, TrainedNetwork
 from pleura.findings import FINDINGS
+from proof.lab.torch_writer import legacy_file, module, state_dict, zip_file
 from tests.support.imported.networks import (
     CHEXNET,
     TORCHXRAYVISION,
@@ -22,7 +23,6 @@ from tests.support.imported.networks import (
     radiographs,
     random_state,
 )
-from tests.support.imported.torch_writer import legacy_file, module, state_dict, zip_file
 
 REFERENCE = np.load(Path(__file__).parents[2] / "data" / "imported" / "reference.npz")
 TOLERANCE = 2e-5

@@ -13,8 +13,8 @@ import pytest
 from pleura.bundle import ModelDescription
 from pleura.console.app import main
 from pleura.findings import FINDINGS
+from proof.lab.torch_writer import Call, Global, module, state_dict, zip_file
 from tests.support.imported.networks import CHEXNET, TORCHXRAYVISION, radiographs, random_state
-from tests.support.imported.torch_writer import Call, Global, module, state_dict, zip_file
 
 REFERENCE = np.load(Path(__file__).parents[2] / "data" / "imported" / "reference.npz")
 

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from pipelines.imported.state import find_arrays
 from pipelines.imported.torch_file import read_checkpoint, read_file
 from pipelines.imported.unpickle import InertObject, UnreadableCheckpoint, UnsafeCheckpoint
-from tests.support.imported.torch_writer import (
+from proof.lab.torch_writer import (
     Call,
     Global,
     Made,
