@@ -25,7 +25,7 @@ class TransformerRefused(PleuraError):
         code, retry_after = headers.get(ERROR_CODE_HEADER, ""), headers.get("retry-after")
         # the code becomes a metric label, so only the form of our codes may pass
         self.status, self.code = status, code if _CODE.fullmatch(code) else f"refused_{status}"
-        # a 503 always says when to send the request again, whoever wrote it
+        # each 503 says when to send the request again, also one that Envoy wrote
         self._retry_after = retry_after if status != Unavailable.status else retry_after or "2"
 
     @property

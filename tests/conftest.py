@@ -127,7 +127,7 @@ def stack(bundle: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Ru
 
 @pytest.fixture(scope="session")
 def challengers(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
-    """Bundles beside the small one, by what is special about each."""
+    """Bundles that differ from the small one, by what is special about each."""
     from tests.support.challengers import make_challengers
 
     return make_challengers(tmp_path_factory.mktemp("challengers"))

@@ -43,12 +43,12 @@ class ShiftSample:
 
 
 def measure_shifts(reference: ShiftSample, sample: ShiftSample) -> list[ShiftFigure]:
-    """Measure the shift of each quantity of which both samples know enough radiographs."""
+    """Measure the shift of each quantity that is known for enough radiographs of both samples."""
     return [*_measure_numbers(reference, sample), *_measure_categories(reference, sample)]
 
 
 def find_uncompared(reference: ShiftSample, sample: ShiftSample) -> list[str]:
-    """List the quantities of which one of the samples knows too few radiographs."""
+    """List the quantities that are known for too few radiographs of one of the samples."""
     compared = {figure.quantity for figure in measure_shifts(reference, sample)}
     return [quantity for quantity in (*LOOKS, "age", "view", "sex", *FINDINGS) if quantity not in compared]
 

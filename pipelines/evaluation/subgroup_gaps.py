@@ -133,8 +133,8 @@ def evaluate_subgroups(
 ) -> tuple[SubgroupEvaluation, ...]:
     """Compare each sex, age band, view position and source with the rest.
 
-    A finding is compared if subgroup and rest both have ``subgroup_minimum_positives``. The mean gap is over
-    the two or more findings of which both have ``minimum_positives``.
+    A finding is compared if subgroup and rest both have ``subgroup_minimum_positives``. The mean gap is
+    over the findings for which both have ``minimum_positives``, if these are two or more.
 
     Raises:
         ValueError: The scores cannot be evaluated.

@@ -48,7 +48,7 @@ def _parse_description(content: bytes, origin: str) -> ModelDescription:
         raise InvalidBundle(f"{origin}: {error.errors()[0]['msg']}") from error
     for name in description.files:
         path = PurePosixPath(name)
-        # The right digest does not make a name safe: whoever wrote the description chose its digest.
+        # The right digest does not make a name safe: the author of the description computed its digest.
         if path.is_absolute() or ".." in path.parts:
             raise InvalidBundle(f"{origin}: {name!r} would lie outside the bundle")
     return description

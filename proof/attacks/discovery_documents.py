@@ -15,10 +15,12 @@ _ADDRESSES: Final[Mapping[str, object]] = {
     "without a scheme": "issuer.example/jwks.json",
     "with slashes only": "//issuer.example/jwks.json",
     "without a host": "https:///jwks.json",
+    # To the eye the host is the issuer; to a client it is what follows the @.
     "with a user": "https://issuer.example@evil.example/jwks.json",
     "with a user and a secret": "https://a:b@evil.example/jwks.json",
     "with a port that is not a number": "https://issuer.example:x/jwks.json",
     "with a port out of range": "https://issuer.example:99999/jwks.json",
+    # Python's URL parser raises ValueError here.
     "with half an address": "https://[::1/jwks.json",
     "empty": "",
     "a number": 1,
@@ -33,6 +35,7 @@ _ISSUERS: Final[Mapping[str, object]] = {
     "longer": f"{ISSUER}2",
     "in capitals": ISSUER.upper(),
     "http": ISSUER.replace("https", "http"),
+    # Entra ID answers so for its common endpoint.
     "a template": "https://issuer.example/{tenantid}",
     "a list": [ISSUER],
     "null": None,
@@ -53,6 +56,7 @@ REFUSED: Final[Mapping[str, bytes]] = {
     "HTML": b"<html>",
     "nothing": b"",
     "not UTF-8": b"\xff\xfe\xfa",
+    # Python's JSON parser raises RecursionError, which is not a ValueError.
     "nested deeply": b"[" * 60_000,
 }
 """Documents for the issuer ``ISSUER``. Each one must be refused."""

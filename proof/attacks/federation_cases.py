@@ -23,6 +23,7 @@ def _by_home_key(f: Federation, key_id: str, algorithm: str, **changes: Any) -> 
 
 
 def _with_two_issuers(f: Federation) -> str:
+    # By hand: a dictionary cannot hold a member twice.
     payload = json.dumps(f.partner_claims())[:-1] + f', "iss": "{f.home.issuer}"}}'
     header = f.home.header(alg="PS256", kid="partner")
     return f.home.signed(header, payload.encode(), PARTNER_KEYS["partner"], "PS256")
@@ -37,6 +38,7 @@ def _move_payload(f: Federation) -> str:
 REFUSED: Final[Mapping[str, MakeFederatedToken]] = {
     "home's claims, partner's key": lambda f: f.home_claims_by_partner("partner", "RS256"),
     "home's claims, partner's key, PS256": lambda f: f.home_claims_by_partner("partner", "PS256"),
+    # Two issuers may use one key id. A cache of keys by id alone would mix them.
     "home's claims, partner's key of the same id": lambda f: f.home_claims_by_partner("ec", "RS256"),
     "home's claims, partner's key, kid of home": lambda f: f.home_claims_by_partner(
         "partner", "RS256", kid="rsa"
@@ -55,17 +57,20 @@ REFUSED: Final[Mapping[str, MakeFederatedToken]] = {
     "both issuers in a list": lambda f: f.by_partner(iss=[f.home.issuer, f.partner_url]),
     "both issuers joined": lambda f: f.by_partner(iss=f"{f.partner_url} {f.home.issuer}"),
     "two iss": _with_two_issuers,
+    # Issuers are compared letter by letter (RFC 7519, 4.1.1); any tidying opens a second name.
     "partner with a slash": lambda f: f.by_partner(iss=f.partner_url + "/"),
     "partner in capitals": lambda f: f.by_partner(iss=f.partner_url.upper()),
     "the name of an issuer": lambda f: f.by_partner(iss="home"),
     "iss absent": lambda f: f.by_partner(iss=DROP),
     "iss null": lambda f: f.by_partner(iss=None),
+    # Each issuer has its own list of algorithms; the union of both must not count.
     "home's algorithm at the partner": lambda f: f.by_partner("partner-ec", "ES256"),
     "partner's algorithm at home": lambda f: f.home.signed(
         f.home.header(alg="PS256", kid="rsa"), None, PRIVATE["rsa"], "PS256"
     ),
     "PS256 named RS256": lambda f: f.by_partner(algorithm="PS256", named="RS256"),
     "RS256 named PS256": lambda f: f.by_partner(algorithm="RS256", named="PS256"),
+    # A key that names its algorithm is for no other one (RFC 7517, 4.4).
     "RS256 with a key for PS256": lambda f: f.by_partner("ps-only", "RS256"),
     "RS256 with a key for PS256, named PS256": lambda f: f.by_partner("ps-only", "RS256", "PS256"),
     "PS512, which nobody allows": lambda f: f.by_partner(algorithm="PS512"),
@@ -74,7 +79,7 @@ REFUSED: Final[Mapping[str, MakeFederatedToken]] = {
     "HMAC with the home issuer's key": lambda f: f.home.with_secret(PEM, "partner"),
     "none": lambda f: f.by_partner(named="none"),
     "home's audience at the partner": lambda f: f.by_partner(client_id=f.home.audience),
-    "home's audience beside a foreign client": lambda f: f.by_partner(
+    "home's audience next to a foreign client": lambda f: f.by_partner(
         client_id="other", aud=[f.home.audience, PARTNER_AUDIENCE]
     ),
     "partner's audience at home": lambda f: _home_claims(f, aud=PARTNER_AUDIENCE),
@@ -84,6 +89,7 @@ REFUSED: Final[Mapping[str, MakeFederatedToken]] = {
     "aud instead of client_id at the partner": lambda f: f.by_partner(client_id=DROP, aud=PARTNER_AUDIENCE),
     "azp instead of client_id at the partner": lambda f: f.by_partner(client_id=DROP, azp=PARTNER_AUDIENCE),
     "client_id an object": lambda f: f.by_partner(client_id={PARTNER_AUDIENCE: 1}),
+    # An ID token tells a client who has signed in. It carries no right at a service.
     "ID token of the partner": lambda f: f.by_partner(token_use="id"),
     "ID token of the partner by nonce": lambda f: f.by_partner(nonce="n"),
     "partner's word at home": lambda f: _home_claims(f, scope=WORD),
@@ -92,6 +98,7 @@ REFUSED: Final[Mapping[str, MakeFederatedToken]] = {
     "scope at the partner, which is not read": lambda f: f.by_partner(roles=DROP, scope=_CLASSIFY),
     "scope with the word at the partner": lambda f: f.by_partner(roles=DROP, scope=WORD),
     "another word of the map": lambda f: f.by_partner(roles=["Readers"]),
+    # A word of the map counts only as it is written, because issuers take care of case.
     "the word in small letters": lambda f: f.by_partner(roles=[WORD.lower()]),
     "the word in capitals": lambda f: f.by_partner(roles=[WORD.upper()]),
     "the word with a space": lambda f: f.by_partner(roles=[f"{WORD} "]),
@@ -106,6 +113,7 @@ REFUSED: Final[Mapping[str, MakeFederatedToken]] = {
     "the word among 300": lambda f: f.by_partner(roles=[WORD, *map(str, range(300))]),
     "the word under another claim": lambda f: f.by_partner(roles=DROP, groups=[WORD], scp=WORD),
     "names of the map's form": lambda f: f.by_partner(roles=["__class__", "words", "*", ""]),
+    # A principal has at most 128 characters, and the name of the issuer before it counts.
     "sub too long with its prefix": lambda f: f.by_partner(sub="s" * 121),
     "sub empty": lambda f: f.by_partner(sub=""),
     "sub absent": lambda f: f.by_partner(sub=DROP),
@@ -118,6 +126,7 @@ ACCEPTED: Final[Mapping[str, tuple[str, MakeFederatedToken]]] = {
     "partner by RS256": ("partner:somebody", lambda f: f.by_partner(algorithm="RS256")),
     "partner by a key for PS256": ("partner:somebody", lambda f: f.by_partner("ps-only")),
     "partner by the key with the same id": ("partner:somebody", lambda f: f.by_partner("ec")),
+    # The prefix keeps the two apart: a partner cannot write in the name of a principal of home.
     "partner with a principal of home": (
         "partner:home:somebody",
         lambda f: f.by_partner(sub="home:somebody"),

@@ -93,7 +93,7 @@ ACCEPTED: Final[Mapping[str, Carry]] = {
     "declared to be of this hop": lambda t: request(
         f"Authorization: Bearer {t}", "Connection: authorization"
     ),
-    "beside other identities": lambda t: request(
+    "next to other identities": lambda t: request(
         f"Authorization: Bearer {t}", *(f"{n}: admin" for n in IDENTITIES)
     ),
 }

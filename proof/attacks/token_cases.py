@@ -86,7 +86,7 @@ EVIL_HEADERS: Final[Mapping[str, Callable[[str], Changes]]] = {
     "x5t": lambda url: {"x5t": "AAAAAAAAAAAAAAAAAAAAAAAAAAA"},
     "x5t#S256": lambda url: {"x5t#S256": b64(bytes(32))},
     "kid a URL": lambda url: {"kid": f"{url}/key"},
-    "kid a URL beside jku": lambda url: {"kid": f"{url}/key", "jku": url, "x5u": url},
+    "kid a URL next to jku": lambda url: {"kid": f"{url}/key", "jku": url, "x5u": url},
     "iss in the header": lambda url: {"iss": url},
 }  # fmt: skip
 CLAIMS: Final[Mapping[str, Callable[[Forge], Changes]]] = {
@@ -197,14 +197,14 @@ ACCEPTED: Final[Mapping[str, MakeToken]] = {
     "scp a list": lambda f: f.good(scope=DROP, scp=CLASSIFY),
     "roles of an application": lambda f: f.good(scope=DROP, roles=CLASSIFY, azp="app"),
     "permissions of a client": lambda f: f.good(scope=DROP, permissions=CLASSIFY, azp="app"),
-    "nonce beside a scope": lambda f: f.good(nonce="n", azp="app"),
+    "nonce next to a scope": lambda f: f.good(nonce="n", azp="app"),
     "typ absent": lambda f: f.with_header(typ=DROP),
     "among other audiences": lambda f: f.good(aud=["other", f.audience]),
     "with claims of its issuer": lambda f: f.good(typ="Bearer", token_use="access", azp="app"),
     # The type of access tokens (RFC 9068 section 2.1).
     "at+jwt": lambda f: f.with_header(typ="at+jwt"),
     "application/at+jwt": lambda f: f.with_header(typ="application/at+jwt"),
-    "x5t beside kid": lambda f: f.with_header(x5t="AAAAAAAAAAAAAAAAAAAAAAAAAAA"),
+    "x5t next to kid": lambda f: f.with_header(x5t="AAAAAAAAAAAAAAAAAAAAAAAAAAA"),
     "8 KB": lambda f: f.with_claims(padding="p" * 5500),
 }
 """Tokens that the standards allow and that issuers issue."""

@@ -15,11 +15,14 @@ _MALFORMED: Final[Mapping[str, object]] = {
     "a list of objects": [{"name": "radiograph:classify"}],
     "a list with a number": [*CLASSIFY, 1],
     "a list with null": [*CLASSIFY, None],
+    # Only a text is split at spaces. A list has one right in each element.
     "a list of joined texts": ["model:read radiograph:classify"],
     "a list in capitals": ["RADIOGRAPH:CLASSIFY"],
+    # Rights are compared as whole words, never by a pattern.
     "a list of patterns": ["*", "radiograph:*", "radiograph"],
     "a list with a space behind": ["radiograph:classify "],
     "a list with a line end": ["radiograph:classify\n"],
+    # One more than the limit: a token with thousands of rights costs time at each request.
     "a list of 257 texts": [*CLASSIFY, *map(str, range(256))],
     "a text of 257 words": " ".join([*CLASSIFY, *map(str, range(256))]),
     "a list of 2000 texts": CLASSIFY * 250 + [""] * 1500,
@@ -35,10 +38,12 @@ RIGHTS: Final[Mapping[str, Mapping[str, Any]]] = {
         for claim in ("scp", "roles", "permissions")
         for name, value in _MALFORMED.items()
     },
-    "scp beside an empty scope": {"scope": "", "scp": CLASSIFY},
-    "roles beside a smaller scope": {"scope": "model:read", "roles": CLASSIFY, "azp": "app"},
-    "roles beside a smaller scp": {"scope": DROP, "scp": "model:read", "roles": CLASSIFY, "azp": "app"},
-    "permissions beside smaller roles": {**_APP, "roles": ["model:read"], "permissions": CLASSIFY},
+    # The first claim that is present decides, even if it grants less.
+    "scp next to an empty scope": {"scope": "", "scp": CLASSIFY},
+    "roles next to a smaller scope": {"scope": "model:read", "roles": CLASSIFY, "azp": "app"},
+    "roles next to a smaller scp": {"scope": DROP, "scp": "model:read", "roles": CLASSIFY, "azp": "app"},
+    "permissions next to smaller roles": {**_APP, "roles": ["model:read"], "permissions": CLASSIFY},
+    # Roles count in access tokens only, which name the client that they were issued to.
     "roles without a client": {"scope": DROP, "roles": CLASSIFY},
     "permissions without a client": {"scope": DROP, "permissions": CLASSIFY},
     "groups, which are not read by default": {**_APP, "groups": CLASSIFY},

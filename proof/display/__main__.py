@@ -20,6 +20,7 @@ from proof.display.variants import Variant, list_variants
 from proof.lab.files import MAX_PIXELS
 from proof.lab.report import ClaimRow, print_claims
 
+# Each toolkit rounds to its own scale before the picture is made smaller.
 _TOLERANCE: Final = 3
 _REFERENCE: Final = "the standard, computed with numpy"
 
@@ -82,6 +83,7 @@ def main() -> int:
 def _list_claims(comparisons: list[Comparison]) -> Iterator[ClaimRow]:
     variants = len({comparison.variant.name + comparison.variant.syntax for comparison in comparisons})
     compared = {id(c.variant) for c in comparisons if c.toolkit != _REFERENCE}
+    # A campaign in which no toolkit reads the files would show nothing.
     yield ClaimRow("variants that a toolkit displays too", ">= 400", str(len(compared)), len(compared) >= 400)
     yield ClaimRow("different variants", "", str(variants), None)
     for toolkit in sorted({comparison.toolkit for comparison in comparisons}):

@@ -51,6 +51,7 @@ class BitLayout:
         """Pack stored values into unsigned cells; ``other_bits`` stand where no sample does."""
         shift = self.high + 1 - self.stored
         mask = (2**self.stored - 1) << shift
+        # The standard lets anything stand in these bits: overlays were stored there once.
         cells = ((values << shift) & mask) | (other_bits & ~mask & (2**self.allocated - 1))
         packed: Cells = cells.astype(f"u{self.allocated // 8}")
         return packed
@@ -59,6 +60,7 @@ class BitLayout:
 LAYOUTS: Final = (
     BitLayout(8, 8, 7),
     BitLayout(8, 6, 5),
+    # High Bit above the lowest bits: rare, allowed, and where toolkits differ.
     BitLayout(8, 6, 7),
     BitLayout(8, 7, 6, is_signed=True),
     BitLayout(16, 8, 7),
@@ -85,6 +87,7 @@ def _encode_rle(cells: Cells, bits: int) -> bytes:
 
 
 def _deflate(cells: Cells, _bits: int) -> bytes:
+    # Raw deflate (RFC 1951), without the header of zlib.
     deflater = zlib.compressobj(9, zlib.DEFLATED, -zlib.MAX_WBITS)
     return deflater.compress(cells.tobytes()) + deflater.flush()
 

@@ -9,6 +9,7 @@ from proof.display.variants import Variant
 
 Applies = Callable[[str, Variant], bool]
 
+# A reason must name its files narrowly: whatever it covers is not compared any more.
 KNOWN_DIFFERENCES: Final[dict[str, Applies]] = {
     "GDCM takes the lowest bits for the sample, wherever High Bit is": (
         lambda toolkit, variant: toolkit == "GDCM" and variant.layout.high != variant.layout.stored - 1

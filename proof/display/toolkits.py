@@ -49,6 +49,7 @@ def display_with_toolkits(variant: Variant, folder: Path) -> list[ToolkitDisplay
         displays.append(_display("DCMTK", program, file, variant))
     if variant.syntax in GDCM_SYNTAXES:
         raw = folder / "raw.dcm"
+        # A file of the variant before must not be taken for this one's.
         raw.unlink(missing_ok=True)
         reason = _run(GDCM_PROGRAM, "--raw", str(file), str(raw))
         if reason or not raw.exists():
@@ -61,6 +62,7 @@ def display_with_toolkits(variant: Variant, folder: Path) -> list[ToolkitDisplay
 def _display(toolkit: str, program: str, file: Path, variant: Variant) -> ToolkitDisplay:
     png = file.with_suffix(".png")
     png.unlink(missing_ok=True)
+    # -O: without overlays. +on2: a PNG of 16 bits, since 8 would hide small differences.
     reason = _run(program, "-O", *variant.setting.arguments, "+on2", str(file), str(png))
     pixels = cv2.imread(str(png), cv2.IMREAD_UNCHANGED) if png.exists() else None
     if reason or pixels is None or pixels.ndim != 2:

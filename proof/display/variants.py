@@ -16,6 +16,7 @@ from proof.lab.pictures import make_lut, make_picture
 Greys = NDArray[np.float64]
 _SIDE: Final = 64
 _LONGEST_JPEG_CELL: Final = 15
+# All 28 combinations for each file would take almost six times as long.
 _SETTINGS_PER_FILE: Final = 5
 
 
@@ -56,6 +57,7 @@ def _window(layout: BitLayout) -> dict[str, Any]:
 
 def _show_window(values: Greys, layout: BitLayout) -> Greys:
     centre, width = layout.low + _span(layout) // 2, _span(layout) // 2
+    # The halves are the standard's own (PS3.3 C.11.2.1.2.1).
     return np.clip((values - (centre - 0.5)) / (width - 1) + 0.5, 0, 1)
 
 
@@ -76,6 +78,7 @@ def _show_table(values: Greys, layout: BitLayout, first: int) -> Greys:
 
 def _voi_table(layout: BitLayout) -> dict[str, Any]:
     table = make_lut(_curve(layout), layout.low)
+    # The second number has the sign of the pixels (PS3.3 C.11.1.1).
     table[0]["LUTDescriptor"].VR = "SS" if layout.is_signed else "US"
     return {"VOILUTSequence": table}
 
@@ -125,9 +128,11 @@ def list_variants() -> Iterator[Variant]:
     turns = list(product(SETTINGS, ("MONOCHROME2", "MONOCHROME1"), (0, 0xAAAA)))
     turn = 0
     for layout, syntax in product(LAYOUTS, (*NATIVE, *ENCODERS)):
+        # A sample in bit 15 does not fit into the 15 bits of our encoder.
         if syntax == uid.JPEGLosslessSV1 and layout.high >= _LONGEST_JPEG_CELL:
             continue
         for _ in range(_SETTINGS_PER_FILE):
+            # 5 and the number of turns have no common divisor, so each turn comes up equally often.
             setting, photometric, other_bits = turns[(turn * 5 + turn // len(turns)) % len(turns)]
             turn += 1
             stored = picture * (_span(layout) - 1) // 255 + layout.low
@@ -157,6 +162,7 @@ def make_variant(
         file = make_dicom(cells, syntax=syntax, **elements)
     else:
         file = wrap_stream(ENCODERS[syntax](cells, bits), syntax, cells, **elements)
+    # Any linear scale is right, because the tensor stretches the greys anyway.
     right = -greys if photometric == "MONOCHROME1" else greys
     spare = " with other bits" if other_bits else ""
     sign = "signed" if layout.is_signed else "unsigned"

@@ -20,9 +20,11 @@ from proof.lab.report import ClaimRow
 from proof.lab.stand_in_predictor import StandInPredictor, stand_in_predictor
 from proof.lab.transformer import TransformerParts, V2Answer, send_by_id, start_transformer
 
+# Retries that follow every failure would double the load on a part that fails for want of capacity.
 _MAX_CALLS_PER_REQUEST: Final = 1.1
 _AT_ONCE: Final = 8
 _INFER: Final = "/v2/models/chest-xray/infer"
+# The delay of a busy machine.
 _GRACE_S: Final = 0.1
 _TIMEOUT_S: Final = 60.0
 _SHORT_DEADLINE_S: Final = 0.5
@@ -108,6 +110,7 @@ async def check_invalid_answers(bench: ClaimBench, image_id: str) -> ClaimRow:
         read_row_ids, bench.parts.journal_dsn, [f"invalid {name}" for name in INVALID_ANSWERS]
     )
     cached = bench.count_cached()
+    # Shows that the counting works: the same bench stores an answer that is valid.
     valid = await send_by_id(bench.service, [image_id], id="valid answer")
     is_stored = bench.count_cached() == 1 and read_row_ids(bench.parts.journal_dsn, ["valid answer"]) == [
         "valid answer"
@@ -124,6 +127,7 @@ async def check_one_inference_for_many(bench: ClaimBench, image_id: str, count: 
     """Check that many simultaneous requests for one radiograph share an inference, each with its row."""
     bench.empty_cache()
     calls_before = bench.predictor.calls
+    # Longer than 1,000 requests need to arrive, so that all of them find the first one at work.
     bench.predictor.seconds = 4.0
     ids = [f"at once {number}" for number in range(count)]
     try:
@@ -174,6 +178,7 @@ async def check_expired_before_predictor(
         return status
 
     statuses = await asyncio.gather(*(send(image_id) for image_id in ids))
+    # A call that was queued would arrive now.
     await asyncio.sleep(2.0)
     bench.predictor.seconds = 0.0
     late = sum(at_s > ended_s[request_id] + grace_s for request_id, at_s in bench.predictor.arrivals)

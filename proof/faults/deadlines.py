@@ -17,6 +17,7 @@ from proof.lab.report import ClaimRow
 
 _DEADLINE_S, _GRACE_S = 0.5, 0.1
 _PER_S, _REQUESTS, _AT_ONCE = 12.0, 12, 50
+# A part that has failed is left alone for some seconds before it is tried again.
 _RECOVERY_S: Final = 20.0
 _FAULTS: Final[Mapping[str, Fault]] = {"slow by 200 ms": Fault("slow", ms=200), "hanging": Fault("hanging")}
 _METHOD: Final = "/inference.GRPCInferenceService/ModelInfer"
@@ -101,6 +102,7 @@ def _count_store_calls(
     Returns:
         How many calls arrived, and how many arrived after the caller's deadline and answer.
     """
+    # An answer may come before the deadline; its caller has not given up until then.
     expired_s = {i: a.sent_s + max(_DEADLINE_S, a.seconds) + _GRACE_S for i, a in answers_by_id.items()}
     called = [
         (request.at_s, image_id)
@@ -156,6 +158,7 @@ async def _send_by_grpc(channel: aio.Channel, token: str, image_id: str) -> Call
         metadata = (("authorization", f"Bearer {token}"),)
         await call(request.SerializeToString(), timeout=_DEADLINE_S, metadata=metadata)
     except aio.AioRpcError as error:
+        # Any other code is not allowed here, and no claim allows the status LATE.
         status = _STATUS.get(error.code(), LATE)
         trailing = dict(error.trailing_metadata() or ())
         retry_after = str(trailing["retry-after"]) if "retry-after" in trailing else None

@@ -80,6 +80,7 @@ class FaultLab:
 
     def cycle_image_ids(self) -> Iterator[str]:
         """Yield object ids without end. Two of three are in the cache, the third is new."""
+        # A fault of the store shows with new radiographs, one of the cache with known ones.
         known, fresh = cycle(self.known_ids), cycle(self.fresh_ids)
         while True:
             yield next(known)
@@ -148,6 +149,7 @@ def count_missing_rows(dsn: str, answers: Iterable[CallResult], timeout_s: float
     end_s = time.monotonic() + timeout_s
     while True:
         rows = read_row_ids(dsn, request_ids)
+        # Rows of an outage come later, from the spool.
         missing = len(request_ids - set(rows))
         if not missing or time.monotonic() > end_s:
             return missing, len(rows) - len(set(rows))

@@ -32,6 +32,7 @@ PER_S: Final = 24.0
 _WARM_UP_S, _HEALTHY_S, _TIMEOUT_S = 2.0, 10.0, 15.0
 _RECOVERY_S, _GRACE_S = 10.0, 0.1
 _CACHE_COST_MS: Final = 50.0
+# Only these two are needed for an answer.
 _DEADLINES_S: Final[Mapping[str, float]] = {"s3": 2.0, "predictor": 2.0}
 """The callers' deadline by part. For the other parts no fault may cost an answer, so callers set none."""
 
@@ -111,6 +112,7 @@ class FaultMatrix:
                 recovery_s = max(recovery_s, await _wait_for_cached_answer(load, healed_s))
             lookups = await self._count_failed_lookups() - lookups
         self.answers += load.answers
+        # A request that is under way when the fault begins, or ends, meets the fault: it counts as during.
         before = [answer for answer in load.answers if answer.sent_s + answer.seconds < began_s]
         after = [answer for answer in load.answers if answer.sent_s >= healed_s]
         during = [a for a in load.answers if a.sent_s < healed_s and a.sent_s + a.seconds >= began_s]
@@ -137,8 +139,10 @@ async def _wait_for_good_second(load: SteadyCalls, healed_s: float) -> float:
     since_s = healed_s
     while time.monotonic() - healed_s < _TIMEOUT_S:
         failed = [a.sent_s for a in load.answers if not a.is_ok and since_s <= a.sent_s < since_s + 1]
+        # A request of that second that still waits may fail yet.
         is_waiting = any(sent_s < since_s + 1 for sent_s in load.waiting.values())
         if failed:
+            # Start again behind the last failure, so that one lucky second between failures does not count.
             since_s = max(failed) + 0.001
         elif not is_waiting and time.monotonic() >= since_s + 1:
             return since_s - healed_s
@@ -209,6 +213,7 @@ def _judge_refusals(claim: str, run: FaultRun, deadline_s: float, must_show: boo
 def _is_allowed(answer: CallResult, deadline_s: float) -> bool:
     """Say whether an answer has findings, has Retry-After, or comes after the caller's deadline."""
     if answer.status == 504:
+        # A 504 that comes early gives up work for which there was time.
         return answer.seconds >= 0.9 * deadline_s
     return answer.is_ok or (answer.status == 503 and answer.retry_after is not None)
 

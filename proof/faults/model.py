@@ -21,6 +21,7 @@ from proof.faults.matrix import PER_S
 from proof.lab.load import call_steadily, compute_quantile_ms
 from proof.lab.report import ClaimRow
 
+# A balancer asks for readiness every few seconds; longer than this and callers notice.
 _UNREADY_S, _READY_S, _TIMEOUT_S = 10.0, 10.0, 20.0
 _DEADLINE_S, _GRACE_S = 2.0, 0.1
 _WRONG_BUNDLE: Final = 3
@@ -62,6 +63,7 @@ async def _interrupt_predictor(
             *(_wait_for_readiness(url, True) for url in _build_readiness_urls(lab))
         )
         await asyncio.sleep(1.0)
+        # Only the last second must be perfect: until then a request may still meet the old process.
         last_second_s = time.monotonic()
         await asyncio.sleep(1.0)
     last = [answer for answer in load.answers if answer.sent_s >= last_second_s]
@@ -130,6 +132,7 @@ def _choose_offsets(size: int, rng: random.Random) -> Sequence[int]:
     """Choose all offsets of a small file, or the ends and some others of a large file."""
     if size <= _OFFSETS:
         return range(size)
+    # First and last byte always: formats have their lengths and ends there.
     return sorted({0, size - 1, *rng.sample(range(size), _OFFSETS)})
 
 

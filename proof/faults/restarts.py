@@ -81,6 +81,7 @@ class RestartCampaign:
         """Start a new predictor, and stop the old one."""
         new = await asyncio.to_thread(self._start_predictor)
         old, self._current["predictor"] = self._current["predictor"], new
+        # With weight 0, and not absent, so that Envoy lets the requests of the old one end.
         upstreams = [_make_upstream(new), _make_upstream(old, weight=0)]
         return await _stop_old(old, lambda: write_upstreams(self._environment.folder / "envoy", upstreams))
 
@@ -111,6 +112,7 @@ def _parse_grpc_port(service: Service) -> int:
 async def _stop_old(old: Service, move_traffic: Callable[[], None]) -> StoppedProcess:
     old.process.send_signal(signal.SIGTERM)
     began_s = time.monotonic()
+    # The old pod still gets new requests now, and must answer them.
     await asyncio.sleep(_LAG_S)
     move_traffic()
     with suppress(subprocess.TimeoutExpired):
@@ -143,6 +145,8 @@ async def run_restarts(environment: ServiceEnvironment, restarts: int, fresh: in
         stops = []
         for number in range(restarts):
             await asyncio.sleep(_PAUSE_S)
+            # In turn, because the two end differently: one holds files of callers, the other a running
+            # graph.
             replace = rollout.replace_transformer if number % 2 else rollout.replace_predictor
             stops.append(await replace())
         stop.set()

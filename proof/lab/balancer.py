@@ -32,6 +32,7 @@ class ConnectionBalancer:
         await asyncio.gather(*self._connections, return_exceptions=True)
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        # A task of its own, so that close() can cancel it: asyncio does not tell which handlers run.
         connection = asyncio.ensure_future(self._join(reader, writer))
         self._connections.add(connection)
         connection.add_done_callback(self._connections.discard)
@@ -43,6 +44,7 @@ class ConnectionBalancer:
         except OSError:
             writer.close()
             return
+        # Each direction ends on its own, because a connection may be half closed.
         await asyncio.gather(_pipe(reader, server_writer), _pipe(server_reader, writer))
 
 

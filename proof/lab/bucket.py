@@ -12,6 +12,7 @@ BUCKET: Final = "radiographs"
 
 def make_bucket_client(url: str) -> Minio:
     """Make a client that may write to the bucket."""
+    # A region saves the client one request, by which it would ask the server for it.
     return Minio(url.removeprefix("http://"), ACCESS_KEY, SECRET_KEY, secure=False, region="us-east-1")
 
 

@@ -22,6 +22,7 @@ def build_description(version: str = "0.0.1") -> ModelDescription:
         FindingDescription(
             name=name,
             operating_point=OperatingPoint(threshold=0.3 + 0.02 * i, sensitivity=0.8, specificity=0.7),
+            # One finding without figures, because services must cope with such models.
             auroc=None if name == FINDINGS[-1] else interval,
             sensitivity=None if name == FINDINGS[-1] else interval,
             specificity=None if name == FINDINGS[-1] else interval,
@@ -52,6 +53,7 @@ def make_head_arrays(features: int, seed: int = 0) -> dict[str, np.ndarray[Any, 
     return {
         "head/kernel": random.normal(0, 0.2, (features, len(FINDINGS))),
         "head/bias": random.normal(0, 0.5, len(FINDINGS)),
+        # Not 1 and 0, so that a calibration that is left out shows.
         "calibration/scale": random.uniform(0.8, 1.2, len(FINDINGS)),
         "calibration/offset": random.normal(0, 0.1, len(FINDINGS)),
         "typicality/mean": random.uniform(0.2, 0.8, features),

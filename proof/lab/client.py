@@ -15,6 +15,7 @@ from urllib.parse import urlsplit
 
 _LENGTH: Final = re.compile(rb"\r\ncontent-length: *(\d+)", re.IGNORECASE)
 _RETRY_AFTER: Final = re.compile(rb"\r\nretry-after: *(\d+)", re.IGNORECASE)
+# Clients connect one after the other, and the first requests are slower.
 _WARM_UP_S: Final = 1.0
 _TIMEOUT_S: Final = 60.0
 _REFUSALS: Final = (429, 503)
@@ -184,6 +185,7 @@ async def send_at_rate(address: str, requests: Iterator[bytes], per_s: float, se
     began_s = time.perf_counter()
 
     async def send() -> None:
+        # The server may have closed it meanwhile; a request on it would count as failed.
         while idle and idle[-1].is_closed:
             idle.pop()
         connection = idle.pop() if idle else await open_connection(address)

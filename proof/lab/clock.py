@@ -4,6 +4,7 @@
 class ManualClock:
     """A clock that shows ``now`` until somebody changes ``now``."""
 
+    # Not 0: code that takes 0 for "never" would pass by chance.
     def __init__(self, now: float = 1000.0) -> None:
         self.now = now
 

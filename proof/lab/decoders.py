@@ -21,6 +21,7 @@ from transformer.settings import TransformerSettings
 
 _TICKS = os.sysconf("SC_CLK_TCK")
 _GOOD_FILE = encode_png(make_picture())
+# A worker that is ended leaves no figures, so the last sample must be young.
 _SAMPLE_EVERY_S = 0.005
 _DEFAULTS = {name: field.default for name, field in TransformerSettings.model_fields.items()}
 
@@ -81,6 +82,7 @@ class MeasuredDecoders:
         """Decode one file, then a good file."""
         with _measure_worker(self._wait_for_worker()) as cost:
             tensor, error = self._prepare(file)
+        # A hostile file must not leave the pool without a worker, or with a wrong picture.
         good, _ = self._prepare(_GOOD_FILE)
         is_good_next = good is not None and np.array_equal(good, make_picture_tensor())
         return DecodeOutcome(tensor, error, cost, is_good_next)

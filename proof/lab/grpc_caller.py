@@ -61,6 +61,7 @@ def _build_request(image_id: str, request_id: str) -> Any:
 
 def _read_status(error: aio.AioRpcError) -> int:
     """Return the status that REST would have. An error from outside our services is a broken call."""
+    # Envoy and gRPC itself use the same codes; only our services add this.
     if "pleura-error" in dict(error.trailing_metadata() or ()):
         return _STATUS[error.code()]
     return LATE if error.code() == grpc.StatusCode.DEADLINE_EXCEEDED else BROKEN

@@ -36,6 +36,7 @@ class CampaignJournal:
     def count_differing(self, answers: Sequence[CallResult]) -> int:
         """Count rows that differ from their answer."""
         return sum(
+            # The journal keeps float32, the answer has it in decimal digits.
             image_id != answer.image_id or max(abs(read_probabilities(answer.document) - values)) > 1e-6
             for answer in answers
             if answer.is_ok
@@ -52,6 +53,7 @@ def read_journal(stack: RunningStack, request_ids: Sequence[str]) -> CampaignJou
         cursor.execute(statement, (list(request_ids),))
         for request_id, image_id, values in cursor.fetchall():
             rows[str(request_id)].append((image_id, values))
+        # A second row for one request goes there, since the journal itself allows only one.
         statement = "SELECT count(*) FROM disputed_answers WHERE request_id = ANY(%s)"
         cursor.execute(statement, (list(request_ids),))
         (disputed,) = cursor.fetchone() or (0,)

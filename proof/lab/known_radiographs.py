@@ -15,9 +15,11 @@ from proof.lab.load import CallResult
 from proof.lab.transformer import make_radiograph_png
 
 CONTENTS: Final = 8
+# The same radiograph in another batch gives another rounding.
 _TOLERANCE: Final = 1e-5
 _UPLOADS_AT_ONCE: Final = 8
 _PAUSE_S: Final = 0.2
+# One minute, the longest recovery that a campaign accepts.
 _MAX_TRIES: Final = 300
 
 
@@ -33,6 +35,7 @@ class KnownRadiographs:
         self.names = self._upload(CONTENTS)
 
     def _upload(self, number: int) -> list[str]:
+        # The number of the content is part of the id, so that an answer can be checked by its id alone.
         names = [f"proof/{self._stored + index}-{index % CONTENTS}.png" for index in range(number)]
         self._stored += number
         with ThreadPoolExecutor(_UPLOADS_AT_ONCE) as threads:
@@ -54,6 +57,7 @@ class KnownRadiographs:
 
     def next_known_id(self) -> str:
         """Return the next of the few object ids that most requests name."""
+        # In turn, so that neighbours in time are never one radiograph, and a mix-up shows.
         self._known_used += 1
         return self.names[self._known_used % CONTENTS]
 

@@ -95,6 +95,7 @@ class Caller:
         except TimeoutError:
             return CallResult(request_id, LATE, began_s, time.monotonic() - began_s, image_id=image_id)
         seconds, retry_after = time.monotonic() - began_s, response.headers.get("retry-after")
+        # An error from outside Pleura may have no body.
         document = json.loads(content or b"null")
         return CallResult(request_id, response.status_code, began_s, seconds, retry_after, document, image_id)
 
@@ -232,4 +233,5 @@ def upload_fresh_ids(record: StackRecord, number: int, size_px: int = 256) -> It
 def compute_quantile_ms(answers: Sequence[CallResult], share: float) -> float:
     """Compute a quantile of the answer times, in milliseconds. ``share`` is between 0 and 1."""
     ordered = sorted(answer.seconds for answer in answers)
+    # The next higher value, not between two: a bound must not be met by interpolation.
     return 1000 * ordered[min(len(ordered) - 1, int(share * len(ordered)))]

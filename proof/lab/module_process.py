@@ -28,6 +28,7 @@ def wait_until(condition: Callable[[], bool], timeout_s: float = 120.0) -> None:
 
 def start_module(module: str, environment: dict[str, str], log: Path) -> subprocess.Popen[bytes]:
     """Start a module as a process with these settings and no others."""
+    # A setting of the developer's shell would make a test pass or fail elsewhere.
     inherited = {name: value for name, value in os.environ.items() if not name.startswith("PLEURA_")}
     with log.open("wb") as file:
         return subprocess.Popen(
@@ -38,4 +39,5 @@ def start_module(module: str, environment: dict[str, str], log: Path) -> subproc
 def stop_process(process: subprocess.Popen[bytes]) -> None:
     """Stop a process, and wait for its end."""
     process.terminate()
+    # A service lets its requests end before it ends.
     process.wait(90)

@@ -48,8 +48,10 @@ def exchange(port: int, data: bytes, timeout_s: float = 5.0) -> bytes:
     received = b""
     with socket.create_connection(("127.0.0.1", port), timeout=timeout_s) as connection:
         connection.sendall(data)
+        # A server that keeps the connection open after its answer would hold this call for ever otherwise.
         connection.settimeout(20.0)
         try:
+            # To the end, because an attack may draw two answers.
             while chunk := connection.recv(65536):
                 received += chunk
         except (TimeoutError, ConnectionResetError):

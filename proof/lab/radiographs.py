@@ -33,6 +33,7 @@ def _encode_png(grey: Grey) -> bytes:
 
 
 def _encode_jpeg(grey: Grey) -> bytes:
+    # A usual quality; at 100 the files are several times as large.
     return cv2.imencode(".jpg", grey.astype(np.uint8), [cv2.IMWRITE_JPEG_QUALITY, 90])[1].tobytes()
 
 
@@ -42,6 +43,7 @@ def _make_dicom(stored: NDArray[np.uint8] | NDArray[np.uint16], bits_stored: int
     dataset.Rows, dataset.Columns = stored.shape
     dataset.BitsAllocated, dataset.BitsStored = 8 * stored.itemsize, bits_stored
     dataset.HighBit, dataset.PhotometricInterpretation = bits_stored - 1, "MONOCHROME2"
+    # The sample's own window is for other values, and would clip these pixels.
     dataset.WindowCenter, dataset.WindowWidth = 2 ** (bits_stored - 1), 2**bits_stored
     dataset.PresentationLUTShape, dataset.PixelData = "IDENTITY", stored.tobytes()
     file = io.BytesIO()

@@ -28,6 +28,7 @@ class Upstream:
 
     http_port: int
     grpc_port: int
+    # Whole requests, because a test also looks for headers that must not be there.
     requests: list[tuple[Request, bytes]] = field(default_factory=list)
     grpc_calls: list[tuple[str, dict[str, Any], bytes]] = field(default_factory=list)
     error: tuple[int, dict[str, Any], dict[str, str]] | None = None
@@ -153,12 +154,14 @@ class _GrpcUpstream(grpc.GenericRpcHandler):  # type: ignore[misc]
     def service(self, handler_call_details: Any) -> Any:
         async def answer(request: bytes, context: Any) -> bytes:
             metadata = dict(context.invocation_metadata())
+            # gRPC sends the deadline outside the metadata; tests look for it in one place with them.
             metadata["remaining_s"] = context.time_remaining()
             self._upstream.grpc_calls.append((handler_call_details.method, metadata, request))
             await asyncio.sleep(self._upstream.delay_s)
             if request == b"fail":
                 context.set_trailing_metadata((("pleura-error", "radiograph_not_found"),))
                 await context.abort(grpc.StatusCode.NOT_FOUND, "no radiograph of that id")
+            # The text of the exception looks like a path, which must not reach the caller.
             if request == b"crash":
                 raise ValueError("/inner/path")
             return b"\x0a\x01m\x12\x05" + VERSION.encode() + request
@@ -184,6 +187,7 @@ async def serve_upstream(upstream: Upstream, stopping: threading.Event) -> None:
     await rpc.start()
     task = asyncio.create_task(server.serve())
     await asyncio.to_thread(stopping.wait)
+    # Kept-alive connections of the proxy would hold up the end.
     server.should_exit = server.force_exit = True
     await task
     await rpc.stop(0)

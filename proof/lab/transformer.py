@@ -18,6 +18,7 @@ ACCESS_KEY, SECRET_KEY = "test-access", "test-secret-key"
 
 def make_radiograph_png(seed: int, side: int = 256) -> bytes:
     """Make a PNG that the service accepts as a radiograph. Each seed gives another one."""
+    # A few large spots, which survive the reduction to 224 pixels, so that each seed has its own answer.
     random = np.random.default_rng(seed)
     coarse = random.integers(0, 255, (8, 8)).astype(np.uint8)
     return bytes(cv2.imencode(".png", cv2.resize(coarse, (side, side)))[1])
@@ -46,6 +47,7 @@ class TransformerParts:
             "PLEURA_WATCH_INTERVAL_S": "0.5",
             "PLEURA_ANSWERING_TTL_S": "2",
             "PLEURA_CACHE_TIMEOUT_S": "1",
+            # Each decoder takes memory, and most tests send one radiograph at a time.
             "PLEURA_DECODERS": "1",
         } | settings
 

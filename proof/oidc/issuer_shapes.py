@@ -12,6 +12,7 @@ from proof.attacks.forge import DROP, PRIVATE, Forge
 
 _CLIENT: Final = "5f1c7a54-8f0e-4c43-9d43-1b4a6d4f0001"
 _SUBJECT: Final = "f5b5a4d2-0b1e-4a53-8d3c-2f0000000000"
+# Some issuers leave these two out.
 _BARE: Final[Mapping[str, Any]] = {"nbf": DROP, "scope": DROP}
 
 
@@ -39,6 +40,7 @@ class IssuerShape:
         return forge.signed(header, forge.claims(**self.claims), PRIVATE["rsa"], "RS256")
 
 
+# Keycloak: the audience needs a mapper, and "account" stands next to ours.
 _KEYCLOAK: Final = {"audience": "pleura"}
 _KEYCLOAK_TOKEN: Final = {
     "nbf": DROP,
@@ -57,6 +59,7 @@ _KEYCLOAK_TOKEN: Final = {
     "preferred_username": "service-account-pacs",
     "client_id": "pacs",
 }
+# Entra ID: the map translates the names that its administrators give.
 _ENTRA: Final = {
     "audience": _CLIENT,
     "scope_map": json.dumps({"Radiograph.Classify": "radiograph:classify", "Model.Read": "model:read"}),
@@ -74,6 +77,7 @@ _ENTRA_TOKEN: Final = {
     "uti": "x",
     "ver": "2.0",
 }
+# Okta: scopes are a list, under "scp".
 _OKTA: Final = {"audience": "pleura"}
 _OKTA_TOKEN: Final = {
     **_BARE,
@@ -85,6 +89,7 @@ _OKTA_TOKEN: Final = {
     "sub": "reader@hospital.example",
     "auth_time": 1795999000,
 }
+# Auth0: an API puts rights into "permissions" if its RBAC is on.
 _AUTH0: Final = {"audience": "pleura", "scope_claims": "permissions"}
 _AUTH0_TOKEN: Final = {
     "nbf": DROP,
@@ -94,6 +99,7 @@ _AUTH0_TOKEN: Final = {
     "azp": "my_client_id",
     "permissions": ["radiograph:classify"],
 }
+# Cognito: access tokens have no "aud", and scopes begin with the name of the resource server.
 _COGNITO: Final = {
     "audience": "7h57kanj8q2r0000000000000",
     "audience_claim": "client_id",
@@ -117,6 +123,7 @@ SHAPES: Final[Mapping[str, IssuerShape]] = {
     "Keycloak, ID token": IssuerShape(
         _KEYCLOAK, {**_KEYCLOAK_TOKEN, "typ": "ID", "aud": "pleura", "scope": DROP, "at_hash": "x"}, 401
     ),
+    # Here it is well signed and for our audience: only "typ" tells it from an access token.
     "Keycloak, refresh token": IssuerShape(_KEYCLOAK, {**_KEYCLOAK_TOKEN, "typ": "Refresh"}, 401),
     "Entra ID v2, user": IssuerShape(
         _ENTRA, {**_ENTRA_TOKEN, "scp": "Radiograph.Classify Model.Read", "name": "A"}, 200
@@ -124,6 +131,7 @@ SHAPES: Final[Mapping[str, IssuerShape]] = {
     "Entra ID v2, application": IssuerShape(
         _ENTRA, {**_ENTRA_TOKEN, "roles": ["Radiograph.Classify"], "idtyp": "app"}, 200
     ),
+    # The user has the role, but did not let this client use it.
     "Entra ID v2, user with a role but a smaller scope": IssuerShape(
         _ENTRA, {**_ENTRA_TOKEN, "scp": "Model.Read", "roles": ["Radiograph.Classify"]}, 403
     ),

@@ -44,6 +44,7 @@ class Keycloak:
         environment = os.environ | {
             "KC_BOOTSTRAP_ADMIN_USERNAME": _ADMIN[0],
             "KC_BOOTSTRAP_ADMIN_PASSWORD": _ADMIN[1],
+            # By itself Java takes a large part of the machine's memory.
             "JAVA_OPTS_APPEND": "-Xmx512m",
         }
         with (self.folder / "log").open("ab") as log:
@@ -77,6 +78,7 @@ class Keycloak:
 
     def add_signing_key(self) -> None:
         """Add an RSA key that signs from now on. The earlier keys stay published."""
+        # Keycloak signs with the key of the highest priority.
         config = {"priority": ["1000"], "algorithm": ["RS256"], "keySize": ["2048"]}
         component = {
             "name": "rotated",
@@ -101,6 +103,7 @@ class Keycloak:
             "password": _ADMIN[1],
         }
         with httpx.Client(base_url=root, timeout=30, trust_env=False) as client:
+            # A login for each call, because an administrator's token lives one minute.
             login = client.post("/realms/master/protocol/openid-connect/token", data=form).raise_for_status()
             headers = {"authorization": f"Bearer {login.json()['access_token']}"}
             url = f"/admin/realms/{REALM}/{path}"

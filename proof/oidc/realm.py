@@ -16,6 +16,7 @@ def build_realm() -> dict[str, Any]:
     return {
         "realm": REALM,
         "enabled": True,
+        # The proof speaks to Keycloak on this machine only.
         "sslRequired": "none",
         "accessTokenLifespan": 900,
         "clientScopes": [_build_basic_scope(), *map(_build_scope, SCOPES)],
@@ -24,6 +25,7 @@ def build_realm() -> dict[str, Any]:
         "clients": [
             _build_client("pacs"),
             _build_client("pacs-ps256", **{"access.token.signed.response.alg": "PS256"}),
+            # Its tokens are for another service, and must be refused.
             _build_client("stranger", audience="other"),
             _build_client(AUDIENCE),
         ],
@@ -74,6 +76,7 @@ def _build_client(name: str, audience: str = AUDIENCE, **attributes: str) -> dic
     mapper = {
         "name": "audience",
         "protocol": "openid-connect",
+        # Keycloak names no audience but "account" by itself.
         "protocolMapper": "oidc-audience-mapper",
         "config": {"included.custom.audience": audience, "access.token.claim": "true"},
     }

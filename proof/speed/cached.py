@@ -23,6 +23,7 @@ def fill_cache(lab: SpeedLab, stack: RunningStack, prepared: PreparedRequests) -
 
 def _build_batch_requests(stack: RunningStack, ids: list[str]) -> list[bytes]:
     token = stack.make_token()
+    # Turned lists of the same ids: hits all, but no two requests are the same.
     return [requests.build_ids_request(token, ids[start:] + ids[:start]) for start in range(0, len(ids), 4)]
 
 
@@ -51,6 +52,7 @@ def measure_cache_hits(
             load = lab.send_load(address, load_requests)
             not_cached += _count_uncached(load)
             rates.append(load.per_s)
+    # At the highest rate a latency would show the queue of the clients, not the service.
     steady_per_s = _STEADY_SHARE * median(one_per_s)
     load = lab.run(send_at_rate(address, cycle(hits.by_id), steady_per_s, 2 * lab.effort.seconds))
     lab.failed.extend(load.unanswered)

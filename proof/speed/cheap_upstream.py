@@ -33,6 +33,7 @@ class CheapUpstream(asyncio.Protocol):
 
     def data_received(self, data: bytes) -> None:
         """Answer each complete request."""
+        # TCP may cut a request anywhere, and may bring several at once.
         self._received += data
         while (end := self._received.find(_END_OF_HEAD)) >= 0:
             head = self._received[:end].lower()
@@ -58,6 +59,7 @@ async def serve(port: int, keys: bytes, answer: bytes, info: bytes) -> None:
 def main() -> None:
     """Read the files and serve them."""
     port, *files = sys.argv[1:]
+    # Faster than asyncio's own loop: this server shares the cores with the proxy.
     uvloop.run(serve(int(port), *(_build_response(Path(file).read_bytes()) for file in files)))
 
 

@@ -22,6 +22,7 @@ class EngineAlone:
         self._wide = open_engine(kind, bundle, cores)
         self._narrow = [open_engine(kind, bundle, 1) for _ in range(cores)]
         rng = np.random.default_rng(0)
+        # The time of a network does not depend on what the picture shows.
         self._tensor = rng.integers(0, 256, (1, 224, 224, 1), np.uint8)
         # docs/decisions/0032: a first run that does not count.
         for engine in (self._wide, *self._narrow):
@@ -48,6 +49,7 @@ class EngineAlone:
                 engines[position].run(self._tensor)
                 done[position] += 1
 
+        # Threads are enough: the engines release the interpreter's lock while they compute.
         threads = [threading.Thread(target=read, args=(position,)) for position in range(len(engines))]
         for thread in threads:
             thread.start()

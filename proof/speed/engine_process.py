@@ -17,5 +17,6 @@ def _measure_here(bundle: Path, rounds: int) -> list[SpeedRow]:
 def measure_engines(bundle: Path, rounds: int) -> list[SpeedRow]:
     """Run ``proof.speed.engine`` in a new process."""
     print_progress("engine")
+    # A fork would take the threads' locks along in whatever state they are.
     with ProcessPoolExecutor(1, multiprocessing.get_context("spawn")) as pool:
         return pool.submit(_measure_here, bundle, rounds).result()

@@ -41,10 +41,12 @@ def draw_growth(panels: Mapping[str, Sequence[Line]], path: Path) -> None:
             colour = f"C{next(colours)}"
             axis.plot(sizes, middle, marker="o", color=colour, label=f"{line.name}, p50 (band to p99)")
             axis.fill_between(sizes, middle, slowest, color=colour, alpha=0.15, linewidth=0)
+        # A cost that grows with the size is a slope here, whatever its unit.
         axis.set(xscale="log", yscale="log", xlabel=title)
         axis.grid(visible=True, which="major", alpha=0.3)
         axis.legend(loc="upper left", fontsize="small")
     low, high = axes[0].get_ylim()
+    # Room for the legend above the lines.
     axes[0].set(ylabel="milliseconds a request", ylim=(low, 4 * high))
     is_svg = path.suffix == ".svg"
     figure.savefig(path, metadata={"Date": None} if is_svg else {})

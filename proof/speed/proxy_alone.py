@@ -59,6 +59,7 @@ class _IssuerKey:
             "scope": " ".join(token_issuer.SCOPES),
             "nbf": now,
             "exp": now + _LIFETIME_S,
+            # Makes each token another one, also to a cache by digest.
             "jti": secrets.token_hex(8),
         }
         return jwt.encode(claims, self.private_key, self.algorithm, headers={"kid": self.algorithm})
@@ -109,6 +110,7 @@ def _start_proxy(keys: Sequence[_IssuerKey]) -> Iterator[tuple[Service, str]]:
 def _measure_rate(lab: SpeedLab, proxy: Service, requests: Sequence[bytes]) -> float:
     before_s = read_processor_s([proxy.process.pid])
     load = lab.send_load(proxy.url, requests)
+    # A refusal is cheaper than an answer, and would raise the rate.
     assert not load.refused
     return len(load.replies) / (read_processor_s([proxy.process.pid]) - before_s)
 

@@ -6,6 +6,7 @@ from typing import Final
 
 _BOUNDARY: Final = "pleura-benchmark"
 _FORM: Final = f"multipart/form-data; boundary={_BOUNDARY}"
+# As small as a form can be: the parser is not what is measured.
 _PART: Final = f'--{_BOUNDARY}\r\ncontent-disposition: form-data; name="file"; filename="a"\r\n\r\n'.encode()
 INFER: Final = "/v2/models/chest-xray/infer"
 
@@ -33,4 +34,5 @@ def build_file_request(token: str, file: bytes) -> bytes:
 def build_ids_request(token: str, image_ids: Sequence[str]) -> bytes:
     """Build a V2 request for many stored radiographs."""
     tensor = {"name": "image_id", "datatype": "BYTES", "shape": [len(image_ids)], "data": list(image_ids)}
+    # JSON, because it is the form that most clients of V2 send.
     return build_post(INFER, json.dumps({"inputs": [tensor]}).encode(), token)

@@ -19,6 +19,7 @@ class SpeedFigure:
 
     def __str__(self) -> str:
         """Format the value with three significant digits, or all digits before the point."""
+        # More digits would be noise: two runs differ by some percent.
         digits = 0 if abs(self.value) >= 100 else 1 if abs(self.value) >= 10 else 2
         return f"{self.value:,.{digits}f} {self.unit}" + (f" ({self.of})" if self.of else "")
 
@@ -39,6 +40,7 @@ def compare_ratio(
     name: str, figure: SpeedFigure, peer: SpeedFigure, at_least: float | None = None, kind: Kind = "x"
 ) -> SpeedRow:
     """Divide a figure by its peer's, where more is better. ``at_least`` bounds the ratio."""
+    # NaN satisfies no bound, so a peer that was not measured cannot pass.
     share = figure.value / peer.value if peer.value else math.nan
 
     def format_share(number: float) -> str:

@@ -172,7 +172,7 @@ def test_what_has_no_effect_changes_nothing(row: AttributeRow) -> None:
 
 
 def test_every_reason_on_the_page_is_one_of_the_closed_list() -> None:
-    """A reason is a word in code style that is no keyword."""
+    """A reason is a word in code style that is not a keyword."""
     words = set(re.findall(r"`([a-z]+_[a-z_]+|orientation)`", PAGE.read_text()))
     assert words
     assert words <= set(get_args(RefusalReason))

@@ -81,10 +81,10 @@ def _require_same_answers(cursor: Any, rows: Sequence[JournalRow]) -> None:
 def insert_requests(cursor: Any, requests: Sequence[Sequence[JournalRow]]) -> list[Conflict | None]:
     """Insert the rows of several requests, each request completely or not at all.
 
-    This must be the first statement of its transaction. Rows that the table already has are no conflict.
+    This must be the first statement of its transaction. Rows that the table already has are not a conflict.
 
     Returns:
-        For each request None, or the conflict because of which none of its rows was inserted.
+        For each request None, or the conflict that kept all of its rows out.
     """
     rows = [row for request in requests for row in request]
     # a savepoint for each request would cost a round trip, and a key that exists already is rare

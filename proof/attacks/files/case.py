@@ -12,6 +12,7 @@ from pleura.errors import PleuraError, RefusedRadiograph, TooLarge, UnreadableRa
 DAMAGED = (UnreadableRadiograph,)
 REFUSED = (RefusedRadiograph,)
 TOO_LARGE = (TooLarge,)
+# Some files have two faults, and the refusal names the fault that is noticed first.
 ANY_ERROR = (UnreadableRadiograph, RefusedRadiograph, TooLarge)
 
 
@@ -37,6 +38,7 @@ def expect_errors(file: Callable[..., bytes], *errors: type[PleuraError]) -> Hos
 
 def expect_either(file: Callable[..., bytes], picture: NDArray[Any]) -> HostileFile:
     """Expect an error, or this picture and no other."""
+    # Lower: such a file may have lost a part of its picture.
     return HostileFile(file, ANY_ERROR, picture, 0.9)
 
 

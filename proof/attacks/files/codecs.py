@@ -221,10 +221,10 @@ def _list_rle_cases() -> Iterator[tuple[str, HostileFile]]:
         "RLE with 5 zeros behind the last pixel",
         expect_errors(lambda: _append_to_rle(b"\0\0" * 5), *DAMAGED),
     )
-    # Such a segment often unpacks to too much, of which
-    # decoders take the first part: 46 of 100 were answered.
+    # Such a segment often unpacks to too much, and decoders
+    # take the first part of it: 46 of 100 were answered.
     yield "RLE that has lost bytes", expect_errors(_remove_rle_byte, *DAMAGED)
-    # docs/decisions/0005: a panic in Rust is no exception in Python, and ends the process.
+    # docs/decisions/0005: Python cannot catch a panic in Rust, so it ends the process.
     yield "RLE whose second bytes unpack too much", expect_errors(_overfill_second_segment, *DAMAGED)
     yield (
         "RLE that unpacks too little",

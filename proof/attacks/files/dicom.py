@@ -197,7 +197,7 @@ def list_structure_cases() -> Iterator[tuple[str, HostileFile]]:
     )
     yield "float pixel data", expect_errors(_make_float_pixels, *DAMAGED)
     yield (
-        # The icon is a negative: whoever takes its pixels shows an inverted radiograph.
+        # The icon is a negative: a reader that takes its pixels shows an inverted radiograph.
         "an icon before the pixels",
         expect_picture(lambda: _insert_before_dataset(b"", IconImageSequence=[_make_icon()]), DEEP_PICTURE),
     )

@@ -17,6 +17,7 @@ def make_deep_dicom(**elements: Any) -> bytes:
 
 def find_dataset(file: bytes) -> int:
     """Find the position at which the data set begins."""
+    # Preamble, DICM and the first element, which holds the length of the rest of the file meta.
     return 144 + int(struct.unpack_from("<I", file, 140)[0])
 
 
@@ -24,6 +25,7 @@ def encode_element(tag: int, vr: bytes, value: bytes, length: int | None = None)
     """Encode an element in Explicit VR Little Endian, with its true length or with another one."""
     number = struct.pack("<HH", tag >> 16, tag & 0xFFFF)
     size = len(value) if length is None else length
+    # These have a length of four bytes, behind two that are reserved (PS3.5 7.1.2).
     if vr in (b"OB", b"OW", b"UN", b"SQ", b"UT", b"OF", b"OD"):
         return number + vr + b"\0\0" + struct.pack("<I", size) + value
     return number + vr + struct.pack("<H", size) + value

@@ -253,7 +253,7 @@ def test_what_is_not_a_number_is_unreadable(text: str) -> None:
 
 @pytest.mark.parametrize("keyword", ["VOILUTSequence", "ModalityLUTSequence"])
 def test_empty_items_of_a_table_are_passed_over(keyword: str) -> None:
-    """A window beside an empty item is applied."""
+    """A window next to an empty item is applied."""
     table: dict[str, Any] = {keyword: [Dataset(), make_item(LUTExplanation="none")]}
     file = make_dicom(**table, **WINDOW)
     np.testing.assert_array_equal(display_dicom(file), display_dicom(make_dicom(**WINDOW)))

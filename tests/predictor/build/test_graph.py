@@ -63,9 +63,9 @@ def test_typicality_is_the_share_of_known_radiographs_that_lie_farther(
     """The position of the Mahalanobis distance among the quantiles."""
     centred = compute_tiny_features(radiographs).mean(axis=(1, 2)) - HEAD["typicality/mean"]
     along = (centred @ HEAD["typicality/components"]) ** 2
-    beside = (centred**2).sum(axis=1) - along.sum(axis=1)
+    residual = (centred**2).sum(axis=1) - along.sum(axis=1)
     square = (along / HEAD["typicality/variances"]).sum(axis=1)
-    distance = np.sqrt(square + beside / HEAD["typicality/residual_variance"])[:, None]
+    distance = np.sqrt(square + residual / HEAD["typicality/residual_variance"])[:, None]
     low, high = HEAD["typicality/quantiles"][:-1], HEAD["typicality/quantiles"][1:]
     expected = np.clip((high - distance) / (high - low), 0, 1).mean(axis=1)
     assert_allclose(outputs.typicality, expected, atol=1e-4)

@@ -16,7 +16,7 @@ FORGE = Forge("https://issuer.example", "pleura", 1_800_000_000)
 OFFLINE = OfflineVerification(
     [(Trust(FORGE.issuer, frozenset({FORGE.audience}), 30), parse_keys(key_document()))], FORGE.now_s
 )
-MAX_CPU_MS = 50.0  # the claim is 5 ms, which a test beside other programs cannot measure
+MAX_CPU_MS = 50.0  # the claim is 5 ms, but other programs disturb a test
 
 
 @pytest.fixture(scope="module")
