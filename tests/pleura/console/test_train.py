@@ -20,7 +20,7 @@ from tests.support.pipelines.trainings import TINY
 
 
 def test_a_bundle_is_evaluated_on_a_folder(tmp_path: Path, bundle: Path) -> None:
-    """The test split of its source counts. Another source, and a picture of no chest, are refused."""
+    """The test split of its source counts. Another source and a picture of no chest are reported apart."""
     rows = [row_of(f"{number}.png", "test", Mass=str(number % 2)) for number in range(30)]
     rows += [row_of(f"other{number}.png", "test", source="elsewhere") for number in range(3)]
     rows += [row_of("learnt.png", "train")]
