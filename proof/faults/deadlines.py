@@ -31,8 +31,8 @@ Send = Callable[[str], Awaitable[CallResult]]
 async def check_deadlines(lab: FaultLab) -> list[ClaimRow]:
     """Check that a short deadline holds while each part is slow, and while it hangs."""
     lab.empty_cache()
-    ids, caller, rows = iter(lab.fresh_ids), lab.make_caller(), []
-    async with aio.insecure_channel(lab.stack.record.grpc_address) as channel:
+    ids, rows = iter(lab.fresh_ids), []
+    async with aio.insecure_channel(lab.stack.record.grpc_address) as channel, lab.make_caller() as caller:
         protocols: dict[str, Send] = {
             "REST": lambda image_id: caller.send_id(image_id, timeout_ms=int(1000 * _DEADLINE_S)),
             "gRPC": lambda image_id: _send_by_grpc(channel, lab.stack.make_token(), image_id),
@@ -53,10 +53,12 @@ async def check_deadlines(lab: FaultLab) -> list[ClaimRow]:
 async def check_expired_before_store(lab: FaultLab) -> ClaimRow:
     """Check that the object store gets no call for callers that gave up while it was hanging."""
     lab.empty_cache()
-    caller, ids = lab.make_caller(), lab.fresh_ids[-_AT_ONCE:]
-    with lab.proxies["s3"].apply(Fault("hanging")):
-        answers = await asyncio.gather(*(caller.send_id(i, timeout_ms=int(1000 * _DEADLINE_S)) for i in ids))
-        await asyncio.sleep(0.5)
+    ids = lab.fresh_ids[-_AT_ONCE:]
+    async with lab.make_caller() as caller:
+        with lab.proxies["s3"].apply(Fault("hanging")):
+            sent = (caller.send_id(image_id, timeout_ms=int(1000 * _DEADLINE_S)) for image_id in ids)
+            answers = await asyncio.gather(*sent)
+            await asyncio.sleep(0.5)
     # The bytes that were held up pass now, and so would a late call.
     await asyncio.sleep(2.0)
     answers_by_id = dict(zip(ids, answers, strict=True))
@@ -67,16 +69,17 @@ async def check_expired_before_store(lab: FaultLab) -> ClaimRow:
 
 async def check_cached_answers(lab: FaultLab) -> list[ClaimRow]:
     """Check which status a cached answer has while the object store is down, and while the predictor is."""
-    caller, rows, image_id = lab.make_caller(), [], lab.known_ids[0]
+    rows, image_id = [], lab.known_ids[0]
     for part, status, reason in (
         # docs/decisions/0025: without the store nobody knows whether the object is still the same.
         ("s3", 503, "the object may have changed"),
         ("predictor", 200, "the model answered a moment ago"),
     ):
         await _wait_until_healthy(lab)
-        before = await caller.send_id(image_id)
-        with lab.proxies[part].apply(Fault("down")):
-            answer = await caller.send_id(image_id)
+        async with lab.make_caller() as caller:
+            before = await caller.send_id(image_id)
+            with lab.proxies[part].apply(Fault("down")):
+                answer = await caller.send_id(image_id)
         is_allowed = answer.status == 200 or answer.retry_after is not None
         holds = before.is_ok and before.document["cached"] and answer.status == status and is_allowed
         rows.append(
@@ -135,12 +138,13 @@ async def _wait_until_healthy(lab: FaultLab) -> None:
     Raises:
         TimeoutError: The stack has not recovered in time.
     """
-    caller, end_s = lab.make_caller(), time.monotonic() + _RECOVERY_S
-    while time.monotonic() < end_s:
-        answers = await asyncio.gather(*(caller.send_id(image_id) for image_id in lab.known_ids[:4]))
-        if all(answer.is_ok and answer.seconds < _DEADLINE_S for answer in answers):
-            return
-        await asyncio.sleep(0.25)
+    end_s = time.monotonic() + _RECOVERY_S
+    async with lab.make_caller() as caller:
+        while time.monotonic() < end_s:
+            answers = await asyncio.gather(*(caller.send_id(image_id) for image_id in lab.known_ids[:4]))
+            if all(answer.is_ok and answer.seconds < _DEADLINE_S for answer in answers):
+                return
+            await asyncio.sleep(0.25)
     raise TimeoutError(f"no recovery {_RECOVERY_S:.0f} s after a fault")
 
 

@@ -75,7 +75,7 @@ class FaultLab:
             client.flushall()
 
     def make_caller(self, timeout_s: float = 30.0) -> Caller:
-        """Make a caller with a valid token."""
+        """Make a caller with a valid token, to be used in an ``async with``."""
         return Caller(self.stack.record.address, self.stack.make_token(), timeout_s)
 
     def cycle_image_ids(self) -> Iterator[str]:

@@ -97,9 +97,11 @@ class FaultMatrix:
         """Apply a fault under load for some seconds, once the known radiographs are in the cache."""
         self.lab.empty_cache()
         deadline_s, ids = _DEADLINES_S.get(part), self.lab.cycle_image_ids()
-        caller = self.lab.make_caller()
         timeout_ms = None if deadline_s is None else int(1000 * deadline_s)
-        async with call_steadily(lambda: caller.send_id(next(ids), timeout_ms=timeout_ms), PER_S) as load:
+        async with (
+            self.lab.make_caller() as caller,
+            call_steadily(lambda: caller.send_id(next(ids), timeout_ms=timeout_ms), PER_S) as load,
+        ):
             # The cache is filled again, because claims are about cached answers too.
             await asyncio.sleep(_WARM_UP_S)
             began_s, lookups = time.monotonic(), await self._count_failed_lookups()

@@ -50,9 +50,12 @@ async def _interrupt_predictor(
     lab: FaultLab, claim: str, number: signal.Signals, revive: Callable[[], Awaitable[None]]
 ) -> ClaimRow:
     lab.empty_cache()
-    caller, ids = lab.make_caller(), lab.cycle_image_ids()
+    ids = lab.cycle_image_ids()
     timeout_ms = int(1000 * _DEADLINE_S)
-    async with call_steadily(lambda: caller.send_id(next(ids), timeout_ms=timeout_ms), PER_S) as load:
+    async with (
+        lab.make_caller() as caller,
+        call_steadily(lambda: caller.send_id(next(ids), timeout_ms=timeout_ms), PER_S) as load,
+    ):
         await asyncio.sleep(1.0)
         lab.predictor.send_signal(number)
         unready_s = await asyncio.gather(

@@ -10,7 +10,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequen
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from itertools import count
-from typing import Any, Final
+from typing import Any, Final, Self
 
 from minio import Minio
 
@@ -54,6 +54,14 @@ class Caller:
     def __init__(self, address: str, token: str, timeout_s: float = 30.0) -> None:
         # Not httpx: its TLS context alone once took longer than the time that was measured.
         self._client, self._token, self._timeout_s = HttpClient(address), token, timeout_s
+
+    async def __aenter__(self) -> Self:
+        """Return the caller, whose connections close at the end of the block."""
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        """Close the connections."""
+        await self.close()
 
     async def close(self) -> None:
         """Close the connections."""

@@ -1,4 +1,4 @@
-"""Each fault on result part of a transformer: what callers get, and that the transformer recovers.
+"""Each fault on each part of a transformer: what callers get, and that the transformer recovers.
 
 ``make proof-faults`` runs the same faults under minutes of load, with bounds in milliseconds.
 """
@@ -81,7 +81,7 @@ class FaultyTransformer:
 def parts(
     seaweed: Server, valkey: Server, postgres: Server, bucket: Minio, tmp_path: Path
 ) -> TransformerParts:
-    """The real parts without a predictor. The bucket holds a fresh radiograph for result fault."""
+    """The real parts without a predictor. The bucket holds a fresh radiograph for each fault."""
     for number in range(len(FAULTS)):
         put_object(bucket, f"fresh-{number}.png", make_radiograph_png(100 + number))
     return TransformerParts("127.0.0.1:9", seaweed.url, valkey.url, postgres.url, tmp_path / "spool")
@@ -125,7 +125,7 @@ async def test_redis_in_any_fault_costs_no_answer(
 async def test_faults_of_store_or_predictor_give_clear_errors(
     parts: TransformerParts, part: str, start_fault_proxy: StartFaultProxy, tmp_path: Path
 ) -> None:
-    """Under a fault of the store or the predictor, result request is answered or refused in time."""
+    """Under a fault of the store or the predictor, each request is answered or refused in time."""
     async with _start_faulty(parts, part, start_fault_proxy, tmp_path) as faulty:
         for number, (name, fault) in enumerate(FAULTS.items()):
             ids = ["r0.png", "r1.png", f"fresh-{number}.png"]
