@@ -20,7 +20,7 @@ from pipelines.imported.unpickle_worker import Unreadable, Unsafe
 from proof.lab.torch_writer import Call, Global, legacy_file, module, pickled, state_dict, zip_file
 
 _HARMFUL: Final = ("import", "open", "exec", "compile", "os.", "subprocess.", "socket.", "ctypes.", "shutil.")
-_ARRAYS: Final = {
+_ARRAYS: Final[dict[str, np.ndarray[Any, Any]]] = {
     "conv0.weight": np.arange(6, dtype=np.float32).reshape(2, 3),
     "norm0.running_mean": np.ones(2, np.float16),
     "norm0.num_batches_tracked": np.array(7, np.int64),
