@@ -17,7 +17,7 @@ from pipelines.imported.state import find_arrays
 from pipelines.imported.torch_file import read_checkpoint
 from pipelines.imported.unpickle import UnreadableCheckpoint
 from pipelines.imported.unpickle_worker import Unreadable, Unsafe
-from proof.lab.torch_writer import Call, Global, legacy_file, module, pickled, state_dict, zip_file
+from proof.lab.torch_writer import Global, PickledCall, legacy_file, module, pickled, state_dict, zip_file
 
 _HARMFUL: Final = ("import", "open", "exec", "compile", "os.", "subprocess.", "socket.", "ctypes.", "shutil.")
 _ARRAYS: Final[dict[str, np.ndarray[Any, Any]]] = {
@@ -66,7 +66,7 @@ def make_pickle_seeds() -> Iterator[bytes]:
     """Make pickles as checkpoints hold them, and one that would run a program."""
     yield pickled(state_dict(_ARRAYS))
     yield pickled(module(_ARRAYS))
-    yield pickled(Call(Global("os", "system"), ("true",)))
+    yield pickled(PickledCall(Global("os", "system"), ("true",)))
 
 
 def check_checkpoint(data: bytes) -> str:

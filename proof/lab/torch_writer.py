@@ -23,7 +23,7 @@ class Global:
 
 
 @dataclass(frozen=True)
-class Call:
+class PickledCall:
     """The result of calling something."""
 
     called: Any
@@ -67,7 +67,7 @@ def _pickled(value: Any) -> bytes:
             return b"}(" + _all(each for item in value.items() for each in item) + b"u"
         case Global(module, name):
             return f"c{module}\n{name}\n".encode()
-        case Call(called, arguments):
+        case PickledCall(called, arguments):
             return _pickled(called) + _pickled(arguments) + b"R"
         case Made(of, state):
             return _pickled(of) + b")\x81" + _pickled(state) + b"b"
@@ -88,19 +88,19 @@ def storage(key: str, kind: str, length: Any) -> Reference:
     return Reference(("storage", Global("torch", kind), key, "cpu", length))
 
 
-def tensor(of: Any, offset: Any, shape: Any, strides: Any) -> Call:
+def tensor(of: Any, offset: Any, shape: Any, strides: Any) -> PickledCall:
     """Make the call that rebuilds a tensor."""
     rebuild = Global("torch._utils", "_rebuild_tensor_v2")
-    ordered = Call(Global("collections", "OrderedDict"), ())
-    return Call(rebuild, (of, offset, shape, strides, False, ordered))
+    ordered = PickledCall(Global("collections", "OrderedDict"), ())
+    return PickledCall(rebuild, (of, offset, shape, strides, False, ordered))
 
 
-def _tensor_of(key: str, array: np.ndarray[Any, Any]) -> Call:
+def _tensor_of(key: str, array: np.ndarray[Any, Any]) -> PickledCall:
     strides = tuple(step // array.itemsize for step in array.strides)
     return tensor(storage(key, _STORAGES[str(array.dtype)], array.size), 0, array.shape, strides)
 
 
-def state_dict(arrays: Arrays) -> dict[str, Call]:
+def state_dict(arrays: Arrays) -> dict[str, PickledCall]:
     """Make tensors of the arrays, each with its own storage, which is named by its number."""
     return {name: _tensor_of(str(key), array) for key, (name, array) in enumerate(arrays.items())}
 

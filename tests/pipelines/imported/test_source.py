@@ -13,7 +13,7 @@ import pytest
 from pleura.bundle import ModelDescription
 from pleura.console.app import main
 from pleura.findings import FINDINGS
-from proof.lab.torch_writer import Call, Global, module, state_dict, zip_file
+from proof.lab.torch_writer import Global, PickledCall, module, state_dict, zip_file
 from tests.support.imported.networks import CHEXNET, TORCHXRAYVISION, radiographs, random_state
 
 REFERENCE = np.load(Path(__file__).parents[2] / "data" / "imported" / "reference.npz")
@@ -142,7 +142,7 @@ def test_a_rare_finding_refuses_a_calibrated_import(
 def test_a_hostile_file_is_refused_in_one_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """The error names the function that the file calls."""
     file = tmp_path / "model.pth"
-    file.write_bytes(zip_file({"state_dict": Call(Global("os", "system"), ("id",))}, {}))
+    file.write_bytes(zip_file({"state_dict": PickledCall(Global("os", "system"), ("id",))}, {}))
     assert refused(file, tmp_path, "--uncalibrated") == 1
     assert capsys.readouterr().err == "pleura: model.pth: the file would call 'os.system': it is refused\n"
 

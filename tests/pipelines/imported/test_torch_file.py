@@ -16,9 +16,9 @@ from pipelines.imported.state import find_arrays
 from pipelines.imported.torch_file import read_checkpoint, read_file
 from pipelines.imported.unpickle import InertObject, UnreadableCheckpoint, UnsafeCheckpoint
 from proof.lab.torch_writer import (
-    Call,
     Global,
     Made,
+    PickledCall,
     legacy_file,
     module,
     pickled,
@@ -117,7 +117,7 @@ def test_a_pickle_that_runs_code_runs_nothing(tmp_path: Path, protocol: int) -> 
         Global("torch.hub", "load"),
         Global("torch._utils", "_rebuild_tensor_v2.__globals__"),
         Global("copyreg", "_reconstructor"),
-        Call(Global("collections", "OrderedDict"), ()),
+        PickledCall(Global("collections", "OrderedDict"), ()),
         "a string",
     ],
 )
@@ -125,7 +125,7 @@ def test_all_other_calls_are_refused(called: Any) -> None:
     """A file may only call functions that rebuild tensors. The error names the function."""
     for write in (zip_file, legacy_file):
         with pytest.raises(UnsafeCheckpoint, match="would call"):
-            read_checkpoint(write({"a": Call(called, ("id",))}, {}))
+            read_checkpoint(write({"a": PickledCall(called, ("id",))}, {}))
 
 
 @pytest.mark.parametrize("operation", [b"i", b"o", b"P", b"\x82", b"\x92", b"S", b"\x97"])
