@@ -60,7 +60,7 @@ proof-attacks: setup bundle
 	$(BIN)/python -m proof.attacks $(BUNDLE)
 
 proof-conformance: setup
-	PLEURA_CONFORMANCE_EXAMPLES=300 $(BIN)/python -m pytest tests/conformance -q
+	CONFORMANCE_EXAMPLES=300 $(BIN)/python -m pytest tests/conformance -q
 
 # Needs DCMTK and GDCM (Debian packages dcmtk and libgdcm-tools); says so if they are missing.
 proof-dicom: setup

@@ -54,8 +54,8 @@ def connect(url: str, access_key: str, secret_key: str, region: str = "us-east-1
 
 def connect_from_settings(settings: ObjectStoreSettings) -> Minio:
     """Make a client from the settings of a process."""
-    secret = settings.s3_secret_key.get_secret_value()
-    return connect(settings.s3_url, settings.s3_access_key, secret, settings.s3_region)
+    keys = settings.s3_access_key.get_secret_value(), settings.s3_secret_key.get_secret_value()
+    return connect(settings.s3_url, *keys, settings.s3_region)
 
 
 @contextlib.contextmanager

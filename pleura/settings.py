@@ -1,11 +1,18 @@
 """Base classes of the settings that Pleura's processes read from their environment."""
 
 import os
-from collections.abc import Mapping
+import re
+import typing
+from collections.abc import Mapping, Set
+from pathlib import Path
 from typing import Annotated, Literal, Self
 
-from pydantic import Field, SecretStr, ValidationError
+from pydantic import AfterValidator, BaseModel, Field, SecretStr, ValidationError
+from pydantic.fields import FieldInfo
 from pydantic_settings import BaseSettings, SettingsConfigDict, SettingsError
+
+from pleura.environment import FILE_SUFFIX, PREFIX, describe_wrong_names
+from pleura.secret_files import UnusableSecretFile, read_secret_file
 
 Port = Annotated[int, Field(ge=1, le=65535)]
 
@@ -14,11 +21,30 @@ class InvalidSettings(Exception):
     """A variable of the environment is missing or has a wrong value. The text names it in one line."""
 
 
+def require_match(pattern: str) -> AfterValidator:
+    """Make a validator: the whole secret must match. Pydantic's own ``pattern`` does not take secrets."""
+
+    def validate(secret: SecretStr) -> SecretStr:
+        if not re.fullmatch(pattern, secret.get_secret_value()):
+            raise ValueError(f"must match the pattern {pattern}")
+        return secret
+
+    return AfterValidator(validate)
+
+
+def is_secret(info: FieldInfo) -> bool:
+    """Say whether a setting is a secret, which a file may hold."""
+    return SecretStr in (info.annotation, *typing.get_args(info.annotation))
+
+
 class PleuraSettings(BaseSettings):
-    """Variables that begin with ``PLEURA_``. An error never quotes a value, which may be a secret."""
+    """Variables that begin with ``PLEURA_``. An error never quotes a value, which may be a secret.
+
+    Each secret has a second variable, with ``_FILE`` at its end, which names a file that holds the secret.
+    """
 
     model_config = SettingsConfigDict(
-        env_prefix="PLEURA_", frozen=True, use_attribute_docstrings=True, hide_input_in_errors=True
+        env_prefix=PREFIX, frozen=True, use_attribute_docstrings=True, hide_input_in_errors=True
     )
 
     @classmethod
@@ -31,26 +57,69 @@ class PleuraSettings(BaseSettings):
         Raises:
             InvalidSettings: A variable is missing or wrong.
         """
-        variables = {f"PLEURA_{field.upper()}": field for field in cls.model_fields}
+        # pydantic reads names without regard to case
+        environment = {name.upper(): value for name, value in os.environ.items()}
+        if wrong_names := describe_wrong_names(environment, cls.variables()):
+            raise InvalidSettings("; ".join(wrong_names))
+        from_files = cls._read_secret_files(environment)
         # pydantic prefers arguments to the environment, so only unset variables may be arguments
-        unset = variables.keys() - {name.upper() for name in os.environ}
-        values = {variables[name]: value for name, value in (defaults or {}).items() if name in unset}
+        from_defaults = {
+            field: (defaults or {})[name]
+            for field, name in cls._names().items()
+            if name in (defaults or {}) and name not in environment and field not in from_files
+        }
         try:
-            return cls(**values)
+            return cls(**from_defaults, **from_files)
         except ValidationError as error:
             wrong = error.errors(include_url=False, include_input=False)
-            reasons = "; ".join(cls._describe(each["loc"], each["msg"]) for each in wrong)
+            reasons = "; ".join(cls._describe(each["loc"], each["msg"], from_files.keys()) for each in wrong)
             raise InvalidSettings(reasons) from None
         except SettingsError as error:  # a value is not JSON; its cause quotes it
             raise InvalidSettings(str(error)) from None
 
     @classmethod
-    def _describe(cls, location: tuple[int | str, ...], message: str) -> str:
+    def variables(cls) -> frozenset[str]:
+        """Return the name of each variable that is read: settings, members of settings, files of secrets."""
+        names, delimiter = set(cls._names().values()), cls.model_config.get("env_nested_delimiter")
+        for field, info in cls.model_fields.items():
+            name, kind = cls._names()[field], info.annotation
+            if is_secret(info):
+                names.add(f"{name}{FILE_SUFFIX}")
+            if delimiter and isinstance(kind, type) and issubclass(kind, BaseModel):
+                names |= {f"{name}{delimiter}{member.upper()}" for member in kind.model_fields}
+        return frozenset(names)
+
+    @classmethod
+    def _names(cls) -> Mapping[str, str]:
+        """Return the name of each setting's variable, by the setting's field."""
+        return {field: f"{PREFIX}{field.upper()}" for field in cls.model_fields}
+
+    @classmethod
+    def _read_secret_files(cls, environment: Mapping[str, str]) -> Mapping[str, str]:
+        """Read the secrets that files hold, by their fields."""
+        secrets = {}
+        for field, info in cls.model_fields.items():
+            name = cls._names()[field]
+            file_name = f"{name}{FILE_SUFFIX}"
+            if not is_secret(info) or file_name not in environment:
+                continue
+            if name in environment:
+                raise InvalidSettings(f"{file_name} cannot be combined with {name}")
+            try:
+                secrets[field] = read_secret_file(Path(environment[file_name]))
+            except UnusableSecretFile as error:
+                raise InvalidSettings(f"{file_name}: {error}") from None
+        return secrets
+
+    @classmethod
+    def _describe(cls, location: tuple[int | str, ...], message: str, from_files: Set[str]) -> str:
         """Name the variable. An error about several variables has no location, and its text names them."""
+        message = message.removeprefix("Value error, ")
         if not location:
-            return message.removeprefix("Value error, ")
-        prefix = "PLEURA_" if location[0] in cls.model_fields else ""
-        return f"{prefix}{'__'.join(str(part) for part in location).upper()}: {message}"
+            return message
+        prefix = PREFIX if location[0] in cls.model_fields else ""
+        suffix = FILE_SUFFIX if location[0] in from_files else ""
+        return f"{prefix}{'__'.join(str(part) for part in location).upper()}{suffix}: {message}"
 
 
 class ObjectStoreSettings(PleuraSettings):
@@ -58,7 +127,7 @@ class ObjectStoreSettings(PleuraSettings):
 
     s3_url: str = Field(pattern=r"^https?://[^/\s]+/?$")
     """Address of the object store."""
-    s3_access_key: str = Field(pattern=r"^[\x21-\x7e]+$")
+    s3_access_key: Annotated[SecretStr, require_match(r"[\x21-\x7e]+")]
     """Access key of the object store."""
     s3_secret_key: SecretStr
     """Secret key of the object store."""

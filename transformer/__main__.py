@@ -43,7 +43,7 @@ def open_store(settings: TransformerSettings) -> RadiographStore:
     """Make the client of the object store. An address or name that S3 does not allow refuses the start."""
     bucket = Bucket(
         settings.s3_url,
-        settings.s3_access_key,
+        settings.s3_access_key.get_secret_value(),
         settings.s3_secret_key.get_secret_value(),
         settings.s3_bucket,
         settings.s3_region,
@@ -56,7 +56,8 @@ def open_store(settings: TransformerSettings) -> RadiographStore:
 
 def open_cache(settings: TransformerSettings) -> AnswerCache:
     """Make the cache, which is empty for ever without a ``PLEURA_REDIS_URL``."""
-    redis = connect(settings.redis_url) if settings.redis_url else None
+    redis_url = settings.redis_url.get_secret_value()
+    redis = connect(redis_url) if redis_url else None
     live_revisions = LiveRevisions(settings.answering_ttl_s)
     return AnswerCache(redis, live_revisions, settings.cache_ttl_s, settings.cache_timeout_s)
 

@@ -5,7 +5,7 @@ from typing import Annotated
 
 from pydantic import Field, SecretStr
 
-from pleura.settings import ObjectStoreSettings, ServiceSettings
+from pleura.settings import ObjectStoreSettings, ServiceSettings, require_match
 
 Seconds = Annotated[float, Field(gt=0, le=3600)]
 Count = Annotated[int, Field(ge=1)]
@@ -16,7 +16,7 @@ class TransformerSettings(ServiceSettings, ObjectStoreSettings):
 
     predictor_address: str = Field(pattern=r"^[^/\s]+:\d{1,5}$")
     """host:port of the predictor's gRPC."""
-    redis_url: str = Field(default="", pattern=r"^$|^(redis|rediss|unix)://")
+    redis_url: Annotated[SecretStr, require_match(r"|(redis|rediss|unix)://.*")] = SecretStr("")
     """Address of the Redis for the cache; empty for no cache."""
     journal_dsn: SecretStr
     """PostgreSQL connection string of the journal."""

@@ -11,6 +11,8 @@ from pydantic.fields import FieldInfo
 from pydantic_settings import BaseSettings
 
 from docs.generator.source_code import first_sentence, load_classes, write_table
+from pleura.environment import FILE_SUFFIX, PREFIX
+from pleura.settings import is_secret
 
 _SHARED: Final = ("PleuraSettings", "ObjectStoreSettings")
 _BOUNDS: Final = {"ge": "at least", "gt": "more than", "le": "at most", "lt": "less than"}
@@ -26,7 +28,14 @@ _INTRODUCTION: Final = """\
 # Settings
 
 Each process reads its settings from environment variables when it starts.
-A variable that is missing or wrong ends the start with status 2. The last line of the log names the variable.
+A variable that is missing or wrong ends the start with status 2. The last line of the log names it.
+
+A variable `PLEURA_...` that is not on this page ends the start too. The line names the nearest one.
+All processes may share one environment: a variable of another process does not matter.
+Neither do the variables that Kubernetes sets for a Service, such as `PLEURA_SERVICE_HOST`.
+
+A secret can come from a file: `PLEURA_S3_SECRET_KEY_FILE=/run/secrets/s3` instead of `PLEURA_S3_SECRET_KEY`.
+One newline at the end of the file does not belong to the secret. To set both variables is an error.
 """
 
 
@@ -87,8 +96,10 @@ def _describe_default(info: FieldInfo) -> str:
 
 def _describe_field(prefix: str, name: str, info: FieldInfo) -> Sequence[str]:
     meaning = " ".join((info.description or "").replace("``", "`").split())
-    values = describe_type(info.annotation, info.metadata)
-    return f"`{(prefix + name).upper()}`", values, _describe_default(info), meaning
+    variable, values = (prefix + name).upper(), describe_type(info.annotation, info.metadata)
+    if prefix == PREFIX and is_secret(info):
+        values = f"{values}, or `{variable}{FILE_SUFFIX}`"
+    return f"`{variable}`", values, _describe_default(info), meaning
 
 
 def write_settings_page() -> str:

@@ -14,7 +14,7 @@ class DataSettings(ObjectStoreSettings):
     """Bucket of the data sets."""
     data_cache: Path = Path(".cache/radiographs")
     """Folder that caches the radiographs."""
-    mlflow_uri: str = ""
+    mlflow_uri: SecretStr = SecretStr("")
     """Tracking URI of MLflow; empty to register nothing."""
     journal_dsn: SecretStr = SecretStr("")
     """PostgreSQL connection string of the journal, to build from it."""

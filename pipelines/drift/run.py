@@ -122,12 +122,11 @@ def _read_samples(settings: DriftSettings, window: Window) -> _WindowSamples:
 
 
 def _refused(settings: DriftSettings, window: Window, answers: int) -> Mapping[Measure, Share]:
-    if not settings.prometheus_url:
+    url = settings.prometheus_url.get_secret_value()
+    if not url:
         return {}
     try:
-        counts = read_refusal_counts(
-            settings.prometheus_url, settings.prometheus_selector, window.since, window.until
-        )
+        counts = read_refusal_counts(url, settings.prometheus_selector, window.since, window.until)
     except RefusalCountsUnavailable as error:
         # Unknown is not zero: the report then lists refusals among the quantities that were not compared.
         log.warning("refusal_counts_unavailable", reason=str(error))
@@ -158,4 +157,4 @@ def _write_metrics(settings: DriftSettings, report: DriftReport) -> None:
     if settings.drift_textfile:
         write_textfile(registry, settings.drift_textfile)
     if settings.pushgateway_url:
-        push_metrics(registry, settings.pushgateway_url)
+        push_metrics(registry, settings.pushgateway_url.get_secret_value())

@@ -8,7 +8,7 @@ from pydantic_settings import SettingsConfigDict
 
 from pipelines.drift.audit_request import AuditRules
 from pipelines.drift.report import DriftRules
-from pleura.settings import ObjectStoreSettings
+from pleura.settings import ObjectStoreSettings, require_match
 
 
 class DriftSettings(ObjectStoreSettings):
@@ -33,11 +33,11 @@ class DriftSettings(ObjectStoreSettings):
     """When a difference is drift, as JSON."""
     audit_rules: AuditRules = AuditRules()
     """How many radiographs an audit asks for, as JSON."""
-    prometheus_url: str = Field(default="", pattern=r"^$|^https?://[^\s]+$")
+    prometheus_url: Annotated[SecretStr, require_match(r"|https?://\S+")] = SecretStr("")
     """Prometheus, which counts the refusals; empty for none: refusals are not compared then."""
     prometheus_selector: str = 'job="transformer"'
     """Selects the transformers' series in Prometheus."""
-    pushgateway_url: str = Field(default="", pattern=r"^$|^https?://[^\s]+$")
+    pushgateway_url: Annotated[SecretStr, require_match(r"|https?://\S+")] = SecretStr("")
     """Pushgateway for the gauges; empty for none."""
     drift_textfile: Path | None = None
     """File for the node exporter's textfile collector, named ``*.prom``; none if not set."""

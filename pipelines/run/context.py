@@ -74,7 +74,7 @@ class RunContext:
     @cached_property
     def registry(self) -> Registry:
         """The registered models."""
-        return Registry(connect_mlflow(self.settings.mlflow_uri), self.bundles)
+        return Registry(connect_mlflow(self.settings.mlflow_uri.get_secret_value()), self.bundles)
 
     @property
     def folder(self) -> Path:

@@ -36,7 +36,8 @@ def connect_rollout(context: RunContext, change: ModelChange) -> RolloutParts:
     if not settings.prometheus_url:
         raise TargetUnavailable("PLEURA_PROMETHEUS_URL is not set: the canary could not be observed")
     api, name = connect_kubernetes(), settings.inference_service
-    monitor = RolloutMonitor(dsn, PrometheusCounters(settings.prometheus_url, change), *digests)
+    counters = PrometheusCounters(settings.prometheus_url.get_secret_value(), change)
+    monitor = RolloutMonitor(dsn, counters, *digests)
     ledger = ConfigMapLedger(api, settings.namespace, f"{name}-rollout")
     return RolloutParts(KServeTarget(api, settings.namespace, name), monitor, ledger, plan)
 

@@ -15,7 +15,7 @@ class Settings(ObjectStoreSettings):
     """Bucket of the data sets."""
     models_bucket: str = "models"
     """Bucket of bundles, reports, decisions and the records of runs."""
-    mlflow_uri: str
+    mlflow_uri: SecretStr
     """Registry of models: the URL of an MLflow server, or sqlite:///FILE."""
     journal_dsn: SecretStr
     """PostgreSQL connection string of the journal."""
@@ -31,7 +31,7 @@ class Settings(ObjectStoreSettings):
     """Namespace of the InferenceService."""
     inference_service: str = "chest-xray"
     """Name of the InferenceService."""
-    prometheus_url: str = ""
+    prometheus_url: SecretStr = SecretStr("")
     """URL of the cluster's Prometheus, which counts the requests of both revisions."""
     code_version: str = Field(default="unknown", min_length=1, max_length=200)
     """Commit or image digest of this code."""

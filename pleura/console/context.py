@@ -53,6 +53,7 @@ def read_stack_defaults(state: Path) -> Mapping[str, str]:
     The address of an object store and its keys belong together: where the environment sets one of them, the
     stack gives none.
     """
+    from pleura.environment import FILE_SUFFIX
     from pleura.local.stack_settings import read_stack_settings
     from pleura.local.state_folder import StateFolder
 
@@ -61,7 +62,7 @@ def read_stack_defaults(state: Path) -> Mapping[str, str]:
         return {}
     settings = read_stack_settings(state, record)
     store = {"PLEURA_S3_URL", "PLEURA_S3_ACCESS_KEY", "PLEURA_S3_SECRET_KEY"}
-    if store & os.environ.keys():
+    if store & {name.upper().removesuffix(FILE_SUFFIX) for name in os.environ}:
         return {name: value for name, value in settings.items() if name not in store}
     return settings
 

@@ -125,7 +125,8 @@ def _store_manifest(store: DatasetStore, manifest: Manifest, settings: DataSetti
     digest = store.put(manifest)
     print_line(f"{manifest.name}@{digest}")
     # last: without MLflow the data set is stored all the same, and the same command registers it later
-    if settings.mlflow_uri:
+    uri = settings.mlflow_uri.get_secret_value()
+    if uri:
         from mlflow.tracking import MlflowClient  # takes seconds to load
 
-        register(MlflowClient(settings.mlflow_uri), manifest, store.uri(manifest))
+        register(MlflowClient(uri), manifest, store.uri(manifest))

@@ -21,7 +21,7 @@ from pleura.bundle import InvalidBundle
 from pleura.console.model_serving import serve_version
 from pleura.console.model_tables import move_line
 from pleura.console.output import CommandFailed, one_line_errors, print_line
-from pleura.console.settings import read_settings
+from pleura.console.settings import read_settings, reveal
 from pleura.errors import StoreUnavailable
 from pleura.local.object_store import build_store_client
 from pleura.local.state_folder import StateFolder
@@ -109,7 +109,7 @@ def _print_move(registry: Registry, champion: ModelVersion) -> None:
 
 
 def _registry_uri(state: Path, mlflow: str | None) -> str:
-    uri = mlflow or read_settings().mlflow_uri or f"{_SQLITE}{state / 'mlflow.db'}"
+    uri = mlflow or reveal(read_settings().mlflow_uri) or f"{_SQLITE}{state / 'mlflow.db'}"
     # MLflow would make an empty registry
     if uri.startswith(_SQLITE) and not Path(uri.removeprefix(_SQLITE)).exists():
         raise CommandFailed(f"nothing has been registered: there is no {uri.removeprefix(_SQLITE)}")
@@ -120,7 +120,8 @@ def _open_store(state: Path, options: StoreOptions) -> BundleStore:
     settings = read_settings()
     url, access_key, secret_key = options.url, options.access_key, options.secret_key
     if url:
-        access_key, secret_key = access_key or settings.s3_access_key, secret_key or settings.s3_secret
+        access_key = access_key or reveal(settings.s3_access_key)
+        secret_key = secret_key or reveal(settings.s3_secret_key)
     else:
         record = StateFolder(state).read()
         if record is None:

@@ -28,7 +28,8 @@ from pipelines.run.records import ParametersChanged, RunInProgress, RunRecords
 from pipelines.value import InvalidDocument
 from pleura.bundle import InvalidBundle
 from pleura.console.output import CommandFailed, one_line_errors, print_line
-from pleura.console.settings import read_settings
+from pleura.console.settings import read_settings, reveal
+from pleura.environment import set_variables
 from pleura.errors import StoreUnavailable
 
 _RUN_NAME: Final = re.compile(r"[a-z0-9][a-z0-9.-]{0,62}")
@@ -67,8 +68,7 @@ def run_on_stack(state: Path, options: RunOptions) -> int:
     name = options.name or time.strftime("run-%Y%m%d-%H%M%S")
     if not _RUN_NAME.fullmatch(name):
         raise CommandFailed("--name takes small letters, digits, dots and dashes, 63 at most")
-    dsn = read_settings().journal_dsn
-    stack = LocalEnvironment(state, dsn.get_secret_value() if dsn else None)
+    stack = LocalEnvironment(state, reveal(read_settings().journal_dsn))
     with one_line_errors(*_EXPECTED):
         environment = stack.step_environment()
         store = connect_bundle_store(environment, "models")
@@ -80,7 +80,7 @@ def run_on_stack(state: Path, options: RunOptions) -> int:
             registry = Registry(connect_mlflow(environment["PLEURA_MLFLOW_URI"]), store)
             register_first_champion(stack, registry, parameters.who)
             # the steps are processes that read their settings from the environment, as on a cluster
-            os.environ.update(environment)
+            set_variables(os.environ, environment)
             print_line(f"run {name}, data set {parameters.data_set}")
             run_locally(stack, name, parameters)
         return _print_report(stack, records, name)

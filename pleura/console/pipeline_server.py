@@ -1,7 +1,6 @@
 """Compile the pipeline, and hand it to a Kubeflow Pipelines server."""
 
 import contextlib
-import os
 import tempfile
 import warnings
 from collections.abc import Iterator
@@ -11,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from pipelines.run.parameters import DEFAULT_PARAMETERS, InvalidParameters, read_parameters
 from pleura.console.output import CommandFailed, one_line_errors, print_line
+from pleura.console.settings import read_settings, reveal
 
 if TYPE_CHECKING:
     from kfp.client import Client
@@ -92,7 +92,7 @@ def _prepared(options: SubmitOptions) -> Iterator[_Package]:
             write_package(file)
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore", FutureWarning)  # KFP warns that the server must be version 2
-                client = Client(host=options.host, existing_token=os.environ.get("PLEURA_KFP_TOKEN"))
+                client = Client(host=options.host, existing_token=reveal(read_settings().kfp_token))
             yield _Package(client, str(file), parameters.to_json())
     except ApiException as error:
         raise CommandFailed(f"{options.host} refuses: {error.status} {error.reason}") from error

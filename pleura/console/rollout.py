@@ -60,12 +60,9 @@ def rollout(
 
 
 def _find_journal(state: Path) -> str:
-    from pleura.console.settings import read_settings
+    from pleura.console.settings import read_settings, reveal
 
-    given = read_settings().journal_dsn
-    if given:
-        return given.get_secret_value()
-    dsn = read_stack_defaults(state).get("PLEURA_JOURNAL_DSN")
+    dsn = reveal(read_settings().journal_dsn) or read_stack_defaults(state).get("PLEURA_JOURNAL_DSN")
     if not dsn:
         raise CommandFailed("name the PostgreSQL server of the journal in PLEURA_JOURNAL_DSN")
     return dsn

@@ -19,21 +19,23 @@ class ConsoleSettings(PleuraSettings):
     """Address of the Pleura that answers; without it the address of the local stack."""
     token: SecretStr | None = None
     """Bearer token; without it the issuer of the local stack makes one."""
-    s3_access_key: str | None = None
+    s3_access_key: SecretStr | None = None
     """Access key of the S3 server that --s3 names."""
     s3_secret_key: SecretStr | None = None
     """Secret key of the S3 server that --s3 names."""
-    mlflow_uri: str | None = None
+    mlflow_uri: SecretStr | None = None
     """Model registry: an MLflow server or sqlite:///FILE; without it a file of the state folder."""
     journal_dsn: SecretStr | None = None
     """PostgreSQL connection string of the journal, for a stack that was started with --postgres."""
     models_bucket: str = "models"
     """Bucket that holds the model bundles."""
+    kfp_token: SecretStr | None = None
+    """Token for the Kubeflow Pipelines server of ``pleura pipeline submit``."""
 
-    @property
-    def s3_secret(self) -> str | None:
-        """The secret key as text."""
-        return self.s3_secret_key.get_secret_value() if self.s3_secret_key else None
+
+def reveal(secret: SecretStr | None) -> str | None:
+    """Return the text of a secret; None where the secret is not set."""
+    return secret.get_secret_value() if secret else None
 
 
 def read_settings() -> ConsoleSettings:

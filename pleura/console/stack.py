@@ -64,7 +64,7 @@ def up(
     ] = _RESTARTS,
 ) -> None:
     """Start everything on this machine, and keep it running."""
-    from pleura.console.settings import read_settings
+    from pleura.console.settings import read_settings, reveal
     from pleura.local.discovery import find_folder_to_start
     from pleura.local.stack_options import OtherIssuer, StackOptions, StoreAddress
 
@@ -74,7 +74,8 @@ def up(
         raise typer.BadParameter("cannot be given together with --redis", param_hint="--no-cache")
     invocation, settings, store = read_invocation(context), read_settings(), None
     if s3:
-        access_key, secret_key = s3_access_key or settings.s3_access_key, s3_secret_key or settings.s3_secret
+        access_key = s3_access_key or reveal(settings.s3_access_key)
+        secret_key = s3_secret_key or reveal(settings.s3_secret_key)
         if not (access_key and secret_key):
             raise CommandFailed(
                 "--s3 needs --s3-access-key and --s3-secret-key (or PLEURA_S3_ACCESS_KEY, ...)"

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
+from pleura.environment import set_variables
 from pleura.local import die_with_parent
 
 HOST: Final = "127.0.0.1"
@@ -123,6 +124,9 @@ def wrap_command(command: Command) -> list[str]:
 def launch(command: Command) -> subprocess.Popen[bytes]:
     """Start a command in a process group of its own, and append its output to its log."""
 
+    environment = dict(os.environ)
+    set_variables(environment, command.environment or {})
+
     def start() -> subprocess.Popen[bytes]:
         with command.log.open("ab") as log:
             return subprocess.Popen(  # noqa: S603
@@ -130,7 +134,7 @@ def launch(command: Command) -> subprocess.Popen[bytes]:
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=subprocess.STDOUT,
-                env=None if command.environment is None else {**os.environ, **command.environment},
+                env=environment,
                 # Ctrl-C in the terminal must reach the supervisor only, which stops the parts in order
                 start_new_session=True,
                 cwd=command.folder,

@@ -17,7 +17,7 @@ from tests.conformance.servers import V2Servers
 OURS = json.loads(json.dumps(load_document()))
 """The document as a client reads it: no part of it is shared between two places."""
 
-_EXAMPLES = int(os.environ.get("PLEURA_CONFORMANCE_EXAMPLES", "8"))
+_EXAMPLES = int(os.environ.get("CONFORMANCE_EXAMPLES", "8"))
 """Requests that are generated for each operation. ``make proof-conformance`` sets a larger number."""
 _LONG_MS = 20_000
 """A request with a shorter deadline may be answered that its deadline has expired."""

@@ -7,8 +7,10 @@ from typing import Final
 import pytest
 
 from docs.generator.__main__ import PAGES, write_page
+from docs.generator.known_variables import KNOWN_VARIABLES_MODULE, find_variables, write_known_variables
 from docs.generator.log_events_page import find_log_events
 from docs.generator.source_code import REFERENCE, parse_modules, read_meanings
+from pleura.known_variables import KNOWN_VARIABLES
 from tests.docs.markdown import ROOT, headings
 
 _METRIC_ROW: Final = re.compile(r"^\| (`pleura_\w+`(?:, `pleura_\w+`)*) \|", re.MULTILINE)
@@ -18,6 +20,24 @@ _METRIC_ROW: Final = re.compile(r"^\| (`pleura_\w+`(?:, `pleura_\w+`)*) \|", re.
 def test_a_generated_page_is_up_to_date(page: str) -> None:
     """The page is what ``make docs`` writes now."""
     assert (REFERENCE / page).read_text() == write_page(page), "run make docs"
+
+
+def test_the_list_of_known_variables_is_up_to_date() -> None:
+    """The list has every variable that a process reads, and no other."""
+    assert find_variables() == KNOWN_VARIABLES, "run make docs"
+    assert KNOWN_VARIABLES_MODULE.read_text() == write_known_variables(), "run make docs"
+
+
+def test_only_settings_read_variables_of_pleura() -> None:
+    """No other code names a variable of the environment, so the list of known variables is complete."""
+    assert _find_variables_in_code() - KNOWN_VARIABLES == set()
+
+
+def _find_variables_in_code() -> set[str]:
+    strings = (
+        node.value for _, tree in parse_modules() for node in ast.walk(tree) if isinstance(node, ast.Constant)
+    )
+    return {text for text in strings if isinstance(text, str) and re.fullmatch(r"PLEURA_\w+", text)}
 
 
 def _metric_names() -> set[str]:

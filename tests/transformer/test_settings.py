@@ -28,7 +28,7 @@ def environment(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_a_valid_environment_is_read() -> None:
     """Optional settings have defaults, and secrets are not shown."""
     settings = TransformerSettings.read()
-    assert (settings.max_in_flight, settings.redis_url) == (1024, "")
+    assert (settings.max_in_flight, settings.redis_url.get_secret_value()) == (1024, "")
     assert "planted-secret" not in repr(settings)
 
 
@@ -41,6 +41,7 @@ def test_a_valid_environment_is_read() -> None:
         ("PLEURA_S3_URL", "minio:9000"),
         ("PLEURA_S3_ACCESS_KEY", "key\n"),
         ("PLEURA_REDIS_URL", "http://redis"),
+        ("PLEURA_REDIS_URL", "redis://:planted-secret@redis\n"),
         ("PLEURA_TIMEOUT_S", "-1"),
         ("PLEURA_MAX_ELEMENTS", "33"),
         ("PLEURA_LOG_LEVEL", "LOUD"),

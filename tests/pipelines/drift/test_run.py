@@ -86,7 +86,7 @@ def place(postgres: Server, seaweed: Server, tmp_path: Path) -> _Place:
     settings = DriftSettings(
         journal_dsn=SecretStr(create_database(postgres)),
         s3_url=seaweed.url,
-        s3_access_key=KEYS[0],
+        s3_access_key=SecretStr(KEYS[0]),
         s3_secret_key=SecretStr(KEYS[1]),
         s3_bucket=f"{name}-radiographs",
         drift_bucket=f"{name}-reports",
@@ -113,9 +113,9 @@ def run_drift_command(arguments: Sequence[str]) -> int:
 
 
 def _set_environment(patch: pytest.MonkeyPatch, settings: DriftSettings) -> None:
-    for name in ("s3_url", "s3_access_key", "s3_bucket", "drift_bucket", "audit_bucket", "drift_textfile"):
+    for name in ("s3_url", "s3_bucket", "drift_bucket", "audit_bucket", "drift_textfile"):
         patch.setenv(f"PLEURA_{name.upper()}", str(getattr(settings, name)))
-    for name in ("journal_dsn", "s3_secret_key"):
+    for name in ("journal_dsn", "s3_access_key", "s3_secret_key"):
         patch.setenv(f"PLEURA_{name.upper()}", getattr(settings, name).get_secret_value())
 
 

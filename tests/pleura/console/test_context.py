@@ -34,9 +34,10 @@ def write_record(folder: Path, supervisor: ProcessId, *, has_postgres: bool = Tr
 def test_a_running_stack_gives_all_settings(state: Path) -> None:
     """Data and drift commands need no variable while a stack runs."""
     settings = read_settings_with_stack(DataSettings, state)
-    assert (settings.s3_url, settings.s3_access_key) == (_STORE["url"], "stack-key")
+    assert settings.s3_url == _STORE["url"]
+    assert settings.s3_access_key.get_secret_value() == "stack-key"
     assert settings.s3_secret_key.get_secret_value() == "stack-secret"
-    assert settings.mlflow_uri == f"sqlite:///{state / 'mlflow.db'}"
+    assert settings.mlflow_uri.get_secret_value() == f"sqlite:///{state / 'mlflow.db'}"
     drift = read_settings_with_stack(DriftSettings, state)
     assert drift.journal_dsn.get_secret_value() == "postgresql://pleura:word@127.0.0.1:2/pleura"
 
@@ -45,7 +46,17 @@ def test_the_environment_comes_before_the_stack(state: Path, monkeypatch: pytest
     """A variable that is set counts, and the stack gives the others."""
     monkeypatch.setenv("PLEURA_MLFLOW_URI", "http://mlflow")
     settings = read_settings_with_stack(DataSettings, state)
-    assert (settings.mlflow_uri, settings.s3_access_key) == ("http://mlflow", "stack-key")
+    assert settings.mlflow_uri.get_secret_value() == "http://mlflow"
+    assert settings.s3_access_key.get_secret_value() == "stack-key"
+
+
+def test_a_file_of_a_secret_comes_before_the_stack(state: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A file counts as a variable that is set; a key from a file does not go to the stack's store."""
+    (state / "uri").write_text("http://mlflow\n")
+    monkeypatch.setenv("PLEURA_MLFLOW_URI_FILE", str(state / "uri"))
+    assert read_settings_with_stack(DataSettings, state).mlflow_uri.get_secret_value() == "http://mlflow"
+    monkeypatch.setenv("PLEURA_S3_SECRET_KEY_FILE", str(state / "uri"))
+    assert not {name for name in read_stack_defaults(state) if name.startswith("PLEURA_S3")}
 
 
 def test_keys_never_go_to_another_object_store(state: Path, monkeypatch: pytest.MonkeyPatch) -> None:

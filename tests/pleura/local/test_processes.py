@@ -49,6 +49,17 @@ def wait_for_end(process: ProcessId, timeout_s: float = 20.0) -> None:
     assert not process.is_alive
 
 
+def test_a_secret_replaces_the_file_that_a_server_would_inherit(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A service refuses to start with both."""
+    monkeypatch.setenv("PLEURA_S3_SECRET_KEY_FILE", "/run/secrets/s3")
+    secret = {"PLEURA_S3_SECRET_KEY": "secret"}
+    command = Command("env", ["sh", "-c", "env | grep PLEURA_S3"], tmp_path / "env.log", secret)
+    assert launch(command).wait(30) == 0
+    assert command.log.read_text() == "PLEURA_S3_SECRET_KEY=secret\n"
+
+
 def test_a_server_uses_batch_scheduling(tmp_path: Path) -> None:
     """A server that a message wakes does not take the core of the sender."""
     server, end = start_sleeper(tmp_path), time.monotonic() + 10
