@@ -9,9 +9,9 @@ from typing import Final
 from starlette.types import Scope
 
 from auth_proxy.allow_list import Route
-from auth_proxy.request_headers import new_request_id
 from pleura.deadline import Deadline
 from pleura.observability.tracing import Span, begin_span
+from pleura.request_id import new_request_id
 
 _SCOPE_KEY: Final = "pleura.call"
 

@@ -1,17 +1,24 @@
 """Map errors to gRPC: our own errors get the status of REST, the transformer's errors stay as they are."""
 
-from collections.abc import Mapping, Sequence
-from typing import Final
+import json
+from collections.abc import Mapping
+from typing import Any, Final
 
 import grpc
 import structlog
 from grpc import aio
 
-from pleura.errors import ERROR_CODE_HEADER, DeadlineExceeded, PleuraError, Unavailable
+from pleura.errors import (
+    ERROR_CODE_HEADER,
+    ERROR_DETAILS_HEADER,
+    DeadlineExceeded,
+    PleuraError,
+    Unavailable,
+    select_details,
+)
 from pleura.serving.grpc_status import GRPC_STATUS, status_of
 
 _RETRY_AFTER: Final = "retry-after"
-_PASSED_HEADERS: Final = (_RETRY_AFTER, "www-authenticate")
 log = structlog.get_logger()
 
 
@@ -24,11 +31,24 @@ class TransformerError(PleuraError):
         trailing = {name: value for name, value in error.trailing_metadata() or () if isinstance(value, str)}
         self.code = trailing.get(ERROR_CODE_HEADER, "internal")
         self.retry_after = trailing.get(_RETRY_AFTER)
+        self._details = _parse_details(trailing.get(ERROR_DETAILS_HEADER, "{}"))
 
     @property
     def headers(self) -> Mapping[str, str]:
         """When to send the request again, if the transformer says so."""
         return {_RETRY_AFTER: self.retry_after} if self.retry_after else {}
+
+    @property
+    def details(self) -> Mapping[str, Any]:
+        """The details that the transformer gives."""
+        return self._details
+
+
+def _parse_details(text: str) -> Mapping[str, Any]:
+    try:
+        return select_details(json.loads(text))
+    except ValueError:
+        return {}
 
 
 def convert_rpc_error(error: aio.AioRpcError) -> PleuraError:
@@ -51,10 +71,3 @@ def get_grpc_status(error: PleuraError) -> grpc.StatusCode:
     if isinstance(error, TransformerError):
         return error.grpc_status
     return GRPC_STATUS.get(error.status, grpc.StatusCode.INTERNAL)
-
-
-def build_trailing_metadata(error: PleuraError) -> Sequence[tuple[str, str]]:
-    """Build the metadata behind an error: its code, when to send again, and which token is needed."""
-    headers = error.headers
-    passed = ((name, headers[name]) for name in _PASSED_HEADERS if name in headers)
-    return ((ERROR_CODE_HEADER, error.code), *passed)

@@ -11,7 +11,7 @@ from grpc import aio
 
 from auth_proxy.allow_list import GRPC_ROUTES
 from auth_proxy.call import Call
-from auth_proxy.grpc_errors import build_trailing_metadata, convert_rpc_error, get_grpc_status
+from auth_proxy.grpc_errors import convert_rpc_error, get_grpc_status
 from auth_proxy.guards import Guards
 from auth_proxy.metrics import UPSTREAM
 from auth_proxy.request_body import SlowRequest
@@ -19,8 +19,10 @@ from auth_proxy.request_headers import read_request_id
 from auth_proxy.request_log import end_call
 from pleura.errors import InvalidRequest, MethodNotAllowed, PleuraError
 from pleura.observability.metrics import UNKNOWN_ROUTE, bind_log_ids, count_request
+from pleura.request_id import REQUEST_ID_HEADER
+from pleura.serving.grpc_status import build_error_metadata
 
-_SINGLE: Final = ("authorization", "x-request-id", "traceparent")
+_SINGLE: Final = ("authorization", REQUEST_ID_HEADER, "traceparent")
 _KEEP_ALIVE: Final = (
     ("grpc.keepalive_time_ms", 30_000),
     ("grpc.keepalive_timeout_ms", 5_000),
@@ -89,11 +91,10 @@ class GrpcProxy(grpc.GenericRpcHandler):  # type: ignore[misc]  # grpc has no ty
             log.error("internal_error", exc_info=raised)
         else:
             call.model_version, call.bytes_out, call.status = read_model_version(response), len(response), 200
-            context.set_trailing_metadata((("x-request-id", call.request_id),))
+            context.set_trailing_metadata(((REQUEST_ID_HEADER, call.request_id),))
             return response
         call.outcome, call.status = error.code, error.status
-        request_id = ("x-request-id", call.request_id)
-        context.set_trailing_metadata((request_id, *build_trailing_metadata(error)))
+        context.set_trailing_metadata(build_error_metadata(error, call.request_id))
         await context.abort(get_grpc_status(error), str(error))
         raise error  # abort has raised already
 
@@ -131,7 +132,7 @@ def _read_metadata(context: Context) -> dict[str, str]:
 
 
 def _build_metadata(call: Call) -> tuple[tuple[str, str], ...]:
-    principal = {"x-request-id": call.request_id, "x-pleura-principal": call.principal or ""}
+    principal = {REQUEST_ID_HEADER: call.request_id, "x-pleura-principal": call.principal or ""}
     return tuple((principal | call.span.as_headers()).items())
 
 

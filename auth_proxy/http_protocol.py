@@ -10,19 +10,14 @@ from typing import Any, Final
 from urllib.parse import unquote
 
 import httptools
-from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from auth_proxy.http_framing import AmbiguousRequest, RequestHead, RequestSplitter
+from pleura.serving.http_protocol import JsonErrorsProtocol, build_bad_request
 
 _HEAD_TIMEOUT_S: Final = 10.0
-_BODY: Final = b'{"error":"the request is not valid HTTP"}'
-_BAD_REQUEST: Final = (
-    b"HTTP/1.1 400 Bad Request\r\ncontent-type: application/json\r\n"
-    b"content-length: %d\r\nconnection: close\r\n\r\n%b"
-) % (len(_BODY), _BODY)
 
 
-class StrictProtocol(HttpToolsProtocol):
+class StrictProtocol(JsonErrorsProtocol):
     """A connection that answers one request after the other, and waits only so long for a head."""
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
@@ -74,7 +69,7 @@ class StrictProtocol(HttpToolsProtocol):
         """Answer in the form of all our errors where an answer is still possible, and close."""
         is_new_request = self.cycle is None or self._is_message_complete
         if is_new_request or not self.cycle.response_started:
-            self.transport.write(_BAD_REQUEST)
+            self.transport.write(build_bad_request())
         if self.cycle is not None:
             self.cycle.disconnected = True
             self.cycle.message_event.set()

@@ -17,11 +17,13 @@ from auth_proxy.request_log import end_call
 from pleura.deadline import Deadline
 from pleura.errors import DeadlineExceeded, Overloaded, PleuraError, TooLarge, TooManyRequests
 from pleura.observability.metrics import bind_log_ids
+from pleura.request_id import REQUEST_ID_HEADER
 
 _MAX_DRAINED_BYTES: Final = 8 * 2**20
 _MAX_DRAIN_S: Final = 2.0
 _SMALL_BYTES: Final = 16384
 _ARRIVAL_S: Final = 0.01
+_ID_HEADER: Final = REQUEST_ID_HEADER.encode()
 log = structlog.get_logger()
 
 
@@ -38,7 +40,7 @@ class LogRequest:
         async def send_with_id(message: Message) -> None:
             if message["type"] == "http.response.start":
                 call.status = message["status"]
-                message["headers"] = [*message["headers"], (b"x-request-id", call.request_id.encode())]
+                message["headers"] = [*message["headers"], (_ID_HEADER, call.request_id.encode())]
             else:
                 call.bytes_out += len(message.get("body", b""))
             await send(message)
@@ -76,7 +78,7 @@ class AnswerErrors:
 
 
 async def _send_error(error: PleuraError, call: Call, receive: Receive, send: Send) -> None:
-    body = json.dumps({"error": str(error)}).encode()
+    body = json.dumps(error.document(call.request_id)).encode()
     is_small = 0 < int(call.headers.get("content-length", 0)) <= _SMALL_BYTES
     if isinstance(error, Overloaded | TooManyRequests) and is_small and not call.body_is_complete:
         await _receive_small_body(receive, call)

@@ -1,13 +1,10 @@
 """Read the headers of a request, and select the few that reach the transformer."""
 
-import re
-import uuid
 from collections.abc import Mapping
 from typing import Final
 
 from pleura.errors import InvalidRequest
-
-_REQUEST_ID: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._:-]{0,127}")
+from pleura.request_id import REQUEST_ID_HEADER, is_safe_id, new_request_id
 
 _JSON_LENGTH: Final = "inference-header-content-length"
 FORWARDED: Final = frozenset({"content-type", "content-encoding", _JSON_LENGTH, "accept"})
@@ -22,7 +19,7 @@ _SINGLE: Final = FORWARDED | {
     "host",
     "traceparent",
     "tracestate",
-    "x-request-id",
+    REQUEST_ID_HEADER,
     "x-request-timeout-ms",
 }
 
@@ -44,21 +41,16 @@ def read_headers(raw: list[tuple[bytes, bytes]]) -> dict[str, str]:
     return headers
 
 
-def new_request_id() -> str:
-    """Make an id for a request that brings none."""
-    return str(uuid.uuid4())
-
-
 def read_request_id(headers: Mapping[str, str]) -> str:
     """Read the caller's request id, or make a new one where the caller sends none.
 
     Raises:
         InvalidRequest: The caller's id is malformed. To replace it would break idempotency.
     """
-    request_id = headers.get("x-request-id")
+    request_id = headers.get(REQUEST_ID_HEADER)
     if request_id is None:
         return new_request_id()
-    if not _REQUEST_ID.fullmatch(request_id):
+    if not is_safe_id(request_id):
         raise InvalidRequest("x-request-id must be 1 to 128 letters, digits and any of . _ : -")
     return request_id
 

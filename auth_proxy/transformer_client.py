@@ -5,33 +5,61 @@ import re
 import time
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
-from typing import Final
+from typing import Any, Final
 
 from auth_proxy.call import Call
 from auth_proxy.metrics import UPSTREAM
 from pleura.deadline import TIMEOUT_HEADER
-from pleura.errors import ERROR_CODE_HEADER, InvalidAnswer, PleuraError, Unavailable
+from pleura.errors import (
+    ERROR_CODE_HEADER,
+    Conflict,
+    DeadlineExceeded,
+    InvalidAnswer,
+    InvalidRequest,
+    NotFound,
+    PleuraError,
+    RefusedRadiograph,
+    TooLarge,
+    TooManyRequests,
+    Unavailable,
+    select_details,
+)
 from pleura.http_client import Content, HttpClient, HttpFailed, Response
+from pleura.request_id import REQUEST_ID_HEADER
 
 MAX_ANSWER_BYTES: Final = 16 * 2**20
 _CODE: Final = re.compile("[a-z_]{1,40}")
+_CODES: Final = {
+    error.status: error.code
+    for error in (InvalidRequest, NotFound, Conflict, TooLarge, RefusedRadiograph, TooManyRequests)
+} | {error.status: error.code for error in (InvalidAnswer, Unavailable, DeadlineExceeded)}
+"""The code for the status of an error that brings none."""
 
 
 class TransformerRefused(PleuraError):
     """The transformer answers with an error. The caller gets its status and its message."""
 
-    def __init__(self, status: int, message: str, headers: Mapping[str, str]) -> None:
+    def __init__(
+        self, status: int, message: str, headers: Mapping[str, str], details: Mapping[str, Any]
+    ) -> None:
         super().__init__(message)
         code, retry_after = headers.get(ERROR_CODE_HEADER, ""), headers.get("retry-after")
+        self.status = status
         # the code becomes a metric label, so only the form of our codes may pass
-        self.status, self.code = status, code if _CODE.fullmatch(code) else f"refused_{status}"
+        self.code = code if _CODE.fullmatch(code) else _CODES.get(status, PleuraError.code)
         # each 503 says when to send the request again, also one that Envoy wrote
         self._retry_after = retry_after if status != Unavailable.status else retry_after or "2"
+        self._details = details
 
     @property
     def headers(self) -> Mapping[str, str]:
         """When to send the request again, if the transformer says so."""
         return {"retry-after": self._retry_after} if self._retry_after else {}
+
+    @property
+    def details(self) -> Mapping[str, Any]:
+        """The details that the transformer gives."""
+        return self._details
 
 
 def parse_refusal(response: Response, content: bytes, prefix: str = "") -> PleuraError:
@@ -40,18 +68,20 @@ def parse_refusal(response: Response, content: bytes, prefix: str = "") -> Pleur
     An error in another form than ours does not reach the caller.
     """
     try:
-        message = json.loads(content)["error"]
+        document = json.loads(content)
+        message = document["error"]
     except (ValueError, KeyError, TypeError):
         message = None
     if not isinstance(message, str) or not 400 <= response.status_code < 600:
         return InvalidAnswer("the transformer gives no valid answer")
-    return TransformerRefused(response.status_code, message.removeprefix(prefix), response.headers)
+    text = message.removeprefix(prefix)
+    return TransformerRefused(response.status_code, text, response.headers, select_details(document))
 
 
 def build_transformer_headers(call: Call) -> dict[str, str]:
     """Build the headers that only the proxy may set: request id, principal, trace and deadline."""
     headers = {
-        "x-request-id": call.request_id,
+        REQUEST_ID_HEADER: call.request_id,
         "x-pleura-principal": call.principal or "",
         **call.span.as_headers(),
     }

@@ -1,7 +1,7 @@
 """The errors that a request can end with, each with its HTTP status and code."""
 
 from collections.abc import Iterable, Mapping
-from typing import Final, Literal
+from typing import Any, Final, Literal
 
 RefusalReason = Literal[
     "not_a_radiograph",
@@ -20,11 +20,22 @@ RefusalReason = Literal[
 ]
 """Why a radiograph is refused. ``docs/reference/dicom.md`` explains those that a DICOM header can cause."""
 ERROR_CODE_HEADER: Final = "pleura-error"
-"""Header, or trailing metadata of gRPC, that gives the ``code`` of an error to the next service."""
+"""Header, or trailing metadata of gRPC, that gives the ``code`` of an error."""
+ERROR_DETAILS_HEADER: Final = "pleura-error-details"
+"""Trailing metadata of gRPC that gives the ``details`` of an error, as JSON."""
+ERROR_DETAILS: Final = frozenset({"reason"})
+"""Names of the details that an error may have. The proxy passes no other one on."""
+
+
+def select_details(document: Any) -> dict[str, Any]:
+    """Select the details of an error in the document of another service. Everything else may be internal."""
+    if not isinstance(document, dict):
+        return {}
+    return {name: value for name, value in document.items() if name in ERROR_DETAILS}
 
 
 class PleuraError(Exception):
-    """Base class of all errors of requests. The server writes it as ``{"error": ...}``."""
+    """Base class of all errors of requests. The server writes it as its ``document``."""
 
     status = 500
     code = "internal"
@@ -34,6 +45,15 @@ class PleuraError(Exception):
     def headers(self) -> Mapping[str, str]:
         """The headers of the response to this error."""
         return {} if self.retry_after_s is None else {"retry-after": str(self.retry_after_s)}
+
+    @property
+    def details(self) -> Mapping[str, Any]:
+        """What a program can read of this error besides its code. Each name is in ``ERROR_DETAILS``."""
+        return {}
+
+    def document(self, request_id: str) -> dict[str, Any]:
+        """Return the JSON document of the error, which is the body of a response over REST."""
+        return {"error": str(self), "code": self.code, "request_id": request_id, **self.details}
 
     def with_text(self, text: str) -> "PleuraError":
         """Make the same error with another text."""
@@ -135,6 +155,11 @@ class RefusedRadiograph(PleuraError):
         super().__init__(text if mark in text else f"{text} {mark}")
         self.reason = reason
         """Why the radiograph is refused. The text ends with this word."""
+
+    @property
+    def details(self) -> Mapping[str, Any]:
+        """The reason."""
+        return {"reason": self.reason}
 
     def with_text(self, text: str) -> "RefusedRadiograph":
         """Make the same error with another text."""

@@ -11,9 +11,20 @@ from pleura.serving.grpc_status import GRPC_STATUS
 _INTRODUCTION: Final = """\
 # Errors
 
-In REST an error is `{"error": "..."}` with a status.
-In gRPC it is a status with a message, and the trailing metadata `pleura-error` holds its code.
-Decide by the status. The text is for people and may change.
+In REST an error is a status with a JSON document:
+
+```json
+{"error": "no radiograph of that id", "code": "radiograph_not_found", "request_id": "visit-4711"}
+```
+
+- `error` is for people, and may change. It never repeats what the caller sent.
+- `code` is for programs. The table lists all codes.
+- `request_id` is the id that the caller sent in the header `x-request-id`, or a new one. The log has it.
+- Some errors have more members. `reason` says why a radiograph is refused.
+
+In gRPC an error is a status with a message. The trailing metadata hold the rest:
+`pleura-error` the code, `x-request-id` the id, and `pleura-error-details` the other members as JSON.
+
 The log and the metric `pleura_refusals_total` name an error by its code.
 """
 

@@ -5,9 +5,7 @@ user, no object's key, and nothing else that a caller may choose. See ``docs/ref
 """
 
 import asyncio
-import re
 import time
-import uuid
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from importlib.metadata import version
@@ -20,13 +18,13 @@ from prometheus_client.metrics import MetricWrapperBase
 
 from pleura.errors import PleuraError
 from pleura.observability.tracing import NO_SPAN, Span, begin_span
+from pleura.request_id import find_request_id, hide_unsafe_id
 
 BUCKETS_S: Final = (0.005, 0.01, 0.025, 0.05, 0.075, 0.1, 0.25, 0.5, 0.75, 1.0, 2.5, 5.0, 7.5, 10.0)
 OK: Final = "ok"
 CLIENT_GONE: Final = "client_gone"
 UNKNOWN_ROUTE: Final = "unknown"
 _OTHER: Final = "other"
-_SAFE_ID: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._:-]{0,127}")
 _NO_REFUSALS: Final = (OK, CLIENT_GONE)
 M = TypeVar("M", bound=MetricWrapperBase)
 Values = str | tuple[str, ...]
@@ -100,9 +98,7 @@ def bind_log_ids(request_id: str, trace_id: str) -> None:
 
     Nothing removes the ids: the task ends with its request, and the last line of a failure needs them.
     """
-    # the text of an unknown id may be a patient's name (docs/decisions/0031)
-    safe_id = request_id if _SAFE_ID.fullmatch(request_id) else _OTHER
-    structlog.contextvars.bind_contextvars(request_id=safe_id, trace_id=trace_id)
+    structlog.contextvars.bind_contextvars(request_id=hide_unsafe_id(request_id), trace_id=trace_id)
 
 
 @contextmanager
@@ -118,7 +114,7 @@ def observe_request(route: str, headers: Mapping[str, str]) -> Iterator[Span]:
     span = begin_span(headers)
     with _record_end(route, span):
         span.make_current()
-        span.request_id = headers.get("x-request-id") or str(uuid.uuid4())
+        span.request_id = find_request_id(headers)
         bind_log_ids(span.request_id, span.trace_id)
         yield span
 

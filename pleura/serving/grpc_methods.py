@@ -13,7 +13,8 @@ import structlog
 from google.protobuf.message import DecodeError  # type: ignore[import-untyped]  # it has no types
 from grpc import aio
 
-from pleura.errors import ERROR_CODE_HEADER, InvalidRequest
+from pleura.errors import InvalidRequest, PleuraError
+from pleura.serving.grpc_status import abort_call
 from pleura.serving.kserve_import import grpc_messages as pb
 
 _SERVICE: Final = "inference.GRPCInferenceService"
@@ -45,15 +46,14 @@ def _make_method(method: Method, request: Any) -> Callable[[bytes, Any], Awaitab
         try:
             parsed = request.FromString(message)
         except DecodeError:
-            context.set_trailing_metadata(((ERROR_CODE_HEADER, InvalidRequest.code),))
-            await context.abort(grpc.StatusCode.INVALID_ARGUMENT, "the message is not of its type")
+            await abort_call(context, InvalidRequest("the message is not of its type"))
         try:
             return bytes((await method(parsed, context)).SerializeToString())
         except (aio.AbortError, asyncio.CancelledError):
             raise
         except Exception as error:
             log.error("internal_error", exc_info=error)
-            await context.abort(grpc.StatusCode.INTERNAL, "internal error")
+            await abort_call(context, PleuraError("internal error"))
             raise
 
     return answer

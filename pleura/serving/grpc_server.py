@@ -11,10 +11,11 @@ import structlog
 from grpc import aio
 
 from pleura.deadline import TIMEOUT_HEADER
-from pleura.errors import ERROR_CODE_HEADER, InvalidRequest, PleuraError, Unavailable
+from pleura.errors import InvalidRequest, PleuraError, Unavailable
 from pleura.observability.metrics import count_and_time, observe_request
+from pleura.observability.tracing import Span
 from pleura.serving.grpc_methods import make_v2_handler
-from pleura.serving.grpc_status import GRPC_STATUS
+from pleura.serving.grpc_status import abort_call
 from pleura.serving.health import HealthChecks
 from pleura.serving.kserve_import import (
     InferInput,
@@ -107,19 +108,23 @@ class V2GrpcService:
         return _write_response(response)
 
     async def _answer(
-        self, answer: Callable[[], Awaitable[Any]], context: Any, observing: AbstractContextManager[object]
+        self,
+        answer: Callable[[], Awaitable[Any]],
+        context: Any,
+        observing: AbstractContextManager[Span | None],
     ) -> Any:
+        request_id = None
         try:
-            with observing:
+            with observing as span:
+                request_id = span.request_id if span else None
                 return await answer()
         except PleuraError as error:
-            context.set_trailing_metadata(((ERROR_CODE_HEADER, error.code), *error.headers.items()))
-            await context.abort(GRPC_STATUS[error.status], str(error))
+            await abort_call(context, error, request_id)
         except (aio.AbortError, asyncio.CancelledError):
             raise
         except Exception as error:
             log.error("internal_error", exc_info=error)
-            await context.abort(grpc.StatusCode.INTERNAL, "internal error")
+            await abort_call(context, PleuraError("internal error"), request_id)
             raise
 
 

@@ -19,6 +19,7 @@ from pleura.errors import (
     TooLarge,
 )
 from pleura.observability.metrics import UNKNOWN_ROUTE, count_and_time, count_request, observe_request
+from pleura.request_id import find_request_id, hide_unsafe_id
 from pleura.serving.byte_budget import ByteBudget
 from pleura.serving.health import HealthChecks
 from pleura.serving.model import Model, answer_request, model_metadata, require_model, server_metadata
@@ -40,11 +41,17 @@ async def to_v2_error(request: Request, error: Exception) -> Response:
         known = {404: NotFound("no such path"), 405: MethodNotAllowed(verbs)}
         error = known.get(error.status_code, InvalidRequest(str(error.detail)))
         count_request(UNKNOWN_ROUTE, error.code, 0.0)
-    if isinstance(error, PleuraError):
-        headers = {**error.headers, ERROR_CODE_HEADER: error.code}
-        return JSONResponse({"error": str(error)}, error.status, headers=headers)
-    log.error("internal_error", exc_info=error)
-    return JSONResponse({"error": "internal error"}, 500)
+    if not isinstance(error, PleuraError):
+        log.error("internal_error", exc_info=error)
+        error = PleuraError("internal error")
+    headers = {**error.headers, ERROR_CODE_HEADER: error.code}
+    return JSONResponse(error.document(_find_id(request)), error.status, headers=headers)
+
+
+def _find_id(request: Request) -> str:
+    """Find the id of a request: the one in its log lines, if it came as far as an endpoint."""
+    request_id = getattr(request.state, "request_id", None) or find_request_id(request.headers)
+    return hide_unsafe_id(request_id)
 
 
 async def read_limited_body(
@@ -115,7 +122,8 @@ def trace_endpoint(route: str, endpoint: Endpoint) -> Endpoint:
     """Count, time and trace the requests of an endpoint."""
 
     async def answer(request: Request) -> Response:
-        with observe_request(route, request.headers):
+        with observe_request(route, request.headers) as span:
+            request.state.request_id = span.request_id
             return await endpoint(request)
 
     return answer

@@ -15,12 +15,12 @@ import uvloop
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
 from starlette.routing import Route
-from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from pleura.errors import PleuraError
 from pleura.observability.metrics import READY
 from pleura.serving.grpc_server import GrpcServer
 from pleura.serving.health import HealthChecks
+from pleura.serving.http_protocol import JsonErrorsProtocol
 from pleura.serving.kserve_import import ModelServer, RESTServer, metrics_handler
 from pleura.serving.model import Model
 from pleura.serving.rest_server import RestServer, RouteSpec, to_v2_error
@@ -63,7 +63,7 @@ class _RestServer(RESTServer):  # type: ignore[misc]  # kserve has no types for 
             grace_period=options.grace_period_s,
             timeout_keep_alive=server.timeout_keep_alive,
         )
-        self.config.host, self.config.http = options.host, HttpToolsProtocol
+        self.config.host, self.config.http = options.host, JsonErrorsProtocol
         self.http = self._server = HttpServer(self.config)
         self.routes: Sequence[RouteSpec] = RestServer(
             model, health, options.max_body_bytes, shutdown

@@ -103,7 +103,7 @@ async def check_invalid_answers(bench: ClaimBench, image_id: str) -> ClaimRow:
     for name, change in INVALID_ANSWERS.items():
         bench.predictor.change = change
         answer = await send_by_id(bench.service, [image_id], id=f"invalid {name}")
-        if answer.status != 502 or set(answer.body) != {"error"}:
+        if answer.status != 502 or answer.body.get("code") != "invalid_answer":
             wrong.append(f"{name}: {answer.status}")
     bench.predictor.change = None
     stored = await asyncio.to_thread(

@@ -1,12 +1,13 @@
 """Connections that are slow. Malformed requests stand in ``tests/proof/attacks/test_http.py``."""
 
+import json
 import socket
 import time
 
 from proof.lab.proxy import Issuer, Proxy, exchange
 from proof.lab.stand_in_transformer import Upstream
+from tests.support.errors import check_error
 
-NO_SUCH_PATH = b'{"error": "no such path"}'
 POST = b"POST /v2/models/chest-xray/infer HTTP/1.1\r\nHost: a\r\n"
 
 
@@ -74,6 +75,18 @@ def test_a_connection_is_used_again(proxy: Proxy) -> None:
         for _ in range(3):
             connection.sendall(b"GET /openapi HTTP/1.1\r\nHost: a\r\n\r\n")
             assert answers.readline() == b"HTTP/1.1 404 Not Found\r\n"
-            while answers.readline() != b"\r\n":
-                pass
-            assert answers.read(len(NO_SUCH_PATH)) == NO_SUCH_PATH
+            head = [*iter(answers.readline, b"\r\n")]
+            (length,) = (int(line.split()[1]) for line in head if line.startswith(b"content-length:"))
+            check_error(json.loads(answers.read(length)), code="not_found")
+
+
+def test_bytes_that_are_not_http_get_an_error_like_any_other(proxy: Proxy) -> None:
+    """The error has a code and a new request id, which the log has too."""
+    answer = exchange(proxy.http_port, b"GET /healthz HTTP/1.1\r\nHost : a\r\n\r\n")
+    head, _, body = answer.partition(b"\r\n\r\n")
+    document = json.loads(body)
+    check_error(document, error="the request is not valid HTTP", code="invalid_request")
+    assert f"x-request-id: {document['request_id']}".encode() in head
+    lines = [json.loads(line) for line in proxy.log.read_text().splitlines()]
+    (line,) = [each for each in lines if each.get("request_id") == document["request_id"]]
+    assert (line["event"], line["outcome"]) == ("connection_refused", "invalid_request")

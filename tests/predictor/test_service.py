@@ -17,6 +17,7 @@ import pytest
 from pleura.bundle import verify
 from pleura.local.pleura_services import Ports, Service, start_predictor
 from pleura.local.processes import free_port
+from tests.support.errors import check_error
 from tests.support.triton import CallFailed, TritonCall
 
 ROOT = Path(__file__).parents[2]
@@ -86,9 +87,10 @@ def test_wrong_inputs_are_an_invalid_request(
 
 
 def test_rest_names_the_mistake(predictor: Service) -> None:
-    """An error is one sentence in the V2 form."""
+    """An error has one sentence, its code and the id of the request."""
     answer = post(predictor, outputs=[{"name": "logits"}])
-    assert (answer.status_code, answer.json()) == (400, {"error": "the model has no output of that name"})
+    assert answer.status_code == 400
+    check_error(answer.json(), error="the model has no output of that name", code="invalid_request")
 
 
 def test_the_process_holds_neither_tensorflow_nor_a_database(predictor: Service) -> None:

@@ -20,6 +20,7 @@ from kserve.protocol.grpc import grpc_predict_v2_pb2 as pb
 from kserve.protocol.grpc.grpc_predict_v2_pb2_grpc import GRPCInferenceServiceStub
 
 from pleura.local.processes import free_port
+from tests.support.errors import check_error
 from tests.support.triton import TritonCall
 
 NOT_UTF8 = b"\x00\xff\xfeDICM\x80"
@@ -154,41 +155,66 @@ def _bomb() -> bytes:
 def test_every_failure_is_a_v2_error(
     echo: EchoServer, path: str, body: object, headers: dict[str, str], status: int
 ) -> None:
-    """Every error has the body {"error": ...}, without internal details."""
-    response = _infer(echo, body, path, **headers)
+    """Every error has text, code and request id, without internal details."""
+    response = _infer(echo, body, path, **headers, **{"x-request-id": "e-1"})
     assert response.status_code == status
-    assert list(response.json()) == ["error"]
+    check_error(response.json(), request_id="e-1")
     assert "secret" not in response.text
 
 
-def _grpc_code(echo: EchoServer, call: Callable[[Any], object]) -> grpc.StatusCode:
+def _fail_over_grpc(echo: EchoServer, call: Callable[[Any], object]) -> Any:
     with grpc.insecure_channel(echo.grpc) as channel, pytest.raises(grpc.RpcError) as caught:
         call(GRPCInferenceServiceStub(channel))
     assert "secret" not in str(caught.value)
-    code: grpc.StatusCode = caught.value.code()
-    return code
+    return caught.value
+
+
+def _message(element: bytes, model: str = "echo", version: str = "") -> Any:
+    x = pb.ModelInferRequest.InferInputTensor(name="x", datatype="BYTES", shape=[1])
+    x.contents.bytes_contents.append(element)
+    return pb.ModelInferRequest(model_name=model, model_version=version, inputs=[x])
 
 
 def test_grpc_failures_carry_their_status(echo: EchoServer) -> None:
     """The status tells a client's mistake from an error of the server."""
 
-    def request(element: bytes, model: str = "echo", version: str = "") -> Any:
-        x = pb.ModelInferRequest.InferInputTensor(name="x", datatype="BYTES", shape=[1])
-        x.contents.bytes_contents.append(element)
-        return pb.ModelInferRequest(model_name=model, model_version=version, inputs=[x])
-
     def code(message: Any) -> grpc.StatusCode:
-        return _grpc_code(echo, lambda stub: stub.ModelInfer(message))
+        status: grpc.StatusCode = _fail_over_grpc(echo, lambda stub: stub.ModelInfer(message)).code()
+        return status
 
-    assert code(request(b"boom")) is grpc.StatusCode.INTERNAL
-    assert code(request(b"refuse")) is grpc.StatusCode.FAILED_PRECONDITION
-    assert code(request(b"a", model="other")) is grpc.StatusCode.NOT_FOUND
-    assert code(request(b"a", version="8")) is grpc.StatusCode.NOT_FOUND
-    lopsided = request(b"a")
+    assert code(_message(b"boom")) is grpc.StatusCode.INTERNAL
+    assert code(_message(b"refuse")) is grpc.StatusCode.FAILED_PRECONDITION
+    assert code(_message(b"a", model="other")) is grpc.StatusCode.NOT_FOUND
+    assert code(_message(b"a", version="8")) is grpc.StatusCode.NOT_FOUND
+    lopsided = _message(b"a")
     lopsided.raw_input_contents.extend([b"", b""])
     assert code(lopsided) is grpc.StatusCode.INVALID_ARGUMENT
     unload = pb.RepositoryModelUnloadRequest(model_name="echo")
-    assert _grpc_code(echo, lambda s: s.RepositoryModelUnload(unload)) is grpc.StatusCode.UNIMPLEMENTED
+    error = _fail_over_grpc(echo, lambda stub: stub.RepositoryModelUnload(unload))
+    assert error.code() is grpc.StatusCode.UNIMPLEMENTED
+
+
+@pytest.mark.parametrize(
+    ("element", "expected"),
+    [
+        (b"boom", {"pleura-error": "internal"}),
+        (b"refuse", {"pleura-error": "refused_radiograph", "pleura-error-details": '{"reason": "blank"}'}),
+    ],
+)
+def test_the_metadata_of_a_grpc_failure_say_what_the_body_of_rest_says(
+    echo: EchoServer, element: bytes, expected: dict[str, str]
+) -> None:
+    """They hold the code, the id of the request and the details, also without an id of the caller."""
+
+    def fail(*metadata: tuple[str, str]) -> dict[str, str]:
+        message = _message(element)
+        return dict(
+            _fail_over_grpc(echo, lambda s: s.ModelInfer(message, metadata=metadata)).trailing_metadata()
+        )
+
+    assert fail(("x-request-id", "g-1")) == expected | {"x-request-id": "g-1"}
+    assert len(fail()["x-request-id"]) == 36
+    assert fail(("x-request-id", "Doe, Jane"))["x-request-id"] == "other"
 
 
 def test_a_server_in_shutdown_is_not_ready_and_still_answers() -> None:
