@@ -6,9 +6,7 @@ import struct
 import httpx
 import pytest
 
-from auth_proxy.routes.classify import reserve_memory
 from pleura.findings import FINDINGS
-from pleura.serving.byte_budget import ByteBudget
 from proof.lab.module_process import wait_until
 from proof.lab.proxy import Proxy, read_log_lines
 from proof.lab.stand_in_transformer import DIGEST, VERSION, Upstream, build_v2_answer
@@ -152,12 +150,3 @@ def test_work_for_a_disconnected_caller_is_cancelled(
         client.post("/classify", json={"image_id": "a"}, headers={"x-request-id": "gone-2"}, timeout=0.5)
     wait_until(lambda: bool(read_log_lines(proxy, "gone-2")))
     assert read_log_lines(proxy, "gone-2")[0]["outcome"] == "client_gone"
-
-
-def test_an_upload_waits_in_memory_within_the_budget() -> None:
-    """An upload beyond the budget waits on disk, except for its beginning. Memory is free again later."""
-    room, large = ByteBudget(10 * 2**20), 8 * 2**20
-    with reserve_memory(room, large) as first, reserve_memory(room, large) as second:
-        assert (first, second) == (large, 2**18)
-    with reserve_memory(room, large) as third:
-        assert third == large

@@ -1,0 +1,1 @@
+"""How a caller names or sends the radiograph of ``POST /classify``."""
