@@ -3,7 +3,6 @@
 from typing import Final, cast
 
 import numpy as np
-from statsmodels.stats.multitest import multipletests  # type: ignore[import-untyped]
 
 from pipelines.gate.contenders import Contender, number_patients
 from pipelines.gate.decision import Claims, Criterion, CriterionName, GateVerdict, round_for_decision
@@ -11,6 +10,7 @@ from pipelines.gate.measures import PairedMeasurement, ScoredPair, measure
 from pipelines.gate.protocol import GateProtocol
 from pipelines.statistics.calibration import estimate_calibration_slope
 from pipelines.statistics.delong import macro_advantage, placements
+from pipelines.statistics.holm import adjust_by_holm
 from pipelines.statistics.paired import Estimate
 
 _NO_VARIANCE: Final = "its positives or negatives are of fewer than two patients"
@@ -34,9 +34,7 @@ def _margin(name: CriterionName, finding: str, protocol: GateProtocol) -> float:
 
 
 def _holm(p_values: list[float]) -> list[float]:
-    if not p_values:
-        return []
-    return [round_for_decision(float(p)) for p in multipletests(p_values, method="holm")[1]]
+    return [round_for_decision(float(p)) for p in adjust_by_holm(p_values)]
 
 
 def _claims(found: list[tuple[Estimate, float]]) -> list[Claims]:

@@ -8,7 +8,6 @@ from dataclasses import dataclass
 
 import numpy as np
 from scipy.stats import binomtest
-from statsmodels.stats.multitest import multipletests  # type: ignore[import-untyped]
 
 from pipelines.gate.decision import ModelIdentity
 from pipelines.gate.protocol import GateProtocol
@@ -17,6 +16,7 @@ from pipelines.replay.accuracy import Calls, compare_accuracy
 from pipelines.replay.replay_report import FindingReplay, RateWithBounds, ReplayLatency, ReplayReport
 from pipelines.replay.rescoring import ReadRadiograph, RescoredAnswers, ScoreTensors, rescore_answers
 from pipelines.replay.verdict import judge_finding, judge_replay
+from pipelines.statistics.holm import adjust_by_holm
 from pipelines.statistics.paired import share_difference
 from pipelines.statistics.shift import measure_shift
 
@@ -104,7 +104,7 @@ def _compare_findings(
             reason="",
         )
         comparisons.append(comparison)
-    adjusted = multipletests([comparison.blind.p_worse for comparison in comparisons], method="holm")[1]
+    adjusted = adjust_by_holm([comparison.blind.p_worse for comparison in comparisons])
     return [
         judge_finding(comparison, float(p_worse), protocol)
         for comparison, p_worse in zip(comparisons, adjusted, strict=True)
