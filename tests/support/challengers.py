@@ -10,7 +10,7 @@ import numpy as np
 from pleura.bundle import seal
 from proof.lab.bundles import TINY_FEATURES, build_description, make_head_arrays
 
-KINDS: Final = ("close", "nan", "never_ready", "slow")
+KINDS: Final = ("close", "nan", "never_ready", "slow", "large")
 _ROOT = Path(__file__).parents[2]
 
 
@@ -19,7 +19,7 @@ def make_challengers(folder: Path) -> dict[str, Path]:
 
     ``close`` answers almost as the tiny bundle does. ``nan`` answers NaN on every radiograph that is not
     blank, which no start-up check can see. ``never_ready`` answers NaN on a blank one too. ``slow`` computes
-    more.
+    more. ``large`` takes radiographs of 448 x 448.
     """
     subprocess.run(
         [sys.executable, "-m", "tests.support.challengers", str(folder)],
@@ -34,16 +34,21 @@ def make_challengers(folder: Path) -> dict[str, Path]:
 def _write_bundle(folder: Path, kind: str) -> None:
     import tensorflow as tf
 
-    from predictor.build.export import write_litert, write_saved_model
-    from predictor.build.graph import ServingGraph
+    import predictor.build.export
+    import predictor.build.graph
     from predictor.build.weights import take_head
     from predictor.engines.engine import LITERT_FILE, SAVED_MODEL_FOLDER
 
+    tile_px = 32
+    if kind == "large":  # the last kind, because this changes the size of all that follow
+        for module in (predictor.build.export, predictor.build.graph):
+            vars(module)["SIZE_PX"] = 448
+        tile_px = 64
     weights = np.linspace(-1, 1, TINY_FEATURES, dtype=np.float32)
     kernel = np.random.default_rng(0).normal(0, 0.05, (3, 3, 64, 64)).astype(np.float32)
 
     def features(x: Any) -> Any:
-        tiles = tf.nn.avg_pool2d(x / 255.0, 32, 32, "VALID")
+        tiles = tf.nn.avg_pool2d(x / 255.0, tile_px, tile_px, "VALID")
         maps = tf.nn.relu(tiles * weights + 0.5)
         if kind == "nan":
             return maps + tf.math.log(1.0 - tf.minimum(tf.reduce_sum(tiles), 2.0))
@@ -59,8 +64,9 @@ def _write_bundle(folder: Path, kind: str) -> None:
     head = take_head(arrays)
     folder.mkdir(parents=True)
     # write_graphs would refuse NaN, and these bundles must contain it
-    write_saved_model(ServingGraph(features, head), folder / SAVED_MODEL_FOLDER)
-    write_litert(ServingGraph(features, head, batch=1), folder / LITERT_FILE)
+    export, graph = predictor.build.export, predictor.build.graph.ServingGraph
+    export.write_saved_model(graph(features, head), folder / SAVED_MODEL_FOLDER)
+    export.write_litert(graph(features, head, batch=1), folder / LITERT_FILE)
     seal(folder, build_description(f"0.1.0-{kind.replace('_', '-')}"))
 
 

@@ -20,7 +20,6 @@ from pleura.errors import RefusedRadiograph, UnreadableRadiograph
 from pleura.findings import FINDINGS
 from pleura.radiograph.tensor import to_tensor
 from predictor.engines.litert import LiteRtEngine, read_input_shape
-from tests.support.pipelines.odd_bundles import large_bundle, nan_bundle
 
 
 def _records(samples: Path) -> tuple[tuple[Record, ...], np.ndarray]:
@@ -62,21 +61,20 @@ def test_unknown_is_neither_present_nor_absent(bundle: Path, samples: Path) -> N
     assert np.isnan(found.labels).sum() == 12 * len(found)
 
 
-def test_nan_is_an_error(tmp_path: Path) -> None:
+def test_nan_is_an_error(challengers: dict[str, Path]) -> None:
     """A model that answers NaN to one radiograph in three is refused, and the error counts them."""
-    bundle = nan_bundle(tmp_path / "bundle")
-    grey = np.random.default_rng(0).integers(0, 255, (2, 224, 224), np.uint8)
-    assert np.isfinite(run_bundle(bundle, grey).probabilities).all()
-    white = np.full((1, 224, 224), 255, np.uint8)
+    blank = np.zeros((2, 224, 224), np.uint8)
+    assert np.isfinite(run_bundle(challengers["nan"], blank).probabilities).all()
+    grey = np.random.default_rng(0).integers(0, 255, (1, 224, 224), np.uint8)
     with pytest.raises(UnusableOutputs, match="1 of 3 radiographs"):
-        run_bundle(bundle, np.concatenate([grey, white]))
+        run_bundle(challengers["nan"], np.concatenate([blank, grey]))
 
 
-def test_a_model_of_another_input_size_is_refused(tmp_path: Path, bundle: Path) -> None:
+def test_a_model_of_another_input_size_is_refused(bundle: Path, challengers: dict[str, Path]) -> None:
     """The error says what it takes, and what there is."""
     assert read_input_shape(bundle) == (224, 224, 1)
     with pytest.raises(UnusableOutputs, match="of 448 x 448 x 1, not of 224 x 224 x 1"):
-        run_bundle(large_bundle(tmp_path / "bundle"), np.zeros((1, 224, 224), np.uint8))
+        run_bundle(challengers["large"], np.zeros((1, 224, 224), np.uint8))
 
 
 def test_a_changed_bundle_is_not_asked(tmp_path: Path, bundle: Path) -> None:
