@@ -59,3 +59,10 @@ def read_word(dataset: Dataset, keyword: str) -> str:
     """Read a code string in upper case without padding; empty if the element is absent or empty."""
     value = dataset.get(keyword)
     return "" if value is None else str(value).strip(_PADDING).upper()
+
+
+def read_words(dataset: Dataset, keyword: str) -> list[str]:
+    """Read the values of a code string in upper case without padding, and leave out empty ones."""
+    value = dataset.get(keyword)
+    texts = value.split("\\") if isinstance(value, str) else list(value or ())
+    return [word for text in texts if (word := str(text).strip(_PADDING).upper())]

@@ -10,12 +10,14 @@ from pydicom import uid
 from pydicom.dataset import Dataset
 from pydicom.pixels.decoders.base import Decoder, get_decoder
 
-from pleura.errors import PleuraError, UnreadableRadiograph
+from pleura.errors import PleuraError, RefusedRadiograph, UnreadableRadiograph
 from pleura.radiograph.dicom_file import parse_dicom_file
 from pleura.radiograph.dicom_layout import PixelLayout, read_layout
 from pleura.radiograph.displayable import require_displayable
 from pleura.radiograph.functional_groups import apply_functional_groups
 from pleura.radiograph.grayscale import to_display_grayscale
+from pleura.radiograph.header_observations import observe_header
+from pleura.radiograph.observations import Observation, observe_size
 from pleura.radiograph.orientation import read_orientation, turn_upright
 from pleura.radiograph.pixel_data import prepare_pixel_data, remove_zeros_before_end
 from pleura.radiograph.pixels import Radiograph, require_allowed_size
@@ -26,6 +28,9 @@ from pleura.radiograph.transfer_syntaxes import TRANSFER_SYNTAXES
 # Values of (0018,5101), PS3.3 C.8.1.2 and C.8.11.5; other text in this attribute may name a person.
 _VIEW_POSITIONS = frozenset({"PA", "AP", "LL", "RL", "LLD", "RLD", "LLO", "RLO"})
 
+_COLOUR_STEP: Final = 4
+_COLOUR_SPREAD: Final = 0.125
+_COLOURED_SHARE: Final = 0.05
 
 # pydicom's corrections take Bits Stored bits from the bottom, wherever High Bit is.
 _NO_CORRECTIONS: Final[dict[str, Any]] = {
@@ -40,8 +45,8 @@ def read_dicom(file: bytes, max_pixels: int) -> Radiograph:
 
     Raises:
         UnreadableRadiograph: The file is damaged, contradicts itself, or uses what Pleura cannot decode.
-        RefusedRadiograph: The file has several frames, is not meant for display, or asks for a display that
-            Pleura does not apply.
+        RefusedRadiograph: The file holds no picture, or several, of another kind than a radiograph, is not
+            meant for display, or asks for a display that Pleura does not apply.
         TooLarge: The header announces more than ``max_pixels`` pixels, or the file inflates too much.
     """
     with warnings.catch_warnings():
@@ -57,19 +62,50 @@ def read_dicom(file: bytes, max_pixels: int) -> Radiograph:
 
 def _read(file: bytes, max_pixels: int) -> Radiograph:
     dataset = parse_dicom_file(file)
-    if "PixelData" not in dataset:
-        raise UnreadableRadiograph("the DICOM file holds no pixel data")
-    apply_functional_groups(dataset)
-    layout = read_layout(dataset)
+    try:
+        _require_pixel_data(dataset)
+        apply_functional_groups(dataset)
+        layout = read_layout(dataset)
+    except (RefusedRadiograph, UnreadableRadiograph):
+        _refuse_other_object(dataset)
+        raise
     require_displayable(dataset)
     require_allowed_size(layout.rows, layout.columns, max_pixels)
     orientation = read_orientation(dataset)
     shutter = read_shutter(dataset, layout.rows, layout.columns)
     cells = prepare_pixel_data(dataset, layout)
+    decoded = _decode(dataset, layout)
     return Radiograph(
-        pixels=turn_upright(_display(_decode(dataset, layout), cells, dataset, layout, shutter), orientation),
+        observations=(
+            *observe_header(dataset),
+            *_observe_colours(decoded, layout),
+            *observe_size(layout.rows, layout.columns),
+        ),
+        pixels=turn_upright(_display(decoded, cells, dataset, layout, shutter), orientation),
         view_position=_read_view_position(dataset),
     )
+
+
+def _require_pixel_data(dataset: Dataset) -> None:
+    if "PixelData" not in dataset:
+        raise UnreadableRadiograph("the DICOM file holds no pixel data")
+
+
+def _refuse_other_object(dataset: Dataset) -> None:
+    """Refuse a report, a volume or a film by what it is: that says more than what is missing in it."""
+    for observation in observe_header(dataset):
+        if observation.code == "not_a_radiograph":
+            raise RefusedRadiograph(observation.text, reason="not_a_radiograph")
+
+
+def _observe_colours(decoded: NDArray[Any], layout: PixelLayout) -> tuple[Observation, ...]:
+    """Notice a picture in colours. A grey one may be stored as red, green and blue, with coloured marks."""
+    if layout.samples != 3:
+        return ()
+    spread = np.ptp(decoded[::_COLOUR_STEP, ::_COLOUR_STEP].astype(np.int32), axis=-1)
+    if np.mean(spread > layout.stored_range[1] * _COLOUR_SPREAD) <= _COLOURED_SHARE:
+        return ()
+    return (Observation("not_a_radiograph", "the picture of the DICOM file is in colours"),)
 
 
 def _decode(dataset: Dataset, layout: PixelLayout) -> NDArray[Any]:

@@ -11,9 +11,10 @@ from pydicom.filereader import read_dataset, read_partial
 from pydicom.tag import BaseTag
 
 from pleura.errors import TooLarge, UnreadableRadiograph
+from pleura.radiograph.header_observations import OVERLAY_TAGS
 from pleura.radiograph.transfer_syntaxes import require_supported
 
-# Pleura reads no other attribute, so that it never holds the identity of a patient.
+# Pleura reads no other attribute, so that it never holds the name or the number of a patient.
 _ATTRIBUTES: Final = """
     SOPClassUID PresentationIntentType PixelPresentation ViewPosition PatientOrientation ImagerPixelSpacing
     PixelSpacing PixelAspectRatio SamplesPerPixel PhotometricInterpretation PlanarConfiguration NumberOfFrames
@@ -26,7 +27,17 @@ _ATTRIBUTES: Final = """
 """
 READ_ATTRIBUTES: Final = tuple(_ATTRIBUTES.split())
 """The attributes that may change what is displayed; ``docs/reference/dicom.md`` explains each."""
-_TAGS: Final[list[BaseTag | int]] = [tag_for_keyword(keyword) or 0 for keyword in READ_ATTRIBUTES]
+NOTICED_ATTRIBUTES: Final = (
+    *("Modality", "BodyPartExamined", "AnatomicRegionSequence", "ViewCodeSequence", "StudyDate"),
+    *("PatientAge", "PatientBirthDate", "PatientSpeciesDescription", "PatientSpeciesCodeSequence"),
+    *("PatientBreedDescription", "PatientSexNeutered"),
+    *("BurnedInAnnotation", "LossyImageCompression", "LossyImageCompressionRatio"),
+)
+"""The attributes that do not change what is displayed; ``header_observations`` looks at them."""
+_TAGS: Final[list[BaseTag | int]] = [
+    *(tag_for_keyword(keyword) or 0 for keyword in READ_ATTRIBUTES + NOTICED_ATTRIBUTES),
+    *OVERLAY_TAGS,
+]
 _PIXEL_DATA: Final = 0x7FE00010
 _META_GROUP: Final = 0x0002
 _MAX_ELEMENTS: Final = 20_000

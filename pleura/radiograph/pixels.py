@@ -6,6 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pleura.errors import TooLarge, UnreadableRadiograph
+from pleura.radiograph.observations import Observation
 
 Pixels = NDArray[np.uint8] | NDArray[np.uint16]
 
@@ -19,6 +20,9 @@ class Radiograph:
 
     view_position: str | None = None
     """PA, AP, LL, RL and so on; None if the file has no value of the standard's (0018,5101)."""
+
+    observations: tuple[Observation, ...] = ()
+    """What was noticed besides the picture."""
 
 
 def require_allowed_size(rows: int, columns: int, max_pixels: int) -> None:

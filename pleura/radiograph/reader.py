@@ -6,7 +6,8 @@ from typing import Final
 from pleura.errors import UnreadableRadiograph
 from pleura.radiograph.dicom import read_dicom
 from pleura.radiograph.dicom_file import has_dicom_prefix
-from pleura.radiograph.pixels import Radiograph
+from pleura.radiograph.observations import observe_size
+from pleura.radiograph.pixels import Pixels, Radiograph
 from pleura.radiograph.raster import JPEG_MAGIC, PNG_MAGIC, read_jpeg, read_png
 
 _FIRST_GROUPS: Final = (0x0002, 0x0008)
@@ -25,7 +26,8 @@ def read_radiograph(file: bytes, max_pixels: int) -> Radiograph:
 
     Raises:
         UnreadableRadiograph: The file has none of the three formats, or holds no decodable pixel data.
-        RefusedRadiograph: The file is sound, but is not a single greyscale radiograph.
+        RefusedRadiograph: The file is sound, but nobody can say what radiograph it shows. What the model was
+            not made for is no error here, but among the ``observations``.
         TooLarge: The header announces more than ``max_pixels`` pixels.
     """
     try:
@@ -43,12 +45,17 @@ def _read(file: bytes, max_pixels: int) -> Radiograph:
     if has_dicom_prefix(file):
         return read_dicom(file, max_pixels)
     if file.startswith(PNG_MAGIC):
-        return Radiograph(read_png(file, max_pixels))
+        return _observe_raster(read_png(file, max_pixels))
     if file.startswith(JPEG_MAGIC):
-        return Radiograph(read_jpeg(file, max_pixels))
+        return _observe_raster(read_jpeg(file, max_pixels))
     if _starts_with_dicom_element(file):
         return read_dicom(file, max_pixels)
     raise UnreadableRadiograph("the file is neither DICOM, PNG nor JPEG")
+
+
+def _observe_raster(pixels: Pixels) -> Radiograph:
+    """Notice the size: PNG and JPEG files say nothing else that counts."""
+    return Radiograph(pixels, observations=observe_size(*pixels.shape))
 
 
 def _starts_with_dicom_element(file: bytes) -> bool:

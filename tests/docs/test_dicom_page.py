@@ -8,19 +8,31 @@ from typing import Any, NamedTuple, get_args
 import numpy as np
 import pydicom
 import pytest
-from pydicom.datadict import dictionary_VR, tag_for_keyword
+from pydicom.datadict import dictionary_VR, keyword_for_tag, tag_for_keyword
 from pydicom.dataset import Dataset
 from pydicom.uid import ExplicitVRLittleEndian
 
 from pleura.errors import PleuraError, RefusalReason, RefusedRadiograph
 from pleura.radiograph.dicom import read_dicom
-from pleura.radiograph.dicom_file import READ_ATTRIBUTES
+from pleura.radiograph.dicom_file import NOTICED_ATTRIBUTES, READ_ATTRIBUTES
+from pleura.radiograph.header_observations import OVERLAY_TAGS
+from pleura.radiograph.observations import WarningCode
 from pleura.radiograph.transfer_syntaxes import TRANSFER_SYNTAXES
-from proof.lab.files import MAX_PIXELS, encode_dicom, make_dicom
+from proof.lab.files import MAX_PIXELS, encode_dicom, make_dicom, make_gradient
 from tests.support.dicom_display import display_dicom, make_lut
 
+
+def make_code(value: str) -> Dataset:
+    """Make an item of a code sequence."""
+    item = Dataset()
+    item.CodeValue = value
+    return item
+
+
 PAGE = Path(__file__).parents[2] / "docs" / "reference" / "dicom.md"
-ROW = re.compile(r"^\| `(\w+)` \| \((\w{4}),(\w{4})\) \| (applied|refused|no effect) \|(.*)\|$", re.MULTILINE)
+ROW = re.compile(
+    r"^\| `(\w+)` \| \((\w{4}),(\w{4})\) \| (applied|refused|noticed|no effect) \|(.*)\|$", re.MULTILINE
+)
 
 
 class AttributeRow(NamedTuple):
@@ -118,8 +130,10 @@ VALUES: dict[str, Any] = {
 
 def test_the_table_names_all_attributes_that_are_read_and_no_others() -> None:
     """An attribute that the parser drops has no effect; one that it keeps is applied or refused."""
-    assert {row.keyword for row in ROWS if row.effect != "no effect"} == set(READ_ATTRIBUTES)
-    assert not {row.keyword for row in WITHOUT_EFFECT} & set(READ_ATTRIBUTES)
+    assert {row.keyword for row in ROWS if row.effect in ("applied", "refused")} == set(READ_ATTRIBUTES)
+    noticed = {row.keyword for row in ROWS if row.effect == "noticed"}
+    assert noticed == {*NOTICED_ATTRIBUTES, *(keyword_for_tag(tag) for tag in OVERLAY_TAGS)}
+    assert not {row.keyword for row in WITHOUT_EFFECT} & {*READ_ATTRIBUTES, *NOTICED_ATTRIBUTES}
     assert len({row.keyword for row in ROWS}) == len(ROWS)
     assert len(ROWS) == PAGE.read_text().count("\n| `")
 
@@ -175,7 +189,36 @@ def test_every_reason_on_the_page_is_one_of_the_closed_list() -> None:
     """A reason is a word in code style that is not a keyword."""
     words = set(re.findall(r"`([a-z]+_[a-z_]+|orientation)`", PAGE.read_text()))
     assert words
-    assert words <= set(get_args(RefusalReason))
+    assert words <= {*get_args(RefusalReason), *get_args(WarningCode)}
+
+
+NOTICED: dict[str, Any] = {
+    "Modality": "CT",
+    "BodyPartExamined": "HAND",
+    "AnatomicRegionSequence": [make_code("85562004")],
+    "ViewCodeSequence": [make_code("399173006")],
+    "PatientAge": "004Y",
+    "PatientBirthDate": "20200101",
+    "PatientSpeciesDescription": "Felis catus",
+    "PatientSpeciesCodeSequence": [make_code("448169003")],
+    "PatientBreedDescription": "Persian",
+    "PatientSexNeutered": "ALTERED",
+    "BurnedInAnnotation": "YES",
+    "LossyImageCompression": "01",
+}
+
+
+@pytest.mark.parametrize("keyword", NOTICED)
+def test_what_is_noticed_has_the_code_of_the_row_and_does_not_change_the_picture(keyword: str) -> None:
+    """The row names the code of the observation."""
+    plain, others = make_gradient(80, 80), {"StudyDate": "20240101"}
+    before = read_dicom(make_dicom(plain, **others), MAX_PIXELS)
+    after = read_dicom(make_dicom(plain, **others, **{keyword: NOTICED[keyword]}), MAX_PIXELS)
+    (row,) = [row for row in ROWS if row.keyword == keyword]
+    (observation,) = after.observations
+    assert f"`{observation.code}`" in row.why or row.why.strip().startswith("As above")
+    assert not before.observations
+    np.testing.assert_array_equal(before.pixels, after.pixels)
 
 
 def test_the_page_names_every_family_of_transfer_syntaxes() -> None:
