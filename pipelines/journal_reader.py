@@ -1,7 +1,7 @@
 """Read the answers of the journal with the verdicts of radiologists.
 
 The transformer writes the rows. This module reads them in one snapshot, so that answers and verdicts fit
-together.
+together. Rows of refusals are left out: they are no answers.
 """
 
 from collections.abc import Iterator
@@ -19,7 +19,7 @@ _CONNECT_TIMEOUT_S: Final = 10
 _STATEMENT_TIMEOUT_MS: Final = 300_000
 _ROWS_AT_ONCE: Final = 2000
 _IN_WINDOW: Final = (
-    "FROM answers WHERE answered_at >= %(since)s AND answered_at < %(until)s "
+    "FROM answers WHERE answered_at >= %(since)s AND answered_at < %(until)s AND refusal_reasons = '{}' "
     'ORDER BY answered_at DESC, principal, request_id, "position" LIMIT %(most)s'
 )
 _VERDICTS: Final = (  # of constants only
@@ -153,6 +153,6 @@ def _fetch_rows(connection: Any, statement: str, window: Window) -> Iterator[tup
 
 def _build_answer(row: tuple[Any, ...], verdicts: tuple[Verdict, ...]) -> JournaledAnswer:
     values: dict[str, Any] = dict(zip(_FIELDS, row, strict=True))
-    for name in ("probabilities", "thresholds", "findings"):
+    for name in ("probabilities", "thresholds", "findings", "warnings"):
         values[name] = tuple(values[name])
     return JournaledAnswer(**values, verdicts=verdicts)

@@ -45,6 +45,14 @@ class Finding:
 
 
 @dataclass(frozen=True)
+class AnswerWarning:
+    """What an answer tells of a radiograph besides the findings."""
+
+    code: str
+    text: str
+
+
+@dataclass(frozen=True)
 class ClassifiedRadiograph:
     """The answer for one radiograph. ``activation_map`` is float32, (findings, rows, columns)."""
 
@@ -57,11 +65,17 @@ class ClassifiedRadiograph:
     journal: str
     activation_map: NDArray[np.float32]
     request_id: str
+    warnings: tuple[AnswerWarning, ...] = ()
 
     @property
     def ranked(self) -> tuple[Finding, ...]:
-        """The findings, first the present ones, each group by falling ratio to the threshold."""
-        return tuple(sorted(self.findings, key=lambda finding: (not finding.present, -finding.ratio)))
+        """The findings, first the present ones, each group by falling ratio to the threshold.
+
+        Those that are not measured come last: nobody knows how well the model reads them.
+        """
+        return tuple(
+            sorted(self.findings, key=lambda each: (each.measured is False, not each.present, -each.ratio))
+        )
 
 
 class Client:
@@ -231,4 +245,8 @@ def read_classification(
         parameters["journal"],
         arrays["activation_map"][0],
         document["id"],
+        tuple(
+            AnswerWarning(str(each["code"]), str(each["text"]))
+            for each in json.loads(parameters.get("warnings", "[]"))
+        ),
     )

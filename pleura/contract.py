@@ -9,10 +9,10 @@ from pleura.findings import FINDINGS
 MODEL_NAME: Final = "chest-xray"
 PREPROCESSING_VERSION: Final = "1"
 """Version of ``pleura.radiograph.tensor``; cached answers and model bundles carry it."""
-READER_VERSION: Final = "2"
+READER_VERSION: Final = "3"
 """Version of ``pleura.radiograph.reader``. Cached answers carry it: an answer for a file that was read
-wrongly does not outlive the correction. Bundles do not carry it: a file that was read right gives the same
-tensor.
+wrongly does not outlive the correction. From version 3 on they hold what was noticed. Bundles do not carry
+it: a file that was read right gives the same tensor.
 """
 SIZE_PX: Final = 224
 """Rows and columns of the tensor that the network reads."""
@@ -41,6 +41,9 @@ PRESENT: Final = "present"
 THRESHOLD: Final = "threshold"
 TYPICALITY: Final = "typicality"
 ACTIVATION_MAP: Final = "activation_map"
+INPUT_FLAGS_OUTPUT: Final = "input_flags"
+INPUT_FLAGS: Final = ("not_chest", "orientation", "inverted", "untypical")
+"""What the model's input check says of a radiograph: the columns of the output ``input_flags``."""
 IMAGE_ID: Final = "image_id"
 IMAGE: Final = "image"
 

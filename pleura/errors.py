@@ -1,6 +1,7 @@
 """The errors that a request can end with, each with its HTTP status and code."""
 
 from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
 from typing import Any, Final, Literal
 
 RefusalReason = Literal[
@@ -23,7 +24,7 @@ ERROR_CODE_HEADER: Final = "pleura-error"
 """Header, or trailing metadata of gRPC, that gives the ``code`` of an error."""
 ERROR_DETAILS_HEADER: Final = "pleura-error-details"
 """Trailing metadata of gRPC that gives the ``details`` of an error, as JSON."""
-ERROR_DETAILS: Final = frozenset({"reason"})
+ERROR_DETAILS: Final = frozenset({"reason", "elements"})
 """Names of the details that an error may have. The proxy passes no other one on."""
 
 
@@ -34,12 +35,29 @@ def select_details(document: Any) -> dict[str, Any]:
     return {name: value for name, value in document.items() if name in ERROR_DETAILS}
 
 
+@dataclass(frozen=True)
+class FailedElement:
+    """One radiograph of a request for several that failed. ``reason`` is that of a refusal."""
+
+    element: int
+    code: str
+    error: str
+    reason: str | None = None
+
+    def as_mapping(self) -> dict[str, Any]:
+        """Return the JSON form; without a reason where there is none."""
+        document = {"element": self.element, "code": self.code, "reason": self.reason, "error": self.error}
+        return {name: value for name, value in document.items() if value is not None}
+
+
 class PleuraError(Exception):
     """Base class of all errors of requests. The server writes it as its ``document``."""
 
     status = 500
     code = "internal"
     retry_after_s: int | None = None
+    elements: tuple[FailedElement, ...] = ()
+    """The radiographs that failed, of a request for several."""
 
     @property
     def headers(self) -> Mapping[str, str]:
@@ -49,7 +67,7 @@ class PleuraError(Exception):
     @property
     def details(self) -> Mapping[str, Any]:
         """What a program can read of this error besides its code. Each name is in ``ERROR_DETAILS``."""
-        return {}
+        return {"elements": [each.as_mapping() for each in self.elements]} if self.elements else {}
 
     def document(self, request_id: str) -> dict[str, Any]:
         """Return the JSON document of the error, which is the body of a response over REST."""
@@ -58,6 +76,12 @@ class PleuraError(Exception):
     def with_text(self, text: str) -> "PleuraError":
         """Make the same error with another text."""
         return type(self)(text)
+
+    def with_elements(self, text: str, elements: Iterable[FailedElement]) -> "PleuraError":
+        """Make the same error, about several radiographs."""
+        error = self.with_text(text)
+        error.elements = tuple(elements)
+        return error
 
 
 class InvalidRequest(PleuraError):
@@ -154,12 +178,17 @@ class RefusedRadiograph(PleuraError):
         mark = f"({reason})"
         super().__init__(text if mark in text else f"{text} {mark}")
         self.reason = reason
-        """Why the radiograph is refused. The text ends with this word."""
+        """Why the radiograph is refused. The message names this word."""
+
+    @property
+    def text(self) -> str:
+        """The message without the reason."""
+        return str(self).removesuffix(f" ({self.reason})")
 
     @property
     def details(self) -> Mapping[str, Any]:
-        """The reason."""
-        return {"reason": self.reason}
+        """The reason, and the radiographs that failed."""
+        return {"reason": self.reason, **super().details}
 
     def with_text(self, text: str) -> "RefusedRadiograph":
         """Make the same error with another text."""

@@ -19,6 +19,7 @@ from transformer.model import ChestXrayTransformer
 from transformer.object_store import Bucket, RadiographStore
 from transformer.predictor_client import PredictorClient
 from transformer.reader import Reader
+from transformer.refusal_policy import RefusalPolicy
 from transformer.request import RequestLimits
 from transformer.settings import TransformerSettings
 
@@ -118,9 +119,11 @@ def serve(settings: TransformerSettings) -> None:
     decoders = make_decoders(settings)
     monitor = DependencyMonitor(predictor, store, cache, settings.watch_interval_s)
 
-    reader = Reader(store, cache, Inference(store, decoders, predictor, settings.max_reading))
+    policy = RefusalPolicy.parse(settings.refusal_policy)
+    inference = Inference(store, decoders, predictor, policy, settings.max_reading)
+    reader = Reader(store, cache, inference)
     limits = RequestLimits(settings.timeout_s, settings.max_elements, settings.max_file_mb * 2**20)
-    model = ChestXrayTransformer(reader, journal, monitor, limits, settings.max_in_flight)
+    model = ChestXrayTransformer(reader, journal, monitor, limits, policy, settings.max_in_flight)
     verdicts = Verdicts(open_database(settings), journal, settings.journal_timeout_s)
     routes = [VerdictsRoute(verdicts, settings.timeout_s).spec()]
     health = make_health_checks(monitor, cache, journal)

@@ -2,20 +2,22 @@
 
 import asyncio
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Final, Protocol
 
 import numpy as np
-from numpy.typing import NDArray
 
 from pleura.deadline import Deadline
-from pleura.errors import Overloaded, PleuraError
-from transformer.answer import Answer
+from pleura.errors import Overloaded, PleuraError, RefusedRadiograph
+from pleura.radiograph.observations import Observation
 from transformer.coalescing import SharedWork
+from transformer.decoding.decoded_radiograph import DecodedRadiograph
 from transformer.metrics import count_answers
 from transformer.object_store import RadiographStore
+from transformer.outcome import Outcome, Reading, Refusal
 from transformer.predictor_client import PredictorClient
 from transformer.radiograph_source import RadiographContent, SentRadiograph, digest_file
+from transformer.refusal_policy import Judgement, RefusalPolicy
 from transformer.stage_clock import StageClock
 
 _FILES_AT_ONCE: Final = 8
@@ -24,24 +26,10 @@ _FILES_AT_ONCE: Final = 8
 class Decoders(Protocol):
     """Separate processes that turn a file into the predictor's tensor, since a file may be hostile."""
 
-    async def prepare(self, file: bytes, deadline: Deadline) -> NDArray[np.uint8]: ...
+    async def prepare(self, file: bytes, deadline: Deadline) -> DecodedRadiograph: ...
 
 
-@dataclass(frozen=True, eq=False)
-class Reading:
-    """An answer, the content that it is about, whether it was cached, and the milliseconds of each stage."""
-
-    answer: Answer
-    tag: str
-    cached: bool
-    latency_ms: Mapping[str, float]
-
-    def after(self, latency_ms: Mapping[str, float]) -> "Reading":
-        """Give the same reading with the milliseconds of earlier stages added."""
-        return replace(self, latency_ms={**latency_ms, **self.latency_ms})
-
-
-Outcomes = Mapping[RadiographContent, Reading | PleuraError]
+Outcomes = Mapping[RadiographContent, Outcome]
 """The reading of each content, or why there is none."""
 
 
@@ -49,7 +37,7 @@ Outcomes = Mapping[RadiographContent, Reading | PleuraError]
 class _Prepared:
     """A radiograph as the predictor takes it, and the content that it was made of."""
 
-    tensor: NDArray[np.uint8]
+    decoded: DecodedRadiograph
     image_digest: str
     tag: str
     latency_ms: Mapping[str, float]
@@ -59,9 +47,14 @@ class Inference:
     """Fetches, decodes and judges radiographs, ``max_reading`` of them at one time."""
 
     def __init__(
-        self, store: RadiographStore, decoders: Decoders, predictor: PredictorClient, max_reading: int
+        self,
+        store: RadiographStore,
+        decoders: Decoders,
+        predictor: PredictorClient,
+        policy: RefusalPolicy,
+        max_reading: int,
     ) -> None:
-        self._store, self._decoders, self._predictor = store, decoders, predictor
+        self._store, self._decoders, self._predictor, self._policy = store, decoders, predictor, policy
         self._max_reading, self._reading = max_reading, 0
         self._files = asyncio.Semaphore(_FILES_AT_ONCE)
 
@@ -75,14 +68,12 @@ class Inference:
         try:
             prepared = await asyncio.gather(*(self._prepare(content, work) for content in contents))
             return await self._predict(dict(zip(contents, prepared, strict=True)), trace, work)
-        except PleuraError as error:
-            return dict.fromkeys(contents, error)
         finally:
             self._reading -= len(contents)
 
     async def _prepare(
         self, content: RadiographContent, work: SharedWork[Outcomes]
-    ) -> _Prepared | PleuraError:
+    ) -> _Prepared | Refusal | PleuraError:
         clock = StageClock()
         try:
             async with self._files:
@@ -90,13 +81,25 @@ class Inference:
                 file, tag = await self._fetch(content, work.deadline)
                 clock.end("fetch")
                 # only the answer needs the digest: hashing 2 MB before decoding would cost 1.4 ms more
-                tensor, digest = await asyncio.gather(
-                    self._decoders.prepare(file, work.deadline), _image_digest(content, file)
+                decoded, digest = await asyncio.gather(
+                    self._decode(file, work.deadline), _image_digest(content, file)
                 )
                 clock.end("decode")
         except PleuraError as error:
             return error
-        return _Prepared(tensor, digest, tag, clock.latency_ms)
+        if isinstance(decoded, Observation):
+            return Refusal(Judgement(refused=(decoded,)), digest, False, clock.latency_ms)
+        judgement = self._policy.judge(decoded.observations)
+        if judgement.refused:  # the predictor has nothing to add
+            return Refusal(judgement, digest, False, clock.latency_ms)
+        return _Prepared(decoded, digest, tag, clock.latency_ms)
+
+    async def _decode(self, file: bytes, deadline: Deadline) -> DecodedRadiograph | Observation:
+        """Decode a file, or give the reason why nobody can say what radiograph it shows."""
+        try:
+            return await self._decoders.prepare(file, deadline)
+        except RefusedRadiograph as error:
+            return Observation(error.reason, error.text)
 
     async def _fetch(self, content: RadiographContent, deadline: Deadline) -> tuple[bytes, str]:
         """Give the file of exactly this content, and its tag."""
@@ -107,22 +110,28 @@ class Inference:
 
     async def _predict(
         self,
-        prepared: Mapping[RadiographContent, _Prepared | PleuraError],
+        prepared: Mapping[RadiographContent, _Prepared | Refusal | PleuraError],
         trace: Mapping[str, str],
         work: SharedWork[Outcomes],
     ) -> Outcomes:
-        outcomes: dict[RadiographContent, Reading | PleuraError] = {
-            content: failure for content, failure in prepared.items() if isinstance(failure, PleuraError)
+        outcomes: dict[RadiographContent, Outcome] = {
+            content: failure for content, failure in prepared.items() if not isinstance(failure, _Prepared)
         }
         ready = {content: one for content, one in prepared.items() if isinstance(one, _Prepared)}
         if not ready:
             return outcomes
         clock = StageClock()
-        tensors = np.stack([radiograph.tensor for radiograph in ready.values()])
-        prediction = await self._predictor.predict(tensors, work.deadline, trace)
+        tensors = np.stack([radiograph.decoded.tensor for radiograph in ready.values()])
+        try:
+            prediction = await self._predictor.predict(tensors, work.deadline, trace)
+        except PleuraError as error:
+            return outcomes | dict.fromkeys(ready, error)
         clock.end("predict")
-        answers = prediction.answers([radiograph.image_digest for radiograph in ready.values()])
-        count_answers(answers)
+        answers = prediction.answers(
+            [radiograph.image_digest for radiograph in ready.values()],
+            [radiograph.decoded.observations for radiograph in ready.values()],
+        )
+        count_answers([each for each in answers if not self._policy.judge(each.observations).refused])
         for (content, radiograph), answer in zip(ready.items(), answers, strict=True):
             latency_ms = {**radiograph.latency_ms, **clock.latency_ms}
             outcomes[content] = Reading(answer, radiograph.tag, False, latency_ms)

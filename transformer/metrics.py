@@ -1,6 +1,6 @@
 """The transformer's own metrics. ``docs/reference/metrics.md`` explains each of them."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Final
 
 from prometheus_client import Counter, Gauge, Histogram
@@ -8,6 +8,7 @@ from prometheus_client import Counter, Gauge, Histogram
 from pleura.findings import FINDINGS
 from pleura.observability.metrics import BUCKETS_S, Children
 from transformer.answer import Answer
+from transformer.refusal_policy import Judgement
 
 _SCORE_BUCKETS: Final = tuple(round(0.05 * step, 2) for step in range(1, 20))
 _MOST_VERSIONS: Final = 16
@@ -42,6 +43,13 @@ INVALID: Final = Children(
         ["model_version"],
     ),
     max_count=_MOST_VERSIONS,
+)
+_OBSERVATIONS: Final = Children(
+    Counter(
+        "pleura_observations_total",
+        "What was noticed about radiographs, by what followed: refuse, warn or allow.",
+        ["code", "action"],
+    )
 )
 _SCORES: Final = Histogram(
     "pleura_finding_score",
@@ -93,3 +101,11 @@ def count_answers(answers: Sequence[Answer]) -> None:
             scores.observe(score)
             if is_present:
                 calls.inc()
+
+
+def count_observations(judgements: Iterable[Judgement]) -> None:
+    """Count what was noticed about radiographs, by what the policy says of it."""
+    for judgement in judgements:
+        for action, observations in judgement.by_action().items():
+            for observation in observations:
+                _OBSERVATIONS[observation.code, action].inc()

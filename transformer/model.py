@@ -3,38 +3,30 @@
 import asyncio
 import hashlib
 import time
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
-from typing import Final
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 
-import numpy as np
 import structlog
 
 from pleura.contract import MODEL_NAME, TRANSFORMER_INPUTS, TRANSFORMER_OUTPUTS, TensorSpec
 from pleura.deadline import Deadline
-from pleura.errors import DeadlineExceeded, Overloaded, PleuraError, Unavailable
-from pleura.journal_row import JournalRow
+from pleura.errors import DeadlineExceeded, Overloaded, PleuraError
+from pleura.journal_row import AnyRow, RefusedRow
 from pleura.serving.kserve_import import InferenceVerb, InferRequest, InferResponse
 from pleura.serving.model import DescribedModel, Model
 from pleura.serving.v2 import make_response
-from pleura.serving.v2_tensors import Array
-from transformer.answer import Answer
+from transformer.element_outcomes import require_readings, require_version
 from transformer.health import DependencyMonitor
-from transformer.inference import Reading
 from transformer.journal.journal import Journal, JournalResult
-from transformer.journal.row import make_journal_row
-from transformer.metrics import STAGES
+from transformer.journal.row import make_journal_row, make_refused_row
+from transformer.metrics import STAGES, count_observations
+from transformer.outcome import Outcome, Reading, Refusal, judge_outcome
 from transformer.radiograph_source import RadiographSource, StoredRadiograph
 from transformer.reader import Reader
+from transformer.refusal_policy import RefusalPolicy
 from transformer.request import RadiographRequest, RequestLimits, read_request
+from transformer.response import make_arrays, make_parameters
 
-_ARRAYS: Final[Mapping[str, Callable[[Sequence[Answer]], Array]]] = {
-    "probability": lambda answers: np.stack([answer.probability for answer in answers]),
-    "present": lambda answers: np.stack([answer.present for answer in answers]),
-    "typicality": lambda answers: np.array([answer.typicality for answer in answers], np.float32),
-    "threshold": lambda answers: answers[0].threshold,
-    "activation_map": lambda answers: np.stack([answer.activation_map for answer in answers]),
-}
 log = structlog.get_logger()
 
 
@@ -48,10 +40,10 @@ class StartedRequest:
 
 @dataclass(frozen=True)
 class AnsweredRequest:
-    """A request with a reading for each of its radiographs."""
+    """A request with an outcome for each of its radiographs."""
 
     request: RadiographRequest
-    readings: tuple[Reading, ...]
+    outcomes: Sequence[Outcome]
     since_s: float
 
 
@@ -67,10 +59,12 @@ class ChestXrayTransformer(Model):
         journal: Journal,
         monitor: DependencyMonitor,
         limits: RequestLimits,
+        policy: RefusalPolicy,
         max_in_flight: int,
     ) -> None:
         super().__init__(MODEL_NAME)
         self._reader, self._journal, self._monitor, self._limits = reader, journal, monitor, limits
+        self._policy = policy
         self._max_in_flight, self._in_flight = max_in_flight, 0
 
     async def healthy(self) -> bool:
@@ -78,8 +72,8 @@ class ChestXrayTransformer(Model):
         return self._monitor.is_healthy
 
     async def describe(self) -> DescribedModel:
-        """Describe the model that answers now."""
-        return self._monitor.describe_model()
+        """Describe the model that answers now, and what this service refuses to show it."""
+        return replace(self._monitor.describe_model(), refusal_policy=self._policy.describe())
 
     async def __call__(
         self,
@@ -97,7 +91,8 @@ class ChestXrayTransformer(Model):
             finally:
                 self._in_flight -= 1
         except PleuraError as error:
-            log.info("request_failed", outcome=error.code, status=error.status)
+            reason = error.details.get("reason")
+            log.info("request_failed", outcome=error.code, status=error.status, reason=reason)
             raise
 
     async def preprocess(
@@ -112,13 +107,20 @@ class ChestXrayTransformer(Model):
         headers: dict[str, str] | None = None,
         response_headers: dict[str, str] | None = None,
     ) -> AnsweredRequest:
-        """Read each radiograph, from the cache or with the predictor."""
+        """Read each radiograph, from the cache or with the predictor, and judge what was noticed about it."""
         request = payload.request
         outcomes = await self._reader.read(request.sources, request.deadline, request.trace)
-        readings = require_readings(outcomes)
+        judged = [judge_outcome(outcome, self._policy) for outcome in outcomes]
+        count_observations(each.judgement for each in judged if not isinstance(each, PleuraError))
+        result = AnsweredRequest(request, judged, payload.since_s)
+        if any(isinstance(outcome, Refusal) for outcome in judged):
+            # the answers of a request that fails are not sent, so they have no rows
+            refused_rows = [row for row in make_rows(result) if isinstance(row, RefusedRow)]
+            await self._write_journal(refused_rows, request.deadline)
+        readings = require_readings(judged)
         # Envoy or KServe chooses the revision, so only the answer tells which one it was
         require_version(request.infer_request.model_version, readings[0])
-        return AnsweredRequest(request, readings, payload.since_s)
+        return result
 
     async def postprocess(
         self,
@@ -127,7 +129,7 @@ class ChestXrayTransformer(Model):
         response_headers: dict[str, str] | None = None,
     ) -> InferResponse:
         """Write the journal, then answer."""
-        request, readings = result.request, result.readings
+        request, readings = result.request, require_readings(result.outcomes)
         rows = make_rows(result)
         began_s = time.perf_counter()
         # an answer leaves only when its rows are durable (docs/decisions/0009)
@@ -145,16 +147,11 @@ class ChestXrayTransformer(Model):
             journal=journal_result,
             latency_ms=_slowest(rows) | {"whole": round(1000 * (ended_s - result.since_s), 3)},
         )
-        parameters: dict[str, str | bool | int] = {
-            "model_digest": revision.digest,
-            "preprocessing_version": readings[0].answer.preprocessing_version,
-            "cached": all(reading.cached for reading in readings),
-            "journal": journal_result,
-        }
         arrays = make_arrays(readings, request.outputs)
+        parameters = make_parameters(readings, journal_result)
         return make_response(request.infer_request, revision.version, arrays, parameters)
 
-    async def _write_journal(self, rows: Sequence[JournalRow], deadline: Deadline) -> JournalResult:
+    async def _write_journal(self, rows: Sequence[AnyRow], deadline: Deadline) -> JournalResult:
         left_s = deadline.remaining_s
         try:
             async with asyncio.timeout(left_s):
@@ -164,54 +161,17 @@ class ChestXrayTransformer(Model):
             raise DeadlineExceeded("the time for this request has run out") from error
 
 
-def require_readings(outcomes: Sequence[Reading | PleuraError]) -> tuple[Reading, ...]:
-    """Give the readings when every radiograph has one.
-
-    Raises:
-        PleuraError: An error of the first failure's class. Its text names each element that failed, and why.
-    """
-    failures = {i: outcome for i, outcome in enumerate(outcomes) if isinstance(outcome, PleuraError)}
-    if not failures:
-        return tuple(outcome for outcome in outcomes if isinstance(outcome, Reading))
-    first = next(iter(failures.values()))
-    texts = {str(failure) for failure in failures.values()}
-    if len(failures) == len(outcomes) and len(texts) == 1:
-        raise first.with_text(str(first)) from first
-    reasons = "; ".join(f"element {position}: {failure}" for position, failure in failures.items())
-    raise first.with_text(reasons) from first
-
-
-def require_version(version: str | None, reading: Reading) -> None:
-    """Require that the version which the request names has answered, if it names one.
-
-    Raises:
-        Unavailable: Another version answered, during a canary or a promotion.
-    """
-    if version and version != reading.answer.revision.version:
-        raise Unavailable("another version of the model answers now")
-
-
-def make_rows(answered: AnsweredRequest) -> list[JournalRow]:
-    """Make the journal rows of a request, one for each radiograph."""
-    request = answered.request
-    whole = {"until_journal": round(1000 * (time.perf_counter() - answered.since_s), 3)}
-    return [
-        make_journal_row(
-            request.key,
-            position,
-            _object_key(source),
-            reading.answer,
-            {**reading.latency_ms, **whole},
-            reading.cached,
-        )
-        for position, (source, reading) in enumerate(zip(request.sources, answered.readings, strict=True))
-    ]
-
-
-def make_arrays(readings: Sequence[Reading], names: Sequence[str]) -> dict[str, Array]:
-    """Make the outputs that the request names, in their order."""
-    answers = [reading.answer for reading in readings]
-    return {name: _ARRAYS[name](answers) for name in names}
+def make_rows(result: AnsweredRequest) -> list[AnyRow]:
+    """Make the journal rows of a request, one for each radiograph that has an answer or a refusal."""
+    request = result.request
+    whole = {"until_journal": round(1000 * (time.perf_counter() - result.since_s), 3)}
+    rows: list[AnyRow] = []
+    for position, (source, outcome) in enumerate(zip(request.sources, result.outcomes, strict=True)):
+        if isinstance(outcome, Reading):
+            rows.append(make_journal_row(request.key, position, _object_key(source), outcome, whole))
+        elif isinstance(outcome, Refusal):
+            rows.append(make_refused_row(request.key, position, _object_key(source), outcome, whole))
+    return rows
 
 
 def _object_key(source: RadiographSource) -> str | None:
@@ -224,7 +184,7 @@ def _pseudonym(source: RadiographSource) -> str | None:
     return None if key is None else hashlib.sha256(key.encode()).hexdigest()[:12]
 
 
-def _slowest(rows: Sequence[JournalRow]) -> dict[str, float]:
+def _slowest(rows: Sequence[AnyRow]) -> dict[str, float]:
     """Give for each stage the time of the slowest radiograph, in milliseconds."""
     slowest: dict[str, float] = {}
     for row in rows:

@@ -2,7 +2,8 @@
 
 import asyncio
 import json
-from collections.abc import Mapping
+import time
+from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
 import grpc
@@ -11,12 +12,21 @@ import structlog
 from grpc import aio
 from numpy.typing import NDArray
 
-from pleura.contract import MODEL_NAME, PREDICTOR_INPUT, PREDICTOR_OUTPUTS
+from pleura.contract import (
+    ACTIVATION_MAP,
+    INPUT_FLAGS_OUTPUT,
+    MODEL_NAME,
+    PREDICTOR_INPUT,
+    PROBABILITY,
+    THRESHOLD,
+    TYPICALITY,
+)
 from pleura.deadline import Deadline
 from pleura.errors import (
     ERROR_CODE_HEADER,
     DeadlineExceeded,
     InvalidAnswer,
+    InvalidRequest,
     Overloaded,
     PleuraError,
     PredictorUnavailable,
@@ -31,6 +41,8 @@ from transformer.predictor_response import read_prediction, version_label
 _SHARE_OF_TIME: Final = 0.9
 _RETRY_PAUSE_S: Final = 0.05
 _RETRY_SHARE: Final = 0.1
+_OUTPUTS: Final = (PROBABILITY, THRESHOLD, TYPICALITY, ACTIVATION_MAP)
+_NO_FLAGS_S: Final = 30.0
 _NEVER_SENT: Final = ("failed to connect", "connection refused", "connection failure", "name resolution")
 _OPTIONS: Final = (
     # gRPC's default, pick_first, would send all calls to one of the predictor's pods
@@ -48,6 +60,10 @@ _OPTIONS: Final = (
     ("grpc.use_local_subchannel_pool", 1),
 )
 log = structlog.get_logger()
+
+
+class _UnknownOutput(PredictorUnavailable):
+    """The predictor does not have an output that it was asked for."""
 
 
 class RetryBudget:
@@ -76,6 +92,7 @@ class PredictorClient:
         # empty at first: with one retry in hand, the first failure would exceed 1.1 calls a request
         self._in_flight, self._budget = 0, RetryBudget()
         self._channel: aio.Channel | None = None
+        self._asks_flags_at_s = 0.0
 
     async def close(self) -> None:
         """Close the channel, and cancel the calls on it."""
@@ -118,7 +135,7 @@ class PredictorClient:
             raise Overloaded("too many requests wait for the predictor")
         self._in_flight += 1
         try:
-            response = await self._call(_make_request(radiographs), deadline, tuple(trace.items()))
+            response = await self._ask(radiographs, deadline, tuple(trace.items()))
         finally:
             self._in_flight -= 1
         try:
@@ -126,6 +143,22 @@ class PredictorClient:
         except InvalidAnswer:
             INVALID[version_label(response.model_version)].inc()
             raise
+
+    async def _ask(
+        self, radiographs: NDArray[np.uint8], deadline: Deadline, metadata: tuple[tuple[str, str], ...]
+    ) -> Any:
+        """Ask for the flags of the input check too, unless the predictor did not know them lately."""
+        try:
+            if time.monotonic() >= self._asks_flags_at_s:
+                request = _make_request(radiographs, (*_OUTPUTS, INPUT_FLAGS_OUTPUT))
+                return await self._call(request, deadline, metadata)
+        except _UnknownOutput:
+            # during a rolling update a predictor of the version before has no such output
+            self._asks_flags_at_s = time.monotonic() + _NO_FLAGS_S
+        try:
+            return await self._call(_make_request(radiographs, _OUTPUTS), deadline, metadata)
+        except _UnknownOutput as error:
+            raise PredictorUnavailable("the predictor does not answer") from error
 
     async def _call(self, request: Any, deadline: Deadline, metadata: tuple[tuple[str, str], ...]) -> Any:
         self._budget.count_call()
@@ -156,17 +189,14 @@ class PredictorClient:
         return self._channel
 
 
-def _make_request(radiographs: NDArray[np.uint8]) -> Any:
+def _make_request(radiographs: NDArray[np.uint8], outputs: Sequence[str]) -> Any:
     tensor = grpc_messages.ModelInferRequest.InferInputTensor(
         name=PREDICTOR_INPUT.name, datatype=PREDICTOR_INPUT.datatype, shape=[*radiographs.shape, 1]
     )
     return grpc_messages.ModelInferRequest(
         model_name=MODEL_NAME,
         inputs=[tensor],
-        outputs=[
-            grpc_messages.ModelInferRequest.InferRequestedOutputTensor(name=spec.name)
-            for spec in PREDICTOR_OUTPUTS
-        ],
+        outputs=[grpc_messages.ModelInferRequest.InferRequestedOutputTensor(name=name) for name in outputs],
         raw_input_contents=[np.ascontiguousarray(radiographs).tobytes()],
     )
 
@@ -194,6 +224,8 @@ def _to_pleura_error(error: aio.AioRpcError) -> PleuraError:
         return DeadlineExceeded("the time for this request has run out")
     if code == InvalidAnswer.code:
         return InvalidAnswer("the model's answer is not valid")
+    if code == InvalidRequest.code:
+        return _UnknownOutput("the predictor does not know what it is asked for")
     if status == grpc.StatusCode.DEADLINE_EXCEEDED:
         return PredictorUnavailable("the predictor does not answer in time")
     return PredictorUnavailable("the predictor does not answer")

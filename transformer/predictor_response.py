@@ -7,10 +7,10 @@ from typing import Any, Final
 
 import numpy as np
 
-from pleura.contract import MAP_SIZE, PREPROCESSING_VERSION
+from pleura.contract import INPUT_FLAGS, INPUT_FLAGS_OUTPUT, MAP_SIZE, PREPROCESSING_VERSION
 from pleura.errors import InvalidAnswer
 from pleura.findings import FINDINGS
-from transformer.answer import Floats, Prediction, Revision
+from transformer.answer import Flags, Floats, Prediction, Revision
 
 _COUNT: Final = len(FINDINGS)
 _DIGEST: Final = re.compile(r"[0-9a-f]{64}")
@@ -36,6 +36,7 @@ def read_prediction(response: Any, count: int) -> Prediction:
         _require_finite(arrays, "activation_map", (count, _COUNT, MAP_SIZE, MAP_SIZE)),
         _read_revision(response.model_version, parameters.get("model_digest", "")),
         PREPROCESSING_VERSION,
+        _read_flags(response, count),
     )
     for name in ("probability", "threshold", "typicality"):
         values = arrays[name]
@@ -61,6 +62,8 @@ def _read_arrays(response: Any) -> dict[str, Floats]:
         raise InvalidAnswer("the predictor's outputs and their contents differ in number")
     arrays = {}
     for index, output in enumerate(outputs):
+        if output.name == INPUT_FLAGS_OUTPUT:
+            continue
         if output.datatype != "FP32":
             raise InvalidAnswer("the predictor's outputs must be FP32")
         flat = _read_floats(raw[index]) if raw else np.array(output.contents.fp32_contents, np.float32)
@@ -69,6 +72,22 @@ def _read_arrays(response: Any) -> dict[str, Floats]:
             raise InvalidAnswer("the predictor's outputs do not fit their shapes")
         arrays[output.name] = flat.reshape(tuple(output.shape))
     return arrays
+
+
+def _read_flags(response: Any, count: int) -> Flags | None:
+    """Read the flags of the input check; None if the predictor sends none."""
+    raw = response.raw_output_contents
+    for index, output in enumerate(response.outputs):
+        if output.name != INPUT_FLAGS_OUTPUT:
+            continue
+        flat = (
+            np.frombuffer(raw[index], np.uint8) if raw else np.array(output.contents.bool_contents, np.uint8)
+        )
+        shape = (count, len(INPUT_FLAGS))
+        if output.datatype != "BOOL" or tuple(output.shape) != shape or flat.size != math.prod(shape):
+            raise InvalidAnswer(f"the predictor's {INPUT_FLAGS_OUTPUT} are not BOOL {list(shape)}")
+        return flat.reshape(shape).astype(np.bool_)
+    return None
 
 
 def _read_floats(raw: bytes) -> Floats:

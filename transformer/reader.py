@@ -14,9 +14,10 @@ from transformer.answer import Revision
 from transformer.cache.answer_cache import AnswerCache
 from transformer.cache.entry import CachedAnswer
 from transformer.coalescing import RequestCoalescer, SharedWork
-from transformer.inference import Inference, Outcomes, Reading
+from transformer.inference import Inference, Outcomes
 from transformer.metrics import LOOK_UPS
 from transformer.object_store import RadiographChanged, RadiographStore
+from transformer.outcome import Outcome, Reading
 from transformer.radiograph_source import RadiographContent, RadiographSource, identify_content
 from transformer.stage_clock import StageClock
 
@@ -30,7 +31,7 @@ class Reader:
 
     async def read(
         self, sources: Sequence[RadiographSource], deadline: Deadline, trace: Mapping[str, str]
-    ) -> list[Reading | PleuraError]:
+    ) -> list[Outcome]:
         """Give the reading of each radiograph, or why there is none. One model revision answers for all."""
         outcomes = await self._read_once(sources, deadline, trace)
         if any(isinstance(outcome, RadiographChanged) for outcome in outcomes):
@@ -40,7 +41,7 @@ class Reader:
 
     async def _read_once(
         self, sources: Sequence[RadiographSource], deadline: Deadline, trace: Mapping[str, str]
-    ) -> list[Reading | PleuraError]:
+    ) -> list[Outcome]:
         identified = await asyncio.gather(*(self._identify(source, deadline) for source in sources))
         contents = list(dict.fromkeys(each for each in identified if isinstance(each, RadiographContent)))
         outcomes = await self._read_coalesced(contents, deadline, trace) if contents else {}
@@ -104,16 +105,17 @@ class Reader:
             {
                 content.cache_key: CachedAnswer(outcome.answer, outcome.tag)
                 for content, outcome in outcomes.items()
-                if isinstance(outcome, Reading) and not outcome.cached
+                # an answer that was not checked would be given when the predictor can check it
+                if isinstance(outcome, Reading) and not outcome.cached and outcome.answer.is_checked
             }
         )
 
 
 def _select_hits(
     contents: Sequence[RadiographContent], cached: Mapping[str, CachedAnswer]
-) -> dict[RadiographContent, Reading | PleuraError]:
+) -> dict[RadiographContent, Outcome]:
     """Give the cached answers that are about exactly these contents, and count them."""
-    hits: dict[RadiographContent, Reading | PleuraError] = {}
+    hits: dict[RadiographContent, Outcome] = {}
     for content in contents:
         found = cached.get(content.cache_key)
         if found and found.tag == content.tag:
@@ -124,8 +126,8 @@ def _select_hits(
     return hits
 
 
-def _add_latency(latency_ms: Mapping[str, float], outcome: Reading | PleuraError) -> Reading | PleuraError:
-    return outcome.after(latency_ms) if isinstance(outcome, Reading) else outcome
+def _add_latency(latency_ms: Mapping[str, float], outcome: Outcome) -> Outcome:
+    return outcome if isinstance(outcome, PleuraError) else outcome.after(latency_ms)
 
 
 def _revisions(outcomes: Outcomes) -> set[Revision]:

@@ -3,12 +3,18 @@
 from pathlib import Path
 from typing import Annotated
 
-from pydantic import Field, SecretStr
+from pydantic import AfterValidator, Field, SecretStr
 
 from pleura.settings import ObjectStoreSettings, ServiceSettings, require_match
+from transformer.refusal_policy import RefusalPolicy
 
 Seconds = Annotated[float, Field(gt=0, le=3600)]
 Count = Annotated[int, Field(ge=1)]
+
+
+def _require_policy(text: str) -> str:
+    RefusalPolicy.parse(text)
+    return text
 
 
 class TransformerSettings(ServiceSettings, ObjectStoreSettings):
@@ -54,3 +60,6 @@ class TransformerSettings(ServiceSettings, ObjectStoreSettings):
     """Memory of one decoder process, in MiB."""
     max_pixels_m: Count = 100
     """Most pixels of one radiograph, in millions."""
+    refusal_policy: Annotated[str, AfterValidator(_require_policy)] = ""
+    """Actions for reasons to refuse a radiograph, such as ``untypical=refuse,pediatric=warn``. An action is
+    ``refuse``, ``warn`` or ``allow``. By default every reason refuses, but ``untypical`` warns."""

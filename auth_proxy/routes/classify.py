@@ -31,6 +31,11 @@ def _read_tensors(document: Mapping[str, Any]) -> dict[str, list[Any]]:
     return tensors
 
 
+def _read_warnings(text: str) -> list[dict[str, str]]:
+    """Read what the answer tells besides the findings. The element is always 0."""
+    return [{"code": warning["code"], "text": warning["text"]} for warning in json.loads(text)]
+
+
 def build_answer(
     document: Mapping[str, Any], measured: Mapping[str, bool], request_id: str
 ) -> dict[str, Any]:
@@ -62,6 +67,7 @@ def build_answer(
             "typicality": tensors["typicality"][0],
             "journal": parameters["journal"],
             "cached": parameters["cached"],
+            "warnings": _read_warnings(parameters.get("warnings", "[]")),
             "findings": findings,
         }
     except (ValueError, KeyError, TypeError, IndexError) as error:

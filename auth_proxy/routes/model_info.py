@@ -56,6 +56,7 @@ def parse_model_info(document: bytes) -> dict[str, Any]:
             "digest": str(content["digest"]),
             "findings": [_parse_finding(item) for item in description["findings"]],
             **{name: description.get(name) for name in _COPIED},
+            "refusal_policy": content.get("refusal_policy"),
         }
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise InvalidAnswer("the transformer gives no valid description of its model") from error

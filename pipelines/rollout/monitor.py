@@ -16,28 +16,30 @@ from pleura.findings import FINDINGS
 
 _ATYPICAL_BELOW: Final = 0.01
 _REQUEST_TIMEOUT_S: Final = 5.0
-# Cached answers are left out: they repeat what a model said earlier (docs/decisions/0028).
+# Cached answers are left out: they repeat what a model said earlier (docs/decisions/0028). Refusals are none.
 _ANSWERS_SQL: Final = """
     SELECT model_digest, count(*), count(*) FILTER (WHERE typicality < %(atypical)s),
         count(ms), coalesce(avg(ln(ms)), 0), coalesce(var_samp(ln(ms)), 0)
     FROM (
         SELECT model_digest, typicality, greatest((latency_ms ->> 'predict')::float8, 0.001) AS ms
-        FROM answers WHERE answered_at >= %(since)s AND NOT cached
+        FROM answers WHERE answered_at >= %(since)s AND NOT cached AND refusal_reasons = '{}'
     ) AS fresh GROUP BY model_digest
 """
 _CALLS_SQL: Final = """
     SELECT model_digest, finding, count(*) FROM answers, unnest(findings) AS finding
-    WHERE answered_at >= %(since)s AND NOT cached GROUP BY model_digest, finding
+    WHERE answered_at >= %(since)s AND NOT cached AND refusal_reasons = '{}'
+    GROUP BY model_digest, finding
 """
 _PAIRS_SQL: Final = """
     SELECT canary.findings, stable.findings
     FROM (
         SELECT DISTINCT ON (image_digest) image_digest, findings FROM answers
-        WHERE answered_at >= %(since)s AND model_digest = %(canary)s ORDER BY image_digest, answered_at
+        WHERE answered_at >= %(since)s AND model_digest = %(canary)s AND refusal_reasons = '{}'
+        ORDER BY image_digest, answered_at
     ) AS canary
     JOIN LATERAL (
         SELECT findings FROM answers
-        WHERE image_digest = canary.image_digest AND model_digest = %(stable)s
+        WHERE image_digest = canary.image_digest AND model_digest = %(stable)s AND refusal_reasons = '{}'
         ORDER BY answered_at DESC LIMIT 1
     ) AS stable ON true
 """

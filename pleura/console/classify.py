@@ -127,8 +127,9 @@ def _table(session: _Session, name: str, file: bytes | None) -> str:
         f"{'   unmeasured' if finding.measured is False else ''}"
         for finding in answer.ranked
     ]
+    warnings = [f"  warning: {warning.text} ({warning.code})" for warning in answer.warnings]
     drawn = [f"  picture: {picture}"] if picture else []
-    return "\n".join([f"{head}, answer {answer.request_id})", *rows, *drawn, ""])
+    return "\n".join([f"{head}, answer {answer.request_id})", *warnings, *rows, *drawn, ""])
 
 
 def _draw(session: _Session, name: str, file: bytes | None, answer: "ClassifiedRadiograph") -> Path | None:

@@ -8,7 +8,6 @@ from typing import Final
 
 from pydicom import uid
 from pydicom.dataset import Dataset
-from pydicom.uid import UID_dictionary
 
 from pleura.errors import UnreadableRadiograph
 from pleura.radiograph.anatomy import names_other_part, names_other_view
@@ -81,7 +80,7 @@ def _is_other_class(dataset: Dataset) -> bool:
     """Say whether the standard has the class, and it is another one; private classes say nothing."""
     meta = getattr(dataset, "file_meta", Dataset())
     classes = {str(dataset.get("SOPClassUID", "")), str(meta.get("MediaStorageSOPClassUID", ""))}
-    known = {name for name in classes if name in UID_dictionary and UID_dictionary[name][1] == "SOP Class"}
+    known = {name for name in classes if uid.UID(name).type == "SOP Class"}
     return bool(known - _RADIOGRAPH_CLASSES)
 
 

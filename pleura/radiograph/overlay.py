@@ -16,6 +16,7 @@ _MARGIN_PX: Final = 24
 _ROW_PX: Final = 44
 _FIRST_ROW_PX: Final = 108
 _CAPTION_PX: Final = 56
+_LINE_PX: Final = 24
 _OPACITY: Final = 0.45
 _FAINTEST_HUE: Final = 110
 _STRONGEST_HUE: Final = 215
@@ -89,12 +90,14 @@ def _draw_panel(answer: ClassifiedRadiograph, height: int) -> Picture:
     for position, finding in enumerate(answer.ranked):
         _draw_finding(panel, finding, _FIRST_ROW_PX + position * _ROW_PX, has_map=position == 0)
     y = _FIRST_ROW_PX + len(answer.findings) * _ROW_PX + 12
-    for text in (
-        f"typicality {answer.typicality:.2f}   model {answer.model_version}",
-        "Research software, not for diagnosis.",
-    ):
-        _write_text(panel, text, _MARGIN_PX, y, 0.45, _FAINT)
-        y += 24
+    lines = [
+        *((f"Warning: {warning.code.replace('_', ' ')}", _PRESENT) for warning in answer.warnings),
+        (f"typicality {answer.typicality:.2f}   model {answer.model_version}", _FAINT),
+        ("Research software, not for diagnosis.", _FAINT),
+    ]
+    for text, colour in lines:
+        _write_text(panel, text, _MARGIN_PX, y, 0.45, colour)
+        y += _LINE_PX
     return panel
 
 
@@ -112,7 +115,8 @@ def draw_overlay(pixels: NDArray[Any], answer: ClassifiedRadiograph) -> Picture:
     first = answer.ranked[0]
     grey = to_display_grayscale_8bit(pixels)
     picture = blend_activation(grey, answer.activation_map[FINDINGS.index(first.name)])
-    height = max(picture.shape[0], _FIRST_ROW_PX + (len(FINDINGS) + 1) * _ROW_PX)
+    rows_px = (len(FINDINGS) + 1) * _ROW_PX + len(answer.warnings) * _LINE_PX
+    height = max(picture.shape[0], _FIRST_ROW_PX + rows_px)
     canvas = np.full((height, picture.shape[1], 3), _BACKGROUND, np.uint8)
     top = (height - picture.shape[0]) // 2
     canvas[top : top + picture.shape[0]] = picture

@@ -1,7 +1,7 @@
 """Interface between the REST and gRPC servers and a model."""
 
 import uuid
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from importlib import metadata
 from typing import Any
@@ -18,14 +18,20 @@ from pleura.serving.kserve_import import InferenceVerb, InferRequest, InferRespo
 
 @dataclass(frozen=True)
 class DescribedModel:
-    """The description of a served model, and the digest of its bundle."""
+    """The description of a served model, and the digest of its bundle.
+
+    ``refusal_policy`` is the action for each reason to refuse a radiograph; only the transformer has one.
+    """
 
     description: ModelDescription
     digest: str
+    refusal_policy: Mapping[str, str] | None = None
 
     def to_json(self) -> bytes:
         """Write the JSON that one service sends to the next."""
-        return orjson.dumps({"digest": self.digest, "description": self.description.model_dump()})
+        document = {"digest": self.digest, "description": self.description.model_dump()}
+        policy = {} if self.refusal_policy is None else {"refusal_policy": self.refusal_policy}
+        return orjson.dumps(document | policy)
 
     @classmethod
     def from_json(cls, json: bytes) -> "DescribedModel":

@@ -12,7 +12,6 @@ from typing import Final
 
 import httptools
 import kserve
-import numpy as np
 from starlette.types import Message, Scope
 
 from auth_proxy.call import attach_call
@@ -31,7 +30,8 @@ from proof.fuzz.other_reader import read_with_other_library
 from proof.fuzz.seeds import SIGNING_KEY, make_token_seeds
 from proof.lab.pictures import correlate, make_picture_tensor
 from transformer import request as transformer_request
-from transformer.decoding.worker import ERRORS, TENSOR, decode
+from transformer.decoding.decoded_radiograph import read_decoded
+from transformer.decoding.worker import DECODED, ERRORS, decode
 from transformer.object_id import ObjectId
 from transformer.request import RequestLimits
 
@@ -50,11 +50,11 @@ _EXPECTED_TENSOR: Final = make_picture_tensor()
 def check_file(file: bytes) -> str:
     """Check that a file gives a tensor or one of our errors, and never the negative of the picture."""
     kind, body = decode(file, MAX_PIXELS)
-    if kind != TENSOR:
+    if kind != DECODED:
         if kind > len(ERRORS) or not body.decode():
             raise PropertyViolated("an error without kind or message")
         return f"refused_{ERRORS[kind - 1].status}"
-    tensor = np.frombuffer(body, np.uint8).reshape(224, 224)
+    tensor = read_decoded(body).tensor
     if correlate(tensor, _EXPECTED_TENSOR) > INVERTED:
         return "answered"
     # damage may give a valid file of the negative (MONOCHROME1): then another reader shows the same

@@ -90,7 +90,7 @@ class MeasuredDecoders:
     def _prepare(self, file: bytes) -> tuple[NDArray[np.uint8] | None, PleuraError | None]:
         try:
             # Longer than the limits of the pool: these must end a file, not the deadline.
-            return self._runner.run(self._pool.prepare(file, Deadline.after(60.0))), None
+            return self._runner.run(self._pool.prepare(file, Deadline.after(60.0))).tensor, None
         except PleuraError as error:
             return None, error
 

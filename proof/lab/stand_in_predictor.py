@@ -2,7 +2,7 @@
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Any
@@ -12,7 +12,8 @@ import numpy as np
 from grpc import aio
 from kserve.protocol.grpc import grpc_predict_v2_pb2 as pb
 
-from pleura.contract import PREPROCESSING_VERSION
+from pleura.contract import INPUT_FLAGS, INPUT_FLAGS_OUTPUT, PREPROCESSING_VERSION
+from pleura.errors import ERROR_CODE_HEADER, InvalidRequest
 from pleura.serving.grpc_server import ALLOWED_PINGS
 from pleura.serving.model import DescribedModel
 from proof.lab.bundles import build_description
@@ -22,8 +23,14 @@ INFER = "/inference.GRPCInferenceService/ModelInfer"
 DESCRIBE = "/pleura.Model/Describe"
 
 
-def build_response(request: Any, revision: Revision) -> Any:
-    """Build a valid answer. The probabilities depend on the mean of each radiograph."""
+def build_response(request: Any, revision: Revision, flags: Sequence[str] | None = ()) -> Any:
+    """Build a valid answer. The probabilities depend on the mean of each radiograph.
+
+    Args:
+        request: The request.
+        revision: The model that answers.
+        flags: What the input check says of every radiograph; None as from a predictor without one.
+    """
     count = request.inputs[0].shape[0]
     tensors = np.frombuffer(request.raw_input_contents[0], np.uint8).reshape(count, -1)
     arrays = {
@@ -39,12 +46,18 @@ def build_response(request: Any, revision: Revision) -> Any:
         output = response.outputs.add(name=name, datatype="FP32")
         output.shape.extend(array.shape)
         response.raw_output_contents.append(array.astype("<f4").tobytes())
+    if flags is not None:
+        response.outputs.add(name=INPUT_FLAGS_OUTPUT, datatype="BOOL", shape=[count, len(INPUT_FLAGS)])
+        response.raw_output_contents.append(bytes(name in flags for name in INPUT_FLAGS) * count)
     return response
 
 
 @dataclass
 class StandInPredictor:
-    """The calls that arrived, and how to answer them. ``change`` spoils an answer before it is sent."""
+    """The calls that arrived, and how to answer them. ``change`` spoils an answer before it is sent.
+
+    ``flags`` are what the input check says of every radiograph; None is a predictor of an earlier version.
+    """
 
     revision: Revision = field(default_factory=lambda: Revision("0.0.1", "c" * 64))
     seconds: float = 0.0
@@ -52,6 +65,7 @@ class StandInPredictor:
     failure: tuple[grpc.StatusCode, tuple[tuple[str, str], ...]] | None = None
     fails_every: int = 1
     reason: str = "some reason"
+    flags: Sequence[str] | None = ()
     calls: int = 0
     arrivals: list[tuple[str, float]] = field(default_factory=list)
     radiographs: int = 0
@@ -70,7 +84,10 @@ class StandInPredictor:
         if self.failure and fails:
             context.set_trailing_metadata(self.failure[1])
             await context.abort(self.failure[0], self.reason)
-        response = build_response(request, self.revision)
+        if self.flags is None and INPUT_FLAGS_OUTPUT in {output.name for output in request.outputs}:
+            context.set_trailing_metadata(((ERROR_CODE_HEADER, InvalidRequest.code),))
+            await context.abort(grpc.StatusCode.INVALID_ARGUMENT, "the model has no output of that name")
+        response = build_response(request, self.revision, self.flags)
         if self.change:
             self.change(response)
         return response

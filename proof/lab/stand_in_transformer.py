@@ -110,6 +110,7 @@ def build_v2_answer(digest: str) -> dict[str, Any]:
             "model_digest": digest,
             "preprocessing_version": "1",
             "cached": False,
+            "warnings": '[{"element": 0, "code": "untypical", "text": "unlike the others"}]',
             "journal": "written",
         },
     }

@@ -9,7 +9,7 @@ import time
 import uuid
 from collections.abc import Iterator, Sequence
 from contextlib import closing
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 from datetime import UTC, datetime
 from itertools import cycle
 from pathlib import Path
@@ -32,7 +32,7 @@ from proof.speed.lab import (
 )
 from proof.speed.table import SpeedRow, print_table
 from transformer.journal.database import Database
-from transformer.journal.sql import COLUMNS, insert_requests
+from transformer.journal.sql import insert_requests
 
 _FLAT: Final = 1.25
 _TIMES: Final = (1, 10, 100)
@@ -73,10 +73,11 @@ class _StackJournal:
 
     def read_any_row(self) -> JournalRow:
         """Read one row of the journal."""
-        names = ", ".join(f'"{name}"' for name in COLUMNS)
+        columns = [field.name for field in fields(JournalRow)]
+        names = ", ".join(f'"{name}"' for name in columns)
         with self.database.transaction(5.0) as cursor:
             cursor.execute(f"SELECT {names} FROM answers LIMIT 1")
-            return JournalRow(**dict(zip(COLUMNS, cursor.fetchone(), strict=True)))
+            return JournalRow(**dict(zip(columns, cursor.fetchone(), strict=True)))
 
     def measure_inserts_ms(self, row: JournalRow) -> list[float]:
         """Measure the milliseconds of transactions that each insert one new row."""

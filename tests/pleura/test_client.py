@@ -30,6 +30,14 @@ def test_findings_are_ranked_by_how_far_they_are_above_their_threshold() -> None
     assert [finding.name for finding in changed.ranked[:2]] == ["Effusion", "Mass"]
 
 
+def test_a_finding_that_is_not_measured_never_comes_first() -> None:
+    """Nobody knows how well the model reads it, however high its probability is."""
+    answer = _make_answer()
+    unmeasured = Finding("Hernia", 1.0, 0.01, True, False)
+    changed = dataclasses.replace(answer, findings=(unmeasured, *answer.findings))
+    assert changed.ranked == (*answer.ranked, unmeasured)
+
+
 @given(st.binary(max_size=50))
 def test_a_request_announces_the_length_of_its_parts(element: bytes) -> None:
     """The JSON part comes first, then the length of the element, then the element."""

@@ -8,7 +8,8 @@ from typing import Any
 import numpy as np
 
 from pleura.contract import PREPROCESSING_VERSION
-from pleura.journal_row import JournalRow
+from pleura.journal_row import JournalRow, RefusedRow
+from pleura.radiograph.observations import Observation
 from transformer.answer import Answer, Revision
 from transformer.cache.entry import CachedAnswer
 
@@ -27,6 +28,7 @@ def make_answer(seed: int = 0, revision: Revision = STABLE) -> Answer:
         revision,
         PREPROCESSING_VERSION,
         hashlib.sha256(str(seed).encode()).hexdigest(),
+        (Observation("untypical", "unlike the others"),) if seed % 2 else (),
     )
 
 
@@ -52,6 +54,28 @@ def make_journal_row(**changes: Any) -> JournalRow:
         findings=("Effusion",),
         typicality=0.5,
         latency_ms={"fetch": 1.5, "predict": 40.0},
+        cached=False,
+        answered_at=datetime(2026, 11, 23, 12, 0, 0, 123456, UTC),
+    )
+    return replace(row, **changes)
+
+
+def make_refused_row(**changes: Any) -> RefusedRow:
+    """Make the row of a refusal with some fields changed."""
+    row = RefusedRow(
+        principal="ward-3",
+        request_id="request-1",
+        position=0,
+        image_id="some/leg.dcm",
+        image_digest="d" * 64,
+        model_name="chest-xray",
+        model_version=None,
+        model_digest=None,
+        preprocessing_version=PREPROCESSING_VERSION,
+        typicality=None,
+        refusal_reasons=("not_chest", "pediatric"),
+        warnings=("lossy_compression",),
+        latency_ms={"fetch": 1.5},
         cached=False,
         answered_at=datetime(2026, 11, 23, 12, 0, 0, 123456, UTC),
     )

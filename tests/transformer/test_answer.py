@@ -6,8 +6,9 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
 from pleura.findings import FINDINGS
+from pleura.radiograph.observations import Observation
 from tests.support.transformer_values import STABLE, make_answer
-from transformer.answer import Answer, Prediction
+from transformer.answer import Answer, Prediction, merge_observations
 
 fractions = arrays(np.float32, 14, elements=st.floats(0, 1, width=32))
 
@@ -45,8 +46,36 @@ def test_a_prediction_is_split_by_radiograph() -> None:
         np.stack([one.activation_map, two.activation_map]),
         STABLE,
         one.preprocessing_version,
+        np.array([[False] * 4, [True, False, True, False]]),
     )
-    answers = prediction.answers(["1" * 64, "2" * 64])
+    answers = prediction.answers(["1" * 64, "2" * 64], [(), ()])
     assert [answer.image_digest[0] for answer in answers] == ["1", "2"]
     np.testing.assert_array_equal(answers[1].probability, two.probability)
     assert answers[0].revision == STABLE
+    assert [[each.code for each in answer.observations] for answer in answers] == [
+        [],
+        ["not_chest", "inverted"],
+    ]
+    assert all(answer.is_checked for answer in answers)
+
+
+def test_what_the_header_and_the_pixels_say_is_told_once() -> None:
+    """The first text of a code stays, since the header knows more."""
+    header, pixels = Observation("not_chest", "a leg"), Observation("not_chest", "unlike any chest")
+    assert merge_observations([header], [pixels]) == (header,)
+
+
+def test_an_answer_without_flags_was_not_checked() -> None:
+    """A predictor of an earlier version sends none."""
+    plain = make_answer()
+    prediction = Prediction(
+        plain.probability[None],
+        plain.threshold,
+        np.ones(1, np.float32),
+        plain.activation_map[None],
+        STABLE,
+        plain.preprocessing_version,
+    )
+    (answer,) = prediction.answers(["1" * 64], [(Observation("too_small", "small"),)])
+    assert not answer.is_checked
+    assert [each.code for each in answer.observations] == ["too_small"]

@@ -19,7 +19,7 @@ _NAMES = [spec.name for spec in PREDICTOR_OUTPUTS]
 def _response(count: int = 2) -> Any:
     request = pb.ModelInferRequest(raw_input_contents=[bytes(count * 224 * 224)])
     request.inputs.add(name="radiograph", shape=[count, 224, 224, 1])
-    return build_response(request, STABLE)
+    return build_response(request, STABLE, flags=("orientation", "untypical"))
 
 
 def _with_value(name: str, value: float) -> Callable[[Any], None]:
@@ -96,8 +96,15 @@ def test_a_valid_response_is_read() -> None:
     response = _response()
     raw = read_prediction(response, 2)
     for output, content in zip(response.outputs, response.raw_output_contents, strict=True):
-        output.contents.fp32_contents.extend(np.frombuffer(content, "<f4").tolist())
+        if output.datatype == "BOOL":
+            output.contents.bool_contents.extend(map(bool, content))
+        else:
+            output.contents.fp32_contents.extend(np.frombuffer(content, "<f4").tolist())
     del response.raw_output_contents[:]
     typed = read_prediction(response, 2)
     np.testing.assert_array_equal(raw.probability, typed.probability)
+    assert raw.input_flags is not None
+    assert typed.input_flags is not None
+    np.testing.assert_array_equal(raw.input_flags, typed.input_flags)
+    assert raw.input_flags.tolist() == [[False, True, False, True]] * 2
     assert raw.revision == typed.revision == STABLE

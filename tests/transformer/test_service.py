@@ -73,7 +73,13 @@ async def test_a_named_radiograph_is_answered_and_journaled(
     ]
     probability, threshold = answer.read_output("probability"), answer.read_output("threshold")
     np.testing.assert_array_equal(answer.read_output("present"), probability >= threshold)
-    assert set(answer.body["parameters"]) == {"model_digest", "preprocessing_version", "cached", "journal"}
+    assert set(answer.body["parameters"]) == {
+        "model_digest",
+        "preprocessing_version",
+        "cached",
+        "journal",
+        "warnings",
+    }
     ((principal, image_id, findings, latency),) = _rows(
         parts, "named", "principal, image_id, findings, latency_ms"
     )
@@ -150,7 +156,19 @@ async def test_the_elements_that_fail_are_named(service: Service, parts: Transfo
     first, second = answer.body["error"].split("; ")
     assert first == "element 1: no radiograph of that id"
     assert second.startswith("element 2: ")
+    elements = answer.body["elements"]
+    codes = [(each["element"], each["code"]) for each in elements]
+    assert codes == [(1, "radiograph_not_found"), (2, "unreadable_radiograph")]
+    assert elements[0]["error"] == "no radiograph of that id"
     assert _rows(parts, "partial", "position") == []
+
+
+async def test_every_bad_id_of_a_request_is_named(service: Service) -> None:
+    """The request is refused before anything is fetched, and the text stays short."""
+    answer = await send_by_id(service, ["r0.png", "../secret", *["/r0.png"] * 20])
+    assert (answer.status, answer.body["code"]) == (400, "invalid_request")
+    assert [each["element"] for each in answer.body["elements"]] == list(range(1, 22))
+    assert answer.body["error"].endswith("; and 13 more elements")
 
 
 @pytest.mark.parametrize(

@@ -11,6 +11,7 @@ import orjson
 
 from pleura.contract import MAP_SIZE
 from pleura.findings import FINDINGS
+from pleura.radiograph.observations import observations_from_json, observations_to_json
 from transformer.answer import Answer, Floats, Revision
 
 FORMAT: Final = "2"
@@ -44,6 +45,7 @@ def write_entry(key: str, cached: CachedAnswer) -> bytes:
             "preprocessing_version": answer.preprocessing_version,
             "image_digest": answer.image_digest,
             "typicality": answer.typicality,
+            "observations": observations_to_json(answer.observations),
         }
     )
     arrays = (answer.probability, answer.threshold, answer.activation_map)
@@ -68,6 +70,8 @@ def read_entry(key: str, entry: bytes) -> CachedAnswer | None:
         Revision(document["version"], document["digest"]),
         document["preprocessing_version"],
         document["image_digest"],
+        # entries of earlier versions have none; they are under keys that this version does not look up
+        observations_from_json(document.get("observations", ())),
     )
     return CachedAnswer(answer, document["tag"])
 

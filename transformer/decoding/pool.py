@@ -5,11 +5,8 @@ import contextlib
 from collections.abc import Coroutine
 from typing import Any, Final, TypeVar, cast
 
-import numpy as np
 import structlog
-from numpy.typing import NDArray
 
-from pleura.contract import SIZE_PX
 from pleura.deadline import Deadline
 from pleura.errors import (
     DeadlineExceeded,
@@ -21,6 +18,7 @@ from pleura.errors import (
     Unavailable,
     UnreadableRadiograph,
 )
+from transformer.decoding.decoded_radiograph import DecodedRadiograph, read_decoded
 from transformer.decoding.worker_process import Worker, WorkerLost, WorkerReply, WorkerSpawner, WorkerTooSlow
 from transformer.metrics import RESTARTS
 
@@ -85,17 +83,14 @@ class DecoderPool:
             self._idle.get_nowait().close()
         await self._spawner.close()
 
-    async def prepare(self, file: bytes, deadline: Deadline) -> NDArray[np.uint8]:
+    async def prepare(self, file: bytes, deadline: Deadline) -> DecodedRadiograph:
         """Decode a file and resize it for the network.
 
         The caller may be cancelled at any time. The worker then finishes the file, and is free again.
 
-        Returns:
-            uint8, shape (224, 224).
-
         Raises:
             UnreadableRadiograph: The file cannot be decoded, or not within the limits of time and memory.
-            RefusedRadiograph: The file can be decoded, but the model cannot answer on it.
+            RefusedRadiograph: Nobody can say what radiograph the file shows.
             TooLarge: The file announces too many pixels.
             Overloaded: Too many files wait for a worker.
             DeadlineExceeded: The deadline passed.
@@ -110,7 +105,7 @@ class DecoderPool:
                 raise Unavailable("the service is stopping")
             # a worker can die for other reasons than the file, and all idle workers can die at once
             with contextlib.suppress(WorkerLost):
-                return _read_tensor(job.result())
+                return _read_reply(job.result())
         raise UnreadableRadiograph("the radiograph makes the decoder fail")
 
     async def _take_worker(self, deadline: Deadline) -> Worker:
@@ -178,10 +173,10 @@ class DecoderPool:
             task.exception()  # asyncio would log a failure that no caller waits for any more
 
 
-def _read_tensor(reply: WorkerReply) -> NDArray[np.uint8]:
-    if reply.kind:  # 0 is a tensor, any other kind the place of an error plus one
+def _read_reply(reply: WorkerReply) -> DecodedRadiograph:
+    if reply.kind:  # 0 is a radiograph, any other kind the place of an error plus one
         raise _make_error(_ERRORS[reply.kind - 1], reply.body.decode())
-    return np.frombuffer(reply.body, np.uint8).reshape(SIZE_PX, SIZE_PX)
+    return read_decoded(reply.body)
 
 
 def _make_error(error_class: type[PleuraError], message: str) -> PleuraError:

@@ -11,8 +11,8 @@ Protocol, little endian:
     service -> worker, for each file: the file's processor time in seconds (8 bytes), with the descriptor of
         an anonymous file in memory.
     worker -> service, for each file: a kind (1 byte), whether the worker is used up (1 byte), a length (4
-        bytes), and the tensor or an error message. A worker is used up when it holds too much memory.
-        The message of a refusal has its reason on the first line.
+        bytes), and the decoded radiograph or an error message. A worker is used up when it holds too much
+        memory. The message of a refusal has its reason on the first line.
 """
 
 import argparse
@@ -38,12 +38,13 @@ from pleura.errors import PleuraError, RefusedRadiograph, TooLarge, UnreadableRa
 from pleura.parent_process import end_with_parent
 from pleura.radiograph.reader import read_radiograph
 from pleura.radiograph.tensor import to_tensor
+from transformer.decoding.decoded_radiograph import DecodedRadiograph, write_decoded
 
 REPLY: Final = struct.Struct("<B?I")
 HELLO: Final = struct.Struct("<I")
 END: Final = struct.Struct("<II")
 LIMIT: Final = struct.Struct("<d")
-TENSOR: Final = 0
+DECODED: Final = 0
 _USED_UP_BYTES: Final = 256 * 2**20
 ERRORS: Final[tuple[type[PleuraError], ...]] = (UnreadableRadiograph, RefusedRadiograph, TooLarge)
 
@@ -142,10 +143,12 @@ def decode(file: bytes, max_pixels: int) -> tuple[int, bytes]:
     """Decode one file and resize it for the network.
 
     Returns:
-        ``TENSOR`` and the tensor's bytes, or the error's place in ``ERRORS`` plus one and its message.
+        ``DECODED`` and the decoded radiograph, or the error's place in ``ERRORS`` plus one and its message.
     """
     try:
-        return TENSOR, to_tensor(read_radiograph(file, max_pixels).pixels).tobytes()
+        radiograph = read_radiograph(file, max_pixels)
+        decoded = DecodedRadiograph(to_tensor(radiograph.pixels), radiograph.observations)
+        return DECODED, write_decoded(decoded)
     except MemoryError:
         return 1, b"decoding the radiograph takes too much memory"
     except ERRORS as error:
@@ -169,7 +172,7 @@ def _warm_up(max_pixels: int) -> None:
     jpeg = cv2.imencode(".jpg", pixels.astype(np.uint8))[1].tobytes()
     for file in (dicom.getvalue(), png, jpeg):
         kind, message = decode(file, max_pixels)
-        if kind != TENSOR:
+        if kind != DECODED:
             raise RuntimeError(f"the decoder does not work: {message.decode()}")
 
 

@@ -37,7 +37,7 @@ class WorkerTooSlow(Exception):
 
 @dataclass(frozen=True)
 class WorkerReply:
-    """The reply of a worker: kind 0 with a tensor, or another kind with an error message.
+    """The reply of a worker: kind 0 with a decoded radiograph, or another kind with an error message.
 
     ``is_used_up`` says that the worker must be replaced.
     """

@@ -27,7 +27,7 @@ _INSERT: Final = (
     "INSERT INTO verdicts "
     '(reader, feedback_id, principal, request_id, "position", findings, present, had_seen_answer) '
     'SELECT %s, %s, principal, request_id, "position", %s::text[], %s::boolean[], %s FROM answers '
-    'WHERE principal = %s AND request_id = %s AND "position" = %s '
+    "WHERE principal = %s AND request_id = %s AND \"position\" = %s AND refusal_reasons = '{}' "
     "ON CONFLICT DO NOTHING RETURNING given_at"
 )
 _SELECT: Final = (

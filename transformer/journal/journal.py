@@ -17,7 +17,7 @@ import psycopg2
 import structlog
 
 from pleura.errors import Conflict, PleuraError, Unavailable
-from pleura.journal_row import JournalRow, row_from_line, row_to_line
+from pleura.journal_row import AnyRow, row_from_line, row_to_line
 from transformer.journal.async_connection import AsyncConnection
 from transformer.journal.database import Database, limit_waiting
 from transformer.journal.migrations import migrate
@@ -38,7 +38,7 @@ log = structlog.get_logger()
 class _WaitingRequest:
     """A request whose rows wait to be written."""
 
-    rows: Sequence[JournalRow]
+    rows: Sequence[AnyRow]
     result: "asyncio.Future[JournalResult]"
     context: Context = field(default_factory=copy_context)
 
@@ -96,7 +96,7 @@ class Journal:
         self._connection.close()
         self._database.close()
 
-    async def append(self, rows: Sequence[JournalRow]) -> JournalResult:
+    async def append(self, rows: Sequence[AnyRow]) -> JournalResult:
         """Make the rows of one request durable.
 
         Raises:

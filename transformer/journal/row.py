@@ -1,13 +1,13 @@
-"""The journal row of an answer, and the rule for a request id that comes twice."""
+"""The journal row of an answer or a refusal, and the rule for a request id that comes twice."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
-from pleura.contract import MODEL_NAME
+from pleura.contract import MODEL_NAME, PREPROCESSING_VERSION
 from pleura.errors import Conflict
-from pleura.journal_row import JournalRow
-from transformer.answer import Answer
+from pleura.journal_row import AnyRow, JournalRow, RefusedRow
+from transformer.outcome import Reading, Refusal
 
 
 @dataclass(frozen=True)
@@ -18,15 +18,20 @@ class RequestKey:
     request_id: str
 
 
+@dataclass(frozen=True)
+class StoredOutcome:
+    """What the journal has under a key already."""
+
+    image_digest: str
+    model_digest: str | None
+    is_refusal: bool
+
+
 def make_journal_row(
-    key: RequestKey,
-    position: int,
-    image_id: str | None,
-    answer: Answer,
-    latency_ms: Mapping[str, float],
-    cached: bool,
+    key: RequestKey, position: int, image_id: str | None, reading: Reading, latency_ms: Mapping[str, float]
 ) -> JournalRow:
     """Make the row of an answer before the answer is sent."""
+    answer = reading.answer
     return JournalRow(
         key.principal,
         key.request_id,
@@ -41,25 +46,54 @@ def make_journal_row(
         tuple(answer.threshold.tolist()),
         answer.findings(),
         answer.typicality,
-        latency_ms,
-        cached,
+        {**reading.latency_ms, **latency_ms},
+        reading.cached,
+        datetime.now(UTC),
+        warnings=tuple(each.code for each in reading.judgement.warned),
+    )
+
+
+def make_refused_row(
+    key: RequestKey, position: int, image_id: str | None, refusal: Refusal, latency_ms: Mapping[str, float]
+) -> RefusedRow:
+    """Make the row of a refusal before the error is sent."""
+    return RefusedRow(
+        key.principal,
+        key.request_id,
+        position,
+        image_id,
+        refusal.image_digest,
+        MODEL_NAME,
+        refusal.revision.version if refusal.revision else None,
+        refusal.revision.digest if refusal.revision else None,
+        PREPROCESSING_VERSION,
+        refusal.typicality,
+        tuple(each.code for each in refusal.judgement.refused),
+        tuple(each.code for each in refusal.judgement.warned),
+        {**refusal.latency_ms, **latency_ms},
+        refusal.cached,
         datetime.now(UTC),
     )
 
 
-def require_same_answer(row: JournalRow, image_digest: str, model_digest: str) -> None:
-    """Require that a request id which the journal already has stands for the same answer.
+def require_same_outcome(row: AnyRow, stored: StoredOutcome) -> None:
+    """Require that a request id which the journal already has stands for the same answer or refusal.
 
     Args:
-        row: The row of the answer that is about to be sent.
-        image_digest: The radiograph that the journal has under the same key.
-        model_digest: The model whose answer the journal has under the same key.
+        row: The row of the answer or refusal that is about to be sent.
+        stored: What the journal has under the same key.
 
     Raises:
-        Conflict: The journal has another radiograph, or another model's answer.
+        Conflict: The journal has another radiograph, another model's answer, or an answer where this is a
+            refusal.
     """
     # two different answers under one id would contradict each other (docs/decisions/0033)
-    if row.model_digest != model_digest:
-        raise Conflict(f"element {row.position}: the request id was already answered by another model")
-    if row.image_digest != image_digest:
+    is_refusal = isinstance(row, RefusedRow)
+    if row.image_digest != stored.image_digest:
         raise Conflict(f"element {row.position}: the request id was already answered for another radiograph")
+    if is_refusal != stored.is_refusal:
+        before, now = ("refused", "answered") if stored.is_refusal else ("answered", "refused")
+        raise Conflict(f"element {row.position}: the request id was {before} before, and would be {now} now")
+    # a refusal gives no findings, so those of two models do not contradict each other
+    if not is_refusal and row.model_digest != stored.model_digest:
+        raise Conflict(f"element {row.position}: the request id was already answered by another model")

@@ -7,8 +7,8 @@ import orjson
 from psycopg2.extras import execute_values
 
 from pleura.errors import Conflict
-from pleura.journal_row import JournalRow
-from transformer.journal.row import require_same_answer
+from pleura.journal_row import AnyRow
+from transformer.journal.row import StoredOutcome, require_same_outcome
 
 COLUMNS: Final = (
     "principal",
@@ -27,15 +27,15 @@ COLUMNS: Final = (
     "latency_ms",
     "cached",
     "answered_at",
+    "warnings",
+    "refusal_reasons",
 )
-_TEMPLATE: Final = (
-    "("
-    + ", ".join(
-        {"probabilities": "%s::real[]", "thresholds": "%s::real[]", "findings": "%s::text[]"}.get(name, "%s")
-        for name in COLUMNS
-    )
-    + ")"
-)
+_ARRAYS: Final = {
+    "probabilities": "%s::real[]",
+    "thresholds": "%s::real[]",
+    **dict.fromkeys(("findings", "warnings", "refusal_reasons"), "%s::text[]"),
+}
+_TEMPLATE: Final = "(" + ", ".join(_ARRAYS.get(name, "%s") for name in COLUMNS) + ")"
 _NAMES: Final = ", ".join(f'"{name}"' for name in COLUMNS)
 _INSERT: Final = (  # of constants only
     f"INSERT INTO {{table}} ({_NAMES}) VALUES %s ON CONFLICT DO NOTHING RETURNING position"  # noqa: S608
@@ -43,42 +43,44 @@ _INSERT: Final = (  # of constants only
 _INSERT_ALL: Final = f"INSERT INTO answers ({_NAMES}) VALUES ".encode()  # noqa: S608  # of constants only
 _DIGESTS: Final = (
     'SELECT answers.principal, answers.request_id, answers."position", answers.image_digest, '
-    "answers.model_digest FROM answers "
+    "answers.model_digest, cardinality(answers.refusal_reasons) > 0 FROM answers "
     'JOIN (VALUES %s) AS asked (principal, request_id, "position") USING (principal, request_id, "position")'
 )
 
 
-def _values(row: JournalRow) -> tuple[Any, ...]:
+def _values(row: AnyRow) -> tuple[Any, ...]:
     values = {name: getattr(row, name) for name in COLUMNS}
     for name in ("probabilities", "thresholds"):
-        values[name] = f"{{{','.join(map(repr, values[name]))}}}"  # psycopg2 would adapt number by number
-    values["findings"] = list(values["findings"])
+        if values[name] is not None:
+            values[name] = f"{{{','.join(map(repr, values[name]))}}}"  # psycopg2 would adapt number by number
+    for name in ("findings", "warnings", "refusal_reasons"):
+        values[name] = None if values[name] is None else list(values[name])
     values["latency_ms"] = orjson.dumps(row.latency_ms).decode()
     return tuple(values.values())
 
 
-def send_rows(cursor: Any, rows: Sequence[JournalRow]) -> None:
+def send_rows(cursor: Any, rows: Sequence[AnyRow]) -> None:
     """Send the statement that inserts all rows, or none where the table has the key of any of them."""
     values = b", ".join(cursor.mogrify(_TEMPLATE, _values(row)) for row in rows)
     cursor.execute(_INSERT_ALL + values)
 
 
-def _insert_new(cursor: Any, rows: Sequence[JournalRow], table: str = "answers") -> int:
+def _insert_new(cursor: Any, rows: Sequence[AnyRow], table: str = "answers") -> int:
     """Insert the rows whose keys are new, and give their number."""
     values = [_values(row) for row in rows]
     statement = _INSERT.format(table=table)
     return len(execute_values(cursor, statement, values, _TEMPLATE, page_size=len(values), fetch=True))
 
 
-def _require_same_answers(cursor: Any, rows: Sequence[JournalRow]) -> None:
+def _require_same_outcomes(cursor: Any, rows: Sequence[AnyRow]) -> None:
     keys = [row.key for row in rows]
     stored = execute_values(cursor, _DIGESTS, keys, page_size=len(keys), fetch=True)
-    digests = {tuple(columns[:3]): tuple(columns[3:]) for columns in stored}
+    outcomes = {tuple(columns[:3]): StoredOutcome(*columns[3:]) for columns in stored}
     for row in rows:
-        require_same_answer(row, *digests[row.key])
+        require_same_outcome(row, outcomes[row.key])
 
 
-def insert_requests(cursor: Any, requests: Sequence[Sequence[JournalRow]]) -> list[Conflict | None]:
+def insert_requests(cursor: Any, requests: Sequence[Sequence[AnyRow]]) -> list[Conflict | None]:
     """Insert the rows of several requests, each request completely or not at all.
 
     This must be the first statement of its transaction. Rows that the table already has are not a conflict.
@@ -94,18 +96,18 @@ def insert_requests(cursor: Any, requests: Sequence[Sequence[JournalRow]]) -> li
     return [_insert_request(cursor, request) for request in requests]
 
 
-def _insert_request(cursor: Any, request: Sequence[JournalRow]) -> Conflict | None:
+def _insert_request(cursor: Any, request: Sequence[AnyRow]) -> Conflict | None:
     cursor.execute("SAVEPOINT one_request")
     try:
         if _insert_new(cursor, request) < len(request):
-            _require_same_answers(cursor, request)
+            _require_same_outcomes(cursor, request)
     except Conflict as conflict:
         cursor.execute("ROLLBACK TO SAVEPOINT one_request")
         return conflict
     return None
 
 
-def insert_spooled(cursor: Any, rows: Iterable[JournalRow]) -> None:
+def insert_spooled(cursor: Any, rows: Iterable[AnyRow]) -> None:
     """Insert rows whose answers were sent earlier. Rows in conflict go to the table ``disputed_answers``."""
     requests = [[row] for row in rows]
     conflicts = insert_requests(cursor, requests) if requests else []

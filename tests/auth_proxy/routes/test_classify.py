@@ -27,6 +27,7 @@ def test_a_radiograph_is_named_by_its_id(client: httpx.Client, upstream: Upstrea
         "typicality": 0.9,
         "journal": "written",
         "cached": False,
+        "warnings": [{"code": "untypical", "text": "unlike the others"}],
     }
     assert [finding["name"] for finding in findings] == list(FINDINGS)
     expected = {"probability": 0.25, "present": False, "threshold": 0.5}

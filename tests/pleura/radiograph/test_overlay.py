@@ -1,12 +1,14 @@
 """The overlay of a radiograph with the activation map of its first finding."""
 
+from dataclasses import replace
+
 import cv2
 import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from pleura.client import ClassifiedRadiograph, Finding
+from pleura.client import AnswerWarning, ClassifiedRadiograph, Finding
 from pleura.findings import FINDINGS
 from pleura.radiograph.overlay import blend_activation, draw_overlay, to_display_grayscale_8bit
 
@@ -42,3 +44,12 @@ def test_any_radiograph_can_be_drawn(rows: int, columns: int, dtype: type[np.gen
     assert picture.shape[0] > len(FINDINGS) * 40
     assert picture.shape[1] > grey.shape[1]
     assert cv2.imencode(".png", picture)[0]
+
+
+def test_the_warnings_of_the_answer_are_drawn() -> None:
+    """Whoever sees the picture sees them too."""
+    pixels = np.arange(4_000, dtype=np.uint16).reshape(50, 80)
+    plain, warned = _make_answer(), replace(_make_answer(), warnings=(AnswerWarning("untypical", "unlike"),))
+    without, with_warning = draw_overlay(pixels, plain), draw_overlay(pixels, warned)
+    assert with_warning.shape[0] > without.shape[0]
+    assert not np.array_equal(with_warning[: without.shape[0]], without)

@@ -30,6 +30,7 @@ from pleura.radiograph.tensor import to_tensor
 from proof.lab.decoders import find_children, find_spawner, find_workers
 from proof.lab.files import encode_png, make_dicom, make_gradient, make_lossless_colour_jpeg, make_png
 from proof.lab.pictures import compress_dicom, encapsulate_stream
+from transformer.decoding.decoded_radiograph import DecodedRadiograph
 from transformer.decoding.pool import DecoderPool
 
 PLENTY_S = 60.0
@@ -94,7 +95,7 @@ async def test_the_tensor_equals_that_of_the_plain_functions() -> None:
     """Decoding in another process changes nothing."""
     async with pool(workers=1) as decoders:
         for file in (SMALL, make_dicom(make_gradient(300, 300), PhotometricInterpretation="MONOCHROME1")):
-            tensor = await decoders.prepare(file, soon())
+            tensor = (await decoders.prepare(file, soon())).tensor
             np.testing.assert_array_equal(tensor, to_tensor(read_radiograph(file, MAX_PIXELS).pixels))
 
 
@@ -145,9 +146,9 @@ async def test_many_files_at_once_get_their_own_tensors() -> None:
         for i in range(24)
     ]
     async with pool(max_waiting=24) as decoders:
-        tensors = await asyncio.gather(*(decoders.prepare(file, soon()) for file in files))
-    for file, tensor in zip(files, tensors, strict=True):
-        np.testing.assert_array_equal(tensor, to_tensor(read_radiograph(file, MAX_PIXELS).pixels))
+        decoded = await asyncio.gather(*(decoders.prepare(file, soon()) for file in files))
+    for file, one in zip(files, decoded, strict=True):
+        np.testing.assert_array_equal(one.tensor, to_tensor(read_radiograph(file, MAX_PIXELS).pixels))
 
 
 async def test_a_file_that_takes_too_long_is_refused_and_the_next_one_decoded() -> None:
@@ -156,7 +157,7 @@ async def test_a_file_that_takes_too_long_is_refused_and_the_next_one_decoded() 
         (before,) = find_workers()
         with pytest.raises(UnreadableRadiograph, match="too long"):
             await decoders.prepare(slow_file(), soon())
-        assert (await decoders.prepare(SMALL, soon())).shape == (224, 224)
+        assert (await decoders.prepare(SMALL, soon())).tensor.shape == (224, 224)
         assert find_workers() != [before]
 
 
@@ -165,14 +166,14 @@ async def test_a_small_file_that_takes_too_much_processor_time_is_refused() -> N
     async with pool(workers=1, processor_s=0.05) as decoders:
         with pytest.raises(UnreadableRadiograph, match="too long"):
             await decoders.prepare(slow_file(), soon())
-        assert (await decoders.prepare(SMALL, soon())).shape == (224, 224)
+        assert (await decoders.prepare(SMALL, soon())).tensor.shape == (224, 224)
 
 
 async def test_a_large_file_gets_processor_time_in_proportion() -> None:
     """A radiograph of many megabytes is decoded, with a limit that a small file would exceed."""
     noise = np.random.default_rng(0).integers(0, 2**16, (2_400, 2_400), np.uint16)
     async with pool(workers=1, processor_s=0.05) as decoders:
-        assert (await decoders.prepare(make_dicom(noise), soon())).shape == (224, 224)
+        assert (await decoders.prepare(make_dicom(noise), soon())).tensor.shape == (224, 224)
 
 
 async def test_a_file_that_takes_too_much_memory_is_refused() -> None:
@@ -180,7 +181,7 @@ async def test_a_file_that_takes_too_much_memory_is_refused() -> None:
     async with pool(workers=1, memory_mb=128) as decoders:
         with pytest.raises(UnreadableRadiograph):
             await decoders.prepare(large_radiograph(), soon())
-        assert (await decoders.prepare(SMALL, soon())).shape == (224, 224)
+        assert (await decoders.prepare(SMALL, soon())).tensor.shape == (224, 224)
 
 
 async def test_a_worker_whose_codec_keeps_memory_is_replaced() -> None:
@@ -194,8 +195,9 @@ async def test_a_worker_whose_codec_keeps_memory_is_replaced() -> None:
                 *(decoders.prepare(one, soon()) for one in (file, *[SMALL] * 9)), return_exceptions=True
             )
             assert isinstance(heavy, UnreadableRadiograph)
-            for tensor in small:
-                np.testing.assert_array_equal(tensor, to_tensor(make_gradient(300, 300)))
+            for one in small:
+                assert isinstance(one, DecodedRadiograph)
+                np.testing.assert_array_equal(one.tensor, to_tensor(make_gradient(300, 300)))
         assert find_workers() != before
 
 
@@ -205,7 +207,7 @@ async def test_killed_idle_workers_are_replaced() -> None:
         for _ in range(5):
             for pid in find_workers():
                 os.kill(pid, signal.SIGKILL)
-            assert (await decoders.prepare(SMALL, soon())).shape == (224, 224)
+            assert (await decoders.prepare(SMALL, soon())).tensor.shape == (224, 224)
 
 
 async def test_a_file_whose_worker_is_killed_is_decoded_again() -> None:
@@ -215,7 +217,7 @@ async def test_a_file_whose_worker_is_killed_is_decoded_again() -> None:
         await asyncio.sleep(0.1)
         for pid in find_workers():
             os.kill(pid, signal.SIGKILL)
-        assert (await decoding).shape == (224, 224)
+        assert (await decoding).tensor.shape == (224, 224)
 
 
 async def test_a_file_whose_worker_is_killed_late_is_decoded_again() -> None:
@@ -226,7 +228,7 @@ async def test_a_file_whose_worker_is_killed_late_is_decoded_again() -> None:
         decoding = asyncio.create_task(decoders.prepare(SMALL, soon()))
         await asyncio.sleep(0.5)
         os.kill(pid, signal.SIGKILL)
-        assert (await decoding).shape == (224, 224)
+        assert (await decoding).tensor.shape == (224, 224)
 
 
 SMALL_AND_SLOW = encode_png(np.tile(np.arange(3_000, dtype=np.uint16), (3_000, 1)))
@@ -236,7 +238,7 @@ async def test_a_killed_spawner_is_started_again() -> None:
     """The process that forks the workers may die too."""
     async with pool() as decoders:
         os.kill(find_spawner(), signal.SIGKILL)
-        assert (await decoders.prepare(SMALL, soon())).shape == (224, 224)
+        assert (await decoders.prepare(SMALL, soon())).tensor.shape == (224, 224)
 
 
 async def test_too_many_waiting_files_are_refused_at_once() -> None:
@@ -261,7 +263,7 @@ async def test_a_deadline_is_kept_and_the_worker_survives() -> None:
         with pytest.raises(DeadlineExceeded):
             await decoders.prepare(SMALL, Deadline.after(0.05))
         assert time.monotonic() - began_s < 5
-        assert (await decoders.prepare(SMALL, soon())).shape == (224, 224)
+        assert (await decoders.prepare(SMALL, soon())).tensor.shape == (224, 224)
         assert find_workers() == [before]
 
 

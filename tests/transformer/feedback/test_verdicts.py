@@ -196,7 +196,7 @@ async def test_a_journal_of_the_first_version_takes_verdicts_after_its_migration
                 await _store_feedback(verdicts, FEEDBACK)
     with _store(dsn, tmp_path) as (_, verdicts):
         await _store_feedback(verdicts, FEEDBACK)
-    assert run_sql(dsn, "SELECT version_num FROM alembic_version") == [("0002",)]
+    assert run_sql(dsn, "SELECT version_num FROM alembic_version") == [("0003",)]
     assert run_sql(dsn, "SELECT (SELECT count(*) FROM answers), (SELECT count(*) FROM verdicts)") == [(1, 1)]
 
 

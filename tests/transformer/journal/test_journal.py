@@ -5,16 +5,18 @@ import socket
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 
+import orjson
 import psycopg2
 import pytest
 
 from pleura.errors import Conflict, Unavailable
-from pleura.journal_row import row_from_line, row_to_line
+from pleura.journal_row import AnyRow, row_from_line, row_to_line
 from pleura.local.dependencies import Server, start_postgres
 from tests.support.databases import create_database, run_sql, start_french_server
-from tests.support.transformer_values import make_journal_row
+from tests.support.transformer_values import make_journal_row, make_refused_row
 from transformer.journal.database import Database, limit_waiting
 from transformer.journal.journal import Journal
 from transformer.journal.spool import Spool, SpoolFull
@@ -57,7 +59,68 @@ def _names_in(folder: Path) -> list[str]:
 
 def test_a_row_is_read_from_its_line_as_it_was_written() -> None:
     """A row in the spool keeps all its values."""
-    assert row_from_line(row_to_line(make_journal_row())) == make_journal_row()
+    for row in (make_journal_row(warnings=("untypical",)), make_refused_row()):
+        assert row_from_line(row_to_line(row)) == row
+
+
+def test_a_line_of_the_version_before_is_read() -> None:
+    """It has no warnings."""
+    document = orjson.loads(row_to_line(make_journal_row()))
+    del document["warnings"]
+    assert row_from_line(orjson.dumps(document)) == make_journal_row()
+
+
+async def test_a_refusal_is_a_row_without_findings(table: str, tmp_path: Path) -> None:
+    """It has its reasons; an answer has none, and its warnings."""
+    rows: list[AnyRow] = [make_journal_row(warnings=("untypical",)), make_refused_row(position=1)]
+    with _journal(table, tmp_path) as journal:
+        assert await journal.append(rows) == "written"
+        assert await journal.append([make_refused_row(position=1)]) == "written"
+    columns = "refusal_reasons, warnings, findings, probabilities IS NULL, typicality"
+    assert run_sql(table, f"SELECT {columns} FROM answers ORDER BY position") == [
+        ([], ["untypical"], ["Effusion"], False, 0.5),
+        (["not_chest", "pediatric"], ["lossy_compression"], None, True, None),
+    ]
+
+
+@pytest.mark.parametrize("statement", ["refusal_reasons = '{}'", "probabilities = '{0.5}'"])
+async def test_a_row_is_an_answer_or_a_refusal(table: str, tmp_path: Path, statement: str) -> None:
+    """PostgreSQL keeps no row that is both or neither."""
+    with _journal(table, tmp_path) as journal:
+        await journal.append([make_refused_row()])
+    with pytest.raises(psycopg2.errors.CheckViolation):
+        run_sql(table, f"UPDATE answers SET {statement} RETURNING 1")
+
+
+async def test_a_refusal_and_an_answer_under_one_request_id_are_a_conflict(
+    table: str, tmp_path: Path
+) -> None:
+    """A request id never stands for both, and a refusal by another model is the same refusal."""
+    answered, refused = make_journal_row(), make_refused_row(request_id="refused")
+    with _journal(table, tmp_path) as journal:
+        await journal.append([answered])
+        await journal.append([refused])
+        with pytest.raises(Conflict, match="answered before, and would be refused now"):
+            await journal.append([make_refused_row()])
+        with pytest.raises(Conflict, match="refused before, and would be answered now"):
+            await journal.append([make_journal_row(request_id="refused")])
+        by_model = replace(refused, model_version="1.0.0", model_digest="a" * 64, typicality=0.0)
+        assert await journal.append([by_model]) == "written"
+    assert run_sql(table, "SELECT count(*) FROM answers") == [(2,)]
+
+
+async def test_a_spooled_refusal_reaches_postgresql(table: str, tmp_path: Path) -> None:
+    """A refusal is as durable as an answer, and one in conflict goes to the disputed rows."""
+    spool = Spool(tmp_path, 10**6)
+    rows: list[AnyRow] = [make_refused_row(), make_refused_row(request_id="other")]
+    rows.append(make_journal_row(request_id="other"))
+    spool.append([row_to_line(row) for row in rows])
+    spool.seal()
+    with _journal(table, tmp_path):
+        await _until(spool.is_empty)
+    reasons = "SELECT request_id, cardinality(refusal_reasons) FROM"
+    assert run_sql(table, f"{reasons} answers ORDER BY 1") == [("other", 2), ("request-1", 2)]
+    assert run_sql(table, f"{reasons} disputed_answers") == [("other", 0)]
 
 
 async def test_a_row_has_the_values_of_the_answer(table: str, tmp_path: Path) -> None:
@@ -177,7 +240,7 @@ async def test_two_transformers_migrate_one_after_the_other(table: str, tmp_path
     assert all(journal.is_writable for journal in journals)
     for journal in journals:
         journal.close()
-    assert run_sql(table, "SELECT version_num FROM alembic_version") == [("0002",)]
+    assert run_sql(table, "SELECT version_num FROM alembic_version") == [("0003",)]
 
 
 async def test_without_postgres_rows_go_to_the_spool(table: str, tmp_path: Path) -> None:
