@@ -1,15 +1,16 @@
 """Reads a V2 request to the transformer."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
 from pleura.contract import TRANSFORMER_DEFAULT_OUTPUTS, TRANSFORMER_INPUTS, TRANSFORMER_OUTPUTS
 from pleura.deadline import Deadline
-from pleura.errors import InvalidRequest, TooLarge
+from pleura.errors import InvalidRequest, PleuraError, TooLarge
 from pleura.serving.kserve_import import InferRequest
 from pleura.serving.v2 import select_outputs
 from pleura.serving.v2_tensors import array_of_input
+from transformer.element_outcomes import raise_failures
 from transformer.journal.row import RequestKey
 from transformer.object_id import ObjectId
 from transformer.radiograph_source import RadiographSource, SentRadiograph, StoredRadiograph
@@ -95,21 +96,26 @@ def _read_sources(request: InferRequest, limits: RequestLimits) -> tuple[Radiogr
         raise InvalidRequest(f"a request holds 1 to {limits.max_elements} radiographs")
     elements: list[bytes] = array_of_input(infer_input).tolist()
     if infer_input.name == "image_id":
-        return tuple(StoredRadiograph(_read_object_id(element, i)) for i, element in enumerate(elements))
-    return tuple(
-        SentRadiograph(_require_small(element, i, limits.max_file_bytes))
-        for i, element in enumerate(elements)
-    )
+        return _read_each(elements, lambda element: StoredRadiograph(ObjectId.from_bytes(element)))
+    limit = limits.max_file_bytes
+    return _read_each(elements, lambda element: SentRadiograph(_require_small(element, limit)))
 
 
-def _read_object_id(element: bytes, position: int) -> ObjectId:
-    try:
-        return ObjectId.from_bytes(element)
-    except InvalidRequest as error:
-        raise InvalidRequest(f"element {position}: {error}") from error
+def _read_each(
+    elements: Sequence[bytes], read: Callable[[bytes], RadiographSource]
+) -> tuple[RadiographSource, ...]:
+    sources: list[RadiographSource] = []
+    failures: dict[int, PleuraError] = {}
+    for position, element in enumerate(elements):
+        try:
+            sources.append(read(element))
+        except PleuraError as error:  # a caller must learn of every element at once
+            failures[position] = error
+    raise_failures(failures, len(elements))
+    return tuple(sources)
 
 
-def _require_small(file: bytes, position: int, limit: int) -> bytes:
+def _require_small(file: bytes, limit: int) -> bytes:
     if len(file) > limit:
-        raise TooLarge(f"element {position}: the file exceeds {limit} bytes")
+        raise TooLarge(f"the file exceeds {limit} bytes")
     return file

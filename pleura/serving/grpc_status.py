@@ -42,11 +42,23 @@ def build_error_metadata(error: PleuraError, request_id: str) -> tuple[tuple[str
     headers = error.headers
     metadata = [(ERROR_CODE_HEADER, error.code), (REQUEST_ID_HEADER, request_id)]
     metadata += [(name, headers[name]) for name in _PASSED_HEADERS if name in headers]
-    details = json.dumps(dict(error.details))
+    details = json.dumps(_without_texts(error.details))
     # a client drops the whole call whose metadata exceed 8 KiB, and the message has its part of them
     if error.details and len(details) <= _MAX_DETAILS:
         metadata.append((ERROR_DETAILS_HEADER, details))
     return tuple(metadata)
+
+
+def _without_texts(details: Mapping[str, Any]) -> dict[str, Any]:
+    """Leave out the texts of failed elements, which stand in the message."""
+    kept = dict(details)
+    if isinstance(elements := kept.get("elements"), list):
+        kept["elements"] = [
+            {name: value for name, value in element.items() if name != "error"}
+            for element in elements
+            if isinstance(element, dict)
+        ]
+    return kept
 
 
 async def abort_call(context: Any, error: PleuraError, request_id: str | None = None) -> None:

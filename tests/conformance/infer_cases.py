@@ -98,7 +98,7 @@ _INPUTS = (
     _build_tensor_case("33-radiographs", 400, _COUNT, elements=("r0.png",) * 33),
     _build_tensor_case("1000-radiographs", 400, _COUNT, elements=("r0.png",) * 1000),
     _build_tensor_case(
-        "empty-id", 400, "element 0: image_id is not valid: it must have 1 to 1024 bytes", elements=("",)
+        "empty-id", 400, "image_id is not valid: it must have 1 to 1024 bytes", elements=("",)
     ),
     _build_tensor_case(
         "id-of-1025-bytes",
@@ -109,12 +109,10 @@ _INPUTS = (
     _build_tensor_case(
         "traversal",
         400,
-        "element 0: image_id is not valid: it has an empty, '.' or '..' segment",
+        "image_id is not valid: it has an empty, '.' or '..' segment",
         elements=("../etc/passwd",),
     ),
-    _build_tensor_case(
-        "id-not-utf-8", 400, "element 0: image_id is not valid: it is not UTF-8", elements=(NOT_UTF8,)
-    ),
+    _build_tensor_case("id-not-utf-8", 400, "image_id is not valid: it is not UTF-8", elements=(NOT_UTF8,)),
     _build_tensor_case("no-such-radiograph", 404, "no radiograph of that id", elements=("nosuch.png",)),
     _build_tensor_case(
         "one-of-two-is-not-there",
@@ -152,7 +150,7 @@ _FILES = (
         "file-over-the-limit",
         b"\x00" * (2**20 + 1),
         status=413,
-        error="element 0: the file exceeds 1048576 bytes",
+        error="the file exceeds 1048576 bytes",
     ),
 )
 CASES = (*_VALID, *_IDS, *_MODELS, *_OUTPUTS, *_INPUTS, *_SHAPES, *_FILES)
