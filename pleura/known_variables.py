@@ -83,6 +83,7 @@ KNOWN_VARIABLES: Final = frozenset(
         "PLEURA_RATE_PER_S",
         "PLEURA_REDIS_URL",
         "PLEURA_REDIS_URL_FILE",
+        "PLEURA_REFUSAL_POLICY",
         "PLEURA_S3_ACCESS_KEY",
         "PLEURA_S3_ACCESS_KEY_FILE",
         "PLEURA_S3_BUCKET",
