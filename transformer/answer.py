@@ -9,17 +9,19 @@ from numpy.typing import NDArray
 
 from pleura.contract import INPUT_FLAGS
 from pleura.findings import FINDINGS
-from pleura.radiograph.observations import Observation
+from pleura.radiograph.observations import RadiographObservation
 
 Floats = NDArray[np.float32]
 Flags = NDArray[np.bool_]
-_FLAG_TEXTS: Final[Mapping[str, Observation]] = {
+_FLAG_TEXTS: Final[Mapping[str, RadiographObservation]] = {
     each.code: each
     for each in (
-        Observation("not_chest", "the picture is unlike any chest radiograph that the model knows"),
-        Observation("orientation", "the picture seems to be turned or mirrored"),
-        Observation("inverted", "the picture seems to be inverted: what should be black is white"),
-        Observation("untypical", "the picture is unlike the radiographs that the model was made on"),
+        RadiographObservation("not_chest", "the picture is unlike any chest radiograph that the model knows"),
+        RadiographObservation("orientation", "the picture seems to be turned or mirrored"),
+        RadiographObservation("inverted", "the picture seems to be inverted: what should be black is white"),
+        RadiographObservation(
+            "untypical", "the picture is unlike the radiographs that the model was made on"
+        ),
     )
 }
 
@@ -48,7 +50,7 @@ class Answer:
     revision: Revision
     preprocessing_version: str
     image_digest: str
-    observations: tuple[Observation, ...] = ()
+    observations: tuple[RadiographObservation, ...] = ()
     is_checked: bool = True
 
     @property
@@ -75,7 +77,7 @@ class Prediction:
     """Shape (N, 4), the columns as ``INPUT_FLAGS``; None from a predictor of an earlier version."""
 
     def answers(
-        self, image_digests: Sequence[str], observations: Sequence[Sequence[Observation]]
+        self, image_digests: Sequence[str], observations: Sequence[Sequence[RadiographObservation]]
     ) -> list[Answer]:
         """Split the prediction into one answer for each radiograph, in their order.
 
@@ -98,16 +100,16 @@ class Prediction:
             for row, (digest, noticed) in enumerate(zip(image_digests, observations, strict=True))
         ]
 
-    def _observe_flags(self, row: int) -> list[Observation]:
+    def _observe_flags(self, row: int) -> list[RadiographObservation]:
         if self.input_flags is None:
             return []
         raised = zip(INPUT_FLAGS, self.input_flags[row].tolist(), strict=True)
         return [_FLAG_TEXTS[name] for name, is_raised in raised if is_raised]
 
 
-def merge_observations(*groups: Sequence[Observation]) -> tuple[Observation, ...]:
+def merge_observations(*groups: Sequence[RadiographObservation]) -> tuple[RadiographObservation, ...]:
     """Join observations; of those with the same code the first stays."""
-    merged: dict[str, Observation] = {}
+    merged: dict[str, RadiographObservation] = {}
     for each in (observation for group in groups for observation in group):
         merged.setdefault(each.code, each)
     return tuple(merged.values())

@@ -9,7 +9,7 @@ import numpy as np
 
 from pleura.deadline import Deadline
 from pleura.errors import Overloaded, PleuraError, RefusedRadiograph
-from pleura.radiograph.observations import Observation
+from pleura.radiograph.observations import RadiographObservation
 from transformer.coalescing import SharedWork
 from transformer.decoding.decoded_radiograph import DecodedRadiograph
 from transformer.metrics import count_answers
@@ -87,19 +87,19 @@ class Inference:
                 clock.end("decode")
         except PleuraError as error:
             return error
-        if isinstance(decoded, Observation):
+        if isinstance(decoded, RadiographObservation):
             return Refusal(Judgement(refused=(decoded,)), digest, False, clock.latency_ms)
         judgement = self._policy.judge(decoded.observations)
         if judgement.refused:  # the predictor has nothing to add
             return Refusal(judgement, digest, False, clock.latency_ms)
         return _Prepared(decoded, digest, tag, clock.latency_ms)
 
-    async def _decode(self, file: bytes, deadline: Deadline) -> DecodedRadiograph | Observation:
+    async def _decode(self, file: bytes, deadline: Deadline) -> DecodedRadiograph | RadiographObservation:
         """Decode a file, or give the reason why nobody can say what radiograph it shows."""
         try:
             return await self._decoders.prepare(file, deadline)
         except RefusedRadiograph as error:
-            return Observation(error.reason, error.text)
+            return RadiographObservation(error.reason, error.text)
 
     async def _fetch(self, content: RadiographContent, deadline: Deadline) -> tuple[bytes, str]:
         """Give the file of exactly this content, and its tag."""

@@ -6,7 +6,7 @@ from difflib import get_close_matches
 from typing import Final, Literal, get_args
 
 from pleura.errors import RefusalReason
-from pleura.radiograph.observations import Observation, ObservationCode
+from pleura.radiograph.observations import ObservationCode, RadiographObservation
 
 PolicyAction = Literal["refuse", "warn", "allow"]
 _ACTIONS: Final[tuple[PolicyAction, ...]] = get_args(PolicyAction)
@@ -31,11 +31,11 @@ The other reasons always refuse, because there is no right picture of a radiogra
 class Judgement:
     """What the policy says about one radiograph."""
 
-    refused: tuple[Observation, ...] = ()
-    warned: tuple[Observation, ...] = ()
-    allowed: tuple[Observation, ...] = ()
+    refused: tuple[RadiographObservation, ...] = ()
+    warned: tuple[RadiographObservation, ...] = ()
+    allowed: tuple[RadiographObservation, ...] = ()
 
-    def by_action(self) -> Mapping[PolicyAction, tuple[Observation, ...]]:
+    def by_action(self) -> Mapping[PolicyAction, tuple[RadiographObservation, ...]]:
         """Give the observations by the action that follows."""
         return {"refuse": self.refused, "warn": self.warned, "allow": self.allowed}
 
@@ -65,9 +65,9 @@ class RefusalPolicy:
             actions[known] = _find_action(action, number)
         return cls({**_DEFAULTS, **actions})
 
-    def judge(self, observations: Sequence[Observation]) -> Judgement:
+    def judge(self, observations: Sequence[RadiographObservation]) -> Judgement:
         """Say which observations refuse a radiograph, and which the answer tells."""
-        groups: dict[PolicyAction, list[Observation]] = {action: [] for action in _ACTIONS}
+        groups: dict[PolicyAction, list[RadiographObservation]] = {action: [] for action in _ACTIONS}
         for observation in observations:
             groups[self._choose_action(observation.code)].append(observation)
         return Judgement(*(tuple(groups[action]) for action in _ACTIONS))

@@ -17,7 +17,7 @@ from pleura.radiograph.displayable import require_displayable
 from pleura.radiograph.functional_groups import apply_functional_groups
 from pleura.radiograph.grayscale import to_display_grayscale
 from pleura.radiograph.header_observations import observe_header
-from pleura.radiograph.observations import Observation, observe_size
+from pleura.radiograph.observations import RadiographObservation, observe_size
 from pleura.radiograph.orientation import read_orientation, turn_upright
 from pleura.radiograph.pixel_data import prepare_pixel_data, remove_zeros_before_end
 from pleura.radiograph.pixels import Radiograph, require_allowed_size
@@ -98,14 +98,14 @@ def _refuse_other_object(dataset: Dataset) -> None:
             raise RefusedRadiograph(observation.text, reason="not_a_radiograph")
 
 
-def _observe_colours(decoded: NDArray[Any], layout: PixelLayout) -> tuple[Observation, ...]:
+def _observe_colours(decoded: NDArray[Any], layout: PixelLayout) -> tuple[RadiographObservation, ...]:
     """Notice a picture in colours. A grey one may be stored as red, green and blue, with coloured marks."""
     if layout.samples != 3:
         return ()
     spread = np.ptp(decoded[::_COLOUR_STEP, ::_COLOUR_STEP].astype(np.int32), axis=-1)
     if np.mean(spread > layout.stored_range[1] * _COLOUR_SPREAD) <= _COLOURED_SHARE:
         return ()
-    return (Observation("not_a_radiograph", "the picture of the DICOM file is in colours"),)
+    return (RadiographObservation("not_a_radiograph", "the picture of the DICOM file is in colours"),)
 
 
 def _decode(dataset: Dataset, layout: PixelLayout) -> NDArray[Any]:

@@ -12,7 +12,7 @@ from pydicom.dataset import Dataset
 from pleura.errors import UnreadableRadiograph
 from pleura.radiograph.anatomy import names_other_part, names_other_view
 from pleura.radiograph.decimal_strings import read_numbers, read_word, read_words
-from pleura.radiograph.observations import Observation
+from pleura.radiograph.observations import RadiographObservation
 from pleura.radiograph.patient import ADULT_YEARS, is_animal, is_child
 
 
@@ -50,7 +50,7 @@ OVERLAY_TAGS: Final = tuple(group << 16 | 0x0010 for group in _OVERLAY_GROUPS)
 """Overlay Rows of each group of overlays: every overlay has it."""
 
 
-def observe_header(dataset: Dataset) -> tuple[Observation, ...]:
+def observe_header(dataset: Dataset) -> tuple[RadiographObservation, ...]:
     """Notice what the header says, the reasons to refuse the radiograph first.
 
     Source:
@@ -60,20 +60,28 @@ def observe_header(dataset: Dataset) -> tuple[Observation, ...]:
     return (*_observe_reasons(dataset), *_observe_passed_over(dataset))
 
 
-def _observe_reasons(dataset: Dataset) -> Iterator[Observation]:
+def _observe_reasons(dataset: Dataset) -> Iterator[RadiographObservation]:
     modality = read_word(dataset, "Modality")
     if modality in _OTHER_MODALITIES:
-        yield Observation("not_a_radiograph", f"the DICOM file says that its modality is {modality}")
+        yield RadiographObservation(
+            "not_a_radiograph", f"the DICOM file says that its modality is {modality}"
+        )
     elif _is_other_class(dataset):
-        yield Observation("not_a_radiograph", "the DICOM file is of a class that holds no radiographs")
+        yield RadiographObservation(
+            "not_a_radiograph", "the DICOM file is of a class that holds no radiographs"
+        )
     elif is_animal(dataset):
-        yield Observation("not_a_radiograph", "the DICOM file describes an animal")
+        yield RadiographObservation("not_a_radiograph", "the DICOM file describes an animal")
     if names_other_part(dataset):
-        yield Observation("not_chest", "the DICOM file names another part of the body than the chest")
+        yield RadiographObservation(
+            "not_chest", "the DICOM file names another part of the body than the chest"
+        )
     if names_other_view(dataset) or _shows_side(dataset):
-        yield Observation("not_frontal", "the DICOM file says that the view is not frontal")
+        yield RadiographObservation("not_frontal", "the DICOM file says that the view is not frontal")
     if is_child(dataset):
-        yield Observation("pediatric", f"the DICOM file says that the patient is younger than {ADULT_YEARS}")
+        yield RadiographObservation(
+            "pediatric", f"the DICOM file says that the patient is younger than {ADULT_YEARS}"
+        )
 
 
 def _is_other_class(dataset: Dataset) -> bool:
@@ -89,15 +97,19 @@ def _shows_side(dataset: Dataset) -> bool:
     return bool({word[:1] for word in read_words(dataset, "PatientOrientation")} & {"A", "P"})
 
 
-def _observe_passed_over(dataset: Dataset) -> Iterator[Observation]:
+def _observe_passed_over(dataset: Dataset) -> Iterator[RadiographObservation]:
     if any(tag in dataset for tag in OVERLAY_TAGS):
-        yield Observation("overlay_ignored", "an overlay of the DICOM file is not drawn")
+        yield RadiographObservation("overlay_ignored", "an overlay of the DICOM file is not drawn")
     if read_word(dataset, "BurnedInAnnotation") == "YES":
-        yield Observation("burned_in_annotation", "text or marks are part of the picture")
+        yield RadiographObservation("burned_in_annotation", "text or marks are part of the picture")
     if _is_lossy(dataset):
-        yield Observation("lossy_compression", f"the picture was compressed with loss{_read_ratio(dataset)}")
+        yield RadiographObservation(
+            "lossy_compression", f"the picture was compressed with loss{_read_ratio(dataset)}"
+        )
     if _has_oblong_pixels(dataset):
-        yield Observation("pixels_not_square", "the pixels are not square; the shape of the body is not kept")
+        yield RadiographObservation(
+            "pixels_not_square", "the pixels are not square; the shape of the body is not kept"
+        )
 
 
 def _is_lossy(dataset: Dataset) -> bool:

@@ -12,7 +12,7 @@ ObservationCode = RefusalReason | WarningCode
 
 
 @dataclass(frozen=True)
-class Observation:
+class RadiographObservation:
     """One thing that was noticed.
 
     ``code`` is a reason for which the radiograph may be refused, or names what is passed over. ``text`` is
@@ -23,23 +23,23 @@ class Observation:
     text: str
 
 
-def observations_to_json(observations: Iterable[Observation]) -> list[dict[str, str]]:
+def observations_to_json(observations: Iterable[RadiographObservation]) -> list[dict[str, str]]:
     """Give the JSON form: a list of objects with ``code`` and ``text``."""
     return [{"code": each.code, "text": each.text} for each in observations]
 
 
-def observations_from_json(items: Iterable[Mapping[str, Any]]) -> tuple[Observation, ...]:
+def observations_from_json(items: Iterable[Mapping[str, Any]]) -> tuple[RadiographObservation, ...]:
     """Read the form that ``observations_to_json`` gives."""
-    return tuple(Observation(item["code"], item["text"]) for item in items)
+    return tuple(RadiographObservation(item["code"], item["text"]) for item in items)
 
 
 MIN_SIDE_PX: Final = 64
 """A radiograph whose shorter side has fewer pixels is too small (docs/decisions/0049)."""
 
 
-def observe_size(rows: int, columns: int) -> tuple[Observation, ...]:
+def observe_size(rows: int, columns: int) -> tuple[RadiographObservation, ...]:
     """Notice a radiograph that shows too little detail."""
     if min(rows, columns) >= MIN_SIDE_PX:
         return ()
     text = f"the radiograph has {rows} x {columns} pixels, fewer than {MIN_SIDE_PX} on a side"
-    return (Observation("too_small", text),)
+    return (RadiographObservation("too_small", text),)

@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pleura.errors import TooLarge, UnreadableRadiograph
-from pleura.radiograph.observations import Observation
+from pleura.radiograph.observations import RadiographObservation
 
 Pixels = NDArray[np.uint8] | NDArray[np.uint16]
 
@@ -21,7 +21,7 @@ class Radiograph:
     view_position: str | None = None
     """PA, AP, LL, RL and so on; None if the file has no value of the standard's (0018,5101)."""
 
-    observations: tuple[Observation, ...] = ()
+    observations: tuple[RadiographObservation, ...] = ()
     """What was noticed besides the picture."""
 
 

@@ -9,7 +9,7 @@ import numpy as np
 
 from pleura.contract import PREPROCESSING_VERSION
 from pleura.journal_row import JournalRow, RefusedRow
-from pleura.radiograph.observations import Observation
+from pleura.radiograph.observations import RadiographObservation
 from transformer.answer import Answer, Revision
 from transformer.cache.entry import CachedAnswer
 
@@ -28,7 +28,7 @@ def make_answer(seed: int = 0, revision: Revision = STABLE) -> Answer:
         revision,
         PREPROCESSING_VERSION,
         hashlib.sha256(str(seed).encode()).hexdigest(),
-        (Observation("untypical", "unlike the others"),) if seed % 2 else (),
+        (RadiographObservation("untypical", "unlike the others"),) if seed % 2 else (),
     )
 
 

@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
 from pleura.findings import FINDINGS
-from pleura.radiograph.observations import Observation
+from pleura.radiograph.observations import RadiographObservation
 from tests.support.transformer_values import STABLE, make_answer
 from transformer.answer import Answer, Prediction, merge_observations
 
@@ -61,7 +61,10 @@ def test_a_prediction_is_split_by_radiograph() -> None:
 
 def test_what_the_header_and_the_pixels_say_is_told_once() -> None:
     """The first text of a code stays, since the header knows more."""
-    header, pixels = Observation("not_chest", "a leg"), Observation("not_chest", "unlike any chest")
+    header, pixels = (
+        RadiographObservation("not_chest", "a leg"),
+        RadiographObservation("not_chest", "unlike any chest"),
+    )
     assert merge_observations([header], [pixels]) == (header,)
 
 
@@ -76,6 +79,6 @@ def test_an_answer_without_flags_was_not_checked() -> None:
         STABLE,
         plain.preprocessing_version,
     )
-    (answer,) = prediction.answers(["1" * 64], [(Observation("too_small", "small"),)])
+    (answer,) = prediction.answers(["1" * 64], [(RadiographObservation("too_small", "small"),)])
     assert not answer.is_checked
     assert [each.code for each in answer.observations] == ["too_small"]

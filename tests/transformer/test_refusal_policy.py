@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from pleura.contract import INPUT_FLAGS
 from pleura.errors import RefusalReason
-from pleura.radiograph.observations import Observation, WarningCode
+from pleura.radiograph.observations import RadiographObservation, WarningCode
 from transformer.refusal_policy import PolicyAction, RefusalPolicy
 
 SETTABLE = [
@@ -20,7 +20,7 @@ SETTABLE = [
 
 
 def _judge(text: str, *codes: str) -> tuple[list[str], list[str]]:
-    judgement = RefusalPolicy.parse(text).judge([Observation(code, code) for code in codes])  # type: ignore[arg-type]
+    judgement = RefusalPolicy.parse(text).judge([RadiographObservation(code, code) for code in codes])  # type: ignore[arg-type]
     return [each.code for each in judgement.refused], [each.code for each in judgement.warned]
 
 

@@ -9,7 +9,7 @@ import orjson
 from numpy.typing import NDArray
 
 from pleura.contract import SIZE_PX
-from pleura.radiograph.observations import Observation, observations_from_json, observations_to_json
+from pleura.radiograph.observations import RadiographObservation, observations_from_json, observations_to_json
 
 _TENSOR_BYTES: Final = SIZE_PX * SIZE_PX
 
@@ -19,7 +19,7 @@ class DecodedRadiograph:
     """A radiograph as the predictor takes it, uint8, (224, 224), and what was noticed about its file."""
 
     tensor: NDArray[np.uint8]
-    observations: tuple[Observation, ...] = ()
+    observations: tuple[RadiographObservation, ...] = ()
 
 
 def write_decoded(decoded: DecodedRadiograph) -> bytes:
