@@ -19,8 +19,9 @@ LONG := tests/pipelines/run/test_whole_run.py tests/pipelines/rollout/test_local
 run: setup
 	$(BIN)/pleura up --classify-samples
 
+# Two workers, one file at a time: half of the time goes by in waiting for servers that start, stop or hang.
 test: setup
-	$(BIN)/python -m pytest $(LONG:%=--ignore %) $(PYTEST_ARGUMENTS)
+	$(BIN)/python -m pytest --numprocesses 2 --dist loadfile $(LONG:%=--ignore %) $(PYTEST_ARGUMENTS)
 
 test-long: setup
 	$(BIN)/python -m pytest $(LONG) $(PYTEST_ARGUMENTS)
