@@ -110,7 +110,8 @@ async def test_each_failure_has_its_error(
         await client.predict(RADIOGRAPHS, Deadline.after(5), {})
     assert type(caught.value) is expected
     assert "some reason" not in str(caught.value)
-    assert server.calls == 1
+    # an output that a predictor of an earlier version does not know is left out of a second call
+    assert server.calls == (2 if code == "invalid_request" else 1)
 
 
 async def test_an_invalid_answer_is_counted_for_its_version(

@@ -6,11 +6,13 @@ import struct
 import warnings
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Final
 
 import jwt
+import numpy as np
 import pydicom
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from numpy.typing import NDArray
 from pydicom import uid
 
 from proof.lab.files import encode_dicom, encode_jpeg, make_dicom, make_png, make_png_chunk
@@ -31,18 +33,32 @@ class PlantedRequest:
     body: bytes = b""
 
 
+_ADULT: Final[dict[str, Any]] = {
+    "PatientAge": "070Y",
+    "PatientSpeciesDescription": "HUMAN",
+    "PatientBreedDescription": "",
+    "PatientSexNeutered": "",
+}
+"""Without these a planted species and date of birth would refuse every file."""
+
+
+def _make_film() -> NDArray[np.uint8]:
+    """Make a picture that is large enough for a radiograph."""
+    return make_picture().repeat(4, axis=0).repeat(4, axis=1)
+
+
 def make_planted_dicom(plants: Plants, **broken: Any) -> bytes:
     """Make a DICOM file with a planted value in every element that takes one, also in private elements."""
     with warnings.catch_warnings():
         # pydicom warns about code strings in lower case, which are intended here
         warnings.simplefilter("ignore")
-        dataset = pydicom.dcmread(io.BytesIO(make_dicom(make_picture(), ViewPosition="PA")))
+        dataset = pydicom.dcmread(io.BytesIO(make_dicom(_make_film(), ViewPosition="PA")))
         for keyword, value in plant_dicom_elements(plants).items():
             setattr(dataset, keyword, value)
         block = dataset.private_block(0x0011, plants.plant_name("private creator"), create=True)
         block.add_new(0x01, "LO", plants.plant_name("private element"))
         block.add_new(0x02, "UN", plants.plant_name("private bytes").encode())
-        for keyword, value in broken.items():
+        for keyword, value in (_ADULT | broken).items():
             setattr(dataset, keyword, value)
         return encode_dicom(dataset, uid.ExplicitVRLittleEndian)
 
@@ -65,19 +81,25 @@ def make_broken_files(plants: Plants) -> Iterator[bytes]:
     character_set = plants.plant_name("character set")
     yield make_planted_dicom(plants, SpecificCharacterSet=character_set[:16])
     yield make_planted_dicom(plants, PixelData=b"")
+    for keyword, word in {
+        "PatientSpeciesDescription": "",
+        "BodyPartExamined": "HAND ",
+        "ViewPosition": "LL ",
+    }.items():
+        yield make_planted_dicom(plants, **{keyword: word + plants.plant_name(f"refused {keyword}")[:11]})
     yield plants.plant_name("text instead of a file").encode() * 50
     yield whole.replace(uid.ExplicitVRLittleEndian.encode() + b"\0", b"1.2.826.0.97531.9999")
 
 
 def make_rasters(plants: Plants) -> Iterator[bytes]:
     """Make PNG and JPEG files with planted text, whole and broken."""
-    lines = b"".join(b"\0" + row.tobytes() for row in make_picture())
+    lines = b"".join(b"\0" + row.tobytes() for row in _make_film())
     text = make_png_chunk(b"tEXt", b"Patient\0" + plants.plant_name("PNG tEXt").encode())
     text += make_png_chunk(b"iTXt", b"Patient\0\0\0\0\0" + plants.plant_name("PNG iTXt").encode())
     text += make_png_chunk(b"eXIf", b"MM\0\x2a\0\0\0\x08\0\0" + plants.plant_name("PNG eXIf").encode())
-    yield make_png(len(make_picture()), make_picture().shape[1], lines, extra=text)
-    yield make_png(len(make_picture()), make_picture().shape[1], lines[:99], extra=text)
-    plain = encode_jpeg(make_picture())
+    yield make_png(len(_make_film()), _make_film().shape[1], lines, extra=text)
+    yield make_png(len(_make_film()), _make_film().shape[1], lines[:99], extra=text)
+    plain = encode_jpeg(_make_film())
     comment = plants.plant_name("JPEG comment").encode()
     exif = b"Exif\0\0MM\0\x2a\0\0\0\x08\0\0\0\0\0\0" + plants.plant_name("JPEG EXIF").encode()
     iptc = (
