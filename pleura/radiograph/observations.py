@@ -33,7 +33,7 @@ def observations_from_json(items: Iterable[Mapping[str, Any]]) -> tuple[Radiogra
     return tuple(RadiographObservation(item["code"], item["text"]) for item in items)
 
 
-MIN_SIDE_PX: Final = 64
+MIN_SIDE_PX: Final = 96
 """A radiograph whose shorter side has fewer pixels is too small (docs/decisions/0049)."""
 
 

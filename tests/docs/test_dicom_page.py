@@ -211,7 +211,7 @@ NOTICED: dict[str, Any] = {
 @pytest.mark.parametrize("keyword", NOTICED)
 def test_what_is_noticed_has_the_code_of_the_row_and_does_not_change_the_picture(keyword: str) -> None:
     """The row names the code of the observation."""
-    plain, others = make_gradient(80, 80), {"StudyDate": "20240101"}
+    plain, others = make_gradient(100, 100), {"StudyDate": "20240101"}
     before = read_dicom(make_dicom(plain, **others), MAX_PIXELS)
     after = read_dicom(make_dicom(plain, **others, **{keyword: NOTICED[keyword]}), MAX_PIXELS)
     (row,) = [row for row in ROWS if row.keyword == keyword]
@@ -226,6 +226,7 @@ def test_the_page_names_every_family_of_transfer_syntaxes() -> None:
     names = {"native": "Implicit VR", "rle": "RLE", "jpeg": "JPEG Baseline", "jpeg_ls": "JPEG-LS"}
     names |= {
         "jpeg2000": "High-Throughput",
+        "jpeg_xl": "JPEG XL",
         "native_frame": "Encapsulated",
         "deflated_frame": "Deflated Image",
     }

@@ -18,7 +18,7 @@ from pleura.radiograph.patient import is_child
 from pleura.radiograph.reader import read_radiograph
 from proof.lab.files import MAX_PIXELS, encode_dicom, encode_jpeg, encode_png, make_dicom, make_gradient
 
-PIXELS = make_gradient(80, 80)
+PIXELS = make_gradient(100, 100)
 
 
 def _observe(**elements: Any) -> list[str]:
@@ -154,8 +154,8 @@ def test_what_the_header_says_is_noticed(code: str, elements: dict[str, Any]) ->
 def test_an_overlay_is_noticed(group: int) -> None:
     """Every group of overlays counts."""
     dataset = pydicom.dcmread(io.BytesIO(make_dicom(PIXELS)))
-    dataset.add_new((group, 0x0010), "US", 80)
-    dataset.add_new((group, 0x3000), "OW", bytes(800))
+    dataset.add_new((group, 0x0010), "US", 100)
+    dataset.add_new((group, 0x3000), "OW", bytes(1250))
     file = encode_dicom(dataset, uid.ExplicitVRLittleEndian)
     assert [each.code for each in read_radiograph(file, MAX_PIXELS).observations] == ["overlay_ignored"]
 
@@ -209,7 +209,7 @@ def test_a_radiograph_without_a_picture_is_unreadable() -> None:
 
 def test_a_picture_in_colours_is_noticed_and_a_grey_one_is_not() -> None:
     """A grey radiograph may be stored as red, green and blue, with coloured marks."""
-    grey = np.repeat(make_gradient(80, 80, "u1", 255)[..., None], 3, axis=-1)
+    grey = np.repeat(make_gradient(100, 100, "u1", 255)[..., None], 3, axis=-1)
     marked, coloured = grey.copy(), grey.copy()
     marked[:8, :8] = (255, 255, 0)
     coloured[..., 2] = 255 - coloured[..., 2]
