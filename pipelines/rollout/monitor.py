@@ -16,13 +16,17 @@ from pleura.findings import FINDINGS
 
 _ATYPICAL_BELOW: Final = 0.01
 _REQUEST_TIMEOUT_S: Final = 5.0
-# Cached answers are left out: they repeat what a model said earlier (docs/decisions/0028). Refusals are none.
+# Cached answers are left out: they repeat what a model said earlier (docs/decisions/0028). Refusals are
+# no answers: they count for themselves, where a model saw the radiograph.
 _ANSWERS_SQL: Final = """
-    SELECT model_digest, count(*), count(*) FILTER (WHERE typicality < %(atypical)s),
-        count(ms), coalesce(avg(ln(ms)), 0), coalesce(var_samp(ln(ms)), 0)
+    SELECT model_digest, count(*) FILTER (WHERE is_answer),
+        count(*) FILTER (WHERE is_answer AND typicality < %(atypical)s),
+        count(ms) FILTER (WHERE is_answer), coalesce(avg(ln(ms)) FILTER (WHERE is_answer), 0),
+        coalesce(var_samp(ln(ms)) FILTER (WHERE is_answer), 0), count(*) FILTER (WHERE NOT is_answer)
     FROM (
-        SELECT model_digest, typicality, greatest((latency_ms ->> 'predict')::float8, 0.001) AS ms
-        FROM answers WHERE answered_at >= %(since)s AND NOT cached AND refusal_reasons = '{}'
+        SELECT model_digest, typicality, greatest((latency_ms ->> 'predict')::float8, 0.001) AS ms,
+            refusal_reasons = '{}' AS is_answer
+        FROM answers WHERE answered_at >= %(since)s AND NOT cached AND model_digest IS NOT NULL
     ) AS fresh GROUP BY model_digest
 """
 _CALLS_SQL: Final = """
@@ -119,8 +123,9 @@ def _read_answers(cursor: Any, parameters: Mapping[str, object]) -> dict[str, Jo
             tuple(calls.get((digest, name), 0) for name in FINDINGS),
             atypical,
             SequentialSample(timed, float(mean), float(variance)),
+            refused,
         )
-        for digest, answers, atypical, timed, mean, variance in cursor.fetchall()
+        for digest, answers, atypical, timed, mean, variance, refused in cursor.fetchall()
     }
 
 

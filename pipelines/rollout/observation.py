@@ -48,7 +48,7 @@ class RequestCounts:
 
 @dataclass(frozen=True)
 class JournaledAnswers:
-    """What the journal holds of the answers of one model, without answers from the cache."""
+    """What the journal holds of one model, without answers from the cache."""
 
     answers: int = 0
     calls: tuple[int, ...] = _NO_CALLS
@@ -56,6 +56,8 @@ class JournaledAnswers:
     atypical: int = 0
     log_latency: SequentialSample = field(default_factory=lambda: SequentialSample(0, 0.0, 0.0))
     """Natural logarithm of the predictor's milliseconds."""
+    refused: int = 0
+    """Radiographs that were refused because of what the model's input check says."""
 
 
 @dataclass(frozen=True)
@@ -109,6 +111,12 @@ def _compare_revisions(
         lambda revision: EventCount(revision.counted.refusals, revision.counted.requests)
     )
     yield "refusals", refusals, guardrails.refusals, 1
+    refused = compare_rates(
+        lambda revision: EventCount(
+            revision.journaled.refused, revision.journaled.answers + revision.journaled.refused
+        )
+    )
+    yield "refused radiographs", refused, guardrails.refusals, 1
     latencies = [(step.canary.journaled.log_latency, step.stable.journaled.log_latency) for step in steps]
     yield "latency", mean_excess(latencies), guardrails.latency, 1
     atypical = compare_rates(

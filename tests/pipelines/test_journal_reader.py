@@ -11,10 +11,10 @@ import psycopg2
 import pytest
 
 from pipelines.journal_reader import JournalUnreadable, Verdict, Window, read_answers, select_verdicts
-from pleura.journal_row import JournalRow
+from pleura.journal_row import AnyRow, JournalRow
 from pleura.local.dependencies import Server
 from tests.support.databases import create_database, start_french_server
-from tests.support.transformer_values import make_journal_row
+from tests.support.transformer_values import make_journal_row, make_refused_row
 from transformer.journal.database import Database
 from transformer.journal.migrations import migrate
 from transformer.journal.sql import insert_requests
@@ -40,7 +40,7 @@ def _entry(request_id: str, minute: int) -> JournalRow:
     return replace(make_journal_row(request_id=request_id), answered_at=DAY + timedelta(minutes=minute))
 
 
-def _answer(dsn: str, *entries: JournalRow) -> None:
+def _answer(dsn: str, *entries: AnyRow) -> None:
     with closing(psycopg2.connect(dsn)) as connection, connection, connection.cursor() as cursor:
         insert_requests(cursor, [[each] for each in entries])
 
@@ -63,6 +63,14 @@ def test_an_answer_is_read_as_it_was_written(dsn: str) -> None:
     assert read.verdicts == ()
     fields = set(type(read).__dataclass_fields__) - {"verdicts"}
     assert {name: getattr(read, name) for name in fields} == {name: getattr(written, name) for name in fields}
+
+
+def test_a_refusal_is_no_answer(dsn: str) -> None:
+    """Drift, replay and data sets see answers only, and their warnings."""
+    warned = replace(_entry("one", 1), warnings=("untypical",))
+    _answer(dsn, warned, make_refused_row(request_id="two", answered_at=DAY + timedelta(minutes=2)))
+    (read,) = read_answers(dsn, WINDOW)
+    assert (read.request_id, read.warnings) == ("one", ("untypical",))
 
 
 def test_a_window_is_half_open_and_gives_the_newest(dsn: str) -> None:

@@ -24,6 +24,7 @@ from pleura.findings import FINDINGS
 from pleura.journal_row import JournalRow
 from pleura.local.dependencies import Server
 from tests.support.databases import create_database, start_french_server
+from tests.support.transformer_values import make_refused_row
 from transformer.journal.database import Database
 from transformer.journal.migrations import migrate
 from transformer.journal.sql import insert_requests
@@ -71,8 +72,11 @@ def dsn(postgres: Server) -> str:
     rows += [_row(number, _NEW, FINDINGS[:1] + FINDINGS[5:6], 40.0) for number in range(30, 40)]
     rows += [replace(_row(41, _NEW), cached=True), replace(_row(42, _NEW), typicality=0.001)]
     rows += [_row(5, _OTHER)]
+    refused = {"model_digest": _NEW, "model_version": "1", "answered_at": _BEGIN + timedelta(seconds=30)}
+    refusals = [make_refused_row(request_id=f"model-{number}", **refused) for number in range(3)]
+    refusals += [make_refused_row(request_id=f"file-{number}") for number in range(5)]
     with database.transaction(10.0) as cursor:
-        insert_requests(cursor, [[row] for row in rows])
+        insert_requests(cursor, [*([row] for row in rows), *([row] for row in refusals)])
     database.close()
     return address
 
@@ -89,6 +93,7 @@ def test_both_revisions_are_read_from_the_journal(dsn: str) -> None:
     assert (stable.atypical, canary.atypical) == (0, 1)
     assert stable.log_latency.mean == pytest.approx(2.9957, abs=1e-3)  # ln 20
     assert canary.log_latency.answers == 11
+    assert (stable.refused, canary.refused) == (0, 3)
     # Both models answered ten radiographs, and differ on two findings of each.
     assert observation.disagreements == EventCount(20, 10 * len(FINDINGS))
     assert (observation.canary.counted.requests, observation.stable.counted.requests) == (10, 20)

@@ -58,6 +58,7 @@ def test_an_equal_canary_goes_on(guardrails: Guardrails) -> None:
             "guardrail latency",
         ),
         (replace(_SOUND, journaled=replace(_SOUND.journaled, atypical=400)), "guardrail atypical"),
+        (replace(_SOUND, journaled=replace(_SOUND.journaled, refused=200)), "guardrail refused radiographs"),
         (_with_calls(3, 700), f"call rate of {FINDINGS[3]}, too many: the canary is worse by"),
         (_with_calls(13, 0), f"call rate of {FINDINGS[13]}, too few: the canary is worse by"),
     ],

@@ -16,7 +16,7 @@ from pleura.journal_row import row_to_line
 from pleura.local.dependencies import Server
 from proof.lab.running_stack import freeze_processes
 from tests.support.databases import create_database, run_sql
-from tests.support.transformer_values import make_journal_row
+from tests.support.transformer_values import make_journal_row, make_refused_row
 from transformer.feedback.request import AnswerKey, FeedbackRequest
 from transformer.feedback.verdicts import AnswerNotFound, StoredVerdicts, Verdicts
 from transformer.journal import migrations
@@ -128,13 +128,15 @@ async def test_too_many_verdicts_at_once_are_refused(dsn: str, tmp_path: Path) -
 
 
 async def test_feedback_needs_an_answer_in_the_journal(dsn: str, tmp_path: Path) -> None:
-    """Feedback with another principal, id or position is not stored."""
+    """Feedback with another principal, id or position is not stored, nor any on a refused radiograph."""
     with _store(dsn, tmp_path) as (journal, verdicts):
         await journal.append([make_journal_row()])
+        await journal.append([make_refused_row(request_id="refused")])
         for other in (
             AnswerKey("ward-4", "request-1", 0),
             AnswerKey("ward-3", "request-2", 0),
             AnswerKey("ward-3", "request-1", 1),
+            AnswerKey("ward-3", "refused", 0),
         ):
             with pytest.raises(AnswerNotFound):
                 await _store_feedback(verdicts, replace(FEEDBACK, answer=other))
