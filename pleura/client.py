@@ -9,11 +9,14 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from types import TracebackType
 from typing import Any, Final, Self
+from urllib.parse import quote
 
 import httpx
 import numpy as np
 from numpy.typing import NDArray
 
+from pleura.classification import Finding, rank_findings
+from pleura.contract import FINDING_HEADER
 from pleura.findings import FINDINGS
 
 _LENGTH_HEADER: Final = "inference-header-content-length"
@@ -23,25 +26,6 @@ _DTYPES: Final = {"FP32": np.dtype("<f4"), "BOOL": np.dtype("?")}
 
 class RequestFailed(Exception):
     """Pleura did not answer. The text gives the reason."""
-
-
-@dataclass(frozen=True)
-class Finding:
-    """One finding of a radiograph, judged at its operating point.
-
-    ``measured`` is None where the model's description could not be read.
-    """
-
-    name: str
-    probability: float
-    threshold: float
-    present: bool
-    measured: bool | None
-
-    @property
-    def ratio(self) -> float:
-        """Probability divided by threshold. Findings are ranked by this, not by probability."""
-        return self.probability / max(self.threshold, 1e-6)  # an uncalibrated model has the threshold 0
 
 
 @dataclass(frozen=True)
@@ -69,13 +53,8 @@ class ClassifiedRadiograph:
 
     @property
     def ranked(self) -> tuple[Finding, ...]:
-        """The findings, first the present ones, each group by falling ratio to the threshold.
-
-        Those that are not measured come last: nobody knows how well the model reads them.
-        """
-        return tuple(
-            sorted(self.findings, key=lambda each: (each.measured is False, not each.present, -each.ratio))
-        )
+        """The findings in the order in which a reader should see them."""
+        return rank_findings(self.findings)
 
 
 class Client:
@@ -149,6 +128,39 @@ class Client:
         stored: dict[str, Any] = response.json()
         return stored
 
+    def show_answer(self, request_id: str, answered_to: str | None = None) -> dict[str, Any]:
+        """Show what was answered to a request.
+
+        Raises:
+            RequestFailed: There is no such answer, or Pleura did not answer.
+        """
+        return self._get_json(f"/answers/{quote(request_id, safe='')}", answered_to=answered_to)
+
+    def find_answers(self, **query: str | int | None) -> dict[str, Any]:
+        """Find answers by identifiers of their radiographs: one page, newest first.
+
+        Raises:
+            RequestFailed: Pleura did not answer.
+        """
+        return self._get_json("/answers", **query)
+
+    def draw_overlay(self, request_id: str, **query: str | int | None) -> tuple[bytes, str]:
+        """Have the overlay of an answer drawn.
+
+        Returns:
+            The PNG, and the finding that it shows.
+
+        Raises:
+            RequestFailed: There is no such answer, or its overlay cannot be drawn any more.
+        """
+        path = f"/answers/{quote(request_id, safe='')}/overlay"
+        response = self._send("GET", path, params=_select_given(query))
+        return response.content, response.headers.get(FINDING_HEADER, "")
+
+    def _get_json(self, path: str, **query: str | int | None) -> dict[str, Any]:
+        document: dict[str, Any] = self._send("GET", path, params=_select_given(query)).json()
+        return document
+
     def _read(self, name: str, element: bytes) -> ClassifiedRadiograph:
         body, length = write_request(name, element)
         headers = {"content-type": "application/octet-stream", _LENGTH_HEADER: str(length)}
@@ -185,6 +197,10 @@ class Client:
             except (RequestFailed, ValueError, KeyError, TypeError):
                 return {}  # a token may lack the scope model:read; the findings do not depend on it
         return self._measured.get(digest, {})
+
+
+def _select_given(query: Mapping[str, str | int | None]) -> dict[str, str | int]:
+    return {name: value for name, value in query.items() if value is not None}
 
 
 def write_request(name: str, element: bytes) -> tuple[bytes, int]:

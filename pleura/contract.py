@@ -20,6 +20,10 @@ MAP_SIZE: Final = 7
 """Rows and columns of an activation map."""
 MAX_RADIOGRAPHS: Final = 32
 """Most radiographs in one request."""
+FINDING_HEADER: Final = "pleura-finding"
+"""Header of an overlay that names the finding it shows."""
+READS_ALL_HEADER: Final = "x-pleura-reads-all"
+"""Header by which the proxy says that the principal may read the answers to other principals."""
 
 
 @dataclass(frozen=True)

@@ -1,7 +1,7 @@
 """Rows of the journal: an answer or a refusal, its principal, its radiograph and its revision."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from datetime import datetime
 from typing import Any, ClassVar, Final
 
@@ -14,7 +14,8 @@ _TUPLES: Final = ("probabilities", "thresholds", "findings", "warnings", "refusa
 class JournalRow:
     """The answer for one radiograph of a request. ``latency_ms`` has the milliseconds of each stage.
 
-    ``warnings`` are the codes of what the answer told besides the findings.
+    ``warnings`` are the codes of what the answer told besides the findings. The pseudonyms are None where an
+    identifier is not known, and in rows of earlier versions.
     """
 
     principal: str
@@ -34,6 +35,9 @@ class JournalRow:
     cached: bool
     answered_at: datetime
     warnings: tuple[str, ...] = field(default=(), kw_only=True)
+    accession_number_pseudonym: str | None = field(default=None, kw_only=True)
+    study_instance_uid_pseudonym: str | None = field(default=None, kw_only=True)
+    sop_instance_uid_pseudonym: str | None = field(default=None, kw_only=True)
     refusal_reasons: ClassVar[tuple[str, ...]] = ()
 
     @property
@@ -64,6 +68,9 @@ class RefusedRow:
     latency_ms: Mapping[str, float]
     cached: bool
     answered_at: datetime
+    accession_number_pseudonym: str | None = field(default=None, kw_only=True)
+    study_instance_uid_pseudonym: str | None = field(default=None, kw_only=True)
+    sop_instance_uid_pseudonym: str | None = field(default=None, kw_only=True)
     probabilities: ClassVar[None] = None
     thresholds: ClassVar[None] = None
     findings: ClassVar[None] = None
@@ -78,8 +85,12 @@ AnyRow = JournalRow | RefusedRow
 
 
 def row_to_line(row: AnyRow) -> bytes:
-    """Write a row as one line of JSON, as the spool keeps it."""
-    return orjson.dumps(row)
+    """Write a row as one line of JSON, as the spool keeps it.
+
+    Later columns without a value are left out, so that the version before reads the line too.
+    """
+    values = {each.name: (getattr(row, each.name), each.default) for each in fields(row)}
+    return orjson.dumps({name: value for name, (value, default) in values.items() if value != default})
 
 
 def row_from_line(line: bytes) -> AnyRow:

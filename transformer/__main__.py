@@ -18,6 +18,7 @@ from transformer.metrics import UP
 from transformer.model import ChestXrayTransformer
 from transformer.object_store import Bucket, RadiographStore
 from transformer.predictor_client import PredictorClient
+from transformer.pseudonyms import PseudonymKeys
 from transformer.reader import Reader
 from transformer.refusal_policy import RefusalPolicy
 from transformer.request import RequestLimits
@@ -119,11 +120,13 @@ def serve(settings: TransformerSettings) -> None:
     decoders = make_decoders(settings)
     monitor = DependencyMonitor(predictor, store, cache, settings.watch_interval_s)
 
+    keys = PseudonymKeys(settings.pseudonym_keys)
+
     policy = RefusalPolicy.parse(settings.refusal_policy)
-    inference = Inference(store, decoders, predictor, policy, settings.max_reading)
-    reader = Reader(store, cache, inference)
+    inference = Inference(store, decoders, predictor, policy, settings.max_reading, keys)
+    reader = Reader(store, cache, inference, keys.key_id)
     limits = RequestLimits(settings.timeout_s, settings.max_elements, settings.max_file_mb * 2**20)
-    model = ChestXrayTransformer(reader, journal, monitor, limits, policy, settings.max_in_flight)
+    model = ChestXrayTransformer(reader, journal, monitor, limits, policy, settings.max_in_flight, keys)
     verdicts = Verdicts(open_database(settings), journal, settings.journal_timeout_s)
     routes = [VerdictsRoute(verdicts, settings.timeout_s).spec()]
     health = make_health_checks(monitor, cache, journal)

@@ -16,6 +16,7 @@ from transformer.metrics import count_answers
 from transformer.object_store import RadiographStore
 from transformer.outcome import Outcome, Reading, Refusal
 from transformer.predictor_client import PredictorClient
+from transformer.pseudonyms import PseudonymKeys, Pseudonyms
 from transformer.radiograph_source import RadiographContent, SentRadiograph, digest_file
 from transformer.refusal_policy import Judgement, RefusalPolicy
 from transformer.stage_clock import StageClock
@@ -38,6 +39,7 @@ class _Prepared:
     """A radiograph as the predictor takes it, and the content that it was made of."""
 
     decoded: DecodedRadiograph
+    pseudonyms: Pseudonyms
     image_digest: str
     tag: str
     latency_ms: Mapping[str, float]
@@ -53,7 +55,9 @@ class Inference:
         predictor: PredictorClient,
         policy: RefusalPolicy,
         max_reading: int,
+        pseudonym_keys: PseudonymKeys,
     ) -> None:
+        self._pseudonym_keys = pseudonym_keys
         self._store, self._decoders, self._predictor, self._policy = store, decoders, predictor, policy
         self._max_reading, self._reading = max_reading, 0
         self._files = asyncio.Semaphore(_FILES_AT_ONCE)
@@ -89,10 +93,11 @@ class Inference:
             return error
         if isinstance(decoded, RadiographObservation):
             return Refusal(Judgement(refused=(decoded,)), digest, False, clock.latency_ms)
+        pseudonyms = self._pseudonym_keys.make_pseudonyms(decoded.identifiers)
         judgement = self._policy.judge(decoded.observations)
         if judgement.refused:  # the predictor has nothing to add
-            return Refusal(judgement, digest, False, clock.latency_ms)
-        return _Prepared(decoded, digest, tag, clock.latency_ms)
+            return Refusal(judgement, digest, False, clock.latency_ms, pseudonyms=pseudonyms)
+        return _Prepared(decoded, pseudonyms, digest, tag, clock.latency_ms)
 
     async def _decode(self, file: bytes, deadline: Deadline) -> DecodedRadiograph | RadiographObservation:
         """Decode a file, or give the reason why nobody can say what radiograph it shows."""
@@ -134,7 +139,9 @@ class Inference:
         count_answers([each for each in answers if not self._policy.judge(each.observations).refused])
         for (content, radiograph), answer in zip(ready.items(), answers, strict=True):
             latency_ms = {**radiograph.latency_ms, **clock.latency_ms}
-            outcomes[content] = Reading(answer, radiograph.tag, False, latency_ms)
+            outcomes[content] = Reading(
+                answer, radiograph.tag, False, latency_ms, pseudonyms=radiograph.pseudonyms
+            )
         return outcomes
 
 

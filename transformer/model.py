@@ -20,7 +20,8 @@ from transformer.health import DependencyMonitor
 from transformer.journal.journal import Journal, JournalResult
 from transformer.journal.row import make_journal_row, make_refused_row
 from transformer.metrics import STAGES, count_observations
-from transformer.outcome import Outcome, Reading, Refusal, judge_outcome
+from transformer.outcome import Outcome, Reading, Refusal, judge_outcome, merge_with_header
+from transformer.pseudonyms import PseudonymKeys, Pseudonyms
 from transformer.radiograph_source import RadiographSource, StoredRadiograph
 from transformer.reader import Reader
 from transformer.refusal_policy import RefusalPolicy
@@ -32,9 +33,10 @@ log = structlog.get_logger()
 
 @dataclass(frozen=True)
 class StartedRequest:
-    """A request that was read, and when on the performance counter."""
+    """A request that was read, its identifiers as pseudonyms, and when on the performance counter."""
 
     request: RadiographRequest
+    pseudonyms: tuple[Pseudonyms, ...]
     since_s: float
 
 
@@ -61,8 +63,10 @@ class ChestXrayTransformer(Model):
         limits: RequestLimits,
         policy: RefusalPolicy,
         max_in_flight: int,
+        pseudonym_keys: PseudonymKeys,
     ) -> None:
         super().__init__(MODEL_NAME)
+        self._pseudonym_keys = pseudonym_keys
         self._reader, self._journal, self._monitor, self._limits = reader, journal, monitor, limits
         self._policy = policy
         self._max_in_flight, self._in_flight = max_in_flight, 0
@@ -99,7 +103,11 @@ class ChestXrayTransformer(Model):
         self, payload: InferRequest, headers: dict[str, str] | None = None
     ) -> StartedRequest:
         """Read the request."""
-        return StartedRequest(read_request(payload, headers or {}, self._limits), time.perf_counter())
+        request, keys = read_request(payload, headers or {}, self._limits), self._pseudonym_keys
+        for identifiers in request.identifiers:
+            keys.require_key(identifiers)
+        pseudonyms = tuple(keys.make_pseudonyms(identifiers) for identifiers in request.identifiers)
+        return StartedRequest(request, pseudonyms, time.perf_counter())
 
     async def predict(
         self,
@@ -110,7 +118,10 @@ class ChestXrayTransformer(Model):
         """Read each radiograph, from the cache or with the predictor, and judge what was noticed about it."""
         request = payload.request
         outcomes = await self._reader.read(request.sources, request.deadline, request.trace)
-        judged = [judge_outcome(outcome, self._policy) for outcome in outcomes]
+        judged = [
+            judge_outcome(merge_with_header(given, outcome), self._policy)
+            for given, outcome in zip(payload.pseudonyms, outcomes, strict=True)
+        ]
         count_observations(each.judgement for each in judged if not isinstance(each, PleuraError))
         result = AnsweredRequest(request, judged, payload.since_s)
         if any(isinstance(outcome, Refusal) for outcome in judged):

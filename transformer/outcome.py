@@ -6,6 +6,7 @@ from typing import cast
 
 from pleura.errors import PleuraError, RefusalReason, RefusedRadiograph
 from transformer.answer import Answer, Revision
+from transformer.pseudonyms import NO_PSEUDONYMS, IdentifierMismatch, Pseudonyms, merge_pseudonyms
 from transformer.refusal_policy import NOTHING_NOTICED, Judgement, RefusalPolicy
 
 
@@ -19,6 +20,8 @@ class Reading:
     latency_ms: Mapping[str, float]
     judgement: Judgement = NOTHING_NOTICED
     """What the policy says of what was noticed."""
+    pseudonyms: Pseudonyms = NO_PSEUDONYMS
+    """The pseudonyms of the radiograph's identifiers."""
 
     def after(self, latency_ms: Mapping[str, float]) -> "Reading":
         """Give the same reading with the milliseconds of earlier stages added."""
@@ -38,6 +41,7 @@ class Refusal:
     latency_ms: Mapping[str, float]
     revision: Revision | None = None
     typicality: float | None = None
+    pseudonyms: Pseudonyms = NO_PSEUDONYMS
 
     @property
     def error(self) -> RefusedRadiograph:
@@ -69,4 +73,15 @@ def judge_outcome(outcome: Outcome, policy: RefusalPolicy) -> Outcome:
         outcome.latency_ms,
         answer.revision,
         answer.typicality,
+        outcome.pseudonyms,
     )
+
+
+def merge_with_header(given: Pseudonyms, outcome: Outcome) -> Outcome:
+    """Add the identifiers of the request to an outcome. If the file's header contradicts, give the error."""
+    if isinstance(outcome, PleuraError):
+        return outcome
+    try:
+        return replace(outcome, pseudonyms=merge_pseudonyms(given, outcome.pseudonyms))
+    except IdentifierMismatch as error:
+        return error

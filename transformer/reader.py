@@ -25,8 +25,11 @@ from transformer.stage_clock import StageClock
 class Reader:
     """Reads the radiographs of every request; one object for the life of the service."""
 
-    def __init__(self, store: RadiographStore, cache: AnswerCache, inference: Inference) -> None:
+    def __init__(
+        self, store: RadiographStore, cache: AnswerCache, inference: Inference, pseudonym_key_id: str
+    ) -> None:
         self._store, self._cache, self._inference = store, cache, inference
+        self._pseudonym_key_id = pseudonym_key_id
         self._coalescer: RequestCoalescer[Outcomes] = RequestCoalescer()
 
     async def read(
@@ -78,7 +81,7 @@ class Reader:
         clock = StageClock()
         cached = await self._cache.find([content.cache_key for content in contents])
         clock.end("cache")
-        outcomes = _select_hits(contents, cached)
+        outcomes = self._select_hits(contents, cached)
         missing = [content for content in contents if content not in outcomes]
         outcomes |= await self._infer(missing, trace, work)
         if len(_revisions(outcomes)) > 1:
@@ -103,27 +106,31 @@ class Reader:
     async def _keep(self, outcomes: Outcomes) -> None:
         await self._cache.keep(
             {
-                content.cache_key: CachedAnswer(outcome.answer, outcome.tag)
+                content.cache_key: CachedAnswer(outcome.answer, outcome.tag, outcome.pseudonyms)
                 for content, outcome in outcomes.items()
                 # an answer that was not checked would be given when the predictor can check it
                 if isinstance(outcome, Reading) and not outcome.cached and outcome.answer.is_checked
             }
         )
 
-
-def _select_hits(
-    contents: Sequence[RadiographContent], cached: Mapping[str, CachedAnswer]
-) -> dict[RadiographContent, Outcome]:
-    """Give the cached answers that are about exactly these contents, and count them."""
-    hits: dict[RadiographContent, Outcome] = {}
-    for content in contents:
-        found = cached.get(content.cache_key)
-        if found and found.tag == content.tag:
-            LOOK_UPS["hit"].inc()
-            hits[content] = Reading(found.answer, found.tag, True, {})
-        elif found:
-            LOOK_UPS["replaced"].inc()
-    return hits
+    def _select_hits(
+        self, contents: Sequence[RadiographContent], cached: Mapping[str, CachedAnswer]
+    ) -> dict[RadiographContent, Outcome]:
+        """Give the cached answers that are about exactly these contents, and count them."""
+        hits: dict[RadiographContent, Outcome] = {}
+        for content in contents:
+            found = cached.get(content.cache_key)
+            if found is None:
+                continue
+            if found.tag != content.tag:
+                LOOK_UPS["replaced"].inc()
+            # the header is not read for a cached answer, so a new key would never make pseudonyms of it
+            elif found.pseudonyms.key_id != self._pseudonym_key_id:
+                LOOK_UPS["stale"].inc()
+            else:
+                LOOK_UPS["hit"].inc()
+                hits[content] = Reading(found.answer, found.tag, True, {}, pseudonyms=found.pseudonyms)
+        return hits
 
 
 def _add_latency(latency_ms: Mapping[str, float], outcome: Outcome) -> Outcome:

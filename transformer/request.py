@@ -7,6 +7,7 @@ from typing import Final
 from pleura.contract import TRANSFORMER_DEFAULT_OUTPUTS, TRANSFORMER_INPUTS, TRANSFORMER_OUTPUTS
 from pleura.deadline import Deadline
 from pleura.errors import InvalidRequest, PleuraError, TooLarge
+from pleura.identifiers import Identifiers
 from pleura.serving.kserve_import import InferRequest
 from pleura.serving.v2 import select_outputs
 from pleura.serving.v2_tensors import array_of_input
@@ -14,6 +15,7 @@ from transformer.element_outcomes import raise_failures
 from transformer.journal.row import RequestKey
 from transformer.object_id import ObjectId
 from transformer.radiograph_source import RadiographSource, SentRadiograph, StoredRadiograph
+from transformer.request_identifiers import read_request_identifiers
 
 _TRACE_HEADERS: Final = ("traceparent", "tracestate")
 _MAX_ID: Final = 256
@@ -30,11 +32,12 @@ class RequestLimits:
 
 @dataclass(frozen=True)
 class RadiographRequest:
-    """A valid request about one or more radiographs."""
+    """A valid request about one or more radiographs. ``identifiers`` has one element for each of them."""
 
     infer_request: InferRequest
     key: RequestKey
     sources: tuple[RadiographSource, ...]
+    identifiers: tuple[Identifiers, ...]
     outputs: tuple[str, ...]
     deadline: Deadline
     trace: Mapping[str, str]
@@ -47,7 +50,8 @@ def read_request(
 
     Raises:
         InvalidRequest: The request has not exactly one known input, or a wrong datatype, shape or number of
-            elements; it names an unknown output; or an object id, the request id or a header is not valid.
+            elements; it names an unknown output; or an object id, an identifier, the request id or a header
+            is not valid.
         TooLarge: A file exceeds the limit.
     """
     deadline = Deadline.from_headers(headers, limits.timeout_s)
@@ -59,9 +63,9 @@ def read_request(
     # gRPC carries printable ASCII only: another header would fail all requests that share the work
     trace = {n: headers[n] for n in _TRACE_HEADERS if n in headers and _is_printable_ascii(headers[n])}
     sources = _read_sources(request, limits)
-    return RadiographRequest(
-        request, key, sources, outputs, deadline, {**trace, "x-request-id": _replace_non_ascii(request.id)}
-    )
+    identifiers = read_request_identifiers(request, len(sources))
+    trace["x-request-id"] = _replace_non_ascii(request.id)
+    return RadiographRequest(request, key, sources, identifiers, outputs, deadline, trace)
 
 
 def _is_printable_ascii(text: str) -> bool:

@@ -1,7 +1,8 @@
 """The transformer's settings. No other module of the transformer reads the environment."""
 
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Final
 
 from pydantic import AfterValidator, Field, SecretStr
 
@@ -10,11 +11,19 @@ from transformer.refusal_policy import RefusalPolicy
 
 Seconds = Annotated[float, Field(gt=0, le=3600)]
 Count = Annotated[int, Field(ge=1)]
+_SHORTEST_KEY: Final = 32
 
 
 def _require_policy(text: str) -> str:
     RefusalPolicy.parse(text)
     return text
+
+
+def _require_long_keys(keys: SecretStr) -> SecretStr:
+    # who has a copy of the journal may try keys: a short one would be found
+    if any(len(key) < _SHORTEST_KEY for key in keys.get_secret_value().split()):
+        raise ValueError(f"each key must have {_SHORTEST_KEY} characters or more")
+    return keys
 
 
 class TransformerSettings(ServiceSettings, ObjectStoreSettings):
@@ -26,6 +35,10 @@ class TransformerSettings(ServiceSettings, ObjectStoreSettings):
     """Address of the Redis for the cache; empty for no cache."""
     journal_dsn: SecretStr
     """PostgreSQL connection string of the journal."""
+    pseudonym_key: Annotated[SecretStr, AfterValidator(_require_long_keys)] = SecretStr("")
+    """Secret key of the pseudonyms that the journal keeps of accession numbers and UIDs: 32 characters or
+    more, without spaces; empty to keep none. To change the key, put the new one before the old one, with a
+    space between them: look-ups try each key."""
     spool_folder: Path = Path("/var/lib/pleura/spool")
     """Folder of the local spool, which keeps journal rows while PostgreSQL is down."""
     spool_max_mb: Count = 1024
@@ -63,3 +76,8 @@ class TransformerSettings(ServiceSettings, ObjectStoreSettings):
     refusal_policy: Annotated[str, AfterValidator(_require_policy)] = ""
     """Actions for reasons to refuse a radiograph, such as ``untypical=refuse,pediatric=warn``. An action is
     ``refuse``, ``warn`` or ``allow``. By default every reason refuses, but ``untypical`` warns."""
+
+    @property
+    def pseudonym_keys(self) -> Sequence[bytes]:
+        """The keys of the pseudonyms, the newest first."""
+        return [key.encode() for key in self.pseudonym_key.get_secret_value().split()]

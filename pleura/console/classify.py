@@ -134,6 +134,7 @@ def _table(session: _Session, name: str, file: bytes | None) -> str:
 
 def _draw(session: _Session, name: str, file: bytes | None, answer: "ClassifiedRadiograph") -> Path | None:
     """Draw the findings; a remote Pleura gives no file for an id, and then there is no picture."""
+    from pleura.classification import make_overlay_content
     from pleura.radiograph.overlay import draw_overlay, write_png
     from pleura.radiograph.reader import read_radiograph
 
@@ -142,7 +143,14 @@ def _draw(session: _Session, name: str, file: bytes | None, answer: "ClassifiedR
         return None
     # the stem only: the id of an object may hold slashes
     picture = session.pictures / f"{Path(name).stem}.overlay.png"
-    write_png(picture, draw_overlay(read_radiograph(file, _MAX_PIXELS).pixels, answer))
+    content = make_overlay_content(
+        answer.findings,
+        answer.activation_map,
+        answer.typicality,
+        answer.model_version,
+        warnings=[warning.code for warning in answer.warnings],
+    )
+    write_png(picture, draw_overlay(read_radiograph(file, _MAX_PIXELS).pixels, content))
     return picture
 
 

@@ -64,6 +64,7 @@ class LocalStack:
         self._ports = state.choose_inner_ports(_INNER_PORTS)
         seaweed = StoreAddress(f"http://{HOST}:{self._ports['seaweed']}", *state.read_store_keys())
         self._store = options.store or seaweed
+        self._pseudonym_key = state.read_pseudonym_key()
         embedded_redis = f"redis://{HOST}:{self._ports['valkey']}/0"
         self._redis = embedded_redis if options.redis is None else options.redis
         self._postgres = options.postgres or ""  # an embedded server has a password once it has started
@@ -216,6 +217,7 @@ class LocalStack:
             "PLEURA_REDIS_URL": self._redis,
             "PLEURA_JOURNAL_DSN": self._postgres,
             "PLEURA_SPOOL_FOLDER": str(folder / "spool"),
+            "PLEURA_PSEUDONYM_KEY": self._pseudonym_key,
         }
         ports = Ports(self._ports["transformer_http"], self._ports["transformer_grpc"])
         return start_service("transformer", folder, ports, environment)

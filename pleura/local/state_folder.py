@@ -184,6 +184,22 @@ class StateFolder:
             self._write_private("keys.json", [access_key, secret_key])
         return access_key, secret_key
 
+    def read_pseudonym_key(self) -> str:
+        """Read the key of the journal's pseudonyms; make it at the first start.
+
+        Raises:
+            StartFailed: The key is damaged. With another one, no earlier answer is found by its identifiers.
+        """
+        path = self.path / "pseudonym_key.json"
+        try:
+            key: str = json.loads(path.read_text())
+        except FileNotFoundError:
+            key = secrets.token_urlsafe(32)
+            self._write_private(path.name, key)
+        except ValueError as error:
+            raise StartFailed(f"{path} is damaged: bring it back from a copy, or remove it") from error
+        return key
+
     def _write_private(self, name: str, document: object) -> None:
         new = self.path / f"{name}.new"
         # private before it holds a secret, and renamed so that no reader meets half of it

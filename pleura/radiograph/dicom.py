@@ -16,6 +16,7 @@ from pleura.radiograph.dicom_layout import PixelLayout, read_layout
 from pleura.radiograph.displayable import require_displayable
 from pleura.radiograph.functional_groups import apply_functional_groups
 from pleura.radiograph.grayscale import to_display_grayscale
+from pleura.radiograph.header_identifiers import read_header_identifiers
 from pleura.radiograph.header_observations import observe_header
 from pleura.radiograph.observations import RadiographObservation, observe_size
 from pleura.radiograph.orientation import read_orientation, turn_upright
@@ -83,6 +84,7 @@ def _read(file: bytes, max_pixels: int) -> Radiograph:
         ),
         pixels=turn_upright(_display(decoded, cells, dataset, layout, shutter), orientation),
         view_position=_read_view_position(dataset),
+        identifiers=read_header_identifiers(dataset),
     )
 
 

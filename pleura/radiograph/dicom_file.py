@@ -11,10 +11,12 @@ from pydicom.filereader import read_dataset, read_partial
 from pydicom.tag import BaseTag
 
 from pleura.errors import TooLarge, UnreadableRadiograph
+from pleura.radiograph.header_identifiers import IDENTIFIER_KEYWORDS
 from pleura.radiograph.header_observations import OVERLAY_TAGS
 from pleura.radiograph.transfer_syntaxes import require_supported
 
-# Pleura reads no other attribute, so that it never holds the name or the number of a patient.
+# Pleura reads these attributes, the identifiers of the study and no others, so that it never holds the name
+# or the number of a patient.
 _ATTRIBUTES: Final = """
     SOPClassUID PresentationIntentType PixelPresentation ViewPosition PatientOrientation ImagerPixelSpacing
     PixelSpacing PixelAspectRatio SamplesPerPixel PhotometricInterpretation PlanarConfiguration NumberOfFrames
@@ -34,8 +36,9 @@ NOTICED_ATTRIBUTES: Final = (
     *("BurnedInAnnotation", "LossyImageCompression", "LossyImageCompressionRatio"),
 )
 """The attributes that do not change what is displayed; ``header_observations`` looks at them."""
+_IDENTIFYING: Final = (*IDENTIFIER_KEYWORDS.values(), "SpecificCharacterSet")
 _TAGS: Final[list[BaseTag | int]] = [
-    *(tag_for_keyword(keyword) or 0 for keyword in READ_ATTRIBUTES + NOTICED_ATTRIBUTES),
+    *(tag_for_keyword(keyword) or 0 for keyword in READ_ATTRIBUTES + NOTICED_ATTRIBUTES + _IDENTIFYING),
     *OVERLAY_TAGS,
 ]
 _PIXEL_DATA: Final = 0x7FE00010

@@ -7,7 +7,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from pleura.client import ClassifiedRadiograph, Finding
+from pleura.classification import Finding, OverlayContent
 from pleura.findings import FINDINGS
 
 _LONG_SIDE_PX: Final = 900
@@ -37,7 +37,8 @@ def to_display_grayscale_8bit(pixels: NDArray[Any]) -> Picture:
     scale = _LONG_SIDE_PX / max(pixels.shape)
     interpolation = cv2.INTER_AREA if scale < 1 else cv2.INTER_CUBIC
     size = (max(1, round(pixels.shape[1] * scale)), max(1, round(pixels.shape[0] * scale)))
-    resized = cv2.resize(pixels.astype(np.float32), size, interpolation=interpolation)
+    # to floats after resizing: those of a large radiograph would need four times its memory
+    resized = cv2.resize(pixels, size, interpolation=interpolation).astype(np.float32)
     black, white = np.percentile(resized, (0.5, 99.5))
     stretched = (resized - black) * (255.0 / max(white - black, 1e-6))
     return cast("Picture", np.rint(stretched.clip(0, 255)).astype(np.uint8))
@@ -83,16 +84,17 @@ def _draw_finding(panel: Picture, finding: Finding, y: int, has_map: bool) -> No
         cv2.circle(panel, (left - 12, y - 5), 4, _PRESENT, -1, cv2.LINE_AA)
 
 
-def _draw_panel(answer: ClassifiedRadiograph, height: int) -> Picture:
+def _draw_panel(content: OverlayContent, height: int) -> Picture:
     panel = np.full((height, _PANEL_PX, 3), _BACKGROUND, np.uint8)
     _write_text(panel, "Findings", _MARGIN_PX, 44, 0.8, _TEXT)
     _write_text(panel, "bar: probability   line: threshold", _MARGIN_PX, 70, 0.42, _FAINT)
-    for position, finding in enumerate(answer.ranked):
-        _draw_finding(panel, finding, _FIRST_ROW_PX + position * _ROW_PX, has_map=position == 0)
-    y = _FIRST_ROW_PX + len(answer.findings) * _ROW_PX + 12
+    for position, finding in enumerate(content.findings):
+        y = _FIRST_ROW_PX + position * _ROW_PX
+        _draw_finding(panel, finding, y, has_map=finding.name == content.shown.name)
+    y = _FIRST_ROW_PX + len(content.findings) * _ROW_PX + 12
     lines = [
-        *((f"Warning: {warning.code.replace('_', ' ')}", _PRESENT) for warning in answer.warnings),
-        (f"typicality {answer.typicality:.2f}   model {answer.model_version}", _FAINT),
+        *((f"Warning: {warning.replace('_', ' ')}", _PRESENT) for warning in content.warnings),
+        (f"typicality {content.typicality:.2f}   model {content.model_version}", _FAINT),
         ("Research software, not for diagnosis.", _FAINT),
     ]
     for text, colour in lines:
@@ -103,25 +105,37 @@ def _draw_panel(answer: ClassifiedRadiograph, height: int) -> Picture:
 
 def _draw_caption(finding: Finding, width: int) -> Picture:
     caption = np.full((_CAPTION_PX, width, 3), _BACKGROUND, np.uint8)
-    state = "present" if finding.present else "not called, nearest to its threshold"
+    state = "present" if finding.present else "below its threshold"
+    if finding.measured is False:
+        state += ", unmeasured"
     name = finding.name.replace("_", " ")
     text = f"{name} {finding.probability:.2f}  (threshold {finding.threshold:.2f}): {state}"
     _write_text(caption, text, _MARGIN_PX, 36, 0.6, _TEXT)
     return caption
 
 
-def draw_overlay(pixels: NDArray[Any], answer: ClassifiedRadiograph) -> Picture:
-    """Draw the radiograph with the activation map of its first finding, a caption, and all findings."""
-    first = answer.ranked[0]
-    grey = to_display_grayscale_8bit(pixels)
-    picture = blend_activation(grey, answer.activation_map[FINDINGS.index(first.name)])
-    rows_px = (len(FINDINGS) + 1) * _ROW_PX + len(answer.warnings) * _LINE_PX
+def draw_overlay(pixels: NDArray[Any], content: OverlayContent) -> Picture:
+    """Draw the radiograph with the activation map of a finding, a caption, and all findings."""
+    picture = blend_activation(to_display_grayscale_8bit(pixels), content.activation)
+    rows_px = (len(FINDINGS) + 1) * _ROW_PX + len(content.warnings) * _LINE_PX
     height = max(picture.shape[0], _FIRST_ROW_PX + rows_px)
     canvas = np.full((height, picture.shape[1], 3), _BACKGROUND, np.uint8)
     top = (height - picture.shape[0]) // 2
     canvas[top : top + picture.shape[0]] = picture
-    upper = np.hstack([canvas, _draw_panel(answer, height)])
-    return np.vstack([upper, _draw_caption(first, upper.shape[1])])
+    upper = np.hstack([canvas, _draw_panel(content, height)])
+    return np.vstack([upper, _draw_caption(content.shown, upper.shape[1])])
+
+
+def encode_png(picture: Picture) -> bytes:
+    """Encode a picture as PNG.
+
+    Raises:
+        ValueError: OpenCV cannot encode it.
+    """
+    is_encoded, png = cv2.imencode(".png", picture)
+    if not is_encoded:
+        raise ValueError("the picture cannot be encoded as PNG")
+    return png.tobytes()
 
 
 def write_png(path: Path, picture: Picture) -> None:
@@ -130,7 +144,4 @@ def write_png(path: Path, picture: Picture) -> None:
     Raises:
         OSError: The file cannot be written.
     """
-    is_encoded, png = cv2.imencode(".png", picture)
-    if not is_encoded:
-        raise OSError(f"{path} cannot be encoded as PNG")
-    path.write_bytes(png.tobytes())
+    path.write_bytes(encode_png(picture))

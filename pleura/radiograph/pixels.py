@@ -6,6 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pleura.errors import TooLarge, UnreadableRadiograph
+from pleura.identifiers import NO_IDENTIFIERS, Identifiers
 from pleura.radiograph.observations import RadiographObservation
 
 Pixels = NDArray[np.uint8] | NDArray[np.uint16]
@@ -23,6 +24,9 @@ class Radiograph:
 
     observations: tuple[RadiographObservation, ...] = ()
     """What was noticed besides the picture."""
+
+    identifiers: Identifiers = NO_IDENTIFIERS
+    """Accession number and UIDs of the header; only DICOM files have them."""
 
 
 def require_allowed_size(rows: int, columns: int, max_pixels: int) -> None:

@@ -28,6 +28,7 @@ from pipelines.run.parameters import RunParameters
 from pipelines.run.records import StepResult
 from pleura.bundle import verify as verify_bundle
 from pleura.errors import Conflict
+from pleura.journal_row import row_from_line, row_to_line
 from pleura.local.dependencies import Server
 from pleura.local.revision_files import read_wanted_revisions
 from pleura.local.state_folder import StateFolder
@@ -93,6 +94,14 @@ async def test_a_spool_is_replayed(journal_dsn: str, tmp_path: Path) -> None:
         journal.close()
     rows = run_sql(journal_dsn, "SELECT position FROM answers WHERE request_id = 'request-1' ORDER BY 1")
     assert rows == [(0,), (1,)]
+
+
+def test_version_0_1_reads_the_spool_of_rows_without_identifiers() -> None:
+    """A rollback of the software finds lines that it knows."""
+    (segment,) = (DATA / "spool").glob("*.spool")
+    for line in segment.read_bytes().splitlines():
+        content = line.partition(b" ")[2]
+        assert row_to_line(row_from_line(content)) == content
 
 
 def test_a_cached_answer_is_readable_but_not_found() -> None:

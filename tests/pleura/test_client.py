@@ -7,7 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pleura.client import ClassifiedRadiograph, Finding, read_response, write_request
+from pleura.classification import Finding
+from pleura.client import ClassifiedRadiograph, read_response, write_request
 from pleura.findings import FINDINGS
 
 

@@ -3,7 +3,7 @@
 import hashlib
 import math
 import struct
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Final
 
 import numpy as np
@@ -13,6 +13,7 @@ from pleura.contract import MAP_SIZE
 from pleura.findings import FINDINGS
 from pleura.radiograph.observations import observations_from_json, observations_to_json
 from transformer.answer import Answer, Floats, Revision
+from transformer.pseudonyms import NO_PSEUDONYMS, Pseudonyms
 
 FORMAT: Final = "2"
 """Version of the format. It is part of the key, so that no version reads another version's entries."""
@@ -23,10 +24,14 @@ _SHAPES: Final = ((len(FINDINGS),), (len(FINDINGS),), (len(FINDINGS), MAP_SIZE, 
 
 @dataclass(frozen=True, eq=False)
 class CachedAnswer:
-    """An answer, and the tag of its content: the ETag of an object, or the SHA-256 of a sent file."""
+    """An answer, and the tag of its content: the ETag of an object, or the SHA-256 of a sent file.
+
+    ``pseudonyms`` are those of the identifiers in the file's header. The cache has no identifiers.
+    """
 
     answer: Answer
     tag: str
+    pseudonyms: Pseudonyms = NO_PSEUDONYMS
 
 
 def _checksum(key: str, content: bytes) -> bytes:
@@ -37,17 +42,18 @@ def _checksum(key: str, content: bytes) -> bytes:
 def write_entry(key: str, cached: CachedAnswer) -> bytes:
     """Encode an answer that will be stored under ``key``."""
     answer = cached.answer
-    json = orjson.dumps(
-        {
-            "tag": cached.tag,
-            "version": answer.revision.version,
-            "digest": answer.revision.digest,
-            "preprocessing_version": answer.preprocessing_version,
-            "image_digest": answer.image_digest,
-            "typicality": answer.typicality,
-            "observations": observations_to_json(answer.observations),
-        }
-    )
+    document = {
+        "tag": cached.tag,
+        "version": answer.revision.version,
+        "digest": answer.revision.digest,
+        "preprocessing_version": answer.preprocessing_version,
+        "image_digest": answer.image_digest,
+        "typicality": answer.typicality,
+        "observations": observations_to_json(answer.observations),
+    }
+    if cached.pseudonyms.key_id:  # without a key, entries are those of the version before
+        document["pseudonyms"] = asdict(cached.pseudonyms)
+    json = orjson.dumps(document)
     arrays = (answer.probability, answer.threshold, answer.activation_map)
     raw = b"".join(array.astype("<f4").tobytes() for array in arrays)
     content = struct.pack("<H", len(json)) + json + raw
@@ -73,7 +79,7 @@ def read_entry(key: str, entry: bytes) -> CachedAnswer | None:
         # entries of earlier versions have none; they are under keys that this version does not look up
         observations_from_json(document.get("observations", ())),
     )
-    return CachedAnswer(answer, document["tag"])
+    return CachedAnswer(answer, document["tag"], Pseudonyms(**document.get("pseudonyms", {})))
 
 
 def _read_arrays(raw: bytes) -> list[Floats]:

@@ -7,6 +7,7 @@ from typing import Any, Final, TypeVar, cast
 
 import structlog
 
+from pleura.classification import OverlayContent
 from pleura.deadline import Deadline
 from pleura.errors import (
     DeadlineExceeded,
@@ -19,6 +20,7 @@ from pleura.errors import (
     UnreadableRadiograph,
 )
 from transformer.decoding.decoded_radiograph import DecodedRadiograph, read_decoded
+from transformer.decoding.overlay_content import write_overlay_content
 from transformer.decoding.worker_process import Worker, WorkerLost, WorkerReply, WorkerSpawner, WorkerTooSlow
 from transformer.metrics import RESTARTS
 
@@ -95,9 +97,20 @@ class DecoderPool:
             Overloaded: Too many files wait for a worker.
             DeadlineExceeded: The deadline passed.
         """
+        return read_decoded(await self._run(file, b"", deadline))
+
+    async def draw(self, file: bytes, content: OverlayContent, deadline: Deadline) -> bytes:
+        """Decode a file and draw an overlay on it, in the same way as ``prepare`` and with its limits.
+
+        Returns:
+            The overlay as PNG.
+        """
+        return await self._run(file, write_overlay_content(content), deadline)
+
+    async def _run(self, file: bytes, overlay: bytes, deadline: Deadline) -> bytes:
         for _ in range(self._workers + 1):
             worker = await self._take_worker(deadline)
-            job = self._run_in_background(self._decode(worker, file))
+            job = self._run_in_background(self._decode(worker, file, overlay))
             await asyncio.wait({job}, timeout=deadline.remaining_s)
             if not job.done():
                 raise DeadlineExceeded("the time for this request ran out while decoding")
@@ -105,7 +118,7 @@ class DecoderPool:
                 raise Unavailable("the service is stopping")
             # a worker can die for other reasons than the file, and all idle workers can die at once
             with contextlib.suppress(WorkerLost):
-                return _read_reply(job.result())
+                return _read_body(job.result())
         raise UnreadableRadiograph("the radiograph makes the decoder fail")
 
     async def _take_worker(self, deadline: Deadline) -> Worker:
@@ -124,12 +137,12 @@ class DecoderPool:
         finally:
             self._waiting -= 1
 
-    async def _decode(self, worker: Worker, file: bytes) -> WorkerReply:
+    async def _decode(self, worker: Worker, file: bytes, overlay: bytes) -> WorkerReply:
         """Decode a file with a worker, then make the worker, or its replacement, idle again."""
         try:
             # a stranger gets time in proportion to the bytes that he sends (docs/decisions/0005)
             processor_s = self._processor_s * max(1.0, len(file) / _SMALL_BYTES)
-            reply = await worker.decode(file, self._timeout_s, processor_s)
+            reply = await worker.decode(file, overlay, self._timeout_s, processor_s)
         except WorkerTooSlow as error:
             self._replace(worker)
             raise UnreadableRadiograph("the radiograph takes too long to decode") from error
@@ -173,10 +186,10 @@ class DecoderPool:
             task.exception()  # asyncio would log a failure that no caller waits for any more
 
 
-def _read_reply(reply: WorkerReply) -> DecodedRadiograph:
-    if reply.kind:  # 0 is a radiograph, any other kind the place of an error plus one
+def _read_body(reply: WorkerReply) -> bytes:
+    if reply.kind:  # 0 is what was asked for, any other kind the place of an error plus one
         raise _make_error(_ERRORS[reply.kind - 1], reply.body.decode())
-    return read_decoded(reply.body)
+    return reply.body
 
 
 def _make_error(error_class: type[PleuraError], message: str) -> PleuraError:

@@ -8,11 +8,12 @@ Protocol, little endian:
     spawner -> service, when a worker has ended: its process id (4 bytes), and the signal that ended it (4
         bytes, 0 for none).
     worker -> service, once: its process id (4 bytes).
-    service -> worker, for each file: the file's processor time in seconds (8 bytes), with the descriptor of
-        an anonymous file in memory.
+    service -> worker, for each file: the file's processor time in seconds (8 bytes), and the length (4 bytes)
+        of an overlay's content behind the file, 0 to make a tensor; with the descriptor of an anonymous file
+        in memory.
     worker -> service, for each file: a kind (1 byte), whether the worker is used up (1 byte), a length (4
-        bytes), and the decoded radiograph or an error message. A worker is used up when it holds too much
-        memory. The message of a refusal has its reason on the first line.
+        bytes), and the decoded radiograph, the overlay as PNG or an error message. A worker is used up when
+        it holds too much memory. The message of a refusal has its reason on the first line.
 """
 
 import argparse
@@ -36,14 +37,16 @@ from pydicom.filewriter import dcmwrite
 
 from pleura.errors import PleuraError, RefusedRadiograph, TooLarge, UnreadableRadiograph
 from pleura.parent_process import end_with_parent
+from pleura.radiograph.overlay import draw_overlay, encode_png
 from pleura.radiograph.reader import read_radiograph
 from pleura.radiograph.tensor import to_tensor
 from transformer.decoding.decoded_radiograph import DecodedRadiograph, write_decoded
+from transformer.decoding.overlay_content import read_overlay_content
 
 REPLY: Final = struct.Struct("<B?I")
 HELLO: Final = struct.Struct("<I")
 END: Final = struct.Struct("<II")
-LIMIT: Final = struct.Struct("<d")
+JOB: Final = struct.Struct("<dI")
 DECODED: Final = 0
 _USED_UP_BYTES: Final = 256 * 2**20
 ERRORS: Final[tuple[type[PleuraError], ...]] = (UnreadableRadiograph, RefusedRadiograph, TooLarge)
@@ -119,18 +122,20 @@ def serve(channel: socket.socket, limits: WorkerLimits) -> None:
     """Decode files one after the other, until the service closes the socket."""
     channel.sendall(HELLO.pack(os.getpid()))
     while True:
-        limit, descriptors, _, _ = socket.recv_fds(channel, LIMIT.size, 1)
+        job, descriptors, _, _ = socket.recv_fds(channel, JOB.size, 1)
         if not descriptors:
             return
+        processor_s, overlay_bytes = JOB.unpack(job)
         with open(descriptors[0], "rb", buffering=0) as memory:  # noqa: PTH123
             # both processes share one position in the file, and it stands where the last reading ended
+            file_bytes = memory.seek(0, os.SEEK_END) - overlay_bytes
             memory.seek(0)
-            file = memory.read()
+            file, overlay = memory.read(file_bytes), memory.read()
         # the default action of both alarms ends the process, even inside C code
         # processor time is the real limit: by the clock alone, a busy machine would end honest files
         signal.setitimer(signal.ITIMER_REAL, limits.timeout_s)
-        signal.setitimer(signal.ITIMER_PROF, *LIMIT.unpack(limit))
-        kind, body = decode(file, limits.max_pixels)
+        signal.setitimer(signal.ITIMER_PROF, processor_s)
+        kind, body = decode(file, limits.max_pixels, overlay)
         signal.setitimer(signal.ITIMER_PROF, 0.0)
         signal.setitimer(signal.ITIMER_REAL, 0.0)
         del file
@@ -139,16 +144,21 @@ def serve(channel: socket.socket, limits: WorkerLimits) -> None:
         channel.sendall(REPLY.pack(kind, is_used_up, len(body)) + body)
 
 
-def decode(file: bytes, max_pixels: int) -> tuple[int, bytes]:
-    """Decode one file and resize it for the network.
+def decode(file: bytes, max_pixels: int, overlay: bytes = b"") -> tuple[int, bytes]:
+    """Decode one file, and resize it for the network or draw an overlay on it.
 
     Returns:
-        ``DECODED`` and the decoded radiograph, or the error's place in ``ERRORS`` plus one and its message.
+        ``DECODED`` and the decoded radiograph or the overlay, or the error's place in ``ERRORS`` plus one and
+        its message.
     """
     try:
         radiograph = read_radiograph(file, max_pixels)
-        decoded = DecodedRadiograph(to_tensor(radiograph.pixels), radiograph.observations)
-        return DECODED, write_decoded(decoded)
+        if overlay:
+            return DECODED, encode_png(draw_overlay(radiograph.pixels, read_overlay_content(overlay)))
+        tensor = to_tensor(radiograph.pixels)
+        return DECODED, write_decoded(
+            DecodedRadiograph(tensor, radiograph.observations, radiograph.identifiers)
+        )
     except MemoryError:
         return 1, b"decoding the radiograph takes too much memory"
     except ERRORS as error:

@@ -15,7 +15,7 @@ from typing import IO, Final
 # repeated from the worker's module, whose import would load every codec into the service
 _REPLY: Final = struct.Struct("<B?I")
 _HELLO: Final = struct.Struct("<I")
-_LIMIT: Final = struct.Struct("<d")
+_JOB: Final = struct.Struct("<dI")
 _END: Final = struct.Struct("<II")
 _TIME_LIMIT_SIGNALS: Final = (signal.SIGALRM, signal.SIGPROF)
 _END_REPORT_TIMEOUT_S: Final = 0.5
@@ -37,7 +37,7 @@ class WorkerTooSlow(Exception):
 
 @dataclass(frozen=True)
 class WorkerReply:
-    """The reply of a worker: kind 0 with a decoded radiograph, or another kind with an error message.
+    """The reply of a worker: kind 0 with what it was asked for, or another kind with an error message.
 
     ``is_used_up`` says that the worker must be replaced.
     """
@@ -64,8 +64,8 @@ class Worker:
         except OSError:
             return False
 
-    async def decode(self, file: bytes, timeout_s: float, processor_s: float) -> WorkerReply:
-        """Decode one file. A worker that fails here cannot be used again.
+    async def decode(self, file: bytes, overlay: bytes, timeout_s: float, processor_s: float) -> WorkerReply:
+        """Decode one file, or draw an overlay of that content. A worker that fails here cannot be used again.
 
         Raises:
             WorkerTooSlow: The file took longer than ``timeout_s``, or more processor time than
@@ -73,8 +73,9 @@ class Worker:
             WorkerLost: The worker died for another reason.
         """
         try:
-            await self._write_memory(file)
-            socket.send_fds(self._channel, [_LIMIT.pack(processor_s)], [self._memory.fileno()])
+            await self._write_memory(file, overlay)
+            job = _JOB.pack(processor_s, len(overlay))
+            socket.send_fds(self._channel, [job], [self._memory.fileno()])
             async with asyncio.timeout(timeout_s + _GRACE_S):
                 kind, is_used_up, length = _REPLY.unpack(await _receive(self._channel, _REPLY.size))
                 return WorkerReply(kind, await _receive(self._channel, length), is_used_up)
@@ -94,8 +95,8 @@ class Worker:
         self._channel.close()
         self._memory.close()
 
-    async def _write_memory(self, file: bytes) -> None:
-        """Write a file to the memory that the worker reads, in place of the file before it.
+    async def _write_memory(self, file: bytes, overlay: bytes) -> None:
+        """Write a file to the memory that the worker reads, in place of the file before it, then the overlay.
 
         The memory is used again, since new pages take twice as long as the copy. The file is written in
         chunks, so that the event loop can serve other requests between them.
@@ -108,6 +109,8 @@ class Worker:
                 await asyncio.sleep(0)
         # the rest of another patient's file must not complete one that is cut short (docs/decisions/0006)
         self._memory.truncate(at)
+        if overlay:
+            os.pwrite(self._memory.fileno(), overlay, at)
 
 
 class WorkerSpawner:

@@ -6,8 +6,10 @@ from datetime import UTC, datetime
 
 from pleura.contract import MODEL_NAME, PREPROCESSING_VERSION
 from pleura.errors import Conflict
+from pleura.identifiers import IDENTIFIER_NAMES
 from pleura.journal_row import AnyRow, JournalRow, RefusedRow
 from transformer.outcome import Reading, Refusal
+from transformer.pseudonyms import Pseudonyms
 
 
 @dataclass(frozen=True)
@@ -50,6 +52,7 @@ def make_journal_row(
         reading.cached,
         datetime.now(UTC),
         warnings=tuple(each.code for each in reading.judgement.warned),
+        **_pseudonym_columns(reading.pseudonyms),
     )
 
 
@@ -73,7 +76,12 @@ def make_refused_row(
         {**refusal.latency_ms, **latency_ms},
         refusal.cached,
         datetime.now(UTC),
+        **_pseudonym_columns(refusal.pseudonyms),
     )
+
+
+def _pseudonym_columns(pseudonyms: Pseudonyms) -> dict[str, str | None]:
+    return {f"{name}_pseudonym": getattr(pseudonyms, name) for name in IDENTIFIER_NAMES}
 
 
 def require_same_outcome(row: AnyRow, stored: StoredOutcome) -> None:

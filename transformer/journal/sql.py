@@ -27,6 +27,9 @@ COLUMNS: Final = (
     "latency_ms",
     "cached",
     "answered_at",
+    "accession_number_pseudonym",
+    "study_instance_uid_pseudonym",
+    "sop_instance_uid_pseudonym",
     "warnings",
     "refusal_reasons",
 )

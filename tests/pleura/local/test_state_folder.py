@@ -66,9 +66,12 @@ def test_ports_and_keys_stay(tmp_path: Path) -> None:
     """The next start uses the same inner ports and keys."""
     state = StateFolder(tmp_path)
     ports, keys = state.choose_inner_ports(["a", "b"]), state.read_store_keys()
+    pseudonym_key = state.read_pseudonym_key()
+    assert len(pseudonym_key) >= 32
     assert ports["a"] != ports["b"]
     assert state.choose_inner_ports(["a", "b"]) == ports
     assert state.read_store_keys() == keys
+    assert state.read_pseudonym_key() == pseudonym_key
 
 
 def test_a_folder_that_cannot_be_written_is_one_line(tmp_path: Path) -> None:

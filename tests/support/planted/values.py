@@ -27,7 +27,7 @@ _IDENTIFYING_ELEMENTS = (
         "BodyPartExamined",
     ),
     *("Modality", "StudyID", "StudyDate", "ContentDate", "AcquisitionDate"),
-    *("StudyInstanceUID", "SeriesInstanceUID", "FrameOfReferenceUID"),
+    *("StudyInstanceUID", "SOPInstanceUID", "SeriesInstanceUID", "FrameOfReferenceUID"),
 )
 
 

@@ -16,6 +16,7 @@ import numpy as np
 import pytest
 from pydicom import uid
 
+from pleura.classification import Finding, OverlayContent, make_overlay_content
 from pleura.deadline import Deadline
 from pleura.errors import (
     DeadlineExceeded,
@@ -25,6 +26,10 @@ from pleura.errors import (
     Unavailable,
     UnreadableRadiograph,
 )
+from pleura.findings import FINDINGS
+from pleura.identifiers import NO_IDENTIFIERS
+from pleura.radiograph.overlay import draw_overlay
+from pleura.radiograph.overlay import encode_png as encode_png_picture
 from pleura.radiograph.reader import read_radiograph
 from pleura.radiograph.tensor import to_tensor
 from proof.lab.decoders import find_children, find_spawner, find_workers
@@ -53,6 +58,12 @@ async def pool(
         yield decoders
     finally:
         await decoders.close()
+
+
+def make_content() -> OverlayContent:
+    """Make the content of an overlay."""
+    findings = [Finding(name, 0.25, 0.5, False, True) for name in FINDINGS]
+    return make_overlay_content(findings, np.ones((14, 7, 7), np.float32), 0.5, "1.0.0", "Mass")
 
 
 def soon() -> Deadline:
@@ -97,6 +108,46 @@ async def test_the_tensor_equals_that_of_the_plain_functions() -> None:
         for file in (SMALL, make_dicom(make_gradient(300, 300), PhotometricInterpretation="MONOCHROME1")):
             tensor = (await decoders.prepare(file, soon())).tensor
             np.testing.assert_array_equal(tensor, to_tensor(read_radiograph(file, MAX_PIXELS).pixels))
+
+
+async def test_the_identifiers_of_the_header_come_with_the_tensor() -> None:
+    """They belong to the file that was sent, and a file without any has none."""
+    files = [make_dicom(AccessionNumber=f"A-{number}") for number in range(6)]
+    async with pool() as decoders:
+        decoded = await asyncio.gather(*(decoders.prepare(file, soon()) for file in files))
+        assert (await decoders.prepare(SMALL, soon())).identifiers == NO_IDENTIFIERS
+    assert [each.identifiers.accession_number for each in decoded] == [f"A-{n}" for n in range(6)]
+    assert {each.identifiers.sop_instance_uid for each in decoded} == {"1.2.3.4"}
+
+
+async def test_an_overlay_equals_that_of_the_plain_functions() -> None:
+    """Drawing in another process changes nothing, and tensors before and after it are right."""
+    pixels = read_radiograph(SMALL, MAX_PIXELS).pixels
+    async with pool(workers=1) as decoders:
+        drawn = await decoders.draw(SMALL, make_content(), soon())
+        decoded = await decoders.prepare(SMALL, soon())
+    assert drawn == encode_png_picture(draw_overlay(pixels, make_content()))
+    np.testing.assert_array_equal(decoded.tensor, to_tensor(pixels))
+
+
+async def test_an_overlay_has_the_limits_of_a_decoding() -> None:
+    """A file that takes too long, too much memory or is none at all ends in the same way."""
+    async with pool(workers=1, processor_s=0.05) as decoders:
+        with pytest.raises(UnreadableRadiograph, match="too long"):
+            await decoders.draw(slow_file(), make_content(), soon())
+    async with pool(workers=1, memory_mb=256) as decoders:
+        with pytest.raises(UnreadableRadiograph, match="memory"):
+            await decoders.draw(encode_png(np.zeros((9_900, 9_900), np.uint16)), make_content(), soon())
+        with pytest.raises(UnreadableRadiograph, match="neither DICOM, PNG nor JPEG"):
+            await decoders.draw(b"text", make_content(), soon())
+        assert await decoders.draw(SMALL, make_content(), soon())
+
+
+async def test_a_large_radiograph_is_drawn_within_the_memory_of_a_worker() -> None:
+    """Its pixels are made floats after they are resized."""
+    file = encode_png(np.tile(make_gradient(9_000, 300, "u1", 255), (1, 30)))
+    async with pool(workers=1) as decoders:
+        assert (await decoders.draw(file, make_content(), soon())).startswith(b"\x89PNG")
 
 
 async def test_a_worker_keeps_memory_for_the_next_file() -> None:

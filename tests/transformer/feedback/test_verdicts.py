@@ -197,8 +197,9 @@ async def test_a_journal_of_the_first_version_takes_verdicts_after_its_migration
             with pytest.raises(Unavailable):
                 await _store_feedback(verdicts, FEEDBACK)
     with _store(dsn, tmp_path) as (_, verdicts):
-        await _store_feedback(verdicts, FEEDBACK)
-    assert run_sql(dsn, "SELECT version_num FROM alembic_version") == [("0003",)]
+        # rows have more columns than the first version, so this one waited in the spool
+        await _store_in_time(verdicts)
+    assert run_sql(dsn, "SELECT version_num FROM alembic_version") == [(migrations.HEAD,)]
     assert run_sql(dsn, "SELECT (SELECT count(*) FROM answers), (SELECT count(*) FROM verdicts)") == [(1, 1)]
 
 

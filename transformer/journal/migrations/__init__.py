@@ -7,7 +7,7 @@ from typing import Any, Final
 
 from transformer.journal.database import Database
 
-HEAD: Final = "0003"
+HEAD: Final = "0004"
 """The newest revision below ``versions/``."""
 _LOCK: Final = 0x506C65757261
 _LIMIT_S: Final = 30.0
