@@ -7,17 +7,23 @@ not in the list.
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
 from pleura.errors import InvalidRequest, MethodNotAllowed, NotFound
+from pleura.identifiers import IDENTIFIER_NAMES
 
 CLASSIFY_SCOPE: Final = "radiograph:classify"
 READ_SCOPE: Final = "model:read"
 FEEDBACK_SCOPE: Final = "feedback:write"
-SCOPES: Final = frozenset({CLASSIFY_SCOPE, READ_SCOPE, FEEDBACK_SCOPE})
+ANSWERS_SCOPE: Final = "answers:read"
+ALL_ANSWERS_SCOPE: Final = "answers:read_all"
+"""No route needs it. With it, the routes of ``ANSWERS_SCOPE`` give answers to other principals as well."""
+SCOPES: Final = frozenset({CLASSIFY_SCOPE, READ_SCOPE, FEEDBACK_SCOPE, ANSWERS_SCOPE, ALL_ANSWERS_SCOPE})
 
 _SEGMENT: Final = rb"[A-Za-z0-9](?:\.?[A-Za-z0-9_-]){0,63}"
+# a request id without two dots in a row or a dot at its end, so that no path has a dot segment
+_ANSWER: Final = rb"/answers/([A-Za-z0-9](?:\.?[A-Za-z0-9_:-]){0,127})"
 _MODEL: Final = rb"/v2/models/" + _SEGMENT + rb"(?:/versions/" + _SEGMENT + rb")?"
 _HOST: Final = re.compile(rb"(?:[A-Za-z0-9.-]{1,253}|\[[0-9A-Fa-f:.]{2,45}\])(?::(\d{1,5}))?")
 _MAX_PATH_BYTES: Final = 512
@@ -29,12 +35,14 @@ class Route:
 
     Args:
         scope: The scope that a token must have; None for a route that is open to everybody.
+        query: The names that its query may have.
     """
 
     name: str
     verb: str
     path: re.Pattern[bytes]
     scope: str | None
+    query: frozenset[str] = frozenset()
 
     @property
     def is_forwarded(self) -> bool:
@@ -46,6 +54,11 @@ def _route(name: str, verb: str, path: bytes, scope: str | None) -> Route:
     return Route(name, verb, re.compile(path), scope)
 
 
+def _answers_route(name: str, path: bytes, *query: str) -> Route:
+    route = _route(name, "GET", path, ANSWERS_SCOPE)
+    return replace(route, query=frozenset({"answered_to", *query}))
+
+
 ROUTES: Final = (
     _route("v2_infer", "POST", _MODEL + rb"/infer", CLASSIFY_SCOPE),
     _route("v2_server", "GET", rb"/v2", READ_SCOPE),
@@ -55,6 +68,9 @@ ROUTES: Final = (
     _route("v2_model_ready", "GET", _MODEL + rb"/ready", READ_SCOPE),
     _route("classify", "POST", rb"/classify", CLASSIFY_SCOPE),
     _route("feedback", "POST", rb"/feedback", FEEDBACK_SCOPE),
+    _answers_route("answers_find", rb"/answers", *IDENTIFIER_NAMES, "limit", "cursor"),
+    _answers_route("answers_show", _ANSWER),
+    _answers_route("answers_overlay", _ANSWER + rb"/overlay", "finding", "position"),
     _route("model_info", "GET", rb"/model-info", READ_SCOPE),
     _route("healthz", "GET", rb"/healthz", None),
     _route("readyz", "GET", rb"/readyz", None),
@@ -81,7 +97,7 @@ def find_route(verb: str, raw_path: bytes, query: bytes) -> Route:
     Raises:
         NotFound: No route has exactly this path.
         MethodNotAllowed: A route has this path, but with another verb.
-        InvalidRequest: The request has a query, and no route takes one.
+        InvalidRequest: The request has a query, and the route takes none.
     """
     if len(raw_path) > _MAX_PATH_BYTES:
         raise NotFound("no such path")
@@ -89,8 +105,8 @@ def find_route(verb: str, raw_path: bytes, query: bytes) -> Route:
     matching = [route for route in ROUTES if route.path.fullmatch(raw_path)]
     if not matching:
         raise NotFound("no such path")
-    if query:
-        raise InvalidRequest("no route has a query")
+    if query and not any(route.query for route in matching):
+        raise InvalidRequest("this path takes no query")
     for route in matching:
         if route.verb == verb:
             return route

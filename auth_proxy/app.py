@@ -8,6 +8,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from auth_proxy.call import get_call
 from auth_proxy.guards import Guards
 from auth_proxy.middleware import Admit, AnswerErrors, FindRoute, LimitSizeAndTime, LogRequest
+from auth_proxy.routes.answers import AnswersProxyRoute
 from auth_proxy.routes.classify import Classify
 from auth_proxy.routes.feedback import FeedbackProxyRoute
 from auth_proxy.routes.forward import Forward
@@ -40,9 +41,13 @@ def build_app(
 ) -> ASGIApp:
     """Build the REST side. The order of the middleware list is the order of execution."""
     model_info = ModelInfo(transformer)
+    answers = AnswersProxyRoute(transformer, model_info)
     endpoints: dict[str, ASGIApp] = {
         "classify": Classify(transformer, model_info),
         "feedback": FeedbackProxyRoute(transformer),
+        "answers_find": answers,
+        "answers_show": answers,
+        "answers_overlay": answers,
         "model_info": model_info,
         "healthz": Live(health),
         "readyz": Ready(guards.authenticator, transformer, shutdown),

@@ -24,6 +24,7 @@ class Call:
     headers: dict[str, str] = field(default_factory=dict)
     route: Route | None = None
     principal: str | None = None
+    scopes: frozenset[str] = frozenset()
     deadline: Deadline | None = None
     body_end: asyncio.Event = field(default_factory=asyncio.Event)
     body_ended_s: float | None = None

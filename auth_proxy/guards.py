@@ -46,7 +46,7 @@ class Guards:
             return
         authorization = call.headers.get("authorization")
         principal = await self.authenticator.authenticate(authorization, call.route.scope)
-        call.principal = principal.name
+        call.principal, call.scopes = principal.name, principal.scopes
         # before the slot: what one principal sends too much must not take the places of others
         self.rate.take(principal.name)
         with self.in_flight.hold_slot() as slot:

@@ -5,6 +5,9 @@ import structlog
 from pleura.serving.health import HealthChecks
 from pleura.serving.server import KServeServer, ServerOptions
 from pleura.serving.start import refuse_start, run_service
+from transformer.answers.overlays import Overlays
+from transformer.answers.route import AnswersRoutes
+from transformer.answers.stored_answers import StoredAnswers
 from transformer.cache.answer_cache import AnswerCache, LiveRevisions, connect
 from transformer.decoding.pool import DecoderPool
 from transformer.feedback.route import VerdictsRoute
@@ -128,7 +131,10 @@ def serve(settings: TransformerSettings) -> None:
     limits = RequestLimits(settings.timeout_s, settings.max_elements, settings.max_file_mb * 2**20)
     model = ChestXrayTransformer(reader, journal, monitor, limits, policy, settings.max_in_flight, keys)
     verdicts = Verdicts(open_database(settings), journal, settings.journal_timeout_s)
+    stored = StoredAnswers(open_database(settings), journal, settings.journal_timeout_s, keys)
+    overlays = Overlays(stored, store, reader, decoders, monitor)
     routes = [VerdictsRoute(verdicts, settings.timeout_s).spec()]
+    routes += AnswersRoutes(stored, overlays, settings.timeout_s).specs()
     health = make_health_checks(monitor, cache, journal)
     background = [run_background(decoders, monitor, cache, predictor, store)]
     options = ServerOptions(
@@ -143,6 +149,7 @@ def serve(settings: TransformerSettings) -> None:
     try:
         KServeServer(options).serve(model, background, health, routes)
     finally:
+        stored.close()
         verdicts.close()
         journal.close()
 

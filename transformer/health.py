@@ -6,6 +6,7 @@ from typing import Final
 
 import structlog
 
+from pleura.bundle import ModelDescription
 from pleura.errors import PleuraError, PredictorUnavailable
 from pleura.observability.metrics import show_model
 from pleura.serving.model import DescribedModel
@@ -17,6 +18,7 @@ from transformer.predictor_client import PredictorClient
 _CHECK_TIMEOUT_S: Final = 2.0
 _MISSED_CHECKS: Final = 3
 _STUCK_AFTER_S: Final = 30.0
+_MAX_DESCRIPTIONS: Final = 8
 log = structlog.get_logger()
 
 
@@ -29,6 +31,7 @@ class DependencyMonitor:
         self._predictor, self._store, self._cache = predictor, store, cache
         self._interval_s = interval_s
         self._described: DescribedModel | None = None
+        self._descriptions: dict[str, ModelDescription] = {}
         self._predictor_answered_s = self._store_answered_s = float("-inf")
         self._checked_s = float("inf")  # before ``run``: the decoders may take a minute to start
         self._was_healthy = False
@@ -63,6 +66,10 @@ class DependencyMonitor:
             raise PredictorUnavailable("the predictor does not answer")
         return self._described
 
+    def find_description(self, digest: str) -> ModelDescription | None:
+        """Give the description of a model that answered a check lately. During a canary there are two."""
+        return self._descriptions.get(digest)
+
     async def run(self) -> None:
         """Check every few seconds, until cancelled."""
         self._checked_s = time.monotonic()
@@ -83,9 +90,17 @@ class DependencyMonitor:
             return
         if self._described is None or described.digest != self._described.digest:
             show_model(described.description.version)
+            self._remember(described)
         self._described, self._predictor_answered_s = described, time.monotonic()
         # while the cache answers every request, only this check shows that the revision still answers
         self._cache.live_revisions.see(Revision(described.description.version, described.digest))
+
+    def _remember(self, described: DescribedModel) -> None:
+        # at the end again, so that the model that answers is forgotten last
+        self._descriptions.pop(described.digest, None)
+        while len(self._descriptions) >= _MAX_DESCRIPTIONS:
+            self._descriptions.pop(next(iter(self._descriptions)))
+        self._descriptions[described.digest] = described.description
 
     async def _check_store(self) -> None:
         if await self._store.is_alive(_CHECK_TIMEOUT_S):

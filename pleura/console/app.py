@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from pleura.console import classify, data, drift, feedback, model, pipeline, rollout, stack, train
+from pleura.console import answers, classify, data, drift, feedback, model, pipeline, rollout, stack, train
 from pleura.console.context import Invocation
 from pleura.console.output import CommandFailed, print_error
 
@@ -38,6 +38,7 @@ def read_options(
 
 for group in (stack, classify, feedback, train, rollout):
     group.add_commands(app)
+app.add_typer(answers.app, name="answers")
 app.add_typer(model.app, name="model")
 app.add_typer(data.app, name="data")
 app.add_typer(pipeline.app, name="pipeline")

@@ -227,7 +227,8 @@ def token(
     context: typer.Context,
     subject: Annotated[str, typer.Option(metavar="NAME", help="Principal that the token names.")] = "local",
     scope: Annotated[
-        list[str] | None, typer.Option(metavar="SCOPE", help="A scope; may be repeated. Default: all scopes.")
+        list[str] | None,
+        typer.Option(metavar="SCOPE", help="A scope; may be repeated. Default: all but answers:read_all."),
     ] = None,
     hours: Annotated[float, typer.Option(metavar="N", help="Hours until the token expires.")] = _TOKEN_HOURS,
 ) -> None:

@@ -33,7 +33,8 @@ from starlette.routing import Route
 from pleura.observability.logs import configure_logging
 from pleura.settings import InvalidSettings, PleuraSettings
 
-SCOPES: Final = ("radiograph:classify", "model:read", "feedback:write")
+SCOPES: Final = ("radiograph:classify", "model:read", "feedback:write", "answers:read")
+"""Scopes of a token by default: all but ``answers:read_all``."""
 _KEY_SUFFIX: Final = ".pem"
 
 

@@ -62,6 +62,12 @@ class Upstream:
         status, document, headers = self.error or (201, build_stored_feedback(), {})
         return JSONResponse(document, status, headers)
 
+    async def answers(self, request: Request) -> Response:
+        """Answer a request for stored answers with the document of ``error``."""
+        self.requests.append((request, await request.body()))
+        status, document, headers = self.error or (200, {}, {})
+        return JSONResponse(document, status, headers)
+
     async def info(self, request: Request) -> Response:
         """Describe the model."""
         self.requests.append((request, b""))
@@ -175,6 +181,7 @@ async def serve_upstream(upstream: Upstream, stopping: threading.Event) -> None:
     routes = [
         Route("/v2/models/chest-xray/infer", upstream.infer, methods=["POST"]),
         Route("/feedback", upstream.feedback, methods=["POST"]),
+        Route("/answers/{how}", upstream.answers, methods=["POST"]),
         Route("/model-info", upstream.info),
         Route("/readyz", upstream.readyz),
         Route("/{path:path}", upstream.answer_path, methods=["GET", "POST", "PUT", "DELETE"]),

@@ -4,9 +4,6 @@ A verdict is acknowledged when PostgreSQL has committed it. There is no spool: a
 stored sends it again, under the same request id.
 """
 
-import asyncio
-from concurrent.futures import ThreadPoolExecutor
-from contextvars import copy_context
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import partial
@@ -16,7 +13,8 @@ import psycopg2
 import structlog
 
 from pleura.deadline import Deadline
-from pleura.errors import Conflict, DeadlineExceeded, NotFound, Overloaded, PleuraError, Unavailable
+from pleura.errors import Conflict, NotFound, PleuraError, Unavailable
+from transformer.bounded_threads import BoundedThreads
 from transformer.feedback.request import AnswerKey, FeedbackRequest
 from transformer.journal.database import Database
 from transformer.journal.journal import Journal
@@ -56,12 +54,11 @@ class Verdicts:
 
     def __init__(self, database: Database, journal: Journal, timeout_s: float) -> None:
         self._database, self._journal, self._timeout_s = database, journal, timeout_s
-        self._threads = ThreadPoolExecutor(_THREADS, "verdicts")
-        self._waiting = 0
+        self._threads = BoundedThreads("verdicts", _THREADS, _MAX_WAITING)
 
     def close(self) -> None:
         """Finish the running inserts. Feedback that still waits was never acknowledged, and is dropped."""
-        self._threads.shutdown(cancel_futures=True)
+        self._threads.close()
         self._database.close()
 
     async def store(self, feedback: FeedbackRequest, deadline: Deadline) -> StoredVerdicts:
@@ -70,33 +67,16 @@ class Verdicts:
         Raises:
             AnswerNotFound: The journal does not have the answer.
             Conflict: The reader sent other feedback under the same id.
-            Unavailable: PostgreSQL is down, or answers still wait in the spool. The client must try again.
+            Unavailable: PostgreSQL is down, answers still wait in the spool, or too much feedback is being
+                stored. The client must try again.
             DeadlineExceeded: The feedback may be stored or not. The client must try again.
         """
         if not self._journal.is_writable:
             raise Unavailable("verdicts cannot be stored now")
-        if self._waiting >= _MAX_WAITING:
-            raise Overloaded("too many verdicts are being stored")
-        self._waiting += 1
-        store = partial(
-            copy_context().run, self._store, feedback, deadline
-        )  # so that its log lines carry the ids of the request
-        storing = asyncio.get_running_loop().run_in_executor(self._threads, store)
-        storing.add_done_callback(self._finish)
-        try:
-            async with asyncio.timeout(deadline.remaining_s):
-                # the thread cannot be stopped, so its future must not be cancelled either
-                outcome = await asyncio.shield(storing)
-        except TimeoutError as error:
-            raise DeadlineExceeded("the time for this request has run out") from error
+        outcome = await self._threads.run(partial(self._store, feedback, deadline), deadline)
         if isinstance(outcome, PleuraError):
             raise outcome
         return outcome
-
-    def _finish(self, storing: asyncio.Future[Any]) -> None:
-        self._waiting -= 1
-        if not storing.cancelled():
-            storing.exception()  # asyncio would log a failure that no request waits for any more
 
     def _store(self, feedback: FeedbackRequest, deadline: Deadline) -> StoredVerdicts | PleuraError:
         if not self._journal.is_writable:  # PostgreSQL went down while the feedback waited for a thread

@@ -21,7 +21,7 @@ def test_the_document_has_each_route_with_its_verb_and_scope() -> None:
     """The paths of the document are the routes of the allow-list, no more and no fewer."""
     described = set()
     for path, operations in DOCUMENT["paths"].items():
-        raw_path = path.format(model="m", version="1").encode()
+        raw_path = path.format(model="m", version="1", request_id="r").encode()
         for verb, operation in operations.items():
             if verb != "parameters":
                 scope = next((each["bearer"][0] for each in operation["security"]), None)

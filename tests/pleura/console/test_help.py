@@ -26,6 +26,7 @@ for command in json.loads(sys.argv[1]):
 json.dump((answers, sorted(sys.modules)), sys.stdout)
 """
 _GROUPS = {
+    "answers": ("show", "find", "overlay"),
     "model": ("list", "show", "compare", "promote", "rollback", "import", "build"),
     "data": ("build-folder", "build-journal", "merge", "validate", "show"),
     "pipeline": ("run", "compile", "submit", "schedule"),

@@ -13,6 +13,7 @@ from proof.lab.running_stack import start_stack
 from tests.support.collector import start_span_collector
 from tests.support.planted.outputs import EXPORT_MS, SERVICES, read_journal, read_outputs
 from tests.support.planted.requests import (
+    answers_requests,
     feedback_requests,
     file_requests,
     header_requests,
@@ -107,6 +108,7 @@ def test_no_output_contains_a_planted_value(caller: StackCaller) -> None:
         *file_requests(plants),
         *v2_requests(plants),
         *feedback_requests(plants),
+        *answers_requests(plants),
         *header_requests(plants),
         *token_requests(plants),
     ]
@@ -114,8 +116,9 @@ def test_no_output_contains_a_planted_value(caller: StackCaller) -> None:
     caller.send_rest(requests)
     caller.send_grpc(calls)
     for part in ("transformer", "predictor"):
-        caller.send_rest([*v2_requests(plants), *feedback_requests(plants)], part)
+        caller.send_rest([*v2_requests(plants), *feedback_requests(plants), *answers_requests(plants)], part)
     sample = [*file_requests(plants)][:4] + [*v2_requests(plants)][-3:] + [*feedback_requests(plants)][:2]
+    sample += [*answers_requests(plants)][:3]
 
     def send_some() -> None:
         caller.send_rest(sample)

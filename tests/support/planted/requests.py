@@ -235,6 +235,27 @@ def feedback_requests(plants: Plants) -> Iterator[PlantedRequest]:
     yield PlantedRequest("POST", f"/feedback/{plants.plant_name('feedback path')}", headers, b"{}")
 
 
+def answers_requests(plants: Plants) -> Iterator[PlantedRequest]:
+    """Make requests for stored answers by planted identifiers, accepted and refused."""
+    for query in (
+        f"accession_number={plants.plant_name('accession number')}",
+        f"study_instance_uid={plants.plant_value('UI', 'study')}",
+        f"sop_instance_uid={plants.plant_value('UI', 'film')}&answered_to={plants.plant_name('reader')}",
+        f"accession_number=too-long-{plants.plant_name('long number')}",
+        f"study_instance_uid=1.{plants.plant_name('wrong UID')}",
+        f"accession_number=a&cursor={plants.plant_name('cursor')}",
+        f"accession_number=a&limit={plants.plant_name('limit')}",
+        f"patient={plants.plant_name('unknown name of a query')}",
+        f"{plants.plant_name('name of a query')}=1",
+    ):
+        yield PlantedRequest("GET", f"/answers?{query}")
+    yield PlantedRequest("GET", f"/answers/a?answered_to={plants.plant_name('reader of an answer')}")
+    for name in ("finding", "position"):
+        yield PlantedRequest("GET", f"/answers/a/overlay?{name}={plants.plant_name(f'overlay {name}')}")
+    for how in ("find", "show", "overlay"):
+        yield PlantedRequest("POST", f"/answers/{how}", {}, plants.plant_name(f"body of {how}").encode())
+
+
 _HEADERS = (
     *("user-agent", "cookie", "referer", "origin", "x-forwarded-for", "x-forwarded-user", "x-correlation-id"),
     *("x-amzn-trace-id", "x-b3-traceid", "x-cloud-trace-context", "baggage", "x-patient-id", "from", "via"),
