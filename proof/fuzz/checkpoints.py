@@ -17,9 +17,11 @@ from pipelines.imported.state import find_arrays
 from pipelines.imported.torch_file import read_checkpoint
 from pipelines.imported.unpickle import UnreadableCheckpoint
 from pipelines.imported.unpickle_worker import Unreadable, Unsafe
+from proof.fuzz.memory import bounded_memory
 from proof.lab.torch_writer import Global, PickledCall, legacy_file, module, pickled, state_dict, zip_file
 
 _HARMFUL: Final = ("import", "open", "exec", "compile", "os.", "subprocess.", "socket.", "ctypes.", "shutil.")
+_MEMORY_BYTES: Final = 2**29
 _ARRAYS: Final[dict[str, np.ndarray[Any, Any]]] = {
     "conv0.weight": np.arange(6, dtype=np.float32).reshape(2, 3),
     "norm0.running_mean": np.ones(2, np.float16),
@@ -82,7 +84,8 @@ def check_checkpoint(data: bytes) -> str:
 
 def check_pickle(data: bytes) -> str:
     """Check that the worker runs nothing that a pickle names, and that its answer is JSON."""
-    with _WATCH.recording():
+    # A few bytes can ask the unpickler for gigabytes; the worker has such a limit for its whole life.
+    with bounded_memory(_MEMORY_BYTES), _WATCH.recording():
         outcome = _unpickle(data)
     if _WATCH.events:
         raise HarmfulPickle(f"the interpreter told of {_WATCH.events[0]}")

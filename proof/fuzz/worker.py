@@ -7,7 +7,6 @@ files in a folder.
 import argparse
 import json
 import mmap
-import resource
 import signal
 import sys
 import time
@@ -18,6 +17,8 @@ from pathlib import Path
 from typing import Any, Final
 
 import atheris  # type: ignore[import-untyped]
+
+from proof.fuzz.memory import bounded_memory
 
 # Only modules that are first imported in this block guide the fuzzer.
 with atheris.instrument_imports(
@@ -55,14 +56,13 @@ class WatchedTarget:
         began_s = time.process_time()
         # The signal ends this process, as the limit of processor time ends a decoder.
         signal.setitimer(signal.ITIMER_PROF, _PROCESSOR_S)
-        limits_before = _bound_memory()
         try:
-            outcome = run_target(self._target, data)
+            with bounded_memory(_MEMORY_BYTES):
+                outcome = run_target(self._target, data)
         except Exception as error:  # any exception outside our own family is a defect
             outcome = "defect"
             self._store_defect(error, data)
         finally:
-            resource.setrlimit(resource.RLIMIT_AS, limits_before)
             signal.setitimer(signal.ITIMER_PROF, 0.0)
         took_s = time.process_time() - began_s
         self._slowest_s = max(self._slowest_s, took_s)
@@ -89,15 +89,6 @@ class WatchedTarget:
             (self._folder / name).write_bytes(data)
             lines = [f"{type(error).__name__}: {error}", *where]
             (self._folder / f"{name}.txt").write_text("\n".join(lines) + "\n")
-
-
-def _bound_memory() -> tuple[int, int]:
-    """Limit the memory of one run, and return the limits from before."""
-    before = resource.getrlimit(resource.RLIMIT_AS)
-    pages = int(Path("/proc/self/statm").read_text().split()[0])
-    limit = pages * resource.getpagesize() + _MEMORY_BYTES
-    resource.setrlimit(resource.RLIMIT_AS, (limit, before[1]))
-    return before
 
 
 def _digest(data: bytes) -> str:
