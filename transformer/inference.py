@@ -62,6 +62,11 @@ class Inference:
         self._max_reading, self._reading = max_reading, 0
         self._files = asyncio.Semaphore(_FILES_AT_ONCE)
 
+    @property
+    def checks_pixels(self) -> bool:
+        """Whether the predictor is asked what its input check says of the pixels."""
+        return self._predictor.asks_for_flags
+
     async def infer(
         self, contents: Sequence[RadiographContent], trace: Mapping[str, str], work: SharedWork[Outcomes]
     ) -> Outcomes:

@@ -94,6 +94,11 @@ class PredictorClient:
         self._channel: aio.Channel | None = None
         self._asks_flags_at_s = 0.0
 
+    @property
+    def asks_for_flags(self) -> bool:
+        """Whether the next call asks what the input check says: the predictor did not refuse it lately."""
+        return time.monotonic() >= self._asks_flags_at_s
+
     async def close(self) -> None:
         """Close the channel, and cancel the calls on it."""
         if self._channel:
@@ -149,7 +154,7 @@ class PredictorClient:
     ) -> Any:
         """Ask for the flags of the input check too, unless the predictor did not know them lately."""
         try:
-            if time.monotonic() >= self._asks_flags_at_s:
+            if self.asks_for_flags:
                 request = _make_request(radiographs, (*_OUTPUTS, INPUT_FLAGS_OUTPUT))
                 return await self._call(request, deadline, metadata)
         except _UnknownOutput:

@@ -93,6 +93,14 @@ class Reader:
         work.resolve({each: _add_latency(clock.latency_ms, outcome) for each, outcome in outcomes.items()})
         await self._keep(outcomes)  # after the result: no caller waits for the cache
 
+    def _is_complete(self, found: CachedAnswer) -> bool:
+        """Tell whether a new answer would know no more than a cached one."""
+        # the header is not read for a cached answer, so a new key would never make pseudonyms of it
+        has_pseudonyms = found.pseudonyms.key_id == self._pseudonym_key_id
+        # a predictor of an earlier version did not look at the pixels
+        is_checked = found.answer.is_checked or not self._inference.checks_pixels
+        return has_pseudonyms and is_checked
+
     async def _infer(
         self, contents: Sequence[RadiographContent], trace: Mapping[str, str], work: SharedWork[Outcomes]
     ) -> Outcomes:
@@ -108,8 +116,7 @@ class Reader:
             {
                 content.cache_key: CachedAnswer(outcome.answer, outcome.tag, outcome.pseudonyms)
                 for content, outcome in outcomes.items()
-                # an answer that was not checked would be given when the predictor can check it
-                if isinstance(outcome, Reading) and not outcome.cached and outcome.answer.is_checked
+                if isinstance(outcome, Reading) and not outcome.cached
             }
         )
 
@@ -124,8 +131,7 @@ class Reader:
                 continue
             if found.tag != content.tag:
                 LOOK_UPS["replaced"].inc()
-            # the header is not read for a cached answer, so a new key would never make pseudonyms of it
-            elif found.pseudonyms.key_id != self._pseudonym_key_id:
+            elif not self._is_complete(found):
                 LOOK_UPS["stale"].inc()
             else:
                 LOOK_UPS["hit"].inc()

@@ -130,10 +130,17 @@ async def test_the_policy_decides_about_new_and_cached_answers(
 async def test_a_predictor_without_input_check_is_still_asked(
     parts: TransformerParts, tmp_path: Path
 ) -> None:
-    """During a rolling update it answers, but its answers are not cached."""
+    """During a rolling update it answers. Its cached answers do not outlive it."""
     async with stand_in_predictor() as predictor, _running(parts, tmp_path, predictor) as service:
         predictor.flags = None
         film = make_radiograph_png(62)
         answers = [await send_files(service, [film]) for _ in range(2)]
-        assert [(each.status, each.body["parameters"]["cached"]) for each in answers] == [(200, False)] * 2
-        assert predictor.calls == 3  # it refused the output once, and was not asked for it again
+        assert [(each.status, each.body["parameters"]["cached"]) for each in answers] == [
+            (200, False),
+            (200, True),
+        ]
+        assert predictor.calls == 2  # it refused the output once, and was not asked for it again
+        predictor.flags = ("inverted",)
+        async with _running(parts, tmp_path / "later", predictor) as later:
+            refused = await send_files(later, [film])
+            assert (refused.status, refused.body["reason"], predictor.calls) == (422, "inverted", 3)

@@ -50,6 +50,7 @@ def write_entry(key: str, cached: CachedAnswer) -> bytes:
         "image_digest": answer.image_digest,
         "typicality": answer.typicality,
         "observations": observations_to_json(answer.observations),
+        "is_checked": answer.is_checked,
     }
     if cached.pseudonyms.key_id:  # without a key, entries are those of the version before
         document["pseudonyms"] = asdict(cached.pseudonyms)
@@ -78,6 +79,7 @@ def read_entry(key: str, entry: bytes) -> CachedAnswer | None:
         document["image_digest"],
         # entries of earlier versions have none; they are under keys that this version does not look up
         observations_from_json(document.get("observations", ())),
+        document.get("is_checked", True),
     )
     return CachedAnswer(answer, document["tag"], Pseudonyms(**document.get("pseudonyms", {})))
 
