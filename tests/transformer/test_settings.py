@@ -37,6 +37,8 @@ def test_a_valid_environment_is_read() -> None:
     [
         ("PLEURA_HTTP_PORT", "0"),
         ("PLEURA_HTTP_PORT", "eighty"),
+        ("PLEURA_REFUSAL_POLICY", "untypcal=warn"),
+        ("PLEURA_REFUSAL_POLICY", "blank=allow"),
         ("PLEURA_PREDICTOR_ADDRESS", "predictor"),
         ("PLEURA_S3_URL", "minio:9000"),
         ("PLEURA_S3_ACCESS_KEY", "key\n"),
