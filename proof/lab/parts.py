@@ -11,6 +11,7 @@ from pleura.local.dependencies import start_postgres, start_seaweed, start_valke
 from pleura.local.object_store import build_store_client
 from pleura.local.pleura_services import Ports, Service, start_service
 from pleura.local.processes import HOST, Server, free_port
+from proof.lab.stack import SYNTHETIC_PICTURES
 
 _KEYS: Final = ("proof-access", "proof-secret-key")
 
@@ -65,6 +66,7 @@ class ServiceEnvironment:
             "PLEURA_REDIS_URL": servers.valkey.url,
             "PLEURA_JOURNAL_DSN": servers.postgres.url,
             "PLEURA_SPOOL_FOLDER": str(folder / "spool"),
+            **SYNTHETIC_PICTURES,
         }
         store = {"url": servers.seaweed.url, "access_key": access_key, "secret_key": secret_key}
         return cls(folder, bundle.resolve(), store, transformer, envoy_port)
