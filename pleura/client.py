@@ -25,7 +25,16 @@ _DTYPES: Final = {"FP32": np.dtype("<f4"), "BOOL": np.dtype("?")}
 
 
 class RequestFailed(Exception):
-    """Pleura did not answer. The text gives the reason."""
+    """Pleura did not answer. The text gives the reason.
+
+    ``status``, ``code`` and ``request_id`` are those of Pleura's error; None where no error of Pleura came.
+    """
+
+    def __init__(
+        self, text: str, status: int | None = None, code: str | None = None, request_id: str | None = None
+    ) -> None:
+        super().__init__(text)
+        self.status, self.code, self.request_id = status, code, request_id
 
 
 @dataclass(frozen=True)
@@ -184,10 +193,15 @@ class Client:
         if response.is_success:
             return response
         try:
-            reason = str(response.json()["error"])
-        except (ValueError, KeyError, TypeError):
-            reason = "no reason given"
-        raise RequestFailed(f"{reason} (status {response.status_code})")
+            document = dict(response.json())
+        except (ValueError, TypeError):
+            document = {}
+        raise RequestFailed(
+            f"{document.get('error', 'no reason given')} (status {response.status_code})",
+            response.status_code,
+            document.get("code"),
+            document.get("request_id"),
+        )
 
     def _read_measured(self, digest: str) -> Mapping[str, bool]:
         if digest not in self._measured:

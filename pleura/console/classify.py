@@ -1,5 +1,6 @@
 """``pleura classify``: print the findings of radiographs, and draw a picture of each."""
 
+import shlex
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,11 +17,24 @@ if TYPE_CHECKING:
     from pleura.client import ClassifiedRadiograph, Client
 
 _MAX_PIXELS: Final = 100_000_000  # the default of the transformer
+_FILE_SUFFIXES: Final = frozenset({".dcm", ".dicom", ".dic", ".ima", ".png", ".jpg", ".jpeg"})
 
 
 def add_commands(app: typer.Typer) -> None:
     """Add the command of this module."""
     app.command()(classify)
+
+
+@dataclass(frozen=True)
+class _Named:
+    """A radiograph as the user names it: a file, or the id of an object."""
+
+    name: str
+    is_file: bool
+
+    def read_file(self) -> bytes | None:
+        """Read the file; None for an id."""
+        return Path(self.name).read_bytes() if self.is_file else None
 
 
 @dataclass(frozen=True)
@@ -36,8 +50,13 @@ class _Session:
 def classify(
     context: typer.Context,
     radiographs: Annotated[
-        list[str], typer.Argument(metavar="FILE_OR_ID...", help="A file, or the id of a radiograph in S3.")
-    ],
+        list[str] | None,
+        typer.Argument(metavar="FILE_OR_ID", help="A file, or the id of a radiograph in S3."),
+    ] = None,
+    ids: Annotated[
+        list[str] | None,
+        typer.Option("--id", metavar="ID", help="An id that looks like a file name. May be repeated."),
+    ] = None,
     json: Annotated[
         bool, typer.Option("--json", help="Print each answer of the REST API as one line. Draw no pictures.")
     ] = False,
@@ -53,32 +72,42 @@ def classify(
     # the answers of REST have no activation maps, and without them there is nothing to draw
     if json and output:
         raise typer.BadParameter("--json draws no pictures", param_hint="--output")
-    missing = [name for name in radiographs if _is_file_path(name) and not Path(name).is_file()]
-    if missing:
-        print_error(f"there is no file {', '.join(missing)}")
-        raise typer.Exit(2)
+    named = [_Named(name, Path(name).is_file()) for name in radiographs or ()]
+    _require_files(named)
+    named += [_Named(image_id, is_file=False) for image_id in ids or ()]
+    if not named:
+        raise typer.BadParameter("name a file or an id", param_hint="FILE_OR_ID")
     pictures = None if json or no_overlay else output or Path()
     state = find_state(context)
-    if not _classify_all(state, find_service(state, url, token), radiographs, json, pictures):
+    if not _classify_all(state, find_service(state, url, token), named, json, pictures):
         raise typer.Exit(1)
 
 
-def _is_file_path(name: str) -> bool:
-    """Say whether a name can only mean a file. The id of an object may hold slashes too."""
-    return name.startswith(("/", "./", "../", "~"))
+def _require_files(named: Sequence[_Named]) -> None:
+    """Require that names which look like files are files: a missing file's name must not be sent."""
+    missing = [each.name for each in named if not each.is_file and _looks_like_file(each.name)]
+    if missing:
+        ids = " ".join(f"--id {shlex.quote(name)}" for name in missing)
+        print_error(f"there is no file {', '.join(missing)}; the id of a radiograph in S3 needs {ids}")
+        raise typer.Exit(2)
+
+
+def _looks_like_file(name: str) -> bool:
+    return "/" in name or "\\" in name or Path(name).suffix.lower() in _FILE_SUFFIXES
 
 
 def classify_on_stack(state: Path, image_ids: Sequence[str], pictures: Path) -> None:
     """Classify radiographs of the local stack, and draw them; a failure is printed."""
     try:
-        _classify_all(state, find_service(state, None, None), image_ids, False, pictures)
+        named = [_Named(image_id, is_file=False) for image_id in image_ids]
+        _classify_all(state, find_service(state, None, None), named, False, pictures)
     # a failed sample must not end pleura up
     except CommandFailed as error:
         print_error(str(error))
 
 
 def _classify_all(
-    state: Path, service: tuple[str, str], radiographs: Sequence[str], as_json: bool, pictures: Path | None
+    state: Path, service: tuple[str, str], named: Sequence[_Named], as_json: bool, pictures: Path | None
 ) -> bool:
     """Classify all radiographs, and say whether all succeeded."""
     from pleura.client import Client
@@ -90,17 +119,18 @@ def _classify_all(
         raise CommandFailed(f"{pictures}: {error.strerror}") from error
     with Client(*service) as client:
         session = _Session(client, state, as_json, pictures)
-        succeeded = [_classify_one(session, name) for name in radiographs]
+        succeeded = [_classify_one(session, each) for each in named]
     return all(succeeded)
 
 
-def _classify_one(session: _Session, name: str) -> bool:
+def _classify_one(session: _Session, named: _Named) -> bool:
     """Classify one radiograph; its failure does not stop the others."""
     from pleura.client import RequestFailed
     from pleura.errors import PleuraError
 
+    name = named.name
     try:
-        file = Path(name).read_bytes() if Path(name).is_file() else None
+        file = named.read_file()
         print_line(_rest_answer(session, name, file) if session.as_json else _table(session, name, file))
     except (RequestFailed, CommandFailed, PleuraError) as error:
         print_error(f"{name}: {error}")

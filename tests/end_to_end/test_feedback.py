@@ -112,7 +112,7 @@ def test_the_command_line_gives_feedback(stack: RunningStack) -> None:
     state = ("--state", str(stack.state.path))
     sample = choose_sample(find_samples())
     assert sample
-    answered = json.loads(run_pleura(*state, "classify", sample.name, "--json").stdout)
+    answered = json.loads(run_pleura(*state, "classify", "--id", sample.name, "--json").stdout)
     again = ("feedback", answered["request_id"], "--blind", "--feedback-id", str(uuid.uuid4()))
     done = run_pleura(
         *state, *again, "--present", "Mass", "Hernia", "--absent", "Edema", "--unsure", "Nodule"

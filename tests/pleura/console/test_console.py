@@ -1,5 +1,6 @@
 """The command ``pleura`` where no stack runs: its output and its exit codes."""
 
+import shlex
 from pathlib import Path
 
 import pytest
@@ -15,7 +16,7 @@ def test_without_a_stack_commands_fail_in_one_line(
     assert main([*state, "down"]) == 0
     assert main([*state, "status"]) == 1
     assert main([*state, "token"]) == 1
-    assert main([*state, "classify", "a.png"]) == 1
+    assert main([*state, "classify", "--id", "a.png"]) == 1
     output = capsys.readouterr()
     assert output.out.splitlines() == ["nothing is running", "not running"]
     assert [line.split(":")[0] for line in output.err.splitlines()] == ["pleura", "pleura"]
@@ -58,18 +59,33 @@ def test_a_server_that_does_not_answer_is_one_line(
     assert all("http://127.0.0.1:1 does not answer" in line for line in lines)
 
 
-@pytest.mark.parametrize("name", ["/nowhere/a.png", "./a.png", "../nowhere/a.dcm", "~nobody/a"])
-def test_the_path_of_a_missing_file_is_not_sent_as_an_id(
+OPTIONS = ["--url", "http://127.0.0.1:1", "--token", "t", "--no-overlay"]
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["/nowhere/a.png", "./a.png", "../nowhere/a.dcm", "~nobody/a", "nothere.png", "2026/b.DCM", "c\\d"],
+)
+def test_the_name_of_a_missing_file_is_not_sent_as_an_id(
     name: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """Nothing is classified, and the error names the file."""
-    options = ["--url", "http://127.0.0.1:1", "--token", "t", "--no-overlay"]
-    assert main(["--state", str(tmp_path), "classify", "an-id.png", name, *options]) == 2
-    assert capsys.readouterr().err == f"pleura: there is no file {name}\n"
+    """Nothing is classified, and the error says how an id of that form is sent."""
+    assert main(["--state", str(tmp_path), "classify", "an-id", name, *OPTIONS]) == 2
+    error = capsys.readouterr().err
+    assert error.startswith(f"pleura: there is no file {name}; ")
+    assert error.endswith(f" --id {shlex.quote(name)}\n")
+    assert "does not answer" not in error
 
 
 def test_other_names_are_ids(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """An id may look like the name of a file, and may hold slashes."""
-    options = ["--url", "http://127.0.0.1:1", "--token", "t", "--no-overlay"]
-    assert main(["--state", str(tmp_path), "classify", "a.png", "2026/b.dcm", *options]) == 1
-    assert capsys.readouterr().err.count("does not answer") == 2
+    """A name that does not look like a file is an id. With --id any name is one, even that of a file."""
+    (tmp_path / "a.png").touch()
+    ids = ["--id", str(tmp_path / "a.png"), "--id", "2026/b.dcm"]
+    assert main(["--state", str(tmp_path), "classify", "visit-1", *ids, *OPTIONS]) == 1
+    assert capsys.readouterr().err.count("does not answer") == 3
+
+
+def test_without_a_radiograph_nothing_is_classified(capsys: pytest.CaptureFixture[str]) -> None:
+    """A file or an id is needed."""
+    assert main(["classify", *OPTIONS]) == 2
+    assert "FILE_OR_ID" in capsys.readouterr().err
