@@ -37,6 +37,9 @@ _ANY_KEY: Final = "a"
 _CONTENT_HEADER: Final = "x-amz-content-sha256"
 _EMPTY_DIGEST: Final = hashlib.sha256().hexdigest()
 _ABOUT_OBJECT: Final = (HTTPStatus.NOT_FOUND, HTTPStatus.PRECONDITION_FAILED)
+NO_SUCH_RADIOGRAPH: Final = (
+    "no radiograph of that id in the object store; a file is sent itself, as the input 'image'"
+)
 log = structlog.get_logger(__name__)
 
 
@@ -239,7 +242,7 @@ def _require_ok(response: Response) -> None:
     if status == HTTPStatus.OK:
         return
     if status == HTTPStatus.NOT_FOUND:
-        raise RadiographNotFound("no radiograph of that id")
+        raise RadiographNotFound(NO_SUCH_RADIOGRAPH)
     if status == HTTPStatus.PRECONDITION_FAILED:
         raise RadiographChanged("the radiograph was replaced while it was read")
     log.warning("object_store_failed", status=status)

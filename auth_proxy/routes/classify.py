@@ -13,8 +13,9 @@ from auth_proxy.request_body import cancel_on_disconnect
 from auth_proxy.routes.model_info import ModelInfo
 from auth_proxy.transformer_client import TransformerClient, build_transformer_headers, parse_refusal
 from auth_proxy.uploads.classify_request import read_request
+from auth_proxy.uploads.hints import UNKNOWN_ID
 from auth_proxy.uploads.inference_body import OUTPUTS
-from pleura.errors import InvalidAnswer
+from pleura.errors import InvalidAnswer, PleuraError, RadiographNotFound
 from pleura.findings import FINDINGS
 from pleura.serving.byte_budget import ByteBudget
 
@@ -74,6 +75,11 @@ def build_answer(
         raise InvalidAnswer("the transformer gives no valid answer") from error
 
 
+def _explain_refusal(error: PleuraError) -> PleuraError:
+    """Explain an id that the object store does not have: it may be the name of a file."""
+    return RadiographNotFound(UNKNOWN_ID) if error.code == RadiographNotFound.code else error
+
+
 class Classify:
     """ASGI endpoint: answer the findings of one radiograph."""
 
@@ -91,7 +97,7 @@ class Classify:
             headers = request.headers | build_transformer_headers(call)
             response, content = await self._transformer.read("POST", _INFER_PATH, headers, request.content)
         if response.status_code != HTTPStatus.OK:
-            raise parse_refusal(response, content, _ERROR_PREFIX)
+            raise _explain_refusal(parse_refusal(response, content, _ERROR_PREFIX))
         try:
             document = json.loads(content)
             digest = document["parameters"]["model_digest"]

@@ -35,12 +35,18 @@ def parse_bearer(authorization: str) -> str:
     """
     scheme, _, token = authorization.partition(" ")
     if scheme.lower() != "bearer":
-        raise NoToken("a bearer token is needed")
+        raise NoToken(_explain_scheme(authorization))
     if len(token) > MAX_TOKEN_BYTES:
         raise Unauthenticated(f"the token is longer than {MAX_TOKEN_BYTES} bytes")
     if not _SHAPE.fullmatch(token):
         raise Unauthenticated("the token is not a signed JWT")
     return token
+
+
+def _explain_scheme(authorization: str) -> str:
+    if authorization.lower().startswith("basic "):
+        return "a bearer token is needed: user names and passwords are not read"
+    return "a bearer token is needed: write Bearer and a space before the token"
 
 
 def read_key_id(token: str, algorithms: frozenset[str] = SUPPORTED_ALGORITHMS) -> str:

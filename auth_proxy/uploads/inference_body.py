@@ -8,6 +8,7 @@ from typing import Any, Final
 
 from starlette.datastructures import UploadFile
 
+from auth_proxy.uploads.hints import explain_document
 from pleura.errors import InvalidRequest
 from pleura.http_client import Content
 
@@ -59,12 +60,13 @@ def build_id_request(body: bytes, request_id: str) -> InferenceBody:
     Raises:
         InvalidRequest: The body has another form.
     """
+    document = None
     try:
         document = json.loads(body)
         image_id = document["image_id"]
         size = len(image_id.encode())
     except (ValueError, RecursionError, KeyError, TypeError, AttributeError) as error:
-        raise InvalidRequest('the body must be {"image_id": "..."}') from error
+        raise InvalidRequest(explain_document(document)) from error
     if len(document) > 1 or not 0 < size <= _MAX_ID_BYTES:
         raise InvalidRequest(f'the body must be {{"image_id": "..."}}, of 1 to {_MAX_ID_BYTES} bytes')
     tensor = {"name": "image_id", "datatype": "BYTES", "shape": [1], "data": [image_id]}

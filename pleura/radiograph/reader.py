@@ -1,5 +1,6 @@
 """Read a file as a radiograph: recognise its format, then decode it. The decoder workers call this."""
 
+import re
 import struct
 from typing import Final
 
@@ -11,6 +12,8 @@ from pleura.radiograph.pixels import Pixels, Radiograph
 from pleura.radiograph.raster import JPEG_MAGIC, PNG_MAGIC, read_jpeg, read_png
 
 _FIRST_GROUPS: Final = (0x0002, 0x0008)
+_BASE64: Final = re.compile(rb"(?:data:[a-z/]+;base64,)?[A-Za-z0-9+/_=\r\n-]{40,}")
+_BASE64_BYTES: Final = 256
 
 
 def read_radiograph(file: bytes, max_pixels: int) -> Radiograph:
@@ -50,6 +53,8 @@ def _read(file: bytes, max_pixels: int) -> Radiograph:
         return _observe_raster(read_jpeg(file, max_pixels))
     if _starts_with_dicom_element(file):
         return read_dicom(file, max_pixels)
+    if _BASE64.fullmatch(file[:_BASE64_BYTES]):
+        raise UnreadableRadiograph("the file is base64 text: send its bytes as they are")
     raise UnreadableRadiograph("the file is neither DICOM, PNG nor JPEG")
 
 

@@ -88,7 +88,7 @@ class Model(KServeModel):  # type: ignore[misc]  # kserve has no types
 
 async def require_model(model: Model, name: str, version: str | None) -> None:
     if name != model.name:
-        raise ModelNotFound("no model of that name is served")
+        raise ModelNotFound(f"no model of that name is served; the model's name is {model.name!r}")
     if version and version != (await model.describe()).description.version:
         raise ModelNotFound("no such version of the model is served")
 

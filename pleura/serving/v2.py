@@ -133,6 +133,8 @@ def read_request(body: bytes, json_length: int | None, model: str, version: str 
         raise InvalidRequest("'inference-header-content-length' does not fit the body")
     view = memoryview(body)
     document = _read_document(view[:length])
+    if "instances" in document:
+        raise InvalidRequest("this is a request of KServe V1: V2 has 'inputs' instead of 'instances'")
     inputs, remaining = [], view[length:]
     for item in _read_field(document, "inputs", list, "the request"):
         infer_input, size = _read_input(item, remaining)

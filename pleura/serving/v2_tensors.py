@@ -88,7 +88,7 @@ def _from_list(data: list[Any], datatype: str, max_count: int) -> Array:
     flat = _flatten(data, max_count)
     if datatype == "BYTES":
         if not all(isinstance(element, str | bytes) for element in flat):
-            raise InvalidRequest("BYTES elements must be strings")
+            raise InvalidRequest("BYTES elements must be strings; send files as binary data, not as base64")
         return _make_object_array([e.encode() if isinstance(e, str) else e for e in flat])
     if not all(isinstance(element, int | float) for element in flat):
         raise InvalidRequest(f"{datatype} elements must be numbers")

@@ -12,7 +12,7 @@ from tests.conformance.v2_request import V2Request
 BOTH = ("proxy", "transformer")
 OK, INVALID = grpc.StatusCode.OK, grpc.StatusCode.INVALID_ARGUMENT
 NOT_FOUND, UNIMPLEMENTED = grpc.StatusCode.NOT_FOUND, grpc.StatusCode.UNIMPLEMENTED
-NO_MODEL = "no model of that name is served"
+NO_MODEL = "no model of that name is served; the model's name is 'chest-xray'"
 NO_VERSION = "no such version of the model is served"
 UNREADABLE = "the message is not of its type"
 

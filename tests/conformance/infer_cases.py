@@ -5,12 +5,13 @@ from pathlib import Path
 
 from proof.lab.transformer import make_radiograph_png
 from tests.conformance.v2_request import Tensor, V2Request
+from transformer.object_store import NO_SUCH_RADIOGRAPH
 
 NOT_UTF8 = b"\x00\xff\xfeDICM\x80"
 _SAMPLES = Path(__file__).parents[2] / "samples"
 _ONE_INPUT = "the model takes exactly one input, either 'image_id' or 'image'"
 _COUNT = "a request holds 1 to 32 radiographs"
-_NO_MODEL = "no model of that name is served"
+_NO_MODEL = "no model of that name is served; the model's name is 'chest-xray'"
 _NO_VERSION = "no such version of the model is served"
 
 
@@ -113,11 +114,11 @@ _INPUTS = (
         elements=("../etc/passwd",),
     ),
     _build_tensor_case("id-not-utf-8", 400, "image_id is not valid: it is not UTF-8", elements=(NOT_UTF8,)),
-    _build_tensor_case("no-such-radiograph", 404, "no radiograph of that id", elements=("nosuch.png",)),
+    _build_tensor_case("no-such-radiograph", 404, NO_SUCH_RADIOGRAPH, elements=("nosuch.png",)),
     _build_tensor_case(
         "one-of-two-is-not-there",
         404,
-        "element 1: no radiograph of that id",
+        f"element 1: {NO_SUCH_RADIOGRAPH}",
         elements=("r0.png", "nosuch.png"),
     ),
 )

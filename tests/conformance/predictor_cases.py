@@ -41,7 +41,12 @@ CASES = (
     _build_case("all-outputs", outputs=("typicality", "activation_map", "threshold", "probability")),
     _build_case("two", inputs=(_build_radiograph_tensor(2),)),
     _build_case("unknown-version", 404, "no such version of the model is served", version="9"),
-    _build_case("unknown-model", 404, "no model of that name is served", model="other"),
+    _build_case(
+        "unknown-model",
+        404,
+        "no model of that name is served; the model's name is 'chest-xray'",
+        model="other",
+    ),
     _build_case("unknown-output", 400, "the model has no output of that name", outputs=("present",)),
     _build_case(
         "unknown-input", 400, _ONE_INPUT, (_build_radiograph_tensor(name="image"),), outputs=("probability",)

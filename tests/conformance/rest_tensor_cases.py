@@ -96,7 +96,7 @@ _BINARY = (
         "header-length-in-another-script", **_build_binary(length="\u00b2"), status=400, error=_NO_NUMBER
     ),
 )
-_ELEMENTS = "BYTES elements must be strings"
+_ELEMENTS = "BYTES elements must be strings; send files as binary data, not as base64"
 _SHAPE = "'shape' of input 'image_id' must hold integers"
 _TENSORS = (
     RestRequest("nested-data", encode_input(data=[["r0.png"]])),

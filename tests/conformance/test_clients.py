@@ -17,7 +17,7 @@ from tests.support import triton
 
 _BOTH = ("proxy", "transformer")
 _EVERYWHERE = (*_BOTH, "predictor")
-_NO_MODEL = "no model of that name is served"
+_NO_MODEL = "no model of that name is served; the model's name is 'chest-xray'"
 _NO_VERSION = "no such version of the model is served"
 
 

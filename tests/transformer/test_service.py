@@ -27,6 +27,7 @@ from proof.lab.transformer import (
 )
 from tests.support.errors import check_error
 from tests.support.triton import CallFailed, TritonCall
+from transformer.object_store import NO_SUCH_RADIOGRAPH
 
 
 @pytest.fixture(scope="module")
@@ -154,7 +155,7 @@ async def test_the_elements_that_fail_are_named(service: Service, parts: Transfo
     answer = await send_by_id(service, ["r0.png", "nowhere.png", "text.dcm"], id="partial")
     assert answer.status == 404
     first, second = answer.body["error"].split("; ")
-    assert first == "element 1: no radiograph of that id"
+    assert first == f"element 1: {NO_SUCH_RADIOGRAPH}"
     assert second.startswith("element 2: ")
     elements = answer.body["elements"]
     codes = [(each["element"], each["code"]) for each in elements]

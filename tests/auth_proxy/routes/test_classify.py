@@ -6,6 +6,8 @@ import struct
 import httpx
 import pytest
 
+from auth_proxy.uploads.classify_request import FILE_KINDS
+from auth_proxy.uploads.hints import SEND_FILE, UNKNOWN_ID, V2_REQUEST
 from pleura.findings import FINDINGS
 from proof.lab.module_process import wait_until
 from proof.lab.proxy import Proxy, read_log_lines
@@ -63,6 +65,47 @@ def test_a_file_becomes_a_binary_tensor(client: httpx.Client, upstream: Upstream
     assert b"JANE" not in body + str(request.headers.raw).encode()
 
 
+def check_forwarded(upstream: Upstream, file: bytes) -> None:
+    """Check that the transformer got the bytes of the file as a binary tensor."""
+    request, body = next(each for each in upstream.requests if each[0].url.path.endswith("/infer"))
+    length = int(request.headers["inference-header-content-length"])
+    assert body[length:] == struct.pack("<I", len(file)) + file
+
+
+@pytest.mark.parametrize("kind", sorted(FILE_KINDS))
+@pytest.mark.parametrize("file", FILES[1:], ids=len)
+def test_a_body_may_be_the_file_itself(
+    client: httpx.Client, upstream: Upstream, kind: str, file: bytes
+) -> None:
+    """The bytes arrive unchanged, with and without a declared length."""
+    for content in (file, iter([file[:7], file[7:]])):
+        upstream.requests.clear()
+        answer = client.post("/classify", content=content, headers={"content-type": kind})
+        assert answer.status_code == 200
+        check_forwarded(upstream, file)
+
+
+@pytest.mark.parametrize(
+    "content_type",
+    [
+        'multipart/related; type="application/dicom"; boundary=b',
+        'Multipart/Related; boundary="b"; type=application/dicom',
+        "multipart/related; boundary=b",
+    ],
+)
+def test_a_dicomweb_client_may_store_to_classify(
+    client: httpx.Client, upstream: Upstream, content_type: str
+) -> None:
+    """The one part of a STOW-RS request is the file, whatever else its headers say."""
+    file = FILES[2] + b"\r\n--a\r\n"
+    head = b"--b\r\nContent-Type: application/dicom; transfer-syntax=1\r\nContent-Disposition: x; name=y\r\n"
+    answer = client.post(
+        "/classify", content=head + b"\r\n" + file + b"\r\n--b--\r\n", headers={"content-type": content_type}
+    )
+    assert answer.status_code == 200
+    check_forwarded(upstream, file)
+
+
 JSON = {"content-type": "application/json"}
 
 
@@ -83,6 +126,8 @@ JSON = {"content-type": "application/json"}
         (b"\xff", "application/json"),
         (b"[" * 10_000, "application/json"),
         (b'{"image_id": "a"}', "text/plain"),
+        (b"DICM", "application/dicom+json"),
+        (b"DICM", "application/dicom, application/dicom"),
         (b"image_id=a", "application/x-www-form-urlencoded"),
         (b"", "multipart/form-data"),
         (b"", "multipart/form-data; boundary=b"),
@@ -108,10 +153,54 @@ def test_any_other_body_is_refused(
     assert not upstream.requests
 
 
+@pytest.mark.parametrize(
+    ("content", "content_type", "hint"),
+    [
+        (b'{"instances": [{"b64": "AAAA"}]}', "application/json", "V2 at /v2/models/chest-xray/infer"),
+        (b'{"inputs": []}', "application/json", V2_REQUEST),
+        (b'{"image": "AAAA"}', "application/json", SEND_FILE),
+        (b'{"data": "AAAA"}', "application/json", SEND_FILE),
+        (b'{"b64": "AAAA"}', "application/json", SEND_FILE),
+        (b'"AAAA"', "application/json", SEND_FILE),
+        (b"AAAA", "text/plain", "also not base64"),
+        (b"image_id=a", "application/x-www-form-urlencoded", "must be multipart/form-data"),
+        (b"x", "", "the content-type is missing"),
+        (b"x", "multipart/form-data", "leave the content-type to your HTTP library"),
+        (b"x", "application/pdf", SEND_FILE),
+    ],
+)
+def test_a_well_known_mistake_is_explained(
+    client: httpx.Client, upstream: Upstream, content: bytes, content_type: str, hint: str
+) -> None:
+    """The error says what to do instead, and repeats nothing of the body."""
+    headers = {"content-type": content_type} if content_type else {}
+    answer = client.post("/classify", content=content, headers=headers)
+    assert answer.status_code == 400
+    assert hint in answer.json()["error"]
+    assert "AAAA" not in answer.text
+
+
+def test_a_large_json_body_is_explained(client: httpx.Client) -> None:
+    """JSON of many bytes can only be a file in base64."""
+    answer = client.post("/classify", json={"image": "A" * 100_000})
+    assert answer.status_code == 413
+    assert SEND_FILE in answer.json()["error"]
+
+
+def test_a_v2_request_is_sent_to_its_own_path(client: httpx.Client, upstream: Upstream) -> None:
+    """A body with binary tensors of V2 is not taken for a file."""
+    headers = {"content-type": "application/octet-stream", "inference-header-content-length": "2"}
+    answer = client.post("/classify", content=b"{}AAAA", headers=headers)
+    check_error(answer.json(), error=V2_REQUEST)
+    assert not upstream.requests
+
+
 @pytest.mark.parametrize("files", [{"other": b"x"}, [("file", b"x"), ("file", b"y")]])
 def test_exactly_one_file_is_taken(client: httpx.Client, upstream: Upstream, files: object) -> None:
-    """Another name, or a second file, is refused."""
-    assert client.post("/classify", files=files).status_code == 400  # type: ignore[arg-type]
+    """Another name, or a second file, is refused, and the error says what is wrong."""
+    answer = client.post("/classify", files=files)  # type: ignore[arg-type]
+    assert answer.status_code == 400
+    assert ("several parts" if isinstance(files, list) else "field 'file'") in answer.json()["error"]
     assert not upstream.requests
 
 
@@ -122,10 +211,18 @@ def test_a_json_body_is_small(client: httpx.Client) -> None:
 
 def test_an_error_of_the_transformer_is_passed_on(client: httpx.Client, upstream: Upstream) -> None:
     """Status and message stay, without the number of the only element."""
-    upstream.error = (404, {"error": "element 0: no radiograph of that id"}, {})
+    upstream.error = (404, {"error": "element 0: no such version"}, {})
     answer = client.post("/classify", json={"image_id": "a"})
     assert answer.status_code == 404
-    check_error(answer.json(), error="no radiograph of that id")
+    check_error(answer.json(), error="no such version", code="not_found")
+
+
+def test_an_unknown_id_may_be_the_name_of_a_file(client: httpx.Client, upstream: Upstream) -> None:
+    """The error says how to send a file, and does not repeat the id."""
+    upstream.error = (404, {"error": "element 0: gone"}, {"pleura-error": "radiograph_not_found"})
+    answer = client.post("/classify", json={"image_id": "/home/doe/JANE.dcm"})
+    check_error(answer.json(), error=UNKNOWN_ID, code="radiograph_not_found")
+    assert "JANE" not in answer.text
 
 
 @pytest.mark.parametrize("broken", ["outputs", "parameters", "model_version"])

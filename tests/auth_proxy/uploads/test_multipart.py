@@ -1,0 +1,107 @@
+"""The multipart parser: any file arrives whole, and any other body is refused."""
+
+from collections.abc import AsyncIterator, Sequence
+from itertools import pairwise
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from auth_proxy.uploads.multipart import open_file_part
+from pleura.errors import InvalidRequest
+
+FORM, RELATED = "multipart/form-data; boundary=b", 'multipart/related; type="application/dicom"; boundary=b'
+FORM_PART = b'Content-Disposition: form-data; name="file"; filename="x"\r\n'
+DICOM_PART = b"Content-Type: application/dicom\r\n"
+KINDS = [(FORM, FORM_PART), (RELATED, DICOM_PART)]
+
+
+def build_body(head: bytes, *files: bytes) -> bytes:
+    """Build a body of parts with the same headers."""
+    return b"".join(b"--b\r\n" + head + b"\r\n" + file + b"\r\n" for file in files) + b"--b--\r\n"
+
+
+async def read(content_type: str, pieces: Sequence[bytes], max_memory_bytes: int = 2**20) -> bytes:
+    """Read the file of a body that arrives in these pieces."""
+
+    async def arrive() -> AsyncIterator[bytes]:
+        for piece in pieces:
+            yield piece
+
+    async with open_file_part(content_type, arrive(), max_memory_bytes) as file:
+        content = await file.read()
+        assert file.size == len(content)
+        return content
+
+
+def cut(body: bytes, places: Sequence[int]) -> list[bytes]:
+    """Cut a body at some places."""
+    ends = sorted({place % (len(body) + 1) for place in places} | {0, len(body)})
+    return [body[start:end] for start, end in pairwise(ends)]
+
+
+# pieces of boundaries, which a parser could take for the end of the file
+PIECES = (b"\r\n", b"--b", b"\r\n--", b"-", b"\r", b"\n", b"--", b"b", b"\0", b"DICM")
+FILES = st.lists(st.sampled_from(PIECES), max_size=30).map(b"".join)
+PARTS = (*PIECES, b"--b--", b"--b\r\n", FORM_PART, DICOM_PART, b":", b"content-type: a\r\n")
+BODIES = st.lists(st.sampled_from(PARTS), max_size=14).map(b"".join)
+PLACES = st.lists(st.integers(0, 10_000), max_size=12)
+
+
+@pytest.mark.parametrize(("content_type", "head"), KINDS, ids=["form", "related"])
+@given(FILES, PLACES, st.sampled_from([1, 2**20]))
+async def test_a_file_arrives_whole_wherever_the_body_is_cut(
+    content_type: str, head: bytes, file: bytes, places: list[int], max_memory_bytes: int
+) -> None:
+    """In memory and on disk, every byte of a file without the boundary arrives."""
+    if b"\r\n--b" in b"\r\n" + file:
+        return
+    assert await read(content_type, cut(build_body(head, file), places), max_memory_bytes) == file
+
+
+@pytest.mark.parametrize("content_type", [FORM, RELATED], ids=["form", "related"])
+@given(BODIES, PLACES)
+async def test_any_body_is_read_in_the_same_way_wherever_it_is_cut(
+    content_type: str, body: bytes, places: list[int]
+) -> None:
+    """A body is a file or an error of the caller, and the cuts of the network do not decide which."""
+
+    async def read_or_refuse(pieces: Sequence[bytes]) -> bytes | None:
+        try:
+            return await read(content_type, pieces)
+        except InvalidRequest:
+            return None
+
+    assert await read_or_refuse(cut(body, places)) == await read_or_refuse([body])
+
+
+@pytest.mark.parametrize(
+    ("content_type", "body", "text"),
+    [
+        (FORM, build_body(FORM_PART, b"x", b"y"), "several parts"),
+        (RELATED, build_body(DICOM_PART, b"x", b"y"), "several parts"),
+        (RELATED, build_body(b"", b"x"), "must be application/dicom"),
+        (RELATED, build_body(b"Content-Type: image/png\r\n", b"x"), "must be application/dicom"),
+        (RELATED, build_body(b"Content-Type: application/dicom+json\r\n", b"x"), "must be application/dicom"),
+        (RELATED, build_body(DICOM_PART + b"Content-Transfer-Encoding: base64\r\n", b"eA=="), "not base64"),
+        (FORM, build_body(FORM_PART + b"content-transfer-encoding: BASE64\r\n", b"eA=="), "not base64"),
+        (RELATED, b"--b--\r\n", "field 'file'"),
+        (RELATED, build_body(DICOM_PART, b"x")[:-9], "field 'file'"),
+        (RELATED.replace("dicom", "dicom+xml"), build_body(DICOM_PART, b"x"), 'type="application/dicom"'),
+        (FORM, build_body(FORM_PART.replace(b'"file"', b'"image"'), b"x"), "field 'file'"),
+        (FORM, build_body(b'Content-Disposition: form-data; name="file"\r\n', b"x"), "field 'file'"),
+        ("multipart/form-data", build_body(FORM_PART, b"x"), "one boundary"),
+        ("multipart/form-data; boundary=", build_body(FORM_PART, b"x"), "one boundary"),
+        ("multipart/form-data; boundary=b; boundary=c", build_body(FORM_PART, b"x"), "one boundary"),
+        ("multipart/form-data; boundary*=b", build_body(FORM_PART, b"x"), "one boundary"),
+        ("multipart/form-data; boundary*0=b; boundary=b", build_body(FORM_PART, b"x"), "one boundary"),
+        ('multipart/form-data; boundary="b; boundary=c"', build_body(FORM_PART, b"x"), "one boundary"),
+        ("multipart/form-data; boundary=" + "b" * 71, build_body(FORM_PART, b"x"), "one boundary"),
+        ('multipart/related; boundary="b\\"c"', build_body(DICOM_PART, b"x"), "one boundary"),
+    ],
+)
+async def test_any_other_form_is_refused(content_type: str, body: bytes, text: str) -> None:
+    """The error says what is wrong."""
+    with pytest.raises(InvalidRequest) as caught:
+        await read(content_type, [body])
+    assert text in str(caught.value)
