@@ -13,11 +13,13 @@ import structlog
 import uvicorn
 
 from auth_proxy.app import build_app
-from auth_proxy.grpc_proxy import build_server, open_channel
+from auth_proxy.grpc_health import GrpcHealth
+from auth_proxy.grpc_proxy import GrpcProxy, build_server, open_channel
 from auth_proxy.guards import Guards
 from auth_proxy.http_protocol import StrictProtocol
 from auth_proxy.limits import InFlightLimit, RateLimit
 from auth_proxy.metrics import KEY_AGE
+from auth_proxy.readiness import Readiness
 from auth_proxy.settings import AuthProxySettings
 from auth_proxy.tokens.authenticator import Authenticator
 from auth_proxy.transformer_client import TransformerClient
@@ -94,10 +96,13 @@ async def serve(settings: AuthProxySettings, listeners: Listeners) -> None:
     refresh = asyncio.create_task(authenticator.refresh_forever())
     health = HealthChecks(alive={"keys": lambda: not refresh.done()})
     shutdown = Shutdown(settings.drain_s, _GRACE_S)
-    http = HttpServer(_build_http_config(build_app(guards, transformer, health, shutdown)))
+    readiness = Readiness(authenticator, transformer, shutdown)
+    app = build_app(guards, transformer, health, readiness, frozenset(settings.cors_origins))
+    http = HttpServer(_build_http_config(app))
     IN_FLIGHT.set_function(lambda: guards.in_flight.in_flight)
     KEY_AGE.set_function(lambda: authenticator.age_s)
-    grpc = build_server(guards, channel, f"{settings.host}:{settings.grpc_port}")
+    proxy = GrpcProxy(guards, channel, GrpcHealth(health, readiness))
+    grpc = build_server(proxy, settings.max_body_bytes, f"{settings.host}:{settings.grpc_port}")
     shutdown.listen()
     await grpc.start()
     log.info("serving", http_port=settings.http_port, grpc_port=settings.grpc_port)

@@ -1,24 +1,25 @@
 """The REST side of the proxy: this module puts middleware and endpoints together."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Set
 
 from starlette.middleware import Middleware
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from auth_proxy.call import get_call
+from auth_proxy.cors import AllowOrigins
 from auth_proxy.guards import Guards
 from auth_proxy.middleware import Admit, AnswerErrors, FindRoute, LimitSizeAndTime, LogRequest
+from auth_proxy.readiness import Readiness
 from auth_proxy.routes.answers import AnswersProxyRoute
 from auth_proxy.routes.classify import Classify
 from auth_proxy.routes.feedback import FeedbackProxyRoute
 from auth_proxy.routes.forward import Forward
-from auth_proxy.routes.health import Live, Ready
+from auth_proxy.routes.health import Live, ModelReady, Ready, V2Live, V2Ready
 from auth_proxy.routes.model_info import ModelInfo
 from auth_proxy.routes.openapi import OpenApi
 from auth_proxy.transformer_client import TransformerClient
 from pleura.errors import NotFound
 from pleura.serving.health import HealthChecks
-from pleura.serving.shutdown import Shutdown
 
 
 class Dispatch:
@@ -37,7 +38,11 @@ class Dispatch:
 
 
 def build_app(
-    guards: Guards, transformer: TransformerClient, health: HealthChecks, shutdown: Shutdown
+    guards: Guards,
+    transformer: TransformerClient,
+    health: HealthChecks,
+    readiness: Readiness,
+    origins: Set[str] = frozenset(),
 ) -> ASGIApp:
     """Build the REST side. The order of the middleware list is the order of execution."""
     model_info = ModelInfo(transformer)
@@ -50,11 +55,15 @@ def build_app(
         "answers_overlay": answers,
         "model_info": model_info,
         "healthz": Live(health),
-        "readyz": Ready(guards.authenticator, transformer, shutdown),
+        "readyz": Ready(readiness),
+        "v2_live": V2Live(health),
+        "v2_ready": V2Ready(readiness),
+        "v2_model_ready": ModelReady(readiness),
         "openapi": OpenApi(),
     }
     middleware = [
         Middleware(LogRequest),  # outermost, so that it sees the status of errors too
+        Middleware(AllowOrigins, origins),  # before AnswerErrors: a script may read errors too
         Middleware(AnswerErrors),
         Middleware(FindRoute),  # before Admit: the route names the scope that a token needs
         Middleware(Admit, guards),

@@ -2,16 +2,17 @@
 
 import asyncio
 import re
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from typing import Any, Final
 
 import grpc
 import structlog
 from grpc import aio
 
-from auth_proxy.allow_list import GRPC_ROUTES
+from auth_proxy.allow_list import GRPC_ROUTES, Route
 from auth_proxy.call import Call
 from auth_proxy.grpc_errors import convert_rpc_error, get_grpc_status
+from auth_proxy.grpc_health import GrpcHealth
 from auth_proxy.guards import Guards
 from auth_proxy.metrics import UPSTREAM
 from auth_proxy.request_body import SlowRequest
@@ -55,8 +56,8 @@ def read_model_version(response: bytes) -> str | None:
 class GrpcProxy(grpc.GenericRpcHandler):  # type: ignore[misc]  # grpc has no types
     """Answers every method of the allow-list with the transformer's answer."""
 
-    def __init__(self, guards: Guards, channel: aio.Channel) -> None:
-        self._guards, self._channel = guards, channel
+    def __init__(self, guards: Guards, channel: aio.Channel, health: GrpcHealth) -> None:
+        self._guards, self._channel, self._health = guards, channel, health
 
     def service(self, handler_call_details: grpc.HandlerCallDetails) -> Any:
         """Return the handler of a method. None for a method outside the allow-list answers UNIMPLEMENTED."""
@@ -104,6 +105,8 @@ class GrpcProxy(grpc.GenericRpcHandler):  # type: ignore[misc]  # grpc has no ty
         call.headers = _read_metadata(context)
         call.request_id = read_request_id(call.headers)
         bind_log_ids(call.request_id, call.span.trace_id)
+        if call.route and _is_open(call.route, call.headers):
+            return await self._health.answer(call.route, messages)
         async with self._guards.admit(call):
             remaining_s = context.time_remaining()
             timeout_s = min(
@@ -119,6 +122,11 @@ class GrpcProxy(grpc.GenericRpcHandler):  # type: ignore[misc]  # grpc has no ty
                     )
                 except aio.AioRpcError as error:
                     raise convert_rpc_error(error) from error
+
+
+def _is_open(route: Route, headers: Mapping[str, str]) -> bool:
+    """Say whether a call needs no token. Whoever brings one for ModelReady may also name a version."""
+    return route.scope is None or (route.name == "grpc_ModelReady" and "authorization" not in headers)
 
 
 def _read_metadata(context: Context) -> dict[str, str]:
@@ -165,17 +173,17 @@ def open_channel(address: str, max_message_bytes: int) -> aio.Channel:
     return aio.insecure_channel(address, options=options)
 
 
-def build_server(guards: Guards, channel: aio.Channel, address: str) -> aio.Server:
+def build_server(proxy: GrpcProxy, max_message_bytes: int, address: str) -> aio.Server:
     """Build the gRPC server.
 
     Raises:
         RuntimeError: Another program listens on the port.
     """
     server = aio.server(
-        handlers=(GrpcProxy(guards, channel),),
+        handlers=(proxy,),
         options=(
-            ("grpc.max_receive_message_length", guards.max_body_bytes),
-            ("grpc.max_send_message_length", guards.max_body_bytes),
+            ("grpc.max_receive_message_length", max_message_bytes),
+            ("grpc.max_send_message_length", max_message_bytes),
             ("grpc.max_metadata_size", 16384),
             ("grpc.max_concurrent_streams", 256),
             ("grpc.so_reuseport", 0),  # a second process could share the port without an error

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Self
+from typing import Annotated, Final, Self
 
 from pydantic import (
     AfterValidator,
@@ -26,6 +26,13 @@ from auth_proxy.issuer_settings import (
 from auth_proxy.tokens.key_set import DEFAULT_ALGORITHMS
 from auth_proxy.tokens.trust import DEFAULT_SCOPE_CLAIMS
 from pleura.settings import Port, ServiceSettings
+
+# as browsers write it: in small letters, without a path
+_ORIGIN: Final = r"^https?://(?:[a-z0-9.-]+|\[[0-9a-f:]+\])(?::\d{1,5})?$"
+
+
+def _split_at_commas(value: object) -> object:
+    return [each.strip() for each in value.split(",") if each.strip()] if isinstance(value, str) else value
 
 
 class AuthProxySettings(ServiceSettings):
@@ -64,6 +71,13 @@ class AuthProxySettings(ServiceSettings):
         Path | None, BeforeValidator(lambda value: value or None), AfterValidator(require_certificates)
     ] = Field(default=None, validation_alias=AliasChoices("PLEURA_CA_FILE", "SSL_CERT_FILE"))
     """Certificates of private authorities (PEM) that sign for an issuer. ``SSL_CERT_FILE`` does the same."""
+    cors_origins: Annotated[
+        tuple[Annotated[str, Field(pattern=_ORIGIN)], ...], NoDecode, BeforeValidator(_split_at_commas)
+    ] = ()
+    """Web pages whose scripts may send requests (CORS), for example ``https://viewer.hospital.example``.
+
+    Origins with commas between them; none by default. There is no wildcard.
+    """
     max_body_mb: int = Field(default=64, ge=1, le=1024)
     """Largest body of a request, in MiB."""
     max_in_flight: int = Field(default=64, ge=1, le=4096)

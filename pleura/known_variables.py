@@ -23,6 +23,7 @@ KNOWN_VARIABLES: Final = frozenset(
         "PLEURA_CACHE_TTL_S",
         "PLEURA_CA_FILE",
         "PLEURA_CODE_VERSION",
+        "PLEURA_CORS_ORIGINS",
         "PLEURA_DATA_BUCKET",
         "PLEURA_DATA_CACHE",
         "PLEURA_DECISION_KEY_FILE",

@@ -25,8 +25,10 @@ TENSORFLOW = {"tensorflow", "keras", "cv2", "pandas"}  # keras imports the latte
 MLFLOW = {"mlflow", "pandas", "opentelemetry.sdk.trace"}
 ALLOWED = {
     "pleura.serving": {"kserve"},
+    "pleura.serving.grpc_health": set(),
     "pleura.serving.grpc_status": set(),
     "pleura.serving.health": set(),
+    "pleura.serving.http_protocol": set(),
     "pleura.serving.shutdown": set(),
     "pleura.serving.start": set(),
     "pleura.radiograph": {"cv2"},

@@ -38,7 +38,7 @@ _CONTENT_HEADER: Final = "x-amz-content-sha256"
 _EMPTY_DIGEST: Final = hashlib.sha256().hexdigest()
 _ABOUT_OBJECT: Final = (HTTPStatus.NOT_FOUND, HTTPStatus.PRECONDITION_FAILED)
 NO_SUCH_RADIOGRAPH: Final = (
-    "no radiograph of that id in the object store; a file is sent itself, as the input 'image'"
+    "no radiograph of that id in the object store (a file is sent itself, as the input 'image')"
 )
 log = structlog.get_logger(__name__)
 

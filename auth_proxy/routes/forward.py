@@ -19,7 +19,7 @@ from auth_proxy.transformer_client import (
 from pleura.http_client import Content, Response
 
 _RETURNED: Final = ("content-type", "content-length", "inference-header-content-length", "retry-after")
-_READINESS: Final = ("v2_health", "v2_model_ready")
+_READINESS: Final = "v2_model_ready"
 _MODEL_VERSION: Final = re.compile(rb'"model_version":\s?"([0-9A-Za-z.-]{1,64})"')
 _PEEK_BYTES: Final = 1024
 _SMALL_BYTES: Final = 65536
@@ -37,15 +37,17 @@ class Forward:
         headers = (
             select_forwarded(call.headers) | build_transformer_headers(call) | {"accept-encoding": "identity"}
         )
+        # uvicorn sends no body to HEAD; the transformer's is small
+        verb = "GET" if scope["method"] == "HEAD" else scope["method"]
         content: Content = b""
-        if scope["method"] == "POST":
+        if verb == "POST":
             content = await _read_content(receive, call)
             if not isinstance(content, bytes) and "content-length" in call.headers:
                 headers["content-length"] = call.headers["content-length"]
         path = scope["raw_path"].decode("ascii")
         async with (
             cancel_on_disconnect(receive, call),
-            self._transformer.request(scope["method"], path, headers, content) as response,
+            self._transformer.request(verb, path, headers, content) as response,
         ):
             await _require_success(response, call)
             await _send_answer(response, call, send)
@@ -68,8 +70,8 @@ async def _read_content(receive: Receive, call: Call) -> Content:
 
 
 async def _require_success(response: Response, call: Call) -> None:
-    # the 503 of these routes is their answer, not an error
-    is_readiness = call.route is not None and call.route.name in _READINESS and response.status_code == 503
+    # the 503 of this route is its answer, not an error
+    is_readiness = call.route is not None and call.route.name == _READINESS and response.status_code == 503
     if response.status_code == HTTPStatus.OK or is_readiness:
         return
     raise parse_refusal(response, await read_answer(response))

@@ -1,22 +1,18 @@
-"""``GET /healthz`` and ``GET /readyz``: the process is alive; keys and transformer are ready."""
+"""The health of the proxy over REST, in its own form and in V2's. Nobody needs a token for it."""
 
-import asyncio
-import time
-from http import HTTPStatus
-from typing import Final
+from collections.abc import Mapping
+from typing import Any
 
-from starlette.responses import JSONResponse
+from starlette.responses import JSONResponse, Response
 from starlette.types import Receive, Scope, Send
 
-from auth_proxy.tokens.authenticator import Authenticator
-from auth_proxy.transformer_client import TransformerClient
-from pleura.errors import PleuraError
-from pleura.observability.metrics import READY
+from auth_proxy.readiness import Readiness
+from pleura.contract import MODEL_NAME
 from pleura.serving.health import HealthChecks
-from pleura.serving.shutdown import Shutdown
 
-_FRESH_S: Final = 1.0
-_TIMEOUT_S: Final = 2.0
+
+def _build_response(document: Mapping[str, Any], is_well: bool) -> Response:
+    return JSONResponse(document, 200 if is_well else 503)
 
 
 class Live:
@@ -28,37 +24,52 @@ class Live:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer the request."""
         is_live, parts = self._health.liveness()
-        await JSONResponse({"live": is_live, **parts}, 200 if is_live else 503)(scope, receive, send)
+        await _build_response({"live": is_live, **parts}, is_live)(scope, receive, send)
 
 
 class Ready:
-    """ASGI endpoint: say whether requests can be answered. It asks the transformer at most once a second."""
+    """ASGI endpoint: say whether requests can be answered, and which part is missing."""
 
-    def __init__(
-        self, authenticator: Authenticator, transformer: TransformerClient, shutdown: Shutdown
-    ) -> None:
-        self._authenticator, self._transformer, self._shutdown = authenticator, transformer, shutdown
-        self._lock, self._checked_s, self._is_transformer_ready = asyncio.Lock(), float("-inf"), False
+    def __init__(self, readiness: Readiness) -> None:
+        self._readiness = readiness
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer the request."""
-        parts = {"keys": self._authenticator.is_ready, "transformer": await self._check_transformer()}
-        is_ready = all(parts.values()) and not self._shutdown.has_begun
-        READY.set(is_ready)
-        await JSONResponse({"ready": is_ready, **parts}, 200 if is_ready else 503)(scope, receive, send)
+        is_ready, parts = await self._readiness.check()
+        await _build_response({"ready": is_ready, **parts}, is_ready)(scope, receive, send)
 
-    async def _check_transformer(self) -> bool:
-        async with self._lock:
-            # everybody may call this route, but not load the transformer with it
-            if time.monotonic() - self._checked_s >= _FRESH_S:
-                self._is_transformer_ready = await self._call_transformer()
-                self._checked_s = time.monotonic()
-            return self._is_transformer_ready
 
-    async def _call_transformer(self) -> bool:
-        try:
-            async with asyncio.timeout(_TIMEOUT_S):
-                response, _ = await self._transformer.read("GET", "/readyz", {})
-        except (PleuraError, TimeoutError):
-            return False
-        return response.status_code == HTTPStatus.OK
+class V2Live:
+    """ASGI endpoint: say whether the process can do its work, as V2 does."""
+
+    def __init__(self, health: HealthChecks) -> None:
+        self._health = health
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer the request."""
+        is_live, _ = self._health.liveness()
+        await _build_response({"live": is_live}, is_live)(scope, receive, send)
+
+
+class V2Ready:
+    """ASGI endpoint: say whether requests can be answered, as V2 does."""
+
+    def __init__(self, readiness: Readiness) -> None:
+        self._readiness = readiness
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer the request."""
+        is_ready, _ = await self._readiness.check()
+        await _build_response({"ready": is_ready}, is_ready)(scope, receive, send)
+
+
+class ModelReady:
+    """ASGI endpoint: say whether the one model can answer, as V2 does."""
+
+    def __init__(self, readiness: Readiness) -> None:
+        self._readiness = readiness
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer the request."""
+        is_ready, _ = await self._readiness.check()
+        await _build_response({"name": MODEL_NAME, "ready": is_ready}, is_ready)(scope, receive, send)

@@ -16,7 +16,7 @@ _INTRODUCTION: Final = """\
 In REST an error is a status with a JSON document:
 
 ```json
-{"error": "no radiograph of that id", "code": "radiograph_not_found", "request_id": "visit-4711"}
+{"error": "no such version of the model is served", "code": "model_not_found", "request_id": "visit-4711"}
 ```
 
 - `error` is for people, and may change. It never repeats what the caller sent.

@@ -14,10 +14,10 @@ from google.protobuf.message import DecodeError  # type: ignore[import-untyped] 
 from grpc import aio
 
 from pleura.errors import InvalidRequest, PleuraError
+from pleura.serving.grpc_health import V2_SERVICE
 from pleura.serving.grpc_status import abort_call
 from pleura.serving.kserve_import import grpc_messages as pb
 
-_SERVICE: Final = "inference.GRPCInferenceService"
 _REQUESTS: Final[Mapping[str, Any]] = {
     "ServerLive": pb.ServerLiveRequest,
     "ServerReady": pb.ServerReadyRequest,
@@ -33,7 +33,7 @@ log = structlog.get_logger()
 def make_v2_handler(servicer: object) -> grpc.GenericRpcHandler:
     """Register the methods of a servicer. An unexpected failure of a method gives no detail."""
     return grpc.method_handlers_generic_handler(
-        _SERVICE,
+        V2_SERVICE,
         {
             name: grpc.unary_unary_rpc_method_handler(_make_method(getattr(servicer, name), request))
             for name, request in _REQUESTS.items()

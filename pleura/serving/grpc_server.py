@@ -14,6 +14,7 @@ from pleura.deadline import TIMEOUT_HEADER
 from pleura.errors import InvalidRequest, PleuraError, Unavailable
 from pleura.observability.metrics import count_and_time, observe_request
 from pleura.observability.tracing import Span
+from pleura.serving.grpc_health import CHECK_METHOD, answer_check
 from pleura.serving.grpc_methods import make_v2_handler
 from pleura.serving.grpc_status import abort_call
 from pleura.serving.health import HealthChecks
@@ -67,6 +68,14 @@ class V2GrpcService:
     async def ServerReady(self, request: Any, context: Any) -> Any:
         with count_and_time("grpc_ServerReady"):
             return pb.ServerReadyResponse(ready=await self._is_ready())
+
+    async def check(self, request: bytes, context: Any) -> Any:
+        """Answer the standard health check of gRPC."""
+
+        async def answer() -> bytes:
+            return answer_check(request, await self._is_ready())
+
+        return await self._answer(answer, context, count_and_time("grpc_Check"))
 
     async def ModelReady(self, request: Any, context: Any) -> Any:
         async def answer() -> Any:
@@ -202,11 +211,12 @@ class GrpcServer:
             ]
         )
         self._server.add_generic_rpc_handlers((make_v2_handler(servicer),))
-        service, method = DESCRIBE_METHOD.strip("/").split("/")
-        handler = grpc.unary_unary_rpc_method_handler(servicer.describe)
-        self._server.add_generic_rpc_handlers(
-            (grpc.method_handlers_generic_handler(service, {method: handler}),)
-        )
+        for name, answer in ((DESCRIBE_METHOD, servicer.describe), (CHECK_METHOD, servicer.check)):
+            service, method = name.strip("/").split("/")
+            handler = grpc.unary_unary_rpc_method_handler(answer)
+            self._server.add_generic_rpc_handlers(
+                (grpc.method_handlers_generic_handler(service, {method: handler}),)
+            )
         self._server.add_insecure_port(self._address)
         await self._server.start()
         await self._server.wait_for_termination()

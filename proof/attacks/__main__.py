@@ -25,6 +25,7 @@ from proof.attacks import (
     object_attack,
     token_carriers,
     token_cases,
+    upload_cases,
 )
 from proof.attacks.attacked_proxy import AttackedProxy, start_attacked_proxy
 from proof.attacks.federation import start_federated_proxy
@@ -150,7 +151,8 @@ def attack_between_issuers(folder: Path, attacked: AttackedProxy) -> list[ClaimR
 
 def attack_with_requests(attacked: AttackedProxy) -> list[ClaimRow]:
     """Send the raw requests."""
-    tables = {"framing": http_cases.FRAMING, "chunks": http_cases.CHUNKS, **http_syntax.TABLES}
+    tables = {"framing": http_cases.FRAMING, "chunks": http_cases.CHUNKS}
+    tables |= http_syntax.TABLES | upload_cases.TABLES
     cases = {f"{table}: {name}": case for table, rows in tables.items() for name, case in rows.items()}
     results = {name: run_case(attacked, case) for name, case in cases.items()}
     return [

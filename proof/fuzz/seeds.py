@@ -105,6 +105,10 @@ _FORM: Final = (
     b'--b\r\nContent-Disposition: form-data; name="file"; filename="a.dcm"\r\n'
     b"Content-Type: application/dicom\r\n\r\nbytes\r\n--b--\r\n"
 )
+_RELATED: Final = (
+    b'multipart/related; type="application/dicom"; boundary=b\n'
+    b"--b\r\nContent-Type: application/dicom\r\n\r\nDICM\r\n--b--\r\n"
+)
 _HEADS: Final = (
     b"POST /classify HTTP/1.1\r\nHost: a\r\nContent-Length: 12\r\n",
     b"POST /v2 HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\nX-A: b\r\n",
@@ -120,7 +124,7 @@ def make_seeds() -> Mapping[str, list[bytes]]:
         "v2": [b"\0\0" + _V2[0], len(_V2[1]).to_bytes(2, "big") + _V2[1] + b"\3\0\0\0abc", b"\0\0" + _V2[2]],
         "object_id": [b"ward/2026/a.dcm", b"a/../b", "röntgen/ä.png".encode(), b"\xff\0"],
         "token": [*make_token_seeds()],
-        "form": [_FORM, b'application/json\n{"image_id": "a"}'],
+        "form": [_FORM, _RELATED, b'application/json\n{"image_id": "a"}', b"application/dicom\nDICM"],
         "head": [*_HEADS],
         "checkpoint": [*make_checkpoint_seeds()],
         "pickle": [*make_pickle_seeds()],

@@ -53,6 +53,13 @@ def test_a_good_environment_is_read() -> None:
         ("scope_claims", "a,,b"),
         ("scope_claims", '["scp"]'),
         ("audience_claim", "azp"),
+        ("cors_origins", "*"),
+        ("cors_origins", "null"),
+        ("cors_origins", "https://*.hospital.example"),
+        ("cors_origins", "https://viewer.hospital.example/"),
+        ("cors_origins", "https://Viewer.hospital.example"),
+        ("cors_origins", "viewer.hospital.example"),
+        ("cors_origins", "https://a.example https://b.example"),
         ("ca_file", "/nowhere.pem"),
         ("ca_file", __file__),
         ("issuers", "{}"),
@@ -65,8 +72,16 @@ def test_a_good_environment_is_read() -> None:
 def test_a_wrong_value_is_named(monkeypatch: pytest.MonkeyPatch, name: str, value: str) -> None:
     """The error names the setting."""
     monkeypatch.setenv(f"PLEURA_{name.upper()}", value)
-    with pytest.raises(InvalidSettings, match=f"^PLEURA_{name.upper()}: "):
+    with pytest.raises(InvalidSettings, match=f"^PLEURA_{name.upper()}(__0)?: "):
         AuthProxySettings.read()
+
+
+def test_origins_stand_between_commas(monkeypatch: pytest.MonkeyPatch) -> None:
+    """By default there are none."""
+    assert AuthProxySettings.read().cors_origins == ()
+    monkeypatch.setenv("PLEURA_CORS_ORIGINS", "https://a.example, http://localhost:3000,https://[::1]:8443")
+    origins = AuthProxySettings.read().cors_origins
+    assert origins == ("https://a.example", "http://localhost:3000", "https://[::1]:8443")
 
 
 def set_issuers(monkeypatch: pytest.MonkeyPatch, *entries: dict[str, Any]) -> None:

@@ -22,6 +22,7 @@ from tests.conformance.v2_request import MODEL
 
 EVERYWHERE = (*BOTH, "predictor")
 _NO_METHOD = "Method not found!"
+_CHECK = "/grpc.health.v1.Health/Check"
 
 
 def _is_ready(answer: GrpcAnswer) -> bool:
@@ -38,6 +39,11 @@ def _is_server(answer: GrpcAnswer) -> bool:
 def _is_model(answer: GrpcAnswer) -> bool:
     message = pb.ModelMetadataResponse.FromString(answer.message)
     return bool(message.name == MODEL and list(message.versions) == ["0.0.1"] and message.platform)
+
+
+def _build_check(service: str) -> bytes:
+    # ModelReadyRequest has the same field 1
+    return bytes(pb.ModelReadyRequest(name=service).SerializeToString())
 
 
 def _build_model_request(**fields: str) -> bytes:
@@ -66,8 +72,30 @@ _READING = (
         )
     ),
     *(
-        GrpcCase(f"{method}-no-protobuf", b"\xff\xff", INVALID, UNREADABLE, method=method, servers=EVERYWHERE)
-        for method in ("ServerLive", "ServerReady", "ServerMetadata")
+        GrpcCase(f"{method}-no-protobuf", b"\xff\xff", INVALID, UNREADABLE, method=method, servers=servers)
+        for method, servers in (
+            # the proxy answers both itself, and their requests are empty
+            ("ServerLive", ("transformer", "predictor")),
+            ("ServerReady", ("transformer", "predictor")),
+            ("ServerMetadata", EVERYWHERE),
+        )
+    ),
+    *(
+        GrpcCase(
+            f"health-check-of-{service or 'everything'}",
+            _build_check(service),
+            method=_CHECK,
+            servers=EVERYWHERE,
+            check=lambda a: a.message == b"\x08\x01",
+        )
+        for service in ("", SERVICE.strip("/"), "grpc.health.v1.Health")
+    ),
+    *(
+        GrpcCase(name, message, NOT_FOUND, "no such service", method=_CHECK, servers=EVERYWHERE)
+        for name, message in (
+            ("health-check-of-another-service", _build_check("other")),
+            ("health-check-no-protobuf", b"\xff\xff"),
+        )
     ),
 )
 _METHODS: Mapping[str, tuple[str, ...]] = {
@@ -84,7 +112,8 @@ _METHODS: Mapping[str, tuple[str, ...]] = {
     "/other.Service/ModelInfer": EVERYWHERE,
     "/grpc.reflection.v1alpha.ServerReflection/ServerReflectionInfo": EVERYWHERE,
     "/grpc.reflection.v1.ServerReflection/ServerReflectionInfo": EVERYWHERE,
-    "/grpc.health.v1.Health/Check": EVERYWHERE,
+    "/grpc.health.v1.Health/Watch": EVERYWHERE,
+    "/grpc.health.v1.Health/List": EVERYWHERE,
     "/pleura.Model/Describe": ("proxy",),
     "/": EVERYWHERE,
 }

@@ -8,7 +8,7 @@ from tests.conformance.servers import HttpAnswer
 from tests.conformance.v2_request import MODEL
 
 _NO_VERB = "no such verb on that path"
-_NO_MODEL = "no model of that name is served"
+_NO_MODEL = "no model of that name is served; the model's name is 'chest-xray'"
 _NO_VERSION = "no such version of the model is served"
 
 
@@ -116,16 +116,28 @@ _READING = (
         for name, path, verbs in (
             ("infer", INFER, ("GET", "PUT", "DELETE", "PATCH", "OPTIONS", "HEAD")),
             ("live", "/v2/health/live", ("POST", "PUT", "DELETE", "OPTIONS")),
+            ("ready", "/v2/health/ready", ("POST",)),
             ("server", "/v2", ("POST", "OPTIONS")),
             ("model", _ONE, ("POST", "DELETE", "OPTIONS")),
             ("model-ready", f"{_VERSIONED}/ready", ("POST", "OPTIONS")),
         )
         for verb in verbs
     ),
-    _build_refused_verb("HEAD", "/v2/health/live", "live", ("proxy",)),
     _build_refused_verb("HEAD", _ONE, "model", ("proxy",)),
+    *(
+        RestRequest(f"head-of-{path}", None, 200, verb="HEAD", path=path, servers=_EVERYWHERE)
+        for path in (
+            *("/healthz", "/readyz", "/v2/health/live", "/v2/health/ready"),
+            *(f"{_ONE}/ready", f"{_VERSIONED}/ready"),
+        )
+    ),
     RestRequest(
-        "head-of-live", None, 200, verb="HEAD", path="/v2/health/live", servers=("transformer", "predictor")
+        "head-of-another-version",
+        None,
+        404,
+        verb="HEAD",
+        path=f"{_ONE}/versions/9/ready",
+        servers=_EVERYWHERE,
     ),
 )
 CASES = _READING

@@ -87,7 +87,7 @@ def test_the_proxy_passes_the_refusal_on_until_the_rate_is_used_up(
     """The proxy passes 503 on with its Retry-After. A principal over its rate gets 429 with one."""
     count_run(case="turned-away-too-often", transport="rest", server="proxy", client="raw")
     _check_refusal(proxy_of_unready, servers, _UNREADY)
-    proxy_of_unready.send("GET", "/v2/health/live")
+    proxy_of_unready.send("GET", "/v2")
     _check_refusal(proxy_of_unready, servers, _TOO_MANY)
 
 

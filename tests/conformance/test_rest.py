@@ -6,7 +6,7 @@ import pytest
 
 from tests.conformance import rest_body_cases, rest_output_cases, rest_path_cases, rest_tensor_cases
 from tests.conformance.checks import check_http_error
-from tests.conformance.rest_request import RestRequest
+from tests.conformance.rest_request import NO_PATH, RestRequest
 from tests.conformance.servers import V2Servers
 
 CASES = (*rest_output_cases.CASES, *rest_tensor_cases.CASES, *rest_body_cases.CASES, *rest_path_cases.CASES)
@@ -26,6 +26,10 @@ def test_a_rest_request_is_answered_or_refused(
         assert (answer.status, answer.body) == (case.status, b"")
         return
     error = "" if answer.status < 400 else answer.document.get("error", answer.body)
+    if case.error == NO_PATH and server == "proxy":
+        # the proxy alone has more routes, and names the one that the caller may mean
+        error, _, hint = error.partition(": ")
+        assert hint
     assert (answer.status, error) == (case.status, case.error)
     assert case.check(answer), (answer.headers, answer.body[:1000])
     if case.error:

@@ -153,7 +153,9 @@ def test_an_error_in_another_form_is_not_passed_on(client: httpx.Client, upstrea
     assert "inner" not in answer.text
 
 
-@pytest.mark.parametrize("path", ["/v2", "/v2/health/ready", "/v2/models", "/v2/models/chest-xray"])
+@pytest.mark.parametrize(
+    "path", ["/v2", "/v2/models", "/v2/models/chest-xray", "/v2/models/chest-xray/versions/1/ready"]
+)
 def test_the_transformer_answers_the_reading_routes(
     client: httpx.Client, upstream: Upstream, path: str
 ) -> None:

@@ -1,6 +1,8 @@
 """The reader gets any file, whole, damaged or of another format."""
 
+import base64
 import contextlib
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -93,3 +95,14 @@ def test_samples_are_readable(samples: Path) -> None:
     assert len(files) >= 6
     for path in files:
         assert to_tensor(read_radiograph(path.read_bytes(), MAX_PIXELS).pixels).std() > 20
+
+
+@pytest.mark.parametrize("encode", [base64.b64encode, base64.urlsafe_b64encode, base64.encodebytes])
+@pytest.mark.parametrize(
+    "file", [encode_png(GREY), encode_jpeg(GREY), make_dicom(GREY)], ids=["png", "jpeg", "dicom"]
+)
+def test_base64_is_named(encode: Callable[[bytes], bytes], file: bytes) -> None:
+    """A file in base64, also as a data URL, is refused with a text that says what to send."""
+    for text in (encode(file), b"data:image/png;base64," + encode(file)):
+        with pytest.raises(UnreadableRadiograph, match="base64 text: send its bytes"):
+            read_radiograph(text, MAX_PIXELS)

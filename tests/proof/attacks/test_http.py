@@ -2,7 +2,7 @@
 
 import pytest
 
-from proof.attacks import http_cases, http_syntax
+from proof.attacks import http_cases, http_syntax, upload_cases
 from proof.attacks.attacked_proxy import AttackedProxy
 from proof.attacks.http_attack import Case, find_smuggling, parse_answers, run_case
 from proof.lab.recorder import RecordedRequest
@@ -13,6 +13,7 @@ CASES = {
         "framing": http_cases.FRAMING,
         "chunks": http_cases.CHUNKS,
         **http_syntax.TABLES,
+        **upload_cases.TABLES,
     }.items()
     for name, case in cases.items()
 }
