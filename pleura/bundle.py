@@ -75,11 +75,44 @@ class Origin(_FrozenModel):
     offset: tuple[float, ...]
 
 
+class CheckedKind(_FrozenModel):
+    """What the input check says of one kind of image that it was not fitted on.
+
+    ``is_chest_film`` tells a kind that should be answered: there ``refused`` are false refusals. Of the other
+    kinds, all that is not refused is a false acceptance. An image is refused that has a flag other than
+    ``untypical``. ``flagged`` counts the images with each flag.
+    """
+
+    kind: str
+    is_chest_film: bool
+    images: int = Field(ge=1)
+    patients: int = Field(ge=1)
+    refused: Interval
+    flagged: dict[str, int]
+
+
+class InputCheck(_FrozenModel):
+    """The thresholds of the input check, which tells images that the model was not made for.
+
+    An image whose probability to be an upright chest film is below ``upright_threshold`` gets the flag of its
+    most probable other class. An image farther than ``not_chest_distance`` from the centre of the training
+    radiographs is no chest film of any source. One farther than ``untypical_distance`` is unlike the films
+    that the model was made on.
+    """
+
+    upright_threshold: Fraction
+    not_chest_distance: float = Field(gt=0)
+    untypical_distance: float = Field(gt=0)
+    chosen: str
+    fitted_on: tuple[str, ...]
+    figures: tuple[CheckedKind, ...] = ()
+
+
 class ModelDescription(_FrozenModel):
     """The content of ``bundle.json``: all that a reader of the model's answers needs to know about the model.
 
-    Only an imported model has an ``origin``. ``files`` maps each file of the bundle, by its path
-    relative to the folder, to its SHA-256 in hex.
+    Only an imported model has an ``origin``. ``input_check`` is None in models of earlier versions. ``files``
+    maps each file of the bundle, by its path relative to the folder, to its SHA-256 in hex.
     """
 
     name: str
@@ -94,6 +127,7 @@ class ModelDescription(_FrozenModel):
     metrics: dict[str, float]
     # left out where it is None, so that bundles of our own training keep their digest
     origin: Origin | None = Field(default=None, exclude_if=lambda origin: origin is None)
+    input_check: InputCheck | None = Field(default=None, exclude_if=lambda check: check is None)
     files: dict[str, str] = {}
 
     @model_validator(mode="after")

@@ -45,11 +45,16 @@ PRESENT: Final = "present"
 THRESHOLD: Final = "threshold"
 TYPICALITY: Final = "typicality"
 ACTIVATION_MAP: Final = "activation_map"
+DISTANCE: Final = "distance"
+INPUT_CHECK: Final = "input_check"
 INPUT_FLAGS_OUTPUT: Final = "input_flags"
 INPUT_FLAGS: Final = ("not_chest", "orientation", "inverted", "untypical")
 """What the model's input check says of a radiograph: the columns of the output ``input_flags``."""
 IMAGE_ID: Final = "image_id"
 IMAGE: Final = "image"
+
+INPUT_CLASSES: Final = ("upright", "not_chest", "orientation", "inverted")
+"""The classes of the input check. The first is what the model was made for; each other is a flag."""
 
 GRAPH_OUTPUT_SHAPES: Final[Mapping[str, tuple[int, ...]]] = {
     PROBABILITY: (len(FINDINGS),),
@@ -57,10 +62,17 @@ GRAPH_OUTPUT_SHAPES: Final[Mapping[str, tuple[int, ...]]] = {
     TYPICALITY: (),
 }
 """Outputs of the serving graph: shape for one radiograph, all float32."""
+INPUT_CHECK_SHAPES: Final[Mapping[str, tuple[int, ...]]] = {
+    DISTANCE: (1,),
+    INPUT_CHECK: (len(INPUT_CLASSES),),
+}
+"""Further outputs of the graph of a model with an input check. No two outputs have the same shape."""
 
 _PROBABILITY: Final = TensorSpec(PROBABILITY, "FP32", (-1, len(FINDINGS)))
 _PRESENT: Final = TensorSpec(PRESENT, "BOOL", (-1, len(FINDINGS)))
 _TYPICALITY: Final = TensorSpec(TYPICALITY, "FP32", (-1,))
+_DISTANCE: Final = TensorSpec(DISTANCE, "FP32", (-1,))
+_INPUT_FLAGS: Final = TensorSpec(INPUT_FLAGS_OUTPUT, "BOOL", (-1, len(INPUT_FLAGS)))
 _THRESHOLD: Final = TensorSpec(THRESHOLD, "FP32", (len(FINDINGS),))
 _ACTIVATION_MAP: Final = TensorSpec(ACTIVATION_MAP, "FP32", (-1, len(FINDINGS), MAP_SIZE, MAP_SIZE))
 
@@ -70,5 +82,6 @@ TRANSFORMER_OUTPUTS: Final = (_PROBABILITY, _PRESENT, _TYPICALITY, _THRESHOLD, _
 TRANSFORMER_DEFAULT_OUTPUTS: Final = (PROBABILITY, PRESENT, TYPICALITY, THRESHOLD)
 
 PREDICTOR_INPUT: Final = TensorSpec(RADIOGRAPH, "UINT8", (-1, SIZE_PX, SIZE_PX, 1))
-PREDICTOR_OUTPUTS: Final = (_PROBABILITY, _THRESHOLD, _TYPICALITY, _ACTIVATION_MAP)
-PREDICTOR_DEFAULT_OUTPUTS: Final = (PROBABILITY, THRESHOLD, TYPICALITY)
+PREDICTOR_OUTPUTS: Final = (_PROBABILITY, _THRESHOLD, _TYPICALITY, _ACTIVATION_MAP, _DISTANCE, _INPUT_FLAGS)
+"""A model without an input check has no ``distance``, and flags only what is ``untypical``."""
+PREDICTOR_DEFAULT_OUTPUTS: Final = (PROBABILITY, THRESHOLD, TYPICALITY, DISTANCE, INPUT_FLAGS_OUTPUT)

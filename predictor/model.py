@@ -10,6 +10,8 @@ import structlog
 
 from pleura.contract import (
     ACTIVATION_MAP,
+    DISTANCE,
+    INPUT_FLAGS_OUTPUT,
     MAX_RADIOGRAPHS,
     PREDICTOR_DEFAULT_OUTPUTS,
     PREDICTOR_INPUT,
@@ -28,6 +30,7 @@ from pleura.serving.v2 import make_response, select_outputs
 from pleura.serving.v2_tensors import Array, array_of_input
 from predictor.batching import Batcher
 from predictor.engines.engine import GraphOutputs, Radiographs
+from predictor.engines.input_flags import flag_inputs
 from predictor.health import ModelHealth
 
 _PROBE_S: Final = 4.0
@@ -71,7 +74,6 @@ class ChestXrayPredictor(Model):
     """Answers V2 requests with one model, in batches."""
 
     inputs: Sequence[TensorSpec] = (PREDICTOR_INPUT,)
-    outputs: Sequence[TensorSpec] = PREDICTOR_OUTPUTS
 
     def __init__(
         self, described: DescribedModel, batcher: Batcher, health: ModelHealth, timeout_s: float
@@ -80,6 +82,10 @@ class ChestXrayPredictor(Model):
         self._described, self._batcher, self._health = described, batcher, health
         self._timeout_s = timeout_s
         self._thresholds = np.array(described.description.thresholds, np.float32)
+        # a model of an earlier version has no input check, and so no distance
+        absent = set() if described.description.input_check else {DISTANCE}
+        self.outputs: Sequence[TensorSpec] = [spec for spec in PREDICTOR_OUTPUTS if spec.name not in absent]
+        self._default_outputs = [name for name in PREDICTOR_DEFAULT_OUTPUTS if name not in absent]
 
     async def healthy(self) -> bool:
         """Tell whether the model answered recently."""
@@ -119,7 +125,7 @@ class ChestXrayPredictor(Model):
             InvalidRequest: The model does not have these inputs or outputs.
         """
         deadline = Deadline.from_headers(headers or {}, self._timeout_s)
-        names = select_outputs(payload, self.outputs, PREDICTOR_DEFAULT_OUTPUTS)
+        names = select_outputs(payload, self.outputs, self._default_outputs)
         return PredictRequest(payload, read_radiographs(payload), names, deadline)
 
     async def predict(
@@ -164,9 +170,11 @@ class ChestXrayPredictor(Model):
         return self._described.description.version
 
     def _name_arrays(self, outputs: GraphOutputs) -> Mapping[str, Array]:
-        return {
+        named: dict[str, Array] = {
             PROBABILITY: outputs.probability,
             THRESHOLD: self._thresholds,
             TYPICALITY: outputs.typicality,
             ACTIVATION_MAP: outputs.activation_map,
+            INPUT_FLAGS_OUTPUT: flag_inputs(outputs, self._described.description.input_check),
         }
+        return named if outputs.distance is None else named | {DISTANCE: outputs.distance[:, 0]}

@@ -8,7 +8,7 @@ from pydantic.dataclasses import dataclass
 from pipelines.evaluation.evaluation import Evaluation, FindingEvaluation
 from pipelines.evaluation.report import EvaluationReport
 from pipelines.statistics.bootstrap import IntervalEstimate
-from pleura.bundle import FindingDescription, Interval, ModelDescription, OperatingPoint
+from pleura.bundle import FindingDescription, InputCheck, Interval, ModelDescription, OperatingPoint
 from pleura.contract import PREPROCESSING_VERSION
 from pleura.findings import FINDINGS
 
@@ -68,7 +68,16 @@ def add_figures(description: ModelDescription, report: EvaluationReport) -> Mode
     """Add the figures of an evaluation report to the description of the evaluated model."""
     points = [finding.operating_point for finding in description.findings]
     findings = tuple(evaluated_findings(points, report.evaluation))
-    return description.model_copy(update={"findings": findings, "metrics": macro_metrics(report.evaluation)})
+    check = description.input_check
+    if check is not None and report.refusals is not None:
+        check = check.model_copy(update={"figures": report.refusals.checked})
+    return description.model_copy(
+        update={
+            "findings": findings,
+            "metrics": macro_metrics(report.evaluation),
+            "input_check": check,
+        }
+    )
 
 
 def macro_metrics(evaluation: Evaluation) -> dict[str, float]:
@@ -90,9 +99,12 @@ def macro_metrics(evaluation: Evaluation) -> dict[str, float]:
 
 
 def build_description(
-    text: ModelText, findings: list[FindingDescription], metrics: dict[str, float]
+    text: ModelText,
+    findings: list[FindingDescription],
+    metrics: dict[str, float],
+    input_check: InputCheck | None = None,
 ) -> ModelDescription:
-    """Join the text that people wrote with the measured findings and metrics."""
+    """Join the text that people wrote with the measured findings and metrics, and the input check if any."""
     return ModelDescription(
         name=text.name,
         version=text.version,
@@ -106,4 +118,5 @@ def build_description(
         limitations=text.limitations,
         training_data=text.training_data,
         metrics=metrics,
+        input_check=input_check,
     )

@@ -1,10 +1,12 @@
-"""Does typicality tell chest radiographs from images that the model should not read?"""
+"""Do input check and typicality tell chest radiographs from images that the model should not read?"""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
+from pydantic import Field
 from statsmodels.stats.proportion import proportion_confint  # type: ignore[import-untyped]
 
 from pipelines.evaluation.evaluation import EvaluationProtocol
@@ -16,13 +18,18 @@ from pipelines.statistics.bootstrap import (
     observed_statistic,
     round_stable,
 )
+from pipelines.statistics.patient_share import share_by_patient
 from pipelines.value import Value
+from pleura.bundle import CheckedKind, Interval
+from pleura.contract import INPUT_FLAGS
 
 Floats = NDArray[np.floating]
 Tensors = NDArray[np.uint8]
 # docs/decisions/0039: typicality does not see a mirrored radiograph, and the report says so.
 MIRRORED: Final = "mirrored"
+TEST_SPLIT: Final = "test split"
 _FEWEST: Final = 10
+_REFUSING: Final = [number for number, flag in enumerate(INPUT_FLAGS) if flag != "untypical"]
 
 
 class RefusalRate(Value):
@@ -64,10 +71,25 @@ class AcceptableKind(Value):
 
 
 class RefusalEvaluation(Value):
-    """The errors that refusal by typicality would make, and avoid."""
+    """The errors of the input check, and those that refusal by typicality would make and avoid.
+
+    ``checked`` is empty where the model has no input check.
+    """
 
     alike: tuple[AcceptableKind, ...]
     unlike: tuple[UnacceptableKind, ...]
+    # reports of earlier versions do not have it, and keep their bytes
+    checked: tuple[CheckedKind, ...] = Field(default=(), exclude_if=lambda kinds: not kinds)
+
+
+@dataclass(frozen=True, eq=False)
+class FlaggedImages:
+    """The flags of the images of one kind, bool (N, 4), and their patients (N,)."""
+
+    kind: str
+    is_chest_film: bool
+    flags: NDArray[np.bool_]
+    patients: NDArray[np.str_]
 
 
 def alter_radiographs(tensors: Tensors) -> dict[str, Tensors]:
@@ -79,6 +101,7 @@ def alter_radiographs(tensors: Tensors) -> dict[str, Tensors]:
         "turned 90 degrees": np.rot90(tensors, 1, (1, 2)),
         "turned 270 degrees": np.rot90(tensors, 3, (1, 2)),
         "upside down": np.rot90(tensors, 2, (1, 2)),
+        "flipped top to bottom": tensors[:, ::-1],
         MIRRORED: tensors[:, :, ::-1],
         "inverted": 255 - tensors,
     }
@@ -125,6 +148,20 @@ def _auroc(
     )
 
 
+def evaluate_flags(images: FlaggedImages) -> CheckedKind:
+    """Count what the input check refuses of one kind of image, with an interval over patients."""
+    refused = np.asarray(images.flags[:, _REFUSING].any(axis=1), np.bool_)
+    share = share_by_patient(refused, images.patients)
+    return CheckedKind(
+        kind=images.kind,
+        is_chest_film=images.is_chest_film,
+        images=len(refused),
+        patients=len(np.unique(images.patients)),
+        refused=Interval(value=share.value, low=share.low, high=share.high),
+        flagged=dict(zip(INPUT_FLAGS, images.flags.sum(axis=0).tolist(), strict=True)),
+    )
+
+
 def evaluate_refusals(
     known: tuple[Floats, NDArray[np.str_]],
     others: Mapping[str, Floats],
@@ -153,7 +190,7 @@ def evaluate_refusals(
             AcceptableKind(
                 kind=kind, radiographs=len(values), rates=_rates(values, thresholds, is_refusal=True)
             )
-            for kind, values in {"test split": typicality, **others}.items()
+            for kind, values in {TEST_SPLIT: typicality, **others}.items()
         ),
         unlike=tuple(
             UnacceptableKind(

@@ -14,7 +14,8 @@ from pipelines.evaluation.scored_radiographs import ScoredRadiographs
 from pleura.bundle import verify
 from pleura.findings import FINDINGS
 from pleura.radiograph.tensor import to_tensor
-from predictor.engines.engine import EngineKind, open_engine
+from predictor.engines.engine import EngineKind, concatenate_outputs, open_engine
+from predictor.engines.input_flags import flag_inputs
 from predictor.engines.litert import read_input_shape
 
 _BATCH: Final = 16
@@ -32,11 +33,15 @@ class BundleOutputs:
 
     ``probabilities`` is float32 (N, 14) and ``typicality`` float32 (N,), both in [0, 1].
     ``activation_maps`` is float32 (N, 14, 7, 7): the contribution of each place to each finding.
+    ``input_flags`` is bool (N, 4), in the order of ``INPUT_FLAGS``. Without an input check, typicality alone
+    decides them.
     """
 
     probabilities: Floats
     typicality: Floats
     activation_maps: Floats
+    input_flags: NDArray[np.bool_]
+    has_input_check: bool = False
 
 
 def tensor_of(file: bytes) -> Tensors:
@@ -62,16 +67,19 @@ def run_bundle(
         UnusableOutputs: The model takes radiographs of another size, or an output is NaN, infinite, or not
             a probability.
     """
-    verify(bundle)
+    description, _ = verify(bundle)
     expected, found = read_input_shape(bundle), (*tensors.shape[1:], 1)
     if expected != found:
         raise UnusableOutputs(f"the model takes radiographs of {_size(expected)}, not of {_size(found)}")
     runner = open_engine(engine, bundle, threads)
     parts = [runner.run(tensors[i : i + _BATCH, ..., None]) for i in range(0, len(tensors), _BATCH)]
+    joined = concatenate_outputs(parts)
     outputs = BundleOutputs(
-        np.concatenate([part.probability for part in parts]),
-        np.concatenate([part.typicality for part in parts]),
-        np.concatenate([part.activation_map for part in parts]),
+        joined.probability,
+        joined.typicality,
+        joined.activation_map,
+        flag_inputs(joined, description.input_check),
+        has_input_check=description.input_check is not None,
     )
     _require_numbers(outputs)
     return outputs

@@ -118,7 +118,7 @@ def import_calibrated(publication: PublishedCheckpoint, data: Path, target: Path
     metrics = macro_metrics(evaluation) if is_measured else counts
     sources = np.concatenate([training.sources, validation.sources, test.sources])
     text = write_model_text(publication, sha256, find_leakage(publication, sources))
-    description = build_description(text, findings, metrics).model_copy(
+    description = build_description(text, findings, metrics, model.fitted.check_thresholds).model_copy(
         update={"origin": describe_origin(publication, sha256)}
     )
     write_source(target, model, description)

@@ -9,6 +9,7 @@ from typing import Final
 from pipelines.evaluation.report import EvaluationReport
 from pipelines.reports.evaluation_plots import plot_finding, plot_overview
 from pipelines.reports.page import render_page
+from pleura.contract import INPUT_FLAGS
 
 REPORT_FILE: Final = "report.html"
 FIGURES_FILE: Final = "figures.json"
@@ -25,6 +26,7 @@ def html_evaluation_report(report: EvaluationReport) -> str:
         evaluation=evaluation,
         unmeasured=[each for each in evaluation.findings if each.figures is None],
         overview=_data_url(plot_overview(evaluation)),
+        flags=INPUT_FLAGS,
         plots={each.finding: _data_url(plot_finding(each)) for each in evaluation.measured},
     )
 

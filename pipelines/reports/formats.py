@@ -1,8 +1,11 @@
 """How reports write findings and figures."""
 
+from collections.abc import Iterator, Sequence
+
 from pipelines.evaluation.refusals import RefusalRate
 from pipelines.statistics.bootstrap import IntervalEstimate
-from pleura.bundle import Interval
+from pleura.bundle import CheckedKind, Interval
+from pleura.contract import INPUT_FLAGS
 
 
 def finding_text(finding: str) -> str:
@@ -25,6 +28,28 @@ def format_estimate(estimate: IntervalEstimate | Interval | None, decimals: int 
 def format_rate(rate: RefusalRate) -> str:
     """Write a share in percent with its interval."""
     return f"{rate.value:.0%} ({rate.low:.0%} to {rate.high:.0%})"
+
+
+def format_share(share: Interval) -> str:
+    """Write a share that may be small in percent with one decimal, with its interval."""
+    return f"{share.value:.1%} ({share.low:.1%} to {share.high:.1%})"
+
+
+def checked_row(kind: CheckedKind) -> str:
+    """Write a row of the table of what the input check refuses, in Markdown."""
+    name = f"**{kind.kind}**" if kind.is_chest_film else kind.kind
+    flags = (str(kind.flagged.get(flag, 0)) for flag in INPUT_FLAGS)
+    return (
+        f"| {name} | {kind.images} ({kind.patients}) | {format_share(kind.refused)} | {' | '.join(flags)} |"
+    )
+
+
+def checked_lines(kinds: Sequence[CheckedKind]) -> Iterator[str]:
+    """Write the table of what the input check refuses, in Markdown; nothing where it was not examined."""
+    if kinds:
+        yield f"| | images (patients) | refused | {' | '.join(INPUT_FLAGS)} |"
+        yield "|---|---:|---|---:|---:|---:|---:|"
+        yield from map(checked_row, kinds)
 
 
 def format_small(value: float | None) -> str:

@@ -5,9 +5,16 @@ from collections.abc import Mapping
 from pipelines.evaluation.evaluation import FindingEvaluation
 from pipelines.evaluation.refusals import RefusalEvaluation
 from pipelines.evaluation.report import EvaluationReport
-from pipelines.reports.formats import finding_text, format_estimate, format_rate
+from pipelines.reports.formats import checked_lines, finding_text, format_estimate, format_rate
 from pipelines.statistics.bootstrap import IntervalEstimate
-from pleura.bundle import FindingDescription, Interval, ModelDescription, Origin
+from pleura.bundle import (
+    CheckedKind,
+    FindingDescription,
+    InputCheck,
+    Interval,
+    ModelDescription,
+    Origin,
+)
 
 
 def model_card(description: ModelDescription, report: EvaluationReport | None = None) -> str:
@@ -104,7 +111,37 @@ with the model. A threshold is valid only for the version that it belongs to.
 Each answer carries a typicality: the share of known chest radiographs (validation split) that lie farther from the
 centre of the training radiographs, by Mahalanobis distance on the network's features. Near 0 the radiograph is unlike
 all training radiographs, and its probabilities mean little.
+
+## Input check
+
+{_input_check(description.input_check)}
 """
+
+
+def _input_check(check: InputCheck | None) -> str:
+    if check is None:
+        return (
+            "None: this model does not tell whether an image is an upright chest film. A typicality below 0.02 "
+            "flags it as `untypical`."
+        )
+    return f"""A logistic regression on the features and on the radiograph in 14 x 14 tiles flags an image as `not_chest`,
+`orientation` (turned, upside down) or `inverted` if the probability of an upright chest film is below
+{check.upright_threshold:.3f}. A distance above {check.not_chest_distance:.0f} flags it as `not_chest`, one above {check.untypical_distance:.1f} as
+`untypical`: unlike the films that the model was made on. Chosen {check.chosen}. Fitted on:
+
+{_bullets(check.fitted_on)}
+
+{_checked_kinds(check.figures)}"""
+
+
+def _checked_kinds(kinds: tuple[CheckedKind, ...]) -> str:
+    if not kinds:
+        return "What it refuses was not examined."
+    table = "\n".join(checked_lines(kinds))
+    return f"""Refused means one of the first three flags; the rows in bold should not be refused. Intervals are 95 %, and count
+patients. `untypical` refuses nothing.
+
+{table}"""
 
 
 def _evaluation_part(report: EvaluationReport) -> str:
@@ -171,13 +208,14 @@ def _refusals(refusals: RefusalEvaluation | None) -> str:
         + ", ".join(f"{format_rate(at.rate)} below {at.threshold}" for at in each.rates)
         for each in refusals.alike
     ]
+    checked = ["", *checked_lines(refusals.checked)] if refusals.checked else []
     answered = [
         f"- {each.kind} ({each.radiographs}), wrongly answered: "
         + ", ".join(f"{format_rate(at.rate)} at {at.threshold}" for at in each.rates)
         + (f"; AUROC {_estimate(each.auroc)}" if each.auroc else "")
         for each in refusals.unlike
     ]
-    return "\n".join(refused + answered)
+    return "\n".join(refused + answered + checked)
 
 
 def _localisation(report: EvaluationReport) -> str:

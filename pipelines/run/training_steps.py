@@ -38,7 +38,8 @@ def train_challenger(context: RunContext) -> StepResult:
         start = read_source_weights(source)
     # The folder survives the process: a step that is tried again resumes after its last epoch.
     model = train_model(data, start, parameters.training, folder)
-    draft = build_description(parameters.words, unmeasured_findings(model.fitted.operating_points), {})
+    findings = unmeasured_findings(model.fitted.operating_points)
+    draft = build_description(parameters.words, findings, {}, model.fitted.check_thresholds)
     write_source(folder / "source", model, draft)
     digest = _build_and_store(context, folder / "source", folder / "bundle")
     curves = draw_curves(folder / HISTORY_FILE).encode()

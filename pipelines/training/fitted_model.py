@@ -1,6 +1,6 @@
 """A trained network with everything that is fitted after training, and its evaluation on a test split."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
 import numpy as np
@@ -11,9 +11,18 @@ from pipelines.evaluation.evaluation import Evaluation, EvaluationProtocol
 from pipelines.evaluation.scored_radiographs import ScoredRadiographs
 from pipelines.statistics.operating_point import choose_threshold, sensitivity, specificity
 from pipelines.statistics.platt_scaling import PlattScaling, fit_platt_scaling
+from pipelines.training.feature_engine import FeatureEngine
+from pipelines.training.input_check import (
+    MOST_TRAINING,
+    MOST_VALIDATION,
+    CheckFilms,
+    FittedInputCheck,
+    films_by_source,
+    fit_input_check,
+)
 from pipelines.training.trained_network import Floats, NetworkOutputs, TrainedNetwork
 from pipelines.training.typicality import Typicality, fit_typicality
-from pleura.bundle import OperatingPoint
+from pleura.bundle import InputCheck, OperatingPoint
 from pleura.findings import FINDINGS
 
 FEWEST: Final = 5
@@ -22,11 +31,20 @@ FEWEST: Final = 5
 
 @dataclass(frozen=True)
 class FittedParameters:
-    """Calibrations and operating points in the order of the findings, and the typicality."""
+    """Calibrations and operating points in the order of the findings, typicality, and input check.
+
+    ``input_check`` is None where there were too few films to fit one.
+    """
 
     calibrations: tuple[PlattScaling, ...]
     operating_points: tuple[OperatingPoint, ...]
     typicality: Typicality
+    input_check: FittedInputCheck | None = None
+
+    @property
+    def check_thresholds(self) -> InputCheck | None:
+        """The part of the input check that the description of a model holds."""
+        return None if self.input_check is None else self.input_check.thresholds
 
     def probabilities(self, outputs: NetworkOutputs) -> Floats:
         """Calibrate logits to probabilities (N, 14)."""
@@ -86,11 +104,29 @@ def _choose_operating_point(labels: Floats, probabilities: Floats) -> OperatingP
 
 
 def fit_model(
-    network: TrainedNetwork, training: LabelledRadiographs, validation: LabelledRadiographs
+    network: TrainedNetwork,
+    training: LabelledRadiographs,
+    validation: LabelledRadiographs,
+    films: LabelledRadiographs | None = None,
 ) -> FittedModel:
-    """Run a network on both splits, and fit the parameters to its outputs."""
+    """Run a network on both splits, and fit the parameters to its outputs.
+
+    Args:
+        network: The network.
+        training: Radiographs of the main source, on which typicality is fitted.
+        validation: Radiographs of the main source, on which all else is fitted.
+        films: Training radiographs of all sources, for the input check. None means ``training``.
+    """
     outputs = network.run(training.tensors), network.run(validation.tensors)
-    return FittedModel(network, fit_parameters(*outputs, validation.labels))
+    fitted = fit_parameters(*outputs, validation.labels)
+    check_films = CheckFilms(
+        films_by_source(training if films is None else films, MOST_TRAINING),
+        films_by_source(validation, MOST_VALIDATION),
+    )
+    check = None
+    if check_films.is_enough:
+        check = fit_input_check(check_films, FeatureEngine(network.weights).features, fitted.typicality)
+    return FittedModel(network, replace(fitted, input_check=check))
 
 
 def evaluate_model(model: FittedModel, test: LabelledRadiographs, protocol: EvaluationProtocol) -> Evaluation:

@@ -26,7 +26,7 @@ class TrainingData:
 def train_model(
     data: TrainingData, start: WeightArrays | None, parameters: TrainingParameters, work: Path
 ) -> FittedModel:
-    """Train a network, then fit its calibration, operating points and typicality.
+    """Train a network, then fit its calibration, operating points, typicality and input check.
 
     Args:
         data: The radiographs.
@@ -43,7 +43,7 @@ def train_model(
     require_enough_labels(data.validation.labels)
     network = train_network(data.training, data.validation, parameters, work, start)
     main = data.training.select(data.training.sources != parameters.auxiliary_source)
-    return fit_model(TrainedNetwork(source_arrays(network, start)), main, data.validation)
+    return fit_model(TrainedNetwork(source_arrays(network, start)), main, data.validation, data.training)
 
 
 def train_from_folder(
@@ -73,6 +73,8 @@ def train_from_folder(
     model = train_model(data, weights, parameters.training, work)
     evaluation = evaluate_model(model, read_split(folder, "test", main), parameters.judgement)
     findings = evaluated_findings(model.fitted.operating_points, evaluation)
-    description = build_description(parameters.words, findings, macro_metrics(evaluation))
+    description = build_description(
+        parameters.words, findings, macro_metrics(evaluation), model.fitted.check_thresholds
+    )
     write_source(target, model, description)
     return description

@@ -15,10 +15,15 @@ Parameters = Annotated[
     Path | None, typer.Option(metavar="YAML", help="Parameters of the training. Default: the shipped file.")
 ]
 
+NotChest = Annotated[
+    Path | None,
+    typer.Option(metavar="FOLDER", help="Pictures that show no chest film, with images.csv. Default: none."),
+]
+
 
 def add_commands(app: typer.Typer) -> None:
     """Add the commands of this module."""
-    for command in (train, ablate, evaluate):
+    for command in (train, ablate, evaluate, fit_input_check):
         app.command()(command)
 
 
@@ -69,12 +74,33 @@ def evaluate(
             help="Source of the radiographs to evaluate on. Default: nih_cxr14, or else the only source.",
         ),
     ] = None,
+    not_chest: NotChest = None,
 ) -> None:
-    """Evaluate a bundle on the test split of a folder."""
-    from pipelines.evaluation.evaluate_on_folder import evaluate_on_folder
+    """Evaluate a bundle on the test split of a folder, and print what its input check refuses."""
+    from pipelines.evaluation.evaluate_on_folder import EvaluationFolder, evaluate_on_folder
+    from pipelines.reports.formats import checked_lines
 
     with training_errors():
-        evaluate_on_folder(bundle, data, source, target)
+        report = evaluate_on_folder(bundle, EvaluationFolder(data, source, not_chest), target)
+        checked = report.refusals.checked if report.refusals else ()
+        print_line("\n".join(checked_lines(checked)))
+
+
+def fit_input_check(
+    source: Annotated[Path, typer.Argument(help="Model source, such as predictor/default.")],
+    data: Data,
+    target: Annotated[Path, typer.Option(metavar="FOLDER", help="Model source to write.")],
+    version: Annotated[str, typer.Option(metavar="TEXT", help="Version of the model with its check.")],
+    not_chest: NotChest = None,
+) -> None:
+    """Fit the input check of a model, and print what it refuses. The rest of the model stays as it is."""
+    from pipelines.reports.formats import checked_lines
+    from pipelines.training.add_input_check import CheckFolders, add_input_check
+
+    with training_errors():
+        description = add_input_check(source, CheckFolders(data, not_chest), version, target)
+        checked = description.input_check.figures if description.input_check else ()
+        print_line("\n".join(checked_lines(checked)))
 
 
 @contextlib.contextmanager
@@ -86,6 +112,7 @@ def training_errors() -> Iterator[None]:
     from pipelines.data.label_files import InvalidLabels
     from pipelines.data.sources import NoSuchSource
     from pipelines.evaluation.scoring import UnusableOutputs
+    from pipelines.training.add_input_check import TooFewFilms
     from pipelines.training.fitted_model import TooFewLabels
     from pipelines.training.run_ablation import ArmFailed, DifferentArm
     from pipelines.training.train_network import TrainingDiverged
@@ -113,6 +140,7 @@ def training_errors() -> Iterator[None]:
         InvalidSource,
         DifferentArm,
         NoSuchSource,
+        TooFewFilms,
         TooFewLabels,
         UnreadableRadiograph,
         UnusableWeights,

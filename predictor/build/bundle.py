@@ -65,10 +65,13 @@ def build_bundle(source: Path, target: Path) -> str:
         The digest of the bundle.
 
     Raises:
-        InvalidSource: The source does not have the form that training writes.
+        InvalidSource: The source does not have the form that training writes, or only one of its files has an
+            input check.
         DifferentGraphs: The two forms of the model give different outputs.
     """
     description, weights = read_description(source), read_weights(source)
+    if (description.input_check is None) is not (weights.head.input_check is None):
+        raise InvalidSource("the weights and the description do not both have an input check")
     network = build_feature_network(weights.normalisation)
     load_weights(network, weights.network)
     target.parent.mkdir(parents=True, exist_ok=True)

@@ -9,11 +9,16 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
+from pleura.contract import INPUT_CLASSES
 from pleura.findings import FINDINGS
 
 WEIGHTS_FILE: Final = "weights.npz"
 SCALE: Final = "input/scale"
 OFFSET: Final = "input/offset"
+CHECK_KERNEL: Final = "input_check/kernel"
+CHECK_BIAS: Final = "input_check/bias"
+CHECK_TILES: Final = 14
+"""Rows and columns of the reduced radiograph that the input check looks at."""
 Array = NDArray[np.float32]
 
 
@@ -37,14 +42,26 @@ class TypicalityParameters:
 
 
 @dataclass(frozen=True)
+class InputCheckParameters:
+    """Multinomial logistic regression of the input check: ``kernel`` (inputs, classes), ``bias`` (classes)."""
+
+    kernel: Array
+    bias: Array
+
+
+@dataclass(frozen=True)
 class Head:
-    """The layers after the feature maps: one dense layer, its calibration, and the typicality."""
+    """The layers after the feature maps: one dense layer, its calibration, typicality, and input check.
+
+    ``input_check`` is None in a model of an earlier version, and in imported weights that were fitted to nothing.
+    """
 
     kernel: Array
     bias: Array
     scale: Array
     offset: Array
     typicality: TypicalityParameters
+    input_check: InputCheckParameters | None = None
 
 
 @dataclass(frozen=True)
@@ -115,7 +132,20 @@ def take_head(arrays: dict[str, Array]) -> Head:
         _take(arrays, "calibration/scale", findings),
         _take(arrays, "calibration/offset", findings),
         typicality,
+        _take_input_check(arrays, count_check_inputs(features)),
     )
+
+
+def count_check_inputs(features: int) -> int:
+    """Count the inputs of the input check of a network with so many features."""
+    return features + CHECK_TILES**2
+
+
+def _take_input_check(arrays: dict[str, Array], inputs: int) -> InputCheckParameters | None:
+    if not {CHECK_KERNEL, CHECK_BIAS} & arrays.keys():
+        return None
+    kernel = _take(arrays, CHECK_KERNEL, inputs, len(INPUT_CLASSES))
+    return InputCheckParameters(kernel, _take(arrays, CHECK_BIAS, len(INPUT_CLASSES)))
 
 
 def take_normalisation(arrays: dict[str, Array]) -> Normalisation:

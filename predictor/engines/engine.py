@@ -1,14 +1,14 @@
 """Interface between the predictor and the runtimes that run the graph."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any, Final, Literal, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
-from pleura.contract import ACTIVATION_MAP, PROBABILITY, TYPICALITY
+from pleura.contract import ACTIVATION_MAP, DISTANCE, INPUT_CHECK, PROBABILITY, TYPICALITY
 
 LITERT_FILE: Final = "model.tflite"
 SAVED_MODEL_FOLDER: Final = "saved_model"
@@ -19,11 +19,16 @@ Radiographs = NDArray[np.uint8]
 
 @dataclass(frozen=True)
 class GraphOutputs:
-    """The unchecked float32 outputs of the graph for N radiographs."""
+    """The unchecked float32 outputs of the graph for N radiographs.
+
+    ``distance`` (N, 1) and ``input_check`` (N, 4) are None where the model has no input check.
+    """
 
     probability: NDArray[np.float32]
     activation_map: NDArray[np.float32]
     typicality: NDArray[np.float32]
+    distance: NDArray[np.float32] | None = None
+    input_check: NDArray[np.float32] | None = None
 
     @classmethod
     def from_names(cls, arrays: Mapping[Any, Any]) -> "GraphOutputs":
@@ -32,23 +37,25 @@ class GraphOutputs:
         Raises:
             KeyError: An output is missing.
         """
-        names = (PROBABILITY, ACTIVATION_MAP, TYPICALITY)
+        required = (PROBABILITY, ACTIVATION_MAP, TYPICALITY)
+        names = (*required, DISTANCE, INPUT_CHECK) if INPUT_CHECK in arrays else required
         return cls(*(np.asarray(arrays[name], np.float32) for name in names))
 
     def rows(self, start: int, stop: int) -> "GraphOutputs":
         """Return the outputs of the radiographs from ``start`` up to ``stop``."""
-        return GraphOutputs(
-            self.probability[start:stop], self.activation_map[start:stop], self.typicality[start:stop]
-        )
+        return GraphOutputs(**{name: array[start:stop] for name, array in self.arrays.items()})
+
+    @property
+    def arrays(self) -> dict[str, NDArray[np.float32]]:
+        """The outputs that the graph has, by the name of their field."""
+        found = {field.name: getattr(self, field.name) for field in fields(self)}
+        return {name: array for name, array in found.items() if array is not None}
 
 
 def concatenate_outputs(parts: list[GraphOutputs]) -> GraphOutputs:
     """Join the outputs of several runs, in order."""
-    return GraphOutputs(
-        np.concatenate([part.probability for part in parts]),
-        np.concatenate([part.activation_map for part in parts]),
-        np.concatenate([part.typicality for part in parts]),
-    )
+    arrays = [part.arrays for part in parts]
+    return GraphOutputs(**{name: np.concatenate([part[name] for part in arrays]) for name in arrays[0]})
 
 
 class Engine(Protocol):

@@ -4,11 +4,11 @@ import sys
 from pathlib import Path
 from typing import Final
 
-from pleura.contract import ACTIVATION_MAP, PROBABILITY, TYPICALITY
+from pleura.contract import GRAPH_OUTPUT_SHAPES, INPUT_CHECK_SHAPES
 from predictor.engines.engine import LITERT_FILE, GraphOutputs, Radiographs, concatenate_outputs
 
-_NAME_BY_RANK: Final = {1: TYPICALITY, 2: PROBABILITY, 4: ACTIVATION_MAP}
-"""OpenVINO loses the names of the graph's outputs, but their ranks differ."""
+_NAME_BY_SHAPE: Final = {shape: name for name, shape in {**GRAPH_OUTPUT_SHAPES, **INPUT_CHECK_SHAPES}.items()}
+"""OpenVINO loses the names of the graph's outputs, but their shapes differ."""
 
 
 class OpenVinoEngine:
@@ -40,4 +40,4 @@ class OpenVinoEngine:
 
     def _run_one(self, radiograph: Radiographs) -> GraphOutputs:
         arrays = self._request.infer([radiograph]).to_tuple()
-        return GraphOutputs.from_names({_NAME_BY_RANK.get(array.ndim): array for array in arrays})
+        return GraphOutputs.from_names({_NAME_BY_SHAPE.get(array.shape[1:]): array for array in arrays})

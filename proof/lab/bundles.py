@@ -7,16 +7,17 @@ from typing import Any
 
 import numpy as np
 
-from pleura.bundle import FindingDescription, Interval, ModelDescription, OperatingPoint, seal
-from pleura.contract import PREPROCESSING_VERSION
+from pleura.bundle import FindingDescription, InputCheck, Interval, ModelDescription, OperatingPoint, seal
+from pleura.contract import INPUT_CLASSES, PREPROCESSING_VERSION
 from pleura.findings import FINDINGS
+from predictor.build.weights import count_check_inputs
 
 TINY_FEATURES = 8
 _ROOT = Path(__file__).parents[2]
 
 
 def build_description(version: str = "0.0.1") -> ModelDescription:
-    """Build a valid description. The last finding is not measured."""
+    """Build a valid description. The last finding is not measured, and the input check flags nothing."""
     interval = Interval(value=0.8, low=0.7, high=0.9)
     findings = tuple(
         FindingDescription(
@@ -42,6 +43,13 @@ def build_description(version: str = "0.0.1") -> ModelDescription:
         limitations=("Knows nothing.",),
         training_data=("none",),
         metrics={"macro_auroc": 0.5},
+        input_check=InputCheck(
+            upright_threshold=0.0,
+            not_chest_distance=1e6,
+            untypical_distance=1e6,
+            chosen="for tests",
+            fitted_on=("none",),
+        ),
     )
 
 
@@ -61,6 +69,8 @@ def make_head_arrays(features: int, seed: int = 0) -> dict[str, np.ndarray[Any, 
         "typicality/variances": random.uniform(0.05, 0.5, 4),
         "typicality/residual_variance": np.array(0.05),
         "typicality/quantiles": np.linspace(0.1, 4.0, 101) * features**0.5,
+        "input_check/kernel": random.normal(0, 0.1, (count_check_inputs(features), len(INPUT_CLASSES))),
+        "input_check/bias": random.normal(0, 0.1, len(INPUT_CLASSES)),
     }
 
 

@@ -9,6 +9,7 @@ from contextlib import closing
 from datetime import UTC, datetime
 from pathlib import Path
 
+import numpy as np
 import psycopg2
 import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
@@ -32,6 +33,9 @@ from pleura.journal_row import row_from_line, row_to_line
 from pleura.local.dependencies import Server
 from pleura.local.revision_files import read_wanted_revisions
 from pleura.local.state_folder import StateFolder
+from predictor.engines.input_flags import flag_inputs
+from predictor.engines.litert import LiteRtEngine
+from predictor.engines.openvino import OpenVinoEngine
 from tests.support.databases import create_database, run_sql
 from tests.support.pipelines.models import new_store
 from tests.support.transformer_values import make_cached_answer, make_journal_row
@@ -123,6 +127,18 @@ def test_a_bundle_is_still_sealed() -> None:
     description, digest = verify_bundle(DATA / "bundle")
     assert (description.name, description.version) == ("chest-xray", "0.0.1")
     assert digest == "8d73ab32f308c0e0bce2bc047df3b3088e2a472fb62131d5ea77a1e9a4bbc84e"
+    assert description.input_check is None
+
+
+@pytest.mark.parametrize("engine", [LiteRtEngine, OpenVinoEngine])
+def test_a_bundle_without_an_input_check_still_runs(engine: type[LiteRtEngine | OpenVinoEngine]) -> None:
+    """It has no distance, and only its typicality flags a radiograph."""
+    radiographs = np.random.default_rng(0).integers(0, 256, (2, 224, 224, 1), dtype=np.uint8)
+    outputs = engine(DATA / "bundle", threads=1).run(radiographs)
+    assert outputs.distance is None
+    flags = flag_inputs(outputs, None)
+    assert flags[:, 3].tolist() == (outputs.typicality < 0.02).tolist()
+    assert not flags[:, :3].any()
 
 
 def test_a_registry_keeps_its_versions_and_its_champion(seaweed: Server, tmp_path: Path) -> None:

@@ -8,6 +8,7 @@ _DATATYPE = "input 'radiograph' must be UINT8"
 _SHAPE = "input 'radiograph' must have the shape [N, 224, 224, 1]"
 _COUNT = "a request holds 1 to 32 radiographs"
 _SIDE = 224 * 224
+_ALL_OUTPUTS = ("input_flags", "distance", "typicality", "activation_map", "threshold", "probability")
 
 
 def _build_radiograph_tensor(rows: int = 1, **changes: object) -> Tensor:
@@ -38,7 +39,7 @@ CASES = (
     _build_case("defaults"),
     _build_case("id", id="p-1"),
     _build_case("version", version="0.0.1"),
-    _build_case("all-outputs", outputs=("typicality", "activation_map", "threshold", "probability")),
+    _build_case("all-outputs", outputs=_ALL_OUTPUTS),
     _build_case("two", inputs=(_build_radiograph_tensor(2),)),
     _build_case("unknown-version", 404, "no such version of the model is served", version="9"),
     _build_case(

@@ -15,7 +15,8 @@ from tests.conformance.ways import WAYS, TransportAnswer, Way
 from tests.support import triton
 
 _OUTPUTS = ("probability", "present", "typicality", "threshold", "activation_map")
-_DATATYPES = dict.fromkeys(_OUTPUTS, "FP32") | {"present": "BOOL"}
+_BOOLEANS = ("present", "input_flags")
+_DATATYPES = dict.fromkeys((*_OUTPUTS, "distance"), "FP32") | dict.fromkeys(_BOOLEANS, "BOOL")
 
 
 @dataclass(frozen=True)
@@ -81,7 +82,7 @@ def _check_outputs(
     rows = len(case.request.inputs[0].elements)
     for name, array in answer.outputs.items():
         assert answer.datatypes.get(name, _DATATYPES[name]) == _DATATYPES[name]
-        assert array.dtype == (np.bool_ if name == "present" else np.float32)
+        assert array.dtype == (np.bool_ if name in _BOOLEANS else np.float32)
     if case.radiograph is None:
         return
     expected_answer = expected(case.radiograph)

@@ -84,7 +84,7 @@ class V2Request:
     def default_outputs(self) -> tuple[str, ...]:
         """The outputs that the transformer or the predictor returns if the request names none."""
         if any(each.name == "radiograph" for each in self.inputs):
-            return ("probability", "threshold", "typicality")
+            return ("probability", "threshold", "typicality", "distance", "input_flags")
         return ("probability", "present", "typicality", "threshold")
 
     @property

@@ -27,7 +27,9 @@ def answer_with_number(radiographs: Radiographs) -> GraphOutputs:
     """Answer with each radiograph's own number as its probability."""
     share = radiographs[:, 0, 0, 0].astype(np.float32) / np.float32(255)
     probability = np.repeat(share[:, None], 14, axis=1)
-    return GraphOutputs(probability, np.zeros((len(share), 14, 7, 7), np.float32), share)
+    maps = np.zeros((len(share), 14, 7, 7), np.float32)
+    check = np.full((len(share), 4), 0.25, np.float32)
+    return GraphOutputs(probability, maps, share, np.ones((len(share), 1), np.float32), check)
 
 
 @dataclass
@@ -224,6 +226,10 @@ def spoil(**changed: Any) -> Callable[[Radiographs], GraphOutputs]:
         {"typicality": np.nan},
         {"typicality": 2.0},
         {"activation_map": -np.inf},
+        {"distance": -1.0},
+        {"distance": np.inf},
+        {"input_check": 1.5},
+        {"input_check": np.nan},
     ],
 )
 async def test_invalid_outputs_fail_only_their_request(changed: dict[str, float]) -> None:
@@ -236,14 +242,14 @@ async def test_invalid_outputs_fail_only_their_request(changed: dict[str, float]
         assert isinstance(failed, InvalidAnswer)
 
 
-@pytest.mark.parametrize("name", ["probability", "activation_map", "typicality"])
+@pytest.mark.parametrize("name", ["probability", "activation_map", "typicality", "input_check"])
 async def test_outputs_of_a_wrong_shape_fail_the_batch(name: str) -> None:
-    """Outputs for thirteen findings, or for fewer radiographs than the batch has, are invalid."""
+    """Outputs for three findings, or for fewer radiographs than the batch has, are invalid."""
 
     def cut(radiographs: Radiographs) -> GraphOutputs:
         outputs = answer_with_number(radiographs)
         array = getattr(outputs, name)
-        return replace(outputs, **{name: array[:, :13] if array.ndim > 1 else array[:-1]})
+        return replace(outputs, **{name: array[:, :3] if array.ndim > 1 else array[:-1]})
 
     async with run_batcher(RecordingEngine(cut)) as batcher:
         with pytest.raises(InvalidAnswer, match=name):

@@ -39,13 +39,20 @@ def post(predictor: Service, **document: Any) -> httpx.Response:
 
 
 def test_grpc_answers_with_probabilities_thresholds_and_typicality(predictor: Service, bundle: Path) -> None:
-    """Three outputs by default, with the version and the digest of the bundle."""
+    """Five outputs by default, with the version and the digest of the bundle."""
     description, digest = verify(bundle)
     answer = infer(predictor, request_id="r-1")
     assert (answer["id"], answer["model_version"]) == ("r-1", description.version)
     assert answer["parameters"] == {"model_digest": digest, "preprocessing_version": "1"}
     shapes = {name: array.shape for name, array in answer["outputs"].items()}
-    assert shapes == {"probability": (3, 14), "threshold": (14,), "typicality": (3,)}
+    assert shapes == {
+        "probability": (3, 14),
+        "threshold": (14,),
+        "typicality": (3,),
+        "distance": (3,),
+        "input_flags": (3, 4),
+    }
+    assert not answer["outputs"]["input_flags"].any()
     np.testing.assert_allclose(answer["outputs"]["threshold"], description.thresholds, rtol=1e-6)
 
 

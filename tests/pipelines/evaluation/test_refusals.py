@@ -5,7 +5,13 @@ import pytest
 from sklearn.metrics import roc_auc_score
 
 from pipelines.evaluation.evaluation import EvaluationProtocol
-from pipelines.evaluation.refusals import alter_radiographs, evaluate_refusals, refusal_rate
+from pipelines.evaluation.refusals import (
+    FlaggedImages,
+    alter_radiographs,
+    evaluate_flags,
+    evaluate_refusals,
+    refusal_rate,
+)
 
 PROTOCOL = EvaluationProtocol(draws=200, typicality_thresholds=(0.1, 0.5))
 KNOWN = np.linspace(0, 1, 101)
@@ -61,5 +67,15 @@ def test_films_are_turned_mirrored_and_inverted() -> None:
     assert ways["turned 270 degrees"][0, :20, 214:].all()
     assert ways["upside down"][0, 214:, 204:].all()
     assert ways["mirrored"][0, :10, 204:].all()
+    assert ways["flipped top to bottom"][0, 214:, :20].all()
     assert not ways["inverted"][0, :10, :20].any()
     assert all(int((way > 0).sum()) in (200, 224 * 224 - 200) for way in ways.values())
+
+
+def test_refused_images_are_counted_and_untypical_ones_are_not() -> None:
+    """An image with two flags is refused once. A film that is only untypical is answered."""
+    flags = np.array([[1, 0, 0, 1], [1, 1, 0, 1], [0, 0, 0, 1], [0, 0, 0, 0]], np.bool_)
+    found = evaluate_flags(FlaggedImages("legs", False, flags, np.array(["a", "a", "b", "c"])))
+    assert found.refused.value == 0.5
+    assert found.flagged == {"not_chest": 2, "orientation": 1, "inverted": 0, "untypical": 3}
+    assert (found.images, found.patients) == (4, 3)

@@ -138,6 +138,8 @@ def test_the_card_contains_the_report(report: EvaluationReport) -> None:
     expected = f"{first.value:.0%} ({first.low:.0%} to {first.high:.0%}) at 0.01"
     assert f"- upside down (40), wrongly answered: {expected}" in added
     assert added.count(" unmeasured |") == 5
+    assert "| **test split** | 300 (150) | 1.0% (" in added
+    assert "| upside down | 40 (20) | 100.0% (" in added
 
 
 def test_a_bundle_is_evaluated_from_end_to_end(tmp_path: Path, bundle: Path) -> None:

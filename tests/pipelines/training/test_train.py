@@ -43,6 +43,7 @@ from pipelines.training.training_network import (
 )
 from pleura.bundle import ModelDescription
 from pleura.findings import FINDINGS
+from proof.lab.bundles import build_description as build_lab_description
 from tests.support.pipelines.evaluations import make_report
 from tests.support.pipelines.trainings import TINY, random_radiographs
 
@@ -229,6 +230,13 @@ def test_a_draft_gets_its_figures_from_its_evaluation() -> None:
     measured = add_figures(draft, made)
     assert all(finding.is_measured for finding in measured.findings)
     assert measured.thresholds == draft.thresholds
+    assert measured.input_check is None
+    with_check = add_figures(
+        draft.model_copy(update={"input_check": build_lab_description().input_check}), made
+    ).input_check
+    assert made.refusals is not None
+    assert with_check is not None
+    assert with_check.figures == made.refusals.checked
     assert made.evaluation.macro is not None
     assert measured.metrics["mean_auroc"] == made.evaluation.macro.auroc.value
     assert ModelDescription.model_validate_json(measured.model_dump_json()) == measured

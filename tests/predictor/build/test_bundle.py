@@ -76,6 +76,17 @@ def test_weights_of_another_network_are_refused(source: Path, tmp_path: Path) ->
     assert not (tmp_path / "bundle").exists()
 
 
+def test_an_input_check_needs_weights_and_thresholds(source: Path, tmp_path: Path) -> None:
+    """Thresholds without a regression, or a regression without thresholds, make no bundle."""
+    from predictor.build.bundle import build_bundle
+
+    shutil.copytree(source, tmp_path / "source")
+    description = build_description().model_copy(update={"input_check": None})
+    (tmp_path / "source" / "source.json").write_text(description.model_dump_json())
+    with pytest.raises(InvalidSource, match="input check"):
+        build_bundle(tmp_path / "source", tmp_path / "bundle")
+
+
 def test_a_source_for_other_preprocessing_is_refused(tmp_path: Path) -> None:
     """A model for another preprocessing version is refused with one line."""
     text = build_description().model_copy(update={"preprocessing_version": "0"}).model_dump_json()

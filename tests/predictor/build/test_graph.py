@@ -6,7 +6,9 @@ from typing import Any
 import numpy as np
 import pytest
 from numpy.testing import assert_allclose
+from scipy.special import softmax
 
+from pipelines.training.input_check import join_check_inputs
 from predictor.engines.litert import LiteRtEngine
 from predictor.engines.engine import GraphOutputs
 from proof.lab.bundles import TINY_FEATURES, make_head_arrays, compute_tiny_features
@@ -69,4 +71,26 @@ def test_typicality_is_the_share_of_known_radiographs_that_lie_farther(
     low, high = HEAD["typicality/quantiles"][:-1], HEAD["typicality/quantiles"][1:]
     expected = np.clip((high - distance) / (high - low), 0, 1).mean(axis=1)
     assert_allclose(outputs.typicality, expected, atol=1e-4)
+    assert outputs.distance is not None
+    assert_allclose(outputs.distance, distance, rtol=1e-4)
     assert 0 < outputs.typicality.min() < outputs.typicality.max() < 1
+
+
+def test_the_input_check_is_a_softmax_of_features_and_tiles(outputs: GraphOutputs, radiographs: Any) -> None:
+    """The graph computes what the fit assumes: softmax(inputs @ kernel + bias)."""
+    inputs = join_check_inputs(radiographs[..., 0], compute_tiny_features(radiographs).mean(axis=(1, 2)))
+    scores = inputs @ HEAD["input_check/kernel"] + HEAD["input_check/bias"]
+    assert outputs.input_check is not None
+    assert_allclose(outputs.input_check, softmax(scores, axis=1), atol=1e-5)
+
+
+def test_a_head_without_an_input_check_has_the_graph_of_earlier_versions() -> None:
+    """Its outputs are the three that older bundles have, in their order."""
+    import tensorflow as tf
+
+    from predictor.build.graph import compute_outputs
+    from predictor.build.weights import take_head
+
+    head = take_head({name: array for name, array in HEAD.items() if not name.startswith("input_check")})
+    found = compute_outputs(tf.zeros((1, 224, 224, 1)), tf.ones((1, 7, 7, TINY_FEATURES)), head)
+    assert list(found) == ["probability", "activation_map", "typicality"]

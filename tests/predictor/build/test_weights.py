@@ -23,6 +23,13 @@ def test_the_head_is_separated_from_the_network(tmp_path: Path) -> None:
     assert set(weights.network) == {"stem_conv/kernel"}
     assert weights.network["stem_conv/kernel"].dtype == np.float32
     assert weights.head.typicality.quantiles.shape == (101,)
+    assert weights.head.input_check is not None
+
+
+def test_weights_of_an_earlier_version_have_no_input_check(tmp_path: Path) -> None:
+    """They are read as before."""
+    absent = {"input_check__kernel": None, "input_check__bias": None}
+    assert read_weights(write(tmp_path, **absent)).head.input_check is None
 
 
 @pytest.mark.parametrize(
@@ -34,6 +41,8 @@ def test_the_head_is_separated_from_the_network(tmp_path: Path) -> None:
         ({"typicality__quantiles": np.zeros(101)}, "do not increase"),
         ({"typicality__variances": np.zeros(4)}, "not positive"),
         ({"typicality__components": np.zeros((7, 4))}, "'typicality/components'"),
+        ({"input_check__bias": None}, "lack 'input_check/bias'"),
+        ({"input_check__kernel": np.zeros((8, 4))}, r"'input_check/kernel' has the shape \[8, 4\]"),
     ],
 )
 def test_wrong_weights_are_refused_by_name(tmp_path: Path, changed: dict[str, Any], message: str) -> None:

@@ -4,6 +4,7 @@ import shutil
 import subprocess
 import sys
 import threading
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -113,6 +114,23 @@ def test_different_outputs_are_refused(probability: float, typicality: float) ->
     require_same(_outputs(0.5, 0.5), _outputs(0.50005, 0.505), "A and B")
     with pytest.raises(DifferentGraphs, match="A and B differ by"):
         require_same(_outputs(0.5, 0.5), _outputs(probability, typicality), "A and B")
+
+
+def test_a_different_input_check_is_refused() -> None:
+    """A class or a distance that differs, or a check that only one engine has, is an error."""
+    check, distance = np.full((2, 4), 0.25, np.float32), np.full((2, 1), 20, np.float32)
+    plain = _outputs(0.5, 0.5)
+    checked = replace(plain, input_check=check, distance=distance)
+    require_same(checked, replace(checked, input_check=check + 0.001, distance=distance * 1.001), "A and B")
+    others = (
+        plain,
+        replace(checked, input_check=check + 0.02),
+        replace(checked, distance=distance * 1.02),
+        replace(checked, distance=distance * np.nan),
+    )
+    for other in others:
+        with pytest.raises(DifferentGraphs, match="in the input check"):
+            require_same(checked, other, "A and B")
 
 
 class ConstantEngine:

@@ -6,10 +6,11 @@ from scipy.special import expit
 from pipelines.evaluation.evaluate import evaluate
 from pipelines.evaluation.evaluation import EvaluationProtocol
 from pipelines.evaluation.localisation import LocalisationBox, evaluate_localisation
-from pipelines.evaluation.refusals import evaluate_refusals
+from pipelines.evaluation.refusals import FlaggedImages, evaluate_flags, evaluate_refusals
 from pipelines.evaluation.report import Dataset, EvaluationReport, LocalisationReport, Subject
 from pipelines.evaluation.scored_radiographs import ScoredRadiographs
 from pipelines.evaluation.subgroup_gaps import evaluate_subgroups
+from pleura.bundle import CheckedKind
 from pleura.findings import FINDINGS
 from proof.lab.bundles import build_description
 
@@ -35,6 +36,16 @@ def calibrated(n: int = 300, seed: int = 0) -> ScoredRadiographs:
     )
 
 
+def _check_flags(scored: ScoredRadiographs) -> tuple[CheckedKind, ...]:
+    flags = np.zeros((len(scored), 4), np.bool_)
+    flags[:3, 0], flags[:9, 3] = True, True
+    turned = np.tile([False, True, False, False], (40, 1))
+    return (
+        evaluate_flags(FlaggedImages("test split", True, flags, scored.patients)),
+        evaluate_flags(FlaggedImages("upside down", False, turned, scored.patients[:40])),
+    )
+
+
 def make_report(
     seed: int = 0, model_digest: str = "a" * 64, scored: ScoredRadiographs | None = None
 ) -> EvaluationReport:
@@ -47,7 +58,9 @@ def make_report(
         subject=Subject.of(build_description(), model_digest, DATASET, "0" * 40),
         evaluation=evaluate(scored, THRESHOLDS, QUICK),
         subgroups=evaluate_subgroups(scored, THRESHOLDS, QUICK),
-        refusals=evaluate_refusals(known, {}, {"upside down": scored.typicality[:40] / 50}, QUICK),
+        refusals=evaluate_refusals(known, {}, {"upside down": scored.typicality[:40] / 50}, QUICK).model_copy(
+            update={"checked": _check_flags(scored)}
+        ),
         localisation=(
             LocalisationReport(
                 radiographs="Test split", findings=evaluate_localisation(maps, scored.patients, boxes, QUICK)
