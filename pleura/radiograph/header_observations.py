@@ -98,7 +98,7 @@ def _shows_side(dataset: Dataset) -> bool:
 
 
 def _observe_passed_over(dataset: Dataset) -> Iterator[RadiographObservation]:
-    if any(tag in dataset for tag in OVERLAY_TAGS):
+    if not dataset.keys().isdisjoint(OVERLAY_TAGS):
         yield RadiographObservation("overlay_ignored", "an overlay of the DICOM file is not drawn")
     if read_word(dataset, "BurnedInAnnotation") == "YES":
         yield RadiographObservation("burned_in_annotation", "text or marks are part of the picture")

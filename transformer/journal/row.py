@@ -97,10 +97,10 @@ def require_same_outcome(row: AnyRow, stored: StoredOutcome) -> None:
     """
     # two different answers under one id would contradict each other (docs/decisions/0033)
     is_refusal = isinstance(row, RefusedRow)
+    before, now = ("refused", "answered") if stored.is_refusal else ("answered", "refused")
     if row.image_digest != stored.image_digest:
-        raise Conflict(f"element {row.position}: the request id was already answered for another radiograph")
+        raise Conflict(f"element {row.position}: the request id was already {before} for another radiograph")
     if is_refusal != stored.is_refusal:
-        before, now = ("refused", "answered") if stored.is_refusal else ("answered", "refused")
         raise Conflict(f"element {row.position}: the request id was {before} before, and would be {now} now")
     # a refusal gives no findings, so those of two models do not contradict each other
     if not is_refusal and row.model_digest != stored.model_digest:
