@@ -1,11 +1,12 @@
 """The calls of the object store, and objects that change while a request about them is answered."""
 
 import asyncio
+from collections import Counter
 from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass
-from pathlib import Path
 from urllib.parse import urlsplit
 
+import pytest
 import pytest_asyncio
 from minio import Minio
 
@@ -22,8 +23,8 @@ from proof.lab.transformer import (
     send_by_id,
     start_transformer,
 )
-from tests.proof.faults.conftest import StartFaultProxy
 
+pytestmark = pytest.mark.asyncio(loop_scope="module")
 SLOW_MS = 400.0
 
 
@@ -40,6 +41,11 @@ class StoreLab:
         lines = [request.line.split() for request in self.store.read_traffic()]
         return [verb for verb, target, _ in lines if target == f"/{BUCKET}/{key}"]
 
+    async def count_lookups(self) -> Counter[tuple[str, ...]]:
+        """Count the look-ups in the cache by their results."""
+        metrics = await asyncio.to_thread(read_metrics, f"{self.service.url}/metrics")
+        return metrics.count_samples("pleura_cache_lookups_total")
+
     async def send_around_change(
         self, key: str, after_s: float, change: Callable[[], None], afterwards: int = 1, **first_headers: str
     ) -> list[V2Answer]:
@@ -54,30 +60,39 @@ class StoreLab:
         )
 
 
-@pytest_asyncio.fixture
-async def lab(
-    start_fault_proxy: StartFaultProxy,
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def running_lab(
     seaweed: Server,
     valkey: Server,
     postgres: Server,
     bucket: Minio,
-    tmp_path: Path,
+    tmp_path_factory: pytest.TempPathFactory,
 ) -> AsyncIterator[StoreLab]:
-    """A running laboratory."""
-    store = await asyncio.to_thread(start_fault_proxy, urlsplit(seaweed.url).port or 0)
+    """The only laboratory of this module: each transformer takes seconds to start."""
+    folder = tmp_path_factory.mktemp("replaced")
+    store = await asyncio.to_thread(FaultProxy, urlsplit(seaweed.url).port or 0)
     async with stand_in_predictor() as predictor:
-        parts = TransformerParts(
-            predictor.address, f"http://127.0.0.1:{store.port}", valkey.url, postgres.url, tmp_path / "spool"
-        )
-        service = await asyncio.to_thread(start_transformer, tmp_path, parts.build_environment())
+        url = f"http://127.0.0.1:{store.port}"
+        parts = TransformerParts(predictor.address, url, valkey.url, postgres.url, folder / "spool")
+        service = await asyncio.to_thread(start_transformer, folder, parts.build_environment())
         try:
             yield StoreLab(service, predictor, store)
         finally:
             await asyncio.to_thread(service.stop)
+            await asyncio.to_thread(store.stop)
+
+
+@pytest.fixture
+def lab(running_lab: StoreLab) -> StoreLab:
+    """The laboratory with a quick predictor that has not been called yet. Each test has its own keys."""
+    predictor = running_lab.predictor
+    predictor.seconds, predictor.calls, predictor.radiographs = 0.0, 0, 0
+    return running_lab
 
 
 async def test_a_radiograph_costs_two_calls_of_the_store(lab: StoreLab, bucket: Minio) -> None:
     """A new radiograph costs a HEAD for its ETag and a GET. A cached answer costs the HEAD only."""
+    before = await lab.count_lookups()
     for key in ("once.png", "once-more.png"):
         put_object(bucket, key, make_radiograph_png(50))
     first, second = [await send_by_id(lab.service, ["once.png"]) for _ in range(2)]
@@ -88,8 +103,7 @@ async def test_a_radiograph_costs_two_calls_of_the_store(lab: StoreLab, bucket: 
     assert [answer.body["parameters"]["cached"] for answer in (third, fourth)] == [False, True]
     assert lab.list_calls("once.png") == ["HEAD", "GET", "HEAD", "HEAD", "GET", "HEAD"]
     assert lab.list_calls("once-more.png") == ["HEAD", "GET", "HEAD"]
-    metrics = await asyncio.to_thread(read_metrics, f"{lab.service.url}/metrics")
-    lookups = metrics.count_samples("pleura_cache_lookups_total")
+    lookups = await lab.count_lookups() - before
     assert (lookups["hit",], lookups["replaced",], lookups["miss",]) == (3, 1, 2)
 
 
