@@ -29,15 +29,22 @@ def choose_bundle_folder(given: Path | None, bundles: Path) -> Path:
     if given:
         return given.resolve()
     source = find_default_source()
+    return bundles.resolve() / name_bundle(source, source.parent / "build")
+
+
+def name_bundle(source: Path, code: Path) -> str:
+    """Name the bundle that the modules in the folder ``code`` build of a model source.
+
+    Raises:
+        StartFailed: The source lacks a file.
+    """
     digest = hashlib.sha256()
-    for path in (source / "source.json", source / "weights.npz"):
+    # Other code makes another bundle of the same weights.
+    for path in (source / "source.json", source / "weights.npz", *sorted(code.glob("*.py"))):
         if not path.exists():
             raise StartFailed(f"bundle: there is no {path}; name a bundle with --bundle or PLEURA_BUNDLE")
         digest.update(path.read_bytes())
-    # Other code makes another bundle of the same weights.
-    for path in sorted((source.parent / "build").glob("*.py")):
-        digest.update(path.read_bytes())
-    return bundles.resolve() / digest.hexdigest()[:16]
+    return digest.hexdigest()[:16]
 
 
 def make_bundle(folder: Path, log: Path) -> None:
