@@ -12,7 +12,7 @@ from auth_proxy.call import Call
 from auth_proxy.request_body import read_body, stream_body
 from auth_proxy.uploads.hints import SEND_FILE, V2_REQUEST, explain_kind
 from auth_proxy.uploads.inference_body import InferenceBody, build_file_request, build_id_request
-from auth_proxy.uploads.multipart import open_file_part
+from auth_proxy.uploads.multipart import UploadedFile, open_file_part
 from pleura.errors import InvalidRequest, Overloaded, TooLarge
 from pleura.serving.byte_budget import ByteBudget
 
@@ -40,8 +40,8 @@ async def read_request(receive: Receive, call: Call, byte_budget: ByteBudget) ->
     if "inference-header-content-length" in call.headers:
         raise InvalidRequest(V2_REQUEST)
     with reserve_memory(byte_budget, int(call.headers.get("content-length", 0))) as memory_bytes:
-        async with _open_file(kind, content_type, stream_body(receive), memory_bytes) as file:
-            yield build_file_request(file, call.request_id)
+        async with _open_file(kind, content_type, stream_body(receive), memory_bytes) as uploaded:
+            yield build_file_request(uploaded.file, call.request_id, uploaded.identifiers)
 
 
 async def _read_json(receive: Receive) -> bytes:
@@ -53,21 +53,21 @@ async def _read_json(receive: Receive) -> bytes:
 
 def _open_file(
     kind: str, content_type: str, chunks: AsyncIterator[bytes], memory_bytes: int
-) -> AbstractAsyncContextManager[UploadFile]:
+) -> AbstractAsyncContextManager[UploadedFile]:
     if kind in _MULTIPART_KINDS:
         return open_file_part(content_type, chunks, memory_bytes)
     return open_whole_body(chunks, memory_bytes)
 
 
 @asynccontextmanager
-async def open_whole_body(chunks: AsyncIterator[bytes], memory_bytes: int) -> AsyncIterator[UploadFile]:
+async def open_whole_body(chunks: AsyncIterator[bytes], memory_bytes: int) -> AsyncIterator[UploadedFile]:
     """Read a body that is the file itself, and hold it during the ``async with`` block."""
     with SpooledTemporaryFile(max_size=memory_bytes) as spooled:
         file = UploadFile(spooled, size=0)  # type: ignore[arg-type]  # starlette itself passes one
         async for chunk in chunks:
             await file.write(chunk)
         await file.seek(0)
-        yield file
+        yield UploadedFile(file)
 
 
 @contextmanager

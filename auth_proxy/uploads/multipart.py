@@ -1,4 +1,4 @@
-"""Read a multipart body with one file, piece by piece as it arrives.
+"""Read a multipart body with one file, and fields with its identifiers, piece by piece as it arrives.
 
 Both kinds, ``multipart/form-data`` and ``multipart/related``, go through one parser, so that there is one
 reading of a boundary.
@@ -11,6 +11,7 @@ Source:
 import re
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
 from typing import Final
 
 from python_multipart.multipart import parse_options_header
@@ -18,20 +19,40 @@ from starlette.datastructures import FormData, Headers, UploadFile
 from starlette.formparsers import MultiPartException, MultiPartParser
 
 from pleura.errors import InvalidRequest
+from pleura.identifiers import IDENTIFIER_NAMES
 
 FIELD: Final = "file"
 _DICOM: Final = b"application/dicom"
 _CURL: Final = f"for example with curl -F {FIELD}=@FILE"
+_FORM: Final = (
+    f"the form must have one file in the field {FIELD!r}, {_CURL}, and may have the fields "
+    + ", ".join(IDENTIFIER_NAMES)
+)
 _BOUNDARY_NAME: Final = re.compile(r"(?i)boundary[*0-9]*[ \t]*=")
 _BOUNDARY: Final = re.compile(rb"[0-9A-Za-z'()+_,./:=? -]{0,69}[0-9A-Za-z'()+_,./:=?-]")
+_MAX_FIELD_BYTES: Final = 256
 _PLAIN_ENCODINGS: Final = frozenset({b"", b"binary", b"8bit", b"7bit"})
 
 
+@dataclass(frozen=True)
+class UploadedFile:
+    """A file, and the identifiers that the caller gives with it, by their names."""
+
+    file: UploadFile
+    identifiers: Mapping[str, str] = field(default_factory=dict, repr=False)
+
+
 class FilePartParser(MultiPartParser):
-    """Starlette's parser of forms, for a form that holds one file and nothing else."""
+    """Starlette's parser of forms, for a form that holds one file, and beside it nothing but identifiers."""
 
     def __init__(self, content_type: str, chunks: AsyncIterator[bytes], max_memory_bytes: int) -> None:
-        super().__init__(Headers({"content-type": content_type}), chunks, max_files=1, max_fields=0)  # type: ignore[arg-type]
+        super().__init__(
+            Headers({"content-type": content_type}),
+            chunks,  # type: ignore[arg-type]
+            max_files=1,
+            max_fields=len(IDENTIFIER_NAMES),
+            max_part_size=_MAX_FIELD_BYTES,  # of a field; a file may be larger
+        )
         self.spool_max_size = max_memory_bytes
 
     @property
@@ -40,14 +61,20 @@ class FilePartParser(MultiPartParser):
         return {name: value.strip().lower() for name, value in self._current_part.item_headers}
 
     def on_headers_finished(self) -> None:
-        """Begin a file, if the part is the first one and holds the bytes of a file."""
-        if self._current_files:
+        """Begin the file or an identifier. A second file and any other field are refused."""
+        if self._is_file and self._current_files:
             raise InvalidRequest(
-                "the body has several parts: /classify answers one radiograph, and V2 up to 32 at once"
+                "the body has several files: /classify answers one radiograph, and V2 up to 32 at once"
             )
         if self.part_headers.get(b"content-transfer-encoding", b"") not in _PLAIN_ENCODINGS:
             raise InvalidRequest("the part must hold the bytes of the file, not base64")
         super().on_headers_finished()
+        if not self._is_file and self._current_part.field_name not in IDENTIFIER_NAMES:
+            raise InvalidRequest(_FORM)
+
+    @property
+    def _is_file(self) -> bool:
+        return b"filename" in parse_options_header(self._current_part.content_disposition)[1]
 
     def on_part_data(self, data: bytes, start: int, end: int) -> None:
         """Take a piece of the file without a copy."""
@@ -111,7 +138,7 @@ async def _begin_at_boundary(chunks: AsyncIterator[bytes]) -> AsyncIterator[byte
 @asynccontextmanager
 async def open_file_part(
     content_type: str, chunks: AsyncIterator[bytes], max_memory_bytes: int
-) -> AsyncIterator[UploadFile]:
+) -> AsyncIterator[UploadedFile]:
     """Read the one file of a multipart body, and hold it during the ``async with`` block.
 
     Raises:
@@ -121,14 +148,19 @@ async def open_file_part(
     try:
         form = await parser.parse()
     except MultiPartException as error:
-        raise InvalidRequest(
-            f"the body must be one file in the field {FIELD!r} of a form, {_CURL}"
-        ) from error
+        raise InvalidRequest(_FORM) from error
     try:
         file = form.get(FIELD)
         if not isinstance(file, UploadFile):
             reason = "is not in" if form else "is missing, or cut short, in"
             raise InvalidRequest(f"the file {reason} the field {FIELD!r} of the form; send it {_CURL}")
-        yield file
+        yield UploadedFile(file, _select_identifiers(form))
     finally:
         await form.close()
+
+
+def _select_identifiers(form: FormData) -> Mapping[str, str]:
+    values = [(name, value) for name, value in form.multi_items() if isinstance(value, str)]
+    if len(dict(values)) < len(values):
+        raise InvalidRequest("the form has a field twice")
+    return dict(values)

@@ -15,7 +15,7 @@ import pytest
 from pleura.local.access import BUCKET, make_token
 from pleura.local.object_store import build_store_client
 from proof.lab.bucket import put_object
-from proof.lab.files import make_dicom
+from proof.lab.files import make_dicom, make_gradient
 from proof.lab.running_stack import RunningStack, run_pleura
 from proof.lab.transformer import make_radiograph_png
 from tests.support.planted.outputs import SERVICES
@@ -40,6 +40,11 @@ def ask(stack: RunningStack) -> Iterator[Ask]:
 def _new_number() -> str:
     """Make an accession number that no other test uses."""
     return f"ZQ{uuid.uuid4().int % 10**12:012d}"
+
+
+def make_film(**elements: str) -> bytes:
+    """Make a DICOM file that is large enough to be answered."""
+    return make_dicom(make_gradient(300, 300), **elements)
 
 
 def _store(stack: RunningStack, key: str, file: bytes) -> None:
@@ -89,7 +94,7 @@ def test_answers_are_found_by_parameter_and_header(ask: Ask, stack: RunningStack
     """Whichever way the accession number came, the search finds the answer."""
     number, study = _new_number(), f"1.2.{uuid.uuid4().int % 10**20}"
     _, by_parameter = _classify_stored(ask, stack, accession_number=number, study_instance_uid=study)
-    dicom = make_dicom(AccessionNumber=number, StudyInstanceUID=study, SOPInstanceUID=f"{study}.1")
+    dicom = make_film(AccessionNumber=number, StudyInstanceUID=study, SOPInstanceUID=f"{study}.1")
     by_header = ask("POST", "/classify", files={"file": ("film", dicom)}).json()
     again = ask("POST", "/classify", files={"file": ("film", dicom)}).json()
     assert again["cached"]
@@ -105,10 +110,30 @@ def test_answers_are_found_by_parameter_and_header(ask: Ask, stack: RunningStack
     assert [answer["request_id"] for answer in rest["answers"]] == expected[1:2]
 
 
+def test_answers_are_found_by_field_and_member(ask: Ask, stack: RunningStack) -> None:
+    """A form has fields beside its file, and JSON has members beside the id."""
+    number, key = _new_number(), f"answers/{uuid.uuid4()}.png"
+    png = make_radiograph_png(uuid.uuid4().int % 10**6)
+    _store(stack, key, png)
+    form = ask("POST", "/classify", files={"file": ("film", png)}, data={"accession_number": number})
+    member = ask("POST", "/classify", json={"image_id": key, "accession_number": number})
+    assert (form.status_code, member.status_code) == (200, 200)
+    found = ask("GET", "/answers", params={"accession_number": number}).json()["answers"]
+    expected = [answer.json()["request_id"] for answer in (member, form)]
+    assert [answer["request_id"] for answer in found] == expected
+    dicom = make_film(AccessionNumber="A-1")
+    for wrong in ("A-2", "x" * 17):
+        refused = ask("POST", "/classify", files={"file": ("film", dicom)}, data={"accession_number": wrong})
+        assert (refused.status_code, wrong in refused.text) == (400, False)
+    assert refused.json()["code"] == "invalid_request"
+    same = ask("POST", "/classify", files={"file": ("film", dicom)}, data={"accession_number": " A-1 "})
+    assert same.status_code == 200
+
+
 def test_a_parameter_that_contradicts_the_header_is_refused(ask: Ask, stack: RunningStack) -> None:
     """The film is another patient's, or the number is. Nothing is kept."""
     key, number = f"answers/{uuid.uuid4()}.dcm", _new_number()
-    _store(stack, key, make_dicom(AccessionNumber="A-1"))
+    _store(stack, key, make_film(AccessionNumber="A-1"))
     refused = _ask_v2(ask, key, "ris", accession_number=number)
     assert refused.status_code == 400
     assert "'accession_number' is not the one in the file's header" in refused.text
@@ -168,7 +193,7 @@ def test_an_overlay_is_never_drawn_on_another_radiograph(ask: Ask, stack: Runnin
     store = stack.record.store
     build_store_client(store["url"], store["access_key"], store["secret_key"]).remove_object(BUCKET, key)
     assert ask("GET", path).status_code == 404
-    sent = ask("POST", "/classify", files={"file": ("film", make_dicom())}).json()
+    sent = ask("POST", "/classify", files={"file": ("film", make_film())}).json()
     not_stored = ask("GET", f"/answers/{sent['request_id']}/overlay")
     assert not_stored.status_code == 404
     assert "sent as a file" in not_stored.text
@@ -201,7 +226,7 @@ def test_no_log_and_no_journal_has_an_identifier(ask: Ask, stack: RunningStack) 
     """Neither from a member, a header, a query nor an error."""
     number, study = _new_number(), f"1.2.{uuid.uuid4().int % 10**20}"
     _classify_stored(ask, stack, accession_number=number, study_instance_uid=study)
-    ask("POST", "/classify", files={"file": ("film", make_dicom(AccessionNumber=number))})
+    ask("POST", "/classify", files={"file": ("film", make_film(AccessionNumber=number))})
     ask("GET", "/answers", params={"accession_number": number, "study_instance_uid": study})
     ask("GET", "/answers", params={"accession_number": number, "cursor": "x"})
     with stack.freeze("postgres"):

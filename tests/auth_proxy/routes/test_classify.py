@@ -200,7 +200,7 @@ def test_exactly_one_file_is_taken(client: httpx.Client, upstream: Upstream, fil
     """Another name, or a second file, is refused, and the error says what is wrong."""
     answer = client.post("/classify", files=files)  # type: ignore[arg-type]
     assert answer.status_code == 400
-    assert ("several parts" if isinstance(files, list) else "field 'file'") in answer.json()["error"]
+    assert ("several files" if isinstance(files, list) else "field 'file'") in answer.json()["error"]
     assert not upstream.requests
 
 

@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 
 from auth_proxy.uploads.multipart import open_file_part
 from pleura.errors import InvalidRequest
+from pleura.identifiers import IDENTIFIER_NAMES
 
 FORM, RELATED = "multipart/form-data; boundary=b", 'multipart/related; type="application/dicom"; boundary=b'
 FORM_PART = b'Content-Disposition: form-data; name="file"; filename="x"\r\n'
@@ -21,6 +22,11 @@ def build_body(head: bytes, *files: bytes) -> bytes:
     return b"".join(b"--b\r\n" + head + b"\r\n" + file + b"\r\n" for file in files) + b"--b--\r\n"
 
 
+def build_field(name: bytes) -> bytes:
+    """Build the headers of a field."""
+    return b'Content-Disposition: form-data; name="%b"\r\n' % name
+
+
 async def read(content_type: str, pieces: Sequence[bytes], max_memory_bytes: int = 2**20) -> bytes:
     """Read the file of a body that arrives in these pieces."""
 
@@ -28,9 +34,9 @@ async def read(content_type: str, pieces: Sequence[bytes], max_memory_bytes: int
         for piece in pieces:
             yield piece
 
-    async with open_file_part(content_type, arrive(), max_memory_bytes) as file:
-        content = await file.read()
-        assert file.size == len(content)
+    async with open_file_part(content_type, arrive(), max_memory_bytes) as uploaded:
+        content = await uploaded.file.read()
+        assert uploaded.file.size == len(content)
         return content
 
 
@@ -78,8 +84,24 @@ async def test_any_body_is_read_in_the_same_way_wherever_it_is_cut(
 @pytest.mark.parametrize(
     ("content_type", "body", "text"),
     [
-        (FORM, build_body(FORM_PART, b"x", b"y"), "several parts"),
-        (RELATED, build_body(DICOM_PART, b"x", b"y"), "several parts"),
+        (FORM, build_body(FORM_PART, b"x", b"y"), "several files"),
+        (
+            FORM,
+            build_body(FORM_PART + b"\r\nx\r\n--b\r\n" + build_field(b"patient"), b"y"),
+            "may have the fields",
+        ),
+        (
+            FORM,
+            build_body(build_field(b"accession_number") + b"\r\nx\r\n--b\r\n" + FORM_PART, b"y")[:-9],
+            "file",
+        ),
+        (
+            FORM,
+            build_body(FORM_PART + b"\r\nx\r\n--b\r\n" + build_field(b"accession_number"), b"y" * 300),
+            "fields",
+        ),
+        (FORM, build_body(build_field(b"accession_number"), b"x"), "field 'file'"),
+        (RELATED, build_body(DICOM_PART, b"x", b"y"), "several files"),
         (RELATED, build_body(b"", b"x"), "must be application/dicom"),
         (RELATED, build_body(b"Content-Type: image/png\r\n", b"x"), "must be application/dicom"),
         (RELATED, build_body(b"Content-Type: application/dicom+json\r\n", b"x"), "must be application/dicom"),
@@ -105,3 +127,26 @@ async def test_any_other_form_is_refused(content_type: str, body: bytes, text: s
     with pytest.raises(InvalidRequest) as caught:
         await read(content_type, [body])
     assert text in str(caught.value)
+
+
+@given(st.permutations(["file", *IDENTIFIER_NAMES]), PLACES)
+async def test_identifiers_stand_before_or_behind_the_file(order: list[str], places: list[int]) -> None:
+    """The order of the parts means nothing, and neither do the cuts of the network."""
+    heads = {name: build_field(name.encode()) for name in IDENTIFIER_NAMES} | {"file": FORM_PART}
+    body = b"".join(b"--b\r\n" + heads[name] + b"\r\n" + name.encode() + b"\r\n" for name in order) + b"--b--"
+
+    async def arrive() -> AsyncIterator[bytes]:
+        for piece in cut(body, places):
+            yield piece
+
+    async with open_file_part(FORM, arrive(), 2**20) as uploaded:
+        assert await uploaded.file.read() == b"file"
+        assert uploaded.identifiers == {name: name for name in IDENTIFIER_NAMES}
+    assert "sop_instance_uid" not in repr(uploaded)
+
+
+async def test_a_field_that_occurs_twice_is_refused() -> None:
+    """Nobody can say which of the two is meant."""
+    field = build_field(b"accession_number") + b"\r\nx\r\n--b\r\n"
+    with pytest.raises(InvalidRequest, match="a field twice"):
+        await read(FORM, [build_body(field + field + FORM_PART, b"y")])
