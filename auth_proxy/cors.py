@@ -18,7 +18,9 @@ _ALLOWED: Final = (
     b"authorization, content-type, x-request-id, x-request-timeout-ms, traceparent, tracestate, "
     b"inference-header-content-length"
 )
-_EXPOSED: Final = b"x-request-id, retry-after, www-authenticate, inference-header-content-length"
+_EXPOSED: Final = (
+    b"x-request-id, retry-after, www-authenticate, inference-header-content-length, pleura-finding"
+)
 _MAX_AGE_S: Final = b"600"
 _VARY: Final = (b"vary", b"Origin")
 _VARY_OF_PREFLIGHT: Final = b"Origin, Access-Control-Request-Method, Access-Control-Request-Headers"
