@@ -7,13 +7,14 @@ import numpy as np
 import pytest
 from kserve.protocol.grpc import grpc_predict_v2_pb2 as pb
 
-from pleura.contract import PREDICTOR_OUTPUTS
+from pleura.contract import ACTIVATION_MAP, PROBABILITY, THRESHOLD, TYPICALITY
 from pleura.errors import InvalidAnswer
 from proof.lab.stand_in_predictor import build_response
 from tests.support.transformer_values import STABLE
 from transformer.predictor_response import read_prediction
 
-_NAMES = [spec.name for spec in PREDICTOR_OUTPUTS]
+_NAMES = (PROBABILITY, THRESHOLD, TYPICALITY, ACTIVATION_MAP)
+"""The outputs without which there is no answer, in their order."""
 
 
 def _response(count: int = 2) -> Any:
@@ -67,6 +68,8 @@ LIES = {
     **{f"no {name}": _without(name) for name in _NAMES},
     "cut short": lambda r: r.raw_output_contents.__setitem__(0, r.raw_output_contents[0][:-1]),
     "wrong datatype": lambda r: setattr(r.outputs[0], "datatype", "FP64"),
+    "flags of another shape": lambda r: r.outputs[-1].shape.__setitem__(1, 3),
+    "flags as numbers": lambda r: setattr(r.outputs[-1], "datatype", "FP32"),
     "negative shape": lambda r: r.outputs[0].shape.__setitem__(0, -2),
     "contents missing": lambda r: r.raw_output_contents.pop(),
     "no version": _set("model_version", ""),
