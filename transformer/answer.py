@@ -17,7 +17,7 @@ _FLAG_TEXTS: Final[Mapping[str, RadiographObservation]] = {
     each.code: each
     for each in (
         RadiographObservation("not_chest", "the picture is unlike any chest radiograph that the model knows"),
-        RadiographObservation("orientation", "the picture seems to be turned or mirrored"),
+        RadiographObservation("orientation", "the picture seems to be turned: it does not stand upright"),
         RadiographObservation("inverted", "the picture seems to be inverted: what should be black is white"),
         RadiographObservation(
             "untypical", "the picture is unlike the radiographs that the model was made on"
