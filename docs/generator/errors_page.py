@@ -30,6 +30,7 @@ In REST an error is a status with a JSON document:
 In gRPC an error is a status with a message. The trailing metadata hold the rest:
 `pleura-error` the code, `x-request-id` the id, and `pleura-error-details` the other members as JSON.
 There the elements have no `error`: the message has the first eight.
+gRPC itself answers an unknown method, a message beyond the limit and an expired deadline, without metadata.
 
 The log and the metric `pleura_refusals_total` name an error by its code.
 """
