@@ -162,6 +162,14 @@ def test_a_wrong_setting_stops_the_start(start_proxy: StartProxy) -> None:
     assert "PLEURA_LEEWAY_S" in line
 
 
+def test_an_unknown_variable_stops_the_start(start_proxy: StartProxy) -> None:
+    """One log line names the variable and the setting that was meant."""
+    proxy = start_proxy(leeway=5)
+    assert proxy.process.wait(120) == 2
+    (line,) = proxy.log.read_text().splitlines()
+    assert "PLEURA_LEEWAY: there is no such setting; the nearest is PLEURA_LEEWAY_S" in line
+
+
 @pytest.mark.parametrize("name", ["http_port", "grpc_port"])
 def test_a_taken_port_stops_the_start(start_proxy: StartProxy, name: str) -> None:
     """One log line names the setting."""
