@@ -12,7 +12,7 @@ KEYCLOAK := build/keycloak/keycloak-quarkus-dist-$(KEYCLOAK_VERSION).zip
 LONG := tests/pipelines/run/test_whole_run.py tests/pipelines/rollout/test_local.py tests/pipelines/registry/test_registry_server.py \
 	tests/pipelines/training/test_whole_trainings.py
 
-.PHONY: run test test-long lint docs bench bench-growth flames bundle setup lock clean \
+.PHONY: run test test-long lint docs bench bench-growth flames bundle setup jdk lock clean \
 	proof-attacks proof-conformance proof-dicom proof-faults proof-fuzz proof-images proof-kills proof-oidc proof-overload \
 	proof-restarts proof-soak
 
@@ -20,7 +20,7 @@ run: setup
 	$(BIN)/pleura up --classify-samples
 
 # Two workers, one file at a time: half of the time goes by in waiting for servers that start, stop or hang.
-test: setup
+test: setup jdk
 	$(BIN)/python -m pytest --numprocesses 2 --dist loadfile $(LONG:%=--ignore %) $(PYTEST_ARGUMENTS)
 
 test-long: setup
@@ -82,6 +82,11 @@ proof-images: setup
 	$(BIN)/python -m pytest tests/proof/attacks/test_images.py tests/proof/attacks/test_polarity.py tests/proof/attacks/test_patient_data.py
 
 setup: $(VENV)/.installed
+
+# The tests run the client programs of docs/clients. Node.js and Go come with the development dependencies; a Java compiler does not.
+jdk:
+	command -v javac >/dev/null || { apt-get -qq update && apt-get -qqy install --no-install-recommends default-jdk-headless; } || \
+		{ echo "install a JDK of Java 17 or later: javac is not there" >&2; exit 1; }
 
 $(KEYCLOAK):
 	mvn -B -q org.apache.maven.plugins:maven-dependency-plugin:3.6.1:copy -DoutputDirectory=$(@D) \
