@@ -37,9 +37,7 @@ class _Watch:
     """Records the events of the interpreter while ``is_on``."""
 
     def __init__(self) -> None:
-        self.is_on, self.events = False, list[str]()
-        # An audit hook cannot be removed, so it is switched off between runs.
-        sys.addaudithook(self._record)
+        self.is_on, self.is_installed, self.events = False, False, list[str]()
 
     def _record(self, event: str, _: Any) -> None:
         if self.is_on and event.startswith(_HARMFUL):
@@ -48,6 +46,10 @@ class _Watch:
     @contextmanager
     def recording(self) -> Iterator[None]:
         """Record from now to the end of the block."""
+        if not self.is_installed:
+            # It cannot be removed and costs time at each event, so it is installed when it is needed first.
+            sys.addaudithook(self._record)
+            self.is_installed = True
         self.events.clear()
         self.is_on = True
         try:
