@@ -1,7 +1,6 @@
 """A real training, small enough for a test, and the model source that it gives."""
 
 from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -19,26 +18,20 @@ from pipelines.evaluation.evaluation import EvaluationProtocol
 from pipelines.reports.model_card import model_card
 from pipelines.training.augmentation import augment
 from pipelines.training.batches import Batches, build_targets, positive_weights
-from pipelines.training.curves import draw_curves
 from pipelines.training.fitted_model import (
-    evaluate_model,
     evaluate_outputs,
-    fit_model,
     fit_parameters,
 )
-from pipelines.training.model_source import write_source
 from pipelines.training.parameters import (
     CHEST_XRAY,
     TrainingParameters,
     TrainingStage,
     read_model_parameters,
 )
-from pipelines.training.train_network import mean_auroc, train_network
-from pipelines.training.trained_network import NetworkOutputs, TrainedNetwork, source_arrays
+from pipelines.training.train_network import mean_auroc
+from pipelines.training.trained_network import NetworkOutputs, source_arrays
 from pipelines.training.training_network import (
-    UnusableWeights,
     build_training_network,
-    load_start_weights,
     masked_cross_entropy,
 )
 from pleura.bundle import ModelDescription
@@ -151,42 +144,6 @@ def test_augmentation_of_no_strength_changes_only_the_size() -> None:
     rng = np.random.default_rng(0)
     np.testing.assert_array_equal(augment(tensor, 224, rng, 0.0), tensor)
     assert augment(tensor, 96, rng, 1.0).shape == (96, 96)
-
-
-def test_a_network_is_trained_and_written_as_a_source(tmp_path: Path) -> None:
-    """A finished training is not repeated. The model is fitted, evaluated and written."""
-    parameters, training, validation = TINY, random_radiographs(8), random_radiographs(24, seed=1)
-    folder = tmp_path / "run"
-    network = train_network(training, validation, parameters, folder)
-    again = train_network(training, validation, parameters, folder)
-    assert len((folder / "history.csv").read_text().splitlines()) == 1 + 2
-    for one, other in zip(network.get_weights(), again.get_weights(), strict=True):
-        np.testing.assert_array_equal(one, other)
-
-    assert draw_curves(folder / "history.csv").count("<svg") == 1
-    weights = source_arrays(network)
-    started = build_training_network(parameters)
-    load_start_weights(started, weights)
-    small = validation.tensors[:2, :32, :32, None].astype(np.float32)
-    one, other = (each.predict(small, verbose=0)[:, :14] for each in (network, started))
-    np.testing.assert_allclose(one, other, atol=0.02)
-    with pytest.raises(UnusableWeights, match="stem_conv"):
-        load_start_weights(started, {n: w for n, w in weights.items() if not n.startswith("stem_conv")})
-    test = random_radiographs(60, seed=2)
-    model = fit_model(TrainedNetwork(weights), training, validation)
-    enlarged = replace(test, tensors=test.tensors[:, :32, :32].repeat(7, 1).repeat(7, 2))
-    evaluation = evaluate_model(model, enlarged, EvaluationProtocol(seed=0))
-    words = read_model_parameters(CHEST_XRAY).words
-    judged = evaluated_findings(model.fitted.operating_points, evaluation)
-    description = build_description(words, judged, macro_metrics(evaluation))
-    for said, found in zip(description.findings, evaluation.findings, strict=True):
-        assert said.is_measured == (min(found.positives, found.negatives) >= 20)
-        assert said.operating_point.threshold == pytest.approx(found.threshold)
-    write_source(tmp_path / "source", model, description)
-    written = (tmp_path / "source" / "source.json").read_text()
-    assert ModelDescription.model_validate_json(written) == description
-    assert np.load(tmp_path / "source" / "weights.npz")["head/kernel"].shape == (1024, 14)
-    assert "Pleural Thickening" in model_card(description)
 
 
 def test_a_training_keeps_the_precision_and_normalisation_of_its_start() -> None:

@@ -1,22 +1,16 @@
-"""``pleura evaluate`` and ``pleura train``, in processes of their own."""
+"""``pleura evaluate``, and what ``train`` and ``ablate`` refuse. ``tests/pipelines/training`` trains."""
 
 import subprocess
 import sys
 from pathlib import Path
 
-import numpy as np
 import pytest
-import yaml
 
 from pipelines.evaluation.report import EvaluationReport
-from pipelines.training.parameters import CHEST_XRAY
-from pipelines.training.trained_network import source_arrays
-from pipelines.training.training_network import build_training_network
-from pleura.bundle import ModelDescription, verify
+from pleura.bundle import verify
 from pleura.console.app import main
 from pleura.findings import FINDINGS
 from tests.support.pipelines.datasets import picture, row_of, write_folder
-from tests.support.pipelines.trainings import TINY
 
 
 def test_a_bundle_is_evaluated_on_a_folder(tmp_path: Path, bundle: Path) -> None:
@@ -44,29 +38,6 @@ def test_a_bundle_is_evaluated_on_a_folder(tmp_path: Path, bundle: Path) -> None
     assert [found.boxes for found in report.localisation[0].findings if found.finding == "Mass"] == [1]
     assert (judged / "report.html").exists()
     assert (judged / "MODEL_CARD.md").exists()
-
-
-def test_a_model_is_trained_from_given_weights_and_keeps_their_normalisation(tmp_path: Path) -> None:
-    """The command trains, fits and evaluates, and writes the source with the start's normalisation."""
-    rows = [_row(number, split) for number, split in enumerate(("train", "val", "test") * 12)]
-    folder, start = write_folder(tmp_path / "data", rows), tmp_path / "start"
-    start.mkdir()
-    scale = {"input/scale": np.ones(1, np.float32), "input/offset": np.full(1, 3, np.float32)}
-    head = {"head/kernel": np.zeros(1, np.float32)}
-    np.savez(start / "weights.npz", **source_arrays(build_training_network(TINY), scale | head))  # type: ignore[arg-type]
-    parameters = yaml.safe_load(CHEST_XRAY.read_text())
-    stage = {"size_px": 32, "epochs": 1, "learning_rate": 0.001, "auxiliary_per_epoch": 0}
-    parameters["training"] |= {"stages": [stage], "batch_size": 4}
-    (tmp_path / "parameters.yaml").write_text(yaml.safe_dump(parameters))
-    options = {"data": folder, "run": tmp_path / "run", "target": tmp_path / "source", "start": start}
-    options["parameters"] = tmp_path / "parameters.yaml"
-    arguments = ["train", *(f"--{name}={value}" for name, value in options.items())]
-    subprocess.run([sys.executable, "-m", "pleura.console.app", *arguments], check=True)
-    with np.load(tmp_path / "source" / "weights.npz") as written:
-        assert float(written["input/offset"][0]) == 3
-        assert written["stem_conv/kernel"].dtype == np.float32
-    description = ModelDescription.model_validate_json((tmp_path / "source" / "source.json").read_text())
-    assert description.metrics["test_radiographs"] == 12
 
 
 def test_the_only_source_is_evaluated_without_its_name(tmp_path: Path, bundle: Path) -> None:
