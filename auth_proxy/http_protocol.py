@@ -5,7 +5,7 @@ gets only what ``http_framing`` accepts. Both must find the end of a request in 
 """
 
 import asyncio
-from contextlib import suppress
+import re
 from typing import Any, Final
 from urllib.parse import unquote
 
@@ -15,6 +15,7 @@ from auth_proxy.http_framing import AmbiguousRequest, RequestHead, RequestSplitt
 from pleura.serving.http_protocol import JsonErrorsProtocol, build_bad_request
 
 _HEAD_TIMEOUT_S: Final = 10.0
+_UPGRADE: Final = re.compile(rb"^upgrade:.*\r\n", re.IGNORECASE | re.MULTILINE)
 
 
 class StrictProtocol(JsonErrorsProtocol):
@@ -105,9 +106,9 @@ class StrictProtocol(JsonErrorsProtocol):
             self._head, self._is_message_complete = part, False
             self.cycle = None  # type: ignore[assignment]  # the request before is answered
             # the parser knows only some verbs, takes CONNECT for a tunnel, and absolute targets for paths
-            part = b"GET / %b\r\n%b" % (part.version, part.fields)
-        with suppress(httptools.HttpParserUpgrade):  # an upgrade that is not offered is ignored: RFC 9110 7.8
-            self.parser.feed_data(part)
+            # and stops before the body where it reads an upgrade; we offer none, and ignore it: RFC 9110 7.8
+            part = b"GET / %b\r\n%b" % (part.version, _UPGRADE.sub(b"", part.fields))
+        self.parser.feed_data(part)
         if self._splitter.is_between_requests and not self._is_message_complete:
             raise AmbiguousRequest("the parser reads another length")
 

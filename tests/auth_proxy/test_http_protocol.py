@@ -54,6 +54,20 @@ def test_a_trailer_is_not_a_header(proxy: Proxy, upstream: Upstream, local_issue
     assert not upstream.requests
 
 
+def test_an_upgrade_is_ignored(proxy: Proxy, upstream: Upstream, local_issuer: Issuer) -> None:
+    """Without TLS Java's client asks for HTTP/2 by default. Its body is read, and its next request too."""
+    token = b"Authorization: Bearer " + local_issuer.issue_token().encode() + b"\r\n"
+    upgrade = b"Connection: Upgrade, HTTP2-Settings\r\nHTTP2-Settings: AAEAAEAA\r\nUpgrade: h2c\r\n"
+    for framing in (
+        b"Content-Length: 2\r\n\r\n{}",
+        b"Transfer-Encoding: chunked\r\n\r\n2\r\n{}\r\n0\r\n\r\n",
+    ):
+        first = POST + upgrade + token + framing
+        answer = exchange(proxy.http_port, first + POST + token + b"Connection: close\r\n" + framing)
+        assert answer.count(b"HTTP/1.1 200 ") == 2
+        assert [body for _, body in upstream.requests[-2:]] == [b"{}", b"{}"]
+
+
 def test_a_caller_who_expects_it_is_told_to_continue(proxy: Proxy, local_issuer: Issuer) -> None:
     """The body is asked for once the caller is admitted. A caller without a token is refused at once."""
     token = b"Authorization: Bearer " + local_issuer.issue_token().encode() + b"\r\n"
