@@ -10,6 +10,8 @@ from typing import Final
 import httpx
 
 import pleura
+from pleura.environment import set_variables
+from pleura.local.clean_environment import inherit_settings
 from pleura.local.processes import HOST, Command, Server, launch, require_free, wait_until
 
 MODEL_READY: Final = "/v2/models/chest-xray/ready"
@@ -31,10 +33,11 @@ class Ports:
 
 
 def build_service_environment() -> dict[str, str]:
-    """Return the variables that every process of Pleura needs: the path of this Pleura, and no HTTP proxy."""
+    """Return the variables of every process of Pleura: inherited settings, and the path of this Pleura."""
     root = str(Path(pleura.__file__).parents[1])
     inherited = os.environ.get("PYTHONPATH")
     return {
+        **inherit_settings(),
         "PYTHONPATH": f"{root}{os.pathsep}{inherited}" if inherited else root,
         "NO_PROXY": f"{HOST},localhost",
         "no_proxy": f"{HOST},localhost",
@@ -65,13 +68,9 @@ def _launch_service(module: str, folder: Path, ports: Ports, environment: Mappin
         require_free(name, port)
     folder.mkdir(parents=True, exist_ok=True)
     folder = folder.resolve()
-    settings = {
-        **build_service_environment(),
-        "PLEURA_HOST": HOST,
-        "PLEURA_HTTP_PORT": str(ports.http),
-        "PLEURA_GRPC_PORT": str(ports.grpc),
-        **environment,
-    }
+    own = {"PLEURA_HOST": HOST, "PLEURA_HTTP_PORT": str(ports.http), "PLEURA_GRPC_PORT": str(ports.grpc)}
+    settings = build_service_environment()
+    set_variables(settings, {**own, **environment})
     command = Command(name, [sys.executable, "-m", module], folder / f"{name}.log", settings, folder=folder)
     url = f"http://{HOST}:{ports.http}"
     return Service(name, url, command.log, launch(command), grpc_address=f"{HOST}:{ports.grpc}")

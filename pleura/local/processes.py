@@ -10,12 +10,13 @@ import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 
 from pleura.environment import set_variables
 from pleura.local import die_with_parent
+from pleura.local.clean_environment import inherit_basics
 
 HOST: Final = "127.0.0.1"
 START_TIMEOUT_S: Final = 60.0
@@ -65,7 +66,8 @@ class Command:
     name: str
     arguments: Sequence[str]
     log: Path
-    environment: Mapping[str, str] | None = None
+    environment: Mapping[str, str] = field(default_factory=dict)
+    """Its variables, besides the few that every program inherits."""
     death_signal: signal.Signals = signal.SIGKILL
     as_nobody: bool = False
     folder: Path | None = None
@@ -123,9 +125,8 @@ def wrap_command(command: Command) -> list[str]:
 
 def launch(command: Command) -> subprocess.Popen[bytes]:
     """Start a command in a process group of its own, and append its output to its log."""
-
-    environment = dict(os.environ)
-    set_variables(environment, command.environment or {})
+    environment = inherit_basics()
+    set_variables(environment, command.environment)
 
     def start() -> subprocess.Popen[bytes]:
         with command.log.open("ab") as log:

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from pleura.local.pleura_services import build_service_environment
 from pleura.local.processes import (
     Command,
     Server,
@@ -69,6 +70,28 @@ def test_a_server_uses_batch_scheduling(tmp_path: Path) -> None:
             time.sleep(0.02)
     finally:
         server.stop()
+
+
+def test_a_part_sees_no_variable_of_the_shell(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A server that takes flags from variables, or a library that does, gets none but those meant for it."""
+    for name in ("DEBUG", "VOLUME", "WEED_JWT_SIGNING_KEY", "PGOPTIONS", "GODEBUG", "LD_PRELOAD", "PLEURA_X"):
+        monkeypatch.setenv(name, "x" if name != "LD_PRELOAD" else "")
+    monkeypatch.setenv("TZ", "UTC")
+    command = Command("shell", ["env"], tmp_path / "log", {"GOGC": "400"})
+    assert launch(command).wait(10) == 0
+    seen = dict(line.split("=", 1) for line in command.log.read_text().splitlines())
+    assert seen.items() >= {"GOGC": "400", "TZ": "UTC", "PATH": os.environ["PATH"]}.items()
+    assert not seen.keys() & {"DEBUG", "VOLUME", "PGOPTIONS", "GODEBUG", "LD_PRELOAD", "PLEURA_X"}
+    assert not any(name.startswith("WEED_") for name in seen)
+
+
+def test_a_service_sees_the_settings_of_pleura(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Settings, the telemetry and private authorities reach the services; other variables do not."""
+    for name in ("PLEURA_LOG_LEVEL", "OTEL_SERVICE_NAME", "SSL_CERT_FILE", "DEBUG", "HTTP_PROXY"):
+        monkeypatch.setenv(name, "x")
+    seen = build_service_environment().keys()
+    assert seen >= {"PLEURA_LOG_LEVEL", "OTEL_SERVICE_NAME", "SSL_CERT_FILE", "PYTHONPATH"}
+    assert not seen & {"DEBUG", "HTTP_PROXY"}
 
 
 def test_a_child_ends_when_its_parent_is_killed(tmp_path: Path) -> None:
