@@ -98,10 +98,14 @@ def up(
 
 def _start(options: "StackOptions", classify_samples: bool, detached: Invocation | None) -> None:
     """Run the stack in this process, or in a process of its own where ``detached`` says what to run there."""
+    import os
+
     from pleura.local.parts import PartDied
     from pleura.local.processes import StartFailed
     from pleura.local.state_folder import AlreadyRunning, StateFolder
 
+    # logs, films and keys of the stack are for its owner, and so are the overlays
+    os.umask(0o077)
     state = StateFolder(options.state)
     try:
         with one_line_errors(StartFailed, PartDied):

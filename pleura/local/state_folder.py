@@ -11,8 +11,17 @@ import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
+from typing import Final
 
+from pleura.local.private_files import (
+    NotPrivate,
+    close_content,
+    close_folder,
+    write_private,
+)
 from pleura.local.processes import StartFailed, free_port, is_free
+
+_KEYS: Final = "keys.json"
 
 
 class AlreadyRunning(Exception):
@@ -117,17 +126,24 @@ class StateFolder:
     path: Path
 
     def make(self) -> None:
-        """Make the folder for its owner only, and require that it can be written.
+        """Make the folder, close it to other users, and require that it can be written.
+
+        What an earlier stack left in it is closed as well: version 0.1 made files that all could read.
 
         Raises:
-            StartFailed: The folder cannot be written.
+            StartFailed: The folder cannot be written, or cannot be closed to other users.
         """
         try:
             self.path.mkdir(parents=True, mode=0o700, exist_ok=True)
+            close_folder(self.path)
+            if (self.path / _KEYS).exists():
+                close_content(self.path)
             probe = self.path / "probe"
             # not an empty file, which a full disk still takes
             probe.write_bytes(bytes(4096))
             probe.unlink()
+        except NotPrivate as error:
+            raise StartFailed(f"the state folder {self.path} cannot be used: {error}") from error
         except OSError as error:
             raise StartFailed(f"the state folder {self.path} cannot be written: {error.strerror}") from error
 
@@ -176,12 +192,12 @@ class StateFolder:
 
     def read_store_keys(self) -> tuple[str, str]:
         """Read access key and secret key of the embedded object store; make them at the first start."""
-        path = self.path / "keys.json"
+        path = self.path / _KEYS
         try:
             access_key, secret_key = json.loads(path.read_text())
         except (OSError, ValueError):
             access_key, secret_key = secrets.token_hex(10), secrets.token_urlsafe(30)
-            self._write_private("keys.json", [access_key, secret_key])
+            self._write_private(_KEYS, [access_key, secret_key])
         return access_key, secret_key
 
     def read_pseudonym_key(self) -> str:
@@ -201,11 +217,7 @@ class StateFolder:
         return key
 
     def _write_private(self, name: str, document: object) -> None:
-        new = self.path / f"{name}.new"
-        # private before it holds a secret, and renamed so that no reader meets half of it
-        new.touch(0o600)
-        new.write_text(json.dumps(document, indent=2))
-        new.replace(self.path / name)
+        write_private(self.path / name, json.dumps(document, indent=2).encode())
 
 
 def stop_left_behind(record: StackRecord, timeout_s: float = 5.0) -> int:

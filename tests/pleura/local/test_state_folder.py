@@ -74,6 +74,47 @@ def test_ports_and_keys_stay(tmp_path: Path) -> None:
     assert state.read_pseudonym_key() == pseudonym_key
 
 
+def test_an_open_folder_is_closed(tmp_path: Path) -> None:
+    """A folder that exists, and all that an earlier stack left in it, is for its owner only afterwards."""
+    state = StateFolder(tmp_path / "state")
+    state.path.mkdir(mode=0o755)
+    state.read_store_keys()
+    (state.path / "transformer").mkdir(mode=0o755)
+    files = [state.path / "up.log", state.path / "transformer" / "program"]
+    for file, mode in zip(files, (0o644, 0o755), strict=True):
+        file.touch()
+        file.chmod(mode)
+    elsewhere = tmp_path / "elsewhere"
+    elsewhere.touch(0o644)
+    (state.path / "link").symlink_to(elsewhere)
+    state.make()
+    assert [stat.S_IMODE(path.stat().st_mode) for path in (state.path, state.path / "transformer")] == [
+        0o700,
+        0o700,
+    ]
+    assert [stat.S_IMODE(path.stat().st_mode) for path in files] == [0o600, 0o700]
+    assert stat.S_IMODE(elsewhere.stat().st_mode) == 0o644
+
+
+def test_the_files_of_a_folder_that_was_no_state_folder_stay(tmp_path: Path) -> None:
+    """A folder with other files in it is closed as a whole, and these files keep their modes."""
+    (tmp_path / "notes").touch(0o644)
+    tmp_path.chmod(0o755)
+    StateFolder(tmp_path).make()
+    assert stat.S_IMODE(tmp_path.stat().st_mode) == 0o700
+    assert stat.S_IMODE((tmp_path / "notes").stat().st_mode) == 0o644
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can give a folder away")
+def test_a_folder_of_another_user_is_refused(tmp_path: Path) -> None:
+    """Another user could read what is kept in a folder of theirs; the error names the user."""
+    state = StateFolder(tmp_path / "state")
+    state.make()
+    os.chown(state.path, 65534, 65534)
+    with pytest.raises(StartFailed, match=r"folder .*/state cannot be used: it belongs to the user nobody"):
+        state.make()
+
+
 def test_a_folder_that_cannot_be_written_is_one_line(tmp_path: Path) -> None:
     """The error names the folder and the reason."""
     (tmp_path / "file").touch()
