@@ -11,6 +11,7 @@ from hypothesis import HealthCheck, settings
 from pleura.local import dependencies
 from pleura.local.default_bundle import make_bundle
 from pleura.local.dependencies import Server
+from pleura.local.dependencies.postgres_cluster import PostgresCluster
 from pleura.local.pleura_services import Ports, Service, start_predictor
 from proof.lab.module_process import is_answering, start_module, stop_process, wait_until
 from proof.lab.proxy import Issuer
@@ -43,8 +44,13 @@ def free_port() -> Callable[[], int]:
 
 @pytest.fixture(scope="session")
 def postgres(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
-    """A PostgreSQL server; its url names the empty database ``pleura``."""
-    server = dependencies.start_postgres(tmp_path_factory.mktemp("postgres"), dependencies.free_port())
+    """A PostgreSQL server whose url names the empty database ``pleura``. Its user may create databases."""
+    folder = tmp_path_factory.mktemp("postgres")
+    cluster = PostgresCluster(folder)
+    cluster.prepare()
+    cluster.execute(["ALTER ROLE pleura CREATEDB"])
+    cluster.mark_plain()
+    server = dependencies.start_postgres(folder, dependencies.free_port())
     yield server
     server.stop()
 

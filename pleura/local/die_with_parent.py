@@ -16,34 +16,20 @@ import time
 from typing import Final
 
 _PR_SET_PDEATHSIG: Final = 1
-_PR_SET_KEEPCAPS: Final = 8
-_PR_CAP_AMBIENT: Final = 47
-_PR_CAP_AMBIENT_RAISE: Final = 2
-_CAPABILITY_VERSION_3: Final = 0x20080522
-_CAP_DAC_OVERRIDE: Final = 1
+_PR_SET_NO_NEW_PRIVS: Final = 38
 _POLL_S: Final = 0.5
 
 
 def _become_nobody() -> None:
-    """Give up root, but keep the right to read and write all files (on Linux only).
-
-    PostgreSQL refuses to run as root. The folders above its data may be closed to other users.
-    """
+    """Give up root and all its rights, for ever: PostgreSQL refuses to run as root."""
     nobody = pwd.getpwnam("nobody")
-    libc = ctypes.CDLL(None, use_errno=True)
-    if sys.platform == "linux":
-        # setuid would drop all capabilities
-        libc.prctl(_PR_SET_KEEPCAPS, 1, 0, 0, 0)
     # the groups first: without root they cannot be changed any more
     os.setgroups([])
     os.setgid(nobody.pw_gid)
     os.setuid(nobody.pw_uid)
     if sys.platform == "linux":
-        header = (ctypes.c_uint32 * 2)(_CAPABILITY_VERSION_3, 0)
-        mask = 1 << _CAP_DAC_OVERRIDE
-        libc.capset(header, (ctypes.c_uint32 * 6)(mask, mask, mask, 0, 0, 0))
-        # execve keeps only ambient capabilities
-        libc.prctl(_PR_CAP_AMBIENT, _PR_CAP_AMBIENT_RAISE, _CAP_DAC_OVERRIDE, 0, 0)
+        # a program that is installed for root, such as sudo, gives no right back
+        ctypes.CDLL(None).prctl(_PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0)
 
 
 def _use_batch_scheduling() -> None:

