@@ -19,6 +19,8 @@ KNOWN_VARIABLES: Final = frozenset(
         "PLEURA_AUDIT_RULES__SEED",
         "PLEURA_BUNDLE",
         "PLEURA_BURST",
+        "PLEURA_CACHE_KEY",
+        "PLEURA_CACHE_KEY_FILE",
         "PLEURA_CACHE_TIMEOUT_S",
         "PLEURA_CACHE_TTL_S",
         "PLEURA_CA_FILE",

@@ -1,5 +1,7 @@
 """Serve the transformer: ``python -m transformer``."""
 
+import secrets
+
 import structlog
 
 from pleura.serving.health import HealthChecks
@@ -9,6 +11,7 @@ from transformer.answers.overlays import Overlays
 from transformer.answers.route import AnswersRoutes
 from transformer.answers.stored_answers import StoredAnswers
 from transformer.cache.answer_cache import AnswerCache, LiveRevisions, connect
+from transformer.cache.seal import Seal
 from transformer.decoding.pool import DecoderPool
 from transformer.feedback.route import VerdictsRoute
 from transformer.feedback.verdicts import Verdicts
@@ -63,8 +66,12 @@ def open_cache(settings: TransformerSettings) -> AnswerCache:
     """Make the cache, which is empty for ever without a ``PLEURA_REDIS_URL``."""
     redis_url = settings.redis_url.get_secret_value()
     redis = connect(redis_url) if redis_url else None
+    key = settings.cache_key.get_secret_value().encode()
+    if redis and not key:
+        log.warning("cache_key_missing")
+    seal = Seal(key or secrets.token_bytes())
     live_revisions = LiveRevisions(settings.answering_ttl_s)
-    return AnswerCache(redis, live_revisions, settings.cache_ttl_s, settings.cache_timeout_s)
+    return AnswerCache(redis, seal, live_revisions, settings.cache_ttl_s, settings.cache_timeout_s)
 
 
 def make_decoders(settings: TransformerSettings) -> DecoderPool:

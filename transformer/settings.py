@@ -33,6 +33,9 @@ class TransformerSettings(ServiceSettings, ObjectStoreSettings):
     """host:port of the predictor's gRPC."""
     redis_url: Annotated[SecretStr, require_match(r"|(redis|rediss|unix)://.*")] = SecretStr("")
     """Address of the Redis for the cache; empty for no cache."""
+    cache_key: Annotated[SecretStr, require_match(r"|.{32,}")] = SecretStr("")
+    """Secret that seals cached answers, the same for all transformers of one Redis; at least 32 characters.
+    Without it each process makes its own, and reads no entry of another process."""
     journal_dsn: SecretStr
     """PostgreSQL connection string of the journal."""
     pseudonym_key: Annotated[SecretStr, AfterValidator(_require_long_keys)] = SecretStr("")

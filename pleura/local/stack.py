@@ -21,6 +21,7 @@ from pleura.local.first_answer import require_answer
 from pleura.local.object_store import build_store_client, upload_files
 from pleura.local.parts import Part
 from pleura.local.pleura_services import Ports, Service, launch_predictor, start_predictor, start_service
+from pleura.local.private_files import read_or_make_secret
 from pleura.local.processes import HOST, Server, StartFailed, require_free
 from pleura.local.revision_files import (
     InvalidRevisions,
@@ -65,9 +66,8 @@ class LocalStack:
         seaweed = StoreAddress(f"http://{HOST}:{self._ports['seaweed']}", *state.read_store_keys())
         self._store = options.store or seaweed
         self._pseudonym_key = state.read_pseudonym_key()
-        embedded_redis = f"redis://{HOST}:{self._ports['valkey']}/0"
-        self._redis = embedded_redis if options.redis is None else options.redis
-        self._postgres = options.postgres or ""  # an embedded server has a password once it has started
+        # an embedded server has a password once it has started
+        self._redis, self._postgres = options.redis or "", options.postgres or ""
         self.issuer = f"http://{HOST}:{self._ports['issuer']}"
         self._upstreams = [WeightedUpstream("stable", self._ports["predictor_grpc"], 100)]
         self.address = f"http://{HOST}:{options.port}"
@@ -95,7 +95,7 @@ class LocalStack:
             Part("issuer", self._start_issuer),
             Part("predictor", self._start_predictor, ("bundle",)),
             Part("envoy", self._start_envoy),
-            Part("transformer", self._start_transformer, ("postgres", "bundle")),
+            Part("transformer", self._start_transformer, ("postgres", "valkey", "bundle")),
             Part("auth_proxy", self._start_auth_proxy, ("issuer", "bundle")),
             Part("samples", self._upload_samples, ("seaweed",)),
             Part("first answer", self._require_answer, _SERVING_PARTS),
@@ -162,7 +162,9 @@ class LocalStack:
             if self._redis:
                 require_redis(self._redis)
             return None
-        return start_valkey(self.folder / "valkey", self._ports["valkey"])
+        server = start_valkey(self.folder / "valkey", self._ports["valkey"])
+        self._redis = server.url
+        return server
 
     def _start_seaweed(self) -> Server | None:
         store = self._store
@@ -215,6 +217,7 @@ class LocalStack:
             "PLEURA_S3_SECRET_KEY": self._store.secret_key,
             "PLEURA_S3_BUCKET": BUCKET,
             "PLEURA_REDIS_URL": self._redis,
+            "PLEURA_CACHE_KEY": read_or_make_secret(self.folder / "cache_key"),
             "PLEURA_JOURNAL_DSN": self._postgres,
             "PLEURA_SPOOL_FOLDER": str(folder / "spool"),
             "PLEURA_PSEUDONYM_KEY": self._pseudonym_key,

@@ -42,6 +42,7 @@ class TransformerParts:
             "PLEURA_S3_ACCESS_KEY": ACCESS_KEY,
             "PLEURA_S3_SECRET_KEY": SECRET_KEY,
             "PLEURA_REDIS_URL": self.redis_url,
+            "PLEURA_CACHE_KEY": "the same key for all transformers of the tests",
             "PLEURA_JOURNAL_DSN": self.journal_dsn,
             "PLEURA_SPOOL_FOLDER": str(self.spool_folder),
             "PLEURA_WATCH_INTERVAL_S": "0.5",

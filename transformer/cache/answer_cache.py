@@ -4,9 +4,10 @@ A cached answer is valid only while its revision is live. A revision is live for
 answered a request or the dependency monitor. Transformers share their live revisions through Redis. During a
 canary both revisions are live; after a promotion or rollback the old revision stops being live.
 
-Redis may be slow, down or wrong. A look-up takes at most a short time-out, after failures Redis is not called
-for a few seconds, and an entry with a wrong checksum is a miss. Every entry includes the activation maps, so
-it serves any outputs that a request names.
+Redis may be slow, down, wrong or written by somebody else. A look-up takes at most a short time-out, and
+after failures Redis is not called for a few seconds. Everything that is kept is sealed with a key that is not
+in Redis, and what does not open is a miss. Every entry includes the activation maps, so it serves any outputs
+that a request names.
 """
 
 import hashlib
@@ -18,13 +19,15 @@ import structlog
 from redis.asyncio import BlockingConnectionPool, Redis
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
-from redis.exceptions import RedisError
+from redis.exceptions import InvalidResponse
 
 from pleura.contract import PREPROCESSING_VERSION, READER_VERSION
 from transformer.answer import Revision
 from transformer.cache.circuit_breaker import CircuitBreaker
-from transformer.cache.entry import FORMAT, CachedAnswer, read_entry, write_entry
+from transformer.cache.entry import FORMAT, CachedAnswer, write_entry
+from transformer.cache.entry_checks import read_checked_entry
 from transformer.cache.idle_timeout import idle_timeout
+from transformer.cache.seal import Seal
 from transformer.metrics import LOOK_UPS
 
 _CONNECT_TIMEOUT_S: Final = 0.5
@@ -39,7 +42,8 @@ log = structlog.get_logger()
 def cache_key(*parts: str) -> str:
     """Make the cache key of a radiograph, which differs for each version of reader and preprocessing."""
     text = "\0".join((*parts, PREPROCESSING_VERSION, READER_VERSION))
-    return f"pleura:answer:{FORMAT}:{hashlib.sha256(text.encode()).hexdigest()}"
+    # s for sealed: version 0.1 reads and writes entries without a seal, under other keys
+    return f"pleura:answer:s{FORMAT}:{hashlib.sha256(text.encode()).hexdigest()}"
 
 
 def connect(url: str) -> Redis:
@@ -83,9 +87,14 @@ class AnswerCache:
     """The cache of answers. No method fails when Redis does: answers are then not found, and not kept."""
 
     def __init__(
-        self, client: Redis | None, live_revisions: LiveRevisions, ttl_s: int, look_up_s: float = 0.04
+        self,
+        client: Redis | None,
+        seal: Seal,
+        live_revisions: LiveRevisions,
+        ttl_s: int,
+        look_up_s: float = 0.04,
     ) -> None:
-        self._client, self.live_revisions = client, live_revisions
+        self._client, self._seal, self.live_revisions = client, seal, live_revisions
         self._ttl_s, self._look_up_s = ttl_s, look_up_s
         # two breakers, since a Redis that is too slow for look-ups may be fast enough for stores
         self._look_up_breaker, self._store_breaker = CircuitBreaker(_PAUSE_S), CircuitBreaker(_PAUSE_S)
@@ -124,7 +133,7 @@ class AnswerCache:
             return
         pipeline = self._client.pipeline(transaction=False)
         for key, cached in answers.items():
-            pipeline.set(key, write_entry(key, cached), ex=self._ttl_s)
+            pipeline.set(key, self._seal.close(key, write_entry(key, cached)), ex=self._ttl_s)
         await self._call(pipeline.execute(), _STORE_TIMEOUT_S, self._store_breaker)
 
     async def publish_live_revisions(self) -> None:
@@ -139,14 +148,19 @@ class AnswerCache:
         pipeline.ping()
         for revision, age_s in ages.items():
             left_ms = max(1, int((self.live_revisions.ttl_s - age_s) * 1000))
-            pipeline.set(_live_key(revision), b"1", px=left_ms)
+            # Redis forgets it by then, but whoever writes into Redis could keep it for ever
+            until_ms = _now_ms() + left_ms
+            key = _live_key(revision)
+            pipeline.set(key, self._seal.close(key, str(until_ms).encode()), px=left_ms)
         await self._call(pipeline.execute(), _STORE_TIMEOUT_S, self._store_breaker)
 
     async def _find(self, client: Redis, keys: Sequence[str]) -> Mapping[str, CachedAnswer]:
-        entries: Sequence[Any] = await client.mget(keys)
+        entries: object = await client.mget(keys)
+        if not isinstance(entries, list) or len(entries) != len(keys):
+            raise InvalidResponse("MGET gave another number of values than it was asked for")
         found = {}
         for key, entry in zip(keys, entries, strict=True):
-            cached = None if entry is None else read_entry(key, entry)
+            cached = self._read(key, entry)
             if cached:
                 found[key] = cached
             elif entry is not None:
@@ -157,12 +171,22 @@ class AnswerCache:
         LOOK_UPS["miss"].inc(len(keys) - len(found))
         return valid
 
+    def _read(self, key: str, entry: object) -> CachedAnswer | None:
+        content = self._seal.open(key, entry)
+        return None if content is None else read_checked_entry(key, content)
+
     async def _find_live(self, client: Redis, revisions: Set[Revision]) -> Set[Revision]:
         return {
             revision
             for revision in revisions
-            if self.live_revisions.is_live(revision) or await client.get(_live_key(revision))
+            if self.live_revisions.is_live(revision) or await self._is_live_elsewhere(client, revision)
         }
+
+    async def _is_live_elsewhere(self, client: Redis, revision: Revision) -> bool:
+        """Tell whether another transformer has published a revision, and its time has not passed."""
+        key = _live_key(revision)
+        until_ms = self._seal.open(key, await client.get(key))
+        return until_ms is not None and int(until_ms) > _now_ms()
 
     async def _call(self, call: Awaitable[T], limit_s: float, breaker: CircuitBreaker) -> T | None:
         if not breaker.allows():
@@ -172,8 +196,8 @@ class AnswerCache:
         try:
             async with idle_timeout(limit_s):
                 result = await call
-        # uvloop raises RuntimeError for a connection reset
-        except (RedisError, OSError, TimeoutError, RuntimeError) as error:
+        # a reply may be anything, and what the client raises for it cannot be listed (docs/decisions/0055)
+        except Exception as error:
             was_open, self._is_up = breaker.is_open, False
             breaker.record_failure()
             if breaker.is_open and not was_open:
@@ -182,6 +206,10 @@ class AnswerCache:
         breaker.record_success()
         self._is_up = True
         return result
+
+
+def _now_ms() -> int:
+    return int(time.time() * 1000)
 
 
 def _live_key(revision: Revision) -> str:

@@ -24,6 +24,7 @@ from proof.lab.transformer import make_radiograph_png
 from tests.proof.faults.conftest import StartFaultProxy
 from tests.support.transformer_values import make_cached_answer
 from transformer.cache.answer_cache import AnswerCache, LiveRevisions, cache_key, connect
+from transformer.cache.seal import Seal
 from transformer.predictor_client import PredictorClient
 
 
@@ -76,7 +77,8 @@ async def test_a_slow_cache_is_disabled_although_it_stores_answers(
     """Look-ups that take too long are skipped for a while, even if answers are stored without errors."""
     proxy = await asyncio.to_thread(start_fault_proxy, int(valkey.url.rpartition(":")[2].partition("/")[0]))
     client = connect(valkey.url.replace(valkey.url.rpartition(":")[2], f"{proxy.port}/0"))
-    cache, key = AnswerCache(client, LiveRevisions(60.0), 60, look_up_s=0.04), cache_key("faults", "slow")
+    cache = AnswerCache(client, Seal(b"key"), LiveRevisions(60.0), 60, look_up_s=0.04)
+    key = cache_key("faults", "slow")
     with proxy.apply(Fault("slow", ms=60)):
         seconds = []
         for _ in range(9):

@@ -53,10 +53,10 @@ def test_an_entry_under_another_key_is_a_miss() -> None:
 def test_keys_are_those_of_this_reader() -> None:
     """Another reader needs another ``READER_VERSION``: it may read a file that this one reads wrongly."""
     assert cache_key("object", "ward/r0.dcm") == (
-        "pleura:answer:2:564e1451703fdb4027c73df6a162fb414f13341c4e949c736652c4114f2f8ce7"
+        "pleura:answer:s2:564e1451703fdb4027c73df6a162fb414f13341c4e949c736652c4114f2f8ce7"
     )
     assert cache_key("file", "f" * 64) == (
-        "pleura:answer:2:f8f84d2c04d3e031ca4a4b95a3f3d7aaa09eb717b2d694249cb13e178bb6d53d"
+        "pleura:answer:s2:f8f84d2c04d3e031ca4a4b95a3f3d7aaa09eb717b2d694249cb13e178bb6d53d"
     )
 
 

@@ -1,6 +1,9 @@
 """The real servers: each answers, keeps its data over a restart, and says what is wrong."""
 
 import io
+import os
+import re
+import shutil
 import socket
 import stat
 import time
@@ -19,13 +22,16 @@ from pleura.local.dependencies import (
     StartFailed,
     WeightedUpstream,
     free_port,
+    postgres_programs,
     start_envoy,
     start_postgres,
     start_seaweed,
     start_valkey,
     write_upstreams,
 )
+from pleura.local.dependencies.postgres_cluster import PostgresCluster
 from pleura.local.object_store import build_store_client
+from proof.lab.running_stack import find_descendants
 
 
 def _ask(url: str, statement: str) -> None:
@@ -99,6 +105,109 @@ def test_postgres_forgets_a_lock_of_a_dead_server(tmp_path: Path) -> None:
     start_postgres(tmp_path, port).stop()
     (tmp_path / "data" / "postmaster.pid").write_text("1\n")
     start_postgres(tmp_path, port).stop()
+
+
+def test_the_user_of_the_journal_has_no_right_but_its_database(tmp_path: Path) -> None:
+    """It reads no file, runs no program, makes no user, and nobody logs in as a superuser."""
+    server = start_postgres(tmp_path, free_port())
+    try:
+        for statement in (
+            "SELECT pg_read_file('/etc/passwd')",
+            "COPY (SELECT 1) TO PROGRAM 'true'",
+            "COPY (SELECT 1) TO '/tmp/pleura_probe'",
+            "SELECT lo_import('/etc/passwd')",
+            "SELECT passwd FROM pg_shadow",
+            "CREATE ROLE another SUPERUSER",
+            "SET ROLE postgres",
+        ):
+            with pytest.raises(psycopg2.errors.InsufficientPrivilege):
+                _ask(server.url, statement)
+        with pytest.raises(psycopg2.OperationalError, match="postgres"):
+            psycopg2.connect(server.url.replace("//pleura:", "//postgres:"))
+    finally:
+        server.stop()
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can give up rights")
+def test_postgres_has_no_right_of_root(tmp_path: Path) -> None:
+    """Root starts it as another user without any capability, even below a folder that only root may enter."""
+    folder = tmp_path / "closed"
+    folder.mkdir(0o700)
+    server = start_postgres(folder / "postgres", free_port())
+    try:
+        for process in find_descendants(server.process.pid):
+            lines = Path(f"/proc/{process.pid}/status").read_text().splitlines()
+            status = dict(line.split(":", 1) for line in lines)
+            assert "0" not in status["Uid"].split() + status["Gid"].split()
+            assert status["Groups"].strip() == ""
+            for kind in ("CapInh", "CapPrm", "CapEff", "CapAmb"):
+                assert int(status[kind], 16) == 0
+            assert status["NoNewPrivs"].strip() == "1"
+    finally:
+        server.stop()
+
+
+def test_programs_below_a_closed_folder_are_copied(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """PostgreSQL starts where Pleura is installed below a folder such as /root; the copy is used again."""
+    monkeypatch.setattr(postgres_programs, "_is_open_to_all", lambda folder: folder.is_relative_to("/tmp"))
+    first = postgres_programs.choose_programs(tmp_path, runs_as_nobody=True)
+    try:
+        assert (first / "postgres").exists()
+        assert first.parent.stat().st_mode & 0o005
+        assert postgres_programs.choose_programs(tmp_path, runs_as_nobody=True) == first
+    finally:
+        shutil.rmtree(first.parent)
+
+
+_OF_VERSION_0_1 = """
+CREATE TABLE kept (number serial, mood text);
+INSERT INTO kept (mood) VALUES ('good');
+CREATE VIEW mine AS SELECT * FROM kept;
+CREATE FUNCTION refuse() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN RAISE 'no'; END $$;
+CREATE TRIGGER refuses BEFORE DELETE ON kept EXECUTE FUNCTION refuse();
+CREATE SCHEMA reports;
+CREATE TABLE reports.daily ();
+"""
+
+
+def test_data_of_version_0_1_get_a_plain_user(tmp_path: Path) -> None:
+    """Its user was the superuser. All that it owned belongs to the plain user of that name and password."""
+    cluster = PostgresCluster(tmp_path)
+    cluster.prepare()
+    as_before = ["DROP DATABASE pleura", "DROP ROLE pleura", "CREATE ROLE helper SUPERUSER"]
+    as_before += ["SET SESSION AUTHORIZATION helper", "ALTER ROLE postgres RENAME TO pleura"]
+    as_before += ["SET SESSION AUTHORIZATION pleura", "DROP ROLE helper"]
+    as_before += [f"ALTER ROLE pleura LOGIN PASSWORD '{cluster.password}'", "CREATE DATABASE pleura"]
+    cluster.execute(as_before)
+    cluster.execute(_OF_VERSION_0_1.strip().split(";\n"), "pleura")
+    server = start_postgres(tmp_path, free_port())
+    try:
+        _ask(server.url, "INSERT INTO kept (mood) VALUES ('better'); ALTER TABLE reports.daily ADD a integer")
+        _ask(server.url, "ALTER TABLE kept ADD b integer; DROP VIEW mine; DROP SCHEMA reports CASCADE")
+        assert _count(server.url) == 2
+        with pytest.raises(psycopg2.errors.RaiseException):
+            _ask(server.url, "DELETE FROM kept")
+        with pytest.raises(psycopg2.errors.InsufficientPrivilege):
+            _ask(server.url, "SELECT pg_read_file('/etc/passwd')")
+    finally:
+        server.stop()
+
+
+def test_valkey_asks_for_its_password(tmp_path: Path) -> None:
+    """Without the password there is no answer, and no other user can read the password."""
+    server = start_valkey(tmp_path, free_port())
+    try:
+        for password in ("", ":wrong@"):
+            url = re.sub("//:.*@", f"//{password}", server.url)
+            with redis.Redis.from_url(url) as client, pytest.raises(redis.AuthenticationError):
+                client.get("key")
+        assert {stat.S_IMODE((tmp_path / name).stat().st_mode) for name in ("password", "valkey.conf")} == {
+            0o600
+        }
+        password = (tmp_path / "password").read_text()
+        assert password.encode() not in Path(f"/proc/{server.process.pid}/cmdline").read_bytes()
+    finally:
+        server.stop()
 
 
 def test_valkey_keeps_its_data(tmp_path: Path) -> None:
