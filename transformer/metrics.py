@@ -1,14 +1,16 @@
 """The transformer's own metrics. ``docs/reference/metrics.md`` explains each of them."""
 
 from collections.abc import Iterable, Sequence
-from typing import Final
+from typing import Final, get_args
 
 from prometheus_client import Counter, Gauge, Histogram
 
+from pleura.errors import RefusalReason
 from pleura.findings import FINDINGS
 from pleura.observability.metrics import BUCKETS_S, Children
+from pleura.radiograph.observations import WarningCode
 from transformer.answer import Answer
-from transformer.refusal_policy import Judgement
+from transformer.refusal_policy import Judgement, PolicyAction
 
 _SCORE_BUCKETS: Final = tuple(round(0.05 * step, 2) for step in range(1, 20))
 _MOST_VERSIONS: Final = 16
@@ -51,6 +53,9 @@ _OBSERVATIONS: Final = Children(
         ["code", "action"],
     )
 )
+for _code in (*get_args(RefusalReason), *get_args(WarningCode)):
+    for _action in get_args(PolicyAction):
+        _ = _OBSERVATIONS[_code, _action]  # so that a rate is known from the first one on
 _SCORES: Final = Histogram(
     "pleura_finding_score",
     "Score of a finding, for each radiograph that the model read.",
