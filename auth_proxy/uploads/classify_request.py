@@ -48,7 +48,7 @@ async def _read_json(receive: Receive) -> bytes:
     try:
         return await read_body(receive, _MAX_JSON_BYTES)
     except TooLarge as error:
-        raise TooLarge(f"{error}; JSON only names an id: {SEND_FILE}") from error
+        raise TooLarge(f"{error}; JSON only names an id, and base64 is not read: {SEND_FILE}") from error
 
 
 def _open_file(
