@@ -25,9 +25,9 @@ _ANY_REFUSAL = ["2xx", "400", "404", "408", "409", "413", "422", "504"]
 _REFUSABLE = (
     *("classify", "feedback", "v2Infer", "v2InferVersion", "infer", "model-metadata", "model-ready"),
     *("v2Model", "v2ModelReady", "v2ModelVersion", "v2ModelVersionReady"),
-    *("v2ModelReadyHead", "v2ModelVersionReadyHead"),
+    *("v2ModelReadyHead", "v2ModelVersionReadyHead", "findAnswers", "showAnswer", "drawOverlay"),
 )
-"""Operations whose valid requests may be refused, because a radiograph, model or version does not exist."""
+"""Operations whose valid requests may be refused, because what they name does not exist or is not valid."""
 # bytes as they come, so that bodies of these types are tried too
 schemathesis.serializer.alias(["application/dicom", "multipart/related"], "application/octet-stream")
 Case = schemathesis.Case[Any]
