@@ -54,6 +54,17 @@ class FilePartParser(MultiPartParser):
             max_part_size=_MAX_FIELD_BYTES,  # of a field; a file may be larger
         )
         self.spool_max_size = max_memory_bytes
+        self._begun = 0
+
+    @property
+    def is_cut_short(self) -> bool:
+        """Whether the body ended within a part. The parser drops a field that has no end."""
+        return self._begun > len(self.items)
+
+    def on_part_begin(self) -> None:
+        """Count the part."""
+        super().on_part_begin()
+        self._begun += 1
 
     @property
     def part_headers(self) -> Mapping[bytes, bytes]:
@@ -154,6 +165,8 @@ async def open_file_part(
         if not isinstance(file, UploadFile):
             reason = "is not in" if form else "is missing, or cut short, in"
             raise InvalidRequest(f"the file {reason} the field {FIELD!r} of the form; send it {_CURL}")
+        if parser.is_cut_short:
+            raise InvalidRequest("the form is cut short")
         yield UploadedFile(file, _select_identifiers(form))
     finally:
         await form.close()

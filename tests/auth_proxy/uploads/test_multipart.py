@@ -27,6 +27,11 @@ def build_field(name: bytes) -> bytes:
     return b'Content-Disposition: form-data; name="%b"\r\n' % name
 
 
+NUMBER = build_field(b"accession_number")
+NEXT = b"\r\nx\r\n--b\r\n"
+"""The content x of a part, and the beginning of the next part."""
+
+
 async def read(content_type: str, pieces: Sequence[bytes], max_memory_bytes: int = 2**20) -> bytes:
     """Read the file of a body that arrives in these pieces."""
 
@@ -87,20 +92,20 @@ async def test_any_body_is_read_in_the_same_way_wherever_it_is_cut(
         (FORM, build_body(FORM_PART, b"x", b"y"), "several files"),
         (
             FORM,
-            build_body(FORM_PART + b"\r\nx\r\n--b\r\n" + build_field(b"patient"), b"y"),
+            build_body(FORM_PART + NEXT + build_field(b"patient"), b"y"),
             "may have the fields",
         ),
         (
             FORM,
-            build_body(build_field(b"accession_number") + b"\r\nx\r\n--b\r\n" + FORM_PART, b"y")[:-9],
+            build_body(NUMBER + NEXT + FORM_PART, b"y")[:-9],
             "file",
         ),
         (
             FORM,
-            build_body(FORM_PART + b"\r\nx\r\n--b\r\n" + build_field(b"accession_number"), b"y" * 300),
+            build_body(FORM_PART + NEXT + NUMBER, b"y" * 300),
             "fields",
         ),
-        (FORM, build_body(build_field(b"accession_number"), b"x"), "field 'file'"),
+        (FORM, build_body(NUMBER, b"x"), "field 'file'"),
         (RELATED, build_body(DICOM_PART, b"x", b"y"), "several files"),
         (RELATED, build_body(b"", b"x"), "must be application/dicom"),
         (RELATED, build_body(b"Content-Type: image/png\r\n", b"x"), "must be application/dicom"),
@@ -147,6 +152,14 @@ async def test_identifiers_stand_before_or_behind_the_file(order: list[str], pla
 
 async def test_a_field_that_occurs_twice_is_refused() -> None:
     """Nobody can say which of the two is meant."""
-    field = build_field(b"accession_number") + b"\r\nx\r\n--b\r\n"
+    field = NUMBER + NEXT
     with pytest.raises(InvalidRequest, match="a field twice"):
         await read(FORM, [build_body(field + field + FORM_PART, b"y")])
+
+
+@given(st.integers(1, 40))
+async def test_a_form_that_ends_within_a_field_is_refused(missing: int) -> None:
+    """An identifier that was cut must not be dropped in silence."""
+    whole = build_body(FORM_PART + NEXT + NUMBER, b"A-4711")
+    with pytest.raises(InvalidRequest):
+        await read(FORM, [whole[: -len(b"--b--\r\n") - missing]])
