@@ -7,10 +7,12 @@ from pathlib import Path
 from typing import Any
 
 import cv2
+import grpc
 import httpx
 import numpy as np
 import psycopg2
 import pytest
+from kserve.protocol.grpc import grpc_predict_v2_pb2 as messages
 
 from pleura.local.access import BUCKET, make_token
 from pleura.local.object_store import build_store_client
@@ -128,6 +130,46 @@ def test_answers_are_found_by_field_and_member(ask: Ask, stack: RunningStack) ->
     assert refused.json()["code"] == "invalid_request"
     same = ask("POST", "/classify", files={"file": ("film", dicom)}, data={"accession_number": " A-1 "})
     assert same.status_code == 200
+
+
+def test_several_films_of_one_grpc_request_have_their_own_numbers(ask: Ask, stack: RunningStack) -> None:
+    """gRPC has no lists: a backslash stands between the values. The request shows both films."""
+    numbers, keys = [_new_number(), _new_number()], [f"answers/{uuid.uuid4()}.png" for _ in range(2)]
+    for key in keys:
+        _store(stack, key, make_radiograph_png(uuid.uuid4().int % 10**6))
+    contents = messages.InferTensorContents(bytes_contents=[key.encode() for key in keys])
+    tensor = messages.ModelInferRequest.InferInputTensor(
+        name="image_id", datatype="BYTES", shape=[2], contents=contents
+    )
+    request = messages.ModelInferRequest(
+        model_name="chest-xray",
+        inputs=[tensor],
+        id=(request_id := str(uuid.uuid4())),
+        parameters={"accession_number": {"string_param": "\\".join(numbers)}},
+    )
+    token = make_token(stack.state.path, stack.record.issuer, "ris", SCOPES)
+    with grpc.insecure_channel(stack.record.grpc_address) as channel:
+        send = channel.unary_unary("/inference.GRPCInferenceService/ModelInfer")
+        send(request.SerializeToString(), metadata=[("authorization", f"Bearer {token}")], timeout=60)
+    for position, number in enumerate(numbers):
+        (found,) = ask("GET", "/answers", params={"accession_number": number}).json()["answers"]
+        assert (found["request_id"], found["position"]) == (request_id, position)
+    shown = ask("GET", f"/answers/{request_id}").json()["radiographs"]
+    assert [radiograph["image_id"] for radiograph in shown] == keys
+    second = ask("GET", f"/answers/{request_id}/overlay", params={"position": 1})
+    assert second.status_code == 200
+
+
+def test_a_refused_film_is_found_with_its_reason(ask: Ask, stack: RunningStack) -> None:
+    """It has no findings, and so no overlay."""
+    number = _new_number()
+    leg = make_film(AccessionNumber=number, BodyPartExamined="LEG")
+    refused = ask("POST", "/classify", files={"file": ("film", leg)})
+    assert refused.status_code == 422
+    (found,) = ask("GET", "/answers", params={"accession_number": number}).json()["answers"]
+    assert (found["refusal_reasons"], found["findings"]) == (["not_chest"], [])
+    overlay = ask("GET", f"/answers/{found['request_id']}/overlay")
+    assert (overlay.status_code, overlay.json()["code"]) == (409, "radiograph_was_refused")
 
 
 def test_a_parameter_that_contradicts_the_header_is_refused(ask: Ask, stack: RunningStack) -> None:
