@@ -160,7 +160,7 @@ async def test_the_elements_that_fail_are_named(service: Service, parts: Transfo
     elements = answer.body["elements"]
     codes = [(each["element"], each["code"]) for each in elements]
     assert codes == [(1, "radiograph_not_found"), (2, "unreadable_radiograph")]
-    assert elements[0]["error"] == "no radiograph of that id"
+    assert elements[0]["error"] == NO_SUCH_RADIOGRAPH
     assert _rows(parts, "partial", "position") == []
 
 
