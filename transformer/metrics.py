@@ -36,6 +36,9 @@ ROWS: Final = Children(
 )
 SPOOL_BYTES: Final = Gauge("pleura_spool_bytes", "Size of the spool.")
 SPOOL_ROWS: Final = Gauge("pleura_spool_rows", "Rows in the spool that wait for PostgreSQL.")
+SET_ASIDE_ROWS: Final = Gauge(
+    "pleura_spool_rows_set_aside", "Rows of answers that were sent, but that PostgreSQL refuses."
+)
 RESTARTS: Final = Counter("pleura_decoder_restarts_total", "Decoder processes that had to be replaced.")
 UP: Final = Gauge("pleura_dependency_up", "Whether a dependency answered lately.", ["dependency"])
 INVALID: Final = Children(

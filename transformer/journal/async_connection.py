@@ -34,7 +34,7 @@ class AsyncConnection:
             limit_s: Seconds for all of it, connecting included.
 
         Raises:
-            psycopg2.IntegrityError: The rows violate the schema. None was written.
+            psycopg2.IntegrityError, psycopg2.DataError: The server refuses the rows. None was written.
             psycopg2.Error: The server is down or refuses.
             TimeoutError: The statement was not committed within ``limit_s``. It may be committed later.
         """
@@ -51,7 +51,7 @@ class AsyncConnection:
                     await _wait_for_answer(self._connection)
             is_usable = True
         # the server has answered, so the connection is in order, unlike after any other failure
-        except psycopg2.IntegrityError:
+        except (psycopg2.IntegrityError, psycopg2.DataError):
             is_usable = True
             raise
         finally:

@@ -16,21 +16,20 @@ from typing import Any, Final, Literal
 import psycopg2
 import structlog
 
-from pleura.errors import Conflict, PleuraError, Unavailable
-from pleura.journal_row import AnyRow, row_from_line, row_to_line
+from pleura.errors import PleuraError, Unavailable
+from pleura.journal_row import AnyRow, row_to_line
 from transformer.journal.async_connection import AsyncConnection
 from transformer.journal.database import Database, limit_waiting
 from transformer.journal.migrations import migrate
-from transformer.journal.spool import Spool, SpoolSegment
-from transformer.journal.sql import insert_requests, insert_spooled, send_rows
-from transformer.metrics import ROWS, SPOOL_BYTES, SPOOL_ROWS
+from transformer.journal.replay import REPLAY_S, SpoolReplay
+from transformer.journal.spool import Spool
+from transformer.journal.sql import RowOutcome, RowRefused, insert_requests, is_refusal, send_rows
+from transformer.metrics import ROWS, SET_ASIDE_ROWS, SPOOL_BYTES, SPOOL_ROWS
 
 JournalResult = Literal["written", "spooled"]
 """Where a row is durable: in PostgreSQL, or in the spool."""
 _MAINTENANCE_INTERVAL_S: Final = 1.0
-_REPLAY_S: Final = 10.0
 _REQUESTS_AT_ONCE: Final = 256
-_ROWS_AT_ONCE: Final = 500
 log = structlog.get_logger()
 
 
@@ -59,6 +58,7 @@ class Journal:
 
     def __init__(self, database: Database, spool: Spool, timeout_s: float) -> None:
         self._database, self._spool, self._timeout_s = database, spool, timeout_s
+        self._spool_replay = SpoolReplay(database, spool)
         self._connection = AsyncConnection(database)
         self._waiting: deque[_WaitingRequest] = deque()
         self._writing: asyncio.Task[None] | None = None
@@ -91,7 +91,7 @@ class Journal:
         """Stop the maintenance thread. The next process replays the spool."""
         self._is_closed = True
         self._closing.set()
-        self._maintenance.join(timeout=_REPLAY_S)
+        self._maintenance.join(timeout=REPLAY_S)
         self._spool.seal()
         self._connection.close()
         self._database.close()
@@ -132,26 +132,37 @@ class Journal:
 
     async def _insert_or_give_up(self, requests: Sequence[_WaitingRequest]) -> bool:
         try:
-            conflicts = await self._insert(requests)
+            outcomes = await self._insert(requests)
         # the server may still commit: the replay of the spool then finds the rows (docs/decisions/0010)
         except (psycopg2.Error, TimeoutError) as error:
             self._is_writable = False
             log.warning("journal_unavailable", reason=type(error).__name__)
             return False
-        for request, conflict in zip(requests, conflicts, strict=True):
-            request.resolve(conflict or "written")
+        refused = []
+        for request, outcome in zip(requests, outcomes, strict=True):
+            if isinstance(outcome, RowRefused):
+                refused.append(request)
+            else:
+                request.resolve(outcome or "written")
+        if refused:
+            log.error("journal_rows_refused", rows=sum(len(request.rows) for request in refused))
+            # the replay sets these rows aside, and tries them again after a repair
+            await self._spool_rows(refused)
         return True
 
-    async def _insert(self, requests: Sequence[_WaitingRequest]) -> Sequence[Conflict | None]:
+    async def _insert(self, requests: Sequence[_WaitingRequest]) -> Sequence[RowOutcome]:
         rows = [row for request in requests for row in request.rows]
         try:
             # one round trip, and no thread that waits for the interpreter's lock (docs/decisions/0010)
             await self._connection.run(lambda cursor: send_rows(cursor, rows), self._timeout_s)
-        except psycopg2.errors.UniqueViolation:  # a request id that the journal has already
+        except Exception as error:
+            # a request id that the journal has already, or a row that PostgreSQL refuses
+            if not is_refusal(error):
+                raise
             return await asyncio.to_thread(self._insert_each, requests)
         return [None] * len(requests)
 
-    def _insert_each(self, requests: Sequence[_WaitingRequest]) -> Sequence[Conflict | None]:
+    def _insert_each(self, requests: Sequence[_WaitingRequest]) -> Sequence[RowOutcome]:
         with self._database.transaction(self._timeout_s) as cursor:
             return insert_requests(cursor, [request.rows for request in requests])
 
@@ -172,10 +183,11 @@ class Journal:
             try:
                 self._try_database()
                 if self._is_writable:
-                    self._replay()
+                    self._is_writable = self._spool_replay.run()
                 rows, size = self._spool.backlog()
                 SPOOL_ROWS.set(rows)
                 SPOOL_BYTES.set(size)
+                SET_ASIDE_ROWS.set(self._spool.count_set_aside())
             except Exception as error:  # the thread must not end: it tries again in a second
                 # PostgreSQL's message may quote a row, so only the kind of failure is logged
                 log.error("journal_maintenance_failed", reason=type(error).__name__)
@@ -200,39 +212,6 @@ class Journal:
         if not self._is_writable:
             self._is_writable = True
             log.info("journal_available")
-
-    def _replay(self) -> None:
-        if self._spool.is_empty():
-            return
-        self._spool.seal()
-        for segment in self._spool.segments():
-            with segment:
-                if not self._replay_segment(segment):
-                    return
-
-    def _replay_segment(self, segment: SpoolSegment) -> bool:
-        lines, damaged = segment.read()
-        try:
-            rows = [row_from_line(line) for line in lines]
-            for start in range(0, len(rows), _ROWS_AT_ONCE):
-                with self._database.transaction(_REPLAY_S) as cursor:
-                    insert_spooled(cursor, rows[start : start + _ROWS_AT_ONCE])
-        except psycopg2.OperationalError as error:
-            self._is_writable = False
-            log.warning("spool_replay_interrupted", reason=type(error).__name__)
-            return False
-        except (psycopg2.DataError, psycopg2.IntegrityError, ValueError, TypeError, KeyError) as error:
-            # rows that can never be written must not hold up the segments after them
-            damaged += 1
-            log.error("spooled_rows_rejected", reason=type(error).__name__)
-        if damaged:
-            log.error(
-                "spool_segment_set_aside", rows=len(lines), damaged=damaged, at=segment.set_aside().name
-            )
-        else:
-            segment.delete()
-            log.info("spool_replayed", rows=len(lines))
-        return True
 
 
 def _require_writable(cursor: Any) -> None:

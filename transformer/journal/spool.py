@@ -2,23 +2,24 @@
 
 A segment is a file of lines, each with a checksum. The process that writes a segment holds its lock. When
 the writer has sealed the segment or has died, another process can get the lock, replay the segment and delete
-it.
+it. Rows that cannot be replayed are set aside in a file of their own, which ends with ``.damaged``.
 """
 
 import contextlib
 import fcntl
 import os
 import time
-import zlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from pathlib import Path
 from threading import Lock
-from types import TracebackType
 from typing import BinaryIO, Final
 
 from pleura.errors import Unavailable
+from transformer.journal.spool_segment import SET_ASIDE, SpoolSegment, create_private, sync_folder, write_line
 
 _SUFFIX: Final = ".spool"
+_RETRY_S: Final = 3600.0
+_CLOSED: Final = 0o700
 
 
 class SpoolFull(Unavailable):
@@ -27,55 +28,17 @@ class SpoolFull(Unavailable):
     code = "journal_unavailable"
 
 
-def _write_line(content: bytes) -> bytes:
-    return b"%08x %s\n" % (zlib.crc32(content), content)
-
-
-def _read_line(line: bytes) -> bytes | None:
-    checksum, _, content = line.partition(b" ")
-    return content if checksum == b"%08x" % zlib.crc32(content) else None
-
-
-class SpoolSegment:
-    """A segment that no process writes to. This process holds its lock until the ``with`` ends."""
-
-    def __init__(self, path: Path, file: BinaryIO) -> None:
-        self._path, self._file = path, file
-
-    def __enter__(self) -> "SpoolSegment":
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self._file.close()
-
-    def read(self) -> tuple[list[bytes], int]:
-        """Give the intact contents, and the number of damaged lines. A cut last line counts as neither."""
-        whole, _, _torn = self._file.read().rpartition(b"\n")
-        contents = [_read_line(line) for line in whole.split(b"\n") if line]
-        good = [content for content in contents if content is not None]
-        return good, len(contents) - len(good)
-
-    def delete(self) -> None:
-        """Delete the segment, whose rows are in the journal."""
-        self._path.unlink(missing_ok=True)
-
-    def set_aside(self) -> Path:
-        """Rename a segment that cannot be replayed, so that an operator can examine it."""
-        return self._path.rename(self._path.with_suffix(".damaged"))
-
-
 class Spool:
     """The spool of one folder, which several processes may share."""
 
     def __init__(self, folder: Path, max_bytes: int, rows_per_segment: int = 1000) -> None:
-        self._folder, self._max_bytes, self._rows_per_segment = folder, max_bytes, rows_per_segment
+        self.folder, self._max_bytes, self._rows_per_segment = folder, max_bytes, rows_per_segment
         self._lock = Lock()
         self._active: BinaryIO | None = None
         self._rows = self._end = 0
         self._counted: dict[str, tuple[int, int]] = {}
-        folder.mkdir(parents=True, exist_ok=True)
+        self._tried: dict[str, tuple[int, float]] = {}
+        folder.mkdir(_CLOSED, parents=True, exist_ok=True)
 
     def append(self, contents: Sequence[bytes]) -> None:
         """Keep contents durably, one line each.
@@ -83,7 +46,7 @@ class Spool:
         Raises:
             SpoolFull: The disk is full or fails, or the spool has reached its limit. Nothing was kept.
         """
-        lines = b"".join(_write_line(content) for content in contents)
+        lines = b"".join(write_line(content) for content in contents)
         with self._lock:
             try:
                 if self._size() + len(lines) > self._max_bytes:
@@ -103,7 +66,20 @@ class Spool:
 
     def segments(self) -> Iterator[SpoolSegment]:
         """Give the segments that no process writes to, oldest first."""
-        for path in sorted(self._folder.glob(f"*{_SUFFIX}")):
+        return self._lock_each(self.folder.glob(f"*{_SUFFIX}"))
+
+    def segments_to_retry(self) -> Iterator[SpoolSegment]:
+        """Give the files of rows that were set aside, if they are new, changed, or were tried an hour ago."""
+        return self._lock_each(filter(self._is_due, self.folder.glob(f"*{SET_ASIDE}")))
+
+    def _is_due(self, path: Path) -> bool:
+        changed_ns, tried_s = self._tried.get(path.name, (0, 0.0))
+        with contextlib.suppress(FileNotFoundError):
+            return path.stat().st_mtime_ns != changed_ns or time.monotonic() - tried_s > _RETRY_S
+        return False
+
+    def _lock_each(self, paths: Iterable[Path]) -> Iterator[SpoolSegment]:
+        for path in sorted(paths):
             try:
                 file = path.open("rb")
             except FileNotFoundError:
@@ -115,30 +91,43 @@ class Spool:
             except BlockingIOError:
                 is_there = False
             if is_there:
-                yield SpoolSegment(path, file)
+                segment = SpoolSegment(path, file)
+                yield segment
+                if (self.folder / segment.name_set_aside).exists():
+                    self._tried[segment.name_set_aside] = segment.tried_ns, time.monotonic()
             else:
                 file.close()
 
     def is_empty(self) -> bool:
         """Tell whether no rows wait to be replayed."""
-        return next(self._folder.glob(f"*{_SUFFIX}"), None) is None
+        return next(self.folder.glob(f"*{_SUFFIX}"), None) is None
 
     def backlog(self) -> tuple[int, int]:
         """Count the rows and bytes that wait to be replayed, in the segments of all processes."""
+        counts = self._count(_SUFFIX)
+        return sum(rows for rows, _ in counts), sum(size for _, size in counts)
+
+    def count_set_aside(self) -> int:
+        """Count the rows that were set aside."""
+        return sum(rows for rows, _ in self._count(SET_ASIDE))
+
+    def _count(self, suffix: str) -> Collection[tuple[int, int]]:
+        """Give the rows and bytes of each file that ends with ``suffix``. Only changed files are read."""
         sizes: dict[str, tuple[int, int]] = {}
-        for path in self._folder.glob(f"*{_SUFFIX}"):
+        for path in self.folder.glob(f"*{suffix}"):
             with contextlib.suppress(FileNotFoundError):  # replayed and deleted meanwhile
                 size = path.stat().st_size
                 counted = self._counted.get(path.name)
                 is_unchanged = counted is not None and counted[1] == size
                 rows = counted[0] if counted and is_unchanged else path.read_bytes().count(b"\n")
                 sizes[path.name] = rows, size
-        self._counted = sizes
-        return sum(count for count, _ in sizes.values()), sum(size for _, size in sizes.values())
+        others = {name: count for name, count in self._counted.items() if not name.endswith(suffix)}
+        self._counted = {**others, **sizes}
+        return sizes.values()
 
     def _size(self) -> int:
         size = 0
-        with os.scandir(self._folder) as files:
+        with os.scandir(self.folder) as files:
             for file in files:
                 with contextlib.suppress(FileNotFoundError):  # replayed and deleted meanwhile
                     size += 0 if file.name.startswith(".") else file.stat().st_size
@@ -156,17 +145,12 @@ class Spool:
 
     def _open_active(self) -> None:
         name = f"{time.time_ns():020d}-{os.getpid()}{_SUFFIX}"
-        hidden = self._folder / f".{name}"
+        hidden = self.folder / f".{name}"
         # locked before it gets its final name: another process could take it for an abandoned segment
-        active = hidden.open("xb", buffering=0)  # a buffer would write its rest after a failure
+        active = create_private(hidden)
         fcntl.flock(active, fcntl.LOCK_EX)
-        hidden.rename(self._folder / name)
-        folder = os.open(self._folder, os.O_RDONLY)
-        try:
-            # without this, a power failure may lose the name of the file although its content is on the disk
-            os.fsync(folder)
-        finally:
-            os.close(folder)
+        hidden.rename(self.folder / name)
+        sync_folder(self.folder)
         self._active, self._rows, self._end = active, 0, 0
 
     def _undo_write(self) -> None:

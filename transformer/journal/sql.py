@@ -4,12 +4,19 @@ from collections.abc import Iterable, Sequence
 from typing import Any, Final
 
 import orjson
+import psycopg2
 from psycopg2.extras import execute_values
 
 from pleura.errors import Conflict
 from pleura.journal_row import AnyRow
 from transformer.journal.row import StoredOutcome, require_same_outcome
 
+
+class RowRefused(Exception):
+    """PostgreSQL refuses the values of a row. The text names the kind of the failure."""
+
+
+RowOutcome = Conflict | RowRefused | None
 COLUMNS: Final = (
     "principal",
     "request_id",
@@ -83,37 +90,92 @@ def _require_same_outcomes(cursor: Any, rows: Sequence[AnyRow]) -> None:
         require_same_outcome(row, outcomes[row.key])
 
 
-def insert_requests(cursor: Any, requests: Sequence[Sequence[AnyRow]]) -> list[Conflict | None]:
+def is_refusal(error: Exception) -> bool:
+    """Whether PostgreSQL, or its client, refuses the values of a row. Other rows may be written."""
+    if isinstance(error, psycopg2.ProgrammingError):
+        # without a code it comes from the client: the value has a type that PostgreSQL does not know
+        return error.pgcode is None or isinstance(error, psycopg2.errors.DatatypeMismatch)
+    return isinstance(error, (psycopg2.DataError, psycopg2.IntegrityError, ValueError, TypeError))
+
+
+def insert_requests(cursor: Any, requests: Sequence[Sequence[AnyRow]]) -> list[RowOutcome]:
     """Insert the rows of several requests, each request completely or not at all.
 
     This must be the first statement of its transaction. Rows that the table already has are not a conflict.
 
     Returns:
-        For each request None, or the conflict that kept all of its rows out.
+        For each request None, or the conflict or the refusal that kept all of its rows out.
     """
-    rows = [row for request in requests for row in request]
     # a savepoint for each request would cost a round trip, and a key that exists already is rare
-    if _insert_new(cursor, rows) == len(rows):
-        return [None] * len(requests)
+    try:
+        if _insert_all_new(cursor, requests):
+            return [None] * len(requests)
+    except Exception as error:
+        if not is_refusal(error):
+            raise
+        cursor.connection.rollback()
+        return _insert_halves(cursor, requests)
     cursor.connection.rollback()
     return [_insert_request(cursor, request) for request in requests]
 
 
-def _insert_request(cursor: Any, request: Sequence[AnyRow]) -> Conflict | None:
+def _insert_all_new(cursor: Any, requests: Sequence[Sequence[AnyRow]]) -> bool:
+    rows = [row for request in requests for row in request]
+    return _insert_new(cursor, rows) == len(rows)
+
+
+def _insert_halves(cursor: Any, requests: Sequence[Sequence[AnyRow]]) -> list[RowOutcome]:
+    """Insert requests of which one is refused: one of 256 is found by 16 statements."""
+    if len(requests) == 1:
+        return [_insert_request(cursor, requests[0])]
+    middle = len(requests) // 2
+    return [*_insert_part(cursor, requests[:middle]), *_insert_part(cursor, requests[middle:])]
+
+
+def _insert_part(cursor: Any, requests: Sequence[Sequence[AnyRow]]) -> list[RowOutcome]:
+    cursor.execute("SAVEPOINT part")
+    try:
+        if _insert_all_new(cursor, requests):
+            return [None] * len(requests)
+    except Exception as error:
+        if not is_refusal(error):
+            raise
+        cursor.execute("ROLLBACK TO SAVEPOINT part")
+        return _insert_halves(cursor, requests)
+    cursor.execute("ROLLBACK TO SAVEPOINT part")
+    return [_insert_request(cursor, request) for request in requests]
+
+
+def _insert_request(cursor: Any, request: Sequence[AnyRow]) -> RowOutcome:
     cursor.execute("SAVEPOINT one_request")
+    outcome: RowOutcome = None
     try:
         if _insert_new(cursor, request) < len(request):
             _require_same_outcomes(cursor, request)
     except Conflict as conflict:
+        outcome = conflict
+    except Exception as error:
+        if not is_refusal(error):
+            raise
+        outcome = RowRefused(type(error).__name__)
+    if outcome:
         cursor.execute("ROLLBACK TO SAVEPOINT one_request")
-        return conflict
-    return None
+    return outcome
 
 
-def insert_spooled(cursor: Any, rows: Iterable[AnyRow]) -> None:
-    """Insert rows whose answers were sent earlier. Rows in conflict go to the table ``disputed_answers``."""
+def insert_spooled(cursor: Any, rows: Iterable[AnyRow]) -> list[bool]:
+    """Insert rows whose answers were sent earlier. Rows in conflict go to the table ``disputed_answers``.
+
+    Returns:
+        For each row whether PostgreSQL refuses it.
+    """
     requests = [[row] for row in rows]
-    conflicts = insert_requests(cursor, requests) if requests else []
-    disputed = [request[0] for request, conflict in zip(requests, conflicts, strict=True) if conflict]
+    outcomes = insert_requests(cursor, requests) if requests else []
+    disputed = [
+        request[0]
+        for request, outcome in zip(requests, outcomes, strict=True)
+        if isinstance(outcome, Conflict)
+    ]
     if disputed:
         _insert_new(cursor, disputed, "disputed_answers")
+    return [isinstance(outcome, RowRefused) for outcome in outcomes]

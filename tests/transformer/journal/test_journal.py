@@ -1,18 +1,20 @@
 """The journal in a real PostgreSQL, and in the spool while PostgreSQL is down."""
 
 import asyncio
+import re
 import socket
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import orjson
 import psycopg2
 import pytest
 
-from pleura.errors import Conflict, Unavailable
+from pleura.errors import Conflict
 from pleura.journal_row import AnyRow, row_from_line, row_to_line
 from pleura.local.dependencies import Server, start_postgres
 from tests.support.databases import create_database, run_sql, start_french_server
@@ -52,6 +54,17 @@ async def _until(holds: Callable[[], bool], seconds: float = 15) -> None:
 def _damage_first_line(folder: Path) -> None:
     (path,) = folder.glob("*.spool")
     path.write_bytes(path.read_bytes().replace(b"ward-3", b"ward-9", 1))
+
+
+def _repair_typicality(folder: Path) -> None:
+    (path,) = folder.glob("*.damaged")
+    row = path.read_bytes().partition(b" ")[2]
+    path.write_bytes(b"-------- " + re.sub(rb'"typicality":[^,]+', b'"typicality":0.5', row))
+
+
+def _set_segment_aside(folder: Path) -> None:
+    (path,) = folder.glob("*.spool")
+    path.rename(path.with_suffix(".damaged"))
 
 
 def _names_in(folder: Path) -> list[str]:
@@ -165,14 +178,91 @@ async def test_waiting_requests_are_written_together(table: str, tmp_path: Path)
     assert transactions <= 2
 
 
-async def test_a_request_that_cannot_be_written_fails_and_the_next_is_written(
-    table: str, tmp_path: Path
-) -> None:
-    """No request waits for ever when a batch fails, and the journal goes on."""
+_REFUSED = {
+    "NUL": {"image_digest": "x\0y"},
+    "out of range": {"typicality": 1e300},
+    "another type": {"cached": 5},
+    "no type of PostgreSQL": {"model_version": {"a": 1}},
+    "missing": {"model_version": None},
+}
+
+
+@pytest.mark.parametrize("changes", _REFUSED.values(), ids=_REFUSED.keys())
+async def test_a_refused_row_keeps_no_other_out(table: str, tmp_path: Path, changes: dict[str, Any]) -> None:
+    """Other requests of its batch are written, the journal stays available, and the row is set aside."""
     with _journal(table, tmp_path) as journal:
-        with pytest.raises(Unavailable):
-            await journal.append([make_journal_row(principal="no\0text")])
-        assert await journal.append([make_journal_row()]) == "written"
+        await journal.append([make_journal_row(request_id="first")])
+        requests = [make_journal_row(request_id=f"other-{number}") for number in range(20)]
+        requests.insert(7, make_journal_row(request_id="bad", **changes))
+        results = await asyncio.gather(*(journal.append([row]) for row in requests))
+        assert [number for number, result in enumerate(results) if result == "spooled"] == [7]
+        assert journal.is_writable
+        await _until(lambda: Spool(tmp_path, 0).count_set_aside() == 1)
+        assert journal.is_writable
+        assert await journal.append([make_journal_row(request_id="next")]) == "written"
+    assert run_sql(table, "SELECT count(*) FROM answers") == [(22,)]
+
+
+@pytest.mark.parametrize("changes", _REFUSED.values(), ids=_REFUSED.keys())
+async def test_a_refused_row_of_the_spool_is_set_aside_alone(
+    table: str, tmp_path: Path, changes: dict[str, Any]
+) -> None:
+    """All other rows of its segment are written, and so is a segment after it."""
+    with _journal(NOWHERE, tmp_path) as journal:
+        for number in range(20):
+            await journal.append([make_journal_row(request_id=f"before-{number}")])
+        await journal.append([make_journal_row(request_id="bad", **changes), make_journal_row(position=1)])
+        await journal.append([make_journal_row(request_id="after")])
+    with _journal(NOWHERE, tmp_path) as journal:
+        await journal.append([make_journal_row(request_id="next segment")])
+    with _journal(table, tmp_path):
+        await _until(lambda: Spool(tmp_path, 0).is_empty())
+    assert run_sql(table, "SELECT count(*) FROM answers") == [(23,)]
+    assert Spool(tmp_path, 0).count_set_aside() == 1
+
+
+async def test_rows_are_written_after_a_repair(table: str, tmp_path: Path) -> None:
+    """After PostgreSQL was repaired at the next start, after the row was repaired within seconds."""
+    with _journal(table, tmp_path) as journal:
+        run_sql(table, "ALTER TABLE answers ADD CONSTRAINT odd CHECK (image_id <> 'odd')")
+        assert await journal.append([make_journal_row(image_id="odd")]) == "spooled"
+        assert await journal.append([make_journal_row(position=1, typicality=1e300)]) == "spooled"
+        await _until(lambda: Spool(tmp_path, 0).count_set_aside() == 2)
+        run_sql(table, "ALTER TABLE answers DROP CONSTRAINT odd")
+    with _journal(table, tmp_path):
+        await _until(lambda: Spool(tmp_path, 0).count_set_aside() == 1)
+        _repair_typicality(tmp_path)
+        await _until(lambda: Spool(tmp_path, 0).count_set_aside() == 0)
+    assert run_sql(table, "SELECT position, typicality FROM answers ORDER BY 1") == [(0, 0.5), (1, 0.5)]
+
+
+async def test_what_version_0_1_set_aside_is_tried_again(table: str, tmp_path: Path) -> None:
+    """It set whole segments aside: their good rows are written at the first start."""
+    with _journal(NOWHERE, tmp_path) as journal:
+        await journal.append([make_journal_row(position=number) for number in range(5)])
+    _damage_first_line(tmp_path)
+    _set_segment_aside(tmp_path)
+    with _journal(table, tmp_path):
+        await _until(lambda: Spool(tmp_path, 0).count_set_aside() == 1)
+    assert run_sql(table, "SELECT position FROM answers ORDER BY 1") == [(1,), (2,), (3,), (4,)]
+
+
+async def test_a_schema_that_lacks_a_table_sets_no_row_aside(table: str, tmp_path: Path) -> None:
+    """The rows are right, and are written once the schema is."""
+    with _journal(NOWHERE, tmp_path) as journal:
+        await journal.append([make_journal_row()])
+    with _journal(table, tmp_path):
+        await _until(lambda: Spool(tmp_path, 0).is_empty())
+        run_sql(table, "ALTER TABLE answers RENAME typicality TO hidden")
+    with _journal(NOWHERE, tmp_path) as journal:
+        await journal.append([make_journal_row(request_id="later")])
+    with _journal(table, tmp_path):
+        await asyncio.sleep(2.5)
+        assert not Spool(tmp_path, 0).is_empty()
+        assert Spool(tmp_path, 0).count_set_aside() == 0
+        run_sql(table, "ALTER TABLE answers RENAME hidden TO typicality")
+        await _until(lambda: Spool(tmp_path, 0).is_empty())
+    assert run_sql(table, "SELECT count(*) FROM answers") == [(2,)]
 
 
 async def test_a_cancelled_request_does_not_block_the_others(table: str, tmp_path: Path) -> None:
@@ -277,8 +367,8 @@ async def test_a_row_that_cannot_be_kept_is_refused(tmp_path: Path) -> None:
         await journal.append([make_journal_row()])
 
 
-async def test_a_damaged_segment_is_set_aside(table: str, tmp_path: Path) -> None:
-    """Its intact rows are written to PostgreSQL, and the segment stays for an operator to examine."""
+async def test_a_damaged_row_is_set_aside(table: str, tmp_path: Path) -> None:
+    """Its intact rows are written to PostgreSQL, and the damaged one stays for an operator to examine."""
     with _journal(NOWHERE, tmp_path) as journal:
         await journal.append([make_journal_row(), make_journal_row(position=1)])
     _damage_first_line(tmp_path)

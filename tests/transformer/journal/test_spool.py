@@ -5,6 +5,7 @@ import multiprocessing.connection
 import os
 import resource
 import signal
+import time
 from pathlib import Path
 
 import pytest
@@ -20,7 +21,7 @@ def _contents(spool: Spool) -> list[bytes]:
     found: list[bytes] = []
     for segment in spool.segments():
         with segment:
-            found += segment.read()[0]
+            found += [line.content for line in segment.read() if line.content is not None]
     return found
 
 
@@ -53,7 +54,7 @@ def test_a_deleted_segment_is_gone(tmp_path: Path) -> None:
     assert not spool.is_empty()
     for segment in spool.segments():
         with segment:
-            segment.delete()
+            segment.finish([])
     assert spool.is_empty()
 
 
@@ -71,7 +72,7 @@ def test_the_backlog_counts_all_segments(tmp_path: Path) -> None:
         writer.seal()
     for segment in spool.segments():
         with segment:
-            segment.delete()
+            segment.finish([])
     assert spool.backlog() == (0, 0)
 
 
@@ -104,10 +105,10 @@ def test_only_a_cut_last_line_is_lost(tmp_path: Path, cut: int) -> None:
     path.write_bytes(path.read_bytes()[:-cut])
     for segment in spool.segments():
         with segment:
-            assert segment.read() == ([b"one"], 0)
+            assert [line.content for line in segment.read()] == [b"one"]
 
 
-def test_a_damaged_line_is_counted_and_the_others_read(tmp_path: Path) -> None:
+def test_a_damaged_line_is_recognised_and_the_others_read(tmp_path: Path) -> None:
     """Damage in the middle is detected, and only its line is lost."""
     spool = Spool(tmp_path, MANY)
     spool.append([b"one", b"two", b"three"])
@@ -116,7 +117,88 @@ def test_a_damaged_line_is_counted_and_the_others_read(tmp_path: Path) -> None:
     path.write_bytes(path.read_bytes().replace(b"two", b"twO"))
     for segment in spool.segments():
         with segment:
-            assert segment.read() == ([b"one", b"three"], 1)
+            assert [line.content for line in segment.read()] == [b"one", None, b"three"]
+
+
+def _set_aside(spool: Spool, content: bytes) -> Path:
+    """Set one line of a segment aside."""
+    spool.append([b"good", content])
+    spool.seal()
+    for segment in spool.segments():
+        with segment:
+            segment.finish([line for line in segment.read() if line.content == content])
+    (path,) = spool.folder.glob("*.damaged")
+    return path
+
+
+def _retried(spool: Spool) -> list[bytes | None]:
+    contents = []
+    for segment in spool.segments_to_retry():
+        with segment:
+            lines = segment.read()
+            contents += [line.content for line in lines]
+            segment.finish(lines)
+    return contents
+
+
+def test_lines_that_are_left_are_set_aside_alone(tmp_path: Path) -> None:
+    """The file has these lines and no other, its segment is gone, and no other user can read it."""
+    spool = Spool(tmp_path, MANY)
+    path = _set_aside(spool, b"bad")
+    assert path.read_bytes().endswith(b" bad\n")
+    assert path.read_bytes().count(b"\n") == spool.count_set_aside() == 1
+    assert spool.is_empty()
+    assert [each.name for each in tmp_path.iterdir()] == [path.name]
+    assert path.stat().st_mode & 0o077 == 0
+
+
+def test_set_aside_lines_are_tried_at_the_start_and_after_a_change(tmp_path: Path) -> None:
+    """Not each second: once for each process, and again when an operator has changed the file."""
+    path = _set_aside(Spool(tmp_path, MANY), b"bad")
+    spool = Spool(tmp_path, MANY)
+    assert [_retried(spool) for _ in range(3)] == [[b"bad"], [], []]
+    path.write_bytes(b"-------- repaired")
+    assert [_retried(spool) for _ in range(2)] == [[b"repaired"], []]
+
+
+def test_set_aside_lines_are_tried_each_hour(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """PostgreSQL may have been repaired, which the spool does not see."""
+    spool = Spool(tmp_path, MANY)
+    _set_aside(spool, b"bad")
+    assert _retried(spool) == []
+    hour_later = time.monotonic() + 3601
+    monkeypatch.setattr("transformer.journal.spool.time.monotonic", lambda: hour_later)
+    assert _retried(spool) == [b"bad"]
+
+
+def test_a_repair_during_a_retry_is_kept(tmp_path: Path) -> None:
+    """The result of a retry does not overwrite what an operator has written meanwhile."""
+    path, spool = _set_aside(Spool(tmp_path, MANY), b"bad"), Spool(tmp_path, MANY)
+    for segment in spool.segments_to_retry():
+        with segment:
+            segment.read()
+            repaired = tmp_path / "mine"
+            repaired.write_bytes(b"-------- repaired\n")
+            repaired.replace(path)
+            segment.finish([])
+    assert _retried(spool) == [b"repaired"]
+
+
+def test_only_a_line_that_was_set_aside_may_go_without_a_checksum(tmp_path: Path) -> None:
+    """Dashes in a segment are damage, not a repair."""
+    (tmp_path / "1.spool").write_bytes(b"-------- one\n")
+    for segment in Spool(tmp_path, MANY).segments():
+        with segment:
+            assert [line.content for line in segment.read()] == [None]
+
+
+def test_no_other_user_reads_the_spool(tmp_path: Path) -> None:
+    """Rows name principals and radiographs."""
+    spool = Spool(tmp_path / "spool", MANY)
+    spool.append([b"one"])
+    spool.seal()
+    assert (tmp_path / "spool").stat().st_mode & 0o077 == 0
+    assert _only_segment(tmp_path / "spool").stat().st_mode & 0o077 == 0
 
 
 def test_a_full_spool_refuses_rows_and_keeps_the_others(tmp_path: Path) -> None:
