@@ -252,6 +252,20 @@ def answers_requests(plants: Plants) -> Iterator[PlantedRequest]:
     yield PlantedRequest("GET", f"/answers/a?answered_to={plants.plant_name('reader of an answer')}")
     for name in ("finding", "position"):
         yield PlantedRequest("GET", f"/answers/a/overlay?{name}={plants.plant_name(f'overlay {name}')}")
+    json_headers = {"content-type": "application/json"}
+    for name in ("accession_number", "study_instance_uid", "sop_instance_uid"):
+        given = {name: plants.plant_name(f"member {name}")}
+        body = json.dumps({"image_id": "nowhere", **given}).encode()
+        yield PlantedRequest("POST", "/classify", json_headers, body)
+        tensor = {"name": "image_id", "datatype": "BYTES", "shape": [1], "data": ["nowhere"]}
+        parameters = {name: [plants.plant_name(f"parameter {name}"), plants.plant_name(f"second {name}")]}
+        body = json.dumps({"inputs": [tensor], "parameters": parameters}).encode()
+        yield PlantedRequest("POST", INFER, json_headers, body)
+        part = f'--b\r\nContent-Disposition: form-data; name="{name}"\r\n\r\n'
+        part += plants.plant_name(f"field {name}")
+        yield PlantedRequest(
+            "POST", "/classify", {"content-type": "multipart/form-data; boundary=b"}, part.encode()
+        )
     for how in ("find", "show", "overlay"):
         yield PlantedRequest("POST", f"/answers/{how}", {}, plants.plant_name(f"body of {how}").encode())
 
