@@ -14,7 +14,7 @@ from pipelines.data.manifest import Manifest, NonChestImage, Record
 from pipelines.data.radiograph_cache import ReadFile
 from pipelines.evaluation.drawn_images import FITTED_KINDS, UNSEEN_KINDS, draw_images
 from pipelines.evaluation.localisation import LocalisationBox
-from pipelines.evaluation.refusals import alter_radiographs
+from pipelines.evaluation.refusals import TEST_SPLIT, alter_radiographs
 from pipelines.evaluation.scoring import tensor_of
 from pleura.errors import PleuraError
 
@@ -104,7 +104,8 @@ def load_evaluation_data(
         | _draw_kinds()
         | _non_chest_tensors(manifest.strangers, read)
         | dict(not_chest or {}),
-        patients_of={source: radiographs.patients for source, radiographs in others.items()}
+        patients_of={TEST_SPLIT: patients}
+        | {source: radiographs.patients for source, radiographs in others.items()}
         | dict.fromkeys(altered, patients)
         | dict.fromkeys(elsewhere_altered, np.concatenate([each.patients for each in films] or [patients])),
     )

@@ -1,22 +1,30 @@
 """The default model of the repository."""
 
+import hashlib
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import pytest
+from numpy.typing import NDArray
 
+from pipelines.data.decode import decode_radiograph
+from pipelines.evaluation.drawn_images import UNSEEN_KINDS, draw_images
 from pipelines.reports.model_card import model_card
 from pleura.bundle import ModelDescription, verify
+from pleura.contract import INPUT_FLAGS
 from pleura.findings import FINDINGS
 from pleura.radiograph.reader import read_radiograph
 from pleura.radiograph.tensor import to_tensor
 from predictor.engines.agreement import require_same
 from predictor.engines.engine import GraphOutputs, Radiographs
+from predictor.engines.input_flags import flag_inputs
 from predictor.engines.litert import LiteRtEngine
 from predictor.engines.openvino import OpenVinoEngine
 
 SOURCE = Path(__file__).parents[2] / "predictor" / "default"
 _MAX_BYTES = 15_000_000
+_NETWORK_OF_1_0_0 = "6c0ae4e7bc87d719869c3e1c298ef5893256b287af90faf229c7092c034db28f"
 
 
 @pytest.fixture(scope="module")
@@ -67,3 +75,62 @@ def test_the_bundle_reads_the_samples(default_bundle: Path, samples: Path) -> No
     outputs = _run_model(default_bundle, *radiographs, samples / "dog_thorax.dcm")
     assert outputs.probability.shape == (len(radiographs) + 1, len(FINDINGS))
     assert np.median(outputs.typicality[:-1]) > 0.05 > outputs.typicality[-1]
+
+
+def _flags(bundle: Path, tensors: Radiographs) -> NDArray[np.bool_]:
+    described, _ = verify(bundle)
+    return flag_inputs(LiteRtEngine(bundle, threads=2).run(tensors), described.input_check)
+
+
+@pytest.fixture(scope="module")
+def films(samples: Path, test_data: Path) -> Radiographs:
+    """Upright chest films: the samples, and small ones of the tests."""
+    small = sorted((test_data / "radiographs").glob("*.webp"))[:24]
+    pixels = [decode_radiograph(path.read_bytes()) for path in small]
+    tensors = [_read_tensor(path) for path in sorted(samples.glob("nih_*"))]
+    return np.stack([*tensors, *(to_tensor(each)[..., None] for each in pixels)])
+
+
+def test_upright_chest_films_have_no_flag_that_refuses(default_bundle: Path, films: Radiographs) -> None:
+    """At most one of thirty is flagged, though twenty-four are of 128 pixels."""
+    assert _flags(default_bundle, films)[:, :3].any(axis=1).sum() <= 1
+
+
+@pytest.mark.parametrize(
+    ("alter", "flag"),
+    [
+        (lambda films: np.rot90(films, 1, (1, 2)), "orientation"),
+        (lambda films: np.rot90(films, 2, (1, 2)), "orientation"),
+        (lambda films: np.rot90(films, 3, (1, 2)), "orientation"),
+        (lambda films: 255 - films, "inverted"),
+    ],
+    ids=["90", "180", "270", "inverted"],
+)
+def test_altered_films_are_flagged(
+    alter: Callable[[Radiographs], Radiographs], flag: str, default_bundle: Path, films: Radiographs
+) -> None:
+    """A turned, upside-down or inverted copy of a film is refused, and nearly always with its reason."""
+    flags = _flags(default_bundle, np.ascontiguousarray(alter(films)))
+    assert flags[:, :3].any(axis=1).sum() >= len(films) - 1
+    assert flags[:, INPUT_FLAGS.index(flag)].sum() >= 0.9 * len(films)
+
+
+def test_quirks_and_what_is_no_chest_are_flagged(
+    default_bundle: Path, samples: Path, test_data: Path
+) -> None:
+    """Real films that came turned, upside down and inverted, a dog, and drawn pictures."""
+    quirks = [_read_tensor(path) for path in sorted((test_data / "quirks").glob("*.jpg"))]
+    assert len(quirks) == 3
+    drawn = [image[..., None] for images in draw_images(UNSEEN_KINDS, 4, 9).values() for image in images]
+    tensors = np.stack([_read_tensor(samples / "dog_thorax.dcm"), *quirks, *drawn])
+    assert _flags(default_bundle, tensors)[:, :3].any(axis=1).all()
+
+
+def test_the_network_is_that_of_version_1_0_0() -> None:
+    """The input check was added beside it: every other array is the same to the bit."""
+    digest = hashlib.sha256()
+    with np.load(SOURCE / "weights.npz") as arrays:
+        for name in sorted(arrays.files):
+            if not name.startswith("input_check/"):
+                digest.update(name.encode() + arrays[name].tobytes())
+    assert digest.hexdigest() == _NETWORK_OF_1_0_0

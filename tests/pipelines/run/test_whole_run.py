@@ -81,7 +81,7 @@ def test_a_challenger_that_is_as_good_as_the_champion_is_promoted(
     assert done.returncode == 0, done.stdout + done.stderr + _log(stack, "good")
     assert "promoted: the challenger is the champion" in done.stdout
     assert load.statuses.keys() == {200}
-    assert _served(stack) == "1.1.0"
+    assert _served(stack) == "1.2.0"
     listed = run_pleura("--state", str(stack.state.path), "model", "list")
     assert "champion" in next(line for line in listed.stdout.splitlines() if "2" in line.split()[:1])
     steps = [line.split("|")[1].strip() for line in done.stdout.splitlines() if line.startswith("| ")]
@@ -126,7 +126,7 @@ def test_a_rollback_is_one_command(stack: RunningStack) -> None:
     state = str(stack.state.path)
     done = run_pleura("--state", state, "model", "rollback", "--reason", "calls too much")
     assert done.returncode == 0, done.stderr
-    assert _served(stack) == "1.0.0"
+    assert _served(stack) == "1.1.0"
     assert "served here: version 1" in done.stdout
     again = run_pleura("--state", state, "model", "promote", "2", "--reason", "again")
     assert again.returncode == 1
