@@ -12,6 +12,8 @@ from pleura.radiograph.pixels import Pixels, Radiograph
 from pleura.radiograph.raster import JPEG_MAGIC, PNG_MAGIC, read_jpeg, read_png
 
 _FIRST_GROUPS: Final = (0x0002, 0x0008)
+_NO_ARRAY: Final = "PyObject pointer is null"
+"""What the panic of a codec in Rust says when numpy had no memory for the array of its pixels."""
 _BASE64: Final = re.compile(rb"(?:data:[a-z/]+;base64,)?[A-Za-z0-9+/_=\r\n-]{40,}")
 _BASE64_BYTES: Final = 256
 
@@ -39,6 +41,8 @@ def read_radiograph(file: bytes, max_pixels: int) -> Radiograph:
         # A codec in Rust raises PanicException, a BaseException, when one of its assertions fails.
         if type(error).__name__ != "PanicException":
             raise
+        if str(error) == _NO_ARRAY:
+            raise MemoryError from error
         raise UnreadableRadiograph("the file is damaged") from error
 
 
