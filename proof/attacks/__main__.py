@@ -33,6 +33,7 @@ from proof.attacks.federation_cases import MakeFederatedToken
 from proof.attacks.forge import Forge, key_document
 from proof.attacks.http_attack import run_case
 from proof.attacks.key_rotation import attack_keys
+from proof.attacks.neighbour_attack import attack_as_neighbour, start_attacked_stack
 from proof.attacks.object_ids import ODD, REFUSED, REFUSED_TEXTS
 from proof.attacks.token_attack import OfflineVerification, TokenOutcome, by_grpc, by_rest, raw_rest
 from proof.lab.report import ClaimRow, print_claims
@@ -236,6 +237,10 @@ def main() -> int:
         rows += attack_between_issuers(Path(name), attacked) + attack_with_requests(attacked)
         rows += asyncio.run(attack_keys(Path(name), attacked, arguments.flood_s, arguments.outage_s))
         rows += attack_with_object_ids(Path(name), attacked, arguments.bundle)
+    with tempfile.TemporaryDirectory() as name:
+        stack = start_attacked_stack(Path(name), arguments.bundle)
+        rows += attack_as_neighbour(stack)
+        stack.stop()
     return print_claims("Attacks: tokens, keys, HTTP parsing and object ids", rows)
 
 
