@@ -32,7 +32,10 @@ _GROUPS = {
     "pipeline": ("run", "compile", "submit", "schedule"),
     "drift": ("check", "reference", "audits"),
 }
-_SINGLE = ("up", "down", "status", "token", "classify", "feedback", "train", "ablate", "evaluate", "rollout")
+_SINGLE = (
+    *("up", "down", "status", "token", "classify", "feedback"),
+    *("train", "fit-input-check", "ablate", "evaluate", "rollout"),
+)
 
 
 _COMMANDS = [
