@@ -105,6 +105,12 @@ class RunningStack:
         password = (self.state.path / "postgres" / "password").read_text()
         return f"postgresql://pleura:{password}@{self.record.parts['postgres'].url}"
 
+    @property
+    def cache_url(self) -> str:
+        """The address of the cache with its password, if the stack has started Valkey itself."""
+        password = (self.state.path / "valkey" / "password").read_text()
+        return f"redis://:{password}@{self.record.parts['valkey'].url}"
+
     def stop(self) -> None:
         """Stop the stack, and wait for its end."""
         self.process.terminate()

@@ -61,7 +61,7 @@ def read_journal(stack: RunningStack, without_column: str = "") -> Iterator[Text
 
 def read_cache(stack: RunningStack) -> Iterator[Text]:
     """Read each key and value of the cache."""
-    client = redis.Redis.from_url(stack.record.parts["valkey"].url)
+    client = redis.Redis.from_url(stack.cache_url)
     for key in client.scan_iter():
         yield "cache", repr((key, client.get(key))).encode()
     client.close()
