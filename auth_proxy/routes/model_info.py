@@ -24,6 +24,7 @@ _COPIED: Final = (
     "limitations",
     "training_data",
     "metrics",
+    "input_check",
 )
 
 
