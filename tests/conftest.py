@@ -1,6 +1,7 @@
 """The real servers that the tests of every package stand on, each started once."""
 
 import logging
+import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -25,8 +26,10 @@ settings.load_profile("pleura")
 
 
 @pytest.fixture(autouse=True)
-def _logging_as_before() -> Iterator[None]:
-    """What a command's ``main`` sets up in this process ends with its test, whose output is then closed."""
+def _process_as_before() -> Iterator[None]:
+    """What a command's ``main`` sets up in this process ends with its test: logging and the umask."""
+    umask = os.umask(0o022)
+    os.umask(umask)
     root = logging.getLogger()
     handlers, level, configured = root.handlers[:], root.level, structlog.get_config()
     yield
@@ -34,6 +37,7 @@ def _logging_as_before() -> Iterator[None]:
     root.setLevel(level)
     structlog.configure(**configured)
     structlog.contextvars.clear_contextvars()
+    os.umask(umask)
 
 
 @pytest.fixture(scope="session")
