@@ -149,8 +149,10 @@ def test_postgres_has_no_right_of_root(tmp_path: Path) -> None:
 
 def test_programs_below_a_closed_folder_are_copied(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """PostgreSQL starts where Pleura is installed below a folder such as /root; the copy is used again."""
-    monkeypatch.setattr(postgres_programs, "_is_open_to_all", lambda folder: folder.is_relative_to("/tmp"))
+    installed = postgres_programs.choose_programs(tmp_path, runs_as_nobody=False)
+    monkeypatch.setattr(postgres_programs, "_is_open_to_all", lambda folder: folder != installed)
     first = postgres_programs.choose_programs(tmp_path, runs_as_nobody=True)
+    assert first != installed  # which must not be removed below
     try:
         assert (first / "postgres").exists()
         assert first.parent.stat().st_mode & 0o005
