@@ -76,7 +76,7 @@ class AuthProxySettings(ServiceSettings):
     ] = ()
     """Web pages whose scripts may send requests (CORS), for example ``https://viewer.hospital.example``.
 
-    Origins with commas between them; none by default. There is no wildcard.
+    Separate origins by commas. The default is none. A wildcard is refused.
     """
     max_body_mb: int = Field(default=64, ge=1, le=1024)
     """Largest body of a request, in MiB."""

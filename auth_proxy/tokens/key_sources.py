@@ -67,8 +67,8 @@ def parse_jwks_uri(configuration: bytes, issuer: str) -> str:
     """Parse the address of the keys from the configuration document of an issuer.
 
     Raises:
-        InvalidKeySet: The document is malformed or is that of another issuer, or the address is no plain
-            ``http`` or ``https`` address, or an ``http`` address of an ``https`` issuer.
+        InvalidKeySet: The document is malformed, or names another issuer. Or the address of the keys is not a
+            plain ``http`` or ``https`` address, or it is ``http`` while the issuer's address is ``https``.
     """
     try:
         members: Any = json.loads(configuration)

@@ -43,7 +43,7 @@ class UploadedFile:
 
 
 class FilePartParser(MultiPartParser):
-    """Starlette's parser of forms, for a form that holds one file, and beside it nothing but identifiers."""
+    """Starlette's parser of forms, for a form that holds one file and its identifiers."""
 
     def __init__(self, content_type: str, chunks: AsyncIterator[bytes], max_memory_bytes: int) -> None:
         super().__init__(
