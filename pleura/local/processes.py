@@ -1,16 +1,19 @@
 """Start a server process, wait until it answers, and stop it. It never outlives this process."""
 
 import contextlib
+import fcntl
 import os
 import secrets
 import signal
 import socket
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
+from functools import cache
 from pathlib import Path
 from typing import Final
 
@@ -82,9 +85,40 @@ def free_port() -> int:
     """
     while True:
         port = secrets.choice(_PORTS)
-        if port not in _chosen_ports and is_free(port):
-            _chosen_ports.add(port)
+        if port not in _chosen_ports and claim_port(port):
             return port
+
+
+def claim_port(port: int) -> bool:
+    """Claim a port for the servers that this process will start; say whether it is free.
+
+    Seconds may go by before a server listens on it. Until this process ends, no other process of this user
+    gets the port from :func:`free_port`.
+
+    Raises:
+        StartFailed: The file of the claims cannot be opened.
+    """
+    claims = _open_claims()
+    if not is_free(port):
+        return False
+    try:
+        fcntl.lockf(claims, fcntl.LOCK_EX | fcntl.LOCK_NB, 1, port)
+    except OSError:
+        return False
+    _chosen_ports.add(port)
+    return True
+
+
+@cache
+def _open_claims() -> int:
+    """Open the file whose byte N is locked by the process that claims port N; it stays empty, and open."""
+    path = Path(tempfile.gettempdir()) / f"pleura-ports-{os.getuid()}"
+    try:
+        return os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
+    except OSError as error:
+        raise StartFailed(
+            f"{path} cannot be opened: {error.strerror}; it keeps which ports are taken"
+        ) from error
 
 
 def is_free(port: int) -> bool:

@@ -19,7 +19,7 @@ from pleura.local.private_files import (
     close_folder,
     write_private,
 )
-from pleura.local.processes import StartFailed, free_port, is_free
+from pleura.local.processes import StartFailed, claim_port, free_port
 
 _KEYS: Final = "keys.json"
 
@@ -184,7 +184,7 @@ class StateFolder:
         except (OSError, ValueError):
             earlier = {}
         ports = {
-            name: earlier[name] if name in earlier and is_free(earlier[name]) else free_port()
+            name: earlier[name] if name in earlier and claim_port(earlier[name]) else free_port()
             for name in names
         }
         self._write_private("ports.json", ports)

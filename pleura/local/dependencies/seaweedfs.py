@@ -22,8 +22,8 @@ from pleura.local.processes import (
     Command,
     Server,
     StartFailed,
+    claim_port,
     free_port,
-    is_free,
     launch,
     require_free,
     wait_until,
@@ -159,7 +159,7 @@ def _choose_inner_ports(path: Path) -> dict[str, int]:
         ports: dict[str, int] = json.loads(path.read_text())
         for socket in _socket_files(ports.values()):
             socket.unlink(missing_ok=True)
-        if set(ports) == set(_INNER_PORTS) and all(map(is_free, ports.values())):
+        if set(ports) == set(_INNER_PORTS) and all(map(claim_port, ports.values())):
             return ports
     ports = {name: free_port() for name in _INNER_PORTS}
     write_private(path, json.dumps(ports).encode())

@@ -15,6 +15,7 @@ from pleura.local.processes import (
     Command,
     Server,
     StartFailed,
+    claim_port,
     free_port,
     is_free,
     launch,
@@ -175,3 +176,22 @@ def test_a_port_is_chosen_once() -> None:
     """All ports are different, also before a server listens on them."""
     ports = [free_port() for _ in range(2_000)]
     assert len(set(ports)) == len(ports)
+
+
+CLAIM = """
+import time
+from pleura.local.processes import free_port
+print(free_port(), flush=True)
+time.sleep(60)
+"""
+
+
+def test_a_port_that_another_process_claims_is_not_chosen() -> None:
+    """A claim holds before a server listens, and ends with its process: no two stacks choose one port."""
+    with subprocess.Popen([sys.executable, "-c", CLAIM], stdout=subprocess.PIPE, text=True) as other:
+        assert other.stdout is not None
+        port = int(other.stdout.readline())
+        claimed = claim_port(port)
+        other.kill()
+    assert not claimed
+    assert claim_port(port)
