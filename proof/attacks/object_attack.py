@@ -20,6 +20,7 @@ import httpx
 from kserve.protocol.grpc import grpc_predict_v2_pb2 as pb
 from minio import Minio
 
+from pleura.local.samples import choose_sample, find_samples
 from proof.attacks.attacked_proxy import INFER, AttackedProxy, start_attack_proxy
 from proof.attacks.forge import Forge
 from proof.lab.bucket import BUCKET, make_bucket_client, put_object
@@ -146,7 +147,8 @@ def fill_buckets(client: Minio) -> None:
     for bucket in (BUCKET, NEIGHBOUR):
         if not client.bucket_exists(bucket):
             client.make_bucket(bucket)
-    put_object(client, "r0.png", make_radiograph_png(0))
+    # the default model refuses a made picture
+    put_object(client, "r0.png", choose_sample(find_samples()).read_bytes())
     client.put_object(
         NEIGHBOUR, "secret.png", io.BytesIO(make_radiograph_png(1)), len(make_radiograph_png(1))
     )
