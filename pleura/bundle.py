@@ -23,6 +23,10 @@ class InvalidBundle(Exception):
     """The folder is not a bundle, was changed after it was sealed, or does not fit this software."""
 
 
+class NotStored(Exception):
+    """The store holds no bundle or no source of that digest, or only an unfinished part of it."""
+
+
 class _FrozenModel(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -174,11 +178,12 @@ def seal(folder: Path, description: ModelDescription) -> str:
     sealed = description.model_copy(update={"files": files})
     (folder / DESCRIPTION_FILE).write_text(sealed.model_dump_json(indent=2) + "\n")
     digest = _hash_file(folder / DESCRIPTION_FILE)
-    (folder / SEAL_FILE).write_bytes(_make_seal(digest))
+    (folder / SEAL_FILE).write_bytes(make_seal(digest))
     return digest
 
 
-def _make_seal(digest: str) -> bytes:
+def make_seal(digest: str) -> bytes:
+    """Return the content of the seal of a bundle with this digest."""
     # sha256sum --check reads this form
     return f"{digest}  {DESCRIPTION_FILE}\n".encode()
 
@@ -186,7 +191,7 @@ def _make_seal(digest: str) -> bytes:
 def _require_seal(folder: Path, digest: str) -> None:
     path = folder / SEAL_FILE
     try:
-        is_sealed = path.read_bytes() == _make_seal(digest)
+        is_sealed = path.read_bytes() == make_seal(digest)
     except OSError as error:
         raise InvalidBundle(f"{path} cannot be read: {error.strerror}") from error
     if not is_sealed:

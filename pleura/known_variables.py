@@ -18,6 +18,8 @@ KNOWN_VARIABLES: Final = frozenset(
         "PLEURA_AUDIT_RULES__MOST",
         "PLEURA_AUDIT_RULES__SEED",
         "PLEURA_BUNDLE",
+        "PLEURA_BUNDLE_DIGEST",
+        "PLEURA_BUNDLE_URI",
         "PLEURA_BURST",
         "PLEURA_CACHE_KEY",
         "PLEURA_CACHE_KEY_FILE",

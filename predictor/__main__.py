@@ -1,14 +1,15 @@
 """Serve a model bundle: ``python -m predictor``."""
 
 import os
+from pathlib import Path
 from typing import Final
 
 import numpy as np
 import structlog
 
-from pleura.bundle import InvalidBundle, verify
+from pleura.bundle import InvalidBundle, NotStored, verify
 from pleura.contract import SIZE_PX
-from pleura.errors import InvalidAnswer
+from pleura.errors import InvalidAnswer, StoreUnavailable
 from pleura.observability.metrics import show_model
 from pleura.serving.health import HealthChecks
 from pleura.serving.model import DescribedModel
@@ -26,16 +27,38 @@ from predictor.output_checks import require_answer, require_shapes
 from predictor.settings import PredictorSettings
 
 WRONG_BUNDLE: Final = 3
+BUNDLE_UNAVAILABLE: Final = 4
+"""Exit code where the object store does not answer: the start may succeed later."""
 _MAX_BODY_MB: Final = 16
 log = structlog.get_logger()
 
 
-def read_bundle(settings: PredictorSettings) -> DescribedModel:
-    """Verify and describe the bundle; refuse the start with one that does not match its seal."""
+def fetch_bundle(settings: PredictorSettings) -> Path:
+    """Return the folder of the bundle, which is downloaded first if its URI says so."""
+    if not settings.bundle_uri:
+        return settings.bundle
+    from predictor.bundle_source import find_bundle  # MinIO's client comes along, some 20 MB
+
     try:
-        return DescribedModel(*verify(settings.bundle))
+        return find_bundle(settings)
+    except (InvalidBundle, NotStored) as error:
+        refuse_start(f"PLEURA_BUNDLE_URI: {error}", WRONG_BUNDLE)
+    except StoreUnavailable as error:
+        refuse_start(f"PLEURA_BUNDLE_URI: {error}", BUNDLE_UNAVAILABLE)
+    except OSError as error:
+        refuse_start(f"PLEURA_BUNDLE: {settings.bundle} cannot be written: {error.strerror}")
+
+
+def read_bundle(settings: PredictorSettings) -> DescribedModel:
+    """Verify and describe the bundle; refuse the start with a damaged one, or another one."""
+    try:
+        description, digest = verify(settings.bundle)
     except InvalidBundle as error:
         refuse_start(str(error), WRONG_BUNDLE)
+    if settings.bundle_digest not in ("", digest):
+        reason = f"PLEURA_BUNDLE_DIGEST: {settings.bundle} has another digest: {digest}"
+        refuse_start(f"{reason}, not {settings.bundle_digest}", WRONG_BUNDLE)
+    return DescribedModel(description, digest)
 
 
 def open_warm_engine(settings: PredictorSettings, threads: int) -> Engine:
@@ -87,6 +110,7 @@ def open_pool(settings: PredictorSettings) -> tuple[EnginePool, int]:
 
 def serve(settings: PredictorSettings) -> None:
     """Load the model, and serve it until a signal."""
+    settings = settings.model_copy(update={"bundle": fetch_bundle(settings)})
     bundle = read_bundle(settings)
     # before the engines make their threads, which inherit it: cached answers go first (docs/decisions/0016)
     os.nice(settings.niceness)

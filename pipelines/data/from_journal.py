@@ -16,8 +16,8 @@ from pipelines.data.manifest import Manifest, Record
 from pipelines.data.patients import assign_split
 from pipelines.data.store import DatasetStore
 from pipelines.journal_reader import JournaledAnswer, Verdict, select_verdicts
-from pipelines.object_store import ChangedObject, NoSuchObject
 from pleura.findings import FINDINGS
+from pleura.object_bucket import ChangedObject, NoSuchObject
 
 _READERS: Final = 8
 ReadRadiograph = Callable[[str], bytes]

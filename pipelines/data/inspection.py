@@ -13,8 +13,8 @@ from pipelines.data.decode import decode_radiograph
 from pipelines.data.manifest import DatasetFile
 from pipelines.data.near_duplicates import Fingerprint, fingerprint
 from pipelines.data.radiograph_cache import ReadFile
-from pipelines.object_store import ChangedObject, NoSuchObject
 from pleura.errors import PleuraError
+from pleura.object_bucket import ChangedObject, NoSuchObject
 
 _READERS: Final = 4
 _EDGE: Final = 256

@@ -7,7 +7,7 @@ from typing import Final
 from minio import Minio
 
 from pipelines.data.manifest import DatasetFile, Manifest
-from pipelines.object_store import ChangedObject, NoSuchObject, ObjectBucket
+from pleura.object_bucket import ChangedObject, NoSuchObject, ObjectBucket
 
 _MOST_RADIOGRAPH_BYTES: Final = 2**28
 _MOST_MANIFEST_BYTES: Final = 2**30

@@ -15,8 +15,8 @@ import structlog
 from pipelines.data.store import read_answered
 from pipelines.drift.image_statistics import ImageStatistics, image_statistics
 from pipelines.journal_reader import JournaledAnswer
-from pipelines.object_store import ChangedObject, NoSuchObject, ObjectBucket
 from pleura.errors import PleuraError, StoreUnavailable
+from pleura.object_bucket import ChangedObject, NoSuchObject, ObjectBucket
 from pleura.radiograph.reader import read_radiograph
 
 _MAX_PIXELS: Final = 100_000_000

@@ -27,8 +27,8 @@ from pipelines.drift.settings import DriftSettings
 from pipelines.drift.store import DriftStore
 from pipelines.drift.window import group_by_model, newest_per_radiograph, refusal_measures, sample_of_answers
 from pipelines.journal_reader import JournaledAnswer, Window, read_answers
-from pipelines.object_store import ObjectBucket, connect_from_settings
 from pipelines.reports.drift import html_drift_report
+from pleura.object_bucket import ObjectBucket, connect_from_settings
 
 AUDITS_SHOWN: Final = timedelta(days=90)
 """Older audits are not counted as open, because each count reads the audit's whole window."""

@@ -8,7 +8,7 @@ from minio import Minio
 from pipelines.drift.audit_request import AuditRequest
 from pipelines.drift.reference import DriftReference
 from pipelines.drift.report import DriftReport
-from pipelines.object_store import NoSuchObject, ObjectBucket
+from pleura.object_bucket import NoSuchObject, ObjectBucket
 
 _JSON: Final = "application/json"
 _REQUESTS: Final = "requests/"

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from pipelines.evaluation.report import EvaluationReport
-from pipelines.object_store import NoSuchObject, ObjectBucket
+from pleura.object_bucket import NoSuchObject, ObjectBucket
 
 
 class WrongReport(Exception):

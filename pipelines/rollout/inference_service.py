@@ -12,10 +12,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
-from pipelines.rollout.target import ModelChange, TrafficStatus
+from pipelines.rollout.target import ModelChange, ModelReference, TrafficStatus
 
 _FAILED: Final = ("BlockedByFailedLoad", "InvalidSpec")
-_STORAGE_URI: Final = "STORAGE_URI"
+_BUNDLE_URI: Final = "PLEURA_BUNDLE_URI"
+_BUNDLE_DIGEST: Final = "PLEURA_BUNDLE_DIGEST"
 
 
 @dataclass(frozen=True)
@@ -56,13 +57,18 @@ def read_predictor_status(service: Mapping[str, Any]) -> PredictorStatus:
     )
 
 
-def make_bundle_patch(spec: Mapping[str, Any], uri: str) -> dict[str, Any]:
-    """Make the part of a merge patch that gives a predictor another bundle; it replaces a list as a whole."""
+def make_bundle_patch(spec: Mapping[str, Any], model: ModelReference) -> dict[str, Any]:
+    """Make the part of a merge patch that gives a predictor another bundle; it replaces a list as a whole.
+
+    The predictor downloads the bundle of its variables itself. With ``model``, KServe's storage initializer
+    downloads it, and nothing verifies the digest.
+    """
     if "model" in spec:
-        return {"model": {"storageUri": uri}}
+        return {"model": {"storageUri": model.uri}}
     first, *others = spec["containers"]
-    environment = [variable for variable in first.get("env", ()) if variable["name"] != _STORAGE_URI]
-    environment.append({"name": _STORAGE_URI, "value": uri})
+    variables = {_BUNDLE_URI: model.uri, _BUNDLE_DIGEST: model.digest}
+    environment = [variable for variable in first.get("env", ()) if variable["name"] not in variables]
+    environment += [{"name": name, "value": value} for name, value in variables.items()]
     return {"containers": [{**first, "env": environment}, *others]}
 
 
@@ -101,7 +107,7 @@ def _read_uri(spec: Mapping[str, Any]) -> str:
     if "model" in spec:
         return str(spec["model"].get("storageUri", ""))
     environment = spec["containers"][0].get("env", ())
-    return str(next((variable["value"] for variable in environment if variable["name"] == _STORAGE_URI), ""))
+    return str(next((each.get("value", "") for each in environment if each["name"] == _BUNDLE_URI), ""))
 
 
 def _read_failure(model_status: Mapping[str, Any]) -> str:

@@ -1,4 +1,5 @@
-"""A rollout on KServe in Knative mode: ``canaryTrafficPercent`` and the bundle's URI of an InferenceService.
+"""A rollout on KServe in Knative mode: ``canaryTrafficPercent`` and the bundle's URI and digest
+of an InferenceService.
 
 A challenger always begins at 0 percent. It gets more only when its own revision is the latest ready one:
 until then KServe gives the canary's share to the revision that was ready before (kserve#2130). A rollback
@@ -58,7 +59,7 @@ class KServeTarget:
             if predictor.uri != change.champion.uri or percent:
                 raise TargetRefused(f"somebody else has changed what {self._name} serves")
             # Both in one patch: KServe would give a new bundle all of the traffic if it has no percent.
-            return {"canaryTrafficPercent": 0, **make_bundle_patch(spec, change.challenger.uri)}
+            return {"canaryTrafficPercent": 0, **make_bundle_patch(spec, change.challenger)}
 
         self._patch(make_patch)
 
@@ -80,7 +81,7 @@ class KServeTarget:
                 if predictor.percent != 0:
                     return {"canaryTrafficPercent": 0}
                 is_gone = not predictor.traffic.get(canary, 0) and predictor.rolled_out != canary
-                return make_bundle_patch(spec, change.champion.uri) if not canary or is_gone else None
+                return make_bundle_patch(spec, change.champion) if not canary or is_gone else None
             is_new = predictor.created == predictor.ready not in (canary, predictor.rolled_out)
             return {"canaryTrafficPercent": None} if canary and predictor.percent == 0 and is_new else None
 

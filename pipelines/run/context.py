@@ -13,7 +13,6 @@ from pipelines.data.manifest import Manifest, Record, Split
 from pipelines.data.radiograph_cache import RadiographCache
 from pipelines.data.store import DatasetStore, read_answered
 from pipelines.gate.signature import read_private_key
-from pipelines.object_store import ChangedObject, NoSuchObject, ObjectBucket, connect_from_settings
 from pipelines.registry.bundle_store import BundleStore
 from pipelines.registry.mlflow_client import connect_mlflow
 from pipelines.registry.registration import ModelVersion
@@ -22,6 +21,7 @@ from pipelines.run.parameters import RunParameters
 from pipelines.run.records import RunRecords, StepResult
 from pipelines.run.settings import Settings
 from pleura.errors import RadiographNotFound
+from pleura.object_bucket import ChangedObject, NoSuchObject, ObjectBucket, connect_from_settings
 
 
 class NoChampion(Exception):

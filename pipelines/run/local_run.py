@@ -12,7 +12,6 @@ from pathlib import Path
 from typing import Final
 
 from pipelines.gate.signature import generate_key
-from pipelines.object_store import ObjectBucket
 from pipelines.registry.bundle_store import BundleStore
 from pipelines.registry.registration import MoveReason, Registration
 from pipelines.registry.registry import Registry
@@ -24,6 +23,7 @@ from pleura.local.default_bundle import find_default_source
 from pleura.local.object_store import build_store_client
 from pleura.local.stack_settings import read_stack_settings
 from pleura.local.state_folder import StateFolder
+from pleura.object_bucket import ObjectBucket
 
 _STORE_TIMEOUT_S: Final = 60.0
 _NO_DATA_SET: Final = "0" * 64

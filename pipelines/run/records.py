@@ -4,9 +4,9 @@ from dataclasses import dataclass
 
 from pydantic import Field, ValidationError
 
-from pipelines.object_store import ChangedObject, NoSuchObject, ObjectBucket
 from pipelines.run.parameters import RunParameters
 from pipelines.value import Value
+from pleura.object_bucket import ChangedObject, NoSuchObject, ObjectBucket
 
 
 class ParametersChanged(Exception):

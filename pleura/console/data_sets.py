@@ -21,11 +21,11 @@ from pipelines.data.store import DatasetStore, read_answered
 from pipelines.data.validation import ShiftReference, UnsoundDataset, require_sound, validate
 from pipelines.data.validation_report import ProblemKind
 from pipelines.journal_reader import JournalUnreadable, Window, read_answers
-from pipelines.object_store import ChangedObject, NoSuchObject, ObjectBucket, connect_from_settings
 from pipelines.value import InvalidDocument
 from pleura.console.context import read_settings_with_stack
 from pleura.console.output import one_line_errors, print_line
 from pleura.errors import StoreUnavailable
+from pleura.object_bucket import ChangedObject, NoSuchObject, ObjectBucket, connect_from_settings
 from pleura.observability.logs import configure_logging
 
 _EXPECTED: Final = (

@@ -98,9 +98,9 @@ def _drift_errors() -> Iterator[None]:
     from pipelines.drift.metrics import DriftMetricsNotWritten
     from pipelines.drift.reference import NoRadiographs
     from pipelines.journal_reader import JournalUnreadable
-    from pipelines.object_store import NoSuchObject
     from pipelines.value import InvalidDocument
     from pleura.errors import PleuraError
+    from pleura.object_bucket import NoSuchObject
     from pleura.observability.logs import configure_logging
 
     configure_logging("drift")

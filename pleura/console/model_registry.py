@@ -9,15 +9,14 @@ from typing import Final
 
 from pydantic import ValidationError
 
-from pipelines.object_store import ChangedObject, NoSuchObject, ObjectBucket
 from pipelines.registry.audit_trail import StaleView
-from pipelines.registry.bundle_store import BundleStore, NotStored
+from pipelines.registry.bundle_store import BundleStore
 from pipelines.registry.catalogue import Catalogue, NoSuchVersion
 from pipelines.registry.mlflow_client import RegistryUnavailable, connect_mlflow
 from pipelines.registry.registration import ModelVersion, MoveReason
 from pipelines.registry.registry import NoPreviousChampion, NotPromotable, Registry
 from pipelines.rollout.target import TargetUnavailable
-from pleura.bundle import InvalidBundle
+from pleura.bundle import InvalidBundle, NotStored
 from pleura.console.model_serving import serve_version
 from pleura.console.model_tables import move_line
 from pleura.console.output import CommandFailed, one_line_errors, print_line
@@ -25,6 +24,7 @@ from pleura.console.settings import read_settings, reveal
 from pleura.errors import StoreUnavailable
 from pleura.local.object_store import build_store_client
 from pleura.local.state_folder import StateFolder
+from pleura.object_bucket import ChangedObject, NoSuchObject, ObjectBucket
 
 _STORE_TIMEOUT_S: Final = 30.0
 _SQLITE: Final = "sqlite:///"

@@ -11,8 +11,6 @@ from pipelines.data.from_folder import Selection, build_from_folder
 from pipelines.data.label_files import InvalidLabels
 from pipelines.data.sources import NoSuchSource, choose_source, list_sources
 from pipelines.data.store import DatasetStore
-from pipelines.object_store import ChangedObject, NoSuchObject
-from pipelines.registry.bundle_store import NotStored
 from pipelines.registry.mlflow_client import RegistryUnavailable, connect_mlflow
 from pipelines.registry.registry import Registry
 from pipelines.rollout.target import TargetUnavailable
@@ -26,11 +24,12 @@ from pipelines.run.local_run import (
 from pipelines.run.parameters import DEFAULT_PARAMETERS, InvalidParameters, RunParameters, read_parameters
 from pipelines.run.records import ParametersChanged, RunInProgress, RunRecords
 from pipelines.value import InvalidDocument
-from pleura.bundle import InvalidBundle
+from pleura.bundle import InvalidBundle, NotStored
 from pleura.console.output import CommandFailed, one_line_errors, print_line
 from pleura.console.settings import read_settings, reveal
 from pleura.environment import set_variables
 from pleura.errors import StoreUnavailable
+from pleura.object_bucket import ChangedObject, NoSuchObject
 
 _RUN_NAME: Final = re.compile(r"[a-z0-9][a-z0-9.-]{0,62}")
 _FAILED: Final = 1

@@ -87,7 +87,8 @@ def launch_predictor(folder: Path, ports: Ports, bundle: Path, threads: int | No
 
 
 def _predictor_settings(bundle: Path, threads: int | None) -> dict[str, str]:
-    settings = {"PLEURA_BUNDLE": str(bundle.resolve())}
+    # the other two may be inherited, and would name another bundle
+    settings = {"PLEURA_BUNDLE": str(bundle.resolve()), "PLEURA_BUNDLE_URI": "", "PLEURA_BUNDLE_DIGEST": ""}
     if threads:
         settings["PLEURA_THREADS"] = str(threads)
     return settings

@@ -11,9 +11,9 @@ from pipelines.data.manifest import Manifest
 from pipelines.data.patients import assign_split
 from pipelines.data.store import DatasetStore
 from pipelines.journal_reader import JournaledAnswer, Verdict
-from pipelines.object_store import NoSuchObject
 from pleura.findings import FINDINGS
 from pleura.local.dependencies import Server
+from pleura.object_bucket import NoSuchObject
 from tests.support.pipelines.datasets import picture, store_of
 
 _START = datetime(2026, 11, 1, tzinfo=UTC)

@@ -12,10 +12,10 @@ from pipelines.data.label_files import InvalidLabels
 from pipelines.data.labelled_radiographs import load_records, read_split
 from pipelines.data.manifest import DatasetFile
 from pipelines.data.radiograph_cache import RadiographCache
-from pipelines.object_store import ChangedObject, NoSuchObject
 from pleura.errors import UnreadableRadiograph
 from pleura.findings import FINDINGS
 from pleura.local.dependencies import Server
+from pleura.object_bucket import ChangedObject, NoSuchObject
 from pleura.radiograph.reader import read_radiograph
 from pleura.radiograph.tensor import to_tensor
 from tests.support.pipelines.datasets import picture, record_of, row_of, store_of, write_folder

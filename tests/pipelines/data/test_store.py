@@ -8,9 +8,9 @@ from http.server import BaseHTTPRequestHandler, HTTPServer
 import pytest
 
 from pipelines.data.store import DatasetStore, read_answered
-from pipelines.object_store import ChangedObject, NoSuchObject, ObjectBucket, connect
 from pleura.errors import StoreUnavailable
 from pleura.local.dependencies import Server, free_port
+from pleura.object_bucket import ChangedObject, NoSuchObject, ObjectBucket, connect
 from tests.support.pipelines.datasets import ACCESS_KEY, SECRET_KEY, manifest_of, picture, record_of, store_of
 
 

@@ -15,10 +15,10 @@ from pipelines.data.manifest import DatasetFile, Manifest, NonChestImage, Record
 from pipelines.data.store import DatasetStore
 from pipelines.data.validation import ShiftReference, UnsoundDataset, require_sound, validate
 from pipelines.data.validation_report import Problem, ProblemKind, ValidationReport
-from pipelines.object_store import NoSuchObject, connect
 from pleura.errors import StoreUnavailable
 from pleura.findings import FINDINGS
 from pleura.local.dependencies import Server, free_port
+from pleura.object_bucket import NoSuchObject, connect
 from tests.support.pipelines.datasets import (
     ACCESS_KEY,
     SECRET_KEY,

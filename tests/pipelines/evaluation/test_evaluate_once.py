@@ -7,9 +7,9 @@ import pytest
 
 from pipelines.evaluation.evaluate_once import ModelAndDataset, WrongReport, evaluate_once
 from pipelines.evaluation.report import EvaluationReport
-from pipelines.object_store import ObjectBucket, connect
 from pipelines.value import InvalidDocument
 from pleura.local.dependencies import Server
+from pleura.object_bucket import ObjectBucket, connect
 from tests.support.pipelines.evaluations import DATASET, make_report
 
 PAIR = ModelAndDataset(DATASET.digest, "a" * 64)

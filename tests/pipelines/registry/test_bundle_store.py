@@ -7,13 +7,13 @@ from pathlib import Path
 
 import pytest
 
-from pipelines.object_store import ObjectBucket
-from pipelines.registry.bundle_store import BundleStore, NotStored
-from pleura.bundle import InvalidBundle, verify
+from pipelines.registry.bundle_store import BundleStore
+from pleura.bundle import InvalidBundle, NotStored, verify
 from pleura.errors import StoreUnavailable
 from pleura.local import dependencies
 from pleura.local.dependencies import Server
 from pleura.local.object_store import build_store_client
+from pleura.object_bucket import ObjectBucket
 from tests.support.pipelines.models import KEYS, new_bundle, new_source, new_store
 
 

@@ -8,18 +8,18 @@ from typing import Any
 import pytest
 from mlflow import MlflowClient
 
-from pipelines.object_store import ChangedObject
 from pipelines.registry.audit_trail import StaleView
-from pipelines.registry.bundle_store import BundleStore, NotStored
+from pipelines.registry.bundle_store import BundleStore
 from pipelines.registry.catalogue import NoSuchVersion
 from pipelines.registry.mlflow_client import RegistryUnavailable, connect_mlflow
 from pipelines.registry.registration import AliasState, apply_moves
 from pipelines.registry.registry import NoPreviousChampion, NotPromotable, Registry
-from pleura.bundle import InvalidBundle
+from pleura.bundle import InvalidBundle, NotStored
 from pleura.contract import MODEL_NAME
 from pleura.errors import StoreUnavailable
 from pleura.local import dependencies
 from pleura.local.dependencies import Server
+from pleura.object_bucket import ChangedObject
 from tests.support.pipelines.models import KEYS, WHY, decided, new_bundle, new_store, registration
 
 

@@ -20,7 +20,6 @@ from pipelines.data.store import read_answered
 from pipelines.gate.decision import ModelIdentity
 from pipelines.gate.protocol import GateProtocol
 from pipelines.journal_reader import JournaledAnswer, Verdict, Window, read_answers
-from pipelines.object_store import NoSuchObject, ObjectBucket
 from pipelines.replay.replay import RadiographArchive, ReplayedModel, replay_challenger
 from pipelines.replay.replay_report import FindingReplay, ReplayReport
 from pipelines.reports.replay import markdown_replay
@@ -28,6 +27,7 @@ from pleura.bundle import verify
 from pleura.errors import RadiographNotFound, StoreUnavailable
 from pleura.findings import FINDINGS
 from pleura.local.dependencies import Server
+from pleura.object_bucket import NoSuchObject, ObjectBucket
 from pleura.radiograph.reader import read_radiograph
 from pleura.radiograph.tensor import to_tensor
 from predictor.engines.engine import open_engine

@@ -34,7 +34,11 @@ _CUSTOM = {
         {
             "name": "kserve-container",
             "image": "predictor",
-            "env": [{"name": "STORAGE_URI", "value": _OLD.uri}],
+            "env": [
+                {"name": "PLEURA_BUNDLE_URI", "value": _OLD.uri},
+                {"name": "PLEURA_THREADS", "value": "2"},
+                {"name": "PLEURA_BUNDLE_DIGEST", "value": _OLD.digest},
+            ],
         }
     ]
 }
@@ -110,7 +114,13 @@ def test_a_good_challenger_passes_all_steps(predictor: dict[str, Any], quick: Ro
         True,
     )
     if predictor is _CUSTOM:
-        assert service["spec"]["predictor"]["containers"][0]["image"] == "predictor"
+        (container,) = service["spec"]["predictor"]["containers"]
+        assert container["image"] == "predictor"
+        assert {variable["name"]: variable["value"] for variable in container["env"]} == {
+            "PLEURA_BUNDLE_URI": _NEW.uri,
+            "PLEURA_BUNDLE_DIGEST": _NEW.digest,
+            "PLEURA_THREADS": "2",
+        }
 
 
 @pytest.mark.parametrize("nan_from", [1, 25, 100])

@@ -5,10 +5,10 @@ from pathlib import Path
 import pytest
 
 from pipelines.data.sources import NoSuchSource
-from pipelines.object_store import connect
 from pipelines.run.parameters import SMALL_PARAMETERS
 from pleura.console.pipeline_run import RunOptions, read_run_parameters
 from pleura.local.dependencies import Server
+from pleura.object_bucket import connect
 from tests.support.pipelines.datasets import ACCESS_KEY, SECRET_KEY, row_of, write_folder
 
 

@@ -13,9 +13,9 @@ import numpy as np
 
 from pipelines.data.manifest import Manifest, Record
 from pipelines.data.store import DatasetStore
-from pipelines.object_store import connect
 from pleura.findings import FINDINGS
 from pleura.local.dependencies import Server
+from pleura.object_bucket import connect
 
 ACCESS_KEY, SECRET_KEY = "test-access", "test-secret-key"
 COLUMNS = ("path", "source", "patient_id", "view", "licence", *FINDINGS, "No_Finding", "split", "sex", "age")

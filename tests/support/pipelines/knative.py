@@ -58,7 +58,7 @@ def _read_uri(spec: Mapping[str, Any]) -> str:
     return next(
         str(variable["value"])
         for variable in spec["containers"][0]["env"]
-        if variable["name"] == "STORAGE_URI"
+        if variable["name"] == "PLEURA_BUNDLE_URI"
     )
 
 

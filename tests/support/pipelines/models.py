@@ -6,11 +6,11 @@ from pathlib import Path
 
 import numpy as np
 
-from pipelines.object_store import ObjectBucket
 from pipelines.registry.bundle_store import BundleStore
 from pipelines.registry.registration import DecisionReference, MoveReason, Registration
 from pleura.bundle import seal
 from pleura.local.object_store import build_store_client
+from pleura.object_bucket import ObjectBucket
 from proof.lab.bundles import build_description, save_weights
 
 KEYS = ("test-access", "test-secret-key")
