@@ -8,7 +8,6 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Final
 
-import prometheus_client
 import structlog
 import uvicorn
 
@@ -24,8 +23,10 @@ from auth_proxy.settings import AuthProxySettings
 from auth_proxy.tokens.authenticator import Authenticator
 from auth_proxy.transformer_client import TransformerClient
 from auth_proxy.trusted_issuers import build_trusted_issuers
+from pleura.allowed_hosts import AllowedHosts
 from pleura.observability.metrics import IN_FLIGHT
 from pleura.serving.health import HealthChecks
+from pleura.serving.metrics_app import MetricsApp
 from pleura.serving.shutdown import HttpServer, Shutdown
 from pleura.serving.start import listen, run_service
 
@@ -67,12 +68,12 @@ class Listeners:
 
 
 @asynccontextmanager
-async def _serve_metrics(listener: socket.socket | None) -> AsyncIterator[None]:
+async def _serve_metrics(listener: socket.socket | None, hosts: AllowedHosts) -> AsyncIterator[None]:
     """Serve ``/metrics`` during the ``async with`` block."""
     if listener is None:
         yield
         return
-    server = HttpServer(_build_http_config(prometheus_client.make_asgi_app()))
+    server = HttpServer(_build_http_config(MetricsApp(hosts)))
     serving = asyncio.create_task(server.serve(sockets=[listener]))
     try:
         yield
@@ -91,22 +92,24 @@ async def serve(settings: AuthProxySettings, listeners: Listeners) -> None:
         settings.max_body_bytes,
         settings.timeout_s,
     )
-    transformer = TransformerClient(str(settings.transformer_url))
+    transformer = TransformerClient(str(settings.transformer_url), settings.service_keys.headers)
     channel = open_channel(settings.transformer_grpc, settings.max_body_bytes)
     refresh = asyncio.create_task(authenticator.refresh_forever())
     health = HealthChecks(alive={"keys": lambda: not refresh.done()})
     shutdown = Shutdown(settings.drain_s, _GRACE_S)
     readiness = Readiness(authenticator, transformer, shutdown)
-    app = build_app(guards, transformer, health, readiness, frozenset(settings.cors_origins))
+    app = build_app(
+        guards, transformer, health, readiness, frozenset(settings.cors_origins), settings.public_hosts
+    )
     http = HttpServer(_build_http_config(app))
     IN_FLIGHT.set_function(lambda: guards.in_flight.in_flight)
     KEY_AGE.set_function(lambda: authenticator.age_s)
-    proxy = GrpcProxy(guards, channel, GrpcHealth(health, readiness))
+    proxy = GrpcProxy(guards, channel, GrpcHealth(health, readiness), settings.service_keys.headers)
     grpc = build_server(proxy, settings.max_body_bytes, f"{settings.host}:{settings.grpc_port}")
     shutdown.listen()
     await grpc.start()
     log.info("serving", http_port=settings.http_port, grpc_port=settings.grpc_port)
-    async with _serve_metrics(listeners.metrics):
+    async with _serve_metrics(listeners.metrics, settings.hosts):
         await asyncio.gather(http.serve(sockets=[listeners.http]), shutdown.stop(http, grpc))
     refresh.cancel()
     with contextlib.suppress(asyncio.CancelledError):

@@ -18,6 +18,7 @@ from auth_proxy.routes.health import Live, ModelReady, Ready, V2Live, V2Ready
 from auth_proxy.routes.model_info import ModelInfo
 from auth_proxy.routes.openapi import OpenApi
 from auth_proxy.transformer_client import TransformerClient
+from pleura.allowed_hosts import AllowedHosts
 from pleura.errors import NotFound
 from pleura.serving.health import HealthChecks
 
@@ -43,6 +44,7 @@ def build_app(
     health: HealthChecks,
     readiness: Readiness,
     origins: Set[str] = frozenset(),
+    hosts: AllowedHosts | None = None,
 ) -> ASGIApp:
     """Build the REST side. The order of the middleware list is the order of execution."""
     model_info = ModelInfo(transformer)
@@ -65,7 +67,7 @@ def build_app(
         Middleware(LogRequest),  # outermost, so that it sees the status of errors too
         Middleware(AllowOrigins, origins),  # before AnswerErrors: a script may read errors too
         Middleware(AnswerErrors),
-        Middleware(FindRoute),  # before Admit: the route names the scope that a token needs
+        Middleware(FindRoute, hosts),  # before Admit: the route names the scope that a token needs
         Middleware(Admit, guards),
         # after Admit: nobody without a token makes the proxy wait for a body
         Middleware(LimitSizeAndTime, guards.max_body_bytes, guards.timeout_s),

@@ -13,6 +13,7 @@ from pleura.errors import (
     ERROR_DETAILS_HEADER,
     DeadlineExceeded,
     PleuraError,
+    ServiceKeyRequired,
     Unavailable,
     select_details,
 )
@@ -56,6 +57,9 @@ def convert_rpc_error(error: aio.AioRpcError) -> PleuraError:
 
     Only a message of the transformer is passed on: a message of grpc itself names inner addresses.
     """
+    if error.code() is grpc.StatusCode.UNAUTHENTICATED:  # it asks for the service key, not for a token
+        log.error("transformer_refused_proxy", status=error.code().name, code=ServiceKeyRequired.code)
+        return Unavailable("the transformer does not answer")
     if any(name == ERROR_CODE_HEADER for name, _ in error.trailing_metadata() or ()):
         return TransformerError(error)
     if error.code() is grpc.StatusCode.DEADLINE_EXCEEDED:

@@ -54,10 +54,17 @@ def read_model_version(response: bytes) -> str | None:
 
 
 class GrpcProxy(grpc.GenericRpcHandler):  # type: ignore[misc]  # grpc has no types
-    """Answers every method of the allow-list with the transformer's answer."""
+    """Answers every method of the allow-list with the transformer's answer.
 
-    def __init__(self, guards: Guards, channel: aio.Channel, health: GrpcHealth) -> None:
+    Args:
+        headers: Metadata that each call to the transformer carries, besides its own.
+    """
+
+    def __init__(
+        self, guards: Guards, channel: aio.Channel, health: GrpcHealth, headers: Mapping[str, str]
+    ) -> None:
         self._guards, self._channel, self._health = guards, channel, health
+        self._metadata = tuple(headers.items())
 
     def service(self, handler_call_details: grpc.HandlerCallDetails) -> Any:
         """Return the handler of a method. None for a method outside the allow-list answers UNIMPLEMENTED."""
@@ -116,10 +123,9 @@ class GrpcProxy(grpc.GenericRpcHandler):  # type: ignore[misc]  # grpc has no ty
                 message = await _read_message(messages, timeout_s)
                 call.bytes_in = len(message)
                 call.end_body()
+                metadata = (*_build_metadata(call), *self._metadata)
                 try:
-                    return await forward(
-                        message, timeout=max(0.001, timeout_s), metadata=_build_metadata(call)
-                    )
+                    return await forward(message, timeout=max(0.001, timeout_s), metadata=metadata)
                 except aio.AioRpcError as error:
                     raise convert_rpc_error(error) from error
 

@@ -14,6 +14,7 @@ from auth_proxy.guards import Guards
 from auth_proxy.request_body import ClientDisconnected, SlowRequest, limit_body
 from auth_proxy.request_headers import read_headers, read_request_id
 from auth_proxy.request_log import end_call
+from pleura.allowed_hosts import AllowedHosts
 from pleura.deadline import Deadline
 from pleura.errors import DeadlineExceeded, Overloaded, PleuraError, TooLarge, TooManyRequests
 from pleura.observability.metrics import bind_log_ids
@@ -115,10 +116,14 @@ async def _drain(receive: Receive) -> None:
 
 
 class FindRoute:
-    """ASGI middleware: read the headers, and find the route of the request in the allow-list."""
+    """ASGI middleware: read the headers, and find the route of the request in the allow-list.
 
-    def __init__(self, app: ASGIApp) -> None:
-        self._app = app
+    Args:
+        hosts: Host names by which callers may reach the proxy; None for any.
+    """
+
+    def __init__(self, app: ASGIApp, hosts: AllowedHosts | None = None) -> None:
+        self._app, self._hosts = app, hosts
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer the request."""
@@ -127,7 +132,10 @@ class FindRoute:
             call.end_body()
         call.headers = read_headers(raw)
         call.request_id = read_request_id(call.headers)
-        require_host([value for name, value in raw if name == b"host"])
+        names = [value for name, value in raw if name == b"host"]
+        require_host(names)
+        if self._hosts:
+            self._hosts.require(names)
         call.route = find_route(scope["method"], scope["raw_path"], scope["query_string"])
         bind_log_ids(call.request_id, call.span.trace_id)
         await self._app(scope, receive, send)

@@ -6,8 +6,9 @@ from typing import Final
 from pleura.errors import InvalidRequest
 from pleura.request_id import REQUEST_ID_HEADER, is_safe_id, new_request_id
 
-_JSON_LENGTH: Final = "inference-header-content-length"
-FORWARDED: Final = frozenset({"content-type", "content-encoding", _JSON_LENGTH, "accept"})
+JSON_LENGTH_HEADER: Final = "inference-header-content-length"
+"""Header of a binary body that gives the length of its JSON part."""
+FORWARDED: Final = frozenset({"content-type", "content-encoding", JSON_LENGTH_HEADER, "accept"})
 """The only headers that reach the transformer as the caller wrote them.
 
 This is a list of what may pass. So identity headers, their twins with underscores, ``X-Forwarded-*``,
@@ -62,8 +63,8 @@ def select_forwarded(headers: Mapping[str, str]) -> dict[str, str]:
         InvalidRequest: ``inference-header-content-length`` is not ASCII. Without it the transformer would
             read the body otherwise than the caller wrote it.
     """
-    if not headers.get(_JSON_LENGTH, "").isascii():
-        raise InvalidRequest(f"'{_JSON_LENGTH}' must be a number")
+    if not headers.get(JSON_LENGTH_HEADER, "").isascii():
+        raise InvalidRequest(f"'{JSON_LENGTH_HEADER}' must be a number")
     connection_only = {name.strip().lower() for name in headers.get("connection", "").split(",")}
     names = FORWARDED.intersection(headers) - connection_only
     return {name: headers[name] for name in names if headers[name].isascii() and headers[name].isprintable()}

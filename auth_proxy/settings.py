@@ -25,7 +25,8 @@ from auth_proxy.issuer_settings import (
 )
 from auth_proxy.tokens.key_set import DEFAULT_ALGORITHMS
 from auth_proxy.tokens.trust import DEFAULT_SCOPE_CLAIMS
-from pleura.settings import Port, ServiceSettings
+from pleura.allowed_hosts import AllowedHosts
+from pleura.settings import HostNames, Port, ServiceSettings
 
 # as browsers write it: in small letters, without a path
 _ORIGIN: Final = r"^https?://(?:[a-z0-9.-]+|\[[0-9a-f:]+\])(?::\d{1,5})?$"
@@ -78,6 +79,13 @@ class AuthProxySettings(ServiceSettings):
 
     Separate origins by commas. The default is none. A wildcard is refused.
     """
+    allowed_hosts: HostNames = ""
+    """Host names by which callers may reach the proxy, with commas between them; empty for any name.
+
+    ``.name`` allows all names below. IP addresses, ``localhost``, the machine's own name and names that end
+    in ``.svc`` or ``.svc.cluster.local`` are always allowed. The port of metrics allows no other name, also
+    where this is empty.
+    """
     max_body_mb: int = Field(default=64, ge=1, le=1024)
     """Largest body of a request, in MiB."""
     max_in_flight: int = Field(default=64, ge=1, le=4096)
@@ -109,6 +117,11 @@ class AuthProxySettings(ServiceSettings):
         """Return each port that the proxy listens on, by the environment variable that sets it."""
         ports = super().ports()
         return ports if self.metrics_port is None else {**ports, "PLEURA_METRICS_PORT": self.metrics_port}
+
+    @property
+    def public_hosts(self) -> AllowedHosts | None:
+        """The host names by which callers may reach the proxy; None for any."""
+        return self.hosts if self.allowed_hosts else None
 
     @property
     def max_body_bytes(self) -> int:

@@ -7,6 +7,8 @@ from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from typing import Any, Final
 
+import structlog
+
 from auth_proxy.call import Call
 from auth_proxy.metrics import UPSTREAM
 from pleura.deadline import TIMEOUT_HEADER
@@ -19,9 +21,12 @@ from pleura.errors import (
     NotFound,
     PleuraError,
     RefusedRadiograph,
+    ServiceKeyRequired,
     TooLarge,
     TooManyRequests,
     Unavailable,
+    UnknownHost,
+    UnsupportedMediaType,
     select_details,
 )
 from pleura.http_client import Content, HttpClient, HttpFailed, Response
@@ -29,11 +34,14 @@ from pleura.request_id import REQUEST_ID_HEADER
 
 MAX_ANSWER_BYTES: Final = 16 * 2**20
 _CODE: Final = re.compile("[a-z_]{1,40}")
-_CODES: Final = {
-    error.status: error.code
-    for error in (InvalidRequest, NotFound, Conflict, TooLarge, RefusedRadiograph, TooManyRequests)
-} | {error.status: error.code for error in (InvalidAnswer, Unavailable, DeadlineExceeded)}
+_ERRORS: Final = (
+    *(InvalidRequest, NotFound, Conflict, TooLarge, UnsupportedMediaType, RefusedRadiograph, TooManyRequests),
+    *(InvalidAnswer, Unavailable, DeadlineExceeded),
+)
+_CODES: Final = {error.status: error.code for error in _ERRORS}
 """The code for the status of an error that brings none."""
+_REFUSED_PROXY: Final = (ServiceKeyRequired.status, UnknownHost.status)
+log = structlog.get_logger()
 
 
 class TransformerRefused(PleuraError):
@@ -65,8 +73,13 @@ class TransformerRefused(PleuraError):
 def parse_refusal(response: Response, content: bytes, prefix: str = "") -> PleuraError:
     """Parse the error of the transformer, and remove a prefix of its message.
 
-    An error in another form than ours does not reach the caller.
+    An error in another form than ours does not reach the caller. Nor does one that only the proxy can have
+    caused: the caller's token and host name are not wrong.
     """
+    if response.status_code in _REFUSED_PROXY:
+        code = response.headers.get(ERROR_CODE_HEADER, "")
+        log.error("transformer_refused_proxy", status=response.status_code, code=code[:40])
+        return Unavailable("the transformer does not answer")
     try:
         document = json.loads(content)
         message = document["error"]
@@ -89,10 +102,15 @@ def build_transformer_headers(call: Call) -> dict[str, str]:
 
 
 class TransformerClient:
-    """Calls the transformer over REST."""
+    """Calls the transformer over REST.
 
-    def __init__(self, url: str) -> None:
-        self._client = HttpClient(url)
+    Args:
+        url: Its address.
+        headers: Headers that each call carries, besides its own.
+    """
+
+    def __init__(self, url: str, headers: Mapping[str, str]) -> None:
+        self._client, self._headers = HttpClient(url), headers
 
     async def close(self) -> None:
         """Close the connections."""
@@ -109,7 +127,7 @@ class TransformerClient:
         """
         started_s = time.perf_counter()
         try:
-            async with self._client.request(verb, path, headers, content) as response:
+            async with self._client.request(verb, path, {**headers, **self._headers}, content) as response:
                 UPSTREAM["rest"].observe(time.perf_counter() - started_s)
                 yield response
         except HttpFailed as error:

@@ -38,9 +38,10 @@ def describe_wrong_names(environment: Mapping[str, str], own: Set[str]) -> Seque
 
 
 def set_variables(environment: MutableMapping[str, str], changes: Mapping[str, str]) -> None:
-    """Set variables for a process to start, and remove files that would give the same secrets."""
+    """Set variables for a process to start, and remove those that would give the same secrets otherwise."""
     for name in changes:
         environment.pop(f"{name}{FILE_SUFFIX}", None)
+        environment.pop(name.removesuffix(FILE_SUFFIX), None)
     environment.update(changes)
 
 

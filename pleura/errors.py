@@ -112,6 +112,18 @@ class Unauthenticated(PleuraError):
         return {"www-authenticate": 'Bearer realm="pleura", error="invalid_token"'}
 
 
+class ServiceKeyRequired(PleuraError):
+    """The call comes from no service of Pleura: the service key is missing or wrong."""
+
+    status = 401
+    code = "service_key_required"
+
+    @property
+    def headers(self) -> Mapping[str, str]:
+        """The challenge that RFC 9110 section 15.5.2 requires."""
+        return {"www-authenticate": "Pleura-Service-Key"}
+
+
 class Forbidden(PleuraError):
     """The principal is known but lacks the scope."""
 
@@ -166,6 +178,20 @@ class TooLarge(PleuraError):
 
     status = 413
     code = "too_large"
+
+
+class UnsupportedMediaType(PleuraError):
+    """The body is not of a media type that the path accepts."""
+
+    status = 415
+    code = "unsupported_media_type"
+
+
+class UnknownHost(PleuraError):
+    """The header ``Host`` names a server that this one is not."""
+
+    status = 421
+    code = "unknown_host"
 
 
 class RefusedRadiograph(PleuraError):

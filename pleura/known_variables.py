@@ -8,6 +8,7 @@ from typing import Final
 KNOWN_VARIABLES: Final = frozenset(
     {
         "PLEURA_ALGORITHMS",
+        "PLEURA_ALLOWED_HOSTS",
         "PLEURA_ANSWERING_TTL_S",
         "PLEURA_AUDIENCE",
         "PLEURA_AUDIENCE_CLAIM",
@@ -100,6 +101,8 @@ KNOWN_VARIABLES: Final = frozenset(
         "PLEURA_S3_URL",
         "PLEURA_SCOPE_CLAIMS",
         "PLEURA_SCOPE_MAP",
+        "PLEURA_SERVICE_KEY",
+        "PLEURA_SERVICE_KEY_FILE",
         "PLEURA_SPOOL_FOLDER",
         "PLEURA_SPOOL_MAX_MB",
         "PLEURA_STACK",
@@ -110,6 +113,7 @@ KNOWN_VARIABLES: Final = frozenset(
         "PLEURA_TOKEN_FILE",
         "PLEURA_TRANSFORMER_GRPC",
         "PLEURA_TRANSFORMER_URL",
+        "PLEURA_TRUST_NETWORK",
         "PLEURA_URL",
         "PLEURA_WATCH_INTERVAL_S",
         "PLEURA_WORK",

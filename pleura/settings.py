@@ -7,12 +7,14 @@ from collections.abc import Mapping, Set
 from pathlib import Path
 from typing import Annotated, Literal, Self
 
-from pydantic import AfterValidator, BaseModel, Field, SecretStr, ValidationError
+from pydantic import AfterValidator, BaseModel, Field, SecretStr, ValidationError, model_validator
 from pydantic.fields import FieldInfo
 from pydantic_settings import BaseSettings, SettingsConfigDict, SettingsError
 
+from pleura.allowed_hosts import AllowedHosts
 from pleura.environment import FILE_SUFFIX, PREFIX, describe_wrong_names
 from pleura.secret_files import UnusableSecretFile, read_secret_file
+from pleura.service_key import SERVICE_KEY_PATTERN, ServiceKeys
 
 Port = Annotated[int, Field(ge=1, le=65535)]
 
@@ -137,8 +139,16 @@ class ObjectStoreSettings(PleuraSettings):
     """Bucket that holds the radiographs."""
 
 
+def _require_hosts(text: str) -> str:
+    AllowedHosts.parse(text)
+    return text
+
+
+HostNames = Annotated[str, AfterValidator(_require_hosts)]
+
+
 class ServiceSettings(PleuraSettings):
-    """Settings that every service has: where it listens, how it stops, what it logs."""
+    """Settings that every service has: where it listens, who may call it, how it stops, what it logs."""
 
     host: str = "0.0.0.0"  # noqa: S104  # a service in a pod listens on every address of the pod
     """Address to listen on."""
@@ -150,6 +160,35 @@ class ServiceSettings(PleuraSettings):
     """Seconds after SIGTERM in which the service reports that it is not ready, and still takes requests."""
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "INFO"
     """Least severe level to log."""
+    service_key: Annotated[SecretStr, require_match(SERVICE_KEY_PATTERN)] = SecretStr("")
+    """Secret by which proxy, transformer and predictor know each other: 32 characters or more, without
+    spaces. It is required, unless ``PLEURA_TRUST_NETWORK`` is set. Several keys may stand there, with spaces
+    or line breaks between them: the first one is sent, all are accepted."""
+    trust_network: bool = False
+    """Accept calls without a service key: something else, such as a mesh with mTLS, keeps others out."""
+    allowed_hosts: HostNames = ""
+    """Host names by which callers without a service key may reach this service, with commas between them.
+    ``.name`` allows all names below. IP addresses, ``localhost``, the machine's own name and names that end
+    in ``.svc`` or ``.svc.cluster.local`` are always allowed."""
+
+    @model_validator(mode="after")
+    def _require_a_key(self) -> Self:
+        if not self.service_keys.keys and not self.trust_network:
+            raise ValueError(
+                "PLEURA_SERVICE_KEY is required, or PLEURA_TRUST_NETWORK=true where the network lets in"
+                " services only"
+            )
+        return self
+
+    @property
+    def service_keys(self) -> ServiceKeys:
+        """The keys of this service."""
+        return ServiceKeys.parse(self.service_key.get_secret_value(), self.trust_network)
+
+    @property
+    def hosts(self) -> AllowedHosts:
+        """The host names of this service."""
+        return AllowedHosts.parse(self.allowed_hosts)
 
     def ports(self) -> Mapping[str, int]:
         """Return each port that the service listens on, by the environment variable that sets it."""

@@ -127,7 +127,13 @@ def serve(settings: PredictorSettings) -> None:
         needed={"model": lambda: model_health.is_ready},
     )
     options = ServerOptions(
-        settings.host, settings.http_port, settings.grpc_port, _MAX_BODY_MB, settings.drain_s
+        settings.host,
+        settings.http_port,
+        settings.grpc_port,
+        _MAX_BODY_MB,
+        settings.service_keys,
+        settings.hosts,
+        settings.drain_s,
     )
     try:
         KServeServer(options).serve(model, [batcher.work(), model_health.watch(model.probe)], health)

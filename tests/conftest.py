@@ -17,6 +17,7 @@ from pleura.local.pleura_services import Ports, Service, start_predictor
 from proof.lab.module_process import is_answering, start_module, stop_process, wait_until
 from proof.lab.proxy import Issuer
 from proof.lab.running_stack import RunningStack, start_stack
+from proof.lab.service_key import KEY_OR_NONE
 
 _ROOT = Path(__file__).parents[1]
 
@@ -121,7 +122,7 @@ def default_bundle(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def predictor(bundle: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
     """A predictor on the small bundle."""
     ports = Ports(dependencies.free_port(), dependencies.free_port())
-    service = start_predictor(tmp_path_factory.mktemp("predictor"), ports, bundle, threads=1)
+    service = start_predictor(tmp_path_factory.mktemp("predictor"), ports, bundle, KEY_OR_NONE, threads=1)
     yield service
     service.stop()
 

@@ -126,7 +126,9 @@ def serve(settings: TransformerSettings) -> None:
     journal = open_journal(settings)
     store = open_store(settings)
     cache = open_cache(settings)
-    predictor = PredictorClient(settings.predictor_address, settings.max_reading)
+    predictor = PredictorClient(
+        settings.predictor_address, settings.max_reading, settings.service_keys.headers
+    )
     decoders = make_decoders(settings)
     monitor = DependencyMonitor(predictor, store, cache, settings.watch_interval_s)
 
@@ -149,6 +151,8 @@ def serve(settings: TransformerSettings) -> None:
         settings.http_port,
         settings.grpc_port,
         max_body_mb=settings.max_file_mb + 1,  # a request has a JSON part too
+        keys=settings.service_keys,
+        hosts=settings.hosts,
         drain_s=settings.drain_s,
     )
 

@@ -4,6 +4,7 @@ import asyncio
 import json
 import time
 from collections.abc import Mapping, Sequence
+from types import MappingProxyType
 from typing import Any, Final
 
 import grpc
@@ -85,10 +86,19 @@ class RetryBudget:
 
 
 class PredictorClient:
-    """One gRPC channel to the predictor, whose route may lead to several revisions."""
+    """One gRPC channel to the predictor, whose route may lead to several revisions.
 
-    def __init__(self, address: str, max_in_flight: int) -> None:
+    Args:
+        address: Host and port.
+        max_in_flight: Most calls at one time.
+        headers: Metadata that each call carries.
+    """
+
+    def __init__(
+        self, address: str, max_in_flight: int, headers: Mapping[str, str] = MappingProxyType({})
+    ) -> None:
         self._address, self._max_in_flight = address, max_in_flight
+        self._metadata = tuple(headers.items())
         # empty at first: with one retry in hand, the first failure would exceed 1.1 calls a request
         self._in_flight, self._budget = 0, RetryBudget()
         self._channel: aio.Channel | None = None
@@ -114,8 +124,9 @@ class PredictorClient:
         """
         call = self._open_channel().unary_unary(DESCRIBE_METHOD)
         try:
-            return DescribedModel.from_json(await call(b"", timeout=timeout_s))
+            return DescribedModel.from_json(await call(b"", timeout=timeout_s, metadata=self._metadata))
         except aio.AioRpcError as error:
+            log.info("predictor_call_failed", grpc_status=error.code().name, code=_pleura_code(error))
             raise PredictorUnavailable("the predictor does not answer") from error
         except (ValueError, KeyError, TypeError) as error:
             raise InvalidAnswer("the predictor's description of its model cannot be read") from error
@@ -140,7 +151,7 @@ class PredictorClient:
             raise Overloaded("too many requests wait for the predictor")
         self._in_flight += 1
         try:
-            response = await self._ask(radiographs, deadline, tuple(trace.items()))
+            response = await self._ask(radiographs, deadline, (*trace.items(), *self._metadata))
         finally:
             self._in_flight -= 1
         try:

@@ -9,7 +9,7 @@ from starlette.types import Receive, Scope, Send
 
 from auth_proxy.call import Call, get_call
 from auth_proxy.request_body import cancel_on_disconnect, stream_body
-from auth_proxy.request_headers import select_forwarded
+from auth_proxy.request_headers import JSON_LENGTH_HEADER, select_forwarded
 from auth_proxy.transformer_client import (
     TransformerClient,
     build_transformer_headers,
@@ -18,7 +18,9 @@ from auth_proxy.transformer_client import (
 )
 from pleura.http_client import Content, Response
 
-_RETURNED: Final = ("content-type", "content-length", "inference-header-content-length", "retry-after")
+_RETURNED: Final = ("content-type", "content-length", JSON_LENGTH_HEADER, "retry-after")
+_JSON: Final = "application/json"
+_BINARY: Final = "application/octet-stream"
 _READINESS: Final = "v2_model_ready"
 _MODEL_VERSION: Final = re.compile(rb'"model_version":\s?"([0-9A-Za-z.-]{1,64})"')
 _PEEK_BYTES: Final = 1024
@@ -41,6 +43,8 @@ class Forward:
         verb = "GET" if scope["method"] == "HEAD" else scope["method"]
         content: Content = b""
         if verb == "POST":
+            # NVIDIA's client sends none, and the transformer requires one
+            headers.setdefault("content-type", _BINARY if JSON_LENGTH_HEADER in headers else _JSON)
             content = await _read_content(receive, call)
             if not isinstance(content, bytes) and "content-length" in call.headers:
                 headers["content-length"] = call.headers["content-length"]

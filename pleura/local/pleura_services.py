@@ -76,19 +76,24 @@ def _launch_service(module: str, folder: Path, ports: Ports, environment: Mappin
     return Service(name, url, command.log, launch(command), grpc_address=f"{HOST}:{ports.grpc}")
 
 
-def start_predictor(folder: Path, ports: Ports, bundle: Path, threads: int | None = None) -> Service:
-    """Start the predictor on a bundle, and wait until it answers."""
-    return start_service("predictor", folder, ports, _predictor_settings(bundle, threads))
+def start_predictor(
+    folder: Path, ports: Ports, bundle: Path, access: Mapping[str, str], threads: int | None = None
+) -> Service:
+    """Start the predictor on a bundle, and wait until it answers. ``access`` are the settings of its key."""
+    return start_service("predictor", folder, ports, _predictor_settings(bundle, access, threads))
 
 
-def launch_predictor(folder: Path, ports: Ports, bundle: Path, threads: int | None = None) -> Service:
-    """Start the predictor on a bundle; it may not answer yet."""
-    return _launch_service("predictor", folder, ports, _predictor_settings(bundle, threads))
+def launch_predictor(
+    folder: Path, ports: Ports, bundle: Path, access: Mapping[str, str], threads: int | None = None
+) -> Service:
+    """Start the predictor on a bundle; it may not answer yet. ``access`` are the settings of its key."""
+    return _launch_service("predictor", folder, ports, _predictor_settings(bundle, access, threads))
 
 
-def _predictor_settings(bundle: Path, threads: int | None) -> dict[str, str]:
+def _predictor_settings(bundle: Path, access: Mapping[str, str], threads: int | None) -> dict[str, str]:
     # the other two may be inherited, and would name another bundle
-    settings = {"PLEURA_BUNDLE": str(bundle.resolve()), "PLEURA_BUNDLE_URI": "", "PLEURA_BUNDLE_DIGEST": ""}
+    own = {"PLEURA_BUNDLE": str(bundle.resolve()), "PLEURA_BUNDLE_URI": "", "PLEURA_BUNDLE_DIGEST": ""}
+    settings = {**own, **access}
     if threads:
         settings["PLEURA_THREADS"] = str(threads)
     return settings

@@ -1,6 +1,7 @@
 """The stack of one machine: its parts, how each part starts, and the addresses that they use."""
 
-from collections.abc import Sequence
+import os
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Final
@@ -112,6 +113,13 @@ class LocalStack:
         return self._revision
 
     @property
+    def _access(self) -> Mapping[str, str]:
+        """Settings of the service key, made at the first start; as a file it is in no environment."""
+        path = self.folder / "service_key"
+        read_or_make_secret(path)
+        return {"PLEURA_SERVICE_KEY_FILE": str(path), "PLEURA_TRUST_NETWORK": "false"}
+
+    @property
     def stable_ports(self) -> Ports:
         """Ports of the part ``predictor``."""
         return Ports(self._ports["predictor_http"], self._ports["predictor_grpc"])
@@ -127,7 +135,8 @@ class LocalStack:
 
     def launch_canary(self, bundle: Path) -> Service:
         """Start a predictor in the canary slot; it may not answer yet."""
-        return launch_predictor(self.folder / "canary", self.canary_ports, bundle, self._options.threads)
+        folder, ports = self.folder / "canary", self.canary_ports
+        return launch_predictor(folder, ports, bundle, self._access, self._options.threads)
 
     def split_traffic(self, upstreams: Sequence[WeightedUpstream]) -> None:
         """Send each predictor its share of the traffic; a restarted Envoy keeps the split."""
@@ -196,7 +205,8 @@ class LocalStack:
 
     def _start_predictor(self) -> Service:
         folder = self.folder / "predictor"
-        return start_predictor(folder, self.stable_ports, self._bundle_folder(), self._options.threads)
+        bundle = self._bundle_folder()
+        return start_predictor(folder, self.stable_ports, bundle, self._access, self._options.threads)
 
     def _start_envoy(self) -> Server:
         return start_envoy(self.folder / "envoy", self._ports["envoy"], self._upstreams)
@@ -221,6 +231,7 @@ class LocalStack:
             "PLEURA_JOURNAL_DSN": self._postgres,
             "PLEURA_SPOOL_FOLDER": str(folder / "spool"),
             "PLEURA_PSEUDONYM_KEY": self._pseudonym_key,
+            **self._access,
         }
         ports = Ports(self._ports["transformer_http"], self._ports["transformer_grpc"])
         return start_service("transformer", folder, ports, environment)
@@ -233,6 +244,9 @@ class LocalStack:
             **build_issuer_settings(self.issuer, self._options.issuer),
             "PLEURA_RATE_PER_S": "2000",  # on one machine there is one principal: no other needs a share
             "PLEURA_BURST": "2000",
+            # a page in the user's browser must not reach it by another name
+            "PLEURA_ALLOWED_HOSTS": os.environ.get("PLEURA_ALLOWED_HOSTS") or "localhost",
+            **self._access,
         }
         ports = Ports(self._options.port, self._options.grpc_port)
         return start_service("auth_proxy", self.folder / "auth_proxy", ports, environment, "/readyz")

@@ -14,6 +14,7 @@ from pleura.deadline import TIMEOUT_HEADER
 from pleura.errors import InvalidRequest, PleuraError, Unavailable
 from pleura.observability.metrics import count_and_time, observe_request
 from pleura.observability.tracing import Span
+from pleura.service_key import SERVICE_KEY_HEADER, ServiceKeys
 from pleura.serving.grpc_health import CHECK_METHOD, answer_check
 from pleura.serving.grpc_methods import make_v2_handler
 from pleura.serving.grpc_status import abort_call
@@ -28,6 +29,7 @@ from pleura.serving.kserve_import import (
 )
 from pleura.serving.kserve_import import grpc_messages as pb
 from pleura.serving.model import Model, answer_request, model_metadata, require_model, server_metadata
+from pleura.serving.service_access import RequireServiceCall
 from pleura.serving.shutdown import Shutdown
 from pleura.serving.v2_tensors import bytes_of_array, quote_name, require_datatype
 
@@ -183,6 +185,7 @@ def _write_response(response: InferResponse) -> Any:
 
 def _read_headers(context: Any) -> dict[str, str]:
     headers = {k: v for k, v in context.invocation_metadata() or () if isinstance(v, str)}
+    headers.pop(SERVICE_KEY_HEADER, None)  # behind this point a header may reach a log or a trace
     remaining_s = context.time_remaining()
     if remaining_s is not None and remaining_s < 1e6:
         headers[TIMEOUT_HEADER] = str(max(1, int(remaining_s * 1000)))
@@ -193,9 +196,15 @@ class GrpcServer:
     """A gRPC server of one model."""
 
     def __init__(
-        self, model: Model, health: HealthChecks, address: str, max_body_bytes: int, shutdown: Shutdown
+        self,
+        model: Model,
+        health: HealthChecks,
+        address: str,
+        max_body_bytes: int,
+        shutdown: Shutdown,
+        keys: ServiceKeys,
     ) -> None:
-        self._model, self._health, self._address = model, health, address
+        self._model, self._health, self._address, self._keys = model, health, address, keys
         self._max_body_bytes, self._shutdown = max_body_bytes, shutdown
         self._server: aio.Server | None = None
 
@@ -203,12 +212,13 @@ class GrpcServer:
         """Listen until ``stop``."""
         servicer = V2GrpcService(self._model, self._health, self._shutdown)
         self._server = aio.server(
+            interceptors=(RequireServiceCall(self._keys),),
             options=[
                 ("grpc.max_receive_message_length", self._max_body_bytes),
                 ("grpc.max_send_message_length", self._max_body_bytes),
                 ("grpc.so_reuseport", 0),  # a second process could share the port without an error
                 *ALLOWED_PINGS,
-            ]
+            ],
         )
         self._server.add_generic_rpc_handlers((make_v2_handler(servicer),))
         for name, answer in ((DESCRIBE_METHOD, servicer.describe), (CHECK_METHOD, servicer.check)):

@@ -21,6 +21,8 @@ GRPC_STATUS: Final[Mapping[int, grpc.StatusCode]] = {
     408: grpc.StatusCode.DEADLINE_EXCEEDED,
     409: grpc.StatusCode.ALREADY_EXISTS,
     413: grpc.StatusCode.RESOURCE_EXHAUSTED,
+    415: grpc.StatusCode.INVALID_ARGUMENT,
+    421: grpc.StatusCode.INVALID_ARGUMENT,
     422: grpc.StatusCode.FAILED_PRECONDITION,
     429: grpc.StatusCode.RESOURCE_EXHAUSTED,
     500: grpc.StatusCode.INTERNAL,
@@ -28,8 +30,11 @@ GRPC_STATUS: Final[Mapping[int, grpc.StatusCode]] = {
     503: grpc.StatusCode.UNAVAILABLE,
     504: grpc.StatusCode.DEADLINE_EXCEEDED,
 }
-# 500 and 502 have one gRPC status, which must become 500 again
-_STATUS: Final = {code: status for status, code in GRPC_STATUS.items()} | {grpc.StatusCode.INTERNAL: 500}
+# several have one gRPC status, which must become the most general of them again
+_STATUS: Final = {code: status for status, code in GRPC_STATUS.items()} | {
+    grpc.StatusCode.INTERNAL: 500,
+    grpc.StatusCode.INVALID_ARGUMENT: 400,
+}
 
 
 def status_of(code: grpc.StatusCode) -> int:

@@ -67,7 +67,7 @@ with _empty_packages(_UNUSED_PACKAGES):
     from kserve.protocol.grpc import grpc_predict_v2_pb2 as grpc_messages
     from kserve.protocol.grpc.grpc_predict_v2_pb2_grpc import GRPCInferenceServiceStub
     from kserve.protocol.infer_type import RequestedOutput, to_grpc_parameters, to_http_parameters
-    from kserve.protocol.rest.server import RESTServer, metrics_handler
+    from kserve.protocol.rest.server import RESTServer
 
 __all__ = [
     "GRPCInferenceServiceStub",
@@ -81,7 +81,6 @@ __all__ = [
     "RESTServer",
     "RequestedOutput",
     "grpc_messages",
-    "metrics_handler",
     "to_grpc_parameters",
     "to_http_parameters",
 ]

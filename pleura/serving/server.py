@@ -14,16 +14,21 @@ import structlog
 import uvloop
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
+from starlette.middleware import Middleware
 from starlette.routing import Route
 
+from pleura.allowed_hosts import AllowedHosts
 from pleura.errors import PleuraError
 from pleura.observability.metrics import READY
+from pleura.service_key import ServiceKeys
 from pleura.serving.grpc_server import GrpcServer
 from pleura.serving.health import HealthChecks
 from pleura.serving.http_protocol import JsonErrorsProtocol
-from pleura.serving.kserve_import import ModelServer, RESTServer, metrics_handler
+from pleura.serving.kserve_import import ModelServer, RESTServer
+from pleura.serving.metrics_app import show_metrics
 from pleura.serving.model import Model
 from pleura.serving.rest_server import RestServer, RouteSpec, to_v2_error
+from pleura.serving.service_access import RequireService
 from pleura.serving.shutdown import HttpServer, Shutdown
 
 log = structlog.get_logger()
@@ -31,12 +36,14 @@ log = structlog.get_logger()
 
 @dataclass(frozen=True)
 class ServerOptions:
-    """Where a model server listens, and its limits."""
+    """Where a model server listens, who may call it, and its limits."""
 
     host: str
     http_port: int
     grpc_port: int
     max_body_mb: int
+    keys: ServiceKeys
+    hosts: AllowedHosts
     drain_s: float = 0.0
     grace_period_s: int = 30
 
@@ -65,17 +72,19 @@ class _RestServer(RESTServer):  # type: ignore[misc]  # kserve has no types for 
         )
         self.config.host, self.config.http = options.host, JsonErrorsProtocol
         self.http = self._server = HttpServer(self.config)
+        self._access = Middleware(RequireService, options.keys, options.hosts)
         self.routes: Sequence[RouteSpec] = RestServer(
             model, health, options.max_body_bytes, shutdown
         ).routes()
 
     def create_application(self) -> None:
         """Replace kserve's FastAPI application by a Starlette application with our routes."""
-        routes = [Route("/metrics", metrics_handler)]
+        routes = [Route("/metrics", show_metrics)]
         routes += [Route(path, endpoint, methods=[verb]) for verb, path, endpoint in self.routes]
         # kserve's FastAPI application walks through seven layers for each request (docs/decisions/0022)
         app = Starlette(
             routes=routes,
+            middleware=[self._access],
             exception_handlers=dict.fromkeys((PleuraError, HTTPException, Exception), to_v2_error),
         )
         app.router.redirect_slashes = False  # a path with a slash at its end is another path
@@ -128,7 +137,7 @@ class KServeServer(ModelServer):  # type: ignore[misc]  # kserve has no types fo
         rest = _RestServer(self, model, health, options, shutdown)
         rest.routes = (*rest.routes, *routes)
         address = f"{options.host}:{options.grpc_port}"
-        grpc = GrpcServer(model, health, address, options.max_body_bytes, shutdown)
+        grpc = GrpcServer(model, health, address, options.max_body_bytes, shutdown, options.keys)
         # kserve gives uvloop to uvicorn only, not to gRPC and the background work
         with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
             runner.run(self._serve_all(rest, grpc, shutdown, background))

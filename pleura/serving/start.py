@@ -48,6 +48,8 @@ def run_service(service: str, settings_class: type[S]) -> Iterator[S]:
     except TracingUnavailable as error:
         refuse_start(str(error))
     configure_metrics(service)
+    if settings.trust_network:
+        log.warning("network_trusted")
     try:
         yield settings
     finally:

@@ -35,8 +35,10 @@ from proof.attacks.http_attack import run_case
 from proof.attacks.key_rotation import attack_keys
 from proof.attacks.neighbour_attack import attack_as_neighbour, start_attacked_stack
 from proof.attacks.object_ids import ODD, REFUSED, REFUSED_TEXTS
+from proof.attacks.service_attack import attack_services
 from proof.attacks.token_attack import OfflineVerification, TokenOutcome, by_grpc, by_rest, raw_rest
 from proof.lab.report import ClaimRow, print_claims
+from proof.lab.service_key import KEY_OR_NONE
 from proof.lab.transformer import ACCESS_KEY, SECRET_KEY, TransformerParts
 
 MAX_CPU_MS = 5.0
@@ -174,7 +176,7 @@ def attack_with_object_ids(folder: Path, attacked: AttackedProxy, bundle: Path) 
     postgres = dependencies.start_postgres(folder / "postgres", dependencies.free_port())
     seaweed = dependencies.start_seaweed(folder / "seaweed", dependencies.free_port(), ACCESS_KEY, SECRET_KEY)
     ports = Ports(dependencies.free_port(), dependencies.free_port())
-    predictor = start_predictor(folder / "predictor", ports, bundle)
+    predictor = start_predictor(folder / "predictor", ports, bundle, KEY_OR_NONE)
     try:
         parts = TransformerParts(predictor.grpc_address, seaweed.url, "", postgres.url, folder / "spool")
         with object_attack.start_object_attack(folder / "transformer", parts, attacked) as attack:
@@ -239,7 +241,7 @@ def main() -> int:
         rows += attack_with_object_ids(Path(name), attacked, arguments.bundle)
     with tempfile.TemporaryDirectory() as name:
         stack = start_attacked_stack(Path(name), arguments.bundle)
-        rows += attack_as_neighbour(stack)
+        rows += attack_as_neighbour(stack) + attack_services(stack)
         stack.stop()
     return print_claims("Attacks: tokens, keys, HTTP parsing and object ids", rows)
 

@@ -21,6 +21,7 @@ from proof.lab.load import Caller, CallResult, upload_files
 from proof.lab.parts import DependencyServers
 from proof.lab.radiographs import make_fresh_radiographs
 from proof.lab.running_stack import RunningStack, start_stack
+from proof.lab.service_key import ANY_KEY
 from proof.lab.transformer import ACCESS_KEY, SECRET_KEY
 
 PARTS: Final = ("redis", "s3", "postgres", "predictor")
@@ -39,7 +40,7 @@ class WatchedPredictor:
     def start(self) -> None:
         """Start the predictor. If it is running, stop it first."""
         self.stop()
-        self.service = start_predictor(self.folder, self.ports, self.bundle)
+        self.service = start_predictor(self.folder, self.ports, self.bundle, ANY_KEY)
 
     def stop(self) -> None:
         """Stop the predictor if it is running."""

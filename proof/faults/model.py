@@ -20,6 +20,7 @@ from proof.faults.lab import FaultLab
 from proof.faults.matrix import PER_S
 from proof.lab.load import call_steadily, compute_quantile_ms
 from proof.lab.report import ClaimRow
+from proof.lab.service_key import KEY_ONLY
 
 # A balancer asks for readiness every few seconds; longer than this and callers notice.
 _UNREADY_S, _READY_S, _TIMEOUT_S = 10.0, 10.0, 20.0
@@ -157,6 +158,7 @@ def _start_predictor(bundle: Path) -> str:
     """Start a predictor on a damaged bundle. Return what went wrong, or an empty text."""
     settings = {
         "PLEURA_BUNDLE": str(bundle),
+        **KEY_ONLY,
         "PLEURA_HOST": HOST,
         "PLEURA_HTTP_PORT": str(free_port()),
         "PLEURA_GRPC_PORT": str(free_port()),

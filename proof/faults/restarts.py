@@ -28,6 +28,7 @@ from proof.lab.known_radiographs import KnownRadiographs
 from proof.lab.load import Caller, CallResult, call_until, compute_quantile_ms
 from proof.lab.parts import DependencyServers, ServiceEnvironment, start_proxy_and_issuer
 from proof.lab.report import ClaimRow, print_claims
+from proof.lab.service_key import KEY_ONLY
 
 # Longer than the balancers go on sending to the old pod.
 _DRAIN_S: Final = 2.0
@@ -75,7 +76,7 @@ class RestartCampaign:
         return start_service(name, folder, Ports(free_port(), free_port()), settings)
 
     def _start_predictor(self) -> Service:
-        return self._start("predictor", {"PLEURA_BUNDLE": str(self._environment.bundle)})
+        return self._start("predictor", {"PLEURA_BUNDLE": str(self._environment.bundle), **KEY_ONLY})
 
     async def replace_predictor(self) -> StoppedProcess:
         """Start a new predictor, and stop the old one."""

@@ -106,7 +106,7 @@ def check_token(data: bytes) -> str:
 
 
 _LOOP: Final = asyncio.new_event_loop()
-_UNREACHABLE: Final = TransformerClient("http://127.0.0.1:9")
+_UNREACHABLE: Final = TransformerClient("http://127.0.0.1:9", {})
 _CLASSIFY: Final = Classify(_UNREACHABLE, ModelInfo(_UNREACHABLE))
 
 

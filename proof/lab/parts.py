@@ -11,6 +11,7 @@ from pleura.local.dependencies import start_postgres, start_seaweed, start_valke
 from pleura.local.object_store import build_store_client
 from pleura.local.pleura_services import Ports, Service, start_service
 from pleura.local.processes import HOST, Server, free_port
+from proof.lab.service_key import KEY_ONLY
 from proof.lab.stack import SYNTHETIC_PICTURES
 
 _KEYS: Final = ("proof-access", "proof-secret-key")
@@ -66,6 +67,7 @@ class ServiceEnvironment:
             "PLEURA_REDIS_URL": servers.valkey.url,
             "PLEURA_JOURNAL_DSN": servers.postgres.url,
             "PLEURA_SPOOL_FOLDER": str(folder / "spool"),
+            **KEY_ONLY,
             **SYNTHETIC_PICTURES,
         }
         store = {"url": servers.seaweed.url, "access_key": access_key, "secret_key": secret_key}
@@ -90,6 +92,7 @@ def start_proxy_and_issuer(
         # Wide limits: no request of a campaign may be refused for its rate.
         "PLEURA_RATE_PER_S": "2000",
         "PLEURA_BURST": "2000",
+        **KEY_ONLY,
     }
     ports = Ports(free_port(), free_port())
     proxy = start_service("auth_proxy", environment.folder / "auth_proxy", ports, settings, "/readyz")

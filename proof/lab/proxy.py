@@ -11,6 +11,7 @@ from typing import Any
 
 from pleura.local import token_issuer
 from proof.lab.module_process import is_answering, start_module, wait_until
+from proof.lab.service_key import KEY
 
 AUDIENCE = "pleura"
 Port = Callable[[], int]
@@ -62,7 +63,8 @@ def exchange(port: int, data: bytes, timeout_s: float = 5.0) -> bytes:
 def start_proxy(log: Path, free_port: Port, **settings: object) -> Proxy:
     """Start a proxy on this machine, and wait until it answers or has ended."""
     ports = free_port(), free_port()
-    settings = {"host": "127.0.0.1", "http_port": ports[0], "grpc_port": ports[1], **settings}
+    own = {"host": "127.0.0.1", "http_port": ports[0], "grpc_port": ports[1], "service_key": KEY}
+    settings = {**own, **settings}
     environment = {f"PLEURA_{name.upper()}": str(value) for name, value in settings.items()}
     process = start_module("auth_proxy", environment, log)
     wait_until(lambda: process.poll() is not None or is_answering(ports[0]))

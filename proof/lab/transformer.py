@@ -12,6 +12,7 @@ import numpy as np
 
 from pleura.local.dependencies import free_port
 from pleura.local.pleura_services import Ports, Service, start_service
+from proof.lab.service_key import KEY_OR_NONE
 
 ACCESS_KEY, SECRET_KEY = "test-access", "test-secret-key"
 
@@ -50,6 +51,7 @@ class TransformerParts:
             "PLEURA_CACHE_TIMEOUT_S": "1",
             # Each decoder takes memory, and most tests send one radiograph at a time.
             "PLEURA_DECODERS": "1",
+            **KEY_OR_NONE,
         } | settings
 
 
@@ -96,7 +98,10 @@ async def send_files(service: Service, files: Sequence[bytes], **more: Any) -> V
     document = _build_document("image", len(files), more)
     document["inputs"][0]["parameters"] = {"binary_data_size": len(raw)}
     json = httpx.Request("POST", "http://none", json=document).content
-    headers = {"inference-header-content-length": str(len(json))}
+    headers = {
+        "content-type": "application/octet-stream",
+        "inference-header-content-length": str(len(json)),
+    }
     async with _make_client() as client:
         response = await client.post(_build_url(service), content=json + raw, headers=headers)
     return V2Answer(response.status_code, response.json(), response.headers)

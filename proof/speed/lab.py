@@ -19,6 +19,7 @@ from proof.lab.client import LoadResult, Reply, send_from_clients
 from proof.lab.load import upload_files
 from proof.lab.radiographs import FORMS, make_fresh_radiographs
 from proof.lab.running_stack import RunningStack
+from proof.lab.service_key import KEY_ONLY
 from proof.speed import requests
 from proof.speed.engine_alone import EngineAlone
 from proof.speed.table import SpeedFigure, SpeedRow, require_at_most
@@ -90,7 +91,7 @@ def start_speed_lab(bundle: Path, effort: Effort) -> Iterator[SpeedLab]:
     """Start a lab with its own event loop and the engine that the predictor's settings name."""
     # uvloop, because the client shares the cores with what it measures.
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-        kind = PredictorSettings.read().engine
+        kind = PredictorSettings.read(KEY_ONLY).engine
         yield SpeedLab(bundle, effort, kind, EngineAlone(bundle, kind), runner)
 
 

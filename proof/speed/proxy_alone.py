@@ -22,6 +22,7 @@ from pleura.local.access import AUDIENCE
 from pleura.local.pleura_services import Ports, Service, build_service_environment, start_service
 from pleura.local.processes import HOST, Command, Server, free_port, launch, wait_until
 from proof.lab.module_process import is_answering
+from proof.lab.service_key import KEY_ONLY
 from proof.lab.stand_in_transformer import DIGEST, build_v2_answer, describe_model
 from proof.speed import requests
 from proof.speed.costs import read_processor_s
@@ -100,6 +101,7 @@ def _start_proxy(keys: Sequence[_IssuerKey]) -> Iterator[tuple[Service, str]]:
             # A benchmark once measured the rate limit.
             "PLEURA_RATE_PER_S": "100000",
             "PLEURA_BURST": "100000",
+            **KEY_ONLY,
         }
         ports = Ports(free_port(), free_port())
         proxy = start_service("auth_proxy", Path(name), ports, environment, "/readyz")

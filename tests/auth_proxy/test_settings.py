@@ -20,6 +20,7 @@ GOOD = {
     "PLEURA_ISSUER": "https://issuer.example",
     "PLEURA_AUDIENCE": "pleura",
     "PLEURA_JWKS_URL": "https://issuer.example/jwks.json",
+    "PLEURA_SERVICE_KEY": "key-" * 8,
 }
 
 

@@ -12,6 +12,7 @@ from pleura.local.access import AUDIENCE
 from pleura.local.dependencies import Server, free_port
 from pleura.local.pleura_services import Ports, Service, start_service
 from proof.lab.bucket import BUCKET, make_bucket_client, put_object
+from proof.lab.service_key import KEY_ONLY
 from proof.lab.transformer import TransformerParts, make_radiograph_png, start_transformer
 from tests.conformance.servers import V2Server, V2Servers
 from tests.support import triton
@@ -72,6 +73,7 @@ def start_proxy(folder: Path, issuer: Service, transformer: Service, ready_path:
         "PLEURA_JWKS_URL": f"{issuer.url}/jwks.json",
         "PLEURA_RATE_PER_S": "100000",
         "PLEURA_BURST": "100000",
+        **KEY_ONLY,
     }
     return start_service(
         "auth_proxy", folder, Ports(free_port(), free_port()), environment | more, ready_path

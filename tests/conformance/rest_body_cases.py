@@ -6,6 +6,7 @@ import zlib
 from tests.conformance.rest_request import GOOD, NOT_JSON, RestRequest
 
 _TOO_LARGE = "the body exceeds 2097152 bytes"
+_MEDIA_TYPE = "content-type must be application/json, or application/octet-stream"
 
 
 def _add_member(name: str, text: str) -> bytes:
@@ -22,7 +23,9 @@ _BODIES = (
     RestRequest("trailing-comma", GOOD[:-1] + b",}", 400, NOT_JSON),
     RestRequest("single-quotes", b"{'inputs': []}", 400, NOT_JSON),
     RestRequest("xml", b"<inputs/>", 400, NOT_JSON),
-    RestRequest("form", b"inputs=1", 400, NOT_JSON, (("content-type", "application/x-www-form-urlencoded"),)),
+    RestRequest(
+        "form", b"inputs=1", 415, _MEDIA_TYPE, (("content-type", "application/x-www-form-urlencoded"),)
+    ),
     *(
         RestRequest(f"json-{text}", text.encode(), 400, "the body must be a JSON object")
         for text in ("null", "true", "1", '"a"', "[]", "[{}]")
@@ -45,7 +48,10 @@ _BODIES = (
     RestRequest("nul-byte", GOOD + b"\x00", 400, NOT_JSON),
     RestRequest("unknown-members", _add_member("extra", '{"a": [1, null]}')),
     RestRequest("white-space", b"\r\n\t " + GOOD + b"  "),
-    RestRequest("another-content-type", GOOD, headers=(("content-type", "text/plain"),)),
+    RestRequest("another-content-type", GOOD, 415, _MEDIA_TYPE, (("content-type", "text/plain"),)),
+    RestRequest(
+        "content-type-with-charset", GOOD, headers=(("content-type", "Application/JSON; charset=utf-8"),)
+    ),
     RestRequest("body-over-the-limit", b" " * (2**21 + 1), 413, _TOO_LARGE),
     RestRequest("json-escapes", GOOD.replace(b"r0", b"\\u00720")),
 )

@@ -10,6 +10,7 @@ from typing import Any
 import grpc
 
 from pleura.local.pleura_services import Service
+from proof.lab.service_key import HEADERS
 
 SERVICE = "/inference.GRPCInferenceService/"
 _TIMEOUT_S = 60.0
@@ -43,7 +44,7 @@ class GrpcAnswer:
 
 @dataclass(frozen=True)
 class V2Server:
-    """One V2 server, with the token that it requires."""
+    """One V2 server, with the token that it requires; without one it requires the service key."""
 
     name: str
     service: Service
@@ -52,7 +53,8 @@ class V2Server:
     @property
     def metadata(self) -> dict[str, str]:
         """The HTTP headers or gRPC metadata that identify the caller."""
-        return {"authorization": f"Bearer {self.token}"} if self.token else {}
+        # a copy, because NVIDIA's client adds to it
+        return {"authorization": f"Bearer {self.token}"} if self.token else dict(HEADERS)
 
     @property
     def address(self) -> str:

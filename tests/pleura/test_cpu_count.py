@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from pleura.cpu_count import usable_cpus
+from proof.lab.service_key import KEY_ONLY
 
 _CORES = len(os.sched_getaffinity(0))
 
@@ -30,7 +31,9 @@ def test_cpu_affinity_limits_the_cores() -> None:
         "from predictor.settings import PredictorSettings\n"
         "print(usable_cpus(), PredictorSettings.read().threads)"
     )
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    environment = os.environ | KEY_ONLY
+    command = [sys.executable, "-c", code]
+    done = subprocess.run(command, capture_output=True, text=True, check=True, env=environment)
     assert done.stdout.split() == ["1", "1"]
 
 

@@ -74,6 +74,8 @@ def test_all_services_read_one_environment(monkeypatch: pytest.MonkeyPatch) -> N
         "PLEURA_ISSUER": "https://issuer.example",
         "PLEURA_AUDIENCE": "pleura",
         "PLEURA_LANES": "2",
+        "PLEURA_SERVICE_KEY": "key-" * 8,
+        "PLEURA_ALLOWED_HOSTS": "pleura.hospital.example",
         "PLEURA_DRIFT_RULES__MINIMUM": "300",
         "PLEURA_TOKEN_FILE": "/nowhere",
         "PLEURA_SERVICE_HOST": "10.0.0.1",

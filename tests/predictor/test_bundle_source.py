@@ -14,6 +14,7 @@ from pleura.bundle import verify
 from pleura.local.dependencies import Server
 from pleura.local.pleura_services import Ports, start_service
 from pleura.local.processes import free_port
+from proof.lab.service_key import KEY_ONLY
 from tests.support.pipelines.models import KEYS, new_store
 
 _ROOT = Path(__file__).parents[2]
@@ -46,6 +47,7 @@ def refuse(folder: Path, settings: Mapping[str, str]) -> tuple[int, str]:
         "PLEURA_HTTP_PORT": str(free_port()),
         "PLEURA_GRPC_PORT": str(free_port()),
         "PLEURA_BUNDLE": str(folder),
+        **KEY_ONLY,
     }
     done = subprocess.run(
         [sys.executable, "-m", "predictor"],
@@ -65,7 +67,9 @@ def serve(folder: Path, settings: Mapping[str, str]) -> list[str]:
     """Start a predictor, wait until it is ready, stop it, and return the events of its log."""
     ports = Ports(free_port(), free_port())
     log_folder = folder / f"log-{ports.http}"  # a log is appended to
-    service = start_service("predictor", log_folder, ports, {"PLEURA_BUNDLE": str(folder), **settings})
+    service = start_service(
+        "predictor", log_folder, ports, {"PLEURA_BUNDLE": str(folder), **KEY_ONLY, **settings}
+    )
     service.stop()
     lines = service.log.read_text().splitlines()
     # LiteRT writes a line of its own

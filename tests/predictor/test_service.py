@@ -17,6 +17,7 @@ import pytest
 from pleura.bundle import verify
 from pleura.local.pleura_services import Ports, Service, start_predictor
 from pleura.local.processes import free_port
+from proof.lab.service_key import KEY_ONLY, KEY_OR_NONE
 from tests.support.errors import check_error
 from tests.support.triton import CallFailed, TritonCall
 
@@ -113,7 +114,7 @@ def test_the_process_holds_neither_tensorflow_nor_a_database(predictor: Service)
 def start(bundle: Path, **settings: str) -> subprocess.CompletedProcess[str]:
     """Run a predictor that refuses to start."""
     ports = {"PLEURA_HTTP_PORT": str(free_port()), "PLEURA_GRPC_PORT": str(free_port())}
-    environment = {"PLEURA_HOST": "127.0.0.1", "PLEURA_BUNDLE": str(bundle), **ports, **settings}
+    environment = {"PLEURA_HOST": "127.0.0.1", "PLEURA_BUNDLE": str(bundle), **KEY_ONLY, **ports, **settings}
     return subprocess.run(
         [sys.executable, "-m", "predictor"],
         cwd=ROOT,
@@ -183,7 +184,7 @@ def test_the_other_engines_serve_too_and_a_signal_ends_them(
 ) -> None:
     """Every engine gives LiteRT's outputs, and SIGTERM ends the process with 0."""
     monkeypatch.setenv("PLEURA_ENGINE", engine)
-    other = start_predictor(tmp_path, Ports(free_port(), free_port()), bundle, threads=2)
+    other = start_predictor(tmp_path, Ports(free_port(), free_port()), bundle, KEY_OR_NONE, threads=2)
     try:
         assert engine in Path(f"/proc/{other.process.pid}/maps").read_text()
         ours, theirs = (infer(each)["outputs"]["probability"] for each in (predictor, other))

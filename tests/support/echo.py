@@ -1,14 +1,20 @@
-"""A model server that returns its input: ``python echo.py HTTP_PORT GRPC_PORT DRAIN_S``."""
+"""A model server that returns its input: ``python echo.py HTTP_PORT GRPC_PORT DRAIN_S``.
+
+With ``ECHO_KEY`` in the environment it requires this service key.
+"""
 
 import asyncio
+import os
 import sys
 from typing import Any
 
 import numpy as np
 
+from pleura.allowed_hosts import AllowedHosts
 from pleura.bundle import ModelDescription
 from pleura.contract import TensorSpec
 from pleura.errors import RefusedRadiograph
+from pleura.service_key import ServiceKeys
 from pleura.serving.model import DescribedModel, Model
 from pleura.serving.server import KServeServer, ServerOptions
 from pleura.serving.v2 import make_response, select_outputs
@@ -47,4 +53,6 @@ class EchoModel(Model):
 
 if __name__ == "__main__":
     http_port, grpc_port, drain_s = (int(sys.argv.pop(1)) for _ in range(3))
-    KServeServer(ServerOptions("127.0.0.1", http_port, grpc_port, 1, drain_s)).serve(EchoModel())
+    key = os.environ.get("ECHO_KEY", "")
+    keys, hosts = ServiceKeys.parse(key, trusts_network=not key), AllowedHosts.parse("")
+    KServeServer(ServerOptions("127.0.0.1", http_port, grpc_port, 1, keys, hosts, drain_s)).serve(EchoModel())

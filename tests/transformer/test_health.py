@@ -14,6 +14,7 @@ from pleura.local.pleura_services import Ports, Service, start_predictor
 from pleura.local.processes import Server, free_port
 from proof.lab.running_stack import freeze_processes
 from proof.lab.scrape import read_metrics
+from proof.lab.service_key import KEY_OR_NONE
 from proof.lab.transformer import TransformerParts, start_transformer
 
 _INTERVAL_S = 0.5
@@ -27,7 +28,7 @@ _UP_WITHIN_S = 10.0
 def own_predictor(bundle: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
     """Start a predictor that the last test may kill."""
     service = start_predictor(
-        tmp_path_factory.mktemp("predictor"), Ports(free_port(), free_port()), bundle, threads=1
+        tmp_path_factory.mktemp("predictor"), Ports(free_port(), free_port()), bundle, KEY_OR_NONE, threads=1
     )
     yield service
     service.stop()
@@ -99,7 +100,9 @@ async def test_a_killed_predictor_is_noticed(
     own_predictor.process.kill()
     await _until(service, _DOWN_WITHIN_S, 503, **_ALL | {"predictor": False})
     ports = Ports(*(int(url.rpartition(":")[2]) for url in (own_predictor.url, own_predictor.grpc_address)))
-    successor = await asyncio.to_thread(start_predictor, tmp_path / "successor", ports, bundle, 1)
+    successor = await asyncio.to_thread(
+        start_predictor, tmp_path / "successor", ports, bundle, KEY_OR_NONE, 1
+    )
     try:
         await _until(service, _UP_WITHIN_S, 200, **_ALL)
     finally:

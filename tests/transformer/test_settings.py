@@ -15,6 +15,7 @@ from transformer.settings import TransformerSettings
 RIGHT = OBJECT_STORE | {
     "PLEURA_PREDICTOR_ADDRESS": "predictor:8081",
     "PLEURA_JOURNAL_DSN": "postgresql://user:planted-secret@postgres/pleura",
+    "PLEURA_SERVICE_KEY": "planted-secret-of-thirty-two-characters",
 }
 
 

@@ -9,6 +9,7 @@ import pytest
 
 from proof.lab.module_process import wait_until
 from proof.lab.proxy import Issuer, Proxy, read_log_lines
+from proof.lab.service_key import KEY
 from proof.lab.stand_in_transformer import VERSION, Upstream
 from tests.support.errors import check_error
 
@@ -46,6 +47,7 @@ def test_only_allowed_headers_reach_the_transformer(client: httpx.Client, upstre
     spoofed = {
         "x-pleura-principal": "admin",
         "x_pleura_principal": "admin",
+        "x-pleura-service-key": "forged",
         "x-user": "admin",
         "x-forwarded-for": "10.0.0.1",
         "x-forwarded-host": "evil",
@@ -66,6 +68,7 @@ def test_only_allowed_headers_reach_the_transformer(client: httpx.Client, upstre
     assert client.post(INFER, content=b"{}", headers=spoofed).status_code == 200
     arrived = dict(upstream.last[0].headers)
     assert arrived.pop("x-pleura-principal") == "somebody"
+    assert arrived.pop("x-pleura-service-key") == KEY
     version, trace_id, parent_id, flags = arrived.pop("traceparent").split("-")
     assert f"{version}-{trace_id}-" == TRACE[:36]
     assert (parent_id != TRACE.split("-")[2], flags) == (

@@ -2,13 +2,9 @@
 
 import gzip
 import json
-import subprocess
-import sys
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import grpc
@@ -19,34 +15,11 @@ import tritonclient.http as triton_http
 from kserve.protocol.grpc import grpc_predict_v2_pb2 as pb
 from kserve.protocol.grpc.grpc_predict_v2_pb2_grpc import GRPCInferenceServiceStub
 
-from pleura.local.processes import free_port
+from tests.support.echo_server import EchoServer, start_echo
 from tests.support.errors import check_error
 from tests.support.triton import TritonCall
 
 NOT_UTF8 = b"\x00\xff\xfeDICM\x80"
-
-
-@dataclass(frozen=True)
-class EchoServer:
-    http: str
-    grpc: str
-    process: subprocess.Popen[bytes]
-
-
-def start_echo(drain_s: int = 0) -> EchoServer:
-    ports = [free_port(), free_port()]
-    script = Path(__file__).parents[2] / "support" / "echo.py"
-    command = [sys.executable, str(script), *map(str, ports), str(drain_s)]
-    process = subprocess.Popen(command, cwd=script.parents[2])
-    url = f"http://127.0.0.1:{ports[0]}"
-    for _ in range(600):
-        try:
-            httpx.get(f"{url}/v2/health/ready").raise_for_status()
-            break
-        except httpx.TransportError:
-            assert process.poll() is None
-            time.sleep(0.1)
-    return EchoServer(url, f"127.0.0.1:{ports[1]}", process)
 
 
 @pytest.fixture(scope="module")
@@ -66,6 +39,7 @@ def _infer(
     echo: EchoServer, body: object, path: str = "/v2/models/echo/infer", **headers: str
 ) -> httpx.Response:
     content = body if isinstance(body, bytes) else json.dumps(body).encode()
+    headers = {"content-type": "application/json", **headers}
     return httpx.post(f"{echo.http}{path}", content=content, headers=headers)
 
 

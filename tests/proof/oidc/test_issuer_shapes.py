@@ -8,6 +8,7 @@ from auth_proxy.tokens.key_set import parse_keys
 from auth_proxy.trusted_issuers import build_trusted_issuers
 from proof.attacks.forge import Forge, key_document
 from proof.attacks.token_attack import OfflineVerification
+from proof.lab.service_key import KEY
 from proof.oidc.issuer_shapes import SHAPES, IssuerShape
 from tests.docs.markdown import ROOT, headings
 
@@ -20,6 +21,7 @@ def read_settings(shape: IssuerShape, monkeypatch: pytest.MonkeyPatch) -> AuthPr
         "issuer": FORGE.issuer,
         "transformer_url": "http://transformer",
         "transformer_grpc": "transformer:81",
+        "service_key": KEY,
         **shape.settings,
     }
     for name, value in settings.items():
