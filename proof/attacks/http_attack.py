@@ -9,15 +9,17 @@ from dataclasses import dataclass
 from itertools import count
 from typing import Final
 
+from pleura.service_key import SERVICE_KEY_HEADER
 from proof.attacks.attacked_proxy import INFER, AttackedProxy
 from proof.lab.recorder import RecordedRequest
+from proof.lab.service_key import KEY
 
 _READ: Final = ("/v2", "/v2/models", "/v2/models/chest-xray", "/model-info")
 _ROUTES: Final = frozenset({f"POST {INFER}", *(f"GET {path}" for path in _READ)})
 _HEADERS: Final = frozenset(
     {"host", "accept", "accept-encoding", "content-type", "content-encoding", "content-length"}
     | {"transfer-encoding", "inference-header-content-length", "x-request-id", "x-request-timeout-ms"}
-    | {"x-pleura-principal", "traceparent", "tracestate"}
+    | {"x-pleura-principal", SERVICE_KEY_HEADER, "traceparent", "tracestate"}
 )
 _PATIENCE_S: Final = 20.0
 _serial: Final = count()
@@ -168,6 +170,7 @@ def find_smuggling(request: RecordedRequest, serial: str) -> list[str]:
         f"the request line {request.request_line!r}": request.request_line in _ROUTES,
         f"the headers {names}": set(names) <= _HEADERS and len(names) == len(set(names)),
         "another principal": request.get_header("x-pleura-principal") == "somebody",
+        "another service key": request.get_header(SERVICE_KEY_HEADER) == KEY,
         f"the request id {request_id}": is_ours and "smuggled" not in request_id,
         "odd line ends": not re.search(rb"(?<!\r)\n|\r(?!\n)", request.head),
     }

@@ -50,7 +50,7 @@ class ServiceAttack:
     def __init__(self, stack: RunningStack) -> None:
         self._stack = stack
         self._ports: dict[str, int] = json.loads((stack.state.path / "ports.json").read_text())
-        self._key = (stack.state.path / "service_key").read_text()
+        self._key = stack.service_key
 
     def call_without_key(self, client: httpx.Client) -> tuple[int, list[str]]:
         """Call every route as another principal: without a key, with a wrong one, and in other headers."""

@@ -100,6 +100,11 @@ class RunningStack:
         return make_token(self.state.path, self.record.issuer, subject="tester")
 
     @property
+    def service_key(self) -> str:
+        """The key by which the services of the stack know each other."""
+        return (self.state.path / "service_key").read_text()
+
+    @property
     def journal_dsn(self) -> str:
         """The connection string of the journal, if the stack has started PostgreSQL itself."""
         password = (self.state.path / "postgres" / "password").read_text()

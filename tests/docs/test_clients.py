@@ -58,6 +58,7 @@ def start_second_proxy(stack: RunningStack, log: Path, rest_port: int, grpc_port
         issuer=stack.record.issuer,
         audience=AUDIENCE,
         jwks_url=f"{stack.record.issuer}/jwks.json",
+        service_key=stack.service_key,
         rate_per_s=rate,
         burst=1,
     )

@@ -147,7 +147,7 @@ def test_openvino_that_differs_from_litert_does_not_start(
     default_bundle: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """The predictor refuses to start, with one line that names the setting."""
-    settings = PredictorSettings(bundle=default_bundle, engine="openvino", threads=1)
+    settings = PredictorSettings(bundle=default_bundle, engine="openvino", threads=1, trust_network=True)
     require_reference(settings, OpenVinoEngine(default_bundle, threads=1))
     with pytest.raises(SystemExit) as ended:
         require_reference(settings, ConstantEngine())

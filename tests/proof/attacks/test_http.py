@@ -6,6 +6,7 @@ from proof.attacks import http_cases, http_syntax, upload_cases
 from proof.attacks.attacked_proxy import AttackedProxy
 from proof.attacks.http_attack import Case, find_smuggling, parse_answers, run_case
 from proof.lab.recorder import RecordedRequest
+from proof.lab.service_key import KEY
 
 CASES = {
     f"{table}: {name}": case
@@ -49,7 +50,9 @@ def test_bytes_that_are_not_an_answer_are_found() -> None:
 
 HEAD = (
     b"POST /v2/models/chest-xray/infer HTTP/1.1\r\nhost: a\r\nx-request-id: s-attack\r\n"
-    b"x-pleura-principal: somebody\r\ncontent-length: 2\r\n\r\n"
+    b"x-pleura-principal: somebody\r\nx-pleura-service-key: "
+    + KEY.encode()
+    + b"\r\ncontent-length: 2\r\n\r\n"
 )
 
 
@@ -57,6 +60,7 @@ HEAD = (
     ("good", "bad"),
     [
         (b": somebody\r\n", b": admin\r\n"),
+        (KEY.encode(), b"forged"),
         (b"\r\nhost", b"\r\nx-user: a\r\nhost"),
         (b"/infer", b"/load"),
         (b"\r\nhost", b"\nhost"),
@@ -65,6 +69,6 @@ HEAD = (
     ],
 )
 def test_a_changed_request_to_the_transformer_is_found(good: bytes, bad: bytes) -> None:
-    """Another principal, header, path, line end or request id at the transformer is a bypass."""
+    """Another principal, service key, header, path, line end or request id at the transformer is a bypass."""
     assert not find_smuggling(RecordedRequest(HEAD, b"{}", is_whole=True), "s-")
     assert find_smuggling(RecordedRequest(HEAD.replace(good, bad), b"{}", is_whole=True), "s-")

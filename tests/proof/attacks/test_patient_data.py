@@ -104,6 +104,7 @@ def test_no_output_contains_a_planted_value(caller: StackCaller) -> None:
     plants = Plants()
     plants.places["zqvscope-of-the-caller"] = "scope of a good token"
     plants.places[caller.token.rpartition(".")[2][:40]] = "the caller's token"
+    plants.places[caller.stack.service_key] = "the service key"
     requests = [
         *file_requests(plants),
         *v2_requests(plants),

@@ -1,13 +1,14 @@
 """Send requests to a whole stack, and keep all answers."""
 
 import http.client
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from urllib.parse import urlsplit
 
 import grpc
 
+from pleura.service_key import SERVICE_KEY_HEADER
 from proof.lab.running_stack import RunningStack
 from tests.support.collector import Collector
 from tests.support.planted.requests import PlantedRequest
@@ -31,16 +32,18 @@ class StackCaller:
 
     def send_rest(self, requests: Sequence[PlantedRequest], part: str = "auth_proxy") -> None:
         """Send HTTP requests to a part, several at once."""
-        url = self.stack.record.parts[part].url if part != "auth_proxy" else self.stack.record.address
+        is_proxy = part == "auth_proxy"
+        url = self.stack.record.address if is_proxy else self.stack.record.parts[part].url
+        identity = {"authorization": f"Bearer {self.token}"}
+        if not is_proxy:
+            identity[SERVICE_KEY_HEADER] = self.stack.service_key
         address = urlsplit(url).netloc
         with ThreadPoolExecutor(REQUESTS_AT_ONCE) as threads:
-            list(threads.map(lambda request: self._send(address, request), requests))
+            list(threads.map(lambda request: self._send(address, identity, request), requests))
 
-    def _send(self, address: str, request: PlantedRequest) -> None:
+    def _send(self, address: str, identity: Mapping[str, str], request: PlantedRequest) -> None:
         connection = http.client.HTTPConnection(address, timeout=TIMEOUT_S)
-        headers = {"authorization": f"Bearer {self.token}", "x-request-timeout-ms": "4000"} | dict(
-            request.headers
-        )
+        headers = {**identity, "x-request-timeout-ms": "4000", **dict(request.headers)}
         try:
             connection.request(request.verb, request.path, request.body, headers)
             response = connection.getresponse()
