@@ -93,3 +93,10 @@ def test_a_variable_for_a_child_replaces_the_file_of_the_parent() -> None:
     environment = {"PLEURA_S3_SECRET_KEY_FILE": "/run/secrets/s3", "PATH": "/bin"}
     set_variables(environment, {"PLEURA_S3_SECRET_KEY": "secret"})
     assert environment == {"PLEURA_S3_SECRET_KEY": "secret", "PATH": "/bin"}
+
+
+def test_a_file_of_a_secret_replaces_an_inherited_secret() -> None:
+    """With both set, the process would not start."""
+    environment = {"PLEURA_SERVICE_KEY": "inherited", "PATH": "/bin"}
+    set_variables(environment, {"PLEURA_SERVICE_KEY_FILE": "/run/key"})
+    assert environment == {"PLEURA_SERVICE_KEY_FILE": "/run/key", "PATH": "/bin"}

@@ -1,5 +1,6 @@
 """The key by which services know each other."""
 
+import itertools
 from pathlib import Path
 
 import pytest
@@ -18,6 +19,23 @@ def test_the_first_key_is_sent_and_all_are_accepted() -> None:
     assert keys.headers == {"x-pleura-service-key": NEW}
     for key in (NEW, OLD):
         keys.require([key.encode()])
+
+
+def test_a_key_is_changed_without_a_refused_call() -> None:
+    """During each step of docs/operate.md services of the step before and after it call each other."""
+    steps = [ServiceKeys.parse(text) for text in (OLD, f"{OLD} {NEW}", f"{NEW} {OLD}", NEW)]
+    for before, after in itertools.pairwise(steps):
+        for caller, called in ((before, after), (after, before)):
+            called.require([key.encode() for key in caller.headers.values()])
+
+
+def test_a_key_is_introduced_without_a_refused_call() -> None:
+    """First with trust in the network, so that callers without the key are answered meanwhile."""
+    texts = (("", True), (NEW, True), (NEW, False))
+    steps = [ServiceKeys.parse(text, trusts_network) for text, trusts_network in texts]
+    for before, after in itertools.pairwise(steps):
+        for caller, called in ((before, after), (after, before)):
+            called.require([key.encode() for key in caller.headers.values()])
 
 
 @pytest.mark.parametrize(
