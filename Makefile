@@ -12,9 +12,9 @@ KEYCLOAK := build/keycloak/keycloak-quarkus-dist-$(KEYCLOAK_VERSION).zip
 LONG := tests/pipelines/run/test_whole_run.py tests/pipelines/rollout/test_local.py tests/pipelines/registry/test_registry_server.py \
 	tests/pipelines/training/test_whole_trainings.py
 
-.PHONY: run test test-long lint docs bench bench-growth flames bundle setup jdk lock clean \
+.PHONY: run test test-long lint docs bench bench-growth flames bundle setup jdk lock images clean \
 	proof-attacks proof-conformance proof-dicom proof-faults proof-fuzz proof-images proof-kills proof-oidc proof-overload \
-	proof-restarts proof-soak
+	proof-restarts proof-soak proof-images-run
 
 run: setup
 	$(BIN)/pleura up --classify-samples
@@ -94,6 +94,14 @@ $(KEYCLOAK):
 
 bundle: $(BUNDLE)/bundle.json
 
+# Images of the services: SERVICES="auth_proxy transformer" for some of them, BASE=debian where no registry can be reached.
+images: setup
+	$(BIN)/python -m containers $(SERVICES)
+
+# Needs root, and images that Buildah built.
+proof-images-run: setup bundle
+	$(BIN)/python -m proof.images $(BUNDLE)
+
 $(VENV)/.installed: requirements.lock requirements-uv.lock pyproject.toml
 	$(PYTHON) -c 'import sys; sys.exit(None if (3, 11) <= sys.version_info < (3, 14) else "Python 3.11 to 3.13 is needed")'
 	test -x $(BIN)/pip || $(PYTHON) -m venv $(VENV)
@@ -111,6 +119,7 @@ lock:
 	    --all-extras pyproject.toml --output-file requirements.lock
 	echo uv | $(UV) pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url \
 	    --no-header - --output-file requirements-uv.lock
+	$(BIN)/python -m containers.lock
 
 clean:
 	rm -rf build $(VENV)

@@ -1,0 +1,1 @@
+"""The images at work: proxy, transformer and predictor read one radiograph, each as it is in its image."""
