@@ -146,16 +146,20 @@ def attack_services(stack: RunningStack) -> list[ClaimRow]:
     with httpx.Client(timeout=30, trust_env=False) as client:
         client.get(f"{stack.record.address}/model-info", headers=headers).raise_for_status()
         results = (
-            ("calls of transformer and predictor without the service key", attack.call_without_key(client)),
-            ("of these by gRPC", attack.call_grpc_without_key()),
-            ("calls of health and metrics under a page's own name", attack.call_under_another_name(client)),
-            ("requests that a page sends without asking", attack.send_as_a_page(client)),
-            ("places in which the service key stands", attack.find_key()),
-            ("metrics that name a principal, or hold the key", attack.find_principals(client, principal)),
+            (
+                "calls of transformer and predictor without the service key, answered",
+                attack.call_without_key(client),
+            ),
+            ("such calls by gRPC, answered", attack.call_grpc_without_key()),
+            (
+                "calls of health and metrics under a page's own name, answered",
+                attack.call_under_another_name(client),
+            ),
+            ("requests that a page sends without asking, answered", attack.send_as_a_page(client)),
+            ("environments, command lines and logs that hold the service key", attack.find_key()),
+            ("metrics that name a principal or hold the key", attack.find_principals(client, principal)),
         )
     return [
-        ClaimRow(
-            f"of {tried} {claim}: how many succeed", "0", ", ".join(found[:5]) or "0", tried > 0 and not found
-        )
+        ClaimRow(f"of {tried} {claim}", "0", ", ".join(found[:5]) or "0", tried > 0 and not found)
         for claim, (tried, found) in results
     ]

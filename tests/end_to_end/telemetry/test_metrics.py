@@ -172,7 +172,7 @@ def test_the_document_and_the_services_agree(observed: ObservedStack) -> None:
     """Each service has exactly the metrics that the document lists, with their types and labels."""
     for name in ("transformer", "predictor"):  # a metric without samples shows no labels
         url = observed.stack.record.metrics[name].replace("/metrics", "/nowhere")
-        assert httpx.get(url, trust_env=False).status_code == 404
+        assert httpx.get(url, trust_env=False).status_code == 401  # the request has no service key
     for name, found in observed.scrape_metrics().items():
         documented_families = _read_documented(name)
         assert len(documented_families) > 8
