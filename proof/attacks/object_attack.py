@@ -148,7 +148,9 @@ def fill_buckets(client: Minio) -> None:
         if not client.bucket_exists(bucket):
             client.make_bucket(bucket)
     # the default model refuses a made picture
-    put_object(client, "r0.png", choose_sample(find_samples()).read_bytes())
+    sample = choose_sample(find_samples())
+    assert sample
+    put_object(client, "r0.png", sample.read_bytes())
     client.put_object(
         NEIGHBOUR, "secret.png", io.BytesIO(make_radiograph_png(1)), len(make_radiograph_png(1))
     )
