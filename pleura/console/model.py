@@ -9,7 +9,7 @@ import typer
 from pleura.console.context import find_state
 from pleura.console.output import hold_standard_error, one_line_errors, print_line
 
-app = typer.Typer(help="List, compare, promote, roll back, import and build models.")
+app = typer.Typer(help="List, compare, promote, roll back, import, build and upload models.")
 
 VersionName = Annotated[
     str, typer.Argument(metavar="VERSION", help="Number, champion, challenger, or digest (8 digits or more).")
@@ -166,3 +166,19 @@ def build(
         with one_line_errors(InvalidSource, DifferentGraphs):
             digest = build_bundle(source, target)
     print_line(f"{target}: {digest}")
+
+
+@app.command()
+def upload(
+    context: typer.Context,
+    bundle: Annotated[Path, typer.Argument(help="Bundle to store, as build makes it.")],
+    s3: S3 = None,
+    s3_access_key: AccessKey = None,
+    s3_secret_key: SecretKey = None,
+    bucket: Bucket = None,
+) -> None:
+    """Store a bundle in S3, and print the settings of a predictor that serves it."""
+    from pleura.console.model_registry import StoreOptions, registry_errors, upload_bundle
+
+    with registry_errors():
+        upload_bundle(find_state(context), bundle, StoreOptions(s3, s3_access_key, s3_secret_key, bucket))

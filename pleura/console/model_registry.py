@@ -103,6 +103,14 @@ def roll_back(registry: Registry, state: Path, who: str | None, reason: str) -> 
     _print_move(registry, registry.rollback(why, champion.number))
 
 
+def upload_bundle(state: Path, bundle: Path, options: StoreOptions) -> None:
+    """Store a bundle, and print its URI and digest as a predictor's settings."""
+    store = _open_store(state, options)
+    digest = store.upload(bundle)
+    print_line(f"PLEURA_BUNDLE_URI={store.uri(digest)}")
+    print_line(f"PLEURA_BUNDLE_DIGEST={digest}")
+
+
 def _print_move(registry: Registry, champion: ModelVersion) -> None:
     print_line(f"champion: version {champion.number}, {champion.bundle_uri}")
     print_line(move_line(registry.moves()[-1]))

@@ -27,7 +27,7 @@ json.dump((answers, sorted(sys.modules)), sys.stdout)
 """
 _GROUPS = {
     "answers": ("show", "find", "overlay"),
-    "model": ("list", "show", "compare", "promote", "rollback", "import", "build"),
+    "model": ("list", "show", "compare", "promote", "rollback", "import", "build", "upload"),
     "data": ("build-folder", "build-journal", "merge", "validate", "show"),
     "pipeline": ("run", "compile", "submit", "schedule"),
     "drift": ("check", "reference", "audits"),

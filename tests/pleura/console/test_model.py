@@ -1,5 +1,6 @@
 """``pleura model`` on a real registry: its output, its refusals and its exit codes."""
 
+import secrets
 from collections.abc import Callable
 from pathlib import Path
 
@@ -7,6 +8,7 @@ import pytest
 
 from pipelines.registry.mlflow_client import connect_mlflow
 from pipelines.registry.registry import Registry
+from pleura.bundle import verify
 from pleura.console.app import main
 from pleura.local.dependencies import Server
 from pleura.local.state_folder import ProcessId, StackRecord, StateFolder
@@ -125,3 +127,24 @@ def test_without_a_registry_nothing_is_made(pleura: Pleura, state: Path) -> None
     code, _, said = pleura("list")
     assert (code, said) == (1, f"pleura: nothing has been registered: there is no {state / 'mlflow.db'}\n")
     assert not (state / "mlflow.db").exists()
+
+
+def test_an_uploaded_bundle_is_named_as_a_predictor_needs_it(
+    pleura: Pleura, seaweed: Server, tmp_path: Path
+) -> None:
+    """``upload`` stores a bundle and prints its settings; another folder is refused in one line."""
+    bundle = new_bundle(tmp_path / "bundle", "0.7.0")
+    bucket = f"uploads-{secrets.token_hex(4)}"
+    code, said, _ = pleura("upload", str(bundle), "--bucket", bucket)
+    digest = verify(bundle)[1]
+    assert (code, said.splitlines()) == (
+        0,
+        [
+            f"PLEURA_BUNDLE_URI=s3://{bucket}/models/chest-xray/{digest}",
+            f"PLEURA_BUNDLE_DIGEST={digest}",
+        ],
+    )
+    assert new_store(seaweed.url, bucket).download(digest, tmp_path / "copy").version == "0.7.0"
+    code, _, said = pleura("upload", str(tmp_path), "--bucket", bucket)
+    assert (code, said.count("\n")) == (1, 1)
+    assert "bundle.json cannot be read" in said
