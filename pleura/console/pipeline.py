@@ -17,6 +17,10 @@ DataSet = Annotated[
     str | None, typer.Option("--data-set", metavar="NAME@DIGEST", help="A data set that is stored already.")
 ]
 Host = Annotated[str, typer.Option(metavar="URL", help="The Kubeflow Pipelines API.")]
+Image = Annotated[
+    str | None,
+    typer.Option(metavar="NAME", help="Image of the steps: pleura-pipelines of your registry, by digest."),
+]
 Experiment = Annotated[str, typer.Option(metavar="NAME", help="Experiment on the server.")]
 
 
@@ -45,11 +49,13 @@ def run(
 
 
 @app.command("compile")
-def compile_pipeline(file: Annotated[Path, typer.Argument(help="YAML file to write.")]) -> None:
+def compile_pipeline(
+    file: Annotated[Path, typer.Argument(help="YAML file to write.")], image: Image = None
+) -> None:
     """Write the YAML file that a Kubeflow Pipelines server takes."""
     from pleura.console.pipeline_server import write_package
 
-    write_package(file)
+    write_package(file, image)
     print_line(f"wrote {file}")
 
 
@@ -60,11 +66,12 @@ def submit(
     data_set: DataSet = None,
     experiment: Experiment = "chest-xray",
     name: Annotated[str | None, typer.Option(metavar="RUN", help="Name of the run.")] = None,
+    image: Image = None,
 ) -> None:
     """Have a Kubeflow Pipelines server run the pipeline."""
     from pleura.console.pipeline_server import SubmitOptions, submit_run
 
-    submit_run(SubmitOptions(host, parameters, data_set, experiment), name)
+    submit_run(SubmitOptions(host, parameters, data_set, experiment, image), name)
 
 
 @app.command()
@@ -75,8 +82,9 @@ def schedule(
     parameters: Parameters = None,
     data_set: DataSet = None,
     experiment: Experiment = "chest-xray",
+    image: Image = None,
 ) -> None:
     """Have a Kubeflow Pipelines server run the pipeline again and again."""
     from pleura.console.pipeline_server import SubmitOptions, schedule_runs
 
-    schedule_runs(SubmitOptions(host, parameters, data_set, experiment), name, cron)
+    schedule_runs(SubmitOptions(host, parameters, data_set, experiment, image), name, cron)

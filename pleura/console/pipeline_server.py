@@ -24,6 +24,7 @@ class SubmitOptions:
     parameters: Path | None
     data_set: str | None
     experiment: str
+    image: str | None
 
 
 @dataclass(frozen=True)
@@ -35,13 +36,16 @@ class _Package:
     parameters: str
 
 
-def write_package(file: Path) -> None:
-    """Write the compiled pipeline."""
+def write_package(file: Path, image: str | None = None) -> None:
+    """Write the compiled pipeline, whose steps run in this image, by default in one without a registry."""
     from kfp import compiler
 
-    from pipelines.run.pipeline import model_pipeline
+    from pipelines.run.pipeline import IMAGE, model_pipeline
 
     compiler.Compiler().compile(model_pipeline, str(file))
+    if image:
+        # Kubeflow's compiler takes the image of a step from its decorator only
+        file.write_text(file.read_text().replace(f"image: {IMAGE}\n", f"image: {image}\n"))
 
 
 def submit_run(options: SubmitOptions, name: str | None) -> None:
@@ -89,7 +93,7 @@ def _prepared(options: SubmitOptions) -> Iterator[_Package]:
     try:
         with tempfile.TemporaryDirectory() as folder:
             file = Path(folder) / "pipeline.yaml"
-            write_package(file)
+            write_package(file, options.image)
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore", FutureWarning)  # KFP warns that the server must be version 2
                 client = Client(host=options.host, existing_token=reveal(read_settings().kfp_token))

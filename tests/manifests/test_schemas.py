@@ -120,7 +120,8 @@ def test_what_knative_refuses_is_not_used() -> None:
                 assert ("grpc" in container[probe]) == (port["name"] == "h2c")
 
 
-def test_the_migration_has_the_version_in_its_name() -> None:
-    """A Job cannot be changed: a new version of Pleura comes with a new Job."""
+def test_the_migration_does_not_stand_in_the_way_of_an_upgrade() -> None:
+    """A Job cannot be changed: it has the version in its name, it ends, and it is deleted after its end."""
     (job,) = objects("base", "Job")
+    assert job["spec"]["activeDeadlineSeconds"] + job["spec"]["ttlSecondsAfterFinished"] <= 900
     assert job["metadata"]["name"] == f"pleura-journal-migration-{version('pleura').replace('.', '-')}"

@@ -2,6 +2,7 @@
 
 import importlib
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -85,6 +86,15 @@ def test_the_pipeline_compiles_for_a_server(tmp_path: Path) -> None:
     kubernetes = platform["platforms"]["kubernetes"]["deploymentSpec"]["executors"]
     assert kubernetes.keys() == executors.keys()
     assert all({"secretAsEnv", "secretAsVolume", "pvcMount"} <= each.keys() for each in kubernetes.values())
+
+
+def test_the_steps_run_in_the_image_that_is_named(tmp_path: Path) -> None:
+    """With ``--image`` each step has that image, and no step has the one without a registry."""
+    image = f"registry.example/pleura-pipelines@sha256:{'a' * 64}"
+    assert main(["pipeline", "compile", str(tmp_path / "pipeline.yaml"), "--image", image]) == 0
+    images = re.findall(r"image: (\S+)", (tmp_path / "pipeline.yaml").read_text())
+    assert len(images) > 1
+    assert set(images) == {image}
 
 
 @pytest.mark.parametrize("step", STEPS)
