@@ -14,6 +14,8 @@ from containers.services import PYTHON_VERSION, ROOT, Image
 
 _UV: Final = str(Path(sys.executable).with_name("uv"))
 _PROJECT_FILES: Final = ("pyproject.toml", "README.md", "LICENSE")
+# where and when uv installed a wheel: it would make each build another image
+_INSTALLATION_NOTES: Final = ("direct_url.json", "uv_cache.json", "REQUESTED")
 _SAMPLE_WEIGHTS: Final = "predictor/default"
 
 
@@ -49,6 +51,11 @@ def prepare_context(image: Image, folder: Path) -> None:
         _install(folder / "code", "--no-deps", str(wheel))
     for path in folder.glob("*/bin"):  # scripts that name the interpreter of this machine
         shutil.rmtree(path)
+    for note in _INSTALLATION_NOTES:
+        for path in folder.glob(f"*/*.dist-info/{note}"):
+            path.unlink()
+    for path in folder.glob("code/*.dist-info/RECORD"):  # it has the digests of those notes
+        path.unlink()
 
 
 def _install(target: Path, *arguments: str) -> None:

@@ -50,7 +50,7 @@ class Tool:
         if self.program == "buildah":
             container = run("buildah", "from", "scratch").strip()
             run("buildah", "add", "--quiet", container, str(archive), "/")
-            run("buildah", "commit", "--quiet", "--rm", container, reference)
+            run("buildah", "commit", "--quiet", "--rm", "--timestamp", "0", container, reference)
         else:
             run(self.program, "import", str(archive), reference)
 

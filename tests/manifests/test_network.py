@@ -98,11 +98,17 @@ def test_a_service_leads_to_a_port_that_is_open() -> None:
                 assert named.get(target, target) in listening[pod.name]
 
 
-def test_the_addresses_are_those_of_services() -> None:
-    """Each address in the settings is a Service of the manifests, or one that KServe makes in both modes."""
-    (config,) = objects("base", "ConfigMap")
+@pytest.mark.parametrize("what", RENDERINGS)
+def test_the_addresses_are_those_of_services(what: str) -> None:
+    """Each address in the settings is a Service of the manifests, or one that KServe makes in both modes.
+
+    Without Knative, gRPC's address leads to all pods. KServe's Service would pin a connection to one.
+    """
+    (config,) = objects(what, "ConfigMap")
     made = {f"{_TRANSFORMER}.pleura": {80}, f"{_PREDICTOR}.pleura": {80}}
-    for service in objects("base", "Service"):
+    if what.endswith("standard-mode"):
+        del made[f"{_PREDICTOR}.pleura"]
+    for service in objects(what, "Service"):
         name = f"{service['metadata']['name']}.{service['metadata']['namespace']}"
         made[name] = {port["port"] for port in service["spec"]["ports"]}
     for name in ("PLEURA_TRANSFORMER_URL", "PLEURA_TRANSFORMER_GRPC", "PLEURA_PREDICTOR_ADDRESS"):

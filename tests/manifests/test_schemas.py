@@ -67,6 +67,7 @@ def test_each_pod_is_locked_down_and_bounded(what: str) -> None:
     for pod in pods(what):
         assert _restricted(pod.container["securityContext"]), pod.name
         assert pod.spec["automountServiceAccountToken"] is False, pod.name
+        assert pod.spec["enableServiceLinks"] is False, pod.name
         assert pod.spec["serviceAccountName"] in accounts, pod.name
         resources = pod.container["resources"]
         assert resources["requests"].keys() == {"cpu", "memory"}, pod.name
