@@ -100,3 +100,10 @@ def test_a_drain_ends_within_the_grace_period() -> None:
             if "terminationGracePeriodSeconds" in pod.spec:
                 drain_s = int(pod.variables["PLEURA_DRAIN_S"])
                 assert pod.spec["terminationGracePeriodSeconds"] >= drain_s + 35
+
+
+def test_the_bundle_has_the_digest_that_its_address_names() -> None:
+    """A bundle is stored at its digest, so that the two variables belong together."""
+    (predictor,) = (pod for pod in pods("base") if pod.name == "chest-xray-predictor")
+    digest = predictor.variables["PLEURA_BUNDLE_DIGEST"]
+    assert predictor.variables["PLEURA_BUNDLE_URI"] == f"s3://models/models/chest-xray/{digest}"
