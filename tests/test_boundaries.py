@@ -24,6 +24,8 @@ HEAVY |= {"opentelemetry.sdk.trace", "opentelemetry.exporter"}  # loaded where s
 TENSORFLOW = {"tensorflow", "keras", "cv2", "pandas"}  # keras imports the latter two where they are installed
 MLFLOW = {"mlflow", "pandas", "opentelemetry.sdk.trace"}
 ALLOWED = {
+    "pleura.object_bucket": {"minio"},
+    "pleura.bundle_download": {"minio"},
     "pleura.serving": {"kserve"},
     "pleura.serving.grpc_health": set(),
     "pleura.serving.grpc_status": set(),
@@ -34,7 +36,7 @@ ALLOWED = {
     "pleura.radiograph": {"cv2"},
     "transformer": {"kserve", "cv2", "minio", "psycopg2", "redis"},
     "transformer.decoding.worker": {"cv2"},
-    "predictor": {"kserve"},
+    "predictor": {"kserve", "minio"},
     "predictor.build.bundle": TENSORFLOW,
     "predictor.build.export": TENSORFLOW,
     "predictor.build.folded": TENSORFLOW,
