@@ -15,7 +15,7 @@ from auth_proxy.tokens.trust import Trust
 from pleura.errors import Forbidden, NotFound, Overloaded, Unauthenticated
 from proof.attacks.forge import Forge, key_document
 
-FORGE = Forge("https://issuer.example", "pleura", int(time.time()))
+ISSUER, AUDIENCE = "https://issuer.example", "pleura"
 REST, OPEN = (next(route for route in ROUTES if route.name == name) for name in ("v2_infer", "healthz"))
 GRPC = GRPC_ROUTES["/inference.GRPCInferenceService/ModelInfer"]
 
@@ -30,14 +30,16 @@ class KeyDocument:
 
 def build_guards(burst: int = 10, max_in_flight: int = 10) -> Guards:
     """Build guards that trust the forge."""
-    trust = Trust(FORGE.issuer, frozenset({FORGE.audience}), 30)
+    trust = Trust(ISSUER, frozenset({AUDIENCE}), 30)
     authenticator = Authenticator([TrustedIssuer(trust, KeyCache(KeyDocument()))])
     return Guards(authenticator, RateLimit(0.001, burst), InFlightLimit(max_in_flight), 2**20, 5.0)
 
 
 def build_call(route: Route | None, **claims: Any) -> Call:
     """Build a call with a good token, but for the claims that are changed."""
-    return Call(route=route, headers={"authorization": f"Bearer {FORGE.good(**claims)}"})
+    # of this moment: a forge of the collection's would be too old at the end of a long run
+    forge = Forge(ISSUER, AUDIENCE, int(time.time()))
+    return Call(route=route, headers={"authorization": f"Bearer {forge.good(**claims)}"})
 
 
 @pytest.mark.parametrize("route", [REST, GRPC], ids=["rest", "grpc"])

@@ -1,6 +1,7 @@
 """The SQL that operate.md tells an operator to paste does what the text says."""
 
 from collections.abc import Iterator
+from contextlib import closing
 from typing import Any, Final
 
 import psycopg2
@@ -8,6 +9,7 @@ import pytest
 
 from pleura.local.dependencies import Server
 from tests.docs.markdown import ROOT, code_blocks
+from tests.support.databases import create_database
 from transformer.journal.database import Database
 from transformer.journal.migrations import migrate
 
@@ -24,17 +26,11 @@ _VERDICT: Final = (
 @pytest.fixture
 def cursor(postgres: Server) -> Iterator[Any]:
     """A journal of its own: the patient's answers, those of others, and verdicts on both."""
-    with psycopg2.connect(postgres.url) as admin:
-        admin.autocommit = True
-    admin.cursor().execute("CREATE DATABASE docs_sql")
-    url = postgres.url.rpartition("/")[0] + "/docs_sql"
+    url = create_database(postgres)
     migrate(Database(url))
-    connection = psycopg2.connect(url)
-    connection.autocommit = True
-    yield connection.cursor()
-    connection.close()
-    admin.cursor().execute("DROP DATABASE docs_sql")
-    admin.close()
+    with closing(psycopg2.connect(url)) as connection:
+        connection.autocommit = True
+        yield connection.cursor()
 
 
 def _sql(heading: str) -> str:
