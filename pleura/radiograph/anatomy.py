@@ -74,6 +74,16 @@ _OTHER_VIEW_CODES: Final = _split(
     """
 )
 """SNOMED codes of DICOM PS3.16 CID 4010, without the frontal views."""
+_OTHER_VIEW_MODIFIER_CODES: Final = _OTHER_VIEW_CODES | _split(
+    """
+    111069 118438002 272466003 272476000 278318001 G-D00B R-4087B R-40885 R-40554
+    """
+)
+"""Codes of DICOM PS3.16 CID 4011: cross-table, angled, and through another part of the body."""
+_DECUBITUS_CODES: Final = _split("32185000 102535000 102536004 F-10318 F-10317 F-10319")
+"""SNOMED codes of DICOM PS3.16 CID 20: the patient lies on a side. Lordotic films are frontal."""
+_DECUBITUS_POSITIONS: Final = _split("HFDR HFDL FFDR FFDL AFDR AFDL PFDR PFDL")
+"""Defined terms of Patient Position: the patient lies on a side."""
 _SEPARATORS: Final = re.compile(r"[^A-Z]+")
 _SIDES: Final = frozenset({"LEFT", "RIGHT", "BILATERAL", "BOTH", "L", "R"})
 
@@ -95,10 +105,30 @@ def names_other_view(dataset: Dataset) -> bool:
     """Say whether the header names a view that is not frontal.
 
     Source:
-        DICOM PS3.3 C.8.1.2 and C.8.11.5 (View Position), C.8.11.5.1 and PS3.16 CID 4010 (View Code Sequence).
+        DICOM PS3.3 C.8.1.2 and C.8.11.5 (View Position), C.8.11.5.1 and PS3.16 CID 4010 (View Code Sequence)
+        and CID 4011 (its modifiers).
     """
     words = {word for text in read_words(dataset, "ViewPosition") for word in _SEPARATORS.split(text)}
-    return bool(words & _OTHER_VIEWS or _read_codes(dataset, "ViewCodeSequence") & _OTHER_VIEW_CODES)
+    modifiers = _read_modifiers(dataset, "ViewCodeSequence", "ViewModifierCodeSequence")
+    return bool(
+        words & _OTHER_VIEWS
+        or _read_codes(dataset, "ViewCodeSequence") & _OTHER_VIEW_CODES
+        or modifiers & (_OTHER_VIEW_MODIFIER_CODES | _DECUBITUS_CODES)
+    )
+
+
+def names_decubitus(dataset: Dataset) -> bool:
+    """Say whether the header says that the patient lies on a side.
+
+    Source:
+        DICOM PS3.3 C.7.3.1.1.2 (Patient Position), C.8.11.5 and PS3.16 CID 20 (modifiers of Patient
+        Orientation Code Sequence).
+    """
+    modifiers = _read_modifiers(
+        dataset, "PatientOrientationCodeSequence", "PatientOrientationModifierCodeSequence"
+    )
+    positions = {"".join(word.split()) for word in read_words(dataset, "PatientPosition")}
+    return bool(positions & _DECUBITUS_POSITIONS or modifiers & _DECUBITUS_CODES)
 
 
 def _is_other_part(text: str) -> bool:
@@ -108,6 +138,12 @@ def _is_other_part(text: str) -> bool:
     if any(part in word for word in words for part in _CHEST_WORDS):
         return False
     return any(word in _OTHER_WORDS for word in words)
+
+
+def _read_modifiers(dataset: Dataset, keyword: str, modifier: str) -> frozenset[str]:
+    """Read the codes that modify the items of a code sequence."""
+    items = dataset.get(keyword) or ()
+    return frozenset(code for item in items for code in _read_codes(item, modifier))
 
 
 def _read_codes(dataset: Dataset, keyword: str) -> frozenset[str]:

@@ -31,6 +31,7 @@ READ_ATTRIBUTES: Final = tuple(_ATTRIBUTES.split())
 """The attributes that may change what is displayed; ``docs/reference/dicom.md`` explains each."""
 NOTICED_ATTRIBUTES: Final = (
     *("Modality", "BodyPartExamined", "AnatomicRegionSequence", "ViewCodeSequence", "StudyDate"),
+    *("PatientPosition", "PatientOrientationCodeSequence"),
     *("PatientAge", "PatientBirthDate", "PatientSpeciesDescription", "PatientSpeciesCodeSequence"),
     *("PatientBreedDescription", "PatientSexNeutered"),
     *("BurnedInAnnotation", "LossyImageCompression", "LossyImageCompressionRatio"),

@@ -10,7 +10,7 @@ from pydicom import uid
 from pydicom.dataset import Dataset
 
 from pleura.errors import UnreadableRadiograph
-from pleura.radiograph.anatomy import names_other_part, names_other_view
+from pleura.radiograph.anatomy import names_decubitus, names_other_part, names_other_view
 from pleura.radiograph.decimal_strings import read_numbers, read_word, read_words
 from pleura.radiograph.observations import RadiographObservation
 from pleura.radiograph.patient import ADULT_YEARS, is_animal, is_child
@@ -76,7 +76,7 @@ def _observe_reasons(dataset: Dataset) -> Iterator[RadiographObservation]:
         yield RadiographObservation(
             "not_chest", "the DICOM file names another part of the body than the chest"
         )
-    if names_other_view(dataset) or _shows_side(dataset):
+    if names_other_view(dataset) or names_decubitus(dataset) or _shows_side(dataset):
         yield RadiographObservation("not_frontal", "the DICOM file says that the view is not frontal")
     if is_child(dataset):
         yield RadiographObservation(

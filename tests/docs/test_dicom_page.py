@@ -29,6 +29,13 @@ def make_code(value: str) -> Dataset:
     return item
 
 
+def make_modified_code(value: str, modifier: str) -> Dataset:
+    """Make an item of Patient Orientation Code Sequence with its modifier."""
+    item = make_code(value)
+    item.PatientOrientationModifierCodeSequence = [make_code(modifier)]
+    return item
+
+
 PAGE = Path(__file__).parents[2] / "docs" / "reference" / "dicom.md"
 ROW = re.compile(
     r"^\| `(\w+)` \| \((\w{4}),(\w{4})\) \| (applied|refused|noticed|no effect) \|(.*)\|$", re.MULTILINE
@@ -197,6 +204,8 @@ NOTICED: dict[str, Any] = {
     "BodyPartExamined": "HAND",
     "AnatomicRegionSequence": [make_code("85562004")],
     "ViewCodeSequence": [make_code("399173006")],
+    "PatientPosition": "HFDL",
+    "PatientOrientationCodeSequence": [make_modified_code("102538003", "102536004")],
     "PatientAge": "004Y",
     "PatientBirthDate": "20200101",
     "PatientSpeciesDescription": "Felis catus",

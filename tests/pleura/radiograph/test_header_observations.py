@@ -1,6 +1,7 @@
 """What a header says that the model was not made for is noticed, and the picture is read all the same."""
 
 import io
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -37,6 +38,17 @@ def _codes(*values: str, scheme: str = "SCT") -> list[Dataset]:
     return items
 
 
+def _modify(keyword: str, modifier: str, code: str, scheme: str = "SCT", of: str = "") -> dict[str, Any]:
+    """Make a code sequence of one item, which a code of another sequence modifies."""
+    items = _codes(of)
+    setattr(items[0], modifier, _codes(code, scheme=scheme))
+    return {keyword: items}
+
+
+_modify_view = partial(_modify, "ViewCodeSequence", "ViewModifierCodeSequence", of="272479007")
+_modify_orientation = partial(
+    _modify, "PatientOrientationCodeSequence", "PatientOrientationModifierCodeSequence", of="102538003"
+)
 NOTHING: list[dict[str, Any]] = [
     {},
     *({"Modality": word} for word in ("CR", "DX", "DR", "RG", "RF", "XA", "OT", "", "XRAY", "Planted")),
@@ -73,6 +85,12 @@ NOTHING: list[dict[str, Any]] = [
     *({"ViewPosition": word} for word in ("PA", "AP", "", "SITZEND")),
     {"ViewCodeSequence": _codes("272479007")},
     {"ViewCodeSequence": _codes("R-10206", scheme="SRT")},
+    *(_modify_view(code) for code in ("286866000", "4711", "")),
+    *(_modify_orientation(code) for code in ("40199007", "1240000", "10904000", "33586001", "260450008")),
+    _modify_orientation("F-10340", "99SDM"),
+    {"PatientOrientationCodeSequence": []},
+    {"PatientOrientationCodeSequence": _codes("102538003")},
+    *({"PatientPosition": word} for word in ("HFS", "HFP", "FFS", "XX", "", "ERECT")),
     *({"PatientAge": age} for age in ("018Y", "081Y", "216M", "990W", "")),
     {"PatientAge": "040Y", "PatientBirthDate": "20200101", "StudyDate": "20210101"},
     {"PatientBirthDate": "20000229", "StudyDate": "20180301"},
@@ -127,6 +145,11 @@ SOMETHING: list[tuple[str, dict[str, Any]]] = [
     ("not_frontal", {"ViewCodeSequence": _codes("399173006")}),
     ("not_frontal", {"ViewCodeSequence": _codes("R-10236", scheme="SRT")}),
     ("not_frontal", {"PatientOrientation": ["P", "F"]}),
+    *(("not_frontal", _modify_view(code)) for code in ("272476000", "399162004", "111069", "102536004")),
+    ("not_frontal", _modify_view("R-10244", "SRT")),
+    *(("not_frontal", _modify_orientation(code)) for code in ("32185000", "102535000", "102536004")),
+    *(("not_frontal", _modify_orientation(code, "99SDM")) for code in ("F-10317", "F-10318", "F-10319")),
+    *(("not_frontal", {"PatientPosition": word}) for word in ("HFDR", "HFDL", "FFDL", "hfdr ", "PFDR")),
     *(("pediatric", {"PatientAge": age}) for age in ("017Y", "5", "215M", "900W", "010D", "000Y")),
     ("pediatric", {"PatientBirthDate": "20000229", "StudyDate": "20180228"}),
     ("pediatric", {"PatientBirthDate": "20200101", "StudyDate": "20200101", "PatientAge": "old"}),
