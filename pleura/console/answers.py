@@ -41,7 +41,7 @@ def show(
         _print_json(document)
         return
     for radiograph in document["radiographs"]:
-        print_line(_format_radiograph(radiograph))
+        print_line(format_radiograph(radiograph))
 
 
 @app.command()
@@ -76,9 +76,7 @@ def find(
         _print_json(document)
         return
     for answer in document["answers"]:
-        present = ", ".join(each["name"] for each in answer["findings"] if each["present"]) or "-"
-        name = f"{answer['request_id']} {answer['position']}  {answer['answered_to']}"
-        print_line(f"{answer['answered_at']}  {name}  model {answer['model']['version']}  {present}")
+        print_line(format_found(answer))
     if not document["complete"]:
         print_line("answers wait to be written to the journal: ask again later")
     if document["next"]:
@@ -128,12 +126,25 @@ def _print_json(document: Mapping[str, Any]) -> None:
     print_line(json.dumps(document))
 
 
-def _format_radiograph(radiograph: Mapping[str, Any]) -> str:
+def format_found(answer: Mapping[str, Any]) -> str:
+    """Format an answer of a search as one line: its findings that are present, or why it was refused."""
+    name = f"{answer['request_id']} {answer['position']}  {answer['answered_to']}"
+    if answer["refusal_reasons"]:
+        return f"{answer['answered_at']}  {name}  refused: {', '.join(answer['refusal_reasons'])}"
+    present = ", ".join(each["name"] for each in answer["findings"] if each["present"]) or "-"
+    return f"{answer['answered_at']}  {name}  model {answer['model']['version']}  {present}"
+
+
+def format_radiograph(radiograph: Mapping[str, Any]) -> str:
+    """Format what was answered about one radiograph: its findings and warnings, or why it was refused."""
     from pleura.classification import Finding, rank_findings
 
-    name = radiograph["image_id"] or "a file"
+    head = f"{radiograph['position']}: {radiograph['image_id'] or 'a file'}"
+    warnings = [f"  warning: {code}" for code in radiograph["warnings"]]
+    if radiograph["refusal_reasons"]:
+        reasons = ", ".join(radiograph["refusal_reasons"])
+        return "\n".join([f"{head}   (refused {radiograph['answered_at']}: {reasons})", *warnings, ""])
     model = f"typicality {radiograph['typicality']:.2f}, model {radiograph['model']['version']}"
-    head = f"{radiograph['position']}: {name}   ({model}, answered {radiograph['answered_at']})"
     ranked = rank_findings(Finding(**finding) for finding in radiograph["findings"])
     rows = [
         f"  {'PRESENT' if each.present else '':<9}{each.name:<20}"
@@ -141,4 +152,4 @@ def _format_radiograph(radiograph: Mapping[str, Any]) -> str:
         f"{'   unmeasured' if each.measured is False else ''}"
         for each in ranked
     ]
-    return "\n".join([head, *rows, ""])
+    return "\n".join([f"{head}   ({model}, answered {radiograph['answered_at']})", *warnings, *rows, ""])

@@ -98,7 +98,7 @@ def runs(
         token = make_token(stack.state.path, stack.record.issuer, subject=program.subject)
         settings = {
             "PLEURA_URL": rest,
-            "PLEURA_GRPC": grpc,
+            "GRPC_ADDRESS": grpc,
             "PLEURA_TOKEN": f"{token}x" if case == "token" else token,
         }
         file = refused_film if case == "film" else _FILE
