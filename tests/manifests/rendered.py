@@ -1,6 +1,5 @@
-"""Renders the manifests with ``kubectl kustomize``, and finds what the tests look at."""
+"""Renders the manifests with Kustomize, and finds what the tests look at."""
 
-import shutil
 import subprocess
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -10,7 +9,8 @@ from typing import Any, Final
 
 import yaml
 
-ROOT: Final = Path(__file__).parents[2]
+from tests.manifests.go_modules import ROOT, install_kustomize
+
 MANIFESTS: Final = ROOT / "manifests"
 COMPONENTS: Final = tuple(
     sorted(path.parent.name for path in MANIFESTS.glob("components/*/kustomization.yaml"))
@@ -52,7 +52,6 @@ class Pod:
 @cache
 def render(what: str) -> Sequence[Mapping[str, Any]]:
     """Render the base, an overlay, or the base with one component."""
-    assert shutil.which("kubectl"), "kubectl is needed: it renders the manifests"
     if not what.startswith("components/"):
         return _kustomize(MANIFESTS / what)
     draft = ROOT / "build" / f"kustomize-{what.replace('/', '-')}"
@@ -62,7 +61,8 @@ def render(what: str) -> Sequence[Mapping[str, Any]]:
 
 
 def _kustomize(folder: Path) -> Sequence[Mapping[str, Any]]:
-    done = subprocess.run(["kubectl", "kustomize", str(folder)], check=False, capture_output=True, text=True)
+    command = [str(install_kustomize()), "build", str(folder)]
+    done = subprocess.run(command, check=False, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     return [document for document in yaml.safe_load_all(done.stdout) if document]
 

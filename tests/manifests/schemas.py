@@ -4,21 +4,17 @@ The custom resources' are in the Go modules of their projects, which are downloa
 does not name is an error, as with ``kubectl apply --validate=strict``.
 """
 
-import json
-import os
-import subprocess
-import sysconfig
 from collections.abc import Mapping
 from functools import cache
-from pathlib import Path
 from typing import Any, Final
 
 import kubernetes_validate
 import yaml
 from jsonschema import Draft202012Validator
 
+from tests.manifests.go_modules import download_module
+
 KUBERNETES: Final = "1.35"
-_GO: Final = str(Path(sysconfig.get_path("scripts")) / "go")
 _GATEWAY: Final = ("sigs.k8s.io/gateway-api@v1.4.0", "config/crd/standard/gateway.networking.k8s.io_{}.yaml")
 _SOURCES: Final = {
     "InferenceService": ("github.com/kserve/kserve@v0.20.0", "install/v0.20.0/kserve-crds.yaml"),
@@ -58,7 +54,7 @@ def require_valid(document: Mapping[str, Any]) -> None:
 @cache
 def _find_validator(kind: str, api_version: str) -> Draft202012Validator:
     module, path = _SOURCES[kind]
-    for document in yaml.safe_load_all((_download(module) / path).read_text()):
+    for document in yaml.safe_load_all((download_module(module) / path).read_text()):
         if (
             document
             and document["kind"] == "CustomResourceDefinition"
@@ -68,22 +64,6 @@ def _find_validator(kind: str, api_version: str) -> Draft202012Validator:
                 if f"{document['spec']['group']}/{version['name']}" == api_version:
                     return Draft202012Validator(_close(version["schema"]["openAPIV3Schema"], is_root=True))
     raise LookupError(f"{module} has no {kind} of {api_version}")
-
-
-@cache
-def _download(module: str) -> Path:
-    """Download a Go module, and return its folder."""
-    environment = {**os.environ, "GOTOOLCHAIN": "local", "GOFLAGS": "-mod=mod"}
-    done = subprocess.run(
-        [_GO, "mod", "download", "-json", module],
-        cwd="/",
-        env=environment,
-        check=False,
-        capture_output=True,
-        text=True,
-    )
-    assert done.returncode == 0, f"{module} is needed for its schemas: {done.stdout}{done.stderr}"
-    return Path(json.loads(done.stdout)["Dir"])
 
 
 def _close(schema: Any, is_root: bool = False) -> Any:

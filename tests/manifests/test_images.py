@@ -10,10 +10,10 @@ from pathlib import Path
 import pytest
 from packaging.requirements import Requirement
 
-from containers.__main__ import write_sbom
-from containers.services import IMAGES, PYTHON_VERSION, ROOT, Image
+from manifests.images.__main__ import write_sbom
+from manifests.images.services import IMAGES, PYTHON_VERSION, ROOT, Image
 
-_CONTAINERFILE = ROOT / "containers" / "Containerfile"
+_CONTAINERFILE = ROOT / "manifests" / "images" / "Containerfile"
 _PIN = re.compile(r"^([a-z0-9._-]+)==([^ \\]+)", re.MULTILINE)
 _PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
 _EXTRAS = _PROJECT["optional-dependencies"]
@@ -57,7 +57,7 @@ def test_the_services_get_no_tools_of_development() -> None:
 @pytest.mark.parametrize("image", IMAGES, ids=lambda image: image.service)
 def test_an_image_has_the_packages_that_its_code_imports(image: Image) -> None:
     """No module of an image imports a package of this repository that the image does not hold."""
-    ours = {"pleura", "auth_proxy", "transformer", "predictor", "pipelines", "proof", "tests", "containers"}
+    ours = {"pleura", "auth_proxy", "transformer", "predictor", "pipelines", "proof", "tests", "manifests"}
     # the console and the local stack are in each image with ``pleura``, and only `pipelines` uses them
     unused = {"pleura/console", "pleura/local"}
     for package in image.packages:
