@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import yaml
 from numpy.typing import NDArray
 
 from pipelines.data.decode import decode_radiograph
@@ -134,3 +135,12 @@ def test_the_network_is_that_of_version_1_0_0() -> None:
             if not name.startswith("input_check/"):
                 digest.update(name.encode() + arrays[name].tobytes())
     assert digest.hexdigest() == _NETWORK_OF_1_0_0
+
+
+def test_the_manifests_serve_the_default_model(default_bundle: Path) -> None:
+    """The digest of the base on Kubernetes is that of the bundle which the published weights make."""
+    manifest = Path(__file__).parents[2] / "manifests" / "base" / "inference-service.yaml"
+    service = next(yaml.safe_load_all(manifest.read_text()))
+    (container,) = service["spec"]["predictor"]["containers"]
+    variables = {each["name"]: each["value"] for each in container["env"]}
+    assert variables["PLEURA_BUNDLE_DIGEST"] == verify(default_bundle)[1]
