@@ -14,7 +14,7 @@ LONG := tests/pipelines/run/test_whole_run.py tests/pipelines/rollout/test_local
 
 .PHONY: run test test-long lint docs bench bench-growth flames bundle setup jdk lock images clean \
 	proof-attacks proof-conformance proof-dicom proof-faults proof-fuzz proof-images proof-kills proof-oidc proof-overload \
-	proof-restarts proof-soak proof-images-run
+	proof-restarts proof-soak proof-containers
 
 run: setup
 	$(BIN)/pleura up --classify-samples
@@ -96,11 +96,11 @@ bundle: $(BUNDLE)/bundle.json
 
 # Images of the services: SERVICES="auth_proxy transformer" for some of them, BASE=debian where no registry can be reached.
 images: setup
-	$(BIN)/python -m containers $(SERVICES)
+	$(BIN)/python -m manifests.images $(SERVICES)
 
 # Needs root, and images that Buildah built.
-proof-images-run: setup bundle
-	$(BIN)/python -m proof.images $(BUNDLE)
+proof-containers: setup bundle
+	$(BIN)/python -m proof.containers $(BUNDLE)
 
 $(VENV)/.installed: requirements.lock requirements-uv.lock pyproject.toml
 	$(PYTHON) -c 'import sys; sys.exit(None if (3, 11) <= sys.version_info < (3, 14) else "Python 3.11 to 3.13 is needed")'
@@ -119,7 +119,7 @@ lock:
 	    --all-extras pyproject.toml --output-file requirements.lock
 	echo uv | $(UV) pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url \
 	    --no-header - --output-file requirements-uv.lock
-	$(BIN)/python -m containers.lock
+	$(BIN)/python -m manifests.images.lock
 
 clean:
 	rm -rf build $(VENV)

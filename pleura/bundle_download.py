@@ -1,7 +1,7 @@
 """Download a model bundle from S3. Every file is verified by its digest before the bundle appears.
 
-The objects of a bundle lie at a prefix, under the names that the files have on disk. Its seal is stored last:
-a prefix without a seal is no stored bundle.
+The objects of a bundle have a common prefix, followed by the names of the files. The seal is uploaded last.
+If it is missing, the upload did not finish.
 """
 
 import hashlib
@@ -27,7 +27,7 @@ def parse_description(content: bytes, origin: str) -> ModelDescription:
     """Parse a description, and refuse file names that lead out of the bundle's folder.
 
     Raises:
-        InvalidBundle: The content is no description, or a file would lie outside the folder.
+        InvalidBundle: The content is not a description, or names a file outside the bundle's folder.
     """
     try:
         description = ModelDescription.model_validate_json(content)
@@ -108,12 +108,12 @@ def download_bundle(objects: ObjectBucket, prefix: str, digest: str, target: Pat
 
     Args:
         objects: The bucket.
-        prefix: Where the bundle lies. It ends with a slash.
+        prefix: Prefix of the bundle's objects. It ends with a slash.
         digest: SHA-256 of the bundle's description, in hex.
         target: The folder to make.
 
     Raises:
-        NotStored: There is no finished bundle at the prefix.
+        NotStored: Nothing is stored at the prefix, or the upload did not finish.
         InvalidBundle: A stored file is missing, added or changed, or the bundle has another digest.
         StoreUnavailable: The store does not answer.
     """

@@ -85,7 +85,7 @@ class PleuraError(Exception):
 
 
 class InvalidRequest(PleuraError):
-    """The request is not valid V2, or has inputs, shapes or datatypes that the model does not have."""
+    """The request has a form, or an input, a shape or a datatype, that the path does not take."""
 
     status = 400
     code = "invalid_request"

@@ -24,7 +24,7 @@ def find_bundle(settings: PredictorSettings) -> Path:
     A bundle that an earlier start downloaded is not downloaded again, unless it is damaged.
 
     Raises:
-        NotStored: There is no finished bundle at the URI.
+        NotStored: Nothing is stored at the URI, or the upload did not finish.
         InvalidBundle: The bundle is damaged, or has another digest.
         StoreUnavailable: The object store does not answer.
         OSError: The folder of the downloads cannot be written.

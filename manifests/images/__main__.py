@@ -1,4 +1,4 @@
-"""Build the images, and print their digests and sizes: ``python -m containers [SERVICE...]``.
+"""Build the images, and print their digests and sizes: ``python -m manifests.images [SERVICE...]``.
 
 ``BASE`` in the environment is the base of the images in place of the one in the Containerfile. With
 ``BASE=debian`` the base is made of Debian's packages. ``TAG`` is the tag; the default is the version.
@@ -11,10 +11,10 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Final
 
-from containers.base import make_base
-from containers.context import BuildFailed, prepare_context, run
-from containers.services import IMAGES, ROOT, Image
-from containers.tools import BuiltImage, Tool, find_tool
+from manifests.images.base import make_base
+from manifests.images.context import BuildFailed, prepare_context, run
+from manifests.images.services import IMAGES, ROOT, Image
+from manifests.images.tools import BuiltImage, Tool, find_tool
 
 _FOLDER: Final = ROOT / "build" / "images"
 _MEGABYTE: Final = 1_000_000
@@ -29,7 +29,8 @@ def build_image(tool: Tool, image: Image, base: str, tag: str) -> BuiltImage:
     """
     prepare_context(image, _FOLDER / "context" / image.service)
     write_sbom(image, _FOLDER / f"{image.name}.cdx.json")
-    arguments = {"VERSION": version("pleura"), "REVISION": run("git", "rev-parse", "HEAD").strip()}
+    revision = run("git", "rev-parse", "HEAD").strip()
+    arguments = {"SERVICE": image.service, "VERSION": version("pleura"), "REVISION": revision}
     if base:
         arguments["BASE"] = base
     reference = f"{image.name}:{tag}"

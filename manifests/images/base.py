@@ -7,7 +7,7 @@ shell only where that is asked for.
 from pathlib import Path
 from typing import Final
 
-from containers.context import run
+from manifests.images.context import run
 
 _SUITE: Final = "bookworm"
 _PACKAGES: Final = ("python3", "ca-certificates", "libgomp1", "libstdc++6", "netbase", "tzdata")
@@ -23,8 +23,14 @@ _CUSTOMIZE: Final = (
 
 
 def make_base(archive: Path, with_shell: bool) -> None:
-    """Write the file system of a base as a tar archive. It needs root and the Debian package mmdebstrap."""
+    """Write the file system of a base as a tar archive. It needs root and the Debian package mmdebstrap.
+
+    Raises:
+        BuildFailed: mmdebstrap is missing, or ends with an error. There is no archive then.
+    """
     packages = ",".join((*_PACKAGES, *(_SHELL if with_shell else ())))
     hooks = [f"--customize-hook={hook}" for hook in _CUSTOMIZE]
     archive.parent.mkdir(parents=True, exist_ok=True)
-    run("mmdebstrap", "--quiet", "--variant=extract", f"--include={packages}", *hooks, _SUITE, str(archive))
+    draft = archive.with_name(f"draft-{archive.name}")
+    run("mmdebstrap", "--quiet", "--variant=extract", f"--include={packages}", *hooks, _SUITE, str(draft))
+    draft.rename(archive)

@@ -10,7 +10,7 @@ import tempfile
 from pathlib import Path
 from typing import Final
 
-from containers.services import PYTHON_VERSION, ROOT, Image
+from manifests.images.services import PYTHON_VERSION, ROOT, Image
 
 _UV: Final = str(Path(sys.executable).with_name("uv"))
 _PROJECT_FILES: Final = ("pyproject.toml", "README.md", "LICENSE")

@@ -1,11 +1,11 @@
-"""Write the lock of each image: ``python -m containers.lock``, with the versions of ``requirements.lock``."""
+"""Write the lock of each image from ``requirements.lock``: ``python -m manifests.images.lock``."""
 
 import subprocess
 import sys
 from pathlib import Path
 from typing import Final
 
-from containers.services import IMAGES, PYTHON_VERSION, ROOT, Image
+from manifests.images.services import IMAGES, PYTHON_VERSION, ROOT, Image
 
 _UV: Final = str(Path(sys.executable).with_name("uv"))
 

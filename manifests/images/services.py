@@ -5,10 +5,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-ROOT: Final = Path(__file__).parents[1]
+ROOT: Final = Path(__file__).parents[2]
 PYTHON_VERSION: Final = "3.11"
 """Python of the images. The tests run on it, so that the images hold the versions that were tested."""
-_LOCKS: Final = ROOT / "containers" / "locks"
+_LOCKS: Final = ROOT / "manifests" / "images" / "locks"
 
 
 @dataclass(frozen=True)

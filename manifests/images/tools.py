@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from containers.context import BuildFailed, run
+from manifests.images.context import BuildFailed, run
 
 _CONTAINERFILE: Final = "Containerfile"
 
@@ -87,6 +87,9 @@ def _succeeds(*command: str) -> bool:
 
 
 def _measure_docker(reference: str) -> int:
-    with subprocess.Popen(["docker", "save", reference], stdout=subprocess.PIPE) as saving:
-        packed = subprocess.run(["gzip", "-c"], stdin=saving.stdout, check=True, capture_output=True).stdout
-    return len(packed)
+    """Return the compressed size of an image in bytes. The compressed image is written to disk for that."""
+    with tempfile.TemporaryDirectory() as folder:
+        archive = Path(folder) / "image.tar"
+        run("docker", "save", "--output", str(archive), reference)
+        run("gzip", str(archive))
+        return (Path(folder) / "image.tar.gz").stat().st_size

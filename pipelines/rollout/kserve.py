@@ -1,5 +1,4 @@
-"""A rollout on KServe in Knative mode: ``canaryTrafficPercent`` and the bundle's URI and digest
-of an InferenceService.
+"""A rollout on KServe in Knative mode: it patches the canary's share and the bundle of an InferenceService.
 
 A challenger always begins at 0 percent. It gets more only when its own revision is the latest ready one:
 until then KServe gives the canary's share to the revision that was ready before (kserve#2130). A rollback

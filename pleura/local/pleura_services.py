@@ -77,23 +77,23 @@ def _launch_service(module: str, folder: Path, ports: Ports, environment: Mappin
 
 
 def start_predictor(
-    folder: Path, ports: Ports, bundle: Path, access: Mapping[str, str], threads: int | None = None
+    folder: Path, ports: Ports, bundle: Path, key_settings: Mapping[str, str], threads: int | None = None
 ) -> Service:
-    """Start the predictor on a bundle, and wait until it answers. ``access`` are the settings of its key."""
-    return start_service("predictor", folder, ports, _predictor_settings(bundle, access, threads))
+    """Start the predictor on a bundle, and wait until it answers. ``key_settings`` name its service key."""
+    return start_service("predictor", folder, ports, _predictor_settings(bundle, key_settings, threads))
 
 
 def launch_predictor(
-    folder: Path, ports: Ports, bundle: Path, access: Mapping[str, str], threads: int | None = None
+    folder: Path, ports: Ports, bundle: Path, key_settings: Mapping[str, str], threads: int | None = None
 ) -> Service:
-    """Start the predictor on a bundle; it may not answer yet. ``access`` are the settings of its key."""
-    return _launch_service("predictor", folder, ports, _predictor_settings(bundle, access, threads))
+    """Start the predictor on a bundle; it may not answer yet. ``key_settings`` name its service key."""
+    return _launch_service("predictor", folder, ports, _predictor_settings(bundle, key_settings, threads))
 
 
-def _predictor_settings(bundle: Path, access: Mapping[str, str], threads: int | None) -> dict[str, str]:
+def _predictor_settings(bundle: Path, key_settings: Mapping[str, str], threads: int | None) -> dict[str, str]:
     # the other two may be inherited, and would name another bundle
     own = {"PLEURA_BUNDLE": str(bundle.resolve()), "PLEURA_BUNDLE_URI": "", "PLEURA_BUNDLE_DIGEST": ""}
-    settings = {**own, **access}
+    settings = {**own, **key_settings}
     if threads:
         settings["PLEURA_THREADS"] = str(threads)
     return settings

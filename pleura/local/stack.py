@@ -113,7 +113,7 @@ class LocalStack:
         return self._revision
 
     @property
-    def _access(self) -> Mapping[str, str]:
+    def _key_settings(self) -> Mapping[str, str]:
         """Settings of the service key, made at the first start; as a file it is in no environment."""
         path = self.folder / "service_key"
         read_or_make_secret(path)
@@ -136,7 +136,7 @@ class LocalStack:
     def launch_canary(self, bundle: Path) -> Service:
         """Start a predictor in the canary slot; it may not answer yet."""
         folder, ports = self.folder / "canary", self.canary_ports
-        return launch_predictor(folder, ports, bundle, self._access, self._options.threads)
+        return launch_predictor(folder, ports, bundle, self._key_settings, self._options.threads)
 
     def split_traffic(self, upstreams: Sequence[WeightedUpstream]) -> None:
         """Send each predictor its share of the traffic; a restarted Envoy keeps the split."""
@@ -206,7 +206,7 @@ class LocalStack:
     def _start_predictor(self) -> Service:
         folder = self.folder / "predictor"
         bundle = self._bundle_folder()
-        return start_predictor(folder, self.stable_ports, bundle, self._access, self._options.threads)
+        return start_predictor(folder, self.stable_ports, bundle, self._key_settings, self._options.threads)
 
     def _start_envoy(self) -> Server:
         return start_envoy(self.folder / "envoy", self._ports["envoy"], self._upstreams)
@@ -231,7 +231,7 @@ class LocalStack:
             "PLEURA_JOURNAL_DSN": self._postgres,
             "PLEURA_SPOOL_FOLDER": str(folder / "spool"),
             "PLEURA_PSEUDONYM_KEY": self._pseudonym_key,
-            **self._access,
+            **self._key_settings,
         }
         ports = Ports(self._ports["transformer_http"], self._ports["transformer_grpc"])
         return start_service("transformer", folder, ports, environment)
@@ -246,7 +246,7 @@ class LocalStack:
             "PLEURA_BURST": "2000",
             # a page in the user's browser must not reach it by another name
             "PLEURA_ALLOWED_HOSTS": os.environ.get("PLEURA_ALLOWED_HOSTS") or "localhost",
-            **self._access,
+            **self._key_settings,
         }
         ports = Ports(self._options.port, self._options.grpc_port)
         return start_service("auth_proxy", self.folder / "auth_proxy", ports, environment, "/readyz")

@@ -21,7 +21,7 @@ async def show_metrics(request: Request) -> Response:
 
 
 class MetricsApp:
-    """ASGI app of a port for metrics: it shows them on every path, to whoever names an allowed host."""
+    """ASGI app of the metrics port: show the metrics on every path, if ``Host`` is allowed."""
 
     def __init__(self, hosts: AllowedHosts) -> None:
         self._hosts = hosts

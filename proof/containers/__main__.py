@@ -1,4 +1,4 @@
-"""Start the three services from their images and read one radiograph: ``make proof-images-run``.
+"""Start the three services from their images and read one radiograph: ``make proof-containers``.
 
 PostgreSQL, the object store and the issuer are those of this machine. The predictor downloads its bundle.
 """
@@ -21,7 +21,7 @@ from pleura.local import dependencies
 from pleura.local.object_store import build_store_client, upload_files
 from pleura.local.processes import HOST, free_port
 from pleura.object_bucket import ObjectBucket, connect
-from proof.images.sandbox import mount_image, start_image
+from proof.containers.sandbox import mount_image, start_image
 from proof.lab.module_process import is_answering, start_module, wait_until
 from proof.lab.proxy import AUDIENCE, Issuer
 

@@ -122,7 +122,7 @@ def test_a_page_gets_nothing_in_a_trusted_network(trusting: EchoServer) -> None:
 
 
 def test_no_answer_of_a_server_lets_a_page_read_it(client: httpx.Client) -> None:
-    """There are no CORS headers, and the metrics cannot be included as a script."""
+    """A server sends no CORS headers, and a browser does not run the metrics as a script."""
     origin = {"origin": "https://evil.example"}
     for path in OPEN:
         answer = client.get(path, headers=origin)
