@@ -1,9 +1,12 @@
 """Files and folders that only their owner can read."""
 
+import contextlib
 import os
 import pwd
 import secrets
 import stat
+import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Final
 
@@ -17,17 +20,30 @@ class NotPrivate(Exception):
 
 def write_private(path: Path, content: bytes) -> None:
     """Replace a file, so that no other user can read it at any time, and no reader meets half of it."""
-    new = path.with_name(f"{path.name}.new")
-    with os.fdopen(os.open(new, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "wb") as file:
-        file.write(content)
-    new.replace(path)
+    with _write_draft(path, content) as draft:
+        draft.replace(path)
 
 
 def read_or_make_secret(path: Path) -> str:
-    """Read a random secret; make it at the first call."""
+    """Read a random secret; make it at the first call. Of several calls at once, one makes it for all."""
     if not path.exists():
-        write_private(path, secrets.token_urlsafe(_SECRET_BYTES).encode())
+        content = secrets.token_urlsafe(_SECRET_BYTES).encode()
+        with _write_draft(path, content) as draft, contextlib.suppress(FileExistsError):
+            os.link(draft, path)  # other than a rename, a link never replaces what is there
     return path.read_text()
+
+
+@contextlib.contextmanager
+def _write_draft(path: Path, content: bytes) -> Iterator[Path]:
+    """Write a file of another name beside ``path``, which is gone after the ``with`` block."""
+    descriptor, name = tempfile.mkstemp(dir=path.parent, prefix=f"{path.name}.")
+    draft = Path(name)
+    try:
+        with os.fdopen(descriptor, "wb") as file:
+            file.write(content)
+        yield draft
+    finally:
+        draft.unlink(missing_ok=True)
 
 
 def close_folder(folder: Path) -> None:

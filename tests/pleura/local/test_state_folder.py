@@ -1,6 +1,7 @@
 """The record that a stack writes about itself."""
 
 import os
+import resource
 import signal
 import stat
 import subprocess
@@ -123,14 +124,19 @@ def test_a_folder_that_cannot_be_written_is_one_line(tmp_path: Path) -> None:
 
 
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="the system has no full device")
-def test_a_full_disk_is_an_os_error(tmp_path: Path) -> None:
-    """A record that does not fit on the disk leaves the old record whole."""
+def test_a_record_that_does_not_fit_is_an_os_error(tmp_path: Path) -> None:
+    """A record that cannot be written whole leaves the old record whole, and no other file."""
     state = StateFolder(tmp_path)
     state.write(new_record())
-    (tmp_path / "state.json.new").symlink_to("/dev/full")
-    with pytest.raises(OSError, match="No space left"):
-        state.write(new_record(valkey=PartState(ProcessId(1, "2"), "redis://", "/log")))
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (16, hard))
+    try:
+        with pytest.raises(OSError, match="File too large"):
+            state.write(new_record(valkey=PartState(ProcessId(1, "2"), "redis://", "/log")))
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
     assert state.read() == new_record()
+    assert [path.name for path in tmp_path.iterdir()] == ["state.json"]
 
 
 def test_processes_of_an_earlier_stack_are_stopped() -> None:
